@@ -1,0 +1,22 @@
+#pragma once
+// One function per subcommand: declares its arguments and what to do when it was called. The exit code goes to `exit_code`.
+#include <CLI/App.hpp>
+#include <string>
+
+#include "vmae/core/error.h"
+
+namespace vmae::app {
+
+struct Context {
+  std::string command_line;
+  ExitCode exit_code = ExitCode::ok;
+};
+
+void add_pretrain(CLI::App& app, Context& context);
+void add_forward(CLI::App& app, Context& context);
+void add_export(CLI::App& app, Context& context);
+void add_inspect(CLI::App& app, Context& context);
+void add_doctor(CLI::App& app, Context& context);
+void add_docs(CLI::App& app, Context& context);
+
+}  // namespace vmae::app

@@ -1,0 +1,35 @@
+#pragma once
+// What every command with a config has in common: --config FILE, key=value, --print-config.
+#include <CLI/App.hpp>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "vmae/core/config.h"
+
+namespace vmae::app {
+
+struct ConfigArguments {
+  std::string file;
+  std::vector<std::string> overrides;
+  bool print = false;
+
+  void add_to(CLI::App& command) {
+    command.add_option("--config", file, "YAML file; without it, the defaults")->type_name("FILE");
+    command.add_option("overrides", overrides, "options as key=value, for example optim.lr=3e-4 model.image_size=[96,160]; they win over the file")->type_name("key=value");
+    command.add_flag("--print-config", print, "print the resolved config with every key and its documentation, and exit");
+  }
+
+  // True if the caller should go on; false after --print-config.
+  template <class Config>
+  bool load(Config& config) const {
+    Options options;
+    describe(options, config);
+    if (!file.empty()) read_config_file(file, options);
+    for (const auto& assignment : overrides) apply_override(assignment, options);
+    if (print) std::cout << config_yaml(options, /*with_comments=*/true);
+    return !print;
+  }
+};
+
+}  // namespace vmae::app

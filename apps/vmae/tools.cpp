@@ -1,0 +1,61 @@
+#include "vmae/run/tools.h"
+
+#include <iostream>
+#include <memory>
+
+#include "commands.h"
+
+namespace vmae::app {
+
+void add_forward(CLI::App& app, Context&) {
+  auto* command = app.add_subcommand("forward", "One evaluation-mode forward pass over tensors, to compare with other programs");
+  auto arguments = std::make_shared<run::ForwardArguments>();
+  command->add_option("--model", arguments->model, "the model")->check(CLI::IsMember({"mae"}))->capture_default_str();
+  command->add_option("--weights", arguments->weights, "weights: .safetensors, .pth, or the folder of a run")->required()->type_name("PATH");
+  command->add_option("--input", arguments->input, "safetensors with `image` (B, C, H, W) float32 and, optionally, `noise` (B, units)")->required()->type_name("FILE");
+  command->add_option("--output", arguments->output, "safetensors to write: pred, loss, mask, noise")->required()->type_name("FILE");
+  command->add_option("--seed", arguments->seed, "of the noise, where the input has none")->capture_default_str();
+  command->add_option("overrides", arguments->model_overrides, "model options as key=value, for example norm_pix_loss=true; the default is what the weights' file says")->type_name("key=value");
+  command->callback([arguments] { run::forward(*arguments); });
+}
+
+void add_export(CLI::App& app, Context&) {
+  auto* command = app.add_subcommand("export", "Write weights as .safetensors or as a .pth for torch.load(weights_only=True)");
+  struct Arguments {
+    std::string weights, output;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  command->add_option("--weights", arguments->weights, "weights: .safetensors, .pth, or the folder of a run (its best weights)")->required()->type_name("PATH");
+  command->add_option("--output", arguments->output, "file to write; its ending decides the format")->required()->type_name("FILE");
+  command->footer("Example:\n  vmae export --weights runs/mr --output mr.pth");
+  command->callback([arguments] { run::export_weights(arguments->weights, arguments->output); });
+}
+
+void add_inspect(CLI::App& app, Context&) {
+  auto* command = app.add_subcommand("inspect", "Say what is in a checkpoint, a weights file or a run folder");
+  struct Arguments {
+    std::string path;
+    bool json = false, keys = false;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  command->add_option("path", arguments->path, ".safetensors, .pth, or the folder of a run")->required()->type_name("PATH");
+  command->add_flag("--json", arguments->json, "for programs: everything as JSON");
+  command->add_flag("--keys", arguments->keys, "list every key with its shape");
+  command->callback([arguments] { run::inspect(arguments->path, arguments->json, arguments->keys, std::cout); });
+}
+
+void add_doctor(CLI::App& app, Context& context) {
+  auto* command = app.add_subcommand("doctor", "Print versions, devices, threads, memory, instruction sets, and what is wrong");
+  command->callback([&context] { context.exit_code = run::doctor(std::cout) ? ExitCode::ok : ExitCode::internal; });
+}
+
+void add_docs(CLI::App& app, Context&) {
+  auto* command = app.add_subcommand("docs", "Print the generated pages of the documentation");
+  auto page = std::make_shared<std::string>();
+  command->add_option("page", *page, "configuration (docs/configuration.md) or default-config (configs/default.yaml)")
+      ->required()
+      ->check(CLI::IsMember({"configuration", "default-config"}));
+  command->callback([page] { std::cout << (*page == "configuration" ? run::configuration_page() : run::default_config()); });
+}
+
+}  // namespace vmae::app

@@ -1,0 +1,13 @@
+# Run at build time: writes version.cpp's git revision, touching the file only if it changed.
+execute_process(COMMAND git -C "${SOURCE}" describe --always --dirty=+ --exclude=* OUTPUT_VARIABLE revision OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+if(NOT revision)
+  set(revision unknown)
+endif()
+set(content "#define VMAE_GIT_REVISION \"${revision}\"\n")
+set(old "")
+if(EXISTS "${OUTPUT}")
+  file(READ "${OUTPUT}" old)
+endif()
+if(NOT content STREQUAL old)
+  file(WRITE "${OUTPUT}" "${content}")
+endif()

@@ -1,0 +1,32 @@
+#pragma once
+// Files that appear whole or not at all: written to a temporary name beside the target, fsynced, renamed, folder fsynced.
+// A write past RLIMIT_FSIZE is an Error only where SIGXFSZ is ignored (main does); by default that signal ends the process.
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace vmae {
+
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path target);  // throws Error(internal) naming the path and the reason
+  ~AtomicFile();                                      // without commit(): removes the temporary file, the target is untouched
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(const void* bytes, size_t size);  // throws Error(internal) on a full disk; the target is untouched
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  void write_at(size_t offset, const void* bytes, size_t size);  // overwrites bytes written before
+  void commit();
+
+ private:
+  std::filesystem::path target_, temporary_;
+  int descriptor_ = -1;
+  size_t size_ = 0;
+};
+
+void write_file_atomically(const std::filesystem::path& target, std::string_view content);
+std::string read_file(const std::filesystem::path& path);  // throws Error(data)
+
+}  // namespace vmae

@@ -1,0 +1,33 @@
+#pragma once
+// The one exception type. Its message says what is wrong, the value, what is allowed and where (file, line, key, case); the hint says what to do.
+#include <stdexcept>
+#include <string>
+
+#include "vmae/core/text.h"
+
+namespace vmae {
+
+// Exit codes that job scripts rely on (docs/exit-codes.md).
+enum class ExitCode : int {
+  ok = 0,
+  internal = 1,     // a bug, or the machine failed us (out of memory, disk full outside a checkpoint)
+  usage = 2,        // command line or config
+  data = 3,         // input images, manifests, splits
+  checkpoint = 4,   // checkpoints and weights
+  non_finite = 5,   // the loss became NaN or infinite
+  some_failed = 6,  // finished, but some cases failed
+  stopped = 75,     // stopped early on a signal, checkpoint saved: start again with --resume
+};
+
+class Error : public std::runtime_error {
+ public:
+  Error(ExitCode code, const std::string& what, std::string hint = "") : std::runtime_error(what), code_(code), hint_(std::move(hint)) {}
+  ExitCode code() const { return code_; }
+  const std::string& hint() const { return hint_; }
+
+ private:
+  ExitCode code_;
+  std::string hint_;
+};
+
+}  // namespace vmae

@@ -1,0 +1,60 @@
+#pragma once
+// Batches in a fixed order from worker threads. What batch k of epoch e holds is a pure function of (seed, e, k): it does not depend on the number of workers,
+// on timing, or on where the run was resumed. Workers run ahead by a bounded number of batches and write samples straight into the batch;
+// they call nothing of torch, so its thread settings are those of the training thread alone.
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "vmae/data/dataset.h"
+
+namespace vmae::data {
+
+struct LoaderOptions {
+  int64_t batch_size = 16;    // samples in one batch, over all ranks
+  uint64_t seed = 0;
+  bool shuffle = true;        // a new permutation per epoch
+  int64_t workers = 0;        // threads; 0: as many as usable, at least 1
+  int64_t prefetch = 4;       // batches ahead, at most
+  bool pin_memory = false;
+  int64_t rank = 0, world_size = 1;  // this rank gets every world_size-th sample of each batch
+};
+
+// Position in the data: the next sample to deliver. Saved in checkpoints.
+struct Position {
+  int64_t epoch = 0;
+  int64_t sample = 0;  // samples of this epoch already delivered, over all ranks
+  bool operator==(const Position&) const = default;
+};
+
+struct Batch {
+  at::Tensor image;               // (B, C, H, W) float32; the last batch of an epoch may be smaller, with fewer samples than ranks even empty on some
+  std::vector<std::string> ids;   // B
+  std::vector<uint64_t> seeds;    // B
+  Position position;              // where this batch begins
+  Position next;                  // where the following one begins; next.epoch > position.epoch after the last batch of an epoch
+};
+
+// The order of an epoch: a permutation of 0..n-1, a pure function of (seed, epoch) (Fisher-Yates).
+std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch, bool shuffle);
+
+class Loader {
+ public:
+  // augment: copied; nullptr for validation. The loader ends before epoch number `epochs` (counted from 0, also when resumed), or never if that is negative.
+  Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, const AugmentOptions* augment, Position start = {}, int64_t epochs = -1);
+  ~Loader();  // stops the workers
+
+  // False after the last batch. An unreadable sample is quarantined and replaced by the next readable one in dataset order,
+  // so a batch never changes its size. Rethrows Error(data) when the quarantine's limit is passed, and again at every further call.
+  bool next(Batch& batch);
+  double wait_s() const;  // seconds spent in next() waiting for data, so far
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace vmae::data

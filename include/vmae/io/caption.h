@@ -1,0 +1,12 @@
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "vmae/io/image.h"
+
+namespace vmae::io {
+
+// Black text into an image of 0..255, its baseline beginning at (x, y).
+void write_caption(Image& image, int64_t x, int64_t y, const std::string& text);
+
+}  // namespace vmae::io

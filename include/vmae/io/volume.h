@@ -1,0 +1,14 @@
+#pragma once
+// NIfTI, NRRD and MetaImage volumes through ITK, any voxel type, rescale slope and intercept applied by ITK. 2D files are volumes of depth 1.
+// Every failure (unreadable, 4D with more than one time point, vector voxels) is Error(data) naming the file and what to do.
+#include <filesystem>
+
+#include "vmae/io/image.h"
+
+namespace vmae::io {
+
+bool is_volume(const std::filesystem::path& path);  // .nii .nii.gz .nrrd .nhdr .mha .mhd, any case
+VolumeHeader read_volume_header(const std::filesystem::path& path);
+Volume read_volume(const std::filesystem::path& path);
+
+}  // namespace vmae::io

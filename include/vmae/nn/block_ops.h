@@ -1,0 +1,34 @@
+#pragma once
+// The inside of a Swin block as three differentiable functions, each replaceable on its own (by a fused kernel, say) without touching the modules.
+// They save less for the backward pass than the same layers strung together, and work under autocast. The plain forms beside them are the definition;
+// tests hold the two together.
+//
+// B batch, H W token grid (padded to whole windows), C channels, h heads, d = C / h, N tokens of a window, nW windows of an image
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace vmae::nn {
+
+// linear(layer_norm(x)): saves x and the row statistics, not the normalised copy.
+at::Tensor norm_linear(const at::Tensor& x, const at::Tensor& norm_weight, const at::Tensor& norm_bias, double eps, const at::Tensor& weight,
+                       const at::Tensor& bias);
+
+// linear(gelu(x)), exact GELU: saves x, not the activated copy.
+at::Tensor gelu_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+
+// Where the tokens of each (shifted) window lie in the grid: index [nW, N] int64 into H * W, row-major; a permutation.
+// mask [nW, N, N]: 0 within a region, -100 between regions that only the shift brought together; undefined without a shift.
+struct WindowLayout {
+  at::Tensor index, mask;
+  int64_t height = 0, width = 0, tokens = 0;
+};
+WindowLayout make_window_layout(int64_t height, int64_t width, int64_t window, int64_t shift_rows, int64_t shift_columns, at::Device device);
+
+// softmax(q k^T / sqrt(d) + bias + mask) v within each window.
+//   qkv   (B, H, W, 3C)  (q | k | v) x heads x d      bias  (h, N, N), differentiable
+// Returns (B, H, W, C).
+at::Tensor window_attention(const at::Tensor& qkv, const at::Tensor& bias, const WindowLayout& layout);
+at::Tensor window_attention_plain(const at::Tensor& qkv, const at::Tensor& bias, const WindowLayout& layout);
+
+}  // namespace vmae::nn

@@ -1,0 +1,166 @@
+#pragma once
+// The Swin Transformer encoder and decoder (Liu et al. 2021; Cao et al. 2021 for patch expanding) that the masked autoencoder, the Swin-UNet and the classifier share.
+// Names given to register_* are API: they are the Python reference's state-dict keys.
+//
+// B batch, H W token grid, C channels; activations are BHWC.
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "vmae/core/options.h"
+#include "vmae/nn/block_ops.h"
+
+namespace vmae::nn {
+
+struct SwinOptions {
+  std::vector<int64_t> image_size{224, 224};  // [H, W] in pixels, multiples of 32
+  int64_t in_channels = 3;
+  int64_t embed_dim = 96;
+  std::vector<int64_t> depths{2, 2, 2, 2};
+  std::vector<int64_t> num_heads{3, 6, 12, 24};
+  int64_t window_size = 7;
+  double mlp_ratio = 4.0;
+  double drop_path_rate = 0.1;
+  double layer_norm_eps = 1e-6;
+  bool shift_small_grids = true;  // shift odd blocks even where the grid is one window (method.md: VISION-MAE yes, ImageNet Swin no)
+};
+void describe(Options& options, SwinOptions& swin);
+void validate(const SwinOptions& swin);  // throws Error(usage): a size that is no multiple of 32 gets the nearest valid ones
+
+constexpr int64_t patch_size = 4;  // pixels
+
+// Every stage halves the grid; `drop_path` below is one uniform number per sample and residual branch, (B, 2 * blocks), or undefined for evaluation:
+// randomness enters a forward pass only through arguments.
+class WindowAttentionImpl : public torch::nn::Module {
+ public:
+  WindowAttentionImpl(int64_t dim, int64_t num_heads, int64_t window_size);
+  at::Tensor bias() const;  // (h, N, N), gathered from the table
+
+  torch::nn::Linear qkv{nullptr}, proj{nullptr};
+  at::Tensor relative_position_bias_table, relative_position_index;
+
+ private:
+  int64_t num_heads_, tokens_;
+};
+TORCH_MODULE(WindowAttention);
+
+class MlpImpl : public torch::nn::Module {
+ public:
+  MlpImpl(int64_t dim, int64_t hidden_dim);
+  torch::nn::Linear fc1{nullptr}, fc2{nullptr};
+};
+TORCH_MODULE(Mlp);
+
+class SwinBlockImpl : public torch::nn::Module {
+ public:
+  SwinBlockImpl(const SwinOptions& swin, int64_t dim, int64_t num_heads, bool shifted, double drop_rate);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& drop_path);  // (B, H, W, C) -> same; drop_path (B, 2) or undefined
+
+ private:
+  at::Tensor attention_branch(const at::Tensor& x);
+  const WindowLayout& layout(int64_t height, int64_t width, at::Device device);
+  int64_t window_size_;
+  bool shifted_, shift_small_grids_;
+  double eps_, drop_rate_;
+  WindowLayout layout_;  // of the last grid seen
+  torch::nn::LayerNorm norm1_{nullptr}, norm2_{nullptr};
+  WindowAttention attn_{nullptr};
+  Mlp mlp_{nullptr};
+};
+TORCH_MODULE(SwinBlock);
+
+class PatchEmbedImpl : public torch::nn::Module {
+ public:
+  explicit PatchEmbedImpl(const SwinOptions& swin);
+  at::Tensor forward(const at::Tensor& image);  // (B, C, H, W) pixels -> (B, H/4, W/4, embed_dim)
+
+ private:
+  torch::nn::Conv2d proj_{nullptr};
+  torch::nn::LayerNorm norm_{nullptr};
+};
+TORCH_MODULE(PatchEmbed);
+
+class PatchMergingImpl : public torch::nn::Module {
+ public:
+  PatchMergingImpl(int64_t dim, double eps);
+  at::Tensor forward(const at::Tensor& x);  // (B, H, W, C) -> (B, H/2, W/2, 2C)
+
+ private:
+  double eps_;
+  torch::nn::LayerNorm norm_{nullptr};
+  torch::nn::Linear reduction_{nullptr};
+};
+TORCH_MODULE(PatchMerging);
+
+class PatchExpandingImpl : public torch::nn::Module {
+ public:
+  PatchExpandingImpl(int64_t dim, double eps);
+  at::Tensor forward(const at::Tensor& x);  // (B, H, W, C) -> (B, 2H, 2W, C/2)
+
+ private:
+  torch::nn::Linear expand_{nullptr};
+  torch::nn::LayerNorm norm_{nullptr};
+};
+TORCH_MODULE(PatchExpanding);
+
+// Blocks at one resolution, then the change of resolution where there is one.
+class SwinStageImpl : public torch::nn::Module {
+ public:
+  enum class Then { nothing, merge, expand };
+  SwinStageImpl(const SwinOptions& swin, int64_t dim, int64_t num_heads, std::vector<double> drop_rates, Then then);
+  at::Tensor forward(at::Tensor x, const at::Tensor& drop_path);  // drop_path (B, 2 * blocks) or undefined
+  int64_t num_blocks() const { return static_cast<int64_t>(blocks_->size()); }
+
+ private:
+  torch::nn::ModuleList blocks_;
+  PatchMerging downsample_{nullptr};
+  PatchExpanding upsample_{nullptr};
+};
+TORCH_MODULE(SwinStage);
+
+// Base of every model here: patch_embed and layers.
+class SwinEncoderImpl : public torch::nn::Module {
+ public:
+  at::Tensor embed(const at::Tensor& image);                                 // (B, C, H, W) pixels -> (B, H, W, embed_dim)
+  at::Tensor encode(at::Tensor tokens, const at::Tensor& drop_path);         // -> (B, H/8, W/8, 8 embed_dim), no final norm
+  virtual int64_t num_blocks() const { return total_blocks_; }
+  const SwinOptions& swin() const { return swin_; }
+
+ protected:
+  // Subclasses register what precedes the encoder in the state dict themselves, then call this.
+  explicit SwinEncoderImpl(const SwinOptions& swin);
+  void register_encoder();
+  std::vector<double> drop_rates_of_stage(size_t stage) const;  // 0 -> drop_path_rate, linear over all encoder blocks
+  void check_image(const at::Tensor& image) const;
+
+ private:
+  SwinOptions swin_;
+  int64_t total_blocks_ = 0;
+  PatchEmbed patch_embed_{nullptr};
+  torch::nn::ModuleList layers_;
+};
+
+// The symmetric decoder: first_patch_expanding, layers_up, norm_up. Drop-path rates and depths mirror the encoder's stages.
+class SwinCodecImpl : public SwinEncoderImpl {
+ public:
+  at::Tensor decode(at::Tensor latent, const at::Tensor& drop_path);  // (B, H/8, W/8, 8 embed_dim) -> (B, H, W, embed_dim)
+  int64_t num_blocks() const override { return SwinEncoderImpl::num_blocks() + decoder_blocks_; }
+
+ protected:
+  using SwinEncoderImpl::SwinEncoderImpl;
+  void register_decoder();
+
+ private:
+  int64_t decoder_blocks_ = 0;
+  PatchExpanding first_patch_expanding_{nullptr};
+  torch::nn::ModuleList layers_up_;
+  torch::nn::LayerNorm norm_up_{nullptr};
+};
+
+}  // namespace vmae::nn

@@ -1,0 +1,49 @@
+#pragma once
+// A checkpoint is one safetensors file: the weights under their state-dict keys, optimizer.exp_avg.KEY and optimizer.exp_avg_sq.KEY, state.generator (torch's CPU
+// generator), and in the metadata the config, the model's options and the position. Any safetensors reader gets at the weights.
+#include <torch/nn/module.h>
+
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <string>
+
+#include "vmae/data/loader.h"
+#include "vmae/train/optim.h"
+#include "vmae/train/precision.h"
+#include "vmae/weights/safetensors.h"
+
+namespace vmae::train {
+
+// Where a run is: all that changes from step to step besides tensors.
+struct RunState {
+  int64_t step = 0;          // optimizer steps made
+  data::Position position;   // the next sample
+  double best = std::numeric_limits<double>::infinity();  // best validation value so far
+  int64_t best_epoch = -1;
+  int64_t epoch_to_end = -1;  // the epoch whose last step is made, but whose validation is not; -1: none
+  int64_t skipped_steps = 0;  // fp16: gradients that overflowed
+  double interval_loss = 0;  // sum over the steps since the last log line, and their number
+  int64_t interval_steps = 0;
+  double trained_s = 0;      // wall time of training so far, over all resumptions
+};
+
+struct TrainingParts {
+  torch::nn::Module& module;
+  AdamW& optimizer;
+  LossScale& loss_scale;
+};
+
+// Writes `file` atomically. Throws Error(checkpoint) if that fails (a full disk): what was there before is untouched.
+void save_checkpoint(const std::filesystem::path& file, const TrainingParts& parts, const RunState& state, weights::Metadata metadata);
+
+// Weights alone, with the same metadata: best.safetensors, epoch=E.safetensors.
+void save_weights(const std::filesystem::path& file, const torch::nn::Module& module, weights::Metadata metadata);
+
+// Restores everything in place; Error(checkpoint) names the file and the first keys that are missing, unexpected or of another shape.
+RunState load_checkpoint(const weights::TensorFile& checkpoint, const std::filesystem::path& file, const TrainingParts& parts);
+
+// Keeps the file that `last` replaces as previous.safetensors beside it.
+void keep_previous(const std::filesystem::path& last);
+
+}  // namespace vmae::train

@@ -1,0 +1,25 @@
+#pragma once
+// The one place that knows about CUDA outside of ATen's own device-agnostic operators. Everything here also compiles, links and answers without CUDA.
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace vmae::train {
+
+bool cuda_available();                     // built with CUDA, driver there, at least one device
+bool cuda_has_bf16(at::Device device);     // compute capability 8.0 or later
+std::vector<std::string> cuda_devices();   // "NVIDIA A100-SXM4-80GB, 79.2 GiB, sm_80"
+std::string cuda_problem();                // why cuda_available() is false, in words
+std::string cuda_versions();               // "CUDA 13.2, cuDNN 9.26, NCCL 2.30.7" as linked; "" in a CPU build
+
+// auto: cuda if available, else cpu. Throws Error(usage) if cuda is asked for and not available, saying why.
+at::Device resolve_device(const std::string& name);
+
+// Threads, matrix-product backends and determinism for this process. threads 0: as many as this process may use.
+void configure_compute(at::Device device, int64_t threads);
+
+uint64_t peak_memory_bytes(at::Device device);  // GPU: by the caching allocator; CPU: peak resident size of the process
+
+}  // namespace vmae::train

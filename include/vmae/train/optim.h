@@ -1,0 +1,50 @@
+#pragma once
+// AdamW (Loshchilov and Hutter 2019) through ATen's fused kernel, with its state in plain sight so that checkpoints can hold it.
+#include <torch/nn/module.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "vmae/core/options.h"
+
+namespace vmae::train {
+
+struct OptimOptions {
+  double lr = 1e-4;
+  double min_lr = 0.0;
+  int64_t warmup_epochs = 10;
+  double weight_decay = 0.05;
+  std::vector<double> betas{0.9, 0.95};
+  double eps = 1e-8;
+  bool decay_norm_and_bias = true;
+  double clip_grad_norm = 0.0;
+};
+void describe(Options& options, OptimOptions& optim);
+
+class AdamW {
+ public:
+  AdamW(const torch::nn::Module& module, const OptimOptions& options);  // all parameters that require a gradient
+  const std::vector<at::Tensor>& parameters() const { return parameters_; }
+  std::vector<at::Tensor> gradients() const;  // in the order of parameters(); a parameter that got none has zeros
+
+  void step(double lr);
+  void clear_gradients();
+
+  // exp_avg.KEY, exp_avg_sq.KEY: the tensors themselves, to be saved or overwritten in place.
+  std::vector<std::pair<std::string, at::Tensor>> state() const;
+  int64_t step_count() const { return step_count_; }
+  void set_step_count(int64_t steps);
+
+ private:
+  OptimOptions options_;
+  std::vector<std::string> names_;
+  std::vector<at::Tensor> parameters_, exp_avgs_, exp_avg_sqs_, steps_;
+  size_t num_decayed_ = 0;  // parameters_ holds the decayed ones first
+  int64_t step_count_ = 0;
+};
+
+// The global L2 norm of the gradients; with max_norm > 0 they are scaled down to it (Pascanu et al. 2013). Deterministic, one synchronisation.
+double clip_grad_norm(const std::vector<at::Tensor>& gradients, double max_norm);
+
+}  // namespace vmae::train

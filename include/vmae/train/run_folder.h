@@ -1,0 +1,38 @@
+#pragma once
+// The folder of one run: what is where (docs/run-folder.md), and who may write into it.
+#include <filesystem>
+#include <string>
+
+namespace vmae::train {
+
+enum class IfExists { refuse, resume, overwrite };
+
+class RunFolder {
+ public:
+  // Creates the folder and locks it for this process. An existing run is refused (usage), resumed (Error(checkpoint) if there is no last checkpoint),
+  // or, overwritten, loses the files that runs write and nothing else.
+  RunFolder(std::filesystem::path path, IfExists if_exists);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path config() const { return path_ / "config.yaml"; }
+  std::filesystem::path env() const { return path_ / "env.json"; }
+  std::filesystem::path log() const { return path_ / "train.log"; }
+  std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path quarantine() const { return path_ / "quarantine.jsonl"; }
+  std::filesystem::path splits() const { return path_ / "splits.json"; }
+  std::filesystem::path samples() const { return path_ / "samples"; }
+  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  std::filesystem::path last_checkpoint() const { return checkpoints() / "last.safetensors"; }
+
+ private:
+  std::filesystem::path path_;
+  int lock_ = -1;
+};
+
+// env.json: versions, host, device, command line; what someone needs to repeat the run.
+void write_env(const RunFolder& folder, const std::string& command_line, const std::string& device, const std::string& precision);
+
+}  // namespace vmae::train

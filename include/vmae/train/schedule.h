@@ -1,0 +1,18 @@
+#pragma once
+// The learning rate as a pure function of the step.
+#include <cstdint>
+
+namespace vmae::train {
+
+struct Schedule {
+  double peak_lr = 1e-4;
+  double min_lr = 0.0;
+  int64_t warmup_steps = 0;
+  int64_t total_steps = 1;
+};
+
+// Linear from 0 over warmup_steps, then half a cosine from peak_lr down to min_lr at total_steps (method.md: per iteration).
+// `step` counts updates already made, so the first update of a warm-up has learning rate 0.
+double learning_rate(const Schedule& schedule, int64_t step);
+
+}  // namespace vmae::train

@@ -1,0 +1,18 @@
+#pragma once
+// PyTorch's zip checkpoints (.pth, .pt). Reading never executes anything in the file: the pickle is interpreted by a small machine that knows
+// dict, list, tuple, set, str, bytes, numbers, OrderedDict, torch tensors and parameters, torch.Size, dtype and device, argparse.Namespace, and numpy scalars; any other global is
+// carried as an opaque value, and an error if the weights themselves need it. Failures are Error(checkpoint).
+#include <filesystem>
+
+#include "vmae/weights/safetensors.h"
+
+namespace vmae::weights {
+
+// The weights in it: the dict itself, or the one under `model`, `state_dict` or `model_state_dict`; a leading "module." of every key is dropped.
+// Plain numbers and strings beside it (epoch, args.*) come back as metadata ("epoch": "3", "args.lr": "0.001").
+TensorFile read_pth(const std::filesystem::path& path);
+
+// A file that torch.load(path, weights_only=True) reads as an (ordered) dict of str -> tensor.
+void write_pth(const std::filesystem::path& path, const NamedTensors& tensors);
+
+}  // namespace vmae::weights

@@ -1,0 +1,19 @@
+#include "vmae/core/version.h"
+
+#include "git_revision.h"
+
+namespace vmae {
+
+const char* version() { return VMAE_VERSION; }
+
+const char* git_revision() { return VMAE_GIT_REVISION; }
+
+const char* build_summary() {
+#if defined(__clang__)
+  return "clang++ " __clang_version__ ", " VMAE_BUILD_TYPE ", CUDA " VMAE_CUDA_BUILD;
+#else
+  return "g++ " __VERSION__ ", " VMAE_BUILD_TYPE ", CUDA " VMAE_CUDA_BUILD;
+#endif
+}
+
+}  // namespace vmae

@@ -1,0 +1,190 @@
+// A queue of open batches. next() opens them in order, allocating their memory; workers take the samples of the oldest batch that has any left and write them
+// into it; a batch is delivered when its last sample is done. The order of delivery is the order of opening, so threads decide nothing but speed.
+#include "vmae/data/loader.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <optional>
+#include <thread>
+
+#include "vmae/core/error.h"
+#include "vmae/core/machine.h"
+#include "vmae/core/random.h"
+
+namespace vmae::data {
+namespace {
+
+// A batch being filled.
+struct Slot {
+  Batch batch;
+  std::vector<int64_t> indices;  // into the dataset, before substitution
+  float* pixels = nullptr;
+  size_t num_taken = 0, num_done = 0;
+  size_t first_failed = 0;
+  std::exception_ptr error;  // of the first failed sample
+  bool is_done() const { return num_done == indices.size(); }
+};
+
+void check(const LoaderOptions& options) {
+  if (options.world_size < 1 || options.rank < 0 || options.rank >= options.world_size) throw Error(ExitCode::internal, concat("loader: rank ", options.rank, " of ", options.world_size));
+  if (options.batch_size < options.world_size) {
+    throw Error(ExitCode::usage, concat("train.batch_size = ", options.batch_size, " is smaller than the number of processes, ", options.world_size), "it counts the samples of all processes together");
+  }
+}
+
+}  // namespace
+
+std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch, bool shuffle) {
+  std::vector<int64_t> order(static_cast<size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  if (!shuffle) return order;
+  Random random(derive_seed(seed, Stream::shuffle, epoch));
+  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);  // Fisher-Yates
+  return order;
+}
+
+struct Loader::State {
+  std::shared_ptr<const Dataset> dataset;
+  LoaderOptions options;
+  std::optional<AugmentOptions> augment;
+  int64_t epochs;
+  double wait_s = 0.0;
+
+  // Of the consumer alone.
+  Position opening;  // where the next batch to open begins
+  int64_t order_epoch = -1;
+  std::vector<int64_t> order;
+
+  std::mutex mutex;
+  std::condition_variable has_work, has_result;
+  std::deque<std::unique_ptr<Slot>> slots;  // oldest first
+  bool is_stopping = false;
+  std::vector<std::thread> threads;
+
+  ~State();
+  std::unique_ptr<Slot> make_slot();
+  void fill_queue();
+  void work();
+  void load_sample(Slot& slot, size_t i) const;
+};
+
+Loader::State::~State() {
+  {
+    const std::lock_guard lock(mutex);
+    is_stopping = true;
+  }
+  has_work.notify_all();
+  for (std::thread& thread : threads) thread.join();
+}
+
+std::unique_ptr<Slot> Loader::State::make_slot() {
+  const int64_t n = dataset->size();
+  if (opening.epoch != order_epoch) {
+    order = epoch_order(n, options.seed, opening.epoch, options.shuffle);
+    order_epoch = opening.epoch;
+  }
+  auto slot = std::make_unique<Slot>();
+  const int64_t end = std::min(n, opening.sample + options.batch_size);
+  for (int64_t i = opening.sample + options.rank; i < end; i += options.world_size) slot->indices.push_back(order[static_cast<size_t>(i)]);
+  const auto size = static_cast<int64_t>(slot->indices.size());
+  const ImageOptions& image = dataset->image_options();
+  slot->batch.image = at::empty({size, image.in_channels, image.image_size[0], image.image_size[1]}, at::TensorOptions(at::kFloat).pinned_memory(options.pin_memory));
+  slot->batch.ids.resize(slot->indices.size());
+  slot->batch.seeds.resize(slot->indices.size());
+  slot->pixels = slot->batch.image.data_ptr<float>();
+  slot->batch.position = opening;
+  opening = end < n ? Position{opening.epoch, end} : Position{opening.epoch + 1, 0};
+  slot->batch.next = opening;
+  return slot;
+}
+
+void Loader::State::fill_queue() {
+  while (slots.size() < static_cast<size_t>(options.prefetch) && (epochs < 0 || opening.epoch < epochs)) {
+    std::unique_ptr<Slot> slot = make_slot();
+    const std::lock_guard lock(mutex);
+    slots.push_back(std::move(slot));
+    has_work.notify_all();
+  }
+}
+
+void Loader::State::load_sample(Slot& slot, size_t i) const {
+  const ImageOptions& image = dataset->image_options();
+  const int64_t sample_size = image.in_channels * image.image_size[0] * image.image_size[1];
+  const Position& at = slot.batch.position;
+  const int64_t loaded = dataset->load_readable_into(slot.indices[i], options.seed, at.epoch, augment ? &*augment : nullptr, slot.pixels + static_cast<int64_t>(i) * sample_size);
+  slot.batch.ids[i] = dataset->id(loaded);
+  slot.batch.seeds[i] = Dataset::sample_seed(options.seed, at.epoch, loaded);
+}
+
+void Loader::State::work() {
+  std::unique_lock lock(mutex);
+  while (!is_stopping) {
+    const auto found = std::find_if(slots.begin(), slots.end(), [](const auto& slot) { return slot->num_taken < slot->indices.size(); });
+    if (found == slots.end()) {
+      has_work.wait(lock);
+      continue;
+    }
+    Slot& slot = **found;  // stays alive until all of its samples are done
+    const size_t i = slot.num_taken++;
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      load_sample(slot, i);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    if (error && (!slot.error || i < slot.first_failed)) {
+      slot.error = error;
+      slot.first_failed = i;
+    }
+    ++slot.num_done;
+    if (slot.is_done()) has_result.notify_all();
+  }
+}
+
+Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, const AugmentOptions* augment, Position start, int64_t epochs) : state_(std::make_unique<State>()) {
+  check(options);
+  State& state = *state_;
+  state.dataset = std::move(dataset);
+  state.options = options;
+  state.options.prefetch = std::max<int64_t>(1, options.prefetch);
+  if (augment) state.augment = *augment;
+  state.epochs = epochs;
+  state.opening = start.sample < state.dataset->size() ? start : Position{start.epoch + 1, 0};
+  state.fill_queue();
+  const int64_t num_workers = options.workers > 0 ? options.workers : usable_threads();
+  for (int64_t i = 0; i < num_workers; ++i) state.threads.emplace_back([&state] { state.work(); });
+}
+
+Loader::~Loader() = default;
+
+bool Loader::next(Batch& batch) {
+  State& state = *state_;
+  if (state.slots.empty()) return false;
+  std::unique_ptr<Slot> slot;
+  {
+    std::unique_lock lock(state.mutex);
+    const Slot& oldest = *state.slots.front();
+    const auto began = std::chrono::steady_clock::now();
+    state.has_result.wait(lock, [&oldest] { return oldest.is_done(); });
+    state.wait_s += std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    if (oldest.error) std::rethrow_exception(oldest.error);
+    slot = std::move(state.slots.front());
+    state.slots.pop_front();
+  }
+  batch = std::move(slot->batch);
+  state.fill_queue();
+  return true;
+}
+
+double Loader::wait_s() const { return state_->wait_s; }
+
+}  // namespace vmae::data

@@ -1,0 +1,123 @@
+// NIfTI-1 (nifti1.h, https://nifti.nimh.nih.gov/nifti-1): a header of 348 bytes, and from byte vox_offset the voxels. Fields used, by byte:
+// 0 sizeof_hdr (348 in the file's byte order), 70 datatype, 108 vox_offset, 112 scl_slope (0: none), 116 scl_inter.
+#include "nifti_voxels.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "vmae/core/error.h"
+
+namespace vmae::io {
+namespace {
+
+constexpr const char* kDamaged = "the file is probably cut off or damaged";
+
+class GzFile {
+ public:
+  explicit GzFile(const std::filesystem::path& path) : path_(path), file_(gzopen(path.c_str(), "rb")) {
+    if (!file_) throw Error(ExitCode::data, path.string() + ": can't be opened");
+    gzbuffer(file_, 1 << 17);
+  }
+  ~GzFile() {
+    if (file_) gzclose(file_);
+  }
+  GzFile(const GzFile&) = delete;
+  GzFile& operator=(const GzFile&) = delete;
+
+  void read(char* to, size_t size) {
+    while (size > 0) {
+      const int got = gzread(file_, to, static_cast<unsigned>(std::min<size_t>(size, 1 << 30)));
+      if (got <= 0) throw Error(ExitCode::data, concat(path_.string(), ": ends after ", gztell(file_), " bytes, ", size, " are missing"), kDamaged);
+      to += got;
+      size -= static_cast<size_t>(got);
+    }
+  }
+
+  void skip_to(int64_t offset) {
+    if (gzseek(file_, offset, SEEK_SET) != offset) throw Error(ExitCode::data, concat(path_.string(), ": ends before its voxels, which begin at byte ", offset), kDamaged);
+  }
+
+  // zlib compares length and checksum when it comes to the end of the compressed stream.
+  void check_end() {
+    std::array<char, 4096> rest;
+    while (!gzdirect(file_) && gzread(file_, rest.data(), rest.size()) > 0) {
+    }
+    int code = Z_OK;
+    gzerror(file_, &code);
+    const int closed = gzclose(file_);
+    file_ = nullptr;
+    if (code < 0 || closed != Z_OK) throw Error(ExitCode::data, path_.string() + ": the checksum of the compressed data is wrong", kDamaged);
+  }
+
+ private:
+  const std::filesystem::path& path_;
+  gzFile file_;
+};
+
+template <class T>
+T field(const char* bytes, bool is_swapped) {
+  std::array<char, sizeof(T)> raw;
+  std::memcpy(raw.data(), bytes, sizeof(T));
+  if (is_swapped) std::reverse(raw.begin(), raw.end());
+  T value;
+  std::memcpy(&value, raw.data(), sizeof(T));
+  return value;
+}
+
+struct Scaling {
+  double slope, intercept;
+  bool is_swapped;
+};
+
+template <class Stored>
+std::vector<float> read_as(GzFile& file, size_t num_voxels, const Scaling& scaling) {
+  std::vector<float> voxels(num_voxels);
+  const bool is_plain = scaling.slope == 1.0 && scaling.intercept == 0.0;
+  constexpr size_t kChunk = 1 << 16;
+  std::vector<char> bytes(std::min(num_voxels, kChunk) * sizeof(Stored));
+  for (size_t begin = 0; begin < num_voxels; begin += kChunk) {
+    const size_t count = std::min(kChunk, num_voxels - begin);
+    file.read(bytes.data(), count * sizeof(Stored));
+    for (size_t i = 0; i < count; ++i) {
+      const auto stored = field<Stored>(bytes.data() + i * sizeof(Stored), scaling.is_swapped);
+      voxels[begin + i] = is_plain ? static_cast<float>(stored) : static_cast<float>(static_cast<double>(stored) * scaling.slope + scaling.intercept);
+    }
+  }
+  file.check_end();
+  return voxels;
+}
+
+}  // namespace
+
+std::vector<float> read_nifti_voxels(const std::filesystem::path& path, size_t num_voxels) {
+  GzFile file(path);
+  std::array<char, 348> header;
+  file.read(header.data(), header.size());
+  const bool is_swapped = field<int32_t>(header.data(), false) != 348;
+  if (field<int32_t>(header.data(), is_swapped) != 348) throw Error(ExitCode::data, path.string() + ": is not a NIfTI-1 file", kDamaged);
+  const auto real = [&](size_t at) { return static_cast<double>(field<float>(header.data() + at, is_swapped)); };
+  const double offset = real(108), slope = real(112), intercept = real(116);
+  const bool is_scaled = slope != 0.0 && std::isfinite(slope) && std::isfinite(intercept);
+  const Scaling scaling{is_scaled ? slope : 1.0, is_scaled ? intercept : 0.0, is_swapped};
+  if (!(offset >= 348 && offset < 1e9)) throw Error(ExitCode::data, concat(path.string(), ": its voxels can't begin at byte ", offset), kDamaged);
+  file.skip_to(static_cast<int64_t>(offset));
+  switch (const auto type = field<int16_t>(header.data() + 70, is_swapped)) {
+    case 2: return read_as<uint8_t>(file, num_voxels, scaling);
+    case 256: return read_as<int8_t>(file, num_voxels, scaling);
+    case 4: return read_as<int16_t>(file, num_voxels, scaling);
+    case 512: return read_as<uint16_t>(file, num_voxels, scaling);
+    case 8: return read_as<int32_t>(file, num_voxels, scaling);
+    case 768: return read_as<uint32_t>(file, num_voxels, scaling);
+    case 1024: return read_as<int64_t>(file, num_voxels, scaling);
+    case 1280: return read_as<uint64_t>(file, num_voxels, scaling);
+    case 16: return read_as<float>(file, num_voxels, scaling);
+    case 64: return read_as<double>(file, num_voxels, scaling);
+    default: throw Error(ExitCode::data, concat(path.string(), ": has NIfTI voxel type ", type, ", which is not supported"), "convert it to float");
+  }
+}
+
+}  // namespace vmae::io

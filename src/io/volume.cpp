@@ -1,0 +1,195 @@
+// Headers of all formats, and the voxels of NRRD and MetaImage, through ITK's ImageIO classes without its image templates; voxels of NIfTI as nifti_voxels.h says.
+// The libraries beneath keep global state (a cached file name, a stack of error texts), so ITK reads one file at a time.
+#include "vmae/io/volume.h"
+
+#include <itkMetaImageIO.h>
+#include <itkNiftiImageIO.h>
+#include <itkNrrdImageIO.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <limits>
+#include <mutex>
+
+#include "nifti_voxels.h"
+#include "vmae/core/error.h"
+#include "vmae/core/machine.h"
+
+namespace vmae::io {
+namespace {
+
+namespace fs = std::filesystem;
+using Component = itk::IOComponentEnum;
+
+constexpr const char* kExtensions = ".nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd";
+
+std::mutex& library_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+bool has_ending(const fs::path& path, std::initializer_list<const char*> endings) {
+  const std::string name = to_lower(path.filename().string());
+  for (const char* ending : endings) {
+    if (name.ends_with(ending)) return true;
+  }
+  return false;
+}
+
+bool is_nifti(const fs::path& path) { return has_ending(path, {".nii", ".nii.gz"}); }
+bool is_nrrd(const fs::path& path) { return has_ending(path, {".nrrd", ".nhdr"}); }
+bool is_meta(const fs::path& path) { return has_ending(path, {".mha", ".mhd"}); }
+
+[[noreturn]] void fail(const fs::path& path, const std::string& what, const std::string& hint = "") { throw Error(ExitCode::data, concat(path.string(), ": ", what), hint); }
+
+// What ITK says without its file name and line number, on one line.
+std::string reason(const itk::ExceptionObject& error) {
+  std::string text = error.GetDescription();
+  if (const size_t colon = text.find("): "); colon != std::string::npos) text.erase(0, colon + 3);
+  for (char& c : text) {
+    if (c == '\n' || c == '\r') c = ' ';
+  }
+  return std::string(trim(text));
+}
+
+itk::ImageIOBase::Pointer make_image_io(const fs::path& path) {
+  if (is_nifti(path)) return itk::NiftiImageIO::New().GetPointer();
+  if (is_nrrd(path)) return itk::NrrdImageIO::New().GetPointer();
+  if (is_meta(path)) return itk::MetaImageIO::New().GetPointer();
+  fail(path, "is not a volume", concat("known are ", kExtensions));
+}
+
+// Waits for slow storage outside of the lock: the header then comes from the page cache.
+void warm_up(const fs::path& path) {
+  std::array<char, 4096> first;
+  std::ifstream(path, std::ios::binary).read(first.data(), first.size());
+}
+
+// The header, checked: a scalar image of one to three axes, or more axes of length 1.
+itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) fail(path, "does not exist");
+  if (!fs::is_regular_file(path, ignored)) fail(path, "is not a file");
+  if (fs::file_size(path, ignored) == 0) fail(path, "is empty (0 bytes)");
+  warm_up(path);
+  const std::lock_guard lock(library_mutex());
+  itk::Object::SetGlobalWarningDisplay(false);
+  const itk::ImageIOBase::Pointer image_io = make_image_io(path);
+  bool is_readable = false;
+  try {
+    image_io->SetFileName(path.string());
+    is_readable = is_meta(path) || image_io->CanReadFile(path.c_str());  // ITK wants .mha and .mhd in lower case
+    if (is_readable) image_io->ReadImageInformation();
+  } catch (const itk::ExceptionObject& error) {
+    fail(path, "can't be read: " + reason(error));
+  }
+  if (!is_readable) fail(path, "is damaged, or not what its extension says");
+  const unsigned num_axes = image_io->GetNumberOfDimensions();
+  for (unsigned axis = 0; axis < num_axes; ++axis) {
+    const auto size = static_cast<int64_t>(image_io->GetDimensions(axis));
+    if (size < 1) fail(path, concat("has size ", size, " along axis ", axis));
+    if (axis >= 3 && size > 1) {
+      fail(path, concat("has ", size, " images along axis ", axis, " (time, or channels)"), "split it into one file per 3D image");
+    }
+    if (axis >= 3) continue;
+    header.size[axis] = size;
+    const double spacing_mm = image_io->GetSpacing(axis);
+    header.spacing_mm[axis] = spacing_mm > 0 && spacing_mm < std::numeric_limits<double>::infinity() ? spacing_mm : 1.0;
+  }
+  for (unsigned axis = num_axes; axis < 3; ++axis) header.size[axis] = 1;
+  if (image_io->GetNumberOfComponents() != 1) {
+    fail(path, concat("has ", image_io->GetNumberOfComponents(), " values per voxel (colour, vectors or complex numbers)"), "convert it to one value per voxel");
+  }
+  return image_io;
+}
+
+template <class Stored>
+void convert(const std::vector<char>& bytes, std::vector<float>& voxels) {
+  const auto* stored = reinterpret_cast<const Stored*>(bytes.data());
+  for (size_t i = 0; i < voxels.size(); ++i) voxels[i] = static_cast<float>(stored[i]);
+}
+
+void convert(Component type, const std::vector<char>& bytes, std::vector<float>& voxels, const fs::path& path) {
+  switch (type) {
+    case Component::UCHAR: return convert<unsigned char>(bytes, voxels);
+    case Component::CHAR: return convert<signed char>(bytes, voxels);
+    case Component::USHORT: return convert<unsigned short>(bytes, voxels);
+    case Component::SHORT: return convert<short>(bytes, voxels);
+    case Component::UINT: return convert<unsigned int>(bytes, voxels);
+    case Component::INT: return convert<int>(bytes, voxels);
+    case Component::ULONG: return convert<unsigned long>(bytes, voxels);
+    case Component::LONG: return convert<long>(bytes, voxels);
+    case Component::ULONGLONG: return convert<unsigned long long>(bytes, voxels);
+    case Component::LONGLONG: return convert<long long>(bytes, voxels);
+    case Component::FLOAT: return convert<float>(bytes, voxels);
+    case Component::DOUBLE: return convert<double>(bytes, voxels);
+    default: fail(path, "has a voxel type that is not supported: " + itk::ImageIOBase::GetComponentTypeAsString(type), "convert it to float");
+  }
+}
+
+void check_fits_memory(const VolumeHeader& header, size_t stored_bytes, const fs::path& path) {
+  const double needed = static_cast<double>(header.size[0]) * static_cast<double>(header.size[1]) * static_cast<double>(header.size[2]) * static_cast<double>(sizeof(float) + stored_bytes);
+  const auto available = static_cast<double>(memory_info().available_bytes);
+  if (needed > available) {
+    fail(path, concat("is a volume of ", header.size[0], " x ", header.size[1], " x ", header.size[2], " voxels, which needs ", human_bytes(needed), " to read; ", human_bytes(available), " are free"));
+  }
+}
+
+// MetaImageIO says nothing when data are missing; it then leaves the end of the buffer as it was.
+bool read_whole(itk::ImageIOBase& image_io, std::vector<char>& bytes) {
+  for (const char mark : {'\x5A', '\xA5'}) {
+    bytes.back() = mark;
+    image_io.Read(bytes.data());
+    if (bytes.back() != mark) return true;
+  }
+  return false;
+}
+
+std::vector<float> read_voxels(itk::ImageIOBase& image_io, size_t num_voxels, const fs::path& path) {
+  itk::ImageIORegion region(image_io.GetNumberOfDimensions());
+  for (unsigned axis = 0; axis < image_io.GetNumberOfDimensions(); ++axis) region.SetSize(axis, image_io.GetDimensions(axis));
+  image_io.SetIORegion(region);
+  std::vector<char> bytes(num_voxels * image_io.GetComponentSize());
+  try {
+    const std::lock_guard lock(library_mutex());
+    if (!read_whole(image_io, bytes)) fail(path, "ends before its last voxel", "the file is probably cut off or damaged");
+  } catch (const itk::ExceptionObject& error) {
+    fail(path, "can't be read: " + reason(error), "the file is probably cut off or damaged");
+  }
+  std::vector<float> voxels(num_voxels);
+  convert(image_io.GetComponentType(), bytes, voxels, path);
+  return voxels;
+}
+
+}  // namespace
+
+bool is_volume(const fs::path& path) { return is_nifti(path) || is_nrrd(path) || is_meta(path); }
+
+VolumeHeader read_volume_header(const fs::path& path) {
+  VolumeHeader header;
+  open(path, header);
+  return header;
+}
+
+Volume read_volume(const fs::path& path) {
+  VolumeHeader header;
+  const itk::ImageIOBase::Pointer image_io = open(path, header);
+  check_fits_memory(header, image_io->GetComponentSize(), path);
+
+  Volume volume;
+  volume.size = header.size;
+  volume.spacing_mm = header.spacing_mm;
+  const unsigned num_axes = std::min(image_io->GetNumberOfDimensions(), 3U);
+  for (unsigned axis = 0; axis < num_axes; ++axis) {
+    volume.origin_mm[axis] = image_io->GetOrigin(axis);
+    const std::vector<double> direction = image_io->GetDirection(axis);
+    for (unsigned row = 0; row < num_axes; ++row) volume.direction[3 * row + axis] = direction[row];
+  }
+
+  const auto num_voxels = static_cast<size_t>(header.size[0] * header.size[1] * header.size[2]);
+  volume.voxels = is_nifti(path) ? read_nifti_voxels(path, num_voxels) : read_voxels(*image_io, num_voxels, path);
+  return volume;
+}
+
+}  // namespace vmae::io

@@ -1,0 +1,202 @@
+// Hand-written backward passes for the three functions of a Swin block. All three save as little as the mathematics allows without computing a matrix product twice,
+// and leave the arithmetic to ATen (oneDNN and MKL on a CPU, cuBLAS on a GPU).
+#include "vmae/nn/block_ops.h"
+
+#include <ATen/autocast_mode.h>
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "vmae/nn/window_gather.h"
+
+namespace vmae::nn {
+
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// What matrix products run in: the autocast type inside an autocast region, else the operand's own.
+at::ScalarType compute_type(const Tensor& x) {
+  const auto device = x.device().type();
+  return at::autocast::is_autocast_enabled(device) ? at::autocast::get_autocast_dtype(device) : x.scalar_type();
+}
+
+// The bodies below choose their types themselves.
+class NoAutocast {
+ public:
+  explicit NoAutocast(at::DeviceType device) : device_(device), before_(at::autocast::is_autocast_enabled(device)) { at::autocast::set_autocast_enabled(device, false); }
+  ~NoAutocast() { at::autocast::set_autocast_enabled(device_, before_); }
+  NoAutocast(const NoAutocast&) = delete;
+  NoAutocast& operator=(const NoAutocast&) = delete;
+
+ private:
+  at::DeviceType device_;
+  bool before_;
+};
+
+Tensor rows_of(const Tensor& x) { return x.reshape({-1, x.size(-1)}); }
+
+// Gradients of y = x W^T + b: dW = dy^T x in the products' type, handed back in the parameter's.
+Tensor weight_gradient(const Tensor& dy, const Tensor& x, at::ScalarType type) { return rows_of(dy).t().mm(rows_of(x)).to(type); }
+Tensor bias_gradient(const Tensor& dy, at::ScalarType type) { return rows_of(dy).sum(0, /*keepdim=*/false, type); }
+
+// An absent bias is passed through apply() as an empty tensor: autograd functions refuse undefined ones.
+Tensor or_empty(const Tensor& bias, const Tensor& like) { return bias.defined() ? bias : at::empty({0}, like.options()); }
+Tensor bias_for(const Tensor& bias, at::ScalarType type) { return bias.numel() > 0 ? bias.to(type) : Tensor(); }
+
+struct NormLinear : torch::autograd::Function<NormLinear> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const Tensor& weight, const Tensor& bias) {
+    const auto type = compute_type(x);
+    const NoAutocast off(x.device().type());
+    auto [normed, mean, rstd] = at::native_layer_norm(x, {x.size(-1)}, norm_weight, norm_bias, eps);
+    const Tensor cast_weight = weight.to(type);
+    ctx->save_for_backward({x, mean, rstd, norm_weight, norm_bias, cast_weight});
+    ctx->saved_data["eps"] = eps;
+    ctx->saved_data["has_bias"] = bias.numel() > 0;
+    return at::linear(normed.to(type), cast_weight, bias_for(bias, type));
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &x = saved[0], &mean = saved[1], &rstd = saved[2], &norm_weight = saved[3], &norm_bias = saved[4], &cast_weight = saved[5];
+    const NoAutocast off(x.device().type());
+    const auto type = cast_weight.scalar_type();
+    const Tensor dy = grads[0].to(type);
+    const Tensor normed = std::get<0>(at::native_layer_norm(x, {x.size(-1)}, norm_weight, norm_bias, ctx->saved_data["eps"].toDouble())).to(type);
+    const auto parameter_type = norm_weight.scalar_type();
+    Tensor dweight = weight_gradient(dy, normed, parameter_type);
+    Tensor dbias = ctx->saved_data["has_bias"].toBool() ? bias_gradient(dy, parameter_type) : Tensor();
+    const Tensor dnormed = dy.matmul(cast_weight).to(x.scalar_type());
+    auto [dx, dnorm_weight, dnorm_bias] = at::native_layer_norm_backward(dnormed, x, {x.size(-1)}, mean, rstd, norm_weight, norm_bias, {true, true, true});
+    return {dx, dnorm_weight, dnorm_bias, Tensor(), dweight, dbias};
+  }
+};
+
+struct GeluLinear : torch::autograd::Function<GeluLinear> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+    const auto type = compute_type(x);
+    const NoAutocast off(x.device().type());
+    const Tensor cast_weight = weight.to(type);
+    ctx->save_for_backward({x, cast_weight});
+    ctx->saved_data["parameter_type"] = weight.scalar_type();
+    return at::linear(at::gelu(x).to(type), cast_weight, bias.to(type));
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &x = saved[0], &cast_weight = saved[1];
+    const NoAutocast off(x.device().type());
+    const auto type = cast_weight.scalar_type(), parameter_type = ctx->saved_data["parameter_type"].toScalarType();
+    const Tensor dy = grads[0].to(type);
+    Tensor dweight = weight_gradient(dy, at::gelu(x).to(type), parameter_type);
+    Tensor dx = at::gelu_backward(dy.matmul(cast_weight).to(x.scalar_type()), x);
+    return {dx, dweight, bias_gradient(dy, parameter_type)};
+  }
+};
+
+// (B, H, W, s h d) -> (s, B nW, h, N, d) and back: shift, partition and head split as one gather.
+Tensor to_heads(const Tensor& tokens, int64_t parts, int64_t heads, const WindowLayout& layout) {
+  const int64_t b = tokens.size(0), n = layout.tokens, windows = layout.index.size(0), d = tokens.size(3) / parts / heads;
+  if (tokens.is_cpu()) return gather_heads(tokens, layout.index, parts, heads);
+  return tokens.reshape({b, -1, tokens.size(3)}).index_select(1, layout.index.view({-1})).view({b * windows, n, parts, heads, d}).permute({2, 0, 3, 1, 4}).contiguous();
+}
+
+Tensor from_heads(const Tensor& heads, const WindowLayout& layout) {
+  const int64_t parts = heads.size(0), h = heads.size(2), n = heads.size(3), d = heads.size(4), b = heads.size(1) / layout.index.size(0);
+  if (heads.is_cpu()) return scatter_heads(heads, layout.index, layout.height, layout.width);
+  Tensor tokens = at::empty({b, layout.height * layout.width, parts * h * d}, heads.options());
+  tokens.index_copy_(1, layout.index.view({-1}), heads.permute({1, 3, 0, 2, 4}).reshape({b, layout.index.size(0) * n, parts * h * d}));
+  return tokens.view({b, layout.height, layout.width, parts * h * d});
+}
+
+// bias (h, N, N) and mask (nW, N, N) together, to be added to scores (B, nW, h, N, N).
+Tensor score_offset(const Tensor& bias, const WindowLayout& layout, at::ScalarType type) {
+  Tensor offset = bias.unsqueeze(0);
+  if (layout.mask.defined()) offset = offset + layout.mask.unsqueeze(1);
+  return offset.to(type).unsqueeze(0);
+}
+
+struct AttentionCore : torch::autograd::Function<AttentionCore> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& qkv, const Tensor& bias, const WindowLayout& layout) {
+    const NoAutocast off(qkv.device().type());
+    const int64_t heads = bias.size(0), n = layout.tokens, windows = layout.index.size(0), d = qkv.size(3) / 3 / heads;
+    Tensor split = to_heads(qkv, 3, heads, layout);  // (3, B nW, h, N, d)
+    const Tensor flat = split.view({3, -1, n, d}), q = flat[0], k = flat[1], v = flat[2];
+    Tensor scores = at::bmm(q, k.transpose(1, 2)).mul_(1.0 / std::sqrt(static_cast<double>(d)));  // (B nW h, N, N)
+    scores.view({-1, windows, heads, n, n}).add_(score_offset(bias, layout, scores.scalar_type()));
+    at::_softmax_out(scores, scores, -1, /*half_to_float=*/false);
+    Tensor mixed = at::bmm(scores, v);
+    ctx->save_for_backward({split, scores});
+    ctx->saved_data["index"] = layout.index;
+    ctx->saved_data["height"] = layout.height;
+    ctx->saved_data["width"] = layout.width;
+    return from_heads(mixed.view({1, -1, heads, n, d}), layout);
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &split = saved[0], &p = saved[1];
+    const NoAutocast off(split.device().type());
+    const int64_t heads = split.size(2), n = split.size(3), d = split.size(4);
+    const WindowLayout layout{ctx->saved_data["index"].toTensor(), {}, ctx->saved_data["height"].toInt(), ctx->saved_data["width"].toInt(), n};
+    const double scale = 1.0 / std::sqrt(static_cast<double>(d));
+    const Tensor flat = split.view({3, -1, n, d}), q = flat[0], k = flat[1], v = flat[2];
+    const Tensor dout = to_heads(grads[0].to(split.scalar_type()).contiguous(), 1, heads, layout).view({-1, n, d});
+    Tensor dsplit = at::empty_like(split);
+    const Tensor dflat = dsplit.view({3, -1, n, d});
+    Tensor dq = dflat[0], dk = dflat[1], dv = dflat[2];
+    at::bmm_out(dv, p.transpose(1, 2), dout);
+    Tensor dscores = at::bmm(dout, v.transpose(1, 2));
+    at::_softmax_backward_data_out(dscores, dscores, p, -1, p.scalar_type());
+    Tensor dbias = dscores.view({-1, heads, n, n}).sum(0, /*keepdim=*/false, at::kFloat);
+    dscores.mul_(scale);
+    at::bmm_out(dq, dscores, k);
+    at::bmm_out(dk, dscores.transpose(1, 2), q);
+    return {from_heads(dsplit, layout), dbias, Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor norm_linear(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const Tensor& weight, const Tensor& bias) {
+  return NormLinear::apply(x, norm_weight, norm_bias, eps, weight, or_empty(bias, weight));
+}
+
+at::Tensor gelu_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) { return GeluLinear::apply(x, weight, bias); }
+
+WindowLayout make_window_layout(int64_t height, int64_t width, int64_t window, int64_t shift_rows, int64_t shift_columns, at::Device device) {
+  WindowLayout layout;
+  layout.height = height, layout.width = width, layout.tokens = window * window;
+  auto partition = [&](const Tensor& grid) {  // (H, W) -> (nW, N)
+    return grid.view({height / window, window, width / window, window}).permute({0, 2, 1, 3}).reshape({-1, window * window}).contiguous();
+  };
+  const Tensor grid = at::arange(height * width, at::kLong).view({height, width});
+  layout.index = partition(grid.roll({-shift_rows, -shift_columns}, {0, 1})).to(device);
+  if (shift_rows > 0 || shift_columns > 0) {
+    auto region = [&](int64_t size, int64_t shift) {  // 0 | 1 | 2 along one axis of the shifted grid: cut at size - window and size - shift
+      Tensor r = at::zeros({size});
+      if (shift > 0) r.slice(0, size - window).fill_(1), r.slice(0, size - shift).fill_(2);
+      return r;
+    };
+    const Tensor regions = partition(region(height, shift_rows).unsqueeze(1) * 3 + region(width, shift_columns).unsqueeze(0));
+    layout.mask = at::where(regions.unsqueeze(1) == regions.unsqueeze(2), 0.0, -100.0).to(at::kFloat).to(device);
+  }
+  return layout;
+}
+
+at::Tensor window_attention(const Tensor& qkv, const Tensor& bias, const WindowLayout& layout) { return AttentionCore::apply(qkv.contiguous(), bias, layout); }
+
+at::Tensor window_attention_plain(const Tensor& qkv, const Tensor& bias, const WindowLayout& layout) {
+  const int64_t b = qkv.size(0), c = qkv.size(3) / 3, heads = bias.size(0), n = layout.tokens, windows = layout.index.size(0), d = c / heads;
+  const Tensor order = layout.index.view({-1});
+  const Tensor split = qkv.reshape({b, -1, 3 * c}).index_select(1, order).view({b, windows, n, 3, heads, d}).permute({3, 0, 1, 4, 2, 5});
+  const Tensor q = split[0], k = split[1], v = split[2];  // (B, nW, h, N, d)
+  Tensor scores = q.matmul(k.transpose(-1, -2)) / std::sqrt(static_cast<double>(d)) + bias;
+  if (layout.mask.defined()) scores = scores + layout.mask.unsqueeze(1);
+  const Tensor mixed = scores.softmax(-1).matmul(v).permute({0, 1, 3, 2, 4}).reshape({b, windows * n, c});
+  return mixed.index_select(1, at::argsort(order)).view({b, layout.height, layout.width, c});
+}
+
+}  // namespace vmae::nn

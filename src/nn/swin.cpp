@@ -1,0 +1,229 @@
+#include "vmae/nn/swin.h"
+
+#include <ATen/ops/constant_pad_nd.h>
+#include <torch/nn/functional/normalization.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "vmae/core/error.h"
+
+namespace vmae::nn {
+
+void describe(Options& options, SwinOptions& swin) {
+  options.add("image_size", swin.image_size, "[height, width] of the network's input in pixels, each a multiple of 32; need not be square", at_least(32));
+  options.add("in_channels", swin.in_channels, "input channels: 3 as the published weights (grey is repeated), 1 for grey alone", at_least(1));
+  options.add("embed_dim", swin.embed_dim, "channels after the patch embedding; doubled by each later stage", at_least(4));
+  options.add("depths", swin.depths, "Swin blocks in each of the four stages of the encoder; the decoder mirrors the first three", at_least(1));
+  options.add("num_heads", swin.num_heads, "attention heads in each of the four stages", at_least(1));
+  options.add("window_size", swin.window_size, "side of an attention window, in tokens", in_range(2, 32));
+  options.add("mlp_ratio", swin.mlp_ratio, "hidden width of a block's MLP, as a multiple of its channels", in_range(0.25, 16));
+  options.add("drop_path_rate", swin.drop_path_rate, "stochastic depth: rises linearly from 0 in the first block to this in the last", in_range(0.0, 0.9));
+  options.add("layer_norm_eps", swin.layer_norm_eps, "epsilon of every LayerNorm", in_range(1e-12, 1e-2));
+  options.add("shift_small_grids", swin.shift_small_grids,
+              "shift the windows even where the token grid is a single window: true as VISION-MAE, false as ImageNet Swin (same weights, different function)");
+}
+
+void validate(const SwinOptions& swin) {
+  auto fail = [](const std::string& what, const std::string& hint) { throw Error(ExitCode::usage, what, hint); };
+  if (swin.image_size.size() != 2) fail(concat("model.image_size has ", swin.image_size.size(), " values"), "give [height, width], for example [224, 224]");
+  for (const int64_t side : swin.image_size) {
+    if (side % 32 == 0) continue;
+    const int64_t below = std::max<int64_t>(32, side / 32 * 32), above = (side + 31) / 32 * 32;
+    fail(concat("model.image_size = [", swin.image_size[0], ", ", swin.image_size[1], "]: ", side, " is not a multiple of 32"),
+         below == above ? concat("the nearest valid size is ", above) : concat("the nearest valid sizes are ", below, " and ", above));
+  }
+  if (swin.depths.size() != 4 || swin.num_heads.size() != 4) fail("model.depths and model.num_heads need four values, one per stage", "for example depths: [2, 2, 2, 2]");
+  if (swin.embed_dim % 4 != 0) fail(concat("model.embed_dim = ", swin.embed_dim, " is not a multiple of 4"), "use 96 (Swin-T) or another multiple of 4");
+  for (size_t stage = 0; stage < 4; ++stage) {
+    const int64_t dim = swin.embed_dim << stage;
+    if (dim % swin.num_heads[stage] != 0) {
+      fail(concat("model.num_heads: stage ", stage, " has ", dim, " channels, which ", swin.num_heads[stage], " heads do not divide"),
+           "give each stage a number of heads that divides embed_dim * 2^stage");
+    }
+  }
+}
+
+// --- block
+
+WindowAttentionImpl::WindowAttentionImpl(int64_t dim, int64_t num_heads, int64_t window_size) : num_heads_(num_heads), tokens_(window_size * window_size) {
+  const int64_t span = 2 * window_size - 1;
+  relative_position_bias_table = register_parameter("relative_position_bias_table", at::zeros({span * span, num_heads}));
+  const auto axis = at::arange(window_size, at::kLong);
+  const auto grid = at::meshgrid({axis, axis}, "ij");
+  const at::Tensor rows = grid[0].reshape({-1}), columns = grid[1].reshape({-1});  // of each token in its window
+  const at::Tensor row_offset = rows.unsqueeze(1) - rows.unsqueeze(0) + window_size - 1, column_offset = columns.unsqueeze(1) - columns.unsqueeze(0) + window_size - 1;
+  relative_position_index = register_buffer("relative_position_index", row_offset * span + column_offset);  // (N, N)
+  qkv = register_module("qkv", torch::nn::Linear(dim, 3 * dim));
+  proj = register_module("proj", torch::nn::Linear(dim, dim));
+}
+
+at::Tensor WindowAttentionImpl::bias() const {
+  return relative_position_bias_table.index({relative_position_index.view({-1})}).view({tokens_, tokens_, num_heads_}).permute({2, 0, 1}).contiguous();
+}
+
+MlpImpl::MlpImpl(int64_t dim, int64_t hidden_dim) {
+  fc1 = register_module("fc1", torch::nn::Linear(dim, hidden_dim));
+  fc2 = register_module("fc2", torch::nn::Linear(hidden_dim, dim));
+}
+
+static torch::nn::LayerNorm layer_norm(int64_t dim, double eps) { return torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim}).eps(eps)); }
+
+SwinBlockImpl::SwinBlockImpl(const SwinOptions& swin, int64_t dim, int64_t num_heads, bool shifted, double drop_rate)
+    : window_size_(swin.window_size), shifted_(shifted), shift_small_grids_(swin.shift_small_grids), eps_(swin.layer_norm_eps), drop_rate_(drop_rate) {
+  norm1_ = register_module("norm1", layer_norm(dim, eps_));
+  attn_ = register_module("attn", WindowAttention(dim, num_heads, swin.window_size));
+  norm2_ = register_module("norm2", layer_norm(dim, eps_));
+  mlp_ = register_module("mlp", Mlp(dim, static_cast<int64_t>(static_cast<double>(dim) * swin.mlp_ratio)));
+}
+
+// x + y, where each sample's y is dropped with probability `rate` and otherwise scaled up (Huang et al. 2016); draw: (B) uniform or undefined.
+static at::Tensor add_residual(const at::Tensor& x, const at::Tensor& y, const at::Tensor& draw, double rate) {
+  if (!draw.defined() || rate == 0.0) return x + y;
+  return x + y * ((draw >= rate).to(at::kFloat) / (1.0 - rate)).view({-1, 1, 1, 1});
+}
+
+at::Tensor SwinBlockImpl::forward(const at::Tensor& x, const at::Tensor& drop_path) {
+  at::Tensor draw1, draw2;
+  if (drop_path.defined()) draw1 = drop_path.select(1, 0), draw2 = drop_path.select(1, 1);
+  const at::Tensor attended = add_residual(x, attention_branch(x), draw1, drop_rate_);
+  const at::Tensor hidden = norm_linear(attended, norm2_->weight, norm2_->bias, eps_, mlp_->fc1->weight, mlp_->fc1->bias);
+  return add_residual(attended, gelu_linear(hidden, mlp_->fc2->weight, mlp_->fc2->bias), draw2, drop_rate_);
+}
+
+at::Tensor SwinBlockImpl::attention_branch(const at::Tensor& x) {
+  const int64_t rows = x.size(1), columns = x.size(2);
+  const WindowLayout& windows = layout(rows, columns, x.device());
+  at::Tensor qkv;
+  if (windows.height == rows && windows.width == columns) {
+    qkv = norm_linear(x, norm1_->weight, norm1_->bias, eps_, attn_->qkv->weight, attn_->qkv->bias);  // (B, H, W, 3C)
+  } else {  // zeros after the norm, so that a padded token's q, k and v are the biases of the projection, as in the reference
+    const at::Tensor normed = at::layer_norm(x, {x.size(3)}, norm1_->weight, norm1_->bias, eps_);
+    qkv = attn_->qkv->forward(at::constant_pad_nd(normed, {0, 0, 0, windows.width - columns, 0, windows.height - rows}));
+  }
+  at::Tensor mixed = window_attention(qkv, attn_->bias(), windows);
+  if (windows.height != rows || windows.width != columns) mixed = mixed.slice(1, 0, rows).slice(2, 0, columns);
+  return attn_->proj->forward(mixed);
+}
+
+const WindowLayout& SwinBlockImpl::layout(int64_t height, int64_t width, at::Device device) {
+  const int64_t padded_height = (height + window_size_ - 1) / window_size_ * window_size_, padded_width = (width + window_size_ - 1) / window_size_ * window_size_;
+  if (layout_.height != padded_height || layout_.width != padded_width || layout_.index.device() != device) {
+    auto shift = [&](int64_t padded) { return shifted_ && (shift_small_grids_ || padded > window_size_) ? window_size_ / 2 : 0; };
+    layout_ = make_window_layout(padded_height, padded_width, window_size_, shift(padded_height), shift(padded_width), device);
+  }
+  return layout_;
+}
+
+// --- change of resolution
+
+PatchEmbedImpl::PatchEmbedImpl(const SwinOptions& swin) {
+  proj_ = register_module("proj", torch::nn::Conv2d(torch::nn::Conv2dOptions(swin.in_channels, swin.embed_dim, patch_size).stride(patch_size)));
+  norm_ = register_module("norm", layer_norm(swin.embed_dim, swin.layer_norm_eps));
+}
+
+at::Tensor PatchEmbedImpl::forward(const at::Tensor& image) { return norm_->forward(proj_->forward(image).permute({0, 2, 3, 1})); }
+
+PatchMergingImpl::PatchMergingImpl(int64_t dim, double eps) : eps_(eps) {
+  norm_ = register_module("norm", layer_norm(4 * dim, eps));
+  reduction_ = register_module("reduction", torch::nn::Linear(torch::nn::LinearOptions(4 * dim, 2 * dim).bias(false)));
+}
+
+at::Tensor PatchMergingImpl::forward(const at::Tensor& x) {
+  const int64_t b = x.size(0), h = x.size(1), w = x.size(2), c = x.size(3);
+  // The four neighbours in the order (row, column) = (0,0) (1,0) (0,1) (1,1).
+  const at::Tensor merged = x.view({b, h / 2, 2, w / 2, 2, c}).permute({0, 1, 3, 4, 2, 5}).reshape({b, h / 2, w / 2, 4 * c});
+  return norm_linear(merged, norm_->weight, norm_->bias, eps_, reduction_->weight, {});
+}
+
+PatchExpandingImpl::PatchExpandingImpl(int64_t dim, double eps) {
+  expand_ = register_module("expand", torch::nn::Linear(torch::nn::LinearOptions(dim, 2 * dim).bias(false)));
+  norm_ = register_module("norm", layer_norm(dim / 2, eps));
+}
+
+at::Tensor PatchExpandingImpl::forward(const at::Tensor& x) {
+  const int64_t b = x.size(0), h = x.size(1), w = x.size(2), c = x.size(3) / 2;
+  return norm_->forward(expand_->forward(x).view({b, h, w, 2, 2, c}).permute({0, 1, 3, 2, 4, 5}).reshape({b, 2 * h, 2 * w, c}));
+}
+
+// --- stages, encoder, decoder
+
+SwinStageImpl::SwinStageImpl(const SwinOptions& swin, int64_t dim, int64_t num_heads, std::vector<double> drop_rates, Then then) {
+  blocks_ = register_module("blocks", torch::nn::ModuleList());
+  for (size_t j = 0; j < drop_rates.size(); ++j) blocks_->push_back(SwinBlock(swin, dim, num_heads, /*shifted=*/j % 2 == 1, drop_rates[j]));
+  if (then == Then::merge) downsample_ = register_module("downsample", PatchMerging(dim, swin.layer_norm_eps));
+  if (then == Then::expand) upsample_ = register_module("upsample", PatchExpanding(dim, swin.layer_norm_eps));
+}
+
+at::Tensor SwinStageImpl::forward(at::Tensor x, const at::Tensor& drop_path) {
+  for (int64_t j = 0; j < num_blocks(); ++j) {
+    x = blocks_[j]->as<SwinBlock>()->forward(x, drop_path.defined() ? drop_path.slice(1, 2 * j, 2 * j + 2) : at::Tensor());
+  }
+  if (downsample_) return downsample_->forward(x);
+  if (upsample_) return upsample_->forward(x);
+  return x;
+}
+
+// Runs stages one after the other, each with its share of the drop-path draws.
+static at::Tensor run_stages(torch::nn::ModuleList& stages, at::Tensor x, const at::Tensor& drop_path) {
+  int64_t first = 0;
+  for (const auto& module : *stages) {
+    auto* stage = module->as<SwinStage>();
+    const int64_t draws = 2 * stage->num_blocks();
+    x = stage->forward(x, drop_path.defined() ? drop_path.slice(1, first, first + draws) : at::Tensor());
+    first += draws;
+  }
+  return x;
+}
+
+SwinEncoderImpl::SwinEncoderImpl(const SwinOptions& swin) : swin_(swin) {
+  validate(swin);
+  total_blocks_ = std::accumulate(swin.depths.begin(), swin.depths.end(), int64_t{0});
+}
+
+std::vector<double> SwinEncoderImpl::drop_rates_of_stage(size_t stage) const {
+  const auto first = std::accumulate(swin_.depths.begin(), swin_.depths.begin() + static_cast<int64_t>(stage), int64_t{0});
+  std::vector<double> rates;
+  for (int64_t j = first; j < first + swin_.depths[stage]; ++j) rates.push_back(swin_.drop_path_rate * static_cast<double>(j) / static_cast<double>(total_blocks_ - 1));
+  return rates;
+}
+
+void SwinEncoderImpl::register_encoder() {
+  patch_embed_ = register_module("patch_embed", PatchEmbed(swin_));
+  layers_ = register_module("layers", torch::nn::ModuleList());
+  for (size_t i = 0; i < 4; ++i) {
+    layers_->push_back(SwinStage(swin_, swin_.embed_dim << i, swin_.num_heads[i], drop_rates_of_stage(i), i < 3 ? SwinStageImpl::Then::merge : SwinStageImpl::Then::nothing));
+  }
+}
+
+void SwinEncoderImpl::check_image(const at::Tensor& image) const {
+  if (image.dim() == 4 && image.size(1) == swin_.in_channels && image.size(2) == swin_.image_size[0] && image.size(3) == swin_.image_size[1]) return;
+  throw Error(ExitCode::data, concat("image tensor has shape ", image.sizes(), ", the model needs (B, ", swin_.in_channels, ", ", swin_.image_size[0], ", ", swin_.image_size[1], ")"),
+              "resize the images, or set model.image_size and model.in_channels");
+}
+
+at::Tensor SwinEncoderImpl::embed(const at::Tensor& image) {
+  check_image(image);
+  return patch_embed_->forward(image);
+}
+
+at::Tensor SwinEncoderImpl::encode(at::Tensor tokens, const at::Tensor& drop_path) { return run_stages(layers_, std::move(tokens), drop_path); }
+
+void SwinCodecImpl::register_decoder() {
+  const SwinOptions& options = swin();
+  first_patch_expanding_ = register_module("first_patch_expanding", PatchExpanding(options.embed_dim << 3, options.layer_norm_eps));
+  layers_up_ = register_module("layers_up", torch::nn::ModuleList());
+  for (int64_t i = 2; i >= 0; --i) {
+    const auto stage = static_cast<size_t>(i);
+    decoder_blocks_ += options.depths[stage];
+    layers_up_->push_back(SwinStage(options, options.embed_dim << i, options.num_heads[stage], drop_rates_of_stage(stage), i > 0 ? SwinStageImpl::Then::expand : SwinStageImpl::Then::nothing));
+  }
+  norm_up_ = register_module("norm_up", layer_norm(options.embed_dim, options.layer_norm_eps));
+}
+
+at::Tensor SwinCodecImpl::decode(at::Tensor latent, const at::Tensor& drop_path) {
+  return norm_up_->forward(run_stages(layers_up_, first_patch_expanding_->forward(latent), drop_path));
+}
+
+}  // namespace vmae::nn

@@ -1,0 +1,80 @@
+// `vmae inspect`: reads a safetensors header (or a whole .pth) and says what it is.
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "vmae/core/error.h"
+#include "vmae/run/model_file.h"
+#include "vmae/run/tools.h"
+#include "vmae/weights/weights.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+bool is_weight(const std::string& key) { return !key.starts_with("optimizer.") && !key.starts_with("state."); }
+// Not parameters, though they stand in the state dict.
+bool is_derived(const std::string& key) { return key.ends_with("relative_position_index") || key.ends_with("attn_mask") || key == "pos_embed"; }
+
+weights::TensorFile read_any(const fs::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  char magic[2] = {};
+  stream.read(magic, 2);
+  const bool is_zip = magic[0] == 'P' && magic[1] == 'K';
+  return is_zip || path.extension() == ".pth" || path.extension() == ".pt" ? weights::read_weights(path) : weights::read_safetensors_header(path);
+}
+
+nlohmann::ordered_json summary(const fs::path& path, const weights::TensorFile& file) {
+  int64_t parameters = 0, bytes = 0;
+  bool has_optimizer = false;
+  nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
+  for (const auto& [key, tensor] : file.tensors) {
+    bytes += tensor.numel() * static_cast<int64_t>(tensor.element_size());
+    has_optimizer |= key.starts_with("optimizer.");
+    if (!is_weight(key)) continue;
+    if (!is_derived(key)) parameters += tensor.numel();
+    tensors.push_back({{"key", key}, {"dtype", std::string(tensor.dtype().name())}, {"shape", tensor.sizes().vec()}});
+  }
+  nlohmann::ordered_json json = {{"file", path.string()}, {"kind", has_optimizer ? "training checkpoint" : "weights"}, {"parameters", parameters}, {"bytes", bytes}};
+  for (const auto& [key, value] : file.metadata) {
+    if (key == "model_options" || key == "state") json[key] = nlohmann::json::parse(value, nullptr, /*allow_exceptions=*/false);
+    else if (key != "config") json["metadata"][key] = value;
+  }
+  json["tensors"] = tensors;
+  return json;
+}
+
+void print(const nlohmann::ordered_json& json, bool all_keys, std::ostream& out) {
+  out << json["file"].get<std::string>() << ": " << json["kind"].get<std::string>() << ", " << json["tensors"].size() << " tensors, " << json["parameters"] << " parameters, "
+      << human_bytes(json["bytes"].get<double>()) << "\n";
+  if (json.contains("metadata")) for (const auto& [key, value] : json["metadata"].items()) out << "  " << key << ": " << value.get<std::string>() << "\n";
+  for (const char* section : {"model_options", "state"}) {
+    if (!json.contains(section) || !json[section].is_object()) continue;
+    out << "  " << section << ":\n";
+    for (const auto& [key, value] : json[section].items()) out << "    " << key << ": " << value.dump() << "\n";
+  }
+  out << "  keys:\n";
+  constexpr size_t shown = 12;
+  for (size_t i = 0; i < json["tensors"].size(); ++i) {
+    if (!all_keys && i == shown) {
+      out << "    ... " << json["tensors"].size() - shown << " more (--keys lists all)\n";
+      break;
+    }
+    const auto& tensor = json["tensors"][i];
+    out << "    " << tensor["key"].get<std::string>() << "  " << tensor["dtype"].get<std::string>() << " " << tensor["shape"].dump() << "\n";
+  }
+}
+
+}  // namespace
+
+void inspect(const fs::path& path, bool as_json, bool all_keys, std::ostream& out) {
+  const fs::path file_path = find_weights(path);
+  const auto json = summary(file_path, read_any(file_path));
+  if (as_json) out << json.dump(2) << "\n";
+  else print(json, all_keys, out);
+}
+
+}  // namespace vmae::run

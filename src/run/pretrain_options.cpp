@@ -1,0 +1,38 @@
+#include "vmae/run/pretrain.h"
+
+namespace vmae::run {
+
+void describe(Options& options, RunOptions& run) {
+  options.add("dir", run.dir, "folder of this run: config, log, metrics, checkpoints, samples");
+  options.add("seed", run.seed, "every random number of a run follows from it: initial weights, order of samples, flips, masks, drop path", at_least(0));
+  options.add("device", run.device, "auto: a GPU if one can be used, else the CPU", one_of({"auto", "cpu", "cuda"}));
+  options.add("threads", run.threads, "threads for computing; 0: as many as affinity and cgroup allow", in_range(0, 1024));
+}
+
+void describe(Options& options, DataOptions& data) {
+  options.add("train", data.train, "training images: a folder (searched recursively), a manifest CSV, or one file");
+  options.add("val", data.val, "validation images, likewise; empty: the manifest's split column if it has one, else val_fraction of the training files");
+  options.add("test", data.test, "test images; not used by pretraining");
+  options.add("val_fraction", data.val_fraction, "share of the patients (files, where patients are not known) set aside for validation if val is empty; 0: no validation", in_range(0.0, 0.9));
+  options.add("workers", data.workers, "threads that read and prepare images; 0: as many as affinity and cgroup allow", in_range(0, 1024));
+  options.add("prefetch", data.prefetch, "batches prepared ahead of training, at most", in_range(1, 1024));
+  options.add("max_bad_fraction", data.max_bad_fraction, "share of unreadable files (listed in quarantine.jsonl) above which a run stops with exit code 3", in_range(0.0, 1.0));
+  describe(options, data.image);
+  describe(options, data.augment);
+}
+
+void describe(Options& options, ModelOptions& model) {
+  options.add("name", model.name, "the model to train; mae: a Swin masked autoencoder", one_of({"mae"}));
+  options.add("init", model.init, "weights to start from: safetensors or .pth, ours or the Python reference's; empty: random");
+  describe(options, model.mae);
+}
+
+void describe(Options& options, PretrainConfig& config) {
+  options.section("run", "Where and how", config.run);
+  options.section("data", "Images in", config.data);
+  options.section("model", "The network", config.model);
+  options.section("train", "The training loop", config.train);
+  options.section("optim", "AdamW and its schedule: linear warm-up from 0, then half a cosine, per step", config.optim);
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,218 @@
+// One optimizer step at a time, read from top to bottom in fit(): batches, loss, backward, clip, update, log; at the end of an epoch validate, draw, save.
+#include "vmae/train/fit.h"
+
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "vmae/core/atomic_file.h"
+#include "vmae/core/error.h"
+#include "vmae/core/log.h"
+#include "vmae/core/signals.h"
+
+namespace vmae::train {
+
+void describe(Options& options, TrainOptions& train) {
+  options.add("epochs", train.epochs, "passes over the training data", at_least(1));
+  options.add("max_steps", train.max_steps, "stop after this many optimizer steps, and end the schedule there; 0: no limit", at_least(0));
+  options.add("batch_size", train.batch_size, "samples per optimizer step, of all ranks together", at_least(1));
+  options.add("micro_batch", train.micro_batch, "samples per forward and backward pass of a rank; gradients are accumulated up to batch_size. 0: the whole batch at once", at_least(0));
+  options.add("precision", train.precision, "auto: bf16 where the device is fast at it, else fp32 (fp16 on older GPUs)", one_of({"auto", "fp32", "bf16", "fp16"}));
+  options.add("log_every", train.log_every, "steps between two lines of metrics", at_least(1));
+  options.add("validate_every", train.validate_every, "epochs between two validations", at_least(1));
+  options.add("draw_every", train.draw_every, "epochs between two panels of sample pictures; 0: none", at_least(0));
+  options.add("keep_every", train.keep_every, "epochs between two weight files that are kept for good (checkpoints/epoch=E.safetensors); 0: none", at_least(0));
+  options.add("save_every_steps", train.save_every_steps, "steps between two checkpoints within an epoch; 0: only as save_every_minutes says", at_least(0));
+  options.add("save_every_minutes", train.save_every_minutes, "minutes between two checkpoints; one is always written at the end of the run and on a signal", above(0.0));
+}
+
+Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t samples_per_epoch, at::Device device) {
+  Plan plan;
+  plan.train = train, plan.optim = optim, plan.device = device, plan.samples_per_epoch = samples_per_epoch;
+  plan.precision = resolve_precision(train.precision, device);
+  plan.micro_batch = train.micro_batch == 0 ? train.batch_size : train.micro_batch;
+  if (train.batch_size % plan.micro_batch != 0) {
+    throw Error(ExitCode::usage, concat("train.batch_size = ", train.batch_size, " is not a multiple of train.micro_batch = ", train.micro_batch),
+                concat("use a multiple of ", train.micro_batch, ", or set train.micro_batch to a divisor of ", train.batch_size));
+  }
+  plan.steps_per_epoch = (samples_per_epoch + train.batch_size - 1) / train.batch_size;
+  plan.total_steps = train.epochs * plan.steps_per_epoch;
+  if (train.max_steps > 0) plan.total_steps = std::min(plan.total_steps, train.max_steps);
+  plan.schedule = {optim.lr, optim.min_lr, optim.warmup_epochs * plan.steps_per_epoch, plan.total_steps};
+  if (plan.schedule.warmup_steps >= plan.total_steps) {
+    throw Error(ExitCode::usage, concat("optim.warmup_epochs = ", optim.warmup_epochs, " (", plan.schedule.warmup_steps, " steps) is not shorter than the run (", plan.total_steps, " steps)"),
+                "lower optim.warmup_epochs, or raise train.epochs or train.max_steps");
+  }
+  if (optim.betas.size() != 2) throw Error(ExitCode::usage, concat("optim.betas has ", optim.betas.size(), " values"), "give two, for example [0.9, 0.95]");
+  return plan;
+}
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// The batch cannot be learnt from: say which samples it was and stop before the weights are touched.
+[[noreturn]] void stop_non_finite(const char* what, double value, const std::vector<std::string>& ids, const RunState& state, const RunFolder* folder) {
+  std::string where = "the samples of this step were: " + join(ids, ", ");
+  if (folder != nullptr) {
+    const auto file = folder->path() / "non_finite.json";
+    const nlohmann::ordered_json report = {{"what", what}, {"value", concat(value)}, {"step", state.step}, {"epoch", state.position.epoch}, {"samples", ids}};
+    write_file_atomically(file, report.dump(2) + "\n");
+    where = concat("the samples of this step are listed in ", file.string());
+  }
+  throw Error(ExitCode::non_finite, concat("the ", what, " became ", value, " at step ", state.step, ", epoch ", state.position.epoch + 1),
+              where + "\n  look at them with `vmae inspect`, lower optim.lr, set optim.clip_grad_norm, or try train.precision=fp32; the last checkpoint is unchanged");
+}
+
+// What one optimizer step saw.
+struct Step {
+  double loss = 0;
+  std::vector<std::string> ids;
+  data::Position next;
+};
+
+// Forward and backward over the micro-batches of one step; gradients are left in the parameters.
+Step accumulate(Task& task, LossScale& loss_scale, data::Loader& loader, const Plan& plan, const RunState& state, World& world) {
+  Step step;
+  const int64_t first = state.position.sample, step_samples = std::min(plan.train.batch_size, plan.samples_per_epoch - first);
+  at::Tensor loss_sum;
+  for (int64_t done = 0; done < step_samples;) {
+    data::Batch batch;
+    if (!loader.next(batch)) throw Error(ExitCode::internal, "the data ended before the plan did");
+    const int64_t samples = (batch.next.epoch > batch.position.epoch ? plan.samples_per_epoch : batch.next.sample) - batch.position.sample;
+    done += samples;
+    batch.image = batch.image.to(plan.device, /*non_blocking=*/true);
+    at::Tensor loss;
+    {
+      const Autocast autocast(plan.device.type(), plan.precision);
+      loss = task.loss(batch) * (static_cast<double>(samples) / static_cast<double>(step_samples));
+    }
+    world.backward(loss_scale.scale(loss), /*synchronise=*/done >= step_samples);
+    loss_sum = loss_sum.defined() ? loss_sum + loss.detach() : loss.detach();
+    step.ids.insert(step.ids.end(), batch.ids.begin(), batch.ids.end());
+    step.next = batch.next;
+  }
+  step.loss = world.sum(loss_sum.item<double>());
+  return step;
+}
+
+// Runs `action` in evaluation mode without gradients.
+template <class Action>
+auto evaluate(torch::nn::Module& module, const Action& action) {
+  struct Evaluation {
+    torch::nn::Module& module;
+    explicit Evaluation(torch::nn::Module& m) : module(m) { module.eval(); }
+    ~Evaluation() { module.train(); }
+  };
+  const at::NoGradGuard no_grad;
+  const Evaluation evaluation(module);
+  return action();
+}
+
+// Throughput and waiting since the last log line.
+struct Interval {
+  Clock::time_point start = Clock::now();
+  double wait_s = 0;
+  int64_t images = 0;
+  double images_per_s() const { return static_cast<double>(images) / seconds_since(start); }
+};
+
+bool every(int64_t period, int64_t count) { return period > 0 && count % period == 0; }
+
+}  // namespace
+
+Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan, RunState state, World& world, const RunFolder* folder, RunLog* log) {
+  const TrainOptions& options = plan.train;
+  const auto session_start = Clock::now();
+  const double trained_before_s = state.trained_s;
+  auto last_save = session_start;
+  Interval interval;
+  Outcome outcome;
+
+  auto save = [&] {
+    state.trained_s = trained_before_s + seconds_since(session_start);
+    if (world.is_first()) {
+      keep_previous(folder->last_checkpoint());
+      save_checkpoint(folder->last_checkpoint(), {task.module, optimizer, loss_scale}, state, task.metadata);
+    }
+    last_save = Clock::now();
+  };
+
+  auto end_epoch = [&] {
+    const int64_t epoch = state.epoch_to_end;
+    const bool run_ends = state.step == plan.total_steps;
+    if (task.validate && (run_ends || every(options.validate_every, epoch + 1))) {
+      outcome.last_validation = evaluate(task.module, task.validate);
+      const double value = outcome.last_validation.front().second, badness = task.lower_is_better ? value : -value;
+      const bool is_best = badness < state.best;
+      if (is_best) {
+        state.best = badness, state.best_epoch = epoch;
+        if (world.is_first()) save_weights(folder->checkpoints() / "best.safetensors", task.module, task.metadata);
+      }
+      if (log != nullptr) log->validation(state.step, epoch, outcome.last_validation, is_best);
+    }
+    if (task.draw && log != nullptr && options.draw_every > 0 && (run_ends || every(options.draw_every, epoch + 1))) {
+      evaluate(task.module, [&] { task.draw(state.step, epoch); });
+    }
+    if (world.is_first() && every(options.keep_every, epoch + 1)) {
+      save_weights(folder->checkpoints() / concat("epoch=", epoch + 1, ".safetensors"), task.module, task.metadata);
+    }
+    state.epoch_to_end = -1;
+    if (run_ends) save();
+    interval = {};  // images/s is about training, not about validating and saving
+  };
+
+  task.module.train();
+  while (true) {
+    if (state.epoch_to_end >= 0) end_epoch();  // at the top, so that a run stopped right after an epoch's last step begins with it when resumed
+    if (state.step >= plan.total_steps) break;
+
+    const double lr = learning_rate(plan.schedule, state.step), waited_before_s = loader.wait_s();
+    const Step step = accumulate(task, loss_scale, loader, plan, state, world);
+    if (!std::isfinite(step.loss)) stop_non_finite("loss", step.loss, step.ids, state, folder);
+
+    const std::vector<at::Tensor> gradients = optimizer.gradients();
+    const bool usable = loss_scale.unscale(gradients);  // fp16 only: false where the scale was too large
+    const double grad_norm = usable ? clip_grad_norm(gradients, plan.optim.clip_grad_norm) : 0.0;
+    if (!std::isfinite(grad_norm)) stop_non_finite("gradient", grad_norm, step.ids, state, folder);
+    if (usable) optimizer.step(lr);
+    else ++state.skipped_steps;
+    loss_scale.update();
+    optimizer.clear_gradients();
+
+    const int64_t epoch = state.position.epoch;
+    ++state.step;
+    state.position = step.next;
+    if (step.next.epoch > epoch || state.step == plan.total_steps) state.epoch_to_end = epoch;
+    state.interval_loss += step.loss;
+    ++state.interval_steps;
+    outcome.last_loss = step.loss;
+    if (folder == nullptr) break;  // dry run
+
+    interval.images += static_cast<int64_t>(step.ids.size()) * world.size();
+    interval.wait_s += loader.wait_s() - waited_before_s;
+    if (log != nullptr) {
+      const double mean_loss = state.interval_loss / static_cast<double>(state.interval_steps);
+      log->progress(epoch, options.epochs, state.step, plan.total_steps, mean_loss, interval.images_per_s(), interval.wait_s / seconds_since(interval.start));
+      if (every(options.log_every, state.step) || state.epoch_to_end >= 0) {
+        log->train(state.step, epoch,
+                   {{"loss", mean_loss}, {"lr", lr}, {"grad_norm", grad_norm}, {"images_per_s", interval.images_per_s()}, {"data_wait_s", interval.wait_s}});
+        state.interval_loss = 0, state.interval_steps = 0;
+        interval = {};
+      }
+    }
+
+    const bool stop = world.any(stop_requested());
+    const bool due = every(options.save_every_steps, state.step) || seconds_since(last_save) > 60.0 * options.save_every_minutes;
+    if (stop || due || state.step == 1) save();  // after the first step too: a full disk or a folder without rights shows at once, not after hours
+    if (stop && state.step < plan.total_steps) {
+      outcome.stopped_by_signal = true;
+      break;
+    }
+  }
+  outcome.state = state;
+  return outcome;
+}
+
+}  // namespace vmae::train

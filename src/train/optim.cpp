@@ -1,0 +1,81 @@
+#include "vmae/train/optim.h"
+
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+namespace vmae::train {
+
+void describe(Options& options, OptimOptions& optim) {
+  options.add("lr", optim.lr, "peak learning rate, for the whole batch of all ranks", in_range(0.0, 10.0));
+  options.add("min_lr", optim.min_lr, "learning rate at the end of the cosine", in_range(0.0, 10.0));
+  options.add("warmup_epochs", optim.warmup_epochs, "epochs of linear warm-up from 0; the schedule moves with every step", at_least(0));
+  options.add("weight_decay", optim.weight_decay, "decoupled weight decay (AdamW)", in_range(0.0, 1.0));
+  options.add("betas", optim.betas, "[beta1, beta2] of AdamW", in_range(0.0, 0.99999));
+  options.add("eps", optim.eps, "epsilon of AdamW", above(0.0));
+  options.add("decay_norm_and_bias", optim.decay_norm_and_bias, "weight decay on every parameter, norms and biases too, as the reference does; false: on matrices only");
+  options.add("clip_grad_norm", optim.clip_grad_norm, "largest L2 norm of the gradient; 0 does not clip", at_least(0.0));
+}
+
+AdamW::AdamW(const torch::nn::Module& module, const OptimOptions& options) : options_(options) {
+  const auto named = module.named_parameters();
+  for (const bool decayed : {true, false}) {
+    for (const auto& item : named) {
+      if (!item.value().requires_grad() || (options.decay_norm_and_bias || item.value().dim() > 1) != decayed) continue;
+      names_.push_back(item.key());
+      parameters_.push_back(item.value());
+      exp_avgs_.push_back(at::zeros_like(item.value()));
+      exp_avg_sqs_.push_back(at::zeros_like(item.value()));
+      steps_.push_back(at::zeros({}, item.value().options().dtype(at::kFloat).requires_grad(false)));
+    }
+    if (decayed) num_decayed_ = parameters_.size();
+  }
+}
+
+std::vector<at::Tensor> AdamW::gradients() const {
+  std::vector<at::Tensor> gradients;
+  for (const auto& parameter : parameters_) gradients.push_back(parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter));
+  return gradients;
+}
+
+void AdamW::step(double lr) {
+  const at::NoGradGuard no_grad;
+  set_step_count(step_count_ + 1);
+  const std::vector<at::Tensor> all_gradients = gradients();
+  auto update = [&](size_t begin, size_t end, double decay) {
+    if (begin == end) return;
+    auto part = [&](const std::vector<at::Tensor>& all) { return at::TensorList(all).slice(begin, end - begin); };
+    at::_fused_adamw_(part(parameters_), part(all_gradients), part(exp_avgs_), part(exp_avg_sqs_), /*max_exp_avg_sqs=*/{}, part(steps_), lr, options_.betas[0],
+                      options_.betas[1], decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
+  };
+  update(0, num_decayed_, options_.weight_decay);
+  update(num_decayed_, parameters_.size(), 0.0);
+}
+
+void AdamW::clear_gradients() {
+  for (auto& parameter : parameters_) parameter.mutable_grad() = at::Tensor();
+}
+
+std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
+  std::vector<std::pair<std::string, at::Tensor>> state;
+  for (size_t i = 0; i < names_.size(); ++i) state.emplace_back("exp_avg." + names_[i], exp_avgs_[i]);
+  for (size_t i = 0; i < names_.size(); ++i) state.emplace_back("exp_avg_sq." + names_[i], exp_avg_sqs_[i]);
+  return state;
+}
+
+void AdamW::set_step_count(int64_t steps) {
+  step_count_ = steps;
+  for (auto& step : steps_) step.fill_(static_cast<double>(steps));
+}
+
+double clip_grad_norm(const std::vector<at::Tensor>& gradients, double max_norm) {
+  const double norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients, 2))).item<double>();
+  if (max_norm > 0.0 && norm > max_norm) at::_foreach_mul_(gradients, at::Scalar(max_norm / norm));
+  return norm;
+}
+
+}  // namespace vmae::train

@@ -1,0 +1,92 @@
+#include "vmae/train/run_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <torch/version.h>
+#include <unistd.h>
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "vmae/core/atomic_file.h"
+#include "vmae/core/error.h"
+#include "vmae/core/machine.h"
+#include "vmae/core/version.h"
+#include "vmae/train/device.h"
+
+namespace vmae::train {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// Everything that a run writes by itself; --overwrite removes these and leaves the rest of the folder alone.
+bool is_run_file(const std::string& name) {
+  for (const char* own : {"config.yaml", "env.json", "train.log", "metrics.jsonl", "quarantine.jsonl", "splits.json", "non_finite.json", "samples", "checkpoints"}) {
+    if (name == own) return true;
+  }
+  return name.starts_with("events.out.tfevents.");
+}
+
+bool holds_a_run(const fs::path& path) {
+  for (const auto& entry : fs::directory_iterator(path)) {
+    if (is_run_file(entry.path().filename().string())) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+RunFolder::RunFolder(fs::path path, IfExists if_exists) : path_(std::move(path)) {
+  if (path_.empty()) throw Error(ExitCode::usage, "run.dir is not set", "give a folder for this run: run.dir=runs/my-run");
+  std::error_code problem;
+  if (fs::exists(path_) && !fs::is_directory(path_)) throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " is a file"), "give a folder");
+  const bool exists = fs::is_directory(path_) && holds_a_run(path_);
+  if (exists && if_exists == IfExists::refuse) {
+    throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " already holds a run"), "continue it with --resume, start over with --overwrite, or choose another run.dir");
+  }
+  if (if_exists == IfExists::resume && !fs::exists(last_checkpoint())) {
+    throw Error(ExitCode::checkpoint, concat("nothing to resume: ", last_checkpoint().string(), " does not exist"), "check run.dir, or start the run without --resume");
+  }
+  fs::create_directories(path_, problem);
+  if (problem) throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " can't be created: ", problem.message()), "choose a folder that you may write to");
+
+  lock_ = open((path_ / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+  if (lock_ < 0) throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " can't be written to"), "choose a folder that you may write to");
+  if (flock(lock_, LOCK_EX | LOCK_NB) != 0) throw Error(ExitCode::usage, concat("another process is writing to run.dir = ", path_.string()), "wait for it to end, or choose another run.dir");
+
+  if (exists && if_exists == IfExists::overwrite) {
+    for (const auto& entry : fs::directory_iterator(path_)) {
+      if (is_run_file(entry.path().filename().string())) fs::remove_all(entry.path());
+    }
+  }
+  fs::create_directories(checkpoints());
+  fs::create_directories(samples());
+}
+
+RunFolder::~RunFolder() {
+  fs::remove(path_ / ".lock");
+  close(lock_);
+}
+
+void write_env(const RunFolder& folder, const std::string& command_line, const std::string& device, const std::string& precision) {
+  char time[32];
+  const std::time_t now = std::time(nullptr);
+  std::strftime(time, sizeof time, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
+  const nlohmann::ordered_json env = {{"time", time},
+                                      {"command_line", command_line},
+                                      {"vmae_version", version()},
+                                      {"vmae_revision", git_revision()},
+                                      {"build", build_summary()},
+                                      {"libtorch", TORCH_VERSION},
+                                      {"cuda", cuda_versions()},
+                                      {"host", host_name()},
+                                      {"cpu", cpu_model()},
+                                      {"threads", usable_threads()},
+                                      {"gpus", cuda_devices()},
+                                      {"device", device},
+                                      {"precision", precision}};
+  write_file_atomically(folder.env(), env.dump(2) + "\n");
+}
+
+}  // namespace vmae::train

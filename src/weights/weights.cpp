@@ -1,0 +1,103 @@
+#include "vmae/weights/weights.h"
+
+#include <torch/nn/module.h>
+#include <torch/utils.h>
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "input_file.h"
+#include "vmae/weights/pth.h"
+
+namespace vmae::weights {
+namespace {
+
+// Functions of the geometry: a module computes them itself.
+bool is_derived(std::string_view key) {
+  const std::string_view last = key.substr(key.rfind('.') + 1);
+  return last == "pos_embed" || last == "relative_position_index" || last == "attn_mask";
+}
+
+std::string shape_text(const at::Tensor& tensor) {
+  std::vector<std::string> sizes;
+  for (const int64_t size : tensor.sizes()) sizes.push_back(std::to_string(size));
+  return "(" + join(sizes, ", ") + ")";
+}
+
+void append_state(const torch::nn::Module& module, const std::string& prefix, NamedTensors& state) {
+  for (const auto& entry : module.named_parameters(/*recurse=*/false)) state.emplace_back(prefix + entry.key(), entry.value().detach());
+  for (const auto& entry : module.named_buffers(/*recurse=*/false)) state.emplace_back(prefix + entry.key(), entry.value().detach());
+  for (const auto& child : module.named_children()) append_state(*child.value(), prefix + child.key() + ".", state);
+}
+
+// ", 12 missing (a.weight, b.weight, c.weight, d.weight, e.weight, ...)", and nothing if there are none. Derived entries do not matter.
+std::string list_some(const std::vector<std::string>& keys, const std::string& label) {
+  constexpr size_t kShown = 5;
+  std::vector<std::string> matter;
+  std::copy_if(keys.begin(), keys.end(), std::back_inserter(matter), [](const std::string& key) { return !is_derived(key); });
+  if (matter.empty()) return "";
+  const size_t count = matter.size();
+  if (count > kShown) matter.resize(kShown);
+  return concat("; ", count, " ", label, ": ", join(matter, ", "), count > kShown ? ", ..." : "");
+}
+
+}  // namespace
+
+TensorFile read_weights(const std::filesystem::path& path) {
+  const std::string head = InputFile(path).head(512);
+  if (head.starts_with("PK")) return read_pth(path);
+  const bool is_safetensors = head.size() > 8 && head[8] == '{' && head.compare(4, 4, std::string(4, '\0')) == 0;  // a header of less than 4 GB
+  if (is_safetensors) {
+    TensorFile file = read_safetensors(path);
+    std::erase_if(file.tensors, [](const auto& entry) { return entry.first.starts_with("optimizer.") || entry.first.starts_with("state."); });
+    return file;
+  }
+  if (head.starts_with("\x80") || (head.size() > 262 && head.compare(257, 5, "ustar") == 0)) {
+    fail(path, "was written by torch < 1.6, whose format vmae does not read", "re-save it in Python with torch >= 1.6: torch.save(torch.load(old), new)");
+  }
+  fail(path, head.empty() ? "is empty" : "is neither safetensors nor a .pth file");
+}
+
+NamedTensors state_dict(const torch::nn::Module& module) {
+  NamedTensors state;
+  append_state(module, "", state);
+  return state;
+}
+
+LoadReport load_into(torch::nn::Module& module, const TensorFile& file) {
+  const torch::NoGradGuard no_grad;
+  std::unordered_map<std::string, const at::Tensor*> in_file;
+  for (const auto& [key, tensor] : file.tensors) in_file[key] = &tensor;
+  std::unordered_set<std::string> in_module;
+  LoadReport report;
+  for (auto& [key, tensor] : state_dict(module)) {
+    in_module.insert(key);
+    const auto found = in_file.find(key);
+    if (found == in_file.end()) {
+      report.fresh.push_back(key);
+    } else if (is_derived(key)) {
+      report.loaded.push_back(key);  // the module's own is right by construction
+    } else if (found->second->sizes() != tensor.sizes()) {
+      report.mismatched.push_back(concat(key, ": file ", shape_text(*found->second), ", model ", shape_text(tensor)));
+    } else {
+      tensor.copy_(*found->second);
+      report.loaded.push_back(key);
+    }
+  }
+  for (const auto& [key, tensor] : file.tensors) {
+    if (!in_module.contains(key)) report.dropped.push_back(key);
+  }
+  return report;
+}
+
+void require_complete(const LoadReport& report, const std::filesystem::path& file) {
+  const std::string problems = concat(list_some(report.fresh, "only in the model"), list_some(report.dropped, "only in the file"),
+                                      list_some(report.mismatched, "of another shape"));
+  if (problems.empty()) return;
+  fail(file, concat("does not fit the model: ", report.loaded.size(), " entries fit", problems),
+       "the model must be built as it was for these weights (depths, embed_dim, in_channels, classes)");
+}
+
+}  // namespace vmae::weights

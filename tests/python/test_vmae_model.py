@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Python model against the golden numbers. Run from the repository: python -m unittest discover tests/python"""
+import json
+import os
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import torch
+
+TESTS = Path(__file__).resolve().parents[1]
+GOLDEN = TESTS / "golden"
+sys.path[:0] = [str(TESTS.parent / "scripts" / "python"), str(GOLDEN)]
+from make_pth import OPTIONS, save_safetensors  # noqa: E402
+from vmae_model import SwinMAE, SwinBlock, load_mae, read_weights, shift_mask  # noqa: E402
+
+torch.set_num_threads(1)  # beside other tests
+FORWARD, GRADIENT, LOSS = 2e-5, 1e-4, 1e-4  # tolerances of tests/golden/README.md; the gradient's is relative to its largest value
+
+
+def golden(name):
+    return read_weights(GOLDEN / f"{name}.safetensors")[0]
+
+
+def golden_json(name):
+    return json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def tiny(**options):
+    torch.manual_seed(0)
+    return SwinMAE(embed_dim=24, **options)
+
+
+def golden_mae(weights, **options):
+    model = tiny(**options)
+    model.load_weights(GOLDEN / f"{weights}.safetensors")
+    return model.eval()
+
+
+def largest(x):
+    return x.abs().max().item()
+
+
+class Parity(unittest.TestCase):
+    def check_gradients(self, model, io):
+        parameters = dict(model.named_parameters())
+        names = [k for k in io if k.startswith("grad.")]
+        self.assertTrue(names)
+        for name in names:
+            error = largest(parameters[name[len("grad."):]].grad - io[name]) / largest(io[name])
+            self.assertLess(error, GRADIENT, name)
+
+    def test_forward_mask_and_gradients(self):
+        model, io = golden_mae("mae_tiny"), golden("mae_tiny_io")
+        loss, pred, mask = model(io["image"], io["noise"])
+        self.assertTrue(torch.equal(mask, io["mask"]))
+        self.assertLess(largest(pred - io["pred"]), FORWARD)
+        self.assertLess(abs(loss.item() - io["loss"].item()), FORWARD)
+        loss.backward()
+        self.check_gradients(model, io)
+
+    def test_norm_pix_loss(self):
+        model, inputs, io = golden_mae("mae_tiny_second", norm_pix_loss=True), golden("mae_tiny_io"), golden("mae_tiny_norm_pix_io")
+        loss, _, _ = model(inputs["image"], inputs["noise"])
+        self.assertLess(abs(loss.item() - io["loss"].item()), FORWARD)
+        loss.backward()
+        self.check_gradients(model, io)
+
+    def test_ten_steps(self):
+        model, image, run = golden_mae("mae_tiny_second", drop_path_rate=0).train(), golden("mae_tiny_io")["image"], golden("mae_tiny_train10")
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05)
+        for noise, expected in zip(run["noise"], run["loss"], strict=True):
+            loss, _, _ = model(image, noise)
+            self.assertLess(abs(loss.item() - expected.item()), LOSS)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        for name in (k for k in run if k.startswith("after.")):
+            self.assertLess(largest(model.state_dict()[name[len("after."):]] - run[name]), LOSS, name)
+
+    def test_stored_buffers(self):
+        model, weights = tiny(), golden("mae_tiny")
+        self.assertLess(largest(model.pos_embed - weights["pos_embed"]), 1e-6)
+        for name, value in model.named_buffers():
+            self.assertTrue(torch.equal(value, weights[name]), name)
+
+
+class Structure(unittest.TestCase):
+    def test_keys_and_counts(self):
+        model = SwinMAE()
+        self.assertEqual(list(model.state_dict()), golden_json("mae_keys"))
+        self.assertEqual(len(model.state_dict()), 224)
+        self.assertEqual(sum(p.numel() for p in model.parameters() if p.requires_grad), 26_635_860)
+        self.assertEqual(sum(p.numel() for p in model.parameters()), 26_936_916)
+
+    def test_initialisation(self):
+        parameters = dict(tiny().named_parameters())
+        expected = golden_json("mae_init_std_absmax")
+        self.assertEqual(set(expected), set(parameters))
+        for name, (std, absmax) in expected.items():
+            p = parameters[name].detach()
+            with self.subTest(name):
+                if std == 0:
+                    self.assertTrue((p == absmax).all())
+                elif name == "pos_embed":
+                    self.assertAlmostEqual(p.std().item(), std, delta=1e-4)
+                    self.assertAlmostEqual(largest(p), absmax, delta=1e-6)
+                else:
+                    few = p.numel() < 1000
+                    self.assertLess(abs(p.std().item() / std - 1), 0.4 if few else 0.1)
+                    if not few and not name.endswith("bias_table"):  # uniform: the largest value is nearly the bound
+                        self.assertLess(abs(largest(p) / absmax - 1), 0.02)
+
+    def test_two_channels_and_no_square(self):
+        model = SwinMAE(image_size=(96, 160), in_channels=2, embed_dim=12, num_heads=(1, 2, 3, 4)).train()
+        image = torch.randn(2, 2, 96, 160)
+        loss, pred, mask = model(image)
+        self.assertEqual(pred.shape, (2, 24 * 40, 32))
+        self.assertEqual(mask.sum(1).tolist(), [(60 - 15) * 16] * 2)
+        self.assertEqual(model.encode(image).shape, (2, 3, 5, 96))
+        loss.backward()
+        self.assertTrue(all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad))
+        with self.assertRaisesRegex(ValueError, "multiples of 32"):
+            model(torch.randn(1, 2, 96, 150))
+
+    def test_mask_is_of_the_smallest_noise(self):
+        noise = torch.ones(1, 16)
+        noise[0, [1, 2, 7, 8]] = torch.tensor([0.1, 0.2, 0.3, 0.4])
+        units = tiny().make_mask(noise, 16, 16)[0, ::4, ::4]
+        self.assertEqual((~units).flatten().nonzero().flatten().tolist(), [1, 2, 7, 8])
+
+    def test_patchify_puts_the_channel_fastest(self):
+        image = torch.arange(2 * 8 * 8.0).view(1, 2, 8, 8)
+        second_row = tiny().patchify(image)[0, 2]                         # pixels (4..7, 0..3)
+        self.assertEqual(second_row[:4].tolist(), [32, 96, 33, 97])
+
+    def test_shift_mask_of_a_7x7_grid(self):
+        region_sizes = (shift_mask(7, 7, (3, 3), 7, torch.device("cpu"))[0] == 0).sum(1).view(7, 7)
+        self.assertEqual([region_sizes[y, x].item() for y, x in ((0, 0), (0, 6), (6, 0), (6, 6))], [16, 12, 12, 9])
+
+    def test_shift_small_grids(self):
+        blocks = {s: SwinBlock(8, 2, True, 0.0, 7, 4, s, 1e-6).eval() for s in (True, False)}
+        blocks[False].load_state_dict(blocks[True].state_dict())
+        for size, same in (((7, 7), False), ((14, 14), True)):
+            x = torch.randn(1, *size, 8)
+            self.assertEqual(torch.equal(blocks[True](x), blocks[False](x)), same, size)
+
+    def test_padding_is_zeros_at_the_bottom_and_right(self):
+        block, x = SwinBlock(8, 2, True, 0.0, 7, 4, True, 1e-6).eval(), torch.randn(1, 10, 8, 8)
+        padded = torch.cat([torch.cat([x, torch.zeros(1, 10, 6, 8)], 2), torch.zeros(1, 4, 14, 8)], 1)
+        self.assertLess(largest(block.attend(x) - block.attend(padded)[:, :10, :8]), 1e-6)
+
+    def test_drop_path_rates(self):
+        def rates(stages):
+            return [round(b.drop_path.rate, 6) for stage in stages for b in stage.blocks]
+        expected = [round(0.1 * i / 7, 6) for i in range(8)]
+        self.assertEqual(rates(tiny().layers), expected)
+        self.assertEqual(rates(tiny().layers_up), expected[4:6] + expected[2:4] + expected[:2])
+
+
+class Weights(unittest.TestCase):
+    def setUp(self):
+        self.expected = golden("pth/expected")
+
+    def assert_holds(self, weights, rounded=False):
+        self.assertEqual(set(weights), set(self.expected))
+        for name, value in self.expected.items():
+            value = value.half() if rounded and value.is_floating_point() else value
+            self.assertTrue(torch.equal(weights[name], value), name)
+
+    def test_pth(self):
+        for name in ("reference_style", "plain_state_dict", "fp16"):
+            self.assert_holds(read_weights(GOLDEN / f"pth/{name}.pth")[0], rounded=name == "fp16")
+        model = load_mae(GOLDEN / "pth/reference_style.pth", **OPTIONS)
+        self.assert_holds(model.state_dict())
+
+    def test_evil_pth_is_refused(self):
+        before = os.getcwd()
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            try:
+                with self.assertRaisesRegex(Exception, "weights_only|Weights only"):
+                    read_weights(GOLDEN / "pth/evil.pth")
+                self.assertEqual(os.listdir(), [])
+            finally:
+                os.chdir(before)
+
+    def test_training_checkpoint_says_how_the_model_was_built(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "last.safetensors"
+            extra = {"optimizer.exp_avg.mask_token": torch.zeros(4), "state.step": torch.tensor([3])}
+            save_safetensors({**self.expected, **extra}, path, {"model_options": json.dumps({**OPTIONS, "mask_ratio": 0.5})})
+            model = load_mae(path)
+            self.assert_holds(model.state_dict())
+            self.assertEqual((model.mask_ratio, model.training), (0.5, False))
+
+    def test_other_and_missing_keys(self):
+        model = SwinMAE(**OPTIONS)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "weights.safetensors"
+            save_safetensors({**self.expected, "head.weight": torch.zeros(2)}, path)
+            with self.assertRaisesRegex(RuntimeError, "head.weight"):
+                model.load_weights(path)
+            model.load_weights(path, allow_other_keys=True)
+            self.assert_holds(model.state_dict())
+            save_safetensors({k: v for k, v in self.expected.items() if k != "norm_up.bias"}, path)
+            with self.assertRaisesRegex(RuntimeError, "norm_up.bias"):
+                model.load_weights(path, allow_other_keys=True)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,215 @@
+#include "vmae/data/loader.h"
+
+#include <ATen/ops/equal.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "data_folder.h"
+#include "support/errors.h"
+
+namespace vmae::data {
+namespace {
+
+using test::contains;
+using test::error_of;
+using test::TempFolder;
+
+const AugmentOptions kAugment{.flip_horizontal = 0.5, .flip_vertical = 0.3};
+
+std::vector<Batch> all_batches(const std::shared_ptr<const Dataset>& dataset, const LoaderOptions& options, Position start, int64_t epochs) {
+  Loader loader(dataset, options, &kAugment, start, epochs);
+  std::vector<Batch> batches;
+  for (Batch batch; loader.next(batch);) batches.push_back(batch);
+  return batches;
+}
+
+void expect_same(const Batch& a, const Batch& b) {
+  EXPECT_EQ(a.ids, b.ids);
+  EXPECT_EQ(a.seeds, b.seeds);
+  EXPECT_EQ(a.position, b.position);
+  EXPECT_EQ(a.next, b.next);
+  EXPECT_TRUE(at::equal(a.image, b.image));
+}
+
+// Good files and broken ones; the expectations hold for both kinds.
+class LoaderTest : public ::testing::TestWithParam<bool> {
+ protected:
+  LoaderTest() {
+    write_good_files(folder_);
+    if (GetParam()) num_broken_ = write_broken_files(folder_);
+  }
+  std::shared_ptr<const Dataset> dataset() {
+    quarantine_ = std::make_shared<Quarantine>("", 1.0);
+    return make_dataset(folder_, quarantine_);
+  }
+  TempFolder folder_;
+  std::shared_ptr<Quarantine> quarantine_;
+  int64_t num_broken_ = 0;
+};
+INSTANTIATE_TEST_SUITE_P(Files, LoaderTest, ::testing::Values(false, true), [](const auto& info) { return info.param ? "SomeBroken" : "AllGood"; });
+
+TEST_P(LoaderTest, TheNumberOfWorkersChangesNothing) {
+  const std::vector<Batch> expected = all_batches(dataset(), {.batch_size = 4, .seed = 3, .workers = 1}, {}, 3);
+  for (const int64_t workers : {2, 5}) {
+    for (const int64_t prefetch : {1, 7}) {
+      const std::vector<Batch> batches = all_batches(dataset(), {.batch_size = 4, .seed = 3, .workers = workers, .prefetch = prefetch}, {}, 3);
+      ASSERT_EQ(batches.size(), expected.size());
+      for (size_t i = 0; i < batches.size(); ++i) expect_same(batches[i], expected[i]);
+    }
+  }
+  EXPECT_EQ(quarantine_->count(), num_broken_);
+}
+
+TEST_P(LoaderTest, ResumeFromEveryPositionGivesTheSameRest) {
+  const LoaderOptions options{.batch_size = 5, .seed = 11, .workers = 2};
+  const std::vector<Batch> expected = all_batches(dataset(), options, {}, 2);
+  const auto shared = dataset();
+  for (size_t first = 0; first < expected.size(); ++first) {
+    const std::vector<Batch> rest = all_batches(shared, options, expected[first].position, 2);
+    ASSERT_EQ(rest.size(), expected.size() - first);
+    for (size_t i = 0; i < rest.size(); ++i) expect_same(rest[i], expected[first + i]);
+  }
+}
+
+TEST_P(LoaderTest, RanksPartitionEveryBatch) {
+  const auto shared = dataset();
+  const std::vector<Batch> whole = all_batches(shared, {.batch_size = 6, .seed = 5, .workers = 2}, {}, 2);
+  std::vector<std::vector<Batch>> parts;
+  for (int64_t rank = 0; rank < 3; ++rank) parts.push_back(all_batches(shared, {.batch_size = 6, .seed = 5, .workers = 2, .rank = rank, .world_size = 3}, {}, 2));
+  for (size_t k = 0; k < whole.size(); ++k) {
+    for (size_t i = 0; i < whole[k].ids.size(); ++i) {
+      const Batch& part = parts[i % 3].at(k);
+      EXPECT_EQ(part.position, whole[k].position);
+      EXPECT_EQ(part.next, whole[k].next);
+      EXPECT_EQ(part.ids.at(i / 3), whole[k].ids[i]);
+      EXPECT_EQ(part.seeds.at(i / 3), whole[k].seeds[i]);
+      EXPECT_TRUE(at::equal(part.image[static_cast<int64_t>(i / 3)], whole[k].image[static_cast<int64_t>(i)]));
+    }
+  }
+}
+
+TEST_P(LoaderTest, BatchesHoldWhatTheDatasetHolds) {
+  const auto shared = dataset();
+  Loader loader(shared, {.batch_size = 4, .seed = 3, .workers = 2}, &kAugment, {}, 1);
+  for (Batch batch; loader.next(batch);) {
+    for (size_t i = 0; i < batch.ids.size(); ++i) {
+      int64_t index = 0;
+      while (shared->id(index) != batch.ids[i]) ++index;
+      const Sample sample = shared->load(index, 3, 0, &kAugment);
+      EXPECT_TRUE(at::equal(sample.image, batch.image[static_cast<int64_t>(i)]));
+      EXPECT_EQ(sample.seed, batch.seeds[i]);
+    }
+  }
+}
+
+TEST_P(LoaderTest, CanBeAbandonedAtAnyMoment) {
+  const auto shared = dataset();
+  for (int consumed = 0; consumed < 6; ++consumed) {
+    Loader loader(shared, {.batch_size = 3, .seed = 1, .workers = 3, .prefetch = 5}, &kAugment);
+    Batch batch;
+    for (int i = 0; i < consumed; ++i) EXPECT_TRUE(loader.next(batch));
+  }
+}
+
+TEST(Loader, AnEpochHoldsEverySampleOnceAndEndsWithAShortBatch) {
+  const TempFolder folder;
+  write_good_files(folder);
+  const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 0.0));
+  const std::vector<Batch> batches = all_batches(dataset, {.batch_size = 4, .seed = 3}, {}, 2);
+  ASSERT_EQ(batches.size(), 10U);
+  std::vector<std::string> first, second;
+  for (size_t i = 0; i < 10; ++i) {
+    const auto epoch = static_cast<int64_t>(i / 5), begin = static_cast<int64_t>(i % 5) * 4;
+    EXPECT_EQ(batches[i].position, (Position{epoch, begin}));
+    EXPECT_EQ(batches[i].next, i % 5 == 4 ? (Position{epoch + 1, 0}) : (Position{epoch, begin + 4}));
+    EXPECT_EQ(batches[i].image.size(0), i % 5 == 4 ? 3 : 4);
+    EXPECT_EQ(batches[i].ids.size(), i % 5 == 4 ? 3U : 4U);
+    std::vector<std::string>& ids = epoch == 0 ? first : second;
+    ids.insert(ids.end(), batches[i].ids.begin(), batches[i].ids.end());
+  }
+  EXPECT_EQ(std::set<std::string>(first.begin(), first.end()).size(), 19U);
+  EXPECT_EQ(std::set<std::string>(second.begin(), second.end()).size(), 19U);
+  EXPECT_NE(first, second);
+}
+
+TEST(Loader, WithoutShufflingTheOrderIsTheDatasets) {
+  const TempFolder folder;
+  write_good_files(folder);
+  const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 0.0));
+  Loader loader(dataset, {.batch_size = 19, .shuffle = false}, nullptr, {}, 1);
+  Batch batch;
+  ASSERT_TRUE(loader.next(batch));
+  for (int64_t i = 0; i < 19; ++i) EXPECT_EQ(batch.ids[static_cast<size_t>(i)], dataset->id(i));
+  EXPECT_FALSE(loader.next(batch));
+  EXPECT_FALSE(loader.next(batch));
+  EXPECT_GE(loader.wait_s(), 0.0);
+}
+
+TEST(Loader, AnUnreadableSampleIsReplacedByTheNext) {
+  const TempFolder folder;
+  write_good_files(folder);
+  folder.write("p103.png", "broken");
+  folder.write("p104.png", "broken");
+  folder.write("v2.nii", test::nifti<float>({6, 4, 3}, std::vector<float>(72, NAN), {.spacing_mm = {1, 1, 4}}));
+  const auto quarantine = std::make_shared<Quarantine>(folder / "q.jsonl", 0.5);
+  const auto dataset = make_dataset(folder, quarantine);
+  Loader loader(dataset, {.batch_size = 19, .shuffle = false, .workers = 3}, nullptr, {}, 1);
+  Batch batch;
+  ASSERT_TRUE(loader.next(batch));
+  ASSERT_EQ(batch.ids.size(), 19U);
+  EXPECT_EQ(batch.ids[3], "p105.png");
+  EXPECT_EQ(batch.ids[4], "p105.png");
+  for (const size_t slice : {16U, 17U, 18U}) EXPECT_EQ(batch.ids[slice], "p100.png");
+  EXPECT_EQ(quarantine->count(), 3);
+}
+
+TEST(Loader, MoreBadFilesThanAllowedEndTheRun) {
+  const TempFolder folder;
+  write_good_files(folder);
+  for (int i = 2; i < 8; ++i) folder.write("p" + std::to_string(100 + i) + ".png", "broken");
+  const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 0.25));
+  Loader loader(dataset, {.batch_size = 4, .seed = 3, .workers = 3}, nullptr);
+  const auto consume = [&] {
+    Batch batch;
+    for (int i = 0; i < 100; ++i) loader.next(batch);
+  };
+  for (const int repeat : {0, 1}) {
+    const Error error = error_of(consume);
+    EXPECT_EQ(error.code(), ExitCode::data) << repeat;
+    EXPECT_TRUE(contains(error.what(), "data.max_bad_fraction"));
+  }
+}
+
+TEST(Loader, RanksWithoutSamplesGetAnEmptyBatch) {
+  const TempFolder folder;
+  folder.write("a.png", png(1));
+  const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 0.0));
+  const std::vector<Batch> batches = all_batches(dataset, {.batch_size = 2, .workers = 1, .rank = 1, .world_size = 2}, {}, 2);
+  ASSERT_EQ(batches.size(), 2U);
+  EXPECT_EQ(batches[0].image.sizes(), (at::IntArrayRef{0, 1, 8, 8}));
+  EXPECT_EQ(batches[0].next, (Position{1, 0}));
+}
+
+TEST(Loader, ABatchSmallerThanTheRanksIsRefused) {
+  const TempFolder folder;
+  folder.write("a.png", png(1));
+  const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 0.0));
+  EXPECT_EQ(error_of([&] { Loader(dataset, {.batch_size = 1, .rank = 1, .world_size = 2}, nullptr); }).code(), ExitCode::usage);
+}
+
+TEST(EpochOrder, IsAPermutationThatDependsOnSeedAndEpoch) {
+  const std::vector<int64_t> order = epoch_order(1000, 1, 0, true);
+  std::vector<int64_t> sorted = order;
+  std::sort(sorted.begin(), sorted.end());
+  EXPECT_EQ(sorted, epoch_order(1000, 9, 9, false));
+  EXPECT_EQ(order, epoch_order(1000, 1, 0, true));
+  EXPECT_NE(order, epoch_order(1000, 1, 1, true));
+  EXPECT_NE(order, epoch_order(1000, 2, 0, true));
+  EXPECT_NE(order, sorted);
+}
+
+}  // namespace
+}  // namespace vmae::data

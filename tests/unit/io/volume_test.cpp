@@ -1,0 +1,181 @@
+#include "vmae/io/volume.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <thread>
+
+#include "support/errors.h"
+#include "support/images.h"
+#include "support/temp_folder.h"
+
+namespace vmae::io {
+namespace {
+
+namespace fs = std::filesystem;
+using test::contains;
+using test::error_of;
+using test::nifti;
+using test::ramp;
+using test::TempFolder;
+
+std::string what_of(const fs::path& path) {
+  const Error error = error_of([&] { read_volume(path); });
+  EXPECT_EQ(error.code(), ExitCode::data);
+  EXPECT_TRUE(contains(error.what(), path.string()));
+  return error.what();
+}
+
+// Against an independent decoder: tests/golden/make_nifti_expected.py.
+TEST(Volume, RealNiftiFilesAsDecodedByNumpy) {
+  const auto cases = nlohmann::json::parse(test::slurp(test::tests_folder() / "golden/nifti_expected.json"));
+  ASSERT_GE(cases.size(), 15U);
+  for (const auto& expected : cases) {
+    SCOPED_TRACE(expected["file"].get<std::string>());
+    const Volume volume = read_volume(test::hippocampus() / expected["file"].get<std::string>());
+    const auto size = expected["size"].get<std::array<int64_t, 3>>();
+    ASSERT_EQ(volume.size, size);
+    for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(volume.spacing_mm[i], expected["spacing_mm"][i].get<double>(), 1e-6);
+    for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(volume.origin_mm[i], expected["origin_mm"][i].get<double>(), 1e-5);
+    for (size_t i = 0; i < 9; ++i) EXPECT_NEAR(volume.direction[i], expected["direction"][i].get<double>(), 1e-6);
+    for (const auto& voxel : expected["voxels"]) {
+      const auto at = voxel["at"].get<std::array<int64_t, 3>>();
+      EXPECT_EQ(volume.voxels[static_cast<size_t>(at[0] + size[0] * (at[1] + size[1] * at[2]))], voxel["value"].get<float>());
+    }
+    const double mean = std::accumulate(volume.voxels.begin(), volume.voxels.end(), 0.0) / static_cast<double>(volume.voxels.size());
+    EXPECT_NEAR(mean, expected["mean"].get<double>(), 1e-6 * std::abs(mean));
+  }
+}
+
+template <class T>
+class VoxelType : public ::testing::Test {};
+using VoxelTypes = ::testing::Types<uint8_t, int16_t, uint16_t, int32_t, int64_t, float, double>;
+TYPED_TEST_SUITE(VoxelType, VoxelTypes);
+
+TYPED_TEST(VoxelType, BecomesFloat) {
+  const TempFolder folder;
+  const Volume volume = read_volume(folder.write("v.nii", nifti<TypeParam>({2, 3, 4}, ramp<TypeParam>(24))));
+  EXPECT_EQ(volume.size, (std::array<int64_t, 3>{2, 3, 4}));
+  EXPECT_EQ(volume.voxels, ramp<float>(24));
+}
+
+TEST(Volume, SlopeAndInterceptAreApplied) {
+  const TempFolder folder;
+  for (const bool has_qform : {true, false}) {
+    const Volume volume = read_volume(folder.write("v.nii", nifti<int16_t>({2, 1, 1}, {-3, 5}, {.slope = 2, .intercept = -1000, .has_qform = has_qform})));
+    EXPECT_EQ(volume.voxels, (std::vector<float>{-1006, -990})) << "qform " << has_qform;
+  }
+}
+
+TEST(Volume, OtherByteOrder) {
+  const TempFolder folder;
+  std::string bytes = nifti<int16_t>({2, 1, 1}, {0x0102, 0x0304}, {.slope = 1, .intercept = 1});
+  const auto swap = [&bytes](size_t at, size_t size, size_t count) {
+    for (size_t i = 0; i < count; ++i) std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(at + i * size), bytes.begin() + static_cast<std::ptrdiff_t>(at + (i + 1) * size));
+  };
+  swap(0, 4, 1);
+  swap(40, 2, 8);
+  swap(70, 2, 2);
+  swap(76, 4, 11);
+  swap(252, 2, 2);
+  swap(352, 2, 2);
+  EXPECT_EQ(read_volume(folder.write("v.nii", bytes)).voxels, (std::vector<float>{0x0103, 0x0305}));
+}
+
+TEST(Volume, FewerAndTrivialAxes) {
+  const TempFolder folder;
+  EXPECT_EQ(read_volume(folder.write("2d.nii", nifti<uint8_t>({3, 2}, ramp<uint8_t>(6)))).size, (std::array<int64_t, 3>{3, 2, 1}));
+  EXPECT_EQ(read_volume(folder.write("4d.nii", nifti<uint8_t>({3, 2, 2, 1}, ramp<uint8_t>(12)))).size, (std::array<int64_t, 3>{3, 2, 2}));
+  EXPECT_TRUE(contains(what_of(folder.write("time.nii", nifti<uint8_t>({3, 2, 2, 5}, ramp<uint8_t>(60)))), "has 5 images along axis 3"));
+}
+
+TEST(Volume, SpacingIsReadFromTheHeaderAlone) {
+  const TempFolder folder;
+  const std::string bytes = nifti<int16_t>({4, 5, 6}, ramp<int16_t>(120), {.spacing_mm = {0.5F, 0.75F, 3.0F}});
+  const VolumeHeader header = read_volume_header(folder.write("v.nii", bytes.substr(0, 352)));
+  EXPECT_EQ(header.size, (std::array<int64_t, 3>{4, 5, 6}));
+  EXPECT_EQ(header.spacing_mm, (std::array<double, 3>{0.5, 0.75, 3.0}));
+}
+
+TEST(Volume, NrrdAndMetaImage) {
+  const TempFolder folder;
+  const std::vector<int16_t> stored = ramp<int16_t>(24);
+  const std::string raw(reinterpret_cast<const char*>(stored.data()), 48);
+  folder.write("v.raw", raw);
+  const std::string nrrd = "type: int16\ndimension: 3\nsizes: 2 3 4\nencoding: raw\nendian: little\nspace: left-posterior-superior\n"
+                           "space directions: (2,0,0) (0,0,3) (0,4,0)\nspace origin: (7,8,9)\n";
+  const std::string meta = "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nTransformMatrix = 1 0 0 0 0 1 0 1 0\nOffset = 7 8 9\n"
+                           "ElementSpacing = 2 3 4\nDimSize = 2 3 4\nElementType = MET_SHORT\n";
+  for (const fs::path& path : {folder.write("a.nrrd", "NRRD0004\n" + nrrd + "\n" + raw), folder.write("b.nhdr", "NRRD0004\n" + nrrd + "data file: v.raw\n"),
+                               folder.write("c.mha", meta + "ElementDataFile = LOCAL\n" + raw), folder.write("D.MHD", meta + "ElementDataFile = v.raw\n")}) {
+    SCOPED_TRACE(path.string());
+    const Volume volume = read_volume(path);
+    EXPECT_EQ(volume.size, (std::array<int64_t, 3>{2, 3, 4}));
+    EXPECT_EQ(volume.voxels, ramp<float>(24));
+    EXPECT_EQ(volume.spacing_mm, (std::array<double, 3>{2, 3, 4}));
+    EXPECT_EQ(volume.origin_mm, (std::array<double, 3>{7, 8, 9}));
+    EXPECT_EQ(volume.direction, (std::array<double, 9>{1, 0, 0, 0, 0, 1, 0, 1, 0}));
+  }
+}
+
+TEST(Volume, NonFiniteVoxelsAreKept) {
+  const TempFolder folder;
+  const Volume volume = read_volume(folder.write("v.nii", nifti<float>({3, 1, 1}, {1.0F, NAN, INFINITY})));
+  EXPECT_EQ(volume.voxels[0], 1.0F);
+  EXPECT_TRUE(std::isnan(volume.voxels[1]));
+  EXPECT_TRUE(std::isinf(volume.voxels[2]));
+}
+
+TEST(Volume, BrokenFilesAreErrorsOnly) {
+  const TempFolder folder;
+  const std::string good = nifti<int16_t>({8, 8, 8}, ramp<int16_t>(512));
+  const std::string zipped = test::slurp(test::hippocampus() / "images/hippocampus_001.nii.gz");
+  ASSERT_GT(zipped.size(), 1000U);
+  std::string damaged = zipped;
+  damaged[zipped.size() / 2] ^= 0x55;
+  ::testing::internal::CaptureStderr();
+  EXPECT_TRUE(contains(what_of(folder / "none.nii"), "does not exist"));
+  EXPECT_TRUE(contains(what_of(folder.write("zero.nii.gz", "")), "0 bytes"));
+  for (const char* name : {"text.nii", "text.nii.gz", "text.nrrd", "text.nhdr"}) what_of(folder.write(name, "Once upon a time\nthere was an image.\n"));
+  for (const size_t size : {10U, 200U, 352U, 500U}) what_of(folder.write("short.nii", good.substr(0, size)));
+  for (const size_t size : {15U, 200U, 5000U}) what_of(folder.write("short.nii.gz", zipped.substr(0, size)));
+  what_of(folder.write("last_byte.nii.gz", zipped.substr(0, zipped.size() - 1)));
+  what_of(folder.write("damaged.nii.gz", damaged));
+  what_of(folder.write("short.nrrd", "NRRD0004\ntype: int16\ndimension: 3\nsizes: 2 3 4\nencoding: raw\nendian: little\n\nabc"));
+  what_of(folder.write("huge.nii", nifti<int16_t>({32767, 32767, 32767}, ramp<int16_t>(10))));
+  what_of(folder.write("colour.nii", nifti<uint8_t>({2, 2, 2}, ramp<uint8_t>(24), {.datatype = 128})));
+  fs::create_directory(folder / "folder.nii");
+  EXPECT_TRUE(contains(what_of(folder / "folder.nii"), "is not a file"));
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+}
+
+// MetaIO comments on these on standard error; only the errors count.
+TEST(Volume, BrokenMetaImagesAreErrors) {
+  const TempFolder folder;
+  const std::string header = "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nDimSize = 2 3 4\nElementType = MET_SHORT\n";
+  for (const char* name : {"text.mha", "text.mhd"}) what_of(folder.write(name, "Once upon a time\nthere was an image.\n"));
+  what_of(folder.write("short.mha", header + "ElementDataFile = LOCAL\nabc"));
+  what_of(folder.write("last_byte.mha", header + "ElementDataFile = LOCAL\n" + std::string(47, 'x')));
+  what_of(folder.write("zipped.mha", header + "CompressedData = True\nElementDataFile = LOCAL\nnot zlib data"));
+  what_of(folder.write("no_raw.mhd", header + "ElementDataFile = gone.raw\n"));
+}
+
+TEST(Volume, ManyThreadsReadAtOnce) {
+  const TempFolder folder;
+  const fs::path bad = folder.write("bad.nrrd", "text");
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int repeat = 0; repeat < 5; ++repeat) {
+        EXPECT_EQ(read_volume(test::hippocampus() / "images/hippocampus_001.nii.gz").size[0], 35);
+        EXPECT_THROW(read_volume(bad), Error);
+      }
+    });
+  }
+}
+
+}  // namespace
+}  // namespace vmae::io
