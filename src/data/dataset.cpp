@@ -121,7 +121,8 @@ void Dataset::load_into(int64_t index, uint64_t seed, int64_t epoch, const Augme
     read.range = naming(file, [&] { return intensity_range(read.volume.voxels, /*stored_max=*/0.0, image_); });
     return read;
   });
-  if (item.slice >= cached->volume.size[item.axis]) throw Error(ExitCode::data, file.path.string() + ": has changed since the run began: it has fewer slices now");
+  if (item.slice >= cached->volume.size[item.axis])
+    throw Error(ExitCode::data, file.path.string() + ": has changed since the run began: it has fewer slices now");
   to_input(io::slice_of(cached->volume, item.axis, item.slice), cached->range, image_, flips, image);
 }
 

@@ -33,9 +33,11 @@ struct Slot {
 };
 
 void check(const LoaderOptions& options) {
-  if (options.world_size < 1 || options.rank < 0 || options.rank >= options.world_size) throw Error(ExitCode::internal, concat("loader: rank ", options.rank, " of ", options.world_size));
+  if (options.world_size < 1 || options.rank < 0 || options.rank >= options.world_size)
+    throw Error(ExitCode::internal, concat("loader: rank ", options.rank, " of ", options.world_size));
   if (options.batch_size < options.world_size) {
-    throw Error(ExitCode::usage, concat("train.batch_size = ", options.batch_size, " is smaller than the number of processes, ", options.world_size), "it counts the samples of all processes together");
+    throw Error(ExitCode::usage, concat("train.batch_size = ", options.batch_size, " is smaller than the number of processes, ", options.world_size),
+                "it counts the samples of all processes together");
   }
 }
 
@@ -95,7 +97,8 @@ std::unique_ptr<Slot> Loader::State::make_slot() {
   for (int64_t i = opening.sample + options.rank; i < end; i += options.world_size) slot->indices.push_back(order[static_cast<size_t>(i)]);
   const auto size = static_cast<int64_t>(slot->indices.size());
   const ImageOptions& image = dataset->image_options();
-  slot->batch.image = at::empty({size, image.in_channels, image.image_size[0], image.image_size[1]}, at::TensorOptions(at::kFloat).pinned_memory(options.pin_memory));
+  slot->batch.image =
+      at::empty({size, image.in_channels, image.image_size[0], image.image_size[1]}, at::TensorOptions(at::kFloat).pinned_memory(options.pin_memory));
   slot->batch.ids.resize(slot->indices.size());
   slot->batch.seeds.resize(slot->indices.size());
   slot->pixels = slot->batch.image.data_ptr<float>();
@@ -118,7 +121,8 @@ void Loader::State::load_sample(Slot& slot, size_t i) const {
   const ImageOptions& image = dataset->image_options();
   const int64_t sample_size = image.in_channels * image.image_size[0] * image.image_size[1];
   const Position& at = slot.batch.position;
-  const int64_t loaded = dataset->load_readable_into(slot.indices[i], options.seed, at.epoch, augment ? &*augment : nullptr, slot.pixels + static_cast<int64_t>(i) * sample_size);
+  const int64_t loaded =
+      dataset->load_readable_into(slot.indices[i], options.seed, at.epoch, augment ? &*augment : nullptr, slot.pixels + static_cast<int64_t>(i) * sample_size);
   slot.batch.ids[i] = dataset->id(loaded);
   slot.batch.seeds[i] = Dataset::sample_seed(options.seed, at.epoch, loaded);
 }
@@ -150,7 +154,8 @@ void Loader::State::work() {
   }
 }
 
-Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, const AugmentOptions* augment, Position start, int64_t epochs) : state_(std::make_unique<State>()) {
+Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, const AugmentOptions* augment, Position start, int64_t epochs)
+    : state_(std::make_unique<State>()) {
   check(options);
   State& state = *state_;
   state.dataset = std::move(dataset);

@@ -38,8 +38,10 @@ void Quarantine::add(const std::string& name, const std::string& reason) {
     first_few.push_back(bad);
   }
   throw Error(ExitCode::data,
-              concat(names_.size(), " of ", num_files_, " files can't be read, more than data.max_bad_fraction = ", max_bad_fraction_, " allows: ", join(first_few, ", "), names_.size() > first_few.size() ? ", ..." : ""),
-              file_.empty() ? "repair or remove them, or raise data.max_bad_fraction" : concat("the reasons are in ", file_.string(), "; repair or remove the files, or raise data.max_bad_fraction"));
+              concat(names_.size(), " of ", num_files_, " files can't be read, more than data.max_bad_fraction = ", max_bad_fraction_,
+                     " allows: ", join(first_few, ", "), names_.size() > first_few.size() ? ", ..." : ""),
+              file_.empty() ? "repair or remove them, or raise data.max_bad_fraction"
+                            : concat("the reasons are in ", file_.string(), "; repair or remove the files, or raise data.max_bad_fraction"));
 }
 
 bool Quarantine::contains(const std::string& name) const {

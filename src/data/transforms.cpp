@@ -62,7 +62,8 @@ void fit_channels(io::Image& image, int64_t in_channels) {
   if (image.channels == 1 || image.channels == in_channels) return;
   if (image.channels != 3 || in_channels != 1) {
     throw Error(ExitCode::data, concat("the image has ", image.channels, " channels, but model.in_channels is ", in_channels),
-                image.channels == 3 ? "set model.in_channels to 3 (colour) or 1 (luminance)" : concat("set model.in_channels to ", image.channels, ", or convert the image to grey or RGB"));
+                image.channels == 3 ? "set model.in_channels to 3 (colour) or 1 (luminance)"
+                                    : concat("set model.in_channels to ", image.channels, ", or convert the image to grey or RGB"));
   }
   const size_t num_pixels = image.pixels.size() / 3;
   for (size_t i = 0; i < num_pixels; ++i) {
@@ -113,21 +114,27 @@ void check(const ImageOptions& options) {
   require(options.image_size.size() == 2 && options.image_size[0] > 0 && options.image_size[1] > 0, "model.image_size must be [H, W], both at least 1");
   require(options.in_channels >= 1, concat("model.in_channels is ", options.in_channels, "; allowed: at least 1"));
   require(ascending_pair(options.percentiles), "data.percentiles must be two values, the lower first, as in [0.5, 99.5]");
-  require(options.intensity != "window" || ascending_pair(options.window), "data.intensity is window, so data.window must be two values, the lower first, as in [-160, 240]");
-  require(options.mean.size() == 1 || options.mean.size() == num_channels, concat("data.mean has ", options.mean.size(), " values; allowed: 1, or one per channel (", num_channels, ")"));
-  require(options.std.size() == 1 || options.std.size() == num_channels, concat("data.std has ", options.std.size(), " values; allowed: 1, or one per channel (", num_channels, ")"));
+  require(options.intensity != "window" || ascending_pair(options.window),
+          "data.intensity is window, so data.window must be two values, the lower first, as in [-160, 240]");
+  require(options.mean.size() == 1 || options.mean.size() == num_channels,
+          concat("data.mean has ", options.mean.size(), " values; allowed: 1, or one per channel (", num_channels, ")"));
+  require(options.std.size() == 1 || options.std.size() == num_channels,
+          concat("data.std has ", options.std.size(), " values; allowed: 1, or one per channel (", num_channels, ")"));
 }
 
 IntensityRange intensity_range(const std::vector<float>& values, double stored_max, const ImageOptions& options) {
   const auto num_bad = std::count_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
-  if (num_bad > 0) throw Error(ExitCode::data, concat("holds ", num_bad, " values that are NaN or infinite, of ", values.size()), "replace them, for example by 0");
+  if (num_bad > 0)
+    throw Error(ExitCode::data, concat("holds ", num_bad, " values that are NaN or infinite, of ", values.size()), "replace them, for example by 0");
   std::string intensity = options.intensity;
   if (intensity == "auto") intensity = stored_max > 0 ? "stored" : "percentile";
   if (intensity == "window") return {options.window[0], options.window[1]};
   if (intensity == "zscore") return zscore_of(values);
   if (intensity == "minmax") return {0.0, 1.0, /*clamp=*/true, /*per_slice=*/true};
   if (intensity == "stored") {
-    if (!(stored_max > 0)) throw Error(ExitCode::data, "has physical units, not a stored range, so data.intensity = stored has no meaning for it", "set data.intensity to auto, percentile or window");
+    if (!(stored_max > 0))
+      throw Error(ExitCode::data, "has physical units, not a stored range, so data.intensity = stored has no meaning for it",
+                  "set data.intensity to auto, percentile or window");
     return {0.0, stored_max};
   }
   std::vector<float> subset = subsample(values);

@@ -38,7 +38,8 @@ class GzFile {
   }
 
   void skip_to(int64_t offset) {
-    if (gzseek(file_, offset, SEEK_SET) != offset) throw Error(ExitCode::data, concat(path_.string(), ": ends before its voxels, which begin at byte ", offset), kDamaged);
+    if (gzseek(file_, offset, SEEK_SET) != offset)
+      throw Error(ExitCode::data, concat(path_.string(), ": ends before its voxels, which begin at byte ", offset), kDamaged);
   }
 
   // zlib compares length and checksum when it comes to the end of the compressed stream.

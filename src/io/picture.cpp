@@ -75,7 +75,8 @@ Image read_picture(const fs::path& path) {
 }
 
 std::string encode_png(const Image& image) {
-  if (image.channels != 1 && image.channels != 3) throw Error(ExitCode::internal, concat("encode_png: an image of ", image.channels, " channels; 1 or 3 are written"));
+  if (image.channels != 1 && image.channels != 3)
+    throw Error(ExitCode::internal, concat("encode_png: an image of ", image.channels, " channels; 1 or 3 are written"));
   const int channels = static_cast<int>(image.channels);
   cv::Mat bytes(static_cast<int>(image.height), static_cast<int>(image.width), CV_8UC(channels));
   for (size_t i = 0; i < image.pixels.size(); ++i) {

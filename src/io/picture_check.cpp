@@ -100,10 +100,13 @@ std::string check_tiff(std::string_view bytes) {
     if (tag == 257) height = values[0];
     if (tag == 258) bits = values[0];
     if (tag == 339) format = values[0];
-    if (tag == 273 || tag == 324) offsets = std::move(values);
-    else if (tag == 279 || tag == 325) lengths = std::move(values);
+    if (tag == 273 || tag == 324)
+      offsets = std::move(values);
+    else if (tag == 279 || tag == 325)
+      lengths = std::move(values);
   }
-  if (format == 2 || (bits > 16 && format != 3)) return concat("is a TIFF of ", bits, "-bit ", format == 2 ? "signed " : "", "integers; 8 and 16 bit unsigned and floats are read");
+  if (format == 2 || (bits > 16 && format != 3))
+    return concat("is a TIFF of ", bits, "-bit ", format == 2 ? "signed " : "", "integers; 8 and 16 bit unsigned and floats are read");
   for (size_t i = 0; i < offsets.size() && i < lengths.size(); ++i) {
     if (offsets[i] + lengths[i] > bytes.size()) return "is cut off: a TIFF without all of its pixels";
   }
@@ -114,7 +117,8 @@ std::string check_bmp(std::string_view bytes) {
   if (bytes.size() < 26 || number(bytes, 2, 4, false) > bytes.size()) return "is cut off: a BMP shorter than its header says";
   const bool is_old = number(bytes, 14, 4, false) == 12;
   const auto height = static_cast<int32_t>(number(bytes, 22, 4, false));  // negative: top row first
-  return is_old ? check_size(number(bytes, 18, 2, false), number(bytes, 20, 2, false)) : check_size(number(bytes, 18, 4, false), height < 0 ? -static_cast<int64_t>(height) : height);
+  return is_old ? check_size(number(bytes, 18, 2, false), number(bytes, 20, 2, false))
+                : check_size(number(bytes, 18, 4, false), height < 0 ? -static_cast<int64_t>(height) : height);
 }
 
 }  // namespace

@@ -24,7 +24,8 @@ std::vector<SourceFile> list_manifest(const fs::path& manifest) {
   const Csv csv = read_csv(manifest);
   const auto image = csv.column(kImageColumns);
   if (!image) {
-    throw Error(ExitCode::data, concat(manifest.string(), ":1: no column for the images; its columns are: ", join(csv.columns, ", ")), concat("name the column with the paths `image` (or ", join({kImageColumns.begin() + 1, kImageColumns.end()}, ", "), ")"));
+    throw Error(ExitCode::data, concat(manifest.string(), ":1: no column for the images; its columns are: ", join(csv.columns, ", ")),
+                concat("name the column with the paths `image` (or ", join({kImageColumns.begin() + 1, kImageColumns.end()}, ", "), ")"));
   }
   const auto patient = csv.column({"patient"}), split = csv.column({"split"});
   const fs::path folder = manifest.has_parent_path() ? manifest.parent_path() : ".";
@@ -35,7 +36,8 @@ std::vector<SourceFile> list_manifest(const fs::path& manifest) {
     if (cell.empty()) throw Error(ExitCode::data, concat(manifest.string(), ":", row.line, ": no image is named"));
     SourceFile file;
     file.path = (folder / cell).lexically_normal();
-    file.name = fs::path(cell).is_absolute() ? fs::absolute(file.path).lexically_relative(fs::absolute(folder).lexically_normal()).generic_string() : fs::path(cell).lexically_normal().generic_string();
+    file.name = fs::path(cell).is_absolute() ? fs::absolute(file.path).lexically_relative(fs::absolute(folder).lexically_normal()).generic_string()
+                                             : fs::path(cell).lexically_normal().generic_string();
     const auto [first, is_new] = line_of.emplace(file.name, row.line);
     if (!is_new) throw Error(ExitCode::data, concat(manifest.string(), ":", row.line, ": names ", cell, " a second time; the first is line ", first->second));
     file.patient = patient && !row.fields[*patient].empty() ? row.fields[*patient] : file.name;
@@ -90,7 +92,8 @@ std::vector<SourceFile> list_folder(const fs::path& folder) {
   if (files.empty()) {
     std::vector<std::string> found;
     for (const auto& [extension, count] : listing.other_extensions) found.push_back(concat(count, " ", extension.empty() ? "without extension" : extension));
-    throw Error(ExitCode::data, concat(folder.string(), " holds no images; found: ", found.empty() ? "nothing" : join(found, ", ")), concat("known are ", kKnownFiles));
+    throw Error(ExitCode::data, concat(folder.string(), " holds no images; found: ", found.empty() ? "nothing" : join(found, ", ")),
+                concat("known are ", kKnownFiles));
   }
   return files;
 }

@@ -41,7 +41,9 @@ bool is_nifti(const fs::path& path) { return has_ending(path, {".nii", ".nii.gz"
 bool is_nrrd(const fs::path& path) { return has_ending(path, {".nrrd", ".nhdr"}); }
 bool is_meta(const fs::path& path) { return has_ending(path, {".mha", ".mhd"}); }
 
-[[noreturn]] void fail(const fs::path& path, const std::string& what, const std::string& hint = "") { throw Error(ExitCode::data, concat(path.string(), ": ", what), hint); }
+[[noreturn]] void fail(const fs::path& path, const std::string& what, const std::string& hint = "") {
+  throw Error(ExitCode::data, concat(path.string(), ": ", what), hint);
+}
 
 // What ITK says without its file name and line number, on one line.
 std::string reason(const itk::ExceptionObject& error) {
@@ -99,7 +101,8 @@ itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
   }
   for (unsigned axis = num_axes; axis < 3; ++axis) header.size[axis] = 1;
   if (image_io->GetNumberOfComponents() != 1) {
-    fail(path, concat("has ", image_io->GetNumberOfComponents(), " values per voxel (colour, vectors or complex numbers)"), "convert it to one value per voxel");
+    fail(path, concat("has ", image_io->GetNumberOfComponents(), " values per voxel (colour, vectors or complex numbers)"),
+         "convert it to one value per voxel");
   }
   return image_io;
 }
@@ -129,10 +132,12 @@ void convert(Component type, const std::vector<char>& bytes, std::vector<float>&
 }
 
 void check_fits_memory(const VolumeHeader& header, size_t stored_bytes, const fs::path& path) {
-  const double needed = static_cast<double>(header.size[0]) * static_cast<double>(header.size[1]) * static_cast<double>(header.size[2]) * static_cast<double>(sizeof(float) + stored_bytes);
+  const double needed = static_cast<double>(header.size[0]) * static_cast<double>(header.size[1]) * static_cast<double>(header.size[2]) *
+                        static_cast<double>(sizeof(float) + stored_bytes);
   const auto available = static_cast<double>(memory_info().available_bytes);
   if (needed > available) {
-    fail(path, concat("is a volume of ", header.size[0], " x ", header.size[1], " x ", header.size[2], " voxels, which needs ", human_bytes(needed), " to read; ", human_bytes(available), " are free"));
+    fail(path, concat("is a volume of ", header.size[0], " x ", header.size[1], " x ", header.size[2], " voxels, which needs ", human_bytes(needed),
+                      " to read; ", human_bytes(available), " are free"));
   }
 }
 

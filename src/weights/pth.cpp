@@ -161,7 +161,8 @@ const Value& find_weights(const Value& root, const std::filesystem::path& path) 
     const Value* inner = root.find(key);
     if (inner == nullptr || inner->kind == Kind::tensor) continue;
     if (inner->kind == Kind::dict) return *inner;
-    fail(path, concat("\"", key, "\" in it is no dict of weights", inner->kind == Kind::opaque ? concat(" but a pickled object (", inner->text, ")") : ""), hint);
+    const std::string found = inner->kind == Kind::opaque ? concat(" but a pickled object (", inner->text, ")") : "";
+    fail(path, concat("\"", key, "\" in it is no dict of weights", found), hint);
   }
   return root;
 }
@@ -202,13 +203,14 @@ at::Tensor compact(const at::Tensor& tensor) {
 void write_archive(const std::filesystem::path& path, const NamedTensors& tensors) {
   c10::Dict<std::string, at::Tensor> dict;
   for (const auto& [name, tensor] : tensors) {
-    const bool is_plain = tensor.defined() && tensor.layout() == at::kStrided &&
-                          std::any_of(kDtypes.begin(), kDtypes.end(), [&](const DtypeName& dtype) { return dtype.is_writable && dtype.type == tensor.scalar_type(); });
+    const auto fits = [&](const DtypeName& dtype) { return dtype.is_writable && dtype.type == tensor.scalar_type(); };
+    const bool is_plain = tensor.defined() && tensor.layout() == at::kStrided && std::any_of(kDtypes.begin(), kDtypes.end(), fits);
     if (!is_plain) fail(path, concat("cannot be written: a .pth file cannot hold tensor \"", name, "\" (", tensor.toString(), ")"));
     if (!dict.insert(name, compact(tensor)).second) fail(path, concat("cannot be written: two tensors are called \"", name, "\""));
   }
   std::string pickle;
-  torch::jit::Pickler pickler([&](const char* bytes, size_t size) { pickle.append(bytes, size); }, nullptr, nullptr, nullptr, nullptr, /*tag_aggregates=*/false);
+  const auto append = [&](const char* bytes, size_t size) { pickle.append(bytes, size); };
+  torch::jit::Pickler pickler(append, nullptr, nullptr, nullptr, nullptr, /*tag_aggregates=*/false);
   pickler.protocol();
   pickler.pushIValue(dict);
   pickler.stop();

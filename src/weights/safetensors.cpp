@@ -110,7 +110,8 @@ std::string header_text(const NamedTensors& tensors, Metadata metadata, const st
     const auto dtype = tensor.defined() && tensor.layout() == at::kStrided ? dtype_name(tensor.scalar_type()) : std::nullopt;
     if (!dtype) fail(path, concat("cannot be written: safetensors cannot hold tensor \"", name, "\" (", tensor.toString(), ")"));
     const uint64_t end = offset + tensor.nbytes();
-    json += "," + nlohmann::json(name).dump() + ":" + nlohmann::json{{"dtype", *dtype}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}}.dump();
+    const nlohmann::json entry{{"dtype", *dtype}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
+    json += "," + nlohmann::json(name).dump() + ":" + entry.dump();
     offset = end;
   }
   json += "}";

@@ -1,6 +1,6 @@
 #pragma once
-// NIfTI, NRRD and MetaImage volumes through ITK, any voxel type, rescale slope and intercept applied by ITK. 2D files are volumes of depth 1.
-// Every failure (unreadable, 4D with more than one time point, vector voxels) is Error(data) naming the file and what to do.
+// NIfTI-1, NRRD and MetaImage volumes, any voxel type, NIfTI's slope and intercept applied, NaN kept. 2D files are volumes of depth 1.
+// Every failure (unreadable, cut off, 4D with more than one time point, vector voxels, more than fits memory) is Error(data) naming the file and what to do.
 #include <filesystem>
 
 #include "vmae/io/image.h"

@@ -1,7 +1,8 @@
 #pragma once
 // PyTorch's zip checkpoints (.pth, .pt). Reading never executes anything in the file: the pickle is interpreted by a small machine that knows
-// dict, list, tuple, set, str, bytes, numbers, OrderedDict, torch tensors and parameters, torch.Size, dtype and device, argparse.Namespace, and numpy scalars; any other global is
-// carried as an opaque value, and an error if the weights themselves need it. Failures are Error(checkpoint).
+// dict, list, tuple, set, str, bytes, numbers, OrderedDict, torch tensors and parameters, torch.Size, dtype and device, argparse.Namespace, and numpy
+// scalars (weights/unpickle.h); any other global is carried as an opaque value, and an error if the weights themselves need it.
+// Failures are Error(checkpoint). The zip's own checksums are not verified (LibTorch's reader does not): only safetensors notices a flipped bit.
 #include <filesystem>
 
 #include "vmae/weights/safetensors.h"

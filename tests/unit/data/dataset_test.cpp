@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 #include <thread>
 
 #include "data_folder.h"
@@ -62,7 +63,7 @@ TEST(Dataset, ASampleIsAFunctionOfSeedEpochAndIndex) {
   write_good_files(folder);
   const auto dataset = make_dataset(folder, lenient());
   const AugmentOptions augment{.flip_horizontal = 0.5, .flip_vertical = 0.0};
-  int num_flipped = 0;
+  int num_flipped = 0, num_changed = 0;
   for (int64_t index = 0; index < dataset->size(); ++index) {
     for (int64_t epoch = 0; epoch < 4; ++epoch) {
       const Sample sample = dataset->load(index, 7, epoch, &augment);
@@ -72,10 +73,12 @@ TEST(Dataset, ASampleIsAFunctionOfSeedEpochAndIndex) {
       const bool is_flipped = !at::equal(sample.image, plain);
       EXPECT_TRUE(at::equal(is_flipped ? at::flip(plain, {2}) : plain, sample.image));
       num_flipped += is_flipped;
+      num_changed += !at::equal(sample.image, dataset->load(index, 7, epoch + 1, &augment).image);
     }
   }
   EXPECT_GT(num_flipped, 19 * 4 / 4);
   EXPECT_LT(num_flipped, 19 * 4 * 3 / 4);
+  EXPECT_GT(num_changed, 19 * 4 / 4);
 }
 
 TEST(Dataset, UnreadableHeadersAreLeftOutAndQuarantined) {

@@ -78,7 +78,8 @@ TEST_P(LoaderTest, RanksPartitionEveryBatch) {
   const auto shared = dataset();
   const std::vector<Batch> whole = all_batches(shared, {.batch_size = 6, .seed = 5, .workers = 2}, {}, 2);
   std::vector<std::vector<Batch>> parts;
-  for (int64_t rank = 0; rank < 3; ++rank) parts.push_back(all_batches(shared, {.batch_size = 6, .seed = 5, .workers = 2, .rank = rank, .world_size = 3}, {}, 2));
+  for (int64_t rank = 0; rank < 3; ++rank)
+    parts.push_back(all_batches(shared, {.batch_size = 6, .seed = 5, .workers = 2, .rank = rank, .world_size = 3}, {}, 2));
   for (size_t k = 0; k < whole.size(); ++k) {
     for (size_t i = 0; i < whole[k].ids.size(); ++i) {
       const Batch& part = parts[i % 3].at(k);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <thread>
 #include <vector>
 
@@ -26,7 +27,8 @@ TEST(Quarantine, WritesEachFileOnce) {
   EXPECT_EQ(quarantine.count(), 2);
   EXPECT_TRUE(quarantine.contains("b.png"));
   EXPECT_FALSE(quarantine.contains("c.png"));
-  EXPECT_EQ(slurp(folder / "quarantine.jsonl"), "{\"file\":\"a \\\"quoted\\\".png\",\"reason\":\"is cut off\"}\n{\"file\":\"b.png\",\"reason\":\"no\\nway\"}\n");
+  EXPECT_EQ(slurp(folder / "quarantine.jsonl"),
+            "{\"file\":\"a \\\"quoted\\\".png\",\"reason\":\"is cut off\"}\n{\"file\":\"b.png\",\"reason\":\"no\\nway\"}\n");
 }
 
 TEST(Quarantine, AResumedRunGoesOnWithTheFile) {

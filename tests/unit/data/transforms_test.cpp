@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -137,7 +138,8 @@ TEST(Resizing, ExtremeShapes) {
   for (const char* resize : {"stretch", "pad", "crop"}) {
     ImageOptions options = plain(8, 8);
     options.resize = resize;
-    for (const io::Image& image : {io::Image{1, 5000, 1, Floats(5000, 255), 255}, io::Image{5000, 1, 1, Floats(5000, 255), 255}, io::Image{1, 1, 1, {255}, 255}}) {
+    for (const io::Image& image :
+         {io::Image{1, 5000, 1, Floats(5000, 255), 255}, io::Image{5000, 1, 1, Floats(5000, 255), 255}, io::Image{1, 1, 1, {255}, 255}}) {
       const Floats input = input_of(image, options);
       EXPECT_EQ(*std::max_element(input.begin(), input.end()), 1.0F) << resize;
       EXPECT_GE(*std::min_element(input.begin(), input.end()), 0.0F) << resize;

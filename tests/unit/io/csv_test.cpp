@@ -55,7 +55,10 @@ TEST(Csv, ErrorsNameTheLine) {
   EXPECT_TRUE(contains(what_of("a,A\n"), "t.csv:1: the header names the column 'A' twice"));
   EXPECT_TRUE(contains(what_of(""), "empty"));
   EXPECT_TRUE(contains(what_of("\n\n"), "empty"));
-  EXPECT_TRUE(contains(what_of(std::string_view("\xFF\xFE" "a\0", 4)), "not UTF-8"));
+  EXPECT_TRUE(contains(what_of(std::string_view("\xFF\xFE"
+                                                "a\0",
+                                                4)),
+                       "not UTF-8"));
 }
 
 }  // namespace

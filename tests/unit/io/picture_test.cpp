@@ -50,7 +50,9 @@ void expect_equal(const Image& actual, const cv::Mat& expected, double tolerance
     for (int column = 0; column < wanted.cols; ++column) {
       for (int c = 0; c < channels; ++c) {
         const int from = channels == 3 ? 2 - c : c;
-        ASSERT_NEAR(actual.pixels[static_cast<size_t>((row * wanted.cols + column) * channels + c)], wanted.ptr<float>(row)[column * wanted.channels() + from], tolerance) << row << ' ' << column << ' ' << c;
+        ASSERT_NEAR(actual.pixels[static_cast<size_t>((row * wanted.cols + column) * channels + c)], wanted.ptr<float>(row)[column * wanted.channels() + from],
+                    tolerance)
+            << row << ' ' << column << ' ' << c;
       }
     }
   }
@@ -69,9 +71,11 @@ TEST(Picture, DepthsAndColours) {
     double stored_max, tolerance;
   };
   const TempFolder folder;
-  for (const Case& c : {Case{"g8.png", CV_8UC1, 1, 255, 0}, Case{"g16.png", CV_16UC1, 1, 65535, 0}, Case{"rgb8.png", CV_8UC3, 3, 255, 0}, Case{"rgb16.png", CV_16UC3, 3, 65535, 0},
-                        Case{"rgba8.png", CV_8UC4, 3, 255, 0}, Case{"g8.tif", CV_8UC1, 1, 255, 0}, Case{"g16.tif", CV_16UC1, 1, 65535, 0}, Case{"rgb16.tif", CV_16UC3, 3, 65535, 0},
-                        Case{"g32f.tiff", CV_32FC1, 1, 0, 0}, Case{"g8.bmp", CV_8UC1, 1, 255, 0}, Case{"rgb8.bmp", CV_8UC3, 3, 255, 0}, Case{"g8.jpg", CV_8UC1, 1, 255, 4}, Case{"rgb8.jpg", CV_8UC3, 3, 255, 12}}) {
+  for (const Case& c :
+       {Case{"g8.png", CV_8UC1, 1, 255, 0}, Case{"g16.png", CV_16UC1, 1, 65535, 0}, Case{"rgb8.png", CV_8UC3, 3, 255, 0},
+        Case{"rgb16.png", CV_16UC3, 3, 65535, 0}, Case{"rgba8.png", CV_8UC4, 3, 255, 0}, Case{"g8.tif", CV_8UC1, 1, 255, 0},
+        Case{"g16.tif", CV_16UC1, 1, 65535, 0}, Case{"rgb16.tif", CV_16UC3, 3, 65535, 0}, Case{"g32f.tiff", CV_32FC1, 1, 0, 0},
+        Case{"g8.bmp", CV_8UC1, 1, 255, 0}, Case{"rgb8.bmp", CV_8UC3, 3, 255, 0}, Case{"g8.jpg", CV_8UC1, 1, 255, 4}, Case{"rgb8.jpg", CV_8UC3, 3, 255, 12}}) {
     SCOPED_TRACE(c.name);
     const cv::Mat written = ramp_picture(c.type);
     ASSERT_TRUE(cv::imwrite((folder / c.name).string(), written));
@@ -100,12 +104,19 @@ TEST(Picture, ExifOrientationIsApplied) {
   const TempFolder folder;
   cv::imwrite((folder / "plain.jpg").string(), ramp_picture(CV_8UC1));
   std::string bytes = slurp(folder / "plain.jpg");
-  bytes.insert(2, std::string("\xFF\xE1\0\x22" "Exif\0\0" "MM\0*\0\0\0\x08" "\0\x01" "\x01\x12\0\x03\0\0\0\x01\0\x06\0\0" "\0\0\0\0", 36));
+  bytes.insert(2, std::string("\xFF\xE1\0\x22"
+                              "Exif\0\0"
+                              "MM\0*\0\0\0\x08"
+                              "\0\x01"
+                              "\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"
+                              "\0\0\0\0",
+                              36));
   const Image turned = read_picture(folder.write("turned.jpg", bytes)), plain = read_picture(folder / "plain.jpg");
   ASSERT_EQ(turned.height, 30);
   ASSERT_EQ(turned.width, 20);
   for (int64_t row = 0; row < 30; ++row) {
-    for (int64_t column = 0; column < 20; ++column) ASSERT_EQ(turned.pixels[static_cast<size_t>(row * 20 + column)], plain.pixels[static_cast<size_t>((19 - column) * 30 + row)]);
+    for (int64_t column = 0; column < 20; ++column)
+      ASSERT_EQ(turned.pixels[static_cast<size_t>(row * 20 + column)], plain.pixels[static_cast<size_t>((19 - column) * 30 + row)]);
   }
 }
 
@@ -173,7 +184,10 @@ TEST(Picture, OddChunksOfAPngAreHarmless) {
   const std::string chunk("\0\0\0\4gAMA\0\0\0\0\x8B%`M", 16);  // a gamma of 0, of which libpng warns
   bytes.insert(33, chunk);
   ::testing::internal::CaptureStderr();
-  const Error error = error_of([&] { read_picture(folder.write("b.png", bytes)); throw Error(ExitCode::ok, "read"); });
+  const Error error = error_of([&] {
+    read_picture(folder.write("b.png", bytes));
+    throw Error(ExitCode::ok, "read");
+  });
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
   EXPECT_TRUE(contains(error.what(), "read"));
 }

@@ -58,7 +58,8 @@ TEST(Source, ManifestProblemsNameTheLine) {
 
 TEST(Source, FoldersAreSearchedInAFixedOrder) {
   const TempFolder folder;
-  for (const char* name : {"z/2.png", "a/x.NII.GZ", "a/10.jpeg", "b.tif", "a/notes.txt", ".hidden/c.png", "a/.d.png", "x.png/inner.bmp"}) folder.write(name, "x");
+  for (const char* name : {"z/2.png", "a/x.NII.GZ", "a/10.jpeg", "b.tif", "a/notes.txt", ".hidden/c.png", "a/.d.png", "x.png/inner.bmp"})
+    folder.write(name, "x");
   fs::create_directory_symlink(folder.path(), folder / "z/loop");
   fs::create_symlink("nowhere", folder / "z/dangling.png");
   const std::vector<SourceFile> files = list_source(folder.path());

@@ -74,7 +74,8 @@ TEST(Volume, OtherByteOrder) {
   const TempFolder folder;
   std::string bytes = nifti<int16_t>({2, 1, 1}, {0x0102, 0x0304}, {.slope = 1, .intercept = 1});
   const auto swap = [&bytes](size_t at, size_t size, size_t count) {
-    for (size_t i = 0; i < count; ++i) std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(at + i * size), bytes.begin() + static_cast<std::ptrdiff_t>(at + (i + 1) * size));
+    for (size_t i = 0; i < count; ++i)
+      std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(at + i * size), bytes.begin() + static_cast<std::ptrdiff_t>(at + (i + 1) * size));
   };
   swap(0, 4, 1);
   swap(40, 2, 8);
@@ -105,10 +106,12 @@ TEST(Volume, NrrdAndMetaImage) {
   const std::vector<int16_t> stored = ramp<int16_t>(24);
   const std::string raw(reinterpret_cast<const char*>(stored.data()), 48);
   folder.write("v.raw", raw);
-  const std::string nrrd = "type: int16\ndimension: 3\nsizes: 2 3 4\nencoding: raw\nendian: little\nspace: left-posterior-superior\n"
-                           "space directions: (2,0,0) (0,0,3) (0,4,0)\nspace origin: (7,8,9)\n";
-  const std::string meta = "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nTransformMatrix = 1 0 0 0 0 1 0 1 0\nOffset = 7 8 9\n"
-                           "ElementSpacing = 2 3 4\nDimSize = 2 3 4\nElementType = MET_SHORT\n";
+  const std::string nrrd =
+      "type: int16\ndimension: 3\nsizes: 2 3 4\nencoding: raw\nendian: little\nspace: left-posterior-superior\n"
+      "space directions: (2,0,0) (0,0,3) (0,4,0)\nspace origin: (7,8,9)\n";
+  const std::string meta =
+      "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nTransformMatrix = 1 0 0 0 0 1 0 1 0\nOffset = 7 8 9\n"
+      "ElementSpacing = 2 3 4\nDimSize = 2 3 4\nElementType = MET_SHORT\n";
   for (const fs::path& path : {folder.write("a.nrrd", "NRRD0004\n" + nrrd + "\n" + raw), folder.write("b.nhdr", "NRRD0004\n" + nrrd + "data file: v.raw\n"),
                                folder.write("c.mha", meta + "ElementDataFile = LOCAL\n" + raw), folder.write("D.MHD", meta + "ElementDataFile = v.raw\n")}) {
     SCOPED_TRACE(path.string());

@@ -40,7 +40,7 @@ class DamagedFile : public ::testing::Test {
 
   std::string small_safetensors() {
     write_safetensors(path_, {{"a.weight", torch::ones({2, 3})}, {"a.bias", torch::ones({3}, at::kHalf)}, {"index", torch::arange(3)}}, {{"epoch", "3"}});
-    return read_bytes(path_);
+    return test::slurp(path_);
   }
 
   test::TempFolder folder_;
@@ -54,7 +54,7 @@ TEST_F(DamagedFile, EveryTruncationOfSafetensors) {
 }
 
 TEST_F(DamagedFile, EveryTruncationOfPth) {
-  const std::string good = read_bytes(test::source_path("tests/golden/pth/evil.pth"));
+  const std::string good = test::slurp(test::source_path("tests/golden/pth/evil.pth"));
   ASSERT_TRUE(is_read(good));
   for (size_t size = 0; size < good.size(); ++size) EXPECT_FALSE(is_read(good.substr(0, size))) << size;
 }
@@ -72,11 +72,11 @@ TEST_F(DamagedFile, EveryFlippedHeaderByteOfSafetensors) {
   }
 }
 
-TEST_F(DamagedFile, FlippedBytesOfPth) { flip_bytes(read_bytes(test::source_path("tests/golden/pth/evil.pth")), 4000); }
+TEST_F(DamagedFile, FlippedBytesOfPth) { flip_bytes(test::slurp(test::source_path("tests/golden/pth/evil.pth")), 4000); }
 
 // The whole of a reference checkpoint is too large to damage everywhere; its pickle is where the structure is.
 TEST_F(DamagedFile, FlippedBytesOfAReferenceCheckpointsPickle) {
-  const std::string good = read_bytes(test::source_path("tests/golden/pth/reference_style.pth"));
+  const std::string good = test::slurp(test::source_path("tests/golden/pth/reference_style.pth"));
   std::mt19937 random(2);
   for (int i = 0; i < 500; ++i) {
     std::string bad = good;

@@ -83,7 +83,7 @@ TEST_F(Safetensors, OrderIsTheHeadersAndOffsetsMayDiffer) {
 
 TEST_F(Safetensors, EveryFlippedBitOfTheBufferIsFound) {
   write_safetensors(path_, {{"a", torch::ones({3})}}, {});
-  const std::string good = read_bytes(path_);
+  const std::string good = test::slurp(path_);
   for (size_t at = good.size() - 12; at < good.size(); ++at) {
     std::string bad = good;
     bad[at] = static_cast<char>(bad[at] ^ 1);
@@ -94,7 +94,7 @@ TEST_F(Safetensors, EveryFlippedBitOfTheBufferIsFound) {
 
 TEST_F(Safetensors, RefusesTruncatedAndLongerFiles) {
   write_safetensors(path_, {{"a", torch::ones({1000})}}, {});
-  const std::string good = read_bytes(path_);
+  const std::string good = test::slurp(path_);
   const std::string message = error_for(good.substr(0, 1024));
   EXPECT_TRUE(contains(message, "truncated: 1,024 of 4,")) << message;
   EXPECT_TRUE(contains(message, path_.string())) << message;

@@ -58,7 +58,8 @@ TEST(Weights, LoadsByKeyAndShape) {
 }
 
 TEST(Weights, RequireCompleteListsTheFirstFew) {
-  EXPECT_EQ(error_of([] { require_complete({.loaded = {"a"}, .fresh = {"x.relative_position_index"}, .dropped = {"pos_embed"}, .mismatched = {}}, "f"); }), "no error");
+  const LoadReport derived{.loaded = {"a"}, .fresh = {"x.relative_position_index"}, .dropped = {"pos_embed"}, .mismatched = {}};
+  EXPECT_EQ(error_of([&] { require_complete(derived, "f.pth"); }), "no error");
   const LoadReport report{.loaded = {"a"}, .fresh = {"1", "2", "3", "4", "5", "6"}, .dropped = {"pos_embed", "d"}, .mismatched = {}};
   EXPECT_EQ(error_of([&] { require_complete(report, "f.pth"); }),
             "weights f.pth: does not fit the model: 1 entries fit; 6 only in the model: 1, 2, 3, 4, 5, ...; 1 only in the file: d");
@@ -82,7 +83,7 @@ TEST(Weights, TellsFormatsApartByContent) {
   EXPECT_TRUE(contains(error_for("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9"), "torch < 1.6"));
   EXPECT_TRUE(contains(error_for(std::string(257, '\1') + "ustar  "), "torch < 1.6"));
   write_safetensors(path, tensors, {});
-  EXPECT_TRUE(contains(error_for(read_bytes(path).substr(0, 60)), "truncated"));
+  EXPECT_TRUE(contains(error_for(test::slurp(path).substr(0, 60)), "truncated"));
 }
 
 }  // namespace
