@@ -12,10 +12,15 @@ void add_forward(CLI::App& app, Context&) {
   auto arguments = std::make_shared<run::ForwardArguments>();
   command->add_option("--model", arguments->model, "the model")->check(CLI::IsMember({"mae"}))->capture_default_str();
   command->add_option("--weights", arguments->weights, "weights: .safetensors, .pth, or the folder of a run")->required()->type_name("PATH");
-  command->add_option("--input", arguments->input, "safetensors with `image` (B, C, H, W) float32 and, optionally, `noise` (B, units)")->required()->type_name("FILE");
+  command->add_option("--input", arguments->input, "safetensors with `image` (B, C, H, W) float32 and, optionally, `noise` (B, units)")
+      ->required()
+      ->type_name("FILE");
   command->add_option("--output", arguments->output, "safetensors to write: pred, loss, mask, noise")->required()->type_name("FILE");
   command->add_option("--seed", arguments->seed, "of the noise, where the input has none")->capture_default_str();
-  command->add_option("overrides", arguments->model_overrides, "model options as key=value, for example norm_pix_loss=true; the default is what the weights' file says")->type_name("key=value");
+  command
+      ->add_option("overrides", arguments->model_overrides,
+                   "model options as key=value, for example norm_pix_loss=true; the default is what the weights' file says")
+      ->type_name("key=value");
   command->callback([arguments] { run::forward(*arguments); });
 }
 

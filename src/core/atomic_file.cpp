@@ -32,7 +32,8 @@ void sync_folder(const std::filesystem::path& folder) {
   if (descriptor < 0) throw_file_error("open", folder, errno);
   const int error_number = fsync(descriptor) == 0 ? 0 : errno;
   close(descriptor);
-  if (error_number != 0 && error_number != EINVAL && error_number != ENOTSUP) throw_file_error("sync", folder, error_number);  // some network file systems cannot
+  if (error_number != 0 && error_number != EINVAL && error_number != ENOTSUP)
+    throw_file_error("sync", folder, error_number);  // some network file systems cannot
 }
 
 }  // namespace

@@ -58,10 +58,14 @@ void error(std::string_view message) { write_line(spdlog::level::err, message); 
 void set_level(Level level) {
   const std::lock_guard lock(state().mutex);
   switch (level) {
-    case Level::debug: return state().logger.set_level(spdlog::level::debug);
-    case Level::info: return state().logger.set_level(spdlog::level::info);
-    case Level::warning: return state().logger.set_level(spdlog::level::warn);
-    case Level::error: return state().logger.set_level(spdlog::level::err);
+    case Level::debug:
+      return state().logger.set_level(spdlog::level::debug);
+    case Level::info:
+      return state().logger.set_level(spdlog::level::info);
+    case Level::warning:
+      return state().logger.set_level(spdlog::level::warn);
+    case Level::error:
+      return state().logger.set_level(spdlog::level::err);
   }
 }
 

@@ -141,8 +141,12 @@ void Options::add(std::string_view name, bool& field, std::string_view doc) { ad
 void Options::add(std::string_view name, int64_t& field, std::string_view doc, NumberCheck check) { add_option(name, doc, scalar_option(field, check)); }
 void Options::add(std::string_view name, double& field, std::string_view doc, NumberCheck check) { add_option(name, doc, scalar_option(field, check)); }
 void Options::add(std::string_view name, std::string& field, std::string_view doc, ChoiceCheck check) { add_option(name, doc, scalar_option(field, check)); }
-void Options::add(std::string_view name, std::vector<int64_t>& field, std::string_view doc, NumberCheck check) { add_option(name, doc, list_option(field, check)); }
-void Options::add(std::string_view name, std::vector<double>& field, std::string_view doc, NumberCheck check) { add_option(name, doc, list_option(field, check)); }
+void Options::add(std::string_view name, std::vector<int64_t>& field, std::string_view doc, NumberCheck check) {
+  add_option(name, doc, list_option(field, check));
+}
+void Options::add(std::string_view name, std::vector<double>& field, std::string_view doc, NumberCheck check) {
+  add_option(name, doc, list_option(field, check));
+}
 void Options::add(std::string_view name, std::vector<std::string>& field, std::string_view doc, ChoiceCheck check) {
   add_option(name, doc, list_option(field, check));
 }

@@ -34,9 +34,7 @@ std::string printed(const char* format, Values... values) {
 }
 
 // from_chars takes no '+'; YAML and people do.
-std::string_view without_plus(std::string_view text) {
-  return text.size() > 1 && text[0] == '+' && text[1] != '-' ? text.substr(1) : text;
-}
+std::string_view without_plus(std::string_view text) { return text.size() > 1 && text[0] == '+' && text[1] != '-' ? text.substr(1) : text; }
 
 }  // namespace
 

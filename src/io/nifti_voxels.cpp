@@ -107,17 +107,28 @@ std::vector<float> read_nifti_voxels(const std::filesystem::path& path, size_t n
   if (!(offset >= 348 && offset < 1e9)) throw Error(ExitCode::data, concat(path.string(), ": its voxels can't begin at byte ", offset), kDamaged);
   file.skip_to(static_cast<int64_t>(offset));
   switch (const auto type = field<int16_t>(header.data() + 70, is_swapped)) {
-    case 2: return read_as<uint8_t>(file, num_voxels, scaling);
-    case 256: return read_as<int8_t>(file, num_voxels, scaling);
-    case 4: return read_as<int16_t>(file, num_voxels, scaling);
-    case 512: return read_as<uint16_t>(file, num_voxels, scaling);
-    case 8: return read_as<int32_t>(file, num_voxels, scaling);
-    case 768: return read_as<uint32_t>(file, num_voxels, scaling);
-    case 1024: return read_as<int64_t>(file, num_voxels, scaling);
-    case 1280: return read_as<uint64_t>(file, num_voxels, scaling);
-    case 16: return read_as<float>(file, num_voxels, scaling);
-    case 64: return read_as<double>(file, num_voxels, scaling);
-    default: throw Error(ExitCode::data, concat(path.string(), ": has NIfTI voxel type ", type, ", which is not supported"), "convert it to float");
+    case 2:
+      return read_as<uint8_t>(file, num_voxels, scaling);
+    case 256:
+      return read_as<int8_t>(file, num_voxels, scaling);
+    case 4:
+      return read_as<int16_t>(file, num_voxels, scaling);
+    case 512:
+      return read_as<uint16_t>(file, num_voxels, scaling);
+    case 8:
+      return read_as<int32_t>(file, num_voxels, scaling);
+    case 768:
+      return read_as<uint32_t>(file, num_voxels, scaling);
+    case 1024:
+      return read_as<int64_t>(file, num_voxels, scaling);
+    case 1280:
+      return read_as<uint64_t>(file, num_voxels, scaling);
+    case 16:
+      return read_as<float>(file, num_voxels, scaling);
+    case 64:
+      return read_as<double>(file, num_voxels, scaling);
+    default:
+      throw Error(ExitCode::data, concat(path.string(), ": has NIfTI voxel type ", type, ", which is not supported"), "convert it to float");
   }
 }
 

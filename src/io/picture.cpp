@@ -29,11 +29,15 @@ void silence_opencv() {
 
 double largest_stored(int depth, const fs::path& path) {
   switch (depth) {
-    case CV_8U: return 255.0;
-    case CV_16U: return 65535.0;
+    case CV_8U:
+      return 255.0;
+    case CV_16U:
+      return 65535.0;
     case CV_32F:
-    case CV_64F: return 0.0;
-    default: fail(path, "has a pixel type that is not supported; 8 and 16 bit unsigned and floats are read");
+    case CV_64F:
+      return 0.0;
+    default:
+      fail(path, "has a pixel type that is not supported; 8 and 16 bit unsigned and floats are read");
   }
 }
 

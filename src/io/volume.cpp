@@ -1,5 +1,5 @@
-// Headers of all formats, and the voxels of NRRD and MetaImage, through ITK's ImageIO classes without its image templates; voxels of NIfTI as nifti_voxels.h says.
-// The libraries beneath keep global state (a cached file name, a stack of error texts), so ITK reads one file at a time.
+// Headers of all formats, and the voxels of NRRD and MetaImage, through ITK's ImageIO classes without its image templates; voxels of NIfTI as nifti_voxels.h
+// says. The libraries beneath keep global state (a cached file name, a stack of error texts), so ITK reads one file at a time.
 #include "vmae/io/volume.h"
 
 #include <itkMetaImageIO.h>
@@ -115,19 +115,32 @@ void convert(const std::vector<char>& bytes, std::vector<float>& voxels) {
 
 void convert(Component type, const std::vector<char>& bytes, std::vector<float>& voxels, const fs::path& path) {
   switch (type) {
-    case Component::UCHAR: return convert<unsigned char>(bytes, voxels);
-    case Component::CHAR: return convert<signed char>(bytes, voxels);
-    case Component::USHORT: return convert<unsigned short>(bytes, voxels);
-    case Component::SHORT: return convert<short>(bytes, voxels);
-    case Component::UINT: return convert<unsigned int>(bytes, voxels);
-    case Component::INT: return convert<int>(bytes, voxels);
-    case Component::ULONG: return convert<unsigned long>(bytes, voxels);
-    case Component::LONG: return convert<long>(bytes, voxels);
-    case Component::ULONGLONG: return convert<unsigned long long>(bytes, voxels);
-    case Component::LONGLONG: return convert<long long>(bytes, voxels);
-    case Component::FLOAT: return convert<float>(bytes, voxels);
-    case Component::DOUBLE: return convert<double>(bytes, voxels);
-    default: fail(path, "has a voxel type that is not supported: " + itk::ImageIOBase::GetComponentTypeAsString(type), "convert it to float");
+    case Component::UCHAR:
+      return convert<unsigned char>(bytes, voxels);
+    case Component::CHAR:
+      return convert<signed char>(bytes, voxels);
+    case Component::USHORT:
+      return convert<unsigned short>(bytes, voxels);
+    case Component::SHORT:
+      return convert<short>(bytes, voxels);
+    case Component::UINT:
+      return convert<unsigned int>(bytes, voxels);
+    case Component::INT:
+      return convert<int>(bytes, voxels);
+    case Component::ULONG:
+      return convert<unsigned long>(bytes, voxels);
+    case Component::LONG:
+      return convert<long>(bytes, voxels);
+    case Component::ULONGLONG:
+      return convert<unsigned long long>(bytes, voxels);
+    case Component::LONGLONG:
+      return convert<long long>(bytes, voxels);
+    case Component::FLOAT:
+      return convert<float>(bytes, voxels);
+    case Component::DOUBLE:
+      return convert<double>(bytes, voxels);
+    default:
+      fail(path, "has a voxel type that is not supported: " + itk::ImageIOBase::GetComponentTypeAsString(type), "convert it to float");
   }
 }
 

@@ -1,5 +1,5 @@
-// Hand-written backward passes for the three functions of a Swin block. All three save as little as the mathematics allows without computing a matrix product twice,
-// and leave the arithmetic to ATen (oneDNN and MKL on a CPU, cuBLAS on a GPU).
+// Hand-written backward passes for the three functions of a Swin block. All three save as little as the mathematics allows without computing a matrix product
+// twice, and leave the arithmetic to ATen (oneDNN and MKL on a CPU, cuBLAS on a GPU).
 #include "vmae/nn/block_ops.h"
 
 #include <ATen/autocast_mode.h>
@@ -26,7 +26,9 @@ at::ScalarType compute_type(const Tensor& x) {
 // The bodies below choose their types themselves.
 class NoAutocast {
  public:
-  explicit NoAutocast(at::DeviceType device) : device_(device), before_(at::autocast::is_autocast_enabled(device)) { at::autocast::set_autocast_enabled(device, false); }
+  explicit NoAutocast(at::DeviceType device) : device_(device), before_(at::autocast::is_autocast_enabled(device)) {
+    at::autocast::set_autocast_enabled(device, false);
+  }
   ~NoAutocast() { at::autocast::set_autocast_enabled(device_, before_); }
   NoAutocast(const NoAutocast&) = delete;
   NoAutocast& operator=(const NoAutocast&) = delete;
@@ -47,7 +49,8 @@ Tensor or_empty(const Tensor& bias, const Tensor& like) { return bias.defined() 
 Tensor bias_for(const Tensor& bias, at::ScalarType type) { return bias.numel() > 0 ? bias.to(type) : Tensor(); }
 
 struct NormLinear : torch::autograd::Function<NormLinear> {
-  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const Tensor& weight, const Tensor& bias) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const Tensor& weight,
+                        const Tensor& bias) {
     const auto type = compute_type(x);
     const NoAutocast off(x.device().type());
     auto [normed, mean, rstd] = at::native_layer_norm(x, {x.size(-1)}, norm_weight, norm_bias, eps);
@@ -100,7 +103,11 @@ struct GeluLinear : torch::autograd::Function<GeluLinear> {
 Tensor to_heads(const Tensor& tokens, int64_t parts, int64_t heads, const WindowLayout& layout) {
   const int64_t b = tokens.size(0), n = layout.tokens, windows = layout.index.size(0), d = tokens.size(3) / parts / heads;
   if (tokens.is_cpu()) return gather_heads(tokens, layout.index, parts, heads);
-  return tokens.reshape({b, -1, tokens.size(3)}).index_select(1, layout.index.view({-1})).view({b * windows, n, parts, heads, d}).permute({2, 0, 3, 1, 4}).contiguous();
+  return tokens.reshape({b, -1, tokens.size(3)})
+      .index_select(1, layout.index.view({-1}))
+      .view({b * windows, n, parts, heads, d})
+      .permute({2, 0, 3, 1, 4})
+      .contiguous();
 }
 
 Tensor from_heads(const Tensor& heads, const WindowLayout& layout) {

@@ -7,7 +7,8 @@ namespace vmae::nn {
 
 namespace {
 
-// Normal(0, std) cut at +-2, as timm's trunc_normal_: the inverse of the normal distribution function applied to a uniform draw. With std = 0.02 the cut never matters.
+// Normal(0, std) cut at +-2, as timm's trunc_normal_: the inverse of the normal distribution function applied to a uniform draw. With std = 0.02 the cut never
+// matters.
 void trunc_normal_(at::Tensor tensor, double std) {
   const double edge = std::erf(2.0 / std / std::sqrt(2.0));
   tensor.uniform_(-edge, edge).erfinv_().mul_(std * std::sqrt(2.0)).clamp_(-2.0, 2.0);

@@ -49,12 +49,12 @@ MaeOutput MaeImpl::forward(const at::Tensor& image, const at::Tensor& noise, con
     encoder_drop = drop_path.slice(1, 0, 2 * SwinEncoderImpl::num_blocks());
     decoder_drop = drop_path.slice(1, 2 * SwinEncoderImpl::num_blocks());
   }
-  at::Tensor tokens = embed(image);                                                                   // (B, H, W, C)
+  at::Tensor tokens = embed(image);                                                                     // (B, H, W, C)
   const at::Tensor hidden = hidden_tokens(noise, tokens.size(1), tokens.size(2), options_.mask_ratio);  // (B, H, W)
   tokens = at::where(hidden.unsqueeze(-1), mask_token_.view({1, 1, 1, -1}), tokens);
-  const at::Tensor latent = encode(tokens, encoder_drop);                                             // (B, H/8, W/8, 8C)
-  const at::Tensor decoded = decode(latent, decoder_drop);                                            // (B, H, W, C)
-  const at::Tensor prediction = decoder_pred_->forward(decoded).flatten(1, 2);                        // (B, H * W, 16 channels)
+  const at::Tensor latent = encode(tokens, encoder_drop);                       // (B, H/8, W/8, 8C)
+  const at::Tensor decoded = decode(latent, decoder_drop);                      // (B, H, W, C)
+  const at::Tensor prediction = decoder_pred_->forward(decoded).flatten(1, 2);  // (B, H * W, 16 channels)
   const at::Tensor hidden_flat = hidden.flatten(1, 2);
   return {masked_mse(prediction, patchify(image), hidden_flat, options_.norm_pix_loss), prediction, hidden_flat};
 }

@@ -34,7 +34,8 @@ void validate(const SwinOptions& swin) {
     fail(concat("model.image_size = [", swin.image_size[0], ", ", swin.image_size[1], "]: ", side, " is not a multiple of 32"),
          below == above ? concat("the nearest valid size is ", above) : concat("the nearest valid sizes are ", below, " and ", above));
   }
-  if (swin.depths.size() != 4 || swin.num_heads.size() != 4) fail("model.depths and model.num_heads need four values, one per stage", "for example depths: [2, 2, 2, 2]");
+  if (swin.depths.size() != 4 || swin.num_heads.size() != 4)
+    fail("model.depths and model.num_heads need four values, one per stage", "for example depths: [2, 2, 2, 2]");
   if (swin.embed_dim % 4 != 0) fail(concat("model.embed_dim = ", swin.embed_dim, " is not a multiple of 4"), "use 96 (Swin-T) or another multiple of 4");
   for (size_t stage = 0; stage < 4; ++stage) {
     const int64_t dim = swin.embed_dim << stage;
@@ -53,7 +54,8 @@ WindowAttentionImpl::WindowAttentionImpl(int64_t dim, int64_t num_heads, int64_t
   const auto axis = at::arange(window_size, at::kLong);
   const auto grid = at::meshgrid({axis, axis}, "ij");
   const at::Tensor rows = grid[0].reshape({-1}), columns = grid[1].reshape({-1});  // of each token in its window
-  const at::Tensor row_offset = rows.unsqueeze(1) - rows.unsqueeze(0) + window_size - 1, column_offset = columns.unsqueeze(1) - columns.unsqueeze(0) + window_size - 1;
+  const at::Tensor row_offset = rows.unsqueeze(1) - rows.unsqueeze(0) + window_size - 1,
+                   column_offset = columns.unsqueeze(1) - columns.unsqueeze(0) + window_size - 1;
   relative_position_index = register_buffer("relative_position_index", row_offset * span + column_offset);  // (N, N)
   qkv = register_module("qkv", torch::nn::Linear(dim, 3 * dim));
   proj = register_module("proj", torch::nn::Linear(dim, dim));
@@ -108,7 +110,8 @@ at::Tensor SwinBlockImpl::attention_branch(const at::Tensor& x) {
 }
 
 const WindowLayout& SwinBlockImpl::layout(int64_t height, int64_t width, at::Device device) {
-  const int64_t padded_height = (height + window_size_ - 1) / window_size_ * window_size_, padded_width = (width + window_size_ - 1) / window_size_ * window_size_;
+  const int64_t padded_height = (height + window_size_ - 1) / window_size_ * window_size_,
+                padded_width = (width + window_size_ - 1) / window_size_ * window_size_;
   if (layout_.height != padded_height || layout_.width != padded_width || layout_.index.device() != device) {
     auto shift = [&](int64_t padded) { return shifted_ && (shift_small_grids_ || padded > window_size_) ? window_size_ / 2 : 0; };
     layout_ = make_window_layout(padded_height, padded_width, window_size_, shift(padded_height), shift(padded_width), device);
@@ -185,7 +188,8 @@ SwinEncoderImpl::SwinEncoderImpl(const SwinOptions& swin) : swin_(swin) {
 std::vector<double> SwinEncoderImpl::drop_rates_of_stage(size_t stage) const {
   const auto first = std::accumulate(swin_.depths.begin(), swin_.depths.begin() + static_cast<int64_t>(stage), int64_t{0});
   std::vector<double> rates;
-  for (int64_t j = first; j < first + swin_.depths[stage]; ++j) rates.push_back(swin_.drop_path_rate * static_cast<double>(j) / static_cast<double>(total_blocks_ - 1));
+  for (int64_t j = first; j < first + swin_.depths[stage]; ++j)
+    rates.push_back(swin_.drop_path_rate * static_cast<double>(j) / static_cast<double>(total_blocks_ - 1));
   return rates;
 }
 
@@ -193,14 +197,17 @@ void SwinEncoderImpl::register_encoder() {
   patch_embed_ = register_module("patch_embed", PatchEmbed(swin_));
   layers_ = register_module("layers", torch::nn::ModuleList());
   for (size_t i = 0; i < 4; ++i) {
-    layers_->push_back(SwinStage(swin_, swin_.embed_dim << i, swin_.num_heads[i], drop_rates_of_stage(i), i < 3 ? SwinStageImpl::Then::merge : SwinStageImpl::Then::nothing));
+    layers_->push_back(
+        SwinStage(swin_, swin_.embed_dim << i, swin_.num_heads[i], drop_rates_of_stage(i), i < 3 ? SwinStageImpl::Then::merge : SwinStageImpl::Then::nothing));
   }
 }
 
 void SwinEncoderImpl::check_image(const at::Tensor& image) const {
   if (image.dim() == 4 && image.size(1) == swin_.in_channels && image.size(2) == swin_.image_size[0] && image.size(3) == swin_.image_size[1]) return;
-  throw Error(ExitCode::data, concat("image tensor has shape ", image.sizes(), ", the model needs (B, ", swin_.in_channels, ", ", swin_.image_size[0], ", ", swin_.image_size[1], ")"),
-              "resize the images, or set model.image_size and model.in_channels");
+  throw Error(
+      ExitCode::data,
+      concat("image tensor has shape ", image.sizes(), ", the model needs (B, ", swin_.in_channels, ", ", swin_.image_size[0], ", ", swin_.image_size[1], ")"),
+      "resize the images, or set model.image_size and model.in_channels");
 }
 
 at::Tensor SwinEncoderImpl::embed(const at::Tensor& image) {
@@ -217,7 +224,8 @@ void SwinCodecImpl::register_decoder() {
   for (int64_t i = 2; i >= 0; --i) {
     const auto stage = static_cast<size_t>(i);
     decoder_blocks_ += options.depths[stage];
-    layers_up_->push_back(SwinStage(options, options.embed_dim << i, options.num_heads[stage], drop_rates_of_stage(stage), i > 0 ? SwinStageImpl::Then::expand : SwinStageImpl::Then::nothing));
+    layers_up_->push_back(SwinStage(options, options.embed_dim << i, options.num_heads[stage], drop_rates_of_stage(stage),
+                                    i > 0 ? SwinStageImpl::Then::expand : SwinStageImpl::Then::nothing));
   }
   norm_up_ = register_module("norm_up", layer_norm(options.embed_dim, options.layer_norm_eps));
 }

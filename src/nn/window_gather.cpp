@@ -67,7 +67,8 @@ at::Tensor scatter_heads(const at::Tensor& heads, const at::Tensor& index, int64
   const char* from = static_cast<const char*>(heads.const_data_ptr());
   char* to = static_cast<char*>(out.mutable_data_ptr());
   with_copier(bytes, [&](auto copy) {
-    for_each_row(index, batch, height * width, parts, num_heads, [&](int64_t token_row, int64_t head_row) { copy(to + token_row * bytes, from + head_row * bytes, bytes); });
+    for_each_row(index, batch, height * width, parts, num_heads,
+                 [&](int64_t token_row, int64_t head_row) { copy(to + token_row * bytes, from + head_row * bytes, bytes); });
   });
   return out;
 }

@@ -34,7 +34,9 @@ int terminal_columns() {
 
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }  // of a UTF-8 sequence
 
-size_t width(std::string_view text) { return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !is_continuation(c); })); }
+size_t width(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !is_continuation(c); }));
+}
 
 std::string cut_to_width(const std::string& text, size_t columns) {
   size_t end = 0;
@@ -64,7 +66,8 @@ std::string progress_line(const ProgressState& state, int64_t started_at, double
   for (const auto& [name, text] : state.fields) tail += concat("  ", name, " ", text);
   tail += "  " + human_seconds(elapsed_s);
   const auto newly_done = static_cast<double>(state.done - started_at);
-  if (newly_done > 0 && state.done < state.total) tail += ", " + human_seconds(elapsed_s / newly_done * static_cast<double>(state.total - state.done)) + " left";
+  if (newly_done > 0 && state.done < state.total)
+    tail += ", " + human_seconds(elapsed_s / newly_done * static_cast<double>(state.total - state.done)) + " left";
 
   const auto room = static_cast<size_t>(std::max(columns, 0));
   const std::string head = state.label.empty() ? "" : state.label + " ";

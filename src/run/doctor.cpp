@@ -1,8 +1,11 @@
 // `vmae doctor`: what a user is asked for first when something does not work.
-#include <ATen/Parallel.h>
+#include <ATen/Context.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/randn.h>
 #include <torch/version.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <ostream>
 #include <thread>
 
@@ -31,7 +34,9 @@ double measure_gflops(at::ScalarType type) {
 
 bool doctor(std::ostream& out) {
   std::vector<std::string> problems, remarks;
-  const auto line = [&](const std::string& name, const std::string& value) { out << name << std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') << value << "\n"; };
+  const auto line = [&](const std::string& name, const std::string& value) {
+    out << name << std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') << value << "\n";
+  };
   line("vmae", concat(version(), " (", git_revision(), "), ", build_summary()));
   line("LibTorch", TORCH_VERSION);
   line("CUDA", train::cuda_versions().empty() ? "not in this build" : train::cuda_versions());
@@ -41,7 +46,8 @@ bool doctor(std::ostream& out) {
 
   line("CPU", cpu_model());
   const InstructionSets sets = instruction_sets();
-  line("instruction sets", concat(sets.avx2 ? "AVX2 " : "", sets.avx512 ? "AVX-512 " : "", sets.avx512_bf16 ? "AVX512_BF16 " : "", sets.amx_bf16 ? "AMX " : ""));
+  line("instruction sets",
+       concat(sets.avx2 ? "AVX2 " : "", sets.avx512 ? "AVX-512 " : "", sets.avx512_bf16 ? "AVX512_BF16 " : "", sets.amx_bf16 ? "AMX " : ""));
   if (!sets.avx2) problems.push_back("this CPU has no AVX2: training will be very slow");
   const int threads = usable_threads();
   line("threads", concat(threads, " usable of ", std::thread::hardware_concurrency(), " (affinity and cgroup)"));
@@ -52,7 +58,8 @@ bool doctor(std::ostream& out) {
 
   const at::Device device = train::resolve_device("auto");
   train::configure_compute(at::kCPU, 0);
-  line("matrix products", concat(static_cast<int>(measure_gflops(at::kFloat)), " GFLOP/s fp32, ", static_cast<int>(measure_gflops(at::kBFloat16)), " GFLOP/s bf16 on the CPU"));
+  line("matrix products",
+       concat(static_cast<int>(measure_gflops(at::kFloat)), " GFLOP/s fp32, ", static_cast<int>(measure_gflops(at::kBFloat16)), " GFLOP/s bf16 on the CPU"));
   line("run.device auto", device.str());
   line("precision auto", train::to_string(train::resolve_precision("auto", device)));
 

@@ -38,19 +38,23 @@ nlohmann::ordered_json summary(const fs::path& path, const weights::TensorFile& 
     if (!is_derived(key)) parameters += tensor.numel();
     tensors.push_back({{"key", key}, {"dtype", std::string(tensor.dtype().name())}, {"shape", tensor.sizes().vec()}});
   }
-  nlohmann::ordered_json json = {{"file", path.string()}, {"kind", has_optimizer ? "training checkpoint" : "weights"}, {"parameters", parameters}, {"bytes", bytes}};
+  nlohmann::ordered_json json = {
+      {"file", path.string()}, {"kind", has_optimizer ? "training checkpoint" : "weights"}, {"parameters", parameters}, {"bytes", bytes}};
   for (const auto& [key, value] : file.metadata) {
-    if (key == "model_options" || key == "state") json[key] = nlohmann::json::parse(value, nullptr, /*allow_exceptions=*/false);
-    else if (key != "config") json["metadata"][key] = value;
+    if (key == "model_options" || key == "state")
+      json[key] = nlohmann::json::parse(value, nullptr, /*allow_exceptions=*/false);
+    else if (key != "config")
+      json["metadata"][key] = value;
   }
   json["tensors"] = tensors;
   return json;
 }
 
 void print(const nlohmann::ordered_json& json, bool all_keys, std::ostream& out) {
-  out << json["file"].get<std::string>() << ": " << json["kind"].get<std::string>() << ", " << json["tensors"].size() << " tensors, " << json["parameters"] << " parameters, "
-      << human_bytes(json["bytes"].get<double>()) << "\n";
-  if (json.contains("metadata")) for (const auto& [key, value] : json["metadata"].items()) out << "  " << key << ": " << value.get<std::string>() << "\n";
+  out << json["file"].get<std::string>() << ": " << json["kind"].get<std::string>() << ", " << json["tensors"].size() << " tensors, " << json["parameters"]
+      << " parameters, " << human_bytes(json["bytes"].get<double>()) << "\n";
+  if (json.contains("metadata"))
+    for (const auto& [key, value] : json["metadata"].items()) out << "  " << key << ": " << value.get<std::string>() << "\n";
   for (const char* section : {"model_options", "state"}) {
     if (!json.contains(section) || !json[section].is_object()) continue;
     out << "  " << section << ":\n";
@@ -73,8 +77,10 @@ void print(const nlohmann::ordered_json& json, bool all_keys, std::ostream& out)
 void inspect(const fs::path& path, bool as_json, bool all_keys, std::ostream& out) {
   const fs::path file_path = find_weights(path);
   const auto json = summary(file_path, read_any(file_path));
-  if (as_json) out << json.dump(2) << "\n";
-  else print(json, all_keys, out);
+  if (as_json)
+    out << json.dump(2) << "\n";
+  else
+    print(json, all_keys, out);
 }
 
 }  // namespace vmae::run

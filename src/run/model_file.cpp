@@ -14,7 +14,8 @@ std::string model_options_json(const nn::MaeOptions& options) {
   Options list;
   nn::describe(list, copy);
   nlohmann::ordered_json json;
-  for (const auto& option : list.all()) json[option.key] = nlohmann::json::parse(option.get());  // numbers, booleans and lists are written alike in YAML and JSON
+  for (const auto& option : list.all())
+    json[option.key] = nlohmann::json::parse(option.get());  // numbers, booleans and lists are written alike in YAML and JSON
   return json.dump();
 }
 
@@ -30,8 +31,10 @@ nn::MaeOptions from_metadata(const std::string& text) {
     if (option == nullptr) continue;  // written by a later version
     OptionValue text_value;
     text_value.is_list = value.is_array();
-    if (value.is_array()) for (const auto& item : value) text_value.items.push_back(item.dump());
-    else text_value.items.push_back(value.dump());
+    if (value.is_array())
+      for (const auto& item : value) text_value.items.push_back(item.dump());
+    else
+      text_value.items.push_back(value.dump());
     option->set(text_value);
   }
   return options;
@@ -65,7 +68,8 @@ nn::MaeOptions model_options_of(const weights::TensorFile& file, const fs::path&
     const auto found = file.metadata.find("model_options");
     return found == file.metadata.end() ? from_shapes(file, defaults) : from_metadata(found->second);
   } catch (const std::exception& problem) {
-    throw Error(ExitCode::checkpoint, concat(path.string(), ": not the weights of a Swin masked autoencoder (", problem.what(), ")"), "see what is in it: vmae inspect " + path.string());
+    throw Error(ExitCode::checkpoint, concat(path.string(), ": not the weights of a Swin masked autoencoder (", problem.what(), ")"),
+                "see what is in it: vmae inspect " + path.string());
   }
 }
 
@@ -75,7 +79,8 @@ fs::path find_weights(const fs::path& path) {
     const fs::path file = path / "checkpoints" / name;
     if (fs::is_regular_file(file)) return file;
   }
-  throw Error(ExitCode::checkpoint, concat(path.string(), fs::is_directory(path) ? ": a folder without checkpoints/best.safetensors or last.safetensors" : ": no such file"),
+  throw Error(ExitCode::checkpoint,
+              concat(path.string(), fs::is_directory(path) ? ": a folder without checkpoints/best.safetensors or last.safetensors" : ": no such file"),
               "give a weights file (.safetensors, .pth) or the folder of a run");
 }
 

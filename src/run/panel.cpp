@@ -25,9 +25,11 @@ at::Tensor pixels_of(const at::Tensor& prediction, const at::Tensor& image, cons
 
 }  // namespace
 
-io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& output, const nn::MaeOptions& options, const std::vector<double>& mean, const std::vector<double>& std) {
+io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& output, const nn::MaeOptions& options, const std::vector<double>& mean,
+                               const std::vector<double>& std) {
   const int64_t n = image.size(0), height = image.size(2), width = image.size(3);
-  const at::Tensor hidden = nn::unpatchify(output.hidden.unsqueeze(-1).expand({-1, -1, nn::patch_size * nn::patch_size}).to(at::kFloat).contiguous(), height, width);  // (n, 1, h, w)
+  const at::Tensor hidden =
+      nn::unpatchify(output.hidden.unsqueeze(-1).expand({-1, -1, nn::patch_size * nn::patch_size}).to(at::kFloat).contiguous(), height, width);  // (n, 1, h, w)
   const at::Tensor grey = (at::full({1}, 0.5) - per_channel(mean)) / per_channel(std);
   const at::Tensor masked = at::where(hidden > 0.5, grey, image);
   const at::Tensor reconstruction = at::where(hidden > 0.5, pixels_of(output.prediction, image, options), image);

@@ -33,8 +33,8 @@ Datasets load_datasets(PretrainConfig& config, const train::RunFolder* folder) {
   Datasets datasets;
   datasets.train = std::make_shared<data::Dataset>(split.train, config.data.image, quarantine);
   if (!split.val.empty()) datasets.val = std::make_shared<data::Dataset>(split.val, config.data.image, quarantine);
-  log::info(concat("training: ", datasets.train->size(), " images from ", split.train.size(), " files; validation: ", datasets.val ? datasets.val->size() : 0, " images from ", split.val.size(),
-                   " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : ""));
+  log::info(concat("training: ", datasets.train->size(), " images from ", split.train.size(), " files; validation: ", datasets.val ? datasets.val->size() : 0,
+                   " images from ", split.val.size(), " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : ""));
   return datasets;
 }
 
@@ -44,7 +44,8 @@ nn::Mae make_model(const ModelOptions& options, uint64_t seed, at::Device device
   if (!options.init.empty()) {
     const auto path = find_weights(options.init);
     const weights::LoadReport report = weights::load_into(*model, weights::read_weights(path));
-    log::info(concat("model.init = ", path.string(), ": ", report.loaded.size(), " loaded, ", report.fresh.size(), " new, ", report.dropped.size(), " dropped"));
+    log::info(
+        concat("model.init = ", path.string(), ": ", report.loaded.size(), " loaded, ", report.fresh.size(), " new, ", report.dropped.size(), " dropped"));
     weights::require_complete(report, path);
   }
   model->to(device);
@@ -66,7 +67,11 @@ nn::MaeOutput forward(nn::Mae& model, const data::Batch& batch, Stream mask) {
 }
 
 data::LoaderOptions loader_options(const PretrainConfig& config, const train::Plan& plan, bool shuffle) {
-  return {.batch_size = plan.micro_batch, .seed = static_cast<uint64_t>(config.run.seed), .shuffle = shuffle, .workers = config.data.workers, .prefetch = config.data.prefetch,
+  return {.batch_size = plan.micro_batch,
+          .seed = static_cast<uint64_t>(config.run.seed),
+          .shuffle = shuffle,
+          .workers = config.data.workers,
+          .prefetch = config.data.prefetch,
           .pin_memory = plan.device.is_cuda()};
 }
 
@@ -90,8 +95,10 @@ data::Batch panel_batch(const data::Dataset& dataset, uint64_t seed, at::Device 
   std::vector<at::Tensor> images;
   const int64_t n = std::min(num_panel_samples, dataset.size());
   for (int64_t i = 0; i < n; ++i) {
-    at::Tensor image = at::empty({dataset.image_options().in_channels, dataset.image_options().image_size[0], dataset.image_options().image_size[1]}, at::kFloat);
-    const int64_t index = dataset.load_readable_into((2 * i + 1) * dataset.size() / (2 * n), seed, /*epoch=*/0, /*augment=*/nullptr, image.mutable_data_ptr<float>());
+    at::Tensor image =
+        at::empty({dataset.image_options().in_channels, dataset.image_options().image_size[0], dataset.image_options().image_size[1]}, at::kFloat);
+    const int64_t index =
+        dataset.load_readable_into((2 * i + 1) * dataset.size() / (2 * n), seed, /*epoch=*/0, /*augment=*/nullptr, image.mutable_data_ptr<float>());
     images.push_back(image);
     batch.seeds.push_back(data::Dataset::sample_seed(seed, /*epoch=*/0, index));
   }
@@ -110,6 +117,16 @@ std::string config_text(PretrainConfig config) {
   return config_yaml(options, /*with_comments=*/false);
 }
 
+weights::TensorFile read_checkpoint(const std::filesystem::path& file) {
+  try {
+    return weights::read_safetensors(file);
+  } catch (const Error& problem) {
+    const auto previous = file.parent_path() / "previous.safetensors";
+    if (!std::filesystem::exists(previous)) throw;
+    throw Error(problem.code(), problem.what(), concat("the checkpoint before it may be whole: cp ", previous.string(), " ", file.string(), ", then --resume again"));
+  }
+}
+
 // What differs between the config of a checkpoint and today's, so that nobody resumes with another config without knowing.
 void report_changed_options(const std::string& old_yaml, PretrainConfig now) {
   PretrainConfig before = now;
@@ -124,10 +141,11 @@ void report_changed_options(const std::string& old_yaml, PretrainConfig now) {
 }
 
 void print_plan(const train::Plan& plan, const PretrainConfig& config, const nn::Mae& model) {
-  log::info(concat("model: ", config.model.name, ", ", count_parameters(*model), " parameters, input ", config.model.mae.swin.in_channels, " x ", config.model.mae.swin.image_size[0], " x ",
-                   config.model.mae.swin.image_size[1]));
-  log::info(concat("plan: ", plan.total_steps, " steps (", plan.steps_per_epoch, " per epoch) of ", plan.train.batch_size, " images in micro-batches of ", plan.micro_batch, "; warm-up ",
-                   plan.schedule.warmup_steps, " steps to lr ", plan.schedule.peak_lr, ", then cosine to ", plan.schedule.min_lr, "; ", train::to_string(plan.precision), " on ", plan.device.str()));
+  log::info(concat("model: ", config.model.name, ", ", count_parameters(*model), " parameters, input ", config.model.mae.swin.in_channels, " x ",
+                   config.model.mae.swin.image_size[0], " x ", config.model.mae.swin.image_size[1]));
+  log::info(concat("plan: ", plan.total_steps, " steps (", plan.steps_per_epoch, " per epoch) of ", plan.train.batch_size, " images in micro-batches of ",
+                   plan.micro_batch, "; warm-up ", plan.schedule.warmup_steps, " steps to lr ", plan.schedule.peak_lr, ", then cosine to ",
+                   plan.schedule.min_lr, "; ", train::to_string(plan.precision), " on ", plan.device.str()));
 }
 
 }  // namespace
@@ -156,7 +174,7 @@ ExitCode pretrain(PretrainConfig config, const PretrainArguments& arguments) {
   train::RunState state;
   if (resume) {
     const auto file = folder->last_checkpoint();
-    const weights::TensorFile checkpoint = weights::read_safetensors(file);
+    const weights::TensorFile checkpoint = read_checkpoint(file);
     if (const auto old = checkpoint.metadata.find("config"); old != checkpoint.metadata.end()) report_changed_options(old->second, config);
     state = train::load_checkpoint(checkpoint, file, {*model, optimizer, loss_scale});
     log::info(concat("resumed at step ", state.step, ", epoch ", state.position.epoch + 1, " from ", file.string()));
@@ -167,7 +185,7 @@ ExitCode pretrain(PretrainConfig config, const PretrainArguments& arguments) {
   if (folder) {
     write_file_atomically(folder->config(), config_text(config));
     train::write_env(*folder, arguments.command_line, device.str(), train::to_string(plan.precision));
-    run_log = std::make_unique<train::RunLog>(*folder, state.step);
+    run_log = std::make_unique<train::RunLog>(*folder, state.step, state.epoch_to_end >= 0);
   }
 
   const data::Batch shown = panel_batch(datasets.val ? *datasets.val : *datasets.train, seed, device);
@@ -179,7 +197,11 @@ ExitCode pretrain(PretrainConfig config, const PretrainArguments& arguments) {
     const nn::MaeOutput on_cpu{output.loss, output.prediction.cpu(), output.hidden.cpu()};
     run_log->panel(panel_name(epoch), reconstruction_panel(shown.image.cpu(), on_cpu, config.model.mae, config.data.image.mean, config.data.image.std), step);
   };
-  task.metadata = {{"format", "pt"}, {"vmae_version", version()}, {"model", config.model.name}, {"model_options", model_options_json(config.model.mae)}, {"config", config_text(config)},
+  task.metadata = {{"format", "pt"},
+                   {"vmae_version", version()},
+                   {"model", config.model.name},
+                   {"model_options", model_options_json(config.model.mae)},
+                   {"config", config_text(config)},
                    {"run", std::filesystem::path(config.run.dir).filename().string()}};
 
   train::World world;
@@ -194,11 +216,14 @@ ExitCode pretrain(PretrainConfig config, const PretrainArguments& arguments) {
     return ExitCode::ok;
   }
   if (outcome.stopped_by_signal) {
-    log::info(concat("stopped by ", stop_signal_name(), " at step ", outcome.state.step, " of ", plan.total_steps, "; continue with --resume (run.dir = ", config.run.dir, ")"));
+    log::info(concat("stopped by ", stop_signal_name(), " at step ", outcome.state.step, " of ", plan.total_steps,
+                     "; continue with --resume (run.dir = ", config.run.dir, ")"));
     return ExitCode::stopped;
   }
   log::info(concat("finished: ", outcome.state.step, " steps in ", human_seconds(outcome.state.trained_s), ", training loss ", outcome.last_loss,
-                   outcome.last_validation.empty() ? "" : concat(", validation ", train::format_metrics(outcome.last_validation), ", best ", outcome.state.best, " in epoch ", outcome.state.best_epoch + 1),
+                   outcome.last_validation.empty() ? ""
+                                                   : concat(", validation ", train::format_metrics(outcome.last_validation), ", best ", outcome.state.best,
+                                                            " in epoch ", outcome.state.best_epoch + 1),
                    ", peak memory ", memory));
   log::info(concat("results: ", config.run.dir, "/{checkpoints/best.safetensors, samples, metrics.jsonl}; watch with tensorboard --logdir ", config.run.dir));
   return ExitCode::ok;

@@ -54,12 +54,14 @@ TrainVal split_train_val(const std::string& train, const std::string& val, doubl
   if (train.empty()) throw Error(ExitCode::usage, "data.train is not set", "give a folder of images or a manifest CSV: data.train=/path/to/images");
   TrainVal split = val.empty() ? split_one_source(io::list_source(train), val_fraction, seed) : TrainVal{io::list_source(train), io::list_source(val)};
   if (split.train.empty()) {
-    throw Error(ExitCode::data, concat("data.train = ", train, ": no file is left to train on, ", split.val.size(), " validate"), "give more patients, or lower data.val_fraction");
+    throw Error(ExitCode::data, concat("data.train = ", train, ": no file is left to train on, ", split.val.size(), " validate"),
+                "give more patients, or lower data.val_fraction");
   }
   const std::set<std::string> training = patients_of(split.train);
   for (const auto& file : split.val) {
     if (training.contains(file.patient)) {
-      throw Error(ExitCode::data, concat("the patient of validation file ", file.name, " also has training files"), "a patient may be in one split only: correct the manifest, data.train or data.val");
+      throw Error(ExitCode::data, concat("the patient of validation file ", file.name, " also has training files"),
+                  "a patient may be in one split only: correct the manifest, data.train or data.val");
     }
   }
   return split;
@@ -72,7 +74,7 @@ void write_splits(const std::filesystem::path& file, const TrainVal& split) {
     return list;
   };
   const nlohmann::ordered_json splits = {{"train", names(split.train)}, {"val", names(split.val)}};
-  write_file_atomically(file, splits.dump(1) + "\n");
+  write_file_atomically(file, splits.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace vmae::run

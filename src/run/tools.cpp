@@ -23,7 +23,9 @@ void forward(const ForwardArguments& arguments) {
   const weights::TensorFile file = weights::read_weights(path);
   const weights::TensorFile input = weights::read_safetensors(arguments.input);
   const at::Tensor* image = input.find("image");
-  const auto bad_input = [&](const std::string& what) { return Error(ExitCode::data, concat(arguments.input.string(), ": ", what), "give `image` (B, C, H, W) float32 and, optionally, `noise` (B, units) float32"); };
+  const auto bad_input = [&](const std::string& what) {
+    return Error(ExitCode::data, concat(arguments.input.string(), ": ", what), "give `image` (B, C, H, W) float32 and, optionally, `noise` (B, units) float32");
+  };
   if (image == nullptr || image->dim() != 4 || image->scalar_type() != at::kFloat) throw bad_input("no float32 tensor `image` of four dimensions");
 
   nn::MaeOptions options = model_options_of(file, path);
@@ -49,7 +51,8 @@ void forward(const ForwardArguments& arguments) {
     noise = data::uniform_draws(seeds, Stream::validation_mask, model->num_units());
   }
   const nn::MaeOutput result = model->forward(*image, noise);
-  weights::write_safetensors(arguments.output, {{"pred", result.prediction}, {"loss", result.loss.view({1})}, {"mask", result.hidden.to(at::kFloat)}, {"noise", noise}}, {});
+  weights::write_safetensors(arguments.output,
+                             {{"pred", result.prediction}, {"loss", result.loss.view({1})}, {"mask", result.hidden.to(at::kFloat)}, {"noise", noise}}, {});
   log::info(concat("loss ", result.loss.item<float>(), ", written to ", arguments.output.string()));
 }
 

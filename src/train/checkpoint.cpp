@@ -57,13 +57,16 @@ void save_weights(const fs::path& file, const torch::nn::Module& module, weights
 RunState load_checkpoint(const weights::TensorFile& checkpoint, const fs::path& file, const TrainingParts& parts) {
   const auto fail = [&](const std::string& what, const std::string& hint) -> Error { return {ExitCode::checkpoint, concat(file.string(), ": ", what), hint}; };
   const auto found = checkpoint.metadata.find("state");
-  if (found == checkpoint.metadata.end()) throw fail("holds weights, but no training state", "to start a new run from these weights, set model.init to this file instead of --resume");
+  if (found == checkpoint.metadata.end())
+    throw fail("holds weights, but no training state", "to start a new run from these weights, set model.init to this file instead of --resume");
 
   weights::TensorFile model;
   std::map<std::string, at::Tensor> rest;
   for (const auto& [name, tensor] : checkpoint.tensors) {
-    if (name.starts_with(optimizer_prefix) || name.starts_with("state.")) rest.emplace(name, tensor);
-    else model.tensors.emplace_back(name, tensor);
+    if (name.starts_with(optimizer_prefix) || name.starts_with("state."))
+      rest.emplace(name, tensor);
+    else
+      model.tensors.emplace_back(name, tensor);
   }
   weights::require_complete(weights::load_into(parts.module, model), file);
   const at::NoGradGuard no_grad;

@@ -60,8 +60,8 @@ std::string cuda_versions() {
   cudaRuntimeGetVersion(&runtime);
   ncclGetVersion(&nccl);
   const long cudnn = at::globalContext().hasCuDNN() ? at::globalContext().versionCuDNN() : 0;
-  return concat("CUDA ", runtime / 1000, ".", runtime % 1000 / 10, ", cuDNN ", cudnn / 10000, ".", cudnn % 10000 / 100, ".", cudnn % 100, ", NCCL ", nccl / 10000, ".",
-                nccl % 10000 / 100, ".", nccl % 100);
+  return concat("CUDA ", runtime / 1000, ".", runtime % 1000 / 10, ", cuDNN ", cudnn / 10000, ".", cudnn % 10000 / 100, ".", cudnn % 100, ", NCCL ",
+                nccl / 10000, ".", nccl % 10000 / 100, ".", nccl % 100);
 #else
   return "";
 #endif
@@ -69,7 +69,8 @@ std::string cuda_versions() {
 
 at::Device resolve_device(const std::string& name) {
   if (name == "cpu" || (name == "auto" && !cuda_available())) return at::kCPU;
-  if (!cuda_available()) throw Error(ExitCode::usage, concat("run.device = cuda, but no GPU can be used: ", cuda_problem()), "set run.device=cpu or auto, or see `vmae doctor`");
+  if (!cuda_available())
+    throw Error(ExitCode::usage, concat("run.device = cuda, but no GPU can be used: ", cuda_problem()), "set run.device=cpu or auto, or see `vmae doctor`");
   return {at::kCUDA, 0};
 }
 

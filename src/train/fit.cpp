@@ -16,14 +16,17 @@ void describe(Options& options, TrainOptions& train) {
   options.add("epochs", train.epochs, "passes over the training data", at_least(1));
   options.add("max_steps", train.max_steps, "stop after this many optimizer steps, and end the schedule there; 0: no limit", at_least(0));
   options.add("batch_size", train.batch_size, "samples per optimizer step, of all ranks together", at_least(1));
-  options.add("micro_batch", train.micro_batch, "samples per forward and backward pass of a rank; gradients are accumulated up to batch_size. 0: the whole batch at once", at_least(0));
-  options.add("precision", train.precision, "auto: bf16 where the device is fast at it, else fp32 (fp16 on older GPUs)", one_of({"auto", "fp32", "bf16", "fp16"}));
+  options.add("micro_batch", train.micro_batch,
+              "samples per forward and backward pass of a rank; gradients are accumulated up to batch_size. 0: the whole batch at once", at_least(0));
+  options.add("precision", train.precision, "auto: bf16 where the device is fast at it, else fp32 (fp16 on older GPUs)",
+              one_of({"auto", "fp32", "bf16", "fp16"}));
   options.add("log_every", train.log_every, "steps between two lines of metrics", at_least(1));
   options.add("validate_every", train.validate_every, "epochs between two validations", at_least(1));
   options.add("draw_every", train.draw_every, "epochs between two panels of sample pictures; 0: none", at_least(0));
   options.add("keep_every", train.keep_every, "epochs between two weight files that are kept for good (checkpoints/epoch=E.safetensors); 0: none", at_least(0));
   options.add("save_every_steps", train.save_every_steps, "steps between two checkpoints within an epoch; 0: only as save_every_minutes says", at_least(0));
-  options.add("save_every_minutes", train.save_every_minutes, "minutes between two checkpoints; one is always written at the end of the run and on a signal", above(0.0));
+  options.add("save_every_minutes", train.save_every_minutes, "minutes between two checkpoints; one is always written at the end of the run and on a signal",
+              above(0.0));
 }
 
 Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t samples_per_epoch, at::Device device) {
@@ -40,7 +43,9 @@ Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t sam
   if (train.max_steps > 0) plan.total_steps = std::min(plan.total_steps, train.max_steps);
   plan.schedule = {optim.lr, optim.min_lr, optim.warmup_epochs * plan.steps_per_epoch, plan.total_steps};
   if (plan.schedule.warmup_steps >= plan.total_steps) {
-    throw Error(ExitCode::usage, concat("optim.warmup_epochs = ", optim.warmup_epochs, " (", plan.schedule.warmup_steps, " steps) is not shorter than the run (", plan.total_steps, " steps)"),
+    throw Error(ExitCode::usage,
+                concat("optim.warmup_epochs = ", optim.warmup_epochs, " (", plan.schedule.warmup_steps, " steps) is not shorter than the run (",
+                       plan.total_steps, " steps)"),
                 "lower optim.warmup_epochs, or raise train.epochs or train.max_steps");
   }
   if (optim.betas.size() != 2) throw Error(ExitCode::usage, concat("optim.betas has ", optim.betas.size(), " values"), "give two, for example [0.9, 0.95]");
@@ -58,11 +63,12 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
   if (folder != nullptr) {
     const auto file = folder->path() / "non_finite.json";
     const nlohmann::ordered_json report = {{"what", what}, {"value", concat(value)}, {"step", state.step}, {"epoch", state.position.epoch}, {"samples", ids}};
-    write_file_atomically(file, report.dump(2) + "\n");
+    write_file_atomically(file, report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
     where = concat("the samples of this step are listed in ", file.string());
   }
-  throw Error(ExitCode::non_finite, concat("the ", what, " became ", value, " at step ", state.step, ", epoch ", state.position.epoch + 1),
-              where + "\n  look at them with `vmae inspect`, lower optim.lr, set optim.clip_grad_norm, or try train.precision=fp32; the last checkpoint is unchanged");
+  throw Error(
+      ExitCode::non_finite, concat("the ", what, " became ", value, " at step ", state.step, ", epoch ", state.position.epoch + 1),
+      where + "\n  look at them with `vmae inspect`, lower optim.lr, set optim.clip_grad_norm, or try train.precision=fp32; the last checkpoint is unchanged");
 }
 
 // What one optimizer step saw.
@@ -122,7 +128,8 @@ bool every(int64_t period, int64_t count) { return period > 0 && count % period 
 
 }  // namespace
 
-Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan, RunState state, World& world, const RunFolder* folder, RunLog* log) {
+Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan, RunState state, World& world, const RunFolder* folder,
+            RunLog* log) {
   const TrainOptions& options = plan.train;
   const auto session_start = Clock::now();
   const double trained_before_s = state.trained_s;
@@ -176,8 +183,10 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
     const bool usable = loss_scale.unscale(gradients);  // fp16 only: false where the scale was too large
     const double grad_norm = usable ? clip_grad_norm(gradients, plan.optim.clip_grad_norm) : 0.0;
     if (!std::isfinite(grad_norm)) stop_non_finite("gradient", grad_norm, step.ids, state, folder);
-    if (usable) optimizer.step(lr);
-    else ++state.skipped_steps;
+    if (usable)
+      optimizer.step(lr);
+    else
+      ++state.skipped_steps;
     loss_scale.update();
     optimizer.clear_gradients();
 

@@ -17,7 +17,8 @@ void describe(Options& options, OptimOptions& optim) {
   options.add("weight_decay", optim.weight_decay, "decoupled weight decay (AdamW)", in_range(0.0, 1.0));
   options.add("betas", optim.betas, "[beta1, beta2] of AdamW", in_range(0.0, 0.99999));
   options.add("eps", optim.eps, "epsilon of AdamW", above(0.0));
-  options.add("decay_norm_and_bias", optim.decay_norm_and_bias, "weight decay on every parameter, norms and biases too, as the reference does; false: on matrices only");
+  options.add("decay_norm_and_bias", optim.decay_norm_and_bias,
+              "weight decay on every parameter, norms and biases too, as the reference does; false: on matrices only");
   options.add("clip_grad_norm", optim.clip_grad_norm, "largest L2 norm of the gradient; 0 does not clip", at_least(0.0));
 }
 
@@ -50,7 +51,8 @@ void AdamW::step(double lr) {
     if (begin == end) return;
     auto part = [&](const std::vector<at::Tensor>& all) { return at::TensorList(all).slice(begin, end - begin); };
     at::_fused_adamw_(part(parameters_), part(all_gradients), part(exp_avgs_), part(exp_avg_sqs_), /*max_exp_avg_sqs=*/{}, part(steps_), lr, options_.betas[0],
-                      options_.betas[1], decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
+                      options_.betas[1], decay, options_.eps,
+                      /*amsgrad=*/false, /*maximize=*/false);
   };
   update(0, num_decayed_, options_.weight_decay);
   update(num_decayed_, parameters_.size(), 0.0);

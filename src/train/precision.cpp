@@ -3,6 +3,9 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/ops/_amp_foreach_non_finite_check_and_unscale.h>
 #include <ATen/ops/_amp_update_scale.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/zeros.h>
 
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
@@ -21,9 +24,12 @@ Precision resolve_precision(const std::string& name, at::Device device) {
 
 const char* to_string(Precision precision) {
   switch (precision) {
-    case Precision::fp32: return "fp32";
-    case Precision::bf16: return "bf16";
-    case Precision::fp16: return "fp16";
+    case Precision::fp32:
+      return "fp32";
+    case Precision::bf16:
+      return "bf16";
+    case Precision::fp16:
+      return "fp16";
   }
   return "";
 }
@@ -55,6 +61,8 @@ LossScale::LossScale(Precision precision, at::Device device) : active_(precision
   good_steps_ = at::zeros({1}, at::TensorOptions(device).dtype(at::kInt));
   found_inf_ = at::zeros({1}, at::TensorOptions(device).dtype(at::kFloat));
 }
+
+at::Tensor LossScale::scale(const at::Tensor& loss) const { return active_ ? at::mul(loss, scale_).squeeze() : loss; }
 
 bool LossScale::unscale(const std::vector<at::Tensor>& gradients) {
   if (!active_) return true;

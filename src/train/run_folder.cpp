@@ -22,17 +22,22 @@ namespace {
 
 // Everything that a run writes by itself; --overwrite removes these and leaves the rest of the folder alone.
 bool is_run_file(const std::string& name) {
-  for (const char* own : {"config.yaml", "env.json", "train.log", "metrics.jsonl", "quarantine.jsonl", "splits.json", "non_finite.json", "samples", "checkpoints"}) {
+  for (const char* own :
+       {"config.yaml", "env.json", "train.log", "metrics.jsonl", "quarantine.jsonl", "splits.json", "non_finite.json", "samples", "checkpoints"}) {
     if (name == own) return true;
   }
   return name.starts_with("events.out.tfevents.");
 }
 
-bool holds_a_run(const fs::path& path) {
-  for (const auto& entry : fs::directory_iterator(path)) {
-    if (is_run_file(entry.path().filename().string())) return true;
+// A run has begun when its config is written; what an attempt that failed before (no data, a wrong option) left does not occupy the folder.
+bool holds_a_run(const RunFolder& folder) { return fs::exists(folder.config()) || fs::exists(folder.last_checkpoint()); }
+
+// What a process that was killed while it wrote a file has left.
+void remove_temporary_files(const fs::path& folder) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".tmp") fs::remove(entry.path(), ignored);
   }
-  return false;
 }
 
 }  // namespace
@@ -41,27 +46,33 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists) : path_(std::move(path))
   if (path_.empty()) throw Error(ExitCode::usage, "run.dir is not set", "give a folder for this run: run.dir=runs/my-run");
   std::error_code problem;
   if (fs::exists(path_) && !fs::is_directory(path_)) throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " is a file"), "give a folder");
-  const bool exists = fs::is_directory(path_) && holds_a_run(path_);
+  const bool exists = fs::is_directory(path_) && holds_a_run(*this);
   if (exists && if_exists == IfExists::refuse) {
-    throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " already holds a run"), "continue it with --resume, start over with --overwrite, or choose another run.dir");
+    throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " already holds a run"),
+                "continue it with --resume, start over with --overwrite, or choose another run.dir");
   }
   if (if_exists == IfExists::resume && !fs::exists(last_checkpoint())) {
-    throw Error(ExitCode::checkpoint, concat("nothing to resume: ", last_checkpoint().string(), " does not exist"), "check run.dir, or start the run without --resume");
+    throw Error(ExitCode::checkpoint, concat("nothing to resume: ", last_checkpoint().string(), " does not exist"),
+                "check run.dir, or start the run without --resume");
   }
   fs::create_directories(path_, problem);
-  if (problem) throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " can't be created: ", problem.message()), "choose a folder that you may write to");
+  if (problem)
+    throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " can't be created: ", problem.message()), "choose a folder that you may write to");
 
   lock_ = open((path_ / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
   if (lock_ < 0) throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " can't be written to"), "choose a folder that you may write to");
-  if (flock(lock_, LOCK_EX | LOCK_NB) != 0) throw Error(ExitCode::usage, concat("another process is writing to run.dir = ", path_.string()), "wait for it to end, or choose another run.dir");
+  if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
+    throw Error(ExitCode::usage, concat("another process is writing to run.dir = ", path_.string()), "wait for it to end, or choose another run.dir");
 
   if (exists && if_exists == IfExists::overwrite) {
     for (const auto& entry : fs::directory_iterator(path_)) {
       if (is_run_file(entry.path().filename().string())) fs::remove_all(entry.path());
     }
   }
+  if (!exists) fs::remove(quarantine());
   fs::create_directories(checkpoints());
   fs::create_directories(samples());
+  for (const fs::path& written : {path_, checkpoints(), samples()}) remove_temporary_files(written);
 }
 
 RunFolder::~RunFolder() {
@@ -86,7 +97,7 @@ void write_env(const RunFolder& folder, const std::string& command_line, const s
                                       {"gpus", cuda_devices()},
                                       {"device", device},
                                       {"precision", precision}};
-  write_file_atomically(folder.env(), env.dump(2) + "\n");
+  write_file_atomically(folder.env(), env.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace vmae::train

@@ -22,10 +22,14 @@ std::string format_metrics(const Metrics& metrics) {
   return join(parts, ", ");
 }
 
-RunLog::RunLog(const RunFolder& folder, int64_t resumed_step)
+RunLog::RunLog(const RunFolder& folder, int64_t resumed_step, bool validation_is_due)
     : samples_(folder.samples()),
       metrics_([&] {
-        truncate_after(folder.metrics(), [&](const std::string& line) { return nlohmann::json::parse(line).at("step").get<int64_t>() <= resumed_step; });
+        truncate_after(folder.metrics(), [&](const std::string& line) {
+          const auto json = nlohmann::json::parse(line);
+          const int64_t step = json.at("step");
+          return step < resumed_step || (step == resumed_step && !(validation_is_due && json.at("kind") == "val"));
+        });
         return JsonLines(folder.metrics(), /*append=*/true);
       }()),
       tensorboard_(folder.path()),
@@ -55,7 +59,9 @@ void RunLog::progress(int64_t epoch, int64_t epochs, int64_t step, int64_t total
     std::snprintf(text, sizeof text, format, value);
     return std::string(text);
   };
-  bar_.update({concat("epoch ", epoch + 1, "/", epochs), step, total_steps,
+  bar_.update({concat("epoch ", epoch + 1, "/", epochs),
+               step,
+               total_steps,
                {{"loss", number("%.4f", loss)}, {"images/s", number("%.1f", images_per_s)}, {"wait", number("%.0f%%", 100.0 * wait_share)}}});
 }
 

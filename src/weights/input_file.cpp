@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstring>
 
-
 namespace vmae::weights {
 
 void fail(const std::filesystem::path& path, const std::string& what, const std::string& hint) {

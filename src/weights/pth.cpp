@@ -98,8 +98,8 @@ class Archive {
       const int64_t size = described.sizes[i], stride = described.strides[i];
       int64_t span = 0;
       is_empty |= size == 0;
-      is_wrong = size < 0 || stride < 0 || __builtin_mul_overflow(std::max<int64_t>(size, 1) - 1, stride, &span) ||
-                 __builtin_add_overflow(last, span, &last) || __builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes);
+      is_wrong = size < 0 || stride < 0 || __builtin_mul_overflow(std::max<int64_t>(size, 1) - 1, stride, &span) || __builtin_add_overflow(last, span, &last) ||
+                 __builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes);
     }
     is_wrong = is_wrong || (is_empty ? described.offset > stored / element : last >= stored / element);
     if (is_wrong) fail(path_, concat("tensor \"", name, "\" reaches beyond its storage of ", stored, " bytes: the file is damaged"));
@@ -122,13 +122,16 @@ Pickle unpickle(const c10::Storage& bytes, const std::filesystem::path& path) {
 
 std::optional<std::string> plain_text(const Value& value, bool allow_lists = true) {
   switch (value.kind) {
-    case Kind::boolean: return value.integer ? "true" : "false";
-    case Kind::integer: return std::to_string(value.integer);
+    case Kind::boolean:
+      return value.integer ? "true" : "false";
+    case Kind::integer:
+      return std::to_string(value.integer);
     case Kind::real: {
       char digits[32];
       return std::string(digits, std::to_chars(digits, digits + sizeof digits, value.real).ptr);  // the shortest that reads back the same
     }
-    case Kind::text: return value.text.size() <= kMaxMetadata ? std::optional(value.text) : std::nullopt;
+    case Kind::text:
+      return value.text.size() <= kMaxMetadata ? std::optional(value.text) : std::nullopt;
     case Kind::list:
     case Kind::tuple: {
       if (!allow_lists || value.items.size() > 16) return std::nullopt;
@@ -140,7 +143,8 @@ std::optional<std::string> plain_text(const Value& value, bool allow_lists = tru
       }
       return "[" + join(parts, ", ") + "]";
     }
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -203,7 +207,7 @@ at::Tensor compact(const at::Tensor& tensor) {
 void write_archive(const std::filesystem::path& path, const NamedTensors& tensors) {
   c10::Dict<std::string, at::Tensor> dict;
   for (const auto& [name, tensor] : tensors) {
-    const auto fits = [&](const DtypeName& dtype) { return dtype.is_writable && dtype.type == tensor.scalar_type(); };
+    const auto fits = [type = tensor.scalar_type()](const DtypeName& dtype) { return dtype.is_writable && dtype.type == type; };
     const bool is_plain = tensor.defined() && tensor.layout() == at::kStrided && std::any_of(kDtypes.begin(), kDtypes.end(), fits);
     if (!is_plain) fail(path, concat("cannot be written: a .pth file cannot hold tensor \"", name, "\" (", tensor.toString(), ")"));
     if (!dict.insert(name, compact(tensor)).second) fail(path, concat("cannot be written: two tensors are called \"", name, "\""));

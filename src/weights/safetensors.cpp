@@ -102,7 +102,7 @@ TensorFile read_tensors(const std::filesystem::path& path) {
 // The header's text, with the checksum still 00000000.
 std::string header_text(const NamedTensors& tensors, Metadata metadata, const std::filesystem::path& path) {
   metadata["checksum"] = concat("crc32c:", kNoDigits);
-  std::string json = R"({"__metadata__":)" + nlohmann::json(metadata).dump();
+  std::string json = R"({"__metadata__":)" + nlohmann::json(metadata).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   std::unordered_set<std::string> names{"__metadata__"};
   uint64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {

@@ -163,9 +163,13 @@ void Unpickler::step(unsigned char opcode) {
   };
   const auto text = [&](Kind kind, uint64_t size) { push(make_text(kind, take(size))); };
   switch (opcode) {
-    case 0x80: take(1); break;  // PROTO
-    case 0x95: take(8); break;  // FRAME
-    case '.':                   // STOP
+    case 0x80:
+      take(1);
+      break;  // PROTO
+    case 0x95:
+      take(8);
+      break;   // FRAME
+    case '.':  // STOP
       pickle_.root_ = pop();
       is_done_ = true;
       break;
@@ -174,45 +178,117 @@ void Unpickler::step(unsigned char opcode) {
       if (marks_.size() == kMaxDepthOfMarks) broken("it nests too deeply");
       marks_.push_back(stack_.size());
       break;
-    case '0': pop(); break;                            // POP
-    case '1': pop_to_mark(); break;                    // POP_MARK
-    case '2': push(top()); break;                      // DUP
-    case 'q': store(number<uint8_t>()); break;         // BINPUT
-    case 'r': store(number<uint32_t>()); break;        // LONG_BINPUT
-    case 0x94: store(static_cast<uint32_t>(memo_.size())); break;  // MEMOIZE
-    case 'h': fetch(number<uint8_t>()); break;         // BINGET
-    case 'j': fetch(number<uint32_t>()); break;        // LONG_BINGET
+    case '0':
+      pop();
+      break;  // POP
+    case '1':
+      pop_to_mark();
+      break;  // POP_MARK
+    case '2':
+      push(top());
+      break;  // DUP
+    case 'q':
+      store(number<uint8_t>());
+      break;  // BINPUT
+    case 'r':
+      store(number<uint32_t>());
+      break;  // LONG_BINPUT
+    case 0x94:
+      store(static_cast<uint32_t>(memo_.size()));
+      break;  // MEMOIZE
+    case 'h':
+      fetch(number<uint8_t>());
+      break;  // BINGET
+    case 'j':
+      fetch(number<uint32_t>());
+      break;  // LONG_BINGET
 
-    case 'N': push(make(Kind::none)); break;
-    case 0x88: push(make_boolean(true)); break;
-    case 0x89: push(make_boolean(false)); break;
-    case 'J': push(make_integer(number<int32_t>())); break;
-    case 'K': push(make_integer(number<uint8_t>())); break;
-    case 'M': push(make_integer(number<uint16_t>())); break;
-    case 0x8a: push(make_long(take(number<uint8_t>()))); break;   // LONG1
-    case 0x8b: push(make_long(take(number<uint32_t>()))); break;  // LONG4
-    case 'G': push(make_real(big_endian_double())); break;        // BINFLOAT
+    case 'N':
+      push(make(Kind::none));
+      break;
+    case 0x88:
+      push(make_boolean(true));
+      break;
+    case 0x89:
+      push(make_boolean(false));
+      break;
+    case 'J':
+      push(make_integer(number<int32_t>()));
+      break;
+    case 'K':
+      push(make_integer(number<uint8_t>()));
+      break;
+    case 'M':
+      push(make_integer(number<uint16_t>()));
+      break;
+    case 0x8a:
+      push(make_long(take(number<uint8_t>())));
+      break;  // LONG1
+    case 0x8b:
+      push(make_long(take(number<uint32_t>())));
+      break;  // LONG4
+    case 'G':
+      push(make_real(big_endian_double()));
+      break;  // BINFLOAT
 
-    case 'X': text(Kind::text, number<uint32_t>()); break;    // BINUNICODE
-    case 0x8c: text(Kind::text, number<uint8_t>()); break;    // SHORT_BINUNICODE
-    case 0x8d: text(Kind::text, number<uint64_t>()); break;   // BINUNICODE8
-    case 'T': text(Kind::text, number<uint32_t>()); break;    // BINSTRING, Python 2's str
-    case 'U': text(Kind::text, number<uint8_t>()); break;     // SHORT_BINSTRING
-    case 'B': text(Kind::bytes, number<uint32_t>()); break;   // BINBYTES
-    case 'C': text(Kind::bytes, number<uint8_t>()); break;    // SHORT_BINBYTES
-    case 0x8e: text(Kind::bytes, number<uint64_t>()); break;  // BINBYTES8
-    case 0x96: text(Kind::bytes, number<uint64_t>()); break;  // BYTEARRAY8
+    case 'X':
+      text(Kind::text, number<uint32_t>());
+      break;  // BINUNICODE
+    case 0x8c:
+      text(Kind::text, number<uint8_t>());
+      break;  // SHORT_BINUNICODE
+    case 0x8d:
+      text(Kind::text, number<uint64_t>());
+      break;  // BINUNICODE8
+    case 'T':
+      text(Kind::text, number<uint32_t>());
+      break;  // BINSTRING, Python 2's str
+    case 'U':
+      text(Kind::text, number<uint8_t>());
+      break;  // SHORT_BINSTRING
+    case 'B':
+      text(Kind::bytes, number<uint32_t>());
+      break;  // BINBYTES
+    case 'C':
+      text(Kind::bytes, number<uint8_t>());
+      break;  // SHORT_BINBYTES
+    case 0x8e:
+      text(Kind::bytes, number<uint64_t>());
+      break;  // BINBYTES8
+    case 0x96:
+      text(Kind::bytes, number<uint64_t>());
+      break;  // BYTEARRAY8
 
-    case ']': push(make(Kind::list)); break;
-    case ')': push(make(Kind::tuple)); break;
-    case '}': push(make(Kind::dict)); break;
-    case 0x8f: push(make(Kind::set)); break;
-    case 'l': push(make_sequence(Kind::list, pop_to_mark())); break;
-    case 't': push(make_sequence(Kind::tuple, pop_to_mark())); break;
-    case 0x91: push(make_sequence(Kind::set, pop_to_mark())); break;  // FROZENSET
-    case 0x85: tuple_of_top(1); break;
-    case 0x86: tuple_of_top(2); break;
-    case 0x87: tuple_of_top(3); break;
+    case ']':
+      push(make(Kind::list));
+      break;
+    case ')':
+      push(make(Kind::tuple));
+      break;
+    case '}':
+      push(make(Kind::dict));
+      break;
+    case 0x8f:
+      push(make(Kind::set));
+      break;
+    case 'l':
+      push(make_sequence(Kind::list, pop_to_mark()));
+      break;
+    case 't':
+      push(make_sequence(Kind::tuple, pop_to_mark()));
+      break;
+    case 0x91:
+      push(make_sequence(Kind::set, pop_to_mark()));
+      break;  // FROZENSET
+    case 0x85:
+      tuple_of_top(1);
+      break;
+    case 0x86:
+      tuple_of_top(2);
+      break;
+    case 0x87:
+      tuple_of_top(3);
+      break;
     case 'd': {  // DICT
       const auto items = pop_to_mark();
       push(make(Kind::dict));
@@ -254,9 +330,11 @@ void Unpickler::step(unsigned char opcode) {
       push(make_global(module->text, name->text));
       break;
     }
-    case 0x92: pop(); [[fallthrough]];  // NEWOBJ_EX: as NEWOBJ, the keyword arguments are not needed
-    case 'R':                           // REDUCE
-    case 0x81: {                        // NEWOBJ
+    case 0x92:
+      pop();
+      [[fallthrough]];  // NEWOBJ_EX: as NEWOBJ, the keyword arguments are not needed
+    case 'R':           // REDUCE
+    case 0x81: {        // NEWOBJ
       const Value* arguments = pop();
       const Value* function = pop();
       push(call(*function, *arguments));
@@ -267,9 +345,12 @@ void Unpickler::step(unsigned char opcode) {
       build(*top(), *state);
       break;
     }
-    case 'Q': push(persistent_storage(*pop())); break;  // BINPERSID
+    case 'Q':
+      push(persistent_storage(*pop()));
+      break;  // BINPERSID
 
-    default: broken(concat("opcode ", static_cast<int>(opcode), " is not one that torch.save writes"));
+    default:
+      broken(concat("opcode ", static_cast<int>(opcode), " is not one that torch.save writes"));
   }
 }
 

@@ -30,18 +30,18 @@ std::string canonical(std::string_view name) {
 
 std::string storage_dtype(std::string_view storage_class) {
   constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kStorages{{{"torch.FloatStorage", "float32"},
-                                                                                    {"torch.DoubleStorage", "float64"},
-                                                                                    {"torch.HalfStorage", "float16"},
-                                                                                    {"torch.BFloat16Storage", "bfloat16"},
-                                                                                    {"torch.LongStorage", "int64"},
-                                                                                    {"torch.IntStorage", "int32"},
-                                                                                    {"torch.ShortStorage", "int16"},
-                                                                                    {"torch.CharStorage", "int8"},
-                                                                                    {"torch.ByteStorage", "uint8"},
-                                                                                    {"torch.BoolStorage", "bool"},
-                                                                                    {"torch.ComplexFloatStorage", "complex64"},
-                                                                                    {"torch.ComplexDoubleStorage", "complex128"},
-                                                                                    {"torch.UntypedStorage", "uint8"}}};
+                                                                                     {"torch.DoubleStorage", "float64"},
+                                                                                     {"torch.HalfStorage", "float16"},
+                                                                                     {"torch.BFloat16Storage", "bfloat16"},
+                                                                                     {"torch.LongStorage", "int64"},
+                                                                                     {"torch.IntStorage", "int32"},
+                                                                                     {"torch.ShortStorage", "int16"},
+                                                                                     {"torch.CharStorage", "int8"},
+                                                                                     {"torch.ByteStorage", "uint8"},
+                                                                                     {"torch.BoolStorage", "bool"},
+                                                                                     {"torch.ComplexFloatStorage", "complex64"},
+                                                                                     {"torch.ComplexDoubleStorage", "complex128"},
+                                                                                     {"torch.UntypedStorage", "uint8"}}};
   for (const auto& [name, dtype] : kStorages) {
     if (name == storage_class) return std::string(dtype);
   }

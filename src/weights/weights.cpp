@@ -93,8 +93,8 @@ LoadReport load_into(torch::nn::Module& module, const TensorFile& file) {
 }
 
 void require_complete(const LoadReport& report, const std::filesystem::path& file) {
-  const std::string problems = concat(list_some(report.fresh, "only in the model"), list_some(report.dropped, "only in the file"),
-                                      list_some(report.mismatched, "of another shape"));
+  const std::string problems =
+      concat(list_some(report.fresh, "only in the model"), list_some(report.dropped, "only in the file"), list_some(report.mismatched, "of another shape"));
   if (problems.empty()) return;
   fail(file, concat("does not fit the model: ", report.loaded.size(), " entries fit", problems),
        "the model must be built as it was for these weights (depths, embed_dim, in_channels, classes)");

@@ -5,7 +5,7 @@
 
 namespace vmae {
 
-uint32_t crc32c(const void* bytes, size_t size, uint32_t previous = 0);  // crc32c(b, crc32c(a)) == crc32c(a followed by b)
+uint32_t crc32c(const void* bytes, size_t size, uint32_t previous = 0);           // crc32c(b, crc32c(a)) == crc32c(a followed by b)
 uint32_t crc32c_portable(const void* bytes, size_t size, uint32_t previous = 0);  // the same without the instruction
 
 }  // namespace vmae

@@ -37,11 +37,11 @@ struct ChoiceCheck {
 inline ChoiceCheck one_of(std::vector<std::string> choices) { return {std::move(choices)}; }
 
 struct Option {
-  std::string key;         // "optim.lr"
-  std::string type;        // "number", "integer", "true/false", "text", "list of numbers", ...
-  std::string allowed;     // "in [0, 10]", "one of auto, cpu, cuda", or ""
-  std::string doc;         // one or two sentences, with the unit
-  std::string default_text;  // as YAML, taken when the option was added
+  std::string key;                              // "optim.lr"
+  std::string type;                             // "number", "integer", "true/false", "text", "list of numbers", ...
+  std::string allowed;                          // "in [0, 10]", "one of auto, cpu, cuda", or ""
+  std::string doc;                              // one or two sentences, with the unit
+  std::string default_text;                     // as YAML, taken when the option was added
   std::function<void(const OptionValue&)> set;  // throws std::invalid_argument("must be ..., allowed: ...") without naming key or place
   std::function<std::string()> get;             // the present value as YAML; reading it back gives the same value bit for bit
 };
@@ -51,7 +51,7 @@ class Options {
   void add(std::string_view name, bool& field, std::string_view doc);
   void add(std::string_view name, int64_t& field, std::string_view doc, NumberCheck check = {});
   void add(std::string_view name, double& field, std::string_view doc, NumberCheck check = {});
-  void add(std::string_view name, std::string& field, std::string_view doc, ChoiceCheck check = {});  // null or "" is the empty text
+  void add(std::string_view name, std::string& field, std::string_view doc, ChoiceCheck check = {});           // null or "" is the empty text
   void add(std::string_view name, std::vector<int64_t>& field, std::string_view doc, NumberCheck check = {});  // check: of every element
   void add(std::string_view name, std::vector<double>& field, std::string_view doc, NumberCheck check = {});   // a scalar is a list of one
   void add(std::string_view name, std::vector<std::string>& field, std::string_view doc, ChoiceCheck check = {});

@@ -40,9 +40,9 @@ struct Sample {
 };
 
 struct Item {
-  size_t file;         // into files()
-  int axis;            // 0 x, 1 y, 2 z; -1 for a picture
-  int64_t slice;       // along axis; 0 for a picture
+  size_t file;    // into files()
+  int axis;       // 0 x, 1 y, 2 z; -1 for a picture
+  int64_t slice;  // along axis; 0 for a picture
 };
 
 class VolumeCache;  // src/data/volume_cache.h
@@ -65,8 +65,8 @@ class Dataset {
   // load() into memory of the caller: (C, H, W) float32. Calls nothing of torch, so worker threads may use it without touching torch's thread settings.
   void load_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, float* image) const;
 
-  // load_into() that quarantines unreadable files. Returns the index that was loaded: `index`, or the next readable one in dataset order (after the last comes the first).
-  // Throws Error(data) when the quarantine's limit is passed or nothing is readable.
+  // load_into() that quarantines unreadable files. Returns the index that was loaded: `index`, or the next readable one in dataset order (after the last comes
+  // the first). Throws Error(data) when the quarantine's limit is passed or nothing is readable.
   int64_t load_readable_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, float* image) const;
 
   const ImageOptions& image_options() const { return image_; }

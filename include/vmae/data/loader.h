@@ -14,11 +14,11 @@
 namespace vmae::data {
 
 struct LoaderOptions {
-  int64_t batch_size = 16;    // samples in one batch, over all ranks
+  int64_t batch_size = 16;  // samples in one batch, over all ranks
   uint64_t seed = 0;
-  bool shuffle = true;        // a new permutation per epoch
-  int64_t workers = 0;        // threads; 0: as many as usable, at least 1
-  int64_t prefetch = 4;       // batches ahead, at most
+  bool shuffle = true;   // a new permutation per epoch
+  int64_t workers = 0;   // threads; 0: as many as usable, at least 1
+  int64_t prefetch = 4;  // batches ahead, at most
   bool pin_memory = false;
   int64_t rank = 0, world_size = 1;  // this rank gets every world_size-th sample of each batch
 };
@@ -31,11 +31,11 @@ struct Position {
 };
 
 struct Batch {
-  at::Tensor image;               // (B, C, H, W) float32; the last batch of an epoch may be smaller, with fewer samples than ranks even empty on some
-  std::vector<std::string> ids;   // B
-  std::vector<uint64_t> seeds;    // B
-  Position position;              // where this batch begins
-  Position next;                  // where the following one begins; next.epoch > position.epoch after the last batch of an epoch
+  at::Tensor image;              // (B, C, H, W) float32; the last batch of an epoch may be smaller, with fewer samples than ranks even empty on some
+  std::vector<std::string> ids;  // B
+  std::vector<uint64_t> seeds;   // B
+  Position position;             // where this batch begins
+  Position next;                 // where the following one begins; next.epoch > position.epoch after the last batch of an epoch
 };
 
 // The order of an epoch: a permutation of 0..n-1, a pure function of (seed, epoch) (Fisher-Yates).

@@ -1,5 +1,6 @@
 #pragma once
-// Tables of text: CSV as in RFC 4180, with comma, semicolon or tab (whichever the header line has most of), LF or CRLF, with or without a UTF-8 byte order mark.
+// Tables of text: CSV as in RFC 4180, with comma, semicolon or tab (whichever the header line has most of), LF or CRLF, with or without a UTF-8 byte order
+// mark.
 #include <cstdint>
 #include <filesystem>
 #include <optional>

@@ -9,7 +9,8 @@ struct PixelSize {
   bool operator==(const PixelSize&) const = default;
 };
 
-// `to` has room for to_size.height * to_size.width * channels values, channel fastest; thread-safe. An axis that shrinks beside one that grows is resized first.
+// `to` has room for to_size.height * to_size.width * channels values, channel fastest; thread-safe. An axis that shrinks beside one that grows is resized
+// first.
 void resize(const float* from, PixelSize from_size, int64_t channels, float* to, PixelSize to_size);
 
 }  // namespace vmae::io

@@ -43,7 +43,7 @@ TORCH_MODULE(Mae);
 // noise (B, units), units = (rows / 4) x (columns / 4) row-major -> (B, rows, columns) bool, true = hidden.
 at::Tensor hidden_tokens(const at::Tensor& noise, int64_t rows, int64_t columns, double mask_ratio);
 
-at::Tensor patchify(const at::Tensor& image);  // (B, C, h, w) -> (B, H * W, 16 C), channel fastest
+at::Tensor patchify(const at::Tensor& image);                                     // (B, C, h, w) -> (B, H * W, 16 C), channel fastest
 at::Tensor unpatchify(const at::Tensor& patches, int64_t height, int64_t width);  // and back; height, width in pixels
 
 }  // namespace vmae::nn

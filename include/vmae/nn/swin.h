@@ -1,6 +1,6 @@
 #pragma once
-// The Swin Transformer encoder and decoder (Liu et al. 2021; Cao et al. 2021 for patch expanding) that the masked autoencoder, the Swin-UNet and the classifier share.
-// Names given to register_* are API: they are the Python reference's state-dict keys.
+// The Swin Transformer encoder and decoder (Liu et al. 2021; Cao et al. 2021 for patch expanding) that the masked autoencoder, the Swin-UNet and the classifier
+// share. Names given to register_* are API: they are the Python reference's state-dict keys.
 //
 // B batch, H W token grid, C channels; activations are BHWC.
 #include <torch/nn/module.h>
@@ -127,8 +127,8 @@ TORCH_MODULE(SwinStage);
 // Base of every model here: patch_embed and layers.
 class SwinEncoderImpl : public torch::nn::Module {
  public:
-  at::Tensor embed(const at::Tensor& image);                                 // (B, C, H, W) pixels -> (B, H, W, embed_dim)
-  at::Tensor encode(at::Tensor tokens, const at::Tensor& drop_path);         // -> (B, H/8, W/8, 8 embed_dim), no final norm
+  at::Tensor embed(const at::Tensor& image);                          // (B, C, H, W) pixels -> (B, H, W, embed_dim)
+  at::Tensor encode(at::Tensor tokens, const at::Tensor& drop_path);  // -> (B, H/8, W/8, 8 embed_dim), no final norm
   virtual int64_t num_blocks() const { return total_blocks_; }
   const SwinOptions& swin() const { return swin_; }
 

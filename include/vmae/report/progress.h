@@ -11,9 +11,9 @@
 namespace vmae {
 
 struct ProgressState {
-  std::string label;  // "epoch 3/20"
-  int64_t done = 0;   // of the whole run
-  int64_t total = 0;  // 0: unknown
+  std::string label;                                        // "epoch 3/20"
+  int64_t done = 0;                                         // of the whole run
+  int64_t total = 0;                                        // 0: unknown
   std::vector<std::pair<std::string, std::string>> fields;  // name, text
 };
 

@@ -11,10 +11,11 @@ namespace vmae::run {
 struct ForwardArguments {
   std::string model = "mae";
   std::filesystem::path weights, input, output;
-  int64_t seed = 0;                         // of the noise, if the input has none
+  int64_t seed = 0;                          // of the noise, if the input has none
   std::vector<std::string> model_overrides;  // key=value of the model's options, without "model."
 };
-// One evaluation-mode forward pass in fp32 over `image` (B, C, H, W) with `noise` (B, units); writes pred, loss (1) and mask (B, tokens; 1 = hidden), and noise if it was drawn.
+// One evaluation-mode forward pass in fp32 over `image` (B, C, H, W) with `noise` (B, units); writes pred, loss (1) and mask (B, tokens; 1 = hidden), and noise
+// if it was drawn.
 void forward(const ForwardArguments& arguments);
 
 // Weights (of a file or a run) as .safetensors or, for torch.load(weights_only=True), as .pth: told by the extension of `output`.

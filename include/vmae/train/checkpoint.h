@@ -1,6 +1,6 @@
 #pragma once
-// A checkpoint is one safetensors file: the weights under their state-dict keys, optimizer.exp_avg.KEY and optimizer.exp_avg_sq.KEY, state.generator (torch's CPU
-// generator), and in the metadata the config, the model's options and the position. Any safetensors reader gets at the weights.
+// A checkpoint is one safetensors file: the weights under their state-dict keys, optimizer.exp_avg.KEY and optimizer.exp_avg_sq.KEY, state.generator (torch's
+// CPU generator), and in the metadata the config, the model's options and the position. Any safetensors reader gets at the weights.
 #include <torch/nn/module.h>
 
 #include <filesystem>
@@ -17,15 +17,15 @@ namespace vmae::train {
 
 // Where a run is: all that changes from step to step besides tensors.
 struct RunState {
-  int64_t step = 0;          // optimizer steps made
-  data::Position position;   // the next sample
+  int64_t step = 0;                                       // optimizer steps made
+  data::Position position;                                // the next sample
   double best = std::numeric_limits<double>::infinity();  // best validation value so far
   int64_t best_epoch = -1;
   int64_t epoch_to_end = -1;  // the epoch whose last step is made, but whose validation is not; -1: none
   int64_t skipped_steps = 0;  // fp16: gradients that overflowed
-  double interval_loss = 0;  // sum over the steps since the last log line, and their number
+  double interval_loss = 0;   // sum over the steps since the last log line, and their number
   int64_t interval_steps = 0;
-  double trained_s = 0;      // wall time of training so far, over all resumptions
+  double trained_s = 0;  // wall time of training so far, over all resumptions
 };
 
 struct TrainingParts {

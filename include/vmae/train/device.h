@@ -8,11 +8,11 @@
 
 namespace vmae::train {
 
-bool cuda_available();                     // built with CUDA, driver there, at least one device
-bool cuda_has_bf16(at::Device device);     // compute capability 8.0 or later
-std::vector<std::string> cuda_devices();   // "NVIDIA A100-SXM4-80GB, 79.2 GiB, sm_80"
-std::string cuda_problem();                // why cuda_available() is false, in words
-std::string cuda_versions();               // "CUDA 13.2, cuDNN 9.26, NCCL 2.30.7" as linked; "" in a CPU build
+bool cuda_available();                    // built with CUDA, driver there, at least one device
+bool cuda_has_bf16(at::Device device);    // compute capability 8.0 or later
+std::vector<std::string> cuda_devices();  // "NVIDIA A100-SXM4-80GB, 79.2 GiB, sm_80"
+std::string cuda_problem();               // why cuda_available() is false, in words
+std::string cuda_versions();              // "CUDA 13.2, cuDNN 9.26, NCCL 2.30.7" as linked; "" in a CPU build
 
 // auto: cuda if available, else cpu. Throws Error(usage) if cuda is asked for and not available, saying why.
 at::Device resolve_device(const std::string& name);

@@ -34,10 +34,10 @@ struct Task {
   explicit Task(torch::nn::Module& trained) : module(trained) {}
   torch::nn::Module& module;
   std::function<at::Tensor(const data::Batch&)> loss;  // mean over the batch's samples, differentiable; called under autocast in training mode
-  std::function<Metrics()> validate;                   // in evaluation mode without gradients; the first metric decides which epoch is best. Empty: no validation
+  std::function<Metrics()> validate;  // in evaluation mode without gradients; the first metric decides which epoch is best. Empty: no validation
   bool lower_is_better = true;
   std::function<void(int64_t step, int64_t epoch)> draw;  // sample pictures; may be empty
-  weights::Metadata metadata;                          // what a checkpoint says about the model
+  weights::Metadata metadata;                             // what a checkpoint says about the model
 };
 
 // How long, how often and how large: everything about a run that is known before its first step.
@@ -49,18 +49,20 @@ struct Plan {
   int64_t samples_per_epoch = 0, steps_per_epoch = 0, total_steps = 0, micro_batch = 0;
   Schedule schedule;
 };
-Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t samples_per_epoch, at::Device device);  // Error(usage) where options contradict each other
+Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t samples_per_epoch,
+               at::Device device);  // Error(usage) where options contradict each other
 
 struct Outcome {
   RunState state;
   bool stopped_by_signal = false;
-  double last_loss = 0;       // of the last step
+  double last_loss = 0;  // of the last step
   Metrics last_validation;
 };
 
 // Trains from `state` to the end of the plan. The loader must start at state.position and deliver micro-batches of plan.micro_batch.
 // folder and log: both absent in a dry run, which then makes one step and saves nothing.
 // Throws Error(non_finite) after writing non_finite.json with the sample ids if the loss or the gradient is not finite; the weights are those before the step.
-Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan, RunState state, World& world, const RunFolder* folder, RunLog* log);
+Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan, RunState state, World& world, const RunFolder* folder,
+            RunLog* log);
 
 }  // namespace vmae::train

@@ -32,7 +32,7 @@ class Autocast {
 class LossScale {
  public:
   LossScale(Precision precision, at::Device device);
-  at::Tensor scale(const at::Tensor& loss) const { return active_ ? loss * scale_ : loss; }
+  at::Tensor scale(const at::Tensor& loss) const;
   // Divides the gradients by the scale; false: not finite, skip this step.
   bool unscale(const std::vector<at::Tensor>& gradients);
   void update();  // once after every step, skipped or not

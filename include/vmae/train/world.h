@@ -1,5 +1,6 @@
 #pragma once
-// One process or many. Today one: every function below is then the identity. Data-parallel ranks (c10d) will implement the same calls, and the loop stays as it is.
+// One process or many. Today one: every function below is then the identity. Data-parallel ranks (c10d) will implement the same calls, and the loop stays as it
+// is.
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>

@@ -21,12 +21,12 @@ struct PickledTensor {
 struct Value {
   enum class Kind { none, boolean, integer, real, text, bytes, list, tuple, set, dict, storage, tensor, global, opaque };
   Kind kind = Kind::none;
-  int64_t integer = 0;                              // boolean, integer
-  double real = 0;                                  // real
-  std::string text;                                 // text, bytes; global, opaque: "module.name"; a Namespace's dict: its class
-  std::vector<Value*> items;                        // list, tuple, set
-  std::vector<std::pair<Value*, Value*>> entries;   // dict, in the order set, repeated keys included
-  std::unique_ptr<PickledTensor> tensor;            // tensor; storage: only storage and dtype
+  int64_t integer = 0;                             // boolean, integer
+  double real = 0;                                 // real
+  std::string text;                                // text, bytes; global, opaque: "module.name"; a Namespace's dict: its class
+  std::vector<Value*> items;                       // list, tuple, set
+  std::vector<std::pair<Value*, Value*>> entries;  // dict, in the order set, repeated keys included
+  std::unique_ptr<PickledTensor> tensor;           // tensor; storage: only storage and dtype
 
   const Value* find(std::string_view key) const;  // the last entry of a dict with that text as key, or nullptr
 };

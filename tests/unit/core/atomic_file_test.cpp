@@ -110,16 +110,21 @@ TEST(AtomicFile, NamesPathAndReason) {
 TEST(AtomicFile, AFullDiskSaysHowMuchWasNeeded) {
   TempFolder folder;
   const auto target = folder.write("a", "old");
-  EXPECT_EQ(with_file_size_limit(1000, [&] {
-    try {
-      AtomicFile file(target);
-      file.write(std::string(600, 'x'));
-      file.write(std::string(1000, 'y'));
-      return 1;
-    } catch (const Error& error) {
-      return contains(error.what(), "disk full") && contains(error.what(), "600 more bytes") && contains(error.what(), "after 1000 written") ? 42 : 2;
-    }
-  }), 42);
+  EXPECT_EQ(with_file_size_limit(1000,
+                                 [&] {
+                                   try {
+                                     AtomicFile file(target);
+                                     file.write(std::string(600, 'x'));
+                                     file.write(std::string(1000, 'y'));
+                                     return 1;
+                                   } catch (const Error& error) {
+                                     return contains(error.what(), "disk full") && contains(error.what(), "600 more bytes") &&
+                                                    contains(error.what(), "after 1000 written")
+                                                ? 42
+                                                : 2;
+                                   }
+                                 }),
+            42);
   EXPECT_EQ(slurp(target), "old");
   EXPECT_EQ(num_files(folder.path()), 1U);
 }
@@ -155,18 +160,20 @@ TEST(AppendFile, OpensAsAsked) {
 TEST(AppendFile, AFullDiskLeavesWholeRecords) {
   TempFolder folder;
   const auto path = folder / "a";
-  EXPECT_EQ(with_file_size_limit(100, [&] {
-    AppendFile file(path, AppendFile::Open::append);
-    file.append(std::string(60, 'a'));
-    int code = 1;
-    try {
-      file.append(std::string(60, 'b'));
-    } catch (const Error& error) {
-      code = contains(error.what(), "disk full") && contains(error.what(), "60 more bytes") ? 42 : 2;
-    }
-    file.append(std::string(40, 'c'));
-    return code;
-  }), 42);
+  EXPECT_EQ(with_file_size_limit(100,
+                                 [&] {
+                                   AppendFile file(path, AppendFile::Open::append);
+                                   file.append(std::string(60, 'a'));
+                                   int code = 1;
+                                   try {
+                                     file.append(std::string(60, 'b'));
+                                   } catch (const Error& error) {
+                                     code = contains(error.what(), "disk full") && contains(error.what(), "60 more bytes") ? 42 : 2;
+                                   }
+                                   file.append(std::string(40, 'c'));
+                                   return code;
+                                 }),
+            42);
   EXPECT_EQ(slurp(path), std::string(60, 'a') + std::string(40, 'c'));
 }
 

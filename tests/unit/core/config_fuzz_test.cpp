@@ -33,12 +33,24 @@ std::string mutated(std::string text, Random& random) {
   for (uint64_t edits = 1 + random.below(4); edits > 0 && !text.empty(); --edits) {
     const size_t at = random.below(text.size());
     switch (random.below(6)) {
-      case 0: text[at] = static_cast<char>(text[at] ^ (1 << random.below(8))); break;
-      case 1: text.resize(at); break;
-      case 2: text[at] = kMarks[random.below(kMarks.size())]; break;
-      case 3: text.insert(at, 1 + random.below(3), kMarks[random.below(kMarks.size())]); break;
-      case 4: text.erase(at, 1 + random.below(20)); break;
-      case 5: text.insert(at, text.substr(random.below(text.size()), random.below(40))); break;
+      case 0:
+        text[at] = static_cast<char>(text[at] ^ (1 << random.below(8)));
+        break;
+      case 1:
+        text.resize(at);
+        break;
+      case 2:
+        text[at] = kMarks[random.below(kMarks.size())];
+        break;
+      case 3:
+        text.insert(at, 1 + random.below(3), kMarks[random.below(kMarks.size())]);
+        break;
+      case 4:
+        text.erase(at, 1 + random.below(20));
+        break;
+      case 5:
+        text.insert(at, text.substr(random.below(text.size()), random.below(40)));
+        break;
     }
   }
   return text;
@@ -46,9 +58,9 @@ std::string mutated(std::string text, Random& random) {
 
 TEST(ConfigFuzz, MutatedFiles) {
   const Sample original;
-  const std::vector<std::string> seeds = {
-      config_yaml(original.options, true), config_yaml(original.options, false),
-      "optim: {lr: 1e-3, betas: [0.9, 0.999]}\nmodel:\n  heads:\n  - 'a'\n  - \"b\\n\\x41\"\n  - |\n    block\n    text\n  - >-\n    folded\nrun.dir: plain text\n? run.seed\n: 4\n"};
+  const std::vector<std::string> seeds = {config_yaml(original.options, true), config_yaml(original.options, false),
+                                          "optim: {lr: 1e-3, betas: [0.9, 0.999]}\nmodel:\n  heads:\n  - 'a'\n  - \"b\\n\\x41\"\n  - |\n    block\n    text\n  "
+                                          "- >-\n    folded\nrun.dir: plain text\n? run.seed\n: 4\n"};
   int num_accepted = 0;
   for (int i = 0; i < kNumMutations; ++i) {
     Random random(derive_seed(17, i));

@@ -37,11 +37,70 @@ TEST(ConfigYaml, Commented) {
 
 // What is printed reads back to the same values, and prints the same, for awkward texts and random numbers.
 TEST(ConfigYaml, RoundTrip) {
-  const std::vector<std::string> texts = {"",     "null", "Null", "~",     "true", "No",     "1",      "1e-3", ".5",        "0x10",      "2024-01-01",  "12:30", "a: b", "a #b",       "#",
-                                          "- a",  "-",    "[x",   "{x",    "*a",   "&a",     "!a",     "%a",   "@a",        "`a",        "a,b",         "'",     "\"",   "\\",         "a\nb",
-                                          "\t",   " a ",  "a  b", "x\x7f", "\x01", "ä€",     "./runs", "../x", "/data/a b", "C:\\Users", "<<",          "=",     "a=b",  ".",          "..",
-                                          "./",   "...",  "---",  "--- a", "?",    "? a",    "|",      ">",    "base",      "y",         "line1\\nfoo", "_",     "inf",  "${oc.env:X}", "\r\n",
-                                          "\xc2\x85", "\xe2\x80\xa8", std::string(3000, 'x'), std::string(300, ' ') + "x"};
+  const std::vector<std::string> texts = {"",
+                                          "null",
+                                          "Null",
+                                          "~",
+                                          "true",
+                                          "No",
+                                          "1",
+                                          "1e-3",
+                                          ".5",
+                                          "0x10",
+                                          "2024-01-01",
+                                          "12:30",
+                                          "a: b",
+                                          "a #b",
+                                          "#",
+                                          "- a",
+                                          "-",
+                                          "[x",
+                                          "{x",
+                                          "*a",
+                                          "&a",
+                                          "!a",
+                                          "%a",
+                                          "@a",
+                                          "`a",
+                                          "a,b",
+                                          "'",
+                                          "\"",
+                                          "\\",
+                                          "a\nb",
+                                          "\t",
+                                          " a ",
+                                          "a  b",
+                                          "x\x7f",
+                                          "\x01",
+                                          "ä€",
+                                          "./runs",
+                                          "../x",
+                                          "/data/a b",
+                                          "C:\\Users",
+                                          "<<",
+                                          "=",
+                                          "a=b",
+                                          ".",
+                                          "..",
+                                          "./",
+                                          "...",
+                                          "---",
+                                          "--- a",
+                                          "?",
+                                          "? a",
+                                          "|",
+                                          ">",
+                                          "base",
+                                          "y",
+                                          "line1\\nfoo",
+                                          "_",
+                                          "inf",
+                                          "${oc.env:X}",
+                                          "\r\n",
+                                          "\xc2\x85",
+                                          "\xe2\x80\xa8",
+                                          std::string(3000, 'x'),
+                                          std::string(300, ' ') + "x"};
   Random random(5);
   for (int i = 0; i < 300; ++i) {
     Sample first;
@@ -82,8 +141,12 @@ TEST(ConfigYaml, TextsStayTextsForOtherReaders) {
 TEST(ConfigMarkdown, HasATablePerSection) {
   const Sample sample;
   const std::string page = config_markdown(sample.options, "Configuration");
-  EXPECT_EQ(page.find("# Configuration\n\n| key | default | allowed | meaning |\n|---|---|---|---|\n| `run.dir` | `\"\"` | text | where everything is written |\n"), 0U);
-  EXPECT_TRUE(contains(page, "\n## optim\n\nThe optimizer.\n\n| key | default | allowed | meaning |\n|---|---|---|---|\n| `optim.lr` | `1e-4` | number in [0, 10] | peak learning rate, for the global batch |\n"));
+  EXPECT_EQ(
+      page.find("# Configuration\n\n| key | default | allowed | meaning |\n|---|---|---|---|\n| `run.dir` | `\"\"` | text | where everything is written |\n"),
+      0U);
+  EXPECT_TRUE(contains(page,
+                       "\n## optim\n\nThe optimizer.\n\n| key | default | allowed | meaning |\n|---|---|---|---|\n| `optim.lr` | `1e-4` | number in [0, 10] | "
+                       "peak learning rate, for the global batch |\n"));
   EXPECT_TRUE(contains(page, "\n## model.decoder\n"));
   EXPECT_TRUE(contains(page, "| `run.device` | `auto` | one of auto, cpu, cuda |"));
   EXPECT_TRUE(contains(page, "names \\| of the heads"));

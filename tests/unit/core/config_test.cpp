@@ -60,7 +60,8 @@ TEST(Config, NestedAndDottedKeys) {
 }
 
 TEST(Config, NothingToOverride) {
-  for (const char* yaml : {"", "\n\n", "# only a comment\n", "---\n", "{}", "null", "optim:\n", "optim: {}\nmodel:\n  decoder:\n", "\xef\xbb\xbf# byte order mark\n"}) {
+  for (const char* yaml :
+       {"", "\n\n", "# only a comment\n", "---\n", "{}", "null", "optim:\n", "optim: {}\nmodel:\n  decoder:\n", "\xef\xbb\xbf# byte order mark\n"}) {
     Sample sample;
     const std::string before = config_yaml(sample.options, false);
     EXPECT_NO_THROW(read_config_text(yaml, "x.yaml", sample.options)) << yaml;
@@ -73,9 +74,9 @@ TEST(Config, UnknownKeysNameTheLineAndTheNearestKey) {
   EXPECT_STREQ(error.what(), "x.yaml:5: unknown key 'optim.lrr'");
   EXPECT_EQ(error.hint(), "did you mean 'optim.lr'? (vmae ... --print-config lists every key)");
   EXPECT_EQ(text_error("optim.lrr: 1").hint(), error.hint());
-  EXPECT_EQ(text_error("lr: 1").hint(), error.hint());           // the section was forgotten
+  EXPECT_EQ(text_error("lr: 1").hint(), error.hint());  // the section was forgotten
   EXPECT_EQ(text_error("train:\n  lr: 1").hint(), "vmae ... --print-config lists every key");
-  EXPECT_EQ(text_error("train.lr: 1").hint(), error.hint());     // another section
+  EXPECT_EQ(text_error("train.lr: 1").hint(), error.hint());  // another section
   EXPECT_EQ(text_error("nonsense: 1").hint(), "vmae ... --print-config lists every key");
   EXPECT_STREQ(text_error("optm:\n  lr: 1").what(), "x.yaml:1: unknown section 'optm'");
   EXPECT_TRUE(contains(text_error("optm:\n  lr: 1").hint(), "did you mean 'optim'?"));
@@ -172,7 +173,8 @@ TEST(ConfigFile, BadBases) {
   const std::string missing = file_error(folder.write("d.yaml", "\nbase: none.yaml\n")).what();
   EXPECT_TRUE(contains(missing, "d.yaml:2: "));
   EXPECT_TRUE(contains(missing, "none.yaml: No such file"));
-  for (const char* bad : {"base:", "base: ''", "base: [a.yaml]", "base: {a: b}"}) EXPECT_TRUE(contains(file_error(folder.write("e.yaml", bad)).what(), "must be the path")) << bad;
+  for (const char* bad : {"base:", "base: ''", "base: [a.yaml]", "base: {a: b}"})
+    EXPECT_TRUE(contains(file_error(folder.write("e.yaml", bad)).what(), "must be the path")) << bad;
   EXPECT_TRUE(contains(file_error(folder.write("f.yaml", "optim: {base: a.yaml}")).what(), "unknown key 'optim.base'"));
   folder.write("g.yaml", "optim.lr: 20");
   EXPECT_TRUE(contains(file_error(folder.write("h.yaml", "base: g.yaml")).what(), "g.yaml:1: optim.lr = 20"));
@@ -204,7 +206,8 @@ TEST(ConfigFile, FromAPipe) {
 
 TEST(Override, SetsValues) {
   Sample sample;
-  for (const char* assignment : {"optim.lr=.5", "model.image_size=[64, 32]", "run.device=cpu", "optim.betas=0.5", " run.seed = 12 ", "model.has_bias=no", "model.heads=[a, \"b c\"]"}) {
+  for (const char* assignment :
+       {"optim.lr=.5", "model.image_size=[64, 32]", "run.device=cpu", "optim.betas=0.5", " run.seed = 12 ", "model.has_bias=no", "model.heads=[a, \"b c\"]"}) {
     apply_override(assignment, sample.options);
   }
   EXPECT_EQ(sample.config.optim.lr, 0.5);
@@ -220,7 +223,8 @@ TEST(Override, SetsValues) {
 
 TEST(Override, PathsAreTakenAsTheyStand) {
   Sample sample;
-  for (const std::string path : {"/data/a #1/x.csv", "a: b", "C:\\x", "*.csv", "&x", "!y", "%z", "- a", "@q", "a=b", "runs/ä", "~/runs", "a, b", "#", "| x", "a\tb"}) {
+  for (const std::string path :
+       {"/data/a #1/x.csv", "a: b", "C:\\x", "*.csv", "&x", "!y", "%z", "- a", "@q", "a=b", "runs/ä", "~/runs", "a, b", "#", "| x", "a\tb"}) {
     apply_override("run.dir=" + path, sample.options);
     EXPECT_EQ(sample.config.dir, path);
   }

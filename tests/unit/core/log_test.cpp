@@ -32,7 +32,8 @@ int num_hook_calls = 0;
 // Without colours (which depend on what standard error was at the first line), and with every digit as 0.
 std::string plain(std::string text) {
   for (size_t begin = text.find('\033'); begin != std::string::npos; begin = text.find('\033')) text.erase(begin, text.find('m', begin) - begin + 1);
-  std::replace_if(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; }, '0');
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; }, '0');
   return text;
 }
 

@@ -98,7 +98,8 @@ TEST(Machine, ThreadsFollowTheAffinity) {
     CPU_SET(cpu, &mask);
     sched_setaffinity(0, sizeof mask, &mask);
     with_one_cpu = usable_threads();
-  }).join();
+  })
+      .join();
   EXPECT_EQ(with_one_cpu, 1);
 }
 

@@ -46,7 +46,8 @@ TEST(Options, Numbers) {
   EXPECT_EQ(lr, 10);
   EXPECT_EQ(options.find("lr")->get(), "10");
   EXPECT_EQ(options.find("lr")->default_text, "1e-4");
-  for (const char* bad : {"10.000001", "-1e-9", "nan", "inf", "1_0", "", "x", "0x1"}) EXPECT_EQ(problem(options, "lr", scalar(bad)), "must be a number in [0, 10]") << bad;
+  for (const char* bad : {"10.000001", "-1e-9", "nan", "inf", "1_0", "", "x", "0x1"})
+    EXPECT_EQ(problem(options, "lr", scalar(bad)), "must be a number in [0, 10]") << bad;
   EXPECT_EQ(problem(options, "lr", null()), "must be a number in [0, 10]");
   EXPECT_EQ(problem(options, "lr", list({"1"})), "must be a number in [0, 10], not a list");
   EXPECT_EQ(problem(options, "rate", scalar("0")), "must be a number above 0");
@@ -60,7 +61,8 @@ TEST(Options, Integers) {
   options.add("any", any, "");
   EXPECT_EQ(problem(options, "count", scalar("1")), "");
   EXPECT_EQ(count, 1);
-  for (const char* bad : {"0", "1.5", "1e3", "1.0", "abc", "9223372036854775808"}) EXPECT_EQ(problem(options, "count", scalar(bad)), "must be an integer at least 1") << bad;
+  for (const char* bad : {"0", "1.5", "1e3", "1.0", "abc", "9223372036854775808"})
+    EXPECT_EQ(problem(options, "count", scalar(bad)), "must be an integer at least 1") << bad;
   EXPECT_EQ(problem(options, "any", scalar("-9223372036854775808")), "");
   EXPECT_EQ(any, std::numeric_limits<int64_t>::min());
   EXPECT_EQ(problem(options, "any", scalar("1.5")), "must be an integer");

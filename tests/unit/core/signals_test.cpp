@@ -26,7 +26,10 @@ TEST(Signals, NoneAtFirst) {
 }
 
 TEST(Signals, EachOneAsksToStop) {
-  const struct { int number; const char* name; } cases[] = {{SIGTERM, "SIGTERM"}, {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}, {SIGINT, "SIGINT"}};
+  const struct {
+    int number;
+    const char* name;
+  } cases[] = {{SIGTERM, "SIGTERM"}, {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}, {SIGINT, "SIGINT"}};
   for (const auto& [number, name] : cases) {
     const int status = in_child([number = number, name = name] {
       install_stop_signals();

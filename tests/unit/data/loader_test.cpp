@@ -49,7 +49,7 @@ class LoaderTest : public ::testing::TestWithParam<bool> {
   std::shared_ptr<Quarantine> quarantine_;
   int64_t num_broken_ = 0;
 };
-INSTANTIATE_TEST_SUITE_P(Files, LoaderTest, ::testing::Values(false, true), [](const auto& info) { return info.param ? "SomeBroken" : "AllGood"; });
+INSTANTIATE_TEST_SUITE_P(Files, LoaderTest, ::testing::Values(false, true), [](const auto& parameter) { return parameter.param ? "SomeBroken" : "AllGood"; });
 
 TEST_P(LoaderTest, TheNumberOfWorkersChangesNothing) {
   const std::vector<Batch> expected = all_batches(dataset(), {.batch_size = 4, .seed = 3, .workers = 1}, {}, 3);

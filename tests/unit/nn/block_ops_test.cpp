@@ -28,14 +28,18 @@ void expect_same(std::vector<Tensor> inputs, const Fused& fused, const Plain& pl
 TEST(BlockOps, NormLinear) {
   torch::manual_seed(0);
   const Tensor x = random({2, 3, 5, 8}), gamma = random({8}), beta = random({8}), w = random({12, 8}), b = random({12});
-  expect_same({x, gamma, beta, w, b}, [&] { return norm_linear(x, gamma, beta, 1e-6, w, b); }, [&] { return at::linear(at::layer_norm(x, {8}, gamma, beta, 1e-6), w, b); });
-  expect_same({x, gamma, beta, w}, [&] { return norm_linear(x, gamma, beta, 1e-6, w, {}); }, [&] { return at::linear(at::layer_norm(x, {8}, gamma, beta, 1e-6), w); });
+  expect_same(
+      {x, gamma, beta, w, b}, [&] { return norm_linear(x, gamma, beta, 1e-6, w, b); },
+      [&] { return at::linear(at::layer_norm(x, {8}, gamma, beta, 1e-6), w, b); });
+  expect_same(
+      {x, gamma, beta, w}, [&] { return norm_linear(x, gamma, beta, 1e-6, w, {}); }, [&] { return at::linear(at::layer_norm(x, {8}, gamma, beta, 1e-6), w); });
 }
 
 TEST(BlockOps, GeluLinear) {
   torch::manual_seed(0);
   const Tensor x = random({2, 3, 5, 16}), w = random({8, 16}), b = random({8});
-  expect_same({x, w, b}, [&] { return gelu_linear(x, w, b); }, [&] { return at::linear(at::gelu(x), w, b); });
+  expect_same(
+      {x, w, b}, [&] { return gelu_linear(x, w, b); }, [&] { return at::linear(at::gelu(x), w, b); });
 }
 
 struct Grid {
@@ -52,11 +56,13 @@ TEST_P(WindowAttention, EqualsPlainForm) {
   const Tensor qkv = random({2, height, width, 3 * dim}), bias = at::randn({heads, n, n}).requires_grad_();
   const Tensor double_bias = bias.to(at::kDouble);
   // The bias' gradient is summed in float, as its table is kept in float.
-  expect_same({qkv, bias}, [&] { return window_attention(qkv, bias, layout); }, [&] { return window_attention_plain(qkv, bias.to(at::kDouble), layout); }, 2e-5);
+  expect_same(
+      {qkv, bias}, [&] { return window_attention(qkv, bias, layout); }, [&] { return window_attention_plain(qkv, bias.to(at::kDouble), layout); }, 2e-5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Grids, WindowAttention,
-                         testing::Values(Grid{7, 7, 7, 0, 0}, Grid{7, 7, 7, 3, 3}, Grid{14, 21, 7, 0, 0}, Grid{14, 21, 7, 3, 3}, Grid{14, 7, 7, 3, 0}, Grid{8, 12, 4, 2, 2}));
+                         testing::Values(Grid{7, 7, 7, 0, 0}, Grid{7, 7, 7, 3, 3}, Grid{14, 21, 7, 0, 0}, Grid{14, 21, 7, 3, 3}, Grid{14, 7, 7, 3, 0},
+                                         Grid{8, 12, 4, 2, 2}));
 
 TEST(WindowLayout, ShiftedSmallGridHasFourRegions) {
   const WindowLayout layout = make_window_layout(7, 7, 7, 3, 3, at::kCPU);  // method.md: regions 4x4, 4x3, 3x4, 3x3
@@ -80,14 +86,16 @@ TEST(WindowGather, ScatterUndoesGather) {
     const Tensor tokens = at::randn({3, 14, 7, 3 * 2 * 32}).to(type);
     const Tensor heads = gather_heads(tokens, layout.index, 3, 2);
     EXPECT_TRUE(test::same_bits(scatter_heads(heads, layout.index, 14, 7), tokens));
-    const Tensor plain = tokens.reshape({3, -1, 192}).index_select(1, layout.index.view({-1})).view({3, -1, 49, 3, 2, 32}).permute({3, 0, 1, 4, 2, 5}).reshape(heads.sizes());
+    const Tensor plain =
+        tokens.reshape({3, -1, 192}).index_select(1, layout.index.view({-1})).view({3, -1, 49, 3, 2, 32}).permute({3, 0, 1, 4, 2, 5}).reshape(heads.sizes());
     EXPECT_TRUE(test::same_bits(heads, plain));
   }
 }
 
 TEST(BlockOps, AutocastGivesBfloat16NearFloat) {
   torch::manual_seed(0);
-  const Tensor x = at::randn({2, 7, 7, 64}).requires_grad_(), gamma = at::ones({64}).requires_grad_(), beta = at::zeros({64}).requires_grad_(), w = (at::randn({192, 64}) * 0.1).requires_grad_();
+  const Tensor x = at::randn({2, 7, 7, 64}).requires_grad_(), gamma = at::ones({64}).requires_grad_(), beta = at::zeros({64}).requires_grad_(),
+               w = (at::randn({192, 64}) * 0.1).requires_grad_();
   const Tensor exact = norm_linear(x, gamma, beta, 1e-6, w, {});
   Tensor rounded;
   {

@@ -1,4 +1,5 @@
-// Parity with the paper's public Python implementation, from the numbers in tests/golden (its README says how they were made and how near an independent implementation must come).
+// Parity with the paper's public Python implementation, from the numbers in tests/golden (its README says how they were made and how near an independent
+// implementation must come).
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -101,7 +102,9 @@ TEST(Golden, InitialWeightsHaveTheReferencesSpread) {
     const double std = expected[key][0], largest = expected[key][1], n = static_cast<double>(tensor.numel());
     const double tolerance = std == 0.0 ? 1e-7 : std * (4.0 / std::sqrt(2.0 * n) + 0.01);  // four standard errors of a standard deviation
     EXPECT_NEAR(tensor.to(at::kDouble).std().item<double>(), std, tolerance) << key;
-    if (std == 0.0) EXPECT_NEAR(tensor.abs().max().item<double>(), largest, 1e-7) << key;
+    if (std == 0.0) {
+      EXPECT_NEAR(tensor.abs().max().item<double>(), largest, 1e-7) << key;
+    }
     ++compared;
   }
   EXPECT_GT(compared, 190);

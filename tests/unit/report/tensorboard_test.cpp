@@ -53,8 +53,10 @@ std::vector<std::string> records(const std::string& file, std::string* rest = nu
     EXPECT_EQ(unmasked(load<uint32_t>(file, at + 12 + length)), bitwise_crc32c(out.back()));
     at += 16 + length;
   }
-  if (rest != nullptr) *rest = file.substr(at);
-  else EXPECT_EQ(at, file.size());
+  if (rest != nullptr)
+    *rest = file.substr(at);
+  else
+    EXPECT_EQ(at, file.size());
   return out;
 }
 
@@ -77,9 +79,17 @@ Message decode(const std::string& bytes) {
     const int number = static_cast<int>(head >> 3);
     EXPECT_EQ(message.count(number), 0U);
     switch (head & 7) {
-      case 0: message[number] = varint(); break;
-      case 1: message[number] = load<double>(bytes, at); at += 8; break;
-      case 5: message[number] = load<float>(bytes, at); at += 4; break;
+      case 0:
+        message[number] = varint();
+        break;
+      case 1:
+        message[number] = load<double>(bytes, at);
+        at += 8;
+        break;
+      case 5:
+        message[number] = load<float>(bytes, at);
+        at += 4;
+        break;
       case 2: {
         const uint64_t length = varint();
         if (at + length > bytes.size()) throw std::out_of_range("short field");
@@ -87,14 +97,18 @@ Message decode(const std::string& bytes) {
         at += length;
         break;
       }
-      default: ADD_FAILURE() << "wire type " << (head & 7); return message;
+      default:
+        ADD_FAILURE() << "wire type " << (head & 7);
+        return message;
     }
   }
   return message;
 }
 
 template <class T>
-T get(const Message& message, int field) { return std::get<T>(message.at(field)); }
+T get(const Message& message, int field) {
+  return std::get<T>(message.at(field));
+}
 Message inner(const Message& message, int field) { return decode(get<std::string>(message, field)); }
 
 std::filesystem::path only_file(const TempFolder& folder) {
@@ -117,7 +131,8 @@ TEST(TensorBoard, FileNameAndVersion) {
 TEST(TensorBoard, Scalars) {
   TempFolder folder;
   TensorBoardWriter writer(folder.path());
-  const std::vector<std::pair<int64_t, double>> points = {{0, 0.1}, {1, -3e38}, {127, 0}, {128, 1e-30}, {1LL << 40, std::nan("")}, {300, std::numeric_limits<double>::infinity()}};
+  const std::vector<std::pair<int64_t, double>> points = {
+      {0, 0.1}, {1, -3e38}, {127, 0}, {128, 1e-30}, {1LL << 40, std::nan("")}, {300, std::numeric_limits<double>::infinity()}};
   for (const auto& [step, value] : points) writer.scalar("train/loss", value, step);
   const auto events = records(slurp(only_file(folder)));
   ASSERT_EQ(events.size(), points.size() + 1);

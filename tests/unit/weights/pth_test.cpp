@@ -17,9 +17,7 @@ std::filesystem::path golden(const std::string& name) { return test::source_path
 // The same weights as Python's safetensors wrote them, which sorts them.
 NamedTensors expected_weights() { return sorted_by_name(read_safetensors(golden("expected.safetensors")).tensors); }
 
-std::string integer(int64_t value) {
-  return "\x8a\x08" + std::string(reinterpret_cast<const char*>(&value), sizeof value);
-}
+std::string integer(int64_t value) { return "\x8a\x08" + std::string(reinterpret_cast<const char*>(&value), sizeof value); }
 
 // The pickle of {"t": tensor} with these sizes and strides on storage 0.
 std::string tensor_pickle(int64_t offset, const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, const std::string& type = "FloatStorage") {

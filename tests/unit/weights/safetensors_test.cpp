@@ -132,8 +132,9 @@ TEST_F(Safetensors, RefusesHostileHeaders) {
 
 TEST_F(Safetensors, RefusesDuplicatesOverlapsAndHoles) {
   const auto two = [](const std::string& second_name, const std::string& second_offsets) {
-    return file_with(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},")" + second_name + R"(":{"dtype":"U8","shape":[4],"data_offsets":[)" +
-                         second_offsets + "]}}", 8);
+    return file_with(
+        R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},")" + second_name + R"(":{"dtype":"U8","shape":[4],"data_offsets":[)" + second_offsets + "]}}",
+        8);
   };
   EXPECT_EQ(error_for(two("b", "4,8")), "no error");
   EXPECT_TRUE(contains(error_for(two("a", "4,8")), "twice"));

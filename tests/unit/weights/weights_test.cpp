@@ -30,8 +30,15 @@ std::vector<std::string> keys(const NamedTensors& tensors) {
 }
 
 TEST(Weights, StateDictIsInPythonsOrder) {
-  const std::vector<std::string> expected{"scale", "relative_position_index", "linear.weight", "linear.bias", "norm.weight", "norm.bias", "norm.running_mean",
-                                          "norm.running_var", "norm.num_batches_tracked"};
+  const std::vector<std::string> expected{"scale",
+                                          "relative_position_index",
+                                          "linear.weight",
+                                          "linear.bias",
+                                          "norm.weight",
+                                          "norm.bias",
+                                          "norm.running_mean",
+                                          "norm.running_var",
+                                          "norm.num_batches_tracked"};
   EXPECT_EQ(keys(state_dict(Net())), expected);
 }
 

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Runs clang-tidy (.clang-tidy) over the sources of a build's compile_commands.json.
+
+usage: tidy.py BUILD_FOLDER [--jobs N] [FILE ...]     without files: all of src/ and apps/
+
+g++'s precompiled header means nothing to clang: it is left out, so that every file must include what it uses. Results are cached by content in
+BUILD_FOLDER/tidy, so that a second run only looks at what changed.
+"""
+import argparse
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def commands_without_pch(build):
+    entries = json.loads((build / "compile_commands.json").read_text())
+    wanted = []
+    for entry in entries:
+        path = pathlib.Path(entry["file"])
+        if not path.is_relative_to(ROOT) or path.relative_to(ROOT).parts[0] not in ("src", "apps"):
+            continue
+        command = re.sub(r"-include \S*cmake_pch\.hxx", "", entry["command"])
+        entry["command"] = command.replace("-Winvalid-pch", "").replace("-fpch-preprocess", "")
+        wanted.append(entry)
+    return wanted
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("files", nargs="*", type=pathlib.Path)
+    args = parser.parse_args()
+    folder = args.build / "tidy"
+    folder.mkdir(exist_ok=True)
+    entries = commands_without_pch(args.build)
+    (folder / "compile_commands.json").write_text(json.dumps(entries))
+    files = [f.resolve() for f in args.files] or [pathlib.Path(e["file"]) for e in entries]
+
+    # A file's result depends on itself, on every header of the project, and on the checks.
+    shared = hashlib.sha256((ROOT / ".clang-tidy").read_bytes())
+    for header in sorted(ROOT.glob("include/**/*.h")) + sorted(ROOT.glob("src/**/*.h")) + sorted(ROOT.glob("apps/**/*.h")):
+        shared.update(header.read_bytes())
+
+    def check(path):
+        stamp = folder / hashlib.sha256(shared.digest() + str(path).encode() + path.read_bytes()).hexdigest()
+        if stamp.exists():
+            return path, ""
+        result = subprocess.run(["clang-tidy", "-p", str(folder), "--quiet", str(path)], capture_output=True, text=True)
+        if result.returncode == 0:
+            stamp.touch()
+            return path, ""
+        return path, result.stdout + "\n".join(line for line in result.stderr.splitlines() if "warnings generated" not in line)
+
+    failed = 0
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for path, output in pool.map(check, files):
+            if output:
+                failed += 1
+                print(f"{path.relative_to(ROOT)}:\n{output}")
+    print(f"clang-tidy: {len(files)} files, {failed} with findings")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
