@@ -17,6 +17,7 @@ void add_forward(CLI::App& app, Context& context);
 void add_export(CLI::App& app, Context& context);
 void add_inspect(CLI::App& app, Context& context);
 void add_doctor(CLI::App& app, Context& context);
+void add_bench(CLI::App& app, Context& context);
 void add_docs(CLI::App& app, Context& context);
 
 }  // namespace vmae::app

@@ -54,6 +54,19 @@ void add_doctor(CLI::App& app, Context& context) {
   command->callback([&context] { context.exit_code = run::doctor(std::cout) ? ExitCode::ok : ExitCode::internal; });
 }
 
+void add_bench(CLI::App& app, Context&) {
+  auto* command = app.add_subcommand("bench", "Time training steps of the full-size model on random images");
+  auto arguments = std::make_shared<run::BenchArguments>();
+  command->add_option("--device", arguments->device, "where to run")->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
+  command->add_option("--precision", arguments->precision, "of the matrix products")->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))->capture_default_str();
+  command->add_option("--batch", arguments->batch, "images per step")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--steps", arguments->steps, "timed steps")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--warmup", arguments->warmup, "steps before them")->check(CLI::NonNegativeNumber)->capture_default_str();
+  command->add_option("--image-size", arguments->image_size, "side of the images in pixels")->capture_default_str();
+  command->add_option("--threads", arguments->threads, "0: as many as affinity and cgroup allow")->capture_default_str();
+  command->callback([arguments] { run::bench(*arguments, std::cout); });
+}
+
 void add_docs(CLI::App& app, Context&) {
   auto* command = app.add_subcommand("docs", "Print the generated pages of the documentation");
   auto page = std::make_shared<std::string>();

@@ -18,7 +18,7 @@ GENERATED = {"configuration": "docs/configuration.md", "default-config": "config
 PATH = re.compile(r"(?<![\w./~-])(?:src|include|apps|configs|docs|scripts|tests|cmake)/[\w./*{},=-]*")
 KEY = re.compile(r"(?<![\w./-])(?:run|data|model|train|optim)\.[a-z_0-9]+(?![\w.(/])")
 NOT_KEYS = {"train.log"}
-MACHINE_PATH = re.compile(rb"(?<![\w.~}])/(?:work|root|home)/\w")
+MACHINE_PATH = re.compile(rb"(?<![\w.~}])/(?:work|root|home)/[\w.]")
 
 
 def pages():

@@ -65,7 +65,7 @@ def problems_of(name, text):
                 yield f"includes {header}, but {module} may use {', '.join(ALLOWED[module]) or 'no other module'}"
             if mark == "<":
                 yield f"includes <{header}>: own headers are written in quotes"
-        elif mark == '"' and module is not None and header != "git_revision.h" and not (ROOT / name).with_name(header).is_file():
+        elif mark == '"' and module is not None and header != "git_revision.h" and ("/" in header or not (ROOT / name).with_name(header).is_file()):
             yield f'includes "{header}", which does not lie beside it: a private header belongs to one module'
         for library, place in LIBRARIES.items():
             if re.match(library, header) and not re.match(place, name):

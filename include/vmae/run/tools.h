@@ -1,5 +1,5 @@
 #pragma once
-// The commands that work on weights and tensors: forward, export, inspect, doctor, docs.
+// The commands that work on weights and tensors: forward, export, inspect, doctor, bench, docs.
 #include <cstdint>
 #include <filesystem>
 #include <iosfwd>
@@ -26,6 +26,13 @@ void inspect(const std::filesystem::path& path, bool as_json, bool all_keys, std
 
 // Versions, devices, threads, memory, instruction sets, and what is wrong. Returns false if something is.
 bool doctor(std::ostream& out);
+
+struct BenchArguments {
+  std::string device = "auto", precision = "auto";
+  int64_t batch = 16, steps = 5, warmup = 2, image_size = 224, threads = 0;
+};
+// Times training steps of the full-size model on random images; one line of JSON: images_per_s (from the median step), peak_rss_mb, step_s.
+void bench(const BenchArguments& arguments, std::ostream& out);
 
 // docs/configuration.md and configs/default.yaml, from the declarations of the options.
 std::string configuration_page();

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands on weights and tensors: inspect, forward, export, doctor, docs, help; and the Python model in scripts/python."""
+import json
+import pickle
+import subprocess
+import sys
+import unittest
+
+import numpy as np
+import torch
+
+from harness import GOLDEN, SOURCE, TINY, VMAE, VmaeTest, environment, make_pictures, read_arrays, read_safetensors, weights_of, write_safetensors
+
+PTH = GOLDEN / "pth"
+sys.path.insert(0, str(SOURCE / "scripts/python"))
+
+
+class ToolsTest(VmaeTest):
+    def make_run(self, *more):
+        make_pictures(self.tmp / "images", 5)
+        self.vmae("pretrain", *TINY, "data.train=images", "data.val_fraction=0.2", "run.dir=run", "train.draw_every=0", *more)
+        return self.tmp / "run"
+
+    def forward(self, weights, arrays, *more, **kw):
+        write_safetensors(self.tmp / "in.safetensors", arrays)
+        self.vmae("forward", "--weights", weights, "--input", "in.safetensors", "--output", "out.safetensors", *more, **kw)
+        return read_arrays(self.tmp / "out.safetensors") if kw.get("expect", 0) == 0 else None
+
+    def compare_weights(self, first, second):
+        done = subprocess.run([sys.executable, SOURCE / "tests/python/compare_weights.py", first, second], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("identical", done.stdout)
+
+
+class ForwardTest(ToolsTest):
+    def test_golden(self):
+        io = read_arrays(GOLDEN / "mae_tiny_io.safetensors")
+        out = self.forward(GOLDEN / "mae_tiny.safetensors", {"image": io["image"], "noise": io["noise"]})
+        self.assertEqual(out["pred"].shape, (2, 3136, 48))
+        self.assertLess(np.abs(out["pred"] - io["pred"]).max(), 2e-5)
+        self.assertAlmostEqual(float(out["loss"][0]), float(io["loss"].item()), delta=2e-5)
+        np.testing.assert_array_equal(out["mask"], io["mask"])
+        np.testing.assert_array_equal(out.get("noise", io["noise"]), io["noise"])
+
+    def test_golden_norm_pix(self):
+        io, norm_pix = read_arrays(GOLDEN / "mae_tiny_io.safetensors"), read_arrays(GOLDEN / "mae_tiny_norm_pix_io.safetensors")
+        tensors = {"image": io["image"], "noise": io["noise"]}
+        out = self.forward(GOLDEN / "mae_tiny_second.safetensors", tensors, "norm_pix_loss=true")
+        self.assertAlmostEqual(float(out["loss"][0]), float(norm_pix["loss"].item()), delta=2e-5)
+        without = self.forward(GOLDEN / "mae_tiny_second.safetensors", tensors)
+        self.assertGreater(abs(float(without["loss"][0]) - float(norm_pix["loss"].item())), 1e-2, "the override does something")
+
+    def test_noise_from_the_seed(self):
+        image = np.random.default_rng(0).normal(size=(2, 1, 64, 96)).astype(np.float32)
+        first, again, other = (self.forward(PTH / "expected.safetensors", {"image": image}, f"--seed={seed}") for seed in (1, 1, 2))
+        for key in ("pred", "loss", "mask", "noise"):
+            np.testing.assert_array_equal(first[key], again[key])
+        self.assertFalse(np.array_equal(first["mask"], other["mask"]))
+        self.assertFalse(np.array_equal(first["mask"][0], first["mask"][1]), "each sample has its own mask")
+        self.assertEqual(first["mask"].sum(1).tolist(), [288, 288])  # three quarters of 4 x 6 units of 16 tokens
+        given = self.forward(PTH / "expected.safetensors", {"image": image, "noise": first["noise"]}, "--seed=9")
+        for key in ("pred", "loss", "mask"):
+            np.testing.assert_array_equal(first[key], given[key])
+
+    def test_two_channels_and_not_square(self):
+        """A 96x160 tensor of two channels through weights of a two-channel run, and the same in Python."""
+        import vmae_model
+        run = self.make_run("model.image_size=[96,160]", "model.in_channels=2")
+        image = np.random.default_rng(1).normal(size=(3, 2, 96, 160)).astype(np.float32)
+        noise = np.random.default_rng(2).random((3, 60), dtype=np.float32)
+        out = self.forward("run", {"image": image, "noise": noise})
+        self.assertEqual(out["pred"].shape, (3, 24 * 40, 32))
+        loss, pred, mask = self.in_python(vmae_model.load_mae(run / "checkpoints/best.safetensors"), image, noise)
+        self.assertLess(np.abs(out["pred"] - pred).max(), 2e-5)
+        self.assertAlmostEqual(float(out["loss"][0]), loss, delta=2e-5)
+        np.testing.assert_array_equal(out["mask"], mask)
+
+    @staticmethod
+    def in_python(model, image, noise):
+        torch.set_num_threads(1)
+        with torch.no_grad():
+            loss, pred, mask = model(torch.from_numpy(image.copy()), torch.from_numpy(noise.copy()))
+        return loss.item(), pred.numpy(), mask.numpy()
+
+    def test_python_model_on_a_training_checkpoint(self):
+        import vmae_model
+        run = self.make_run("model.norm_pix_loss=true", "model.shift_small_grids=false", "model.mask_ratio=0.5")
+        image, noise = np.random.default_rng(1).normal(size=(2, 1, 128, 64)).astype(np.float32), np.random.default_rng(2).random((2, 32), dtype=np.float32)
+        last = run / "checkpoints/last.safetensors"
+        out = self.forward(last, {"image": image, "noise": noise})
+        loss, pred, mask = self.in_python(vmae_model.load_mae(last), image, noise)
+        self.assertLess(np.abs(out["pred"] - pred).max(), 2e-5)
+        self.assertAlmostEqual(float(out["loss"][0]), loss, delta=2e-5)
+        np.testing.assert_array_equal(out["mask"], mask)
+        self.vmae("export", "--weights", last, "--output", "mae.pth")
+        options = json.loads(read_safetensors(last)[1]["model_options"])
+        _, exported, _ = self.in_python(vmae_model.load_mae(self.tmp / "mae.pth", **options), image, noise)
+        np.testing.assert_array_equal(exported, pred)
+
+    def test_bad_input(self):
+        image = np.zeros((1, 1, 64, 64), np.float32)
+        for arrays, code, says in [({"picture": image}, 3, "image"), ({"image": image[0]}, 3, "four dimensions"), ({"image": image.astype(np.float64)}, 3, "float32"),
+                                   ({"image": image, "noise": np.zeros((1, 9), np.float32)}, 3, "(1, 16)"), ({"image": image[:, :, :60]}, 2, "32 and 64"),
+                                   ({"image": np.zeros((1, 3, 64, 64), np.float32)}, (3, 4), "channels")]:
+            with self.subTest(says):
+                write_safetensors(self.tmp / "in.safetensors", arrays)
+                done = subprocess.run([str(VMAE), "forward", "--weights", PTH / "expected.safetensors", "--input", "in.safetensors", "--output", "out.safetensors"],
+                                      cwd=self.tmp, env=environment(), capture_output=True, text=True)
+                self.assertIn(done.returncode, np.atleast_1d(code).tolist(), done.stderr)
+                self.assertIn(says, done.stderr)
+                self.assertFalse((self.tmp / "out.safetensors").exists())
+
+
+class ExportTest(ToolsTest):
+    def test_bit_identical_and_usable(self):
+        run = self.make_run()
+        best = run / "checkpoints/best.safetensors"
+        for name in ("out.safetensors", "out.pth"):
+            with self.subTest(name):
+                self.vmae("export", "--weights", "run", "--output", name)
+                self.compare_weights(best, self.tmp / name)
+                self.vmae("pretrain", *TINY, "data.train=images", "run.dir=second", "--overwrite", f"model.init={name}", "train.max_steps=1", "optim.lr=0")
+                first, second = weights_of(best), weights_of(self.tmp / "second/checkpoints/last.safetensors")
+                self.assertEqual(list(first), list(second))
+                for key in first:
+                    np.testing.assert_array_equal(first[key], second[key], key)
+        state = torch.load(self.tmp / "out.pth", weights_only=True)
+        self.assertEqual(sorted(state), sorted(weights_of(best)))
+        self.assertFalse(any(key.startswith(("optimizer.", "state.")) for key in state))
+        exported = read_safetensors(self.tmp / "out.safetensors")
+        self.assertEqual(json.loads(exported[1]["model_options"])["embed_dim"], 4)
+        self.vmae("export", "--weights", run / "checkpoints/last.safetensors", "--output", "last.pth")
+        self.compare_weights(run / "checkpoints/last.safetensors", self.tmp / "last.pth")
+        self.vmae("export", "--weights", "last.pth", "--output", "back.safetensors")
+        self.compare_weights(run / "checkpoints/last.safetensors", self.tmp / "back.safetensors")
+
+    def test_the_comparison_finds_a_difference(self):
+        weights = weights_of(PTH / "expected.safetensors")
+        changed = {k: v.copy() for k, v in weights.items()}
+        changed["mask_token"].view(np.uint8)[..., 0] ^= 1
+        write_safetensors(self.tmp / "changed.safetensors", changed)
+        done = subprocess.run([sys.executable, SOURCE / "tests/python/compare_weights.py", PTH / "expected.safetensors", self.tmp / "changed.safetensors"],
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("mask_token", done.stderr)
+
+    def test_unknown_ending(self):
+        done = self.vmae("export", "--weights", PTH / "expected.safetensors", "--output", "out.onnx", expect=2)
+        self.assertIn(".safetensors or .pth", done.stderr)
+
+    def test_reference_checkpoint(self):
+        """The Python reference's own file, with optimizer, scaler and argparse.Namespace; halves; a plain state dict."""
+        for name in ("reference_style.pth", "plain_state_dict.pth"):
+            self.vmae("export", "--weights", PTH / name, "--output", "out.safetensors")
+            self.compare_weights(PTH / "expected.safetensors", self.tmp / "out.safetensors")
+        self.vmae("export", "--weights", PTH / "fp16.pth", "--output", "half.safetensors")
+        self.compare_weights(PTH / "fp16.pth", self.tmp / "half.safetensors")
+        make_pictures(self.tmp / "images", 4)
+        self.vmae("pretrain", *TINY, "data.train=images", "run.dir=run", f"model.init={PTH / 'reference_style.pth'}", "train.max_steps=1")
+
+    def test_evil_pth(self):
+        """Refused, or read without executing anything."""
+        with open(self.tmp / "plain_evil.pth", "wb") as file:
+            pickle.dump({"model": Evil()}, file)
+        make_pictures(self.tmp / "images", 4)
+        for evil in (PTH / "evil.pth", self.tmp / "plain_evil.pth"):
+            for arguments in (["inspect", evil], ["export", "--weights", evil, "--output", "out.safetensors"],
+                              ["pretrain", *TINY, "data.train=images", "run.dir=run", "--overwrite", f"model.init={evil}"]):
+                with self.subTest(command=arguments[0], file=evil.name):
+                    self.vmae(*arguments, expect=4)
+        self.assertEqual(list(self.tmp.rglob("PWNED")), [])
+        self.assertFalse((SOURCE / "PWNED").exists())
+
+
+class Evil:
+    def __reduce__(self):
+        return __import__("os").system, ("touch PWNED",)
+
+
+class InspectTest(ToolsTest):
+    def test_run_checkpoint_and_weights(self):
+        run = self.make_run()
+        for path, kind, file in [(run, "weights", "best.safetensors"), (run / "checkpoints/last.safetensors", "training checkpoint", "last.safetensors"),
+                                 (PTH / "reference_style.pth", "weights", "reference_style.pth"), (PTH / "expected.safetensors", "weights", "expected.safetensors")]:
+            with self.subTest(file):
+                text = self.vmae("inspect", path).stdout
+                for words in (file, kind, "52196 parameters", "patch_embed.proj.weight", "--keys"):
+                    self.assertIn(words, text)
+                keys = self.vmae("inspect", "--keys", path).stdout
+                self.assertIn("decoder_pred.bias", keys)
+                described = json.loads(self.vmae("inspect", "--json", path).stdout)
+                self.assertEqual((described["kind"], described["parameters"]), (kind, 52196))
+                names = [t["key"] for t in described["tensors"]]
+                self.assertIn("mask_token", names)
+                self.assertEqual(next(t["shape"] for t in described["tensors"] if t["key"] == "patch_embed.proj.weight"), [4, 1, 4, 4])
+                if file != "expected.safetensors" and file != "reference_style.pth":
+                    self.assertEqual(described["model_options"]["embed_dim"], 4)
+                    self.assertEqual(described["metadata"]["run"], "run")
+                if kind == "training checkpoint":
+                    self.assertEqual(described["state"]["step"], 2)
+
+    def test_what_is_not_there(self):
+        for path in ("nowhere.pth", "."):
+            with self.subTest(path):
+                self.assertIn("run", self.vmae("inspect", path, expect=4).stderr)
+
+
+class HelpTest(ToolsTest):
+    def test_doctor(self):
+        text = self.vmae("doctor").stdout
+        for words in ("LibTorch", "2.15", "threads", "memory", "AVX", "run.device auto", "precision auto"):
+            self.assertIn(words, text)
+
+    def test_help(self):
+        for arguments, words in [
+            ([], ["pretrain", "forward", "export", "inspect", "doctor", "docs", "--version", "75", "Exit codes"]),
+            (["pretrain"], ["--config", "--resume", "--overwrite", "--dry-run", "--print-config", "key=value", "data.train", "run.dir", "Example"]),
+            (["forward"], ["--weights", "--input", "--output", "--seed", "noise", "pred", "safetensors"]),
+            (["export"], ["--weights", "--output", ".pth", "weights_only", "Example"]),
+            (["inspect"], ["--json", "--keys", "run"]),
+            (["doctor"], ["versions"]),
+            (["docs"], ["configuration", "default-config"]),
+        ]:
+            with self.subTest(arguments):
+                text = self.vmae(*arguments, "--help").stdout
+                for word in words:
+                    self.assertIn(word, text)
+        self.assertRegex(self.vmae("--version").stdout, r"^vmae \d+\.\d+\.\d+ \(.+\)")
+
+    def test_print_config_fed_back(self):
+        changed = ["optim.lr=0.000123456789", "model.image_size=[96,160]", "data.window=[-160,240]", 'data.train=/a b/"c": #d', "run.dir=~", "optim.betas=[0.1,0.2]",
+                   "train.max_steps=7"]
+        for overrides in ([], changed):
+            first = self.vmae("pretrain", "--print-config", *overrides).stdout
+            (self.tmp / "printed.yaml").write_text(first)
+            self.assertEqual(self.vmae("pretrain", "--print-config", "--config", "printed.yaml").stdout, first)
+        for line in ("image_size: [96, 160]", "max_steps: 7", "lr: 0.000123456789", "window: [-160, 240]"):
+            self.assertIn(line, first)
+        (self.tmp / "small.yaml").write_text("base: printed.yaml\ntrain.max_steps: 9\n")
+        self.assertEqual(self.vmae("pretrain", "--print-config", "--config", "small.yaml").stdout, first.replace("max_steps: 7", "max_steps: 9"))
+
+    def test_generated_pages_are_up_to_date(self):
+        for page, file in [("configuration", "docs/configuration.md"), ("default-config", "configs/default.yaml")]:
+            with self.subTest(file):
+                text = self.vmae("docs", page).stdout
+                self.assertIn("warmup_epochs", text)
+                if not (SOURCE / file).exists():
+                    self.skipTest(f"{file} does not exist")
+                self.assertEqual(text, (SOURCE / file).read_text(), f"run: vmae docs {page} > {file}")
+
+    def test_configs_of_the_repository(self):
+        for file in sorted((SOURCE / "configs").rglob("*.yaml")):
+            with self.subTest(str(file.relative_to(SOURCE))):
+                self.vmae("pretrain", "--config", file, "--print-config")
+
+
+if __name__ == "__main__":
+    unittest.main()
