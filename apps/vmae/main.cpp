@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
@@ -26,6 +27,17 @@ void wait_without_spinning(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   setenv("OMP_WAIT_POLICY", "passive", 1);
   execv("/proc/self/exe", argv);  // returns only where it is not possible; then we go on as we are
+}
+
+// CLI11 says only that a subcommand is required.
+void check_subcommand(const CLI::App& app, const std::string& word) {
+  if (word.empty() || word.front() == '-') return;
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
+  if (std::find(names.begin(), names.end(), word) != names.end()) return;
+  const std::string nearest = vmae::did_you_mean(word, names);
+  throw vmae::Error(vmae::ExitCode::usage, vmae::concat("unknown command '", word, "'"),
+                    nearest.empty() ? "the commands are: " + vmae::join(names, ", ") : "did you mean '" + nearest + "'?");
 }
 
 }  // namespace
@@ -53,6 +65,7 @@ int main(int argc, char** argv) {
   vmae::app::add_bench(app, context);
   vmae::app::add_docs(app, context);
   try {
+    check_subcommand(app, argc > 1 ? argv[1] : "");
     app.parse(argc, argv);
     return static_cast<int>(context.exit_code);
   } catch (const CLI::ParseError& error) {

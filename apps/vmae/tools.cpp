@@ -58,7 +58,9 @@ void add_bench(CLI::App& app, Context&) {
   auto* command = app.add_subcommand("bench", "Time training steps of the full-size model on random images");
   auto arguments = std::make_shared<run::BenchArguments>();
   command->add_option("--device", arguments->device, "where to run")->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
-  command->add_option("--precision", arguments->precision, "of the matrix products")->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))->capture_default_str();
+  command->add_option("--precision", arguments->precision, "of the matrix products")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))
+      ->capture_default_str();
   command->add_option("--batch", arguments->batch, "images per step")->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--steps", arguments->steps, "timed steps")->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--warmup", arguments->warmup, "steps before them")->check(CLI::NonNegativeNumber)->capture_default_str();

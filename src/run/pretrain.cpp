@@ -6,6 +6,7 @@
 
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/config.h"
+#include "vmae/core/crc32c.h"
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
@@ -106,6 +107,13 @@ data::Batch panel_batch(const data::Dataset& dataset, uint64_t seed, at::Device 
   return batch;
 }
 
+// Changes when files come or go: a resumed run would then see its samples in another order.
+std::string data_fingerprint(const data::Dataset& dataset) {
+  uint32_t crc = 0;
+  for (const auto& file : dataset.files()) crc = crc32c(file.name.data(), file.name.size() + 1, crc);
+  return concat(dataset.size(), " images, files crc32c ", crc);
+}
+
 std::string panel_name(int64_t epoch) {
   std::string number = std::to_string(epoch + 1);
   return "reconstruction_epoch" + std::string(number.size() < 4 ? 4 - number.size() : 0, '0') + number;  // sorts by name
@@ -123,7 +131,8 @@ weights::TensorFile read_checkpoint(const std::filesystem::path& file) {
   } catch (const Error& problem) {
     const auto previous = file.parent_path() / "previous.safetensors";
     if (!std::filesystem::exists(previous)) throw;
-    throw Error(problem.code(), problem.what(), concat("the checkpoint before it may be whole: cp ", previous.string(), " ", file.string(), ", then --resume again"));
+    throw Error(problem.code(), problem.what(),
+                concat("the checkpoint before it may be whole: cp ", previous.string(), " ", file.string(), ", then --resume again"));
   }
 }
 
@@ -176,6 +185,9 @@ ExitCode pretrain(PretrainConfig config, const PretrainArguments& arguments) {
     const auto file = folder->last_checkpoint();
     const weights::TensorFile checkpoint = read_checkpoint(file);
     if (const auto old = checkpoint.metadata.find("config"); old != checkpoint.metadata.end()) report_changed_options(old->second, config);
+    if (const auto old = checkpoint.metadata.find("training_data"); old != checkpoint.metadata.end() && old->second != data_fingerprint(*datasets.train)) {
+      log::warning("the training files are not those of the checkpoint: this run goes on, but with another order of samples");
+    }
     state = train::load_checkpoint(checkpoint, file, {*model, optimizer, loss_scale});
     log::info(concat("resumed at step ", state.step, ", epoch ", state.position.epoch + 1, " from ", file.string()));
   }
@@ -202,6 +214,7 @@ ExitCode pretrain(PretrainConfig config, const PretrainArguments& arguments) {
                    {"model", config.model.name},
                    {"model_options", model_options_json(config.model.mae)},
                    {"config", config_text(config)},
+                   {"training_data", data_fingerprint(*datasets.train)},
                    {"run", std::filesystem::path(config.run.dir).filename().string()}};
 
   train::World world;

@@ -66,9 +66,8 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
     write_file_atomically(file, report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
     where = concat("the samples of this step are listed in ", file.string());
   }
-  throw Error(
-      ExitCode::non_finite, concat("the ", what, " became ", value, " at step ", state.step, ", epoch ", state.position.epoch + 1),
-      where + "\n  look at them with `vmae inspect`, lower optim.lr, set optim.clip_grad_norm, or try train.precision=fp32; the last checkpoint is unchanged");
+  throw Error(ExitCode::non_finite, concat("the ", what, " became ", value, " at step ", state.step, ", epoch ", state.position.epoch + 1),
+              where + "\n  look at these images, lower optim.lr, set optim.clip_grad_norm, or try train.precision=fp32; the last checkpoint is unchanged");
 }
 
 // What one optimizer step saw.

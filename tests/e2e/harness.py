@@ -4,14 +4,13 @@
 VMAE names the executable (default: build/release/bin/vmae), VMAE_SOURCE_DIR the repository. safetensors are read and written by hand here,
 so that the files are judged by code that is not vmae's.
 """
+import atexit
 import json
 import os
-import re
 import shutil
 import signal
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
@@ -245,13 +244,13 @@ def nifti_bytes(volume, spacing=(1.0, 1.0, 3.0)):
 _test_point = None
 
 
-def test_point_library():
+def point_library():
     """Compiles it once for all tests; None where there is no C compiler."""
     global _test_point
     compiler = shutil.which("cc") or shutil.which("gcc")
     if _test_point is None and compiler:
         folder = tempfile.mkdtemp(prefix="vmae-e2e-point-")
-        unittest.addModuleCleanup(shutil.rmtree, folder, ignore_errors=True)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         _test_point = Path(folder) / "test_point.so"
         subprocess.run([compiler, "-O1", "-Wall", "-shared", "-fPIC", "-o", _test_point, SOURCE / "tests/e2e/test_point.c", "-ldl"], check=True)
     return _test_point
@@ -260,7 +259,7 @@ def test_point_library():
 def at_point(call, path_part, count, what, log=None):
     """Environment in which vmae gets signal `what` at the count-th `call` (write, pwrite, fsync, rename, link) on a path with path_part in it:
     just before the call, or with "+" before the call's name just after it, or with "/" after half of it was written."""
-    extra = {"LD_PRELOAD": test_point_library(), "ASAN_OPTIONS": "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", ""),
+    extra = {"LD_PRELOAD": point_library(), "ASAN_OPTIONS": "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", ""),
              "VMAE_TEST_POINT": f"{call}:{path_part}:{count}:{int(what)}"}
     if log:
         extra["VMAE_TEST_LOG"] = log

@@ -5,8 +5,8 @@ import json
 import re
 import resource
 import shutil
-import subprocess
 import struct
+import subprocess
 import unittest
 import zlib
 from pathlib import Path
@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from harness import (GOLDEN, SIGTERM, SOURCE, TINY, VMAE, VmaeTest, checkpoint_step, environment, last_step, make_pictures, metrics, nifti_bytes, picture,
-                     read_safetensors)
+from harness import (GOLDEN, SIGTERM, SOURCE, TINY, VmaeTest, checkpoint_step, last_step, make_pictures, metrics, nifti_bytes, picture, read_safetensors)
 
 CODES = {0, 1, 2, 3, 4, 5, 6, 75}
 
@@ -341,7 +340,7 @@ class CheckpointTest(ExitCodeTest):
         self.wait_exit(process, 75)
 
     def test_4_file_size_limit(self):
-        arguments = [*self.base, "train.epochs=30"]
+        arguments = [*self.base, "train.epochs=20"]
         self.vmae("pretrain", *arguments, "run.dir=reference")
         self.stop_after(3, self.run_dir, arguments)
         limit = self.last.stat().st_size * 3 // 4
@@ -360,8 +359,8 @@ class CheckpointTest(ExitCodeTest):
             self.skipTest("no tmpfs may be mounted here")
         disk = Path(f"/proc/{holder.pid}/root{disk}")
         run = disk / "run"
-        arguments = [*self.base, "train.epochs=30", f"run.dir={run}"]
-        self.vmae("pretrain", *self.base, "train.epochs=30", "run.dir=reference")
+        arguments = [*self.base, "train.epochs=20", f"run.dir={run}"]
+        self.vmae("pretrain", *self.base, "train.epochs=20", "run.dir=reference")
         self.stop_after(3, run, arguments)
         (run / "checkpoints/previous.safetensors").unlink(missing_ok=True)  # which a save gives up first
         with open(disk / "ballast", "wb", buffering=0) as ballast:

@@ -7,8 +7,8 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from harness import (SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, TINY, VmaeTest, at_point, checkpoint_step, last_step, make_pictures, metrics, read_safetensors,
-                     test_point_library)
+from harness import (SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, SOURCE, TINY, VmaeTest, at_point, checkpoint_step, last_step, make_pictures, metrics,
+                     point_library, read_safetensors)
 
 # 20 files, one of them broken, in batches of 6 by micro-batches of 3: the last step of an epoch has two samples. 4 steps an epoch.
 EPOCHS, STEPS_PER_EPOCH = 6, 4
@@ -85,7 +85,7 @@ class KillTest(ResumeTest):
         self.finish(*more)
 
     def test_killed_at_random_moments_bf16_two_threads(self):
-        more = [*self.SLOWER, "train.save_every_steps=2", "train.precision=bf16", "run.threads=2"]
+        more = ["train.save_every_steps=2", "train.precision=bf16", "run.threads=2"]
         self.run_uninterrupted(*more)
         self.kill_at_random_moments(2, *more)
         self.finish(*more)
@@ -100,7 +100,7 @@ class KillTest(ResumeTest):
         self.finish(*more, "data.workers=5", ignore_config=True)
 
 
-@unittest.skipUnless(test_point_library(), "needs a C compiler")
+@unittest.skipUnless(point_library(), "needs a C compiler")
 class KillPointTest(ResumeTest):
     """SIGKILL at exact calls: while a checkpoint is written, renamed, linked, and between a validation and the checkpoint after it."""
 
@@ -160,7 +160,7 @@ class KillPointTest(ResumeTest):
 
 
 class SignalTest(ResumeTest):
-    MANY = ["train.epochs=40", "train.save_every_minutes=1000", "train.keep_every=0", "train.draw_every=0"]
+    MANY = ["train.epochs=25", "train.save_every_minutes=1000", "train.keep_every=0", "train.draw_every=0"]
 
     def test_signals_stop_with_a_checkpoint(self):
         """SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C from outside, one after the other in one run."""
@@ -177,11 +177,11 @@ class SignalTest(ResumeTest):
                 self.assertGreaterEqual(step, before + 3)
                 self.assertEqual(step, last_step(self.run_dir), "the step that was made is saved")
                 message = process.log.read_text()
-                self.assertIn(f"stopped by {name} at step {step} of 160", message)
+                self.assertIn(f"stopped by {name} at step {step} of 100", message)
                 self.assertIn("--resume", message)
         self.finish(*self.MANY)
 
-    @unittest.skipUnless(test_point_library(), "needs a C compiler")
+    @unittest.skipUnless(point_library(), "needs a C compiler")
     def test_sigterm_at_the_end_of_an_epoch(self):
         """The signal comes with the last step of an epoch, whose validation is left to the resumed run; and within a validation's bookkeeping."""
         self.run_uninterrupted()
@@ -195,7 +195,7 @@ class SignalTest(ResumeTest):
         self.assertEqual(len(metrics(self.run_dir, "train")), stops[-1][0])
         self.finish()
 
-    @unittest.skipUnless(test_point_library(), "needs a C compiler")
+    @unittest.skipUnless(point_library(), "needs a C compiler")
     def test_sigterm_in_the_last_step_finishes(self):
         self.run_uninterrupted()
         last_line = EPOCHS * STEPS_PER_EPOCH + EPOCHS - 1  # of the last step; the last validation's line follows
@@ -208,7 +208,7 @@ class SignalTest(ResumeTest):
         self.finish()
 
 
-@unittest.skipUnless(test_point_library(), "needs a C compiler")
+@unittest.skipUnless(point_library(), "needs a C compiler")
 class VariantsTest(ResumeTest):
     """One stop and one kill inside the run, for what else has a state."""
 
@@ -234,7 +234,7 @@ class VariantsTest(ResumeTest):
 
     def test_volumes_and_max_steps(self):
         """Slices of volumes, no validation, and a schedule that ends within an epoch."""
-        source = Path(__file__).resolve().parents[1] / "data/hippocampus/images"
+        source = SOURCE / "tests/data/hippocampus/images"
         args = [*TINY, "data.train=volumes", "data.val_fraction=0", "run.dir=run", "train.max_steps=14", "train.batch_size=7", "train.save_every_steps=4",
                 "train.draw_every=0"]
         for folder in (self.work, self.reference.parent):

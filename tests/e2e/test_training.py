@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training: it learns, whatever the shape of the input; what it writes; and what decides its result."""
 import json
-import os
-import re
 import shutil
 import unittest
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from harness import GOLDEN, SOURCE, TINY, VmaeTest, last_step, make_pictures, metrics, picture, read_arrays, read_safetensors, weights_of, write_safetensors
+from harness import GOLDEN, SOURCE, TINY, VmaeTest, last_step, make_pictures, metrics, picture, read_arrays, read_safetensors, weights_of
 
 HIPPOCAMPUS = SOURCE / "tests/data/hippocampus/images"
 
@@ -32,13 +29,13 @@ class LearningTest(TrainingTest):
         """Four smooth pictures: the loss falls below a tenth of its start."""
         folder = self.tmp / "images"
         folder.mkdir()
-        y, x = np.mgrid[0:64, 0:64]
+        y, x = np.mgrid[0:32, 0:32]
         for i in range(4):
-            Image.fromarray((127 + 100 * np.sin(x / (9 + 3 * i)) * np.cos(y / (8 + 2 * i))).astype(np.uint8)).save(folder / f"{i}.png")
-        self.pretrain("model.embed_dim=24", "model.num_heads=[3,3,3,3]", "model.drop_path_rate=0", "model.mask_ratio=0.5", "data.flip_horizontal=0",
-                      "train.epochs=150", "optim.lr=4e-3", "optim.warmup_epochs=10", "train.batch_size=4")
+            Image.fromarray((127 + 100 * np.sin(x / (5 + 2 * i) + i) * np.cos(y / (4 + i))).astype(np.uint8)).save(folder / f"{i}.png")
+        self.pretrain("model.image_size=[32,32]", "model.embed_dim=24", "model.num_heads=[3,3,3,3]", "model.drop_path_rate=0", "model.mask_ratio=0.25",
+                      "data.flip_horizontal=0", "train.epochs=260", "optim.lr=1e-3", "optim.warmup_epochs=10", "optim.weight_decay=0")
         losses = [line["loss"] for line in metrics(self.run_dir, "train")]
-        self.assertEqual(len(losses), 150)
+        self.assertEqual(len(losses), 260)
         self.assertLess(np.mean(losses[-5:]), 0.1 * losses[0], f"from {losses[0]:.3f} to {losses[-5:]}")
 
     def test_shapes(self):
@@ -49,20 +46,21 @@ class LearningTest(TrainingTest):
         for channels, images, resize in [(1, "images", "stretch"), (3, "images", "pad"), (2, "grey", "crop")]:
             with self.subTest(channels=channels):
                 self.pretrain("--overwrite", "model.image_size=[96,160]", f"model.in_channels={channels}", f"data.resize={resize}", "train.epochs=6",
-                              "train.draw_every=1", images=images)
+                              "optim.lr=5e-3", "train.draw_every=1", images=images)
                 losses = [line["loss"] for line in metrics(self.run_dir, "train")]
                 self.assertTrue(all(np.isfinite(losses)))
-                self.assertLess(losses[-1], losses[0])
+                self.assertLess(np.mean(losses[-3:]), np.mean(losses[:3]))
                 self.assertEqual(weights_of(self.last())["patch_embed.proj.weight"].shape, (4, channels, 4, 4))
                 panels = sorted((self.run_dir / "samples").glob("*.png"))
                 self.assertEqual(len(panels), 6)
                 self.assertGreater(np.asarray(Image.open(panels[-1])).std(), 5, "a panel shows something")
 
     def test_accumulation_equals_the_big_batch(self):
+        """Adam's eps is large here: with a small one, parameters whose gradient is only rounding (the bias of the keys) move a full step."""
         make_pictures(self.tmp / "images", 12)
         runs = {}
         for micro in (0, 1, 2, 4):
-            self.pretrain("train.batch_size=8", f"train.micro_batch={micro}", "model.drop_path_rate=0", "train.epochs=3", run=f"run{micro}")
+            self.pretrain("train.batch_size=8", f"train.micro_batch={micro}", "model.drop_path_rate=0", "train.epochs=3", "optim.eps=0.01", run=f"run{micro}")
             runs[micro] = weights_of(self.last(f"run{micro}")), [line["loss"] for line in metrics(self.tmp / f"run{micro}", "train")]
         big, big_losses = runs.pop(0)
         for micro, (weights, losses) in runs.items():

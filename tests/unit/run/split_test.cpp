@@ -1,0 +1,72 @@
+#include "vmae/run/split.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+
+#include "support/errors.h"
+#include "support/temp_folder.h"
+
+namespace vmae::run {
+namespace {
+
+std::string manifest(const test::TempFolder& folder, const std::string& name, const std::string& text) {
+  std::ofstream(folder.path() / name) << text;
+  return (folder.path() / name).string();
+}
+
+std::set<std::string> patients(const std::vector<io::SourceFile>& files) {
+  std::set<std::string> names;
+  for (const auto& file : files) names.insert(file.patient);
+  return names;
+}
+
+std::string forty_patients(const test::TempFolder& folder) {
+  std::string text = "image,patient\n";
+  for (int patient = 0; patient < 40; ++patient) {
+    for (int image = 0; image < 3; ++image) text += concat("p", patient, "_", image, ".png,p", patient, "\n");
+  }
+  return manifest(folder, "all.csv", text);
+}
+
+TEST(Split, KeepsPatientsTogetherAndIsAFunctionOfTheSeed) {
+  const test::TempFolder folder;
+  const std::string csv = forty_patients(folder);
+  const TrainVal a = split_train_val(csv, "", 0.1, 1), again = split_train_val(csv, "", 0.1, 1), b = split_train_val(csv, "", 0.1, 2);
+  EXPECT_EQ(patients(a.val).size(), 4U);
+  EXPECT_EQ(a.val.size(), 12U);
+  EXPECT_EQ(a.train.size(), 108U);
+  for (const auto& patient : patients(a.val)) EXPECT_FALSE(patients(a.train).contains(patient));
+  EXPECT_EQ(patients(a.val), patients(again.val));
+  EXPECT_NE(patients(a.val), patients(b.val));
+}
+
+TEST(Split, ManifestColumnWins) {
+  const test::TempFolder folder;
+  const std::string csv = manifest(folder, "m.csv", "image,split\na.png,train\nb.png,val\nc.png,test\nd.png,train\n");
+  const TrainVal split = split_train_val(csv, "", 0.5, 0);
+  EXPECT_EQ(split.train.size(), 2U);
+  ASSERT_EQ(split.val.size(), 1U);
+  EXPECT_EQ(split.val[0].name, "b.png");
+}
+
+TEST(Split, APatientOnBothSidesIsAnError) {
+  const test::TempFolder folder;
+  const std::string csv = manifest(folder, "m.csv", "image,patient,split\na.png,x,train\nb.png,x,val\n");
+  const Error error = test::error_of([&] { split_train_val(csv, "", 0.0, 0); });
+  EXPECT_EQ(error.code(), ExitCode::data);
+  EXPECT_TRUE(test::contains(error.what(), "b.png"));
+  EXPECT_FALSE(std::string(error.what()).find("x,") != std::string::npos);
+}
+
+TEST(Split, WithoutATrainingSourceOrFilesItSaysSo) {
+  const test::TempFolder folder;
+  EXPECT_EQ(test::error_of([] { split_train_val("", "", 0.1, 0); }).code(), ExitCode::usage);
+  const std::string one = manifest(folder, "one.csv", "image\na.png\n");
+  EXPECT_EQ(test::error_of([&] { split_train_val(one, "", 0.1, 0); }).code(), ExitCode::data);
+  EXPECT_EQ(split_train_val(one, "", 0.0, 0).train.size(), 1U);
+}
+
+}  // namespace
+}  // namespace vmae::run

@@ -1,0 +1,96 @@
+#include "vmae/train/checkpoint.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "support/errors.h"
+#include "support/temp_folder.h"
+#include "support/tensors.h"
+
+namespace vmae::train {
+namespace {
+
+struct Trained {
+  torch::nn::Linear module{4, 3};
+  AdamW optimizer{*module, OptimOptions{}};
+  LossScale scale{Precision::fp16, at::kCPU};
+  explicit Trained(int64_t steps) {
+    for (int64_t i = 0; i < steps; ++i) {
+      module->forward(at::randn({2, 4})).square().sum().backward();
+      optimizer.step(1e-2);
+      optimizer.clear_gradients();
+    }
+  }
+  TrainingParts parts() { return {*module, optimizer, scale}; }
+};
+
+TEST(Checkpoint, RestoresEveryBit) {
+  const test::TempFolder folder;
+  const auto file = folder.path() / "last.safetensors";
+  Trained before(5), after(0);
+  RunState state;
+  state.step = 5, state.position = {2, 17}, state.best = 0.1, state.best_epoch = 1, state.epoch_to_end = 1, state.interval_loss = 1.0 / 3.0, state.interval_steps = 3;
+  before.scale.restore(1024.0, 7);
+  torch::manual_seed(99);
+  at::rand({3});
+  save_checkpoint(file, before.parts(), state, {{"model", "test"}});
+  const at::Tensor next_draw = at::rand({4});
+
+  torch::manual_seed(1);
+  const RunState restored = load_checkpoint(weights::read_safetensors(file), file, after.parts());
+  EXPECT_TRUE(test::same_bits(at::rand({4}), next_draw));
+  EXPECT_EQ(restored.step, 5);
+  EXPECT_EQ(restored.position, state.position);
+  EXPECT_EQ(restored.best, 0.1);
+  EXPECT_EQ(restored.best_epoch, 1);
+  EXPECT_EQ(restored.epoch_to_end, 1);
+  EXPECT_EQ(restored.interval_loss, 1.0 / 3.0);
+  EXPECT_EQ(restored.interval_steps, 3);
+  EXPECT_EQ(after.optimizer.step_count(), 5);
+  EXPECT_EQ(after.scale.value(), 1024.0);
+  EXPECT_TRUE(test::same_bits(after.module->weight, before.module->weight));
+  const auto a = after.optimizer.state(), b = before.optimizer.state();
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(test::same_bits(a[i].second, b[i].second)) << a[i].first;
+}
+
+TEST(Checkpoint, BeforeAnyValidationThereIsNoBest) {
+  const test::TempFolder folder;
+  const auto file = folder.path() / "last.safetensors";
+  Trained trained(1);
+  save_checkpoint(file, trained.parts(), {}, {});
+  EXPECT_EQ(load_checkpoint(weights::read_safetensors(file), file, trained.parts()).best, std::numeric_limits<double>::infinity());
+}
+
+TEST(Checkpoint, WeightsAloneAreNotEnoughToResume) {
+  const test::TempFolder folder;
+  const auto file = folder.path() / "best.safetensors";
+  Trained trained(1);
+  save_weights(file, *trained.module, {});
+  const Error error = test::error_of([&] { load_checkpoint(weights::read_safetensors(file), file, trained.parts()); });
+  EXPECT_EQ(error.code(), ExitCode::checkpoint);
+  EXPECT_TRUE(test::contains(error.hint(), "model.init"));
+}
+
+TEST(Checkpoint, AFailedWriteKeepsWhatWasThere) {
+  const test::TempFolder folder;
+  Trained trained(1);
+  const Error error = test::error_of([&] { save_weights(folder.path() / "missing" / "x.safetensors", *trained.module, {}); });
+  EXPECT_EQ(error.code(), ExitCode::checkpoint);
+}
+
+TEST(Checkpoint, ThePreviousOneIsKept) {
+  const test::TempFolder folder;
+  const auto last = folder.path() / "last.safetensors", previous = folder.path() / "previous.safetensors";
+  Trained trained(1);
+  for (int64_t step = 1; step <= 3; ++step) {
+    keep_previous(last);
+    RunState state;
+    state.step = step;
+    save_checkpoint(last, trained.parts(), state, {});
+  }
+  EXPECT_EQ(load_checkpoint(weights::read_safetensors(last), last, trained.parts()).step, 3);
+  EXPECT_EQ(load_checkpoint(weights::read_safetensors(previous), previous, trained.parts()).step, 2);
+}
+
+}  // namespace
+}  // namespace vmae::train
