@@ -12,6 +12,10 @@ struct Context {
   ExitCode exit_code = ExitCode::ok;
 };
 
+// Both are called by main before the command line is parsed.
+void wait_without_spinning(char** argv);
+void check_subcommand(const CLI::App& app, const std::string& word);  // throws Error(usage) with "did you mean"
+
 void add_pretrain(CLI::App& app, Context& context);
 void add_forward(CLI::App& app, Context& context);
 void add_export(CLI::App& app, Context& context);

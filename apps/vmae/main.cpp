@@ -1,11 +1,6 @@
 // The executable `vmae`: parses the command line, runs one subcommand, turns every error into a message and its exit code.
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <csignal>
-#include <cstdlib>
-#include <iostream>
 #include <new>
 
 #include "commands.h"
@@ -21,29 +16,10 @@ int report(const vmae::Error& error) {
   return static_cast<int>(error.code());
 }
 
-// OpenMP's threads wait for work by spinning, which on a machine with other work (or with our own reader threads) costs up to 15 times the training speed.
-// The library reads its setting when it is loaded, so it has to be in the environment before: the program starts itself once more.
-void wait_without_spinning(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
-  setenv("OMP_WAIT_POLICY", "passive", 1);
-  execv("/proc/self/exe", argv);  // returns only where it is not possible; then we go on as we are
-}
-
-// CLI11 says only that a subcommand is required.
-void check_subcommand(const CLI::App& app, const std::string& word) {
-  if (word.empty() || word.front() == '-') return;
-  std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
-  if (std::find(names.begin(), names.end(), word) != names.end()) return;
-  const std::string nearest = vmae::did_you_mean(word, names);
-  throw vmae::Error(vmae::ExitCode::usage, vmae::concat("unknown command '", word, "'"),
-                    nearest.empty() ? "the commands are: " + vmae::join(names, ", ") : "did you mean '" + nearest + "'?");
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  wait_without_spinning(argv);
+  vmae::app::wait_without_spinning(argv);
   std::signal(SIGXFSZ, SIG_IGN);  // a full quota is an error of write(), not the end of the process
   std::signal(SIGPIPE, SIG_IGN);
   vmae::train::install_cpu_allocator();
@@ -65,7 +41,7 @@ int main(int argc, char** argv) {
   vmae::app::add_bench(app, context);
   vmae::app::add_docs(app, context);
   try {
-    check_subcommand(app, argc > 1 ? argv[1] : "");
+    vmae::app::check_subcommand(app, argc > 1 ? argv[1] : "");
     app.parse(argc, argv);
     return static_cast<int>(context.exit_code);
   } catch (const CLI::ParseError& error) {

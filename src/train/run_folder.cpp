@@ -75,10 +75,7 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists) : path_(std::move(path))
   for (const fs::path& written : {path_, checkpoints(), samples()}) remove_temporary_files(written);
 }
 
-RunFolder::~RunFolder() {
-  fs::remove(path_ / ".lock");
-  close(lock_);
-}
+RunFolder::~RunFolder() { close(lock_); }  // .lock stays: removing it would let two later processes lock two different files
 
 void write_env(const RunFolder& folder, const std::string& command_line, const std::string& device, const std::string& precision) {
   char time[32];

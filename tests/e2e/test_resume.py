@@ -11,7 +11,7 @@ from harness import (SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, SOURCE, TINY, V
                      point_library, read_safetensors)
 
 # 20 files, one of them broken, in batches of 6 by micro-batches of 3: the last step of an epoch has two samples. 4 steps an epoch.
-EPOCHS, STEPS_PER_EPOCH = 6, 4
+EPOCHS, STEPS_PER_EPOCH = 5, 4
 EVERYTHING_ON = [*TINY, "data.train=images", "data.val=validation", "run.dir=run", f"train.epochs={EPOCHS}", "train.batch_size=6", "train.micro_batch=3",
                  "model.drop_path_rate=0.3", "data.flip_horizontal=0.5", "data.flip_vertical=0.5", "data.max_bad_fraction=0.1", "optim.clip_grad_norm=2",
                  "optim.warmup_epochs=1", "train.draw_every=2", "train.keep_every=3", "train.log_every=1"]
@@ -160,7 +160,7 @@ class KillPointTest(ResumeTest):
 
 
 class SignalTest(ResumeTest):
-    MANY = ["train.epochs=25", "train.save_every_minutes=1000", "train.keep_every=0", "train.draw_every=0"]
+    MANY = ["train.epochs=16", "train.save_every_minutes=1000", "train.keep_every=0", "train.draw_every=0"]
 
     def test_signals_stop_with_a_checkpoint(self):
         """SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C from outside, one after the other in one run."""
@@ -177,7 +177,7 @@ class SignalTest(ResumeTest):
                 self.assertGreaterEqual(step, before + 3)
                 self.assertEqual(step, last_step(self.run_dir), "the step that was made is saved")
                 message = process.log.read_text()
-                self.assertIn(f"stopped by {name} at step {step} of 100", message)
+                self.assertIn(f"stopped by {name} at step {step} of 64", message)
                 self.assertIn("--resume", message)
         self.finish(*self.MANY)
 
@@ -223,6 +223,12 @@ class VariantsTest(ResumeTest):
         state = json.loads(read_safetensors(self.run_dir / "checkpoints/last.safetensors")[1]["state"])
         self.assertGreater(state["loss_scale"], 1.0)
         self.assertGreater(state["loss_scale_good_steps"] + state["skipped_steps"], 0)
+
+    def test_best_is_of_an_epoch_before_the_stop(self):
+        """A weight decay that multiplies the weights by -1.2 a step: every later epoch is worse than the first."""
+        self.check("optim.lr=10", "optim.min_lr=10", "optim.weight_decay=0.22", "train.save_every_steps=1")
+        state = json.loads(read_safetensors(self.run_dir / "checkpoints/last.safetensors")[1]["state"])
+        self.assertEqual(state["best_epoch"], 0, [line["loss"] for line in metrics(self.run_dir, "val")])
 
     def test_log_interval_across_the_stop(self):
         """The mean loss of an interval that began before the stop."""
