@@ -11,7 +11,9 @@ import sys
 
 
 def measure(command):
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    # The same waiting policy for both: PyTorch's threads spin by default, vmae's sleep unless told otherwise.
+    environment = {**os.environ, "OMP_WAIT_POLICY": "active"}
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
     return json.loads(output.strip().splitlines()[-1])
 
 

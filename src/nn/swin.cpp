@@ -83,7 +83,7 @@ SwinBlockImpl::SwinBlockImpl(const SwinOptions& swin, int64_t dim, int64_t num_h
 // x + y, where each sample's y is dropped with probability `rate` and otherwise scaled up (Huang et al. 2016); draw: (B) uniform or undefined.
 static at::Tensor add_residual(const at::Tensor& x, const at::Tensor& y, const at::Tensor& draw, double rate) {
   if (!draw.defined() || rate == 0.0) return x + y;
-  return x + y * ((draw >= rate).to(at::kFloat) / (1.0 - rate)).view({-1, 1, 1, 1});
+  return x + y * ((draw >= rate).to(at::kFloat) / (1.0 - rate)).to(y.scalar_type()).view({-1, 1, 1, 1});  // in y's type, as autocast does in Python
 }
 
 at::Tensor SwinBlockImpl::forward(const at::Tensor& x, const at::Tensor& drop_path) {

@@ -1,7 +1,6 @@
 #pragma once
 // The inside of a Swin block as three differentiable functions, each replaceable on its own (by a fused kernel, say) without touching the modules.
-// They save less for the backward pass than the same layers strung together, and work under autocast. The plain forms beside them are the definition;
-// tests hold the two together.
+// All work under autocast. The plain form of window attention is its definition; tests hold the two together.
 //
 // B batch, H W token grid (padded to whole windows), C channels, h heads, d = C / h, N tokens of a window, nW windows of an image
 #include <ATen/core/Tensor.h>
@@ -10,11 +9,11 @@
 
 namespace vmae::nn {
 
-// linear(layer_norm(x)): saves x and the row statistics, not the normalised copy.
+// linear(layer_norm(x)).
 at::Tensor norm_linear(const at::Tensor& x, const at::Tensor& norm_weight, const at::Tensor& norm_bias, double eps, const at::Tensor& weight,
                        const at::Tensor& bias);
 
-// linear(gelu(x)), exact GELU: saves x, not the activated copy.
+// linear(gelu(x)), exact GELU.
 at::Tensor gelu_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
 // Where the tokens of each (shifted) window lie in the grid: index [nW, N] int64 into H * W, row-major; a permutation.

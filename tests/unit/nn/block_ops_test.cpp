@@ -25,23 +25,6 @@ void expect_same(std::vector<Tensor> inputs, const Fused& fused, const Plain& pl
   for (size_t i = 0; i < inputs.size(); ++i) EXPECT_LT(test::max_abs_difference(ga[i], gb[i]), tolerance) << "gradient of input " << i;
 }
 
-TEST(BlockOps, NormLinear) {
-  torch::manual_seed(0);
-  const Tensor x = random({2, 3, 5, 8}), gamma = random({8}), beta = random({8}), w = random({12, 8}), b = random({12});
-  expect_same(
-      {x, gamma, beta, w, b}, [&] { return norm_linear(x, gamma, beta, 1e-6, w, b); },
-      [&] { return at::linear(at::layer_norm(x, {8}, gamma, beta, 1e-6), w, b); });
-  expect_same(
-      {x, gamma, beta, w}, [&] { return norm_linear(x, gamma, beta, 1e-6, w, {}); }, [&] { return at::linear(at::layer_norm(x, {8}, gamma, beta, 1e-6), w); });
-}
-
-TEST(BlockOps, GeluLinear) {
-  torch::manual_seed(0);
-  const Tensor x = random({2, 3, 5, 16}), w = random({8, 16}), b = random({8});
-  expect_same(
-      {x, w, b}, [&] { return gelu_linear(x, w, b); }, [&] { return at::linear(at::gelu(x), w, b); });
-}
-
 struct Grid {
   int64_t height, width, window, shift_rows, shift_columns;
 };

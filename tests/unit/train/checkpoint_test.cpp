@@ -29,7 +29,8 @@ TEST(Checkpoint, RestoresEveryBit) {
   const auto file = folder.path() / "last.safetensors";
   Trained before(5), after(0);
   RunState state;
-  state.step = 5, state.position = {2, 17}, state.best = 0.1, state.best_epoch = 1, state.epoch_to_end = 1, state.interval_loss = 1.0 / 3.0, state.interval_steps = 3;
+  state.step = 5, state.position = {2, 17}, state.best = 0.1, state.best_epoch = 1, state.epoch_to_end = 1, state.interval_loss = 1.0 / 3.0,
+  state.interval_steps = 3;
   before.scale.restore(1024.0, 7);
   torch::manual_seed(99);
   at::rand({3});

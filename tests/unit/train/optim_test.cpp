@@ -24,7 +24,9 @@ torch::nn::Sequential small_model() {
   torch::manual_seed(0);
   return torch::nn::Sequential(torch::nn::Linear(6, 4), torch::nn::LayerNorm(torch::nn::LayerNormOptions({4})));
 }
-at::Tensor loss_of(torch::nn::Sequential& model, const at::Tensor& x) { return (model->forward(x) - 0.3).pow(3).sum() + model->forward(x * 0.5).square().sum(); }
+at::Tensor loss_of(torch::nn::Sequential& model, const at::Tensor& x) {
+  return (model->forward(x) - 0.3).pow(3).sum() + model->forward(x * 0.5).square().sum();
+}
 
 TEST(AdamW, EqualsTorchsOwn) {
   auto ours = small_model(), theirs = small_model();
