@@ -12,7 +12,7 @@
 namespace vmae::nn {
 
 void describe(Options& options, SwinOptions& swin) {
-  options.add("image_size", swin.image_size, "[height, width] of the network's input in pixels, each a multiple of 32; need not be square", at_least(32));
+  options.add("image_size", swin.image_size, "[height, width] of the network's input in pixels, each a multiple of 32; need not be square", at_least(1));
   options.add("in_channels", swin.in_channels, "input channels: 3 as the published weights (grey is repeated), 1 for grey alone", at_least(1));
   options.add("embed_dim", swin.embed_dim, "channels after the patch embedding; doubled by each later stage", at_least(4));
   options.add("depths", swin.depths, "Swin blocks in each of the four stages of the encoder; the decoder mirrors the first three", at_least(1));

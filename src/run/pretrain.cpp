@@ -24,14 +24,15 @@ namespace {
 constexpr int64_t num_panel_samples = 8;
 
 struct Datasets {
+  TrainVal split;
   std::shared_ptr<data::Dataset> train, val;  // val may be null
 };
 
 Datasets load_datasets(PretrainConfig& config, const train::RunFolder* folder) {
   const TrainVal split = split_train_val(config.data.train, config.data.val, config.data.val_fraction, static_cast<uint64_t>(config.run.seed));
   auto quarantine = std::make_shared<data::Quarantine>(folder == nullptr ? "" : folder->quarantine(), config.data.max_bad_fraction);
-  if (folder != nullptr) write_splits(folder->splits(), split);
   Datasets datasets;
+  datasets.split = split;
   datasets.train = std::make_shared<data::Dataset>(split.train, config.data.image, quarantine);
   if (!split.val.empty()) datasets.val = std::make_shared<data::Dataset>(split.val, config.data.image, quarantine);
   log::info(concat("training: ", datasets.train->size(), " images from ", split.train.size(), " files; validation: ", datasets.val ? datasets.val->size() : 0,
@@ -186,7 +187,9 @@ ExitCode pretrain(PretrainConfig config, const PretrainArguments& arguments) {
     const weights::TensorFile checkpoint = read_checkpoint(file);
     if (const auto old = checkpoint.metadata.find("config"); old != checkpoint.metadata.end()) report_changed_options(old->second, config);
     if (const auto old = checkpoint.metadata.find("training_data"); old != checkpoint.metadata.end() && old->second != data_fingerprint(*datasets.train)) {
-      log::warning("the training files are not those of the checkpoint: this run goes on, but with another order of samples");
+      throw Error(ExitCode::data,
+                  "the training files are not those of the checkpoint: files came, went or became unreadable, and the run could not continue as it was",
+                  concat("bring the files back, or start a new run with model.init=", config.run.dir));
     }
     state = train::load_checkpoint(checkpoint, file, {*model, optimizer, loss_scale});
     log::info(concat("resumed at step ", state.step, ", epoch ", state.position.epoch + 1, " from ", file.string()));
@@ -195,6 +198,8 @@ ExitCode pretrain(PretrainConfig config, const PretrainArguments& arguments) {
 
   std::unique_ptr<train::RunLog> run_log;
   if (folder) {
+    if (arguments.if_exists == train::IfExists::overwrite) folder->clear();
+    write_splits(folder->splits(), datasets.split);
     write_file_atomically(folder->config(), config_text(config));
     train::write_env(*folder, arguments.command_line, device.str(), train::to_string(plan.precision));
     run_log = std::make_unique<train::RunLog>(*folder, state.step, state.epoch_to_end >= 0);
@@ -232,6 +237,10 @@ ExitCode pretrain(PretrainConfig config, const PretrainArguments& arguments) {
     log::info(concat("stopped by ", stop_signal_name(), " at step ", outcome.state.step, " of ", plan.total_steps,
                      "; continue with --resume (run.dir = ", config.run.dir, ")"));
     return ExitCode::stopped;
+  }
+  if (outcome.state.step == state.step) {
+    log::info(concat("nothing to do: this run is finished (", state.step, " steps); raise train.epochs or train.max_steps to train longer"));
+    return ExitCode::ok;
   }
   log::info(concat("finished: ", outcome.state.step, " steps in ", human_seconds(outcome.state.trained_s), ", training loss ", outcome.last_loss,
                    outcome.last_validation.empty() ? ""

@@ -35,33 +35,49 @@ std::set<std::string> draw_patients(const std::set<std::string>& patients, doubl
   return drawn;
 }
 
-TrainVal split_one_source(std::vector<io::SourceFile> files, double val_fraction, uint64_t seed) {
+bool has_splits(const std::vector<io::SourceFile>& files) {
+  return std::any_of(files.begin(), files.end(), [](const auto& file) { return !file.split.empty(); });
+}
+
+// Of a source with a split column only the rows of one part; of any other all.
+std::vector<io::SourceFile> part(std::vector<io::SourceFile> files, const char* name) {
+  if (has_splits(files)) std::erase_if(files, [&](const auto& file) { return file.split != name; });
+  return files;
+}
+
+TrainVal split_one_source(const std::vector<io::SourceFile>& files, double val_fraction, uint64_t seed) {
+  if (has_splits(files)) return {part(files, "train"), part(files, "val")};
   TrainVal split;
-  const bool has_splits = std::any_of(files.begin(), files.end(), [](const auto& file) { return !file.split.empty(); });
   std::set<std::string> validating;
-  if (!has_splits && val_fraction > 0.0) validating = draw_patients(patients_of(files), val_fraction, seed);
-  for (auto& file : files) {
-    if (has_splits && file.split != "train" && file.split != "val") continue;  // "test", or none
-    const bool validates = has_splits ? file.split == "val" : validating.contains(file.patient);
-    (validates ? split.val : split.train).push_back(std::move(file));
-  }
+  if (val_fraction > 0.0) validating = draw_patients(patients_of(files), val_fraction, seed);
+  for (const auto& file : files) (validating.contains(file.patient) ? split.val : split.train).push_back(file);
   return split;
+}
+
+// Who a file belongs to, across sources: the patient, or where patients are not known (then it is the name) the file itself.
+std::string identity(const io::SourceFile& file) {
+  if (file.patient != file.name) return "patient " + file.patient;
+  std::error_code unreadable;
+  const auto canonical = std::filesystem::weakly_canonical(file.path, unreadable);
+  return "file " + (unreadable ? file.path : canonical).string();
 }
 
 }  // namespace
 
 TrainVal split_train_val(const std::string& train, const std::string& val, double val_fraction, uint64_t seed) {
   if (train.empty()) throw Error(ExitCode::usage, "data.train is not set", "give a folder of images or a manifest CSV: data.train=/path/to/images");
-  TrainVal split = val.empty() ? split_one_source(io::list_source(train), val_fraction, seed) : TrainVal{io::list_source(train), io::list_source(val)};
+  TrainVal split = val.empty() ? split_one_source(io::list_source(train), val_fraction, seed)
+                               : TrainVal{part(io::list_source(train), "train"), part(io::list_source(val), "val")};
   if (split.train.empty()) {
     throw Error(ExitCode::data, concat("data.train = ", train, ": no file is left to train on, ", split.val.size(), " validate"),
                 "give more patients, or lower data.val_fraction");
   }
-  const std::set<std::string> training = patients_of(split.train);
+  std::set<std::string> training;
+  for (const auto& file : split.train) training.insert(identity(file));
   for (const auto& file : split.val) {
-    if (training.contains(file.patient)) {
-      throw Error(ExitCode::data, concat("the patient of validation file ", file.name, " also has training files"),
-                  "a patient may be in one split only: correct the manifest, data.train or data.val");
+    if (training.contains(identity(file))) {
+      throw Error(ExitCode::data, concat("validation file ", file.name, " is also a training file, or its patient has training files"),
+                  "a file or patient may be in one split only: correct the manifest, data.train or data.val");
     }
   }
   return split;

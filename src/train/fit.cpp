@@ -187,6 +187,8 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
     else
       ++state.skipped_steps;
     loss_scale.update();
+    // Overflows end when the scale has come down; a gradient that is not finite at scale 1 never will be.
+    if (!usable && loss_scale.value() < 1.0) stop_non_finite("gradient", std::nan(""), step.ids, state, folder);
     optimizer.clear_gradients();
 
     const int64_t epoch = state.position.epoch;

@@ -64,15 +64,19 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists) : path_(std::move(path))
   if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
     throw Error(ExitCode::usage, concat("another process is writing to run.dir = ", path_.string()), "wait for it to end, or choose another run.dir");
 
-  if (exists && if_exists == IfExists::overwrite) {
-    for (const auto& entry : fs::directory_iterator(path_)) {
-      if (is_run_file(entry.path().filename().string())) fs::remove_all(entry.path());
-    }
-  }
-  if (!exists) fs::remove(quarantine());
+  if (if_exists == IfExists::overwrite) fs::remove(log());
+  if (if_exists != IfExists::resume) fs::remove(quarantine());
   fs::create_directories(checkpoints());
   fs::create_directories(samples());
   for (const fs::path& written : {path_, checkpoints(), samples()}) remove_temporary_files(written);
+}
+
+void RunFolder::clear() {
+  for (const auto& entry : fs::directory_iterator(path_)) {
+    if (is_run_file(entry.path().filename().string()) && entry.path() != log() && entry.path() != quarantine()) fs::remove_all(entry.path());
+  }
+  fs::create_directories(checkpoints());
+  fs::create_directories(samples());
 }
 
 RunFolder::~RunFolder() { close(lock_); }  // .lock stays: removing it would let two later processes lock two different files

@@ -9,12 +9,14 @@ enum class IfExists { refuse, resume, overwrite };
 
 class RunFolder {
  public:
-  // Creates the folder and locks it for this process. An existing run is refused (usage), resumed (Error(checkpoint) if there is no last checkpoint),
-  // or, overwritten, loses the files that runs write and nothing else.
+  // Creates the folder and locks it for this process. An existing run is refused (usage), resumed (Error(checkpoint) if there is no last checkpoint), or, to be
+  // overwritten, left alone until clear(): a mistake in the config must not cost the earlier run.
   RunFolder(std::filesystem::path path, IfExists if_exists);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
+
+  void clear();  // removes what an earlier run wrote, and nothing else; this run's log and quarantine stay
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.yaml"; }

@@ -60,6 +60,26 @@ TEST(Split, APatientOnBothSidesIsAnError) {
   EXPECT_FALSE(std::string(error.what()).find("x,") != std::string::npos);
 }
 
+TEST(Split, ExplicitValidationTakesOnlyItsRows) {
+  const test::TempFolder folder;
+  const std::string train = manifest(folder, "t.csv", "image,split\na.png,train\nb.png,val\nc.png,test\n"), val = manifest(folder, "v.csv", "image\nd.png\n");
+  const TrainVal split = split_train_val(train, val, 0.1, 0);
+  ASSERT_EQ(split.train.size(), 1U);
+  EXPECT_EQ(split.train[0].name, "a.png");
+  EXPECT_EQ(split.val.size(), 1U);
+}
+
+TEST(Split, AFileIsItselfUnderAnyName) {
+  const test::TempFolder folder;
+  for (const char* name : {"train/001.png", "val/001.png"}) {
+    std::filesystem::create_directories((folder.path() / name).parent_path());
+    std::ofstream(folder.path() / name) << "x";
+  }
+  const std::string root = folder.path().string();
+  EXPECT_EQ(split_train_val(root + "/train", root + "/val", 0.1, 0).val.size(), 1U);                        // equal names, other files
+  EXPECT_EQ(test::error_of([&] { split_train_val(root, root + "/val", 0.1, 0); }).code(), ExitCode::data);  // the same file on both sides
+}
+
 TEST(Split, WithoutATrainingSourceOrFilesItSaysSo) {
   const test::TempFolder folder;
   EXPECT_EQ(test::error_of([] { split_train_val("", "", 0.1, 0); }).code(), ExitCode::usage);
