@@ -40,7 +40,7 @@ std::string check_png(std::string& bytes) {
     const uint64_t crc = crc32(0, reinterpret_cast<const Bytef*>(view.data() + at + 4), static_cast<uInt>(length + 4));
     if (crc != number(view, at + 8 + length, 4, true)) return concat("is damaged: wrong checksum in its PNG chunk at byte ", at);
     if (type == "IHDR") {
-      if (const std::string problem = check_size(number(view, at + 8, 4, true), number(view, at + 12, 4, true)); !problem.empty()) return problem;
+      if (std::string problem = check_size(number(view, at + 8, 4, true), number(view, at + 12, 4, true)); !problem.empty()) return problem;
     }
     if (type == "IHDR" || type == "PLTE" || type == "IDAT" || type == "IEND" || type == "eXIf") kept += view.substr(at, length + 12);
     if (type == "IEND") {
@@ -66,7 +66,7 @@ std::string check_jpeg(std::string_view bytes) {
       at += 2;  // a stuffed byte, or a marker without a segment
     } else {
       if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) {
-        if (const std::string problem = check_size(number(bytes, at + 7, 2, true), number(bytes, at + 5, 2, true)); !problem.empty()) return problem;
+        if (std::string problem = check_size(number(bytes, at + 7, 2, true), number(bytes, at + 5, 2, true)); !problem.empty()) return problem;
       }
       at += 2 + number(bytes, at + 2, 2, true);
     }

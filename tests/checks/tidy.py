@@ -17,6 +17,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+LEFT_OUT = {"src/io/volume.cpp"}  # ITK 5.2's headers refuse this clang
 
 
 def commands_without_pch(build):
@@ -24,7 +25,7 @@ def commands_without_pch(build):
     wanted = []
     for entry in entries:
         path = pathlib.Path(entry["file"])
-        if not path.is_relative_to(ROOT) or path.relative_to(ROOT).parts[0] not in ("src", "apps"):
+        if not path.is_relative_to(ROOT) or path.relative_to(ROOT).parts[0] not in ("src", "apps") or str(path.relative_to(ROOT)) in LEFT_OUT:
             continue
         command = re.sub(r"-include \S*cmake_pch\.hxx", "", entry["command"])
         entry["command"] = command.replace("-Winvalid-pch", "").replace("-fpch-preprocess", "")
@@ -65,7 +66,7 @@ def main():
             if output:
                 failed += 1
                 print(f"{path.relative_to(ROOT)}:\n{output}")
-    print(f"clang-tidy: {len(files)} files, {failed} with findings")
+    print(f"clang-tidy: {len(files)} files, {failed} with findings; left out: {', '.join(sorted(LEFT_OUT))}")
     return 1 if failed else 0
 
 

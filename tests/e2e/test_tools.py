@@ -72,7 +72,7 @@ class ForwardTest(ToolsTest):
         out = self.forward("run", {"image": image, "noise": noise})
         self.assertEqual(out["pred"].shape, (3, 24 * 40, 32))
         loss, pred, mask = self.in_python(vmae_model.load_mae(run / "checkpoints/best.safetensors"), image, noise)
-        self.assertLess(np.abs(out["pred"] - pred).max(), 2e-5)
+        self.assertLess(np.abs(out["pred"] - pred).max(), 2e-5 * max(1, np.abs(pred).max()))  # float32 rounding grows with the values
         self.assertAlmostEqual(float(out["loss"][0]), loss, delta=2e-5)
         np.testing.assert_array_equal(out["mask"], mask)
 
