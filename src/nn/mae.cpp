@@ -46,8 +46,8 @@ static at::Tensor masked_mse(const at::Tensor& prediction, at::Tensor target, co
 MaeOutput MaeImpl::forward(const at::Tensor& image, const at::Tensor& noise, const at::Tensor& drop_path) {
   at::Tensor encoder_drop, decoder_drop;
   if (drop_path.defined()) {
-    encoder_drop = drop_path.slice(1, 0, 2 * SwinEncoderImpl::num_blocks());
-    decoder_drop = drop_path.slice(1, 2 * SwinEncoderImpl::num_blocks());
+    encoder_drop = drop_path.slice(1, 0, 2 * num_encoder_blocks());
+    decoder_drop = drop_path.slice(1, 2 * num_encoder_blocks());
   }
   at::Tensor tokens = embed(image);                                                                     // (B, H, W, C)
   const at::Tensor hidden = hidden_tokens(noise, tokens.size(1), tokens.size(2), options_.mask_ratio);  // (B, H, W)

@@ -43,7 +43,8 @@ def main():
     folder.mkdir(exist_ok=True)
     entries = commands_without_pch(args.build)
     (folder / "compile_commands.json").write_text(json.dumps(entries))
-    files = [f.resolve() for f in args.files] or [pathlib.Path(e["file"]) for e in entries]
+    known = [pathlib.Path(e["file"]) for e in entries]
+    files = [f.resolve() for f in args.files if f.resolve() in known] or known
 
     # A file's result depends on itself, on every header of the project, and on the checks.
     shared = hashlib.sha256((ROOT / ".clang-tidy").read_bytes())

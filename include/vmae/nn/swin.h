@@ -129,7 +129,7 @@ class SwinEncoderImpl : public torch::nn::Module {
  public:
   at::Tensor embed(const at::Tensor& image);                          // (B, C, H, W) pixels -> (B, H, W, embed_dim)
   at::Tensor encode(at::Tensor tokens, const at::Tensor& drop_path);  // -> (B, H/8, W/8, 8 embed_dim), no final norm
-  virtual int64_t num_blocks() const { return total_blocks_; }
+  int64_t num_encoder_blocks() const { return total_blocks_; }
   const SwinOptions& swin() const { return swin_; }
 
  protected:
@@ -150,7 +150,7 @@ class SwinEncoderImpl : public torch::nn::Module {
 class SwinCodecImpl : public SwinEncoderImpl {
  public:
   at::Tensor decode(at::Tensor latent, const at::Tensor& drop_path);  // (B, H/8, W/8, 8 embed_dim) -> (B, H, W, embed_dim)
-  int64_t num_blocks() const override { return SwinEncoderImpl::num_blocks() + decoder_blocks_; }
+  int64_t num_blocks() const { return num_encoder_blocks() + decoder_blocks_; }
 
  protected:
   using SwinEncoderImpl::SwinEncoderImpl;
