@@ -118,7 +118,7 @@ void Dataset::load_into(int64_t index, uint64_t seed, int64_t epoch, const Augme
   }
   const auto cached = cache_->get(item.file, [&] {
     CachedVolume read{io::read_volume(file.path), {}};
-    read.range = naming(file, [&] { return intensity_range(read.volume.voxels, /*stored_max=*/0.0, image_); });
+    read.range = naming(file, [&] { return intensity_range(io::values(read.volume), read.volume.stored_max, image_); });
     return read;
   });
   if (item.slice >= cached->volume.size[item.axis])

@@ -2,8 +2,59 @@
 #include "vmae/io/image.h"
 
 #include <algorithm>
+#include <cstring>
+
+#include "vmae/core/error.h"
 
 namespace vmae::io {
+namespace {
+
+constexpr std::array<const char*, 8> kTypeNames{"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"};
+
+// How a slice lies in memory, in voxels.
+struct SlicePlan {
+  int64_t height, width, first, row_stride, column_stride;
+};
+
+SlicePlan plan_slice(const Volume& volume, int axis, int64_t index) {
+  const std::array<int64_t, 3> stride{1, volume.size[0], volume.size[0] * volume.size[1]};
+  const int column_axis = axis == 0 ? 1 : 0, row_axis = axis == 2 ? 1 : 2;
+  return {volume.size[row_axis], volume.size[column_axis], index * stride[axis], stride[row_axis], stride[column_axis]};
+}
+
+template <class T>
+float in_units(T stored, const Scaling& scaling) {
+  return static_cast<float>(scaling.slope * static_cast<double>(stored) + scaling.intercept);
+}
+
+}  // namespace
+
+size_t size_of(StoredType type) {
+  return visit(type, []<class T>(T) { return sizeof(T); });
+}
+
+std::string name_of(StoredType type) { return kTypeNames[static_cast<size_t>(type)]; }
+
+StoredType stored_type_of(const std::string& name) {
+  const auto found = std::find(kTypeNames.begin(), kTypeNames.end(), name);
+  if (found == kTypeNames.end()) throw Error(ExitCode::data, concat("unknown pixel type '", name, "'"));
+  return static_cast<StoredType>(found - kTypeNames.begin());
+}
+
+std::string name_of(Units units) { return units == Units::hu ? "HU" : units == Units::suv ? "SUV" : "raw"; }
+
+std::vector<float> values(const Volume& volume) {
+  std::vector<float> result(static_cast<size_t>(volume.num_values()));
+  const int64_t slice_size = volume.size[0] * volume.size[1] * volume.channels;
+  visit(volume.type, [&]<class T>(T) {
+    const T* from = reinterpret_cast<const T*>(volume.stored.data());
+    for (int64_t z = 0, i = 0; z < volume.size[2]; ++z) {
+      const Scaling scaling = volume.scaling_of(z);
+      for (const int64_t end = i + slice_size; i < end; ++i) result[static_cast<size_t>(i)] = in_units(from[i], scaling);
+    }
+  });
+  return result;
+}
 
 int slice_axis(const VolumeHeader& header) {
   for (const int axis : {2, 1, 0}) {
@@ -25,19 +76,39 @@ int slice_axis(const VolumeHeader& header) {
 }
 
 Image slice_of(const Volume& volume, int axis, int64_t index) {
-  const std::array<int64_t, 3> stride{1, volume.size[0], volume.size[0] * volume.size[1]};
-  const int column_axis = axis == 0 ? 1 : 0, row_axis = axis == 2 ? 1 : 2;
-  Image image;
-  image.height = volume.size[row_axis];
-  image.width = volume.size[column_axis];
-  image.channels = 1;
-  image.pixels.resize(static_cast<size_t>(image.height * image.width));
-  float* to = image.pixels.data();
-  for (int64_t row = 0; row < image.height; ++row) {
-    const float* from = volume.voxels.data() + index * stride[axis] + row * stride[row_axis];
-    for (int64_t column = 0; column < image.width; ++column) *to++ = from[column * stride[column_axis]];
-  }
+  const SlicePlan plan = plan_slice(volume, axis, index);
+  Image image{plan.height, plan.width, volume.channels, {}, volume.stored_max};
+  image.pixels.resize(static_cast<size_t>(image.height * image.width * image.channels));
+  visit(volume.type, [&]<class T>(T) {
+    const T* stored = reinterpret_cast<const T*>(volume.stored.data());
+    float* to = image.pixels.data();
+    for (int64_t row = 0; row < plan.height; ++row) {
+      const Scaling scaling = volume.scaling_of(axis == 2 ? index : row);  // rows are z for the other axes
+      for (int64_t column = 0; column < plan.width; ++column) {
+        const T* from = stored + (plan.first + row * plan.row_stride + column * plan.column_stride) * volume.channels;
+        for (int64_t channel = 0; channel < volume.channels; ++channel) *to++ = in_units(from[channel], scaling);
+      }
+    }
+  });
   return image;
+}
+
+void stored_slice_of(const Volume& volume, int axis, int64_t index, std::vector<std::byte>& to) {
+  const SlicePlan plan = plan_slice(volume, axis, index);
+  const auto voxel_bytes = static_cast<int64_t>(size_of(volume.type)) * volume.channels;
+  to.resize(static_cast<size_t>(plan.height * plan.width * voxel_bytes));
+  std::byte* out = to.data();
+  for (int64_t row = 0; row < plan.height; ++row) {
+    const std::byte* from = volume.stored.data() + (plan.first + row * plan.row_stride) * voxel_bytes;
+    if (plan.column_stride == 1) {
+      std::memcpy(out, from, static_cast<size_t>(plan.width * voxel_bytes));
+      out += plan.width * voxel_bytes;
+      continue;
+    }
+    for (int64_t column = 0; column < plan.width; ++column, out += voxel_bytes) {
+      std::memcpy(out, from + column * plan.column_stride * voxel_bytes, static_cast<size_t>(voxel_bytes));
+    }
+  }
 }
 
 }  // namespace vmae::io

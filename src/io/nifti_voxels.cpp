@@ -69,32 +69,69 @@ T field(const char* bytes, bool is_swapped) {
   return value;
 }
 
-struct Scaling {
-  double slope, intercept;
-  bool is_swapped;
-};
-
-template <class Stored>
-std::vector<float> read_as(GzFile& file, size_t num_voxels, const Scaling& scaling) {
-  std::vector<float> voxels(num_voxels);
-  const bool is_plain = scaling.slope == 1.0 && scaling.intercept == 0.0;
+// Voxels as stored, in this machine's byte order; 64-bit integers become double (exact to 2^53).
+template <class Stored, class Kept = Stored>
+void read_as(GzFile& file, bool is_swapped, StoredType type, Volume& volume) {
+  const auto num_voxels = static_cast<size_t>(volume.num_values());
+  volume.type = type;
+  volume.stored.resize(num_voxels * sizeof(Kept));
+  auto* kept = reinterpret_cast<Kept*>(volume.stored.data());
   constexpr size_t kChunk = 1 << 16;
   std::vector<char> bytes(std::min(num_voxels, kChunk) * sizeof(Stored));
   for (size_t begin = 0; begin < num_voxels; begin += kChunk) {
     const size_t count = std::min(kChunk, num_voxels - begin);
     file.read(bytes.data(), count * sizeof(Stored));
-    for (size_t i = 0; i < count; ++i) {
-      const auto stored = field<Stored>(bytes.data() + i * sizeof(Stored), scaling.is_swapped);
-      voxels[begin + i] = is_plain ? static_cast<float>(stored) : static_cast<float>(static_cast<double>(stored) * scaling.slope + scaling.intercept);
-    }
+    for (size_t i = 0; i < count; ++i) kept[begin + i] = static_cast<Kept>(field<Stored>(bytes.data() + i * sizeof(Stored), is_swapped));
   }
-  file.check_end();
-  return voxels;
+}
+
+void read_type(GzFile& file, int16_t type, bool is_swapped, Volume& volume, const std::filesystem::path& path) {
+  switch (type) {
+    case 2:
+      return read_as<uint8_t>(file, is_swapped, StoredType::u8, volume);
+    case 256:
+      return read_as<int8_t>(file, is_swapped, StoredType::i8, volume);
+    case 4:
+      return read_as<int16_t>(file, is_swapped, StoredType::i16, volume);
+    case 512:
+      return read_as<uint16_t>(file, is_swapped, StoredType::u16, volume);
+    case 8:
+      return read_as<int32_t>(file, is_swapped, StoredType::i32, volume);
+    case 768:
+      return read_as<uint32_t>(file, is_swapped, StoredType::u32, volume);
+    case 1024:
+      return read_as<int64_t, double>(file, is_swapped, StoredType::f64, volume);
+    case 1280:
+      return read_as<uint64_t, double>(file, is_swapped, StoredType::f64, volume);
+    case 16:
+      return read_as<float>(file, is_swapped, StoredType::f32, volume);
+    case 64:
+      return read_as<double>(file, is_swapped, StoredType::f64, volume);
+    default:
+      throw Error(ExitCode::data, concat(path.string(), ": has NIfTI voxel type ", type, ", which is not supported"), "convert it to float");
+  }
+}
+
+size_t nifti_voxel_bytes(int16_t type) {
+  switch (type) {
+    case 2:
+    case 256:
+      return 1;
+    case 4:
+    case 512:
+      return 2;
+    case 8:
+    case 768:
+    case 16:
+      return 4;
+    default:
+      return 8;
+  }
 }
 
 }  // namespace
 
-std::vector<float> read_nifti_voxels(const std::filesystem::path& path, size_t num_voxels) {
+void read_nifti_voxels(const std::filesystem::path& path, int64_t time_point, bool is_last, Volume& volume) {
   GzFile file(path);
   std::array<char, 348> header;
   file.read(header.data(), header.size());
@@ -103,33 +140,13 @@ std::vector<float> read_nifti_voxels(const std::filesystem::path& path, size_t n
   const auto real = [&](size_t at) { return static_cast<double>(field<float>(header.data() + at, is_swapped)); };
   const double offset = real(108), slope = real(112), intercept = real(116);
   const bool is_scaled = slope != 0.0 && std::isfinite(slope) && std::isfinite(intercept);
-  const Scaling scaling{is_scaled ? slope : 1.0, is_scaled ? intercept : 0.0, is_swapped};
+  volume.scaling = {is_scaled ? Scaling{slope, intercept} : Scaling{}};
   if (!(offset >= 348 && offset < 1e9)) throw Error(ExitCode::data, concat(path.string(), ": its voxels can't begin at byte ", offset), kDamaged);
-  file.skip_to(static_cast<int64_t>(offset));
-  switch (const auto type = field<int16_t>(header.data() + 70, is_swapped)) {
-    case 2:
-      return read_as<uint8_t>(file, num_voxels, scaling);
-    case 256:
-      return read_as<int8_t>(file, num_voxels, scaling);
-    case 4:
-      return read_as<int16_t>(file, num_voxels, scaling);
-    case 512:
-      return read_as<uint16_t>(file, num_voxels, scaling);
-    case 8:
-      return read_as<int32_t>(file, num_voxels, scaling);
-    case 768:
-      return read_as<uint32_t>(file, num_voxels, scaling);
-    case 1024:
-      return read_as<int64_t>(file, num_voxels, scaling);
-    case 1280:
-      return read_as<uint64_t>(file, num_voxels, scaling);
-    case 16:
-      return read_as<float>(file, num_voxels, scaling);
-    case 64:
-      return read_as<double>(file, num_voxels, scaling);
-    default:
-      throw Error(ExitCode::data, concat(path.string(), ": has NIfTI voxel type ", type, ", which is not supported"), "convert it to float");
-  }
+  const auto type = field<int16_t>(header.data() + 70, is_swapped);
+  const int64_t volume_bytes = volume.num_values() * static_cast<int64_t>(nifti_voxel_bytes(type));
+  file.skip_to(static_cast<int64_t>(offset) + time_point * volume_bytes);
+  read_type(file, type, is_swapped, volume, path);
+  if (is_last) file.check_end();
 }
 
 }  // namespace vmae::io

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <fstream>
 #include <limits>
 #include <mutex>
@@ -22,6 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 using Component = itk::IOComponentEnum;
 
+constexpr int64_t kMaxTimePoints = 1 << 20;
 constexpr const char* kExtensions = ".nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd";
 
 std::mutex& library_mutex() {
@@ -91,10 +93,11 @@ itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
   for (unsigned axis = 0; axis < num_axes; ++axis) {
     const auto size = static_cast<int64_t>(image_io->GetDimensions(axis));
     if (size < 1) fail(path, concat("has size ", size, " along axis ", axis));
-    if (axis >= 3 && size > 1) {
-      fail(path, concat("has ", size, " images along axis ", axis, " (time, or channels)"), "split it into one file per 3D image");
+    if (axis >= 3) {
+      if (header.num_time_points > kMaxTimePoints / size) fail(path, concat("claims more than ", kMaxTimePoints, " volumes"));
+      header.num_time_points *= size;
+      continue;
     }
-    if (axis >= 3) continue;
     header.size[axis] = size;
     const double spacing_mm = image_io->GetSpacing(axis);
     header.spacing_mm[axis] = spacing_mm > 0 && spacing_mm < std::numeric_limits<double>::infinity() ? spacing_mm : 1.0;
@@ -107,38 +110,43 @@ itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
   return image_io;
 }
 
-template <class Stored>
-void convert(const std::vector<char>& bytes, std::vector<float>& voxels) {
-  const auto* stored = reinterpret_cast<const Stored*>(bytes.data());
-  for (size_t i = 0; i < voxels.size(); ++i) voxels[i] = static_cast<float>(stored[i]);
+// 64-bit integers become double (exact to 2^53).
+template <class Integer>
+void widen(std::vector<std::byte>& bytes) {
+  for (size_t i = 0; i + sizeof(Integer) <= bytes.size(); i += sizeof(Integer)) {
+    Integer stored;
+    std::memcpy(&stored, bytes.data() + i, sizeof(stored));
+    const auto value = static_cast<double>(stored);
+    std::memcpy(bytes.data() + i, &value, sizeof(value));
+  }
 }
 
-void convert(Component type, const std::vector<char>& bytes, std::vector<float>& voxels, const fs::path& path) {
+StoredType stored_type(Component type, std::vector<std::byte>& bytes, const fs::path& path) {
   switch (type) {
     case Component::UCHAR:
-      return convert<unsigned char>(bytes, voxels);
+      return StoredType::u8;
     case Component::CHAR:
-      return convert<signed char>(bytes, voxels);
+      return StoredType::i8;
     case Component::USHORT:
-      return convert<unsigned short>(bytes, voxels);
+      return StoredType::u16;
     case Component::SHORT:
-      return convert<short>(bytes, voxels);
+      return StoredType::i16;
     case Component::UINT:
-      return convert<unsigned int>(bytes, voxels);
+      return StoredType::u32;
     case Component::INT:
-      return convert<int>(bytes, voxels);
+      return StoredType::i32;
     case Component::ULONG:
-      return convert<unsigned long>(bytes, voxels);
-    case Component::LONG:
-      return convert<long>(bytes, voxels);
     case Component::ULONGLONG:
-      return convert<unsigned long long>(bytes, voxels);
+      widen<uint64_t>(bytes);
+      return StoredType::f64;
+    case Component::LONG:
     case Component::LONGLONG:
-      return convert<long long>(bytes, voxels);
+      widen<int64_t>(bytes);
+      return StoredType::f64;
     case Component::FLOAT:
-      return convert<float>(bytes, voxels);
+      return StoredType::f32;
     case Component::DOUBLE:
-      return convert<double>(bytes, voxels);
+      return StoredType::f64;
     default:
       fail(path, "has a voxel type that is not supported: " + itk::ImageIOBase::GetComponentTypeAsString(type), "convert it to float");
   }
@@ -155,8 +163,8 @@ void check_fits_memory(const VolumeHeader& header, size_t stored_bytes, const fs
 }
 
 // MetaImageIO says nothing when data are missing; it then leaves the end of the buffer as it was.
-bool read_whole(itk::ImageIOBase& image_io, std::vector<char>& bytes) {
-  for (const char mark : {'\x5A', '\xA5'}) {
+bool read_whole(itk::ImageIOBase& image_io, std::vector<std::byte>& bytes) {
+  for (const std::byte mark : {std::byte{0x5A}, std::byte{0xA5}}) {
     bytes.back() = mark;
     image_io.Read(bytes.data());
     if (bytes.back() != mark) return true;
@@ -164,20 +172,24 @@ bool read_whole(itk::ImageIOBase& image_io, std::vector<char>& bytes) {
   return false;
 }
 
-std::vector<float> read_voxels(itk::ImageIOBase& image_io, size_t num_voxels, const fs::path& path) {
+// ITK reads all time points at once; the one that is wanted is kept.
+void read_voxels(itk::ImageIOBase& image_io, const VolumeHeader& header, int64_t time_point, Volume& volume, const fs::path& path) {
   itk::ImageIORegion region(image_io.GetNumberOfDimensions());
   for (unsigned axis = 0; axis < image_io.GetNumberOfDimensions(); ++axis) region.SetSize(axis, image_io.GetDimensions(axis));
   image_io.SetIORegion(region);
-  std::vector<char> bytes(num_voxels * image_io.GetComponentSize());
+  const size_t volume_bytes = static_cast<size_t>(volume.num_values()) * image_io.GetComponentSize();
+  volume.stored.resize(volume_bytes * static_cast<size_t>(header.num_time_points));
   try {
     const std::lock_guard lock(library_mutex());
-    if (!read_whole(image_io, bytes)) fail(path, "ends before its last voxel", "the file is probably cut off or damaged");
+    if (!read_whole(image_io, volume.stored)) fail(path, "ends before its last voxel", "the file is probably cut off or damaged");
   } catch (const itk::ExceptionObject& error) {
     fail(path, "can't be read: " + reason(error), "the file is probably cut off or damaged");
   }
-  std::vector<float> voxels(num_voxels);
-  convert(image_io.GetComponentType(), bytes, voxels, path);
-  return voxels;
+  if (header.num_time_points > 1) {
+    const auto first = volume.stored.begin() + static_cast<std::ptrdiff_t>(volume_bytes * static_cast<size_t>(time_point));
+    volume.stored = std::vector<std::byte>(first, first + static_cast<std::ptrdiff_t>(volume_bytes));
+  }
+  volume.type = stored_type(image_io.GetComponentType(), volume.stored, path);
 }
 
 }  // namespace
@@ -190,9 +202,10 @@ VolumeHeader read_volume_header(const fs::path& path) {
   return header;
 }
 
-Volume read_volume(const fs::path& path) {
+Volume read_volume(const fs::path& path, int64_t time_point) {
   VolumeHeader header;
   const itk::ImageIOBase::Pointer image_io = open(path, header);
+  if (time_point < 0 || time_point >= header.num_time_points) fail(path, concat("has ", header.num_time_points, " time points; number ", time_point, " was asked for"));
   check_fits_memory(header, image_io->GetComponentSize(), path);
 
   Volume volume;
@@ -205,8 +218,11 @@ Volume read_volume(const fs::path& path) {
     for (unsigned row = 0; row < num_axes; ++row) volume.direction[3 * row + axis] = direction[row];
   }
 
-  const auto num_voxels = static_cast<size_t>(header.size[0] * header.size[1] * header.size[2]);
-  volume.voxels = is_nifti(path) ? read_nifti_voxels(path, num_voxels) : read_voxels(*image_io, num_voxels, path);
+  if (is_nifti(path)) {
+    read_nifti_voxels(path, time_point, time_point + 1 == header.num_time_points, volume);
+  } else {
+    read_voxels(*image_io, header, time_point, volume, path);
+  }
   return volume;
 }
 

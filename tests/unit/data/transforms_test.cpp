@@ -82,7 +82,7 @@ TEST(Intensity, PercentilesOfRealVolumesAsNumpy) {
   const auto cases = nlohmann::json::parse(test::slurp(test::tests_folder() / "golden/nifti_expected.json"));
   for (const auto& expected : cases) {
     const io::Volume volume = io::read_volume(test::hippocampus() / expected["file"].get<std::string>());
-    const IntensityRange range = intensity_range(volume.voxels, 0, ImageOptions{});
+    const IntensityRange range = intensity_range(io::values(volume), 0, ImageOptions{});
     EXPECT_NEAR(range.low, expected["percentiles_0.5_99.5"][0].get<double>(), 1e-9 * std::abs(range.low) + 1e-9);
     EXPECT_NEAR(range.high, expected["percentiles_0.5_99.5"][1].get<double>(), 1e-9 * range.high);
   }

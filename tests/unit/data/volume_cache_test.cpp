@@ -16,7 +16,7 @@ auto reader(size_t bytes, std::atomic<int>& num_reads) {
   return [bytes, &num_reads] {
     ++num_reads;
     CachedVolume read;
-    read.volume.voxels.resize(bytes / sizeof(float));
+    read.volume.stored.resize(bytes);
     return read;
   };
 }
@@ -37,7 +37,7 @@ TEST(VolumeCache, ForgetsTheLeastRecentlyUsed) {
 TEST(VolumeCache, AVolumeLargerThanTheCacheIsStillGiven) {
   VolumeCache cache(250);
   std::atomic<int> num_reads = 0;
-  EXPECT_EQ(cache.get(1, reader(1000, num_reads))->volume.voxels.size(), 250U);
+  EXPECT_EQ(cache.get(1, reader(1000, num_reads))->volume.stored.size(), 1000U);
   cache.get(1, reader(1000, num_reads));
   EXPECT_EQ(num_reads, 1);
   cache.get(2, reader(100, num_reads));
@@ -55,7 +55,7 @@ TEST(VolumeCache, ThreadsWaitForTheOneThatReads) {
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
         return reader(100, num_reads)();
       });
-      EXPECT_EQ(volume->volume.voxels.size(), 25U);
+      EXPECT_EQ(volume->volume.stored.size(), 100U);
     });
   }
   threads.clear();

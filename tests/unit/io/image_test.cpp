@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "vmae/io/resize.h"
 
 namespace vmae::io {
@@ -28,11 +30,14 @@ TEST(SliceAxis, IsTheFlatOneOf2DImages) {
 Volume numbered_volume() {
   Volume volume;
   volume.size = {2, 3, 4};
+  std::vector<float> voxels;
   for (int z = 0; z < 4; ++z) {
     for (int y = 0; y < 3; ++y) {
-      for (int x = 0; x < 2; ++x) volume.voxels.push_back(static_cast<float>(100 * z + 10 * y + x));
+      for (int x = 0; x < 2; ++x) voxels.push_back(static_cast<float>(100 * z + 10 * y + x));
     }
   }
+  volume.stored.resize(voxels.size() * sizeof(float));
+  std::memcpy(volume.stored.data(), voxels.data(), volume.stored.size());
   return volume;
 }
 
@@ -50,6 +55,28 @@ TEST(Slice, FollowsTheOrientationOfTheHeader) {
   EXPECT_EQ(x.pixels, (std::vector<float>{1, 11, 21, 101, 111, 121, 201, 211, 221, 301, 311, 321}));
   EXPECT_EQ(x.channels, 1);
   EXPECT_EQ(x.stored_max, 0.0);
+}
+
+TEST(Slice, StoredNumbersAndTheirScaling) {
+  Volume volume;
+  volume.size = {1, 2, 2};
+  volume.channels = 3;
+  volume.type = StoredType::i16;
+  volume.stored_max = 255;
+  const std::vector<int16_t> stored{1, 2, 3, 4, 5, 6, -1, -2, -3, -4, -5, -6};
+  volume.stored.resize(stored.size() * 2);
+  std::memcpy(volume.stored.data(), stored.data(), volume.stored.size());
+  volume.scaling = {{2, 0}, {1, 100}};  // per z, as in PET
+  EXPECT_EQ(slice_of(volume, 2, 0).pixels, (std::vector<float>{2, 4, 6, 8, 10, 12}));
+  EXPECT_EQ(slice_of(volume, 2, 1).pixels, (std::vector<float>{99, 98, 97, 96, 95, 94}));
+  EXPECT_EQ(slice_of(volume, 1, 1).pixels, (std::vector<float>{8, 10, 12, 96, 95, 94}));
+  EXPECT_EQ(slice_of(volume, 2, 0).stored_max, 255);
+  EXPECT_EQ(values(volume), (std::vector<float>{2, 4, 6, 8, 10, 12, 99, 98, 97, 96, 95, 94}));
+  std::vector<std::byte> slice;
+  stored_slice_of(volume, 1, 1, slice);
+  const std::vector<int16_t> expected{4, 5, 6, -4, -5, -6};
+  ASSERT_EQ(slice.size(), 12U);
+  EXPECT_EQ(std::memcmp(slice.data(), expected.data(), 12), 0);
 }
 
 TEST(Resize, ShrinksByAreas) {

@@ -41,11 +41,12 @@ TEST(Volume, RealNiftiFilesAsDecodedByNumpy) {
     for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(volume.spacing_mm[i], expected["spacing_mm"][i].get<double>(), 1e-6);
     for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(volume.origin_mm[i], expected["origin_mm"][i].get<double>(), 1e-5);
     for (size_t i = 0; i < 9; ++i) EXPECT_NEAR(volume.direction[i], expected["direction"][i].get<double>(), 1e-6);
+    const std::vector<float> voxels = values(volume);
     for (const auto& voxel : expected["voxels"]) {
       const auto at = voxel["at"].get<std::array<int64_t, 3>>();
-      EXPECT_EQ(volume.voxels[static_cast<size_t>(at[0] + size[0] * (at[1] + size[1] * at[2]))], voxel["value"].get<float>());
+      EXPECT_EQ(voxels[static_cast<size_t>(at[0] + size[0] * (at[1] + size[1] * at[2]))], voxel["value"].get<float>());
     }
-    const double mean = std::accumulate(volume.voxels.begin(), volume.voxels.end(), 0.0) / static_cast<double>(volume.voxels.size());
+    const double mean = std::accumulate(voxels.begin(), voxels.end(), 0.0) / static_cast<double>(voxels.size());
     EXPECT_NEAR(mean, expected["mean"].get<double>(), 1e-6 * std::abs(mean));
   }
 }
@@ -59,14 +60,14 @@ TYPED_TEST(VoxelType, BecomesFloat) {
   const TempFolder folder;
   const Volume volume = read_volume(folder.write("v.nii", nifti<TypeParam>({2, 3, 4}, ramp<TypeParam>(24))));
   EXPECT_EQ(volume.size, (std::array<int64_t, 3>{2, 3, 4}));
-  EXPECT_EQ(volume.voxels, ramp<float>(24));
+  EXPECT_EQ(values(volume), ramp<float>(24));
 }
 
 TEST(Volume, SlopeAndInterceptAreApplied) {
   const TempFolder folder;
   for (const bool has_qform : {true, false}) {
     const Volume volume = read_volume(folder.write("v.nii", nifti<int16_t>({2, 1, 1}, {-3, 5}, {.slope = 2, .intercept = -1000, .has_qform = has_qform})));
-    EXPECT_EQ(volume.voxels, (std::vector<float>{-1006, -990})) << "qform " << has_qform;
+    EXPECT_EQ(values(volume), (std::vector<float>{-1006, -990})) << "qform " << has_qform;
   }
 }
 
@@ -83,7 +84,7 @@ TEST(Volume, OtherByteOrder) {
   swap(76, 4, 11);
   swap(252, 2, 2);
   swap(352, 2, 2);
-  EXPECT_EQ(read_volume(folder.write("v.nii", bytes)).voxels, (std::vector<float>{0x0103, 0x0305}));
+  EXPECT_EQ(values(read_volume(folder.write("v.nii", bytes))), (std::vector<float>{0x0103, 0x0305}));
 }
 
 TEST(Volume, FewerAndTrivialAxes) {
@@ -99,6 +100,21 @@ TEST(Volume, SpacingIsReadFromTheHeaderAlone) {
   const VolumeHeader header = read_volume_header(folder.write("v.nii", bytes.substr(0, 352)));
   EXPECT_EQ(header.size, (std::array<int64_t, 3>{4, 5, 6}));
   EXPECT_EQ(header.spacing_mm, (std::array<double, 3>{0.5, 0.75, 3.0}));
+}
+
+TEST(Volume, TimePointsAreVolumesOfTheirOwn) {
+  const TempFolder folder;
+  const std::vector<int16_t> stored = ramp<int16_t>(24);
+  const std::string raw(reinterpret_cast<const char*>(stored.data()), 48);
+  const std::string nrrd = "NRRD0004\ntype: int16\ndimension: 4\nsizes: 2 3 2 2\nencoding: raw\nendian: little\n\n";
+  const std::vector<float> first = ramp<float>(12), last{12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23};
+  for (const fs::path& path : {folder.write("v.nii", nifti<int16_t>({2, 3, 2, 2}, stored)), folder.write("v.nrrd", nrrd + raw)}) {
+    SCOPED_TRACE(path.string());
+    EXPECT_EQ(read_volume_header(path).num_time_points, 2);
+    EXPECT_EQ(values(read_volume(path, 0)), first);
+    EXPECT_EQ(values(read_volume(path, 1)), last);
+    EXPECT_TRUE(contains(error_of([&] { read_volume(path, 2); }).what(), "has 2 time points"));
+  }
 }
 
 TEST(Volume, NrrdAndMetaImage) {
@@ -117,7 +133,7 @@ TEST(Volume, NrrdAndMetaImage) {
     SCOPED_TRACE(path.string());
     const Volume volume = read_volume(path);
     EXPECT_EQ(volume.size, (std::array<int64_t, 3>{2, 3, 4}));
-    EXPECT_EQ(volume.voxels, ramp<float>(24));
+    EXPECT_EQ(values(volume), ramp<float>(24));
     EXPECT_EQ(volume.spacing_mm, (std::array<double, 3>{2, 3, 4}));
     EXPECT_EQ(volume.origin_mm, (std::array<double, 3>{7, 8, 9}));
     EXPECT_EQ(volume.direction, (std::array<double, 9>{1, 0, 0, 0, 0, 1, 0, 1, 0}));
@@ -127,9 +143,9 @@ TEST(Volume, NrrdAndMetaImage) {
 TEST(Volume, NonFiniteVoxelsAreKept) {
   const TempFolder folder;
   const Volume volume = read_volume(folder.write("v.nii", nifti<float>({3, 1, 1}, {1.0F, NAN, INFINITY})));
-  EXPECT_EQ(volume.voxels[0], 1.0F);
-  EXPECT_TRUE(std::isnan(volume.voxels[1]));
-  EXPECT_TRUE(std::isinf(volume.voxels[2]));
+  EXPECT_EQ(values(volume)[0], 1.0F);
+  EXPECT_TRUE(std::isnan(values(volume)[1]));
+  EXPECT_TRUE(std::isinf(values(volume)[2]));
 }
 
 TEST(Volume, BrokenFilesAreErrorsOnly) {

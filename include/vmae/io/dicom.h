@@ -1,0 +1,69 @@
+#pragma once
+// DICOM through DCMTK: files into series, series into volumes, RTSTRUCT and SEG into label maps. No identifying value ever enters a message.
+//
+// Read: uncompressed (implicit and explicit VR, little and big endian), deflated, RLE, JPEG baseline, extended and lossless, JPEG-LS (DCMTK), JPEG 2000 and HTJ2K (OpenJPEG);
+// 8 to 32 bit integers, signed or not, float and double float pixel data; MONOCHROME1 (inverted to MONOCHROME2), MONOCHROME2, PALETTE COLOR, RGB and YBR (as RGB).
+// Stored numbers are kept; rescale slope and intercept become Volume::scaling, one per slice where they differ.
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmae/io/image.h"
+
+namespace vmae::io {
+
+// By content: "DICM" after a preamble of 128 bytes, or a data set that begins with a DICOM group. False if the file can't be read.
+bool is_dicom(const std::filesystem::path& path);
+
+enum class DicomKind { image, rtstruct, seg, other };  // other: reports, presentation states, waveforms, directories (DICOMDIR), ...
+
+// One volume's worth of slices: same series, geometry, pixel format and time point, sorted along the normal of the slices.
+struct DicomSeries {
+  std::vector<std::filesystem::path> files;  // in the order of z; one multi-frame file is a series of its own
+  std::string series_uid;                    // to match masks; not written
+  std::string patient;                       // PatientID (with its issuer), or ""; to be hashed, never written
+  std::string modality;
+  VolumeHeader header;
+  std::vector<std::string> remarks;  // what is odd and was dealt with: "3 slices are missing: ...", "2 duplicates left out", "gantry tilt of 12.5 degrees", "mixed geometry: ..."
+};
+
+struct DicomMask {
+  std::filesystem::path path;
+  DicomKind kind = DicomKind::rtstruct;
+  std::string series_uid;  // of the images it was drawn on; "" if it does not say
+  std::string frame_of_reference_uid;
+  std::string patient;
+};
+
+struct DicomRefusal {
+  std::filesystem::path path;
+  std::string reason;  // names neither path nor patient
+};
+
+struct DicomTree {
+  std::vector<DicomSeries> series;  // in an order that depends on the files' names only
+  std::vector<DicomMask> masks;
+  std::vector<DicomRefusal> refused;  // what is no image, or can't be read
+  // Identifying texts found (names, ids, birth dates, accession numbers, ...): for redacting paths. Never written.
+  std::vector<std::string> identifying;
+};
+
+// Reads all headers (in parallel, without pixel data) and groups them. `files` in any order.
+DicomTree group_dicom(const std::vector<std::filesystem::path>& files);
+
+// The files of one series, in its order, as a volume (z = slice or frame). Positions along the normal that are not evenly spaced keep their mean spacing.
+// Throws Error(data): no pixel data, unsupported or damaged, frames of different size, ...; names the file, nothing else of the header.
+Volume read_dicom(const std::vector<std::filesystem::path>& files);
+
+// Segment or structure names, and the label map (uint8, 0 background, 1... in this order) on the grid of `image`, which was read from `image_files`.
+// RTSTRUCT: closed planar contours, filled by the even-odd rule per slice, pixel centres inside or on the contour; later structures win where they overlap.
+// `names`: those structures only, in this order; empty: all. Throws Error(data) if it does not lie on the image's grid, or a name is unknown.
+struct DicomLabels {
+  std::vector<std::string> names;
+  std::vector<std::uint8_t> map;  // size of the image
+};
+DicomLabels read_dicom_mask(const std::filesystem::path& mask, const std::vector<std::filesystem::path>& image_files, const Volume& image,
+                            const std::vector<std::string>& names = {});
+
+}  // namespace vmae::io

@@ -1,0 +1,85 @@
+#pragma once
+// A prepared dataset: what `vmae prepare` writes, read by memory mapping (LMDB, read-only, no locks: it may lie on a parallel file system and be used by many processes).
+// An item is one slice or picture, a case is the volume, series or picture that it was cut from. docs/data.md describes the files.
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vmae/io/image.h"
+
+namespace vmae::io {
+
+// Over all values of a case, in units. What intensity rules that look at a whole volume need.
+struct IntensityStats {
+  float min = 0, max = 0, mean = 0, std = 0;
+  float percentile_low = 0, percentile_high = 0;  // at PreparedInfo::percentiles
+};
+
+// One item as it lies in the map; valid as long as the dataset.
+struct PreparedItem {
+  int64_t case_number = 0;  // its case
+  int64_t slice = 0;        // within the case
+  int64_t height = 0, width = 0, channels = 0;
+  StoredType type = StoredType::u8;
+  Scaling scaling;
+  double stored_max = 0;  // as in Image
+  IntensityStats stats;
+  std::string_view pixels, mask;  // compressed; mask is empty where there is none
+  size_t pixel_bytes() const { return static_cast<size_t>(height * width * channels) * size_of(type); }
+  size_t mask_bytes() const { return static_cast<size_t>(height * width); }
+};
+
+struct PreparedCase {
+  std::string name;     // as `prepare.names` says: a salted hash, or the path in the source
+  std::string patient;  // a salted hash
+  std::string split;    // train, val, test or ""
+  int64_t fold = -1;
+  std::string modality;
+  Units units = Units::raw;
+  int axis = 2;  // of the volume, that slices are perpendicular to
+  std::array<int64_t, 3> size{};
+  std::array<double, 3> spacing_mm{1, 1, 1}, origin_mm{0, 0, 0};
+  std::array<double, 9> direction{1, 0, 0, 0, 1, 0, 0, 0, 1};
+  std::vector<float> labels;  // one per PreparedInfo::label_names, NaN where unknown; or empty
+  std::string sha256;         // of the source's bytes
+  int64_t first_item = 0, num_items = 0;
+};
+
+struct PreparedInfo {
+  int64_t num_items = 0, num_cases = 0;
+  std::vector<double> percentiles{0.5, 99.5};
+  std::string intensity = "native";      // native: numbers as in the source; else what was applied, and values lie in [0, 1]
+  std::vector<std::string> label_names;  // findings or classes
+  bool is_multi_label = false;           // label_names are findings (0 or 1 each); else classes (one of them is 1)
+  std::vector<std::string> mask_names;   // of mask values 1, 2, ...; may be empty
+  bool has_masks = false;
+};
+
+class PreparedDataset {
+ public:
+  // `dir` or its index.json. Throws Error(data) naming the file: not a prepared dataset, not finished, of a later version, damaged.
+  explicit PreparedDataset(const std::filesystem::path& dir);
+  ~PreparedDataset();
+  PreparedDataset(PreparedDataset&&) noexcept;
+
+  const PreparedInfo& info() const;
+  int64_t size() const { return info().num_items; }
+
+  // All of these are const and thread-safe, and item() and decode() allocate nothing after a thread's first call.
+  PreparedItem item(int64_t index) const;                            // throws Error(data) if damaged
+  void decode(const PreparedItem& item, std::byte* pixels) const;    // pixel_bytes(); throws Error(data) if the checksum is wrong
+  void decode_mask(const PreparedItem& item, uint8_t* mask) const;   // mask_bytes(); zeros where there is no mask
+  PreparedCase read_case(int64_t case_number) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Whether `path` is a prepared dataset (a folder with index.json of ours, or that file).
+bool is_prepared(const std::filesystem::path& path);
+
+}  // namespace vmae::io
