@@ -1,6 +1,6 @@
 #pragma once
-// Where images come from. A source is a manifest CSV, a folder (searched recursively), or one file; what is found there is a list of images, each a picture, a volume or a
-// DICOM series, with its mask, labels and patient where they are known.
+// Where images come from. A source is a manifest CSV, a folder (searched recursively), or one file; what is found there is a list of images, each a picture, a
+// volume or a DICOM series, with its mask, labels and patient where they are known.
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -13,25 +13,50 @@ namespace vmae::io {
 // One picture, one volume (one time point of a 4-D file), or one DICOM series.
 struct SourceFile {
   std::filesystem::path path;  // absolute, or relative to the working folder as the user's own path was; of a DICOM series the first file
-  std::string name{};            // relative to the manifest or the folder, for messages and sample ids; unique in a source
-  std::string patient{};         // from the manifest or DICOM's PatientID; else the name. Never written anywhere as such
-  std::string split{};           // from the manifest ("train", "val", "test") or the folders of nnU-Net, or ""
+  std::string name{};          // relative to the manifest or the folder, for messages and sample ids; unique in a source
+  std::string patient{};       // from the manifest or DICOM's PatientID; else the name. Never written anywhere as such
+  std::string split{};         // from the manifest ("train", "val", "test") or the folders of nnU-Net, or ""
 
   std::vector<std::filesystem::path> series{};  // DICOM: all files of the series, in the order of its slices; else empty
-  int64_t time_point = 0;                     // of a 4-D file
+  int64_t time_point = 0;                       // of a 4-D file
   std::string modality{};                       // DICOM's code (CT, MR, PT, US, DX, ...), "" if not known
-  int64_t fold = -1;                          // from the manifest; -1 where there is none
+  int64_t fold = -1;                            // from the manifest; -1 where there is none
   std::filesystem::path mask{};                 // label map on the image's grid (picture or volume), DICOM RTSTRUCT or SEG; empty: none
   std::vector<float> labels{};                  // one per name in Source::label_names; NaN where unknown. Empty: none
 };
 
-// Manifest: CSV with a header line (RFC 4180 quoting, comma or semicolon or tab, UTF-8 with or without BOM), column `image`
-// (also accepted: image_path, path, file, filename), optional `patient`, `split` (train, val, test or empty);
-// other columns (mask, label, fold, modality ...) are left to later commands. Paths relative to the CSV.
-// Folder: every picture and volume below it, hidden files and symlink loops skipped, sorted by name so that the order does not depend on the file system.
-// A single picture or volume file is a source of one.
-// Throws Error(data) with what was found where it is empty, has no image column, or names a file twice.
-// A missing file is not an error here: it is quarantined when it is read.
-std::vector<SourceFile> list_source(const std::filesystem::path& source);
+// What is worth telling about a case or a file, or why it can't be used. `text` names neither a path nor a patient.
+struct SourceRemark {
+  std::string name;  // relative to the source
+  std::string text;
+};
+
+struct Source {
+  std::string layout;                    // manifest, nnunet, decathlon, image_mask_folders, dicom, class_folders, files
+  std::vector<SourceFile> files;         // in an order that depends on their names only
+  std::vector<std::string> label_names;  // classes (sorted), or findings (columns)
+  bool is_multi_label = false;           // findings: each label is 0 or 1 by itself; else one of the classes is 1
+  std::vector<std::string> mask_names;   // of mask values 1, 2, ... where they are known
+  std::vector<SourceRemark> refused;     // DICOM files that are no image or can't be read
+  std::vector<SourceRemark> remarks;     // oddities that were dealt with
+};
+
+// layout: auto, or one of those above.
+// Manifest (a .csv or .tsv, or a folder whose only one it is): header line (RFC 4180 quoting, comma or semicolon or tab, UTF-8 with or without BOM), column
+// `image`
+//   (also accepted: image_path, path, file, filename), optional `mask` (mask_path, segmentation; or `label` where its cells are paths), `label` (a class),
+//   patient, split (train, val, test or empty), fold (integer), modality. Every other column whose cells are all 0, 1, -1 (unknown) or empty is a finding.
+//   Paths relative to it.
+// nnU-Net raw (dataset.json, imagesTr, labelsTr, imagesTs; CASE_0000.ext: every channel is an image of its own), Medical Segmentation Decathlon (dataset.json
+// with a
+//   list `training`), a folder `images` beside one `labels` or `masks` with equal file names.
+// DICOM: found by content, grouped into series; RTSTRUCT and SEG become the masks of the series they belong to.
+// Class folders: pictures only, in 2 to 20 folders of one level with at least 10 on average, whose names have fewer digits than letters (folders named by
+// patients are no classes). Files: every picture and volume below the folder. Hidden files and symlink loops are skipped. Throws Error(data) with what was
+// found where nothing is usable, the manifest has no image column, or a file is named twice. A missing file is not an error here: it is quarantined when it is
+// read.
+Source find_source(const std::filesystem::path& source, const std::string& layout = "auto");
+
+std::vector<SourceFile> list_source(const std::filesystem::path& source);  // find_source(source).files
 
 }  // namespace vmae::io

@@ -1,0 +1,25 @@
+#pragma once
+// One case of a source, whatever it is: picture, volume or DICOM series.
+#include <cstdint>
+#include <vector>
+
+#include "vmae/io/image.h"
+#include "vmae/io/source.h"
+
+namespace vmae::io {
+
+// A picture becomes a volume of size z = 1 with 1 or 3 channels. `modality` of the file is the source's where that says one; a CT volume without units is in
+// HU. Throws Error(data) naming the file.
+Volume read_image(const SourceFile& file);
+
+// Size and spacing without the voxels. Pictures: {0, 0, 1}, which is not known before they are decoded.
+VolumeHeader read_image_header(const SourceFile& file);
+
+// The label map on the image's grid, x fastest; empty if the file has no mask. Pictures that hold only 0 and their largest value (255) become 0 and 1.
+// `structures`: for RTSTRUCT and SEG, the structures that become 1, 2, ...; empty: all of the file. `names` gets those that did.
+// Throws Error(data) naming image and mask: another size, or another place (spacing more than 1 %, origin more than a tenth of a voxel, axes more than 2.5
+// degrees off), values that are no integers in [0, 255].
+std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures = {},
+                               std::vector<std::string>* names = nullptr);
+
+}  // namespace vmae::io
