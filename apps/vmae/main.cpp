@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   vmae::app::add_pretrain(app, context);
   vmae::app::add_prepare(app, context);
+  vmae::app::add_split(app, context);
   vmae::app::add_forward(app, context);
   vmae::app::add_export(app, context);
   vmae::app::add_inspect(app, context);

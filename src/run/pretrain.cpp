@@ -29,7 +29,8 @@ struct Datasets {
 };
 
 Datasets load_datasets(PretrainConfig& config, const train::RunFolder* folder) {
-  const TrainVal split = split_train_val(config.data.train, config.data.val, config.data.val_fraction, static_cast<uint64_t>(config.run.seed));
+  const TrainVal split =
+      split_train_val(config.data.train, config.data.val, config.data.val_fraction, static_cast<uint64_t>(config.run.seed), config.data.splits);
   auto quarantine = std::make_shared<data::Quarantine>(folder == nullptr ? "" : folder->quarantine(), config.data.max_bad_fraction);
   Datasets datasets;
   datasets.split = split;

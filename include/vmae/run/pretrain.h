@@ -6,6 +6,7 @@
 #include "vmae/core/options.h"
 #include "vmae/data/dataset.h"
 #include "vmae/nn/mae.h"
+#include "vmae/run/split.h"
 #include "vmae/train/fit.h"
 #include "vmae/train/run_folder.h"
 
@@ -21,6 +22,7 @@ void describe(Options& options, RunOptions& run);
 
 struct DataOptions {
   std::string train, val, test;
+  SplitChoice splits;
   double val_fraction = 0.05;
   int64_t workers = 0;
   int64_t prefetch = 4;
