@@ -10,8 +10,15 @@ void describe(Options& options, RunOptions& run) {
 }
 
 void describe(Options& options, DataOptions& data) {
-  options.add("train", data.train, "training images: a folder (searched recursively), a manifest CSV, or one file");
-  options.add("val", data.val, "validation images, likewise; empty: the manifest's split column if it has one, else val_fraction of the training files");
+  options.add("train", data.train,
+              "training images: a prepared dataset, a folder (searched recursively), a manifest CSV, or one file; or a list of several: [a, b]");
+  options.add(
+      "weights", data.weights,
+      "shares of the sources in data.train, one number each, as in [1, 3]: an epoch is as long as all sources together, and a source with a larger share than "
+      "its size repeats. Empty: every image once per epoch",
+      at_least(0));
+  options.add("val", data.val,
+              "validation images, likewise; empty: the split that the source has (a manifest's split column), else val_fraction of the training files");
   options.add("test", data.test, "test images; not used by pretraining");
   options.add("val_fraction", data.val_fraction,
               "share of the patients (files, where patients are not known) set aside for validation if val is empty; 0: no validation", in_range(0.0, 0.9));

@@ -20,7 +20,9 @@ struct RunOptions {
 void describe(Options& options, RunOptions& run);
 
 struct DataOptions {
-  std::string train, val, test;
+  std::vector<std::string> train, val;
+  std::string test;
+  std::vector<double> weights;
   double val_fraction = 0.05;
   int64_t workers = 0;
   int64_t prefetch = 4;
