@@ -55,18 +55,30 @@ void add_doctor(CLI::App& app, Context& context) {
 }
 
 void add_bench(CLI::App& app, Context&) {
-  auto* command = app.add_subcommand("bench", "Time training steps of the full-size model on random images");
+  auto* command = app.add_subcommand("bench", "Time training steps of the full-size model on random images, or the loader on a prepared dataset");
   auto arguments = std::make_shared<run::BenchArguments>();
+  auto loader = std::make_shared<run::LoaderBenchArguments>();
   command->add_option("--device", arguments->device, "where to run")->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
   command->add_option("--precision", arguments->precision, "of the matrix products")
       ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))
       ->capture_default_str();
-  command->add_option("--batch", arguments->batch, "images per step")->check(CLI::PositiveNumber)->capture_default_str();
+  auto* batch = command->add_option("--batch", arguments->batch, "images per step; with --loader 64")->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--steps", arguments->steps, "timed steps")->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--warmup", arguments->warmup, "steps before them")->check(CLI::NonNegativeNumber)->capture_default_str();
   command->add_option("--image-size", arguments->image_size, "side of the images in pixels")->capture_default_str();
   command->add_option("--threads", arguments->threads, "0: as many as affinity and cgroup allow")->capture_default_str();
-  command->callback([arguments] { run::bench(*arguments, std::cout); });
+  auto* dataset = command->add_option("--loader", loader->dataset, "time the loader alone, on this prepared dataset")->type_name("DIR");
+  const auto of_loader = [&](CLI::Option* option) { option->needs(dataset)->capture_default_str(); };
+  of_loader(command->add_option("--task", loader->task, "whose augmentations")->check(CLI::IsMember({"pretrain", "segment", "classify"})));
+  of_loader(command->add_option("--workers", loader->workers, "threads; 0: as many as affinity and cgroup allow")->check(CLI::NonNegativeNumber));
+  of_loader(command->add_option("--seconds", loader->seconds, "how long, after a warm-up")->check(CLI::PositiveNumber));
+  of_loader(command->add_option("--items", loader->items, "repeat the dataset to so many images; 0: as it is")->check(CLI::NonNegativeNumber));
+  command->callback([arguments, loader, batch, dataset] {
+    if (dataset->count() == 0) return run::bench(*arguments, std::cout);
+    if (batch->count() > 0) loader->batch = arguments->batch;
+    loader->image_size = arguments->image_size;
+    run::bench_loader(*loader, std::cout);
+  });
 }
 
 void add_docs(CLI::App& app, Context&) {

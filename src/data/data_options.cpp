@@ -1,22 +1,24 @@
-// What the configuration says about images and their augmentation.
-#include "vmae/data/dataset.h"
+// What the configuration says about images.
+#include "vmae/data/image_options.h"
 
 namespace vmae::data {
 
 void describe(Options& options, ImageOptions& image) {
   options.add("intensity", image.intensity,
-              "How values become [0, 1]. auto: stored for 8 and 16 bit pictures, percentile for volumes and float pictures. "
+              "How values become [0, 1]. auto: by modality where it is known (CT in HU: window; MR: percentile; PET in SUV: 0 to data.suv_max), "
+              "else stored for 8 and 16 bit pictures, percentile for volumes and float pictures. "
               "stored: divided by the largest value of the stored type (X-ray, ultrasound, photographs). "
               "percentile: between data.percentiles of the whole volume (MR, PET). window: between the two values of data.window (CT). "
               "minmax: between the extremes of each slice. zscore: minus the mean, divided by the standard deviation of the whole volume, not clamped; "
               "set data.mean to 0 and data.std to 1 with it.",
               one_of({"auto", "stored", "minmax", "percentile", "window", "zscore"}));
-  options.add(
-      "window", image.window,
-      "For intensity = window: [low, high] in the units of the file (CT: Hounsfield units, as in [-160, 240] for soft tissue). Values outside are clamped.");
+  options.add("window", image.window,
+              "For intensity = window, and for CT under auto: [low, high] in the units of the file (CT: Hounsfield units). Values outside are clamped. "
+              "Empty: CT under auto gets [-160, 240] (soft tissue).");
   options.add("percentiles", image.percentiles,
               "For intensity = percentile: [low, high] in percent. Values outside are clamped, which keeps a few very bright voxels from darkening all others.",
               in_range(0.0, 100.0));
+  options.add("suv_max", image.suv_max, "For PET in SUV under intensity = auto: 0 to suv_max (g/ml) become 0 to 1. Values outside are clamped.", above(0.0));
   options.add("mean", image.mean, "Subtracted after intensities are in [0, 1]: one value, or one per channel. The default is the reference code's.");
   options.add("std", image.std, "Divided by after the mean is subtracted: one value, or one per channel. The default is the reference code's.", above(0.0));
   options.add("resize", image.resize,
@@ -27,13 +29,6 @@ void describe(Options& options, ImageOptions& image) {
               "The axis that slices of a volume are perpendicular to, in the order of the file. "
               "auto: the one with the largest voxel spacing, which is the axis of acquisition.",
               one_of({"auto", "x", "y", "z"}));
-}
-
-void describe(Options& options, AugmentOptions& augment) {
-  options.add("flip_horizontal", augment.flip_horizontal, "Probability of mirroring left and right in training. Set to 0 where the side carries meaning.",
-              in_range(0.0, 1.0));
-  options.add("flip_vertical", augment.flip_vertical,
-              "Probability of mirroring top and bottom in training, for images without a natural up, such as skin photographs.", in_range(0.0, 1.0));
 }
 
 }  // namespace vmae::data

@@ -1,151 +1,134 @@
-// Files to samples: volume headers are read once to count slices, voxels when a slice is wanted, through a cache.
+// Samples of several sources as one list: a sample is read by its source, then made network input.
 #include "vmae/data/dataset.h"
 
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
-#include <atomic>
-#include <optional>
-#include <thread>
 
 #include "vmae/core/error.h"
-#include "vmae/core/machine.h"
 #include "vmae/core/random.h"
-#include "vmae/data/transforms.h"
-#include "vmae/io/picture.h"
-#include "vmae/io/volume.h"
-#include "volume_cache.h"
 
 namespace vmae::data {
 namespace {
 
-struct Header {
-  std::optional<io::VolumeHeader> volume;  // empty: a picture
-  std::optional<Error> problem;
-};
-
-Header read_header(const io::SourceFile& file) {
-  try {
-    if (io::is_volume(file.path)) return {io::read_volume_header(file.path), {}};
-    if (io::is_picture(file.path)) return {};
-    return {{}, Error(ExitCode::data, concat(file.path.string(), " is of an unknown type"))};
-  } catch (const Error& error) {
-    return {{}, error};
-  } catch (const std::exception& error) {  // must not leave a thread
-    return {{}, Error(ExitCode::data, concat(file.path.string(), ": ", error.what()))};
-  }
+// Of this thread; workers reuse its memory for every sample.
+SliceBuffer& slice_buffer() {
+  thread_local SliceBuffer buffer;
+  return buffer;
 }
 
-// In the order of the files, whatever thread read which.
-std::vector<Header> read_headers(const std::vector<io::SourceFile>& files) {
-  std::vector<Header> headers(files.size());
-  std::atomic<size_t> next{0};
-  const auto work = [&] {
-    for (size_t i = next++; i < files.size(); i = next++) headers[i] = read_header(files[i]);
-  };
-  std::vector<std::jthread> threads;
-  const size_t num_threads = std::min<size_t>(static_cast<size_t>(usable_threads()), files.size() / 16);
-  for (size_t i = 1; i < num_threads; ++i) threads.emplace_back(work);
-  work();
-  threads.clear();
-  return headers;
+std::vector<std::unique_ptr<SampleSource>> open(std::vector<std::vector<io::SourceFile>> lists, const ImageOptions& image, const Targets& targets,
+                                                Quarantine& quarantine) {
+  std::vector<std::unique_ptr<SampleSource>> sources;
+  for (auto& files : lists) sources.push_back(open_source(std::move(files), image, targets, quarantine));
+  return sources;
 }
 
-int axis_of(const io::VolumeHeader& header, const std::string& slice_axis) {
-  if (slice_axis == "auto") return io::slice_axis(header);
-  return slice_axis == "x" ? 0 : slice_axis == "y" ? 1 : 2;
+std::vector<std::vector<io::SourceFile>> one(std::vector<io::SourceFile> files) {
+  std::vector<std::vector<io::SourceFile>> lists;
+  lists.push_back(std::move(files));
+  return lists;
 }
 
-size_t cache_bytes() { return std::min<uint64_t>(uint64_t{512} << 20, memory_info().available_bytes / 4); }
-
-// Runs `step` so that its errors begin with the file's path.
-template <class Step>
-auto naming(const io::SourceFile& file, Step step) {
-  try {
-    return step();
-  } catch (const Error& error) {
-    throw Error(error.code(), concat(file.path.string(), ": ", error.what()), error.hint());
-  }
+// Before anything is opened.
+const ImageOptions& checked(const ImageOptions& image) {
+  check(image);
+  return image;
 }
 
 }  // namespace
 
-Dataset::Dataset(std::vector<io::SourceFile> files, ImageOptions image, std::shared_ptr<Quarantine> quarantine)
-    : files_(std::move(files)), image_(std::move(image)), quarantine_(std::move(quarantine)), cache_(std::make_shared<VolumeCache>(cache_bytes())) {
+Dataset::Dataset(std::vector<std::unique_ptr<SampleSource>> sources, ImageOptions image, std::shared_ptr<Quarantine> quarantine, Targets targets)
+    : sources_(std::move(sources)), image_(std::move(image)), quarantine_(std::move(quarantine)), targets_(targets) {
   check(image_);
-  quarantine_->expect(static_cast<int64_t>(files_.size()));
-  const std::vector<Header> headers = read_headers(files_);
-  for (size_t file = 0; file < files_.size(); ++file) {
-    const auto& [volume, problem] = headers[file];
-    if (problem) {
-      quarantine_->add(files_[file].name, problem->what());
-    } else if (volume) {
-      const int axis = axis_of(*volume, image_.slice_axis);
-      for (int64_t slice = 0; slice < volume->size[axis]; ++slice) items_.push_back({file, axis, slice});
-    } else {
-      items_.push_back({file, -1, 0});
-    }
-  }
-  if (items_.empty()) throw Error(ExitCode::data, concat("none of ", files_.size(), " files is readable"), "see the warnings above for the reasons");
+  for (const auto& source : sources_) offsets_.push_back(offsets_.back() + source->size());
+  if (size() == 0) throw nothing_readable();
+}
+
+Dataset::Dataset(std::vector<std::vector<io::SourceFile>> sources, const ImageOptions& image, std::shared_ptr<Quarantine> quarantine, const Targets& targets)
+    : Dataset(open(std::move(sources), checked(image), targets, *quarantine), image, quarantine, targets) {}
+
+Dataset::Dataset(std::vector<io::SourceFile> files, const ImageOptions& image, std::shared_ptr<Quarantine> quarantine, const Targets& targets)
+    : Dataset(one(std::move(files)), image, std::move(quarantine), targets) {}
+
+std::vector<int64_t> Dataset::source_sizes() const {
+  std::vector<int64_t> sizes;
+  for (const auto& source : sources_) sizes.push_back(source->size());
+  return sizes;
+}
+
+uint32_t Dataset::checksum() const {
+  uint32_t crc = 0;
+  for (const auto& source : sources_) crc = source->checksum(crc);
+  return crc;
+}
+
+Dataset::Place Dataset::place(int64_t index) const {
+  const auto after = std::upper_bound(offsets_.begin(), offsets_.end() - 1, index);
+  const auto source = static_cast<size_t>(after - offsets_.begin() - 1);
+  return {*sources_.at(source), index - offsets_[source]};
 }
 
 std::string Dataset::id(int64_t index) const {
-  const Item& item = items_.at(static_cast<size_t>(index));
-  const std::string& name = files_[item.file].name;
-  return item.axis < 0 ? name : concat(name, '#', "xyz"[item.axis], item.slice);
+  const Place at = place(index);
+  return at.source.id(at.index);
 }
 
 uint64_t Dataset::sample_seed(uint64_t seed, int64_t epoch, int64_t index) { return derive_seed(seed, epoch, index); }
 
-void Dataset::load_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, float* image) const {
-  Flips flips;
-  if (augment) {
-    Random random(derive_seed(seed, Stream::augment, epoch, index));
-    flips.horizontal = random.chance(augment->flip_horizontal);
-    flips.vertical = random.chance(augment->flip_vertical);
+void Dataset::load_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers) const {
+  Augmentation augmentation;
+  if (augment != nullptr)
+    augmentation = draw_augmentation(*augment, Random(derive_seed(seed, Stream::augment, epoch, index)), {image_.image_size[0], image_.image_size[1]});
+  const Place at = place(index);
+  const Slice slice = at.source.read(at.index, buffers.mask != nullptr, slice_buffer());
+  try {
+    to_input(slice, image_, augmentation, buffers);
+  } catch (const Error& error) {
+    throw Error(error.code(), concat(at.source.file_name(at.index), ": ", error.what()), error.hint());
   }
-  const Item& item = items_.at(static_cast<size_t>(index));
-  const io::SourceFile& file = files_[item.file];
-  if (item.axis < 0) {
-    cache_->remember_failure(item.file, [&] {
-      io::Image picture = io::read_picture(file.path);
-      naming(file, [&] {
-        const IntensityRange range = intensity_range(picture.pixels, picture.stored_max, image_);
-        to_input(std::move(picture), range, image_, flips, image);
-      });
-    });
-    return;
-  }
-  const auto cached = cache_->get(item.file, [&] {
-    CachedVolume read{io::read_volume(file.path), {}};
-    read.range = naming(file, [&] { return intensity_range(io::values(read.volume), read.volume.stored_max, image_); });
-    return read;
-  });
-  if (item.slice >= cached->volume.size[item.axis])
-    throw Error(ExitCode::data, file.path.string() + ": has changed since the run began: it has fewer slices now");
-  to_input(io::slice_of(cached->volume, item.axis, item.slice), cached->range, image_, flips, image);
+  if (buffers.labels != nullptr) std::copy_n(at.source.labels(at.index), targets_.num_labels, buffers.labels);
 }
 
 Sample Dataset::load(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment) const {
-  Sample sample{at::empty({image_.in_channels, image_.image_size[0], image_.image_size[1]}, at::kFloat), id(index), sample_seed(seed, epoch, index)};
-  load_into(index, seed, epoch, augment, sample.image.data_ptr<float>());
+  Sample sample;
+  sample.image = at::empty({image_.in_channels, image_.image_size[0], image_.image_size[1]}, at::kFloat);
+  SampleBuffers buffers{sample.image.data_ptr<float>()};
+  if (targets_.mask) {
+    sample.mask = at::empty({image_.image_size[0], image_.image_size[1]}, at::kByte);
+    buffers.mask = sample.mask.data_ptr<uint8_t>();
+  }
+  if (targets_.num_labels > 0) {
+    sample.labels = at::empty({targets_.num_labels}, at::kFloat);
+    buffers.labels = sample.labels.data_ptr<float>();
+  }
+  sample.id = id(index);
+  sample.seed = sample_seed(seed, epoch, index);
+  load_into(index, seed, epoch, augment, buffers);
   return sample;
 }
 
-int64_t Dataset::load_readable_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, float* image) const {
+int64_t Dataset::load_readable_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers) const {
   for (int64_t tried = 0; tried < size(); ++tried) {
     const int64_t candidate = (index + tried) % size();
     std::string reason;
     try {
-      load_into(candidate, seed, epoch, augment, image);
+      load_into(candidate, seed, epoch, augment, buffers);
       return candidate;
     } catch (const Error& error) {
       if (error.code() != ExitCode::data) throw;
       reason = error.what();
     }
-    quarantine_->add(files_[items_[static_cast<size_t>(candidate)].file].name, reason);
+    const Place at = place(candidate);
+    quarantine_->add(at.source.file_name(at.index), reason);
   }
-  throw Error(ExitCode::data, concat("none of ", files_.size(), " files is readable"), "see the warnings above for the reasons");
+  throw nothing_readable();
+}
+
+Error Dataset::nothing_readable() const {
+  int64_t num_files = 0;
+  for (const auto& source : sources_) num_files += source->num_files();
+  return {ExitCode::data, concat("none of ", num_files, " files is readable"), "see the warnings above for the reasons"};
 }
 
 }  // namespace vmae::data

@@ -10,13 +10,11 @@
 #include <deque>
 #include <exception>
 #include <mutex>
-#include <numeric>
 #include <optional>
 #include <thread>
 
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
-#include "vmae/core/random.h"
 
 namespace vmae::data {
 namespace {
@@ -24,12 +22,12 @@ namespace {
 // A batch being filled.
 struct Slot {
   Batch batch;
-  std::vector<int64_t> indices;  // into the dataset, before substitution
-  float* pixels = nullptr;
+  std::vector<int64_t> wanted;  // into the dataset, before substitution
+  SampleBuffers buffers{};      // of the whole batch
   size_t num_taken = 0, num_done = 0;
   size_t first_failed = 0;
   std::exception_ptr error;  // of the first failed sample
-  bool is_done() const { return num_done == indices.size(); }
+  bool is_done() const { return num_done == wanted.size(); }
 };
 
 void check(const LoaderOptions& options) {
@@ -42,15 +40,6 @@ void check(const LoaderOptions& options) {
 }
 
 }  // namespace
-
-std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch, bool shuffle) {
-  std::vector<int64_t> order(static_cast<size_t>(n));
-  std::iota(order.begin(), order.end(), 0);
-  if (!shuffle) return order;
-  Random random(derive_seed(seed, Stream::shuffle, epoch));
-  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);  // Fisher-Yates
-  return order;
-}
 
 struct Loader::State {
   std::shared_ptr<const Dataset> dataset;
@@ -89,19 +78,30 @@ Loader::State::~State() {
 std::unique_ptr<Slot> Loader::State::make_slot() {
   const int64_t n = dataset->size();
   if (opening.epoch != order_epoch) {
-    order = epoch_order(n, options.seed, opening.epoch, options.shuffle);
+    order = options.weights.empty() || !options.shuffle ? epoch_order(n, options.seed, opening.epoch, options.shuffle)
+                                                        : mixture_order(dataset->source_sizes(), options.weights, options.seed, opening.epoch);
     order_epoch = opening.epoch;
   }
   auto slot = std::make_unique<Slot>();
   const int64_t end = std::min(n, opening.sample + options.batch_size);
-  for (int64_t i = opening.sample + options.rank; i < end; i += options.world_size) slot->indices.push_back(order[static_cast<size_t>(i)]);
-  const auto size = static_cast<int64_t>(slot->indices.size());
+  for (int64_t i = opening.sample + options.rank; i < end; i += options.world_size) slot->wanted.push_back(order[static_cast<size_t>(i)]);
+  const auto size = static_cast<int64_t>(slot->wanted.size());
   const ImageOptions& image = dataset->image_options();
-  slot->batch.image =
-      at::empty({size, image.in_channels, image.image_size[0], image.image_size[1]}, at::TensorOptions(at::kFloat).pinned_memory(options.pin_memory));
-  slot->batch.ids.resize(slot->indices.size());
-  slot->batch.seeds.resize(slot->indices.size());
-  slot->pixels = slot->batch.image.data_ptr<float>();
+  const int64_t height = image.image_size[0], width = image.image_size[1], num_labels = dataset->targets().num_labels;
+  Batch& batch = slot->batch;
+  const auto make = [&](at::IntArrayRef shape, at::ScalarType type) { return at::empty(shape, at::TensorOptions(type).pinned_memory(options.pin_memory)); };
+  batch.image = make({size, image.in_channels, height, width}, at::kFloat);
+  slot->buffers.image = batch.image.data_ptr<float>();
+  if (dataset->targets().mask) {
+    batch.mask = make({size, height, width}, at::kByte);
+    slot->buffers.mask = batch.mask.data_ptr<uint8_t>();
+  }
+  if (num_labels > 0) {
+    batch.labels = make({size, num_labels}, at::kFloat);
+    slot->buffers.labels = batch.labels.data_ptr<float>();
+  }
+  batch.indices.resize(slot->wanted.size());
+  batch.seeds.resize(slot->wanted.size());
   slot->batch.position = opening;
   opening = end < n ? Position{opening.epoch, end} : Position{opening.epoch + 1, 0};
   slot->batch.next = opening;
@@ -119,18 +119,21 @@ void Loader::State::fill_queue() {
 
 void Loader::State::load_sample(Slot& slot, size_t i) const {
   const ImageOptions& image = dataset->image_options();
-  const int64_t sample_size = image.in_channels * image.image_size[0] * image.image_size[1];
-  const Position& at = slot.batch.position;
-  const int64_t loaded =
-      dataset->load_readable_into(slot.indices[i], options.seed, at.epoch, augment ? &*augment : nullptr, slot.pixels + static_cast<int64_t>(i) * sample_size);
-  slot.batch.ids[i] = dataset->id(loaded);
-  slot.batch.seeds[i] = Dataset::sample_seed(options.seed, at.epoch, loaded);
+  const auto nth = static_cast<int64_t>(i);
+  const int64_t plane = image.image_size[0] * image.image_size[1];
+  SampleBuffers buffers{slot.buffers.image + nth * image.in_channels * plane};
+  if (slot.buffers.mask != nullptr) buffers.mask = slot.buffers.mask + nth * plane;
+  if (slot.buffers.labels != nullptr) buffers.labels = slot.buffers.labels + nth * dataset->targets().num_labels;
+  const int64_t epoch = slot.batch.position.epoch;
+  const int64_t loaded = dataset->load_readable_into(slot.wanted[i], options.seed, epoch, augment ? &*augment : nullptr, buffers);
+  slot.batch.indices[i] = loaded;
+  slot.batch.seeds[i] = Dataset::sample_seed(options.seed, epoch, loaded);
 }
 
 void Loader::State::work() {
   std::unique_lock lock(mutex);
   while (!is_stopping) {
-    const auto found = std::find_if(slots.begin(), slots.end(), [](const auto& slot) { return slot->num_taken < slot->indices.size(); });
+    const auto found = std::find_if(slots.begin(), slots.end(), [](const auto& slot) { return slot->num_taken < slot->wanted.size(); });
     if (found == slots.end()) {
       has_work.wait(lock);
       continue;
@@ -161,7 +164,10 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, co
   state.dataset = std::move(dataset);
   state.options = options;
   state.options.prefetch = std::max<int64_t>(1, options.prefetch);
-  if (augment) state.augment = *augment;
+  if (augment) {
+    check(*augment);
+    state.augment = *augment;
+  }
   state.epochs = epochs;
   state.opening = start.sample < state.dataset->size() ? start : Position{start.epoch + 1, 0};
   state.fill_queue();
@@ -189,6 +195,8 @@ bool Loader::next(Batch& batch) {
   state.fill_queue();
   return true;
 }
+
+const Dataset& Loader::dataset() const { return *state_->dataset; }
 
 double Loader::wait_s() const { return state_->wait_s; }
 

@@ -1,174 +1,351 @@
-// Each step works in place or from one small buffer per thread to the next; the last one writes the tensor's memory.
+// Two ways to the same result. Slices that already have the network's size and are at most mirrored go in one pass from stored to normalised numbers. All
+// others become floats in [0, 1], are resized (by area where they shrink), then sampled once with all geometry in one matrix, changed in value, and normalised
+// in place.
 #include "vmae/data/transforms.h"
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <cstring>
+#include <limits>
+#include <utility>
+#include <vector>
 
+#include "pixel_ops.h"
 #include "vmae/core/error.h"
 #include "vmae/io/resize.h"
 
 namespace vmae::data {
 namespace {
 
-constexpr size_t kMaxSampled = 1'000'000;
+// Buffers of one thread; they only grow.
+struct Workspace {
+  std::vector<float> unit, resized, channel;
+  std::vector<uint8_t> mask;
+};
 
-// An evenly spread subset; a stride that has no factor in common with the size visits every row and column.
-std::vector<float> subsample(const std::vector<float>& values) {
-  if (values.size() <= kMaxSampled) return values;
-  size_t stride = (values.size() + kMaxSampled - 1) / kMaxSampled;
-  while (std::gcd(stride, values.size()) != 1) ++stride;
-  std::vector<float> subset;
-  subset.reserve(values.size() / stride + 1);
-  for (size_t i = 0; i < values.size(); i += stride) subset.push_back(values[i]);
-  return subset;
+Workspace& workspace() {
+  thread_local Workspace buffers;
+  return buffers;
 }
 
-double percentile_of(std::vector<float>& values, double percent) {
-  const double position = percent / 100.0 * static_cast<double>(values.size() - 1);
-  const auto below = values.begin() + static_cast<std::ptrdiff_t>(position);
-  std::nth_element(values.begin(), below, values.end());
-  const double low = *below, fraction = position - std::floor(position);
-  if (fraction == 0.0) return low;
-  return low + fraction * (*std::min_element(below + 1, values.end()) - low);
+template <class T>
+T* sized(std::vector<T>& buffer, int64_t n) {
+  if (buffer.size() < static_cast<size_t>(n)) buffer.resize(static_cast<size_t>(n));
+  return buffer.data();
 }
 
-IntensityRange minmax_of(const std::vector<float>& values) {
-  const auto [low, high] = std::minmax_element(values.begin(), values.end());
-  return {*low, *high};
-}
+int64_t num_values(const Slice& slice) { return slice.height * slice.width * slice.channels; }
 
-IntensityRange zscore_of(const std::vector<float>& values) {
-  const auto n = static_cast<double>(values.size());
-  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
-  const double squares = std::accumulate(values.begin(), values.end(), 0.0, [mean](double sum, float v) { return sum + (v - mean) * (v - mean); });
-  return {mean, mean + std::sqrt(squares / n), /*clamp=*/false};
-}
+bool is_eight_bit(io::StoredType type) { return type == io::StoredType::u8 || type == io::StoredType::i8; }
+bool is_sixteen_bit(io::StoredType type) { return type == io::StoredType::u16 || type == io::StoredType::i16; }
 
-void rescale(std::vector<float>& pixels, const IntensityRange& range) {
-  if (!(range.high > range.low)) {
-    std::fill(pixels.begin(), pixels.end(), 0.0F);
-    return;
+// ---- stored numbers to [0, 1]
+
+// The two roundings to float, of units and of the result, are those of volumes and pictures that are read as floats: the same image gives the same input.
+struct ToUnit {
+  io::Scaling scaling;
+  IntensityRange range;
+  double factor = 0.0;
+
+  explicit ToUnit(const Slice& slice) : scaling(slice.scaling), range(slice.range) {
+    if (range.per_slice) std::tie(range.low, range.high) = extremes(slice);
+    if (range.high > range.low) factor = 1.0 / (range.high - range.low);
   }
-  const double scale = 1.0 / (range.high - range.low);
-  for (float& pixel : pixels) {
-    const auto value = static_cast<float>((pixel - range.low) * scale);
-    pixel = range.clamp ? std::clamp(value, 0.0F, 1.0F) : value;
+  template <class T>
+  float in_units(T stored) const {
+    return static_cast<float>(scaling.slope * static_cast<double>(stored) + scaling.intercept);
+  }
+  template <class T>
+  float operator()(T stored) const {
+    if (factor == 0.0) return 0.0F;  // a constant image
+    const auto value = static_cast<float>((in_units(stored) - range.low) * factor);
+    return range.clamp ? std::clamp(value, 0.0F, 1.0F) : value;
+  }
+  std::pair<double, double> extremes(const Slice& slice) const {
+    return io::visit(slice.type, [&]<class T>(T) -> std::pair<double, double> {
+      const T* values = static_cast<const T*>(slice.pixels);
+      T low = values[0], high = values[0];
+      for (int64_t i = 0; i < num_values(slice); ++i) {
+        low = std::min(low, values[i]);
+        high = std::max(high, values[i]);
+      }
+      return std::minmax({static_cast<double>(in_units(low)), static_cast<double>(in_units(high))});
+    });
+  }
+  // Of the byte that an 8-bit number is stored in.
+  void table(io::StoredType type, float* values) const {
+    for (int byte = 0; byte < 256; ++byte) values[byte] = type == io::StoredType::i8 ? (*this)(static_cast<int8_t>(byte)) : (*this)(static_cast<uint8_t>(byte));
+  }
+  // For 16-bit numbers: one multiplication and one addition in float.
+  LinearMap linear_map() const {
+    if (factor == 0.0) return {0, 0, 0, 0};
+    constexpr float kAny = std::numeric_limits<float>::max();
+    return {static_cast<float>(scaling.slope * factor), static_cast<float>((scaling.intercept - range.low) * factor), range.clamp ? 0.0F : -kAny,
+            range.clamp ? 1.0F : kAny};
+  }
+};
+
+void to_unit(const Slice& slice, float* to) {
+  const ToUnit unit(slice);
+  const int64_t n = num_values(slice);
+  if (is_eight_bit(slice.type)) {
+    float table[256];
+    unit.table(slice.type, table);
+    look_up(static_cast<const uint8_t*>(slice.pixels), n, 1, false, table, to);
+  } else if (slice.type == io::StoredType::u16) {
+    map_linear(static_cast<const uint16_t*>(slice.pixels), n, 1, unit.linear_map(), to);
+  } else if (slice.type == io::StoredType::i16) {
+    map_linear(static_cast<const int16_t*>(slice.pixels), n, 1, unit.linear_map(), to);
+  } else {
+    io::visit(slice.type, [&]<class T>(T) {
+      const T* values = static_cast<const T*>(slice.pixels);
+      for (int64_t i = 0; i < n; ++i) to[i] = unit(values[i]);
+    });
   }
 }
 
-// 1 or in_channels channels: grey is repeated when the output is written.
-void fit_channels(io::Image& image, int64_t in_channels) {
-  if (image.channels == 1 || image.channels == in_channels) return;
-  if (image.channels != 3 || in_channels != 1) {
-    throw Error(ExitCode::data, concat("the image has ", image.channels, " channels, but model.in_channels is ", in_channels),
-                image.channels == 3 ? "set model.in_channels to 3 (colour) or 1 (luminance)"
-                                    : concat("set model.in_channels to ", image.channels, ", or convert the image to grey or RGB"));
-  }
-  const size_t num_pixels = image.pixels.size() / 3;
-  for (size_t i = 0; i < num_pixels; ++i) {
-    const float* rgb = &image.pixels[3 * i];
-    image.pixels[i] = 0.299F * rgb[0] + 0.587F * rgb[1] + 0.114F * rgb[2];  // ITU-R BT.601, as OpenCV
-  }
-  image.pixels.resize(num_pixels);
-  image.channels = 1;
+struct Normalisation {
+  float mean, scale;
+  bool operator==(const Normalisation&) const = default;
+};
+
+Normalisation normalisation_of(const ImageOptions& options, int64_t channel) {
+  const auto of = [channel](const std::vector<double>& values) { return values[values.size() == 1 ? 0 : static_cast<size_t>(channel)]; };
+  return {static_cast<float>(of(options.mean)), static_cast<float>(1.0 / of(options.std))};
 }
 
-// Cuts the centre that has the aspect of the network's input, in place.
-void crop(io::Image& image, int64_t height, int64_t width) {
-  const double scale = std::max(static_cast<double>(height) / static_cast<double>(image.height), static_cast<double>(width) / static_cast<double>(image.width));
-  const auto cut = [scale](int64_t side, int64_t target) { return std::clamp<int64_t>(std::llround(static_cast<double>(target) / scale), 1, side); };
-  const int64_t new_height = cut(image.height, height), new_width = cut(image.width, width);
-  const int64_t first_row = (image.height - new_height) / 2, first_column = (image.width - new_width) / 2;
-  for (int64_t row = 0; row < new_height; ++row) {
-    const float* from = image.pixels.data() + ((first_row + row) * image.width + first_column) * image.channels;
-    std::copy(from, from + new_width * image.channels, image.pixels.data() + row * new_width * image.channels);
-  }
-  image.height = new_height;
-  image.width = new_width;
+// ---- the direct way
+
+bool is_direct(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation) {
+  return slice.height == options.image_size[0] && slice.width == options.image_size[1] && (slice.channels == 1 || slice.channels == options.in_channels) &&
+         (is_eight_bit(slice.type) || is_sixteen_bit(slice.type)) && !augmentation.is_warped && !augmentation.changes_values();
 }
 
-// Where the resized image lies on the grid of the network: everywhere, or with `pad` in its centre.
+// Calls row(first value of the row in the slice, where it goes), for all rows at once where nothing is mirrored.
+template <class Row>
+void for_each_row(const Slice& slice, Flips flips, float* to, const Row& row) {
+  if (!flips.horizontal && !flips.vertical) return row(0, slice.height * slice.width, to);
+  for (int64_t r = 0; r < slice.height; ++r) {
+    const int64_t from_row = flips.vertical ? slice.height - 1 - r : r;
+    row(from_row * slice.width * slice.channels, slice.width, to + r * slice.width);
+  }
+}
+
+void directly(const Slice& slice, const ImageOptions& options, Flips flips, float* output) {
+  const ToUnit unit(slice);
+  const int64_t plane = slice.height * slice.width;
+  float units[256], table[256];
+  if (is_eight_bit(slice.type)) unit.table(slice.type, units);
+  for (int64_t channel = 0; channel < options.in_channels; ++channel) {
+    const Normalisation norm = normalisation_of(options, channel);
+    float* to = output + channel * plane;
+    if (slice.channels == 1 && channel > 0 && norm == normalisation_of(options, channel - 1)) {
+      std::memcpy(to, to - plane, static_cast<size_t>(plane) * sizeof(float));
+      continue;
+    }
+    const int64_t first_value = slice.channels == 1 ? 0 : channel, stride = slice.channels;
+    if (is_eight_bit(slice.type)) {
+      normalise(units, 256, norm.mean, norm.scale, table);
+      const auto* from = static_cast<const uint8_t*>(slice.pixels) + first_value;
+      for_each_row(slice, flips, to, [&](int64_t first, int64_t n, float* row) { look_up(from + first, n, stride, flips.horizontal, table, row); });
+    } else {
+      LinearMap map = unit.linear_map();
+      map = {map.factor * norm.scale, (map.offset - norm.mean) * norm.scale, (map.low - norm.mean) * norm.scale, (map.high - norm.mean) * norm.scale};
+      io::visit(slice.type, [&]<class T>(T) {
+        if constexpr (std::is_same_v<T, uint16_t> || std::is_same_v<T, int16_t>) {
+          const T* from = static_cast<const T*>(slice.pixels) + first_value;
+          for_each_row(slice, flips, to, [&](int64_t first, int64_t n, float* row) {
+            map_linear(from + first, n, stride, map, row);
+            if (flips.horizontal) std::reverse(row, row + n);
+          });
+        }
+      });
+    }
+  }
+}
+
+// ---- the general way
+
+// 1 or in_channels channels are left: grey is repeated when the output is written.
+int64_t fit_channels(float* pixels, int64_t num_pixels, int64_t channels, int64_t in_channels) {
+  if (channels == 1 || channels == in_channels) return channels;
+  for (int64_t i = 0; i < num_pixels; ++i) {
+    const float* rgb = pixels + 3 * i;
+    pixels[i] = 0.299F * rgb[0] + 0.587F * rgb[1] + 0.114F * rgb[2];  // ITU-R BT.601, as OpenCV
+  }
+  return 1;
+}
+
+void check_channels(int64_t channels, int64_t in_channels) {
+  if (channels == 1 || channels == in_channels || (channels == 3 && in_channels == 1)) return;
+  throw Error(ExitCode::data, concat("the image has ", channels, " channels, but model.in_channels is ", in_channels),
+              channels == 3 ? "set model.in_channels to 3 (colour) or 1 (luminance)"
+                            : concat("set model.in_channels to ", channels, ", or convert the image to grey or RGB"));
+}
+
+// The part of a slice that is used, and where it lies on the grid of the network: everywhere, or with `pad` in its centre.
 struct Placement {
-  io::PixelSize size;
+  int64_t first_row = 0, first_column = 0;  // in the slice
+  PixelSize part;
+  PixelSize size;  // on the grid
   int64_t row = 0, column = 0;
 };
 
-Placement place(const io::Image& image, const ImageOptions& options) {
+Placement place(const Slice& slice, const ImageOptions& options) {
   const int64_t height = options.image_size[0], width = options.image_size[1];
-  if (options.resize != "pad") return {{height, width}};
-  const double scale = std::min(static_cast<double>(height) / static_cast<double>(image.height), static_cast<double>(width) / static_cast<double>(image.width));
-  const auto scaled = [scale](int64_t side, int64_t target) { return std::clamp<int64_t>(std::llround(scale * static_cast<double>(side)), 1, target); };
-  const io::PixelSize size{scaled(image.height, height), scaled(image.width, width)};
-  return {size, (height - size.height) / 2, (width - size.width) / 2};
+  Placement placement{.part = {slice.height, slice.width}, .size = {height, width}};
+  const double by_height = static_cast<double>(height) / static_cast<double>(slice.height),
+               by_width = static_cast<double>(width) / static_cast<double>(slice.width);
+  if (options.resize == "crop") {
+    const double scale = std::max(by_height, by_width);
+    const auto cut = [scale](int64_t side, int64_t target) { return std::clamp<int64_t>(std::llround(static_cast<double>(target) / scale), 1, side); };
+    placement.part = {cut(slice.height, height), cut(slice.width, width)};
+    placement.first_row = (slice.height - placement.part.height) / 2;
+    placement.first_column = (slice.width - placement.part.width) / 2;
+  } else if (options.resize == "pad") {
+    const double scale = std::min(by_height, by_width);
+    const auto scaled = [scale](int64_t side, int64_t target) { return std::clamp<int64_t>(std::llround(scale * static_cast<double>(side)), 1, target); };
+    placement.size = {scaled(slice.height, height), scaled(slice.width, width)};
+    placement.row = (height - placement.size.height) / 2;
+    placement.column = (width - placement.size.width) / 2;
+  }
+  return placement;
+}
+
+// From the grid of the network to pixels of the placed part, of which there are `size`.
+Affine placement_warp(const Placement& placement, PixelSize size) {
+  const double x = static_cast<double>(size.width) / static_cast<double>(placement.size.width);
+  const double y = static_cast<double>(size.height) / static_cast<double>(placement.size.height);
+  return {x, 0, (0.5 - static_cast<double>(placement.column)) * x - 0.5, 0, y, (0.5 - static_cast<double>(placement.row)) * y - 0.5};
+}
+
+// Moves the used part to the front, in place.
+void cut(float* pixels, const Slice& slice, int64_t channels, const Placement& placement) {
+  if (placement.part == PixelSize{slice.height, slice.width}) return;
+  for (int64_t row = 0; row < placement.part.height; ++row) {
+    const float* from = pixels + ((placement.first_row + row) * slice.width + placement.first_column) * channels;
+    std::copy(from, from + placement.part.width * channels, pixels + row * placement.part.width * channels);
+  }
+}
+
+// `pixels`, which have `size`, or a copy resized to `wanted`.
+const float* resized(const float* pixels, PixelSize size, int64_t channels, PixelSize wanted, Workspace& work) {
+  if (size == wanted) return pixels;
+  float* to = sized(work.resized, wanted.height * wanted.width * channels);
+  io::resize(pixels, size, channels, to, wanted);
+  return to;
+}
+
+// One channel of pixels on the grid of the network, mirrored there, 0 around them.
+void put_on_grid(const float* pixels, int64_t channels, const Placement& placement, PixelSize grid, Flips flips, float* output) {
+  for (int64_t row = 0; row < grid.height; ++row) {
+    const int64_t from_row = (flips.vertical ? grid.height - 1 - row : row) - placement.row;
+    const bool is_inside = from_row >= 0 && from_row < placement.size.height;
+    const float* from = pixels + (is_inside ? from_row * placement.size.width * channels : 0);
+    for (int64_t column = 0; column < grid.width; ++column) {
+      const int64_t from_column = (flips.horizontal ? grid.width - 1 - column : column) - placement.column;
+      *output++ = is_inside && from_column >= 0 && from_column < placement.size.width ? from[from_column * channels] : 0.0F;
+    }
+  }
+}
+
+void warp_to_grid(const float* pixels, int64_t channels, const Placement& placement, PixelSize grid, const Affine& warp, float* output, Workspace& work) {
+  const PixelSize shrunk{std::min(placement.part.height, placement.size.height), std::min(placement.part.width, placement.size.width)};
+  pixels = resized(pixels, placement.part, channels, shrunk, work);
+  const Affine whole = then(warp, placement_warp(placement, shrunk));
+  const int64_t n = shrunk.height * shrunk.width, plane = grid.height * grid.width;
+  for (int64_t channel = 0; channel < channels; ++channel) {
+    const float* from = pixels;
+    if (channels > 1) {
+      float* separate = sized(work.channel, n);
+      for (int64_t i = 0; i < n; ++i) separate[i] = pixels[i * channels + channel];
+      from = separate;
+    }
+    warp_bilinear({from, shrunk, shrunk.width}, whole, 0.0F, output + channel * plane, grid);
+  }
+}
+
+void change_values(float* values, int64_t n, const Augmentation& augmentation) {
+  if (augmentation.brightness != 0.0F || augmentation.contrast != 1.0F) {
+    const auto mean = static_cast<float>(mean_of(values, n));
+    for (int64_t i = 0; i < n; ++i) values[i] = (values[i] - mean) * augmentation.contrast + mean + augmentation.brightness;
+  }
+  if (augmentation.gamma == 1.0F && !augmentation.minmax) return;
+  const auto [low, high] = extremes_of(values, n);
+  if (!(high > low)) {
+    if (augmentation.minmax) std::fill(values, values + n, 0.0F);
+    return;
+  }
+  normalise(values, n, low, 1.0F / (high - low), values);
+  if (augmentation.gamma != 1.0F) std::for_each(values, values + n, [&](float& value) { value = std::pow(std::max(value, 0.0F), augmentation.gamma); });
+  if (!augmentation.minmax) std::for_each(values, values + n, [&, bottom = low, height = high - low](float& value) { value = bottom + value * height; });
+}
+
+void generally(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation, float* output) {
+  Workspace& work = workspace();
+  const PixelSize grid{options.image_size[0], options.image_size[1]};
+  const Placement placement = place(slice, options);
+  float* pixels = sized(work.unit, num_values(slice));
+  to_unit(slice, pixels);
+  const int64_t channels = fit_channels(pixels, slice.height * slice.width, slice.channels, options.in_channels), plane = grid.height * grid.width;
+  cut(pixels, slice, channels, placement);
+  if (augmentation.is_warped) {
+    warp_to_grid(pixels, channels, placement, grid, augmentation.warp, output, work);
+  } else {
+    const float* placed = resized(pixels, placement.part, channels, placement.size, work);
+    for (int64_t channel = 0; channel < channels; ++channel)
+      put_on_grid(placed + channel, channels, placement, grid, augmentation.flips, output + channel * plane);
+  }
+  if (augmentation.changes_values()) change_values(output, channels * plane, augmentation);
+  for (int64_t channel = options.in_channels - 1; channel >= 0; --channel) {  // from the last, as grey is repeated from the first
+    const Normalisation norm = normalisation_of(options, channel);
+    normalise(output + (channels == 1 ? 0 : channel * plane), plane, norm.mean, norm.scale, output + channel * plane);
+  }
+}
+
+void mask_to_input(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation, uint8_t* output) {
+  const PixelSize grid{options.image_size[0], options.image_size[1]};
+  const int64_t n = grid.height * grid.width;
+  if (slice.mask == nullptr) {
+    std::fill(output, output + n, uint8_t{0});
+    return;
+  }
+  const Placement placement = place(slice, options);
+  const Plane<uint8_t> part{slice.mask + placement.first_row * slice.width + placement.first_column, placement.part, slice.width};
+  const Affine to_part = placement_warp(placement, placement.part);
+  if (augmentation.is_warped) return warp_nearest(part, then(augmentation.warp, to_part), 0, output, grid);
+  const uint8_t* placed = slice.mask;
+  if (PixelSize{slice.height, slice.width} != grid) {
+    uint8_t* to = sized(workspace().mask, n);
+    warp_nearest(part, to_part, 0, to, grid);
+    placed = to;
+  }
+  for (int64_t row = 0; row < grid.height; ++row) {
+    const uint8_t* from = placed + (augmentation.flips.vertical ? grid.height - 1 - row : row) * grid.width;
+    if (augmentation.flips.horizontal) {
+      std::reverse_copy(from, from + grid.width, output + row * grid.width);
+    } else {
+      std::copy(from, from + grid.width, output + row * grid.width);
+    }
+  }
 }
 
 }  // namespace
 
-void check(const ImageOptions& options) {
-  const auto require = [](bool is_good, const std::string& problem) {
-    if (!is_good) throw Error(ExitCode::usage, problem);
-  };
-  const auto num_channels = static_cast<size_t>(options.in_channels);
-  const auto ascending_pair = [](const std::vector<double>& values) { return values.size() == 2 && values[0] < values[1]; };
-  require(options.image_size.size() == 2 && options.image_size[0] > 0 && options.image_size[1] > 0, "model.image_size must be [H, W], both at least 1");
-  require(options.in_channels >= 1, concat("model.in_channels is ", options.in_channels, "; allowed: at least 1"));
-  require(ascending_pair(options.percentiles), "data.percentiles must be two values, the lower first, as in [0.5, 99.5]");
-  require(options.intensity != "window" || ascending_pair(options.window),
-          "data.intensity is window, so data.window must be two values, the lower first, as in [-160, 240]");
-  require(options.mean.size() == 1 || options.mean.size() == num_channels,
-          concat("data.mean has ", options.mean.size(), " values; allowed: 1, or one per channel (", num_channels, ")"));
-  require(options.std.size() == 1 || options.std.size() == num_channels,
-          concat("data.std has ", options.std.size(), " values; allowed: 1, or one per channel (", num_channels, ")"));
+void to_input(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation, const SampleBuffers& buffers) {
+  check_channels(slice.channels, options.in_channels);
+  if (is_direct(slice, options, augmentation)) {
+    directly(slice, options, augmentation.flips, buffers.image);
+  } else {
+    generally(slice, options, augmentation, buffers.image);
+  }
+  if (buffers.mask != nullptr) mask_to_input(slice, options, augmentation, buffers.mask);
 }
 
-IntensityRange intensity_range(const std::vector<float>& values, double stored_max, const ImageOptions& options) {
-  const auto num_bad = std::count_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
-  if (num_bad > 0)
-    throw Error(ExitCode::data, concat("holds ", num_bad, " values that are NaN or infinite, of ", values.size()), "replace them, for example by 0");
-  std::string intensity = options.intensity;
-  if (intensity == "auto") intensity = stored_max > 0 ? "stored" : "percentile";
-  if (intensity == "window") return {options.window[0], options.window[1]};
-  if (intensity == "zscore") return zscore_of(values);
-  if (intensity == "minmax") return {0.0, 1.0, /*clamp=*/true, /*per_slice=*/true};
-  if (intensity == "stored") {
-    if (!(stored_max > 0))
-      throw Error(ExitCode::data, "has physical units, not a stored range, so data.intensity = stored has no meaning for it",
-                  "set data.intensity to auto, percentile or window");
-    return {0.0, stored_max};
-  }
-  std::vector<float> subset = subsample(values);
-  const double low = percentile_of(subset, options.percentiles[0]);
-  return {low, percentile_of(subset, options.percentiles[1])};
-}
-
-void to_input(io::Image image, const IntensityRange& range, const ImageOptions& options, Flips flips, float* output) {
-  rescale(image.pixels, range.per_slice ? minmax_of(image.pixels) : range);
-  fit_channels(image, options.in_channels);
-  if (options.resize == "crop") crop(image, options.image_size[0], options.image_size[1]);
-
-  thread_local std::vector<float> resized;
-  const Placement placement = place(image, options);
-  resized.resize(static_cast<size_t>(placement.size.height * placement.size.width * image.channels));
-  io::resize(image.pixels.data(), {image.height, image.width}, image.channels, resized.data(), placement.size);
-
-  const int64_t height = options.image_size[0], width = options.image_size[1];
-  for (int64_t channel = 0; channel < options.in_channels; ++channel) {
-    const size_t index = static_cast<size_t>(channel);
-    const auto mean = static_cast<float>(options.mean[options.mean.size() == 1 ? 0 : index]);
-    const auto scale = static_cast<float>(1.0 / options.std[options.std.size() == 1 ? 0 : index]);
-    const int64_t from_channel = image.channels == 1 ? 0 : channel;
-    for (int64_t row = 0; row < height; ++row) {
-      const int64_t from_row = (flips.vertical ? height - 1 - row : row) - placement.row;
-      const bool is_inside = from_row >= 0 && from_row < placement.size.height;
-      const float* from = resized.data() + (is_inside ? from_row * placement.size.width * image.channels + from_channel : 0);
-      for (int64_t column = 0; column < width; ++column) {
-        const int64_t from_column = (flips.horizontal ? width - 1 - column : column) - placement.column;
-        const float value = is_inside && from_column >= 0 && from_column < placement.size.width ? from[from_column * image.channels] : 0.0F;
-        *output++ = (value - mean) * scale;
-      }
-    }
-  }
+void to_input(const io::Image& image, const IntensityRange& range, const ImageOptions& options, Flips flips, float* output) {
+  Augmentation augmentation;
+  augmentation.flips = flips;
+  to_input({image.height, image.width, image.channels, io::StoredType::f32, image.pixels.data(), {}, range, nullptr}, options, augmentation, {output});
 }
 
 }  // namespace vmae::data

@@ -6,7 +6,7 @@
 namespace vmae::data {
 namespace {
 
-size_t bytes_of(const CachedVolume& entry) { return entry.volume.stored.size(); }
+size_t bytes_of(const CachedVolume& entry) { return entry.volume.stored.size() + entry.mask.stored.size(); }
 
 }  // namespace
 

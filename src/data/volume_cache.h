@@ -7,14 +7,15 @@
 #include <mutex>
 
 #include "vmae/core/error.h"
-#include "vmae/data/transforms.h"
+#include "vmae/data/intensity.h"
 #include "vmae/io/image.h"
 
 namespace vmae::data {
 
 struct CachedVolume {
   io::Volume volume;
-  IntensityRange range;  // of the whole volume
+  IntensityRange range{};  // of the whole volume
+  io::Volume mask{};       // labels on the same grid; without `stored` where none is wanted
 };
 
 class VolumeCache {

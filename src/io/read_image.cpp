@@ -119,7 +119,7 @@ Volume read_image(const SourceFile& file) {
   return volume;
 }
 
-VolumeHeader read_image_header(const SourceFile& file) {
+std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
   if (is_volume(file.path)) return read_volume_header(file.path);
   if (const auto files = dicom_files(file); !files.empty()) {
     const DicomTree tree = group_dicom(files);
@@ -128,7 +128,7 @@ VolumeHeader read_image_header(const SourceFile& file) {
     }
     return tree.series[0].header;
   }
-  if (is_picture(file.path)) return {{0, 0, 1}, {1, 1, 1}, 1};
+  if (is_picture(file.path)) return std::nullopt;
   throw Error(ExitCode::data, concat(file.path.string(), " is of an unknown type"));
 }
 

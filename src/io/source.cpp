@@ -7,6 +7,7 @@
 #include "vmae/core/error.h"
 #include "vmae/io/dicom.h"
 #include "vmae/io/picture.h"
+#include "vmae/io/prepared.h"
 #include "vmae/io/volume.h"
 
 namespace vmae::io {
@@ -60,6 +61,30 @@ Source folder_source(const fs::path& folder, const std::string& layout) {
   return dicom_and_files(folder, listing);
 }
 
+Source prepared_source(const fs::path& path) {
+  const PreparedDataset dataset(path);
+  Source source;
+  source.layout = "prepared";
+  source.label_names = dataset.info().label_names;
+  source.is_multi_label = dataset.info().is_multi_label;
+  source.mask_names = dataset.info().mask_names;
+  for (int64_t number = 0; number < dataset.info().num_cases; ++number) {
+    PreparedCase one = dataset.read_case(number);
+    if (one.num_items == 0) continue;
+    SourceFile file;
+    file.path = path;
+    file.name = std::move(one.name);
+    file.patient = std::move(one.patient);
+    file.split = std::move(one.split);
+    file.fold = one.fold;
+    file.modality = std::move(one.modality);
+    file.labels = std::move(one.labels);
+    file.prepared_case = number;
+    source.files.push_back(std::move(file));
+  }
+  return source;
+}
+
 }  // namespace
 
 bool is_image_file(const fs::path& path) { return is_picture(path) || is_volume(path); }
@@ -67,6 +92,7 @@ bool is_image_file(const fs::path& path) { return is_picture(path) || is_volume(
 Source find_source(const fs::path& source, const std::string& layout) {
   std::error_code ignored;
   if (!fs::exists(source, ignored)) throw Error(ExitCode::data, source.string() + " does not exist", "give a manifest CSV, a folder or an image file");
+  if (is_prepared(source)) return prepared_source(source);
   if (fs::is_directory(source, ignored)) {
     try {
       return folder_source(source, layout);

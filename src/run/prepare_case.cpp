@@ -8,7 +8,7 @@
 
 #include "vmae/core/error.h"
 #include "vmae/core/hash.h"
-#include "vmae/data/transforms.h"
+#include "vmae/data/intensity.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/read_image.h"
 #include "vmae/io/resize.h"
@@ -63,8 +63,8 @@ data::ImageOptions intensity_options(const PrepareOptions& options, const std::s
 }
 
 io::IntensityStats stats_of(const std::vector<float>& values, const PrepareOptions& options) {
-  const data::IntensityRange percentiles = data::intensity_range(values, 0, intensity_options(options, "percentile"));
-  const data::IntensityRange zscore = data::intensity_range(values, 0, intensity_options(options, "zscore"));
+  const data::IntensityRange percentiles = data::intensity_range(values, {}, intensity_options(options, "percentile"));
+  const data::IntensityRange zscore = data::intensity_range(values, {}, intensity_options(options, "zscore"));
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
   return {*low,
           *high,
@@ -161,9 +161,9 @@ io::PackedItem pack_slice(const io::Volume& volume, const io::Volume& mask, int 
     const double largest = options.bits == 8 ? 255 : 65535;
     bake(slice.image, range, largest);
     item.type = options.bits == 8 ? io::StoredType::u8 : io::StoredType::u16;
-    item.scaling = {};
+    item.scaling = {1.0 / largest, 0.0};  // to [0, 1]
     item.stored_max = largest;
-    item.stats = {0, static_cast<float>(largest), 0, 0, 0, static_cast<float>(largest)};
+    item.stats = {0, 1, 0, 0, 0, 1};
   } else {  // back to stored numbers, so that they keep their type
     for (float& pixel : slice.image.pixels) pixel = static_cast<float>((pixel - item.scaling.intercept) / item.scaling.slope);
   }
@@ -217,8 +217,9 @@ FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const Pr
 
   const std::vector<float> values = io::values(volume);
   const io::IntensityStats stats = stats_of(values, options);  // refuses NaN and infinity
-  const data::IntensityRange range =
-      options.intensity == "native" ? data::IntensityRange{} : data::intensity_range(values, volume.stored_max, intensity_options(options, options.intensity));
+  const data::IntensityRange range = options.intensity == "native" ? data::IntensityRange{}
+                                                                   : data::intensity_range(values, {volume.modality, volume.units, volume.stored_max},
+                                                                                           intensity_options(options, options.intensity));
   for (int64_t i = 0; i < volume.size[static_cast<size_t>(c.axis)]; ++i) {
     finished.items.push_back(pack_slice(volume, mask, c.axis, i, stats, range, case_number, options));
   }

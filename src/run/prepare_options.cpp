@@ -19,7 +19,7 @@ void describe(Options& options, PrepareOptions& prepare) {
               one_of({"auto", "x", "y", "z"}));
   options.add("intensity", prepare.intensity,
               "native: numbers as in the file, lossless. The others change them to [0, 1] in the given bits, as data.intensity describes, and can't be undone.",
-              one_of({"native", "window", "percentile", "minmax", "stored"}));
+              one_of({"native", "auto", "window", "percentile", "minmax", "stored"}));
   options.add("window", prepare.window, "for intensity = window: [low, high] in the units of the file");
   options.add("percentiles", prepare.percentiles,
               "[low, high] in percent: for intensity = percentile, and noted per case for data.intensity = percentile in training, which must name the same",

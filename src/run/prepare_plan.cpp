@@ -35,7 +35,7 @@ uint64_t size_of_files(const io::SourceFile& file) {
 }
 
 PlannedCase plan_case(const io::SourceFile& file, const Pseudonyms& pseudonyms) {
-  PlannedCase planned{file, {}, "", size_of_files(file)};
+  PlannedCase planned{file, std::nullopt, "", size_of_files(file)};
   try {
     planned.header = io::read_image_header(file);
   } catch (const std::exception& error) {  // found again, and quarantined, when its turn comes
@@ -57,9 +57,10 @@ std::vector<PlannedCase> plan_cases(const std::vector<io::SourceFile>& files, co
   // Time points are cases of their own.
   std::vector<PlannedCase> expanded;
   for (PlannedCase& planned : cases) {
-    for (int64_t t = 0; t < planned.header.num_time_points; ++t) {
+    const int64_t num_time_points = planned.header ? planned.header->num_time_points : 1;
+    for (int64_t t = 0; t < num_time_points; ++t) {
       expanded.push_back(planned);
-      if (planned.header.num_time_points == 1) continue;
+      if (num_time_points == 1) continue;
       expanded.back().file.time_point = t;
       expanded.back().file.name += concat("#t", t);
     }
@@ -198,22 +199,26 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
       ++problems[planned.problem];
       continue;
     }
-    const bool is_picture = planned.header.size[0] == 0;
     const std::string modality = planned.file.modality.empty() ? "modality not known" : planned.file.modality;
-    Kind& kind = kinds[modality + (is_picture ? ", pictures" : planned.file.series.empty() ? ", volumes" : ", DICOM series")];
-    const int axis = is_picture || !planned.file.series.empty() ? 2 : io::slice_axis(planned.header);
+    Kind& kind = kinds[modality + (!planned.header ? ", pictures" : planned.file.series.empty() ? ", volumes" : ", DICOM series")];
     ++kind.cases;
-    kind.slices += planned.header.size[axis];
     kind.bytes += planned.bytes;
     kind.masks += planned.file.mask.empty() ? 0 : 1;
+    if (!planned.header) {
+      ++kind.slices;
+      continue;
+    }
+    const io::VolumeHeader& header = *planned.header;
+    const int axis = planned.file.series.empty() ? io::slice_axis(header) : 2;
+    kind.slices += header.size[static_cast<size_t>(axis)];
     const auto note = [](std::array<double, 2>& range, double value) {
       range[0] = std::min(range[0], value);
       range[1] = std::max(range[1], value);
     };
-    const auto [shorter, longer] = std::minmax(planned.header.size[axis == 0 ? 1 : 0], planned.header.size[axis == 2 ? 1 : 2]);
+    const auto [shorter, longer] = std::minmax(header.size[axis == 0 ? 1 : 0], header.size[axis == 2 ? 1 : 2]);
     note(kind.shorter, static_cast<double>(shorter));
     note(kind.longer, static_cast<double>(longer));
-    note(kind.spacing, std::round(100 * planned.header.spacing_mm[axis == 0 ? 1 : 0]) / 100);
+    note(kind.spacing, std::round(100 * header.spacing_mm[axis == 0 ? 1 : 0]) / 100);
   }
   std::string text = concat(
       "found (layout ", plan.layout, "): ", plan.cases.size(), " cases of ", patients.size(), patients.size() == 1 ? " patient" : " patients",

@@ -1,6 +1,7 @@
 #pragma once
 // What `vmae prepare` is going to do: every case with its size, in the order of the dataset, divided into shards.
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,9 +28,9 @@ std::string read_salt(const std::filesystem::path& salt_file);
 
 struct PlannedCase {
   io::SourceFile file;
-  io::VolumeHeader header;  // size {0, 0, 1} for pictures
-  std::string problem;      // why its header can't be read, or ""
-  uint64_t bytes = 0;       // of its files
+  std::optional<io::VolumeHeader> header;  // empty for pictures
+  std::string problem;                     // why its header can't be read, or ""
+  uint64_t bytes = 0;                      // of its files
 };
 
 struct PlannedShard {

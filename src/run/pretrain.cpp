@@ -29,15 +29,20 @@ struct Datasets {
 };
 
 Datasets load_datasets(PretrainConfig& config, const train::RunFolder* folder) {
-  const TrainVal split =
-      split_train_val(config.data.train, config.data.val, config.data.val_fraction, static_cast<uint64_t>(config.run.seed), config.data.splits);
+  const auto named = [](std::vector<std::string> sources) {  // an empty text is none
+    std::erase(sources, "");
+    return sources;
+  };
+  SourceSplits splits =
+      split_sources(named(config.data.train), named(config.data.val), config.data.val_fraction, static_cast<uint64_t>(config.run.seed), config.data.splits);
   auto quarantine = std::make_shared<data::Quarantine>(folder == nullptr ? "" : folder->quarantine(), config.data.max_bad_fraction);
   Datasets datasets;
-  datasets.split = split;
-  datasets.train = std::make_shared<data::Dataset>(split.train, config.data.image, quarantine);
-  if (!split.val.empty()) datasets.val = std::make_shared<data::Dataset>(split.val, config.data.image, quarantine);
-  log::info(concat("training: ", datasets.train->size(), " images from ", split.train.size(), " files; validation: ", datasets.val ? datasets.val->size() : 0,
-                   " images from ", split.val.size(), " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : ""));
+  datasets.split = flat(splits);
+  const auto &train = datasets.split.train, &val = datasets.split.val;
+  datasets.train = std::make_shared<data::Dataset>(std::move(splits.train), config.data.image, quarantine);
+  if (!splits.val.empty()) datasets.val = std::make_shared<data::Dataset>(std::move(splits.val), config.data.image, quarantine);
+  log::info(concat("training: ", datasets.train->size(), " images from ", train.size(), " files; validation: ", datasets.val ? datasets.val->size() : 0,
+                   " images from ", val.size(), " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : ""));
   return datasets;
 }
 
@@ -75,12 +80,14 @@ data::LoaderOptions loader_options(const PretrainConfig& config, const train::Pl
           .shuffle = shuffle,
           .workers = config.data.workers,
           .prefetch = config.data.prefetch,
-          .pin_memory = plan.device.is_cuda()};
+          .pin_memory = plan.device.is_cuda(),
+          .weights = shuffle ? config.data.weights : std::vector<double>{}};
 }
 
 // Mean loss over all validation images, each with the same mask every time.
 train::Metrics validation_loss(nn::Mae& model, const std::shared_ptr<data::Dataset>& dataset, const PretrainConfig& config, const train::Plan& plan) {
-  data::Loader loader(dataset, loader_options(config, plan, /*shuffle=*/false), /*augment=*/nullptr, {}, /*epochs=*/1);
+  const data::AugmentOptions evaluation = data::evaluation_augmentation(config.data.augment);
+  data::Loader loader(dataset, loader_options(config, plan, /*shuffle=*/false), &evaluation, {}, /*epochs=*/1);
   double sum = 0;
   int64_t count = 0;
   for (data::Batch batch; loader.next(batch);) {
@@ -93,15 +100,15 @@ train::Metrics validation_loss(nn::Mae& model, const std::shared_ptr<data::Datas
 }
 
 // The samples that every panel shows: spread evenly over the validation set (or, without one, the training set), never augmented.
-data::Batch panel_batch(const data::Dataset& dataset, uint64_t seed, at::Device device) {
+data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed, at::Device device) {
+  const data::AugmentOptions evaluation = data::evaluation_augmentation(augment);
   data::Batch batch;
   std::vector<at::Tensor> images;
   const int64_t n = std::min(num_panel_samples, dataset.size());
   for (int64_t i = 0; i < n; ++i) {
     at::Tensor image =
         at::empty({dataset.image_options().in_channels, dataset.image_options().image_size[0], dataset.image_options().image_size[1]}, at::kFloat);
-    const int64_t index =
-        dataset.load_readable_into((2 * i + 1) * dataset.size() / (2 * n), seed, /*epoch=*/0, /*augment=*/nullptr, image.mutable_data_ptr<float>());
+    const int64_t index = dataset.load_readable_into((2 * i + 1) * dataset.size() / (2 * n), seed, /*epoch=*/0, &evaluation, {image.mutable_data_ptr<float>()});
     images.push_back(image);
     batch.seeds.push_back(data::Dataset::sample_seed(seed, /*epoch=*/0, index));
   }
@@ -110,11 +117,7 @@ data::Batch panel_batch(const data::Dataset& dataset, uint64_t seed, at::Device 
 }
 
 // Changes when files come or go: a resumed run would then see its samples in another order.
-std::string data_fingerprint(const data::Dataset& dataset) {
-  uint32_t crc = 0;
-  for (const auto& file : dataset.files()) crc = crc32c(file.name.data(), file.name.size() + 1, crc);
-  return concat(dataset.size(), " images, files crc32c ", crc);
-}
+std::string data_fingerprint(const data::Dataset& dataset) { return concat(dataset.size(), " images, files crc32c ", dataset.checksum()); }
 
 std::string panel_name(int64_t epoch) {
   std::string number = std::to_string(epoch + 1);
@@ -206,7 +209,7 @@ ExitCode pretrain(PretrainConfig config, const PretrainArguments& arguments) {
     run_log = std::make_unique<train::RunLog>(*folder, state.step, state.epoch_to_end >= 0);
   }
 
-  const data::Batch shown = panel_batch(datasets.val ? *datasets.val : *datasets.train, seed, device);
+  const data::Batch shown = panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, seed, device);
   train::Task task(*model);
   task.loss = [&](const data::Batch& batch) { return forward(model, batch, Stream::mask).loss; };
   if (datasets.val) task.validate = [&] { return validation_loss(model, datasets.val, config, plan); };

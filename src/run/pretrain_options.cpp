@@ -10,9 +10,16 @@ void describe(Options& options, RunOptions& run) {
 }
 
 void describe(Options& options, DataOptions& data) {
-  options.add("train", data.train, "training images: a folder (searched recursively), a manifest CSV, or one file");
+  options.add("train", data.train,
+              "training images: a prepared dataset, a folder (searched recursively), a manifest CSV, or one file; or a list of several: [a, b]");
+  options.add(
+      "weights", data.weights,
+      "shares of the sources in data.train, one number each, as in [1, 3]: an epoch is as long as all sources together, and a source with a larger share than "
+      "its size repeats. Empty: every image once per epoch",
+      at_least(0));
   options.add("val", data.val,
-              "validation images, likewise; empty: as splits says, else the manifest's split column if it has one, else val_fraction of the training files");
+              "validation images, likewise; empty: as splits says, else the split that the source has (a manifest's split column), else val_fraction of the "
+              "training files");
   options.add("test", data.test, "test images; not used by pretraining");
   options.add(
       "splits", data.splits.file,

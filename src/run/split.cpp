@@ -1,6 +1,7 @@
 #include "vmae/run/split.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -47,13 +48,31 @@ std::vector<io::SourceFile> part(std::vector<io::SourceFile> files, const char* 
   return files;
 }
 
-TrainVal split_one_source(const std::vector<io::SourceFile>& files, double val_fraction, uint64_t seed) {
-  if (has_splits(files)) return {part(files, "train"), part(files, "val")};
-  TrainVal split;
-  std::set<std::string> validating;
-  if (val_fraction > 0.0) validating = draw_patients(patients_of(files), val_fraction, seed);
-  for (const auto& file : files) (validating.contains(file.patient) ? split.val : split.train).push_back(file);
-  return split;
+std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>& sources) {
+  std::vector<std::vector<io::SourceFile>> lists;
+  for (const std::string& source : sources) lists.push_back(io::list_source(source));
+  return lists;
+}
+
+// Without sources for validation: by the splits that are there, and by patient in all other sources.
+SourceSplits divide(const std::vector<std::vector<io::SourceFile>>& lists, double val_fraction, uint64_t seed) {
+  std::set<std::string> patients, validating;
+  for (const auto& files : lists) {
+    if (!has_splits(files)) patients.merge(patients_of(files));
+  }
+  if (val_fraction > 0.0 && !patients.empty()) validating = draw_patients(patients, val_fraction, seed);
+  SourceSplits splits;
+  for (const auto& files : lists) {
+    if (has_splits(files)) {
+      splits.train.push_back(part(files, "train"));
+      splits.val.push_back(part(files, "val"));
+      continue;
+    }
+    splits.train.emplace_back();
+    splits.val.emplace_back();
+    for (const auto& file : files) (validating.contains(file.patient) ? splits.val : splits.train).back().push_back(file);
+  }
+  return splits;
 }
 
 // The part of `fold` that trains: all of it, or one of its fractions.
@@ -90,7 +109,11 @@ TrainVal split_by_file(std::vector<io::SourceFile> files, const SplitChoice& cho
   return {named(files, training_names(fold, choice)), named(files, fold.val)};
 }
 
-void check_choice(const SplitChoice& choice, const std::string& val) {
+void check_choice(const SplitChoice& choice, const std::vector<std::string>& train, const std::vector<std::string>& val) {
+  if (!choice.file.empty() && train.size() > 1) {
+    throw Error(ExitCode::usage, concat("data.splits divides one source, but data.train has ", train.size()),
+                "train on one source, or leave data.splits empty");
+  }
   if (!choice.file.empty() && !val.empty()) {
     throw Error(ExitCode::usage, "data.splits and data.val are both set, and both say who validates", "leave one of them empty");
   }
@@ -104,6 +127,7 @@ void check_choice(const SplitChoice& choice, const std::string& val) {
 // Who a file belongs to, across sources: the patient, or where patients are not known (then it is the name) the file itself.
 std::string identity(const io::SourceFile& file) {
   if (file.patient != file.name) return "patient " + file.patient;
+  if (file.prepared_case >= 0) return "case " + file.name;
   std::error_code unreadable;
   const auto canonical = std::filesystem::weakly_canonical(file.path, unreadable);
   return "file " + (unreadable ? file.path : canonical).string();
@@ -111,25 +135,54 @@ std::string identity(const io::SourceFile& file) {
 
 }  // namespace
 
-TrainVal split_train_val(const std::string& train, const std::string& val, double val_fraction, uint64_t seed, const SplitChoice& choice) {
-  check_choice(choice, val);
+SourceSplits split_sources(const std::vector<std::string>& train, const std::vector<std::string>& val, double val_fraction, uint64_t seed,
+                           const SplitChoice& choice) {
+  check_choice(choice, train, val);
   if (train.empty()) throw Error(ExitCode::usage, "data.train is not set", "give a folder of images or a manifest CSV: data.train=/path/to/images");
-  TrainVal split = !choice.file.empty() ? split_by_file(io::list_source(train), choice)
-                   : val.empty()        ? split_one_source(io::list_source(train), val_fraction, seed)
-                                        : TrainVal{part(io::list_source(train), "train"), part(io::list_source(val), "val")};
-  if (split.train.empty()) {
-    throw Error(ExitCode::data, concat("data.train = ", train, ": no file is left to train on, ", split.val.size(), " validate"),
-                "give more patients, or lower data.val_fraction");
+  SourceSplits splits;
+  if (!choice.file.empty()) {
+    TrainVal parts = split_by_file(io::list_source(train[0]), choice);
+    splits = {{std::move(parts.train)}, {std::move(parts.val)}};
+  } else if (val.empty()) {
+    splits = divide(list_all(train), val_fraction, seed);
+  } else {
+    for (auto& files : list_all(train)) splits.train.push_back(part(std::move(files), "train"));
+    for (auto& files : list_all(val)) splits.val.push_back(part(std::move(files), "val"));
   }
+  size_t num_val = 0;
+  for (const auto& files : splits.val) num_val += files.size();
   std::set<std::string> training;
-  for (const auto& file : split.train) training.insert(identity(file));
-  for (const auto& file : split.val) {
-    if (training.contains(identity(file))) {
-      throw Error(ExitCode::data, concat("validation file ", file.name, " is also a training file, or its patient has training files"),
-                  "a file or patient may be in one split only: correct the manifest, data.train or data.val");
+  for (size_t source = 0; source < train.size(); ++source) {
+    if (splits.train[source].empty()) {
+      throw Error(ExitCode::data, concat("data.train = ", train[source], ": no file is left to train on, ", num_val, " validate"),
+                  "give more patients, or lower data.val_fraction");
+    }
+    for (const auto& file : splits.train[source]) training.insert(identity(file));
+  }
+  for (const auto& files : splits.val) {
+    for (const auto& file : files) {
+      if (training.contains(identity(file))) {
+        throw Error(ExitCode::data, concat("validation file ", file.name, " is also a training file, or its patient has training files"),
+                    "a file or patient may be in one split only: correct the manifest, data.train or data.val");
+      }
     }
   }
-  return split;
+  std::erase_if(splits.val, [](const auto& files) { return files.empty(); });
+  return splits;
+}
+
+TrainVal split_train_val(const std::string& train, const std::string& val, double val_fraction, uint64_t seed, const SplitChoice& choice) {
+  const auto list = [](const std::string& source) { return source.empty() ? std::vector<std::string>{} : std::vector{source}; };
+  return flat(split_sources(list(train), list(val), val_fraction, seed, choice));
+}
+
+TrainVal flat(SourceSplits splits) {
+  const auto join_lists = [](std::vector<std::vector<io::SourceFile>>& lists) {
+    std::vector<io::SourceFile> files;
+    for (auto& list : lists) std::move(list.begin(), list.end(), std::back_inserter(files));
+    return files;
+  };
+  return {join_lists(splits.train), join_lists(splits.val)};
 }
 
 void write_splits(const std::filesystem::path& file, const TrainVal& split) {

@@ -8,7 +8,6 @@
 
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
-#include "vmae/io/csv.h"
 #include "vmae/io/source.h"
 #include "vmae/io/splits_file.h"
 
@@ -18,27 +17,17 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// The labels of the manifest's rows: what stands in the column `label`. Rows are in the order of list_source().
-std::vector<std::string> label_column(const fs::path& source) {
-  std::vector<std::string> labels;
-  const std::string extension = to_lower(source.extension().string());
-  if (extension != ".csv" && extension != ".tsv" && extension != ".txt") return labels;
-  const io::Csv csv = io::read_csv(source);
-  const auto column = csv.column({"label"});
-  if (!column) return labels;
-  for (const auto& row : csv.rows) labels.push_back(row.fields[*column]);
-  return labels;
-}
-
 // What is to be divided. Cases that the source marks as test are left out.
 std::vector<io::SplitCase> list_cases(const fs::path& source) {
-  const auto files = io::list_source(source);
-  const auto labels = label_column(source);
+  const io::Source found = io::find_source(source);
+  const std::vector<io::SourceFile>& files = found.files;
   std::vector<io::SplitCase> cases;
-  for (size_t i = 0; i < files.size(); ++i) {
-    if (files[i].split == "test") continue;
-    io::SplitCase one{files[i].name, files[i].patient, {}};
-    if (!labels.empty() && !labels[i].empty()) one.labels.push_back(labels[i]);
+  for (const io::SourceFile& file : files) {
+    if (file.split == "test") continue;
+    io::SplitCase one{file.name, file.patient, {}};
+    for (size_t i = 0; i < file.labels.size(); ++i) {
+      if (file.labels[i] == 1.0F) one.labels.push_back(found.label_names[i]);
+    }
     cases.push_back(std::move(one));
   }
   if (cases.size() < files.size()) log::info(concat(files.size() - cases.size(), " of ", files.size(), " cases are marked as test and stay out"));

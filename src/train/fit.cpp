@@ -57,8 +57,18 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+// What one optimizer step saw.
+struct Step {
+  double loss = 0;
+  std::vector<int64_t> indices;  // of the samples
+  data::Position next;
+};
+
 // The batch cannot be learnt from: say which samples it was and stop before the weights are touched.
-[[noreturn]] void stop_non_finite(const char* what, double value, const std::vector<std::string>& ids, const RunState& state, const RunFolder* folder) {
+[[noreturn]] void stop_non_finite(const char* what, double value, const Step& step, const data::Dataset& dataset, const RunState& state,
+                                  const RunFolder* folder) {
+  std::vector<std::string> ids;
+  for (const int64_t index : step.indices) ids.push_back(dataset.id(index));
   std::string where = "the samples of this step were: " + join(ids, ", ");
   if (folder != nullptr) {
     const auto file = folder->path() / "non_finite.json";
@@ -69,13 +79,6 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
   throw Error(ExitCode::non_finite, concat("the ", what, " became ", value, " at step ", state.step, ", epoch ", state.position.epoch + 1),
               where + "\n  look at these images, lower optim.lr, set optim.clip_grad_norm, or try train.precision=fp32; the last checkpoint is unchanged");
 }
-
-// What one optimizer step saw.
-struct Step {
-  double loss = 0;
-  std::vector<std::string> ids;
-  data::Position next;
-};
 
 // Forward and backward over the micro-batches of one step; gradients are left in the parameters.
 Step accumulate(Task& task, LossScale& loss_scale, data::Loader& loader, const Plan& plan, const RunState& state, World& world) {
@@ -95,7 +98,7 @@ Step accumulate(Task& task, LossScale& loss_scale, data::Loader& loader, const P
     }
     world.backward(loss_scale.scale(loss), /*synchronise=*/done >= step_samples);
     loss_sum = loss_sum.defined() ? loss_sum + loss.detach() : loss.detach();
-    step.ids.insert(step.ids.end(), batch.ids.begin(), batch.ids.end());
+    step.indices.insert(step.indices.end(), batch.indices.begin(), batch.indices.end());
     step.next = batch.next;
   }
   step.loss = world.sum(loss_sum.item<double>());
@@ -176,19 +179,19 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
 
     const double lr = learning_rate(plan.schedule, state.step), waited_before_s = loader.wait_s();
     const Step step = accumulate(task, loss_scale, loader, plan, state, world);
-    if (!std::isfinite(step.loss)) stop_non_finite("loss", step.loss, step.ids, state, folder);
+    if (!std::isfinite(step.loss)) stop_non_finite("loss", step.loss, step, loader.dataset(), state, folder);
 
     const std::vector<at::Tensor> gradients = optimizer.gradients();
     const bool usable = loss_scale.unscale(gradients);  // fp16 only: false where the scale was too large
     const double grad_norm = usable ? clip_grad_norm(gradients, plan.optim.clip_grad_norm) : 0.0;
-    if (!std::isfinite(grad_norm)) stop_non_finite("gradient", grad_norm, step.ids, state, folder);
+    if (!std::isfinite(grad_norm)) stop_non_finite("gradient", grad_norm, step, loader.dataset(), state, folder);
     if (usable)
       optimizer.step(lr);
     else
       ++state.skipped_steps;
     loss_scale.update();
     // Overflows end when the scale has come down; a gradient that is not finite at scale 1 never will be.
-    if (!usable && loss_scale.value() < 1.0) stop_non_finite("gradient", std::nan(""), step.ids, state, folder);
+    if (!usable && loss_scale.value() < 1.0) stop_non_finite("gradient", std::nan(""), step, loader.dataset(), state, folder);
     optimizer.clear_gradients();
 
     const int64_t epoch = state.position.epoch;
@@ -200,7 +203,7 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
     outcome.last_loss = step.loss;
     if (folder == nullptr) break;  // dry run
 
-    interval.images += static_cast<int64_t>(step.ids.size()) * world.size();
+    interval.images += static_cast<int64_t>(step.indices.size()) * world.size();
     interval.wait_s += loader.wait_s() - waited_before_s;
     if (log != nullptr) {
       const double mean_loss = state.interval_loss / static_cast<double>(state.interval_steps);

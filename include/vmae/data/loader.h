@@ -6,10 +6,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "vmae/data/dataset.h"
+#include "vmae/data/mixture.h"
 
 namespace vmae::data {
 
@@ -21,6 +21,7 @@ struct LoaderOptions {
   int64_t prefetch = 4;  // batches ahead, at most
   bool pin_memory = false;
   int64_t rank = 0, world_size = 1;  // this rank gets every world_size-th sample of each batch
+  std::vector<double> weights;       // shares of the dataset's sources (mixture_order()), with shuffle only; empty: every sample once
 };
 
 // Position in the data: the next sample to deliver. Saved in checkpoints.
@@ -31,15 +32,14 @@ struct Position {
 };
 
 struct Batch {
-  at::Tensor image;              // (B, C, H, W) float32; the last batch of an epoch may be smaller, with fewer samples than ranks even empty on some
-  std::vector<std::string> ids;  // B
+  at::Tensor image;  // (B, C, H, W) float32; the last batch of an epoch may be smaller, with fewer samples than ranks even empty on some
+  at::Tensor mask;   // (B, H, W) uint8, (B, L) float32: undefined where the dataset's targets don't ask for them
+  at::Tensor labels;
+  std::vector<int64_t> indices;  // B, into the dataset, after substitution
   std::vector<uint64_t> seeds;   // B
   Position position;             // where this batch begins
   Position next;                 // where the following one begins; next.epoch > position.epoch after the last batch of an epoch
 };
-
-// The order of an epoch: a permutation of 0..n-1, a pure function of (seed, epoch) (Fisher-Yates).
-std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch, bool shuffle);
 
 class Loader {
  public:
@@ -50,6 +50,7 @@ class Loader {
   // False after the last batch. An unreadable sample is quarantined and replaced by the next readable one in dataset order,
   // so a batch never changes its size. Rethrows Error(data) when the quarantine's limit is passed, and again at every further call.
   bool next(Batch& batch);
+  const Dataset& dataset() const;
   double wait_s() const;  // seconds spent in next() waiting for data, so far
 
  private:

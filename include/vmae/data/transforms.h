@@ -1,33 +1,39 @@
 #pragma once
-// From the pixels of a file to network input: intensity to [0, 1] -> channels -> resize -> flip -> normalise. No randomness here: the caller decides the flips.
-#include <vector>
+// From the pixels of a slice to network input: intensity to [0, 1] -> channels -> resize -> augmentation -> normalise. No randomness here: the caller has drawn
+// it.
+#include <cstddef>
+#include <cstdint>
 
-#include "vmae/data/dataset.h"
+#include "vmae/data/augment.h"
+#include "vmae/data/image_options.h"
+#include "vmae/data/intensity.h"
 #include "vmae/io/image.h"
 
 namespace vmae::data {
 
-// value -> (value - low) / (high - low), clamped to [0, 1] unless the intensity is zscore (low = mean, high = mean + standard deviation).
-// A constant image (low == high) becomes 0 everywhere.
-struct IntensityRange {
-  double low = 0.0, high = 1.0;
-  bool clamp = true;
-  bool per_slice = false;  // minmax: low and high are those of each slice
+// One 2D image as it is stored, on memory of someone else.
+struct Slice {
+  int64_t height = 0, width = 0, channels = 0;
+  io::StoredType type = io::StoredType::f32;
+  const void* pixels = nullptr;   // height * width * channels values of `type`, channel fastest
+  io::Scaling scaling;            // to units
+  IntensityRange range;           // in units
+  const uint8_t* mask = nullptr;  // height * width labels; nullptr: none, which is all background
 };
 
-// Throws Error(usage) naming the key: percentiles, window, mean or std with a wrong number of values or in the wrong order.
-void check(const ImageOptions& options);
-
-// The range for a whole picture or volume, from all of its values. Percentiles interpolate linearly (as numpy does) between the sorted values;
-// of more than a million values an evenly spread million is taken, always the same. stored_max as in io::Image.
-// Throws Error(data) if a value is NaN or infinite, or if `stored` is asked of a file without a stored range.
-IntensityRange intensity_range(const std::vector<float>& values, double stored_max, const ImageOptions& options);
-
-struct Flips {
-  bool horizontal = false, vertical = false;
+// Where a sample is written to; nullptr: not wanted.
+struct SampleBuffers {
+  float* image;             // (in_channels, H, W)
+  uint8_t* mask = nullptr;  // (H, W)
+  float* labels = nullptr;  // (L)
 };
 
-// Writes the network input, (in_channels, H, W) contiguous, to `output`. Thread-safe; throws Error(data) if the channels don't fit.
-void to_input(io::Image image, const IntensityRange& range, const ImageOptions& options, Flips flips, float* output);
+// Writes buffers.image and, if wanted, buffers.mask. Geometry is the same for both: bilinear for the image (by area where it shrinks), nearest for the mask;
+// outside of the image lie 0 before normalisation (black; the mean under zscore) and label 0. Thread-safe; allocates nothing once a thread has seen its largest
+// slice, unless the slice has to be resized by area. Throws Error(data) if the channels don't fit.
+void to_input(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation, const SampleBuffers& buffers);
+
+// The same for a picture in memory, without augmentation other than flips.
+void to_input(const io::Image& image, const IntensityRange& range, const ImageOptions& options, Flips flips, float* output);
 
 }  // namespace vmae::data

@@ -1,6 +1,7 @@
 #pragma once
 // One case of a source, whatever it is: picture, volume or DICOM series.
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "vmae/io/image.h"
@@ -12,8 +13,8 @@ namespace vmae::io {
 // HU. Throws Error(data) naming the file.
 Volume read_image(const SourceFile& file);
 
-// Size and spacing without the voxels. Pictures: {0, 0, 1}, which is not known before they are decoded.
-VolumeHeader read_image_header(const SourceFile& file);
+// Geometry from the header alone; empty for a picture, which is one slice. Throws Error(data) naming the file.
+std::optional<VolumeHeader> read_image_header(const SourceFile& file);
 
 // The label map on the image's grid, x fastest; empty if the file has no mask. Pictures that hold only 0 and their largest value (255) become 0 and 1.
 // `structures`: for RTSTRUCT and SEG, the structures that become 1, 2, ...; empty: all of the file. `names` gets those that did.

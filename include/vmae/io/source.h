@@ -23,6 +23,7 @@ struct SourceFile {
   int64_t fold = -1;                            // from the manifest; -1 where there is none
   std::filesystem::path mask{};                 // label map on the image's grid (picture or volume), DICOM RTSTRUCT or SEG; empty: none
   std::vector<float> labels{};                  // one per name in Source::label_names; NaN where unknown. Empty: none
+  int64_t prepared_case = -1;                   // of the prepared dataset at `path`; -1: this is a file
 };
 
 // What is worth telling about a case or a file, or why it can't be used. `text` names neither a path nor a patient.
@@ -42,6 +43,7 @@ struct Source {
 };
 
 // layout: auto, or one of those above.
+// Prepared: a dataset of `vmae prepare`; its cases, without those that failed.
 // Manifest (a .csv or .tsv, or a folder whose only one it is): header line (RFC 4180 quoting, comma or semicolon or tab, UTF-8 with or without BOM), column
 // `image`
 //   (also accepted: image_path, path, file, filename), optional `mask` (mask_path, segmentation; or `label` where its cells are paths), `label` (a class),

@@ -21,7 +21,9 @@ struct RunOptions {
 void describe(Options& options, RunOptions& run);
 
 struct DataOptions {
-  std::string train, val, test;
+  std::vector<std::string> train, val;
+  std::string test;
+  std::vector<double> weights;
   SplitChoice splits;
   double val_fraction = 0.05;
   int64_t workers = 0;

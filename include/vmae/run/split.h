@@ -20,12 +20,22 @@ struct SplitChoice {
   int64_t label_fraction = 100;  // percent of the training part
 };
 
-// choice.file given (then `val` may not be): that file alone says who trains and who validates, whatever a `split` column says; only rows marked test there are
-// never used, and may not be named. Else, val given: both sources, of a manifest with a `split` column only its rows of that part. Else the manifest's `split`
-// column if any file has one, else val_fraction of the patients (at least one, unless 0), a pure function of the seed and the patients' names. Throws
-// Error(data) if a patient or a file is on both sides, nothing is left to train on, or the splits file does not fit the data (include/vmae/io/splits_file.h);
-// Error(usage) if it has no such fold or fraction.
+// The same by source: one list per source of data.train, and per source that validates.
+struct SourceSplits {
+  std::vector<std::vector<io::SourceFile>> train, val;
+};
+
+// choice.file given (then `val` may not be, and there is one source): that file alone says who trains and who validates, whatever a `split` column says; only
+// cases marked test there are never used, and may not be named. Else, val given: both sources, of one with splits (a manifest's `split` column, a prepared
+// dataset's) only its files of that part. Else the source's splits if any file has one, else val_fraction of the patients of all such sources together (at
+// least one, unless 0), a pure function of the seed and the patients' names. Throws Error(data) if a patient or a file is on both sides, nothing is left to
+// train on, or the splits file does not fit the data (include/vmae/io/splits_file.h); Error(usage) if it has no such fold or fraction.
+SourceSplits split_sources(const std::vector<std::string>& train, const std::vector<std::string>& val, double val_fraction, uint64_t seed,
+                           const SplitChoice& choice = {});
+
+// split_sources() of one source, or two.
 TrainVal split_train_val(const std::string& train, const std::string& val, double val_fraction, uint64_t seed, const SplitChoice& choice = {});
+TrainVal flat(SourceSplits splits);
 
 void write_splits(const std::filesystem::path& file, const TrainVal& split);  // splits.json: file names, relative to their sources
 

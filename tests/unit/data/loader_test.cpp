@@ -27,7 +27,7 @@ std::vector<Batch> all_batches(const std::shared_ptr<const Dataset>& dataset, co
 }
 
 void expect_same(const Batch& a, const Batch& b) {
-  EXPECT_EQ(a.ids, b.ids);
+  EXPECT_EQ(a.indices, b.indices);
   EXPECT_EQ(a.seeds, b.seeds);
   EXPECT_EQ(a.position, b.position);
   EXPECT_EQ(a.next, b.next);
@@ -81,11 +81,11 @@ TEST_P(LoaderTest, RanksPartitionEveryBatch) {
   for (int64_t rank = 0; rank < 3; ++rank)
     parts.push_back(all_batches(shared, {.batch_size = 6, .seed = 5, .workers = 2, .rank = rank, .world_size = 3}, {}, 2));
   for (size_t k = 0; k < whole.size(); ++k) {
-    for (size_t i = 0; i < whole[k].ids.size(); ++i) {
+    for (size_t i = 0; i < whole[k].indices.size(); ++i) {
       const Batch& part = parts[i % 3].at(k);
       EXPECT_EQ(part.position, whole[k].position);
       EXPECT_EQ(part.next, whole[k].next);
-      EXPECT_EQ(part.ids.at(i / 3), whole[k].ids[i]);
+      EXPECT_EQ(part.indices.at(i / 3), whole[k].indices[i]);
       EXPECT_EQ(part.seeds.at(i / 3), whole[k].seeds[i]);
       EXPECT_TRUE(at::equal(part.image[static_cast<int64_t>(i / 3)], whole[k].image[static_cast<int64_t>(i)]));
     }
@@ -96,10 +96,8 @@ TEST_P(LoaderTest, BatchesHoldWhatTheDatasetHolds) {
   const auto shared = dataset();
   Loader loader(shared, {.batch_size = 4, .seed = 3, .workers = 2}, &kAugment, {}, 1);
   for (Batch batch; loader.next(batch);) {
-    for (size_t i = 0; i < batch.ids.size(); ++i) {
-      int64_t index = 0;
-      while (shared->id(index) != batch.ids[i]) ++index;
-      const Sample sample = shared->load(index, 3, 0, &kAugment);
+    for (size_t i = 0; i < batch.indices.size(); ++i) {
+      const Sample sample = shared->load(batch.indices[i], 3, 0, &kAugment);
       EXPECT_TRUE(at::equal(sample.image, batch.image[static_cast<int64_t>(i)]));
       EXPECT_EQ(sample.seed, batch.seeds[i]);
     }
@@ -121,18 +119,18 @@ TEST(Loader, AnEpochHoldsEverySampleOnceAndEndsWithAShortBatch) {
   const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 0.0));
   const std::vector<Batch> batches = all_batches(dataset, {.batch_size = 4, .seed = 3}, {}, 2);
   ASSERT_EQ(batches.size(), 10U);
-  std::vector<std::string> first, second;
+  std::vector<int64_t> first, second;
   for (size_t i = 0; i < 10; ++i) {
     const auto epoch = static_cast<int64_t>(i / 5), begin = static_cast<int64_t>(i % 5) * 4;
     EXPECT_EQ(batches[i].position, (Position{epoch, begin}));
     EXPECT_EQ(batches[i].next, i % 5 == 4 ? (Position{epoch + 1, 0}) : (Position{epoch, begin + 4}));
     EXPECT_EQ(batches[i].image.size(0), i % 5 == 4 ? 3 : 4);
-    EXPECT_EQ(batches[i].ids.size(), i % 5 == 4 ? 3U : 4U);
-    std::vector<std::string>& ids = epoch == 0 ? first : second;
-    ids.insert(ids.end(), batches[i].ids.begin(), batches[i].ids.end());
+    EXPECT_EQ(batches[i].indices.size(), i % 5 == 4 ? 3U : 4U);
+    std::vector<int64_t>& indices = epoch == 0 ? first : second;
+    indices.insert(indices.end(), batches[i].indices.begin(), batches[i].indices.end());
   }
-  EXPECT_EQ(std::set<std::string>(first.begin(), first.end()).size(), 19U);
-  EXPECT_EQ(std::set<std::string>(second.begin(), second.end()).size(), 19U);
+  EXPECT_EQ(std::set<int64_t>(first.begin(), first.end()).size(), 19U);
+  EXPECT_EQ(std::set<int64_t>(second.begin(), second.end()).size(), 19U);
   EXPECT_NE(first, second);
 }
 
@@ -143,7 +141,7 @@ TEST(Loader, WithoutShufflingTheOrderIsTheDatasets) {
   Loader loader(dataset, {.batch_size = 19, .shuffle = false}, nullptr, {}, 1);
   Batch batch;
   ASSERT_TRUE(loader.next(batch));
-  for (int64_t i = 0; i < 19; ++i) EXPECT_EQ(batch.ids[static_cast<size_t>(i)], dataset->id(i));
+  for (int64_t i = 0; i < 19; ++i) EXPECT_EQ(batch.indices[static_cast<size_t>(i)], i);
   EXPECT_FALSE(loader.next(batch));
   EXPECT_FALSE(loader.next(batch));
   EXPECT_GE(loader.wait_s(), 0.0);
@@ -160,10 +158,10 @@ TEST(Loader, AnUnreadableSampleIsReplacedByTheNext) {
   Loader loader(dataset, {.batch_size = 19, .shuffle = false, .workers = 3}, nullptr, {}, 1);
   Batch batch;
   ASSERT_TRUE(loader.next(batch));
-  ASSERT_EQ(batch.ids.size(), 19U);
-  EXPECT_EQ(batch.ids[3], "p105.png");
-  EXPECT_EQ(batch.ids[4], "p105.png");
-  for (const size_t slice : {16U, 17U, 18U}) EXPECT_EQ(batch.ids[slice], "p100.png");
+  ASSERT_EQ(batch.indices.size(), 19U);
+  EXPECT_EQ(loader.dataset().id(batch.indices[3]), "p105.png");
+  EXPECT_EQ(loader.dataset().id(batch.indices[4]), "p105.png");
+  for (const size_t slice : {16U, 17U, 18U}) EXPECT_EQ(loader.dataset().id(batch.indices[slice]), "p100.png");
   EXPECT_EQ(quarantine->count(), 3);
 }
 

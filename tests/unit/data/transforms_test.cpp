@@ -29,10 +29,10 @@ ImageOptions plain(int64_t height, int64_t width, int64_t channels = 1) {
   return options;
 }
 
-Floats input_of(io::Image image, const ImageOptions& options, Flips flips = {}) {
+Floats input_of(const io::Image& image, const ImageOptions& options, Flips flips = {}) {
   Floats output(static_cast<size_t>(options.in_channels * options.image_size[0] * options.image_size[1]), -99.0F);
-  const IntensityRange range = intensity_range(image.pixels, image.stored_max, options);
-  to_input(std::move(image), range, options, flips, output.data());
+  const IntensityRange range = intensity_range(image.pixels, {.stored_max = image.stored_max}, options);
+  to_input(image, range, options, flips, output.data());
   return output;
 }
 
@@ -70,19 +70,19 @@ TEST(Intensity, ZscoreIsNotClamped) {
 TEST(Intensity, PercentilesInterpolateAsNumpy) {
   ImageOptions options = with("auto");
   options.percentiles = {10, 75};
-  const IntensityRange range = intensity_range({3, 1, 2, 5, 4, 9}, 0, options);  // numpy.percentile: 1.5, 4.75
+  const IntensityRange range = intensity_range({3, 1, 2, 5, 4, 9}, {}, options);  // numpy.percentile: 1.5, 4.75
   EXPECT_DOUBLE_EQ(range.low, 1.5);
   EXPECT_DOUBLE_EQ(range.high, 4.75);
   options.percentiles = {0, 100};
-  EXPECT_EQ(intensity_range({3, 1, 2}, 0, options).low, 1);
-  EXPECT_EQ(intensity_range({3, 1, 2}, 0, options).high, 3);
+  EXPECT_EQ(intensity_range({3, 1, 2}, {}, options).low, 1);
+  EXPECT_EQ(intensity_range({3, 1, 2}, {}, options).high, 3);
 }
 
 TEST(Intensity, PercentilesOfRealVolumesAsNumpy) {
   const auto cases = nlohmann::json::parse(test::slurp(test::tests_folder() / "golden/nifti_expected.json"));
   for (const auto& expected : cases) {
     const io::Volume volume = io::read_volume(test::hippocampus() / expected["file"].get<std::string>());
-    const IntensityRange range = intensity_range(io::values(volume), 0, ImageOptions{});
+    const IntensityRange range = intensity_range(io::values(volume), {}, ImageOptions{});
     EXPECT_NEAR(range.low, expected["percentiles_0.5_99.5"][0].get<double>(), 1e-9 * std::abs(range.low) + 1e-9);
     EXPECT_NEAR(range.high, expected["percentiles_0.5_99.5"][1].get<double>(), 1e-9 * range.high);
   }
@@ -91,7 +91,7 @@ TEST(Intensity, PercentilesOfRealVolumesAsNumpy) {
 TEST(Intensity, LargeVolumesAreSampledEvenly) {
   Floats values(4'194'304);  // 2^22: a stride of 5 visits all columns
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 256);
-  const IntensityRange range = intensity_range(values, 0, ImageOptions{});
+  const IntensityRange range = intensity_range(values, {}, ImageOptions{});
   EXPECT_NEAR(range.low, 1, 0.5);
   EXPECT_NEAR(range.high, 254, 0.5);
 }
@@ -107,7 +107,7 @@ TEST(Intensity, ConstantImagesBecomeZero) {
 TEST(Intensity, NonFiniteValuesAreErrors) {
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     for (const char* intensity : {"auto", "stored", "minmax", "zscore"}) {
-      const Error error = error_of([&] { intensity_range({1, bad, 2}, 255, with(intensity)); });
+      const Error error = error_of([&] { intensity_range({1, bad, 2}, {.stored_max = 255}, with(intensity)); });
       EXPECT_EQ(error.code(), ExitCode::data);
       EXPECT_TRUE(contains(error.what(), "1 values that are NaN or infinite, of 3"));
     }

@@ -1,0 +1,17 @@
+#pragma once
+// The order of an epoch: every sample once, or several sources in given shares.
+#include <cstdint>
+#include <vector>
+
+namespace vmae::data {
+
+// A permutation of 0..n-1, a pure function of (seed, epoch) (Fisher-Yates); 0, 1, ... without shuffling.
+std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch, bool shuffle);
+
+// Sources of these sizes follow each other, sum(sizes) samples make an epoch. Source i gives weights[i] / sum(weights) of them (rounded to whole samples by the
+// largest remainder, the same in every epoch), each taken from its own permutations, one after the other and on across epochs: all of its samples come once
+// before one comes again. A pure function of (sizes, weights, seed, epoch). Throws Error(usage) naming data.weights if they don't fit: one per source, none
+// negative, not all 0.
+std::vector<int64_t> mixture_order(const std::vector<int64_t>& sizes, const std::vector<double>& weights, uint64_t seed, int64_t epoch);
+
+}  // namespace vmae::data

@@ -1,0 +1,54 @@
+#pragma once
+// Where the samples of a dataset come from: files, or a prepared dataset. A sample is one slice or picture.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "vmae/data/quarantine.h"
+#include "vmae/data/transforms.h"
+#include "vmae/io/prepared.h"
+#include "vmae/io/source.h"
+
+namespace vmae::data {
+
+// What a task learns from besides the image. Pretraining: nothing.
+struct Targets {
+  bool mask = false;
+  int64_t num_labels = 0;
+};
+
+// Holds what a Slice points to until it is read into again; one per thread, so that its memory is reused.
+struct SliceBuffer {
+  std::vector<std::byte> pixels, mask;
+  io::Image image;
+  std::shared_ptr<const void> owner;
+};
+
+class SampleSource {
+ public:
+  virtual ~SampleSource() = default;
+  virtual int64_t size() const = 0;
+  virtual std::string id(int64_t index) const = 0;         // "folder/file.nii.gz#z17"; no absolute path
+  virtual std::string file_name(int64_t index) const = 0;  // what is quarantined if the sample can't be read
+  virtual int64_t num_files() const = 0;                   // what a share of bad files refers to
+
+  // Thread-safe. Throws Error(data) naming the file; a sample that failed once fails always.
+  virtual Slice read(int64_t index, bool with_mask, SliceBuffer& buffer) const = 0;
+  virtual const float* labels(int64_t index) const = 0;  // Targets::num_labels values, NaN where unknown
+
+  virtual uint32_t checksum(uint32_t crc) const = 0;  // crc32c of the names, continued from `crc`
+};
+
+// Reads the headers of volumes and series (in parallel) to count slices; files whose header can't be read are quarantined.
+// Throws Error(data) if a file lacks a target that the task needs.
+std::unique_ptr<SampleSource> file_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine);
+
+// Memory: a few bytes per case and none per item. Cases in any order, each once; data.slice_axis has no meaning here, and data.intensity may be other than auto
+// only where the dataset holds native numbers. Throws Error(data) if the dataset lacks a target that the task needs, Error(usage) if an option does not fit.
+std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image,
+                                              const Targets& targets);
+
+// Either: files that are cases of a prepared dataset (SourceFile::prepared_case), or files. Not both in one list.
+std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine);
+
+}  // namespace vmae::data

@@ -1,0 +1,193 @@
+// Files to slices: headers are read once to count slices, voxels when a slice is wanted, through a cache.
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <thread>
+
+#include "vmae/core/crc32c.h"
+#include "vmae/core/error.h"
+#include "vmae/core/machine.h"
+#include "vmae/data/sample_source.h"
+#include "vmae/io/read_image.h"
+#include "volume_cache.h"
+
+namespace vmae::data {
+namespace {
+
+struct Item {
+  size_t file;
+  int axis;       // 0 x, 1 y, 2 z; -1 for a picture
+  int64_t slice;  // along axis; 0 for a picture
+};
+
+struct Header {
+  std::optional<io::VolumeHeader> volume;  // empty: a picture
+  std::optional<Error> problem;
+};
+
+Header read_header(const io::SourceFile& file) {
+  try {
+    return {io::read_image_header(file), {}};
+  } catch (const Error& error) {
+    return {{}, error};
+  } catch (const std::exception& error) {  // must not leave a thread
+    return {{}, Error(ExitCode::data, concat(file.path.string(), ": ", error.what()))};
+  }
+}
+
+// In the order of the files, whatever thread read which.
+std::vector<Header> read_headers(const std::vector<io::SourceFile>& files) {
+  std::vector<Header> headers(files.size());
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < files.size(); i = next++) headers[i] = read_header(files[i]);
+  };
+  std::vector<std::jthread> threads;
+  const size_t num_threads = std::min<size_t>(static_cast<size_t>(usable_threads()), files.size() / 16);
+  for (size_t i = 1; i < num_threads; ++i) threads.emplace_back(work);
+  work();
+  threads.clear();
+  return headers;
+}
+
+int axis_of(const io::VolumeHeader& header, const std::string& slice_axis) {
+  if (slice_axis == "auto") return io::slice_axis(header);
+  return slice_axis == "x" ? 0 : slice_axis == "y" ? 1 : 2;
+}
+
+size_t cache_bytes() { return std::min<uint64_t>(uint64_t{512} << 20, memory_info().available_bytes / 4); }
+
+// Runs `step` so that its errors begin with the file's path.
+template <class Step>
+auto naming(const io::SourceFile& file, Step step) {
+  try {
+    return step();
+  } catch (const Error& error) {
+    throw Error(error.code(), concat(file.path.string(), ": ", error.what()), error.hint());
+  }
+}
+
+class FileSource : public SampleSource {
+ public:
+  FileSource(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine)
+      : files_(std::move(files)), image_(image), cache_(cache_bytes()) {
+    quarantine.expect(static_cast<int64_t>(files_.size()));
+    require(targets);
+    const std::vector<Header> headers = read_headers(files_);
+    add_time_points(headers);
+    for (size_t file = 0, header = 0; file < files_.size(); ++file) {
+      header += file > 0 && files_[file].time_point == 0 ? 1 : 0;
+      const auto& [volume, problem] = headers[header];
+      if (problem) {
+        quarantine.add(files_[file].name, problem->what());
+      } else if (volume) {
+        const int axis = files_[file].series.empty() ? axis_of(*volume, image_.slice_axis) : 2;  // a series is stacked along z
+        for (int64_t slice = 0; slice < volume->size[axis]; ++slice) items_.push_back({file, axis, slice});
+      } else {
+        items_.push_back({file, -1, 0});
+      }
+    }
+  }
+
+  int64_t size() const override { return static_cast<int64_t>(items_.size()); }
+  int64_t num_files() const override { return static_cast<int64_t>(files_.size()); }
+  std::string file_name(int64_t index) const override { return file_of(index).name; }
+  std::string id(int64_t index) const override {
+    const Item& item = items_.at(static_cast<size_t>(index));
+    return item.axis < 0 ? file_name(index) : concat(file_name(index), '#', "xyz"[item.axis], item.slice);
+  }
+  const float* labels(int64_t index) const override { return file_of(index).labels.data(); }
+  uint32_t checksum(uint32_t crc) const override {
+    for (const io::SourceFile& file : files_) crc = crc32c(file.name.data(), file.name.size() + 1, crc);
+    return crc;
+  }
+
+  Slice read(int64_t index, bool with_mask, SliceBuffer& buffer) const override {
+    const Item& item = items_.at(static_cast<size_t>(index));
+    const int axis = item.axis < 0 ? 2 : item.axis;
+    std::shared_ptr<const CachedVolume> read;
+    if (item.axis < 0) {
+      cache_.remember_failure(item.file, [&] { read = std::make_shared<const CachedVolume>(read_file(files_[item.file], with_mask)); });
+    } else {
+      read = cache_.get(item.file, [&] { return read_file(files_[item.file], with_mask); });
+    }
+    if (item.slice >= read->volume.size[axis])
+      throw Error(ExitCode::data, files_[item.file].path.string() + ": has changed since the run began: it has fewer slices now");
+    Slice slice = slice_of(read, axis, item.slice, buffer);
+    if (with_mask && !read->mask.stored.empty()) {
+      io::stored_slice_of(read->mask, axis, item.slice, buffer.mask);
+      slice.mask = reinterpret_cast<const uint8_t*>(buffer.mask.data());
+    }
+    return slice;
+  }
+
+ private:
+  // A picture of bytes or floats is used where it lies; all else becomes floats in units.
+  static Slice slice_of(const std::shared_ptr<const CachedVolume>& read, int axis, int64_t index, SliceBuffer& buffer) {
+    const io::Volume& volume = read->volume;
+    const bool is_plain = volume.type == io::StoredType::u8 || volume.type == io::StoredType::f32;
+    if (is_plain && volume.size[2] == 1 && axis == 2 && volume.scaling_of(0) == io::Scaling{}) {
+      buffer.owner = read;
+      return {volume.size[1], volume.size[0], volume.channels, volume.type, volume.stored.data(), {}, read->range, nullptr};
+    }
+    buffer.image = io::slice_of(volume, axis, index);
+    return {buffer.image.height, buffer.image.width, buffer.image.channels, io::StoredType::f32, buffer.image.pixels.data(), {}, read->range, nullptr};
+  }
+
+  // The time points of a 4-D file become files of their own.
+  void add_time_points(const std::vector<Header>& headers) {
+    std::vector<io::SourceFile> expanded;
+    for (size_t i = 0; i < files_.size(); ++i) {
+      const int64_t num_time_points = headers[i].volume ? headers[i].volume->num_time_points : 1;
+      for (int64_t t = 0; t < num_time_points; ++t) {
+        expanded.push_back(files_[i]);
+        expanded.back().time_point = t;
+        if (num_time_points > 1) expanded.back().name += concat("#t", t);
+      }
+    }
+    files_ = std::move(expanded);
+  }
+
+  const io::SourceFile& file_of(int64_t index) const { return files_[items_.at(static_cast<size_t>(index)).file]; }
+
+  void require(const Targets& targets) const {
+    const auto num_labels = static_cast<size_t>(targets.num_labels);
+    for (const io::SourceFile& file : files_) {
+      if (targets.mask && file.mask.empty()) throw Error(ExitCode::data, concat(file.name, " has no mask"), "give one for every image, or leave the image out");
+      if (num_labels > 0 && file.labels.size() != num_labels)
+        throw Error(ExitCode::data, concat(file.name, " has ", file.labels.size(), " labels; needed: ", num_labels), "give all, or leave the image out");
+    }
+  }
+
+  CachedVolume read_file(const io::SourceFile& file, bool with_mask) const {
+    CachedVolume read;
+    read.volume = io::read_image(file);
+    const ImageKind kind{read.volume.modality, read.volume.units, read.volume.stored_max};
+    read.range = naming(file, [&] {
+      const IntensityRule rule = intensity_rule(image_, kind);
+      const bool is_float = read.volume.type == io::StoredType::f32 || read.volume.type == io::StoredType::f64;  // may hold NaN, which is an error
+      return is_float || needs_values(rule) ? intensity_range(io::values(read.volume), kind, image_) : fixed_range(rule, kind.stored_max, image_);
+    });
+    if (with_mask && !file.mask.empty()) {
+      const std::vector<uint8_t> map = io::read_mask(file, read.volume);
+      const auto* bytes = reinterpret_cast<const std::byte*>(map.data());
+      read.mask.size = read.volume.size;
+      read.mask.type = io::StoredType::u8;
+      read.mask.stored.assign(bytes, bytes + map.size());
+    }
+    return read;
+  }
+
+  std::vector<io::SourceFile> files_;
+  std::vector<Item> items_;
+  ImageOptions image_;
+  mutable VolumeCache cache_;  // shared by the worker threads
+};
+
+}  // namespace
+
+std::unique_ptr<SampleSource> file_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine) {
+  return std::make_unique<FileSource>(std::move(files), image, targets, quarantine);
+}
+
+}  // namespace vmae::data

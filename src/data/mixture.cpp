@@ -1,0 +1,71 @@
+// An epoch takes the next so many samples of each source's endless row of permutations, then shuffles them together.
+#include "vmae/data/mixture.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "vmae/core/error.h"
+#include "vmae/core/random.h"
+
+namespace vmae::data {
+namespace {
+
+void shuffle(std::vector<int64_t>& order, Random random) {
+  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);  // Fisher-Yates
+}
+
+std::vector<int64_t> counts_of(const std::vector<int64_t>& sizes, const std::vector<double>& weights) {
+  const bool is_usable = weights.size() == sizes.size() && std::all_of(weights.begin(), weights.end(), [](double w) { return w >= 0 && std::isfinite(w); });
+  const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+  if (!is_usable || !(sum > 0)) {
+    throw Error(ExitCode::usage, concat("data.weights has ", weights.size(), " values for ", sizes.size(), " sources"),
+                "give one per source of data.train, none negative and not all 0, or leave it empty");
+  }
+  const int64_t total = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+  std::vector<int64_t> counts;
+  std::vector<std::pair<double, size_t>> remainders;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] == 0 && weights[i] > 0) throw Error(ExitCode::data, concat("source ", i + 1, " of data.train is empty, but has a weight"));
+    const double exact = static_cast<double>(total) * weights[i] / sum;
+    counts.push_back(static_cast<int64_t>(exact));
+    remainders.emplace_back(static_cast<double>(counts.back()) - exact, i);  // the largest first, among equal ones the first source
+  }
+  std::sort(remainders.begin(), remainders.end());
+  const int64_t missing = total - std::accumulate(counts.begin(), counts.end(), int64_t{0});
+  for (size_t i = 0; i < static_cast<size_t>(missing); ++i) ++counts[remainders[i % remainders.size()].second];
+  return counts;
+}
+
+}  // namespace
+
+std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch, bool is_shuffled) {
+  std::vector<int64_t> order(static_cast<size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  if (is_shuffled) shuffle(order, Random(derive_seed(seed, Stream::shuffle, epoch)));
+  return order;
+}
+
+std::vector<int64_t> mixture_order(const std::vector<int64_t>& sizes, const std::vector<double>& weights, uint64_t seed, int64_t epoch) {
+  const std::vector<int64_t> counts = counts_of(sizes, weights);
+  std::vector<int64_t> order, permutation;
+  int64_t offset = 0;
+  for (size_t source = 0; source < sizes.size(); ++source) {
+    const int64_t size = sizes[source], first = epoch * counts[source];
+    int64_t drawn = -1;
+    for (int64_t i = first; i < first + counts[source]; ++i) {
+      if (i / size != drawn) {
+        drawn = i / size;
+        permutation.resize(static_cast<size_t>(size));
+        std::iota(permutation.begin(), permutation.end(), offset);
+        shuffle(permutation, Random(derive_seed(seed, Stream::mixture, source, drawn)));
+      }
+      order.push_back(permutation[static_cast<size_t>(i % size)]);
+    }
+    offset += size;
+  }
+  shuffle(order, Random(derive_seed(seed, Stream::shuffle, epoch)));
+  return order;
+}
+
+}  // namespace vmae::data

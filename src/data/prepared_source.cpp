@@ -1,0 +1,126 @@
+// Slices of a prepared dataset. Selected cases become runs of items that follow each other, so a whole dataset is one run; per case there is one byte for its
+// intensity rule, and its labels where a task wants them.
+#include <algorithm>
+#include <cmath>
+
+#include "vmae/core/crc32c.h"
+#include "vmae/core/error.h"
+#include "vmae/data/sample_source.h"
+
+namespace vmae::data {
+namespace {
+
+struct Run {
+  int64_t first_index;  // in this source
+  int64_t first_item;   // in the dataset
+};
+
+class PreparedSource : public SampleSource {
+ public:
+  PreparedSource(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image, const Targets& targets)
+      : dataset_(std::move(dataset)), image_(image), num_labels_(targets.num_labels) {
+    const io::PreparedInfo& info = dataset_->info();
+    is_native_ = info.intensity == "native";
+    if (!is_native_ && image.intensity != "auto") {
+      throw Error(ExitCode::usage, concat("data.intensity is ", image.intensity, ", but the dataset was prepared with intensity = ", info.intensity),
+                  "set data.intensity to auto, or prepare the dataset with native numbers");
+    }
+    if (targets.mask && !info.has_masks) throw Error(ExitCode::data, "the prepared dataset has no masks", "prepare it from images with masks");
+    if (num_labels_ > 0 && static_cast<int64_t>(info.label_names.size()) != num_labels_)
+      throw Error(ExitCode::data, concat("the prepared dataset has ", info.label_names.size(), " labels; needed: ", num_labels_));
+    rules_.resize(static_cast<size_t>(info.num_cases));
+    if (num_labels_ > 0) labels_.resize(static_cast<size_t>(info.num_cases * num_labels_), std::nanf(""));
+    for (const int64_t number : cases) add(number);
+  }
+
+  int64_t size() const override { return size_; }
+  int64_t num_files() const override { return size_; }
+  std::string file_name(int64_t index) const override { return id(index); }
+  std::string id(int64_t index) const override {
+    const io::PreparedItem item = dataset_->item(item_number(index));
+    const io::PreparedCase one = dataset_->read_case(item.case_number);
+    return one.num_items == 1 ? one.name : concat(one.name, '#', "xyz"[one.axis], item.slice);
+  }
+  const float* labels(int64_t index) const override {
+    return labels_.data() + static_cast<size_t>(dataset_->item(item_number(index)).case_number * num_labels_);
+  }
+  uint32_t checksum(uint32_t crc) const override { return crc32c(&crc_, sizeof(crc_), crc); }
+
+  Slice read(int64_t index, bool with_mask, SliceBuffer& buffer) const override {
+    const io::PreparedItem item = dataset_->item(item_number(index));
+    Slice slice{item.height, item.width, item.channels, item.type, nullptr, item.scaling, range_of(item), nullptr};
+    buffer.pixels.resize(item.pixel_bytes());
+    dataset_->decode(item, buffer.pixels.data());
+    slice.pixels = buffer.pixels.data();
+    if (with_mask && !item.mask.empty()) {
+      buffer.mask.resize(item.mask_bytes());
+      dataset_->decode_mask(item, reinterpret_cast<uint8_t*>(buffer.mask.data()));
+      slice.mask = reinterpret_cast<const uint8_t*>(buffer.mask.data());
+    }
+    return slice;
+  }
+
+ private:
+  void add(int64_t number) {
+    const io::PreparedCase one = dataset_->read_case(number);
+    crc_ = crc32c(one.name.data(), one.name.size() + 1, crc_);
+    if (one.num_items > 0) {
+      if (runs_.empty() || runs_.back().first_item + size_ - runs_.back().first_index != one.first_item) runs_.push_back({size_, one.first_item});
+      size_ += one.num_items;
+      const double stored_max = dataset_->item(one.first_item).stored_max;
+      const IntensityRule rule = intensity_rule(image_, {one.modality, one.units, stored_max});
+      if (is_native_ && rule == IntensityRule::percentile && image_.percentiles != dataset_->info().percentiles) {
+        const auto& known = dataset_->info().percentiles;
+        throw Error(ExitCode::usage,
+                    concat("data.percentiles is [", image_.percentiles[0], ", ", image_.percentiles[1], "], but the dataset was prepared with [", known[0],
+                           ", ", known[1], "]"),
+                    "use the dataset's, or prepare it with the others");
+      }
+      rules_[static_cast<size_t>(number)] = rule;
+    }
+    if (num_labels_ > 0 && one.labels.size() == static_cast<size_t>(num_labels_))
+      std::copy(one.labels.begin(), one.labels.end(), labels_.begin() + static_cast<std::ptrdiff_t>(number * num_labels_));
+  }
+
+  int64_t item_number(int64_t index) const {
+    const auto after = std::upper_bound(runs_.begin(), runs_.end(), index, [](int64_t i, const Run& run) { return i < run.first_index; });
+    const Run& run = *(after - 1);
+    return run.first_item + index - run.first_index;
+  }
+
+  IntensityRange range_of(const io::PreparedItem& item) const {
+    if (!is_native_) return {0.0, 1.0};
+    const IntensityRule rule = rules_[static_cast<size_t>(item.case_number)];
+    if (rule == IntensityRule::percentile) return {item.stats.percentile_low, item.stats.percentile_high};
+    if (rule == IntensityRule::zscore) return {item.stats.mean, static_cast<double>(item.stats.mean) + item.stats.std, /*clamp=*/false};
+    return fixed_range(rule, item.stored_max, image_);
+  }
+
+  std::shared_ptr<const io::PreparedDataset> dataset_;
+  ImageOptions image_;
+  int64_t num_labels_, size_ = 0;
+  bool is_native_ = true;
+  uint32_t crc_ = 0;  // of the names of the cases
+  std::vector<Run> runs_;
+  std::vector<IntensityRule> rules_;  // by case
+  std::vector<float> labels_;         // by case
+};
+
+}  // namespace
+
+std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image,
+                                              const Targets& targets) {
+  return std::make_unique<PreparedSource>(std::move(dataset), cases, image, targets);
+}
+
+std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine) {
+  if (files.empty() || files.front().prepared_case < 0) return file_source(std::move(files), image, targets, quarantine);
+  auto dataset = std::make_shared<const io::PreparedDataset>(files.front().path);
+  std::vector<int64_t> cases;
+  for (const io::SourceFile& file : files) cases.push_back(file.prepared_case);
+  auto source = prepared_source(std::move(dataset), cases, image, targets);
+  quarantine.expect(source->num_files());
+  return source;
+}
+
+}  // namespace vmae::data
