@@ -37,16 +37,19 @@ void add_export(CLI::App& app, Context&) {
 }
 
 void add_inspect(CLI::App& app, Context&) {
-  auto* command = app.add_subcommand("inspect", "Say what is in a checkpoint, a weights file or a run folder");
-  struct Arguments {
-    std::string path;
-    bool json = false, keys = false;
-  };
-  auto arguments = std::make_shared<Arguments>();
-  command->add_option("path", arguments->path, ".safetensors, .pth, or the folder of a run")->required()->type_name("PATH");
-  command->add_flag("--json", arguments->json, "for programs: everything as JSON");
-  command->add_flag("--keys", arguments->keys, "list every key with its shape");
-  command->callback([arguments] { run::inspect(arguments->path, arguments->json, arguments->keys, std::cout); });
+  auto* command = app.add_subcommand("inspect", "Say what a file or folder holds: DICOM, volumes, pictures, manifests, prepared datasets, weights, runs");
+  auto arguments = std::make_shared<run::InspectArguments>();
+  command->add_option("path", arguments->path, "anything that vmae reads or writes")->required()->type_name("PATH");
+  command->add_flag("--json", arguments->as_json, "for programs: everything as JSON");
+  command->add_option("--png", arguments->png, "of images: write a contact sheet to look at")->type_name("FILE");
+  command->add_option("--npy", arguments->npy, "of one image: write its stored numbers as a NumPy array (z, y, x[, channels])")->type_name("FILE");
+  command->add_flag("--verify", arguments->verify, "of a prepared dataset: read every item and compare the digest");
+  command->add_option("--source", arguments->source, "of a prepared dataset: what it was made from, to show the paths of files that were left out")
+      ->type_name("PATH");
+  command->add_option("--salt-file", arguments->salt_file, "with --source: prepare.salt_file, if that was given")->type_name("FILE");
+  command->add_flag("--keys", arguments->all_keys, "of weights: list every key with its shape");
+  command->footer("Examples:\n  vmae inspect /archive/ct --png ct.png\n  vmae inspect data/ct --verify\n  vmae inspect runs/mr --keys");
+  command->callback([arguments] { run::inspect(*arguments, std::cout); });
 }
 
 void add_doctor(CLI::App& app, Context& context) {

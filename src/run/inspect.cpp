@@ -1,10 +1,16 @@
-// `vmae inspect`: reads a safetensors header (or a whole .pth) and says what it is.
+// `vmae inspect`: finds out what a path is, and what is to be said about weights: from a safetensors header, or a whole .pth.
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <sstream>
 
+#include "inspect_kinds.h"
+#include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/core/log.h"
+#include "vmae/io/picture.h"
+#include "vmae/io/prepared.h"
 #include "vmae/run/model_file.h"
 #include "vmae/run/tools.h"
 #include "vmae/weights/weights.h"
@@ -50,7 +56,8 @@ nlohmann::ordered_json summary(const fs::path& path, const weights::TensorFile& 
   return json;
 }
 
-void print(const nlohmann::ordered_json& json, bool all_keys, std::ostream& out) {
+std::string text_of(const nlohmann::ordered_json& json, bool all_keys) {
+  std::ostringstream out;
   out << json["file"].get<std::string>() << ": " << json["kind"].get<std::string>() << ", " << json["tensors"].size() << " tensors, " << json["parameters"]
       << " parameters, " << human_bytes(json["bytes"].get<double>()) << "\n";
   if (json.contains("metadata"))
@@ -70,17 +77,34 @@ void print(const nlohmann::ordered_json& json, bool all_keys, std::ostream& out)
     const auto& tensor = json["tensors"][i];
     out << "    " << tensor["key"].get<std::string>() << "  " << tensor["dtype"].get<std::string>() << " " << tensor["shape"].dump() << "\n";
   }
+  std::string text = out.str();
+  text.pop_back();  // the last line's end
+  return text;
 }
 
 }  // namespace
 
-void inspect(const fs::path& path, bool as_json, bool all_keys, std::ostream& out) {
+Inspection inspect_weights(const fs::path& path, bool all_keys) {
   const fs::path file_path = find_weights(path);
   const auto json = summary(file_path, read_any(file_path));
-  if (as_json)
-    out << json.dump(2) << "\n";
-  else
-    print(json, all_keys, out);
+  return {json, text_of(json, all_keys)};
+}
+
+void inspect(const InspectArguments& arguments, std::ostream& out) {
+  const fs::path& path = arguments.path;
+  const auto extension = to_lower(path.extension().string());
+  const bool is_weights =
+      extension == ".safetensors" || extension == ".pth" || extension == ".pt" || fs::is_directory(path / "checkpoints") || !fs::exists(path);
+  const bool is_dataset = !is_weights && io::is_prepared(path);
+  if (is_weights && !(arguments.png.empty() && arguments.npy.empty()))
+    throw Error(ExitCode::usage, concat("--png and --npy show images, but ", path.string(), " holds weights"));
+  const Inspection inspection = is_weights   ? inspect_weights(path, arguments.all_keys)
+                                : is_dataset ? inspect_prepared(path, arguments)
+                                             : inspect_source(path, arguments);
+  out << (arguments.as_json ? inspection.json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) : inspection.text) << "\n";
+  if (arguments.png.empty()) return;
+  write_file_atomically(arguments.png, io::encode_png(contact_sheet(is_dataset ? prepared_tiles(path) : source_tiles(path))));
+  log::info("contact sheet written to " + arguments.png.string());
 }
 
 }  // namespace vmae::run

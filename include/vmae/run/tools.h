@@ -21,8 +21,18 @@ void forward(const ForwardArguments& arguments);
 // Weights (of a file or a run) as .safetensors or, for torch.load(weights_only=True), as .pth: told by the extension of `output`.
 void export_weights(const std::filesystem::path& weights, const std::filesystem::path& output);
 
-// What is in a checkpoint, weights file or run folder: model, run, parameters, keys and shapes.
-void inspect(const std::filesystem::path& path, bool as_json, bool all_keys, std::ostream& out);
+struct InspectArguments {
+  std::filesystem::path path;
+  bool as_json = false;
+  bool all_keys = false;         // of weights: every key with its shape
+  bool verify = false;           // of a prepared dataset: read everything and compare the digest
+  std::filesystem::path png;     // contact sheet of images; empty: none
+  std::filesystem::path npy;     // stored numbers of one image; empty: none
+  std::filesystem::path source;  // of a prepared dataset: where it came from, to name on the screen the files that were left out
+  std::string salt_file;         // for that
+};
+// What is in a checkpoint, a weights file, a run folder, a prepared dataset, or anything that `vmae prepare` reads.
+void inspect(const InspectArguments& arguments, std::ostream& out);
 
 // Versions, devices, threads, memory, instruction sets, and what is wrong. Returns false if something is.
 bool doctor(std::ostream& out);

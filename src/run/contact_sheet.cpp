@@ -1,0 +1,96 @@
+#include "contact_sheet.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "vmae/io/caption.h"
+#include "vmae/io/resize.h"
+
+namespace vmae::run {
+namespace {
+
+constexpr int64_t kTilePx = 180, kGapPx = 6, kCaptionPx = 22, kColumns = 6;
+// Okabe and Ito 2008: told apart by people with any colour vision.
+constexpr std::array<std::array<float, 3>, 7> kColours{
+    {{230, 159, 0}, {86, 180, 233}, {0, 158, 115}, {240, 228, 66}, {0, 114, 178}, {213, 94, 0}, {204, 121, 167}}};
+
+struct Placed {
+  io::Image image;  // RGB, 0 to 255
+  std::vector<uint8_t> mask;
+};
+
+Placed fit(const Tile& tile) {
+  const auto height = static_cast<double>(tile.image.height) * tile.aspect, width = static_cast<double>(tile.image.width);
+  const double scale = kTilePx / std::max(height, width);
+  const io::PixelSize from{tile.image.height, tile.image.width};
+  const io::PixelSize to{std::max<int64_t>(1, std::llround(scale * height)), std::max<int64_t>(1, std::llround(scale * width))};
+  std::vector<float> pixels(static_cast<size_t>(to.height * to.width * tile.image.channels));
+  io::resize(tile.image.pixels.data(), from, tile.image.channels, pixels.data(), to);
+  double low = tile.range.low, high = tile.range.high;
+  if (tile.range.per_slice || !(high > low)) {
+    const auto [smallest, largest] = std::minmax_element(pixels.begin(), pixels.end());
+    low = *smallest;
+    high = std::max<double>(*largest, low + 1e-6);
+  }
+  Placed placed{{to.height, to.width, 3, std::vector<float>(static_cast<size_t>(to.height * to.width * 3)), 255.0}, {}};
+  for (size_t i = 0; i < placed.image.pixels.size(); ++i) {
+    const float value = tile.image.channels == 3 ? pixels[i] : pixels[i / 3 * static_cast<size_t>(tile.image.channels)];
+    placed.image.pixels[i] = static_cast<float>(255.0 * std::clamp((value - low) / (high - low), 0.0, 1.0));
+  }
+  if (tile.mask.empty()) return placed;
+  placed.mask.resize(static_cast<size_t>(to.height * to.width));
+  for (int64_t row = 0; row < to.height; ++row) {
+    for (int64_t column = 0; column < to.width; ++column) {
+      const int64_t from_row = (2 * row + 1) * from.height / (2 * to.height), from_column = (2 * column + 1) * from.width / (2 * to.width);
+      placed.mask[static_cast<size_t>(row * to.width + column)] = tile.mask[static_cast<size_t>(from_row * from.width + from_column)];
+    }
+  }
+  return placed;
+}
+
+// A pixel of the mask with another label beside it gets the label's colour.
+void outline(Placed& placed) {
+  const int64_t height = placed.image.height, width = placed.image.width;
+  const auto label = [&](int64_t row, int64_t column) {
+    return row < 0 || column < 0 || row >= height || column >= width ? uint8_t{0} : placed.mask[static_cast<size_t>(row * width + column)];
+  };
+  for (int64_t row = 0; !placed.mask.empty() && row < height; ++row) {
+    for (int64_t column = 0; column < width; ++column) {
+      const uint8_t here = label(row, column);
+      if (here == 0 || (label(row - 1, column) == here && label(row + 1, column) == here && label(row, column - 1) == here && label(row, column + 1) == here))
+        continue;
+      const auto& colour = kColours[(here - 1U) % kColours.size()];
+      std::copy(colour.begin(), colour.end(), placed.image.pixels.begin() + 3 * (row * width + column));
+    }
+  }
+}
+
+}  // namespace
+
+io::Image contact_sheet(const std::vector<Tile>& tiles) {
+  const auto count = static_cast<int64_t>(tiles.size()), columns = std::min(count, kColumns), rows = (count + columns - 1) / std::max<int64_t>(columns, 1);
+  io::Image sheet{rows * (kTilePx + kCaptionPx) + kGapPx, columns * (kTilePx + kGapPx) + kGapPx, 3, {}, 255.0};
+  sheet.pixels.assign(static_cast<size_t>(sheet.height * sheet.width * 3), 255.0F);
+  for (int64_t i = 0; i < count; ++i) {
+    Placed placed = fit(tiles[static_cast<size_t>(i)]);
+    outline(placed);
+    const int64_t top = i / columns * (kTilePx + kCaptionPx) + kCaptionPx, left = i % columns * (kTilePx + kGapPx) + kGapPx;
+    const int64_t first_row = top + (kTilePx - placed.image.height) / 2, first_column = left + (kTilePx - placed.image.width) / 2;
+    for (int64_t row = 0; row < placed.image.height; ++row) {
+      const auto from = placed.image.pixels.begin() + 3 * row * placed.image.width;
+      std::copy(from, from + 3 * placed.image.width, sheet.pixels.begin() + 3 * ((first_row + row) * sheet.width + first_column));
+    }
+    io::write_caption(sheet, left, top - 6, tiles[static_cast<size_t>(i)].caption);
+  }
+  return sheet;
+}
+
+std::vector<int64_t> spread(int64_t count) {
+  std::vector<int64_t> chosen;
+  const int64_t n = std::min<int64_t>(count, kMaxTiles);
+  for (int64_t i = 0; i < n; ++i) chosen.push_back((2 * i + 1) * count / (2 * n));
+  return chosen;
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,24 @@
+#pragma once
+// What `vmae inspect` says about each kind of thing: JSON for programs and, from the same JSON, text for people.
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "contact_sheet.h"
+#include "vmae/run/tools.h"
+
+namespace vmae::run {
+
+struct Inspection {
+  nlohmann::ordered_json json;
+  std::string text;
+};
+
+Inspection inspect_weights(const std::filesystem::path& path, bool all_keys);
+Inspection inspect_prepared(const std::filesystem::path& path, const InspectArguments& arguments);
+Inspection inspect_source(const std::filesystem::path& path, const InspectArguments& arguments);
+
+std::vector<Tile> prepared_tiles(const std::filesystem::path& path);
+std::vector<Tile> source_tiles(const std::filesystem::path& path);
+
+}  // namespace vmae::run

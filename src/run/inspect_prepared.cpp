@@ -1,0 +1,163 @@
+// `vmae inspect` of a prepared dataset.
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "inspect_kinds.h"
+#include "prepare_plan.h"
+#include "vmae/core/atomic_file.h"
+#include "vmae/core/error.h"
+#include "vmae/io/prepared.h"
+#include "vmae/io/source.h"
+
+namespace vmae::run {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+// What the cases have in common, from their records; items are not read.
+Json summarise(const io::PreparedDataset& dataset) {
+  std::set<std::string> patients;
+  std::map<std::string, int64_t> splits, units;
+  std::vector<int64_t> labels(dataset.info().label_names.size());
+  std::array<int64_t, 2> slices{INT64_MAX, 0};
+  for (int64_t i = 0; i < dataset.info().num_cases; ++i) {
+    const io::PreparedCase c = dataset.read_case(i);
+    if (!c.failure.empty()) continue;
+    patients.insert(c.patient);
+    if (!c.split.empty()) ++splits[c.split];
+    ++units[io::name_of(c.units)];
+    for (size_t k = 0; k < c.labels.size() && k < labels.size(); ++k) labels[k] += c.labels[k] == 1.0F ? 1 : 0;
+    slices = {std::min(slices[0], c.num_items), std::max(slices[1], c.num_items)};
+  }
+  Json json = {
+      {"num_patients", patients.size()}, {"splits", splits}, {"units", units}, {"slices_per_case", {dataset.info().num_items > 0 ? slices[0] : 0, slices[1]}}};
+  for (size_t k = 0; k < labels.size(); ++k) json["cases_by_label"][dataset.info().label_names[k]] = labels[k];
+  return json;
+}
+
+// The real names of what could not be read, found again in the source by their hashes. For the screen only.
+Json left_out(const fs::path& folder, const fs::path& input, const std::string& salt_file) {
+  std::map<std::string, std::string> path_of;
+  if (!input.empty()) {
+    const Pseudonyms pseudonyms(read_salt(salt_file), /*keeps_names=*/false);
+    const io::Source source = io::find_source(input);
+    for (const io::SourceFile& file : source.files) path_of[pseudonyms.name(file.name)] = file.name;
+    for (const io::SourceRemark& refusal : source.refused) path_of[pseudonyms.name(refusal.name)] = refusal.name;
+  }
+  Json list = Json::array();
+  const fs::path file = folder / "quarantine.jsonl";
+  if (!fs::exists(file)) return list;
+  const std::string lines = read_file(file);
+  for (size_t at = 0; at < lines.size();) {
+    const size_t end = std::min(lines.find('\n', at), lines.size());
+    Json entry = Json::parse(lines.substr(at, end - at), nullptr, /*allow_exceptions=*/false);
+    if (entry.is_object()) {
+      if (const auto found = path_of.find(entry.value("name", "")); found != path_of.end()) entry["path"] = found->second;
+      list.push_back(std::move(entry));
+    }
+    at = end + 1;
+  }
+  return list;
+}
+
+std::string text_of(const Json& json) {
+  std::string text = concat(json["path"].get<std::string>(), ": prepared dataset, ", json["num_items"], " slices of ", json["num_cases"], " cases, ",
+                            json["num_patients"], " patients, ", human_bytes(json["bytes"].get<double>()));
+  for (const auto& [key, value] : json.items()) {
+    if (key == "path" || key == "kind" || key == "num_items" || key == "num_cases" || key == "num_patients" || key == "bytes" || key == "left_out" ||
+        value.empty())
+      continue;
+    if (key == "options") {
+      text += "\n  options:";
+      for (const Json& option : value) text += "\n    " + option.get<std::string>();
+      continue;
+    }
+    text += concat("\n  ", key, ": ", value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  size_t shown = 0;
+  for (const Json& entry : json["left_out"]) {
+    if (++shown > 20) {
+      text += concat("\n  ... ", json["left_out"].size() - 20, " more in quarantine.jsonl");
+      break;
+    }
+    text += concat("\n  left out: ", entry.value("path", entry.value("name", "")), ": ", entry.value("reason", ""));
+  }
+  return text;
+}
+
+}  // namespace
+
+Inspection inspect_prepared(const fs::path& path, const InspectArguments& arguments) {
+  const io::PreparedDataset dataset(path);
+  const io::PreparedInfo& info = dataset.info();
+  const fs::path folder = fs::is_directory(path) ? path : path.parent_path();
+  uint64_t bytes = 0;
+  for (const io::PreparedShard& shard : info.shards) bytes += fs::file_size(folder / shard.file);
+  Json json = {{"path", path.string()},
+               {"kind", "prepared dataset"},
+               {"num_items", info.num_items},
+               {"num_cases", info.num_cases},
+               {"num_failed", info.num_failed},
+               {"num_duplicates", info.num_duplicates},
+               {"bytes", bytes},
+               {"shards", info.shards.size()},
+               {"layout", info.layout},
+               {"modalities", info.modalities}};
+  json.update(summarise(dataset));
+  json["intensity"] = info.intensity;
+  json["percentiles"] = info.percentiles;
+  json["label_names"] = info.label_names;
+  json["is_multi_label"] = info.is_multi_label;
+  json["has_masks"] = info.has_masks;
+  json["mask_names"] = info.mask_names;
+  json["options"] = info.options;
+  json["digest"] = info.digest;
+  if (arguments.verify) {
+    if (dataset.compute_digest() != info.digest)
+      throw Error(ExitCode::data, concat(path.string(), ": its content has not the digest of its index"),
+                  "the dataset was changed or damaged; prepare it again");
+    json["verified"] = "every item was read; the digest is right";
+  }
+  json["left_out"] = left_out(folder, arguments.source, arguments.salt_file);
+  return {json, text_of(json)};
+}
+
+std::vector<Tile> prepared_tiles(const fs::path& path) {
+  const io::PreparedDataset dataset(path);
+  std::vector<Tile> tiles;
+  for (const int64_t index : spread(dataset.size())) {
+    const io::PreparedItem item = dataset.item(index);
+    const io::PreparedCase c = dataset.read_case(item.case_number);
+    io::Volume volume;  // one slice
+    volume.size = {item.width, item.height, 1};
+    volume.channels = item.channels;
+    volume.type = item.type;
+    volume.scaling = {item.scaling};
+    volume.stored_max = item.stored_max;
+    volume.stored.resize(item.pixel_bytes());
+    dataset.decode(item, volume.stored.data());
+    Tile tile{io::slice_of(volume, 2, 0),
+              {},
+              {item.stats.percentile_low, item.stats.percentile_high},
+              1.0,
+              concat(index, c.modality.empty() ? "" : " " + c.modality)};
+    const data::IntensityRule rule = data::intensity_rule({}, {c.modality, c.units, item.stored_max});
+    if (!data::needs_values(rule)) tile.range = data::fixed_range(rule, item.stored_max, {});
+    if (dataset.info().intensity != "native") tile.range = {0.0, 1.0};
+    if (!item.mask.empty()) {
+      tile.mask.resize(item.mask_bytes());
+      dataset.decode_mask(item, tile.mask.data());
+    }
+    if (dataset.info().options.end() == std::find(dataset.info().options.begin(), dataset.info().options.end(), "prepare.resize=[]")) {
+      tile.aspect = 1.0;  // resized: the pixels' shape is not known
+    } else {
+      tile.aspect = c.spacing_mm[c.axis == 2 ? 1 : 2] / c.spacing_mm[c.axis == 0 ? 1 : 0];
+    }
+    tiles.push_back(std::move(tile));
+  }
+  return tiles;
+}
+
+}  // namespace vmae::run
