@@ -70,6 +70,7 @@ struct Range {
 Range inside_along(double start, double step, int64_t size, Range columns) {
   constexpr double kMargin = 1e-3;
   const double low = kMargin - start, high = static_cast<double>(size - 1) - kMargin - start;
+  if (high < low) return {0, 0};
   if (std::abs(step) * static_cast<double>(columns.end) < kMargin / 2) return low <= -kMargin / 2 && high >= kMargin / 2 ? columns : Range{0, 0};
   const double first = std::min(low / step, high / step), last = std::max(low / step, high / step);
   const double end = static_cast<double>(columns.end);

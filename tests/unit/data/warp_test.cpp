@@ -28,13 +28,13 @@ at::Tensor sample(const at::Tensor& image, const at::Tensor& grid, bool is_bilin
   return F::grid_sample(image.to(at::kDouble).view({1, 1, image.size(0), image.size(1)}), grid, options)[0][0];
 }
 
-at::Tensor warped(const at::Tensor& image, const Affine& affine, PixelSize to, float border = 0) {
+at::Tensor warped(const at::Tensor& image, const Affine& affine, PixelSize to, float border = 0, bool is_portable = false) {
   at::Tensor result = at::empty({to.height, to.width}, image.options());
   const PixelSize size{image.size(0), image.size(1)};
   if (image.scalar_type() == at::kFloat) {
-    warp_bilinear({image.data_ptr<float>(), size, image.size(1)}, affine, border, result.data_ptr<float>(), to);
+    warp_bilinear({image.data_ptr<float>(), size, image.size(1)}, affine, border, result.data_ptr<float>(), to, is_portable);
   } else {
-    warp_nearest({image.data_ptr<uint8_t>(), size, image.size(1)}, affine, static_cast<uint8_t>(border), result.data_ptr<uint8_t>(), to);
+    warp_nearest({image.data_ptr<uint8_t>(), size, image.size(1)}, affine, static_cast<uint8_t>(border), result.data_ptr<uint8_t>(), to, is_portable);
   }
   return result;
 }
@@ -57,12 +57,15 @@ TEST(Warp, IsGridSample) {
        {std::pair{PixelSize{37, 53}, PixelSize{41, 29}}, {{64, 64}, {64, 64}}, {{5, 300}, {40, 40}}, {{2, 3}, {17, 19}}, {{1, 1}, {9, 9}}}) {
     const at::Tensor image = at::rand({from.height, from.width}), labels = at::randint(0, 256, {from.height, from.width}).to(at::kByte);
     for (int repeat = 0; repeat < 20; ++repeat) {
-      const Affine affine = random_affine(random, from, to);
+      Affine affine = random_affine(random, from, to);
+      if (repeat % 4 == 0) affine.xy = affine.yx = 0;
       const at::Tensor grid = grid_of(affine, from, to);
       const at::Tensor inside = sample(at::ones_like(image), grid, false, false) == 1;
       const at::Tensor expected = at::where(inside, sample(image, grid, true, true), 0.25);
       EXPECT_LT((warped(image, affine, to, 0.25F) - expected).abs().max().item<double>(), 2e-5) << from.width << " " << repeat;
       const at::Tensor expected_labels = at::where(inside, sample(labels, grid, false, true), 7.0).to(at::kByte);
+      EXPECT_TRUE(at::equal(warped(image, affine, to, 0.25F), warped(image, affine, to, 0.25F, /*is_portable=*/true)));
+      EXPECT_TRUE(at::equal(warped(labels, affine, to, 7), warped(labels, affine, to, 7, /*is_portable=*/true)));
       EXPECT_TRUE(at::equal(warped(labels, affine, to, 7), expected_labels)) << from.width << " " << repeat;
       num_inside += inside.sum().item<int64_t>();
       num_outside += (inside == 0).sum().item<int64_t>();
