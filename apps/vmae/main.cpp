@@ -34,6 +34,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   vmae::app::add_pretrain(app, context);
+  vmae::app::add_prepare(app, context);
+  vmae::app::add_split(app, context);
   vmae::app::add_forward(app, context);
   vmae::app::add_export(app, context);
   vmae::app::add_inspect(app, context);

@@ -82,11 +82,11 @@ std::string config_yaml(const Options& options, bool with_comments) {
   return out;
 }
 
-std::string config_markdown(const Options& options, const std::string& title) {
-  std::string out = "# " + title + "\n";
+std::string config_markdown(const Options& options, const std::string& title, size_t level) {
+  std::string out = std::string(level, '#') + " " + title + "\n";
   markdown_table(options, "", out);
   for (const auto& [section, doc] : options.sections()) {
-    out += concat("\n## ", section, "\n");
+    out += concat("\n", std::string(level + 1, '#'), " ", section, "\n");
     if (!doc.empty()) out += "\n" + doc + "\n";
     markdown_table(options, section, out);
   }

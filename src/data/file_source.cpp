@@ -76,12 +76,14 @@ class FileSource : public SampleSource {
     quarantine.expect(static_cast<int64_t>(files_.size()));
     require(targets);
     const std::vector<Header> headers = read_headers(files_);
-    for (size_t file = 0; file < files_.size(); ++file) {
-      const auto& [volume, problem] = headers[file];
+    add_time_points(headers);
+    for (size_t file = 0, header = 0; file < files_.size(); ++file) {
+      header += file > 0 && files_[file].time_point == 0 ? 1 : 0;
+      const auto& [volume, problem] = headers[header];
       if (problem) {
         quarantine.add(files_[file].name, problem->what());
       } else if (volume) {
-        const int axis = axis_of(*volume, image_.slice_axis);
+        const int axis = files_[file].series.empty() ? axis_of(*volume, image_.slice_axis) : 2;  // a series is stacked along z
         for (int64_t slice = 0; slice < volume->size[axis]; ++slice) items_.push_back({file, axis, slice});
       } else {
         items_.push_back({file, -1, 0});
@@ -132,6 +134,20 @@ class FileSource : public SampleSource {
     }
     buffer.image = io::slice_of(volume, axis, index);
     return {buffer.image.height, buffer.image.width, buffer.image.channels, io::StoredType::f32, buffer.image.pixels.data(), {}, read->range, nullptr};
+  }
+
+  // The time points of a 4-D file become files of their own.
+  void add_time_points(const std::vector<Header>& headers) {
+    std::vector<io::SourceFile> expanded;
+    for (size_t i = 0; i < files_.size(); ++i) {
+      const int64_t num_time_points = headers[i].volume ? headers[i].volume->num_time_points : 1;
+      for (int64_t t = 0; t < num_time_points; ++t) {
+        expanded.push_back(files_[i]);
+        expanded.back().time_point = t;
+        if (num_time_points > 1) expanded.back().name += concat("#t", t);
+      }
+    }
+    files_ = std::move(expanded);
   }
 
   const io::SourceFile& file_of(int64_t index) const { return files_[items_.at(static_cast<size_t>(index)).file]; }

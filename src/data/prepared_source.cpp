@@ -78,7 +78,8 @@ class PreparedSource : public SampleSource {
       }
       rules_[static_cast<size_t>(number)] = rule;
     }
-    if (num_labels_ > 0) std::copy(one.labels.begin(), one.labels.end(), labels_.begin() + static_cast<std::ptrdiff_t>(number * num_labels_));
+    if (num_labels_ > 0 && one.labels.size() == static_cast<size_t>(num_labels_))
+      std::copy(one.labels.begin(), one.labels.end(), labels_.begin() + static_cast<std::ptrdiff_t>(number * num_labels_));
   }
 
   int64_t item_number(int64_t index) const {

@@ -205,7 +205,8 @@ VolumeHeader read_volume_header(const fs::path& path) {
 Volume read_volume(const fs::path& path, int64_t time_point) {
   VolumeHeader header;
   const itk::ImageIOBase::Pointer image_io = open(path, header);
-  if (time_point < 0 || time_point >= header.num_time_points) fail(path, concat("has ", header.num_time_points, " time points; number ", time_point, " was asked for"));
+  if (time_point < 0 || time_point >= header.num_time_points)
+    fail(path, concat("has ", header.num_time_points, " time points; number ", time_point, " was asked for"));
   check_fits_memory(header, image_io->GetComponentSize(), path);
 
   Volume volume;

@@ -33,7 +33,8 @@ Datasets load_datasets(PretrainConfig& config, const train::RunFolder* folder) {
     std::erase(sources, "");
     return sources;
   };
-  SourceSplits splits = split_sources(named(config.data.train), named(config.data.val), config.data.val_fraction, static_cast<uint64_t>(config.run.seed));
+  SourceSplits splits =
+      split_sources(named(config.data.train), named(config.data.val), config.data.val_fraction, static_cast<uint64_t>(config.run.seed), config.data.splits);
   auto quarantine = std::make_shared<data::Quarantine>(folder == nullptr ? "" : folder->quarantine(), config.data.max_bad_fraction);
   Datasets datasets;
   datasets.split = flat(splits);

@@ -18,10 +18,18 @@ void describe(Options& options, DataOptions& data) {
       "its size repeats. Empty: every image once per epoch",
       at_least(0));
   options.add("val", data.val,
-              "validation images, likewise; empty: the split that the source has (a manifest's split column), else val_fraction of the training files");
+              "validation images, likewise; empty: as splits says, else the split that the source has (a manifest's split column), else val_fraction of the "
+              "training files");
   options.add("test", data.test, "test images; not used by pretraining");
+  options.add(
+      "splits", data.splits.file,
+      "file of `vmae split` that says who trains and who validates (the test part is not used); it wins over a manifest's split column, val must be empty");
+  options.add("fold", data.splits.fold, "of splits: which of its folds, counted from 0", at_least(0));
+  options.add("label_fraction", data.splits.label_fraction, "of splits: percent of the training part to train with; one of the file's fractions, or 100",
+              in_range(1, 100));
   options.add("val_fraction", data.val_fraction,
-              "share of the patients (files, where patients are not known) set aside for validation if val is empty; 0: no validation", in_range(0.0, 0.9));
+              "share of the patients (files, where patients are not known) set aside for validation if nothing else says who validates; 0: no validation",
+              in_range(0.0, 0.9));
   options.add("workers", data.workers, "threads that read and prepare images; 0: as many as affinity and cgroup allow", in_range(0, 1024));
   options.add("prefetch", data.prefetch, "batches prepared ahead of training, at most", in_range(1, 1024));
   options.add("max_bad_fraction", data.max_bad_fraction, "share of unreadable files (listed in quarantine.jsonl) above which a run stops with exit code 3",

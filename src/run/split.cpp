@@ -8,8 +8,9 @@
 
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/core/log.h"
 #include "vmae/core/random.h"
-#include "vmae/io/prepared.h"
+#include "vmae/io/splits_file.h"
 
 namespace vmae::run {
 
@@ -49,7 +50,7 @@ std::vector<io::SourceFile> part(std::vector<io::SourceFile> files, const char* 
 
 std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>& sources) {
   std::vector<std::vector<io::SourceFile>> lists;
-  for (const std::string& source : sources) lists.push_back(list_images(source));
+  for (const std::string& source : sources) lists.push_back(io::list_source(source));
   return lists;
 }
 
@@ -74,6 +75,55 @@ SourceSplits divide(const std::vector<std::vector<io::SourceFile>>& lists, doubl
   return splits;
 }
 
+// The part of `fold` that trains: all of it, or one of its fractions.
+const std::vector<std::string>& training_names(const io::SplitFold& fold, const SplitChoice& choice) {
+  if (choice.label_fraction == 100) return fold.train;
+  const auto it = fold.fractions.find(choice.label_fraction);
+  if (it != fold.fractions.end()) return it->second;
+  std::vector<std::string> known;
+  for (const auto& [percent, names] : fold.fractions) known.push_back(std::to_string(percent));
+  known.emplace_back("100");
+  throw Error(ExitCode::usage, concat("data.label_fraction = ", choice.label_fraction, ": ", choice.file, ", fold ", choice.fold, ", has ", join(known, ", ")),
+              "choose one of these, or make the file again with split.fractions");
+}
+
+// The order is that of `files`, so that equal parts train alike whatever file says so.
+std::vector<io::SourceFile> named(const std::vector<io::SourceFile>& files, const std::vector<std::string>& names) {
+  const std::set<std::string> wanted(names.begin(), names.end());
+  std::vector<io::SourceFile> found;
+  std::copy_if(files.begin(), files.end(), std::back_inserter(found), [&](const auto& file) { return wanted.contains(file.name); });
+  return found;
+}
+
+TrainVal split_by_file(std::vector<io::SourceFile> files, const SplitChoice& choice) {
+  std::erase_if(files, [](const auto& file) { return file.split == "test"; });
+  std::vector<io::SplitCase> cases;
+  for (const auto& file : files) cases.push_back({file.name, file.patient, {}});
+  const io::Splits splits = io::read_splits(choice.file);
+  io::check_splits(splits, choice.file, cases);
+  if (choice.fold < 0 || choice.fold >= static_cast<int64_t>(splits.folds.size())) {
+    throw Error(ExitCode::usage, concat("data.fold = ", choice.fold, ": ", choice.file, " has folds 0 to ", splits.folds.size() - 1));
+  }
+  const io::SplitFold& fold = splits.folds[static_cast<size_t>(choice.fold)];
+  log::info(concat(choice.file, ": fold ", choice.fold, " of ", splits.folds.size(), ", ", choice.label_fraction, " % of its training part"));
+  return {named(files, training_names(fold, choice)), named(files, fold.val)};
+}
+
+void check_choice(const SplitChoice& choice, const std::vector<std::string>& train, const std::vector<std::string>& val) {
+  if (!choice.file.empty() && train.size() > 1) {
+    throw Error(ExitCode::usage, concat("data.splits divides one source, but data.train has ", train.size()),
+                "train on one source, or leave data.splits empty");
+  }
+  if (!choice.file.empty() && !val.empty()) {
+    throw Error(ExitCode::usage, "data.splits and data.val are both set, and both say who validates", "leave one of them empty");
+  }
+  if (choice.file.empty() && (choice.fold != 0 || choice.label_fraction != 100)) {
+    throw Error(ExitCode::usage,
+                concat("data.fold = ", choice.fold, " and data.label_fraction = ", choice.label_fraction, " choose from data.splits, which is not set"),
+                "make that file with `vmae split`: data.splits=splits.json");
+  }
+}
+
 // Who a file belongs to, across sources: the patient, or where patients are not known (then it is the name) the file itself.
 std::string identity(const io::SourceFile& file) {
   if (file.patient != file.name) return "patient " + file.patient;
@@ -85,30 +135,15 @@ std::string identity(const io::SourceFile& file) {
 
 }  // namespace
 
-std::vector<io::SourceFile> list_images(const std::string& source) {
-  if (!io::is_prepared(source)) return io::list_source(source);
-  const io::PreparedDataset dataset(source);
-  std::vector<io::SourceFile> cases;
-  for (int64_t number = 0; number < dataset.info().num_cases; ++number) {
-    const io::PreparedCase one = dataset.read_case(number);
-    io::SourceFile file;
-    file.path = source;
-    file.name = one.name;
-    file.patient = one.patient.empty() ? one.name : one.patient;
-    file.split = one.split;
-    file.fold = one.fold;
-    file.modality = one.modality;
-    file.labels = one.labels;
-    file.prepared_case = number;
-    cases.push_back(std::move(file));
-  }
-  return cases;
-}
-
-SourceSplits split_sources(const std::vector<std::string>& train, const std::vector<std::string>& val, double val_fraction, uint64_t seed) {
+SourceSplits split_sources(const std::vector<std::string>& train, const std::vector<std::string>& val, double val_fraction, uint64_t seed,
+                           const SplitChoice& choice) {
+  check_choice(choice, train, val);
   if (train.empty()) throw Error(ExitCode::usage, "data.train is not set", "give a folder of images or a manifest CSV: data.train=/path/to/images");
   SourceSplits splits;
-  if (val.empty()) {
+  if (!choice.file.empty()) {
+    TrainVal parts = split_by_file(io::list_source(train[0]), choice);
+    splits = {{std::move(parts.train)}, {std::move(parts.val)}};
+  } else if (val.empty()) {
     splits = divide(list_all(train), val_fraction, seed);
   } else {
     for (auto& files : list_all(train)) splits.train.push_back(part(std::move(files), "train"));
@@ -136,9 +171,9 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
   return splits;
 }
 
-TrainVal split_train_val(const std::string& train, const std::string& val, double val_fraction, uint64_t seed) {
+TrainVal split_train_val(const std::string& train, const std::string& val, double val_fraction, uint64_t seed, const SplitChoice& choice) {
   const auto list = [](const std::string& source) { return source.empty() ? std::vector<std::string>{} : std::vector{source}; };
-  return flat(split_sources(list(train), list(val), val_fraction, seed));
+  return flat(split_sources(list(train), list(val), val_fraction, seed, choice));
 }
 
 TrainVal flat(SourceSplits splits) {

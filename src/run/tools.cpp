@@ -9,7 +9,6 @@
 #include "vmae/core/version.h"
 #include "vmae/data/draws.h"
 #include "vmae/run/model_file.h"
-#include "vmae/run/pretrain.h"
 #include "vmae/train/device.h"
 #include "vmae/weights/pth.h"
 #include "vmae/weights/weights.h"
@@ -70,22 +69,6 @@ void export_weights(const fs::path& weights_path, const fs::path& output) {
     throw Error(ExitCode::usage, concat("--output ", output.string(), ": unknown kind of file"), "end its name in .safetensors or .pth");
   }
   log::info(concat(file.tensors.size(), " tensors of ", path.string(), " written to ", output.string()));
-}
-
-static Options describe_all(PretrainConfig& config) {
-  Options options;
-  describe(options, config);
-  return options;
-}
-
-std::string configuration_page() {
-  PretrainConfig config;
-  return config_markdown(describe_all(config), "Configuration of `vmae pretrain`");
-}
-
-std::string default_config() {
-  PretrainConfig config;
-  return config_yaml(describe_all(config), /*with_comments=*/true);
 }
 
 }  // namespace vmae::run

@@ -216,8 +216,9 @@ class HelpTest(ToolsTest):
 
     def test_help(self):
         for arguments, words in [
-            ([], ["pretrain", "forward", "export", "inspect", "doctor", "docs", "--version", "75", "Exit codes"]),
+            ([], ["pretrain", "split", "forward", "export", "inspect", "doctor", "docs", "--version", "75", "Exit codes"]),
             (["pretrain"], ["--config", "--resume", "--overwrite", "--dry-run", "--print-config", "key=value", "data.train", "run.dir", "Example"]),
+            (["split"], ["--input", "--output", "--overwrite", "--config", "key=value", "split.scheme", "data.splits", "Example"]),
             (["forward"], ["--weights", "--input", "--output", "--seed", "noise", "pred", "safetensors"]),
             (["export"], ["--weights", "--output", ".pth", "weights_only", "Example"]),
             (["inspect"], ["--json", "--keys", "run"]),

@@ -19,6 +19,6 @@ void read_config_text(const std::string& yaml, const std::string& name_in_messag
 void apply_override(const std::string& assignment, Options& options);
 
 std::string config_yaml(const Options& options, bool with_comments);            // --print-config, run/config.yaml, configs/default.yaml
-std::string config_markdown(const Options& options, const std::string& title);  // docs/configuration.md
+std::string config_markdown(const Options& options, const std::string& title, size_t level = 1);  // a part of docs/configuration.md; level: of the title
 
 }  // namespace vmae

@@ -1,9 +1,9 @@
 #pragma once
 // DICOM through DCMTK: files into series, series into volumes, RTSTRUCT and SEG into label maps. No identifying value ever enters a message.
 //
-// Read: uncompressed (implicit and explicit VR, little and big endian), deflated, RLE, JPEG baseline, extended and lossless, JPEG-LS (DCMTK), JPEG 2000 and HTJ2K (OpenJPEG);
-// 8 to 32 bit integers, signed or not, float and double float pixel data; MONOCHROME1 (inverted to MONOCHROME2), MONOCHROME2, PALETTE COLOR, RGB and YBR (as RGB).
-// Stored numbers are kept; rescale slope and intercept become Volume::scaling, one per slice where they differ.
+// Read: uncompressed (implicit and explicit VR, little and big endian), deflated, RLE, JPEG baseline, extended and lossless, JPEG-LS (DCMTK), JPEG 2000 and
+// HTJ2K (OpenJPEG); 8 to 32 bit integers, signed or not, float and double float pixel data; MONOCHROME1 (inverted to MONOCHROME2), MONOCHROME2, PALETTE COLOR,
+// RGB and YBR (as RGB). Stored numbers are kept; rescale slope and intercept become Volume::scaling, one per slice where they differ.
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -25,7 +25,8 @@ struct DicomSeries {
   std::string patient;                       // PatientID (with its issuer), or ""; to be hashed, never written
   std::string modality;
   VolumeHeader header;
-  std::vector<std::string> remarks;  // what is odd and was dealt with: "3 slices are missing: ...", "2 duplicates left out", "gantry tilt of 12.5 degrees", "mixed geometry: ..."
+  std::vector<std::string>
+      remarks;  // what is odd and was dealt with: "3 slices are missing: ...", "2 duplicates left out", "gantry tilt of 12.5 degrees", "mixed geometry: ..."
 };
 
 struct DicomMask {

@@ -1,9 +1,9 @@
 #pragma once
 // The internal picture of an image. Axis order is defined here, once:
-//   A Volume is stored x fastest, then y, then z (as ITK, NIfTI and a stack of DICOM slices): voxel (x, y, z) is number x + size[0] * (y + size[1] * z), its channels side by side.
-//   In DICOM's words x counts columns, y rows, z slices; a 2D image is a volume of size z = 1.
-//   A slice perpendicular to z is an Image with rows = y and columns = x; perpendicular to y: rows = z, columns = x; to x: rows = z, columns = y.
-//   origin, spacing and direction are ITK's: millimetres in the LPS frame (DICOM's patient frame), direction is the row-major 3x3 matrix whose columns are the axes.
+//   A Volume is stored x fastest, then y, then z (as ITK, NIfTI and a stack of DICOM slices): voxel (x, y, z) is number x + size[0] * (y + size[1] * z), its
+//   channels side by side. In DICOM's words x counts columns, y rows, z slices; a 2D image is a volume of size z = 1. A slice perpendicular to z is an Image
+//   with rows = y and columns = x; perpendicular to y: rows = z, columns = x; to x: rows = z, columns = y. origin, spacing and direction are ITK's: millimetres
+//   in the LPS frame (DICOM's patient frame), direction is the row-major 3x3 matrix whose columns are the axes.
 // Volumes keep the numbers of the file; `scaling` turns them into units. So nothing is lost between a file and a prepared dataset.
 #include <array>
 #include <cstddef>
@@ -29,14 +29,22 @@ StoredType stored_type_of(const std::string& name);  // throws Error(data)
 template <class F>
 decltype(auto) visit(StoredType type, F&& f) {
   switch (type) {
-    case StoredType::u8: return f(uint8_t{});
-    case StoredType::i8: return f(int8_t{});
-    case StoredType::u16: return f(uint16_t{});
-    case StoredType::i16: return f(int16_t{});
-    case StoredType::u32: return f(uint32_t{});
-    case StoredType::i32: return f(int32_t{});
-    case StoredType::f32: return f(float{});
-    case StoredType::f64: break;
+    case StoredType::u8:
+      return f(uint8_t{});
+    case StoredType::i8:
+      return f(int8_t{});
+    case StoredType::u16:
+      return f(uint16_t{});
+    case StoredType::i16:
+      return f(int16_t{});
+    case StoredType::u32:
+      return f(uint32_t{});
+    case StoredType::i32:
+      return f(int32_t{});
+    case StoredType::f32:
+      return f(float{});
+    case StoredType::f64:
+      break;
   }
   return f(double{});
 }
@@ -82,8 +90,8 @@ int slice_axis(const VolumeHeader& header);
 // Slice `index` along `axis` (0 x, 1 y, 2 z) in the orientation defined above, in units.
 Image slice_of(const Volume& volume, int axis, int64_t index);
 
-// The same as stored numbers: rows * columns * channels values of volume.type, appended to nothing (`to` is resized). Its scaling is volume.scaling_of(index) for
-// axis 2; for the others the volume must have one scaling.
+// The same as stored numbers: rows * columns * channels values of volume.type, appended to nothing (`to` is resized). Its scaling is volume.scaling_of(index)
+// for axis 2; for the others the volume must have one scaling.
 void stored_slice_of(const Volume& volume, int axis, int64_t index, std::vector<std::byte>& to);
 
 }  // namespace vmae::io

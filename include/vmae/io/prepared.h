@@ -1,9 +1,11 @@
 #pragma once
-// A prepared dataset: what `vmae prepare` writes, read by memory mapping (LMDB, read-only, no locks: it may lie on a parallel file system and be used by many processes).
-// An item is one slice or picture, a case is the volume, series or picture that it was cut from. docs/data.md describes the files.
+// A prepared dataset: what `vmae prepare` writes, read by memory mapping (LMDB, read-only, no locks: it may lie on a parallel file system and be used by many
+// processes). An item is one slice or picture, a case is the volume, series or picture that it was cut from. docs/data.md describes the files.
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +30,8 @@ struct PreparedItem {
   double stored_max = 0;  // as in Image
   IntensityStats stats;
   std::string_view pixels, mask;  // compressed; mask is empty where there is none
+  std::string_view record;        // all bytes
+  uint8_t filter = 0;             // how pixels were filtered before compression
   size_t pixel_bytes() const { return static_cast<size_t>(height * width * channels) * size_of(type); }
   size_t mask_bytes() const { return static_cast<size_t>(height * width); }
 };
@@ -44,12 +48,29 @@ struct PreparedCase {
   std::array<double, 3> spacing_mm{1, 1, 1}, origin_mm{0, 0, 0};
   std::array<double, 9> direction{1, 0, 0, 0, 1, 0, 0, 0, 1};
   std::vector<float> labels;  // one per PreparedInfo::label_names, NaN where unknown; or empty
-  std::string sha256;         // of the source's bytes
   int64_t first_item = 0, num_items = 0;
+
+  std::string failure;                  // why it could not be prepared (then num_items is 0), or ""
+  std::string source_sha256;            // of the source's bytes
+  std::string pixels_sha256;            // of all values as read, with their shape: equal for exact duplicates
+  std::string items_sha256;             // of the records of its items
+  std::optional<int64_t> duplicate_of;  // the first case with the same pixels
 };
 
+struct PreparedShard {
+  std::string file;  // in the dataset's folder
+  int64_t first_case = 0, num_cases = 0, first_item = 0, num_items = 0;
+};
+
+// index.json
 struct PreparedInfo {
-  int64_t num_items = 0, num_cases = 0;
+  int64_t num_items = 0, num_cases = 0;  // cases that failed included
+  std::vector<PreparedShard> shards;
+  std::string digest;                         // SHA-256 over all cases, their items, and this index
+  std::vector<std::string> options;           // of `vmae prepare`: key=value
+  std::map<std::string, int64_t> modalities;  // cases by modality, "" where it is not known; failed ones left out
+  int64_t num_failed = 0, num_duplicates = 0;
+  std::string layout;  // of the source, as io::Source::layout
   std::vector<double> percentiles{0.5, 99.5};
   std::string intensity = "native";      // native: numbers as in the source; else what was applied, and values lie in [0, 1]
   std::vector<std::string> label_names;  // findings or classes
@@ -69,10 +90,11 @@ class PreparedDataset {
   int64_t size() const { return info().num_items; }
 
   // All of these are const and thread-safe, and item() and decode() allocate nothing after a thread's first call.
-  PreparedItem item(int64_t index) const;                            // throws Error(data) if damaged
-  void decode(const PreparedItem& item, std::byte* pixels) const;    // pixel_bytes(); throws Error(data) if the checksum is wrong
-  void decode_mask(const PreparedItem& item, uint8_t* mask) const;   // mask_bytes(); zeros where there is no mask
+  PreparedItem item(int64_t index) const;                           // throws Error(data) if damaged
+  void decode(const PreparedItem& item, std::byte* pixels) const;   // pixel_bytes(); throws Error(data) if the checksum is wrong
+  void decode_mask(const PreparedItem& item, uint8_t* mask) const;  // mask_bytes(); zeros where there is no mask
   PreparedCase read_case(int64_t case_number) const;
+  std::string compute_digest() const;  // reads everything; throws Error(data) at the first damaged record
 
  private:
   struct State;

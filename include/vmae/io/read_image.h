@@ -1,5 +1,5 @@
 #pragma once
-// Any kind of image file as a Volume: what a SourceFile says is read as a picture, a volume (one time point) or a DICOM series.
+// One case of a source, whatever it is: picture, volume or DICOM series.
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -9,14 +9,18 @@
 
 namespace vmae::io {
 
-// A picture is a volume of size z = 1 with 1 or 3 channels. Every failure is Error(data) naming the file.
+// A picture becomes a volume of size z = 1 with 1 or 3 channels. `modality` of the file is the source's where that says one; a CT volume without units is in
+// HU. Throws Error(data) naming the file.
 Volume read_image(const SourceFile& file);
-
-// The label map on the grid of `image`, which was read from `file`: size x * y * z, 0 background. Throws Error(data) if it has another grid or values outside
-// 0...255.
-std::vector<std::uint8_t> read_mask(const SourceFile& file, const Volume& image);
 
 // Geometry from the header alone; empty for a picture, which is one slice. Throws Error(data) naming the file.
 std::optional<VolumeHeader> read_image_header(const SourceFile& file);
+
+// The label map on the image's grid, x fastest; empty if the file has no mask. Pictures that hold only 0 and their largest value (255) become 0 and 1.
+// `structures`: for RTSTRUCT and SEG, the structures that become 1, 2, ...; empty: all of the file. `names` gets those that did.
+// Throws Error(data) naming image and mask: another size, or another place (spacing more than 1 %, origin more than a tenth of a voxel, axes more than 2.5
+// degrees off), values that are no integers in [0, 255].
+std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures = {},
+                               std::vector<std::string>* names = nullptr);
 
 }  // namespace vmae::io

@@ -26,13 +26,39 @@ struct SourceFile {
   int64_t prepared_case = -1;                   // of the prepared dataset at `path`; -1: this is a file
 };
 
-// Manifest: CSV with a header line (RFC 4180 quoting, comma or semicolon or tab, UTF-8 with or without BOM), column `image`
-// (also accepted: image_path, path, file, filename), optional `patient`, `split` (train, val, test or empty);
-// other columns (mask, label, fold, modality ...) are left to later commands. Paths relative to the CSV.
-// Folder: every picture and volume below it, hidden files and symlink loops skipped, sorted by name so that the order does not depend on the file system.
-// A single picture or volume file is a source of one.
-// Throws Error(data) with what was found where it is empty, has no image column, or names a file twice.
-// A missing file is not an error here: it is quarantined when it is read.
-std::vector<SourceFile> list_source(const std::filesystem::path& source);
+// What is worth telling about a case or a file, or why it can't be used. `text` names neither a path nor a patient.
+struct SourceRemark {
+  std::string name;  // relative to the source
+  std::string text;
+};
+
+struct Source {
+  std::string layout;                    // manifest, nnunet, decathlon, image_mask_folders, dicom, class_folders, files
+  std::vector<SourceFile> files;         // in an order that depends on their names only
+  std::vector<std::string> label_names;  // classes (sorted), or findings (columns)
+  bool is_multi_label = false;           // findings: each label is 0 or 1 by itself; else one of the classes is 1
+  std::vector<std::string> mask_names;   // of mask values 1, 2, ... where they are known
+  std::vector<SourceRemark> refused;     // DICOM files that are no image or can't be read
+  std::vector<SourceRemark> remarks;     // oddities that were dealt with
+};
+
+// layout: auto, or one of those above.
+// Prepared: a dataset of `vmae prepare`; its cases, without those that failed.
+// Manifest (a .csv or .tsv, or a folder whose only one it is): header line (RFC 4180 quoting, comma or semicolon or tab, UTF-8 with or without BOM), column
+// `image`
+//   (also accepted: image_path, path, file, filename), optional `mask` (mask_path, segmentation; or `label` where its cells are paths), `label` (a class),
+//   patient, split (train, val, test or empty), fold (integer), modality. Every other column whose cells are all 0, 1, -1 (unknown) or empty is a finding.
+//   Paths relative to it.
+// nnU-Net raw (dataset.json, imagesTr, labelsTr, imagesTs; CASE_0000.ext: every channel is an image of its own), Medical Segmentation Decathlon (dataset.json
+// with a
+//   list `training`), a folder `images` beside one `labels` or `masks` with equal file names.
+// DICOM: found by content, grouped into series; RTSTRUCT and SEG become the masks of the series they belong to.
+// Class folders: pictures only, in 2 to 20 folders of one level with at least 10 on average, whose names have fewer digits than letters (folders named by
+// patients are no classes). Files: every picture and volume below the folder. Hidden files and symlink loops are skipped. Throws Error(data) with what was
+// found where nothing is usable, the manifest has no image column, or a file is named twice. A missing file is not an error here: it is quarantined when it is
+// read.
+Source find_source(const std::filesystem::path& source, const std::string& layout = "auto");
+
+std::vector<SourceFile> list_source(const std::filesystem::path& source);  // find_source(source).files
 
 }  // namespace vmae::io

@@ -6,6 +6,7 @@
 #include "vmae/core/options.h"
 #include "vmae/data/dataset.h"
 #include "vmae/nn/mae.h"
+#include "vmae/run/split.h"
 #include "vmae/train/fit.h"
 #include "vmae/train/run_folder.h"
 
@@ -23,6 +24,7 @@ struct DataOptions {
   std::vector<std::string> train, val;
   std::string test;
   std::vector<double> weights;
+  SplitChoice splits;
   double val_fraction = 0.05;
   int64_t workers = 0;
   int64_t prefetch = 4;

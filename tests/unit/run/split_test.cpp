@@ -88,5 +88,53 @@ TEST(Split, WithoutATrainingSourceOrFilesItSaysSo) {
   EXPECT_EQ(split_train_val(one, "", 0.0, 0).train.size(), 1U);
 }
 
+std::vector<std::string> names(const std::vector<io::SourceFile>& files) {
+  std::vector<std::string> list;
+  for (const auto& file : files) list.push_back(file.name);
+  return list;
+}
+
+TEST(Split, AFileSaysWhoIsWhere) {
+  const test::TempFolder folder;
+  const std::string csv = manifest(folder, "m.csv", "image,patient,split\nd.png,4,train\nc.png,3,train\nb.png,2,val\na.png,1,train\ne.png,5,test\n");
+  const std::string file = manifest(folder, "s.json", R"({"format": "vmae-splits", "version": 1, "folds": [
+      {"train": ["a.png", "b.png", "c.png"], "val": ["d.png"], "fractions": {"10": ["b.png"], "50": ["b.png", "c.png"]}},
+      {"train": ["d.png"], "val": ["b.png"], "test": ["c.png"]}]})");
+  const TrainVal first = split_train_val(csv, "", 0.9, 0, {file});
+  EXPECT_EQ(names(first.train), (std::vector<std::string>{"c.png", "b.png", "a.png"}));  // the manifest's order; its split column does not count
+  EXPECT_EQ(names(first.val), (std::vector<std::string>{"d.png"}));
+  EXPECT_EQ(names(split_train_val(csv, "", 0.1, 0, {file, 0, 10}).train), (std::vector<std::string>{"b.png"}));
+  EXPECT_EQ(names(split_train_val(csv, "", 0.1, 0, {file, 0, 50}).train), (std::vector<std::string>{"c.png", "b.png"}));
+  EXPECT_EQ(names(split_train_val(csv, "", 0.1, 0, {file, 0, 50}).val), (std::vector<std::string>{"d.png"}));
+  const TrainVal second = split_train_val(csv, "", 0.1, 0, {file, 1});
+  EXPECT_EQ(names(second.train), (std::vector<std::string>{"d.png"}));
+  EXPECT_EQ(names(second.val), (std::vector<std::string>{"b.png"}));
+}
+
+TEST(Split, AFileThatDoesNotFitIsAnError) {
+  const test::TempFolder folder;
+  const std::string csv = manifest(folder, "m.csv", "image,patient,split\na.png,1,\nb.png,2,\nc.png,2,\nd.png,3,test\n");
+  const auto error = [&](const std::string& json, const SplitChoice& choice = {}, const std::string& val = "") {
+    return test::error_of([&] {
+      split_train_val(csv, val, 0.1, 0, {json.empty() ? "" : manifest(folder, "s.json", json), choice.fold, choice.label_fraction});
+    });
+  };
+  const std::string good = R"({"train": ["a.png"], "val": ["b.png", "c.png"]})";
+  const Error apart = error(R"({"train": ["a.png", "b.png"], "val": ["c.png"]})");
+  EXPECT_EQ(apart.code(), ExitCode::data);
+  EXPECT_TRUE(test::contains(apart.what(), "fold 0, part val: the patient of c.png is in part train too, with b.png"));
+  const Error unknown = error(R"({"train": ["a.png", "x.png"]})");
+  EXPECT_EQ(unknown.code(), ExitCode::data);
+  EXPECT_TRUE(test::contains(unknown.what(), "fold 0, part train: the case x.png is not in the data"));
+  EXPECT_TRUE(test::contains(error(R"({"train": ["a.png", "d.png"]})").what(), "marked as test"));  // never trained on
+  EXPECT_EQ(error(good, {"", 1}).code(), ExitCode::usage);
+  EXPECT_TRUE(test::contains(error(good, {"", 1}).what(), "has folds 0 to 0"));
+  EXPECT_EQ(error(good, {"", 0, 10}).code(), ExitCode::usage);
+  EXPECT_TRUE(test::contains(error(good, {"", 0, 10}).what(), "fold 0, has 100"));
+  EXPECT_EQ(error(good, {}, csv).code(), ExitCode::usage);  // data.val as well
+  EXPECT_EQ(error("", {"", 2}).code(), ExitCode::usage);    // a fold of nothing
+  EXPECT_EQ(error("", {"", 0, 50}).code(), ExitCode::usage);
+}
+
 }  // namespace
 }  // namespace vmae::run

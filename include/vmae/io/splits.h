@@ -1,0 +1,51 @@
+#pragma once
+// Who trains, who validates and who is kept for the test: divided by patient, stratified by label, a pure function of (cases, options). docs/data.md, "Splits".
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "vmae/core/options.h"
+
+namespace vmae::io {
+
+struct SplitCase {
+  std::string name;                 // unique
+  std::string patient;              // where patients are not known, the name
+  std::vector<std::string> labels;  // the case's class, or the findings that it has; empty: none or not known
+};
+
+struct SplitOptions {
+  std::string scheme = "5fold";
+  int64_t folds = 5;  // for kfold
+  int64_t seed = 0;
+  std::string stratify = "auto";
+  std::vector<int64_t> fractions{10, 50, 80, 100};  // percent of the training part
+};
+void describe(Options& options, SplitOptions& split);
+
+// Names of cases, each list sorted. No name is in two of train, val and test.
+struct SplitFold {
+  std::vector<std::string> train, val, test;
+  std::map<int64_t, std::vector<std::string>> fractions;  // percent below 100 -> the part of `train`; a smaller one lies inside a larger one
+};
+
+struct Splits {
+  std::string scheme;  // 5fold (or another number), 72/8/20, 90/10; "" where the file does not say
+  int64_t seed = 0;
+  bool is_by_patient = false;  // some patient has a name other than its case's
+  bool is_stratified = false;
+  int64_t num_cases = 0, num_patients = 0;
+  std::string checksum;  // of the names of all cases, case_checksum(); "": any cases will do
+  std::vector<SplitFold> folds;
+};
+
+// The order of `cases` does not matter. Sizes are counted in patients: each part is as near to its share as integers allow, and has at least one.
+// Stratified: of patients with the same labels every part has its share, rounded down or up; the same holds for the rarest label as a whole.
+// Throws Error(usage) for options that contradict each other; Error(data) if there are too few patients, a name comes twice, or labels are asked for
+// (stratify = label) and no case has one.
+Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& options);
+
+std::string case_checksum(std::vector<std::string> names);  // in any order: "crc32c:1a2b3c4d"
+
+}  // namespace vmae::io

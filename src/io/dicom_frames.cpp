@@ -1,0 +1,336 @@
+// Native pixel data are taken as they lie. Of encapsulated ones (PS3.5 annex A.4) RLE, JPEG and JPEG-LS are decoded by DCMTK, a frame at a time, with the size
+// that the stream claims compared first. Fragments of a frame for the other decoders: one per frame, or all of a single frame, or as the basic offset table
+// says.
+#include "dicom_frames.h"
+
+#include <dcmtk/config/osconfig.h>
+#include <dcmtk/dcmdata/dcpixel.h>
+#include <dcmtk/dcmdata/dcpixseq.h>
+#include <dcmtk/dcmdata/dcpxitem.h>
+#include <dcmtk/dcmdata/dctk.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "vmae/core/error.h"
+
+namespace vmae::io {
+namespace {
+
+enum class Way { native, dcmtk, rle, jpeg2000, deflated_frame };
+
+constexpr const char* kDamaged = "the file is probably cut off or damaged";
+
+const std::map<std::string, Way>& ways() {
+  static const std::map<std::string, Way> table{{"1.2.840.10008.1.2", Way::native},
+                                                {"1.2.840.10008.1.2.1", Way::native},
+                                                {"1.2.840.10008.1.2.2", Way::native},
+                                                {"1.2.840.10008.1.2.1.99", Way::native},
+                                                {"1.2.840.10008.1.2.5", Way::rle},
+                                                {"1.2.840.10008.1.2.4.50", Way::dcmtk},
+                                                {"1.2.840.10008.1.2.4.51", Way::dcmtk},
+                                                {"1.2.840.10008.1.2.4.53", Way::dcmtk},
+                                                {"1.2.840.10008.1.2.4.55", Way::dcmtk},
+                                                {"1.2.840.10008.1.2.4.57", Way::dcmtk},
+                                                {"1.2.840.10008.1.2.4.70", Way::dcmtk},
+                                                {"1.2.840.10008.1.2.4.80", Way::dcmtk},
+                                                {"1.2.840.10008.1.2.4.81", Way::dcmtk},
+                                                {"1.2.840.10008.1.2.4.90", Way::jpeg2000},
+                                                {"1.2.840.10008.1.2.4.91", Way::jpeg2000},
+                                                {"1.2.840.10008.1.2.4.201", Way::jpeg2000},
+                                                {"1.2.840.10008.1.2.4.202", Way::jpeg2000},
+                                                {"1.2.840.10008.1.2.4.203", Way::jpeg2000},
+                                                {"1.2.840.10008.1.2.8.1", Way::deflated_frame}};
+  return table;
+}
+
+// Names that DCMTK 3.6.7 does not have.
+std::string transfer_syntax_name(const std::string& uid) {
+  if (uid == "1.2.840.10008.1.2.4.110" || uid == "1.2.840.10008.1.2.4.111" || uid == "1.2.840.10008.1.2.4.112") return concat("JPEG XL (", uid, ")");
+  return name_of_uid(uid);
+}
+
+// PackBits (PS3.5 annex G.3) of one segment; false if it does not give exactly `size` bytes.
+bool unpack_bits(std::span<const uint8_t> from, size_t size, std::vector<uint8_t>& to) {
+  to.clear();
+  for (size_t i = 0; i < from.size() && to.size() < size;) {
+    const unsigned code = from[i++];
+    if (code < 128) {
+      if (from.size() - i < code + 1) return false;
+      to.insert(to.end(), from.begin() + static_cast<std::ptrdiff_t>(i), from.begin() + static_cast<std::ptrdiff_t>(i + code + 1));
+      i += code + 1;
+    } else if (code > 128) {
+      if (i >= from.size()) return false;
+      to.insert(to.end(), 257 - code, from[i++]);
+    }
+  }
+  return to.size() >= size && (to.resize(size), true);
+}
+
+bool inflate_raw(std::span<const uint8_t> from, size_t size, std::vector<uint8_t>& to) {
+  to.resize(size);
+  z_stream stream{};
+  if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return false;
+  stream.next_in = const_cast<Bytef*>(from.data());
+  stream.avail_in = static_cast<uInt>(from.size());
+  stream.next_out = to.data();
+  stream.avail_out = static_cast<uInt>(size);
+  inflate(&stream, Z_FINISH);
+  inflateEnd(&stream);
+  return stream.total_out == size;
+}
+
+}  // namespace
+
+std::string transfer_syntax_problem(const std::string& uid) {
+  if (ways().contains(uid)) return "";
+  return concat("is compressed as ", transfer_syntax_name(uid), ", which is not supported");
+}
+
+JpegFrameSize jpeg_frame_size(std::span<const uint8_t> stream) {
+  for (size_t i = 2; i + 10 <= stream.size();) {
+    if (stream[i] != 0xFF) return {};
+    const unsigned marker = stream[i + 1];
+    if (marker == 0xFF) {  // fill byte
+      ++i;
+      continue;
+    }
+    const size_t length = 256U * stream[i + 2] + stream[i + 3];
+    const bool is_frame = (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) || marker == 0xF7;
+    if (is_frame) return {256 * stream[i + 5] + stream[i + 6], 256 * stream[i + 7] + stream[i + 8], stream[i + 9], stream[i + 4]};
+    if (marker == 0xDA || length < 2) return {};
+    i += 2 + length;
+  }
+  return {};
+}
+
+struct FrameReader::Impl {
+  const DicomFile& file;
+  const DicomHeader& header;
+  Way way = Way::native;
+  size_t frame_bytes = 0;           // of one decoded frame, as the header says
+  std::vector<uint8_t> native;      // all frames
+  bool is_word_swapped = false;     // 32 bit numbers in OW of a big endian file: DCMTK swapped 16 bits at a time
+  DcmPixelData* element = nullptr;  // encapsulated
+  DcmPixelSequence* sequence = nullptr;
+  Uint32 next_fragment = 0;
+  std::vector<uint8_t> stream;
+
+  Impl(const DicomFile& opened, const DicomHeader& read_header) : file(opened), header(read_header) {
+    if (const std::string problem = transfer_syntax_problem(header.transfer_syntax); !problem.empty()) {
+      fail_dicom(file.path, problem, "convert it to an uncompressed or losslessly compressed transfer syntax");
+    }
+    way = ways().at(header.transfer_syntax);
+    const PixelFormat& pixels = header.pixels;
+    const auto num_samples = static_cast<size_t>(pixels.rows * pixels.columns * pixels.samples);
+    const int bits = pixels.kind == PixelKind::float32 ? 32 : pixels.kind == PixelKind::float64 ? 64 : pixels.bits_allocated;
+    frame_bytes = bits == 1 ? (num_samples + 7) / 8 : num_samples * static_cast<size_t>(bits) / 8;
+    if (is_subsampled() && way == Way::native) frame_bytes = static_cast<size_t>(pixels.rows) * static_cast<size_t>((pixels.columns + 1) / 2 * 4);
+    if (way == Way::native || pixels.kind != PixelKind::integer) {
+      way = Way::native;
+      read_native();
+    } else {
+      open_sequence();
+    }
+  }
+
+  bool is_subsampled() const { return header.pixels.photometric == "YBR_FULL_422" || header.pixels.photometric == "YBR_PARTIAL_422"; }
+
+  size_t native_bytes() const {
+    const PixelFormat& pixels = header.pixels;
+    if (pixels.bits_allocated == 1) return static_cast<size_t>(pixels.rows * pixels.columns * pixels.num_frames + 7) / 8;
+    return frame_bytes * static_cast<size_t>(pixels.num_frames);
+  }
+
+  [[noreturn]] void too_short(size_t bytes) const {
+    fail_dicom(file.path, concat("has ", bytes, " bytes of pixel data, ", native_bytes(), " are needed"), kDamaged);
+  }
+
+  void read_native() {
+    const PixelKind kind = header.pixels.kind;
+    const DcmTagKey tag = kind == PixelKind::float32 ? DCM_FloatPixelData : kind == PixelKind::float64 ? DCM_DoubleFloatPixelData : DCM_PixelData;
+    DcmElement* pixel_element = nullptr;
+    if (file.data().findAndGetElement(tag, pixel_element).bad() || pixel_element == nullptr) fail_dicom(file.path, "has no pixel data");
+    const size_t length = pixel_element->getLength();
+    if (length < native_bytes()) too_short(length);
+    Uint8* bytes = nullptr;
+    Uint16* words = nullptr;
+    Float32* floats = nullptr;
+    Float64* doubles = nullptr;
+    OFCondition condition = EC_Normal;
+    const void* from = nullptr;
+    if (kind == PixelKind::float32) {
+      condition = pixel_element->getFloat32Array(floats);
+      from = floats;
+    } else if (kind == PixelKind::float64) {
+      condition = pixel_element->getFloat64Array(doubles);
+      from = doubles;
+    } else if (pixel_element->getVR() == EVR_OW || pixel_element->ident() == EVR_OW) {
+      condition = pixel_element->getUint16Array(words);
+      from = words;
+    } else {
+      condition = pixel_element->getUint8Array(bytes);
+      from = bytes;
+    }
+    if (condition.bad() || from == nullptr) fail_dicom(file.path, concat("its pixel data can't be read: ", condition.text()), kDamaged);
+    native.assign(static_cast<const uint8_t*>(from), static_cast<const uint8_t*>(from) + native_bytes());
+    pixel_element->compact();
+    is_word_swapped = words != nullptr && header.pixels.bits_allocated == 32 && header.transfer_syntax == "1.2.840.10008.1.2.2";
+  }
+
+  void open_sequence() {
+    DcmElement* pixel_element = nullptr;
+    file.data().findAndGetElement(DCM_PixelData, pixel_element);
+    element = dynamic_cast<DcmPixelData*>(pixel_element);
+    if (element == nullptr) fail_dicom(file.path, "has no pixel data");
+    E_TransferSyntax xfer = EXS_Unknown;
+    const DcmRepresentationParameter* parameter = nullptr;
+    element->getOriginalRepresentationKey(xfer, parameter);
+    if (element->getEncapsulatedRepresentation(xfer, parameter, sequence).bad() || sequence == nullptr) {
+      fail_dicom(file.path, "its transfer syntax is compressed, its pixel data are not", kDamaged);
+    }
+    const auto num_fragments = static_cast<int64_t>(sequence->card()) - 1;  // the first item is the offset table
+    if (num_fragments < header.pixels.num_frames) {
+      fail_dicom(file.path, concat("has ", std::max<int64_t>(num_fragments, 0), " compressed pieces for ", header.pixels.num_frames, " frames"), kDamaged);
+    }
+  }
+
+  std::span<const uint8_t> fragment(unsigned long index) const {
+    DcmPixelItem* item = nullptr;
+    Uint8* bytes = nullptr;
+    if (sequence->getItem(item, index).bad() || item == nullptr) fail_dicom(file.path, "a piece of its compressed pixel data is missing", kDamaged);
+    if (item->getLength() == 0) return {};
+    if (item->getUint8Array(bytes).bad() || bytes == nullptr) fail_dicom(file.path, "its compressed pixel data end early", kDamaged);
+    return {bytes, item->getLength()};
+  }
+
+  // First fragment of a frame and the one after its last; fragments count from 1.
+  std::pair<unsigned long, unsigned long> fragments_of(int64_t frame) const {
+    const unsigned long end = sequence->card();
+    const auto num_frames = static_cast<unsigned long>(header.pixels.num_frames), index = static_cast<unsigned long>(frame);
+    if (num_frames == 1) return {1, end};
+    if (end - 1 == num_frames) return {index + 1, index + 2};
+    const std::span<const uint8_t> table = fragment(0);
+    if (table.size() < 4 * num_frames) fail_dicom(file.path, "has more compressed pieces than frames and no table of offsets");
+    const auto offset_of = [&](unsigned long i) {
+      uint32_t offset = 0;
+      std::memcpy(&offset, table.data() + 4 * i, 4);
+      return offset;
+    };
+    unsigned long first = 0, last = end;
+    uint64_t at = 0;
+    for (unsigned long i = 1; i < end; ++i) {
+      if (at == offset_of(index)) first = i;
+      if (index + 1 < num_frames && at == offset_of(index + 1)) last = i;
+      DcmPixelItem* item = nullptr;
+      if (sequence->getItem(item, i).bad()) break;
+      at += 8 + item->getLength();
+    }
+    if (first == 0 || last <= first) fail_dicom(file.path, "its table of offsets does not fit its compressed pieces", kDamaged);
+    return {first, last};
+  }
+
+  void gather(int64_t frame) {
+    const auto [first, last] = fragments_of(frame);
+    stream.clear();
+    for (unsigned long i = first; i < last; ++i) {
+      const std::span<const uint8_t> piece = fragment(i);
+      stream.insert(stream.end(), piece.begin(), piece.end());
+    }
+  }
+
+  void describe(RawFrame& to) const {
+    const PixelFormat& pixels = header.pixels;
+    to.bits_allocated = pixels.kind == PixelKind::float64 ? 64 : pixels.kind == PixelKind::float32 ? 32 : pixels.bits_allocated;
+    to.bits_stored = pixels.bits_stored;
+    to.high_bit = pixels.high_bit;
+    to.is_by_plane = pixels.is_by_plane;
+    to.photometric = pixels.photometric;
+  }
+
+  void read_native_frame(int64_t frame, RawFrame& to) const {
+    if (header.pixels.bits_allocated == 1) {  // frames follow each other bit by bit
+      const auto bits = static_cast<size_t>(header.pixels.rows * header.pixels.columns);
+      const size_t begin = bits * static_cast<size_t>(frame);
+      to.bytes.assign(frame_bytes, 0);
+      for (size_t i = 0; i < bits; ++i) {
+        const size_t from = begin + i;
+        if (native[from / 8] >> (from % 8) & 1) to.bytes[i / 8] = static_cast<uint8_t>(to.bytes[i / 8] | 1U << (i % 8));
+      }
+      return;
+    }
+    const uint8_t* from = native.data() + frame_bytes * static_cast<size_t>(frame);
+    to.bytes.assign(from, from + frame_bytes);
+    if (!is_word_swapped) return;
+    for (size_t i = 0; i + 4 <= to.bytes.size(); i += 4) {
+      std::swap(to.bytes[i], to.bytes[i + 2]);
+      std::swap(to.bytes[i + 1], to.bytes[i + 3]);
+    }
+  }
+
+  void read_by_dcmtk(int64_t frame, RawFrame& to) {
+    const PixelFormat& pixels = header.pixels;
+    if (way == Way::dcmtk) {
+      gather(frame);
+      const JpegFrameSize size = jpeg_frame_size(stream);
+      if (size.rows != pixels.rows || size.columns != pixels.columns || size.components != pixels.samples) {
+        fail_dicom(file.path,
+                   concat("its JPEG stream has ", size.columns, " x ", size.rows, " pixels of ", size.components, " components, its header says ",
+                          pixels.columns, " x ", pixels.rows, " of ", pixels.samples),
+                   kDamaged);
+      }
+      if (size.precision > pixels.bits_allocated) {
+        fail_dicom(file.path, concat("its JPEG stream has ", size.precision, " bits, its header allocates ", pixels.bits_allocated), kDamaged);
+      }
+      if (size.precision <= 8 && pixels.bits_allocated > 8) to.bits_allocated = 8;
+    } else {
+      gather(frame);
+      check_ratio(64);
+    }
+    to.bytes.assign(frame_bytes + frame_bytes % 2, 0);
+    OFString colour;
+    const OFCondition condition =
+        element->getUncompressedFrame(&file.data(), static_cast<Uint32>(frame), next_fragment, to.bytes.data(), static_cast<Uint32>(to.bytes.size()), colour);
+    if (condition.bad())
+      fail_dicom(file.path, concat("its compressed pixel data can't be decoded (", transfer_syntax_name(header.transfer_syntax), "): ", condition.text()),
+                 kDamaged);
+    to.photometric = std::string(trim(colour.c_str()));
+  }
+
+  // Before memory is taken: this many bytes at most come out of each byte of the stream.
+  void check_ratio(size_t most) const {
+    if (frame_bytes / most > stream.size()) fail_dicom(file.path, concat("has ", stream.size(), " compressed bytes for a frame of ", frame_bytes), kDamaged);
+  }
+
+  void read_packed(int64_t frame, RawFrame& to) {
+    gather(frame);
+    check_ratio(way == Way::rle ? 64 : 1100);
+    if (way == Way::deflated_frame) {
+      if (!inflate_raw(stream, frame_bytes, to.bytes)) fail_dicom(file.path, "its deflated frames can't be inflated", kDamaged);
+      return;
+    }
+    // RLE of packed bits, which DCMTK can't: 64 bytes of header (number of segments, offsets), one segment.
+    if (stream.size() < 64 || stream[0] != 1 || !unpack_bits(std::span(stream).subspan(64), frame_bytes, to.bytes)) {
+      fail_dicom(file.path, "its run lengths can't be decoded", kDamaged);
+    }
+  }
+
+  void read(int64_t frame, RawFrame& to) {
+    describe(to);
+    if (way == Way::native) return read_native_frame(frame, to);
+    if (way == Way::jpeg2000) {
+      gather(frame);
+      return decode_jpeg2000(stream, header.pixels, file.path, to);
+    }
+    if (way == Way::deflated_frame || (way == Way::rle && header.pixels.bits_allocated == 1)) return read_packed(frame, to);
+    read_by_dcmtk(frame, to);
+  }
+};
+
+FrameReader::FrameReader(const DicomFile& file, const DicomHeader& header) : impl_(std::make_unique<Impl>(file, header)) {}
+FrameReader::~FrameReader() = default;
+void FrameReader::read(int64_t frame, RawFrame& to) { impl_->read(frame, to); }
+
+}  // namespace vmae::io

@@ -1,0 +1,28 @@
+#pragma once
+// Slices in space: their order along the normal, and the grid they make.
+#include <array>
+#include <string>
+#include <vector>
+
+#include "dicom_header.h"
+
+namespace vmae::io {
+
+bool is_parallel(const DicomPlane& a, const DicomPlane& b);  // same directions of rows and columns, to 0.001
+
+// Indices of `frames` sorted along the normal; as they are if some have no plane, they are not parallel, or positions repeat.
+std::vector<size_t> frame_order(const std::vector<DicomFrame>& frames);
+
+struct Grid {
+  std::array<double, 3> spacing_mm{1, 1, 1}, origin_mm{0, 0, 0};
+  std::array<double, 9> direction{1, 0, 0, 0, 1, 0, 0, 0, 1};
+  std::vector<std::string> remarks;  // missing slices, uneven spacing, gantry tilt, mixed geometry, repeated positions
+};
+
+// Of frames in the order of z. The third axis is the normal, towards later slices.
+Grid grid_of(const std::vector<DicomFrame>& frames, std::optional<double> slice_step_mm);
+
+// Plane of every slice of read_dicom(files), in its order. Throws Error(data) if one has none.
+std::vector<DicomFrame> slices_of(const std::vector<std::filesystem::path>& files);
+
+}  // namespace vmae::io

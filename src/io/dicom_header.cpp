@@ -1,0 +1,296 @@
+// DICOM PS3.3. A value of a frame is looked for in the frame's own functional groups, then in the shared ones, then in the data set (C.7.6.16). Frames without
+// groups of their own get their planes from GridFrameOffsetVector (RT dose, C.8.8.3) or the detector's plane and SpacingBetweenSlices (reconstructed NM,
+// C.8.4.11).
+#include "dicom_header.h"
+
+#include <dcmtk/config/osconfig.h>
+#include <dcmtk/dcmdata/dctk.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "vmae/core/error.h"
+
+namespace vmae::io {
+namespace {
+
+constexpr int64_t kMaxFrames = 1 << 20;
+
+int64_t whole_number(DcmItem& data, const DcmTagKey& tag, int64_t otherwise) {
+  const std::optional<double> number = number_of(data, tag);
+  return number && std::abs(*number) < 1e15 ? static_cast<int64_t>(*number) : otherwise;
+}
+
+DicomKind kind_of(const std::string& sop_class) {
+  if (sop_class == UID_RTStructureSetStorage) return DicomKind::rtstruct;
+  if (sop_class == UID_SegmentationStorage) return DicomKind::seg;
+  return DicomKind::image;
+}
+
+PixelFormat pixel_format(DcmItem& data) {
+  PixelFormat pixels;
+  pixels.rows = whole_number(data, DCM_Rows, 0);
+  pixels.columns = whole_number(data, DCM_Columns, 0);
+  pixels.num_frames = std::max<int64_t>(whole_number(data, DCM_NumberOfFrames, 1), 0);
+  pixels.samples = static_cast<int>(whole_number(data, DCM_SamplesPerPixel, 1));
+  pixels.bits_allocated = static_cast<int>(whole_number(data, DCM_BitsAllocated, 0));
+  pixels.bits_stored = static_cast<int>(whole_number(data, DCM_BitsStored, pixels.bits_allocated));
+  pixels.high_bit = static_cast<int>(whole_number(data, DCM_HighBit, pixels.bits_stored - 1));
+  pixels.is_signed = whole_number(data, DCM_PixelRepresentation, 0) == 1;
+  pixels.is_by_plane = pixels.samples > 1 && whole_number(data, DCM_PlanarConfiguration, 0) == 1;
+  pixels.photometric = text_of(data, DCM_PhotometricInterpretation);
+  if (pixels.photometric.empty()) pixels.photometric = pixels.samples == 3 ? "RGB" : "MONOCHROME2";
+  if (pixels.photometric == "PALETTE COLOR") {
+    const std::vector<double> descriptor = numbers_of(data, DCM_RedPaletteColorLookupTableDescriptor);
+    pixels.palette_bits = descriptor.size() == 3 && descriptor[2] > 8 ? 16 : 8;
+  }
+  if (data.tagExists(DCM_FloatPixelData)) pixels.kind = PixelKind::float32;
+  if (data.tagExists(DCM_DoubleFloatPixelData)) pixels.kind = PixelKind::float64;
+  return pixels;
+}
+
+bool has_pixels(DcmItem& data) { return data.tagExists(DCM_PixelData) || data.tagExists(DCM_FloatPixelData) || data.tagExists(DCM_DoubleFloatPixelData); }
+
+void check(const PixelFormat& pixels, const std::filesystem::path& path) {
+  const auto fail = [&](const std::string& what) { fail_dicom(path, what, "the file is damaged, or of a kind that is not supported"); };
+  if (pixels.rows < 1 || pixels.columns < 1 || pixels.rows > 65535 || pixels.columns > 65535)
+    fail(concat("has ", pixels.rows, " rows and ", pixels.columns, " columns"));
+  if (pixels.num_frames < 1 || pixels.num_frames > kMaxFrames) fail(concat("claims ", pixels.num_frames, " frames"));
+  if (pixels.kind != PixelKind::integer) {
+    if (pixels.samples != 1) fail(concat("has floating point pixels with ", pixels.samples, " samples"));
+    return;
+  }
+  static const std::set<std::string> kColours{"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT"};
+  const bool is_colour = kColours.contains(pixels.photometric);
+  if (!is_colour && pixels.photometric != "MONOCHROME1" && pixels.photometric != "MONOCHROME2" && pixels.photometric != "PALETTE COLOR") {
+    fail(concat("has the photometric interpretation '", pixels.photometric.substr(0, 16), "', which is not supported"));
+  }
+  if (pixels.samples != (is_colour ? 3 : 1)) fail(concat("has ", pixels.samples, " samples per pixel, which does not fit ", pixels.photometric));
+  const int allocated = pixels.bits_allocated;
+  if (allocated != 1 && allocated != 8 && allocated != 16 && allocated != 32) fail(concat("has ", allocated, " bits allocated; 1, 8, 16 and 32 are supported"));
+  if (pixels.bits_stored < 1 || pixels.bits_stored > allocated || pixels.high_bit >= allocated || pixels.high_bit + 1 < pixels.bits_stored) {
+    fail(concat("has ", pixels.bits_stored, " bits stored and high bit ", pixels.high_bit, " in ", allocated, " bits allocated"));
+  }
+  if (allocated == 1 && is_colour) fail("has colour of one bit");
+}
+
+std::optional<DicomPlane> plane_of(DcmItem* position_item, DcmItem* orientation_item) {
+  if (position_item == nullptr || orientation_item == nullptr) return {};
+  const auto position = array_of<3>(*position_item, DCM_ImagePositionPatient);
+  const auto cosines = array_of<6>(*orientation_item, DCM_ImageOrientationPatient);
+  if (!position || !cosines) return {};
+  DicomPlane plane{*position, {(*cosines)[0], (*cosines)[1], (*cosines)[2]}, {(*cosines)[3], (*cosines)[4], (*cosines)[5]}};
+  const double x = std::sqrt(dot(plane.x, plane.x)), y = std::sqrt(dot(plane.y, plane.y));
+  if (!(std::abs(x - 1) < 0.05 && std::abs(y - 1) < 0.05 && std::abs(dot(plane.x, plane.y)) < 0.05)) return {};
+  // Written with few digits: made orthonormal, the rows' direction first.
+  for (double& value : plane.x) value /= x;
+  plane.y = plus(plane.y, -dot(plane.x, plane.y), plane.x);
+  const double length = std::sqrt(dot(plane.y, plane.y));
+  for (double& value : plane.y) value /= length;
+  return plane;
+}
+
+void read_spacing(DcmItem* item, DicomFrame& frame) {
+  if (item == nullptr) return;
+  // Distance between rows (y), then between columns (x).
+  for (const DcmTagKey& tag : {DCM_PixelSpacing, DCM_ImagerPixelSpacing, DCM_NominalScannedPixelSpacing}) {
+    const auto spacing = array_of<2>(*item, tag);
+    if (!spacing || !((*spacing)[0] > 0 && (*spacing)[1] > 0)) continue;
+    frame.spacing_mm = {(*spacing)[1], (*spacing)[0]};
+    return;
+  }
+}
+
+void read_scaling(DcmItem* item, DicomFrame& frame) {
+  if (item == nullptr) return;
+  const std::optional<double> slope = number_of(*item, DCM_RescaleSlope), intercept = number_of(*item, DCM_RescaleIntercept);
+  if (slope && *slope != 0) {
+    frame.scaling = {*slope, intercept.value_or(0.0)};
+    frame.is_scaled = true;
+    frame.scaled_type = text_of(*item, DCM_RescaleType);
+  } else if (const std::optional<double> dose = number_of(*item, DCM_DoseGridScaling)) {
+    frame.scaling = {*dose, 0.0};
+    frame.is_scaled = true;
+  }
+}
+
+class FrameGroups {
+ public:
+  explicit FrameGroups(DcmItem& data) : data_(data), shared_(item_of(data, DCM_SharedFunctionalGroupsSequence)) {
+    data.findAndGetSequence(DCM_PerFrameFunctionalGroupsSequence, own_);
+    is_enhanced_ = shared_ != nullptr || own_ != nullptr;
+  }
+  bool is_enhanced() const { return is_enhanced_; }
+  // The frame's item of a macro, or the data set.
+  DcmItem* find(size_t frame, const DcmTagKey& macro) {
+    if (own_ != nullptr && frame < own_->card()) {
+      if (DcmItem* const own = item_of(*own_->getItem(static_cast<unsigned long>(frame)), macro)) return own;
+    }
+    if (shared_ != nullptr) {
+      if (DcmItem* const item = item_of(*shared_, macro)) return item;
+    }
+    return &data_;
+  }
+
+ private:
+  DcmItem& data_;
+  DcmItem* shared_ = nullptr;
+  DcmSequenceOfItems* own_ = nullptr;
+  bool is_enhanced_ = false;
+};
+
+void place_frames(DcmItem& data, DicomHeader& header) {
+  if (header.frames.size() < 2) return;
+  if (!header.frames[0].plane) {
+    DcmItem* const detector = item_of(data, DCM_DetectorInformationSequence);
+    header.frames[0].plane = plane_of(detector, detector);
+  }
+  if (!header.frames[0].plane) return;
+  const DicomPlane first = *header.frames[0].plane;
+  const std::vector<double> offsets = numbers_of(data, DCM_GridFrameOffsetVector);
+  const std::optional<double> step = number_of(data, DCM_SpacingBetweenSlices);
+  for (size_t i = 0; i < header.frames.size(); ++i) {
+    header.frames[i].plane.reset();
+    if (offsets.size() == header.frames.size()) {
+      header.frames[i].plane = first;
+      header.frames[i].plane->position = plus(first.position, offsets[i] - offsets[0], first.normal());
+    } else if (step && header.modality == "NM") {
+      header.frames[i].plane = first;
+      header.frames[i].plane->position = plus(first.position, static_cast<double>(i) * *step, first.normal());
+    }
+  }
+}
+
+void read_frames(DcmItem& data, DicomHeader& header) {
+  FrameGroups groups(data);
+  header.frames.resize(static_cast<size_t>(header.pixels.num_frames));
+  for (size_t i = 0; i < header.frames.size(); ++i) {
+    DicomFrame& frame = header.frames[i];
+    DcmItem* const position = groups.find(i, DCM_PlanePositionSequence);
+    frame.plane = plane_of(position, groups.find(i, DCM_PlaneOrientationSequence));
+    DcmItem* const measures = groups.find(i, DCM_PixelMeasuresSequence);
+    read_spacing(measures, frame);
+    read_scaling(groups.find(i, DCM_PixelValueTransformationSequence), frame);
+    if (i > 0) continue;
+    for (const DcmTagKey& tag : {DCM_SpacingBetweenSlices, DCM_SliceThickness}) {
+      const std::optional<double> step = number_of(*measures, tag);
+      if (!header.slice_step_mm && step && std::abs(*step) > 0) header.slice_step_mm = std::abs(*step);
+    }
+  }
+  if (!groups.is_enhanced()) place_frames(data, header);
+}
+
+void read_padding(DcmItem& data, DicomHeader& header) {
+  const PixelFormat& pixels = header.pixels;
+  if (!is_grey(pixels)) return;
+  const bool is_float = pixels.kind == PixelKind::float32, is_double = pixels.kind == PixelKind::float64;
+  const DcmTagKey value_tag = is_float ? DCM_FloatPixelPaddingValue : is_double ? DCM_DoubleFloatPixelPaddingValue : DCM_PixelPaddingValue;
+  const DcmTagKey limit_tag = is_float ? DCM_FloatPixelPaddingRangeLimit : is_double ? DCM_DoubleFloatPixelPaddingRangeLimit : DCM_PixelPaddingRangeLimit;
+  const std::optional<double> value = number_of(data, value_tag);
+  if (!value) return;
+  // Of VR US or SS; implicit files do not say which, and some explicit ones say the wrong one.
+  const auto as_stored = [&](double number) {
+    if (pixels.kind != PixelKind::integer) return number;
+    const auto bits = static_cast<uint16_t>(static_cast<int64_t>(number));
+    return pixels.is_signed ? static_cast<double>(static_cast<int16_t>(bits)) : static_cast<double>(bits);
+  };
+  const double first = as_stored(*value), second = as_stored(number_of(data, limit_tag).value_or(*value));
+  header.padding = {{std::min(first, second), std::max(first, second)}};
+}
+
+void describe_mask(DcmItem& data, DicomHeader& header) {
+  header.described_frame_uid = header.frame_of_reference_uid;
+  if (header.kind == DicomKind::seg) {
+    if (DcmItem* const series = item_of(data, DCM_ReferencedSeriesSequence)) header.described_series_uid = text_of(*series, DCM_SeriesInstanceUID);
+    return;
+  }
+  DcmItem* const frame = item_of(data, DCM_ReferencedFrameOfReferenceSequence);
+  if (frame == nullptr) return;
+  header.described_frame_uid = text_of(*frame, DCM_FrameOfReferenceUID);
+  DcmItem* const study = item_of(*frame, DCM_RTReferencedStudySequence);
+  DcmItem* const series = study != nullptr ? item_of(*study, DCM_RTReferencedSeriesSequence) : nullptr;
+  if (series != nullptr) header.described_series_uid = text_of(*series, DCM_SeriesInstanceUID);
+}
+
+std::string what_else(DcmItem& data, const std::string& sop_class) {
+  if (sop_class == UID_MediaStorageDirectoryStorage || data.tagExists(DCM_DirectoryRecordSequence)) return "is a DICOMDIR, a directory of other files";
+  const std::string name = sop_class.empty() ? "of no known kind" : "a '" + name_of_uid(sop_class) + "'";
+  return concat("is no image: it has no pixel data and is ", name);
+}
+
+}  // namespace
+
+DicomHeader read_dicom_header(const DicomFile& file) {
+  DcmItem& data = file.data();
+  DicomHeader header;
+  header.transfer_syntax = file.transfer_syntax;
+  header.sop_class = text_of(data, DCM_SOPClassUID);
+  if (header.sop_class.empty()) header.sop_class = text_of(*file.format->getMetaInfo(), DCM_MediaStorageSOPClassUID);
+  header.sop_instance_uid = text_of(data, DCM_SOPInstanceUID);
+  header.series_uid = text_of(data, DCM_SeriesInstanceUID);
+  header.frame_of_reference_uid = text_of(data, DCM_FrameOfReferenceUID);
+  header.modality = text_of(data, DCM_Modality);
+  header.patient = text_of(data, DCM_PatientID);
+  if (const std::string issuer = text_of(data, DCM_IssuerOfPatientID); !header.patient.empty() && !issuer.empty()) header.patient += '\n' + issuer;
+  header.kind = kind_of(header.sop_class);
+  if (header.kind != DicomKind::image) describe_mask(data, header);
+  if (header.kind == DicomKind::rtstruct) return header;
+  if (!has_pixels(data)) {
+    header.kind = DicomKind::other;
+    header.what = what_else(data, header.sop_class);
+    return header;
+  }
+  header.pixels = pixel_format(data);
+  check(header.pixels, file.path);
+  read_frames(data, header);
+  read_padding(data, header);
+  if (header.modality == "PT") header.pet = read_pet_tags(file);
+  header.instance_number = number_of(data, DCM_InstanceNumber);
+  for (const DcmTagKey& tag : {DCM_TemporalPositionIdentifier, DCM_AcquisitionNumber, DCM_EchoNumbers, DCM_EchoTime, DCM_TriggerTime, DCM_DiffusionBValue,
+                               DCM_ImageType, DCM_AcquisitionDateTime, DCM_AcquisitionTime, DCM_ContentTime}) {
+    header.time_keys.push_back(text_of(data, tag));
+  }
+  if (data.tagExists(DCM_ModalityLUTSequence)) header.remarks.push_back("has a modality lookup table, which is not applied: numbers are as stored");
+  return header;
+}
+
+std::vector<std::string> identifying_texts(const DicomFile& file) {
+  static const std::set<std::pair<Uint16, Uint16>> kIds{{0x0008, 0x0050}, {0x0010, 0x0020}, {0x0010, 0x0030}, {0x0010, 0x1000},
+                                                        {0x0010, 0x1040}, {0x0010, 0x1090}, {0x0010, 0x2154}, {0x0038, 0x0010},
+                                                        {0x0010, 0x0050}, {0x0040, 0x2016}, {0x0040, 0x2017}, {0x0010, 0x0032}};
+  std::set<std::string> texts;
+  const auto add = [&](std::string_view text, size_t min_length) {
+    text = trim(text);
+    if (text.size() >= min_length) texts.insert(std::string(text));
+  };
+  DcmStack stack;
+  while (file.data().nextObject(stack, OFTrue).good()) {
+    auto* const element = dynamic_cast<DcmElement*>(stack.top());
+    if (element == nullptr || element->getLength() > 4096) continue;
+    const bool is_name = element->ident() == EVR_PN;
+    if (!is_name && !kIds.contains({element->getGTag(), element->getETag()})) continue;
+    OFString value;
+    if (element->getOFStringArray(value).bad()) continue;
+    const std::string text = value.c_str();
+    add(text, 1);
+    for (size_t begin = 0; begin < text.size();) {
+      const size_t end = std::min(text.find_first_of(is_name ? "^=\\ ," : "\\", begin), text.size());
+      add(std::string_view(text).substr(begin, end - begin), is_name ? 3 : 1);
+      begin = end + 1;
+    }
+  }
+  return {texts.begin(), texts.end()};
+}
+
+StoredType stored_type_of(const PixelFormat& pixels) {
+  if (pixels.kind == PixelKind::float32) return StoredType::f32;
+  if (pixels.kind == PixelKind::float64) return StoredType::f64;
+  if (pixels.palette_bits > 0) return pixels.palette_bits == 8 ? StoredType::u8 : StoredType::u16;
+  const bool is_signed = pixels.is_signed && pixels.samples == 1;
+  if (pixels.bits_allocated <= 8) return is_signed ? StoredType::i8 : StoredType::u8;
+  if (pixels.bits_allocated == 16) return is_signed ? StoredType::i16 : StoredType::u16;
+  return is_signed ? StoredType::i32 : StoredType::u32;
+}
+
+}  // namespace vmae::io

@@ -1,0 +1,118 @@
+// Segmentation storage (PS3.3 C.8.20): every frame is one segment in one plane. Its corner and its axes, in pixels of the image, must be whole numbers; so a
+// frame may cover a part of a slice, or be flipped or turned in it.
+#include <dcmtk/config/osconfig.h>
+#include <dcmtk/dcmdata/dctk.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "dicom_frames.h"
+#include "dicom_masks.h"
+#include "dicom_pixels.h"
+#include "vmae/core/error.h"
+
+namespace vmae::io {
+namespace {
+
+constexpr double kOffGrid = 0.1;  // of a pixel
+
+// Pixel (column, row) of a frame lies at first + column * x + row * y of slice z.
+struct Placement {
+  int64_t z = -1;
+  std::array<int64_t, 2> first{}, x{}, y{};
+};
+
+Placement place(const DicomFrame& frame, const std::vector<DicomFrame>& slices, double step_mm, const std::filesystem::path& path) {
+  if (!frame.plane) fail_dicom(path, "does not say where its frames lie");
+  const auto off_grid = [&] { fail_dicom(path, "does not lie on the grid of the image", "it was made for another series"); };
+  Placement placement;
+  placement.z = nearest_slice(slices, step_mm, frame.plane->position);
+  if (placement.z < 0) return placement;
+  const DicomFrame& slice = slices[static_cast<size_t>(placement.z)];
+  const Vec3 at = to_pixels(slice, frame.plane->position), x = to_pixels(slice, plus(frame.plane->position, frame.spacing_mm[0], frame.plane->x)),
+             y = to_pixels(slice, plus(frame.plane->position, frame.spacing_mm[1], frame.plane->y));
+  if (std::abs(at[2]) > kOffGrid * step_mm + 0.01 || std::abs(x[2] - at[2]) > 1e-2 || std::abs(y[2] - at[2]) > 1e-2) off_grid();
+  for (size_t i = 0; i < 2; ++i) {
+    const std::array<double, 3> exact{at[i], x[i] - at[i], y[i] - at[i]};
+    const std::array<int64_t*, 3> whole{&placement.first[i], &placement.x[i], &placement.y[i]};
+    for (size_t k = 0; k < 3; ++k) {
+      const double nearest = std::round(exact[k]);
+      // Steps add up over a frame, so they must fit better than the corner.
+      if (std::abs(exact[k] - nearest) > (k == 0 ? kOffGrid : kOffGrid / 100) || std::abs(nearest) > 1e6) off_grid();
+      *whole[k] = static_cast<int64_t>(nearest);
+    }
+  }
+  if (std::abs(placement.x[0]) + std::abs(placement.x[1]) != 1 || std::abs(placement.y[0]) + std::abs(placement.y[1]) != 1) off_grid();
+  return placement;
+}
+
+// The segment number of each frame: in its functional groups, or the shared ones.
+std::vector<int64_t> segments_of_frames(DcmItem& data, size_t num_frames) {
+  const auto number_in = [](DcmItem* group) -> std::optional<double> {
+    DcmItem* const item = group != nullptr ? item_of(*group, DCM_SegmentIdentificationSequence) : nullptr;
+    return item != nullptr ? number_of(*item, DCM_ReferencedSegmentNumber) : std::nullopt;
+  };
+  const std::optional<double> shared = number_in(item_of(data, DCM_SharedFunctionalGroupsSequence));
+  std::vector<int64_t> numbers;
+  for (size_t i = 0; i < num_frames; ++i) {
+    const std::optional<double> own = number_in(item_of(data, DCM_PerFrameFunctionalGroupsSequence, i));
+    numbers.push_back(static_cast<int64_t>(own ? *own : shared.value_or(1)));
+  }
+  return numbers;
+}
+
+}  // namespace
+
+DicomLabels read_seg(const DicomFile& file, const DicomHeader& header, const std::vector<DicomFrame>& slices, const Volume& image,
+                     const std::vector<std::string>& names) {
+  const PixelFormat& pixels = header.pixels;
+  if (pixels.rows == 0 || !is_grey(pixels)) fail_dicom(file.path, "is a segmentation without pixels");
+  if (pixels.bits_allocated > 8) fail_dicom(file.path, "is a label map segmentation, which is not supported");
+  DcmItem& data = file.data();
+  std::vector<std::string> available;
+  std::map<int64_t, size_t> by_number;
+  for (size_t i = 0; i < num_items(data, DCM_SegmentSequence); ++i) {
+    DcmItem& segment = *item_of(data, DCM_SegmentSequence, i);
+    by_number[static_cast<int64_t>(number_of(segment, DCM_SegmentNumber).value_or(0))] = i;
+    available.push_back(text_of(segment, DCM_SegmentLabel));
+  }
+  const LabelChoice choice = choose_labels(available, names, file.path);
+  const bool is_fractional = text_of(data, DCM_SegmentationType) == "FRACTIONAL";
+  const double threshold = is_fractional ? number_of(data, DCM_MaximumFractionalValue).value_or(255) / 2 : 1;
+
+  const std::vector<int64_t> segments = segments_of_frames(data, header.frames.size());
+  std::vector<std::pair<uint8_t, size_t>> order;  // label, frame: later labels win
+  for (size_t i = 0; i < header.frames.size(); ++i) {
+    const auto found = by_number.find(segments[i]);
+    if (found == by_number.end()) fail_dicom(file.path, concat("has a frame of segment ", segments[i], ", which it does not describe"));
+    if (choice.label[found->second] != 0) order.emplace_back(choice.label[found->second], i);
+  }
+  std::sort(order.begin(), order.end());
+
+  DicomLabels labels{choice.names, std::vector<uint8_t>(static_cast<size_t>(image.size[0] * image.size[1] * image.size[2]), 0)};
+  FrameReader reader(file, header);
+  RawFrame raw;
+  std::vector<std::byte> frame(static_cast<size_t>(pixels.rows * pixels.columns));
+  bool is_on_image = order.empty();
+  for (const auto& [label, index] : order) {
+    const Placement placement = place(header.frames[index], slices, image.spacing_mm[2], file.path);
+    if (placement.z < 0) continue;
+    is_on_image = true;
+    reader.read(static_cast<int64_t>(index), raw);
+    unpack_frame(raw, pixels, {}, file.path, frame.data());
+    for (int64_t row = 0; row < pixels.rows; ++row) {
+      for (int64_t column = 0; column < pixels.columns; ++column) {
+        if (std::to_integer<int>(frame[static_cast<size_t>(row * pixels.columns + column)]) < threshold) continue;
+        const int64_t x = placement.first[0] + column * placement.x[0] + row * placement.y[0],
+                      y = placement.first[1] + column * placement.x[1] + row * placement.y[1];
+        if (x < 0 || y < 0 || x >= image.size[0] || y >= image.size[1]) fail_dicom(file.path, "has a segment that reaches beyond the image");
+        labels.map[static_cast<size_t>(x + image.size[0] * (y + image.size[1] * placement.z))] = label;
+      }
+    }
+  }
+  if (!is_on_image) fail_dicom(file.path, "has no frame in the slices of the image", "it was made for another series");
+  return labels;
+}
+
+}  // namespace vmae::io

@@ -1,0 +1,22 @@
+#pragma once
+// What stored numbers mean: Hounsfield units, SUV, or as stored.
+#include <array>
+#include <string>
+#include <vector>
+
+#include "dicom_header.h"
+
+namespace vmae::io {
+
+// MONOCHROME1 of a picture (CR, DX, MG, ...), whose dark and bright are to be swapped. In CT, PET and NM the numbers measure something, and the tag only says
+// how to show them.
+bool is_shown_inverted(const DicomHeader& header);
+std::array<double, 2> inverted(const PixelFormat& pixels, const std::array<double, 2>& range);  // where `invert` takes a range of stored numbers
+
+// Units, scaling (one, or one per slice) and stored_max of a volume made of these files and slices.
+void set_units(const std::vector<DicomHeader>& headers, const std::vector<DicomFrame>& slices, Volume& volume);
+
+// Why the units of a CT or PET image stay raw, or "".
+std::string units_problem(const std::vector<const DicomHeader*>& headers);
+
+}  // namespace vmae::io

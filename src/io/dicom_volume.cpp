@@ -1,0 +1,112 @@
+// read_dicom: every frame decoded, its numbers unpacked into their place, padding and MONOCHROME1 dealt with, scalings collected slice by slice.
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "dicom_frames.h"
+#include "dicom_geometry.h"
+#include "dicom_header.h"
+#include "dicom_pixels.h"
+#include "dicom_units.h"
+#include "vmae/core/error.h"
+#include "vmae/core/machine.h"
+#include "vmae/io/dicom.h"
+
+namespace vmae::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+void check_fits_memory(const Volume& volume, const fs::path& path) {
+  const double needed = static_cast<double>(volume.size[0]) * static_cast<double>(volume.size[1]) * static_cast<double>(volume.size[2]) *
+                        static_cast<double>(volume.channels) * static_cast<double>(sizeof(float) + size_of(volume.type));
+  const auto available = static_cast<double>(memory_info().available_bytes);
+  if (needed > available) {
+    fail_dicom(path, concat("is part of a volume of ", volume.size[0], " x ", volume.size[1], " x ", volume.size[2], " voxels, which needs ",
+                            human_bytes(needed), " to read; ", human_bytes(available), " are free"));
+  }
+}
+
+// What must be the same in all files of a volume.
+void check_same(const DicomHeader& first, const DicomHeader& header, const fs::path& path) {
+  if (header.pixels.num_frames != 1) fail_dicom(path, concat("has ", header.pixels.num_frames, " frames; a file of several frames is a volume of its own"));
+  if (header.pixels.rows != first.pixels.rows || header.pixels.columns != first.pixels.columns) {
+    fail_dicom(path, concat("has ", header.pixels.columns, " x ", header.pixels.rows, " pixels, the first file of its volume has ", first.pixels.columns, " x ",
+                            first.pixels.rows));
+  }
+  if (stored_type_of(header.pixels) != stored_type_of(first.pixels) || is_grey(header.pixels) != is_grey(first.pixels)) {
+    fail_dicom(path, concat("has pixels of another type than the first file of its volume"));
+  }
+}
+
+struct Builder {
+  Volume volume;
+  DicomHeader first;
+  std::vector<DicomHeader> headers;  // one per file, in order
+  std::vector<DicomFrame> slices;    // in order
+
+  void begin(const DicomHeader& header, size_t num_files) {
+    const PixelFormat& pixels = header.pixels;
+    first = header;
+    volume.size = {pixels.columns, pixels.rows, num_files > 1 ? static_cast<int64_t>(num_files) : pixels.num_frames};
+    volume.channels = is_grey(pixels) ? 1 : 3;
+    volume.type = stored_type_of(pixels);
+    volume.modality = header.modality;
+  }
+
+  size_t values_per_slice() const { return static_cast<size_t>(volume.size[0] * volume.size[1] * volume.channels); }
+
+  void add(const fs::path& path, const DicomFile& file, const DicomHeader& header) {
+    FrameReader reader(file, header);
+    const PixelFormat& pixels = header.pixels;
+    const Palette palette = pixels.photometric == "PALETTE COLOR" ? read_palette(file, pixels.is_signed) : Palette{};
+    const size_t slice_bytes = values_per_slice() * size_of(volume.type);
+    RawFrame raw;
+    for (const size_t frame : frame_order(header.frames)) {
+      reader.read(static_cast<int64_t>(frame), raw);
+      if (volume.stored.empty())
+        volume.stored.resize(slice_bytes * static_cast<size_t>(volume.size[2]));  // only now: the first frame is there, and as large as it said
+      std::byte* const slice = volume.stored.data() + slice_bytes * slices.size();
+      unpack_frame(raw, pixels, palette, path, slice);
+      std::optional<std::array<double, 2>> padding = header.padding;
+      if (is_shown_inverted(header)) {
+        invert(pixels, slice, values_per_slice());
+        if (padding) padding = inverted(pixels, *padding);
+      }
+      if (padding) replace_padding(volume.type, slice, values_per_slice(), *padding);
+      slices.push_back(header.frames[frame]);
+    }
+  }
+};
+
+}  // namespace
+
+Volume read_dicom(const std::vector<fs::path>& files) {
+  if (files.empty()) throw Error(ExitCode::internal, "read_dicom without files");
+  Builder builder;
+  for (const fs::path& path : files) {
+    try {
+      const DicomFile file = open_dicom(path);
+      const DicomHeader header = read_dicom_header(file);
+      if (header.pixels.rows == 0) fail_dicom(path, header.kind == DicomKind::rtstruct ? "is a structure set, no image" : header.what);
+      if (builder.headers.empty()) {
+        builder.begin(header, files.size());
+        check_fits_memory(builder.volume, path);
+      }
+      if (files.size() > 1) check_same(builder.first, header, path);
+      builder.add(path, file, header);
+      builder.headers.push_back(header);
+    } catch (const std::bad_alloc&) {
+      fail_dicom(path, "claims more pixels than there is memory for", "the file is probably damaged");
+    }
+  }
+  Volume volume = std::move(builder.volume);
+  const Grid grid = grid_of(builder.slices, builder.first.slice_step_mm);
+  volume.spacing_mm = grid.spacing_mm;
+  volume.origin_mm = grid.origin_mm;
+  volume.direction = grid.direction;
+  set_units(builder.headers, builder.slices, volume);
+  return volume;
+}
+
+}  // namespace vmae::io

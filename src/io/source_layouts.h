@@ -1,0 +1,36 @@
+#pragma once
+// The layouts that find_source knows, one function each.
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmae/io/source.h"
+
+namespace vmae::io {
+
+// What a folder holds, gathered by a walk that enters every real folder once. In the order of names.
+struct Listing {
+  std::vector<std::filesystem::path> pictures, volumes, dicom;
+  std::map<std::string, int64_t> other_extensions;
+  bool is_empty() const { return pictures.empty() && volumes.empty() && dicom.empty(); }
+};
+Listing list_folder(const std::filesystem::path& folder);
+
+bool is_image_file(const std::filesystem::path& path);  // by name: a picture or volume
+
+Source manifest_source(const std::filesystem::path& manifest);
+std::optional<std::filesystem::path> manifest_in(const std::filesystem::path& folder);  // its only table with an image column
+
+std::optional<Source> challenge_source(const std::filesystem::path& folder);   // nnU-Net, Decathlon: where there is a dataset.json
+std::optional<Source> image_mask_source(const std::filesystem::path& folder);  // images beside labels or masks
+std::optional<Source> class_source(const std::filesystem::path& folder, const Listing& listing, bool is_forced);
+Source dicom_and_files(const std::filesystem::path& folder, const Listing& listing);  // layouts dicom and files
+
+// DICOM files as series with their masks, added to `source`. Names are relative to `folder`.
+void add_dicom(const std::vector<std::filesystem::path>& files, const std::filesystem::path& folder, Source& source);
+
+std::string modality_code(const std::string& text);  // "MRI", "mr", "T1" -> MR; "CT" -> CT; "PET" -> PT; unknown -> ""
+
+}  // namespace vmae::io

@@ -1,0 +1,194 @@
+// Patients are put into one line: those with the same labels stand together, the rarest label first of all, then the rarest of the rest, and so on; within
+// such a group by a hash of seed and patient, that is, at random but whatever the order of the input. A part is then taken from the line at even steps (as a
+// line is drawn on pixels, Bresenham 1965), so that of any stretch of the line, and so of every group, a part gets its share rounded down or up, and of the
+// whole line exactly its size. With several labels per patient the groups of rare labels are whole stretches, those of frequent ones a few stretches each.
+#include "vmae/io/splits.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <set>
+
+#include "vmae/core/crc32c.h"
+#include "vmae/core/error.h"
+#include "vmae/core/random.h"
+
+namespace vmae::io {
+namespace {
+
+struct Patient {
+  std::string id;
+  std::set<std::string> labels;    // of all cases
+  std::vector<std::string> names;  // of the cases
+  std::vector<size_t> group;       // ranks of the labels, rarest first
+  uint64_t draw = 0;
+};
+
+using Line = std::vector<const Patient*>;
+
+enum Purpose : uint64_t { folds, test, val, fraction };  // what a starting point is drawn for
+
+// FNV-1a: the place of a patient follows from its own name, not from its number in a list.
+uint64_t hash(const std::string& text) {
+  uint64_t value = 0xcbf29ce484222325ULL;
+  for (const unsigned char c : text) value = (value ^ c) * 0x100000001b3ULL;
+  return value;
+}
+
+std::vector<Patient> gather(const std::vector<SplitCase>& cases) {
+  std::map<std::string, Patient> patients;
+  std::set<std::string> names;
+  for (const SplitCase& one : cases) {
+    if (!names.insert(one.name).second) throw Error(ExitCode::data, "the case " + one.name + " comes twice", "names of cases must differ");
+    Patient& patient = patients[one.patient];
+    patient.id = one.patient;
+    patient.labels.insert(one.labels.begin(), one.labels.end());
+    patient.names.push_back(one.name);
+  }
+  std::vector<Patient> list;
+  for (auto& [id, patient] : patients) list.push_back(std::move(patient));
+  return list;
+}
+
+// Label -> its rank: 0 for the one that the fewest patients have.
+std::map<std::string, size_t> rank_by_rarity(const std::vector<Patient>& patients) {
+  std::map<std::string, size_t> count;
+  for (const Patient& patient : patients) {
+    for (const auto& label : patient.labels) ++count[label];
+  }
+  std::vector<std::pair<size_t, std::string>> order;
+  for (const auto& [label, n] : count) order.emplace_back(n, label);
+  std::sort(order.begin(), order.end());
+  std::map<std::string, size_t> rank;
+  for (size_t i = 0; i < order.size(); ++i) rank[order[i].second] = i;
+  return rank;
+}
+
+Line line_up(std::vector<Patient>& patients, bool stratify, uint64_t seed) {
+  const auto rank = stratify ? rank_by_rarity(patients) : std::map<std::string, size_t>{};
+  Line line;
+  for (Patient& patient : patients) {
+    if (stratify) {
+      for (const auto& label : patient.labels) patient.group.push_back(rank.at(label));
+      std::sort(patient.group.begin(), patient.group.end());
+    }
+    patient.draw = derive_seed(seed, Stream::split, hash(patient.id));
+    line.push_back(&patient);
+  }
+  std::sort(line.begin(), line.end(),
+            [](const Patient* a, const Patient* b) { return std::tie(a->group, a->draw, a->id) < std::tie(b->group, b->draw, b->id); });
+  return line;
+}
+
+// Nearest integer to percent of n, but at least one, and at least one left over.
+size_t share(size_t n, int64_t percent) {
+  const size_t nearest = (2 * n * static_cast<size_t>(percent) + 100) / 200;
+  return std::clamp<size_t>(nearest, 1, n - 1);
+}
+
+// Takes m patients out of the line, at even steps.
+Line take(Line& line, size_t m, uint64_t key) {
+  const size_t n = line.size(), start = Random(key).below(n);
+  Line taken, left;
+  for (size_t i = 0; i < n; ++i) ((i * m + start) % n < m ? taken : left).push_back(line[i]);
+  line = std::move(left);
+  return taken;
+}
+
+std::vector<std::string> names_of(const Line& line) {
+  std::vector<std::string> names;
+  for (const Patient* patient : line) names.insert(names.end(), patient->names.begin(), patient->names.end());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// From the largest down, each out of the one before, so that they are nested.
+std::map<int64_t, std::vector<std::string>> fractions_of(Line line, std::vector<int64_t> percents, uint64_t key) {
+  std::sort(percents.rbegin(), percents.rend());
+  std::map<int64_t, std::vector<std::string>> fractions;
+  const size_t all = line.size();
+  for (const int64_t percent : percents) {
+    if (percent == 100) continue;
+    const size_t wanted = std::max<size_t>(1, (2 * all * static_cast<size_t>(percent) + 100) / 200);
+    line = take(line, std::min(wanted, line.size()), derive_seed(key, percent));
+    fractions[percent] = names_of(line);
+  }
+  return fractions;
+}
+
+void check(const SplitOptions& options) {
+  if (options.scheme != "kfold" && options.folds != 5) {
+    throw Error(ExitCode::usage, concat("split.folds = ", options.folds, " does not go with split.scheme = ", options.scheme), "set split.scheme=kfold");
+  }
+  if (std::set<int64_t>(options.fractions.begin(), options.fractions.end()).size() != options.fractions.size()) {
+    throw Error(ExitCode::usage, "split.fractions names a fraction twice");
+  }
+}
+
+// Where a scheme needs more patients than there are.
+void require_patients(size_t n, size_t needed, const std::string& scheme) {
+  if (n >= needed) return;
+  throw Error(ExitCode::data, concat("split.scheme = ", scheme, " needs at least ", needed, " patients, one in each part; there are ", n),
+              "without a `patient` column every case counts as a patient of its own; or choose another scheme");
+}
+
+}  // namespace
+
+Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& options) {
+  check(options);
+  std::vector<Patient> patients = gather(cases);
+  const bool has_labels = std::any_of(cases.begin(), cases.end(), [](const auto& one) { return !one.labels.empty(); });
+  if (options.stratify == "label" && !has_labels) {
+    throw Error(ExitCode::data, "split.stratify = label, but no case has a label", "set split.stratify=none, or give labels");
+  }
+  const auto seed = static_cast<uint64_t>(options.seed);
+  Splits splits;
+  splits.is_stratified = has_labels && options.stratify != "none";
+  splits.scheme = options.scheme == "kfold" ? concat(options.folds, "fold") : options.scheme;
+  splits.seed = options.seed;
+  splits.num_cases = static_cast<int64_t>(cases.size());
+  splits.num_patients = static_cast<int64_t>(patients.size());
+  splits.is_by_patient = std::any_of(cases.begin(), cases.end(), [](const auto& one) { return one.patient != one.name; });
+  const Line line = line_up(patients, splits.is_stratified, seed);
+  splits.checksum = case_checksum(names_of(line));
+
+  const auto key = [&](Purpose purpose, size_t fold) { return derive_seed(seed, Stream::split, purpose, fold); };
+  const auto add_fold = [&](Line train, const Line& validating, const Line& testing) {
+    const size_t fold = splits.folds.size();
+    splits.folds.push_back({names_of(train), names_of(validating), names_of(testing), fractions_of(train, options.fractions, key(Purpose::fraction, fold))});
+  };
+  const size_t n = line.size();
+  if (options.scheme == "90/10") {
+    require_patients(n, 2, splits.scheme);
+    Line train = line;
+    const Line validating = take(train, share(n, 10), key(Purpose::val, 0));
+    add_fold(train, validating, {});
+  } else if (options.scheme == "72/8/20") {
+    require_patients(n, 3, splits.scheme);
+    Line train = line;
+    const Line testing = take(train, share(n, 20), key(Purpose::test, 0));
+    const Line validating = take(train, share(n, 8), key(Purpose::val, 0));
+    add_fold(train, validating, testing);
+  } else {
+    const auto k = static_cast<size_t>(options.folds);
+    require_patients(n, k == 2 ? 4 : std::max<size_t>(k, 3), splits.scheme);
+    const size_t start = Random(key(Purpose::folds, 0)).below(k);
+    for (size_t fold = 0; fold < k; ++fold) {
+      Line train, testing;
+      for (size_t i = 0; i < n; ++i) ((i + start) % k == fold ? testing : train).push_back(line[i]);
+      const Line validating = take(train, share(train.size(), 10), key(Purpose::val, fold));
+      add_fold(train, validating, testing);
+    }
+  }
+  return splits;
+}
+
+std::string case_checksum(std::vector<std::string> names) {
+  std::sort(names.begin(), names.end());
+  uint32_t crc = 0;
+  for (const auto& name : names) crc = crc32c(name.c_str(), name.size() + 1, crc);
+  char text[16];
+  std::snprintf(text, sizeof(text), "%08x", static_cast<unsigned>(crc));
+  return "crc32c:" + std::string(text);
+}
+
+}  // namespace vmae::io

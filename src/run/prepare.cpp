@@ -1,0 +1,341 @@
+// Worker threads prepare cases; one thread writes them in their order, so that the result does not depend on who was faster. What is finished but not yet due
+// waits, up to a limit.
+#include "vmae/run/prepare.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "prepare_case.h"
+#include "prepare_plan.h"
+#include "vmae/core/append_file.h"
+#include "vmae/core/atomic_file.h"
+#include "vmae/core/error.h"
+#include "vmae/core/log.h"
+#include "vmae/core/machine.h"
+#include "vmae/core/signals.h"
+#include "vmae/core/version.h"
+#include "vmae/io/prepared.h"
+#include "vmae/io/prepared_writer.h"
+#include "vmae/report/progress.h"
+
+namespace vmae::run {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kMaxWaitingBytes = size_t{256} << 20;
+constexpr size_t kCommitBytes = size_t{64} << 20;
+constexpr double kCommitSeconds = 2.0, kLogSeconds = 30.0;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+// Cases in their order from worker threads.
+class CaseQueue {
+ public:
+  CaseQueue(const Plan& plan, const PrepareOptions& options, const Pseudonyms& pseudonyms, size_t first)
+      : plan_(plan), options_(options), pseudonyms_(pseudonyms), next_to_start_(first), next_to_write_(first) {
+    const int64_t workers = options.workers > 0 ? options.workers : usable_threads();
+    window_ = static_cast<size_t>(4 * workers + 16);
+    for (int64_t i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
+  }
+  ~CaseQueue() {
+    {
+      const std::lock_guard lock(mutex_);
+      is_stopping_ = true;
+    }
+    changed_.notify_all();
+  }
+
+  FinishedCase take() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return error_ || finished_.contains(next_to_write_); });
+    if (error_) std::rethrow_exception(error_);
+    FinishedCase finished = std::move(finished_.at(next_to_write_));
+    finished_.erase(next_to_write_++);
+    waiting_bytes_ -= finished.bytes();
+    changed_.notify_all();
+    return finished;
+  }
+
+ private:
+  void work() {
+    std::unique_lock lock(mutex_);
+    while (!is_stopping_ && next_to_start_ < plan_.cases.size()) {
+      if (next_to_start_ > next_to_write_ && (next_to_start_ >= next_to_write_ + window_ || waiting_bytes_ > kMaxWaitingBytes)) {
+        changed_.wait(lock);
+        continue;
+      }
+      const size_t number = next_to_start_++;
+      lock.unlock();
+      FinishedCase finished;
+      std::exception_ptr error;
+      try {
+        finished = prepare_case(plan_.cases[number], static_cast<int64_t>(number), options_, pseudonyms_);
+      } catch (...) {
+        error = std::current_exception();
+      }
+      lock.lock();
+      if (error) error_ = error;
+      waiting_bytes_ += finished.bytes();
+      finished_.emplace(number, std::move(finished));
+      changed_.notify_all();
+    }
+  }
+
+  const Plan& plan_;
+  const PrepareOptions& options_;
+  const Pseudonyms& pseudonyms_;
+  size_t next_to_start_, next_to_write_, window_, waiting_bytes_ = 0;
+  bool is_stopping_ = false;
+  std::map<size_t, FinishedCase> finished_;
+  std::exception_ptr error_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::jthread> threads_;  // last: they end before what they use
+};
+
+// The output folder: what belongs to us there, and whose turn it is.
+class OutputFolder {
+ public:
+  explicit OutputFolder(fs::path path) : path_(std::move(path)) {
+    std::error_code problem;
+    fs::create_directories(path_, problem);
+    lock_ = open((path_ / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+    if (lock_ < 0) throw Error(ExitCode::usage, concat("--output ", path_.string(), " can't be written to"), "choose a folder that you may write to");
+    if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
+      throw Error(ExitCode::usage, concat("--output ", path_.string(), ": another vmae prepare is at work there"), "wait for it, or choose another folder");
+  }
+  ~OutputFolder() { close(lock_); }
+  OutputFolder(const OutputFolder&) = delete;
+  OutputFolder& operator=(const OutputFolder&) = delete;
+
+  fs::path file(const std::string& name) const { return path_ / name; }
+  const fs::path& path() const { return path_; }
+
+  // Nothing but our own files is ever removed.
+  void clear() const {
+    for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
+      const std::string name = entry.path().filename().string();
+      if (name == "index.json" || name == "plan.json" || name == "masks.json" || name == "prepare.log" || name == "quarantine.jsonl" ||
+          name == "duplicates.jsonl" || (name.starts_with("shard-") && name.ends_with(".mdb")) || name.starts_with("work.mdb") || name.ends_with(".tmp")) {
+        fs::remove(entry.path());
+      }
+    }
+  }
+
+  // Begins, or goes on with the same plan. Throws Error(usage) where something else lies here.
+  void begin(const Plan& plan, bool overwrite) {
+    if (overwrite) clear();
+    const fs::path plan_file = file("plan.json");
+    if (fs::exists(plan_file)) {
+      const auto json = nlohmann::json::parse(read_file(plan_file), nullptr, /*allow_exceptions=*/false);
+      if (json.is_object() && json.value("fingerprint", "") == plan.fingerprint) return;
+      throw Error(ExitCode::usage, concat("--output ", path_.string(), " holds a dataset of other files, options or salt"),
+                  "start over with --overwrite, go on with the same command as before, or choose another folder");
+    }
+    for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
+      if (entry.path().filename() != ".lock")
+        throw Error(ExitCode::usage, concat("--output ", path_.string(), " is not empty"), "choose an empty or a new folder");
+    }
+    write_file_atomically(plan_file, nlohmann::json{{"fingerprint", plan.fingerprint}}.dump() + "\n");
+  }
+
+ private:
+  fs::path path_;
+  int lock_ = -1;
+};
+
+// The names of mask values, which the first case with a DICOM mask decides.
+class MaskNames {
+ public:
+  MaskNames(const Plan& plan, const OutputFolder& folder) : names_(plan.mask_names), file_(folder.file("masks.json")) {
+    if (fs::exists(file_)) names_ = nlohmann::json::parse(read_file(file_)).get<std::vector<std::string>>();
+  }
+  const std::vector<std::string>& names() const { return names_; }
+  void check(FinishedCase& finished) {
+    if (finished.mask_names.empty()) return;
+    if (names_.empty()) {
+      names_ = finished.mask_names;
+      write_file_atomically(file_, nlohmann::json(names_).dump() + "\n");
+    } else if (finished.mask_names != names_) {
+      const io::PreparedCase was = finished.a_case;
+      finished = {};
+      finished.a_case.name = was.name;
+      finished.a_case.patient = was.patient;
+      finished.a_case.failure = "its mask has other structures than the first case with a mask; name the ones that are meant: prepare.structures=[NAME, ...]";
+    }
+  }
+
+ private:
+  std::vector<std::string> names_;
+  fs::path file_;
+};
+
+class Progress {
+ public:
+  Progress(const Plan& plan, size_t done) : bar_(stderr_is_terminal()), total_(plan.cases.size()), first_(done) { update(done, 0); }
+  void update(size_t done, int64_t new_items) {
+    items_ += new_items;
+    const double elapsed_s = seconds_since(begin_);
+    const std::string rate = number_text(std::round(static_cast<double>(items_) / std::max(elapsed_s, 1e-3)));
+    bar_.update({"preparing", static_cast<int64_t>(done), static_cast<int64_t>(total_), {{"slices/s", rate}}});
+    if (stderr_is_terminal() || seconds_since(last_log_) < kLogSeconds || done == first_) return;
+    last_log_ = Clock::now();
+    const double left_s = elapsed_s * static_cast<double>(total_ - done) / static_cast<double>(done - first_);
+    log::info(concat("prepared ", done, " of ", total_, " cases, ", rate, " slices/s, about ", human_seconds(left_s), " left"));
+  }
+  void finish() { bar_.finish(); }
+
+ private:
+  ProgressBar bar_;
+  size_t total_, first_;
+  int64_t items_ = 0;
+  Clock::time_point begin_ = Clock::now(), last_log_ = Clock::now();
+};
+
+// Writes all cases that are not there yet. False if a signal stopped it.
+bool write_shards(Plan& plan, const OutputFolder& folder, const PrepareOptions& options, const Pseudonyms& pseudonyms) {
+  // Where an earlier run stopped.
+  size_t done = 0;
+  for (const PlannedShard& shard : plan.shards) {
+    if (!fs::exists(folder.file(shard.file()))) break;
+    const auto there = static_cast<size_t>(io::ShardWriter(folder.file(shard.file()), static_cast<int64_t>(shard.first_case)).num_cases());
+    done += there;
+    if (there < shard.num_cases) break;
+  }
+  if (done > 0) log::info(concat(done, " of ", plan.cases.size(), " cases are there already"));
+  MaskNames mask_names(plan, folder);
+  plan.mask_names = mask_names.names();
+  if (done == plan.cases.size()) return true;
+
+  io::DuplicateFinder duplicates(folder.file("work.mdb"));
+  Progress progress(plan, done);
+  CaseQueue queue(plan, options, pseudonyms, done);
+  for (const PlannedShard& shard : plan.shards) {
+    if (done >= shard.first_case + shard.num_cases) continue;
+    io::ShardWriter writer(folder.file(shard.file()), static_cast<int64_t>(shard.first_case));
+    size_t uncommitted = 0;
+    auto committed_at = Clock::now();
+    const auto commit = [&] {
+      duplicates.commit();  // first: found again, these give the same answer
+      writer.commit();
+      uncommitted = 0;
+      committed_at = Clock::now();
+    };
+    for (; done < shard.first_case + shard.num_cases; ++done) {
+      if (stop_requested()) {
+        commit();
+        return false;
+      }
+      FinishedCase finished = queue.take();
+      mask_names.check(finished);
+      if (finished.a_case.failure.empty()) {
+        const int64_t first = duplicates.first_of(finished.a_case.pixels_sha256, static_cast<int64_t>(done));
+        if (first != static_cast<int64_t>(done)) {
+          finished.a_case.duplicate_of = first;
+          if (options.duplicates == "leave_out") finished.items.clear(), finished.a_case.items_sha256 = io::items_digest({});
+        }
+      } else {
+        log::warning(concat("left out: case ", done, " (", finished.a_case.name, "): ", finished.a_case.failure));
+      }
+      writer.add(finished.a_case, finished.items);
+      uncommitted += finished.bytes();
+      if (uncommitted > kCommitBytes || seconds_since(committed_at) > kCommitSeconds) commit();
+      progress.update(done + 1, static_cast<int64_t>(finished.items.size()));
+    }
+    commit();
+  }
+  progress.finish();
+  plan.mask_names = mask_names.names();
+  return true;
+}
+
+void write_lists(const Plan& plan, const OutputFolder& folder, const Pseudonyms& pseudonyms) {
+  using Json = nlohmann::ordered_json;
+  std::string quarantine, duplicates;
+  const auto line = [](const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; };
+  for (const io::SourceRemark& refusal : plan.refused) quarantine += line({{"name", pseudonyms.name(refusal.name)}, {"reason", refusal.text}});
+  const io::PreparedDataset dataset(folder.path());
+  for (int64_t i = 0; i < dataset.info().num_cases && (dataset.info().num_failed > 0 || dataset.info().num_duplicates > 0); ++i) {
+    const io::PreparedCase c = dataset.read_case(i);
+    if (!c.failure.empty()) quarantine += line({{"name", c.name}, {"case", i}, {"reason", c.failure}});
+    if (c.duplicate_of)
+      duplicates += line({{"name", c.name}, {"case", i}, {"same_pixels_as", dataset.read_case(*c.duplicate_of).name}, {"as_case", *c.duplicate_of}});
+  }
+  write_file_atomically(folder.file("quarantine.jsonl"), quarantine);
+  write_file_atomically(folder.file("duplicates.jsonl"), duplicates);
+}
+
+void check(const PrepareOptions& options) {
+  const auto require = [](bool is_good, const std::string& problem) {
+    if (!is_good) throw Error(ExitCode::usage, problem);
+  };
+  require(options.bits == 8 || options.bits == 16, concat("prepare.bits = ", options.bits, "; allowed: 8 or 16"));
+  require(options.resize.empty() || options.resize.size() == 2, "prepare.resize must be [height, width]");
+  require(options.intensity != "window" || options.window.size() == 2,
+          "prepare.intensity is window, so prepare.window must be two values, the lower first, as in [-160, 240]");
+  require(options.percentiles.size() == 2 && options.percentiles[0] < options.percentiles[1],
+          "prepare.percentiles must be two values, the lower first, as in [0.5, 99.5]");
+}
+
+}  // namespace
+
+ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments) {
+  const PrepareOptions& options = config.prepare;
+  check(options);
+  const auto began = Clock::now();
+  const Pseudonyms pseudonyms(read_salt(options.salt_file), options.names == "keep");
+  Plan plan = make_plan(arguments.input, options, pseudonyms);
+  if (arguments.dry_run) {
+    log::info(describe_plan(plan, pseudonyms));
+    log::info("dry run: nothing was written");
+    return ExitCode::ok;
+  }
+  OutputFolder folder(arguments.output);
+  folder.begin(plan, arguments.overwrite);
+  log::add_file(folder.file("prepare.log"));
+  log::info(concat("vmae ", version(), " (", git_revision(), ") prepare"));
+  log::info(describe_plan(plan, pseudonyms));
+  if (io::is_prepared(folder.path())) {
+    log::info(concat("nothing to do: this dataset is finished, digest ", io::PreparedDataset(folder.path()).info().digest));
+    return io::PreparedDataset(folder.path()).info().num_failed > 0 ? ExitCode::some_failed : ExitCode::ok;
+  }
+  install_stop_signals();
+  if (!write_shards(plan, folder, options, pseudonyms)) {
+    log::info(concat("stopped by ", stop_signal_name(), "; run the same command again to go on"));
+    return ExitCode::stopped;
+  }
+  io::PreparedInfo info;
+  info.options = content_options(options);
+  info.layout = plan.layout;
+  info.percentiles = options.percentiles;
+  info.intensity = options.intensity;
+  info.label_names = plan.label_names;
+  info.is_multi_label = plan.is_multi_label;
+  info.mask_names = plan.mask_names;
+  info.has_masks = plan.has_masks;
+  for (const PlannedShard& shard : plan.shards) info.shards.push_back({shard.file(), 0, static_cast<int64_t>(shard.num_cases), 0, 0});
+  io::finish_index(folder.path(), info);
+  write_lists(plan, folder, pseudonyms);
+  fs::remove(folder.file("work.mdb"));
+  const io::PreparedInfo result = io::PreparedDataset(folder.path()).info();
+  uint64_t bytes = 0;
+  for (const io::PreparedShard& shard : result.shards) bytes += fs::file_size(folder.file(shard.file));
+  log::info(concat("prepared ", result.num_items, " slices of ", result.num_cases - result.num_failed, " cases in ", human_seconds(seconds_since(began)), ", ",
+                   human_bytes(static_cast<double>(bytes)), "; left out ", result.num_failed + static_cast<int64_t>(plan.refused.size()),
+                   " (quarantine.jsonl), exact duplicates ", result.num_duplicates, " (duplicates.jsonl)"));
+  log::info("digest " + result.digest);
+  if (result.num_items == 0) throw Error(ExitCode::data, "no image could be prepared", "the reasons are in quarantine.jsonl");
+  return result.num_failed > 0 ? ExitCode::some_failed : ExitCode::ok;
+}
+
+}  // namespace vmae::run

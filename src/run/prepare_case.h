@@ -1,0 +1,19 @@
+#pragma once
+// One case of a prepared dataset: read, cut into slices, packed. A pure function of the files and the options; any thread.
+#include <vector>
+
+#include "prepare_plan.h"
+#include "vmae/io/prepared_writer.h"
+
+namespace vmae::run {
+
+struct FinishedCase {
+  io::PreparedCase a_case;  // with the reason in `failure` where it could not be read
+  std::vector<io::PackedItem> items;
+  std::vector<std::string> mask_names;  // of DICOM masks
+  size_t bytes() const;
+};
+
+FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options, const Pseudonyms& pseudonyms);
+
+}  // namespace vmae::run

@@ -1,0 +1,242 @@
+#include "prepare_plan.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "vmae/core/atomic_file.h"
+#include "vmae/core/error.h"
+#include "vmae/core/hash.h"
+#include "vmae/core/machine.h"
+#include "vmae/io/picture.h"
+#include "vmae/io/read_image.h"
+
+namespace vmae::run {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxCasesPerShard = 1'000'000;
+
+uint64_t size_of_files(const io::SourceFile& file) {
+  uint64_t bytes = 0;
+  const auto add = [&](const fs::path& path) {
+    std::error_code absent;
+    const auto size = fs::file_size(path, absent);
+    if (!absent) bytes += size;
+  };
+  if (file.series.empty()) add(file.path);
+  for (const fs::path& path : file.series) add(path);
+  return bytes;
+}
+
+PlannedCase plan_case(const io::SourceFile& file, const Pseudonyms& pseudonyms) {
+  PlannedCase planned{file, std::nullopt, "", size_of_files(file)};
+  try {
+    planned.header = io::read_image_header(file);
+  } catch (const std::exception& error) {  // found again, and quarantined, when its turn comes
+    planned.problem = pseudonyms.redact(error.what(), file);
+  }
+  return planned;
+}
+
+std::vector<PlannedCase> plan_cases(const std::vector<io::SourceFile>& files, const Pseudonyms& pseudonyms, int64_t workers) {
+  std::vector<PlannedCase> cases(files.size());
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < files.size(); i = next++) cases[i] = plan_case(files[i], pseudonyms);
+  };
+  std::vector<std::jthread> threads;
+  for (int64_t i = 1; i < workers; ++i) threads.emplace_back(work);
+  work();
+  threads.clear();
+  // Time points are cases of their own.
+  std::vector<PlannedCase> expanded;
+  for (PlannedCase& planned : cases) {
+    const int64_t num_time_points = planned.header ? planned.header->num_time_points : 1;
+    for (int64_t t = 0; t < num_time_points; ++t) {
+      expanded.push_back(planned);
+      if (num_time_points == 1) continue;
+      expanded.back().file.time_point = t;
+      expanded.back().file.name += concat("#t", t);
+    }
+  }
+  return expanded;
+}
+
+std::vector<PlannedShard> divide(const std::vector<PlannedCase>& cases, uint64_t shard_bytes) {
+  std::vector<PlannedShard> shards;
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < cases.size(); ++i) {
+    if (shards.empty() || bytes >= shard_bytes || shards.back().num_cases >= kMaxCasesPerShard) {
+      shards.push_back({i, 0});
+      bytes = 0;
+    }
+    ++shards.back().num_cases;
+    bytes += cases[i].bytes;
+  }
+  return shards;
+}
+
+void replace_all(std::string& text, const std::string& from, const std::string& to) {
+  if (from.empty()) return;
+  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+}
+
+std::string range_text(double low, double high) { return low == high ? number_text(low) : number_text(low) + "-" + number_text(high); }
+
+}  // namespace
+
+std::string Pseudonyms::name(const std::string& path) const { return keeps_names_ ? path : hex(hmac_sha256(salt_, "name:" + path), 8); }
+std::string Pseudonyms::patient(const std::string& id) const { return hex(hmac_sha256(salt_, "patient:" + id), 8); }
+
+std::string Pseudonyms::redact(std::string message, const io::SourceFile& file) const {
+  const auto hide = [&](const fs::path& path, const char* with) {
+    replace_all(message, path.string(), with);
+    replace_all(message, path.filename().string(), with);
+  };
+  hide(file.path, "the file");
+  for (const fs::path& path : file.series) hide(path, "a file of the series");
+  if (!file.mask.empty()) hide(file.mask, "the mask");
+  // Whatever else looks like a path.
+  for (size_t at = message.find('/'); at != std::string::npos; at = message.find('/', at)) {
+    const size_t before = message.find_last_of(" \"'(", at);
+    const size_t begin = before == std::string::npos ? 0 : before + 1, end = std::min(message.find_first_of(" \"'):,;", at), message.size());
+    if (end - begin > 2 && !std::all_of(message.begin() + static_cast<std::ptrdiff_t>(begin), message.begin() + static_cast<std::ptrdiff_t>(end),
+                                        [](char c) { return c == '/' || c == '.' || (c >= '0' && c <= '9'); })) {
+      message.replace(begin, end - begin, "<path>");
+      at = begin;
+    } else {
+      at = end;
+    }
+  }
+  return message;
+}
+
+std::string read_salt(const fs::path& salt_file) {
+  fs::path file = salt_file;
+  if (file.empty()) {
+    const char *config = std::getenv("XDG_CONFIG_HOME"), *home = std::getenv("HOME");
+    if (config == nullptr && home == nullptr)
+      throw Error(ExitCode::usage, "there is no home folder to keep the salt in", "give a file: prepare.salt_file=FILE");
+    file = (config ? fs::path(config) : fs::path(home) / ".config") / "vmae" / "salt";
+    if (!fs::exists(file)) {
+      fs::create_directories(file.parent_path());
+      const mode_t old = umask(077);
+      write_file_atomically(file, hex(sha256(random_bytes(32))) + "\n");
+      umask(old);
+    }
+  }
+  if (!fs::exists(file))
+    throw Error(ExitCode::usage, concat("prepare.salt_file = ", file.string(), " does not exist"), "make one: openssl rand -hex 32 > FILE");
+  const std::string salt(trim(read_file(file)));
+  if (salt.size() < 16)
+    throw Error(ExitCode::usage, concat("the salt in ", file.string(), " has ", salt.size(), " characters; at least 16 are needed"),
+                "make one: openssl rand -hex 32 > FILE");
+  return salt;
+}
+
+std::string PlannedShard::file() const {
+  const std::string number = std::to_string(first_case);
+  return "shard-" + std::string(number.size() < 8 ? 8 - number.size() : 0, '0') + number + ".mdb";
+}
+
+std::vector<std::string> content_options(const PrepareOptions& options) {
+  PrepareConfig config{options}, standard;
+  Options all;
+  describe(all, config);
+  std::vector<std::string> texts;
+  for (const Option& option : all.all()) {
+    if (option.key != "prepare.workers" && option.key != "prepare.salt_file") texts.push_back(option.key + "=" + option.get());
+  }
+  return texts;
+}
+
+Plan make_plan(const fs::path& input, const PrepareOptions& options, const Pseudonyms& pseudonyms) {
+  io::Source source = io::find_source(input, options.layout);
+  for (io::SourceFile& file : source.files) {
+    if (file.modality.empty()) file.modality = options.modality;
+  }
+  Plan plan;
+  plan.layout = source.layout;
+  plan.cases = plan_cases(source.files, pseudonyms, options.workers > 0 ? options.workers : usable_threads());
+  plan.shards = divide(plan.cases, static_cast<uint64_t>(options.shard_mb) << 20);
+  plan.label_names = source.label_names;
+  plan.is_multi_label = source.is_multi_label;
+  plan.mask_names = options.structures.empty() ? source.mask_names : options.structures;
+  plan.has_masks = std::any_of(source.files.begin(), source.files.end(), [](const io::SourceFile& file) { return !file.mask.empty(); });
+  plan.refused = std::move(source.refused);
+  plan.remarks = std::move(source.remarks);
+
+  Sha256 fingerprint;
+  const auto add = [&](const std::string& text) { fingerprint.add(text + '\n'); };
+  for (const std::string& option : content_options(options)) add(option);
+  for (const PlannedCase& planned : plan.cases) {
+    add(concat(pseudonyms.name(planned.file.name), ' ', pseudonyms.patient(planned.file.patient), ' ', planned.bytes, ' ', planned.file.split, ' ',
+               planned.file.fold, ' ', planned.file.mask.empty() ? "" : "mask"));
+    for (const float label : planned.file.labels) add(concat(label));
+  }
+  plan.fingerprint = hex(fingerprint.finish());
+  return plan;
+}
+
+std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
+  struct Kind {
+    int64_t cases = 0, slices = 0, masks = 0;
+    uint64_t bytes = 0;
+    std::array<double, 2> shorter{1e9, 0}, longer{1e9, 0}, spacing{1e9, 0};
+  };
+  std::map<std::string, Kind> kinds;
+  std::set<std::string> patients;
+  std::map<std::string, int64_t> problems;
+  for (const PlannedCase& planned : plan.cases) {
+    patients.insert(planned.file.patient);
+    if (!planned.problem.empty()) {
+      ++problems[planned.problem];
+      continue;
+    }
+    const std::string modality = planned.file.modality.empty() ? "modality not known" : planned.file.modality;
+    Kind& kind = kinds[modality + (!planned.header ? ", pictures" : planned.file.series.empty() ? ", volumes" : ", DICOM series")];
+    ++kind.cases;
+    kind.bytes += planned.bytes;
+    kind.masks += planned.file.mask.empty() ? 0 : 1;
+    if (!planned.header) {
+      ++kind.slices;
+      continue;
+    }
+    const io::VolumeHeader& header = *planned.header;
+    const int axis = planned.file.series.empty() ? io::slice_axis(header) : 2;
+    kind.slices += header.size[static_cast<size_t>(axis)];
+    const auto note = [](std::array<double, 2>& range, double value) {
+      range[0] = std::min(range[0], value);
+      range[1] = std::max(range[1], value);
+    };
+    const auto [shorter, longer] = std::minmax(header.size[axis == 0 ? 1 : 0], header.size[axis == 2 ? 1 : 2]);
+    note(kind.shorter, static_cast<double>(shorter));
+    note(kind.longer, static_cast<double>(longer));
+    note(kind.spacing, std::round(100 * header.spacing_mm[axis == 0 ? 1 : 0]) / 100);
+  }
+  std::string text = concat(
+      "found (layout ", plan.layout, "): ", plan.cases.size(), " cases of ", patients.size(), patients.size() == 1 ? " patient" : " patients",
+      plan.label_names.empty() ? "" : concat(", ", plan.label_names.size(), plan.is_multi_label ? " findings: " : " classes: ", join(plan.label_names, ", ")));
+  for (const auto& [name, kind] : kinds) {
+    text += concat("\n  ", name, ": ", kind.cases, " cases, ", kind.slices, " slices, ", human_bytes(static_cast<double>(kind.bytes)));
+    if (kind.longer[1] > 0)
+      text += concat(", slices of ", range_text(kind.shorter[0], kind.shorter[1]), " x ", range_text(kind.longer[0], kind.longer[1]), " pixels");
+    if (kind.longer[1] > 0) text += concat(", pixels of ", range_text(kind.spacing[0], kind.spacing[1]), " mm");
+    if (kind.masks > 0) text += concat(", ", kind.masks, " with a mask");
+  }
+  for (const io::SourceRemark& refusal : plan.refused) ++problems[refusal.text];
+  for (const auto& [problem, count] : problems) text += concat("\n  left out: ", count, count == 1 ? " file: " : " files: ", problem);
+  std::map<std::string, std::vector<std::string>> remarks;
+  for (const io::SourceRemark& remark : plan.remarks) remarks[remark.text].push_back(pseudonyms.name(remark.name));
+  for (const auto& [remark, names] : remarks)
+    text += concat("\n  note: ", names.front(), names.size() > 1 ? concat(" and ", names.size() - 1, " more") : "", ": ", remark);
+  return text;
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,59 @@
+#pragma once
+// What `vmae prepare` is going to do: every case with its size, in the order of the dataset, divided into shards.
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmae/io/source.h"
+#include "vmae/run/prepare.h"
+
+namespace vmae::run {
+
+// Turns paths and patients into keys that can't be turned back without the salt.
+class Pseudonyms {
+ public:
+  Pseudonyms(std::string salt, bool keeps_names) : salt_(std::move(salt)), keeps_names_(keeps_names) {}
+  std::string name(const std::string& path) const;  // 16 hexadecimal digits, or the path itself if names are kept
+  std::string patient(const std::string& id) const;
+  // A message of an error without the paths of the case's files or anything else that looks like a path.
+  std::string redact(std::string message, const io::SourceFile& file) const;
+
+ private:
+  std::string salt_;
+  bool keeps_names_;
+};
+// Reads prepare.salt_file; makes it (readable by the user alone) if it is the default one and absent.
+std::string read_salt(const std::filesystem::path& salt_file);
+
+struct PlannedCase {
+  io::SourceFile file;
+  std::optional<io::VolumeHeader> header;  // empty for pictures
+  std::string problem;                     // why its header can't be read, or ""
+  uint64_t bytes = 0;                      // of its files
+};
+
+struct PlannedShard {
+  size_t first_case = 0, num_cases = 0;
+  std::string file() const;  // by the number of its first case
+};
+
+struct Plan {
+  std::string layout;
+  std::vector<PlannedCase> cases;
+  std::vector<PlannedShard> shards;
+  std::vector<std::string> label_names, mask_names;
+  bool is_multi_label = false, has_masks = false;
+  std::vector<io::SourceRemark> refused, remarks;
+  std::string fingerprint;  // of cases and options: a plan with another one is another dataset
+};
+
+Plan make_plan(const std::filesystem::path& input, const PrepareOptions& options, const Pseudonyms& pseudonyms);
+
+// What was found, for people: cases, patients, modalities, sizes, problems. Names nothing that identifies.
+std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms);
+
+// The options that decide the content, as key=value.
+std::vector<std::string> content_options(const PrepareOptions& options);
+
+}  // namespace vmae::run

@@ -1,0 +1,103 @@
+#include "vmae/run/split_command.h"
+
+#include <algorithm>
+#include <iomanip>
+#include <map>
+#include <ostream>
+#include <set>
+
+#include "vmae/core/error.h"
+#include "vmae/core/log.h"
+#include "vmae/io/source.h"
+#include "vmae/io/splits_file.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// What is to be divided. Cases that the source marks as test are left out.
+std::vector<io::SplitCase> list_cases(const fs::path& source) {
+  const io::Source found = io::find_source(source);
+  const std::vector<io::SourceFile>& files = found.files;
+  std::vector<io::SplitCase> cases;
+  for (const io::SourceFile& file : files) {
+    if (file.split == "test") continue;
+    io::SplitCase one{file.name, file.patient, {}};
+    for (size_t i = 0; i < file.labels.size(); ++i) {
+      if (file.labels[i] == 1.0F) one.labels.push_back(found.label_names[i]);
+    }
+    cases.push_back(std::move(one));
+  }
+  if (cases.size() < files.size()) log::info(concat(files.size() - cases.size(), " of ", files.size(), " cases are marked as test and stay out"));
+  return cases;
+}
+
+// One line per part: its cases, its patients, and how many of its cases have each label.
+class Table {
+ public:
+  explicit Table(const std::vector<io::SplitCase>& cases) {
+    for (const auto& one : cases) {
+      case_of_[one.name] = &one;
+      labels_.insert(one.labels.begin(), one.labels.end());
+    }
+  }
+
+  void print_head(std::ostream& out) const {
+    out << "fold  part         cases  patients";
+    for (const auto& label : labels_) out << "  " << std::setw(width(label)) << label;
+    out << "\n";
+  }
+
+  void print(std::ostream& out, size_t fold, const std::string& part, const std::vector<std::string>& names) const {
+    if (names.empty()) return;
+    std::set<std::string> patients;
+    std::map<std::string, size_t> count;
+    for (const auto& name : names) {
+      const io::SplitCase& one = *case_of_.at(name);
+      patients.insert(one.patient);
+      for (const auto& label : one.labels) ++count[label];
+    }
+    out << std::left << std::setw(6) << fold << std::setw(11) << part << std::right << std::setw(7) << names.size() << std::setw(10) << patients.size();
+    for (const auto& label : labels_) out << "  " << std::setw(width(label)) << count[label];
+    out << "\n";
+  }
+
+ private:
+  static int width(const std::string& label) { return std::max(6, static_cast<int>(label.size())); }
+
+  std::map<std::string, const io::SplitCase*> case_of_;
+  std::set<std::string> labels_;
+};
+
+}  // namespace
+
+void describe(Options& options, SplitConfig& config) { options.section("split", "How patients are divided", config.split); }
+
+void split(const SplitConfig& config, const fs::path& input, const fs::path& output, bool overwrite, std::ostream& out) {
+  if (input.empty())
+    throw Error(ExitCode::usage, "--input is not set", "give a manifest CSV, a folder of images or a prepared dataset: --input /path/to/images");
+  if (output.empty()) throw Error(ExitCode::usage, "--output is not set", "give the file to write: --output splits.json");
+  if (fs::exists(output) && !overwrite) {
+    throw Error(ExitCode::usage, output.string() + " is there already", "runs may have been trained with it: give another --output, or --overwrite");
+  }
+  const auto cases = list_cases(input);
+  const io::Splits splits = io::make_splits(cases, config.split);
+  io::write_splits(output, splits, cases);
+
+  out << splits.num_cases << " cases of " << splits.num_patients << " patients; scheme " << splits.scheme << ", seed " << splits.seed << ", by "
+      << (splits.is_by_patient ? "patient" : "case (patients are not known)") << (splits.is_stratified ? ", stratified by label" : ", not stratified") << "\n";
+  const Table table(cases);
+  table.print_head(out);
+  for (size_t i = 0; i < splits.folds.size(); ++i) {
+    const io::SplitFold& fold = splits.folds[i];
+    table.print(out, i, "train", fold.train);
+    for (auto it = fold.fractions.rbegin(); it != fold.fractions.rend(); ++it) table.print(out, i, concat("train ", it->first, " %"), it->second);
+    table.print(out, i, "val", fold.val);
+    table.print(out, i, "test", fold.test);
+  }
+  log::info("written to " + output.string());
+}
+
+}  // namespace vmae::run
