@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "vmae/core/random.h"
 
 namespace vmae::data {
@@ -92,6 +94,14 @@ TEST(Warp, FarOutsideIsBorder) {
   for (const double far : {1e3, 1e9, -1e15}) {
     EXPECT_TRUE(at::equal(warped(at::rand({8, 8}), {1, 0, far, 0, 1, 0}, {8, 8}, 0.5F), at::full({8, 8}, 0.5F)));
     EXPECT_TRUE(at::equal(warped(at::ones({8, 8}, at::kByte), {1, 0, 0, 0, 1, far}, {8, 8}, 9), at::full({8, 8}, 9, at::kByte)));
+  }
+}
+
+TEST(Warp, LongStepsStayInside) {
+  const at::Tensor labels = at::arange(100000).remainder(251).to(at::kByte).view({1, -1}).contiguous();
+  for (const double step : {400.0, 6000.1, 12499.9}) {
+    const at::Tensor result = warped(labels, {step, 0, 0.25, 0, 1, 0}, {3, 8});
+    for (int64_t column = 0; column < 8; ++column) EXPECT_EQ(result[0][column].item<int64_t>(), std::llround(step * static_cast<double>(column) + 0.25) % 251);
   }
 }
 
