@@ -8,6 +8,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
 #include "vmae/data/sample_source.h"
+#include "vmae/io/picture.h"
 #include "vmae/io/read_image.h"
 #include "volume_cache.h"
 
@@ -27,6 +28,7 @@ struct Header {
 
 Header read_header(const io::SourceFile& file) {
   try {
+    if (file.series.empty() && io::is_picture(file.path)) return {};
     return {io::read_image_header(file), {}};
   } catch (const Error& error) {
     return {{}, error};

@@ -68,8 +68,9 @@ struct Range {
 
 // The blocks that lie inside [0, size - 1] along one axis, a little less than all: i with begin <= i * kLanes < end is one.
 Range inside_along(double start, double step, int64_t size, Range columns) {
-  constexpr double kMargin = 1e-3;
+  constexpr double kMargin = 1e-3, kLongestStep = 512;  // a block this long is still precise to less than the margin
   const double low = kMargin - start, high = static_cast<double>(size - 1) - kMargin - start;
+  if (high < low || std::abs(step) > kLongestStep) return {0, 0};
   if (std::abs(step) * static_cast<double>(columns.end) < kMargin / 2) return low <= -kMargin / 2 && high >= kMargin / 2 ? columns : Range{0, 0};
   const double first = std::min(low / step, high / step), last = std::max(low / step, high / step);
   const double end = static_cast<double>(columns.end);

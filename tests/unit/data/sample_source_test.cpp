@@ -3,30 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <new>
 #include <thread>
 
+#include "allocations.h"
 #include "data_folder.h"
 #include "support/errors.h"
 #include "vmae/data/loader.h"
-
-// Counts what a thread allocates. The sanitizers have their own operator new.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define VMAE_COUNTS_ALLOCATIONS 0
-#else
-#define VMAE_COUNTS_ALLOCATIONS 1
-namespace {
-thread_local int64_t num_allocations = 0;
-}
-void* operator new(size_t size) {
-  ++num_allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-#endif
 
 namespace vmae::data {
 namespace {
@@ -134,7 +116,7 @@ TEST(Sources, WeightsThatDoNotFitAreRefused) {
 }
 
 TEST(Sources, AWorkerAllocatesNothingPerSample) {
-#if VMAE_COUNTS_ALLOCATIONS
+  if (!test::kCountsAllocations) GTEST_SKIP() << "the sanitizers bring their own operator new";
   const auto dataset = two_sources({.mask = true, .num_labels = 1});
   for (const AugmentOptions& augment : {pretraining_augmentation(), segmentation_augmentation(), classification_augmentation()}) {
     std::vector<float> image(3 * kSide * kSide), labels(1);
@@ -145,18 +127,14 @@ TEST(Sources, AWorkerAllocatesNothingPerSample) {
         for (int64_t index = 0; index < dataset->size(); ++index)
           dataset->load_readable_into(index, 1, epoch, &augment, {image.data(), mask.data(), labels.data()});
       };
-      num_allocations = 0;
       load(0);
-      during_warm_up = num_allocations;
+      during_warm_up = test::num_allocations();
       for (int64_t epoch = 1; epoch < 30; ++epoch) load(epoch);
-      after = num_allocations - during_warm_up;
+      after = test::num_allocations() - during_warm_up;
     }).join();
     EXPECT_GT(during_warm_up, 0);
     EXPECT_EQ(after, 0);
   }
-#else
-  GTEST_SKIP() << "the sanitizers bring their own operator new";
-#endif
 }
 
 std::vector<io::SourceFile> files_with_masks(const test::TempFolder& folder) {

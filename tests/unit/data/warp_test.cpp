@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "vmae/core/random.h"
 
 namespace vmae::data {
@@ -28,13 +30,13 @@ at::Tensor sample(const at::Tensor& image, const at::Tensor& grid, bool is_bilin
   return F::grid_sample(image.to(at::kDouble).view({1, 1, image.size(0), image.size(1)}), grid, options)[0][0];
 }
 
-at::Tensor warped(const at::Tensor& image, const Affine& affine, PixelSize to, float border = 0) {
+at::Tensor warped(const at::Tensor& image, const Affine& affine, PixelSize to, float border = 0, bool is_portable = false) {
   at::Tensor result = at::empty({to.height, to.width}, image.options());
   const PixelSize size{image.size(0), image.size(1)};
   if (image.scalar_type() == at::kFloat) {
-    warp_bilinear({image.data_ptr<float>(), size, image.size(1)}, affine, border, result.data_ptr<float>(), to);
+    warp_bilinear({image.data_ptr<float>(), size, image.size(1)}, affine, border, result.data_ptr<float>(), to, is_portable);
   } else {
-    warp_nearest({image.data_ptr<uint8_t>(), size, image.size(1)}, affine, static_cast<uint8_t>(border), result.data_ptr<uint8_t>(), to);
+    warp_nearest({image.data_ptr<uint8_t>(), size, image.size(1)}, affine, static_cast<uint8_t>(border), result.data_ptr<uint8_t>(), to, is_portable);
   }
   return result;
 }
@@ -57,12 +59,15 @@ TEST(Warp, IsGridSample) {
        {std::pair{PixelSize{37, 53}, PixelSize{41, 29}}, {{64, 64}, {64, 64}}, {{5, 300}, {40, 40}}, {{2, 3}, {17, 19}}, {{1, 1}, {9, 9}}}) {
     const at::Tensor image = at::rand({from.height, from.width}), labels = at::randint(0, 256, {from.height, from.width}).to(at::kByte);
     for (int repeat = 0; repeat < 20; ++repeat) {
-      const Affine affine = random_affine(random, from, to);
+      Affine affine = random_affine(random, from, to);
+      if (repeat % 4 == 0) affine.xy = affine.yx = 0;
       const at::Tensor grid = grid_of(affine, from, to);
       const at::Tensor inside = sample(at::ones_like(image), grid, false, false) == 1;
       const at::Tensor expected = at::where(inside, sample(image, grid, true, true), 0.25);
       EXPECT_LT((warped(image, affine, to, 0.25F) - expected).abs().max().item<double>(), 2e-5) << from.width << " " << repeat;
       const at::Tensor expected_labels = at::where(inside, sample(labels, grid, false, true), 7.0).to(at::kByte);
+      EXPECT_TRUE(at::equal(warped(image, affine, to, 0.25F), warped(image, affine, to, 0.25F, /*is_portable=*/true)));
+      EXPECT_TRUE(at::equal(warped(labels, affine, to, 7), warped(labels, affine, to, 7, /*is_portable=*/true)));
       EXPECT_TRUE(at::equal(warped(labels, affine, to, 7), expected_labels)) << from.width << " " << repeat;
       num_inside += inside.sum().item<int64_t>();
       num_outside += (inside == 0).sum().item<int64_t>();
@@ -89,6 +94,14 @@ TEST(Warp, FarOutsideIsBorder) {
   for (const double far : {1e3, 1e9, -1e15}) {
     EXPECT_TRUE(at::equal(warped(at::rand({8, 8}), {1, 0, far, 0, 1, 0}, {8, 8}, 0.5F), at::full({8, 8}, 0.5F)));
     EXPECT_TRUE(at::equal(warped(at::ones({8, 8}, at::kByte), {1, 0, 0, 0, 1, far}, {8, 8}, 9), at::full({8, 8}, 9, at::kByte)));
+  }
+}
+
+TEST(Warp, LongStepsStayInside) {
+  const at::Tensor labels = at::arange(100000).remainder(251).to(at::kByte).view({1, -1}).contiguous();
+  for (const double step : {400.0, 6000.1, 12499.9}) {
+    const at::Tensor result = warped(labels, {step, 0, 0.25, 0, 1, 0}, {3, 8});
+    for (int64_t column = 0; column < 8; ++column) EXPECT_EQ(result[0][column].item<int64_t>(), std::llround(step * static_cast<double>(column) + 0.25) % 251);
   }
 }
 
