@@ -1,6 +1,7 @@
 #include "vmae/run/split.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -32,7 +33,7 @@ uint64_t hash(const std::string& text) {
 std::set<std::string> draw_patients(const std::set<std::string>& patients, double fraction, uint64_t seed) {
   std::multimap<uint64_t, std::string> order;
   for (const auto& patient : patients) order.emplace(derive_seed(seed, Stream::split, hash(patient)), patient);
-  const auto wanted = std::max<size_t>(1, static_cast<size_t>(static_cast<double>(patients.size()) * fraction + 0.5));
+  const auto wanted = std::max<size_t>(1, static_cast<size_t>(std::lround(static_cast<double>(patients.size()) * fraction)));
   std::set<std::string> drawn;
   for (auto it = order.begin(); it != order.end() && drawn.size() < wanted; ++it) drawn.insert(it->second);
   return drawn;

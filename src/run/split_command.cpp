@@ -97,6 +97,7 @@ void split(const SplitConfig& config, const fs::path& input, const fs::path& out
     table.print(out, i, "val", fold.val);
     table.print(out, i, "test", fold.test);
   }
+  out << std::flush;
   log::info("written to " + output.string());
 }
 

@@ -130,7 +130,7 @@ class SplitTest(VmaeTest):
         self.patient["images/case040.png"], self.label["images/case040.png"] = "Mustermann-20", "well"
         self.write_manifest(self.patient)
         self.assertIn("images/case040.png of the data is in no part", self.pretrain(expect=3).stderr)
-        self.assertFalse((self.tmp / "run/checkpoints").exists())
+        self.assertFalse((self.tmp / "run/config.yaml").exists())
 
 
 if __name__ == "__main__":

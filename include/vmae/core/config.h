@@ -18,7 +18,8 @@ void read_config_text(const std::string& yaml, const std::string& name_in_messag
 // so that a path may hold " #" or ": ". Empty, "null" and "~" are null.
 void apply_override(const std::string& assignment, Options& options);
 
-std::string config_yaml(const Options& options, bool with_comments);            // --print-config, run/config.yaml, configs/default.yaml
-std::string config_markdown(const Options& options, const std::string& title, size_t level = 1);  // a part of docs/configuration.md; level: of the title
+std::string config_yaml(const Options& options, bool with_comments);  // --print-config, run/config.yaml, configs/default.yaml
+// A part of docs/configuration.md; level: of the title.
+std::string config_markdown(const Options& options, const std::string& title, size_t level = 1);
 
 }  // namespace vmae
