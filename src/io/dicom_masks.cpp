@@ -43,6 +43,17 @@ LabelChoice choose_labels(const std::vector<std::string>& available, const std::
   return choice;
 }
 
+std::vector<std::string> dicom_structure_names(const std::filesystem::path& mask) {
+  const DicomFile file = open_dicom(mask);
+  const bool is_rtstruct = read_dicom_header(file).kind == DicomKind::rtstruct;
+  const DcmTagKey list = is_rtstruct ? DCM_StructureSetROISequence : DCM_SegmentSequence;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < num_items(file.data(), list); ++i) {
+    names.push_back(text_of(*item_of(file.data(), list, i), is_rtstruct ? DCM_ROIName : DCM_SegmentLabel));
+  }
+  return names;
+}
+
 DicomLabels read_dicom_mask(const std::filesystem::path& mask, const std::vector<std::filesystem::path>& image_files, const Volume& image,
                             const std::vector<std::string>& names) {
   const DicomFile file = open_dicom(mask);

@@ -132,7 +132,7 @@ std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
   throw Error(ExitCode::data, concat(file.path.string(), " is of an unknown type"));
 }
 
-std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures, std::vector<std::string>* names) {
+std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures) {
   if (file.mask.empty()) return {};
   std::error_code ignored;
   if (!fs::exists(file.mask, ignored)) fail_mask(file, "does not exist");
@@ -142,13 +142,15 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
       check_grid(file, image, mask);
       return to_labels(file, mask);
     }
-    DicomLabels labels = read_dicom_mask(file.mask, dicom_files(file), image, structures);
-    if (names) *names = std::move(labels.names);
-    return std::move(labels.map);
+    return read_dicom_mask(file.mask, dicom_files(file), image, structures).map;
   } catch (const Error& error) {
     if (std::string_view(error.what()).starts_with(file.path.string())) throw;
     throw Error(error.code(), concat(file.path.string(), ": its mask can't be used: ", error.what()), error.hint());
   }
+}
+
+std::vector<std::string> structure_names(const SourceFile& file) {
+  return file.mask.empty() || is_picture(file.mask) || is_volume(file.mask) ? std::vector<std::string>{} : dicom_structure_names(file.mask);
 }
 
 }  // namespace vmae::io

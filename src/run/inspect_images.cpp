@@ -59,10 +59,9 @@ Json whole_image(const io::SourceFile& file, const fs::path& npy) {
   Json json = geometry(volume);
   json["values"] = statistics(io::values(volume));
   if (!file.mask.empty()) {
-    std::vector<std::string> names;
     std::map<int, int64_t> counts;
-    for (const uint8_t label : io::read_mask(file, volume, {}, &names)) ++counts[label];
-    Json mask = {{"structures", names}};
+    for (const uint8_t label : io::read_mask(file, volume)) ++counts[label];
+    Json mask = {{"structures", io::structure_names(file)}};
     for (const auto& [label, count] : counts) mask["voxels"][std::to_string(label)] = count;
     json["mask"] = mask;
   }

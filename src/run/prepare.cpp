@@ -79,7 +79,7 @@ class CaseQueue {
       FinishedCase finished;
       std::exception_ptr error;
       try {
-        finished = prepare_case(plan_.cases[number], static_cast<int64_t>(number), options_, pseudonyms_);
+        finished = prepare_case(plan_.cases[number], static_cast<int64_t>(number), options_, plan_.mask_names, pseudonyms_);
       } catch (...) {
         error = std::current_exception();
       }
@@ -125,8 +125,8 @@ class OutputFolder {
   void clear() const {
     for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
       const std::string name = entry.path().filename().string();
-      if (name == "index.json" || name == "plan.json" || name == "masks.json" || name == "prepare.log" || name == "quarantine.jsonl" ||
-          name == "duplicates.jsonl" || (name.starts_with("shard-") && name.ends_with(".mdb")) || name.starts_with("work.mdb") || name.ends_with(".tmp")) {
+      if (name == "index.json" || name == "plan.json" || name == "prepare.log" || name == "quarantine.jsonl" || name == "duplicates.jsonl" ||
+          (name.starts_with("shard-") && name.ends_with(".mdb")) || name.starts_with("work.mdb") || name.ends_with(".tmp")) {
         fs::remove(entry.path());
       }
     }
@@ -154,32 +154,6 @@ class OutputFolder {
   int lock_ = -1;
 };
 
-// The names of mask values, which the first case with a DICOM mask decides.
-class MaskNames {
- public:
-  MaskNames(const Plan& plan, const OutputFolder& folder) : names_(plan.mask_names), file_(folder.file("masks.json")) {
-    if (fs::exists(file_)) names_ = nlohmann::json::parse(read_file(file_)).get<std::vector<std::string>>();
-  }
-  const std::vector<std::string>& names() const { return names_; }
-  void check(FinishedCase& finished) {
-    if (finished.mask_names.empty()) return;
-    if (names_.empty()) {
-      names_ = finished.mask_names;
-      write_file_atomically(file_, nlohmann::json(names_).dump() + "\n");
-    } else if (finished.mask_names != names_) {
-      const io::PreparedCase was = finished.a_case;
-      finished = {};
-      finished.a_case.name = was.name;
-      finished.a_case.patient = was.patient;
-      finished.a_case.failure = "its mask has other structures than the first case with a mask; name the ones that are meant: prepare.structures=[NAME, ...]";
-    }
-  }
-
- private:
-  std::vector<std::string> names_;
-  fs::path file_;
-};
-
 class Progress {
  public:
   Progress(const Plan& plan, size_t done) : bar_(stderr_is_terminal()), total_(plan.cases.size()), first_(done) { update(done, 0); }
@@ -203,7 +177,7 @@ class Progress {
 };
 
 // Writes all cases that are not there yet. False if a signal stopped it.
-bool write_shards(Plan& plan, const OutputFolder& folder, const PrepareOptions& options, const Pseudonyms& pseudonyms) {
+bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOptions& options, const Pseudonyms& pseudonyms) {
   // Where an earlier run stopped.
   size_t done = 0;
   for (const PlannedShard& shard : plan.shards) {
@@ -213,8 +187,6 @@ bool write_shards(Plan& plan, const OutputFolder& folder, const PrepareOptions& 
     if (there < shard.num_cases) break;
   }
   if (done > 0) log::info(concat(done, " of ", plan.cases.size(), " cases are there already"));
-  MaskNames mask_names(plan, folder);
-  plan.mask_names = mask_names.names();
   if (done == plan.cases.size()) return true;
 
   io::DuplicateFinder duplicates(folder.file("work.mdb"));
@@ -237,7 +209,6 @@ bool write_shards(Plan& plan, const OutputFolder& folder, const PrepareOptions& 
         return false;
       }
       FinishedCase finished = queue.take();
-      mask_names.check(finished);
       if (finished.a_case.failure.empty()) {
         const int64_t first = duplicates.first_of(finished.a_case.pixels_sha256, static_cast<int64_t>(done));
         if (first != static_cast<int64_t>(done)) {
@@ -255,7 +226,6 @@ bool write_shards(Plan& plan, const OutputFolder& folder, const PrepareOptions& 
     commit();
   }
   progress.finish();
-  plan.mask_names = mask_names.names();
   return true;
 }
 
@@ -294,7 +264,7 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
   check(options);
   const auto began = Clock::now();
   const Pseudonyms pseudonyms(read_salt(options.salt_file), options.names == "keep");
-  Plan plan = make_plan(arguments.input, options, pseudonyms);
+  const Plan plan = make_plan(arguments.input, options, pseudonyms);
   if (arguments.dry_run) {
     log::info(describe_plan(plan, pseudonyms));
     log::info("dry run: nothing was written");

@@ -183,7 +183,23 @@ void unify_scaling(io::Volume& volume) {
   std::memcpy(volume.stored.data(), in_units.data(), volume.stored.size());
 }
 
-FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options) {
+// Structures of a DICOM mask get the dataset's numbers; those that the dataset does not name are background.
+std::vector<uint8_t> read_labels(const PlannedCase& planned, const io::Volume& volume, const std::vector<std::string>& mask_names) {
+  if (planned.structures.empty()) return io::read_mask(planned.file, volume);
+  std::vector<std::string> wanted;
+  std::vector<uint8_t> number{0};
+  for (size_t i = 0; i < mask_names.size(); ++i) {
+    if (std::find(planned.structures.begin(), planned.structures.end(), mask_names[i]) == planned.structures.end()) continue;
+    wanted.push_back(mask_names[i]);
+    number.push_back(static_cast<uint8_t>(i + 1));
+  }
+  if (wanted.empty()) throw Error(ExitCode::data, "its mask has none of prepare.structures", "it has " + join(planned.structures, ", "));
+  std::vector<uint8_t> labels = io::read_mask(planned.file, volume, wanted);
+  for (uint8_t& label : labels) label = number[label];
+  return labels;
+}
+
+FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options, const std::vector<std::string>& mask_names) {
   const io::SourceFile& file = planned.file;
   FinishedCase finished;
   io::PreparedCase& c = finished.a_case;
@@ -192,7 +208,7 @@ FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const Pr
   io::Volume mask;
   mask.type = io::StoredType::u8;
   mask.size = volume.size;
-  const std::vector<uint8_t> labels = io::read_mask(file, volume, options.structures, &finished.mask_names);
+  const std::vector<uint8_t> labels = read_labels(planned, volume, mask_names);
   mask.stored.resize(labels.size());
   std::memcpy(mask.stored.data(), labels.data(), labels.size());
   c.pixels_sha256 = hash_of_pixels(volume);
@@ -233,10 +249,11 @@ size_t FinishedCase::bytes() const {
   return std::accumulate(items.begin(), items.end(), size_t{0}, [](size_t sum, const io::PackedItem& item) { return sum + item.record.size(); });
 }
 
-FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options, const Pseudonyms& pseudonyms) {
+FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options, const std::vector<std::string>& mask_names,
+                          const Pseudonyms& pseudonyms) {
   FinishedCase finished;
   try {
-    finished = read_case(planned, case_number, options);
+    finished = read_case(planned, case_number, options, mask_names);
   } catch (const Error& error) {
     if (error.code() != ExitCode::data) throw;
     finished = {};

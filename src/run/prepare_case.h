@@ -10,10 +10,11 @@ namespace vmae::run {
 struct FinishedCase {
   io::PreparedCase a_case;  // with the reason in `failure` where it could not be read
   std::vector<io::PackedItem> items;
-  std::vector<std::string> mask_names;  // of DICOM masks
   size_t bytes() const;
 };
 
-FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options, const Pseudonyms& pseudonyms);
+// mask_names: the dataset's, that the structures of DICOM masks are numbered by.
+FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options, const std::vector<std::string>& mask_names,
+                          const Pseudonyms& pseudonyms);
 
 }  // namespace vmae::run

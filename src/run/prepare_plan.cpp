@@ -35,9 +35,10 @@ uint64_t size_of_files(const io::SourceFile& file) {
 }
 
 PlannedCase plan_case(const io::SourceFile& file, const Pseudonyms& pseudonyms) {
-  PlannedCase planned{file, std::nullopt, "", size_of_files(file)};
+  PlannedCase planned{file, std::nullopt, {}, "", size_of_files(file)};
   try {
     planned.header = io::read_image_header(file);
+    planned.structures = io::structure_names(file);
   } catch (const std::exception& error) {  // found again, and quarantined, when its turn comes
     planned.problem = pseudonyms.redact(error.what(), file);
   }
@@ -80,6 +81,21 @@ std::vector<PlannedShard> divide(const std::vector<PlannedCase>& cases, uint64_t
     bytes += cases[i].bytes;
   }
   return shards;
+}
+
+// Every name once, in the order of the cases.
+std::vector<std::string> all_structures(const std::vector<PlannedCase>& cases) {
+  std::vector<std::string> names;
+  for (const PlannedCase& planned : cases) {
+    for (const std::string& name : planned.structures) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+  }
+  if (names.size() > 255) {
+    throw Error(ExitCode::data, concat("the DICOM masks have ", names.size(), " different structures; a mask has values up to 255"),
+                "name those that are meant: prepare.structures=[NAME, ...]");
+  }
+  return names;
 }
 
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
@@ -168,6 +184,7 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, const Pseud
   plan.label_names = source.label_names;
   plan.is_multi_label = source.is_multi_label;
   plan.mask_names = options.structures.empty() ? source.mask_names : options.structures;
+  if (plan.mask_names.empty()) plan.mask_names = all_structures(plan.cases);
   plan.has_masks = std::any_of(source.files.begin(), source.files.end(), [](const io::SourceFile& file) { return !file.mask.empty(); });
   plan.refused = std::move(source.refused);
   plan.remarks = std::move(source.remarks);

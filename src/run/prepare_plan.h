@@ -29,6 +29,7 @@ std::string read_salt(const std::filesystem::path& salt_file);
 struct PlannedCase {
   io::SourceFile file;
   std::optional<io::VolumeHeader> header;  // empty for pictures
+  std::vector<std::string> structures;     // of its DICOM mask
   std::string problem;                     // why its header can't be read, or ""
   uint64_t bytes = 0;                      // of its files
 };

@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "support/source_path.h"
+
 namespace vmae::test {
 
-inline std::filesystem::path tests_folder() { return std::filesystem::path(__FILE__).parent_path().parent_path(); }
+inline std::filesystem::path tests_folder() { return source_path("tests"); }
 inline std::filesystem::path hippocampus() { return tests_folder() / "data" / "hippocampus"; }
 
 template <class T>

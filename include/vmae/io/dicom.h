@@ -67,4 +67,7 @@ struct DicomLabels {
 DicomLabels read_dicom_mask(const std::filesystem::path& mask, const std::vector<std::filesystem::path>& image_files, const Volume& image,
                             const std::vector<std::string>& names = {});
 
+// The names of an RTSTRUCT's structures or a SEG's segments, in the order of the file. Throws Error(data).
+std::vector<std::string> dicom_structure_names(const std::filesystem::path& mask);
+
 }  // namespace vmae::io

@@ -17,10 +17,12 @@ Volume read_image(const SourceFile& file);
 std::optional<VolumeHeader> read_image_header(const SourceFile& file);
 
 // The label map on the image's grid, x fastest; empty if the file has no mask. Pictures that hold only 0 and their largest value (255) become 0 and 1.
-// `structures`: for RTSTRUCT and SEG, the structures that become 1, 2, ...; empty: all of the file. `names` gets those that did.
+// `structures`: for RTSTRUCT and SEG, the structures that become 1, 2, ...; empty: all of the file.
 // Throws Error(data) naming image and mask: another size, or another place (spacing more than 1 %, origin more than a tenth of a voxel, axes more than 2.5
 // degrees off), values that are no integers in [0, 255].
-std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures = {},
-                               std::vector<std::string>* names = nullptr);
+std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures = {});
+
+// The structures of a DICOM mask; empty for other masks, whose values have no names.
+std::vector<std::string> structure_names(const SourceFile& file);
 
 }  // namespace vmae::io
