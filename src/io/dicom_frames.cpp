@@ -1,4 +1,4 @@
-// Native pixel data are taken as they lie. Of encapsulated ones (PS3.5 annex A.4) RLE, JPEG and JPEG-LS are decoded by DCMTK, a frame at a time, with the size
+// Native pixel data are taken as they lie. Of encapsulated ones (PS3.5 annex A.4) RLE and JPEG are decoded by DCMTK, a frame at a time, with the size
 // that the stream claims compared first. Fragments of a frame for the other decoders: one per frame, or all of a single frame, or as the basic offset table
 // says.
 #include "dicom_frames.h"
@@ -19,7 +19,7 @@
 namespace vmae::io {
 namespace {
 
-enum class Way { native, dcmtk, rle, jpeg2000, deflated_frame };
+enum class Way { native, dcmtk, rle, jpegls, jpeg2000, deflated_frame };
 
 constexpr const char* kDamaged = "the file is probably cut off or damaged";
 
@@ -35,8 +35,8 @@ const std::map<std::string, Way>& ways() {
                                                 {"1.2.840.10008.1.2.4.55", Way::dcmtk},
                                                 {"1.2.840.10008.1.2.4.57", Way::dcmtk},
                                                 {"1.2.840.10008.1.2.4.70", Way::dcmtk},
-                                                {"1.2.840.10008.1.2.4.80", Way::dcmtk},
-                                                {"1.2.840.10008.1.2.4.81", Way::dcmtk},
+                                                {"1.2.840.10008.1.2.4.80", Way::jpegls},
+                                                {"1.2.840.10008.1.2.4.81", Way::jpegls},
                                                 {"1.2.840.10008.1.2.4.90", Way::jpeg2000},
                                                 {"1.2.840.10008.1.2.4.91", Way::jpeg2000},
                                                 {"1.2.840.10008.1.2.4.201", Way::jpeg2000},
@@ -98,7 +98,7 @@ JpegFrameSize jpeg_frame_size(std::span<const uint8_t> stream) {
       continue;
     }
     const size_t length = 256U * stream[i + 2] + stream[i + 3];
-    const bool is_frame = (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) || marker == 0xF7;
+    const bool is_frame = (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC);
     if (is_frame) return {256 * stream[i + 5] + stream[i + 6], 256 * stream[i + 7] + stream[i + 8], stream[i + 9], stream[i + 4]};
     if (marker == 0xDA || length < 2) return {};
     i += 2 + length;
@@ -323,6 +323,10 @@ struct FrameReader::Impl {
     if (way == Way::jpeg2000) {
       gather(frame);
       return decode_jpeg2000(stream, header.pixels, file.path, to);
+    }
+    if (way == Way::jpegls) {
+      gather(frame);
+      return decode_jpegls(stream, header.pixels, file.path, to);
     }
     if (way == Way::deflated_frame || (way == Way::rle && header.pixels.bits_allocated == 1)) return read_packed(frame, to);
     read_by_dcmtk(frame, to);
