@@ -12,8 +12,8 @@ void decode_jpegls(std::span<const uint8_t> stream, const PixelFormat& pixels, c
     decoder.source(stream.data(), stream.size()).read_header();
     const charls::frame_info& info = decoder.frame_info();
     if (info.width != pixels.columns || info.height != pixels.rows || info.component_count != pixels.samples || info.bits_per_sample > pixels.bits_allocated) {
-      fail_dicom(path, concat("its JPEG-LS stream has ", info.width, " x ", info.height, " pixels of ", info.component_count, " components of ", info.bits_per_sample,
-                              " bits, which does not fit its header"));
+      fail_dicom(path, concat("its JPEG-LS stream has ", info.width, " x ", info.height, " pixels of ", info.component_count, " components of ",
+                              info.bits_per_sample, " bits, which does not fit its header"));
     }
     to.bits_allocated = info.bits_per_sample <= 8 ? 8 : 16;
     to.is_by_plane = decoder.interleave_mode() == charls::interleave_mode::none;

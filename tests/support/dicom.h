@@ -1,7 +1,12 @@
 #pragma once
 // DICOM files written with DCMTK for tests, and the committed ones.
 #include <dcmtk/config/osconfig.h>
+#include <dcmtk/dcmdata/dcpixel.h>
+#include <dcmtk/dcmdata/dcpixseq.h>
+#include <dcmtk/dcmdata/dcpxitem.h>
+#include <dcmtk/dcmdata/dcrleerg.h>
 #include <dcmtk/dcmdata/dctk.h>
+#include <dcmtk/dcmjpeg/djencode.h>
 
 #include <array>
 #include <cstdint>
@@ -83,6 +88,11 @@ class DicomPhantom {
 
   std::filesystem::path save(const std::filesystem::path& path, E_TransferSyntax syntax = EXS_LittleEndianExplicit) {
     std::filesystem::create_directories(path.parent_path());
+    if (DcmXfer(syntax).isEncapsulated()) {
+      DcmRLEEncoderRegistration::registerCodecs();
+      DJEncoderRegistration::registerCodecs();
+      if (file_.getDataset()->chooseRepresentation(syntax, nullptr).bad()) throw std::runtime_error("cannot compress");
+    }
     if (const OFCondition condition = file_.saveFile(path.c_str(), syntax); condition.bad())
       throw std::runtime_error(std::string("cannot save: ") + condition.text());
     return path;
@@ -95,5 +105,42 @@ class DicomPhantom {
   }
   DcmFileFormat file_;
 };
+
+// The compressed pieces of a file: number 0 is the table of offsets.
+using Fragments = std::vector<std::vector<uint8_t>>;
+
+// A copy of a compressed file with its pieces changed.
+template <class Change>
+std::filesystem::path with_fragments(const std::filesystem::path& from, const std::filesystem::path& to, Change change) {
+  DcmFileFormat file;
+  if (file.loadFile(from.c_str()).bad()) throw std::runtime_error("cannot load " + from.string());
+  DcmElement* element = nullptr;
+  file.getDataset()->findAndGetElement(DCM_PixelData, element);
+  auto* const pixels = dynamic_cast<DcmPixelData*>(element);
+  E_TransferSyntax syntax = EXS_Unknown;
+  const DcmRepresentationParameter* parameter = nullptr;
+  pixels->getOriginalRepresentationKey(syntax, parameter);
+  DcmPixelSequence* sequence = nullptr;
+  if (pixels->getEncapsulatedRepresentation(syntax, parameter, sequence).bad()) throw std::runtime_error("is not compressed");
+  Fragments fragments;
+  for (unsigned long i = 0; i < sequence->card(); ++i) {
+    DcmPixelItem* item = nullptr;
+    Uint8* bytes = nullptr;
+    sequence->getItem(item, i);
+    if (item->getLength() > 0) item->getUint8Array(bytes);
+    fragments.emplace_back(bytes, bytes + item->getLength());
+  }
+  change(fragments);
+  auto* const changed = new DcmPixelSequence(DCM_PixelSequenceTag);  // DCMTK's data set takes it over
+  for (std::vector<uint8_t>& bytes : fragments) {
+    if (bytes.size() % 2 != 0) bytes.push_back(0);
+    auto* const item = new DcmPixelItem(DCM_PixelItemTag);
+    item->putUint8Array(bytes.data(), static_cast<unsigned long>(bytes.size()));
+    changed->insert(item);
+  }
+  pixels->putOriginalRepresentation(syntax, nullptr, changed);
+  if (file.saveFile(to.c_str(), syntax).bad()) throw std::runtime_error("cannot save " + to.string());
+  return to;
+}
 
 }  // namespace vmae::test

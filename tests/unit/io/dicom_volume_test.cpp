@@ -228,14 +228,20 @@ TEST(DicomVolume, FramesWithTheirOwnPlacesAndScalings) {
     DicomPhantom::put_in(scaling, DCM_RescaleIntercept, "0");
     DicomPhantom::put_in(scaling, DCM_RescaleType, "HU");
   }
-  const Volume volume = read_dicom({phantom.pixels({10, 11, 20, 21, 30, 31}).save(folder / "enhanced")});
-  EXPECT_EQ(volume.size, (std::array<int64_t, 3>{2, 1, 3}));
-  EXPECT_EQ(stored<uint16_t>(volume), (std::vector<uint16_t>{10, 11, 30, 31, 20, 21}));
-  EXPECT_EQ(volume.scaling, (std::vector<Scaling>{{1, 0}, {3, 0}, {2, 0}}));
-  EXPECT_EQ(volume.spacing_mm, (std::array<double, 3>{0.25, 0.5, 2}));
-  EXPECT_EQ(volume.origin_mm, (std::array<double, 3>{4, 7, 8}));
-  EXPECT_EQ(volume.direction, (std::array<double, 9>{0, 0, -1, 1, 0, 0, 0, -1, 0}));
-  EXPECT_EQ(volume.units, Units::hu);
+  phantom.pixels({10, 11, 20, 21, 30, 31});
+  // Compressed frames are asked for in the order of z, too.
+  for (const E_TransferSyntax syntax :
+       {EXS_LittleEndianExplicit, EXS_BigEndianExplicit, EXS_DeflatedLittleEndianExplicit, EXS_RLELossless, EXS_JPEGProcess14SV1}) {
+    SCOPED_TRACE(DcmXfer(syntax).getXferName());
+    const Volume volume = read_dicom({phantom.save(folder / "enhanced", syntax)});
+    EXPECT_EQ(volume.size, (std::array<int64_t, 3>{2, 1, 3}));
+    EXPECT_EQ(stored<uint16_t>(volume), (std::vector<uint16_t>{10, 11, 30, 31, 20, 21}));
+    EXPECT_EQ(volume.scaling, (std::vector<Scaling>{{1, 0}, {3, 0}, {2, 0}}));
+    EXPECT_EQ(volume.spacing_mm, (std::array<double, 3>{0.25, 0.5, 2}));
+    EXPECT_EQ(volume.origin_mm, (std::array<double, 3>{4, 7, 8}));
+    EXPECT_EQ(volume.direction, (std::array<double, 9>{0, 0, -1, 1, 0, 0, 0, -1, 0}));
+    EXPECT_EQ(volume.units, Units::hu);
+  }
 }
 
 TEST(DicomVolume, LargestNumberOfPictures) {
