@@ -1,4 +1,4 @@
-// Native pixel data are taken as they lie. Of encapsulated ones (PS3.5 annex A.4) RLE, JPEG and JPEG-LS are decoded by DCMTK, a frame at a time, with the size
+// Native pixel data are taken as they lie. Of encapsulated ones (PS3.5 annex A.4) RLE and JPEG are decoded by DCMTK, a frame at a time, with the size
 // that the stream claims compared first. Fragments of a frame for the other decoders: one per frame, or all of a single frame, or as the basic offset table
 // says.
 #include "dicom_frames.h"
@@ -13,13 +13,14 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "vmae/core/error.h"
 
 namespace vmae::io {
 namespace {
 
-enum class Way { native, dcmtk, rle, jpeg2000, deflated_frame };
+enum class Way { native, dcmtk, rle, jpegls, jpeg2000, deflated_frame };
 
 constexpr const char* kDamaged = "the file is probably cut off or damaged";
 
@@ -35,8 +36,8 @@ const std::map<std::string, Way>& ways() {
                                                 {"1.2.840.10008.1.2.4.55", Way::dcmtk},
                                                 {"1.2.840.10008.1.2.4.57", Way::dcmtk},
                                                 {"1.2.840.10008.1.2.4.70", Way::dcmtk},
-                                                {"1.2.840.10008.1.2.4.80", Way::dcmtk},
-                                                {"1.2.840.10008.1.2.4.81", Way::dcmtk},
+                                                {"1.2.840.10008.1.2.4.80", Way::jpegls},
+                                                {"1.2.840.10008.1.2.4.81", Way::jpegls},
                                                 {"1.2.840.10008.1.2.4.90", Way::jpeg2000},
                                                 {"1.2.840.10008.1.2.4.91", Way::jpeg2000},
                                                 {"1.2.840.10008.1.2.4.201", Way::jpeg2000},
@@ -98,7 +99,7 @@ JpegFrameSize jpeg_frame_size(std::span<const uint8_t> stream) {
       continue;
     }
     const size_t length = 256U * stream[i + 2] + stream[i + 3];
-    const bool is_frame = (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) || marker == 0xF7;
+    const bool is_frame = (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC);
     if (is_frame) return {256 * stream[i + 5] + stream[i + 6], 256 * stream[i + 7] + stream[i + 8], stream[i + 9], stream[i + 4]};
     if (marker == 0xDA || length < 2) return {};
     i += 2 + length;
@@ -115,7 +116,7 @@ struct FrameReader::Impl {
   bool is_word_swapped = false;     // 32 bit numbers in OW of a big endian file: DCMTK swapped 16 bits at a time
   DcmPixelData* element = nullptr;  // encapsulated
   DcmPixelSequence* sequence = nullptr;
-  Uint32 next_fragment = 0;
+  std::vector<unsigned long> first_fragments;  // of every frame, and the one after the last
   std::vector<uint8_t> stream;
 
   Impl(const DicomFile& opened, const DicomHeader& read_header) : file(opened), header(read_header) {
@@ -207,29 +208,38 @@ struct FrameReader::Impl {
   }
 
   // First fragment of a frame and the one after its last; fragments count from 1.
-  std::pair<unsigned long, unsigned long> fragments_of(int64_t frame) const {
+  std::pair<unsigned long, unsigned long> fragments_of(int64_t frame) {
+    if (first_fragments.empty()) find_first_fragments();
+    const auto index = static_cast<size_t>(frame);
+    return {first_fragments[index], first_fragments[index + 1]};
+  }
+
+  // One fragment per frame; or as the table of offsets says; or, without one, each frame from a fragment that begins with a start marker.
+  void find_first_fragments() {
     const unsigned long end = sequence->card();
-    const auto num_frames = static_cast<unsigned long>(header.pixels.num_frames), index = static_cast<unsigned long>(frame);
-    if (num_frames == 1) return {1, end};
-    if (end - 1 == num_frames) return {index + 1, index + 2};
-    const std::span<const uint8_t> table = fragment(0);
-    if (table.size() < 4 * num_frames) fail_dicom(file.path, "has more compressed pieces than frames and no table of offsets");
-    const auto offset_of = [&](unsigned long i) {
+    const auto num_frames = static_cast<size_t>(header.pixels.num_frames);
+    const std::span<const uint8_t> table = num_frames > 1 ? fragment(0) : std::span<const uint8_t>{};
+    std::set<uint64_t> offsets;
+    for (size_t i = 0; i < num_frames && 4 * i + 4 <= table.size(); ++i) {
       uint32_t offset = 0;
       std::memcpy(&offset, table.data() + 4 * i, 4);
-      return offset;
-    };
-    unsigned long first = 0, last = end;
+      offsets.insert(offset);
+    }
     uint64_t at = 0;
     for (unsigned long i = 1; i < end; ++i) {
-      if (at == offset_of(index)) first = i;
-      if (index + 1 < num_frames && at == offset_of(index + 1)) last = i;
       DcmPixelItem* item = nullptr;
-      if (sequence->getItem(item, i).bad()) break;
+      if (sequence->getItem(item, i).bad() || item == nullptr) fail_dicom(file.path, "a piece of its compressed pixel data is missing", kDamaged);
+      const bool is_first = num_frames == 1 ? i == 1 : end - 1 == num_frames || (offsets.empty() ? begins_stream(fragment(i)) : offsets.contains(at));
+      if (is_first) first_fragments.push_back(i);
       at += 8 + item->getLength();
     }
-    if (first == 0 || last <= first) fail_dicom(file.path, "its table of offsets does not fit its compressed pieces", kDamaged);
-    return {first, last};
+    if (first_fragments.size() != num_frames) fail_dicom(file.path, "its compressed pieces can't be told apart into frames", kDamaged);
+    first_fragments.push_back(end);
+  }
+
+  // SOI of JPEG and JPEG-LS, SOC and SIZ of JPEG 2000.
+  static bool begins_stream(std::span<const uint8_t> piece) {
+    return piece.size() > 3 && piece[0] == 0xFF && ((piece[1] == 0xD8 && piece[2] == 0xFF) || (piece[1] == 0x4F && piece[2] == 0xFF && piece[3] == 0x51));
   }
 
   void gather(int64_t frame) {
@@ -291,8 +301,9 @@ struct FrameReader::Impl {
     }
     to.bytes.assign(frame_bytes + frame_bytes % 2, 0);
     OFString colour;
+    auto first_fragment = static_cast<Uint32>(fragments_of(frame).first);  // DCMTK would go on from the frame before
     const OFCondition condition =
-        element->getUncompressedFrame(&file.data(), static_cast<Uint32>(frame), next_fragment, to.bytes.data(), static_cast<Uint32>(to.bytes.size()), colour);
+        element->getUncompressedFrame(&file.data(), static_cast<Uint32>(frame), first_fragment, to.bytes.data(), static_cast<Uint32>(to.bytes.size()), colour);
     if (condition.bad())
       fail_dicom(file.path, concat("its compressed pixel data can't be decoded (", transfer_syntax_name(header.transfer_syntax), "): ", condition.text()),
                  kDamaged);
@@ -323,6 +334,10 @@ struct FrameReader::Impl {
     if (way == Way::jpeg2000) {
       gather(frame);
       return decode_jpeg2000(stream, header.pixels, file.path, to);
+    }
+    if (way == Way::jpegls) {
+      gather(frame);
+      return decode_jpegls(stream, header.pixels, file.path, to);
     }
     if (way == Way::deflated_frame || (way == Way::rle && header.pixels.bits_allocated == 1)) return read_packed(frame, to);
     read_by_dcmtk(frame, to);

@@ -37,7 +37,10 @@ std::string transfer_syntax_problem(const std::string& uid);
 // One JPEG 2000 or HTJ2K codestream, with or without JP2 boxes, through OpenJPEG. Sizes other than the header's are an Error(data).
 void decode_jpeg2000(std::span<const uint8_t> stream, const PixelFormat& pixels, const std::filesystem::path& path, RawFrame& to);
 
-// Size and precision that a JPEG or JPEG-LS stream claims (its SOF marker), before a codec sees it. `columns` is 0 if there is no such marker.
+// One JPEG-LS stream, through CharLS.
+void decode_jpegls(std::span<const uint8_t> stream, const PixelFormat& pixels, const std::filesystem::path& path, RawFrame& to);
+
+// Size and precision that a JPEG stream claims (its SOF marker), before a codec sees it. `columns` is 0 if there is no such marker.
 struct JpegFrameSize {
   int rows = 0, columns = 0, components = 0, precision = 0;
 };

@@ -32,7 +32,8 @@ PixelFormat pixel_format(DcmItem& data) {
   PixelFormat pixels;
   pixels.rows = whole_number(data, DCM_Rows, 0);
   pixels.columns = whole_number(data, DCM_Columns, 0);
-  pixels.num_frames = std::max<int64_t>(whole_number(data, DCM_NumberOfFrames, 1), 0);
+  // What can't be read is no number of frames, and check() says so.
+  pixels.num_frames = text_of(data, DCM_NumberOfFrames).empty() ? 1 : whole_number(data, DCM_NumberOfFrames, 0);
   pixels.samples = static_cast<int>(whole_number(data, DCM_SamplesPerPixel, 1));
   pixels.bits_allocated = static_cast<int>(whole_number(data, DCM_BitsAllocated, 0));
   pixels.bits_stored = static_cast<int>(whole_number(data, DCM_BitsStored, pixels.bits_allocated));

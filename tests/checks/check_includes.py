@@ -35,9 +35,10 @@ LIBRARIES = {
     r"opencv2/": r"src/io/\w+\.cpp$",
     r"itk": r"src/io/\w+\.cpp$",
     r"zlib\.h": r"src/io/\w+\.cpp$",
-    r"zstd\.h|openjpeg|dcmtk/": r"src/io/\w+\.(cpp|h)$",
-    r"lmdb\.h$": r"src/io/lmdb\.h$|src/io/\w+\.cpp$",
+    r"zstd\.h": r"src/io/prepared_codec\.cpp$",
+    r"lmdb\.h$": r"src/io/lmdb\.h$",
     r"openssl/": r"src/core/hash\.cpp$",
+    r"dcmtk/|openjpeg|charls/": r"src/io/dicom_\w+\.cpp$",
     r"nlohmann/": r"src/\w+/\w+\.cpp$|src/torch_pch\.h$",
     r"CLI/": r"apps/",
     r"cuda|nccl|ATen/cuda/|c10/cuda/": r"src/train/device\.cpp$",  # the one place that knows about CUDA

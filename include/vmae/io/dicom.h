@@ -1,9 +1,14 @@
 #pragma once
-// DICOM through DCMTK: files into series, series into volumes, RTSTRUCT and SEG into label maps. No identifying value ever enters a message.
+// DICOM through DCMTK: files into series, series into volumes, RTSTRUCT and SEG into label maps. No identifying value ever enters a message. All functions may
+// be called from several threads.
 //
-// Read: uncompressed (implicit and explicit VR, little and big endian), deflated, RLE, JPEG baseline, extended and lossless, JPEG-LS (DCMTK), JPEG 2000 and
-// HTJ2K (OpenJPEG); 8 to 32 bit integers, signed or not, float and double float pixel data; MONOCHROME1 (inverted to MONOCHROME2), MONOCHROME2, PALETTE COLOR,
-// RGB and YBR (as RGB). Stored numbers are kept; rescale slope and intercept become Volume::scaling, one per slice where they differ.
+// Read: uncompressed (implicit and explicit VR, little and big endian), deflated, RLE, JPEG baseline, extended and lossless (DCMTK), JPEG-LS (CharLS), JPEG
+// 2000 and HTJ2K (OpenJPEG); 1 to 32 bit integers, signed or not, float and double float pixel data; MONOCHROME1 and 2, PALETTE COLOR, RGB and YBR (as RGB).
+// Stored numbers are kept; rescale slope and intercept become Volume::scaling, one per slice where they differ. Two exceptions, both before scaling:
+//   MONOCHROME1 is inverted within the range of the stored bits, except in CT, PT and NM, where numbers are measurements and it only says how to show them;
+//   padding (PixelPaddingValue, with its range limit) becomes the lowest other number of its slice, unless the slice is nothing but padding.
+// Volume::stored_max: the largest number of the stored bits, in units; 0 in CT, PT, MR, NM, RTDOSE and for float pixels. Modality lookup tables and windows are
+// not applied.
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -53,13 +58,16 @@ struct DicomTree {
 // Reads all headers (in parallel, without pixel data) and groups them. `files` in any order.
 DicomTree group_dicom(const std::vector<std::filesystem::path>& files);
 
-// The files of one series, in its order, as a volume (z = slice or frame). Positions along the normal that are not evenly spaced keep their mean spacing.
-// Throws Error(data): no pixel data, unsupported or damaged, frames of different size, ...; names the file, nothing else of the header.
+// The files of one series, in its order, as a volume (z = slice or frame; the third axis points to later slices). Spacing along it: the mean step between
+// slices, or the median where slices are missing or unevenly spaced. The frames of a multi-frame file are sorted by position where each has its own, else in
+// the file's order. Units: HU (CT with rescale slope and no other RescaleType), SUV by body weight (PT with the tags for it), else raw; DicomSeries::remarks
+// says why not. Throws Error(data): no pixel data, unsupported or damaged, frames of different size, ...; names the file, nothing else of the header.
 Volume read_dicom(const std::vector<std::filesystem::path>& files);
 
 // Segment or structure names, and the label map (uint8, 0 background, 1... in this order) on the grid of `image`, which was read from `image_files`.
-// RTSTRUCT: closed planar contours, filled by the even-odd rule per slice, pixel centres inside or on the contour; later structures win where they overlap.
-// `names`: those structures only, in this order; empty: all. Throws Error(data) if it does not lie on the image's grid, or a name is unknown.
+// RTSTRUCT: closed planar contours, filled by the even-odd rule along each row of pixel centres; later structures win where they overlap. Contours outside the
+// image's slices are left out. SEG: BINARY, and FRACTIONAL from half of its maximum; frames by position, also parts of slices and flipped ones. `names`: those
+// structures only, in this order; empty: all. Throws Error(data) if it does not lie on the image's grid, or a name is unknown.
 struct DicomLabels {
   std::vector<std::string> names;
   std::vector<std::uint8_t> map;  // size of the image

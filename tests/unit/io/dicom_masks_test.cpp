@@ -1,0 +1,181 @@
+// RTSTRUCT and SEG on phantoms made with DCMTK.
+#include <gtest/gtest.h>
+
+#include "support/dicom.h"
+#include "support/errors.h"
+#include "support/temp_folder.h"
+#include "vmae/io/dicom.h"
+
+namespace vmae::io {
+namespace {
+
+namespace fs = std::filesystem;
+using test::contains;
+using test::decimals;
+using test::DicomPhantom;
+using test::error_of;
+
+constexpr int kColumns = 8, kRows = 6, kSlices = 3;
+
+// An image of 8 x 6 x 3 voxels of 2 x 1 x 3 mm whose corner is at (10, 20, 30).
+class DicomMasks : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (int z = 0; z < kSlices; ++z) {
+      DicomPhantom slice;
+      slice.size(kColumns, kRows).at({10, 20, 30 + 3.0 * z}, {1, 0, 0, 0, 1, 0}, {1, 2}).pixels(std::vector<uint16_t>(kColumns * kRows));
+      files_.push_back(slice.save(folder_ / std::to_string(z)));
+    }
+    image_ = read_dicom(files_);
+  }
+
+  DicomLabels labels(const fs::path& mask, const std::vector<std::string>& names = {}) { return read_dicom_mask(mask, files_, image_, names); }
+  std::string what(const fs::path& mask, const std::vector<std::string>& names = {}) {
+    const Error error = error_of([&] { labels(mask, names); });
+    EXPECT_EQ(error.code(), ExitCode::data);
+    return error.what();
+  }
+
+  // Slice z as text, one row after the other.
+  static std::vector<std::string> slice(const DicomLabels& labels, int z) {
+    std::vector<std::string> rows;
+    for (int y = 0; y < kRows; ++y) {
+      std::string row;
+      for (int x = 0; x < kColumns; ++x) row += static_cast<char>('0' + labels.map[static_cast<size_t>(x + kColumns * (y + kRows * z))]);
+      rows.push_back(row);
+    }
+    return rows;
+  }
+
+  // A polygon of (column, row) in slice z.
+  static void add_contour(DicomPhantom& structures, int roi, int index, double z, const std::vector<std::array<double, 2>>& points) {
+    DcmItem& contour = DicomPhantom::item(structures.item(DCM_ROIContourSequence, roi), DCM_ContourSequence, index);
+    std::vector<double> numbers;
+    for (const auto& [column, row] : points) numbers.insert(numbers.end(), {10 + 2 * column, 20 + row, 30 + 3 * z});
+    DicomPhantom::put_in(contour, DCM_ContourGeometricType, "CLOSED_PLANAR");
+    DicomPhantom::put_in(contour, DCM_ContourData, decimals(numbers));
+  }
+  static DicomPhantom structure_set(const std::vector<std::string>& names) {
+    DicomPhantom structures;
+    structures.set(DCM_SOPClassUID, UID_RTStructureSetStorage).set(DCM_Modality, "RTSTRUCT");
+    for (size_t i = 0; i < names.size(); ++i) {
+      DcmItem& roi = structures.item(DCM_StructureSetROISequence, static_cast<int>(i));
+      DicomPhantom::put_in(roi, DCM_ROINumber, std::to_string(i + 5));
+      DicomPhantom::put_in(roi, DCM_ROIName, names[i]);
+      DicomPhantom::put_in(structures.item(DCM_ROIContourSequence, static_cast<int>(i)), DCM_ReferencedROINumber, std::to_string(i + 5));
+    }
+    return structures;
+  }
+
+  // Frames of the image's size, each (segment, z) with `bits` in the order of rows.
+  static DicomPhantom segmentation(const std::vector<std::pair<int, int>>& frames) {
+    DicomPhantom seg;
+    seg.set(DCM_SOPClassUID, UID_SegmentationStorage).set(DCM_Modality, "SEG").set(DCM_SegmentationType, "BINARY").format(1, 1, false).size(kColumns, kRows);
+    seg.set(DCM_NumberOfFrames, std::to_string(frames.size()));
+    for (int i = 0; i < 2; ++i) {
+      DcmItem& segment = seg.item(DCM_SegmentSequence, i);
+      DicomPhantom::put_in(segment, DCM_SegmentNumber, std::to_string(i + 1));
+      DicomPhantom::put_in(segment, DCM_SegmentLabel, i == 0 ? "liver" : "tumour");
+    }
+    DcmItem& shared = seg.item(DCM_SharedFunctionalGroupsSequence);
+    DicomPhantom::put_in(DicomPhantom::item(shared, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient, "1\\0\\0\\0\\1\\0");
+    DicomPhantom::put_in(DicomPhantom::item(shared, DCM_PixelMeasuresSequence), DCM_PixelSpacing, "1\\2");
+    for (size_t i = 0; i < frames.size(); ++i) {
+      DcmItem& own = seg.item(DCM_PerFrameFunctionalGroupsSequence, static_cast<int>(i));
+      DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient, decimals({10, 20, 30 + 3.0 * frames[i].second}));
+      DicomPhantom::put_in(DicomPhantom::item(own, DCM_SegmentIdentificationSequence), DCM_ReferencedSegmentNumber, std::to_string(frames[i].first));
+    }
+    return seg;
+  }
+
+  test::TempFolder folder_;
+  std::vector<fs::path> files_;
+  Volume image_;
+};
+
+TEST_F(DicomMasks, ContoursAreFilledHolesAreLeft) {
+  DicomPhantom structures = structure_set({"body"});
+  add_contour(structures, 0, 0, 1, {{0.5, 0.5}, {6.5, 0.5}, {6.5, 4.5}, {0.5, 4.5}});
+  add_contour(structures, 0, 1, 1, {{2.5, 1.5}, {4.5, 1.5}, {4.5, 3.5}, {2.5, 3.5}});
+  const DicomLabels result = labels(structures.save(folder_ / "rs"));
+  EXPECT_EQ(result.names, (std::vector<std::string>{"body"}));
+  EXPECT_EQ(slice(result, 1), (std::vector<std::string>{"00000000", "01111110", "01100110", "01100110", "01111110", "00000000"}));
+  EXPECT_EQ(slice(result, 0), std::vector<std::string>(kRows, "00000000"));
+}
+
+TEST_F(DicomMasks, TriangleAndCentresOnItsSides) {
+  DicomPhantom structures = structure_set({"triangle"});
+  add_contour(structures, 0, 0, 2, {{1, 0.5}, {5, 0.5}, {1, 4.5}});  // left side through pixel centres
+  EXPECT_EQ(slice(labels(structures.save(folder_ / "rs")), 2),
+            (std::vector<std::string>{"00000000", "01111000", "01110000", "01100000", "01000000", "00000000"}));
+}
+
+TEST_F(DicomMasks, LaterStructuresWinAndNamesChoose) {
+  DicomPhantom structures = structure_set({"a", "b"});
+  add_contour(structures, 0, 0, 0, {{-0.5, -0.5}, {3.5, -0.5}, {3.5, 5.5}, {-0.5, 5.5}});
+  add_contour(structures, 1, 0, 0, {{1.5, -0.5}, {5.5, -0.5}, {5.5, 5.5}, {1.5, 5.5}});
+  const fs::path path = structures.save(folder_ / "rs");
+  EXPECT_EQ(slice(labels(path), 0)[0], "11222200");
+  EXPECT_EQ(slice(labels(path, {"b", "a"}), 0)[0], "22221100");
+  EXPECT_EQ(slice(labels(path, {"b"}), 0)[0], "00111100");
+  EXPECT_TRUE(contains(what(path, {"c"}), "no structure 'c'"));
+}
+
+TEST_F(DicomMasks, StructuresOfAnotherSeries) {
+  DicomPhantom structures = structure_set({"a"});
+  add_contour(structures, 0, 0, 40, {{0, 0}, {3, 0}, {3, 3}});
+  EXPECT_TRUE(contains(what(structures.save(folder_ / "rs")), "no closed contour in the slices"));
+  EXPECT_TRUE(contains(what(files_[0]), "neither"));
+}
+
+TEST_F(DicomMasks, BitsOfSegmentsByPosition) {
+  DicomPhantom seg = segmentation({{2, 2}, {1, 0}});
+  std::vector<uint8_t> bytes(12, 0);
+  bytes[0] = 0b00000110;  // frame 0, row 0: columns 1 and 2
+  bytes[6] = 0b10000001;  // frame 1, row 0
+  bytes[11] = 0xFF;       // frame 1, row 5
+  const DicomLabels result = labels(seg.bytes(bytes).save(folder_ / "seg"));
+  EXPECT_EQ(result.names, (std::vector<std::string>{"liver", "tumour"}));
+  EXPECT_EQ(slice(result, 2)[0], "02200000");
+  EXPECT_EQ(slice(result, 0)[0], "10000001");
+  EXPECT_EQ(slice(result, 0)[5], "11111111");
+  EXPECT_EQ(slice(result, 1), std::vector<std::string>(kRows, "00000000"));
+}
+
+TEST_F(DicomMasks, PartsOfSlicesFlipped) {
+  DicomPhantom seg = segmentation({{1, 1}});
+  seg.size(2, 3);
+  // Columns run to -x from column 5, rows to -y from row 4.
+  DicomPhantom::put_in(DicomPhantom::item(seg.item(DCM_SharedFunctionalGroupsSequence), DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient,
+                       "-1\\0\\0\\0\\-1\\0");
+  DicomPhantom::put_in(DicomPhantom::item(seg.item(DCM_PerFrameFunctionalGroupsSequence), DCM_PlanePositionSequence), DCM_ImagePositionPatient, "20\\24\\33");
+  const DicomLabels result = labels(seg.bytes({0b00100101, 0}).save(folder_ / "seg"));  // (0,0), (0,1), (1,2)
+  EXPECT_EQ(slice(result, 1), (std::vector<std::string>{"00000000", "00000000", "00001000", "00000100", "00000100", "00000000"}));
+}
+
+TEST_F(DicomMasks, FractionsFromTheirHalf) {
+  DicomPhantom seg = segmentation({{1, 0}});
+  seg.set(DCM_SegmentationType, "FRACTIONAL").set(DCM_MaximumFractionalValue, "200").format(8, 8, false);
+  std::vector<uint8_t> bytes(kColumns * kRows, 0);
+  bytes[0] = 99;
+  bytes[1] = 100;
+  bytes[2] = 200;
+  EXPECT_EQ(slice(labels(seg.bytes(bytes).save(folder_ / "seg")), 0)[0], "01100000");
+}
+
+TEST_F(DicomMasks, SegmentsOffTheGrid) {
+  const auto moved = [&](const std::string& position, const std::string& spacing) {
+    DicomPhantom seg = segmentation({{1, 1}});
+    DicomPhantom::put_in(DicomPhantom::item(seg.item(DCM_PerFrameFunctionalGroupsSequence), DCM_PlanePositionSequence), DCM_ImagePositionPatient, position);
+    DicomPhantom::put_in(DicomPhantom::item(seg.item(DCM_SharedFunctionalGroupsSequence), DCM_PixelMeasuresSequence), DCM_PixelSpacing, spacing);
+    return what(seg.bytes(std::vector<uint8_t>(6, 0xFF)).save(folder_ / "seg"));
+  };
+  EXPECT_TRUE(contains(moved("10.8\\20\\33", "1\\2"), "does not lie on the grid"));
+  EXPECT_TRUE(contains(moved("10\\20\\33", "1\\1"), "does not lie on the grid"));
+  EXPECT_TRUE(contains(moved("10\\20\\34", "1\\2"), "does not lie on the grid"));
+  EXPECT_TRUE(contains(moved("12\\20\\33", "1\\2"), "reaches beyond the image"));
+  EXPECT_TRUE(contains(moved("10\\20\\90", "1\\2"), "no frame in the slices"));
+}
+
+}  // namespace
+}  // namespace vmae::io

@@ -1,0 +1,109 @@
+// SUV against numbers computed by hand.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "support/dicom.h"
+#include "support/errors.h"
+#include "support/temp_folder.h"
+#include "vmae/io/dicom.h"
+
+namespace vmae::io {
+namespace {
+
+using test::contains;
+using test::DicomPhantom;
+using test::TempFolder;
+
+// 80 kg; 400 MBq of F-18 (109.8 min = 6588 s) at 10:00:00; series at 11:49:48, one half life later: 200 MBq are left.
+DicomPhantom pet() {
+  DicomPhantom phantom;
+  phantom.set(DCM_Modality, "PT")
+      .set(DCM_Units, "BQML")
+      .set(DCM_DecayCorrection, "START")
+      .set(DCM_CorrectedImage, "ATTN\\DECY\\SCAT")
+      .set(DCM_PatientWeight, "80");
+  phantom.set(DCM_SeriesDate, "20200301").set(DCM_SeriesTime, "114948").set(DCM_AcquisitionDate, "20200301").set(DCM_AcquisitionTime, "114948.00");
+  DcmItem& drug = phantom.item(DCM_RadiopharmaceuticalInformationSequence);
+  DicomPhantom::put_in(drug, DCM_RadionuclideTotalDose, "400000000");
+  DicomPhantom::put_in(drug, DCM_RadionuclideHalfLife, "6588");
+  DicomPhantom::put_in(drug, DCM_RadiopharmaceuticalStartTime, "100000");
+  phantom.at({0, 0, 0}).rescale(2, 0).pixels(std::vector<uint16_t>(12, 1250));  // 2500 Bq/ml
+  return phantom;
+}
+
+struct Outcome {
+  Volume volume;
+  std::string remarks;
+  float value() const { return values(volume)[0]; }
+};
+
+Outcome outcome(DicomPhantom phantom) {
+  const TempFolder folder;
+  const auto path = phantom.save(folder / "pet.dcm");
+  return {read_dicom({path}), join(group_dicom({path}).series.at(0).remarks, "; ")};
+}
+
+void expect_raw(DicomPhantom phantom, const std::string& reason) {
+  const Outcome result = outcome(std::move(phantom));
+  EXPECT_EQ(result.volume.units, Units::raw);
+  EXPECT_EQ(result.value(), 2500.0F);
+  EXPECT_TRUE(contains(result.remarks, reason));
+}
+
+void put_in_drug(DicomPhantom& phantom, const DcmTagKey& tag, const std::string& text) {
+  DicomPhantom::put_in(phantom.item(DCM_RadiopharmaceuticalInformationSequence), tag, text);
+}
+
+TEST(DicomSuv, BodyWeightFormula) {
+  const Outcome result = outcome(pet());
+  EXPECT_EQ(result.volume.units, Units::suv);
+  EXPECT_NEAR(result.value(), 2500.0 * 80000 / 200e6, 1e-6);  // 1.0
+  EXPECT_EQ(result.remarks, "");
+  EXPECT_EQ(result.volume.modality, "PT");
+}
+
+TEST(DicomSuv, CorrectedToTheInjection) { EXPECT_NEAR(outcome(pet().set(DCM_DecayCorrection, "ADMIN")).value(), 0.5, 1e-6); }
+
+TEST(DicomSuv, DateTimeOfInjectionGoesBeforeItsTime) {
+  DicomPhantom phantom = pet();
+  put_in_drug(phantom, DCM_RadiopharmaceuticalStartDateTime, "20200301080012.00+0100");  // 13776 s before, 2.0911 half lives
+  EXPECT_NEAR(outcome(phantom).value(), 0.5 * std::exp2(13776.0 / 6588.0), 1e-5);
+}
+
+TEST(DicomSuv, InjectedBeforeMidnight) {
+  DicomPhantom phantom = pet().set(DCM_SeriesTime, "003000").set(DCM_AcquisitionTime, "003000");
+  put_in_drug(phantom, DCM_RadiopharmaceuticalStartTime, "224012");
+  EXPECT_NEAR(outcome(phantom).value(), 1.0, 1e-6);
+}
+
+// A series time that was rewritten by post-processing is later than the acquisition.
+TEST(DicomSuv, AcquisitionBeforeTheSeries) { EXPECT_NEAR(outcome(pet().set(DCM_SeriesTime, "180000")).value(), 1.0, 1e-6); }
+
+TEST(DicomSuv, FilesThatAreInSuvAlready) {
+  EXPECT_EQ(outcome(pet().set(DCM_Units, "GML")).volume.units, Units::suv);
+  EXPECT_EQ(outcome(pet().set(DCM_Units, "GML")).value(), 2500.0F);
+  expect_raw(pet().set(DCM_Units, "GML").set(DcmTagKey(0x0054, 0x1006), "LBM"), "'LBM'");
+}
+
+TEST(DicomSuv, CountsByPhilipsFactors) {
+  DicomPhantom phantom = pet().set(DCM_Units, "CNTS");
+  phantom.data().putAndInsertString(DcmTag(0x7053, 0x0010, EVR_LO), "Philips PET Private Group");
+  phantom.data().putAndInsertString(DcmTag(0x7053, 0x1000, EVR_DS), "0.001");
+  EXPECT_NEAR(outcome(phantom).value(), 2.5, 1e-6);
+  expect_raw(pet().set(DCM_Units, "CNTS"), "counts");
+}
+
+TEST(DicomSuv, StaysRawWhereATagIsMissing) {
+  expect_raw(pet().remove(DCM_PatientWeight), "weight");
+  expect_raw(pet().set(DCM_DecayCorrection, "NONE"), "'NONE'");
+  expect_raw(pet().set(DCM_CorrectedImage, "ATTN"), "corrected");
+  expect_raw(pet().set(DCM_Units, "PROPCPS"), "'PROPCPS'");
+  expect_raw(pet().remove(DCM_RadiopharmaceuticalInformationSequence), "dose");
+  DicomPhantom megabecquerel = pet();
+  put_in_drug(megabecquerel, DCM_RadionuclideTotalDose, "400");
+  expect_raw(megabecquerel, "not in Bq");
+}
+
+}  // namespace
+}  // namespace vmae::io
