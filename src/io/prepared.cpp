@@ -1,10 +1,10 @@
-// index.json says which shard holds which items; a shard is one LMDB file (lmdb.h) whose keys count from 0.
+// index.json says which shard holds which items; a shard is one LMDB file (lmdb_file.h) whose keys count from 0.
 #include "vmae/io/prepared.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "lmdb.h"
+#include "lmdb_file.h"
 #include "prepared_codec.h"
 #include "prepared_index.h"
 #include "prepared_record.h"

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "lmdb.h"
+#include "lmdb_file.h"
 #include "prepared_codec.h"
 #include "prepared_index.h"
 #include "prepared_record.h"

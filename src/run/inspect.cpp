@@ -87,7 +87,7 @@ std::string text_of(const nlohmann::ordered_json& json, bool all_keys) {
 Inspection inspect_weights(const fs::path& path, bool all_keys) {
   const fs::path file_path = find_weights(path);
   const auto json = summary(file_path, read_any(file_path));
-  return {json, text_of(json, all_keys)};
+  return {json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace), text_of(json, all_keys)};
 }
 
 void inspect(const InspectArguments& arguments, std::ostream& out) {
@@ -101,7 +101,7 @@ void inspect(const InspectArguments& arguments, std::ostream& out) {
   const Inspection inspection = is_weights   ? inspect_weights(path, arguments.all_keys)
                                 : is_dataset ? inspect_prepared(path, arguments)
                                              : inspect_source(path, arguments);
-  out << (arguments.as_json ? inspection.json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) : inspection.text) << "\n";
+  out << (arguments.as_json ? inspection.json : inspection.text) << "\n";
   if (arguments.png.empty()) return;
   write_file_atomically(arguments.png, io::encode_png(contact_sheet(is_dataset ? prepared_tiles(path) : source_tiles(path))));
   log::info("contact sheet written to " + arguments.png.string());

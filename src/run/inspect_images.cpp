@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "inspect_kinds.h"
 #include "vmae/core/error.h"
@@ -134,7 +135,7 @@ Inspection inspect_source(const fs::path& path, const InspectArguments& argument
     json[key] = Json::array();
     for (const io::SourceRemark& remark : *list) json[key].push_back({{"name", remark.name}, {"text", remark.text}});
   }
-  return {json, text_of(json)};
+  return {json.dump(2, ' ', false, Json::error_handler_t::replace), text_of(json)};
 }
 
 std::vector<Tile> source_tiles(const fs::path& path) {

@@ -1,7 +1,7 @@
 #pragma once
 // What `vmae inspect` says about each kind of thing: JSON for programs and, from the same JSON, text for people.
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <string>
 #include <vector>
 
 #include "contact_sheet.h"
@@ -10,8 +10,7 @@
 namespace vmae::run {
 
 struct Inspection {
-  nlohmann::ordered_json json;
-  std::string text;
+  std::string json, text;  // without the last line's end
 };
 
 Inspection inspect_weights(const std::filesystem::path& path, bool all_keys);

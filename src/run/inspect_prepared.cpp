@@ -1,6 +1,7 @@
 // `vmae inspect` of a prepared dataset.
 #include <cmath>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "inspect_kinds.h"
@@ -121,7 +122,7 @@ Inspection inspect_prepared(const fs::path& path, const InspectArguments& argume
     json["verified"] = "every item was read; the digest is right";
   }
   json["left_out"] = left_out(folder, arguments.source, arguments.salt_file);
-  return {json, text_of(json)};
+  return {json.dump(2, ' ', false, Json::error_handler_t::replace), text_of(json)};
 }
 
 std::vector<Tile> prepared_tiles(const fs::path& path) {

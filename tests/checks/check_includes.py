@@ -36,7 +36,7 @@ LIBRARIES = {
     r"itk": r"src/io/\w+\.cpp$",
     r"zlib\.h": r"src/io/\w+\.cpp$",
     r"zstd\.h": r"src/io/prepared_codec\.cpp$",
-    r"lmdb\.h$": r"src/io/lmdb\.h$",
+    r"lmdb\.h$": r"src/io/lmdb_file\.h$",
     r"openssl/": r"src/core/hash\.cpp$",
     r"dcmtk/|openjpeg|charls/": r"src/io/dicom_\w+\.cpp$",
     r"nlohmann/": r"src/\w+/\w+\.cpp$|src/torch_pch\.h$",

@@ -1,5 +1,5 @@
 // A write transaction that finds the map too small (MDB_MAP_FULL) is lost: the map is doubled and what was pending is put again.
-#include "lmdb.h"
+#include "lmdb_file.h"
 
 #include <array>
 
