@@ -1,5 +1,8 @@
 #include "dicom_masks.h"
 
+#include <dcmtk/config/osconfig.h>
+#include <dcmtk/dcmdata/dctk.h>
+
 #include <algorithm>
 #include <cmath>
 

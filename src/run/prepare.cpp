@@ -263,6 +263,7 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
   const PrepareOptions& options = config.prepare;
   check(options);
   const auto began = Clock::now();
+  install_stop_signals();
   const Pseudonyms pseudonyms(read_salt(options.salt_file), options.names == "keep");
   const Plan plan = make_plan(arguments.input, options, pseudonyms);
   if (arguments.dry_run) {
@@ -279,7 +280,6 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
     log::info(concat("nothing to do: this dataset is finished, digest ", io::PreparedDataset(folder.path()).info().digest));
     return io::PreparedDataset(folder.path()).info().num_failed > 0 ? ExitCode::some_failed : ExitCode::ok;
   }
-  install_stop_signals();
   if (!write_shards(plan, folder, options, pseudonyms)) {
     log::info(concat("stopped by ", stop_signal_name(), "; run the same command again to go on"));
     return ExitCode::stopped;

@@ -62,7 +62,7 @@ class SameContentTest(PrepareTest):
 
     def test_stopped_by_a_signal(self):
         process = self.start("prepare", "--input", HIPPOCAMPUS, "--output", "stopped", f"prepare.salt_file={self.salt}", "prepare.workers=1",
-                             env=at_point("+write", "plan.json", 1, SIGTERM))
+                             env=at_point("+rename", "plan.json", 1, SIGTERM))
         self.wait_exit(process, 75)
         self.assertFalse((self.tmp / "stopped/index.json").exists())
         self.assertIn("not finished", self.vmae("pretrain", *TINY, "data.train=stopped", "run.dir=run", expect=3).stderr)
@@ -135,8 +135,8 @@ class DeidentifiedTest(PrepareTest):
     def test_names_are_kept_where_asked(self):
         self.prepare(HIPPOCAMPUS, "kept", "prepare.names=keep")
         self.prepare(HIPPOCAMPUS, "hashed")
-        split = lambda dataset: self.vmae("split", "--input", dataset, "--output", f"{dataset}.json")
-        split("kept"), split("hashed")
+        for dataset in ("kept", "hashed"):
+            self.vmae("split", "--input", dataset, "--output", f"{dataset}.json")
         self.assertIn("images/hippocampus_001.nii.gz", (self.tmp / "kept.json").read_text())
         self.assertNotIn("hippocampus_001", (self.tmp / "hashed.json").read_text())
 

@@ -77,9 +77,11 @@ TEST(Source, SaysWhatItFoundInstead) {
   const TempFolder folder;
   EXPECT_TRUE(contains(what_of(folder / "none"), "does not exist"));
   EXPECT_TRUE(contains(what_of(folder.write("x/readme", "x")), "neither a manifest"));
-  folder.write("x/1.dcm", "x");
-  folder.write("x/2.DCM", "x");
-  EXPECT_TRUE(contains(what_of(folder / "x"), "found: 1 without extension, 2 .dcm"));
+  folder.write("x/1.txt", "x");
+  folder.write("x/2.TXT", "x");
+  EXPECT_TRUE(contains(what_of(folder / "x"), "found: 1 without extension, 2 .txt"));
+  folder.write("x/3.dcm", "x");
+  EXPECT_TRUE(contains(what_of(folder / "x"), "1 DICOM files were refused"));
 }
 
 }  // namespace
