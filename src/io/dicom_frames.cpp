@@ -249,6 +249,7 @@ struct FrameReader::Impl {
       const std::span<const uint8_t> piece = fragment(i);
       stream.insert(stream.end(), piece.begin(), piece.end());
     }
+    if (stream.empty()) fail_dicom(file.path, "has a frame without compressed pixel data", kDamaged);
   }
 
   void describe(RawFrame& to) const {

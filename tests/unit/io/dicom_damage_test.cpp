@@ -13,16 +13,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// True if it could be read.
-bool survives(const fs::path& path) {
+// What was read, or nothing.
+std::vector<std::byte> survives(const fs::path& path) {
   group_dicom({path});
   try {
     const Volume volume = read_dicom({path});
     EXPECT_EQ(volume.stored.size(), static_cast<size_t>(volume.num_values()) * size_of(volume.type));
-    return true;
+    return volume.stored;
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::data) << error.what();
-    return false;
+    return {};
   }
 }
 
@@ -39,12 +39,14 @@ TEST(DicomDamage, CutOffAnywhere) {
   for (const std::string& name : one_of_each()) {
     SCOPED_TRACE(name);
     const std::string whole = test::slurp(test::dicom_files() / name);
-    ASSERT_TRUE(survives(test::dicom_files() / name));
+    const std::vector<std::byte> picture = survives(test::dicom_files() / name);
+    ASSERT_FALSE(picture.empty());
     std::vector<size_t> lengths{whole.size() - 1, whole.size() - 2, whole.size() - 9};
     for (size_t k = 0; k < 25; ++k) lengths.push_back(whole.size() * k / 25);
     for (const size_t length : lengths) {
       const fs::path path = folder.write("cut.dcm", whole.substr(0, length));
-      EXPECT_FALSE(survives(path)) << "cut to " << length << " of " << whole.size() << " bytes";
+      const std::vector<std::byte> read = survives(path);
+      EXPECT_TRUE(read.empty() || (read == picture && whole.size() - length < 10)) << "cut to " << length << " of " << whole.size() << " bytes";
     }
   }
 }
