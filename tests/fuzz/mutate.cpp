@@ -8,7 +8,8 @@ namespace vmae::test {
 namespace {
 
 // Numbers at which sizes and offsets go wrong.
-constexpr std::array<uint64_t, 14> kExtremes{0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0x7fffffffffffffff, ~uint64_t{0}};
+constexpr std::array<uint64_t, 14> kExtremes{
+    0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0x7fffffffffffffff, ~uint64_t{0}};
 
 // Deliberately not a std::uniform_int_distribution, whose results differ between libraries.
 size_t below(std::mt19937& random, size_t end) { return end == 0 ? 0 : random() % end; }
