@@ -4,6 +4,7 @@
 #include "volume_data.h"
 
 #include <algorithm>
+#include <charconv>
 #include <fstream>
 #include <limits>
 #include <string>
@@ -19,8 +20,11 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxHeaderBytes = 1 << 20;
-constexpr uint64_t kMostOfZlib = 1040;  // deflate makes at most 1032 bytes of one
+constexpr uint64_t kMostOfZlib = 1040;             // deflate makes at most 1032 bytes of one
+constexpr uint64_t kMaxUnknownBytes = 1ULL << 36;  // of one of a numbered series
 constexpr uint64_t kUnlimited = std::numeric_limits<uint64_t>::max();
+
+constexpr std::string_view kSpace = " \t\r\n";
 
 std::string first_bytes(const fs::path& path) {
   std::string text(kMaxHeaderBytes, '\0');
@@ -42,9 +46,9 @@ std::vector<std::string> values_of(const std::string& text, const std::vector<st
   std::vector<std::string> values;
   for (const std::string& key : keys) {
     for (size_t at = lower.find(key); at != std::string::npos; at = lower.find(key, at + 1)) {
-      const size_t mark = text.find_first_not_of(" \t", at + key.size());
+      const size_t mark = text.find_first_not_of(kSpace, at + key.size());
       if (mark == std::string::npos || marks.find(text[mark]) == std::string_view::npos) continue;
-      values.push_back(line_at(text, mark + 1));
+      values.push_back(line_at(text, std::min(text.find_first_not_of(kSpace, mark + 1), text.size())));
       if (values.back().starts_with("LIST")) {
         for (size_t line = text.find('\n', mark); line != std::string::npos; line = text.find('\n', line + 1)) values.push_back(line_at(text, line + 1));
       }
@@ -76,6 +80,18 @@ uint64_t regular_size(const fs::path& path, const fs::path& header) {
   return error ? 0 : size;
 }
 
+// MetaIO believes these without looking: it reads as many numbers as there are axes, and allocates as many bytes as were compressed.
+void check_meta_number(const std::string& text, const std::string& key, double low, double high, const fs::path& path) {
+  for (const std::string& value : values_of(text, {key}, "=:")) {
+    double number = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (error != std::errc() || end != value.data() + value.size() || !(number >= low && number <= high)) {
+      throw Error(ExitCode::data, concat(path.string(), ": its header gives '", key, "' a value that is not a number from ", low, " to ", high),
+                  "the file is probably damaged");
+    }
+  }
+}
+
 }  // namespace
 
 uint64_t most_voxel_bytes(uint64_t file_bytes) { return file_bytes > kUnlimited / kMostOfZlib ? kUnlimited : file_bytes * kMostOfZlib; }
@@ -91,6 +107,11 @@ uint64_t most_voxel_bytes(const fs::path& path, bool is_nrrd) {
     bytes += std::max(regular_size(path.parent_path() / name, path), regular_size(name, path));
   }
   if (bytes == 0 && !is_unlimited) throw Error(ExitCode::data, concat(path.string(), ": the file of its voxels, ", names[0], ", is missing or empty"));
+  if (!is_nrrd) {
+    check_meta_number(text, "ndims", 1, 9, path);
+    check_meta_number(text, "compresseddatasize", 0, static_cast<double>(is_unlimited ? kMaxUnknownBytes : bytes), path);
+    check_meta_number(text, "headersize", -1, static_cast<double>(is_unlimited ? kMaxUnknownBytes : bytes), path);
+  }
   return is_unlimited ? kUnlimited : most_voxel_bytes(bytes);
 }
 
