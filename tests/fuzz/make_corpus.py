@@ -114,8 +114,7 @@ def pickles():
     loop.append(loop)
     yield "cycle.pkl", pickled({"loop": loop, "ordered": collections.OrderedDict(a=1)}, 4)
     yield "numpy.pkl", pickled({"best": np.float64(0.5), "step": np.int64(7), "small": np.float32(2)}, 4)
-    import argparse as namespace_module
-    yield "namespace.pkl", pickled({"args": namespace_module.Namespace(lr=0.1, out="x")}, 2)
+    yield "namespace.pkl", pickled({"args": argparse.Namespace(lr=0.1, out="x")}, 2)
     import torch
     file = io.BytesIO()
     torch.save(weights(torch), file)
@@ -154,7 +153,155 @@ def safetensors_files():
     yield "checksum.safetensors", safetensors({"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}, b"abcd", {"checksum": "crc32c:00000000"})
 
 
-PARSERS = {"volume": volumes, "picture": pictures, "manifest": manifests, "config": configs, "pickle": pickles, "pth": archives, "safetensors": safetensors_files}
+DICOM_IDS = "1.2.826.0.1.3680043.8.498."  # pydicom's root for made-up identifiers
+
+
+def dicom_base(kind, number, modality):
+    import pydicom
+    data = pydicom.Dataset()
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    data.SOPClassUID, data.SOPInstanceUID, data.Modality = kind, DICOM_IDS + f"1.{number}", modality
+    data.StudyInstanceUID, data.SeriesInstanceUID, data.FrameOfReferenceUID = DICOM_IDS + "2", DICOM_IDS + "3", DICOM_IDS + "4"
+    data.PatientID = "p"
+    return data
+
+
+def dicom_image(number, pixels, modality="CT", z=0.0):
+    data = dicom_base("1.2.840.10008.5.1.4.1.1.2", number, modality)
+    data.Rows, data.Columns = pixels.shape[:2]
+    data.SamplesPerPixel = pixels.shape[2] if pixels.ndim == 3 else 1
+    data.PhotometricInterpretation = "RGB" if data.SamplesPerPixel == 3 else "MONOCHROME2"
+    if data.SamplesPerPixel == 3:
+        data.PlanarConfiguration = 0
+    data.BitsAllocated = data.BitsStored = 8 * pixels.itemsize
+    data.HighBit, data.PixelRepresentation = data.BitsStored - 1, int(pixels.dtype.kind == "i")
+    data.PixelSpacing, data.SliceThickness = [1.5, 1.5], 2
+    data.ImageOrientationPatient, data.ImagePositionPatient, data.InstanceNumber = [1, 0, 0, 0, 1, 0], [0, 0, z], number
+    data.RescaleSlope, data.RescaleIntercept = 2, -1024
+    data.PixelData = pixels.tobytes()
+    data["PixelData"].VR = "OB" if pixels.itemsize == 1 else "OW"
+    return data
+
+
+def dicom_bytes(data, implicit=False, little=True):
+    import pydicom
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, data, enforce_file_format=True, implicit_vr=implicit, little_endian=little)
+    return file.getvalue()
+
+
+def dicom():
+    import pydicom
+    from pydicom.uid import UID
+    slices = [dicom_image(i, (np.arange(20, dtype=np.int16) * 10 + i).reshape(4, 5), z=2.0 * i) for i in range(2)]
+    for i, data in enumerate(slices):
+        yield f"ct-{i}.dcm", dicom_bytes(data)
+    for name, uid, implicit, little in (("implicit", "1.2.840.10008.1.2", True, True), ("big-endian", "1.2.840.10008.1.2.2", False, False), ("deflated", "1.2.840.10008.1.2.1.99", False, True)):
+        data = dicom_image(3, np.arange(20, dtype=np.uint16).reshape(4, 5))
+        if not little:
+            data.PixelData = np.arange(20, dtype=">u2").tobytes()
+        data.file_meta.TransferSyntaxUID = UID(uid)
+        yield f"{name}.dcm", dicom_bytes(data, implicit, little)
+    colour = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    yield "rgb.dcm", dicom_bytes(dicom_image(4, colour, "OT"))
+    for name, uid in (("rle", pydicom.uid.RLELossless), ("jpeg-ls", pydicom.uid.JPEGLSLossless)):
+        data = dicom_image(5, np.arange(20, dtype=np.uint16).reshape(4, 5))
+        data.compress(uid, generate_instance_uid=False)
+        yield f"{name}.dcm", dicom_bytes(data)
+    for name, kind, uid, options in (("jpeg", "JPEG", pydicom.uid.JPEGBaseline8Bit, {}), ("jpeg-2000", "JPEG2000", pydicom.uid.JPEG2000Lossless, {"num_resolutions": 1, "no_jp2": True})):
+        data = dicom_image(6, colour[..., 0], "US")
+        file = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(colour[..., 0])).save(file, kind, **options)
+        data.PixelData = pydicom.encaps.encapsulate([file.getvalue()])
+        data["PixelData"].is_undefined_length = True
+        data.file_meta.TransferSyntaxUID = uid
+        yield f"{name}.dcm", dicom_bytes(data)
+    data = dicom_image(7, np.arange(20, dtype=np.uint8).reshape(4, 5) % 4)
+    data.PhotometricInterpretation = "PALETTE COLOR"
+    for colour_name in ("Red", "Green", "Blue"):
+        setattr(data, colour_name + "PaletteColorLookupTableDescriptor", [4, 0, 16])
+        setattr(data, colour_name + "PaletteColorLookupTableData", np.arange(4, dtype="<u2").tobytes())
+    yield "palette.dcm", dicom_bytes(data)
+    yield "frames.dcm", dicom_bytes(enhanced())
+    yield "contours.dcm", dicom_bytes(structures(slices))
+    yield "segments.dcm", dicom_bytes(segments(slices))
+
+
+def sequence(**fields):
+    import pydicom
+    item = pydicom.Dataset()
+    for key, value in fields.items():
+        setattr(item, key, value)
+    return pydicom.Sequence([item])
+
+
+def enhanced():
+    import pydicom
+    data = dicom_image(8, np.arange(20, dtype=np.uint16).reshape(4, 5))
+    data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    data.NumberOfFrames, data.PixelData = 3, np.arange(60, dtype=np.uint16).tobytes()
+    for key in ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "RescaleSlope", "RescaleIntercept"):
+        delattr(data, key)
+    data.SharedFunctionalGroupsSequence = sequence(PixelMeasuresSequence=sequence(PixelSpacing=[1, 1], SliceThickness=2), PlaneOrientationSequence=sequence(ImageOrientationPatient=[1, 0, 0, 0, 1, 0]))
+    frames = [sequence(PlanePositionSequence=sequence(ImagePositionPatient=[0, 0, 2.0 * i]), PixelValueTransformationSequence=sequence(RescaleSlope=i + 1, RescaleIntercept=0))[0] for i in range(3)]
+    data.PerFrameFunctionalGroupsSequence = pydicom.Sequence(frames)
+    return data
+
+
+def structures(slices):
+    data = dicom_base("1.2.840.10008.5.1.4.1.1.481.3", 9, "RTSTRUCT")
+    data.ReferencedFrameOfReferenceSequence = sequence(
+        FrameOfReferenceUID=data.FrameOfReferenceUID,
+        RTReferencedStudySequence=sequence(RTReferencedSeriesSequence=sequence(SeriesInstanceUID=data.SeriesInstanceUID)))
+    data.StructureSetROISequence = sequence(ROINumber=1, ROIName="a", ReferencedFrameOfReferenceUID=data.FrameOfReferenceUID)
+    contour = sequence(ContourGeometricType="CLOSED_PLANAR", NumberOfContourPoints=4, ContourData=[0, 0, 0, 4, 0, 0, 4, 4, 0, 0, 4, 0],
+                       ContourImageSequence=sequence(ReferencedSOPInstanceUID=slices[0].SOPInstanceUID))
+    data.ROIContourSequence = sequence(ReferencedROINumber=1, ContourSequence=contour)
+    return data
+
+
+def segments(slices):
+    import pydicom
+    data = dicom_image(10, np.zeros((4, 5), np.uint8), "SEG")
+    data.SOPClassUID, data.SegmentationType = "1.2.840.10008.5.1.4.1.1.66.4", "BINARY"
+    data.BitsAllocated = data.BitsStored = 1
+    data.HighBit, data.NumberOfFrames, data.PixelData = 0, 2, b"\x5a\xa5\x5a\xa5\x5a\0"
+    data.SegmentSequence = sequence(SegmentNumber=1, SegmentLabel="a")
+    data.ReferencedSeriesSequence = sequence(SeriesInstanceUID=slices[0].SeriesInstanceUID)
+    data.SharedFunctionalGroupsSequence = sequence(PixelMeasuresSequence=sequence(PixelSpacing=[1.5, 1.5], SliceThickness=2), PlaneOrientationSequence=sequence(ImageOrientationPatient=[1, 0, 0, 0, 1, 0]))
+    data.PerFrameFunctionalGroupsSequence = pydicom.Sequence(
+        [sequence(SegmentIdentificationSequence=sequence(ReferencedSegmentNumber=1), PlanePositionSequence=sequence(ImagePositionPatient=[0, 0, 2.0 * i]))[0] for i in range(2)])
+    return data
+
+
+def splits():
+    fold = {"train": ["a", "b", "c"], "val": ["d"], "test": [], "fractions": {"10": ["a"], "50": ["a", "b"]}}
+    head = {"format": "vmae-splits", "version": 1, "scheme": "5fold", "seed": 3, "by": "patient", "stratified": True, "cases": {"count": 4, "patients": 4, "checksum": ""}}
+    yield "two-folds.json", json.dumps(head | {"folds": [fold, fold | {"counts": {"train": {"cases": 3, "patients": 3}}}]}).encode()
+    yield "run.json", b'{"train": ["a", "b\\u00e9"], "val": ["c"]}'
+    yield "floats.json", b'{"format": "vmae-splits", "version": 1.0, "seed": 1e3, "folds": [{"train": ["x"]}]}'
+
+
+def prepared():
+    index = {"format": "vmae-prepared", "version": 1, "num_cases": 3, "num_items": 7, "num_failed": 1, "num_duplicates": 0, "modalities": {"CT": 2}, "layout": "folder", "intensity": "native",
+             "percentiles": [0.5, 99.5], "label_names": ["a"], "is_multi_label": False, "has_masks": True, "mask_names": ["x"], "options": ["prepare.window=null"],
+             "shards": [{"file": "shard-0000.lmdb", "num_cases": 2, "num_items": 4}, {"file": "shard-0001.lmdb", "num_cases": 1, "num_items": 3}], "digest": "00"}
+    yield "index.json", json.dumps(index).encode()
+    case = {"name": "n", "patient": "p", "split": "train", "fold": 1, "modality": "CT", "units": "HU", "axis": 2, "size": [4, 3, 2], "spacing_mm": [1, 1, 2], "origin_mm": [0, 0, 0],
+            "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1], "labels": [1, None], "source_sha256": "00", "pixels_sha256": "00", "items_sha256": "00", "first_item": 0, "num_items": 2}
+    yield "case.json", b"[" + json.dumps(case).encode()
+    # Zstandard frames with one raw block each (RFC 8878): no compressor needed.
+    def frame(content):
+        return b"\x28\xb5\x2f\xfd\x20" + bytes([len(content)]) + (len(content) << 3 | 1).to_bytes(3, "little") + content
+    for name, kind, value_bytes, filter_number, has_mask in (("u8.item", 0, 1, 1, True), ("i16.item", 3, 2, 1, False), ("f64.item", 7, 8, 0, False)):
+        pixels, mask = frame(bytes(range(6 * value_bytes))), frame(bytes(6)) if has_mask else b""
+        header = struct.pack("<IIBBHIIIIIIIddd6f", 0x31494D56, 0, kind, filter_number, 1, 2, 3, 0, 0, len(pixels), len(mask), 0, 1, 0, 255, 0, 1, 0.5, 0.1, 0, 1)
+        yield name, header + pixels + mask
+
+
+PARSERS = {"volume": volumes, "picture": pictures, "manifest": manifests, "config": configs, "pickle": pickles, "pth": archives, "safetensors": safetensors_files,
+           "splits": splits, "prepared": prepared, "dicom": dicom}
 
 
 def main():
