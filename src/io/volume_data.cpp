@@ -1,6 +1,6 @@
-// Both formats begin with lines of text. NRRD (http://teem.sourceforge.net/nrrd/format.html): "data file: NAME" up to an empty line, NAME relative to the
-// header's folder. MetaImage: "ElementDataFile = NAME" is the last line, NAME relative to the header's folder, or to the working folder if it has folders in
-// it. In both NAME may be LIST, followed by a name on every line, or hold %d for a numbered series.
+// NRRD (http://teem.sourceforge.net/nrrd/format.html): "data file: NAME", NAME relative to the header's folder. MetaImage: "ElementDataFile = NAME", NAME
+// relative to the header's folder, or to the working folder if it has folders in it. In both NAME may be LIST, followed by a name on every line, or hold %d for
+// a numbered series.
 #include "volume_data.h"
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "meta_header.h"
 #include "vmae/core/error.h"
 #include "vmae/core/text.h"
 
@@ -24,8 +25,6 @@ constexpr uint64_t kMostOfZlib = 1040;             // deflate makes at most 1032
 constexpr uint64_t kMaxUnknownBytes = 1ULL << 36;  // of one of a numbered series
 constexpr uint64_t kUnlimited = std::numeric_limits<uint64_t>::max();
 
-constexpr std::string_view kSpace = " \t\r\n";
-
 std::string first_bytes(const fs::path& path) {
   std::string text(kMaxHeaderBytes, '\0');
   std::ifstream in(path, std::ios::binary);
@@ -34,28 +33,33 @@ std::string first_bytes(const fs::path& path) {
   return text;
 }
 
-std::string line_at(const std::string& text, size_t at) {
-  const size_t end = std::min(text.find_first_of("\r\n", at), text.size());
-  return std::string(trim(std::string_view(text).substr(at, end - at)));
+// A name, or the names on the lines of `rest` if it is LIST.
+void add_names(std::string_view name, std::string_view rest, std::vector<std::string>& names) {
+  if (!name.starts_with("LIST")) {
+    names.emplace_back(name);
+    return;
+  }
+  for (size_t at = 0; at < rest.size();) {
+    const size_t end = std::min(rest.find('\n', at), rest.size());
+    if (const std::string_view line = trim(rest.substr(at, end - at)); !line.empty()) names.emplace_back(line);
+    at = end + 1;
+  }
 }
 
-// What follows the key and its mark, wherever it stands: the libraries differ from the formats' descriptions in what they take for a line. The header of a file
-// that holds its voxels itself is followed by bytes that will not spell the key.
-std::vector<std::string> values_of(const std::string& text, const std::vector<std::string>& keys, std::string_view marks) {
+// What follows the key, wherever it stands: the library differs from the format's description in what it takes for a line. The header of a file that holds its
+// voxels itself is followed by bytes that will not spell the key.
+std::vector<std::string> nrrd_names(std::string_view text) {
   const std::string lower = to_lower(text);
-  std::vector<std::string> values;
-  for (const std::string& key : keys) {
+  std::vector<std::string> names;
+  for (const std::string_view key : {"data file", "datafile"}) {
     for (size_t at = lower.find(key); at != std::string::npos; at = lower.find(key, at + 1)) {
-      const size_t mark = text.find_first_not_of(kSpace, at + key.size());
-      if (mark == std::string::npos || marks.find(text[mark]) == std::string_view::npos) continue;
-      values.push_back(line_at(text, std::min(text.find_first_not_of(kSpace, mark + 1), text.size())));
-      if (values.back().starts_with("LIST")) {
-        for (size_t line = text.find('\n', mark); line != std::string::npos; line = text.find('\n', line + 1)) values.push_back(line_at(text, line + 1));
-      }
+      const size_t mark = text.find_first_not_of(" \t", at + key.size());
+      if (mark == std::string_view::npos || text[mark] != ':') continue;
+      const size_t end = std::min(text.find_first_of("\r\n", mark), text.size());
+      add_names(trim(text.substr(mark + 1, end - mark - 1)), text.substr(end), names);
     }
   }
-  std::erase_if(values, [](const std::string& value) { return value.empty() || value.starts_with("LIST"); });
-  return values;
+  return names;
 }
 
 // The libraries pass a name with % to printf as its format, which can then read and write anywhere: one number is all that may be in it.
@@ -80,16 +84,41 @@ uint64_t regular_size(const fs::path& path, const fs::path& header) {
   return error ? 0 : size;
 }
 
-// MetaIO believes these without looking: it reads as many numbers as there are axes, and allocates as many bytes as were compressed.
-void check_meta_number(const std::string& text, const std::string& key, double low, double high, const fs::path& path) {
-  for (const std::string& value : values_of(text, {key}, "=:")) {
+// The bytes of the files; kUnlimited for a numbered series.
+uint64_t sum_sizes(const std::vector<std::string>& names, const fs::path& header) {
+  uint64_t bytes = 0;
+  bool is_unlimited = false;
+  for (const std::string& name : names) {
+    is_unlimited |= is_numbered(name, header);
+    bytes += std::max(regular_size(header.parent_path() / name, header), regular_size(name, header));
+  }
+  if (bytes == 0 && !is_unlimited)
+    throw Error(ExitCode::data, concat(header.string(), ": the file of its voxels, ", names.empty() ? "" : names[0], ", is missing or empty"));
+  return is_unlimited ? kUnlimited : bytes;
+}
+
+uint64_t meta_bytes(const fs::path& path) {
+  const std::string text = first_bytes(path);
+  const MetaHeader header = parse_meta_header(text, path);
+  std::vector<std::string> names;
+  add_names(header.fields.at("elementdatafile"), header.rest, names);
+  const bool is_local = names.size() == 1 && to_lower(names[0]) == "local";
+  const uint64_t bytes = is_local ? regular_size(path, path) : sum_sizes(names, path);
+  // MetaIO reads as many numbers as there are axes, and allocates as many bytes as were compressed, without looking at either.
+  const auto check = [&](const char* name, double low, double high) {
+    const auto field = header.fields.find(name);
+    if (field == header.fields.end()) return;
+    const std::string& value = field->second;
     double number = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    if (error != std::errc() || end != value.data() + value.size() || !(number >= low && number <= high)) {
-      throw Error(ExitCode::data, concat(path.string(), ": its header gives '", key, "' a value that is not a number from ", low, " to ", high),
-                  "the file is probably damaged");
-    }
-  }
+    if (error == std::errc() && end == value.data() + value.size() && number >= low && number <= high) return;
+    throw Error(ExitCode::data, concat(path.string(), ": its header gives '", name, "' a value that is not a number from ", low, " to ", high),
+                "the file is probably damaged");
+  };
+  check("ndims", 1, 9);
+  check("compresseddatasize", 0, static_cast<double>(std::min(bytes, kMaxUnknownBytes)));
+  check("headersize", -1, static_cast<double>(std::min(bytes, kMaxUnknownBytes)));
+  return bytes;
 }
 
 }  // namespace
@@ -97,22 +126,9 @@ void check_meta_number(const std::string& text, const std::string& key, double l
 uint64_t most_voxel_bytes(uint64_t file_bytes) { return file_bytes > kUnlimited / kMostOfZlib ? kUnlimited : file_bytes * kMostOfZlib; }
 
 uint64_t most_voxel_bytes(const fs::path& path, bool is_nrrd) {
-  const std::string text = first_bytes(path);
-  std::vector<std::string> names = is_nrrd ? values_of(text, {"data file", "datafile"}, ":") : values_of(text, {"elementdatafile"}, "=:");
-  const bool is_local = !is_nrrd && std::erase_if(names, [](const std::string& name) { return to_lower(name) == "local"; }) > 0;
-  uint64_t bytes = is_local || names.empty() ? regular_size(path, path) : 0;
-  bool is_unlimited = false;
-  for (const std::string& name : names) {
-    is_unlimited |= is_numbered(name, path);
-    bytes += std::max(regular_size(path.parent_path() / name, path), regular_size(name, path));
-  }
-  if (bytes == 0 && !is_unlimited) throw Error(ExitCode::data, concat(path.string(), ": the file of its voxels, ", names[0], ", is missing or empty"));
-  if (!is_nrrd) {
-    check_meta_number(text, "ndims", 1, 9, path);
-    check_meta_number(text, "compresseddatasize", 0, static_cast<double>(is_unlimited ? kMaxUnknownBytes : bytes), path);
-    check_meta_number(text, "headersize", -1, static_cast<double>(is_unlimited ? kMaxUnknownBytes : bytes), path);
-  }
-  return is_unlimited ? kUnlimited : most_voxel_bytes(bytes);
+  if (!is_nrrd) return most_voxel_bytes(meta_bytes(path));
+  const std::vector<std::string> names = nrrd_names(first_bytes(path));
+  return most_voxel_bytes(names.empty() ? regular_size(path, path) : sum_sizes(names, path));
 }
 
 }  // namespace vmae::io

@@ -13,7 +13,7 @@ struct Slices {
   std::vector<fs::path> files;
   Volume volume;
   Slices() {
-    const fs::path folder = fs::path(__FILE__).parent_path() / "corpus/dicom";
+    const fs::path folder = fs::path(VMAE_FUZZ_CORPUS) / "dicom";
     files = {folder / "seed-ct-0.dcm", folder / "seed-ct-1.dcm"};
     volume = read_dicom(files);
   }

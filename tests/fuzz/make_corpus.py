@@ -53,6 +53,8 @@ def volumes():
     packed = zlib.compress(raw)
     with_size = meta.format("True").replace("CompressedData = True", f"CompressedData = True\nCompressedDataSize = {len(packed)}")
     yield "meta-zlib.mha", with_size.encode() + packed
+    yield "meta-tags.mha", (meta.format("False").replace("NDims", "Comment = text\n0008|0060 = MR\n0018|1030 = " + "protocol " * 40 + "\nNDims") + "Modality = MET_MOD_MR\n").replace(
+        "ElementDataFile = LOCAL\nModality = MET_MOD_MR\n", "Modality = MET_MOD_MR\nElementDataFile = LOCAL\n").encode() + raw
     yield "meta-ascii.mha", b"NDims = 2\nBinaryData = False\nDimSize = 3 2\nElementType = MET_FLOAT\nElementDataFile = LOCAL\n1 2 3 4 5 6\n"
     yield "meta-detached.mha", b"NDims = 2\nDimSize = 3 2\nElementType = MET_UCHAR\nElementDataFile = missing.raw\n"
 
