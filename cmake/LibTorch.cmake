@@ -18,7 +18,7 @@ add_library(vmae::torch ALIAS vmae_torch)
 target_include_directories(vmae_torch SYSTEM INTERFACE "${_torch}/include" "${_torch}/include/torch/csrc/api/include")
 target_compile_definitions(vmae_torch INTERFACE USE_DISTRIBUTED USE_C10D_GLOO USE_RPC USE_TENSORPIPE)
 target_link_options(vmae_torch INTERFACE -Wl,--allow-shlib-undefined)
-target_compile_options(vmae_torch INTERFACE -fopenmp)  # at::parallel_for is serial without it; the OpenMP library is the one that LibTorch brings
+target_compile_options(vmae_torch INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fopenmp>)  # at::parallel_for is serial without it; the OpenMP library is the one that LibTorch brings
 
 set(_libraries "${_torch}/lib/libtorch_cpu.so" "${_torch}/lib/libc10.so" "${_torch}/lib/libgomp.so.1")
 set(VMAE_TORCH_LIBRARY_DIRS "${_torch}/lib")

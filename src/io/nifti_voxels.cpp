@@ -14,13 +14,15 @@
 namespace vmae::io {
 namespace {
 
+constexpr unsigned kHeaderBuffer = 4096, kVoxelBuffer = 1 << 17;
+constexpr double kMaxGeometry = 1e8;  // millimetres or micrometres; ITK's decomposition of a matrix with NaN or overflowing numbers never ends
 constexpr const char* kDamaged = "the file is probably cut off or damaged";
 
 class GzFile {
  public:
-  explicit GzFile(const std::filesystem::path& path) : path_(path), file_(gzopen(path.c_str(), "rb")) {
+  GzFile(const std::filesystem::path& path, unsigned buffer_bytes) : path_(path), file_(gzopen(path.c_str(), "rb")) {
     if (!file_) throw Error(ExitCode::data, path.string() + ": can't be opened");
-    gzbuffer(file_, 1 << 17);
+    gzbuffer(file_, buffer_bytes);
   }
   ~GzFile() {
     if (file_) gzclose(file_);
@@ -68,6 +70,25 @@ T field(const char* bytes, bool is_swapped) {
   std::memcpy(&value, raw.data(), sizeof(T));
   return value;
 }
+
+class Header {
+ public:
+  Header(GzFile& file, const std::filesystem::path& path) {
+    file.read(bytes_.data(), bytes_.size());
+    is_swapped_ = field<int32_t>(bytes_.data(), false) != 348;
+    if (get<int32_t>(0) != 348) throw Error(ExitCode::data, path.string() + ": is not a NIfTI-1 file", kDamaged);
+  }
+  template <class T>
+  T get(size_t at) const {
+    return field<T>(bytes_.data() + at, is_swapped_);
+  }
+  double real(size_t at) const { return static_cast<double>(get<float>(at)); }
+  bool is_swapped() const { return is_swapped_; }
+
+ private:
+  std::array<char, 348> bytes_;
+  bool is_swapped_ = false;
+};
 
 // Voxels as stored, in this machine's byte order; 64-bit integers become double (exact to 2^53).
 template <class Stored, class Kept = Stored>
@@ -131,21 +152,32 @@ size_t nifti_voxel_bytes(int16_t type) {
 
 }  // namespace
 
+void check_nifti_header(const std::filesystem::path& path) {
+  GzFile file(path, kHeaderBuffer);
+  const Header header(file, path);
+  // 252 qform_code, 254 sform_code; 80 pixdim[1..3], 256 quaternion and offset, 280 the affine matrix.
+  const auto check = [&](size_t first, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      if (!(std::abs(header.real(first + 4 * i)) < kMaxGeometry))
+        throw Error(ExitCode::data, concat(path.string(), ": its orientation holds ", header.real(first + 4 * i), " at byte ", first + 4 * i), kDamaged);
+    }
+  };
+  check(80, 3);
+  if (header.get<int16_t>(252) != 0) check(256, 6);
+  if (header.get<int16_t>(254) != 0) check(280, 12);
+}
+
 void read_nifti_voxels(const std::filesystem::path& path, int64_t time_point, bool is_last, Volume& volume) {
-  GzFile file(path);
-  std::array<char, 348> header;
-  file.read(header.data(), header.size());
-  const bool is_swapped = field<int32_t>(header.data(), false) != 348;
-  if (field<int32_t>(header.data(), is_swapped) != 348) throw Error(ExitCode::data, path.string() + ": is not a NIfTI-1 file", kDamaged);
-  const auto real = [&](size_t at) { return static_cast<double>(field<float>(header.data() + at, is_swapped)); };
-  const double offset = real(108), slope = real(112), intercept = real(116);
+  GzFile file(path, kVoxelBuffer);
+  const Header header(file, path);
+  const double offset = header.real(108), slope = header.real(112), intercept = header.real(116);
   const bool is_scaled = slope != 0.0 && std::isfinite(slope) && std::isfinite(intercept);
   volume.scaling = {is_scaled ? Scaling{slope, intercept} : Scaling{}};
   if (!(offset >= 348 && offset < 1e9)) throw Error(ExitCode::data, concat(path.string(), ": its voxels can't begin at byte ", offset), kDamaged);
-  const auto type = field<int16_t>(header.data() + 70, is_swapped);
+  const auto type = header.get<int16_t>(70);
   const int64_t volume_bytes = volume.num_values() * static_cast<int64_t>(nifti_voxel_bytes(type));
   file.skip_to(static_cast<int64_t>(offset) + time_point * volume_bytes);
-  read_type(file, type, is_swapped, volume, path);
+  read_type(file, type, header.is_swapped(), volume, path);
   if (is_last) file.check_end();
 }
 

@@ -7,8 +7,11 @@
 
 namespace vmae::io {
 
-// Fills type, stored and scaling of a volume whose size is set; .nii or .nii.gz, either byte order. Throws Error(data); the checksum of a .gz is verified when the
-// last time point is read.
+// Throws Error(data) for what would make ITK's reader of the header hang, and for what is not NIfTI-1 at all.
+void check_nifti_header(const std::filesystem::path& path);
+
+// Fills type, stored and scaling of a volume whose size is set; .nii or .nii.gz, either byte order. Throws Error(data); the checksum of a .gz is verified when
+// the last time point is read.
 void read_nifti_voxels(const std::filesystem::path& path, int64_t time_point, bool is_last, Volume& volume);
 
 }  // namespace vmae::io

@@ -16,6 +16,7 @@
 #include "nifti_voxels.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
+#include "volume_data.h"
 
 namespace vmae::io {
 namespace {
@@ -70,13 +71,29 @@ void warm_up(const fs::path& path) {
   std::ifstream(path, std::ios::binary).read(first.data(), first.size());
 }
 
+// A header that claims more voxels than the file can hold would have them allocated, or make a list of slices without end.
+void check_claim(itk::ImageIOBase& image_io, const VolumeHeader& header, uint64_t most_bytes, const fs::path& path) {
+  if (image_io.GetComponentType() == Component::UNKNOWNCOMPONENTTYPE) fail(path, "has a voxel type that is not known");
+  double claimed = static_cast<double>(image_io.GetComponentSize());
+  for (const int64_t size : header.size) claimed *= static_cast<double>(size);
+  // Of NIfTI each time point is read by itself, and the last ones may be missing.
+  if (!is_nifti(path)) claimed *= static_cast<double>(header.num_time_points);
+  if (claimed > static_cast<double>(most_bytes)) {
+    fail(path, concat("claims ", header.size[0], " x ", header.size[1], " x ", header.size[2], " voxels, far more than a file of its size can hold"),
+         "the file is probably cut off or damaged");
+  }
+}
+
 // The header, checked: a scalar image of one to three axes, or more axes of length 1.
 itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) fail(path, "does not exist");
   if (!fs::is_regular_file(path, ignored)) fail(path, "is not a file");
-  if (fs::file_size(path, ignored) == 0) fail(path, "is empty (0 bytes)");
+  const uintmax_t file_bytes = fs::file_size(path, ignored);
+  if (ignored || file_bytes == 0) fail(path, "is empty (0 bytes)");
   warm_up(path);
+  if (is_nifti(path)) check_nifti_header(path);
+  const uint64_t most_bytes = is_nifti(path) ? most_voxel_bytes(file_bytes) : most_voxel_bytes(path, is_nrrd(path));
   const std::lock_guard lock(library_mutex());
   itk::Object::SetGlobalWarningDisplay(false);
   const itk::ImageIOBase::Pointer image_io = make_image_io(path);
@@ -87,6 +104,8 @@ itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
     if (is_readable) image_io->ReadImageInformation();
   } catch (const itk::ExceptionObject& error) {
     fail(path, "can't be read: " + reason(error));
+  } catch (const std::exception& error) {
+    fail(path, concat("can't be read: ", error.what()));
   }
   if (!is_readable) fail(path, "is damaged, or not what its extension says");
   const unsigned num_axes = image_io->GetNumberOfDimensions();
@@ -107,6 +126,7 @@ itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
     fail(path, concat("has ", image_io->GetNumberOfComponents(), " values per voxel (colour, vectors or complex numbers)"),
          "convert it to one value per voxel");
   }
+  check_claim(*image_io, header, most_bytes, path);
   return image_io;
 }
 
@@ -152,7 +172,8 @@ StoredType stored_type(Component type, std::vector<std::byte>& bytes, const fs::
   }
 }
 
-void check_fits_memory(const VolumeHeader& header, size_t stored_bytes, const fs::path& path) {
+void check_fits_memory(const VolumeHeader& header, size_t component_bytes, const fs::path& path) {
+  const size_t stored_bytes = component_bytes * static_cast<size_t>(is_nifti(path) ? 1 : header.num_time_points);
   const double needed = static_cast<double>(header.size[0]) * static_cast<double>(header.size[1]) * static_cast<double>(header.size[2]) *
                         static_cast<double>(sizeof(float) + stored_bytes);
   const auto available = static_cast<double>(memory_info().available_bytes);
@@ -178,12 +199,14 @@ void read_voxels(itk::ImageIOBase& image_io, const VolumeHeader& header, int64_t
   for (unsigned axis = 0; axis < image_io.GetNumberOfDimensions(); ++axis) region.SetSize(axis, image_io.GetDimensions(axis));
   image_io.SetIORegion(region);
   const size_t volume_bytes = static_cast<size_t>(volume.num_values()) * image_io.GetComponentSize();
-  volume.stored.resize(volume_bytes * static_cast<size_t>(header.num_time_points));
   try {
+    volume.stored.resize(volume_bytes * static_cast<size_t>(header.num_time_points));
     const std::lock_guard lock(library_mutex());
     if (!read_whole(image_io, volume.stored)) fail(path, "ends before its last voxel", "the file is probably cut off or damaged");
   } catch (const itk::ExceptionObject& error) {
     fail(path, "can't be read: " + reason(error), "the file is probably cut off or damaged");
+  } catch (const std::bad_alloc&) {
+    fail(path, "needs more memory than there is");
   }
   if (header.num_time_points > 1) {
     const auto first = volume.stored.begin() + static_cast<std::ptrdiff_t>(volume_bytes * static_cast<size_t>(time_point));

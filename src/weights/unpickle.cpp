@@ -11,7 +11,7 @@ namespace vmae::weights {
 namespace {
 
 constexpr size_t kMaxPickleBytes = 32u << 20;  // a checkpoint with ten thousand tensors has about 5 MB
-constexpr size_t kMaxSpent = 2'000'000;        // values and copied items
+constexpr size_t kMaxSpent = 2'000'000;        // values, memo entries and copied items
 constexpr size_t kMaxNameBytes = 256;
 constexpr size_t kMaxDepthOfMarks = 10'000;
 
@@ -77,7 +77,10 @@ std::vector<Value*> Unpickler::pop_to_mark() {
   return items;
 }
 
-void Unpickler::store(uint32_t slot) { memo_[slot] = top(); }
+void Unpickler::store(uint32_t slot) {
+  spend(1);
+  memo_[slot] = top();
+}
 
 void Unpickler::fetch(uint32_t slot) {
   const auto found = memo_.find(slot);
@@ -185,6 +188,7 @@ void Unpickler::step(unsigned char opcode) {
       pop_to_mark();
       break;  // POP_MARK
     case '2':
+      spend(1);
       push(top());
       break;  // DUP
     case 'q':

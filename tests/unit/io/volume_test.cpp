@@ -1,6 +1,7 @@
 #include "vmae/io/volume.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cmath>
@@ -179,6 +180,38 @@ TEST(Volume, BrokenMetaImagesAreErrors) {
   what_of(folder.write("last_byte.mha", header + "ElementDataFile = LOCAL\n" + std::string(47, 'x')));
   what_of(folder.write("zipped.mha", header + "CompressedData = True\nElementDataFile = LOCAL\nnot zlib data"));
   what_of(folder.write("no_raw.mhd", header + "ElementDataFile = gone.raw\n"));
+}
+
+// Found by fuzzing: ITK would hang, crash, print with the name as its format, or allocate what the header claims. tests/fuzz/corpus/volume has such files too.
+TEST(Volume, HeadersThatItkBelievesTooEasily) {
+  const TempFolder folder;
+  std::string endless = nifti<int16_t>({2, 2, 2}, ramp<int16_t>(8));
+  test::put<int16_t>(endless, 254, 1);       // sform_code: the affine matrix counts
+  test::put<float>(endless, 308, -1.7e38F);  // in its second row
+  EXPECT_TRUE(contains(what_of(folder.write("endless.nii", endless)), "orientation"));
+  test::put<float>(endless, 308, NAN);
+  EXPECT_TRUE(contains(what_of(folder.write("nan.nii", endless)), "orientation"));
+  test::put<int16_t>(endless, 254, 0);
+  EXPECT_EQ(read_volume(folder.write("unused.nii", endless)).num_values(), 8) << "a matrix that is not used does not matter";
+
+  const std::string header = "NDims = 2\nDimSize = 3 2\nElementType = MET_UCHAR\n";
+  for (const char* name : {"a%s.raw", "%n", "%d%d.raw", "%999d", "100%"}) {
+    EXPECT_TRUE(contains(what_of(folder.write("format.mhd", header + "ElementDataFile = " + name + "\n")), "not understood")) << name;
+    EXPECT_TRUE(
+        contains(what_of(folder.write("format.nhdr", "NRRD0004\ntype: uint8\ndimension: 1\nsizes: 6\nencoding: raw\ndata file: " + std::string(name) + "\n")),
+                 "not understood"))
+        << name;
+  }
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_TRUE(contains(what_of(folder.write("pipe.mhd", header + "ElementDataFile = pipe\n")), "not a regular file"));
+  EXPECT_TRUE(contains(what_of(folder.write("many_axes.mhd", "NDims = -1\nDimSize = 3 2\nElementType = MET_UCHAR\nElementDataFile = LOCAL\nabcdef")), "ndims"));
+  EXPECT_TRUE(contains(what_of(folder.write("packed.mha", "CompressedData = True\nCompressedDataSize = 1e18\n" + header + "ElementDataFile = LOCAL\nabcdef")),
+                       "compresseddatasize"));
+  what_of(folder.write("type.mha", "NDims = 2\nDimSize = 3 2\nElementType = MET_NONE\nElementDataFile = LOCAL\nabcdef"));
+  for (const std::string sizes : {"3\nsizes: 9 9 100000000", "4\nsizes: 9 9 9 100000"}) {
+    const fs::path path = folder.write("claim.nrrd", "NRRD0004\ntype: int16\ndimension: " + sizes + "\nencoding: raw\nendian: little\n\nabc");
+    EXPECT_TRUE(contains(error_of([&] { read_volume_header(path); }).what(), "can hold")) << sizes;
+  }
 }
 
 TEST(Volume, ManyThreadsReadAtOnce) {

@@ -76,6 +76,8 @@ TEST(Unpickle, SaysWhatIsWrong) {
 }
 
 TEST(Unpickle, SmallFilesCannotFillTheMemoryOrTheStack) {
+  EXPECT_TRUE(contains(error_for("N" + repeated("\x94", 3'000'000) + "."), "more values")) << "memo entries";
+  EXPECT_TRUE(contains(error_for("N" + repeated("2", 3'000'000) + "."), "more values")) << "copies on the stack";
   EXPECT_TRUE(contains(error_for(repeated("N", 3'000'000)), "more values than any checkpoint"));
   EXPECT_TRUE(contains(error_for(repeated("(", 100'000)), "nests too deeply"));
   EXPECT_EQ(error_for(repeated("]", 500'000) + repeated("a", 499'999) + "."), "no error") << "deep nesting itself is harmless";

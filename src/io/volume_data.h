@@ -1,0 +1,16 @@
+#pragma once
+// What a volume's voxels can be made of, found without the libraries that read it: guards against headers that claim more than there is.
+#include <cstdint>
+#include <filesystem>
+
+namespace vmae::io {
+
+// The most bytes of voxels that can come out of an NRRD or MetaImage file, or out of the files that its header names: their size, times what zlib can reach.
+// Unlimited for a numbered series of files. Throws Error(data) where the header names a file that is missing or no regular file (a pipe or a terminal would be
+// waited for).
+uint64_t most_voxel_bytes(const std::filesystem::path& path, bool is_nrrd);
+
+// The same of a file that holds its voxels itself.
+uint64_t most_voxel_bytes(uint64_t file_bytes);
+
+}  // namespace vmae::io
