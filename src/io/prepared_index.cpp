@@ -14,6 +14,7 @@ PreparedInfo parse_index(const std::string& text, const std::string& name) {
   const auto fail = [&](const std::string& what) {
     throw Error(ExitCode::data, concat(name, ": ", what), "give the folder that `vmae prepare --output` wrote");
   };
+  if (is_deep_json(text)) fail("nests too deeply for an index");
   try {
     const Json json = Json::parse(text);
     if (!json.is_object() || json.value("format", "") != kFormatName) fail("is not the index of a prepared dataset");

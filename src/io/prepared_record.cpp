@@ -87,6 +87,7 @@ std::string case_record(const PreparedCase& c) {
 }
 
 PreparedCase parse_case(std::string_view record) {
+  if (is_deep_json(record)) fail("a case that nests too deeply");
   try {
     const Json json = Json::parse(record);
     PreparedCase c;

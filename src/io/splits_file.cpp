@@ -119,8 +119,10 @@ void read_head(const Json& json, const std::string& place, Splits& splits) {
 }
 
 Json parse(const fs::path& file) {
+  const std::string text = read_file(file);
+  if (is_deep_json(text)) throw wrong(file.string(), "nests too deeply for a file of splits");
   try {
-    return Json::parse(read_file(file));
+    return Json::parse(text);
   } catch (const Json::exception& error) {
     throw wrong(file.string(), concat("is not JSON: ", error.what()));
   }
