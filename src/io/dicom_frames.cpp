@@ -299,6 +299,7 @@ struct FrameReader::Impl {
     } else {
       gather(frame);
       check_ratio(64);
+      check_run_lengths();
     }
     to.bytes.assign(frame_bytes + frame_bytes % 2, 0);
     OFString colour;
@@ -314,6 +315,19 @@ struct FrameReader::Impl {
   // Before memory is taken: this many bytes at most come out of each byte of the stream.
   void check_ratio(size_t most) const {
     if (frame_bytes / most > stream.size()) fail_dicom(file.path, concat("has ", stream.size(), " compressed bytes for a frame of ", frame_bytes), kDamaged);
+  }
+
+  // The header of a run-length coded frame: the number of segments and 15 offsets. DCMTK subtracts offsets from each other and reads as far as that says.
+  void check_run_lengths() const {
+    const auto number = [&](size_t index) {
+      uint32_t value = 0;
+      std::memcpy(&value, stream.data() + 4 * index, 4);
+      return value;
+    };
+    const auto num_segments = static_cast<size_t>(header.pixels.samples * header.pixels.bits_allocated / 8);
+    bool is_wrong = stream.size() < 64 || num_segments > 15 || number(0) != num_segments || number(1) != 64;
+    for (size_t i = 2; !is_wrong && i <= num_segments; ++i) is_wrong = number(i) < number(i - 1) || number(i) > stream.size();
+    if (is_wrong) fail_dicom(file.path, "the segments of its run lengths can't be where its header says", kDamaged);
   }
 
   void read_packed(int64_t frame, RawFrame& to) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "json_number.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 
@@ -34,7 +35,12 @@ T value(const Json& object, const char* key, T missing, const std::string& place
   const auto it = object.find(key);
   if (it == object.end()) return missing;
   try {
-    return it->get<T>();
+    if constexpr (std::is_same_v<T, int64_t>) {
+      if (const auto number = whole_number(*it)) return *number;
+      throw Json::type_error::create(302, "not a whole number", &*it);
+    } else {
+      return it->template get<T>();
+    }
   } catch (const Json::exception&) {
     throw wrong(place, concat("\"", key, "\" is ", it->dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 40), ", not of the right type"));
   }
