@@ -122,6 +122,24 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   return best;
 }
 
+bool is_deep_json(std::string_view text) {
+  constexpr int kMaxDepth = 64;
+  int depth = 0;
+  bool is_text = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (is_text && c == '\\')
+      ++i;
+    else if (c == '"')
+      is_text = !is_text;
+    else if (!is_text && (c == '[' || c == '{') && ++depth > kMaxDepth)
+      return true;
+    else if (!is_text && (c == ']' || c == '}'))
+      --depth;
+  }
+  return false;
+}
+
 std::string human_bytes(double bytes) {
   static constexpr std::array<const char*, 7> kUnits = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   size_t unit = 0;

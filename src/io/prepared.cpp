@@ -120,7 +120,9 @@ bool is_prepared(const fs::path& path) {
   std::error_code ignored;
   if (!fs::is_regular_file(index, ignored)) return false;
   try {
-    const auto json = nlohmann::json::parse(read_file(index), nullptr, /*allow_exceptions=*/false);
+    const std::string text = read_file(index);
+    if (is_deep_json(text)) return false;
+    const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
     return json.is_object() && json.contains("format") && json["format"] == kFormatName;
   } catch (const Error&) {
     return false;

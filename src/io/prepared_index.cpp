@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "json_number.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/hash.h"
@@ -14,15 +15,21 @@ PreparedInfo parse_index(const std::string& text, const std::string& name) {
   const auto fail = [&](const std::string& what) {
     throw Error(ExitCode::data, concat(name, ": ", what), "give the folder that `vmae prepare --output` wrote");
   };
+  if (is_deep_json(text)) fail("nests too deeply for an index");
+  const auto integer = [&](const Json& json) {
+    const auto value = whole_number(json);
+    if (!value) fail("has something else in the place of a whole number");
+    return value.value_or(0);
+  };
   try {
     const Json json = Json::parse(text);
     if (!json.is_object() || json.value("format", "") != kFormatName) fail("is not the index of a prepared dataset");
-    if (const int version = json.at("version"); version != kFormatVersion) {
+    if (const int64_t version = integer(json.at("version")); version != kFormatVersion) {
       fail(concat("has version ", version, " of the format; this program reads version ", kFormatVersion, ": prepare the dataset again, or use another vmae"));
     }
     PreparedInfo info;
-    info.num_items = json.at("num_items");
-    info.num_cases = json.at("num_cases");
+    info.num_items = integer(json.at("num_items"));
+    info.num_cases = integer(json.at("num_cases"));
     info.layout = json.at("layout");
     info.percentiles = json.at("percentiles").get<std::vector<double>>();
     info.intensity = json.at("intensity");
@@ -31,13 +38,13 @@ PreparedInfo parse_index(const std::string& text, const std::string& name) {
     info.mask_names = json.at("mask_names").get<std::vector<std::string>>();
     info.has_masks = json.at("has_masks");
     info.options = json.at("options").get<std::vector<std::string>>();
-    info.modalities = json.at("modalities").get<std::map<std::string, int64_t>>();
-    info.num_failed = json.at("num_failed");
-    info.num_duplicates = json.at("num_duplicates");
+    for (const auto& [name_of_modality, count] : json.at("modalities").items()) info.modalities[name_of_modality] = integer(count);
+    info.num_failed = integer(json.at("num_failed"));
+    info.num_duplicates = integer(json.at("num_duplicates"));
     info.digest = json.at("digest");
     int64_t num_items = 0, num_cases = 0;
     for (const Json& shard : json.at("shards")) {
-      info.shards.push_back({shard.at("file"), num_cases, shard.at("num_cases"), num_items, shard.at("num_items")});
+      info.shards.push_back({shard.at("file"), num_cases, integer(shard.at("num_cases")), num_items, integer(shard.at("num_items"))});
       const PreparedShard& added = info.shards.back();
       if (added.num_cases < 0 || added.num_items < 0 || added.num_cases > UINT32_MAX || added.num_items > UINT32_MAX) fail("a shard of impossible size");
       if (std::filesystem::path(added.file).filename() != added.file || added.file.empty()) fail("a shard outside of the folder: " + added.file);

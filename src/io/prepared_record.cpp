@@ -1,9 +1,11 @@
 #include "prepared_record.h"
 
+#include <cfloat>
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "json_number.h"
 #include "prepared_codec.h"
 #include "vmae/core/crc32c.h"
 #include "vmae/core/error.h"
@@ -19,7 +21,17 @@ constexpr uint64_t kMaxBytes = uint64_t{1} << 31;
 
 // NaN has no JSON; null stands for it.
 Json number(float value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-float number(const Json& json) { return json.is_null() ? std::nanf("") : json.get<float>(); }
+float number(const Json& json) {
+  const double value = json.is_null() ? std::nan("") : json.get<double>();
+  if (std::abs(value) > FLT_MAX) fail("a case with a label beyond the range of numbers");
+  return static_cast<float>(value);
+}
+
+int64_t integer(const Json& json) {
+  const auto value = whole_number(json);
+  if (!value) fail("a case with something else in the place of a whole number");
+  return *value;
+}
 
 }  // namespace
 
@@ -87,6 +99,7 @@ std::string case_record(const PreparedCase& c) {
 }
 
 PreparedCase parse_case(std::string_view record) {
+  if (is_deep_json(record)) fail("a case that nests too deeply");
   try {
     const Json json = Json::parse(record);
     PreparedCase c;
@@ -97,14 +110,15 @@ PreparedCase parse_case(std::string_view record) {
       return c;
     }
     c.split = json.at("split");
-    c.fold = json.at("fold");
+    c.fold = integer(json.at("fold"));
     c.modality = json.at("modality");
-    const int units = json.at("units");
+    const int64_t units = integer(json.at("units"));
     if (units < 0 || units > 2) fail("a case with unknown units");
     c.units = static_cast<Units>(units);
-    c.axis = json.at("axis");
-    if (c.axis < 0 || c.axis > 2) fail("a case with an axis that is not 0, 1 or 2");
-    c.size = json.at("size");
+    const int64_t axis = integer(json.at("axis"));
+    if (axis < 0 || axis > 2) fail("a case with an axis that is not 0, 1 or 2");
+    c.axis = static_cast<int>(axis);
+    for (size_t i = 0; i < c.size.size(); ++i) c.size[i] = integer(json.at("size").at(i));
     c.spacing_mm = json.at("spacing_mm");
     c.origin_mm = json.at("origin_mm");
     c.direction = json.at("direction");
@@ -112,10 +126,10 @@ PreparedCase parse_case(std::string_view record) {
     c.source_sha256 = json.at("source_sha256");
     c.pixels_sha256 = json.at("pixels_sha256");
     c.items_sha256 = json.at("items_sha256");
-    c.first_item = json.at("first_item");
-    c.num_items = json.at("num_items");
-    if (c.first_item < 0 || c.num_items < 0) fail("a case with a negative number of items");
-    if (json.contains("duplicate_of")) c.duplicate_of = json["duplicate_of"].get<int64_t>();
+    c.first_item = integer(json.at("first_item"));
+    c.num_items = integer(json.at("num_items"));
+    if (c.first_item < 0 || c.num_items < 0 || c.first_item > UINT32_MAX || c.num_items > UINT32_MAX) fail("a case with an impossible number of items");
+    if (json.contains("duplicate_of")) c.duplicate_of = integer(json["duplicate_of"]);
     return c;
   } catch (const Json::exception& error) {
     fail(concat("a case that is damaged: ", error.what()));

@@ -118,8 +118,10 @@ std::optional<Source> challenge_source(const fs::path& folder) {
   const fs::path file = folder / "dataset.json";
   std::error_code ignored;
   if (!fs::is_regular_file(file, ignored)) return std::nullopt;
+  const std::string text = read_file(file);
+  if (is_deep_json(text)) throw Error(ExitCode::data, file.string() + ": nests too deeply for a dataset.json");
   try {
-    const Json description = Json::parse(read_file(file));
+    const Json description = Json::parse(text);
     Source source;
     source.mask_names = mask_names_of(description);
     const Json training = description.value("training", Json::array());

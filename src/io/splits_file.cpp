@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "json_number.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 
@@ -34,7 +35,12 @@ T value(const Json& object, const char* key, T missing, const std::string& place
   const auto it = object.find(key);
   if (it == object.end()) return missing;
   try {
-    return it->get<T>();
+    if constexpr (std::is_same_v<T, int64_t>) {
+      if (const auto number = whole_number(*it)) return *number;
+      throw Json::type_error::create(302, "not a whole number", &*it);
+    } else {
+      return it->template get<T>();
+    }
   } catch (const Json::exception&) {
     throw wrong(place, concat("\"", key, "\" is ", it->dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 40), ", not of the right type"));
   }
@@ -119,8 +125,10 @@ void read_head(const Json& json, const std::string& place, Splits& splits) {
 }
 
 Json parse(const fs::path& file) {
+  const std::string text = read_file(file);
+  if (is_deep_json(text)) throw wrong(file.string(), "nests too deeply for a file of splits");
   try {
-    return Json::parse(read_file(file));
+    return Json::parse(text);
   } catch (const Json::exception& error) {
     throw wrong(file.string(), concat("is not JSON: ", error.what()));
   }

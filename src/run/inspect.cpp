@@ -47,7 +47,7 @@ nlohmann::ordered_json summary(const fs::path& path, const weights::TensorFile& 
   nlohmann::ordered_json json = {
       {"file", path.string()}, {"kind", has_optimizer ? "training checkpoint" : "weights"}, {"parameters", parameters}, {"bytes", bytes}};
   for (const auto& [key, value] : file.metadata) {
-    if (key == "model_options" || key == "state")
+    if ((key == "model_options" || key == "state") && !is_deep_json(value))
       json[key] = nlohmann::json::parse(value, nullptr, /*allow_exceptions=*/false);
     else if (key != "config")
       json["metadata"][key] = value;

@@ -25,6 +25,7 @@ nn::MaeOptions from_metadata(const std::string& text) {
   nn::MaeOptions options;
   Options list;
   nn::describe(list, options);
+  if (is_deep_json(text)) throw Error(ExitCode::checkpoint, "the model options in the file nest too deeply: it is damaged");
   const auto json = nlohmann::json::parse(text);
   for (const auto& [key, value] : json.items()) {
     const Option* option = list.find(key);

@@ -87,6 +87,17 @@ TEST(Text, Utf8) {
   EXPECT_FALSE(is_utf8(std::string("\xf0\x9f\xa9\xbb").substr(0, 3)));
 }
 
+TEST(Text, DeepJson) {
+  EXPECT_FALSE(is_deep_json(R"({"a": [1, {"b": []}]})"));
+  EXPECT_FALSE(is_deep_json(std::string(64, '[') + std::string(64, ']')));
+  EXPECT_TRUE(is_deep_json(std::string(65, '[')));
+  EXPECT_TRUE(is_deep_json("{\"a\": " + std::string(65, '{')));
+  std::string wide, text = "\"\\\"";
+  for (int i = 0; i < 100; ++i) wide += "[],{},";
+  EXPECT_FALSE(is_deep_json(wide));
+  EXPECT_FALSE(is_deep_json(text + std::string(100, '[') + "\"")) << "brackets in a text, after an escaped quote";
+}
+
 TEST(Text, HumanUnits) {
   EXPECT_EQ(human_bytes(0), "0 B");
   EXPECT_EQ(human_bytes(1023), "1023 B");

@@ -152,6 +152,13 @@ TEST(SplitsFile, MustFitTheData) {
   EXPECT_EQ(message(changed, cases), "s.json: the checksum does not fit the names of the cases");
 }
 
+TEST(SplitsFile, DeepNestingIsAnError) {
+  const test::TempFolder folder;
+  const auto file =
+      folder.write("s.json", R"({"format": "vmae-splits", "version": 1, "cases": )" + std::string(200'000, '[') + std::string(200'000, ']') + "}");
+  EXPECT_TRUE(test::contains(test::error_of([&] { read_splits(file); }).what(), "nests too deeply"));
+}
+
 TEST(SplitsFile, ANameThatJsonCannotHoldIsAnError) {
   const test::TempFolder folder;
   const std::vector<SplitCase> cases{{"a\xff.png", "x", {}}, {"b", "y", {}}};
