@@ -3,7 +3,6 @@
 #include "dicom_file.h"
 
 #include <dcmtk/config/osconfig.h>
-#include <dcmtk/dcmdata/dcrledrg.h>
 #include <dcmtk/dcmdata/dctk.h>
 #include <dcmtk/dcmjpeg/djdecode.h>
 #include <dcmtk/oflog/oflog.h>
@@ -28,7 +27,6 @@ void start_dcmtk() {
   std::call_once(once, [] {
     OFLog::configure(OFLogger::OFF_LOG_LEVEL);
     dcmEnableUnknownVRConversion.set(OFTrue);  // elements of VR UN that the dictionary knows
-    DcmRLEDecoderRegistration::registerCodecs();
     DJDecoderRegistration::registerCodecs();
   });
 }

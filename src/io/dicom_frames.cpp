@@ -1,4 +1,4 @@
-// Native pixel data are taken as they lie. Of encapsulated ones (PS3.5 annex A.4) RLE and JPEG are decoded by DCMTK, a frame at a time, with the size
+// Native pixel data are taken as they lie. Of encapsulated ones (PS3.5 annex A.4) JPEG is decoded by DCMTK, a frame at a time, with the size
 // that the stream claims compared first. Fragments of a frame for the other decoders: one per frame, or all of a single frame, or as the basic offset table
 // says.
 #include "dicom_frames.h"
@@ -20,7 +20,7 @@
 namespace vmae::io {
 namespace {
 
-enum class Way { native, dcmtk, rle, jpegls, jpeg2000, deflated_frame };
+enum class Way { native, jpeg, rle, jpegls, jpeg2000, deflated_frame };
 
 constexpr const char* kDamaged = "the file is probably cut off or damaged";
 
@@ -30,12 +30,12 @@ const std::map<std::string, Way>& ways() {
                                                 {"1.2.840.10008.1.2.2", Way::native},
                                                 {"1.2.840.10008.1.2.1.99", Way::native},
                                                 {"1.2.840.10008.1.2.5", Way::rle},
-                                                {"1.2.840.10008.1.2.4.50", Way::dcmtk},
-                                                {"1.2.840.10008.1.2.4.51", Way::dcmtk},
-                                                {"1.2.840.10008.1.2.4.53", Way::dcmtk},
-                                                {"1.2.840.10008.1.2.4.55", Way::dcmtk},
-                                                {"1.2.840.10008.1.2.4.57", Way::dcmtk},
-                                                {"1.2.840.10008.1.2.4.70", Way::dcmtk},
+                                                {"1.2.840.10008.1.2.4.50", Way::jpeg},
+                                                {"1.2.840.10008.1.2.4.51", Way::jpeg},
+                                                {"1.2.840.10008.1.2.4.53", Way::jpeg},
+                                                {"1.2.840.10008.1.2.4.55", Way::jpeg},
+                                                {"1.2.840.10008.1.2.4.57", Way::jpeg},
+                                                {"1.2.840.10008.1.2.4.70", Way::jpeg},
                                                 {"1.2.840.10008.1.2.4.80", Way::jpegls},
                                                 {"1.2.840.10008.1.2.4.81", Way::jpegls},
                                                 {"1.2.840.10008.1.2.4.90", Way::jpeg2000},
@@ -51,23 +51,6 @@ const std::map<std::string, Way>& ways() {
 std::string transfer_syntax_name(const std::string& uid) {
   if (uid == "1.2.840.10008.1.2.4.110" || uid == "1.2.840.10008.1.2.4.111" || uid == "1.2.840.10008.1.2.4.112") return concat("JPEG XL (", uid, ")");
   return name_of_uid(uid);
-}
-
-// PackBits (PS3.5 annex G.3) of one segment; false if it does not give exactly `size` bytes.
-bool unpack_bits(std::span<const uint8_t> from, size_t size, std::vector<uint8_t>& to) {
-  to.clear();
-  for (size_t i = 0; i < from.size() && to.size() < size;) {
-    const unsigned code = from[i++];
-    if (code < 128) {
-      if (from.size() - i < code + 1) return false;
-      to.insert(to.end(), from.begin() + static_cast<std::ptrdiff_t>(i), from.begin() + static_cast<std::ptrdiff_t>(i + code + 1));
-      i += code + 1;
-    } else if (code > 128) {
-      if (i >= from.size()) return false;
-      to.insert(to.end(), 257 - code, from[i++]);
-    }
-  }
-  return to.size() >= size && (to.resize(size), true);
 }
 
 bool inflate_raw(std::span<const uint8_t> from, size_t size, std::vector<uint8_t>& to) {
@@ -281,81 +264,53 @@ struct FrameReader::Impl {
     }
   }
 
-  void read_by_dcmtk(int64_t frame, RawFrame& to) {
+  void read_jpeg(int64_t frame, RawFrame& to) {
     const PixelFormat& pixels = header.pixels;
-    if (way == Way::dcmtk) {
-      gather(frame);
-      const JpegFrameSize size = jpeg_frame_size(stream);
-      if (size.rows != pixels.rows || size.columns != pixels.columns || size.components != pixels.samples) {
-        fail_dicom(file.path,
-                   concat("its JPEG stream has ", size.columns, " x ", size.rows, " pixels of ", size.components, " components, its header says ",
-                          pixels.columns, " x ", pixels.rows, " of ", pixels.samples),
-                   kDamaged);
-      }
-      if (size.precision > pixels.bits_allocated) {
-        fail_dicom(file.path, concat("its JPEG stream has ", size.precision, " bits, its header allocates ", pixels.bits_allocated), kDamaged);
-      }
-      if (size.precision <= 8 && pixels.bits_allocated > 8) to.bits_allocated = 8;
-    } else {
-      gather(frame);
-      check_ratio(64);
-      check_run_lengths();
+    const JpegFrameSize size = jpeg_frame_size(stream);
+    if (size.rows != pixels.rows || size.columns != pixels.columns || size.components != pixels.samples) {
+      fail_dicom(file.path,
+                 concat("its JPEG stream has ", size.columns, " x ", size.rows, " pixels of ", size.components, " components, its header says ", pixels.columns,
+                        " x ", pixels.rows, " of ", pixels.samples),
+                 kDamaged);
     }
+    if (size.precision > pixels.bits_allocated) {
+      fail_dicom(file.path, concat("its JPEG stream has ", size.precision, " bits, its header allocates ", pixels.bits_allocated), kDamaged);
+    }
+    if (size.precision <= 8 && pixels.bits_allocated > 8) to.bits_allocated = 8;
     to.bytes.assign(frame_bytes + frame_bytes % 2, 0);
     OFString colour;
     auto first_fragment = static_cast<Uint32>(fragments_of(frame).first);  // DCMTK would go on from the frame before
     const OFCondition condition =
         element->getUncompressedFrame(&file.data(), static_cast<Uint32>(frame), first_fragment, to.bytes.data(), static_cast<Uint32>(to.bytes.size()), colour);
-    if (condition.bad())
+    if (condition.bad()) {
       fail_dicom(file.path, concat("its compressed pixel data can't be decoded (", transfer_syntax_name(header.transfer_syntax), "): ", condition.text()),
                  kDamaged);
+    }
     to.photometric = std::string(trim(colour.c_str()));
   }
 
-  // Before memory is taken: this many bytes at most come out of each byte of the stream.
-  void check_ratio(size_t most) const {
-    if (frame_bytes / most > stream.size()) fail_dicom(file.path, concat("has ", stream.size(), " compressed bytes for a frame of ", frame_bytes), kDamaged);
-  }
-
-  // The header of a run-length coded frame: the number of segments and 15 offsets. DCMTK subtracts offsets from each other and reads as far as that says.
-  void check_run_lengths() const {
-    const auto number = [&](size_t index) {
-      uint32_t value = 0;
-      std::memcpy(&value, stream.data() + 4 * index, 4);
-      return value;
-    };
-    const auto num_segments = static_cast<size_t>(header.pixels.samples * header.pixels.bits_allocated / 8);
-    bool is_wrong = stream.size() < 64 || num_segments > 15 || number(0) != num_segments || number(1) != 64;
-    for (size_t i = 2; !is_wrong && i <= num_segments; ++i) is_wrong = number(i) < number(i - 1) || number(i) > stream.size();
-    if (is_wrong) fail_dicom(file.path, "the segments of its run lengths can't be where its header says", kDamaged);
-  }
-
-  void read_packed(int64_t frame, RawFrame& to) {
-    gather(frame);
-    check_ratio(way == Way::rle ? 64 : 1100);
-    if (way == Way::deflated_frame) {
-      if (!inflate_raw(stream, frame_bytes, to.bytes)) fail_dicom(file.path, "its deflated frames can't be inflated", kDamaged);
-      return;
-    }
-    // RLE of packed bits, which DCMTK can't: 64 bytes of header (number of segments, offsets), one segment.
-    if (stream.size() < 64 || stream[0] != 1 || !unpack_bits(std::span(stream).subspan(64), frame_bytes, to.bytes)) {
-      fail_dicom(file.path, "its run lengths can't be decoded", kDamaged);
-    }
+  void read_deflated(RawFrame& to) const {
+    // Deflate makes 1032 bytes of one at most: before memory is taken.
+    if (frame_bytes / 1100 > stream.size() || !inflate_raw(stream, frame_bytes, to.bytes))
+      fail_dicom(file.path, "its deflated frames can't be inflated", kDamaged);
   }
 
   void read(int64_t frame, RawFrame& to) {
     describe(to);
     if (way == Way::native) return read_native_frame(frame, to);
-    if (way == Way::jpeg2000) {
-      gather(frame);
-      return decode_jpeg2000(stream, header.pixels, file.path, to);
+    gather(frame);
+    switch (way) {
+      case Way::rle:
+        return decode_rle(stream, header.pixels, file.path, to);
+      case Way::jpegls:
+        return decode_jpegls(stream, header.pixels, file.path, to);
+      case Way::jpeg2000:
+        return decode_jpeg2000(stream, header.pixels, file.path, to);
+      case Way::deflated_frame:
+        return read_deflated(to);
+      default:
+        return read_jpeg(frame, to);
     }
-    if (way == Way::jpegls) {
-      gather(frame);
-      return decode_jpegls(stream, header.pixels, file.path, to);
-    }
-    if (way == Way::deflated_frame || (way == Way::rle && header.pixels.bits_allocated == 1)) return read_packed(frame, to);
-    read_by_dcmtk(frame, to);
   }
 };
 

@@ -37,6 +37,9 @@ std::string transfer_syntax_problem(const std::string& uid);
 // One JPEG 2000 or HTJ2K codestream, with or without JP2 boxes, through OpenJPEG. Sizes other than the header's are an Error(data).
 void decode_jpeg2000(std::span<const uint8_t> stream, const PixelFormat& pixels, const std::filesystem::path& path, RawFrame& to);
 
+// One frame of run lengths.
+void decode_rle(std::span<const uint8_t> stream, const PixelFormat& pixels, const std::filesystem::path& path, RawFrame& to);
+
 // One JPEG-LS stream, through CharLS.
 void decode_jpegls(std::span<const uint8_t> stream, const PixelFormat& pixels, const std::filesystem::path& path, RawFrame& to);
 

@@ -103,6 +103,13 @@ void replace_all(std::string& text, const std::string& from, const std::string& 
   for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
 }
 
+constexpr size_t kShown = 20;  // lines of problems, and of notes
+
+template <class Map>
+std::vector<std::pair<typename Map::key_type, typename Map::mapped_type>> first_of(const Map& map) {
+  return {map.begin(), std::next(map.begin(), static_cast<std::ptrdiff_t>(std::min(map.size(), kShown)))};
+}
+
 std::string range_text(double low, double high) { return low == high ? number_text(low) : number_text(low) + "-" + number_text(high); }
 
 }  // namespace
@@ -248,11 +255,14 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
     if (kind.masks > 0) text += concat(", ", kind.masks, " with a mask");
   }
   for (const io::SourceRemark& refusal : plan.refused) ++problems[refusal.text];
-  for (const auto& [problem, count] : problems) text += concat("\n  left out: ", count, count == 1 ? " file: " : " files: ", problem);
+  const auto more = [&text](size_t count) { text += count > kShown ? concat("\n  ... and ", count - kShown, " more kinds") : ""; };
+  for (const auto& [problem, count] : first_of(problems)) text += concat("\n  left out: ", count, count == 1 ? " file: " : " files: ", problem);
   std::map<std::string, std::vector<std::string>> remarks;
   for (const io::SourceRemark& remark : plan.remarks) remarks[remark.text].push_back(pseudonyms.name(remark.name));
-  for (const auto& [remark, names] : remarks)
+  more(problems.size());
+  for (const auto& [remark, names] : first_of(remarks))
     text += concat("\n  note: ", names.front(), names.size() > 1 ? concat(" and ", names.size() - 1, " more") : "", ": ", remark);
+  more(remarks.size());
   return text;
 }
 

@@ -21,7 +21,7 @@ struct LoaderOptions {
   int64_t prefetch = 4;  // batches ahead, at most
   bool pin_memory = false;
   int64_t rank = 0, world_size = 1;  // this rank gets every world_size-th sample of each batch
-  std::vector<double> weights{};      // shares of the dataset's sources (mixture_order()), with shuffle only; empty: every sample once
+  std::vector<double> weights{};     // shares of the dataset's sources (mixture_order()), with shuffle only; empty: every sample once
 };
 
 // Position in the data: the next sample to deliver. Saved in checkpoints.

@@ -2,9 +2,10 @@
 // DICOM through DCMTK: files into series, series into volumes, RTSTRUCT and SEG into label maps. No identifying value ever enters a message. All functions may
 // be called from several threads.
 //
-// Read: uncompressed (implicit and explicit VR, little and big endian), deflated, RLE, JPEG baseline, extended and lossless (DCMTK), JPEG-LS (CharLS), JPEG
-// 2000 and HTJ2K (OpenJPEG); 1 to 32 bit integers, signed or not, float and double float pixel data; MONOCHROME1 and 2, PALETTE COLOR, RGB and YBR (as RGB).
-// Stored numbers are kept; rescale slope and intercept become Volume::scaling, one per slice where they differ. Two exceptions, both before scaling:
+// Read: uncompressed (implicit and explicit VR, little and big endian), deflated (DCMTK), RLE, JPEG baseline, extended and lossless (DCMTK), JPEG-LS (CharLS),
+// JPEG 2000 and HTJ2K (OpenJPEG), deflated frames; 1 to 32 bit integers, signed or not, float and double float pixel data; MONOCHROME1 and 2, PALETTE COLOR,
+// RGB and YBR (as RGB). Stored numbers are kept; rescale slope and intercept become Volume::scaling, one per slice where they differ. Two exceptions, both
+// before scaling:
 //   MONOCHROME1 is inverted within the range of the stored bits, except in CT, PT and NM, where numbers are measurements and it only says how to show them;
 //   padding (PixelPaddingValue, with its range limit) becomes the lowest other number of its slice, unless the slice is nothing but padding.
 // Volume::stored_max: the largest number of the stored bits, in units; 0 in CT, PT, MR, NM, RTDOSE and for float pixels. Modality lookup tables and windows are
