@@ -18,7 +18,7 @@ struct Run {
 class PreparedSource : public SampleSource {
  public:
   PreparedSource(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image, const Targets& targets)
-      : dataset_(std::move(dataset)), image_(image), num_labels_(targets.num_labels) {
+      : dataset_(std::move(dataset)), image_(image), num_labels_(targets.num_labels), needs_mask_(targets.mask) {
     const io::PreparedInfo& info = dataset_->info();
     is_native_ = info.intensity == "native";
     if (!is_native_ && image.intensity != "auto") {
@@ -67,7 +67,10 @@ class PreparedSource : public SampleSource {
     if (one.num_items > 0) {
       if (runs_.empty() || runs_.back().first_item + size_ - runs_.back().first_index != one.first_item) runs_.push_back({size_, one.first_item});
       size_ += one.num_items;
-      const double stored_max = dataset_->item(one.first_item).stored_max;
+      const io::PreparedItem first = dataset_->item(one.first_item);
+      if (needs_mask_ && first.mask.empty())
+        throw Error(ExitCode::data, concat("case ", one.name, " has no mask"), "give one for every image, or leave the image out");
+      const double stored_max = first.stored_max;
       const IntensityRule rule = intensity_rule(image_, {one.modality, one.units, stored_max});
       if (is_native_ && rule == IntensityRule::percentile && image_.percentiles != dataset_->info().percentiles) {
         const auto& known = dataset_->info().percentiles;
@@ -99,7 +102,7 @@ class PreparedSource : public SampleSource {
   std::shared_ptr<const io::PreparedDataset> dataset_;
   ImageOptions image_;
   int64_t num_labels_, size_ = 0;
-  bool is_native_ = true;
+  bool needs_mask_, is_native_ = true;
   uint32_t crc_ = 0;  // of the names of the cases
   std::vector<Run> runs_;
   std::vector<IntensityRule> rules_;  // by case

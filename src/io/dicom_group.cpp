@@ -107,6 +107,14 @@ std::vector<uint8_t> pixels_of(const Scanned* scanned) {
   return frame.bytes;
 }
 
+bool have_equal_pixels(const Scanned* a, const Scanned* b) {
+  try {
+    return a->header.pixels == b->header.pixels && pixels_of(a) == pixels_of(b);
+  } catch (const Error&) {  // reading the image will say what is wrong
+    return false;
+  }
+}
+
 // The same pixels at the same place, whatever their UIDs.
 Stack without_copies(const Stack& sorted, size_t& num_copies) {
   Stack kept;
@@ -197,12 +205,18 @@ DicomSeries describe(const Stack& stack) {
 void add_series(const std::vector<const Scanned*>& files, DicomTree& tree) {
   size_t num_copies = 0;
   std::vector<Stack> stacks;
-  std::set<std::string> instances;
+  std::map<std::string, const Scanned*> instances;
+  bool has_clash = false;
   std::vector<DicomSeries> result;
   for (const Scanned* scanned : files) {  // in the order of paths
-    if (!scanned->header.sop_instance_uid.empty() && !instances.insert(scanned->header.sop_instance_uid).second) {
-      ++num_copies;
-      continue;
+    // Stacked slices are compared by place and pixels further on; all others, which have no place, by UID and pixels here.
+    if (const auto first = instances.emplace(scanned->header.sop_instance_uid, scanned);
+        !first.second && !is_stackable(*scanned) && !scanned->header.sop_instance_uid.empty()) {
+      if (have_equal_pixels(first.first->second, scanned)) {
+        ++num_copies;
+        continue;
+      }
+      has_clash = true;
     }
     if (!is_stackable(*scanned)) {
       result.push_back(describe({scanned}));
@@ -223,6 +237,7 @@ void add_series(const std::vector<const Scanned*>& files, DicomTree& tree) {
     }
   }
   if (num_copies > 0 && !result.empty()) result[0].remarks.push_back(concat(num_copies, num_copies == 1 ? " duplicate" : " duplicates", " left out"));
+  if (has_clash && !result.empty()) result[0].remarks.push_back("files of equal SOPInstanceUID have different pixels; all are kept");
   std::move(result.begin(), result.end(), std::back_inserter(tree.series));
 }
 

@@ -140,7 +140,7 @@ void replace_padding(StoredType type, std::byte* slice, size_t num_values, const
     bool is_found = false;
     Stored lowest{};
     for (const Stored* value = begin; value != end; ++value) {
-      if (is_padding(*value) || *value != *value || (is_found && *value >= lowest)) continue;
+      if (is_padding(*value) || std::isnan(static_cast<double>(*value)) || (is_found && *value >= lowest)) continue;
       lowest = *value;
       is_found = true;
     }

@@ -50,9 +50,13 @@ struct PreparedDataset::State {
   }
 };
 
-PreparedDataset::PreparedDataset(const fs::path& dir) : state_(std::make_unique<State>()) {
-  state_->folder = dir.filename() == kIndexName ? dir.parent_path() : dir;
-  state_->info = read_index(state_->folder / kIndexName);
+PreparedDataset::PreparedDataset(const fs::path& dir)
+    : PreparedDataset(dir.filename() == kIndexName ? dir.parent_path() : dir,
+                      read_index((dir.filename() == kIndexName ? dir.parent_path() : dir) / kIndexName)) {}
+
+PreparedDataset::PreparedDataset(const fs::path& dir, PreparedInfo info) : state_(std::make_unique<State>()) {
+  state_->folder = dir;
+  state_->info = std::move(info);
   for (const PreparedShard& shard : state_->info.shards) state_->shards.push_back(std::make_unique<LmdbReader>(state_->folder / shard.file));
 }
 
@@ -66,7 +70,9 @@ PreparedItem PreparedDataset::item(int64_t index) const {
   const size_t shard = state_->find(index, &PreparedShard::first_item);
   const auto record = state_->shards[shard]->item(static_cast<uint32_t>(index - info().shards[shard].first_item));
   if (!record) state_->fail("item", index, "is missing");
-  return state_->naming("item", index, [&record = *record] { return parse_item(record); });
+  PreparedItem item = state_->naming("item", index, [&record = *record] { return parse_item(record); });
+  if (item.case_number >= info().num_cases) state_->fail("item", index, concat("is of case ", item.case_number, ", which there is not"));
+  return item;
 }
 
 void PreparedDataset::decode(const PreparedItem& item, std::byte* pixels) const {

@@ -13,6 +13,8 @@
 
 namespace vmae::io {
 
+constexpr uintmax_t kTwoPages = 2 * 4096;  // LMDB's two meta pages
+
 PackedItem pack_item(const PreparedItem& item, std::span<const std::byte> pixels, std::span<const uint8_t> mask, int64_t case_number) {
   const auto num_rows = static_cast<size_t>(item.height), width = static_cast<size_t>(item.width);
   const Compressed packed = compress(pixels, {num_rows, width * static_cast<size_t>(item.channels), size_of(item.type)});
@@ -57,7 +59,11 @@ struct ShardWriter::State {
   int64_t first_case = 0, num_cases = 0, num_items = 0;
 };
 
-ShardWriter::ShardWriter(const std::filesystem::path& file, int64_t first_case) : state_(std::make_unique<State>(file)) {
+ShardWriter::ShardWriter(const std::filesystem::path& file, int64_t first_case) {
+  // A process that ended within the first write left no page that LMDB would know; nothing was committed then.
+  std::error_code absent;
+  if (const auto size = std::filesystem::file_size(file, absent); !absent && size < kTwoPages) std::filesystem::remove(file);
+  state_ = std::make_unique<State>(file);
   state_->first_case = first_case;
   if (const auto last = state_->lmdb.last_case()) {
     const PreparedCase a_case = parse_case(last->second);
@@ -89,9 +95,19 @@ DuplicateFinder::~DuplicateFinder() = default;
 int64_t DuplicateFinder::first_of(const std::string& pixels_sha256, int64_t number) {
   return static_cast<int64_t>(state_->index.first_of(pixels_sha256, static_cast<uint64_t>(number)));
 }
+void DuplicateFinder::add_cases(const std::filesystem::path& shard, int64_t first_case, int64_t num_cases) {
+  const LmdbReader reader(shard);
+  for (int64_t i = 0; i < num_cases; ++i) {
+    const auto record = reader.a_case(static_cast<uint32_t>(i));
+    if (!record) throw Error(ExitCode::internal, concat(shard.string(), ": case ", i, " is missing"));
+    const PreparedCase a_case = parse_case(*record);
+    if (a_case.failure.empty()) first_of(a_case.pixels_sha256, first_case + i);
+  }
+}
+
 void DuplicateFinder::commit() { state_->index.commit(); }
 
-void finish_index(const std::filesystem::path& folder, PreparedInfo info) {
+PreparedInfo complete_info(const std::filesystem::path& folder, PreparedInfo info) {
   info.num_cases = info.num_items = info.num_failed = info.num_duplicates = 0;
   info.modalities.clear();
   Sha256 cases;
@@ -114,7 +130,9 @@ void finish_index(const std::filesystem::path& folder, PreparedInfo info) {
     info.num_items += shard.num_items;
   }
   info.digest = dataset_digest(hex(cases.finish()), info);
-  write_file_atomically(folder / kIndexName, index_json(info));
+  return info;
 }
+
+void write_index(const std::filesystem::path& folder, const PreparedInfo& info) { write_file_atomically(folder / kIndexName, index_json(info)); }
 
 }  // namespace vmae::io

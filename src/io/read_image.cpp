@@ -111,6 +111,7 @@ Volume read_image(const SourceFile& file) {
   Volume volume;
   if (const auto files = dicom_files(file); !files.empty()) {
     volume = read_dicom(files);
+    volume.modality = dicom_modality(volume.modality);
   } else {
     volume = is_picture(file.path) ? picture_volume(file.path) : read_volume(file.path, file.time_point);
   }

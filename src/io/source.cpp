@@ -92,7 +92,8 @@ bool is_image_file(const fs::path& path) { return is_picture(path) || is_volume(
 Source find_source(const fs::path& source, const std::string& layout) {
   std::error_code ignored;
   if (!fs::exists(source, ignored)) throw Error(ExitCode::data, source.string() + " does not exist", "give a manifest CSV, a folder or an image file");
-  if (is_prepared(source)) return prepared_source(source);
+  // A plan without an index: a dataset that is not finished, which the reader says.
+  if (is_prepared(source) || fs::exists(source / "plan.json", ignored)) return prepared_source(source);
   if (fs::is_directory(source, ignored)) {
     try {
       return folder_source(source, layout);

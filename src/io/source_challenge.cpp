@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "source_layouts.h"
 #include "vmae/core/atomic_file.h"
@@ -140,6 +141,16 @@ std::optional<Source> challenge_source(const fs::path& folder) {
   } catch (const Json::exception& error) {
     throw Error(ExitCode::data, concat(file.string(), ": is not a dataset.json of nnU-Net or the Medical Segmentation Decathlon: ", error.what()));
   }
+}
+
+std::string dicom_modality(const std::string& text) {
+  static const std::set<std::string> kTerms{
+      "AR",  "BI",  "BMD",   "CR",         "CT",     "CTPROTOCOL", "DG",      "DX",     "ECG",        "EPS", "ES",   "FID", "GM", "HC",
+      "HD",  "IO",  "IOL",   "IVOCT",      "IVUS",   "KER",        "KO",      "LEN",    "LS",         "MG",  "MR",   "M3D", "NM", "OAM",
+      "OCT", "OP",  "OPM",   "OPT",        "OPTBSV", "OPTENF",     "OPV",     "OSS",    "OT",         "PA",  "PLAN", "POS", "PR", "PT",
+      "PX",  "REG", "RESP",  "RF",         "RG",     "RTDOSE",     "RTIMAGE", "RTPLAN", "RTSTRUCT",   "RWV", "SC",   "SEG", "SM", "SMR",
+      "SR",  "SRF", "STAIN", "TEXTUREMAP", "TG",     "US",         "VA",      "XA",     "XAPROTOCOL", "XC"};  // PS3.3 C.7.3.1.1.1
+  return text.empty() || kTerms.contains(text) ? text : "OT";
 }
 
 std::string modality_code(const std::string& text) {

@@ -21,13 +21,18 @@ struct Walk {
   std::set<fs::path> visited;
 
   void enter(const fs::path& folder) {
-    if (!visited.insert(fs::canonical(folder)).second) return;
+    std::error_code unresolved;
+    if (!visited.insert(fs::canonical(folder, unresolved)).second) return;
     std::vector<fs::path> entries;
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) entries.push_back(entry.path());
+    std::error_code problem;
+    for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) entries.push_back(entry->path());
+    if (problem) listing.unreadable.push_back(folder);
     std::sort(entries.begin(), entries.end());
     for (const fs::path& entry : entries) {
       std::error_code ignored;
       if (entry.filename().string().starts_with(".")) continue;
+      // Pipes and devices would keep a reader waiting for ever.
+      if (fs::exists(entry, ignored) && !fs::is_regular_file(entry, ignored) && !fs::is_directory(entry, ignored)) continue;
       if (fs::is_directory(entry, ignored)) {
         enter(entry);
       } else if (is_picture(entry)) {
@@ -137,13 +142,14 @@ std::optional<Source> class_source(const fs::path& folder, const Listing& listin
 
 void add_dicom(const std::vector<fs::path>& files, const fs::path& folder, Source& source) {
   const DicomTree tree = group_dicom(files);
+  source.identifying = tree.identifying;
   for (const DicomRefusal& refusal : tree.refused) source.refused.push_back({name_in(folder, refusal.path), refusal.reason});
   std::set<fs::path> used_masks;
   for (const DicomSeries& series : tree.series) {
     SourceFile file = plain_file(*std::min_element(series.files.begin(), series.files.end()), folder);
     file.path = series.files.front();
     file.series = series.files;
-    file.modality = series.modality;
+    file.modality = dicom_modality(series.modality);
     // A file without PatientID is told apart by its series.
     file.patient = series.patient.empty() ? "series " + series.series_uid : "dicom " + series.patient;
     for (const DicomMask& mask : tree.masks) {
@@ -167,6 +173,7 @@ Source dicom_and_files(const fs::path& folder, const Listing& listing) {
   Source source;
   source.layout = listing.dicom.empty() ? "files" : "dicom";
   if (!listing.dicom.empty()) add_dicom(listing.dicom, folder, source);
+  for (const fs::path& unreadable : listing.unreadable) source.refused.push_back({name_in(folder, unreadable), "the folder can't be listed"});
   for (const auto* list : {&listing.pictures, &listing.volumes}) {
     for (const fs::path& path : *list) source.files.push_back(plain_file(path, folder));
   }

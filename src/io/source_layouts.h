@@ -13,6 +13,7 @@ namespace vmae::io {
 // What a folder holds, gathered by a walk that enters every real folder once. In the order of names.
 struct Listing {
   std::vector<std::filesystem::path> pictures, volumes, dicom;
+  std::vector<std::filesystem::path> unreadable;  // folders that can't be listed
   std::map<std::string, int64_t> other_extensions;
   bool is_empty() const { return pictures.empty() && volumes.empty() && dicom.empty(); }
 };
@@ -30,7 +31,5 @@ Source dicom_and_files(const std::filesystem::path& folder, const Listing& listi
 
 // DICOM files as series with their masks, added to `source`. Names are relative to `folder`.
 void add_dicom(const std::vector<std::filesystem::path>& files, const std::filesystem::path& folder, Source& source);
-
-std::string modality_code(const std::string& text);  // "MRI", "mr", "T1" -> MR; "CT" -> CT; "PET" -> PT; unknown -> ""
 
 }  // namespace vmae::io

@@ -71,7 +71,7 @@ Json whole_image(const io::SourceFile& file, const fs::path& npy) {
 }
 
 Json listed_image(const io::SourceFile& file) {
-  Json json;
+  Json json = Json::object();
   try {
     if (const auto header = io::read_image_header(file)) {
       json["size"] = header->size;
@@ -145,6 +145,7 @@ std::vector<Tile> source_tiles(const fs::path& path) {
   for (const int64_t chosen : spread(static_cast<int64_t>(source.files.size()))) {
     const io::SourceFile& file = source.files[static_cast<size_t>(chosen)];
     io::Volume volume, mask;
+    data::IntensityRange range;
     try {
       volume = io::read_image(file);
       const std::vector<uint8_t> labels = io::read_mask(file, volume);
@@ -152,13 +153,13 @@ std::vector<Tile> source_tiles(const fs::path& path) {
       mask.type = io::StoredType::u8;
       mask.stored.resize(labels.size());
       std::transform(labels.begin(), labels.end(), mask.stored.begin(), [](uint8_t label) { return std::byte{label}; });
+      range = data::intensity_range(io::values(volume), {volume.modality, volume.units, volume.stored_max}, {});
     } catch (const Error&) {
       tiles.push_back({{1, 1, 1, {0}, 0}, {}, {}, 1.0, "unreadable: " + std::to_string(chosen)});
       continue;
     }
     const int axis = file.series.empty() ? io::slice_axis({volume.size, volume.spacing_mm}) : 2;
     const int64_t depth = volume.size[static_cast<size_t>(axis)];
-    const data::IntensityRange range = data::intensity_range(io::values(volume), {volume.modality, volume.units, volume.stored_max}, {});
     for (const int64_t index : is_single ? spread(depth) : std::vector<int64_t>{depth / 2}) {
       Tile tile{io::slice_of(volume, axis, index), {}, range, volume.spacing_mm[axis == 2 ? 1 : 2] / volume.spacing_mm[axis == 0 ? 1 : 0], ""};
       if (!mask.stored.empty()) {

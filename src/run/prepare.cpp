@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
 
 #include "prepare_case.h"
@@ -55,9 +56,12 @@ class CaseQueue {
     changed_.notify_all();
   }
 
-  FinishedCase take() {
+  // Nothing if a signal came while waiting.
+  std::optional<FinishedCase> take() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return error_ || finished_.contains(next_to_write_); });
+    while (!changed_.wait_for(lock, std::chrono::milliseconds(200), [this] { return error_ || finished_.contains(next_to_write_); })) {
+      if (stop_requested()) return std::nullopt;
+    }
     if (error_) std::rethrow_exception(error_);
     FinishedCase finished = std::move(finished_.at(next_to_write_));
     finished_.erase(next_to_write_++);
@@ -106,8 +110,12 @@ class CaseQueue {
 // The output folder: what belongs to us there, and whose turn it is.
 class OutputFolder {
  public:
+  // Throws Error(usage) where something else lies here, before anything is written.
   explicit OutputFolder(fs::path path) : path_(std::move(path)) {
     std::error_code problem;
+    if (fs::exists(path_, problem) && !fs::is_directory(path_, problem))
+      throw Error(ExitCode::usage, concat("--output ", path_.string(), " is a file"), "give a folder");
+    refuse_others();
     fs::create_directories(path_, problem);
     lock_ = open((path_ / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
     if (lock_ < 0) throw Error(ExitCode::usage, concat("--output ", path_.string(), " can't be written to"), "choose a folder that you may write to");
@@ -121,35 +129,50 @@ class OutputFolder {
   fs::path file(const std::string& name) const { return path_ / name; }
   const fs::path& path() const { return path_; }
 
-  // Nothing but our own files is ever removed.
-  void clear() const {
-    for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
-      const std::string name = entry.path().filename().string();
-      if (name == "index.json" || name == "plan.json" || name == "prepare.log" || name == "quarantine.jsonl" || name == "duplicates.jsonl" ||
-          (name.starts_with("shard-") && name.ends_with(".mdb")) || name.starts_with("work.mdb") || name.ends_with(".tmp")) {
-        fs::remove(entry.path());
-      }
-    }
-  }
-
-  // Begins, or goes on with the same plan. Throws Error(usage) where something else lies here.
-  void begin(const Plan& plan, bool overwrite) {
-    if (overwrite) clear();
+  // Begins, or goes on with the same plan. Throws Error(usage) where a dataset of another one lies here.
+  void begin(const Plan& plan, bool overwrite) const {
     const fs::path plan_file = file("plan.json");
-    if (fs::exists(plan_file)) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {  // all ours: refuse_others()
+      const std::string name = entry.path().filename().string();
+      if (name != ".lock" && (overwrite || is_unfinished_write(name))) fs::remove(entry.path());
+    }
+    if (!overwrite && fs::exists(plan_file)) {
       const auto json = nlohmann::json::parse(read_file(plan_file), nullptr, /*allow_exceptions=*/false);
       if (json.is_object() && json.value("fingerprint", "") == plan.fingerprint) return;
-      throw Error(ExitCode::usage, concat("--output ", path_.string(), " holds a dataset of other files, options or salt"),
+      throw Error(ExitCode::usage, concat("--output ", path_.string(), " holds a dataset of other files, options or salt, or files have changed since"),
                   "start over with --overwrite, go on with the same command as before, or choose another folder");
-    }
-    for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
-      if (entry.path().filename() != ".lock")
-        throw Error(ExitCode::usage, concat("--output ", path_.string(), " is not empty"), "choose an empty or a new folder");
     }
     write_file_atomically(plan_file, nlohmann::json{{"fingerprint", plan.fingerprint}}.dump() + "\n");
   }
 
  private:
+  // What a process that was killed while it wrote one of our files has left (core/atomic_file.h).
+  static bool is_unfinished_write(const std::string& name) {
+    return name.ends_with(".tmp") && (name.starts_with("index.json.") || name.starts_with("plan.json.") || name.starts_with("quarantine.jsonl.") ||
+                                      name.starts_with("duplicates.jsonl."));
+  }
+
+  // A folder is ours if it has a plan.json (the first file written) and nothing that we do not write; or if it is empty.
+  void refuse_others() const {
+    std::error_code absent;
+    bool has_plan = false;
+    std::string foreign, any;
+    for (fs::directory_iterator entry(path_, absent), end; !absent && entry != end; entry.increment(absent)) {
+      const std::string name = entry->path().filename().string();
+      if (name == ".lock" || is_unfinished_write(name)) continue;
+      any = name;
+      has_plan |= name == "plan.json";
+      const bool is_shard = name.size() == 18 && name.starts_with("shard-") && name.ends_with(".mdb");
+      const bool is_ours = is_shard || name == "index.json" || name == "plan.json" || name == "prepare.log" || name == "quarantine.jsonl" ||
+                           name == "duplicates.jsonl" || name == "work.mdb";
+      if (!is_ours || !entry->is_regular_file()) foreign = name;
+    }
+    if (!foreign.empty() || (!any.empty() && !has_plan)) {
+      throw Error(ExitCode::usage, concat("--output ", path_.string(), " holds ", foreign.empty() ? any : foreign, ", which is not of a prepared dataset"),
+                  "choose an empty or a new folder");
+    }
+  }
+
   fs::path path_;
   int lock_ = -1;
 };
@@ -189,7 +212,13 @@ bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOpt
   if (done > 0) log::info(concat(done, " of ", plan.cases.size(), " cases are there already"));
   if (done == plan.cases.size()) return true;
 
+  fs::remove(folder.file("work.mdb"));
   io::DuplicateFinder duplicates(folder.file("work.mdb"));
+  for (const PlannedShard& shard : plan.shards) {
+    if (done <= shard.first_case) break;
+    duplicates.add_cases(folder.file(shard.file()), static_cast<int64_t>(shard.first_case),
+                         static_cast<int64_t>(std::min(shard.num_cases, done - shard.first_case)));
+  }
   Progress progress(plan, done);
   CaseQueue queue(plan, options, pseudonyms, done);
   for (const PlannedShard& shard : plan.shards) {
@@ -203,12 +232,14 @@ bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOpt
       uncommitted = 0;
       committed_at = Clock::now();
     };
-    for (; done < shard.first_case + shard.num_cases; ++done) {
+    while (done < shard.first_case + shard.num_cases) {
       if (stop_requested()) {
         commit();
         return false;
       }
-      FinishedCase finished = queue.take();
+      std::optional<FinishedCase> taken = queue.take();
+      if (!taken) continue;
+      FinishedCase& finished = *taken;
       if (finished.a_case.failure.empty()) {
         const int64_t first = duplicates.first_of(finished.a_case.pixels_sha256, static_cast<int64_t>(done));
         if (first != static_cast<int64_t>(done)) {
@@ -221,7 +252,7 @@ bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOpt
       writer.add(finished.a_case, finished.items);
       uncommitted += finished.bytes();
       if (uncommitted > kCommitBytes || seconds_since(committed_at) > kCommitSeconds) commit();
-      progress.update(done + 1, static_cast<int64_t>(finished.items.size()));
+      progress.update(++done, static_cast<int64_t>(finished.items.size()));
     }
     commit();
   }
@@ -229,12 +260,12 @@ bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOpt
   return true;
 }
 
-void write_lists(const Plan& plan, const OutputFolder& folder, const Pseudonyms& pseudonyms) {
+void write_lists(const Plan& plan, const io::PreparedInfo& info, const OutputFolder& folder, const Pseudonyms& pseudonyms) {
   using Json = nlohmann::ordered_json;
   std::string quarantine, duplicates;
   const auto line = [](const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; };
   for (const io::SourceRemark& refusal : plan.refused) quarantine += line({{"name", pseudonyms.name(refusal.name)}, {"reason", refusal.text}});
-  const io::PreparedDataset dataset(folder.path());
+  const io::PreparedDataset dataset(folder.path(), info);
   for (int64_t i = 0; i < dataset.info().num_cases && (dataset.info().num_failed > 0 || dataset.info().num_duplicates > 0); ++i) {
     const io::PreparedCase c = dataset.read_case(i);
     if (!c.failure.empty()) quarantine += line({{"name", c.name}, {"case", i}, {"reason", c.failure}});
@@ -245,12 +276,28 @@ void write_lists(const Plan& plan, const OutputFolder& folder, const Pseudonyms&
   write_file_atomically(folder.file("duplicates.jsonl"), duplicates);
 }
 
+ExitCode code_of(const Plan& plan, const io::PreparedInfo& info) { return info.num_failed > 0 || !plan.refused.empty() ? ExitCode::some_failed : ExitCode::ok; }
+
+// Neither lies in the other: what is written must not be read, nor what is read be overwritten.
+void check_apart(const fs::path& input, const fs::path& output) {
+  const auto is_inside = [](const fs::path& inner, const fs::path& outer) {
+    const fs::path relative = inner.lexically_relative(outer);
+    return !relative.empty() && *relative.begin() != "..";
+  };
+  std::error_code ignored;
+  const fs::path from = fs::weakly_canonical(input, ignored), to = fs::weakly_canonical(output, ignored);
+  if (is_inside(from, to) || (fs::is_directory(from, ignored) && is_inside(to, from)))
+    throw Error(ExitCode::usage, "--input and --output lie one in the other", "choose a folder outside of the input");
+}
+
 void check(const PrepareOptions& options) {
   const auto require = [](bool is_good, const std::string& problem) {
     if (!is_good) throw Error(ExitCode::usage, problem);
   };
   require(options.bits == 8 || options.bits == 16, concat("prepare.bits = ", options.bits, "; allowed: 8 or 16"));
   require(options.resize.empty() || options.resize.size() == 2, "prepare.resize must be [height, width]");
+  require(options.window.empty() || (options.window.size() == 2 && options.window[0] < options.window[1]),
+          "prepare.window must be two values, the lower first, as in [-160, 240]");
   require(options.intensity != "window" || options.window.size() == 2,
           "prepare.intensity is window, so prepare.window must be two values, the lower first, as in [-160, 240]");
   require(options.percentiles.size() == 2 && options.percentiles[0] < options.percentiles[1],
@@ -264,7 +311,8 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
   check(options);
   const auto began = Clock::now();
   install_stop_signals();
-  const Pseudonyms pseudonyms(read_salt(options.salt_file), options.names == "keep");
+  Pseudonyms pseudonyms(read_salt(options.salt_file), options.names == "keep");
+  if (!arguments.dry_run) check_apart(arguments.input, arguments.output);
   const Plan plan = make_plan(arguments.input, options, pseudonyms);
   if (arguments.dry_run) {
     log::info(describe_plan(plan, pseudonyms));
@@ -277,8 +325,9 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
   log::info(concat("vmae ", version(), " (", git_revision(), ") prepare"));
   log::info(describe_plan(plan, pseudonyms));
   if (io::is_prepared(folder.path())) {
-    log::info(concat("nothing to do: this dataset is finished, digest ", io::PreparedDataset(folder.path()).info().digest));
-    return io::PreparedDataset(folder.path()).info().num_failed > 0 ? ExitCode::some_failed : ExitCode::ok;
+    const io::PreparedInfo finished = io::PreparedDataset(folder.path()).info();
+    log::info(concat("nothing to do: this dataset is finished, digest ", finished.digest));
+    return code_of(plan, finished);
   }
   if (!write_shards(plan, folder, options, pseudonyms)) {
     log::info(concat("stopped by ", stop_signal_name(), "; run the same command again to go on"));
@@ -291,13 +340,13 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
   info.intensity = options.intensity;
   info.label_names = plan.label_names;
   info.is_multi_label = plan.is_multi_label;
-  info.mask_names = plan.mask_names;
+  for (const std::string& name : plan.mask_names) info.mask_names.push_back(pseudonyms.redact(name));
   info.has_masks = plan.has_masks;
   for (const PlannedShard& shard : plan.shards) info.shards.push_back({shard.file(), 0, static_cast<int64_t>(shard.num_cases), 0, 0});
-  io::finish_index(folder.path(), info);
-  write_lists(plan, folder, pseudonyms);
+  const io::PreparedInfo result = io::complete_info(folder.path(), info);
+  write_lists(plan, result, folder, pseudonyms);
   fs::remove(folder.file("work.mdb"));
-  const io::PreparedInfo result = io::PreparedDataset(folder.path()).info();
+  io::write_index(folder.path(), result);
   uint64_t bytes = 0;
   for (const io::PreparedShard& shard : result.shards) bytes += fs::file_size(folder.file(shard.file));
   log::info(concat("prepared ", result.num_items, " slices of ", result.num_cases - result.num_failed, " cases in ", human_seconds(seconds_since(began)), ", ",
@@ -305,7 +354,7 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
                    " (quarantine.jsonl), exact duplicates ", result.num_duplicates, " (duplicates.jsonl)"));
   log::info("digest " + result.digest);
   if (result.num_items == 0) throw Error(ExitCode::data, "no image could be prepared", "the reasons are in quarantine.jsonl");
-  return result.num_failed > 0 ? ExitCode::some_failed : ExitCode::ok;
+  return code_of(plan, result);
 }
 
 }  // namespace vmae::run

@@ -26,8 +26,7 @@ void add_file(Sha256& hash, const fs::path& path) {
 
 std::string hash_of_files(const io::SourceFile& file) {
   Sha256 hash;
-  if (file.series.empty()) add_file(hash, file.path);
-  for (const fs::path& path : file.series) add_file(hash, path);
+  for (const fs::path& path : files_of(file)) add_file(hash, path);
   return hex(hash.finish());
 }
 
@@ -258,6 +257,8 @@ FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const
     if (error.code() != ExitCode::data) throw;
     finished = {};
     finished.a_case.failure = pseudonyms.redact(error.hint().empty() ? error.what() : concat(error.what(), " (", error.hint(), ")"), planned.file);
+  } catch (const std::bad_alloc&) {
+    throw;  // the machine's fault, not the file's
   } catch (const std::exception& error) {
     finished = {};
     finished.a_case.failure = pseudonyms.redact(concat("can't be read: ", error.what()), planned.file);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <regex>
 #include <set>
 #include <thread>
 
@@ -24,14 +25,19 @@ constexpr size_t kMaxCasesPerShard = 1'000'000;
 
 uint64_t size_of_files(const io::SourceFile& file) {
   uint64_t bytes = 0;
-  const auto add = [&](const fs::path& path) {
+  for (const fs::path& path : files_of(file)) {
     std::error_code absent;
     const auto size = fs::file_size(path, absent);
     if (!absent) bytes += size;
-  };
-  if (file.series.empty()) add(file.path);
-  for (const fs::path& path : file.series) add(path);
+  }
   return bytes;
+}
+
+// Size and time of the last change: what tells that a file is another one than before.
+std::string state_of(const fs::path& path) {
+  struct stat status;
+  if (stat(path.c_str(), &status) != 0) return " -";
+  return concat(' ', status.st_size, ' ', status.st_mtim.tv_sec, '.', status.st_mtim.tv_nsec);
 }
 
 PlannedCase plan_case(const io::SourceFile& file, const Pseudonyms& pseudonyms) {
@@ -117,6 +123,16 @@ std::string range_text(double low, double high) { return low == high ? number_te
 std::string Pseudonyms::name(const std::string& path) const { return keeps_names_ ? path : hex(hmac_sha256(salt_, "name:" + path), 8); }
 std::string Pseudonyms::patient(const std::string& id) const { return hex(hmac_sha256(salt_, "patient:" + id), 8); }
 
+void Pseudonyms::know(const std::vector<std::string>& identifying) {
+  for (const std::string& text : identifying) {
+    const bool is_number = text.find_first_not_of("0123456789") == std::string::npos;
+    if (text.size() >= (is_number ? 4U : 3U)) identifying_.push_back(to_lower(text));
+  }
+  // The longest first, so that no part of it stays.
+  std::sort(identifying_.begin(), identifying_.end(),
+            [](const std::string& a, const std::string& b) { return a.size() != b.size() ? a.size() > b.size() : a < b; });
+}
+
 std::string Pseudonyms::redact(std::string message, const io::SourceFile& file) const {
   const auto hide = [&](const fs::path& path, const char* with) {
     replace_all(message, path.string(), with);
@@ -125,19 +141,19 @@ std::string Pseudonyms::redact(std::string message, const io::SourceFile& file) 
   hide(file.path, "the file");
   for (const fs::path& path : file.series) hide(path, "a file of the series");
   if (!file.mask.empty()) hide(file.mask, "the mask");
-  // Whatever else looks like a path.
-  for (size_t at = message.find('/'); at != std::string::npos; at = message.find('/', at)) {
-    const size_t before = message.find_last_of(" \"'(", at);
-    const size_t begin = before == std::string::npos ? 0 : before + 1, end = std::min(message.find_first_of(" \"'):,;", at), message.size());
-    if (end - begin > 2 && !std::all_of(message.begin() + static_cast<std::ptrdiff_t>(begin), message.begin() + static_cast<std::ptrdiff_t>(end),
-                                        [](char c) { return c == '/' || c == '.' || (c >= '0' && c <= '9'); })) {
-      message.replace(begin, end - begin, "<path>");
-      at = begin;
-    } else {
-      at = end;
-    }
+  return redact(std::move(message));
+}
+
+std::string Pseudonyms::redact(std::string text) const {
+  for (const std::string& identifying : identifying_) {
+    for (size_t at = to_lower(text).find(identifying); at != std::string::npos; at = to_lower(text).find(identifying, at))
+      text.replace(at, identifying.size(), "*");
   }
-  return message;
+  // Words that look like a path, or like the name of a file.
+  static const std::regex kPath(
+      R"([^\s"'(]*/[^\s"'):,;]*[A-Za-z_][^\s"'):,;]*|[^\s"'(]+\.(raw|zraw|gz|nii|nrrd|nhdr|mha|mhd|dcm|ima|img|hdr|bin|png|jpe?g|tiff?|bmp|csv)\b)",
+      std::regex::icase);
+  return std::regex_replace(text, kPath, "<file>");
 }
 
 std::string read_salt(const fs::path& salt_file) {
@@ -163,6 +179,19 @@ std::string read_salt(const fs::path& salt_file) {
   return salt;
 }
 
+std::vector<fs::path> files_of(const io::SourceFile& file) {
+  if (!file.series.empty()) return file.series;
+  std::vector<fs::path> files{file.path};
+  const std::string extension = to_lower(file.path.extension().string());
+  if (extension != ".mhd" && extension != ".nhdr") return files;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(file.path.has_parent_path() ? file.path.parent_path() : ".", ignored)) {
+    if (entry.path() != file.path && entry.path().filename().string().starts_with(file.path.stem().string() + ".")) files.push_back(entry.path());
+  }
+  std::sort(files.begin() + 1, files.end());
+  return files;
+}
+
 std::string PlannedShard::file() const {
   const std::string number = std::to_string(first_case);
   return "shard-" + std::string(number.size() < 8 ? 8 - number.size() : 0, '0') + number + ".mdb";
@@ -179,10 +208,22 @@ std::vector<std::string> content_options(const PrepareOptions& options) {
   return texts;
 }
 
-Plan make_plan(const fs::path& input, const PrepareOptions& options, const Pseudonyms& pseudonyms) {
+Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms& pseudonyms) {
   io::Source source = io::find_source(input, options.layout);
+  if (source.layout == "prepared")
+    throw Error(ExitCode::usage, concat("--input ", input.string(), " is a prepared dataset already"), "give what it was made from");
+  if (source.layout == "class_folders" && options.layout == "auto") {  // such names are written, so nobody's name may be among them
+    source = io::find_source(input, "files");
+    source.remarks.push_back(
+        {"", "pictures lie in a folder per class, it seems; prepare.layout=class_folders makes classes of the folders' names, which are then written"});
+  }
+  pseudonyms.know(source.identifying);
+  std::string modality = options.modality;
+  if (!modality.empty() && (modality = io::modality_code(modality)).empty()) {
+    throw Error(ExitCode::usage, concat("prepare.modality = ", options.modality, " is not known"), "give DICOM's code, as CT, MR, PT, US, DX, MG, XC");
+  }
   for (io::SourceFile& file : source.files) {
-    if (file.modality.empty()) file.modality = options.modality;
+    if (file.modality.empty()) file.modality = modality;
   }
   Plan plan;
   plan.layout = source.layout;
@@ -193,16 +234,22 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, const Pseud
   plan.mask_names = options.structures.empty() ? source.mask_names : options.structures;
   if (plan.mask_names.empty()) plan.mask_names = all_structures(plan.cases);
   plan.has_masks = std::any_of(source.files.begin(), source.files.end(), [](const io::SourceFile& file) { return !file.mask.empty(); });
-  plan.refused = std::move(source.refused);
-  plan.remarks = std::move(source.remarks);
+  for (const auto& [from, to] : {std::pair{&source.refused, &plan.refused}, {&source.remarks, &plan.remarks}}) {
+    for (const io::SourceRemark& remark : *from) to->push_back({remark.name, pseudonyms.redact(remark.text)});
+  }
 
   Sha256 fingerprint;
   const auto add = [&](const std::string& text) { fingerprint.add(text + '\n'); };
   for (const std::string& option : content_options(options)) add(option);
+  add(concat("format 1, layout ", plan.layout, plan.is_multi_label ? ", findings" : ""));
+  for (const auto* names : {&plan.label_names, &plan.mask_names}) add(concat(names->size(), ' ', join(*names, "\n")));
   for (const PlannedCase& planned : plan.cases) {
-    add(concat(pseudonyms.name(planned.file.name), ' ', pseudonyms.patient(planned.file.patient), ' ', planned.bytes, ' ', planned.file.split, ' ',
-               planned.file.fold, ' ', planned.file.mask.empty() ? "" : "mask"));
-    for (const float label : planned.file.labels) add(concat(label));
+    const io::SourceFile& file = planned.file;
+    std::string text = concat(file.name, '\n', file.patient, '\n', file.split, ' ', file.fold, ' ', file.modality, ' ', file.mask.string(), '\n');
+    for (const fs::path& path : files_of(file)) text += state_of(path);
+    text += file.mask.empty() ? "" : state_of(file.mask);
+    for (const float label : file.labels) text += concat(' ', label);
+    add(hex(hmac_sha256("plan", text)));
   }
   plan.fingerprint = hex(fingerprint.finish());
   return plan;
@@ -258,10 +305,10 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
   const auto more = [&text](size_t count) { text += count > kShown ? concat("\n  ... and ", count - kShown, " more kinds") : ""; };
   for (const auto& [problem, count] : first_of(problems)) text += concat("\n  left out: ", count, count == 1 ? " file: " : " files: ", problem);
   std::map<std::string, std::vector<std::string>> remarks;
-  for (const io::SourceRemark& remark : plan.remarks) remarks[remark.text].push_back(pseudonyms.name(remark.name));
+  for (const io::SourceRemark& remark : plan.remarks) remarks[remark.text].push_back(remark.name.empty() ? "" : pseudonyms.name(remark.name));
   more(problems.size());
   for (const auto& [remark, names] : first_of(remarks))
-    text += concat("\n  note: ", names.front(), names.size() > 1 ? concat(" and ", names.size() - 1, " more") : "", ": ", remark);
+    text += concat("\n  note: ", names.front(), names.size() > 1 ? concat(" and ", names.size() - 1, " more") : "", names.front().empty() ? "" : ": ", remark);
   more(remarks.size());
   return text;
 }

@@ -18,10 +18,14 @@ class Pseudonyms {
   std::string patient(const std::string& id) const;
   // A message of an error without the paths of the case's files or anything else that looks like a path.
   std::string redact(std::string message, const io::SourceFile& file) const;
+  // The same without a case: texts that identify patients, and whatever looks like a path or a file name, are removed.
+  std::string redact(std::string text) const;
+  void know(const std::vector<std::string>& identifying);  // texts that DICOM headers hold
 
  private:
   std::string salt_;
   bool keeps_names_;
+  std::vector<std::string> identifying_;
 };
 // Reads prepare.salt_file; makes it (readable by the user alone) if it is the default one and absent.
 std::string read_salt(const std::filesystem::path& salt_file);
@@ -33,6 +37,9 @@ struct PlannedCase {
   std::string problem;                     // why its header can't be read, or ""
   uint64_t bytes = 0;                      // of its files
 };
+
+// All files that the image consists of: a series, or a header with the files of its voxels beside it.
+std::vector<std::filesystem::path> files_of(const io::SourceFile& file);
 
 struct PlannedShard {
   size_t first_case = 0, num_cases = 0;
@@ -49,7 +56,8 @@ struct Plan {
   std::string fingerprint;  // of cases and options: a plan with another one is another dataset
 };
 
-Plan make_plan(const std::filesystem::path& input, const PrepareOptions& options, const Pseudonyms& pseudonyms);
+// `pseudonyms` learns which texts identify patients.
+Plan make_plan(const std::filesystem::path& input, const PrepareOptions& options, Pseudonyms& pseudonyms);
 
 // What was found, for people: cases, patients, modalities, sizes, problems. Names nothing that identifies.
 std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmae prepare: the same dataset whatever happens on the way, nothing that identifies, bad files listed and left out."""
 import json
+import os
 import random
 import unittest
 
@@ -82,8 +83,42 @@ class SameContentTest(PrepareTest):
         self.assertNotEqual(self.index("d")["digest"], before["digest"])
         (self.tmp / "full").mkdir()
         (self.tmp / "full/thesis.txt").write_text("mine")
-        self.assertIn("not empty", self.prepare(HIPPOCAMPUS, "full", expect=2).stderr)
-        self.assertEqual((self.tmp / "full/thesis.txt").read_text(), "mine")
+        for more in ([], ["--overwrite"]):
+            self.assertIn("thesis.txt", self.prepare(HIPPOCAMPUS, "full", *more, expect=2).stderr)
+        self.assertEqual([p.name for p in (self.tmp / "full").iterdir()], ["thesis.txt"])
+        (self.tmp / "d/thesis.txt").write_text("mine")
+        self.assertIn("thesis.txt", self.prepare(HIPPOCAMPUS, "d", "--overwrite", expect=2).stderr)
+        self.assertTrue((self.tmp / "d/index.json").exists())
+
+    def test_input_and_output_stay_apart(self):
+        make_pictures(self.tmp / "in", 2)
+        for output in ("in", "in/out"):
+            self.assertIn("one in the other", self.prepare("in", output, expect=2).stderr)
+        self.assertEqual(len(list((self.tmp / "in").iterdir())), 2)
+        self.prepare("in", "out")
+        before = self.index("out")
+        self.assertIn("one in the other", self.prepare("out", "out", "--overwrite", expect=2).stderr)
+        self.assertIn("prepared dataset already", self.prepare("out", "other", expect=2).stderr)
+        self.assertEqual(self.index("out"), before)
+
+    def test_a_corrected_source_is_noticed(self):
+        make_pictures(self.tmp / "in", 3)
+        self.prepare("in", "out")
+        make_pictures(self.tmp / "in", 1, noise=7.0)
+        self.assertIn("have changed", self.prepare("in", "out", expect=2).stderr)
+        (self.tmp / "list.csv").write_text("image,modality\nin/case000.png,CT\n")
+        self.prepare("list.csv", "listed")
+        (self.tmp / "list.csv").write_text("image,modality\nin/case000.png,MR\n")
+        self.prepare("list.csv", "listed", expect=2)
+
+    def test_a_disk_that_was_full_at_first(self):
+        """What LMDB leaves when it can't write its first pages is begun anew."""
+        make_pictures(self.tmp / "in", 2)
+        self.prepare("in", "good")
+        self.prepare("in", "bad", env=at_point("+rename", "plan.json", 1, SIGKILL), expect=-SIGKILL)
+        (self.tmp / "bad/shard-00000000.mdb").write_bytes(b"x" * 5000)
+        self.prepare("in", "bad")
+        self.assertEqual(self.index("bad"), self.index("good"))
 
     def test_the_salt_makes_the_names(self):
         self.prepare(HIPPOCAMPUS, "a")
@@ -106,6 +141,7 @@ class DeidentifiedTest(PrepareTest):
         damaged = archive / "ct2" / "ACC9981723_01.dcm"
         damaged.write_bytes(damaged.read_bytes()[:-700])
         (archive / "Quentin_broken.nii.gz").write_bytes(b"not gzip")
+        (archive / "a.mhd").write_text("ObjectType = Image\nNDims = 3\nDimSize = 2 3 4\nElementType = MET_SHORT\nElementDataFile = Foxglove_Marigold.raw\n")
         (archive / "MRN-77421903.nii").write_bytes(nifti_bytes(np.full((8, 8, 3), np.nan, np.float32)))
         Image.fromarray(picture(0).astype(np.uint8)).save(archive / "Ignatius.png")
         dry = self.prepare(self.tmp / "in", "none", "--dry-run")
@@ -163,6 +199,20 @@ class SourcesTest(PrepareTest):
             (self.tmp / f"in/case{i:03d}.png").unlink()
         self.assertIn("no image could be prepared", self.prepare("in", "none", expect=3).stderr)
 
+    def test_pipes_are_no_files(self):
+        make_pictures(self.tmp / "in", 2)
+        os.mkfifo(self.tmp / "in/pipe.png")
+        self.prepare("in", "out")
+        self.assertEqual(self.index("out")["num_cases"], 2)
+
+    def test_class_folders_are_asked_for(self):
+        for name in ("glioma", "none"):
+            make_pictures(self.tmp / "in" / name, 10)
+        self.assertIn("prepare.layout=class_folders", self.prepare("in", "files").stderr)
+        self.assertEqual(self.index("files")["label_names"], [])
+        self.prepare("in", "classes", "prepare.layout=class_folders")
+        self.assertEqual(self.inspect("classes")["cases_by_label"], {"glioma": 10, "none": 10})
+
     def test_duplicates(self):
         make_pictures(self.tmp / "in", 3)
         (self.tmp / "in/z.png").write_bytes((self.tmp / "in/case001.png").read_bytes())
@@ -219,7 +269,9 @@ class SourcesTest(PrepareTest):
         self.assertIn("--input", self.vmae("prepare", "--output", "x", expect=2).stderr)
         self.assertIn("does not exist", self.prepare("nowhere", "x", expect=3).stderr)
         self.assertIn("did you mean", self.prepare(HIPPOCAMPUS, "x", "prepare.resise=[1,1]", expect=2).stderr)
-        self.assertIn("prepare.window", self.prepare(HIPPOCAMPUS, "x", "prepare.intensity=window", expect=2).stderr)
+        for window in ([], ["prepare.window=[9,5]"]):
+            self.assertIn("prepare.window", self.prepare(HIPPOCAMPUS, "x", "prepare.intensity=window", *window, expect=2).stderr)
+        self.assertIn("banana", self.prepare(HIPPOCAMPUS, "x", "prepare.modality=banana", expect=2).stderr)
         self.assertIn("nnunet", self.prepare(HIPPOCAMPUS, "x", "prepare.layout=nnunet", expect=3).stderr)
         self.assertFalse((self.tmp / "x").exists())
 
@@ -231,6 +283,10 @@ class InspectImagesTest(PrepareTest):
         self.assertEqual(seen["size"], [35, 51, 35])
         self.assertEqual(self.inspect(HIPPOCAMPUS)["num_images"], 60)
         self.assertIn("layout image_mask_folders", self.vmae("inspect", HIPPOCAMPUS).stdout)
+        make_pictures(self.tmp / "mixed", 2)
+        (self.tmp / "mixed/v.nii").write_bytes(nifti_bytes(np.full((8, 8, 3), np.nan, np.float32)))
+        self.assertEqual(self.inspect("mixed")["num_images"], 3)
+        self.vmae("inspect", "mixed", "--png", "mixed.png")
         write_ct_series(self.tmp / "ct")
         seen = self.inspect("ct")["images"][0]
         self.assertEqual((seen["units"], seen["modality"], seen["spacing_mm"]), ("HU", "CT", [0.7, 0.8, 5.0]))

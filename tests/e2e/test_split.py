@@ -57,7 +57,7 @@ class SplitTest(VmaeTest):
         self.assertNotEqual(first["folds"], self.split("split.seed=2", output="c.json")[1]["folds"])
 
     def test_other_schemes_and_a_folder(self):
-        splits = self.split("split.scheme=72/8/20", "split.fractions=[50]", input="data", output="a.json")[1]
+        splits = self.split("split.scheme=72/8/20", "split.fractions=[50]", input="data/images", output="a.json")[1]
         self.assertEqual([splits["by"], splits["stratified"], splits["cases"]["patients"]], ["case", False, 40])
         (fold,) = splits["folds"]
         self.assertEqual([len(fold[part]) for part in ("train", "val", "test")], [29, 3, 8])

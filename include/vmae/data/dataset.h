@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "vmae/core/error.h"
 #include "vmae/data/augment.h"
 #include "vmae/data/image_options.h"
 #include "vmae/data/quarantine.h"

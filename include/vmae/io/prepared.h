@@ -83,6 +83,7 @@ class PreparedDataset {
  public:
   // `dir` or its index.json. Throws Error(data) naming the file: not a prepared dataset, not finished, of a later version, damaged.
   explicit PreparedDataset(const std::filesystem::path& dir);
+  PreparedDataset(const std::filesystem::path& dir, PreparedInfo info);  // one that is about to be finished
   ~PreparedDataset();
   PreparedDataset(PreparedDataset&&) noexcept;
 

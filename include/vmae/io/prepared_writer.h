@@ -42,6 +42,7 @@ class DuplicateFinder {
   explicit DuplicateFinder(const std::filesystem::path& file);
   ~DuplicateFinder();
   int64_t first_of(const std::string& pixels_sha256, int64_t number);
+  void add_cases(const std::filesystem::path& shard, int64_t first_case, int64_t num_cases);  // what an earlier process wrote
   void commit();
 
  private:
@@ -49,7 +50,8 @@ class DuplicateFinder {
   std::unique_ptr<State> state_;
 };
 
-// Writes index.json with the digest, from the finished shards; everything else in `info` is given, except shards' first numbers and totals.
-void finish_index(const std::filesystem::path& folder, PreparedInfo info);
+// Totals, first numbers and the digest, from the finished shards; everything else in `info` is given.
+PreparedInfo complete_info(const std::filesystem::path& folder, PreparedInfo info);
+void write_index(const std::filesystem::path& folder, const PreparedInfo& info);  // makes the dataset a finished one
 
 }  // namespace vmae::io

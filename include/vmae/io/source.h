@@ -40,6 +40,7 @@ struct Source {
   std::vector<std::string> mask_names;   // of mask values 1, 2, ... where they are known
   std::vector<SourceRemark> refused;     // DICOM files that are no image or can't be read
   std::vector<SourceRemark> remarks;     // oddities that were dealt with
+  std::vector<std::string> identifying;  // texts of DICOM headers that identify patients: to be removed from whatever is written
 };
 
 // layout: auto, or one of those above.
@@ -58,6 +59,11 @@ struct Source {
 // found where nothing is usable, the manifest has no image column, or a file is named twice. A missing file is not an error here: it is quarantined when it is
 // read.
 Source find_source(const std::filesystem::path& source, const std::string& layout = "auto");
+
+// "MRI", "mr", "T1" -> MR; "CT" -> CT; "PET" -> PT; two capital letters as they are; unknown -> "".
+std::string modality_code(const std::string& text);
+// The tag Modality, which must be one of DICOM's defined terms: anything else becomes OT, and "" stays.
+std::string dicom_modality(const std::string& text);
 
 std::vector<SourceFile> list_source(const std::filesystem::path& source);  // find_source(source).files
 

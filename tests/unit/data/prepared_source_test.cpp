@@ -67,7 +67,7 @@ class PreparedSourceTest : public ::testing::Test {
     info.shards = {{"shard-0.mdb", 0, 6, 0, 0}};
     info.label_names = {"x", "y"};
     info.has_masks = true;
-    io::finish_index(folder_.path(), info);
+    io::write_index(folder_.path(), io::complete_info(folder_.path(), info));
     prepared_ = std::make_shared<const io::PreparedDataset>(folder_.path());
     options_.image_size = {kHeight, kWidth};
     options_.mean = {0};

@@ -77,7 +77,7 @@ void write_dataset(const fs::path& folder) {
   info.shards = {{"shard-0.mdb", 0, 2, 0, 0}, {"shard-1.mdb", 0, 1, 0, 0}};
   info.label_names = {"x", "y"};
   info.has_masks = true;
-  finish_index(folder, info);
+  write_index(folder, complete_info(folder, info));
 }
 
 TEST(Prepared, GivesBackWhatWasWritten) {
