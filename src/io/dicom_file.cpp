@@ -11,7 +11,7 @@
 #include <fstream>
 #include <mutex>
 
-#include "dicom_nesting.h"
+#include "dicom_walk.h"
 #include "vmae/core/error.h"
 #include "vmae/io/dicom.h"
 
@@ -78,7 +78,7 @@ DicomFile open_dicom(const fs::path& path) {
   std::error_code code;
   if (!fs::exists(path, code)) fail_dicom(path, "does not exist");
   if (!is_dicom(path)) fail_dicom(path, "is not a DICOM file");
-  if (nests_too_deeply(path)) fail_dicom(path, "its sequences nest more deeply than those of any real file", "the file is probably damaged");
+  if (const std::string problem = header_problem(path); !problem.empty()) fail_dicom(path, problem, "the file is probably damaged");
   DicomFile file{path, std::make_shared<DcmFileFormat>(), said_transfer_syntax(path)};
   const bool is_unknown = !file.transfer_syntax.empty() && DcmXfer(file.transfer_syntax.c_str()).getXfer() == EXS_Unknown;
   const OFCondition condition = file.format->loadFile(path.c_str(), is_unknown ? EXS_JPEG2000 : EXS_Unknown, EGL_noChange, kLongValue);

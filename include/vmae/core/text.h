@@ -21,8 +21,8 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 std::string to_lower(std::string_view text);
 std::string_view trim(std::string_view text);
 bool is_utf8(std::string_view bytes);
-// JSON that nests deeper than anything we write or read (64 levels). To be asked before a file of strangers is parsed: the parser does not mind, but copying and
-// printing what it made recurse, and end the program where the stack ends.
+// JSON that nests deeper than anything we write or read (64 levels). To be asked before a file of strangers is parsed: the parser does not mind, but copying
+// and printing what it made recurse, and end the program where the stack ends.
 bool is_deep_json(std::string_view text);
 
 // Strict: the whole text is one finite decimal number ("1e-4", ".5", "+3") or nothing; no blanks, "1_000", "0x10", "nan".

@@ -1,6 +1,6 @@
 // Walks over the elements (PS3.5, 7.1 and 7.5): tag, VR and length, or, where the VR is implicit, tag and length. A value is entered if its length is undefined
 // or if it begins with an item, else stepped over. What was entered is kept as a stack of ends.
-#include "dicom_nesting.h"
+#include "dicom_walk.h"
 
 #include <zlib.h>
 
@@ -18,7 +18,8 @@
 namespace vmae::io {
 namespace {
 
-constexpr size_t kMaxOpen = 128;  // sequences and items
+constexpr size_t kMaxOpen = 128;        // sequences and items
+constexpr uint64_t kMostOfZlib = 1040;  // deflate makes at most 1032 bytes of one
 constexpr uint32_t kUndefined = 0xFFFFFFFF;
 constexpr uint64_t kNoEnd = std::numeric_limits<uint64_t>::max();
 
@@ -106,20 +107,27 @@ uint32_t number(const unsigned char* bytes, size_t size, bool is_big) {
   return value;
 }
 
+// VRs that are not known have a long length too, as DCMTK and later editions of the standard have it, if they look like one at all.
 bool has_long_length(std::string_view vr) {
-  constexpr std::array<std::string_view, 13> kLong{"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"};
-  return std::find(kLong.begin(), kLong.end(), vr) != kLong.end();
+  constexpr std::array<std::string_view, 21> kShort{"AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO",
+                                                    "LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"};
+  const bool is_vr = std::all_of(vr.begin(), vr.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+  return is_vr && std::find(kShort.begin(), kShort.end(), vr) == kShort.end();
 }
 
 class Walker {
  public:
-  explicit Walker(const std::filesystem::path& path) : bytes_(path) { start(); }
+  explicit Walker(const std::filesystem::path& path) : bytes_(path) {
+    std::error_code ignored;
+    limit_ = std::filesystem::file_size(path, ignored) * kMostOfZlib;
+    start();
+  }
 
-  bool is_too_deep() {
+  std::string problem() {
     while (open_.size() <= kMaxOpen) {
-      if (!step()) return false;
+      if (!step()) return claims_too_much_ ? "a value of its header claims far more bytes than the file can hold" : "";
     }
-    return true;
+    return "its sequences nest more deeply than those of any real file";
   }
 
  private:
@@ -146,7 +154,8 @@ class Walker {
     is_meta_ = false;
     const bool is_implicit = transfer_syntax_ == "1.2.840.10008.1.2" || transfer_syntax_ == "1.2.840.113619.5.2";
     top_ = {!is_implicit, transfer_syntax_ == "1.2.840.10008.1.2.2"};
-    if (transfer_syntax_ == "1.2.840.10008.1.2.1.99") bytes_.start_deflated(at_);
+    is_deflated_ = transfer_syntax_ == "1.2.840.10008.1.2.1.99";
+    if (is_deflated_) bytes_.start_deflated(at_);
   }
 
   // Of an item: enters or closes. Fragments of compressed pixels are stepped over.
@@ -199,7 +208,9 @@ class Walker {
       length = number(head + 8, 4, syntax.is_big);
       at_ += 12;
     }
-    if (open_.empty() && group >= 0x7FE0) return false;  // the pixels, and what little may follow
+    const bool is_pixels = open_.empty() && group >= 0x7FE0;
+    claims_too_much_ = length != kUndefined && length > limit_ && (is_deflated_ || !is_pixels);
+    if (claims_too_much_ || is_pixels) return false;  // the pixels, and what little may follow
     if (is_meta_ && open_.empty() && element == 0x0010) read_transfer_syntax(length);
     if (length == kUndefined || begins_with_item(syntax.is_big)) {
       const Syntax inner = vr == "UN" ? Syntax{false, false} : syntax;
@@ -213,13 +224,14 @@ class Walker {
   Bytes bytes_;
   std::string transfer_syntax_;
   uint64_t at_ = 0;
-  bool is_meta_ = false;
+  bool is_meta_ = false, is_deflated_ = false, claims_too_much_ = false;
+  uint64_t limit_ = 0;  // of one value
   Syntax top_;
   std::vector<Open> open_;
 };
 
 }  // namespace
 
-bool nests_too_deeply(const std::filesystem::path& path) { return Walker(path).is_too_deep(); }
+std::string header_problem(const std::filesystem::path& path) { return Walker(path).problem(); }
 
 }  // namespace vmae::io

@@ -74,7 +74,7 @@ std::string deflated(std::string bytes) {
   return packed;
 }
 
-TEST(DicomNesting, DeepFilesAreRefused) {
+TEST(DicomWalk, DeepFilesAreRefused) {
   const test::TempFolder folder;
   const std::vector<std::pair<const char*, std::string>> files{
       {"explicit", meta(kExplicit) + nested(kExplicit, kDeep)},
@@ -85,7 +85,7 @@ TEST(DicomNesting, DeepFilesAreRefused) {
       {"implicit with lengths", meta(kImplicit) + nested_with_lengths(kImplicit, kDeep)},
       {"in a value of unknown type", meta(kExplicit) + sequence(kExplicit, kUndefined, "UN") + item(kImplicit, kUndefined) + nested(kImplicit, kDeep)},
       {"in the meta header", std::string(128, '\0') + "DICM" + tag(2, 1) + "SQ\0\0\xff\xff\xff\xff"s + item(kExplicit, kUndefined) + nested(kExplicit, kDeep)},
-      {"without a preamble", nested(kExplicit, kDeep)}};
+      {"without a preamble", tag(8, 0x16) + "UI\2\0001\0"s + nested(kExplicit, kDeep)}};
   for (const auto& [name, bytes] : files) {
     const auto path = folder.write("deep.dcm", bytes);
     EXPECT_TRUE(test::contains(test::error_of([&] { read_dicom({path}); }).what(), "nest more deeply")) << name;
@@ -93,7 +93,16 @@ TEST(DicomNesting, DeepFilesAreRefused) {
   }
 }
 
-TEST(DicomNesting, OrdinaryNestingIsNotRefused) {
+TEST(DicomWalk, ValuesThatTheFileCannotHoldAreRefused) {
+  const test::TempFolder folder;
+  const std::string value = tag(0x0009, 0x1010) + "OB\0\0"s + bytes_of(0x7FFFFFF0, 4, false) + "abcd";
+  for (const std::string& bytes :
+       {meta(kDeflated) + deflated(value), meta(kExplicit) + value, meta(kDeflated) + deflated(tag(9, 0x1010) + std::string(100, 'P'))}) {
+    EXPECT_TRUE(test::contains(test::error_of([&] { read_dicom({folder.write("a.dcm", bytes)}); }).what(), "claims far more bytes"));
+  }
+}
+
+TEST(DicomWalk, OrdinaryNestingIsNotRefused) {
   const test::TempFolder folder;
   const auto refusal = [&](const std::string& bytes) {
     return std::string(test::error_of([&] { read_dicom({folder.write("a.dcm", bytes)}); }).what());  // these have no pixels
