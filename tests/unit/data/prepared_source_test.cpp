@@ -49,7 +49,7 @@ Written noise(io::StoredType type, uint64_t key, bool has_mask) {
   return written;
 }
 
-// Cases 0 (3 slices of CT), 1 (failed), 2 to 5 (one grey picture each, the last without mask).
+// Cases 0 (3 slices of CT), 1 (failed), 2 to 6 (one grey picture each, the last without mask).
 class PreparedSourceTest : public ::testing::Test {
  protected:
   PreparedSourceTest() {
@@ -60,11 +60,11 @@ class PreparedSourceTest : public ::testing::Test {
       failed.name = "bad";
       failed.failure = "is cut off";
       shard.add(failed, {});
-      for (int64_t number = 2; number < 6; ++number) add(shard, number, concat("picture", number), io::StoredType::u8, 1, "DX", io::Units::raw);
+      for (int64_t number = 2; number < 7; ++number) add(shard, number, concat("picture", number), io::StoredType::u8, 1, "DX", io::Units::raw);
       shard.commit();
     }
     io::PreparedInfo info;
-    info.shards = {{"shard-0.mdb", 0, 6, 0, 0}};
+    info.shards = {{"shard-0.mdb", 0, 7, 0, 0}};
     info.label_names = {"x", "y"};
     info.has_masks = true;
     io::write_index(folder_.path(), io::complete_info(folder_.path(), info));
@@ -77,7 +77,7 @@ class PreparedSourceTest : public ::testing::Test {
   void add(io::ShardWriter& shard, int64_t number, const std::string& name, io::StoredType type, int64_t num_slices, const char* modality, io::Units units) {
     std::vector<io::PackedItem> items;
     for (int64_t slice = 0; slice < num_slices; ++slice) {
-      written_.push_back(noise(type, static_cast<uint64_t>(100 * number + slice), number != 5));
+      written_.push_back(noise(type, static_cast<uint64_t>(100 * number + slice), number != 6));
       written_.back().item.slice = slice;
       items.push_back(io::pack_item(written_.back().item, written_.back().pixels, written_.back().mask, number));
     }
@@ -152,6 +152,7 @@ TEST_F(PreparedSourceTest, RulesOfWholeVolumesUseTheirStatistics) {
 }
 
 TEST_F(PreparedSourceTest, WhatDoesNotFitIsRefused) {
+  EXPECT_TRUE(test::contains(test::error_of([&] { dataset({2, 6}); }).what(), "case picture6 has no mask"));
   options_.intensity = "percentile";
   options_.percentiles = {1, 99};
   EXPECT_TRUE(contains(error_of([&] { dataset({2}); }).what(), "data.percentiles is [1, 99]"));
