@@ -13,7 +13,7 @@
 
 namespace vmae::io {
 
-constexpr uintmax_t kTwoPages = 2 * 4096;  // LMDB's two meta pages
+constexpr uintmax_t kTwoPages = 8192;  // LMDB's two meta pages
 
 PackedItem pack_item(const PreparedItem& item, std::span<const std::byte> pixels, std::span<const uint8_t> mask, int64_t case_number) {
   const auto num_rows = static_cast<size_t>(item.height), width = static_cast<size_t>(item.width);
