@@ -15,14 +15,14 @@ void describe(Options& options, MaeOptions& mae) {
   options.add("norm_pix_loss", mae.norm_pix_loss, "compare with pixels normalised per 4 x 4 patch (He et al. 2022) instead of the pixels themselves");
 }
 
-MaeImpl::MaeImpl(const MaeOptions& options) : SwinCodecImpl(options.swin), options_(options) {
+MaeImpl::MaeImpl(const MaeOptions& options) : SwinCodecImpl(options.swin, /*size_multiple=*/32), options_(options) {
   const int64_t dim = options.swin.embed_dim;
   const int64_t rows = options.swin.image_size[0] / patch_size, columns = options.swin.image_size[1] / patch_size;
   // Kept for interchange with the Python reference, which stores it and never adds it: position enters through the relative bias alone.
   register_parameter("pos_embed", sincos_position_embedding(dim, rows, columns), /*requires_grad=*/false);
   mask_token_ = register_parameter("mask_token", at::empty({1, 1, dim}));
   register_encoder();
-  register_decoder();
+  register_decoder(/*has_skips=*/false);
   decoder_pred_ = register_module("decoder_pred", torch::nn::Linear(dim, patch_size * patch_size * options.swin.in_channels));
   init_weights(*this, LinearInit::xavier_uniform);
   torch::nn::init::normal_(mask_token_, 0.0, 0.02);

@@ -1,6 +1,7 @@
 #include "vmae/nn/swin.h"
 
 #include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/linear.h>
 #include <torch/nn/functional/normalization.h>
 
 #include <algorithm>
@@ -12,7 +13,8 @@
 namespace vmae::nn {
 
 void describe(Options& options, SwinOptions& swin) {
-  options.add("image_size", swin.image_size, "[height, width] of the network's input in pixels, each a multiple of 32; need not be square", at_least(1));
+  options.add("image_size", swin.image_size,
+              "[height, width] of the network's input in pixels; need not be square. Pretraining needs multiples of 32, fine-tuning at least 32", at_least(1));
   options.add("in_channels", swin.in_channels, "input channels: 3 as the published weights (grey is repeated), 1 for grey alone", at_least(1));
   options.add("embed_dim", swin.embed_dim, "channels after the patch embedding; doubled by each later stage", at_least(4));
   options.add("depths", swin.depths, "Swin blocks in each of the four stages of the encoder; the decoder mirrors the first three", at_least(1));
@@ -25,13 +27,17 @@ void describe(Options& options, SwinOptions& swin) {
               "shift the windows even where the token grid is a single window: true as VISION-MAE, false as ImageNet Swin (same weights, different function)");
 }
 
-void validate(const SwinOptions& swin) {
+static constexpr int64_t kSmallestSide = 32;  // the last stage then has one token
+
+void validate(const SwinOptions& swin, int64_t size_multiple) {
   auto fail = [](const std::string& what, const std::string& hint) { throw Error(ExitCode::usage, what, hint); };
   if (swin.image_size.size() != 2) fail(concat("model.image_size has ", swin.image_size.size(), " values"), "give [height, width], for example [224, 224]");
   for (const int64_t side : swin.image_size) {
-    if (side % 32 == 0) continue;
-    const int64_t below = std::max<int64_t>(32, side / 32 * 32), above = (side + 31) / 32 * 32;
-    fail(concat("model.image_size = [", swin.image_size[0], ", ", swin.image_size[1], "]: ", side, " is not a multiple of 32"),
+    if (side >= kSmallestSide && side % size_multiple == 0) continue;
+    const auto size = concat("model.image_size = [", swin.image_size[0], ", ", swin.image_size[1], "]: ");
+    if (size_multiple == 1) fail(concat(size, side, " is too small"), concat("the smallest side is ", kSmallestSide));
+    const int64_t below = std::max(kSmallestSide, side / size_multiple * size_multiple), above = (side + size_multiple - 1) / size_multiple * size_multiple;
+    fail(concat(size, side, " is not a multiple of ", size_multiple),
          below == above ? concat("the nearest valid size is ", above) : concat("the nearest valid sizes are ", below, " and ", above));
   }
   if (swin.depths.size() != 4 || swin.num_heads.size() != 4)
@@ -126,28 +132,39 @@ PatchEmbedImpl::PatchEmbedImpl(const SwinOptions& swin) {
   norm_ = register_module("norm", layer_norm(swin.embed_dim, swin.layer_norm_eps));
 }
 
-at::Tensor PatchEmbedImpl::forward(const at::Tensor& image) { return norm_->forward(proj_->forward(image).permute({0, 2, 3, 1})); }
+// Zeros behind the last rows (dimension -3 of BHWC, -2 of BCHW) and columns up to a multiple of `multiple`.
+static at::Tensor pad_to_multiple(const at::Tensor& x, int64_t rows, int64_t columns, int64_t multiple, bool is_channels_last) {
+  const int64_t below = (multiple - rows % multiple) % multiple, right = (multiple - columns % multiple) % multiple;
+  if (below == 0 && right == 0) return x;
+  return is_channels_last ? at::constant_pad_nd(x, {0, 0, 0, right, 0, below}) : at::constant_pad_nd(x, {0, right, 0, below});
+}
+
+at::Tensor PatchEmbedImpl::forward(const at::Tensor& image) {
+  const at::Tensor padded = pad_to_multiple(image, image.size(2), image.size(3), patch_size, /*is_channels_last=*/false);
+  return norm_->forward(proj_->forward(padded).permute({0, 2, 3, 1}));
+}
 
 PatchMergingImpl::PatchMergingImpl(int64_t dim, double eps) : eps_(eps) {
   norm_ = register_module("norm", layer_norm(4 * dim, eps));
   reduction_ = register_module("reduction", torch::nn::Linear(torch::nn::LinearOptions(4 * dim, 2 * dim).bias(false)));
 }
 
-at::Tensor PatchMergingImpl::forward(const at::Tensor& x) {
+at::Tensor PatchMergingImpl::forward(const at::Tensor& grid) {
+  const at::Tensor x = pad_to_multiple(grid, grid.size(1), grid.size(2), 2, /*is_channels_last=*/true);
   const int64_t b = x.size(0), h = x.size(1), w = x.size(2), c = x.size(3);
   // The four neighbours in the order (row, column) = (0,0) (1,0) (0,1) (1,1).
   const at::Tensor merged = x.view({b, h / 2, 2, w / 2, 2, c}).permute({0, 1, 3, 4, 2, 5}).reshape({b, h / 2, w / 2, 4 * c});
   return norm_linear(merged, norm_->weight, norm_->bias, eps_, reduction_->weight, {});
 }
 
-PatchExpandingImpl::PatchExpandingImpl(int64_t dim, double eps) {
-  expand_ = register_module("expand", torch::nn::Linear(torch::nn::LinearOptions(dim, 2 * dim).bias(false)));
-  norm_ = register_module("norm", layer_norm(dim / 2, eps));
+PatchExpandingImpl::PatchExpandingImpl(int64_t dim, int64_t out_dim, int64_t scale, double eps) : scale_(scale) {
+  expand_ = register_module("expand", torch::nn::Linear(torch::nn::LinearOptions(dim, scale * scale * out_dim).bias(false)));
+  norm_ = register_module("norm", layer_norm(out_dim, eps));
 }
 
 at::Tensor PatchExpandingImpl::forward(const at::Tensor& x) {
-  const int64_t b = x.size(0), h = x.size(1), w = x.size(2), c = x.size(3) / 2;
-  return norm_->forward(expand_->forward(x).view({b, h, w, 2, 2, c}).permute({0, 1, 3, 2, 4, 5}).reshape({b, 2 * h, 2 * w, c}));
+  const int64_t b = x.size(0), h = x.size(1), w = x.size(2), p = scale_;
+  return norm_->forward(expand_->forward(x).view({b, h, w, p, p, -1}).permute({0, 1, 3, 2, 4, 5}).reshape({b, p * h, p * w, -1}));
 }
 
 // --- stages, encoder, decoder
@@ -156,7 +173,7 @@ SwinStageImpl::SwinStageImpl(const SwinOptions& swin, int64_t dim, int64_t num_h
   blocks_ = register_module("blocks", torch::nn::ModuleList());
   for (size_t j = 0; j < drop_rates.size(); ++j) blocks_->push_back(SwinBlock(swin, dim, num_heads, /*shifted=*/j % 2 == 1, drop_rates[j]));
   if (then == Then::merge) downsample_ = register_module("downsample", PatchMerging(dim, swin.layer_norm_eps));
-  if (then == Then::expand) upsample_ = register_module("upsample", PatchExpanding(dim, swin.layer_norm_eps));
+  if (then == Then::expand) upsample_ = register_module("upsample", PatchExpanding(dim, dim / 2, 2, swin.layer_norm_eps));
 }
 
 at::Tensor SwinStageImpl::forward(at::Tensor x, const at::Tensor& drop_path) {
@@ -168,20 +185,8 @@ at::Tensor SwinStageImpl::forward(at::Tensor x, const at::Tensor& drop_path) {
   return x;
 }
 
-// Runs stages one after the other, each with its share of the drop-path draws.
-static at::Tensor run_stages(torch::nn::ModuleList& stages, at::Tensor x, const at::Tensor& drop_path) {
-  int64_t first = 0;
-  for (const auto& module : *stages) {
-    auto* stage = module->as<SwinStage>();
-    const int64_t draws = 2 * stage->num_blocks();
-    x = stage->forward(x, drop_path.defined() ? drop_path.slice(1, first, first + draws) : at::Tensor());
-    first += draws;
-  }
-  return x;
-}
-
-SwinEncoderImpl::SwinEncoderImpl(const SwinOptions& swin) : swin_(swin) {
-  validate(swin);
+SwinEncoderImpl::SwinEncoderImpl(const SwinOptions& swin, int64_t size_multiple) : swin_(swin) {
+  validate(swin, size_multiple);
   total_blocks_ = std::accumulate(swin.depths.begin(), swin.depths.end(), int64_t{0});
 }
 
@@ -215,23 +220,66 @@ at::Tensor SwinEncoderImpl::embed(const at::Tensor& image) {
   return patch_embed_->forward(image);
 }
 
-at::Tensor SwinEncoderImpl::encode(at::Tensor tokens, const at::Tensor& drop_path) { return run_stages(layers_, std::move(tokens), drop_path); }
+namespace {
 
-void SwinCodecImpl::register_decoder() {
+// Stages take their shares of the drop-path draws one after the other.
+class DrawsInOrder {
+ public:
+  explicit DrawsInOrder(const at::Tensor& drop_path) : drop_path_(drop_path) {}
+  at::Tensor next(const SwinStageImpl& stage) {
+    if (!drop_path_.defined()) return {};
+    const int64_t first = next_, count = 2 * stage.num_blocks();
+    next_ += count;
+    return drop_path_.slice(1, first, next_);
+  }
+
+ private:
+  const at::Tensor& drop_path_;
+  int64_t next_ = 0;
+};
+
+}  // namespace
+
+at::Tensor SwinEncoderImpl::encode(at::Tensor tokens, const at::Tensor& drop_path, std::vector<at::Tensor>* stage_inputs) {
+  DrawsInOrder draws(drop_path);
+  for (const auto& module : *layers_) {
+    auto* stage = module->as<SwinStage>();
+    if (stage_inputs != nullptr) stage_inputs->push_back(tokens);
+    tokens = stage->forward(std::move(tokens), draws.next(*stage));
+  }
+  return tokens;
+}
+
+void SwinCodecImpl::register_decoder(bool has_skips) {
   const SwinOptions& options = swin();
-  first_patch_expanding_ = register_module("first_patch_expanding", PatchExpanding(options.embed_dim << 3, options.layer_norm_eps));
+  first_patch_expanding_ = register_module("first_patch_expanding", PatchExpanding(options.embed_dim << 3, options.embed_dim << 2, 2, options.layer_norm_eps));
   layers_up_ = register_module("layers_up", torch::nn::ModuleList());
+  if (has_skips) skip_connection_layers_ = register_module("skip_connection_layers", torch::nn::ModuleList());
   for (int64_t i = 2; i >= 0; --i) {
     const auto stage = static_cast<size_t>(i);
     decoder_blocks_ += options.depths[stage];
-    layers_up_->push_back(SwinStage(options, options.embed_dim << i, options.num_heads[stage], drop_rates_of_stage(stage),
-                                    i > 0 ? SwinStageImpl::Then::expand : SwinStageImpl::Then::nothing));
+    const int64_t dim = options.embed_dim << i;
+    layers_up_->push_back(
+        SwinStage(options, dim, options.num_heads[stage], drop_rates_of_stage(stage), i > 0 ? SwinStageImpl::Then::expand : SwinStageImpl::Then::nothing));
+    if (has_skips) skip_connection_layers_->push_back(torch::nn::Conv2d(torch::nn::Conv2dOptions(2 * dim, dim, 1)));
   }
   norm_up_ = register_module("norm_up", layer_norm(options.embed_dim, options.layer_norm_eps));
 }
 
-at::Tensor SwinCodecImpl::decode(at::Tensor latent, const at::Tensor& drop_path) {
-  return norm_up_->forward(run_stages(layers_up_, first_patch_expanding_->forward(latent), drop_path));
+at::Tensor SwinCodecImpl::decode(at::Tensor latent, const at::Tensor& drop_path, const std::vector<at::Tensor>& stage_inputs) {
+  DrawsInOrder draws(drop_path);
+  at::Tensor x = first_patch_expanding_->forward(latent);
+  for (size_t i = 0; i < layers_up_->size(); ++i) {
+    if (!stage_inputs.empty()) {
+      const at::Tensor& skip = stage_inputs[2 - i];
+      const auto* join = skip_connection_layers_[i]->as<torch::nn::Conv2d>();
+      x = x.slice(1, 0, skip.size(1)).slice(2, 0, skip.size(2));  // an odd grid was rounded up on its way down
+      x = at::linear(at::cat({x, skip.to(x.scalar_type())}, -1), join->weight.flatten(1), join->bias);
+    }
+    auto* stage = layers_up_[i]->as<SwinStage>();
+    x = stage->forward(std::move(x), draws.next(*stage));
+  }
+  return norm_up_->forward(x);
 }
 
 }  // namespace vmae::nn

@@ -19,7 +19,7 @@
 namespace vmae::nn {
 
 struct SwinOptions {
-  std::vector<int64_t> image_size{224, 224};  // [H, W] in pixels, multiples of 32
+  std::vector<int64_t> image_size{224, 224};  // [H, W] in pixels; the masked autoencoder needs multiples of 32
   int64_t in_channels = 3;
   int64_t embed_dim = 96;
   std::vector<int64_t> depths{2, 2, 2, 2};
@@ -31,7 +31,8 @@ struct SwinOptions {
   bool shift_small_grids = true;  // shift odd blocks even where the grid is one window (method.md: VISION-MAE yes, ImageNet Swin no)
 };
 void describe(Options& options, SwinOptions& swin);
-void validate(const SwinOptions& swin);  // throws Error(usage): a size that is no multiple of 32 gets the nearest valid ones
+// Throws Error(usage): a size that is no multiple of `size_multiple` gets the nearest valid ones.
+void validate(const SwinOptions& swin, int64_t size_multiple = 32);
 
 constexpr int64_t patch_size = 4;  // pixels
 
@@ -78,7 +79,7 @@ TORCH_MODULE(SwinBlock);
 class PatchEmbedImpl : public torch::nn::Module {
  public:
   explicit PatchEmbedImpl(const SwinOptions& swin);
-  at::Tensor forward(const at::Tensor& image);  // (B, C, H, W) pixels -> (B, H/4, W/4, embed_dim)
+  at::Tensor forward(const at::Tensor& image);  // (B, C, H, W) pixels -> (B, ceil(H/4), ceil(W/4), embed_dim); zeros at the bottom and right edge
 
  private:
   torch::nn::Conv2d proj_{nullptr};
@@ -89,7 +90,7 @@ TORCH_MODULE(PatchEmbed);
 class PatchMergingImpl : public torch::nn::Module {
  public:
   PatchMergingImpl(int64_t dim, double eps);
-  at::Tensor forward(const at::Tensor& x);  // (B, H, W, C) -> (B, H/2, W/2, 2C)
+  at::Tensor forward(const at::Tensor& x);  // (B, H, W, C) -> (B, ceil(H/2), ceil(W/2), 2C); zeros at the bottom and right edge of odd grids
 
  private:
   double eps_;
@@ -100,10 +101,11 @@ TORCH_MODULE(PatchMerging);
 
 class PatchExpandingImpl : public torch::nn::Module {
  public:
-  PatchExpandingImpl(int64_t dim, double eps);
-  at::Tensor forward(const at::Tensor& x);  // (B, H, W, C) -> (B, 2H, 2W, C/2)
+  PatchExpandingImpl(int64_t dim, int64_t out_dim, int64_t scale, double eps);
+  at::Tensor forward(const at::Tensor& x);  // (B, H, W, dim) -> (B, scale H, scale W, out_dim)
 
  private:
+  int64_t scale_;
   torch::nn::Linear expand_{nullptr};
   torch::nn::LayerNorm norm_{nullptr};
 };
@@ -127,14 +129,15 @@ TORCH_MODULE(SwinStage);
 // Base of every model here: patch_embed and layers.
 class SwinEncoderImpl : public torch::nn::Module {
  public:
-  at::Tensor embed(const at::Tensor& image);                          // (B, C, H, W) pixels -> (B, H, W, embed_dim)
-  at::Tensor encode(at::Tensor tokens, const at::Tensor& drop_path);  // -> (B, H/8, W/8, 8 embed_dim), no final norm
+  at::Tensor embed(const at::Tensor& image);  // (B, C, H, W) pixels -> (B, H, W, embed_dim)
+  // -> (B, H/8, W/8, 8 embed_dim), no final norm; odd grids round up. stage_inputs: what each stage was given, for skip connections.
+  at::Tensor encode(at::Tensor tokens, const at::Tensor& drop_path, std::vector<at::Tensor>* stage_inputs = nullptr);
   int64_t num_encoder_blocks() const { return total_blocks_; }
   const SwinOptions& swin() const { return swin_; }
 
  protected:
   // Subclasses register what precedes the encoder in the state dict themselves, then call this.
-  explicit SwinEncoderImpl(const SwinOptions& swin);
+  SwinEncoderImpl(const SwinOptions& swin, int64_t size_multiple);
   void register_encoder();
   std::vector<double> drop_rates_of_stage(size_t stage) const;  // 0 -> drop_path_rate, linear over all encoder blocks
   void check_image(const at::Tensor& image) const;
@@ -149,17 +152,18 @@ class SwinEncoderImpl : public torch::nn::Module {
 // The symmetric decoder: first_patch_expanding, layers_up, norm_up. Drop-path rates and depths mirror the encoder's stages.
 class SwinCodecImpl : public SwinEncoderImpl {
  public:
-  at::Tensor decode(at::Tensor latent, const at::Tensor& drop_path);  // (B, H/8, W/8, 8 embed_dim) -> (B, H, W, embed_dim)
+  // (B, H/8, W/8, 8 embed_dim) -> (B, H, W, embed_dim). With skips, each stage begins with a 1x1 convolution of [decoder | input of the encoder's stage].
+  at::Tensor decode(at::Tensor latent, const at::Tensor& drop_path, const std::vector<at::Tensor>& stage_inputs = {});
   int64_t num_blocks() const { return num_encoder_blocks() + decoder_blocks_; }
 
  protected:
   using SwinEncoderImpl::SwinEncoderImpl;
-  void register_decoder();
+  void register_decoder(bool has_skips);
 
  private:
   int64_t decoder_blocks_ = 0;
   PatchExpanding first_patch_expanding_{nullptr};
-  torch::nn::ModuleList layers_up_;
+  torch::nn::ModuleList layers_up_, skip_connection_layers_{nullptr};
   torch::nn::LayerNorm norm_up_{nullptr};
 };
 

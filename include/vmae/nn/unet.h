@@ -1,0 +1,30 @@
+#pragma once
+// Swin-UNet for segmentation (Cao et al. 2021; method.md, "Fine-tuning"): the masked autoencoder's encoder and decoder with skip connections between them.
+#include "vmae/nn/swin.h"
+
+namespace vmae::nn {
+
+struct UnetOptions {
+  SwinOptions swin{.image_size = {320, 320}, .depths = {2, 2, 6, 2}};
+  int64_t num_classes = 2;  // background included
+};
+void describe(Options& options, UnetOptions& unet);  // the keys of SwinOptions; num_classes comes from the dataset
+
+class SwinUnetImpl : public SwinCodecImpl {
+ public:
+  explicit SwinUnetImpl(const UnetOptions& options);  // freshly initialised from torch's default generator
+
+  // image (B, C, H, W) of options.swin.image_size; drop_path (B, 2 * num_blocks()) uniform, or undefined (evaluation) -> logits (B, num_classes, H, W).
+  at::Tensor forward(const at::Tensor& image, const at::Tensor& drop_path = {});
+
+  int64_t num_draws() const { return 2 * num_blocks(); }
+  const UnetOptions& options() const { return options_; }
+
+ private:
+  UnetOptions options_;
+  PatchExpanding final_patch_expanding_{nullptr};
+  torch::nn::Conv2d head_{nullptr};
+};
+TORCH_MODULE(SwinUnet);
+
+}  // namespace vmae::nn

@@ -1,0 +1,22 @@
+#include "vmae/nn/classifier.h"
+
+#include "vmae/nn/init.h"
+
+namespace vmae::nn {
+
+void describe(Options& options, ClassifierOptions& classifier) { describe(options, classifier.swin); }
+
+SwinClassifierImpl::SwinClassifierImpl(const ClassifierOptions& options) : SwinEncoderImpl(options.swin, /*size_multiple=*/1), options_(options) {
+  const int64_t dim = options.swin.embed_dim << 3;
+  register_encoder();
+  norm_ = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim}).eps(options.swin.layer_norm_eps)));
+  head_ = register_module("head", torch::nn::Linear(dim, options.num_classes));
+  init_weights(*this, LinearInit::trunc_normal);
+}
+
+at::Tensor SwinClassifierImpl::forward(const at::Tensor& image, const at::Tensor& drop_path) {
+  const at::Tensor tokens = norm_->forward(encode(embed(image), drop_path));  // (B, H/32, W/32, 8C)
+  return head_->forward(tokens.mean(at::IntArrayRef({1, 2})));
+}
+
+}  // namespace vmae::nn

@@ -1,0 +1,98 @@
+#include "vmae/nn/losses.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/binary_cross_entropy_with_logits.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/nll_loss_nd.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/where.h>
+
+namespace vmae::nn {
+
+void describe(Options& options, SegmentationLossOptions& loss) {
+  options.add("name", loss.name, "dice_ce: Dice plus cross-entropy, as the reference; or one of its terms alone; or focal, alone or with Dice",
+              one_of({"dice_ce", "dice", "ce", "focal", "dice_focal"}));
+  options.add("dice", loss.dice, "soft: sums of probabilities; squared: of their squares (V-Net); generalised: classes weighted by 1 / volume^2",
+              one_of({"soft", "squared", "generalised"}));
+  options.add("dice_weight", loss.dice_weight, "factor of the Dice term in a sum", at_least(0.0));
+  options.add("ce_weight", loss.ce_weight, "factor of the cross-entropy or focal term in a sum", at_least(0.0));
+  options.add("include_background", loss.include_background, "count the background as a class in the Dice term");
+  options.add("batch_dice", loss.batch_dice,
+              "sums of the Dice term over the whole (micro-)batch, which is steadier with small or absent structures; false: per image");
+  options.add("smooth", loss.smooth, "added above and below in the Dice term", above(0.0));
+  options.add("class_weights", loss.class_weights, "of the cross-entropy or focal term, background first: [0.2, 1, 1]; empty: as balance says", at_least(0.0));
+  options.add("balance", loss.balance,
+              "class weights from the training masks: none, or inverse_frequency (1 / share of pixels, mean 1, at most 10 times the smallest)",
+              one_of({"none", "inverse_frequency"}));
+  options.add("focal_gamma", loss.focal_gamma, "exponent of the focal loss; 0 is cross-entropy", at_least(0.0));
+}
+
+void describe(Options& options, ClassificationLossOptions& loss) {
+  options.add("label_smoothing", loss.label_smoothing, "classes: this share of the target is spread evenly over all of them", in_range(0.0, 0.99));
+  options.add("class_weights", loss.class_weights, "classes: weight of each in the cross-entropy, in the order of the class names; empty: all 1",
+              at_least(0.0));
+  options.add("positive_weights", loss.positive_weights, "findings: weight of the positive term, one value for all or one per finding; empty: 1", above(0.0));
+}
+
+namespace {
+
+at::Tensor dice_term(const at::Tensor& logits, const at::Tensor& target, const at::Tensor& valid, const SegmentationLossOptions& options) {
+  const int64_t classes = logits.size(1), first = options.include_background || classes == 1 ? 0 : 1;
+  const std::vector<int64_t> over = options.batch_dice ? std::vector<int64_t>{0, 2, 3} : std::vector<int64_t>{2, 3};
+  const at::Tensor numbers = at::arange(first, classes, target.options()).view({1, -1, 1, 1});
+  const at::Tensor truth = (target.unsqueeze(1) == numbers).to(at::kFloat) * valid.unsqueeze(1);  // (B, classes, H, W)
+  at::Tensor p = at::softmax(logits, 1).slice(1, first) * valid.unsqueeze(1);
+  const at::Tensor both = (p * truth).sum(over), volume = truth.sum(over);  // (classes) or (B, classes)
+  if (options.dice == "squared") p = p.square();
+  at::Tensor above = 2.0 * both, below = p.sum(over) + volume;
+  const at::Tensor is_there = (volume > 0).to(at::kFloat);
+  if (options.dice == "generalised") {
+    const at::Tensor weight = is_there / volume.square().clamp_min(1.0);
+    const at::Tensor scale = weight.amax(-1, /*keepdim=*/true).clamp_min(1e-30);  // keeps `smooth` small beside the sums
+    above = (above * weight / scale).sum(-1), below = (below * weight / scale).sum(-1);
+    const at::Tensor any = is_there.amax(-1);
+    return ((1.0 - (above + options.smooth) / (below + options.smooth)) * any).sum() / any.sum().clamp_min(1.0);
+  }
+  return ((1.0 - (above + options.smooth) / (below + options.smooth)) * is_there).sum() / is_there.sum().clamp_min(1.0);
+}
+
+at::Tensor cross_entropy_term(const at::Tensor& logits, const at::Tensor& target, const at::Tensor& valid, const at::Tensor& class_weights, double gamma) {
+  at::Tensor loss = at::nll_loss_nd(at::log_softmax(logits, 1), target, /*weight=*/{}, at::Reduction::None);  // (B, H, W): -log p of the true class
+  if (gamma > 0.0) loss = loss * (1.0 - (-loss).exp()).clamp_min(0.0).pow(gamma);
+  const at::Tensor weight = class_weights.defined() ? valid * class_weights.index({target}) : valid;
+  return (loss * weight).sum() / weight.sum().clamp_min(1e-12);
+}
+
+}  // namespace
+
+at::Tensor segmentation_loss(const at::Tensor& network_output, const at::Tensor& mask, const SegmentationLossOptions& options, const at::Tensor& class_weights,
+                             int64_t ignore_label) {
+  const at::Tensor logits = network_output.to(at::kFloat), classes = mask.to(at::kLong);
+  const at::Tensor counts = classes != ignore_label;
+  const at::Tensor valid = counts.to(at::kFloat), target = at::where(counts, classes, 0);
+  const bool has_focal = options.name.ends_with("focal"), has_dice = options.name.starts_with("dice");
+  if (options.name == "dice") return dice_term(logits, target, valid, options);
+  const at::Tensor entropy = cross_entropy_term(logits, target, valid, class_weights, has_focal ? options.focal_gamma : 0.0);
+  if (!has_dice) return entropy;
+  return options.ce_weight * entropy + options.dice_weight * dice_term(logits, target, valid, options);
+}
+
+at::Tensor multi_class_loss(const at::Tensor& network_output, const at::Tensor& labels, double label_smoothing, const at::Tensor& class_weights) {
+  const at::Tensor log_p = at::log_softmax(network_output.to(at::kFloat), 1);
+  const at::Tensor known = (~labels.isnan().any(1)).to(at::kFloat);  // (B)
+  const at::Tensor target = labels.nan_to_num(0.0);
+  const at::Tensor weight = class_weights.defined() ? class_weights : at::ones({labels.size(1)}, labels.options());
+  // As torch.nn.CrossEntropyLoss: the true class's term and the mean over all classes, each with the class's weight, over the weights of the true classes.
+  const at::Tensor hard = -(log_p * target * weight).sum(1), uniform = -(log_p * weight).sum(1) / static_cast<double>(labels.size(1));
+  const at::Tensor loss = (1.0 - label_smoothing) * hard + label_smoothing * uniform;
+  return (loss * known).sum() / ((target * weight).sum(1) * known).sum().clamp_min(1e-12);
+}
+
+at::Tensor multi_label_loss(const at::Tensor& network_output, const at::Tensor& labels, const at::Tensor& positive_weights) {
+  const at::Tensor known = (~labels.isnan()).to(at::kFloat);
+  const at::Tensor loss =
+      at::binary_cross_entropy_with_logits(network_output.to(at::kFloat), labels.nan_to_num(0.0), /*weight=*/{}, positive_weights, at::Reduction::None);
+  return (loss * known).sum() / known.sum().clamp_min(1.0);
+}
+
+}  // namespace vmae::nn

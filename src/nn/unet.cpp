@@ -1,0 +1,34 @@
+#include "vmae/nn/unet.h"
+
+#include <ATen/ops/linear.h>
+
+#include "vmae/nn/init.h"
+
+namespace vmae::nn {
+
+void describe(Options& options, UnetOptions& unet) { describe(options, unet.swin); }
+
+SwinUnetImpl::SwinUnetImpl(const UnetOptions& options) : SwinCodecImpl(options.swin, /*size_multiple=*/1), options_(options) {
+  const int64_t dim = options.swin.embed_dim;
+  register_encoder();
+  register_decoder(/*has_skips=*/true);
+  final_patch_expanding_ = register_module("final_patch_expanding", PatchExpanding(dim, dim, patch_size, options.swin.layer_norm_eps));
+  head_ = register_module("head", torch::nn::Conv2d(torch::nn::Conv2dOptions(dim, options.num_classes, 1).bias(false)));
+  init_weights(*this, LinearInit::trunc_normal);
+}
+
+at::Tensor SwinUnetImpl::forward(const at::Tensor& image, const at::Tensor& drop_path) {
+  at::Tensor encoder_drop, decoder_drop;
+  if (drop_path.defined()) {
+    encoder_drop = drop_path.slice(1, 0, 2 * num_encoder_blocks());
+    decoder_drop = drop_path.slice(1, 2 * num_encoder_blocks());
+  }
+  std::vector<at::Tensor> stage_inputs;                                         // (B, H/4, W/4, C), (B, H/8, W/8, 2C), ...
+  const at::Tensor latent = encode(embed(image), encoder_drop, &stage_inputs);  // (B, H/32, W/32, 8C)
+  const at::Tensor decoded = decode(latent, decoder_drop, stage_inputs);        // (B, H/4, W/4, C)
+  const at::Tensor pixels = final_patch_expanding_->forward(decoded);           // (B, H, W, C)
+  const at::Tensor logits = at::linear(pixels, head_->weight.flatten(1));       // (B, H, W, classes)
+  return logits.slice(1, 0, image.size(2)).slice(2, 0, image.size(3)).permute({0, 3, 1, 2});
+}
+
+}  // namespace vmae::nn
