@@ -88,6 +88,7 @@ Augmentation draw_augmentation(const AugmentOptions& options, Random random, Pix
   if (options.brightness > 0) drawn.brightness = static_cast<float>(random.uniform(-options.brightness, options.brightness));
   if (options.contrast > 0) drawn.contrast = static_cast<float>(random.uniform(1 - options.contrast, 1 + options.contrast));
   if (options.gamma > 0) drawn.gamma = static_cast<float>(std::exp(random.uniform(-1.0, 1.0) * std::log1p(options.gamma)));
+  if (options.random_crop) drawn.crop_row = random.uniform(), drawn.crop_column = random.uniform();
   return drawn;
 }
 

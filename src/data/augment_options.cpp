@@ -45,6 +45,7 @@ AugmentOptions evaluation_augmentation(const AugmentOptions& options) {
   AugmentOptions none;
   none.flip_horizontal = 0.0;
   none.minmax = options.minmax;
+  none.random_crop = false;
   return none;
 }
 

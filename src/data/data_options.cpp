@@ -23,8 +23,10 @@ void describe(Options& options, ImageOptions& image) {
   options.add("std", image.std, "Divided by after the mean is subtracted: one value, or one per channel. The default is the reference code's.", above(0.0));
   options.add("resize", image.resize,
               "How an image is brought to model.image_size. stretch: both sides on their own, as the reference code. "
-              "pad: the aspect in pixels is kept, the rest is filled with 0 (black). crop: the aspect is kept, what overhangs the centre is cut off.",
-              one_of({"stretch", "pad", "crop"}));
+              "pad: the aspect in pixels is kept, the rest is filled with 0 (black). crop: the aspect is kept, what overhangs the centre is cut off. "
+              "none: pixels are kept; of larger images training takes a random part, validation the centre, and `vmae predict` all of it, tile by tile; "
+              "smaller ones are filled up with 0.",
+              one_of({"stretch", "pad", "crop", "none"}));
   options.add("slice_axis", image.slice_axis,
               "The axis that slices of a volume are perpendicular to, in the order of the file. "
               "auto: the one with the largest voxel spacing, which is the axis of acquisition.",

@@ -74,6 +74,32 @@ std::string Dataset::id(int64_t index) const {
   return at.source.id(at.index);
 }
 
+int64_t Dataset::case_number(int64_t index) const {
+  const Place at = place(index);
+  const int64_t source = std::upper_bound(offsets_.begin(), offsets_.end() - 1, index) - offsets_.begin() - 1;
+  return (source << 40) + at.source.case_number(at.index);
+}
+
+std::string Dataset::case_name(int64_t index) const {
+  const Place at = place(index);
+  return at.source.case_name(at.index);
+}
+
+Slice Dataset::read(int64_t index, bool with_mask, SliceBuffer& buffer) const {
+  const Place at = place(index);
+  return at.source.read(at.index, with_mask, buffer);
+}
+
+const float* Dataset::labels(int64_t index) const {
+  const Place at = place(index);
+  return at.source.labels(at.index);
+}
+
+void Dataset::quarantine(int64_t index, const std::string& reason) const {
+  const Place at = place(index);
+  quarantine_->add(at.source.file_name(at.index), reason);
+}
+
 uint64_t Dataset::sample_seed(uint64_t seed, int64_t epoch, int64_t index) { return derive_seed(seed, epoch, index); }
 
 void Dataset::load_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers) const {
@@ -119,8 +145,7 @@ int64_t Dataset::load_readable_into(int64_t index, uint64_t seed, int64_t epoch,
       if (error.code() != ExitCode::data) throw;
       reason = error.what();
     }
-    const Place at = place(candidate);
-    quarantine_->add(at.source.file_name(at.index), reason);
+    quarantine(candidate, reason);
   }
   throw nothing_readable();
 }

@@ -98,6 +98,7 @@ class FileSource : public SampleSource {
     const Item& item = items_.at(static_cast<size_t>(index));
     return item.axis < 0 ? file_name(index) : concat(file_name(index), '#', "xyz"[item.axis], item.slice);
   }
+  int64_t case_number(int64_t index) const override { return static_cast<int64_t>(items_.at(static_cast<size_t>(index)).file); }
   const float* labels(int64_t index) const override { return file_of(index).labels.data(); }
   uint32_t checksum(uint32_t crc) const override {
     for (const io::SourceFile& file : files_) crc = crc32c(file.name.data(), file.name.size() + 1, crc);

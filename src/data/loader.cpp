@@ -78,8 +78,13 @@ Loader::State::~State() {
 std::unique_ptr<Slot> Loader::State::make_slot() {
   const int64_t n = dataset->size();
   if (opening.epoch != order_epoch) {
-    order = options.weights.empty() || !options.shuffle ? epoch_order(n, options.seed, opening.epoch, options.shuffle)
-                                                        : mixture_order(dataset->source_sizes(), options.weights, options.seed, opening.epoch);
+    if (options.shuffle && !options.weights.empty()) {
+      order = mixture_order(dataset->source_sizes(), options.weights, options.seed, opening.epoch);
+    } else if (options.shuffle && options.is_marked && options.marked_share > 0.0) {
+      order = marked_order(*options.is_marked, options.marked_share, options.batch_size, options.seed, opening.epoch);
+    } else {
+      order = epoch_order(n, options.seed, opening.epoch, options.shuffle);
+    }
     order_epoch = opening.epoch;
   }
   auto slot = std::make_unique<Slot>();

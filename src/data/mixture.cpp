@@ -46,6 +46,28 @@ std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch, bool i
   return order;
 }
 
+std::vector<int64_t> marked_order(const std::vector<bool>& is_marked, double share, int64_t group, uint64_t seed, int64_t epoch) {
+  std::vector<int64_t> order = epoch_order(static_cast<int64_t>(is_marked.size()), seed, epoch, /*is_shuffled=*/true), marked;
+  for (size_t i = 0; i < is_marked.size(); ++i) {
+    if (is_marked[i]) marked.push_back(static_cast<int64_t>(i));
+  }
+  if (marked.empty()) return order;
+  Random random(derive_seed(seed, Stream::mixture, epoch));
+  size_t next = marked.size();
+  for (size_t begin = 0; begin < order.size(); begin += static_cast<size_t>(group)) {
+    const size_t end = std::min(order.size(), begin + static_cast<size_t>(group));
+    auto missing = static_cast<int64_t>(std::ceil(share * static_cast<double>(end - begin) - 1e-9));
+    for (size_t i = begin; i < end; ++i) missing -= is_marked[static_cast<size_t>(order[i])] ? 1 : 0;
+    for (size_t i = begin; i < end && missing > 0; ++i) {
+      if (is_marked[static_cast<size_t>(order[i])]) continue;
+      if (next == marked.size()) shuffle(marked, random), random = Random(random.bits()), next = 0;
+      order[i] = marked[next++];
+      --missing;
+    }
+  }
+  return order;
+}
+
 std::vector<int64_t> mixture_order(const std::vector<int64_t>& sizes, const std::vector<double>& weights, uint64_t seed, int64_t epoch) {
   const std::vector<int64_t> counts = counts_of(sizes, weights);
   std::vector<int64_t> order, permutation;

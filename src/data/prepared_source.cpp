@@ -41,6 +41,8 @@ class PreparedSource : public SampleSource {
     const io::PreparedCase one = dataset_->read_case(item.case_number);
     return one.num_items == 1 ? one.name : concat(one.name, '#', "xyz"[one.axis], item.slice);
   }
+  int64_t case_number(int64_t index) const override { return dataset_->item(item_number(index)).case_number; }
+  std::string case_name(int64_t index) const override { return dataset_->read_case(case_number(index)).name; }
   const float* labels(int64_t index) const override {
     return labels_.data() + static_cast<size_t>(dataset_->item(item_number(index)).case_number * num_labels_);
   }

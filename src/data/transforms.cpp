@@ -183,7 +183,7 @@ void check_channels(int64_t channels, int64_t in_channels) {
                             : concat("set model.in_channels to ", channels, ", or convert the image to grey or RGB"));
 }
 
-// The part of a slice that is used, and where it lies on the grid of the network: everywhere, or with `pad` in its centre.
+// The part of a slice that is used, and where it lies on the grid of the network: everywhere, or with `pad` and `none` in its centre.
 struct Placement {
   int64_t first_row = 0, first_column = 0;  // in the slice
   PixelSize part;
@@ -191,7 +191,7 @@ struct Placement {
   int64_t row = 0, column = 0;
 };
 
-Placement place(const Slice& slice, const ImageOptions& options) {
+Placement place(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation) {
   const int64_t height = options.image_size[0], width = options.image_size[1];
   Placement placement{.part = {slice.height, slice.width}, .size = {height, width}};
   const double by_height = static_cast<double>(height) / static_cast<double>(slice.height),
@@ -202,6 +202,12 @@ Placement place(const Slice& slice, const ImageOptions& options) {
     placement.part = {cut(slice.height, height), cut(slice.width, width)};
     placement.first_row = (slice.height - placement.part.height) / 2;
     placement.first_column = (slice.width - placement.part.width) / 2;
+  } else if (options.resize == "none") {
+    placement.part = placement.size = {std::min(slice.height, height), std::min(slice.width, width)};
+    placement.first_row = std::llround(augmentation.crop_row * static_cast<double>(slice.height - placement.part.height));
+    placement.first_column = std::llround(augmentation.crop_column * static_cast<double>(slice.width - placement.part.width));
+    placement.row = (height - placement.size.height) / 2;
+    placement.column = (width - placement.size.width) / 2;
   } else if (options.resize == "pad") {
     const double scale = std::min(by_height, by_width);
     const auto scaled = [scale](int64_t side, int64_t target) { return std::clamp<int64_t>(std::llround(scale * static_cast<double>(side)), 1, target); };
@@ -284,7 +290,7 @@ void change_values(float* values, int64_t n, const Augmentation& augmentation) {
 void generally(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation, float* output) {
   Workspace& work = workspace();
   const PixelSize grid{options.image_size[0], options.image_size[1]};
-  const Placement placement = place(slice, options);
+  const Placement placement = place(slice, options, augmentation);
   float* pixels = sized(work.unit, num_values(slice));
   to_unit(slice, pixels);
   const int64_t channels = fit_channels(pixels, slice.height * slice.width, slice.channels, options.in_channels), plane = grid.height * grid.width;
@@ -310,7 +316,7 @@ void mask_to_input(const Slice& slice, const ImageOptions& options, const Augmen
     std::fill(output, output + n, uint8_t{0});
     return;
   }
-  const Placement placement = place(slice, options);
+  const Placement placement = place(slice, options, augmentation);
   const Plane<uint8_t> part{slice.mask + placement.first_row * slice.width + placement.first_column, placement.part, slice.width};
   const Affine to_part = placement_warp(placement, placement.part);
   if (augmentation.is_warped) return warp_nearest(part, then(augmentation.warp, to_part), 0, output, grid);

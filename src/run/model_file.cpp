@@ -4,74 +4,180 @@
 #include <nlohmann/json.hpp>
 
 #include "vmae/core/error.h"
+#include "vmae/core/log.h"
+#include "vmae/weights/transfer.h"
 
 namespace vmae::run {
 
 namespace fs = std::filesystem;
 
-std::string model_options_json(const nn::MaeOptions& options) {
-  nn::MaeOptions copy = options;
-  Options list;
-  nn::describe(list, copy);
-  nlohmann::ordered_json json;
-  for (const auto& option : list.all())
-    json[option.key] = nlohmann::json::parse(option.get());  // numbers, booleans and lists are written alike in YAML and JSON
-  return json.dump();
-}
-
 namespace {
 
-nn::MaeOptions from_metadata(const std::string& text) {
-  nn::MaeOptions options;
-  Options list;
-  nn::describe(list, options);
+// As YAML writes it: numbers, booleans and lists of them are written alike in JSON; texts are quoted here.
+nlohmann::ordered_json to_json(const Option& option) {
+  const std::string text = option.get();
+  auto json = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+  return json.is_discarded() ? nlohmann::ordered_json(text) : json;
+}
+
+void read_options(const std::string& text, const Options& list) {
   if (is_deep_json(text)) throw Error(ExitCode::checkpoint, "the model options in the file nest too deeply: it is damaged");
   const auto json = nlohmann::json::parse(text);
   for (const auto& [key, value] : json.items()) {
     const Option* option = list.find(key);
-    if (option == nullptr) continue;  // written by a later version
-    OptionValue text_value;
-    text_value.is_list = value.is_array();
+    if (option == nullptr) continue;  // written by a later version, or of another model
+    const auto as_text = [](const nlohmann::json& item) { return item.is_string() ? item.get<std::string>() : item.dump(); };
+    OptionValue parsed;
+    parsed.is_list = value.is_array();
     if (value.is_array())
-      for (const auto& item : value) text_value.items.push_back(item.dump());
+      for (const auto& item : value) parsed.items.push_back(as_text(item));
     else
-      text_value.items.push_back(value.dump());
-    option->set(text_value);
+      parsed.items.push_back(as_text(value));
+    option->set(parsed);
   }
-  return options;
 }
 
-nn::MaeOptions from_shapes(const weights::TensorFile& file, nn::MaeOptions options) {
-  nn::SwinOptions& swin = options.swin;
-  auto shape = [&](const std::string& key) {
-    const at::Tensor* tensor = file.find(key);
-    if (tensor == nullptr) throw std::out_of_range(key);
-    return tensor->sizes();
-  };
-  swin.embed_dim = shape("patch_embed.proj.weight")[0];
-  swin.in_channels = shape("patch_embed.proj.weight")[1];
-  swin.mlp_ratio = static_cast<double>(shape("layers.0.blocks.0.mlp.fc1.weight")[0]) / static_cast<double>(swin.embed_dim);
-  swin.window_size = (static_cast<int64_t>(std::lround(std::sqrt(shape("layers.0.blocks.0.attn.relative_position_bias_table")[0]))) + 1) / 2;
+template <class ModelOptions>
+void read_model_options(const weights::TensorFile& file, ModelOptions& options) {
+  Options list;
+  describe(list, options);
+  read_options(file.metadata.at("model_options"), list);
+}
+
+at::IntArrayRef shape(const weights::TensorFile& file, const std::string& key) {
+  const at::Tensor* tensor = file.find(key);
+  if (tensor == nullptr) throw std::out_of_range(key);
+  return tensor->sizes();
+}
+
+void read_shapes(const weights::TensorFile& file, nn::SwinOptions& swin) {
+  swin.embed_dim = shape(file, "patch_embed.proj.weight")[0];
+  swin.in_channels = shape(file, "patch_embed.proj.weight")[1];
+  swin.mlp_ratio = static_cast<double>(shape(file, "layers.0.blocks.0.mlp.fc1.weight")[0]) / static_cast<double>(swin.embed_dim);
+  swin.window_size = (static_cast<int64_t>(std::lround(std::sqrt(shape(file, "layers.0.blocks.0.attn.relative_position_bias_table")[0]))) + 1) / 2;
   for (size_t stage = 0; stage < 4; ++stage) {
-    swin.num_heads[stage] = shape(concat("layers.", stage, ".blocks.0.attn.relative_position_bias_table"))[1];
+    swin.num_heads[stage] = shape(file, concat("layers.", stage, ".blocks.0.attn.relative_position_bias_table"))[1];
     int64_t depth = 1;
     while (file.find(concat("layers.", stage, ".blocks.", depth, ".norm1.weight")) != nullptr) ++depth;
     swin.depths[stage] = depth;
   }
-  shape("decoder_pred.weight");
-  return options;
+}
+
+[[noreturn]] void fail(const fs::path& path, const std::string& what, const std::exception& problem) {
+  throw Error(ExitCode::checkpoint, concat(path.string(), ": not the weights of a ", what, " (", problem.what(), ")"),
+              "see what is in it: vmae inspect " + path.string());
+}
+
+struct CardOptions {
+  data::ImageOptions image;
+  bool minmax = false;
+};
+void describe(Options& options, CardOptions& card) {
+  data::describe(options, card.image);
+  options.add("minmax", card.minmax, "");
+}
+
+ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t num_outputs, bool is_segmenter) {
+  ModelCard card;
+  const auto found = file.metadata.find("class_names");
+  if (found == file.metadata.end()) {
+    log::warning(path.string() + ": does not say its classes and how images were prepared; classes are named by numbers, images are prepared by default");
+    for (int64_t i = is_segmenter ? 1 : 0; i < num_outputs; ++i) card.class_names.push_back(std::to_string(i));
+    return card;
+  }
+  CardOptions options;
+  Options list;
+  describe(list, options);
+  read_options(file.metadata.at("image_options"), list);
+  card.class_names = nlohmann::json::parse(found->second).get<std::vector<std::string>>();
+  card.is_multi_label = file.metadata.at("is_multi_label") == "true";
+  card.pool = file.metadata.at("pool");
+  card.image = options.image;
+  card.minmax = options.minmax;
+  if (static_cast<int64_t>(card.class_names.size()) != num_outputs - (is_segmenter ? 1 : 0)) {
+    throw Error(ExitCode::checkpoint, concat(card.class_names.size(), " class names for ", num_outputs, " outputs"));
+  }
+  return card;
 }
 
 }  // namespace
 
+std::string options_json(const Options& list) {
+  nlohmann::ordered_json json;
+  for (const auto& option : list.all()) json[option.key] = to_json(option);
+  return json.dump();
+}
+
+std::string model_name_of(const weights::TensorFile& file) {
+  if (const auto found = file.metadata.find("model"); found != file.metadata.end()) return found->second;
+  if (file.find("final_patch_expanding.expand.weight") != nullptr) return "swin-unet";
+  return file.find("decoder_pred.weight") == nullptr && file.find("head.weight") != nullptr ? "swin-classifier" : "mae";
+}
+
 nn::MaeOptions model_options_of(const weights::TensorFile& file, const fs::path& path, const nn::MaeOptions& defaults) {
   try {
-    const auto found = file.metadata.find("model_options");
-    return found == file.metadata.end() ? from_shapes(file, defaults) : from_metadata(found->second);
+    nn::MaeOptions options = defaults;
+    if (file.metadata.contains("model_options")) {
+      options = {};
+      read_model_options(file, options);
+      return options;
+    }
+    read_shapes(file, options.swin);
+    shape(file, "decoder_pred.weight");
+    return options;
   } catch (const std::exception& problem) {
-    throw Error(ExitCode::checkpoint, concat(path.string(), ": not the weights of a Swin masked autoencoder (", problem.what(), ")"),
-                "see what is in it: vmae inspect " + path.string());
+    fail(path, "Swin masked autoencoder", problem);
   }
+}
+
+nn::SwinOptions swin_options_of(const weights::TensorFile& file, const fs::path& path, bool is_imagenet, const nn::SwinOptions& defaults) {
+  try {
+    nn::SwinOptions swin = defaults;
+    if (is_imagenet) swin.shift_small_grids = false, swin.layer_norm_eps = 1e-5;
+    if (file.metadata.contains("model_options")) read_model_options(file, swin);
+    read_shapes(file, swin);
+    return swin;
+  } catch (const std::exception& problem) {
+    fail(path, "Swin encoder", problem);
+  }
+}
+
+void add_card(const ModelCard& card, weights::Metadata& metadata) {
+  CardOptions options{card.image, card.minmax};
+  metadata["class_names"] = nlohmann::json(card.class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  metadata["is_multi_label"] = card.is_multi_label ? "true" : "false";
+  metadata["pool"] = card.pool;
+  metadata["image_options"] = model_options_json(options);
+}
+
+LoadedModel load_model(const fs::path& path, at::Device device) {
+  weights::TensorFile file = weights::read_weights(path);
+  const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
+  LoadedModel model;
+  model.name = model_name_of(file);
+  if (model.name == "mae") {
+    throw Error(ExitCode::checkpoint, path.string() + ": a masked autoencoder predicts nothing",
+                "fine-tune it first: vmae finetune-seg or finetune-cls with model.init");
+  }
+  const nn::SwinOptions swin = swin_options_of(file, path, is_imagenet);
+  const bool is_segmenter = model.name == "swin-unet";
+  try {
+    const int64_t num_outputs = shape(file, "head.weight")[0];
+    model.card = card_of(file, path, num_outputs, is_segmenter);
+    if (is_segmenter) model.unet = nn::SwinUnet(nn::UnetOptions{swin, num_outputs});
+    if (!is_segmenter) model.classifier = nn::SwinClassifier(nn::ClassifierOptions{swin, num_outputs});
+  } catch (const Error& problem) {
+    throw Error(ExitCode::checkpoint, concat(path.string(), ": ", problem.what()), problem.hint());
+  } catch (const std::exception& problem) {
+    fail(path, "Swin-UNet or classifier", problem);
+  }
+  torch::nn::Module& module = is_segmenter ? static_cast<torch::nn::Module&>(*model.unet) : static_cast<torch::nn::Module&>(*model.classifier);
+  weights::require_complete(weights::load_into(module, file), path);
+  module.to(device);
+  module.eval();
+  model.card.image.image_size = swin.image_size;
+  model.card.image.in_channels = swin.in_channels;
+  return model;
 }
 
 fs::path find_weights(const fs::path& path) {

@@ -3,6 +3,8 @@
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/repeat_interleave.h>
 
+#include <ATen/ops/where.h>
+
 #include "vmae/io/caption.h"
 
 namespace vmae::run {
@@ -23,21 +25,13 @@ at::Tensor pixels_of(const at::Tensor& prediction, const at::Tensor& image, cons
   return nn::unpatchify(patches, image.size(2), image.size(3));
 }
 
-}  // namespace
-
-io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& output, const nn::MaeOptions& options, const std::vector<double>& mean,
-                               const std::vector<double>& std) {
-  const int64_t n = image.size(0), height = image.size(2), width = image.size(3);
-  const at::Tensor hidden =
-      nn::unpatchify(output.hidden.unsqueeze(-1).expand({-1, -1, nn::patch_size * nn::patch_size}).to(at::kFloat).contiguous(), height, width);  // (n, 1, h, w)
-  const at::Tensor grey = (at::full({1}, 0.5) - per_channel(mean)) / per_channel(std);
-  const at::Tensor masked = at::where(hidden > 0.5, grey, image);
-  const at::Tensor reconstruction = at::where(hidden > 0.5, pixels_of(output.prediction, image, options), image);
-
+// columns: each (n, C, h, w), values 0 to 1.
+io::Image sheet(const std::vector<at::Tensor>& pictures, const std::vector<const char*>& captions) {
+  const int64_t n = pictures[0].size(0), height = pictures[0].size(2), width = pictures[0].size(3);
   const int64_t zoom = std::max<int64_t>(1, (min_side_px + std::min(height, width) - 1) / std::min(height, width));
   std::vector<at::Tensor> columns;
-  for (const at::Tensor& column : {image, masked, reconstruction}) {
-    const at::Tensor shown = ((column * per_channel(std) + per_channel(mean)) * 255.0).clamp(0.0, 255.0);
+  for (const at::Tensor& column : pictures) {
+    const at::Tensor shown = (column * 255.0).clamp(0.0, 255.0);
     columns.push_back(at::constant_pad_nd(shown.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3), {0, gap_px, 0, gap_px}, 255.0));
   }
   const at::Tensor rows = at::cat(columns, 3);  // (n, C, h', 3 w')
@@ -50,18 +44,56 @@ io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& out
     }
     pairs.push_back(at::cat(pair, 2));
   }
-  at::Tensor sheet = at::constant_pad_nd(at::cat(pairs, 1), {gap_px, 0, caption_px, 0}, 255.0);  // (C, h, w)
-  if (sheet.size(0) != 1 && sheet.size(0) != 3) sheet = sheet.slice(0, 0, 1);                    // of multi-channel input, the first
-  sheet = sheet.permute({1, 2, 0}).contiguous();
+  at::Tensor paper = at::constant_pad_nd(at::cat(pairs, 1), {gap_px, 0, caption_px, 0}, 255.0);  // (C, h, w)
+  if (paper.size(0) != 1 && paper.size(0) != 3) paper = paper.slice(0, 0, 1);                    // of multi-channel input, the first
+  paper = paper.permute({1, 2, 0}).contiguous();
 
-  io::Image panel{sheet.size(0), sheet.size(1), sheet.size(2), {}, 255.0};
-  panel.pixels.assign(sheet.const_data_ptr<float>(), sheet.const_data_ptr<float>() + sheet.numel());
-  const int64_t column_px = width * zoom + gap_px;
+  io::Image panel{paper.size(0), paper.size(1), paper.size(2), {}, 255.0};
+  panel.pixels.assign(paper.const_data_ptr<float>(), paper.const_data_ptr<float>() + paper.numel());
+  const int64_t column_px = width * zoom + gap_px, columns_px = static_cast<int64_t>(captions.size()) * column_px;
   for (int64_t pair = 0; pair < side_by_side; ++pair) {
-    const char* captions[] = {"image", "masked", "reconstruction"};
-    for (int64_t c = 0; c < 3; ++c) io::write_caption(panel, gap_px + pair * (3 * column_px + 2 * gap_px) + c * column_px, caption_px - 8, captions[c]);
+    for (size_t c = 0; c < captions.size(); ++c)
+      io::write_caption(panel, gap_px + pair * (columns_px + 2 * gap_px) + static_cast<int64_t>(c) * column_px, caption_px - 8, captions[c]);
   }
   return panel;
+}
+
+}  // namespace
+
+io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& output, const nn::MaeOptions& options, const std::vector<double>& mean,
+                               const std::vector<double>& std) {
+  const int64_t n = image.size(0), height = image.size(2), width = image.size(3);
+  const at::Tensor hidden =
+      nn::unpatchify(output.hidden.unsqueeze(-1).expand({-1, -1, nn::patch_size * nn::patch_size}).to(at::kFloat).contiguous(), height, width);  // (n, 1, h, w)
+  const at::Tensor grey = (at::full({1}, 0.5) - per_channel(mean)) / per_channel(std);
+  const at::Tensor masked = at::where(hidden > 0.5, grey, image);
+  const at::Tensor reconstruction = at::where(hidden > 0.5, pixels_of(output.prediction, image, options), image);
+
+  std::vector<at::Tensor> columns;
+  for (const at::Tensor& column : {image, masked, reconstruction}) columns.push_back(column * per_channel(std) + per_channel(mean));
+  return sheet(columns, {"image", "masked", "reconstruction"});
+}
+
+at::Tensor overlay(const at::Tensor& image, const at::Tensor& mask) {
+  // Okabe and Ito's colours, which colour-blind readers can tell apart.
+  static const at::Tensor colours =
+      at::tensor({230, 159, 0, 86, 180, 233, 0, 158, 115, 240, 228, 66, 0, 114, 178, 213, 94, 0, 204, 121, 167}, at::kFloat).view({7, 3}) / 255.0;
+  const at::Tensor labels = mask.to(at::kLong), is_foreground = (labels > 0).unsqueeze(1);
+  const at::Tensor colour = colours.index({(labels - 1).remainder(7)}).permute({0, 3, 1, 2});  // (n, 3, h, w)
+  // The outline at full strength, so that the image can be judged inside.
+  const at::Tensor padded = at::constant_pad_nd(labels, {1, 1, 1, 1}, 0);
+  const auto shifted = [&](int64_t dy, int64_t dx) { return padded.slice(1, 1 + dy, 1 + dy + labels.size(1)).slice(2, 1 + dx, 1 + dx + labels.size(2)); };
+  const at::Tensor is_edge = (labels != shifted(0, 1)) | (labels != shifted(0, -1)) | (labels != shifted(1, 0)) | (labels != shifted(-1, 0));
+  const at::Tensor strength = at::where(is_edge.unsqueeze(1), 0.9, 0.25).to(at::kFloat) * is_foreground;
+  const at::Tensor rgb = image.size(1) == 3 ? image : image.slice(1, 0, 1).expand({-1, 3, -1, -1});
+  return rgb * (1.0 - strength) + colour * strength;
+}
+
+io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, const at::Tensor& prediction, const std::vector<double>& mean,
+                             const std::vector<double>& std) {
+  const at::Tensor shown = (image * per_channel(std) + per_channel(mean)).clamp(0.0, 1.0);
+  const at::Tensor rgb = shown.size(1) == 3 ? shown : shown.slice(1, 0, 1).expand({-1, 3, -1, -1});
+  return sheet({rgb, overlay(shown, truth), overlay(shown, prediction)}, {"image", "mask", "prediction"});
 }
 
 }  // namespace vmae::run

@@ -49,20 +49,31 @@ std::vector<io::SourceFile> part(std::vector<io::SourceFile> files, const char* 
   return files;
 }
 
-std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>& sources) {
+// The files of all sources; what they call their masks and labels goes to `splits`.
+std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>& paths, SourceSplits& splits, bool is_first = true) {
   std::vector<std::vector<io::SourceFile>> lists;
-  for (const std::string& source : sources) lists.push_back(io::list_source(source));
+  for (const std::string& path : paths) {
+    io::Source source = io::find_source(path);
+    if (splits.mask_names.empty()) splits.mask_names = source.mask_names;
+    if (is_first && lists.empty()) {
+      splits.label_names = source.label_names;
+      splits.is_multi_label = source.is_multi_label;
+    } else if (source.label_names != splits.label_names) {
+      splits.label_conflict =
+          concat(path, " has the labels [", join(source.label_names, ", "), "], but another source has [", join(splits.label_names, ", "), "]");
+    }
+    lists.push_back(std::move(source.files));
+  }
   return lists;
 }
 
 // Without sources for validation: by the splits that are there, and by patient in all other sources.
-SourceSplits divide(const std::vector<std::vector<io::SourceFile>>& lists, double val_fraction, uint64_t seed) {
+void divide(const std::vector<std::vector<io::SourceFile>>& lists, double val_fraction, uint64_t seed, SourceSplits& splits) {
   std::set<std::string> patients, validating;
   for (const auto& files : lists) {
     if (!has_splits(files)) patients.merge(patients_of(files));
   }
   if (val_fraction > 0.0 && !patients.empty()) validating = draw_patients(patients, val_fraction, seed);
-  SourceSplits splits;
   for (const auto& files : lists) {
     if (has_splits(files)) {
       splits.train.push_back(part(files, "train"));
@@ -73,7 +84,6 @@ SourceSplits divide(const std::vector<std::vector<io::SourceFile>>& lists, doubl
     splits.val.emplace_back();
     for (const auto& file : files) (validating.contains(file.patient) ? splits.val : splits.train).back().push_back(file);
   }
-  return splits;
 }
 
 // The part of `fold` that trains: all of it, or one of its fractions.
@@ -97,6 +107,8 @@ std::vector<io::SourceFile> named(const std::vector<io::SourceFile>& files, cons
 }
 
 TrainVal split_by_file(std::vector<io::SourceFile> files, const SplitChoice& choice) {
+  std::vector<io::SourceFile> test;
+  std::copy_if(files.begin(), files.end(), std::back_inserter(test), [](const auto& file) { return file.split == "test"; });
   std::erase_if(files, [](const auto& file) { return file.split == "test"; });
   std::vector<io::SplitCase> cases;
   for (const auto& file : files) cases.push_back({file.name, file.patient, {}});
@@ -107,7 +119,8 @@ TrainVal split_by_file(std::vector<io::SourceFile> files, const SplitChoice& cho
   }
   const io::SplitFold& fold = splits.folds[static_cast<size_t>(choice.fold)];
   log::info(concat(choice.file, ": fold ", choice.fold, " of ", splits.folds.size(), ", ", choice.label_fraction, " % of its training part"));
-  return {named(files, training_names(fold, choice)), named(files, fold.val)};
+  if (!fold.test.empty()) test = named(files, fold.test);
+  return {named(files, training_names(fold, choice)), named(files, fold.val), std::move(test)};
 }
 
 void check_choice(const SplitChoice& choice, const std::vector<std::string>& train, const std::vector<std::string>& val) {
@@ -142,13 +155,19 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
   if (train.empty()) throw Error(ExitCode::usage, "data.train is not set", "give a folder of images or a manifest CSV: data.train=/path/to/images");
   SourceSplits splits;
   if (!choice.file.empty()) {
-    TrainVal parts = split_by_file(io::list_source(train[0]), choice);
-    splits = {{std::move(parts.train)}, {std::move(parts.val)}};
-  } else if (val.empty()) {
-    splits = divide(list_all(train), val_fraction, seed);
+    TrainVal parts = split_by_file(list_all({train[0]}, splits)[0], choice);
+    splits.train = {std::move(parts.train)}, splits.val = {std::move(parts.val)}, splits.test = std::move(parts.test);
   } else {
-    for (auto& files : list_all(train)) splits.train.push_back(part(std::move(files), "train"));
-    for (auto& files : list_all(val)) splits.val.push_back(part(std::move(files), "val"));
+    auto lists = list_all(train, splits);
+    for (const auto& files : lists) {
+      std::copy_if(files.begin(), files.end(), std::back_inserter(splits.test), [](const auto& file) { return file.split == "test"; });
+    }
+    if (val.empty()) {
+      divide(lists, val_fraction, seed, splits);
+    } else {
+      for (auto& files : lists) splits.train.push_back(part(std::move(files), "train"));
+      for (auto& files : list_all(val, splits, /*is_first=*/false)) splits.val.push_back(part(std::move(files), "val"));
+    }
   }
   size_t num_val = 0;
   for (const auto& files : splits.val) num_val += files.size();
@@ -160,14 +179,15 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
     }
     for (const auto& file : splits.train[source]) training.insert(identity(file));
   }
-  for (const auto& files : splits.val) {
+  const auto require_new = [&](const std::vector<io::SourceFile>& files, const char* part_name) {
     for (const auto& file : files) {
-      if (training.contains(identity(file))) {
-        throw Error(ExitCode::data, concat("validation file ", file.name, " is also a training file, or its patient has training files"),
-                    "a file or patient may be in one split only: correct the manifest, data.train or data.val");
-      }
+      if (!training.contains(identity(file))) continue;
+      throw Error(ExitCode::data, concat(part_name, " file ", file.name, " is also a training file, or its patient has training files"),
+                  "a file or patient may be in one split only: correct the manifest, data.train or data.val");
     }
-  }
+  };
+  for (const auto& files : splits.val) require_new(files, "validation");
+  require_new(splits.test, "test");
   std::erase_if(splits.val, [](const auto& files) { return files.empty(); });
   return splits;
 }
@@ -183,7 +203,7 @@ TrainVal flat(SourceSplits splits) {
     for (auto& list : lists) std::move(list.begin(), list.end(), std::back_inserter(files));
     return files;
   };
-  return {join_lists(splits.train), join_lists(splits.val)};
+  return {join_lists(splits.train), join_lists(splits.val), std::move(splits.test)};
 }
 
 void write_splits(const std::filesystem::path& file, const TrainVal& split) {
@@ -192,7 +212,8 @@ void write_splits(const std::filesystem::path& file, const TrainVal& split) {
     for (const auto& source : files) list.push_back(source.name);
     return list;
   };
-  const nlohmann::ordered_json splits = {{"train", names(split.train)}, {"val", names(split.val)}};
+  nlohmann::ordered_json splits = {{"train", names(split.train)}, {"val", names(split.val)}};
+  if (!split.test.empty()) splits["test"] = names(split.test);
   write_file_atomically(file, splits.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 

@@ -23,6 +23,7 @@ void describe(Options& options, TrainOptions& train) {
   options.add("log_every", train.log_every, "steps between two lines of metrics", at_least(1));
   options.add("validate_every", train.validate_every, "epochs between two validations", at_least(1));
   options.add("draw_every", train.draw_every, "epochs between two panels of sample pictures; 0: none", at_least(0));
+  options.add("early_stop", train.early_stop, "end the run after this many epochs without a better validation; 0: never", at_least(0));
   options.add("keep_every", train.keep_every, "epochs between two weight files that are kept for good (checkpoints/epoch=E.safetensors); 0: none", at_least(0));
   options.add("save_every_steps", train.save_every_steps, "steps between two checkpoints within an epoch; 0: only as save_every_minutes says", at_least(0));
   options.add("save_every_minutes", train.save_every_minutes, "minutes between two checkpoints; one is always written at the end of the run and on a signal",
@@ -90,7 +91,9 @@ Step accumulate(Task& task, LossScale& loss_scale, data::Loader& loader, const P
     if (!loader.next(batch)) throw Error(ExitCode::internal, "the data ended before the plan did");
     const int64_t samples = (batch.next.epoch > batch.position.epoch ? plan.samples_per_epoch : batch.next.sample) - batch.position.sample;
     done += samples;
-    batch.image = batch.image.to(plan.device, /*non_blocking=*/true);
+    for (at::Tensor* tensor : {&batch.image, &batch.mask, &batch.labels}) {
+      if (tensor->defined()) *tensor = tensor->to(plan.device, /*non_blocking=*/true);
+    }
     at::Tensor loss;
     {
       const Autocast autocast(plan.device.type(), plan.precision);
@@ -125,6 +128,11 @@ struct Interval {
   int64_t images = 0;
   double images_per_s() const { return static_cast<double>(images) / seconds_since(start); }
 };
+
+// Epochs are counted as they are trained: after a resume the answer is the same.
+bool is_stopped_early(const TrainOptions& options, const RunState& state) {
+  return options.early_stop > 0 && state.best_epoch >= 0 && state.position.epoch - 1 - state.best_epoch >= options.early_stop;
+}
 
 bool every(int64_t period, int64_t count) { return period > 0 && count % period == 0; }
 
@@ -168,7 +176,7 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
       save_weights(folder->checkpoints() / concat("epoch=", epoch + 1, ".safetensors"), task.module, task.metadata);
     }
     state.epoch_to_end = -1;
-    if (run_ends) save();
+    if (run_ends || is_stopped_early(options, state)) save();
     interval = {};  // images/s is about training, not about validating and saving
   };
 
@@ -176,6 +184,10 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
   while (true) {
     if (state.epoch_to_end >= 0) end_epoch();  // at the top, so that a run stopped right after an epoch's last step begins with it when resumed
     if (state.step >= plan.total_steps) break;
+    if (state.position.sample == 0 && is_stopped_early(options, state)) {
+      outcome.stopped_early = true;
+      break;
+    }
 
     const double lr = learning_rate(plan.schedule, state.step), waited_before_s = loader.wait_s();
     const Step step = accumulate(task, loss_scale, loader, plan, state, world);

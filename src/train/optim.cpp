@@ -8,6 +8,8 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <map>
+
 namespace vmae::train {
 
 void describe(Options& options, OptimOptions& optim) {
@@ -22,18 +24,22 @@ void describe(Options& options, OptimOptions& optim) {
   options.add("clip_grad_norm", optim.clip_grad_norm, "largest L2 norm of the gradient; 0 does not clip", at_least(0.0));
 }
 
-AdamW::AdamW(const torch::nn::Module& module, const OptimOptions& options) : options_(options) {
-  const auto named = module.named_parameters();
-  for (const bool decayed : {true, false}) {
-    for (const auto& item : named) {
-      if (!item.value().requires_grad() || (options.decay_norm_and_bias || item.value().dim() > 1) != decayed) continue;
-      names_.push_back(item.key());
-      parameters_.push_back(item.value());
-      exp_avgs_.push_back(at::zeros_like(item.value()));
-      exp_avg_sqs_.push_back(at::zeros_like(item.value()));
-      steps_.push_back(at::zeros({}, item.value().options().dtype(at::kFloat).requires_grad(false)));
+AdamW::AdamW(const torch::nn::Module& module, const OptimOptions& options, const std::function<double(const std::string&)>& lr_scale) : options_(options) {
+  std::map<std::pair<double, double>, std::vector<std::pair<std::string, at::Tensor>>, std::greater<>> grouped;  // by (weight decay, lr scale)
+  for (const auto& item : module.named_parameters()) {
+    if (!item.value().requires_grad()) continue;
+    const double decay = options.decay_norm_and_bias || item.value().dim() > 1 ? options.weight_decay : 0.0;
+    grouped[{decay, lr_scale ? lr_scale(item.key()) : 1.0}].emplace_back(item.key(), item.value());
+  }
+  for (const auto& [rule, members] : grouped) {
+    groups_.push_back({parameters_.size(), parameters_.size() + members.size(), rule.first, rule.second});
+    for (const auto& [name, parameter] : members) {
+      names_.push_back(name);
+      parameters_.push_back(parameter);
+      exp_avgs_.push_back(at::zeros_like(parameter));
+      exp_avg_sqs_.push_back(at::zeros_like(parameter));
+      steps_.push_back(at::zeros({}, parameter.options().dtype(at::kFloat).requires_grad(false)));
     }
-    if (decayed) num_decayed_ = parameters_.size();
   }
 }
 
@@ -47,15 +53,11 @@ void AdamW::step(double lr) {
   const at::NoGradGuard no_grad;
   set_step_count(step_count_ + 1);
   const std::vector<at::Tensor> all_gradients = gradients();
-  auto update = [&](size_t begin, size_t end, double decay) {
-    if (begin == end) return;
-    auto part = [&](const std::vector<at::Tensor>& all) { return at::TensorList(all).slice(begin, end - begin); };
-    at::_fused_adamw_(part(parameters_), part(all_gradients), part(exp_avgs_), part(exp_avg_sqs_), /*max_exp_avg_sqs=*/{}, part(steps_), lr, options_.betas[0],
-                      options_.betas[1], decay, options_.eps,
-                      /*amsgrad=*/false, /*maximize=*/false);
-  };
-  update(0, num_decayed_, options_.weight_decay);
-  update(num_decayed_, parameters_.size(), 0.0);
+  for (const Group& group : groups_) {
+    auto part = [&](const std::vector<at::Tensor>& all) { return at::TensorList(all).slice(group.begin, group.end - group.begin); };
+    at::_fused_adamw_(part(parameters_), part(all_gradients), part(exp_avgs_), part(exp_avg_sqs_), /*max_exp_avg_sqs=*/{}, part(steps_), lr * group.lr_scale,
+                      options_.betas[0], options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
+  }
 }
 
 void AdamW::clear_gradients() {

@@ -27,6 +27,7 @@ struct AugmentOptions {
   double contrast = 0.0;                              // factor 1 - c to 1 + c of the distance to the image's mean
   double gamma = 0.0;                                 // exponent 1 / (1 + g) to 1 + g, on values between the image's extremes
   bool minmax = false;                                // the image's extremes become 0 and 1; no chance: always
+  bool random_crop = true;                            // where data.resize = none cuts; else in the centre. No key: training does, evaluation does not
 };
 void describe(Options& options, AugmentOptions& augment);
 void check(const AugmentOptions& augment);  // throws Error(usage) naming the key
@@ -46,7 +47,8 @@ struct Flips {
 struct Augmentation {
   Flips flips;  // where is_warped, these are part of `warp` already
   bool is_warped = false;
-  Affine warp;  // from the network's grid to itself
+  Affine warp;                               // from the network's grid to itself
+  double crop_row = 0.5, crop_column = 0.5;  // with data.resize = none: how far down and right the part begins, 0 to 1
   float brightness = 0.0F, contrast = 1.0F, gamma = 1.0F;
   bool minmax = false;
   bool changes_values() const { return brightness != 0.0F || contrast != 1.0F || gamma != 1.0F || minmax; }

@@ -34,11 +34,20 @@ class Dataset {
   int64_t size() const { return offsets_.back(); }
   std::vector<int64_t> source_sizes() const;
   std::string id(int64_t index) const;
+  int64_t case_number(int64_t index) const;  // equal for the slices of one case, and for no others; increases with the source
+  std::string case_name(int64_t index) const;
   uint32_t checksum() const;  // of the names of all files, in their order: changes when files come or go
 
   // Thread-safe. augment == nullptr: none. Throws Error(data) if the file can't be read or holds a non-finite value; it then holds for all slices
   // of the file and as long as the dataset lives, so that what is readable does not depend on the order of loading.
   Sample load(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment) const;
+
+  // The sample as it is stored, with its mask if that is wanted. Thread-safe with a buffer per thread; throws as load().
+  Slice read(int64_t index, bool with_mask, SliceBuffer& buffer) const;
+  // Its labels, Targets::num_labels values, NaN where unknown.
+  const float* labels(int64_t index) const;
+  // Lists the file of a sample that could not be used. Throws Error(data) when the quarantine's limit is passed.
+  void quarantine(int64_t index, const std::string& reason) const;
 
   // load() into memory of the caller; mask and labels where they are wanted. Calls nothing of torch, so worker threads may use it without touching torch's
   // thread settings, and from a prepared dataset allocates nothing after a thread's first samples (to_input() names the exception).

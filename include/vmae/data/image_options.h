@@ -16,7 +16,7 @@ struct ImageOptions {
   std::vector<double> percentiles{0.5, 99.5};
   double suv_max = 20.0;                        // for PET under auto: SUV 0 to suv_max become 0 to 1
   std::vector<double> mean{0.223}, std{0.202};  // after [0, 1]; one value, or one per channel (the reference code's)
-  std::string resize = "stretch";               // stretch | pad (keep the aspect, zero border) | crop (keep the aspect, cut the centre)
+  std::string resize = "stretch";               // stretch | pad (keep the aspect, zero border) | crop (keep the aspect, cut the centre) | none (keep pixels)
   std::string slice_axis = "auto";              // auto | x | y | z
 };
 void describe(Options& options, ImageOptions& image);  // not image_size and in_channels: they belong to the model

@@ -20,8 +20,10 @@ struct LoaderOptions {
   int64_t workers = 0;   // threads; 0: as many as usable, at least 1
   int64_t prefetch = 4;  // batches ahead, at most
   bool pin_memory = false;
-  int64_t rank = 0, world_size = 1;  // this rank gets every world_size-th sample of each batch
-  std::vector<double> weights{};     // shares of the dataset's sources (mixture_order()), with shuffle only; empty: every sample once
+  int64_t rank = 0, world_size = 1;                      // this rank gets every world_size-th sample of each batch
+  std::vector<double> weights{};                         // shares of the dataset's sources (mixture_order()), with shuffle only; empty: every sample once
+  std::shared_ptr<const std::vector<bool>> is_marked{};  // per sample, with shuffle only: at least marked_share of each batch is marked (marked_order())
+  double marked_share = 0.0;
 };
 
 // Position in the data: the next sample to deliver. Saved in checkpoints.

@@ -14,4 +14,9 @@ std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch, bool s
 // negative, not all 0.
 std::vector<int64_t> mixture_order(const std::vector<int64_t>& sizes, const std::vector<double>& weights, uint64_t seed, int64_t epoch);
 
+// epoch_order(), shuffled, in which at least ceil(share * group) of every `group` samples (of the last, smaller group likewise) are marked: where
+// there are fewer, the first unmarked ones of the group give way to marked samples from permutations of their own, one after the other, and are not seen in
+// this epoch. Nothing marked: as epoch_order(). A pure function of its arguments.
+std::vector<int64_t> marked_order(const std::vector<bool>& is_marked, double share, int64_t group, uint64_t seed, int64_t epoch);
+
 }  // namespace vmae::data

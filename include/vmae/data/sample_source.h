@@ -30,7 +30,10 @@ class SampleSource {
   virtual int64_t size() const = 0;
   virtual std::string id(int64_t index) const = 0;         // "folder/file.nii.gz#z17"; no absolute path
   virtual std::string file_name(int64_t index) const = 0;  // what is quarantined if the sample can't be read
-  virtual int64_t num_files() const = 0;                   // what a share of bad files refers to
+  // The picture, volume or series that the sample is a slice of: its number in this source, and its name (no absolute path). By default its own.
+  virtual int64_t case_number(int64_t index) const { return index; }
+  virtual std::string case_name(int64_t index) const { return file_name(index); }
+  virtual int64_t num_files() const = 0;  // what a share of bad files refers to
 
   // Thread-safe. Throws Error(data) naming the file; a sample that failed once fails always.
   virtual Slice read(int64_t index, bool with_mask, SliceBuffer& buffer) const = 0;

@@ -17,7 +17,7 @@ struct SegmentationLossOptions {
   bool include_background = false;
   bool batch_dice = true;
   double smooth = 1e-5;
-  std::vector<double> class_weights;
+  std::vector<double> class_weights{};
   std::string balance = "none";
   double focal_gamma = 2.0;
 };
@@ -35,8 +35,7 @@ at::Tensor segmentation_loss(const at::Tensor& logits, const at::Tensor& mask, c
 
 struct ClassificationLossOptions {
   double label_smoothing = 0.0;
-  std::vector<double> class_weights;
-  std::vector<double> positive_weights;
+  std::vector<double> class_weights{}, positive_weights{};
 };
 void describe(Options& options, ClassificationLossOptions& loss);
 

@@ -1,22 +1,60 @@
 #pragma once
-// A model together with the options that built it, from and to weight files.
+// Models together with the options that built them, from and to weight files. What `predict` needs to know lies in the file's metadata.
 #include <filesystem>
-#include <functional>
 #include <string>
+#include <vector>
 
+#include "vmae/core/options.h"
+#include "vmae/data/image_options.h"
+#include "vmae/nn/classifier.h"
 #include "vmae/nn/mae.h"
+#include "vmae/nn/unet.h"
 #include "vmae/weights/safetensors.h"
 
 namespace vmae::run {
 
-std::string model_options_json(const nn::MaeOptions& options);  // metadata "model_options"
+// Metadata "model_options": every option that describe() lists.
+std::string options_json(const Options& list);
+template <class ModelOptions>
+std::string model_options_json(ModelOptions options) {
+  Options list;
+  describe(list, options);
+  return options_json(list);
+}
+
+// "mae", "swin-unet" or "swin-classifier": what the file says, or for files of other programs what its keys are those of.
+std::string model_name_of(const weights::TensorFile& file);
 
 // The options of the model that a file's weights belong to: from its metadata, or, for files of other programs, from the shapes of its tensors
-// (image size, mask ratio, norm-pix loss, shift and epsilon can't be seen there and keep their values in `defaults`).
-// Throws Error(checkpoint) if these are not the weights of a Swin masked autoencoder.
+// (image size, mask ratio, norm-pix loss and drop path can't be seen there and keep their values in `defaults`, as do shift and epsilon unless the names are
+// those of an ImageNet Swin). The file's keys must have been renamed (weights::rename_to_reference) for the two last.
+// Throws Error(checkpoint) if these are not the weights of a Swin masked autoencoder, or of a Swin encoder.
 nn::MaeOptions model_options_of(const weights::TensorFile& file, const std::filesystem::path& path, const nn::MaeOptions& defaults = {});
+nn::SwinOptions swin_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet, const nn::SwinOptions& defaults = {});
 
 // A weights file, or the best (else last) checkpoint of a run folder. Throws Error(checkpoint) naming what was looked for.
 std::filesystem::path find_weights(const std::filesystem::path& path);
+
+// What a fine-tuned model needs besides its weights, to be used without a config.
+struct ModelCard {
+  std::vector<std::string> class_names;  // segmentation: of values 1, 2, ...; classification: classes or findings
+  bool is_multi_label = false;
+  std::string pool = "mean";
+  data::ImageOptions image;
+  bool minmax = false;  // data.minmax
+};
+void add_card(const ModelCard& card, weights::Metadata& metadata);
+
+// A model ready to predict.
+struct LoadedModel {
+  std::string name;  // swin-unet, swin-classifier
+  ModelCard card;
+  nn::SwinUnet unet{nullptr};
+  nn::SwinClassifier classifier{nullptr};
+  at::Tensor forward(const at::Tensor& image) { return unet ? unet->forward(image) : classifier->forward(image); }
+};
+// In evaluation mode on `device`. Files without a card (of other programs) get numbers for class names and the default image options with a warning.
+// Throws Error(checkpoint), also for a masked autoencoder, which predicts nothing.
+LoadedModel load_model(const std::filesystem::path& path, at::Device device);
 
 }  // namespace vmae::run

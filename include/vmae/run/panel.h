@@ -1,5 +1,5 @@
 #pragma once
-// Pictures of what a masked autoencoder has learnt: per sample a row of image, what the network saw, and its reconstruction.
+// Pictures of what a model has learnt: per sample a row of image, what the network saw or should have found, and what it made of it.
 #include <vector>
 
 #include "vmae/io/image.h"
@@ -11,5 +11,12 @@ namespace vmae::run {
 // (visible patches from the image, hidden ones from the network). Small images are enlarged to at least 160 pixels, two samples stand side by side.
 io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& output, const nn::MaeOptions& options, const std::vector<double>& mean,
                                const std::vector<double>& std);
+
+// image as above; truth and prediction (n, h, w) uint8 classes. Columns: image | mask | prediction, classes in colour over the image.
+io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, const at::Tensor& prediction, const std::vector<double>& mean,
+                             const std::vector<double>& std);
+
+// Classes (n, h, w) in colour over images (n, 1 or 3, h, w) with values 0 to 1: outlines, and a light tint inside. (n, 3, h, w)
+at::Tensor overlay(const at::Tensor& image, const at::Tensor& mask);
 
 }  // namespace vmae::run

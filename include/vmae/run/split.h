@@ -10,7 +10,7 @@
 namespace vmae::run {
 
 struct TrainVal {
-  std::vector<io::SourceFile> train, val;
+  std::vector<io::SourceFile> train, val, test;
 };
 
 // What data.splits, data.fold and data.label_fraction say.
@@ -23,6 +23,11 @@ struct SplitChoice {
 // The same by source: one list per source of data.train, and per source that validates.
 struct SourceSplits {
   std::vector<std::vector<io::SourceFile>> train, val;
+  std::vector<io::SourceFile> test;      // of the splits file, or marked test in data.train
+  std::vector<std::string> mask_names;   // of mask values 1, 2, ...: of the first source of data.train that has them
+  std::vector<std::string> label_names;  // as io::Source, of the first source
+  std::string label_conflict;            // which source has others; empty: none
+  bool is_multi_label = false;
 };
 
 // choice.file given (then `val` may not be, and there is one source): that file alone says who trains and who validates, whatever a `split` column says; only

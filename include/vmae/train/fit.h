@@ -23,6 +23,7 @@ struct TrainOptions {
   int64_t log_every = 20;
   int64_t validate_every = 1;
   int64_t draw_every = 10;
+  int64_t early_stop = 0;
   int64_t keep_every = 0;
   int64_t save_every_steps = 0;
   double save_every_minutes = 15.0;
@@ -54,8 +55,8 @@ Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t sam
 
 struct Outcome {
   RunState state;
-  bool stopped_by_signal = false;
-  double last_loss = 0;  // of the last step
+  bool stopped_by_signal = false, stopped_early = false;  // early: by train.early_stop
+  double last_loss = 0;                                   // of the last step
   Metrics last_validation;
 };
 

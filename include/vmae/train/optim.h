@@ -2,6 +2,7 @@
 // AdamW (Loshchilov and Hutter 2019) through ATen's fused kernel, with its state in plain sight so that checkpoints can hold it.
 #include <torch/nn/module.h>
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,7 +25,8 @@ void describe(Options& options, OptimOptions& optim);
 
 class AdamW {
  public:
-  AdamW(const torch::nn::Module& module, const OptimOptions& options);  // all parameters that require a gradient
+  // All parameters that require a gradient. lr_scale: factor of the learning rate by a parameter's key; empty: 1 for all.
+  AdamW(const torch::nn::Module& module, const OptimOptions& options, const std::function<double(const std::string&)>& lr_scale = {});
   const std::vector<at::Tensor>& parameters() const { return parameters_; }
   std::vector<at::Tensor> gradients() const;  // in the order of parameters(); a parameter that got none has zeros
 
@@ -40,7 +42,11 @@ class AdamW {
   OptimOptions options_;
   std::vector<std::string> names_;
   std::vector<at::Tensor> parameters_, exp_avgs_, exp_avg_sqs_, steps_;
-  size_t num_decayed_ = 0;  // parameters_ holds the decayed ones first
+  struct Group {  // parameters_ [begin, end) share these
+    size_t begin, end;
+    double weight_decay, lr_scale;
+  };
+  std::vector<Group> groups_;
   int64_t step_count_ = 0;
 };
 

@@ -1,0 +1,90 @@
+#pragma once
+// `vmae finetune-seg` and `vmae finetune-cls`: from pretrained weights and a labelled dataset to a finished (or interrupted) run.
+#include <string>
+
+#include "vmae/nn/classifier.h"
+#include "vmae/nn/losses.h"
+#include "vmae/nn/unet.h"
+#include "vmae/run/training.h"
+
+namespace vmae::run {
+
+struct TransferOptions {
+  std::string init;
+  std::string transfer = "auto";
+  bool allow_mismatch = false;
+  std::string freeze = "none";
+};
+
+struct FinetuneOptimOptions : train::OptimOptions {
+  double layer_decay = 1.0;
+};
+void describe(Options& options, FinetuneOptimOptions& optim);
+
+struct SegmentDataOptions : DataOptions {
+  std::vector<std::string> classes;
+  int64_t ignore_label = -1;
+  double foreground_share = 0.0;
+};
+void describe(Options& options, SegmentDataOptions& data);
+
+struct SegmentModelOptions : TransferOptions {
+  std::string name = "swin-unet";
+  nn::UnetOptions net;
+};
+void describe(Options& options, SegmentModelOptions& model);
+
+// Defaults: method.md, "Segmentation training".
+struct SegmentConfig {
+  RunOptions run;
+  SegmentDataOptions data;
+  SegmentModelOptions model;
+  train::TrainOptions train{.epochs = 150, .batch_size = 32};
+  FinetuneOptimOptions optim;
+  nn::SegmentationLossOptions loss;
+  SegmentConfig();
+};
+void describe(Options& options, SegmentConfig& config);
+
+struct ClassifyDataOptions : DataOptions {
+  std::string pool = "mean";
+};
+void describe(Options& options, ClassifyDataOptions& data);
+
+struct ClassifyModelOptions : TransferOptions {
+  std::string name = "swin-classifier";
+  nn::ClassifierOptions net;
+};
+void describe(Options& options, ClassifyModelOptions& model);
+
+struct ClassifyTrainOptions : train::TrainOptions {
+  std::string best_metric = "AUROC";
+};
+void describe(Options& options, ClassifyTrainOptions& train);
+
+// Defaults: method.md, "Classification training".
+struct ClassifyConfig {
+  RunOptions run;
+  ClassifyDataOptions data;
+  ClassifyModelOptions model;
+  ClassifyTrainOptions train;
+  FinetuneOptimOptions optim;
+  nn::ClassificationLossOptions loss;
+  ClassifyConfig();
+};
+void describe(Options& options, ClassifyConfig& config);
+
+// What only the weights can tell is taken from them, where the config does not say otherwise: in_channels, embed_dim, num_heads, window_size, mlp_ratio,
+// layer_norm_eps, shift_small_grids. Not depths, image_size and drop path. Throws Error(checkpoint).
+void adopt_architecture(nn::SwinOptions& swin, const std::string& init);
+
+// One run. Cases that are marked test (or data.test) are predicted with the best weights into run.dir/test afterwards.
+ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& arguments);
+ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& arguments);
+
+// fold: "" as the config says; a number: that fold of data.splits, into run.dir/fold_N; "all": one fold after the other, and the predictions of all test
+// parts together in run.dir/out_of_fold. With --resume, folds that are finished are left alone, and those that have not begun begin.
+ExitCode finetune_folds(const SegmentConfig& config, const TrainArguments& arguments, const std::string& fold);
+ExitCode finetune_folds(const ClassifyConfig& config, const TrainArguments& arguments, const std::string& fold);
+
+}  // namespace vmae::run

@@ -1,0 +1,111 @@
+#pragma once
+// What `vmae pretrain`, `finetune-seg` and `finetune-cls` have in common: options, arguments, and the way from datasets and a model to a finished run.
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "vmae/core/config.h"
+#include "vmae/core/error.h"
+#include "vmae/data/dataset.h"
+#include "vmae/run/split.h"
+#include "vmae/train/fit.h"
+#include "vmae/train/run_folder.h"
+
+namespace vmae::run {
+
+struct RunOptions {
+  std::string dir;
+  int64_t seed = 0;
+  std::string device = "auto";
+  int64_t threads = 0;
+};
+void describe(Options& options, RunOptions& run);
+
+struct DataOptions {
+  std::vector<std::string> train, val;
+  std::string test;
+  std::vector<double> weights;
+  SplitChoice splits;
+  double val_fraction = 0.05;
+  int64_t workers = 0;
+  int64_t prefetch = 4;
+  double max_bad_fraction = 0.05;
+  data::ImageOptions image;
+  data::AugmentOptions augment;
+};
+void describe(Options& options, DataOptions& data);
+
+struct TrainArguments {
+  train::IfExists if_exists = train::IfExists::refuse;
+  bool dry_run = false;
+  std::string command_line;  // for env.json
+};
+
+struct Datasets {
+  SourceSplits splits;  // of which `split` has the files
+  TrainVal split;
+  std::shared_ptr<data::Dataset> train, val;  // val may be null
+};
+
+// A run that has begun: its folder is locked and its log open. dry_run: there is no folder.
+struct Session {
+  Session(const RunOptions& options, const TrainArguments& arguments, const std::string& command);
+  const RunOptions& options;
+  const TrainArguments& arguments;
+  at::Device device;
+  std::unique_ptr<train::RunFolder> folder;
+  uint64_t seed() const { return static_cast<uint64_t>(options.seed); }
+  bool resumes() const { return arguments.if_exists == train::IfExists::resume; }
+};
+
+Datasets load_datasets(const DataOptions& data, const Session& session, const data::Targets& targets);
+
+// All of it readable, unaugmented and in order, for validation and panels.
+data::LoaderOptions loader_options(const DataOptions& data, const train::Plan& plan, uint64_t seed, bool shuffle);
+// Up to `count` samples, spread evenly over `indices` (empty: over the dataset), never augmented.
+data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed, at::Device device, int64_t count,
+                        const std::vector<int64_t>& indices = {});
+at::Tensor drop_path_draws(const data::Batch& batch, int64_t count);  // on the batch's device
+int64_t count_parameters(const torch::nn::Module& module);            // those that are trained
+
+// Everything that train_to_end() needs of a command.
+struct Training {
+  const DataOptions& data;
+  const Datasets& datasets;
+  const train::Plan& plan;
+  train::Task& task;  // without draw; metadata: what describes the model
+  train::AdamW& optimizer;
+  data::LoaderOptions loader;
+  std::string model_text;  // for the log: "swin-unet, 3 classes"
+  std::string config_yaml;
+  std::function<void(const std::string& old_yaml)> report_changes;
+  std::function<void(train::RunLog& log, int64_t step, int64_t epoch)> draw;
+};
+
+// Resumes if asked to, writes what a run folder holds, trains, and says how it went. ok or stopped; everything else is thrown as Error.
+ExitCode train_to_end(const Session& session, Training training);
+
+std::string panel_name(const std::string& kind, int64_t epoch);  // "overlay_epoch0012": sorts by name
+
+template <class Config>
+std::string config_text(Config config) {
+  Options options;
+  describe(options, config);
+  return config_yaml(options, /*with_comments=*/false);
+}
+
+void report_changed_options(const Options& before, const Options& now);
+
+// What differs between the config of a checkpoint and today's, so that nobody resumes with another config without knowing.
+template <class Config>
+void report_changed_config(const std::string& old_yaml, Config now) {
+  Config before = now;
+  Options old_options, new_options;
+  describe(old_options, before);
+  read_config_text(old_yaml, "the checkpoint's config", old_options);
+  describe(new_options, now);
+  report_changed_options(old_options, new_options);
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,94 @@
+// Keys and defaults of fine-tuning.
+#include "vmae/run/finetune.h"
+
+namespace vmae::run {
+
+namespace {
+
+void describe_transfer(Options& options, TransferOptions& transfer, std::vector<std::string> freezes) {
+  options.add("init", transfer.init,
+              "pretrained weights: the folder of a run, or a file (.safetensors, .pth) of ours, of the Python reference, or of an ImageNet Swin (Microsoft's, "
+              "timm's or torchvision's names). What the architecture needs and the config does not say is taken from them. Empty: random");
+  options.add("transfer", transfer.transfer,
+              "which pretrained parts are used. auto: encoder and decoder for grey images, the encoder alone for colour images and for classification",
+              one_of({"auto", "encoder", "encoder_decoder"}));
+  options.add("allow_mismatch", transfer.allow_mismatch,
+              "go on when weights are missing, left over or of another shape where they should not be; else that is exit code 4");
+  options.add("freeze", transfer.freeze, "what is not trained. encoder: patch embedding and encoder stages. linear_probe: all but the last layer",
+              one_of(std::move(freezes)));
+}
+
+}  // namespace
+
+void describe(Options& options, FinetuneOptimOptions& optim) {
+  describe(options, static_cast<train::OptimOptions&>(optim));
+  options.add("layer_decay", optim.layer_decay,
+              "the learning rate of each block of the encoder is that of the block behind it times this; 1: the same for all (Bao et al. 2022: 0.65 to 0.9)",
+              in_range(0.1, 1.0));
+}
+
+void describe(Options& options, SegmentDataOptions& data) {
+  describe(options, static_cast<DataOptions&>(data));
+  options.add("classes", data.classes, "names of the mask values 1, 2, ...; empty: the dataset's own, else as many as the masks hold, named by their number");
+  options.add("ignore_label", data.ignore_label, "mask value of pixels that count nowhere, in the loss and in Dice; -1: none", in_range(-1, 255));
+  options.add(
+      "foreground_share", data.foreground_share,
+      "at least this share of each (micro-)batch has foreground: where there is less, empty slices give way to others (they are left out of that epoch)",
+      in_range(0.0, 1.0));
+}
+
+void describe(Options& options, SegmentModelOptions& model) {
+  options.add("name", model.name, "the model to train", one_of({"swin-unet"}));
+  describe_transfer(options, model, {"none", "encoder"});
+  describe(options, model.net);
+}
+
+SegmentConfig::SegmentConfig() {
+  data.augment = data::segmentation_augmentation();
+  optim.lr = 1e-3;
+  optim.warmup_epochs = 40;
+}
+
+void describe(Options& options, SegmentConfig& config) {
+  options.section("run", "Where and how", config.run);
+  options.section("data", "Images and masks in", config.data);
+  options.section("model", "The network", config.model);
+  options.section("train", "The training loop", config.train);
+  options.section("optim", "AdamW and its schedule: linear warm-up from 0, then half a cosine, per step", config.optim);
+  options.section("loss", "What is minimised", config.loss);
+}
+
+void describe(Options& options, ClassifyDataOptions& data) {
+  describe(options, static_cast<DataOptions&>(data));
+  options.add("pool", data.pool, "how the scores of a case's slices become the case's, in validation and prediction", one_of({"mean", "max"}));
+}
+
+void describe(Options& options, ClassifyModelOptions& model) {
+  options.add("name", model.name, "the model to train", one_of({"swin-classifier"}));
+  describe_transfer(options, model, {"none", "encoder", "linear_probe"});
+  describe(options, model.net);
+}
+
+void describe(Options& options, ClassifyTrainOptions& train) {
+  describe(options, static_cast<train::TrainOptions&>(train));
+  options.add("best_metric", train.best_metric, "which validation metric decides which epoch's weights are kept as the best (the reference: loss)",
+              one_of({"AUROC", "loss", "accuracy"}));
+}
+
+ClassifyConfig::ClassifyConfig() {
+  data.augment = data::classification_augmentation();
+  train.epochs = 50;
+  train.batch_size = 48;
+  optim.lr = 1e-3;
+}
+
+void describe(Options& options, ClassifyConfig& config) {
+  options.section("run", "Where and how", config.run);
+  options.section("data", "Images and labels in", config.data);
+  options.section("model", "The network", config.model);
+  options.section("train", "The training loop", config.train);
+  options.section("optim", "AdamW and its schedule: linear warm-up from 0, then half a cosine, per step", config.optim);
+  options.section("loss", "What is minimised", config.loss);
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,92 @@
+#include "finetune_steps.h"
+
+#include <cmath>
+
+#include "vmae/core/log.h"
+#include "vmae/weights/transfer.h"
+
+namespace vmae::run {
+
+namespace {
+
+void freeze(torch::nn::Module& module, const std::string& what) {
+  if (what == "none") return;
+  for (auto& item : module.named_parameters()) {
+    const std::string& key = item.key();
+    const bool is_encoder = key.starts_with("patch_embed.") || key.starts_with("layers.");
+    if (is_encoder || (what == "linear_probe" && !key.starts_with("head."))) item.value().set_requires_grad(false);
+  }
+}
+
+// The place of a parameter in the encoder: 0 patch embedding, then block after block (a merging belongs to the block before it); `blocks` + 1 for what follows.
+int64_t layer_of(const std::string& key, const std::vector<int64_t>& depths) {
+  if (key.starts_with("patch_embed.")) return 0;
+  int64_t before = 0;
+  for (size_t stage = 0; stage < depths.size(); ++stage) {
+    const std::string prefix = concat("layers.", stage, "."), block = prefix + "blocks.";
+    if (key.starts_with(block)) return before + 1 + std::stoll(key.substr(block.size()));
+    before += depths[stage];
+    if (key.starts_with(prefix)) return before;
+  }
+  return before + 1;
+}
+
+}  // namespace
+
+void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options, bool is_segmenter, bool is_colour,
+                    at::Device device) {
+  if (!options.init.empty()) {
+    const auto path = find_weights(options.init);
+    weights::TensorFile file = weights::read_weights(path);
+    const weights::Naming naming = weights::rename_to_reference(file);
+    if (weights::is_imagenet_swin(naming) == swin.shift_small_grids) {
+      log::warning(concat("model.shift_small_grids = ", swin.shift_small_grids ? "true" : "false", ", but the weights of ", path.string(), " (names of ",
+                          weights::name_of(naming), ") were trained with the other setting"));
+    }
+    if (weights::fit_input_channels(file, swin.in_channels)) {
+      log::info(concat("the first convolution was changed to ", swin.in_channels, " input channel",
+                       swin.in_channels == 1 ? " (sum of its weights)" : "s (weights shared out evenly)"));
+    }
+    const bool with_decoder = options.transfer == "encoder_decoder" || (options.transfer == "auto" && is_segmenter && !is_colour);
+    const auto parts = with_decoder ? weights::Parts::encoder_decoder : weights::Parts::encoder;
+    const weights::LoadReport report = weights::transfer_into(module, std::move(file), parts, options.allow_mismatch, path);
+    log::info(concat("model.init = ", path.string(), " (names of ", weights::name_of(naming), "; ", with_decoder ? "encoder and decoder" : "encoder",
+                     "): ", weights::describe_report(report)));
+  }
+  freeze(module, options.freeze);
+  module.to(device);
+}
+
+std::function<double(const std::string&)> layer_wise_scale(const nn::SwinOptions& swin, double layer_decay) {
+  if (layer_decay == 1.0) return {};
+  int64_t blocks = 0;
+  for (const int64_t depth : swin.depths) blocks += depth;
+  return [=, depths = swin.depths](const std::string& key) { return std::pow(layer_decay, static_cast<double>(blocks + 1 - layer_of(key, depths))); };
+}
+
+bool is_colour(const data::Dataset& dataset) {
+  data::SliceBuffer buffer;
+  for (int64_t i = 0; i < dataset.size(); ++i) {
+    try {
+      const bool is_three = dataset.read(i, /*with_mask=*/false, buffer).channels == 3;
+      if (is_three && dataset.image_options().in_channels == 1)
+        log::warning("the images are in colour, but model.in_channels = 1: they become grey; set model.in_channels=3 to use the colour");
+      return is_three;
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::data) throw;  // the loader will quarantine it
+    }
+  }
+  return false;
+}
+
+at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, const std::string& key, at::Device device) {
+  if (weights.empty()) return {};
+  if (weights.size() != 1 && static_cast<int64_t>(weights.size()) != count) {
+    throw Error(ExitCode::usage, concat(key, " has ", weights.size(), " values, needed: ", count), "give one per class, in the order that the log names them");
+  }
+  at::Tensor tensor = at::tensor(weights, at::kFloat);
+  if (weights.size() == 1) tensor = tensor.expand({count}).contiguous();
+  return tensor.to(device);
+}
+
+}  // namespace vmae::run

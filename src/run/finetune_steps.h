@@ -1,0 +1,26 @@
+#pragma once
+// What fine-tuning of both kinds has in common.
+#include <string>
+
+#include "vmae/run/finetune.h"
+#include "vmae/run/model_file.h"
+
+namespace vmae::run {
+
+// Initial weights from seed, pretrained ones over them as model.transfer says, frozen parts, device. is_colour: what `auto` looks at.
+void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options, bool is_segmenter, bool is_colour,
+                    at::Device device);
+
+// Factor of the learning rate of a parameter: layer_decay to the power of how many encoder blocks lie behind it, and one for what follows the encoder.
+std::function<double(const std::string&)> layer_wise_scale(const nn::SwinOptions& swin, double layer_decay);
+
+// Three channels in the first image that can be read. Warns where colour becomes luminance.
+bool is_colour(const data::Dataset& dataset);
+
+// Weights for the loss as a tensor on the device; undefined if there are none. One value stands for all. Throws Error(usage) naming `key`.
+at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, const std::string& key, at::Device device);
+
+// Predicts the test part with the run's best weights into run.dir/test, unless that is done already.
+ExitCode predict_test(const RunOptions& run, const DataOptions& data, const TrainVal& split, const TrainArguments& arguments);
+
+}  // namespace vmae::run

@@ -1,0 +1,196 @@
+// From datasets, model and task to a run folder: what every training command does alike.
+#include "vmae/run/training.h"
+
+#include "vmae/core/atomic_file.h"
+#include "vmae/core/log.h"
+#include "vmae/core/signals.h"
+#include "vmae/core/version.h"
+#include "vmae/data/draws.h"
+#include "vmae/train/device.h"
+#include "vmae/weights/weights.h"
+
+namespace vmae::run {
+
+namespace {
+
+// Changes when files come or go: a resumed run would then see its samples in another order.
+std::string data_fingerprint(const data::Dataset& dataset) { return concat(dataset.size(), " images, files crc32c ", dataset.checksum()); }
+
+weights::TensorFile read_checkpoint(const std::filesystem::path& file) {
+  try {
+    return weights::read_safetensors(file);
+  } catch (const Error& problem) {
+    const auto previous = file.parent_path() / "previous.safetensors";
+    if (!std::filesystem::exists(previous)) throw;
+    throw Error(problem.code(), problem.what(),
+                concat("the checkpoint before it may be whole: cp ", previous.string(), " ", file.string(), ", then --resume again"));
+  }
+}
+
+train::RunState resume(const Session& session, const Training& training, train::LossScale& loss_scale) {
+  const auto file = session.folder->last_checkpoint();
+  const weights::TensorFile checkpoint = read_checkpoint(file);
+  if (const auto old = checkpoint.metadata.find("config"); old != checkpoint.metadata.end()) training.report_changes(old->second);
+  if (const auto old = checkpoint.metadata.find("training_data");
+      old != checkpoint.metadata.end() && old->second != data_fingerprint(*training.datasets.train)) {
+    throw Error(ExitCode::data,
+                "the training files are not those of the checkpoint: files came, went or became unreadable, and the run could not continue as it was",
+                concat("bring the files back, or start a new run with model.init=", session.options.dir));
+  }
+  train::RunState state = train::load_checkpoint(checkpoint, file, {training.task.module, training.optimizer, loss_scale});
+  log::info(concat("resumed at step ", state.step, ", epoch ", state.position.epoch + 1, " from ", file.string()));
+  return state;
+}
+
+void print_plan(const Training& training) {
+  const train::Plan& plan = training.plan;
+  const auto& image = training.datasets.train->image_options();
+  log::info(concat("model: ", training.model_text, ", ", count_parameters(training.task.module), " parameters, input ", image.in_channels, " x ",
+                   image.image_size[0], " x ", image.image_size[1]));
+  log::info(concat("plan: ", plan.total_steps, " steps (", plan.steps_per_epoch, " per epoch) of ", plan.train.batch_size, " images in micro-batches of ",
+                   plan.micro_batch, "; warm-up ", plan.schedule.warmup_steps, " steps to lr ", plan.schedule.peak_lr, ", then cosine to ",
+                   plan.schedule.min_lr, "; ", train::to_string(plan.precision), " on ", plan.device.str()));
+}
+
+ExitCode report(const Session& session, const Training& training, const train::Outcome& outcome, int64_t first_step) {
+  const std::string memory = human_bytes(static_cast<double>(train::peak_memory_bytes(session.device))), &dir = session.options.dir;
+  if (session.arguments.dry_run) {
+    log::info(concat("dry run: one step made, loss ", outcome.last_loss, ", peak memory ", memory, "; nothing was written"));
+    return ExitCode::ok;
+  }
+  if (outcome.stopped_by_signal) {
+    log::info(concat("stopped by ", stop_signal_name(), " at step ", outcome.state.step, " of ", training.plan.total_steps,
+                     "; continue with --resume (run.dir = ", dir, ")"));
+    return ExitCode::stopped;
+  }
+  if (outcome.state.step == first_step) {
+    log::info(concat("nothing to do: this run is finished (", first_step, " steps); raise train.epochs or train.max_steps to train longer"));
+    return ExitCode::ok;
+  }
+  const double best = training.task.lower_is_better ? outcome.state.best : -outcome.state.best;
+  log::info(concat("finished", outcome.stopped_early ? " early (train.early_stop)" : "", ": ", outcome.state.step, " steps in ",
+                   human_seconds(outcome.state.trained_s), ", training loss ", outcome.last_loss,
+                   outcome.last_validation.empty() ? ""
+                                                   : concat(", validation ", train::format_metrics(outcome.last_validation), ", best ",
+                                                            outcome.last_validation.front().first, " ", best, " in epoch ", outcome.state.best_epoch + 1),
+                   ", peak memory ", memory));
+  log::info(concat("results: ", dir, "/{checkpoints/best.safetensors, samples, metrics.jsonl}; watch with tensorboard --logdir ", dir));
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+Session::Session(const RunOptions& run_options, const TrainArguments& run_arguments, const std::string& command)
+    : options(run_options), arguments(run_arguments), device(train::resolve_device(run_options.device)) {
+  train::configure_compute(device, options.threads);
+  if (!arguments.dry_run) {
+    folder = std::make_unique<train::RunFolder>(options.dir, arguments.if_exists);
+    log::add_file(folder->log());
+  }
+  log::info(concat("vmae ", version(), " (", git_revision(), ") ", command, " on ", device.str()));
+}
+
+Datasets load_datasets(const DataOptions& options, const Session& session, const data::Targets& targets) {
+  const auto named = [](std::vector<std::string> sources) {  // an empty text is none
+    std::erase(sources, "");
+    return sources;
+  };
+  Datasets datasets;
+  datasets.splits = split_sources(named(options.train), named(options.val), options.val_fraction, session.seed(), options.splits);
+  auto quarantine = std::make_shared<data::Quarantine>(session.folder ? session.folder->quarantine() : "", options.max_bad_fraction);
+  datasets.split = flat(datasets.splits);
+  const auto &train = datasets.split.train, &val = datasets.split.val;
+  data::Targets wanted = targets;
+  if (wanted.num_labels < 0) wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
+  datasets.train = std::make_shared<data::Dataset>(datasets.splits.train, options.image, quarantine, wanted);
+  if (!datasets.splits.val.empty()) datasets.val = std::make_shared<data::Dataset>(datasets.splits.val, options.image, quarantine, wanted);
+  log::info(concat("training: ", datasets.train->size(), " images from ", train.size(), " files; validation: ", datasets.val ? datasets.val->size() : 0,
+                   " images from ", val.size(), " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : ""));
+  return datasets;
+}
+
+data::LoaderOptions loader_options(const DataOptions& data, const train::Plan& plan, uint64_t seed, bool shuffle) {
+  return {.batch_size = plan.micro_batch,
+          .seed = seed,
+          .shuffle = shuffle,
+          .workers = data.workers,
+          .prefetch = data.prefetch,
+          .pin_memory = plan.device.is_cuda(),
+          .weights = shuffle ? data.weights : std::vector<double>{}};
+}
+
+data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed, at::Device device, int64_t count,
+                        const std::vector<int64_t>& indices) {
+  const data::AugmentOptions evaluation = data::evaluation_augmentation(augment);
+  const auto& image = dataset.image_options();
+  const int64_t height = image.image_size[0], width = image.image_size[1];
+  const int64_t total = indices.empty() ? dataset.size() : static_cast<int64_t>(indices.size()), n = std::min(count, total);
+  data::Batch batch;
+  batch.image = at::empty({n, image.in_channels, height, width}, at::kFloat);
+  if (dataset.targets().mask) batch.mask = at::empty({n, height, width}, at::kByte);
+  for (int64_t i = 0; i < n; ++i) {
+    data::SampleBuffers buffers{batch.image[i].mutable_data_ptr<float>()};
+    if (batch.mask.defined()) buffers.mask = batch.mask[i].mutable_data_ptr<uint8_t>();
+    const int64_t place = (2 * i + 1) * total / (2 * n), wanted = indices.empty() ? place : indices[static_cast<size_t>(place)];
+    const int64_t index = dataset.load_readable_into(wanted, seed, /*epoch=*/0, &evaluation, buffers);
+    batch.seeds.push_back(data::Dataset::sample_seed(seed, /*epoch=*/0, index));
+    batch.indices.push_back(index);
+  }
+  batch.image = batch.image.to(device);
+  return batch;
+}
+
+at::Tensor drop_path_draws(const data::Batch& batch, int64_t count) {
+  return data::uniform_draws(batch.seeds, Stream::drop_path, count).to(batch.image.device());
+}
+
+int64_t count_parameters(const torch::nn::Module& module) {
+  int64_t count = 0;
+  for (const auto& parameter : module.parameters()) count += parameter.requires_grad() ? parameter.numel() : 0;
+  return count;
+}
+
+std::string panel_name(const std::string& kind, int64_t epoch) {
+  const std::string number = std::to_string(epoch + 1);
+  return kind + "_epoch" + std::string(number.size() < 4 ? 4 - number.size() : 0, '0') + number;
+}
+
+void report_changed_options(const Options& before, const Options& now) {
+  for (size_t i = 0; i < now.all().size(); ++i) {
+    const Option &was = before.all()[i], &is = now.all()[i];
+    if (was.get() != is.get()) log::warning(concat("changed since the checkpoint: ", is.key, " was ", was.get(), ", is ", is.get()));
+  }
+}
+
+ExitCode train_to_end(const Session& session, Training training) {
+  const train::Plan& plan = training.plan;
+  train::Task& task = training.task;
+  train::LossScale loss_scale(plan.precision, session.device);
+  task.metadata.insert({{"format", "pt"},
+                        {"vmae_version", version()},
+                        {"config", training.config_yaml},
+                        {"training_data", data_fingerprint(*training.datasets.train)},
+                        {"run", std::filesystem::path(session.options.dir).filename().string()}});
+  train::RunState state;
+  if (session.resumes()) state = resume(session, training, loss_scale);
+  print_plan(training);
+
+  std::unique_ptr<train::RunLog> run_log;
+  if (const train::RunFolder* folder = session.folder.get()) {
+    if (session.arguments.if_exists == train::IfExists::overwrite) session.folder->clear();
+    write_splits(folder->splits(), training.datasets.split);
+    write_file_atomically(folder->config(), training.config_yaml);
+    train::write_env(*folder, session.arguments.command_line, session.device.str(), train::to_string(plan.precision));
+    run_log = std::make_unique<train::RunLog>(*folder, state.step, state.epoch_to_end >= 0);
+    task.draw = [&](int64_t step, int64_t epoch) { training.draw(*run_log, step, epoch); };
+  }
+
+  train::World world;
+  data::Loader loader(training.datasets.train, training.loader, &training.data.augment, state.position);
+  install_stop_signals();
+  const train::Outcome outcome = train::fit(task, training.optimizer, loss_scale, loader, plan, state, world, session.folder.get(), run_log.get());
+  if (run_log) run_log->finish();
+  return report(session, training, outcome, state.step);
+}
+
+}  // namespace vmae::run

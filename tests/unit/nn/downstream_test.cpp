@@ -1,0 +1,131 @@
+// The Swin-UNet and the classifier against the paper's public Python implementation (tests/golden), and what its numbers do not cover.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "support/source_path.h"
+#include "support/tensors.h"
+#include "vmae/nn/classifier.h"
+#include "vmae/nn/unet.h"
+#include "vmae/train/device.h"
+#include "vmae/weights/weights.h"
+
+namespace vmae {
+namespace {
+
+constexpr double forward_tolerance = 2e-5, gradient_tolerance = 1e-4;
+
+weights::TensorFile golden(const std::string& name) { return weights::read_safetensors(test::source_path("tests/golden/" + name + ".safetensors")); }
+
+nlohmann::json golden_keys(const std::string& name) {
+  std::ifstream file(test::source_path("tests/golden/" + name + ".json"));
+  return nlohmann::json::parse(file);
+}
+
+std::vector<std::string> keys_of(const torch::nn::Module& module) {
+  std::vector<std::string> keys;
+  for (const auto& [key, tensor] : weights::state_dict(module)) keys.push_back(key);
+  return keys;
+}
+
+int64_t parameters_of(const torch::nn::Module& module) {
+  int64_t count = 0;
+  for (const auto& parameter : module.parameters()) count += parameter.numel();
+  return count;
+}
+
+int64_t expect_gradients(const torch::nn::Module& module, const weights::TensorFile& expected, const std::string& suffix) {
+  int64_t compared = 0;
+  const auto parameters = module.named_parameters();
+  for (const auto& [name, tensor] : expected.tensors) {
+    if (!name.starts_with("grad.") || !name.ends_with(suffix)) continue;
+    const std::string key = name.substr(5, name.size() - 5 - suffix.size());
+    EXPECT_LT(test::relative_difference(parameters[key].grad(), tensor), gradient_tolerance) << key;
+    ++compared;
+  }
+  return compared;
+}
+
+nn::UnetOptions tiny_unet(int64_t side) {
+  nn::UnetOptions options;
+  options.swin.embed_dim = 24;
+  options.swin.image_size = {side, side};
+  options.num_classes = 3;
+  return options;
+}
+
+TEST(Downstream, UnetForwardAndGradients) {
+  train::configure_compute(at::kCPU, /*threads=*/2);
+  const auto io = golden("unet_tiny_io");
+  for (const int64_t side : {224, 320}) {  // 320: grids of 80, 40, 20, 10 tokens, padded to 84, 42, 21, 14
+    nn::SwinUnet model(tiny_unet(side));
+    weights::require_complete(weights::load_into(*model, golden("unet_tiny")), "unet_tiny");
+    model->eval();
+    const std::string suffix = concat("_", side);
+    const at::Tensor logits = model->forward(*io.find("image" + suffix));
+    EXPECT_LT(test::max_abs_difference(logits, *io.find("logits" + suffix)), forward_tolerance) << side;
+    logits.square().mean().backward();
+    EXPECT_EQ(expect_gradients(*model, io, suffix), 5) << side;
+  }
+}
+
+TEST(Downstream, ClassifierForwardAndGradients) {
+  nn::ClassifierOptions options;
+  options.swin.embed_dim = 24;
+  options.num_classes = 5;
+  nn::SwinClassifier model(options);
+  weights::require_complete(weights::load_into(*model, golden("classifier_tiny")), "classifier_tiny");
+  model->eval();
+  const auto io = golden("classifier_tiny_io");
+  const at::Tensor logits = model->forward(*io.find("image_224"));
+  EXPECT_LT(test::max_abs_difference(logits, *io.find("logits_224")), forward_tolerance);
+  logits.square().mean().backward();
+  EXPECT_EQ(expect_gradients(*model, io, "_224"), 3);
+}
+
+TEST(Downstream, KeysAreTheReferencesInItsOrder) {
+  EXPECT_EQ(nlohmann::json(keys_of(*nn::SwinUnet(tiny_unet(224)))), golden_keys("unet_keys"));
+  nn::ClassifierOptions classifier;
+  classifier.swin.embed_dim = 24;
+  EXPECT_EQ(nlohmann::json(keys_of(*nn::SwinClassifier(classifier))), golden_keys("classifier_keys"));
+}
+
+// Numbers of method.md, at full size.
+TEST(Downstream, ParameterCounts) {
+  nn::UnetOptions deep{.num_classes = 14}, flat{.num_classes = 9};
+  flat.swin.depths = {2, 2, 2, 2};
+  EXPECT_EQ(parameters_of(*nn::SwinUnet(deep)), 41'379'780);
+  EXPECT_EQ(parameters_of(*nn::SwinUnet(flat)), 27'167'364);
+  EXPECT_EQ(parameters_of(*nn::SwinClassifier(nn::ClassifierOptions{.num_classes = 2})), 27'520'892);
+  EXPECT_EQ(parameters_of(*nn::SwinClassifier(nn::ClassifierOptions{.num_classes = 1000})), 28'288'354);
+}
+
+TEST(Downstream, AnyImageSize) {
+  for (const std::vector<int64_t>& size : {std::vector<int64_t>{33, 250}, {97, 61}, {224, 160}}) {
+    nn::UnetOptions options = tiny_unet(224);
+    options.swin.image_size = size;
+    nn::SwinUnet unet(options);
+    unet->eval();
+    const at::Tensor image = at::randn({2, 3, size[0], size[1]});
+    const at::Tensor logits = unet->forward(image);
+    EXPECT_EQ(logits.sizes(), at::IntArrayRef({2, 3, size[0], size[1]}));
+    EXPECT_TRUE(logits.isfinite().all().item<bool>());
+    nn::SwinClassifier classifier(nn::ClassifierOptions{.swin = options.swin, .num_classes = 4});
+    EXPECT_EQ(classifier->forward(image).sizes(), at::IntArrayRef({2, 4}));
+  }
+}
+
+TEST(Downstream, DropPathChangesTrainingOnly) {
+  nn::UnetOptions options = tiny_unet(64);
+  options.swin.drop_path_rate = 0.5;
+  nn::SwinUnet unet(options);
+  const at::Tensor image = at::randn({2, 3, 64, 64});
+  const at::Tensor kept = unet->forward(image, at::ones({2, unet->num_draws()}));
+  const at::Tensor dropped = unet->forward(image, at::zeros({2, unet->num_draws()}));
+  EXPECT_GT(test::max_abs_difference(kept, dropped), 1e-3);
+  EXPECT_EQ(unet->num_draws(), 2 * (12 + 10));
+}
+
+}  // namespace
+}  // namespace vmae
