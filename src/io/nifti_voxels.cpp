@@ -74,20 +74,20 @@ T field(const char* bytes, bool is_swapped) {
 class Header {
  public:
   Header(GzFile& file, const std::filesystem::path& path) {
-    file.read(bytes_.data(), bytes_.size());
-    is_swapped_ = field<int32_t>(bytes_.data(), false) != 348;
+    file.read(raw_.bytes.data(), raw_.bytes.size());
+    raw_.is_swapped = field<int32_t>(raw_.bytes.data(), false) != 348;
     if (get<int32_t>(0) != 348) throw Error(ExitCode::data, path.string() + ": is not a NIfTI-1 file", kDamaged);
   }
   template <class T>
   T get(size_t at) const {
-    return field<T>(bytes_.data() + at, is_swapped_);
+    return field<T>(raw_.bytes.data() + at, raw_.is_swapped);
   }
   double real(size_t at) const { return static_cast<double>(get<float>(at)); }
-  bool is_swapped() const { return is_swapped_; }
+  bool is_swapped() const { return raw_.is_swapped; }
+  const NiftiHeaderBytes& raw() const { return raw_; }
 
  private:
-  std::array<char, 348> bytes_;
-  bool is_swapped_ = false;
+  NiftiHeaderBytes raw_;
 };
 
 // Voxels as stored, in this machine's byte order; 64-bit integers become double (exact to 2^53).
@@ -165,6 +165,11 @@ void check_nifti_header(const std::filesystem::path& path) {
   check(80, 3);
   if (header.get<int16_t>(252) != 0) check(256, 6);
   if (header.get<int16_t>(254) != 0) check(280, 12);
+}
+
+NiftiHeaderBytes read_nifti_header_bytes(const std::filesystem::path& path) {
+  GzFile file(path, kHeaderBuffer);
+  return Header(file, path).raw();
 }
 
 void read_nifti_voxels(const std::filesystem::path& path, int64_t time_point, bool is_last, Volume& volume) {

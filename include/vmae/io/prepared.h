@@ -102,6 +102,12 @@ class PreparedDataset {
   std::unique_ptr<State> state_;
 };
 
+// All slices of a case as the volume that they were cut from, on its grid: stored numbers and scalings as in the dataset (slices across z with scalings of
+// their own, or of different types, come as float32 in units). Slices that were resized when they were prepared give a volume of that many pixels over the
+// same place in space. `units` are the case's, unless the dataset's intensities are not native: then numbers lie in [0, 1] and units are raw.
+// Throws Error(data): the case failed, a slice is missing, damaged or of another size.
+Volume read_prepared_case(const PreparedDataset& dataset, int64_t case_number);
+
 // Whether `path` is a prepared dataset (a folder with index.json of ours, or that file).
 bool is_prepared(const std::filesystem::path& path);
 
