@@ -17,6 +17,9 @@ void wait_without_spinning(char** argv);
 void check_subcommand(const CLI::App& app, const std::string& word);  // throws Error(usage) with "did you mean"
 
 void add_pretrain(CLI::App& app, Context& context);
+void add_finetune_seg(CLI::App& app, Context& context);
+void add_finetune_cls(CLI::App& app, Context& context);
+void add_predict(CLI::App& app, Context& context);
 void add_prepare(CLI::App& app, Context& context);
 void add_split(CLI::App& app, Context& context);
 void add_forward(CLI::App& app, Context& context);

@@ -24,12 +24,22 @@ struct ConfigArguments {
   // True if the caller should go on; false after --print-config.
   template <class Config>
   bool load(Config& config) const {
+    read(config);
+    if (print) {
+      Options options;
+      describe(options, config);
+      std::cout << config_yaml(options, /*with_comments=*/true);
+    }
+    return !print;
+  }
+
+  // The file, then the overrides, over what `config` holds.
+  template <class Config>
+  void read(Config& config) const {
     Options options;
     describe(options, config);
     if (!file.empty()) read_config_file(file, options);
     for (const auto& assignment : overrides) apply_override(assignment, options);
-    if (print) std::cout << config_yaml(options, /*with_comments=*/true);
-    return !print;
   }
 };
 

@@ -7,6 +7,7 @@
 #include "vmae/core/crc32c.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
+#include "vmae/data/case.h"
 #include "vmae/data/sample_source.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/read_image.h"
@@ -50,11 +51,6 @@ std::vector<Header> read_headers(const std::vector<io::SourceFile>& files) {
   work();
   threads.clear();
   return headers;
-}
-
-int axis_of(const io::VolumeHeader& header, const std::string& slice_axis) {
-  if (slice_axis == "auto") return io::slice_axis(header);
-  return slice_axis == "x" ? 0 : slice_axis == "y" ? 1 : 2;
 }
 
 size_t cache_bytes() { return std::min<uint64_t>(uint64_t{512} << 20, memory_info().available_bytes / 4); }
@@ -165,12 +161,7 @@ class FileSource : public SampleSource {
   CachedVolume read_file(const io::SourceFile& file, bool with_mask) const {
     CachedVolume read;
     read.volume = io::read_image(file);
-    const ImageKind kind{read.volume.modality, read.volume.units, read.volume.stored_max};
-    read.range = naming(file, [&] {
-      const IntensityRule rule = intensity_rule(image_, kind);
-      const bool is_float = read.volume.type == io::StoredType::f32 || read.volume.type == io::StoredType::f64;  // may hold NaN, which is an error
-      return is_float || needs_values(rule) ? intensity_range(io::values(read.volume), kind, image_) : fixed_range(rule, kind.stored_max, image_);
-    });
+    read.range = naming(file, [&] { return range_of(read.volume, image_); });
     if (with_mask && !file.mask.empty()) {
       const std::vector<uint8_t> map = io::read_mask(file, read.volume);
       const auto* bytes = reinterpret_cast<const std::byte*>(map.data());

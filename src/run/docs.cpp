@@ -1,5 +1,6 @@
 // The generated pages: one list of commands with options, each with a section of its own.
 #include "vmae/core/config.h"
+#include "vmae/run/finetune.h"
 #include "vmae/run/prepare.h"
 #include "vmae/run/pretrain.h"
 #include "vmae/run/split_command.h"
@@ -21,7 +22,8 @@ std::string section_of(const std::string& command) {
 
 std::string configuration_page() {
   return "# Configuration\n\nThe options of each command that takes `--config FILE` and `key=value`; `--print-config` prints them with the values in force.\n" +
-         section_of<PretrainConfig>("pretrain") + section_of<PrepareConfig>("prepare") + section_of<SplitConfig>("split");
+         section_of<PretrainConfig>("pretrain") + section_of<SegmentConfig>("finetune-seg") + section_of<ClassifyConfig>("finetune-cls") +
+         section_of<PrepareConfig>("prepare") + section_of<SplitConfig>("split");
 }
 
 std::string default_config() {

@@ -39,7 +39,7 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
     const auto path = find_weights(options.init);
     weights::TensorFile file = weights::read_weights(path);
     const weights::Naming naming = weights::rename_to_reference(file);
-    if (weights::is_imagenet_swin(naming) == swin.shift_small_grids) {
+    if (!file.metadata.contains("model_options") && weights::is_imagenet_swin(naming) == swin.shift_small_grids) {
       log::warning(concat("model.shift_small_grids = ", swin.shift_small_grids ? "true" : "false", ", but the weights of ", path.string(), " (names of ",
                           weights::name_of(naming), ") were trained with the other setting"));
     }
@@ -87,6 +87,20 @@ at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, con
   at::Tensor tensor = at::tensor(weights, at::kFloat);
   if (weights.size() == 1) tensor = tensor.expand({count}).contiguous();
   return tensor.to(device);
+}
+
+void adopt_architecture(nn::SwinOptions& swin, const std::string& init) {
+  const auto path = find_weights(init);
+  weights::TensorFile file = weights::read_weights(path);
+  const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
+  const nn::SwinOptions theirs = swin_options_of(file, path, is_imagenet);
+  swin.in_channels = theirs.in_channels;
+  swin.embed_dim = theirs.embed_dim;
+  swin.num_heads = theirs.num_heads;
+  swin.window_size = theirs.window_size;
+  swin.mlp_ratio = theirs.mlp_ratio;
+  swin.layer_norm_eps = theirs.layer_norm_eps;
+  swin.shift_small_grids = theirs.shift_small_grids;
 }
 
 }  // namespace vmae::run

@@ -62,7 +62,7 @@ io::Image sheet(const std::vector<at::Tensor>& pictures, const std::vector<const
 
 io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& output, const nn::MaeOptions& options, const std::vector<double>& mean,
                                const std::vector<double>& std) {
-  const int64_t n = image.size(0), height = image.size(2), width = image.size(3);
+  const int64_t height = image.size(2), width = image.size(3);
   const at::Tensor hidden =
       nn::unpatchify(output.hidden.unsqueeze(-1).expand({-1, -1, nn::patch_size * nn::patch_size}).to(at::kFloat).contiguous(), height, width);  // (n, 1, h, w)
   const at::Tensor grey = (at::full({1}, 0.5) - per_channel(mean)) / per_channel(std);
@@ -94,6 +94,21 @@ io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, c
   const at::Tensor shown = (image * per_channel(std) + per_channel(mean)).clamp(0.0, 1.0);
   const at::Tensor rgb = shown.size(1) == 3 ? shown : shown.slice(1, 0, 1).expand({-1, 3, -1, -1});
   return sheet({rgb, overlay(shown, truth), overlay(shown, prediction)}, {"image", "mask", "prediction"});
+}
+
+io::Image image_panel(const at::Tensor& image, const std::vector<double>& mean, const std::vector<double>& std) {
+  constexpr int64_t per_row = 4, caption_side_px = 224;
+  const int64_t n = image.size(0), columns = std::min(n, per_row), rows = (n + columns - 1) / columns, side = std::min(image.size(2), image.size(3));
+  const int64_t zoom = std::max<int64_t>(1, (caption_side_px + side - 1) / side);
+  at::Tensor shown = ((image * per_channel(std) + per_channel(mean)) * 255.0).clamp(0.0, 255.0);
+  shown = shown.size(1) == 3 ? shown : shown.slice(1, 0, 1);
+  shown = at::constant_pad_nd(shown.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3), {gap_px, gap_px, gap_px, caption_px}, 255.0);
+  if (rows * columns > n) shown = at::cat({shown, at::full({rows * columns - n, shown.size(1), shown.size(2), shown.size(3)}, 255.0)});
+  const int64_t c = shown.size(1), h = shown.size(2), w = shown.size(3);
+  shown = shown.view({rows, columns, c, h, w}).permute({0, 3, 1, 4, 2}).reshape({rows * h, columns * w, c}).contiguous();
+  io::Image panel{shown.size(0), shown.size(1), c, {}, 255.0};
+  panel.pixels.assign(shown.const_data_ptr<float>(), shown.const_data_ptr<float>() + shown.numel());
+  return panel;
 }
 
 }  // namespace vmae::run

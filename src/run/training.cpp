@@ -101,7 +101,7 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   datasets.split = flat(datasets.splits);
   const auto &train = datasets.split.train, &val = datasets.split.val;
   data::Targets wanted = targets;
-  if (wanted.num_labels < 0) wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
+  if (wanted.num_labels == data::Targets::all_labels) wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
   datasets.train = std::make_shared<data::Dataset>(datasets.splits.train, options.image, quarantine, wanted);
   if (!datasets.splits.val.empty()) datasets.val = std::make_shared<data::Dataset>(datasets.splits.val, options.image, quarantine, wanted);
   log::info(concat("training: ", datasets.train->size(), " images from ", train.size(), " files; validation: ", datasets.val ? datasets.val->size() : 0,

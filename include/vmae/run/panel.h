@@ -16,6 +16,9 @@ io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& out
 io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, const at::Tensor& prediction, const std::vector<double>& mean,
                              const std::vector<double>& std);
 
+// The images alone, four in a row, with room for a caption below each.
+io::Image image_panel(const at::Tensor& image, const std::vector<double>& mean, const std::vector<double>& std);
+
 // Classes (n, h, w) in colour over images (n, 1 or 3, h, w) with values 0 to 1: outlines, and a light tint inside. (n, 3, h, w)
 at::Tensor overlay(const at::Tensor& image, const at::Tensor& mask);
 

@@ -1,0 +1,61 @@
+#include "vmae/run/finetune.h"
+
+#include <memory>
+
+#include "commands.h"
+#include "config_arguments.h"
+
+namespace vmae::app {
+
+namespace {
+
+struct Arguments {
+  ConfigArguments config;
+  std::string fold;
+  bool resume = false, overwrite = false, dry_run = false;
+};
+
+template <class Config>
+void add(CLI::App& app, Context& context, const std::string& name, const std::string& description, const std::string& example) {
+  auto* command = app.add_subcommand(name, description);
+  auto arguments = std::make_shared<Arguments>();
+  arguments->config.add_to(*command);
+  command->add_option("--fold", arguments->fold, "a fold of data.splits, trained in run.dir/fold_K; all: one after the other")->type_name("K|all");
+  auto* resume = command->add_flag("--resume", arguments->resume, "continue the run in run.dir from its last checkpoint, bit for bit");
+  auto* overwrite = command->add_flag("--overwrite", arguments->overwrite, "start over: delete what the earlier run in run.dir wrote");
+  resume->excludes(overwrite);
+  command->add_flag("--dry-run", arguments->dry_run, "build data and model, make one step, print memory and schedule, write nothing");
+  command->footer(example +
+                  "The keys used most: run.dir, data.train, data.splits, model.init, model.image_size, train.epochs, train.batch_size,\n"
+                  "optim.lr. All of them: --print-config or docs/configuration.md. Guide: docs/finetune.md");
+  command->callback([arguments, &context] {
+    Config config;
+    arguments->config.read(config);
+    if (!config.model.init.empty()) {  // what the config does not say about the architecture, the weights do
+      Config with_weights;
+      run::adopt_architecture(with_weights.model.net.swin, config.model.init);
+      config = with_weights;
+    }
+    if (!arguments->config.load(config)) return;
+    const auto if_exists = arguments->resume ? train::IfExists::resume : arguments->overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
+    context.exit_code = run::finetune_folds(config, {if_exists, arguments->dry_run, context.command_line}, arguments->fold);
+  });
+}
+
+}  // namespace
+
+void add_finetune_seg(CLI::App& app, Context& context) {
+  add<run::SegmentConfig>(app, context, "finetune-seg", "Fine-tune a Swin-UNet to segment images",
+                          "Example:\n  vmae finetune-seg data.train=/data/Dataset001_Heart model.init=runs/mr run.dir=runs/heart\n"
+                          "  vmae predict --weights runs/heart --input /data/new --output predictions\n"
+                          "Masks: nnU-Net or Decathlon folders, images/ beside labels/ or masks/, a manifest CSV with `mask`, DICOM RTSTRUCT or SEG.\n");
+}
+
+void add_finetune_cls(CLI::App& app, Context& context) {
+  add<run::ClassifyConfig>(app, context, "finetune-cls", "Fine-tune a Swin classifier: classes, or findings of which several can be true",
+                           "Example:\n  vmae finetune-cls data.train=labels.csv model.init=runs/xray run.dir=runs/tuberculosis\n"
+                           "  vmae predict --weights runs/tuberculosis --input /data/new --output predictions\n"
+                           "Labels: a manifest CSV with `label` (a class) or a column per finding (0, 1 or empty), or a folder per class.\n");
+}
+
+}  // namespace vmae::app

@@ -1,0 +1,41 @@
+#pragma once
+// `vmae predict`: fine-tuned models on images of any kind, results in the format that the images came in. docs/predict.md has the files.
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "vmae/core/error.h"
+#include "vmae/io/source.h"
+
+namespace vmae::run {
+
+struct PredictOptions {
+  std::string device = "auto", precision = "auto";
+  int64_t threads = 0, batch = 16;
+  bool mirror = false;
+  // Segmentation.
+  std::string tiles = "auto";
+  double overlap = 0.5;
+  bool largest_component = false, probabilities = false;
+  // Classification: mean, max, or "": as the model was validated.
+  std::string pool{};
+};
+
+struct PredictArguments {
+  std::vector<std::filesystem::path> weights;  // files or runs; a run with fold_0, fold_1, ... is all of them. Several are averaged
+  std::filesystem::path input, output;
+  std::string layout = "auto";
+  bool overwrite = false;
+  PredictOptions options;
+};
+
+// ok, or some_failed: cases that can't be read are named at the end. An output folder that holds anything is refused without `overwrite`; then files of the
+// same name are replaced. Throws Error: weights that don't fit together or are no fine-tuned model, an input without images.
+ExitCode predict(const PredictArguments& arguments);
+
+// The same for cases that are known. `identifying`: texts that must not become part of a name.
+ExitCode predict_cases(const std::vector<io::SourceFile>& cases, const std::vector<std::filesystem::path>& weights, const std::filesystem::path& output,
+                       const PredictOptions& options, const std::vector<std::string>& identifying = {});
+
+}  // namespace vmae::run

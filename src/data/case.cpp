@@ -1,0 +1,43 @@
+#include "vmae/data/case.h"
+
+#include "vmae/core/error.h"
+#include "vmae/io/picture.h"
+#include "vmae/io/prepared.h"
+#include "vmae/io/read_image.h"
+
+namespace vmae::data {
+
+int axis_of(const io::VolumeHeader& header, const std::string& slice_axis) {
+  if (slice_axis == "auto") return io::slice_axis(header);
+  return slice_axis == "x" ? 0 : slice_axis == "y" ? 1 : 2;
+}
+
+IntensityRange range_of(const io::Volume& volume, const ImageOptions& image) {
+  const ImageKind kind{volume.modality, volume.units, volume.stored_max};
+  const IntensityRule rule = intensity_rule(image, kind);
+  const bool is_float = volume.type == io::StoredType::f32 || volume.type == io::StoredType::f64;  // may hold NaN, which is an error
+  return is_float || needs_values(rule) ? intensity_range(io::values(volume), kind, image) : fixed_range(rule, kind.stored_max, image);
+}
+
+Case read_case(const io::SourceFile& file, const ImageOptions& image) {
+  Case one;
+  try {
+    if (file.prepared_case >= 0) {
+      const io::PreparedDataset dataset(file.path);
+      one.volume = io::read_prepared_case(dataset, file.prepared_case);
+      one.axis = dataset.read_case(file.prepared_case).axis;
+      one.range = dataset.info().intensity == "native" ? range_of(one.volume, image) : IntensityRange{0.0, 1.0};
+      return one;
+    }
+    one.volume = io::read_image(file);
+    one.range = range_of(one.volume, image);
+  } catch (const Error& error) {
+    const std::string path = file.path.string(), what = error.what();
+    throw Error(error.code(), what.find(path) == std::string::npos ? concat(path, ": ", what) : what, error.hint());
+  }
+  const bool is_stack = file.series.empty() && !io::is_picture(file.path);
+  if (is_stack) one.axis = axis_of({one.volume.size, one.volume.spacing_mm}, image.slice_axis);
+  return one;
+}
+
+}  // namespace vmae::data

@@ -1,0 +1,255 @@
+// Assembles a classification run: labels are counted, then a Swin classifier is trained on slices; AUROC is measured per case.
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "finetune_steps.h"
+#include "pool.h"
+#include "vmae/core/log.h"
+#include "vmae/io/caption.h"
+#include "vmae/report/auroc.h"
+#include "vmae/run/panel.h"
+
+namespace vmae::run {
+
+namespace {
+
+constexpr int64_t num_panel_samples = 8;
+
+// How many cases (files) have each label.
+std::vector<int64_t> count_labels(const std::vector<io::SourceFile>& files, size_t num_labels) {
+  std::vector<int64_t> counts(num_labels);
+  for (const io::SourceFile& file : files) {
+    for (size_t i = 0; i < file.labels.size(); ++i) counts[i] += file.labels[i] == 1.0F ? 1 : 0;
+  }
+  return counts;
+}
+
+int64_t count_known(const std::vector<io::SourceFile>& files) {
+  return std::count_if(files.begin(), files.end(), [](const io::SourceFile& file) {
+    return std::any_of(file.labels.begin(), file.labels.end(), [](float label) { return !std::isnan(label); });
+  });
+}
+
+std::string counts_text(const std::vector<std::string>& names, const std::vector<int64_t>& counts) {
+  std::vector<std::string> parts;
+  for (size_t i = 0; i < names.size(); ++i) parts.push_back(concat(names[i], " ", counts[i]));
+  return join(parts, ", ");
+}
+
+// Throws where nothing can be learnt; says what can't be learnt or measured. True if some label has both values in validation.
+bool check_labels(const Datasets& datasets) {
+  const SourceSplits& splits = datasets.splits;
+  if (splits.label_names.empty()) {
+    throw Error(ExitCode::data, "data.train has no labels",
+                "give a manifest with a column `label` (classes) or one column per finding (0, 1 or empty), or a folder per class");
+  }
+  if (!splits.label_conflict.empty()) throw Error(ExitCode::data, splits.label_conflict, "give all sources the same classes or findings");
+  const size_t n = splits.label_names.size();
+  const std::vector<int64_t> train = count_labels(datasets.split.train, n), val = count_labels(datasets.split.val, n);
+  const int64_t known = count_known(datasets.split.train), known_val = count_known(datasets.split.val);
+  log::info(concat(splits.is_multi_label ? "findings" : "classes", ", cases in training: ", counts_text(splits.label_names, train), " (of ", known,
+                   "); in validation: ", counts_text(splits.label_names, val), " (of ", known_val, ")"));
+  int64_t learnable = 0, measurable = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const bool can_learn = train[i] > 0 && train[i]<known, can_measure = val[i]> 0 && val[i] < known_val;
+    learnable += can_learn ? 1 : 0, measurable += can_measure ? 1 : 0;
+    if (!can_learn)
+      log::warning(concat(splits.label_names[i], train[i] == 0 ? " is in no training case" : " is in every training case", ": it can't be learnt"));
+    if (datasets.val && !can_measure)
+      log::warning(concat(splits.label_names[i], val[i] == 0 ? " is in no validation case" : " is in every validation case", ": its AUROC is not measured"));
+  }
+  if (learnable == 0) {
+    throw Error(
+        ExitCode::data,
+        concat("all ", known, " labelled training cases have the same label: there is nothing to tell apart (", counts_text(splits.label_names, train), ")"),
+        "check the labels, or choose another fold or a larger data.label_fraction");
+  }
+  return measurable > 0;
+}
+
+at::Tensor forward(nn::SwinClassifier& model, const data::Batch& batch) {
+  return model->forward(batch.image, model->is_training() ? drop_path_draws(batch, model->num_draws()) : at::Tensor());
+}
+
+struct Losses {
+  bool is_multi_label;
+  nn::ClassificationLossOptions options;
+  at::Tensor class_weights, positive_weights;
+  at::Tensor operator()(const at::Tensor& logits, const at::Tensor& labels) const {
+    return is_multi_label ? nn::multi_label_loss(logits, labels, positive_weights)
+                          : nn::multi_class_loss(logits, labels, options.label_smoothing, class_weights);
+  }
+};
+
+struct Scored {
+  CasePool pool;
+  const float* labels = nullptr;
+};
+
+// Of one label over all cases where it is known.
+double auroc_of(const std::map<int64_t, Scored>& cases, size_t label, bool is_multi_label) {
+  std::vector<double> scores;
+  std::vector<uint8_t> truth;
+  for (const auto& [number, one] : cases) {
+    if (std::isnan(one.labels[label])) continue;
+    scores.push_back(one.pool.result(is_multi_label)[label]);
+    truth.push_back(one.labels[label] == 1.0F);
+  }
+  return auroc(scores, truth);
+}
+
+// Classes: the share of cases whose largest score is their class. Findings: the share of known entries on the right side of 0.5.
+double accuracy_of(const std::map<int64_t, Scored>& cases, size_t num_labels, bool is_multi_label) {
+  int64_t right = 0, known = 0;
+  for (const auto& [number, one] : cases) {
+    const std::vector<double> scores = one.pool.result(is_multi_label);
+    if (is_multi_label) {
+      for (size_t i = 0; i < num_labels; ++i) {
+        if (std::isnan(one.labels[i])) continue;
+        right += (scores[i] >= 0.5) == (one.labels[i] == 1.0F) ? 1 : 0;
+        ++known;
+      }
+    } else if (!std::isnan(one.labels[0])) {
+      right += one.labels[std::max_element(scores.begin(), scores.end()) - scores.begin()] == 1.0F ? 1 : 0;
+      ++known;
+    }
+  }
+  return known > 0 ? static_cast<double>(right) / static_cast<double>(known) : std::nan("");
+}
+
+train::Metrics validate(nn::SwinClassifier& model, const Datasets& datasets, const ClassifyConfig& config, const train::Plan& plan, const Losses& losses,
+                        const std::string& best_metric) {
+  const data::AugmentOptions evaluation = data::evaluation_augmentation(config.data.augment);
+  data::Loader loader(datasets.val, loader_options(config.data, plan, static_cast<uint64_t>(config.run.seed), /*shuffle=*/false), &evaluation, {},
+                      /*epochs=*/1);
+  std::map<int64_t, Scored> cases;
+  double loss_sum = 0;
+  int64_t count = 0;
+  for (data::Batch batch; loader.next(batch);) {
+    batch.image = batch.image.to(plan.device);
+    at::Tensor logits;
+    {
+      const train::Autocast autocast(plan.device.type(), plan.precision);
+      logits = forward(model, batch).to(at::kFloat);
+    }
+    const int64_t n = batch.image.size(0);
+    loss_sum += losses(logits, batch.labels.to(plan.device)).item<double>() * static_cast<double>(n);
+    count += n;
+    const at::Tensor p = (losses.is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1)).to(at::kCPU, at::kDouble).contiguous();
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t index = batch.indices[static_cast<size_t>(i)];
+      const double* row = p.const_data_ptr<double>() + i * p.size(1);
+      Scored& scored = cases[datasets.val->case_number(index)];
+      scored.pool.add({row, row + p.size(1)}, config.data.pool);
+      scored.labels = datasets.val->labels(index);
+    }
+  }
+  const std::vector<std::string>& names = datasets.splits.label_names;
+  train::Metrics metrics;
+  double sum = 0;
+  int64_t measured = 0;
+  // Of two classes that exclude each other both curves have the same area.
+  const bool is_binary = !losses.is_multi_label && names.size() == 2;
+  for (size_t i = is_binary ? 1 : 0; i < names.size(); ++i) {
+    const double area = auroc_of(cases, i, losses.is_multi_label);
+    if (std::isnan(area)) continue;
+    if (!is_binary) metrics.emplace_back("AUROC/" + names[i], area);
+    sum += area;
+    ++measured;
+  }
+  if (measured > 0) metrics.insert(metrics.begin(), {"AUROC", sum / static_cast<double>(measured)});
+  metrics.emplace_back("loss", loss_sum / static_cast<double>(count));
+  metrics.emplace_back("accuracy", accuracy_of(cases, names.size(), losses.is_multi_label));
+  const auto best = std::find_if(metrics.begin(), metrics.end(), [&](const auto& metric) { return metric.first == best_metric; });
+  std::rotate(metrics.begin(), best, best + 1);  // the first decides
+  return metrics;
+}
+
+// Images with truth and prediction in words.
+io::Image panel(const at::Tensor& image, const std::vector<std::string>& captions, const std::vector<double>& mean, const std::vector<double>& std) {
+  io::Image panel = image_panel(image, mean, std);
+  const int64_t cell_width = panel.width / std::min<int64_t>(4, image.size(0)), rows = (image.size(0) + 3) / 4, cell_height = panel.height / rows;
+  for (size_t i = 0; i < captions.size(); ++i) {
+    const auto place = static_cast<int64_t>(i);
+    io::write_caption(panel, place % 4 * cell_width + 6, (place / 4 + 1) * cell_height - 8, captions[i]);
+  }
+  return panel;
+}
+
+std::string label_text(const std::vector<std::string>& names, const std::function<double(size_t)>& value, bool is_multi_label) {
+  std::vector<std::string> positive;
+  size_t best = 0;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (value(i) > value(best)) best = i;
+    if (value(i) >= 0.5) positive.push_back(names[i]);
+  }
+  return !is_multi_label ? names[best] : positive.empty() ? "none" : join(positive, "+");
+}
+
+}  // namespace
+
+ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& arguments) {
+  nn::validate(config.model.net.swin, /*size_multiple=*/1);
+  config.data.image.image_size = config.model.net.swin.image_size;
+  config.data.image.in_channels = config.model.net.swin.in_channels;
+  const Session session(config.run, arguments, "finetune-cls");
+  const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::all_labels});
+  const bool can_measure = check_labels(datasets);
+  const auto num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
+  const bool is_multi_label = datasets.splits.is_multi_label;
+  const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device);
+
+  config.model.net.num_classes = num_labels;
+  torch::manual_seed(derive_seed(session.seed(), Stream::init));
+  nn::SwinClassifier model(config.model.net);
+  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(*datasets.train), session.device);
+  train::AdamW optimizer(*model, config.optim, layer_wise_scale(config.model.net.swin, config.optim.layer_decay));
+  const Losses losses{is_multi_label, config.loss, weights_tensor(config.loss.class_weights, num_labels, "loss.class_weights", session.device),
+                      weights_tensor(config.loss.positive_weights, num_labels, "loss.positive_weights", session.device)};
+
+  std::string best_metric = config.train.best_metric;
+  if (datasets.val && best_metric == "AUROC" && !can_measure) {
+    log::warning("no AUROC can be measured in validation: the loss decides which weights are the best");
+    best_metric = "loss";
+  }
+  train::Task task(*model);
+  task.loss = [&](const data::Batch& batch) { return losses(forward(model, batch), batch.labels); };
+  if (datasets.val) task.validate = [&] { return validate(model, datasets, config, plan, losses, best_metric); };
+  task.lower_is_better = best_metric == "loss";
+  task.metadata = {{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
+  add_card({datasets.splits.label_names, is_multi_label, config.data.pool, config.data.image, config.data.augment.minmax}, task.metadata);
+
+  const data::Dataset& shown_from = datasets.val ? *datasets.val : *datasets.train;
+  const data::Batch shown = panel_batch(shown_from, config.data.augment, session.seed(), session.device, num_panel_samples);
+  const auto draw = [&](train::RunLog& log, int64_t step, int64_t epoch) {
+    const at::Tensor logits = forward(model, shown).to(at::kFloat), p = (is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1)).cpu();
+    std::vector<std::string> captions;
+    for (size_t i = 0; i < shown.indices.size(); ++i) {
+      const float* truth = shown_from.labels(shown.indices[i]);
+      const at::Tensor row = p[static_cast<int64_t>(i)];
+      const auto& names = datasets.splits.label_names;
+      captions.push_back(concat(std::isnan(truth[0]) ? "?"
+                                                     : label_text(
+                                                           names, [&](size_t k) { return truth[k]; }, is_multi_label),
+                                " > ",
+                                label_text(
+                                    names, [&](size_t k) { return row[static_cast<int64_t>(k)].item<double>(); }, is_multi_label)));
+    }
+    log.panel(panel_name("prediction", epoch), panel(shown.image.cpu(), captions, config.data.image.mean, config.data.image.std), step);
+  };
+  const ExitCode code = train_to_end(session, {.data = config.data,
+                                               .datasets = datasets,
+                                               .plan = plan,
+                                               .task = task,
+                                               .optimizer = optimizer,
+                                               .loader = loader_options(config.data, plan, session.seed(), /*shuffle=*/true),
+                                               .model_text = concat(config.model.name, " with ", num_labels, is_multi_label ? " findings (" : " classes (",
+                                                                    join(datasets.splits.label_names, ", "), ")"),
+                                               .config_yaml = config_text(config),
+                                               .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
+                                               .draw = draw});
+  return code == ExitCode::ok ? predict_test(config.run, config.data, datasets.split, arguments) : code;
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,253 @@
+// Case after case: while one is predicted, the next is read. A case that fails is named at the end and stops nothing.
+#include "vmae/run/predict.h"
+
+#include <ATen/ops/argmax.h>
+
+#include <chrono>
+#include <cstdio>
+#include <future>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "pool.h"
+#include "predict_output.h"
+#include "slice_predictor.h"
+#include "vmae/core/atomic_file.h"
+#include "vmae/core/log.h"
+#include "vmae/core/signals.h"
+#include "vmae/core/version.h"
+#include "vmae/io/components.h"
+#include "vmae/io/read_image.h"
+#include "vmae/report/progress.h"
+#include "vmae/train/device.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// A run of folds is all of its folds.
+std::vector<fs::path> weight_files(const std::vector<fs::path>& given) {
+  std::vector<fs::path> files;
+  for (const fs::path& path : given) {
+    std::vector<fs::path> folds;
+    for (int64_t k = 0; fs::is_directory(path / concat("fold_", k)); ++k) folds.push_back(path / concat("fold_", k));
+    if (folds.empty()) folds = {path};
+    for (const fs::path& fold : folds) files.push_back(find_weights(fold));
+  }
+  return files;
+}
+
+// The time points of 4-D files become cases of their own. What can't be read fails later, on its own.
+std::vector<io::SourceFile> with_time_points(const std::vector<io::SourceFile>& files) {
+  std::vector<io::SourceFile> expanded;
+  for (const io::SourceFile& file : files) {
+    int64_t count = 1;
+    try {
+      if (file.prepared_case < 0 && file.series.empty()) {
+        const auto header = io::read_image_header(file);
+        count = header ? header->num_time_points : 1;
+      }
+    } catch (const Error&) {
+    }
+    for (int64_t t = 0; t < count; ++t) {
+      expanded.push_back(file);
+      expanded.back().time_point = t;
+      if (count > 1) expanded.back().name += concat("#t", t);
+    }
+  }
+  return expanded;
+}
+
+struct Loaded {
+  data::Case one;
+  std::optional<Error> problem;
+};
+
+Loaded load(const io::SourceFile& file, const data::ImageOptions& image) {
+  try {
+    return {data::read_case(file, image), {}};
+  } catch (const Error& error) {
+    return {{}, error};
+  } catch (const std::exception& error) {  // out of memory, say
+    return {{}, Error(ExitCode::data, concat(file.path.string(), ": ", error.what()))};
+  }
+}
+
+// Calls use(first slice, probabilities) for the slices of a case, some at a time.
+template <class Use>
+void for_slices(SlicePredictor& predictor, const data::Case& one, const Use& use) {
+  const int64_t count = one.volume.size[static_cast<size_t>(one.axis)], batch = predictor.options().batch;
+  for (int64_t first = 0; first < count; first += batch) {
+    std::vector<io::Image> slices;
+    for (int64_t i = first; i < std::min(count, first + batch); ++i) slices.push_back(io::slice_of(one.volume, one.axis, i));
+    use(first, predictor.probabilities(slices, one.range));
+  }
+}
+
+// Values of slices (rows, columns) at their places in a volume that is x fastest.
+template <class T>
+void scatter(const at::Tensor& slices, int64_t first, const data::Case& one, std::vector<T>& volume) {
+  const auto& size = one.volume.size;
+  const T* from = slices.const_data_ptr<T>();
+  const int64_t rows = slices.size(1), columns = slices.size(2);
+  for (int64_t i = first; i < first + slices.size(0); ++i) {
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t column = 0; column < columns; ++column) {
+        const int64_t x = one.axis == 0 ? i : column, y = one.axis == 1 ? i : one.axis == 0 ? column : row, z = one.axis == 2 ? i : row;
+        volume[static_cast<size_t>(x + size[0] * (y + size[1] * z))] = *from++;
+      }
+    }
+  }
+}
+
+void segment(SlicePredictor& predictor, const io::SourceFile& file, const data::Case& one, const std::string& name, const fs::path& output,
+             const PredictOptions& options) {
+  const auto& size = one.volume.size;
+  const auto voxels = static_cast<size_t>(size[0] * size[1] * size[2]);
+  const ModelCard& card = predictor.model().card;
+  std::vector<uint8_t> labels(voxels);
+  std::vector<std::vector<float>> probabilities(options.probabilities ? card.class_names.size() : 0, std::vector<float>(voxels));
+  for_slices(predictor, one, [&](int64_t first, const at::Tensor& p) {
+    scatter(at::argmax(p, 1).to(at::kByte).contiguous(), first, one, labels);
+    for (size_t k = 0; k < probabilities.size(); ++k) scatter(p.select(1, static_cast<int64_t>(k) + 1).contiguous(), first, one, probabilities[k]);
+  });
+  if (options.largest_component) io::keep_largest_components(labels, size);
+  write_labels(output / name, file, one, labels, card);
+  for (size_t k = 0; k < probabilities.size(); ++k) {
+    write_probabilities(output / "probabilities" / (name + "_" + safe_name(card.class_names[k])), file, one, probabilities[k]);
+  }
+}
+
+std::string probability_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.7g", value);
+  return text;
+}
+
+// Rows of cases.csv and slices.csv.
+struct Tables {
+  std::string cases, slices;
+};
+
+void classify(SlicePredictor& predictor, const data::Case& one, const std::string& name, const std::string& pool, Tables& tables) {
+  const ModelCard& card = predictor.model().card;
+  CasePool pooled;
+  const auto add_row = [&](std::string& table, std::vector<std::string> fields, const std::vector<double>& values) {
+    for (const double value : values) fields.push_back(probability_text(value));
+    table += csv_line(fields);
+  };
+  std::string slices;
+  for_slices(predictor, one, [&](int64_t first, const at::Tensor& p) {
+    const at::Tensor rows = p.to(at::kDouble).contiguous();
+    for (int64_t i = 0; i < rows.size(0); ++i) {
+      const double* row = rows.const_data_ptr<double>() + i * rows.size(1);
+      const std::vector<double> values(row, row + rows.size(1));
+      pooled.add(values, pool);
+      add_row(slices, {name, std::to_string(first + i)}, values);
+    }
+  });
+  add_row(tables.cases, {name, std::to_string(pooled.num_slices())}, pooled.result(card.is_multi_label));
+  tables.slices += slices;
+}
+
+void write_record(const fs::path& output, const SlicePredictor& predictor, const std::vector<fs::path>& files, const PredictOptions& options, size_t done,
+                  const std::vector<std::string>& failed) {
+  const ModelCard& card = predictor.model().card;
+  std::vector<std::string> names;
+  for (const fs::path& file : files) names.push_back(file.string());
+  const bool is_segmenter = static_cast<bool>(predictor.model().unet);
+  nlohmann::ordered_json json = {{"vmae_version", version()}, {"model", predictor.model().name}, {"weights", names}, {"class_names", card.class_names}};
+  json["options"] = {{"tiles", options.tiles}, {"overlap", options.overlap}, {"mirror", options.mirror}, {"largest_component", options.largest_component}};
+  if (!is_segmenter)
+    json["options"] = {{"mirror", options.mirror}, {"pool", options.pool.empty() ? card.pool : options.pool}, {"is_multi_label", card.is_multi_label}};
+  json["cases"] = done;
+  json["failed"] = failed;
+  write_file_atomically(output / "predict.json", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace
+
+ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vector<fs::path>& weights, const fs::path& output, const PredictOptions& options,
+                       const std::vector<std::string>& identifying) {
+  const at::Device device = train::resolve_device(options.device);
+  train::configure_compute(device, options.threads);
+  const std::vector<fs::path> files = weight_files(weights);
+  std::vector<LoadedModel> models;
+  for (const fs::path& file : files) models.push_back(load_model(file, device));
+  SlicePredictor predictor(std::move(models), {options.tiles, options.overlap, options.mirror, options.batch}, device,
+                           train::resolve_precision(options.precision, device));
+  const ModelCard& card = predictor.model().card;
+  const bool is_segmenter = static_cast<bool>(predictor.model().unet);
+  const std::vector<io::SourceFile> cases = with_time_points(listed);
+  const std::vector<std::string> names = case_names(cases, identifying);
+  log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
+                   files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
+  fs::create_directories(output);
+
+  std::vector<std::string> head{"case", "slices"};
+  head.insert(head.end(), card.class_names.begin(), card.class_names.end());
+  Tables tables{csv_line(head), ""};
+  head[1] = "slice";
+  tables.slices = csv_line(head);
+
+  const auto start = std::chrono::steady_clock::now();
+  ProgressBar bar(stderr_is_terminal());
+  std::vector<std::string> failed, problems;
+  install_stop_signals();
+  std::future<Loaded> next;
+  const auto read_ahead = [&](size_t i) {
+    if (i < cases.size()) next = std::async(std::launch::async, load, std::cref(cases[i]), std::cref(card.image));
+  };
+  read_ahead(0);
+  for (size_t i = 0; i < cases.size(); ++i) {
+    Loaded loaded = next.get();
+    if (stop_requested()) {
+      bar.finish();
+      throw Error(ExitCode::stopped, concat("stopped by ", stop_signal_name(), " after ", i, " of ", cases.size(), " cases; what is written is whole"),
+                  "start again with --overwrite");
+    }
+    read_ahead(i + 1);
+    try {
+      if (loaded.problem) throw Error(*loaded.problem);
+      is_segmenter ? segment(predictor, cases[i], loaded.one, names[i], output, options)
+                   : classify(predictor, loaded.one, names[i], options.pool.empty() ? card.pool : options.pool, tables);
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::data) throw;  // a full disk would hit all that follow
+      failed.push_back(names[i]);
+      problems.emplace_back(error.what());
+      log::warning(concat(names[i], " was left out: ", error.what()));
+    }
+    bar.update({"predict", static_cast<int64_t>(i) + 1, static_cast<int64_t>(cases.size()), {{"case", names[i]}}});
+  }
+  bar.finish();
+  if (!is_segmenter) {
+    write_file_atomically(output / "cases.csv", tables.cases);
+    write_file_atomically(output / "slices.csv", tables.slices);
+  }
+  write_record(output, predictor, files, options, cases.size() - failed.size(), failed);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  log::info(concat(cases.size() - failed.size(), " of ", cases.size(), " cases predicted in ", human_seconds(seconds), ": ", output.string(),
+                   is_segmenter ? "" : "/{cases.csv, slices.csv}"));
+  if (failed.empty()) return ExitCode::ok;
+  log::warning(concat(failed.size(), failed.size() == 1 ? " case was" : " cases were", " left out (also in predict.json):"));
+  for (size_t i = 0; i < failed.size(); ++i) log::warning(concat("  ", failed[i], ": ", problems[i]));
+  if (failed.size() == cases.size()) throw Error(ExitCode::data, "no case could be predicted", "see the reasons above");
+  return ExitCode::some_failed;
+}
+
+ExitCode predict(const PredictArguments& arguments) {
+  std::error_code ignored;
+  if (fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, ignored) && !arguments.overwrite) {
+    throw Error(ExitCode::usage, concat("--output ", arguments.output.string(), " is not empty"),
+                "choose another folder, or replace files of the same name with --overwrite");
+  }
+  io::Source source = io::find_source(arguments.input, arguments.layout);
+  for (const io::SourceRemark& remark : source.remarks) log::debug(concat(remark.name, ": ", remark.text));
+  const ExitCode code = predict_cases(source.files, arguments.weights, arguments.output, arguments.options, source.identifying);
+  for (const io::SourceRemark& refusal : source.refused) log::warning(concat(refusal.name, " was left out: ", refusal.text));
+  return source.refused.empty() ? code : ExitCode::some_failed;
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,117 @@
+#include "predict_output.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "vmae/core/atomic_file.h"
+#include "vmae/core/hash.h"
+#include "vmae/core/version.h"
+#include "vmae/io/picture.h"
+#include "vmae/io/write_dicom_seg.h"
+#include "vmae/io/write_labels.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// ".nii.gz", ".png", ... in lower case.
+std::string ending_of(const std::string& name) {
+  const std::string lower = to_lower(name);
+  return lower.ends_with(".nii.gz") ? ".nii.gz" : fs::path(lower).extension().string();
+}
+
+bool is_identifying(const std::string& name, const std::vector<std::string>& identifying) {
+  const std::string lower = to_lower(name);
+  return std::any_of(identifying.begin(), identifying.end(),
+                     [&](const std::string& text) { return text.size() >= 3 && lower.find(to_lower(text)) != std::string::npos; });
+}
+
+bool is_picture_case(const io::SourceFile& file, const data::Case& one) {
+  if (file.prepared_case >= 0) return one.volume.size[2] == 1 && one.axis == 2;
+  return file.series.empty() && io::is_picture(file.path);
+}
+
+std::string volume_ending(const io::SourceFile& file) {
+  const std::string ending = file.prepared_case >= 0 ? "" : ending_of(file.path.filename().string());
+  if (ending == ".nhdr") return ".nrrd";
+  if (ending == ".mhd") return ".mha";
+  return ending == ".nii" || ending == ".nrrd" || ending == ".mha" ? ending : ".nii.gz";
+}
+
+}  // namespace
+
+std::vector<std::string> case_names(const std::vector<io::SourceFile>& cases, const std::vector<std::string>& identifying) {
+  const auto stem_of = [](const io::SourceFile& file) {
+    const std::string name = file.name.substr(0, file.name.find("#t"));
+    return file.prepared_case >= 0 && !io::is_picture(name) && ending_of(name) != ".nii.gz" ? name : name.substr(0, name.size() - ending_of(name).size());
+  };
+  const bool has_channel = std::all_of(cases.begin(), cases.end(), [&](const auto& file) { return stem_of(file).ends_with("_0000"); });
+  std::vector<std::string> names;
+  std::set<std::string> used;
+  for (const io::SourceFile& file : cases) {
+    std::string name = stem_of(file);
+    if (has_channel) name.resize(name.size() - 5);
+    const auto path = fs::path(name).lexically_normal();  // of a manifest beside the images: no ".." into other folders
+    name.clear();
+    for (const auto& part : path.relative_path()) {
+      if (part != "..") name += (name.empty() ? "" : "/") + part.string();
+    }
+    if (is_identifying(name, identifying)) name = "case_" + hex(sha256(name), 6);
+    if (const size_t time = file.name.rfind("#t"); time != std::string::npos) name += "_t" + file.name.substr(time + 2);
+    std::string unique = name;
+    for (int64_t i = 2; !used.insert(unique).second; ++i) unique = concat(name, "_", i);  // a.png and a.jpg
+    names.push_back(unique);
+  }
+  return names;
+}
+
+fs::path write_labels(const fs::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const uint8_t> labels, const ModelCard& card) {
+  const auto with = [&](const std::string& ending) { return fs::path(stem.string() + ending); };
+  const auto& size = one.volume.size;
+  fs::create_directories(stem.parent_path());
+  if (!file.series.empty()) {
+    io::write_dicom_seg(with(".dcm"), file.series, one.volume, labels, {card.class_names, "vmae", version(), "vmae segmentation"});
+    return with(".dcm");
+  }
+  if (is_picture_case(file, one)) {
+    io::write_label_png(with(".png"), size[1], size[0], labels);
+    return with(".png");
+  }
+  io::write_label_volume(with(volume_ending(file)), file, one.volume, labels);
+  return with(volume_ending(file));
+}
+
+void write_probabilities(const fs::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const float> values) {
+  fs::create_directories(stem.parent_path());
+  if (!is_picture_case(file, one)) return io::write_float_volume(stem.string() + ".nii.gz", file, one.volume, values);
+  io::Image image{one.volume.size[1], one.volume.size[0], 1, {values.begin(), values.end()}, 255.0};
+  for (float& value : image.pixels) value *= 255.0F;
+  write_file_atomically(stem.string() + ".png", io::encode_png(image));
+}
+
+std::string safe_name(const std::string& text) {
+  std::string name = text;
+  for (char& c : name) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-') c = '_';
+  }
+  return name;
+}
+
+std::string csv_line(const std::vector<std::string>& fields) {
+  std::vector<std::string> quoted;
+  for (const std::string& field : fields) {
+    if (field.find_first_of(",\"\r\n") == std::string::npos) {
+      quoted.push_back(field);
+      continue;
+    }
+    std::string text = "\"";
+    for (const char c : field) text += c == '"' ? "\"\"" : std::string(1, c);
+    quoted.push_back(text + "\"");
+  }
+  return join(quoted, ",") + "\n";
+}
+
+}  // namespace vmae::run

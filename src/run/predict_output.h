@@ -1,0 +1,33 @@
+#pragma once
+// Names and files of what was predicted.
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "vmae/data/case.h"
+#include "vmae/io/source.h"
+#include "vmae/run/model_file.h"
+
+namespace vmae::run {
+
+// A name per case, in their order: the path in the source without its ending, of nnU-Net's channels without _0000, of time points with _t0, _t1, ...; unique.
+// DICOM: the first file of the series. A name that holds an identifying text becomes "case_" and a hash.
+std::vector<std::string> case_names(const std::vector<io::SourceFile>& cases, const std::vector<std::string>& identifying);
+
+// `labels` (size of the volume, x fastest) beside `stem`, in the format of the case: .nii.gz, .nii, .nrrd, .mha, .png, or .dcm (DICOM Segmentation).
+// Prepared cases: .nii.gz, pictures .png. Returns the file.
+std::filesystem::path write_labels(const std::filesystem::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const uint8_t> labels,
+                                   const ModelCard& card);
+
+// One class's probabilities: .nii.gz for volumes and series, for pictures an 8-bit .png with 255 for 1.
+void write_probabilities(const std::filesystem::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const float> values);
+
+// A class name as part of a file name: letters, digits and -_ are kept.
+std::string safe_name(const std::string& text);
+
+// A CSV line, fields quoted where they need to be.
+std::string csv_line(const std::vector<std::string>& fields);
+
+}  // namespace vmae::run
