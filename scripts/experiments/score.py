@@ -6,8 +6,11 @@ import math
 import struct
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
+try:
+    import numpy as np
+    from PIL import Image
+except ImportError as error:
+    raise SystemExit(f"experiments: {error}. scripts/setup --test makes a Python that has it: ~/.cache/vmae/torch-2.15.0/bin/python") from error
 
 NIFTI_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 

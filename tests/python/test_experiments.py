@@ -219,6 +219,13 @@ class Way(unittest.TestCase):
         with self.assertRaisesRegex(SystemExit, "in two parts of fold 2"):
             self.compare("ibsi_pet")
 
+    def test_weights_of_another_length_are_not_taken(self):
+        self.compare("ibsi_pet")
+        (self.out / "results.csv").unlink()
+        self.settings.steps_scale = 2.0
+        with self.assertRaisesRegex(SystemExit, "400 steps, not 800"):
+            self.compare("ibsi_pet")
+
     def test_the_time_limit(self):
         self.settings.deadline = 0.0
         self.assertFalse(self.compare("ibsi_pet"))
