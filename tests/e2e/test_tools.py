@@ -71,7 +71,7 @@ class ForwardTest(ToolsTest):
         noise = np.random.default_rng(2).random((3, 60), dtype=np.float32)
         out = self.forward("run", {"image": image, "noise": noise})
         self.assertEqual(out["pred"].shape, (3, 24 * 40, 32))
-        loss, pred, mask = self.in_python(vmae_model.load_mae(run / "checkpoints/best.safetensors"), image, noise)
+        loss, pred, mask = self.in_python(vmae_model.load_model(run / "checkpoints/best.safetensors"), image, noise)
         self.assertLess(np.abs(out["pred"] - pred).max(), 2e-5 * max(1, np.abs(pred).max()))  # float32 rounding grows with the values
         self.assertAlmostEqual(float(out["loss"][0]), loss, delta=2e-5)
         np.testing.assert_array_equal(out["mask"], mask)
@@ -89,13 +89,13 @@ class ForwardTest(ToolsTest):
         image, noise = np.random.default_rng(1).normal(size=(2, 1, 128, 64)).astype(np.float32), np.random.default_rng(2).random((2, 32), dtype=np.float32)
         last = run / "checkpoints/last.safetensors"
         out = self.forward(last, {"image": image, "noise": noise})
-        loss, pred, mask = self.in_python(vmae_model.load_mae(last), image, noise)
+        loss, pred, mask = self.in_python(vmae_model.load_model(last), image, noise)
         self.assertLess(np.abs(out["pred"] - pred).max(), 2e-5)
         self.assertAlmostEqual(float(out["loss"][0]), loss, delta=2e-5)
         np.testing.assert_array_equal(out["mask"], mask)
         self.vmae("export", "--weights", last, "--output", "mae.pth")
         options = json.loads(read_safetensors(last)[1]["model_options"])
-        _, exported, _ = self.in_python(vmae_model.load_mae(self.tmp / "mae.pth", **options), image, noise)
+        _, exported, _ = self.in_python(vmae_model.load_model(self.tmp / "mae.pth", **options), image, noise)
         np.testing.assert_array_equal(exported, pred)
 
     def test_bad_input(self):

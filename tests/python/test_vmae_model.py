@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Python model against the golden numbers. Run from the repository: python -m unittest discover tests/python"""
+"""The Python models against the golden numbers. Run from the repository: python -m unittest discover tests/python"""
 import json
 import os
 import sys
@@ -13,7 +13,8 @@ TESTS = Path(__file__).resolve().parents[1]
 GOLDEN = TESTS / "golden"
 sys.path[:0] = [str(TESTS.parent / "scripts" / "python"), str(GOLDEN)]
 from make_pth import OPTIONS, save_safetensors  # noqa: E402
-from vmae_model import SwinMAE, SwinBlock, load_mae, read_weights, shift_mask  # noqa: E402
+from swin_layers import SwinBlock, shift_mask  # noqa: E402
+from vmae_model import SwinClassifier, SwinMAE, SwinUNet, load_model, read_weights  # noqa: E402
 
 torch.set_num_threads(1)  # beside other tests
 FORWARD, GRADIENT, LOSS = 2e-5, 1e-4, 1e-4  # tolerances of tests/golden/README.md; the gradient's is relative to its largest value
@@ -85,6 +86,25 @@ class Parity(unittest.TestCase):
         for name, value in model.named_buffers():
             self.assertTrue(torch.equal(value, weights[name]), name)
 
+    def check_logits_and_gradients(self, model, io, size):
+        """io: image_SIZE, logits_SIZE and grad.NAME_SIZE of mean(logits^2)."""
+        logits = model(io[f"image_{size}"])
+        self.assertLess(largest(logits - io[f"logits_{size}"]), FORWARD)
+        model.zero_grad()
+        logits.square().mean().backward()
+        ending = f"_{size}"
+        self.check_gradients(model, {k.removesuffix(ending): v for k, v in io.items() if k.endswith(ending)})
+
+    def test_unet(self):
+        model, io = load_model(GOLDEN / "unet_tiny.safetensors", "swin-unet", embed_dim=24, num_classes=3), golden("unet_tiny_io")
+        for size in (224, 320):  # 320: grids of 80, 40, 20 and 10, which windows of 7 do not divide
+            with self.subTest(size):
+                self.check_logits_and_gradients(model, io, size)
+
+    def test_classifier(self):
+        model = load_model(GOLDEN / "classifier_tiny.safetensors", "swin-classifier", embed_dim=24, num_classes=5)
+        self.check_logits_and_gradients(model, golden("classifier_tiny_io"), 224)
+
 
 class Structure(unittest.TestCase):
     def test_keys_and_counts(self):
@@ -93,6 +113,39 @@ class Structure(unittest.TestCase):
         self.assertEqual(len(model.state_dict()), 224)
         self.assertEqual(sum(p.numel() for p in model.parameters() if p.requires_grad), 26_635_860)
         self.assertEqual(sum(p.numel() for p in model.parameters()), 26_936_916)
+
+    def test_keys_and_counts_downstream(self):
+        for kind, name, options, count in ((SwinUNet, "unet", {"num_classes": 14}, 41_379_780), (SwinUNet, None, {"num_classes": 9, "depths": (2, 2, 2, 2)}, 27_167_364),
+                                           (SwinClassifier, "classifier", {}, 27_520_892), (SwinClassifier, None, {"num_classes": 1000, "depths": (2, 2, 6, 2)}, 28_288_354)):
+            with self.subTest(kind.__name__, **options):
+                model = kind(**options)
+                self.assertEqual(sum(p.numel() for p in model.parameters()), count)
+                if name:
+                    self.assertEqual(list(model.state_dict()), golden_json(f"{name}_keys"))
+
+    def test_weights_of_the_mae_fit(self):
+        mae, unet, classifier = (list(kind(embed_dim=24).state_dict()) for kind in (SwinMAE, SwinUNet, SwinClassifier))
+        self.assertEqual((len(unet), len(set(unet) & set(mae))), (342, 220))
+        self.assertEqual(sorted(set(mae) - set(unet)), ["decoder_pred.bias", "decoder_pred.weight", "mask_token", "pos_embed"])
+        self.assertEqual(sorted(k for k in set(classifier) - set(mae) if not k.startswith("layers.2.blocks.")), ["head.bias", "head.weight", "norm.bias", "norm.weight"])
+
+    def test_initialisation_of_the_unet(self):
+        """Drawn in the reference's order: with torch 2.15 the seeds give unet_tiny bit for bit."""
+        torch.manual_seed(0)
+        model, generator = SwinUNet(embed_dim=24, num_classes=3), torch.Generator().manual_seed(4)
+        with torch.no_grad():
+            for p in model.parameters():
+                p += (0.1 if p.ndim == 1 else 0.02) * torch.randn(p.shape, generator=generator)
+        for name, value in golden("unet_tiny").items():
+            self.assertTrue(torch.equal(model.state_dict()[name], value), name)
+
+    def test_initialisation_of_the_classifier(self):
+        for name, p in SwinClassifier(embed_dim=24).named_parameters():
+            p = p.detach()
+            if p.ndim == 2:  # linear weights and bias tables
+                self.assertAlmostEqual(p.std().item(), 0.02, delta=0.004, msg=name)
+            elif name != "patch_embed.proj.bias" and p.ndim == 1:
+                self.assertTrue((p == (1 if "norm" in name and name.endswith("weight") else 0)).all(), name)
 
     def test_initialisation(self):
         parameters = dict(tiny().named_parameters())
@@ -123,6 +176,17 @@ class Structure(unittest.TestCase):
         self.assertTrue(all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad))
         with self.assertRaisesRegex(ValueError, "multiples of 32"):
             model(torch.randn(1, 2, 96, 150))
+
+    def test_downstream_two_channels_and_no_square(self):
+        image = torch.randn(2, 2, 96, 160)
+        for kind, shape in ((SwinUNet, (2, 3, 96, 160)), (SwinClassifier, (2, 3))):
+            model = kind(num_classes=3, in_channels=2, embed_dim=12, num_heads=(1, 2, 3, 4), depths=(1, 1, 2, 1)).train()
+            logits = model(image)
+            self.assertEqual(logits.shape, shape)
+            logits.square().mean().backward()
+            self.assertTrue(all(torch.isfinite(p.grad).all() for p in model.parameters()))
+            with self.assertRaisesRegex(ValueError, "multiples of 32"):
+                model(torch.randn(1, 2, 96, 150))
 
     def test_mask_is_of_the_smallest_noise(self):
         noise = torch.ones(1, 16)
@@ -172,7 +236,7 @@ class Weights(unittest.TestCase):
     def test_pth(self):
         for name in ("reference_style", "plain_state_dict", "fp16"):
             self.assert_holds(read_weights(GOLDEN / f"pth/{name}.pth")[0], rounded=name == "fp16")
-        model = load_mae(GOLDEN / "pth/reference_style.pth", **OPTIONS)
+        model = load_model(GOLDEN / "pth/reference_style.pth", **OPTIONS)
         self.assert_holds(model.state_dict())
 
     def test_evil_pth_is_refused(self):
@@ -191,9 +255,24 @@ class Weights(unittest.TestCase):
             path = Path(folder) / "last.safetensors"
             extra = {"optimizer.exp_avg.mask_token": torch.zeros(4), "state.step": torch.tensor([3])}
             save_safetensors({**self.expected, **extra}, path, {"model_options": json.dumps({**OPTIONS, "mask_ratio": 0.5})})
-            model = load_mae(path)
+            model = load_model(path)
             self.assert_holds(model.state_dict())
             self.assertEqual((model.mask_ratio, model.training), (0.5, False))
+
+    def test_file_says_which_model_it_holds(self):
+        options = {**{k: v for k, v in OPTIONS.items() if k not in ("mask_ratio", "norm_pix_loss")}, "depths": [1, 1, 2, 1], "num_classes": 4}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "best.safetensors"
+            for name, kind in (("swin-unet", SwinUNet), ("swin-classifier", SwinClassifier)):
+                saved = kind(**options)
+                save_safetensors(saved.state_dict(), path, {"model": name, "model_options": json.dumps(options)})
+                model = load_model(path)
+                self.assertIs(type(model), kind)
+                self.assertFalse(model.training)
+                self.assertTrue(all(torch.equal(v, saved.state_dict()[k]) for k, v in model.state_dict().items()))
+            save_safetensors(saved.state_dict(), path, {"model": "resnet"})
+            with self.assertRaisesRegex(ValueError, "'resnet' is none of mae, swin-unet, swin-classifier"):
+                load_model(path)
 
     def test_other_and_missing_keys(self):
         model = SwinMAE(**OPTIONS)
