@@ -128,13 +128,16 @@ class SwinBlock(nn.Module):
 
 
 class PatchEmbed(nn.Module):
+    """(B, C, height, width) pixels -> (B, H, W, dim), H = height / 4 rounded up; zeros at the bottom and right edge."""
+
     def __init__(self, in_channels, dim, eps):
         super().__init__()
         self.proj = nn.Conv2d(in_channels, dim, PATCH, PATCH)
         self.norm = nn.LayerNorm(dim, eps=eps)
 
     def forward(self, image):
-        return self.norm(self.proj(image).permute(0, 2, 3, 1))          # (B, H, W, C)
+        image = F.pad(image, (0, -image.shape[3] % PATCH, 0, -image.shape[2] % PATCH))
+        return self.norm(self.proj(image).permute(0, 2, 3, 1))
 
 
 class PatchMerging(nn.Module):
@@ -146,8 +149,7 @@ class PatchMerging(nn.Module):
         self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
 
     def forward(self, x):
-        if x.shape[1] % 2 or x.shape[2] % 2:
-            x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
+        x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
         # (row parity, column parity): (0, 0), (1, 0), (0, 1), (1, 1)
         x = torch.cat([x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]], dim=-1)
         return self.reduction(self.norm(x))

@@ -18,7 +18,8 @@ NOT_WEIGHTS = ("optimizer.", "state.")  # what a training checkpoint holds besid
 
 class SwinModel(nn.Module):
     """What the models share: a Swin encoder, a decoder that mirrors it, and reading weights.
-    image_size is (height, width), multiples of 32; forward takes any such size."""
+    image_size is (height, width); forward takes any size from 32 x 32 on, the masked autoencoder multiples of 32."""
+    size_multiple = 1
 
     def __init__(self, image_size=(224, 224), in_channels=3, embed_dim=96, depths=(2, 2, 2, 2), num_heads=(3, 6, 12, 24), window_size=7, mlp_ratio=4,
                  drop_path_rate=0.1, shift_small_grids=True, layer_norm_eps=1e-6):
@@ -53,13 +54,14 @@ class SwinModel(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def embed(self, image):
-        """image (B, in_channels, height, width) -> tokens (B, height/4, width/4, embed_dim)."""
-        if image.shape[2] % 32 or image.shape[3] % 32:
-            raise ValueError(f"image size {tuple(image.shape[2:])}: height and width must be multiples of 32")
+        """image (B, in_channels, height, width) -> tokens (B, height/4, width/4, embed_dim), rounded up."""
+        if any(side < 32 or side % self.size_multiple for side in image.shape[2:]):
+            what = "multiples of 32" if self.size_multiple == 32 else "at least 32"
+            raise ValueError(f"image size {tuple(image.shape[2:])}: height and width must be {what}")
         return self.patch_embed(image)
 
     def encode(self, image):
-        """image (B, in_channels, height, width) -> features (B, height/32, width/32, 8 * embed_dim), nothing masked."""
+        """image (B, in_channels, height, width) -> features (B, height/32, width/32, 8 * embed_dim), rounded up, nothing masked."""
         return self.layers(self.embed(image))
 
     def load_weights(self, path, allow_other_keys=False):
@@ -81,6 +83,7 @@ def sin_cos_position(H, W, dim):
 
 class SwinMAE(SwinModel):
     """The masked autoencoder. image_size fixes only the stored pos_embed."""
+    size_multiple = 32
 
     def __init__(self, mask_ratio=0.75, norm_pix_loss=False, **swin):
         super().__init__(**swin)
@@ -154,10 +157,11 @@ class SwinUNet(SwinModel):
             x = stage(x)
         x = self.first_patch_expanding(x)
         for join, stage, skip in zip(self.skip_connection_layers, self.layers_up, reversed(skips[:-1])):
+            x = x[:, :skip.shape[1], :skip.shape[2]]                      # an odd grid was rounded up on its way down
             x = torch.cat([x, skip], dim=-1)                              # the decoder's channels first
             x = stage(join(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-        x = self.final_patch_expanding(self.norm_up(x))                   # (B, height, width, C)
-        return self.head(x.permute(0, 3, 1, 2))
+        x = self.final_patch_expanding(self.norm_up(x))                   # (B, height, width, C), rounded up to multiples of 4
+        return self.head(x.permute(0, 3, 1, 2))[:, :, :image.shape[2], :image.shape[3]]
 
 
 class SwinClassifier(SwinModel):

@@ -177,16 +177,23 @@ class Structure(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "multiples of 32"):
             model(torch.randn(1, 2, 96, 150))
 
-    def test_downstream_two_channels_and_no_square(self):
-        image = torch.randn(2, 2, 96, 160)
-        for kind, shape in ((SwinUNet, (2, 3, 96, 160)), (SwinClassifier, (2, 3))):
-            model = kind(num_classes=3, in_channels=2, embed_dim=12, num_heads=(1, 2, 3, 4), depths=(1, 1, 2, 1)).train()
-            logits = model(image)
-            self.assertEqual(logits.shape, shape)
-            logits.square().mean().backward()
-            self.assertTrue(all(torch.isfinite(p.grad).all() for p in model.parameters()))
-            with self.assertRaisesRegex(ValueError, "multiples of 32"):
-                model(torch.randn(1, 2, 96, 150))
+    def test_downstream_takes_any_size(self):
+        for kind in (SwinUNet, SwinClassifier):
+            for size in ((96, 160), (75, 118), (32, 33)):
+                model = kind(num_classes=3, in_channels=2, embed_dim=12, num_heads=(1, 2, 3, 4), depths=(1, 1, 2, 1)).train()
+                logits = model(torch.randn(2, 2, *size))
+                self.assertEqual(logits.shape, (2, 3, *size) if kind is SwinUNet else (2, 3))
+                logits.square().mean().backward()
+                self.assertTrue(all(torch.isfinite(p.grad).all() for p in model.parameters()))
+            with self.assertRaisesRegex(ValueError, "at least 32"):
+                model(torch.randn(1, 2, 96, 31))
+
+    def test_zeros_at_the_bottom_and_right(self):
+        model = SwinUNet(embed_dim=12, num_heads=(1, 2, 3, 4), in_channels=1).eval()
+        image = torch.randn(1, 1, 62, 93)                                 # 16 x 24 tokens, even grids from there on
+        with torch.no_grad():
+            padded = model(torch.nn.functional.pad(image, (0, 3, 0, 2)))
+            self.assertLess(largest(model(image) - padded[:, :, :62, :93]), 1e-6)
 
     def test_mask_is_of_the_smallest_noise(self):
         noise = torch.ones(1, 16)
