@@ -199,11 +199,16 @@ def read_weights(path):
     return dict(weights), {}
 
 
-def load_model(path, model=None, **options):
-    """The model that a file holds, in eval mode. Our files say what they hold and how it was built; for a .pth give `model`
-    (mae, which is the default, swin-unet or swin-classifier) and the options that differ from the defaults."""
-    _, metadata = read_weights(path)
-    name = model or metadata.get("model", "mae")
+def model_name(weights, metadata):
+    """What the file says, else what its keys are those of."""
+    by_keys = "swin-unet" if "final_patch_expanding.expand.weight" in weights else "mae" if "decoder_pred.weight" in weights else "swin-classifier"
+    return metadata.get("model", by_keys)
+
+
+def load_model(path, **options):
+    """The model that a file holds, in eval mode. Our files say how it was built; for a .pth give what differs from the defaults."""
+    weights, metadata = read_weights(path)
+    name = model_name(weights, metadata)
     if name not in MODELS:
         raise ValueError(f"{path}: model '{name}' is none of {', '.join(MODELS)}")
     built = MODELS[name](**{**metadata.get("model_options", {}), **options})

@@ -96,13 +96,13 @@ class Parity(unittest.TestCase):
         self.check_gradients(model, {k.removesuffix(ending): v for k, v in io.items() if k.endswith(ending)})
 
     def test_unet(self):
-        model, io = load_model(GOLDEN / "unet_tiny.safetensors", "swin-unet", embed_dim=24, num_classes=3), golden("unet_tiny_io")
+        model, io = load_model(GOLDEN / "unet_tiny.safetensors", embed_dim=24, num_classes=3), golden("unet_tiny_io")
         for size in (224, 320):  # 320: grids of 80, 40, 20 and 10, which windows of 7 do not divide
             with self.subTest(size):
                 self.check_logits_and_gradients(model, io, size)
 
     def test_classifier(self):
-        model = load_model(GOLDEN / "classifier_tiny.safetensors", "swin-classifier", embed_dim=24, num_classes=5)
+        model = load_model(GOLDEN / "classifier_tiny.safetensors", embed_dim=24, num_classes=5)
         self.check_logits_and_gradients(model, golden("classifier_tiny_io"), 224)
 
 
