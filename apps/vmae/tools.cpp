@@ -10,12 +10,12 @@ namespace vmae::app {
 void add_forward(CLI::App& app, Context&) {
   auto* command = app.add_subcommand("forward", "One evaluation-mode forward pass over tensors, to compare with other programs");
   auto arguments = std::make_shared<run::ForwardArguments>();
-  command->add_option("--model", arguments->model, "the model")->check(CLI::IsMember({"mae"}))->capture_default_str();
+  command->add_option("--model", arguments->model, "the model")->check(CLI::IsMember({"mae", "swin-unet", "swin-classifier"}))->capture_default_str();
   command->add_option("--weights", arguments->weights, "weights: .safetensors, .pth, or the folder of a run")->required()->type_name("PATH");
   command->add_option("--input", arguments->input, "safetensors with `image` (B, C, H, W) float32 and, optionally, `noise` (B, units)")
       ->required()
       ->type_name("FILE");
-  command->add_option("--output", arguments->output, "safetensors to write: pred, loss, mask, noise")->required()->type_name("FILE");
+  command->add_option("--output", arguments->output, "safetensors to write: pred, loss, mask, noise; or logits")->required()->type_name("FILE");
   command->add_option("--seed", arguments->seed, "of the noise, where the input has none")->capture_default_str();
   command
       ->add_option("overrides", arguments->model_overrides,
@@ -61,6 +61,9 @@ void add_bench(CLI::App& app, Context&) {
   auto* command = app.add_subcommand("bench", "Time training steps of the full-size model on random images, or the loader on a prepared dataset");
   auto arguments = std::make_shared<run::BenchArguments>();
   auto loader = std::make_shared<run::LoaderBenchArguments>();
+  command->add_option("--model", arguments->model, "which training step: pretraining, segmentation (9 classes), classification (5 classes)")
+      ->check(CLI::IsMember({"mae", "swin-unet", "swin-classifier"}))
+      ->capture_default_str();
   command->add_option("--device", arguments->device, "where to run")->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
   command->add_option("--precision", arguments->precision, "of the matrix products")
       ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))

@@ -1,4 +1,4 @@
-// `vmae bench`: the same training step as pretraining, on random images, so that scripts/bench can set it beside other implementations.
+// `vmae bench`: the training steps of pretraining and fine-tuning, on random images, so that scripts/bench can set it beside other implementations.
 #include <torch/utils.h>
 
 #include <algorithm>
@@ -6,7 +6,10 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "vmae/nn/classifier.h"
+#include "vmae/nn/losses.h"
 #include "vmae/nn/mae.h"
+#include "vmae/nn/unet.h"
 #include "vmae/run/tools.h"
 #include "vmae/train/device.h"
 #include "vmae/train/optim.h"
@@ -14,29 +17,59 @@
 
 namespace vmae::run {
 
+namespace {
+
+// One training step's loss of each model, with random masks and drop path as in training.
+struct Step {
+  std::shared_ptr<torch::nn::Module> module;
+  std::function<at::Tensor()> loss;
+};
+
+Step make_step(const BenchArguments& arguments, at::Device device) {
+  const int64_t b = arguments.batch, side = arguments.image_size;
+  const at::Tensor image = at::randn({b, 3, side, side}, device);
+  const auto draws = [=](int64_t count) { return at::rand({b, count}, device); };
+  if (arguments.model == "swin-unet") {
+    nn::UnetOptions options{.num_classes = 9};
+    options.swin.image_size = {side, side};
+    nn::SwinUnet model(options);
+    const at::Tensor mask = at::randint(9, {b, side, side}, at::TensorOptions(at::kByte).device(device));
+    return {model.ptr(), [=]() mutable { return nn::segmentation_loss(model->forward(image, draws(model->num_draws())), mask, {}, {}, -1); }};
+  }
+  if (arguments.model == "swin-classifier") {
+    nn::ClassifierOptions options{.num_classes = 5};
+    options.swin.image_size = {side, side};
+    nn::SwinClassifier model(options);
+    const at::Tensor labels = at::one_hot(at::randint(5, {b}, at::TensorOptions(at::kLong).device(device)), 5).to(at::kFloat);
+    return {model.ptr(), [=]() mutable { return nn::multi_class_loss(model->forward(image, draws(model->num_draws())), labels, 0.0, {}); }};
+  }
+  nn::MaeOptions options;
+  options.swin.image_size = {side, side};
+  nn::Mae model(options);
+  return {model.ptr(), [=]() mutable { return model->forward(image, draws(model->num_units()), draws(2 * model->num_blocks())).loss; }};
+}
+
+}  // namespace
+
 void bench(const BenchArguments& arguments, std::ostream& out) {
   const at::Device device = train::resolve_device(arguments.device);
   train::configure_compute(device, arguments.threads);
   const train::Precision precision = train::resolve_precision(arguments.precision, device);
   torch::manual_seed(0);
-  nn::MaeOptions options;
-  options.swin.image_size = {arguments.image_size, arguments.image_size};
-  nn::Mae model(options);
-  model->to(device);
-  model->train();
-  train::AdamW optimizer(*model, {});
   const int64_t b = arguments.batch;
-  const at::Tensor image = at::randn({b, options.swin.in_channels, arguments.image_size, arguments.image_size}, device);
+  const Step one = make_step(arguments, device);
+  one.module->to(device);
+  one.module->train();
+  train::AdamW optimizer(*one.module, {});
 
   std::vector<double> step_s;
   double loss_value = 0;
   for (int64_t step = 0; step < arguments.warmup + arguments.steps; ++step) {
     const auto start = std::chrono::steady_clock::now();
-    const at::Tensor noise = at::rand({b, model->num_units()}, device), drop_path = at::rand({b, 2 * model->num_blocks()}, device);
     at::Tensor loss;
     {
       const train::Autocast autocast(device.type(), precision);
-      loss = model->forward(image, noise, drop_path).loss;
+      loss = one.loss();
     }
     loss.backward();
     optimizer.step(/*lr=*/1e-4);
@@ -47,7 +80,8 @@ void bench(const BenchArguments& arguments, std::ostream& out) {
   std::vector<double> sorted = step_s;
   std::sort(sorted.begin(), sorted.end());
   const double median_s = sorted[sorted.size() / 2];
-  const nlohmann::ordered_json result = {{"images_per_s", static_cast<double>(b) / median_s},
+  const nlohmann::ordered_json result = {{"model", arguments.model},
+                                         {"images_per_s", static_cast<double>(b) / median_s},
                                          {"peak_rss_mb", static_cast<double>(train::peak_memory_bytes(device)) / 1048576.0},
                                          {"loss", loss_value},
                                          {"precision", train::to_string(precision)},

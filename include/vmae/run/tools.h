@@ -9,13 +9,13 @@
 namespace vmae::run {
 
 struct ForwardArguments {
-  std::string model = "mae";
+  std::string model = "mae";  // mae, swin-unet, swin-classifier
   std::filesystem::path weights, input, output;
   int64_t seed = 0;                          // of the noise, if the input has none
   std::vector<std::string> model_overrides;  // key=value of the model's options, without "model."
 };
-// One evaluation-mode forward pass in fp32 over `image` (B, C, H, W) with `noise` (B, units); writes pred, loss (1) and mask (B, tokens; 1 = hidden), and noise
-// if it was drawn.
+// One evaluation-mode forward pass in fp32 over `image` (B, C, H, W). mae: with `noise` (B, units); writes pred, loss (1), mask (B, tokens; 1 = hidden) and
+// noise. The others write logits. Keys of other programs' Swin files are renamed, and their conventions followed.
 void forward(const ForwardArguments& arguments);
 
 // Weights (of a file or a run) as .safetensors or, for torch.load(weights_only=True), as .pth: told by the extension of `output`.
@@ -38,6 +38,7 @@ void inspect(const InspectArguments& arguments, std::ostream& out);
 bool doctor(std::ostream& out);
 
 struct BenchArguments {
+  std::string model = "mae";  // mae; swin-unet (9 classes, Dice + cross-entropy); swin-classifier (5 classes, cross-entropy)
   std::string device = "auto", precision = "auto";
   int64_t batch = 16, steps = 5, warmup = 2, image_size = 224, threads = 0;
 };
