@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "vmae/core/error.h"
 #include "vmae/core/random.h"
@@ -58,10 +59,16 @@ std::vector<int64_t> marked_order(const std::vector<bool>& is_marked, double sha
     const size_t end = std::min(order.size(), begin + static_cast<size_t>(group));
     auto missing = static_cast<int64_t>(std::ceil(share * static_cast<double>(end - begin) - 1e-9));
     for (size_t i = begin; i < end; ++i) missing -= is_marked[static_cast<size_t>(order[i])] ? 1 : 0;
+    std::set<int64_t> inside(order.begin() + static_cast<std::ptrdiff_t>(begin), order.begin() + static_cast<std::ptrdiff_t>(end));
     for (size_t i = begin; i < end && missing > 0; ++i) {
       if (is_marked[static_cast<size_t>(order[i])]) continue;
-      if (next == marked.size()) shuffle(marked, random), random = Random(random.bits()), next = 0;
-      order[i] = marked[next++];
+      int64_t candidate = -1;
+      for (size_t tried = 0; tried < marked.size() && (candidate < 0 || inside.contains(candidate)); ++tried) {  // all are inside: it comes again
+        if (next == marked.size()) shuffle(marked, random), random = Random(random.bits()), next = 0;
+        candidate = marked[next++];
+      }
+      inside.insert(candidate);
+      order[i] = candidate;
       --missing;
     }
   }

@@ -37,8 +37,12 @@ std::string counts_text(const std::vector<std::string>& names, const std::vector
   return join(parts, ", ");
 }
 
-// Throws where nothing can be learnt; says what can't be learnt or measured. True if some label has both values in validation.
-bool check_labels(const Datasets& datasets) {
+struct Measurable {
+  bool auroc = false, accuracy = false;
+};
+
+// Throws where nothing can be learnt; says what can't be learnt or measured.
+Measurable check_labels(const Datasets& datasets) {
   const SourceSplits& splits = datasets.splits;
   if (splits.label_names.empty()) {
     throw Error(ExitCode::data, "data.train has no labels",
@@ -65,7 +69,7 @@ bool check_labels(const Datasets& datasets) {
         concat("all ", known, " labelled training cases have the same label: there is nothing to tell apart (", counts_text(splits.label_names, train), ")"),
         "check the labels, or choose another fold or a larger data.label_fraction");
   }
-  return measurable > 0;
+  return {measurable > 0, known_val > 0};
 }
 
 at::Tensor forward(nn::SwinClassifier& model, const data::Batch& batch) {
@@ -195,7 +199,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   config.data.image.in_channels = config.model.net.swin.in_channels;
   const Session session(config.run, arguments, "finetune-cls");
   const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::all_labels});
-  const bool can_measure = check_labels(datasets);
+  const Measurable can_measure = check_labels(datasets);
   const auto num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
   const bool is_multi_label = datasets.splits.is_multi_label;
   const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device);
@@ -209,8 +213,8 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
                       weights_tensor(config.loss.positive_weights, num_labels, "loss.positive_weights", session.device)};
 
   std::string best_metric = config.train.best_metric;
-  if (datasets.val && best_metric == "AUROC" && !can_measure) {
-    log::warning("no AUROC can be measured in validation: the loss decides which weights are the best");
+  if (datasets.val && ((best_metric == "AUROC" && !can_measure.auroc) || (best_metric == "accuracy" && !can_measure.accuracy))) {
+    log::warning("no " + best_metric + " can be measured in validation: the loss decides which weights are the best");
     best_metric = "loss";
   }
   train::Task task(*model);
@@ -249,7 +253,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
                                                .config_yaml = config_text(config),
                                                .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
                                                .draw = draw});
-  return code == ExitCode::ok ? predict_test(config.run, config.data, datasets.split, arguments) : code;
+  return code == ExitCode::ok ? predict_test(config.run, config.data, datasets, arguments) : code;
 }
 
 }  // namespace vmae::run

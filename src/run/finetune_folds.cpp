@@ -1,4 +1,6 @@
 // Test parts and folds: what follows a fine-tuning run, and several of them.
+#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "finetune_steps.h"
@@ -12,16 +14,28 @@ namespace vmae::run {
 
 namespace fs = std::filesystem;
 
-ExitCode predict_test(const RunOptions& run, const DataOptions& data, const TrainVal& split, const TrainArguments& arguments) {
-  const fs::path output = fs::path(run.dir) / "test";
-  std::vector<io::SourceFile> cases = split.test;
+ExitCode predict_test(const RunOptions& run, const DataOptions& data, const Datasets& datasets, const TrainArguments& arguments) {
+  if (arguments.dry_run) return ExitCode::ok;
+  const fs::path dir(run.dir), weights = find_weights(dir);
+  bool some_failed = false;
+  const auto predict_into = [&](const std::string& name, const std::vector<io::SourceFile>& cases, const std::vector<std::string>& identifying,
+                                const std::vector<io::SourceFile>& beside) {
+    const fs::path done = dir / name / "predict.json";
+    if (cases.empty() || (fs::exists(done) && fs::last_write_time(done) >= fs::last_write_time(weights))) return;
+    log::info(concat("predicting ", cases.size(), " test cases into ", (dir / name).string()));
+    fs::remove_all(dir / name);
+    const PredictOptions options{.device = run.device, .precision = "auto", .threads = run.threads};
+    some_failed |= predict_cases(cases, {dir}, dir / name, options, identifying, beside) == ExitCode::some_failed;
+  };
+  const TrainVal& split = datasets.split;
+  std::vector<io::SourceFile> beside = split.train;
+  beside.insert(beside.end(), split.val.begin(), split.val.end());
+  predict_into("test", split.test, datasets.splits.identifying, beside);
   if (!data.test.empty()) {
-    const std::vector<io::SourceFile> more = io::list_source(data.test);
-    cases.insert(cases.end(), more.begin(), more.end());
+    const io::Source external = io::find_source(data.test);
+    predict_into("external_test", external.files, external.identifying, {});
   }
-  if (arguments.dry_run || cases.empty() || fs::exists(output / "predict.json")) return ExitCode::ok;
-  log::info(concat("test part: ", cases.size(), " cases"));
-  return predict_cases(cases, {run.dir}, output, {.device = run.device, .threads = run.threads});
+  return some_failed ? ExitCode::some_failed : ExitCode::ok;
 }
 
 namespace {
@@ -63,7 +77,8 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
   if (fold.empty()) return finetune(config, arguments);
   if (config.data.splits.file.empty())
     throw Error(ExitCode::usage, "--fold chooses from data.splits, which is not set", "make that file with `vmae split`: data.splits=splits.json");
-  const auto num_folds = static_cast<int64_t>(io::read_splits(config.data.splits.file).folds.size());
+  const io::Splits splits = io::read_splits(config.data.splits.file);
+  const auto num_folds = static_cast<int64_t>(splits.folds.size());
   const std::optional<int64_t> number = parse_integer(fold);
   if (fold != "all" && (!number || *number < 0 || *number >= num_folds)) {
     throw Error(ExitCode::usage, concat("--fold ", fold, ": ", config.data.splits.file, " has folds 0 to ", num_folds - 1), "give one of them, or all");
@@ -76,14 +91,14 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
     one.run.dir = (fs::path(config.run.dir) / concat("fold_", k)).string();
     const bool has_begun = fs::exists(fs::path(one.run.dir) / "checkpoints" / "last.safetensors");
     if (resumes && fold == "all") arguments.if_exists = has_begun ? train::IfExists::resume : train::IfExists::overwrite;
-    if (arguments.if_exists == train::IfExists::overwrite) fs::remove_all(fs::path(one.run.dir) / "test");
     log::info(concat("--- fold ", k, " of ", num_folds, ": ", one.run.dir));
     const ExitCode code = finetune(one, arguments);
     log::close_file();
     if (code != ExitCode::ok && code != ExitCode::some_failed) return code;
     some_failed |= code == ExitCode::some_failed;
   }
-  if (fold == "all" && !arguments.dry_run) gather(config.run.dir, num_folds);
+  const bool has_test = std::all_of(splits.folds.begin(), splits.folds.end(), [](const io::SplitFold& part) { return !part.test.empty(); });
+  if (fold == "all" && !arguments.dry_run && has_test) gather(config.run.dir, num_folds);
   return some_failed ? ExitCode::some_failed : ExitCode::ok;
 }
 

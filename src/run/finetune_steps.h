@@ -20,7 +20,8 @@ bool is_colour(const data::Dataset& dataset);
 // Weights for the loss as a tensor on the device; undefined if there are none. One value stands for all. Throws Error(usage) naming `key`.
 at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, const std::string& key, at::Device device);
 
-// Predicts the test part with the run's best weights into run.dir/test, unless that is done already.
-ExitCode predict_test(const RunOptions& run, const DataOptions& data, const TrainVal& split, const TrainArguments& arguments);
+// Predicts with the run's best weights, unless that is done already: the test part of the splits (or of data.train) into run.dir/test, data.test into
+// run.dir/external_test.
+ExitCode predict_test(const RunOptions& run, const DataOptions& data, const Datasets& datasets, const TrainArguments& arguments);
 
 }  // namespace vmae::run

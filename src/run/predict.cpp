@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <future>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -170,7 +171,7 @@ void write_record(const fs::path& output, const SlicePredictor& predictor, const
 }  // namespace
 
 ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vector<fs::path>& weights, const fs::path& output, const PredictOptions& options,
-                       const std::vector<std::string>& identifying) {
+                       const std::vector<std::string>& identifying, const std::vector<io::SourceFile>& beside) {
   const at::Device device = train::resolve_device(options.device);
   train::configure_compute(device, options.threads);
   const std::vector<fs::path> files = weight_files(weights);
@@ -181,7 +182,14 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   const ModelCard& card = predictor.model().card;
   const bool is_segmenter = static_cast<bool>(predictor.model().unet);
   const std::vector<io::SourceFile> cases = with_time_points(listed);
-  const std::vector<std::string> names = case_names(cases, identifying);
+  std::vector<io::SourceFile> all = cases;
+  all.insert(all.end(), beside.begin(), beside.end());
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  const std::vector<std::string> all_names = case_names(all, identifying);
+  std::map<std::string, std::string> name_of;
+  for (size_t i = 0; i < all.size(); ++i) name_of.emplace(all[i].name, all_names[i]);
+  std::vector<std::string> names;
+  for (const io::SourceFile& one : cases) names.push_back(name_of.at(one.name));
   log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
                    files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
   fs::create_directories(output);
@@ -206,7 +214,7 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
     if (stop_requested()) {
       bar.finish();
       throw Error(ExitCode::stopped, concat("stopped by ", stop_signal_name(), " after ", i, " of ", cases.size(), " cases; what is written is whole"),
-                  "start again with --overwrite");
+                  "start again: vmae predict with --overwrite, fine-tuning with --resume");
     }
     read_ahead(i + 1);
     try {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <set>
 
 #include "vmae/core/atomic_file.h"
@@ -48,13 +49,24 @@ std::vector<std::string> case_names(const std::vector<io::SourceFile>& cases, co
     const std::string name = file.name.substr(0, file.name.find("#t"));
     return file.prepared_case >= 0 && !io::is_picture(name) && ending_of(name) != ".nii.gz" ? name : name.substr(0, name.size() - ending_of(name).size());
   };
+  // Of a manifest whose images lie elsewhere: the folder that all of them lie in is no part of a name.
+  std::optional<fs::path> common;
+  for (const io::SourceFile& file : cases) {
+    const fs::path path = fs::path(file.name).lexically_normal(), folder = path.parent_path();
+    if (!path.is_absolute() && *path.begin() != "..") continue;
+    if (!common) common = folder;
+    fs::path shared;
+    for (auto a = common->begin(), b = folder.begin(); a != common->end() && b != folder.end() && *a == *b; ++a, ++b) shared /= *a;
+    common = shared;
+  }
   const bool has_channel = std::all_of(cases.begin(), cases.end(), [&](const auto& file) { return stem_of(file).ends_with("_0000"); });
   std::vector<std::string> names;
   std::set<std::string> used;
   for (const io::SourceFile& file : cases) {
     std::string name = stem_of(file);
     if (has_channel) name.resize(name.size() - 5);
-    const auto path = fs::path(name).lexically_normal();  // of a manifest beside the images: no ".." into other folders
+    auto path = fs::path(name).lexically_normal();
+    if (common && (path.is_absolute() || *path.begin() == "..")) path = path.lexically_relative(*common);  // no ".." into other folders
     name.clear();
     for (const auto& part : path.relative_path()) {
       if (part != "..") name += (name.empty() ? "" : "/") + part.string();

@@ -178,6 +178,8 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
 
   data::LoaderOptions loader = loader_options(config.data, plan, session.seed(), /*shuffle=*/true);
   if (config.data.foreground_share > 0) {
+    if (!config.data.weights.empty())
+      throw Error(ExitCode::usage, "data.weights and data.foreground_share both say how batches are made up", "leave one of them out");
     loader.is_marked = std::make_shared<const std::vector<bool>>(classes.train.has_foreground);
     loader.marked_share = config.data.foreground_share;
   }
@@ -198,7 +200,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
                              .config_yaml = config_text(config),
                              .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
                              .draw = draw});
-  return code == ExitCode::ok ? predict_test(config.run, config.data, datasets.split, arguments) : code;
+  return code == ExitCode::ok ? predict_test(config.run, config.data, datasets, arguments) : code;
 }
 
 }  // namespace vmae::run

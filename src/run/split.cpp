@@ -39,13 +39,17 @@ std::set<std::string> draw_patients(const std::set<std::string>& patients, doubl
   return drawn;
 }
 
+bool is_test(const io::SourceFile& file) { return file.split == "test"; }
+
+// Says who trains or validates. nnU-Net and Decathlon folders only mark test images.
 bool has_splits(const std::vector<io::SourceFile>& files) {
-  return std::any_of(files.begin(), files.end(), [](const auto& file) { return !file.split.empty(); });
+  return std::any_of(files.begin(), files.end(), [](const auto& file) { return !file.split.empty() && !is_test(file); });
 }
 
-// Of a source with a split column only the rows of one part; of any other all.
+// Of a source with splits only the files of one part; of any other all that are not for testing.
 std::vector<io::SourceFile> part(std::vector<io::SourceFile> files, const char* name) {
-  if (has_splits(files)) std::erase_if(files, [&](const auto& file) { return file.split != name; });
+  const bool by_name = has_splits(files);
+  std::erase_if(files, [&](const auto& file) { return by_name ? file.split != name : is_test(file); });
   return files;
 }
 
@@ -62,6 +66,7 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
       splits.label_conflict =
           concat(path, " has the labels [", join(source.label_names, ", "), "], but another source has [", join(splits.label_names, ", "), "]");
     }
+    splits.identifying.insert(splits.identifying.end(), source.identifying.begin(), source.identifying.end());
     lists.push_back(std::move(source.files));
   }
   return lists;
@@ -71,7 +76,7 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
 void divide(const std::vector<std::vector<io::SourceFile>>& lists, double val_fraction, uint64_t seed, SourceSplits& splits) {
   std::set<std::string> patients, validating;
   for (const auto& files : lists) {
-    if (!has_splits(files)) patients.merge(patients_of(files));
+    if (!has_splits(files)) patients.merge(patients_of(part(files, "")));
   }
   if (val_fraction > 0.0 && !patients.empty()) validating = draw_patients(patients, val_fraction, seed);
   for (const auto& files : lists) {
@@ -82,7 +87,7 @@ void divide(const std::vector<std::vector<io::SourceFile>>& lists, double val_fr
     }
     splits.train.emplace_back();
     splits.val.emplace_back();
-    for (const auto& file : files) (validating.contains(file.patient) ? splits.val : splits.train).back().push_back(file);
+    for (const auto& file : part(files, "")) (validating.contains(file.patient) ? splits.val : splits.train).back().push_back(file);
   }
 }
 
@@ -108,8 +113,8 @@ std::vector<io::SourceFile> named(const std::vector<io::SourceFile>& files, cons
 
 TrainVal split_by_file(std::vector<io::SourceFile> files, const SplitChoice& choice) {
   std::vector<io::SourceFile> test;
-  std::copy_if(files.begin(), files.end(), std::back_inserter(test), [](const auto& file) { return file.split == "test"; });
-  std::erase_if(files, [](const auto& file) { return file.split == "test"; });
+  std::copy_if(files.begin(), files.end(), std::back_inserter(test), is_test);
+  std::erase_if(files, is_test);
   std::vector<io::SplitCase> cases;
   for (const auto& file : files) cases.push_back({file.name, file.patient, {}});
   const io::Splits splits = io::read_splits(choice.file);
@@ -160,7 +165,7 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
   } else {
     auto lists = list_all(train, splits);
     for (const auto& files : lists) {
-      std::copy_if(files.begin(), files.end(), std::back_inserter(splits.test), [](const auto& file) { return file.split == "test"; });
+      std::copy_if(files.begin(), files.end(), std::back_inserter(splits.test), is_test);
     }
     if (val.empty()) {
       divide(lists, val_fraction, seed, splits);

@@ -23,9 +23,9 @@ void describe(Options& options, DataOptions& data) {
               "training files");
   options.add("test", data.test,
               "test images: after fine-tuning they are predicted with the best weights (likewise the test part of splits); not used by pretraining");
-  options.add(
-      "splits", data.splits.file,
-      "file of `vmae split` that says who trains and who validates (the test part is not used); it wins over a manifest's split column, val must be empty");
+  options.add("splits", data.splits.file,
+              "file of `vmae split` that says who trains and who validates (fine-tuning predicts its test part afterwards); it wins over a manifest's split "
+              "column, val must be empty");
   options.add("fold", data.splits.fold, "of splits: which of its folds, counted from 0", at_least(0));
   options.add("label_fraction", data.splits.label_fraction, "of splits: percent of the training part to train with; one of the file's fractions, or 100",
               in_range(1, 100));

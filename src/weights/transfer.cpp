@@ -162,7 +162,13 @@ LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts
   const auto encoder_fits = std::count_if(report.loaded.begin(), report.loaded.end(), [](const auto& key) { return key.starts_with("layers."); });
   report.dropped.insert(report.dropped.begin(), left.begin(), left.end());
   const LoadReport unexpected{report.loaded, fresh, dropped, report.mismatched};
-  if (encoder_fits == 0 || !allow_mismatch) require_complete(unexpected, path);
+  if (encoder_fits == 0 || !allow_mismatch) {
+    try {
+      require_complete(unexpected, path);
+    } catch (const Error& error) {
+      throw Error(error.code(), error.what(), error.hint() + ", or load what fits with model.allow_mismatch=true");
+    }
+  }
   if (encoder_fits == 0) fail(path, "holds nothing of a Swin encoder of this size", "see what is in it: vmae inspect " + path.string());
   return report;
 }

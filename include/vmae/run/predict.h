@@ -34,8 +34,9 @@ struct PredictArguments {
 // same name are replaced. Throws Error: weights that don't fit together or are no fine-tuned model, an input without images.
 ExitCode predict(const PredictArguments& arguments);
 
-// The same for cases that are known. `identifying`: texts that must not become part of a name.
+// The same for cases that are known. `identifying`: texts that must not become part of a name. `beside`: files that get names together with the cases, so that
+// those of several calls are unique.
 ExitCode predict_cases(const std::vector<io::SourceFile>& cases, const std::vector<std::filesystem::path>& weights, const std::filesystem::path& output,
-                       const PredictOptions& options, const std::vector<std::string>& identifying = {});
+                       const PredictOptions& options, const std::vector<std::string>& identifying = {}, const std::vector<io::SourceFile>& beside = {});
 
 }  // namespace vmae::run

@@ -28,6 +28,7 @@ struct SourceSplits {
   std::vector<std::string> label_names;  // as io::Source, of the first source
   std::string label_conflict;            // which source has others; empty: none
   bool is_multi_label = false;
+  std::vector<std::string> identifying;  // as io::Source, of all sources
 };
 
 // choice.file given (then `val` may not be, and there is one source): that file alone says who trains and who validates, whatever a `split` column says; only
