@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What vmae writes for other programs, read by nibabel, highdicom and pydicom. The files are made by the test WriteDicomSeg.ForOtherReaders."""
+"""What vmae writes for other programs, read by nibabel, highdicom and pydicom. The files are made by the test WriteForOthers.Files."""
 import os
 import subprocess
 import sys
@@ -23,7 +23,7 @@ class WriteLabels(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="vmae-labels-")
         cls.addClassCleanup(folder.cleanup)
         cls.folder = Path(folder.name)
-        subprocess.run([VMAE.parent / "vmae_base_tests", "--gtest_filter=WriteDicomSeg.ForOtherReaders"], check=True, stdout=subprocess.DEVNULL,
+        subprocess.run([VMAE.parent / "vmae_base_tests", "--gtest_filter=WriteForOthers.Files"], check=True, stdout=subprocess.DEVNULL,
                        env={**os.environ, "VMAE_TEST_OUTPUT": str(cls.folder), "VMAE_SOURCE_DIR": str(ROOT)})
 
     def series(self, name):
@@ -33,7 +33,7 @@ class WriteLabels(unittest.TestCase):
         return files, np.fromfile(self.folder / f"{name}.labels", np.uint8).reshape(shape)
 
     def test_dicom_segmentations(self):
-        for name in ("CT", "MR_T1", "PET", "multi_frame", "one_slice"):
+        for name in ("CT", "MR_T1", "PET", "multi_frame", "colour", "one_slice"):
             with self.subTest(name):
                 files, expected = self.series(name)
                 self.assertGreater(len(np.unique(expected)), 2)

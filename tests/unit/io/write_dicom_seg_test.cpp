@@ -1,20 +1,17 @@
-// Also writes what tests/python/test_write_labels.py judges with other people's readers: into VMAE_TEST_OUTPUT where that is set.
 #include "vmae/io/write_dicom_seg.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <optional>
+#include <functional>
 #include <set>
 
-#include "support/dicom.h"
 #include "support/errors.h"
+#include "support/full_disk.h"
+#include "support/seg_cases.h"
 #include "support/temp_folder.h"
 #include "support/write_cases.h"
 #include "vmae/io/dicom.h"
-#include "vmae/io/read_image.h"
-#include "vmae/io/write_labels.h"
 
 namespace vmae::io {
 namespace {
@@ -25,14 +22,6 @@ using test::DicomPhantom;
 using test::error_of;
 using test::made_up_labels;
 using test::TempFolder;
-
-const DicomSegDescription kDescription{{"tumour", "lymph node"}, "swin-unet", "0.1.0", "vmae: tumour, lymph node"};
-
-DicomSeries sts001_series(const std::string& name) {
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(test::sts001() / name / "image")) files.push_back(entry.path());
-  return group_dicom(files).series.at(0);
-}
 
 std::string text(DcmItem& item, const DcmTagKey& tag) {
   OFString value;
@@ -68,7 +57,7 @@ class WriteDicomSeg : public ::testing::Test {
     }
     use(group_dicom(files).series.at(0).files);
   }
-  fs::path write(const DicomSegDescription& description = kDescription) {
+  fs::path write(const DicomSegDescription& description = test::kSegDescription) {
     write_dicom_seg(folder_ / "seg.dcm", files_, image_, labels_, description);
     return folder_ / "seg.dcm";
   }
@@ -80,7 +69,7 @@ class WriteDicomSeg : public ::testing::Test {
   DcmItem& frame(DcmItem& seg, int index) { return item(seg, DCM_PerFrameFunctionalGroupsSequence, index); }
   void expect_round_trip() {
     const DicomLabels back = read_dicom_mask(write(), files_, image_);
-    EXPECT_EQ(back.names, kDescription.class_names);
+    EXPECT_EQ(back.names, test::kSegDescription.class_names);
     EXPECT_EQ(back.map, labels_);
   }
 
@@ -94,7 +83,7 @@ class WriteDicomSeg : public ::testing::Test {
 TEST_F(WriteDicomSeg, RealSeriesComeBackOnTheSameVoxels) {
   for (const char* name : {"CT", "MR_T1", "PET"}) {
     SCOPED_TRACE(name);
-    use(sts001_series(name).files);
+    use(test::sts001_series(name).files);
     expect_round_trip();
   }
 }
@@ -147,6 +136,30 @@ TEST_F(WriteDicomSeg, FramesOfAMultiFrameFile) {
   DcmSequenceOfItems* instances = nullptr;
   item(seg, DCM_ReferencedSeriesSequence).findAndGetSequence(DCM_ReferencedInstanceSequence, instances);
   EXPECT_EQ(instances->card(), 1U);
+}
+
+// Radiographs and ultrasound: what a frame was made from is all there is.
+TEST_F(WriteDicomSeg, ImagesWithoutAPlace) {
+  const auto check = [&](int num_slices) {
+    ASSERT_EQ(image_.size[2], num_slices);
+    labels_ = made_up_labels(image_, 2);
+    std::fill(labels_.begin(), labels_.begin() + image_.size[0], uint8_t{2});  // in the first slice too
+    expect_round_trip();
+    DcmItem& seg = load(write());
+    EXPECT_FALSE(frame(seg, 0).tagExists(DCM_PlanePositionSequence));
+    EXPECT_FALSE(item(seg, DCM_SharedFunctionalGroupsSequence).tagExists(DCM_PlaneOrientationSequence));
+  };
+  use({slice(0).remove(DCM_ImagePositionPatient).save(folder_ / "one")});
+  check(1);
+  use({test::dicom_files() / "SC_rgb_rle_16bit_2frame.dcm"});
+  ASSERT_EQ(image_.channels, 3);
+  check(2);
+  EXPECT_FALSE(load(write()).tagExists(DCM_FrameOfReferenceUID));
+  // Three images of the same place, one after the other.
+  std::vector<fs::path> files;
+  for (int z = 0; z < 3; ++z) files.push_back(slice(z).at({0, 0, 0}).save(folder_ / ("time" + std::to_string(z))));
+  use(files);
+  check(3);
 }
 
 TEST_F(WriteDicomSeg, AllBackground) {
@@ -225,61 +238,38 @@ TEST_F(WriteDicomSeg, UidsFollowFromTheContent) {
     return std::vector<std::string>{text(seg, DCM_SOPInstanceUID), text(seg, DCM_SeriesInstanceUID),
                                     text(item(seg, DCM_DimensionOrganizationSequence), DCM_DimensionOrganizationUID)};
   };
-  const std::vector<std::string> first = uids(kDescription), again = uids(kDescription);
+  const std::vector<std::string> first = uids(test::kSegDescription), again = uids(test::kSegDescription);
   EXPECT_EQ(first, again);
   EXPECT_EQ((std::set<std::string>(first.begin(), first.end()).size()), 3U);
   for (const std::string& uid : first) {
     EXPECT_TRUE(uid.starts_with("2.25."));
     EXPECT_LE(uid.size(), 64U);
   }
-  DicomSegDescription other = kDescription;
+  DicomSegDescription other = test::kSegDescription;
   other.algorithm_version = "0.2.0";
   EXPECT_NE(uids(other)[0], first[0]);
   std::swap(labels_[80], labels_[81]);
-  EXPECT_NE(uids(kDescription)[0], first[0]);
+  EXPECT_NE(uids(test::kSegDescription)[0], first[0]);
+}
+
+TEST_F(WriteDicomSeg, AFullDiskLeavesTheOldFile) {
+  use_phantom();
+  folder_.write("seg.dcm", "old");
+  EXPECT_EXIT(test::end_on_full_disk([&] { write(); }, "seg.dcm", 1000), ::testing::ExitedWithCode(42), "");
+  EXPECT_EQ(test::slurp(folder_ / "seg.dcm"), "old");
 }
 
 TEST_F(WriteDicomSeg, RefusedWithItsReason) {
-  use_phantom([](DicomPhantom& slice) { slice.remove(DCM_ImagePositionPatient); });
-  const Error no_place = error_of([&] { write(); });
-  EXPECT_EQ(no_place.code(), ExitCode::data);
-  EXPECT_TRUE(contains(no_place.what(), "does not say where its images lie"));
+  use_phantom([](DicomPhantom& slice) { slice.remove(DCM_SOPInstanceUID); });
+  const Error no_uid = error_of([&] { write(); });
+  EXPECT_EQ(no_uid.code(), ExitCode::data);
+  EXPECT_TRUE(contains(no_uid.what(), "no SOP class or instance UID"));
   EXPECT_FALSE(fs::exists(folder_ / "seg.dcm"));
   use_phantom();
   EXPECT_EQ(error_of([&] { write({{"one"}, "", "", ""}); }).code(), ExitCode::internal);  // two labels
   EXPECT_EQ(error_of([&] { write({}); }).code(), ExitCode::internal);
   labels_.pop_back();
   EXPECT_EQ(error_of([&] { write(); }).code(), ExitCode::internal);
-}
-
-// Objects, maps and what should be in them, for tests/python/test_write_labels.py.
-TEST_F(WriteDicomSeg, ForOtherReaders) {
-  const char* wanted = std::getenv("VMAE_TEST_OUTPUT");
-  const fs::path output = wanted != nullptr ? fs::path(wanted) : folder_ / "output";
-  fs::create_directories(output);
-  const auto save = [&](const std::string& name, const std::vector<fs::path>& files) {
-    use(files);
-    write_dicom_seg(output / (name + ".dcm"), files_, image_, labels_, kDescription);
-    std::ofstream(output / (name + ".labels"), std::ios::binary)
-        .write(reinterpret_cast<const char*>(labels_.data()), static_cast<std::streamsize>(labels_.size()));
-    std::ofstream list(output / (name + ".txt"));
-    for (const fs::path& file : files_) list << file.string() << '\n';
-  };
-  for (const char* name : {"CT", "MR_T1", "PET"}) save(name, sts001_series(name).files);
-  save("multi_frame", {test::dicom_files() / "rtdose_rle.dcm"});
-  save("one_slice", {test::dicom_files() / "MR_small_implicit.dcm"});
-  use(sts001_series("CT").files);
-  std::fill(labels_.begin(), labels_.end(), uint8_t{0});
-  write_dicom_seg(output / "background.dcm", files_, image_, labels_, kDescription);
-  for (const char* ending : {".nii.gz", ".nrrd", ".mha"})
-    write_label_volume(output / ("CT" + std::string(ending)), {files_[0]}, image_, made_up_labels(image_, 2));
-  for (const test::NiftiCase& input : test::nifti_cases()) {
-    std::ofstream(output / (input.name + "_image.nii"), std::ios::binary) << input.bytes;
-    SourceFile file{output / (input.name + "_image.nii")};
-    file.time_point = input.time_point;
-    const Volume image = read_image(file);
-    write_label_volume(output / (input.name + "_labels.nii.gz"), file, image, made_up_labels(image, 3));
-  }
 }
 
 }  // namespace

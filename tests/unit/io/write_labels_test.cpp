@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "support/errors.h"
+#include "support/full_disk.h"
 #include "support/images.h"
 #include "support/temp_folder.h"
 #include "support/write_cases.h"
@@ -140,6 +141,26 @@ TEST(WriteLabels, SameBytesEachTime) {
     write_label_volume(folder / ("b" + ending), {}, image, labels);
     EXPECT_EQ(test::slurp(folder / ("a" + ending)), test::slurp(folder / ("b" + ending)));
   }
+}
+
+// The old file stays, and nothing else is left behind.
+TEST(WriteLabels, AFullDiskLeavesTheOldFile) {
+  const TempFolder folder;
+  Volume image = oblique_grid(false);
+  image.size = {40, 30, 20};
+  std::vector<uint8_t> labels(24000);
+  uint32_t random = 1;
+  for (uint8_t& label : labels) label = static_cast<uint8_t>((random = random * 1664525U + 1013904223U) >> 24);  // does not compress
+  for (const char* name : {"map.nii", "map.nii.gz", "map.nrrd", "map.mha", "map.png"}) {
+    const fs::path output = folder.write(name, "old");
+    const auto write = [&] {
+      if (output.extension() == ".png") return write_label_png(output, 100, 240, labels);
+      write_label_volume(output, {}, image, labels);
+    };
+    EXPECT_EXIT(test::end_on_full_disk(write, name), ::testing::ExitedWithCode(42), "");
+    EXPECT_TRUE(test::slurp(output) == "old") << name;
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 5);
 }
 
 TEST(WriteLabels, Pictures) {
