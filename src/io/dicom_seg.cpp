@@ -50,7 +50,7 @@ Placement place(const DicomFrame& frame, const std::vector<DicomFrame>& slices, 
 }
 
 // The slices of the image by the UID of their file, with "/" and the number of the frame where it has several.
-std::map<std::string, int64_t> slices_by_reference(const std::vector<std::filesystem::path>& image_files) {
+std::map<std::string, int64_t> slices_by_reference(const std::vector<std::filesystem::path>& image_files, int64_t num_slices) {
   std::map<std::string, int64_t> slices;
   int64_t z = 0;
   for (const std::filesystem::path& path : image_files) {
@@ -58,6 +58,7 @@ std::map<std::string, int64_t> slices_by_reference(const std::vector<std::filesy
     const bool is_single = header.frames.size() == 1;
     for (const size_t i : frame_order(header.frames)) slices[is_single ? header.sop_instance_uid : concat(header.sop_instance_uid, '/', i + 1)] = z++;
   }
+  if (z != num_slices) throw Error(ExitCode::internal, "read_dicom_mask: the files are not those of the image");
   return slices;
 }
 
@@ -70,7 +71,7 @@ class Placer {
     if (has_places) {
       slices_ = slices_of(image_files, image.size[2]);
     } else {
-      by_reference_ = slices_by_reference(image_files);
+      by_reference_ = slices_by_reference(image_files, image.size[2]);
     }
   }
 
@@ -82,7 +83,7 @@ class Placer {
     DcmItem* const source = derivation != nullptr ? item_of(*derivation, DCM_SourceImageSequence) : nullptr;
     if (source == nullptr) fail_dicom(file_.path, "does not say where its frames lie, nor what they were made from");
     const std::string uid = text_of(*source, DCM_ReferencedSOPInstanceUID), frame = text_of(*source, DCM_ReferencedFrameNumber);
-    for (const std::string& reference : {uid + "/" + frame, uid}) {
+    for (const std::string& reference : {concat(uid, '/', frame), uid}) {
       const auto found = by_reference_.find(reference);
       if (found != by_reference_.end()) placement.z = found->second;
     }

@@ -1,5 +1,7 @@
 #include "dicom_seg_source.h"
 
+#include <set>
+
 #include "dicom_geometry.h"
 #include "vmae/core/error.h"
 #include "vmae/core/hash.h"
@@ -24,6 +26,12 @@ SegSource read_seg_source(std::span<const std::filesystem::path> files) {
   std::vector<DicomFrame> frames;
   for (const SourceSlice& slice : source.slices) frames.push_back(slice.frame);
   source.has_places = lie_apart(frames);
+  if (source.has_places) return source;
+  std::set<std::string> references;
+  for (const SourceSlice& slice : source.slices) {
+    if (!references.insert(concat(slice.sop_instance, '/', slice.frame_number)).second)
+      fail_dicom(files[0], "is of a series whose images have the same UID and no place of their own, so a segmentation can't tell them apart");
+  }
   return source;
 }
 

@@ -25,8 +25,8 @@ struct DicomSegDescription {
 // of DICOM are left empty, as archives refuse objects for them (an age without unit, an id of the study that is too long); patient's name and id and the
 // study's UID are kept whatever they are. A source without study gets one that depends on its series, one with places but without frame of reference as well.
 // UIDs are made from the images' UIDs, the labels and the description: the same prediction gives the same file, but for date and time.
-// Whole or not at all. Throws Error(data) naming a file: images without UIDs, or more segments and voxels than a file can hold;
-// Error(internal): the disk is full, or the arguments don't fit each other.
+// Whole or not at all. Throws Error(data) naming a file: images without UIDs, or with the same one and no place, or more segments and voxels than a file can
+// hold; Error(internal): the disk is full, or the arguments don't fit each other.
 void write_dicom_seg(const std::filesystem::path& output, std::span<const std::filesystem::path> series_files, const Volume& image,
                      std::span<const uint8_t> labels, const DicomSegDescription& description);
 

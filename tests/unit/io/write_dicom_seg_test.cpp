@@ -265,6 +265,8 @@ TEST_F(WriteDicomSeg, RefusedWithItsReason) {
   EXPECT_EQ(no_uid.code(), ExitCode::data);
   EXPECT_TRUE(contains(no_uid.what(), "no SOP class or instance UID"));
   EXPECT_FALSE(fs::exists(folder_ / "seg.dcm"));
+  use({slice(0).at({0, 0, 0}).save(folder_ / "a"), slice(0).at({0, 0, 0}).save(folder_ / "b")});
+  EXPECT_TRUE(contains(error_of([&] { write(); }).what(), "the same UID"));
   use_phantom();
   EXPECT_EQ(error_of([&] { write({{"one"}, "", "", ""}); }).code(), ExitCode::internal);  // two labels
   EXPECT_EQ(error_of([&] { write({}); }).code(), ExitCode::internal);
