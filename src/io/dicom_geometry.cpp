@@ -57,15 +57,20 @@ bool is_parallel(const DicomPlane& a, const DicomPlane& b) {
 std::vector<size_t> frame_order(const std::vector<DicomFrame>& frames) {
   std::vector<size_t> order(frames.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  if (!have_parallel_planes(frames)) return order;
+  if (!lie_apart(frames)) return order;
   const Vec3 normal = frames[0].plane->normal();
   const auto height = [&](size_t i) { return dot(frames[i].plane->position, normal); };
-  std::vector<size_t> sorted = order;
-  std::stable_sort(sorted.begin(), sorted.end(), [&](size_t a, size_t b) { return height(a) < height(b); });
-  for (size_t i = 1; i < sorted.size(); ++i) {
-    if (height(sorted[i]) - height(sorted[i - 1]) < kSamePlace_mm) return order;
-  }
-  return sorted;
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return height(a) < height(b); });
+  return order;
+}
+
+bool lie_apart(const std::vector<DicomFrame>& frames) {
+  if (!have_parallel_planes(frames)) return false;
+  const Vec3 normal = frames[0].plane->normal();
+  std::vector<double> heights;
+  for (const DicomFrame& frame : frames) heights.push_back(dot(frame.plane->position, normal));
+  std::sort(heights.begin(), heights.end());
+  return std::adjacent_find(heights.begin(), heights.end(), [](double a, double b) { return b - a < kSamePlace_mm; }) == heights.end();
 }
 
 Grid grid_of(const std::vector<DicomFrame>& frames, std::optional<double> slice_step_mm) {
@@ -101,7 +106,7 @@ Grid grid_of(const std::vector<DicomFrame>& frames, std::optional<double> slice_
   return grid;
 }
 
-std::vector<DicomFrame> slices_of(const std::vector<std::filesystem::path>& files) {
+std::vector<DicomFrame> slices_of(const std::vector<std::filesystem::path>& files, int64_t num_slices) {
   std::vector<DicomFrame> slices;
   for (const std::filesystem::path& path : files) {
     const DicomHeader header = read_dicom_header(open_dicom(path));
@@ -110,6 +115,7 @@ std::vector<DicomFrame> slices_of(const std::vector<std::filesystem::path>& file
       slices.push_back(header.frames[i]);
     }
   }
+  if (static_cast<int64_t>(slices.size()) != num_slices) throw Error(ExitCode::internal, "read_dicom_mask: the files are not those of the image");
   return slices;
 }
 

@@ -13,6 +13,9 @@ bool is_parallel(const DicomPlane& a, const DicomPlane& b);  // same directions 
 // Indices of `frames` sorted along the normal; as they are if some have no plane, they are not parallel, or positions repeat.
 std::vector<size_t> frame_order(const std::vector<DicomFrame>& frames);
 
+// Whether all planes are known, parallel, and at different places along their normal.
+bool lie_apart(const std::vector<DicomFrame>& frames);
+
 struct Grid {
   std::array<double, 3> spacing_mm{1, 1, 1}, origin_mm{0, 0, 0};
   std::array<double, 9> direction{1, 0, 0, 0, 1, 0, 0, 0, 1};
@@ -22,7 +25,7 @@ struct Grid {
 // Of frames in the order of z. The third axis is the normal, towards later slices.
 Grid grid_of(const std::vector<DicomFrame>& frames, std::optional<double> slice_step_mm);
 
-// Plane of every slice of read_dicom(files), in its order. Throws Error(data) if one has none.
-std::vector<DicomFrame> slices_of(const std::vector<std::filesystem::path>& files);
+// Plane of every slice of read_dicom(files), in its order. Throws Error(data) if one has none, Error(internal) if there are not `num_slices` of them.
+std::vector<DicomFrame> slices_of(const std::vector<std::filesystem::path>& files, int64_t num_slices);
 
 }  // namespace vmae::io

@@ -62,9 +62,8 @@ DicomLabels read_dicom_mask(const std::filesystem::path& mask, const std::vector
   const DicomFile file = open_dicom(mask);
   const DicomHeader header = read_dicom_header(file);
   if (header.kind != DicomKind::rtstruct && header.kind != DicomKind::seg) fail_dicom(mask, "is neither a structure set (RTSTRUCT) nor a segmentation (SEG)");
-  const std::vector<DicomFrame> slices = slices_of(image_files);
-  if (static_cast<int64_t>(slices.size()) != image.size[2]) throw Error(ExitCode::internal, "read_dicom_mask: the files are not those of the image");
-  return header.kind == DicomKind::rtstruct ? read_rtstruct(file, slices, image, names) : read_seg(file, header, slices, image, names);
+  if (header.kind == DicomKind::seg) return read_seg(file, header, image_files, image, names);
+  return read_rtstruct(file, slices_of(image_files, image.size[2]), image, names);
 }
 
 }  // namespace vmae::io

@@ -8,9 +8,10 @@
 
 namespace vmae::io {
 
-// `slices`: the planes of the image, one per z.
+// `slices`: the planes of the image, one per z. `image_files`: what it was read from.
 DicomLabels read_rtstruct(const DicomFile& file, const std::vector<DicomFrame>& slices, const Volume& image, const std::vector<std::string>& names);
-DicomLabels read_seg(const DicomFile& file, const DicomHeader& header, const std::vector<DicomFrame>& slices, const Volume& image,
+// A segmentation whose frames say where they lie is placed by that; another by the images that its frames were made from.
+DicomLabels read_seg(const DicomFile& file, const DicomHeader& header, const std::vector<std::filesystem::path>& image_files, const Volume& image,
                      const std::vector<std::string>& names);
 
 // A point as fractions of pixels of a slice (column, row), and its distance from the slice in mm.

@@ -1,5 +1,6 @@
 // Segmentation storage (PS3.3 C.8.20): every frame is one segment in one plane. Its corner and its axes, in pixels of the image, must be whole numbers; so a
-// frame may cover a part of a slice, or be flipped or turned in it.
+// frame may cover a part of a slice, or be flipped or turned in it. Of images without a place (radiographs, ultrasound, photographs), frames name the image
+// that they were made from and have its pixels.
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmdata/dctk.h>
 
@@ -8,6 +9,7 @@
 #include <map>
 
 #include "dicom_frames.h"
+#include "dicom_geometry.h"
 #include "dicom_masks.h"
 #include "dicom_pixels.h"
 #include "vmae/core/error.h"
@@ -47,6 +49,57 @@ Placement place(const DicomFrame& frame, const std::vector<DicomFrame>& slices, 
   return placement;
 }
 
+// The slices of the image by the UID of their file, with "/" and the number of the frame where it has several.
+std::map<std::string, int64_t> slices_by_reference(const std::vector<std::filesystem::path>& image_files, int64_t num_slices) {
+  std::map<std::string, int64_t> slices;
+  int64_t z = 0;
+  for (const std::filesystem::path& path : image_files) {
+    const DicomHeader header = read_dicom_header(open_dicom(path));
+    const bool is_single = header.frames.size() == 1;
+    for (const size_t i : frame_order(header.frames)) slices[is_single ? header.sop_instance_uid : concat(header.sop_instance_uid, '/', i + 1)] = z++;
+  }
+  if (z != num_slices) throw Error(ExitCode::internal, "read_dicom_mask: the files are not those of the image");
+  return slices;
+}
+
+// Where each frame goes, by its place or by what it was made from.
+class Placer {
+ public:
+  Placer(const DicomFile& file, const DicomHeader& header, const std::vector<std::filesystem::path>& image_files, const Volume& image)
+      : file_(file), header_(header), image_(image) {
+    const bool has_places = std::any_of(header.frames.begin(), header.frames.end(), [](const DicomFrame& frame) { return frame.plane.has_value(); });
+    if (has_places) {
+      slices_ = slices_of(image_files, image.size[2]);
+    } else {
+      by_reference_ = slices_by_reference(image_files, image.size[2]);
+    }
+  }
+
+  Placement operator()(size_t index) const {
+    if (by_reference_.empty()) return place(header_.frames[index], slices_, image_.spacing_mm[2], file_.path);
+    Placement placement{-1, {0, 0}, {1, 0}, {0, 1}};
+    DcmItem* const group = item_of(file_.data(), DCM_PerFrameFunctionalGroupsSequence, index);
+    DcmItem* const derivation = group != nullptr ? item_of(*group, DCM_DerivationImageSequence) : nullptr;
+    DcmItem* const source = derivation != nullptr ? item_of(*derivation, DCM_SourceImageSequence) : nullptr;
+    if (source == nullptr) fail_dicom(file_.path, "does not say where its frames lie, nor what they were made from");
+    const std::string uid = text_of(*source, DCM_ReferencedSOPInstanceUID), frame = text_of(*source, DCM_ReferencedFrameNumber);
+    for (const std::string& reference : {concat(uid, '/', frame), uid}) {
+      const auto found = by_reference_.find(reference);
+      if (found != by_reference_.end()) placement.z = found->second;
+    }
+    if (placement.z >= 0 && (header_.pixels.columns != image_.size[0] || header_.pixels.rows != image_.size[1]))
+      fail_dicom(file_.path, "has no places, and its frames are not of the image's size");
+    return placement;
+  }
+
+ private:
+  const DicomFile& file_;
+  const DicomHeader& header_;
+  const Volume& image_;
+  std::vector<DicomFrame> slices_;
+  std::map<std::string, int64_t> by_reference_;
+};
+
 // The segment number of each frame: in its functional groups, or the shared ones.
 std::vector<int64_t> segments_of_frames(DcmItem& data, size_t num_frames) {
   const auto number_in = [](DcmItem* group) -> std::optional<double> {
@@ -64,7 +117,7 @@ std::vector<int64_t> segments_of_frames(DcmItem& data, size_t num_frames) {
 
 }  // namespace
 
-DicomLabels read_seg(const DicomFile& file, const DicomHeader& header, const std::vector<DicomFrame>& slices, const Volume& image,
+DicomLabels read_seg(const DicomFile& file, const DicomHeader& header, const std::vector<std::filesystem::path>& image_files, const Volume& image,
                      const std::vector<std::string>& names) {
   const PixelFormat& pixels = header.pixels;
   if (pixels.rows == 0 || !is_grey(pixels)) fail_dicom(file.path, "is a segmentation without pixels");
@@ -94,9 +147,10 @@ DicomLabels read_seg(const DicomFile& file, const DicomHeader& header, const std
   FrameReader reader(file, header);
   RawFrame raw;
   std::vector<std::byte> frame(static_cast<size_t>(pixels.rows * pixels.columns));
+  const Placer place_frame(file, header, image_files, image);
   bool is_on_image = order.empty();
   for (const auto& [label, index] : order) {
-    const Placement placement = place(header.frames[index], slices, image.spacing_mm[2], file.path);
+    const Placement placement = place_frame(index);
     if (placement.z < 0) continue;
     is_on_image = true;
     reader.read(static_cast<int64_t>(index), raw);

@@ -8,10 +8,9 @@
 #include <ctime>
 #include <set>
 
-#include "dicom_geometry.h"
+#include "dicom_seg_source.h"
 #include "dicom_write.h"
 #include "vmae/core/error.h"
-#include "vmae/core/hash.h"
 #include "vmae/io/write_dicom_seg.h"
 
 namespace vmae::io {
@@ -22,45 +21,11 @@ namespace fs = std::filesystem;
 constexpr size_t kMostPixelBytes = 0xFFFFFFFEU;  // lengths have 32 bits
 constexpr int64_t kSeriesNumberOffset = 1000;    // behind those that scanners give
 
-struct SourceSlice {
-  std::string sop_class, sop_instance;
-  int64_t frame_number = 0;  // from 1; 0: the file has one frame
-  DicomFrame frame;
-};
-
-struct Series {
-  DicomFile first;
-  DicomHeader header;               // of the first file
-  std::vector<SourceSlice> slices;  // in the order of z
-};
-
 // A frame of the segmentation: which segment, in which slice.
 struct SegFrame {
   uint8_t segment;
   size_t z;
 };
-
-Series read_series(std::span<const fs::path> files) {
-  Series series;
-  for (const fs::path& path : files) {
-    const DicomFile file = open_dicom(path);
-    const DicomHeader header = read_dicom_header(file);
-    if (series.slices.empty()) {
-      series.first = file;
-      series.header = header;
-    }
-    for (const size_t i : frame_order(header.frames)) {
-      if (!header.frames[i].plane) {
-        fail_dicom(path, "does not say where its images lie, which a DICOM segmentation has to repeat",
-                   "predict it from pictures (PNG, JPEG) or a volume (NIfTI, NRRD) instead");
-      }
-      if (header.sop_class.empty() || header.sop_instance_uid.empty())
-        fail_dicom(path, "has no SOP class or instance UID, which a DICOM segmentation refers to");
-      series.slices.push_back({header.sop_class, header.sop_instance_uid, header.pixels.num_frames > 1 ? static_cast<int64_t>(i) + 1 : 0, header.frames[i]});
-    }
-  }
-  return series;
-}
 
 std::vector<SegFrame> frames_of(const Volume& image, std::span<const uint8_t> labels, size_t num_classes) {
   const auto slice_size = static_cast<size_t>(image.size[0] * image.size[1]), num_slices = static_cast<size_t>(image.size[2]);
@@ -98,7 +63,7 @@ std::vector<uint8_t> pack(const Volume& image, std::span<const uint8_t> labels, 
 
 class Writer {
  public:
-  Writer(const Series& series, const Volume& image, const DicomSegDescription& description, const std::string& seed)
+  Writer(const SegSource& series, const Volume& image, const DicomSegDescription& description, const std::string& seed)
       : series_(series), image_(image), description_(description), seed_(seed), data_(*format_.getDataset()) {}
 
   void write(const fs::path& output, std::span<const uint8_t> labels) {
@@ -131,7 +96,9 @@ class Writer {
         put(data_, tag, uid_of(concat(DcmTag(tag).getTagName(), ' ', series_.header.series_uid, series_.slices[0].sop_instance)));
     };
     make_up(DCM_StudyInstanceUID);
-    make_up(DCM_FrameOfReferenceUID);
+    if (series_.has_places) return make_up(DCM_FrameOfReferenceUID);
+    if (!text_of(data_, DCM_FrameOfReferenceUID).empty()) return;
+    for (const DcmTagKey& tag : {DCM_FrameOfReferenceUID, DCM_PositionReferenceIndicator}) data_.findAndDeleteElement(tag);
   }
 
   void put_series() {
@@ -159,6 +126,10 @@ class Writer {
     put(data_, DCM_ContentDate, date.data());
     put(data_, DCM_ContentTime, time.data());
     put(data_, DCM_ImageType, "DERIVED\\PRIMARY");
+    if (!series_.has_places) {
+      const std::string orientation = text_of(series_.first.data(), DCM_PatientOrientation);  // "L\\F": where rows and columns go
+      put(data_, DCM_PatientOrientation, std::count(orientation.begin(), orientation.end(), '\\') == 1 ? orientation : "");
+    }
     put(data_, DCM_ContentLabel, "SEGMENTATION");
     put(data_, DCM_ContentDescription, "");
     put(data_, DCM_ContentCreatorName, "");
@@ -198,7 +169,7 @@ class Writer {
     put(algorithm, DCM_AlgorithmVersion, text_or(description_.algorithm_version, "unknown"));
   }
 
-  // Frames are counted by segment, then by place.
+  // Frames are counted by segment, then by place or number.
   void put_dimensions() {
     const std::string uid = uid_of(seed_ + "dimensions");
     put(add_item(data_, DCM_DimensionOrganizationSequence), DCM_DimensionOrganizationUID, uid);
@@ -210,13 +181,15 @@ class Writer {
       put(dimension, DCM_DimensionDescriptionLabel, label);
     };
     add("(0062,000b)", "(0062,000a)", "ReferencedSegmentNumber");
-    add("(0020,0032)", "(0020,9113)", "ImagePositionPatient");
+    if (series_.has_places) return add("(0020,0032)", "(0020,9113)", "ImagePositionPatient");
+    add("(0020,9057)", "(0020,9111)", "InStackPositionNumber");
   }
 
-  // Of the first slice: slices of one volume have the same, or read_dicom would have said so.
+  // Of the first slice, as all are parallel.
   void put_shared_groups() {
     const DicomFrame& frame = series_.slices[0].frame;
     DcmItem& shared = add_item(data_, DCM_SharedFunctionalGroupsSequence);
+    if (!series_.has_places) return;
     put_orientation(shared, frame);
     DcmItem& measures = add_item(shared, DCM_PixelMeasuresSequence);
     const double thickness_mm = number_of(series_.first.data(), DCM_SliceThickness).value_or(0);
@@ -233,19 +206,29 @@ class Writer {
     put(add_item(group, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient, cosines);
   }
 
+  static void put_position(DcmItem& group, const DicomFrame& frame) {
+    std::string position;
+    for (const double mm : frame.plane->position) position += (position.empty() ? "" : "\\") + decimal_text(mm);
+    put(add_item(group, DCM_PlanePositionSequence), DCM_ImagePositionPatient, position);
+  }
+
   void put_frames(const std::vector<SegFrame>& frames) {
     std::set<size_t> used;
     for (const SegFrame& frame : frames) used.insert(frame.z);
     std::vector<size_t> rank(series_.slices.size());
-    for (size_t i = 0; const size_t z : used) rank[z] = ++i;
+    for (size_t i = 0; const size_t z : used) rank[z] = series_.has_places ? ++i : z + 1;  // of places in their order, or InStackPositionNumber itself
     for (const SegFrame& frame : frames) {
       const SourceSlice& slice = series_.slices[frame.z];
       DcmItem& group = add_item(data_, DCM_PerFrameFunctionalGroupsSequence);
-      put(add_item(group, DCM_FrameContentSequence), DCM_DimensionIndexValues, concat(int{frame.segment}, '\\', rank[frame.z]));
+      DcmItem& content = add_item(group, DCM_FrameContentSequence);
+      put(content, DCM_DimensionIndexValues, concat(int{frame.segment}, '\\', rank[frame.z]));
       put(add_item(group, DCM_SegmentIdentificationSequence), DCM_ReferencedSegmentNumber, concat(int{frame.segment}));
-      std::string position;
-      for (const double mm : slice.frame.plane->position) position += (position.empty() ? "" : "\\") + decimal_text(mm);
-      put(add_item(group, DCM_PlanePositionSequence), DCM_ImagePositionPatient, position);
+      if (series_.has_places) {
+        put_position(group, slice.frame);
+      } else {
+        put(content, DCM_StackID, "1");
+        put(content, DCM_InStackPositionNumber, concat(frame.z + 1));
+      }
       DcmItem& derivation = add_item(group, DCM_DerivationImageSequence);
       put_code(derivation, DCM_DerivationCodeSequence, "113076", "DCM", "Segmentation");
       DcmItem& source = add_item(derivation, DCM_SourceImageSequence);
@@ -270,7 +253,7 @@ class Writer {
     }
   }
 
-  const Series& series_;
+  const SegSource& series_;
   const Volume& image_;
   const DicomSegDescription& description_;
   const std::string seed_;
@@ -279,24 +262,13 @@ class Writer {
   bool takes_utf8_ = false;
 };
 
-// What the object depends on, as a text.
-std::string seed_of(const Series& series, std::span<const uint8_t> labels, const DicomSegDescription& description) {
-  Sha256 hash;
-  const auto add = [&](const std::string& text) { hash.add(concat(text.size(), ' ', text)); };
-  for (const SourceSlice& slice : series.slices) add(concat(slice.sop_instance, ' ', slice.frame_number));
-  for (const std::string& name : description.class_names) add(name);
-  for (const std::string* text : {&description.algorithm_name, &description.algorithm_version, &description.series_description}) add(*text);
-  hash.add(labels.data(), labels.size());
-  return hex(hash.finish());
-}
-
 }  // namespace
 
 void write_dicom_seg(const fs::path& output, std::span<const fs::path> series_files, const Volume& image, std::span<const uint8_t> labels,
                      const DicomSegDescription& description) {
   if (description.class_names.empty() || description.class_names.size() > 255 || series_files.empty())
     throw Error(ExitCode::internal, "write_dicom_seg: 1 to 255 classes and at least one file are needed");
-  const Series series = read_series(series_files);
+  const SegSource series = read_seg_source(series_files);
   const PixelFormat& pixels = series.header.pixels;
   if (static_cast<int64_t>(labels.size()) != image.size[0] * image.size[1] * image.size[2] || pixels.columns != image.size[0] || pixels.rows != image.size[1] ||
       static_cast<int64_t>(series.slices.size()) != image.size[2]) {

@@ -66,8 +66,11 @@ const std::vector<CopiedTag>& copied_tags() {
 bool is_good(DcmElement& element) {
   if (dynamic_cast<DcmSequenceOfItems*>(&element) != nullptr) return true;
   const bool is_list = element.getTag() == DCM_DeidentificationMethod || element.getTag() == DCM_SpecificCharacterSet;
-  const OFString num_values = is_list ? "1-n" : "1";
-  return element.checkValue(num_values, OFFalse).good();
+  // DCMTK does not count characters where it does not know their set.
+  OFString text;
+  const size_t most = element.ident() == EVR_SH ? 16 : element.ident() == EVR_LO ? 64 : std::string::npos;
+  if (!is_list && element.getOFStringArray(text).good() && text.length() > most) return false;
+  return element.checkValue(is_list ? "1-n" : "1", OFFalse).good();
 }
 
 void check(const OFCondition& condition, const DcmTagKey& tag) {

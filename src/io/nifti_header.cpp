@@ -43,6 +43,7 @@ void copy_geometry(const std::filesystem::path& input, const Volume& image, std:
     if (static_cast<int16_t>(axis) >= dim(0)) put<int16_t>(header, kDim + 2 * (axis + 1), 1);  // of a 2D file: not used, anything may stand there
     if (dim(axis + 1) != image.size[axis]) throw Error(ExitCode::internal, concat(input.string(), ": is not the file of the image"));
   }
+  put(header, kDim, std::min<int16_t>(dim(0), 3));  // 2D stays 2D: ITK leaves the third axis of such files out, so as 3D the map would lie elsewhere for it
   copy(kPixdim, 4, 4);
   copy(kUnits, 1, 1);
   copy(kQformCode, 2, 2);
@@ -103,6 +104,7 @@ void put_geometry(const Volume& image, std::string& header) {
 
 std::string nifti_map_header(const std::filesystem::path& input, const Volume& image, const NiftiMap& map) {
   std::string header(352, '\0');
+  put<int16_t>(header, kDim, 3);
   for (size_t i = 1; i < 8; ++i) {
     const int64_t size = i <= 3 ? image.size[i - 1] : 1;
     if (size > kMaxSize) throw Error(ExitCode::data, concat("a volume of ", size, " voxels along one axis can't be NIfTI-1, which ends at ", kMaxSize));
@@ -116,7 +118,6 @@ std::string nifti_map_header(const std::filesystem::path& input, const Volume& i
   }
   put<int32_t>(header, 0, 348);
   header[38] = 'r';
-  put<int16_t>(header, kDim, 3);
   put(header, 68, map.intent);
   put(header, 70, map.datatype);
   put(header, 72, map.bits);

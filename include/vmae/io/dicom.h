@@ -67,7 +67,8 @@ Volume read_dicom(const std::vector<std::filesystem::path>& files);
 
 // Segment or structure names, and the label map (uint8, 0 background, 1... in this order) on the grid of `image`, which was read from `image_files`.
 // RTSTRUCT: closed planar contours, filled by the even-odd rule along each row of pixel centres; later structures win where they overlap. Contours outside the
-// image's slices are left out. SEG: BINARY, and FRACTIONAL from half of its maximum; frames by position, also parts of slices and flipped ones. `names`: those
+// image's slices are left out. SEG: BINARY, and FRACTIONAL from half of its maximum; frames by position, also parts of slices and flipped ones, or
+// by the image that they were made from where they have no position. `names`: those
 // structures only, in this order; empty: all. Throws Error(data) if it does not lie on the image's grid, or a name is unknown.
 struct DicomLabels {
   std::vector<std::string> names;

@@ -1,0 +1,32 @@
+#pragma once
+// The images that a DICOM segmentation is written for, and what is referred to of them.
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dicom_header.h"
+#include "vmae/io/write_dicom_seg.h"
+
+namespace vmae::io {
+
+struct SourceSlice {
+  std::string sop_class, sop_instance;
+  int64_t frame_number = 0;  // from 1; 0: the file has one frame
+  DicomFrame frame;
+};
+
+struct SegSource {
+  DicomFile first;
+  DicomHeader header;               // of the first file
+  std::vector<SourceSlice> slices;  // in the order of z
+  bool has_places = false;          // each slice lies in a plane of its own, all parallel: frames are found by place, else by what they were made from
+};
+
+// `files` as read_dicom takes them. Throws Error(data): no image, or one without UIDs.
+SegSource read_seg_source(std::span<const std::filesystem::path> files);
+
+// What an object depends on, as a text.
+std::string seed_of(const SegSource& source, std::span<const uint8_t> labels, const DicomSegDescription& description);
+
+}  // namespace vmae::io
