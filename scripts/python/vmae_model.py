@@ -211,6 +211,7 @@ def load_model(path, **options):
     name = model_name(weights, metadata)
     if name not in MODELS:
         raise ValueError(f"{path}: model '{name}' is none of {', '.join(MODELS)}")
-    built = MODELS[name](**{**metadata.get("model_options", {}), **options})
+    outputs = {} if name == "mae" else {"num_classes": len(weights["head.weight"])}
+    built = MODELS[name](**{**metadata.get("model_options", {}), **outputs, **options})
     built.load_weights(path)
     return built.eval()

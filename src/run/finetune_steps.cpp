@@ -39,9 +39,12 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
     const auto path = find_weights(options.init);
     weights::TensorFile file = weights::read_weights(path);
     const weights::Naming naming = weights::rename_to_reference(file);
-    if (!file.metadata.contains("model_options") && weights::is_imagenet_swin(naming) == swin.shift_small_grids) {
-      log::warning(concat("model.shift_small_grids = ", swin.shift_small_grids ? "true" : "false", ", but the weights of ", path.string(), " (names of ",
-                          weights::name_of(naming), ") were trained with the other setting"));
+    const nn::SwinOptions theirs = swin_options_of(file, path, weights::is_imagenet_swin(naming));
+    if (theirs.shift_small_grids != swin.shift_small_grids || theirs.layer_norm_eps != swin.layer_norm_eps) {
+      log::warning(concat("model.shift_small_grids = ", swin.shift_small_grids ? "true" : "false",
+                          " and model.layer_norm_eps = ", number_text(swin.layer_norm_eps), ", but the weights of ", path.string(), " were trained with ",
+                          theirs.shift_small_grids ? "true" : "false", " and ", number_text(theirs.layer_norm_eps),
+                          ": the network computes something else than they learnt"));
     }
     if (weights::fit_input_channels(file, swin.in_channels)) {
       log::info(concat("the first convolution was changed to ", swin.in_channels, " input channel",

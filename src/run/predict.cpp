@@ -3,12 +3,14 @@
 
 #include <ATen/ops/argmax.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <future>
-#include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <optional>
+#include <tuple>
 
 #include "pool.h"
 #include "predict_output.h"
@@ -33,7 +35,10 @@ std::vector<fs::path> weight_files(const std::vector<fs::path>& given) {
   std::vector<fs::path> files;
   for (const fs::path& path : given) {
     std::vector<fs::path> folds;
-    for (int64_t k = 0; fs::is_directory(path / concat("fold_", k)); ++k) folds.push_back(path / concat("fold_", k));
+    constexpr int64_t kMostFolds = 1000;
+    for (int64_t k = 0; fs::is_directory(path) && k < kMostFolds; ++k) {
+      if (fs::is_directory(path / concat("fold_", k) / "checkpoints")) folds.push_back(path / concat("fold_", k));
+    }
     if (folds.empty()) folds = {path};
     for (const fs::path& fold : folds) files.push_back(find_weights(fold));
   }
@@ -59,6 +64,26 @@ std::vector<io::SourceFile> with_time_points(const std::vector<io::SourceFile>& 
     }
   }
   return expanded;
+}
+
+// Names of `cases` that are unique among all files, and the same whichever of them are predicted together.
+std::vector<std::string> names_beside(const std::vector<io::SourceFile>& cases, const std::vector<io::SourceFile>& beside,
+                                      const std::vector<std::string>& identifying) {
+  std::vector<const io::SourceFile*> order;
+  for (const io::SourceFile& file : cases) order.push_back(&file);
+  for (const io::SourceFile& file : beside) order.push_back(&file);
+  std::vector<size_t> sorted(order.size());
+  std::iota(sorted.begin(), sorted.end(), size_t{0});
+  std::sort(sorted.begin(), sorted.end(),
+            [&](size_t a, size_t b) { return std::tie(order[a]->name, order[a]->path) < std::tie(order[b]->name, order[b]->path); });
+  std::vector<io::SourceFile> all;
+  for (const size_t i : sorted) all.push_back(*order[i]);
+  const std::vector<std::string> all_names = case_names(all, identifying);
+  std::vector<std::string> names(cases.size());
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    if (sorted[i] < cases.size()) names[sorted[i]] = all_names[i];
+  }
+  return names;
 }
 
 struct Loaded {
@@ -171,7 +196,7 @@ void write_record(const fs::path& output, const SlicePredictor& predictor, const
 }  // namespace
 
 ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vector<fs::path>& weights, const fs::path& output, const PredictOptions& options,
-                       const std::vector<std::string>& identifying, const std::vector<io::SourceFile>& beside) {
+                       const std::vector<std::string>& identifying, const std::vector<io::SourceFile>& beside, const std::vector<io::SourceRemark>& refused) {
   const at::Device device = train::resolve_device(options.device);
   train::configure_compute(device, options.threads);
   const std::vector<fs::path> files = weight_files(weights);
@@ -182,14 +207,7 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   const ModelCard& card = predictor.model().card;
   const bool is_segmenter = static_cast<bool>(predictor.model().unet);
   const std::vector<io::SourceFile> cases = with_time_points(listed);
-  std::vector<io::SourceFile> all = cases;
-  all.insert(all.end(), beside.begin(), beside.end());
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  const std::vector<std::string> all_names = case_names(all, identifying);
-  std::map<std::string, std::string> name_of;
-  for (size_t i = 0; i < all.size(); ++i) name_of.emplace(all[i].name, all_names[i]);
-  std::vector<std::string> names;
-  for (const io::SourceFile& one : cases) names.push_back(name_of.at(one.name));
+  const std::vector<std::string> names = names_beside(cases, beside, identifying);
   log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
                    files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
   fs::create_directories(output);
@@ -203,6 +221,10 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   const auto start = std::chrono::steady_clock::now();
   ProgressBar bar(stderr_is_terminal());
   std::vector<std::string> failed, problems;
+  for (const io::SourceRemark& one : refused) {
+    failed.push_back(is_identifying(one.name, identifying) ? "a file" : one.name);
+    problems.push_back(one.text);
+  }
   install_stop_signals();
   std::future<Loaded> next;
   const auto read_ahead = [&](size_t i) {
@@ -234,14 +256,15 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
     write_file_atomically(output / "cases.csv", tables.cases);
     write_file_atomically(output / "slices.csv", tables.slices);
   }
-  write_record(output, predictor, files, options, cases.size() - failed.size(), failed);
+  const size_t done = cases.size() + refused.size() - failed.size();
+  write_record(output, predictor, files, options, done, failed);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  log::info(concat(cases.size() - failed.size(), " of ", cases.size(), " cases predicted in ", human_seconds(seconds), ": ", output.string(),
+  log::info(concat(done, " of ", cases.size(), " cases predicted in ", human_seconds(seconds), ": ", output.string(),
                    is_segmenter ? "" : "/{cases.csv, slices.csv}"));
   if (failed.empty()) return ExitCode::ok;
   log::warning(concat(failed.size(), failed.size() == 1 ? " case was" : " cases were", " left out (also in predict.json):"));
   for (size_t i = 0; i < failed.size(); ++i) log::warning(concat("  ", failed[i], ": ", problems[i]));
-  if (failed.size() == cases.size()) throw Error(ExitCode::data, "no case could be predicted", "see the reasons above");
+  if (done == 0) throw Error(ExitCode::data, "no case could be predicted", "see the reasons above");
   return ExitCode::some_failed;
 }
 
@@ -253,9 +276,7 @@ ExitCode predict(const PredictArguments& arguments) {
   }
   io::Source source = io::find_source(arguments.input, arguments.layout);
   for (const io::SourceRemark& remark : source.remarks) log::debug(concat(remark.name, ": ", remark.text));
-  const ExitCode code = predict_cases(source.files, arguments.weights, arguments.output, arguments.options, source.identifying);
-  for (const io::SourceRemark& refusal : source.refused) log::warning(concat(refusal.name, " was left out: ", refusal.text));
-  return source.refused.empty() ? code : ExitCode::some_failed;
+  return predict_cases(source.files, arguments.weights, arguments.output, arguments.options, source.identifying, {}, source.refused);
 }
 
 }  // namespace vmae::run

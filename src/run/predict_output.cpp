@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -24,12 +25,6 @@ std::string ending_of(const std::string& name) {
   return lower.ends_with(".nii.gz") ? ".nii.gz" : fs::path(lower).extension().string();
 }
 
-bool is_identifying(const std::string& name, const std::vector<std::string>& identifying) {
-  const std::string lower = to_lower(name);
-  return std::any_of(identifying.begin(), identifying.end(),
-                     [&](const std::string& text) { return text.size() >= 3 && lower.find(to_lower(text)) != std::string::npos; });
-}
-
 bool is_picture_case(const io::SourceFile& file, const data::Case& one) {
   if (file.prepared_case >= 0) return one.volume.size[2] == 1 && one.axis == 2;
   return file.series.empty() && io::is_picture(file.path);
@@ -44,8 +39,18 @@ std::string volume_ending(const io::SourceFile& file) {
 
 }  // namespace
 
+bool is_identifying(const std::string& name, const std::vector<std::string>& identifying) {
+  const std::string lower = to_lower(name);
+  return std::any_of(identifying.begin(), identifying.end(),
+                     [&](const std::string& text) { return text.size() >= 3 && lower.find(to_lower(text)) != std::string::npos; });
+}
+
 std::vector<std::string> case_names(const std::vector<io::SourceFile>& cases, const std::vector<std::string>& identifying) {
-  const auto stem_of = [](const io::SourceFile& file) {
+  std::map<std::string, int64_t> series_in;  // by folder
+  const auto folder_of = [](const io::SourceFile& file) { return fs::path(file.name).parent_path().generic_string(); };
+  for (const io::SourceFile& file : cases) series_in[folder_of(file)] += file.series.empty() ? 0 : 1;
+  const auto stem_of = [&](const io::SourceFile& file) {
+    if (!file.series.empty() && !folder_of(file).empty() && series_in.at(folder_of(file)) == 1) return folder_of(file);
     const std::string name = file.name.substr(0, file.name.find("#t"));
     return file.prepared_case >= 0 && !io::is_picture(name) && ending_of(name) != ".nii.gz" ? name : name.substr(0, name.size() - ending_of(name).size());
   };

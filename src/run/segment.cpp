@@ -86,21 +86,22 @@ struct Overlap {
   double both = 0, predicted = 0, truth = 0;
 };
 
-// Dice of each class: the mean over the cases in which mask or prediction has it; then the mean over the classes that some case has.
+// Dice of each class: the mean over the cases in which mask or prediction has it; then the mean over the classes that some mask has.
 train::Metrics dice_metrics(const std::map<int64_t, std::vector<Overlap>>& cases, const std::vector<std::string>& names) {
   train::Metrics metrics;
   double sum = 0;
   int64_t measured = 0;
   for (size_t k = 0; k < names.size(); ++k) {
-    double class_sum = 0;
+    double class_sum = 0, truth = 0;
     int64_t n = 0;
     for (const auto& [number, overlaps] : cases) {
       const Overlap& overlap = overlaps[k];
       if (overlap.predicted + overlap.truth == 0) continue;
       class_sum += 2 * overlap.both / (overlap.predicted + overlap.truth);
+      truth += overlap.truth;
       ++n;
     }
-    if (n == 0) continue;
+    if (truth == 0) continue;
     metrics.emplace_back("Dice/" + names[k], class_sum / static_cast<double>(n));
     sum += metrics.back().second;
     ++measured;

@@ -73,21 +73,26 @@ bool is_added_block(const TensorFile& file, const std::string& key) {
          !any_key(file, [&](const std::string& k) { return k.starts_with(block); });
 }
 
+// Functions of the geometry, which a module has by itself.
+bool is_computed(const std::string& key) { return key.ends_with("relative_position_index") || key.ends_with("attn_mask"); }
+
 std::vector<std::string> filter(const std::vector<std::string>& keys, const std::function<bool(const std::string&)>& keep) {
   std::vector<std::string> kept;
   std::copy_if(keys.begin(), keys.end(), std::back_inserter(kept), keep);
   return kept;
 }
 
-// Blocks and modules together, with their numbers of entries.
+// Blocks and modules together, with their numbers of trained entries.
 std::string grouped(const std::vector<std::string>& keys) {
   std::vector<std::pair<std::string, int64_t>> groups;
   for (const std::string& key : keys) {
+    if (is_computed(key)) continue;
     std::string name = block_of(key);
     if (name.empty()) name = key.substr(0, key.rfind('.') + 1);
     name = name.empty() ? key : name.substr(0, name.size() - 1);
-    if (groups.empty() || groups.back().first != name) groups.emplace_back(name, 0);
-    ++groups.back().second;
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& one) { return one.first == name; });
+    if (group == groups.end()) group = groups.insert(groups.end(), {name, 0});
+    ++group->second;
   }
   std::vector<std::string> parts;
   for (const auto& [name, count] : groups) parts.push_back(count == 1 ? name : concat(name, " (", count, ")"));
@@ -151,13 +156,12 @@ LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts
   const bool has_decoder = any_key(file, is_decoder);
   LoadReport report = load_into(module, file);
 
-  const auto is_derived = [](const std::string& key) { return key.ends_with("relative_position_index") || key.ends_with("attn_mask"); };
   const std::vector<std::string> fresh = filter(report.fresh, [&](const std::string& key) {
-    return !is_derived(key) && !is_of_task(key) && !is_added_block(file, key) && !(is_decoder(key) && (parts == Parts::encoder || !has_decoder));
+    return !is_computed(key) && !is_of_task(key) && !is_added_block(file, key) && !(is_decoder(key) && (parts == Parts::encoder || !has_decoder));
   });
   const std::vector<std::string> dropped = filter(report.dropped, [&](const std::string& key) {
     const bool wanted_decoder = is_decoder(key) && std::any_of(shapes.begin(), shapes.end(), [](const auto& entry) { return is_decoder(entry.first); });
-    return !is_derived(key) && !is_of_task(key) && (!is_decoder(key) || wanted_decoder);
+    return !is_computed(key) && !is_of_task(key) && (!is_decoder(key) || wanted_decoder);
   });
   const auto encoder_fits = std::count_if(report.loaded.begin(), report.loaded.end(), [](const auto& key) { return key.starts_with("layers."); });
   report.dropped.insert(report.dropped.begin(), left.begin(), left.end());

@@ -35,8 +35,9 @@ struct PredictArguments {
 ExitCode predict(const PredictArguments& arguments);
 
 // The same for cases that are known. `identifying`: texts that must not become part of a name. `beside`: files that get names together with the cases, so that
-// those of several calls are unique.
+// those of several calls are unique. `refused`: what the source could not use; named as failed.
 ExitCode predict_cases(const std::vector<io::SourceFile>& cases, const std::vector<std::filesystem::path>& weights, const std::filesystem::path& output,
-                       const PredictOptions& options, const std::vector<std::string>& identifying = {}, const std::vector<io::SourceFile>& beside = {});
+                       const PredictOptions& options, const std::vector<std::string>& identifying = {}, const std::vector<io::SourceFile>& beside = {},
+                       const std::vector<io::SourceRemark>& refused = {});
 
 }  // namespace vmae::run
