@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmae finetune-seg: it learns, measures Dice, keeps the best, and its options do what they say."""
+import json
+import unittest
+
+import nibabel
+import numpy as np
+from PIL import Image
+
+from finetuning import NO_AUGMENTATION, FinetuneTest, best, hippocampus, last, make_segmentation, metadata, trained
+from harness import metrics, read_arrays
+
+
+def dice(first, second):
+    return 2 * (first & second).sum() / (first.sum() + second.sum())
+
+
+class LearningTest(FinetuneTest):
+    def test_overfits_slices_of_the_hippocampus(self):
+        """Eight slices each of two volumes; the same under other names validate. Dice is also counted here, from what `vmae predict` writes."""
+        hippocampus(self.tmp / "data", 2), hippocampus(self.tmp / "again", 2, prefix="again_")
+        self.seg("data.classes=[anterior,posterior]", "data.val=again", "train.epochs=80", "train.validate_every=20", "optim.lr=3e-3", "optim.warmup_epochs=3",
+                 "loss.balance=inverse_frequency", "model.image_size=[64,64]", "model.embed_dim=12", "model.drop_path_rate=0", "data.slice_axis=z", *NO_AUGMENTATION)
+        final = metrics(self.tmp / "run", "val")[-1]
+        self.assertGreater(final["Dice"], 0.8)
+        self.assertAlmostEqual(final["Dice"], (final["Dice/anterior"] + final["Dice/posterior"]) / 2, places=9)
+        self.predict(input="data/images")
+        for file in sorted((self.tmp / "data/labels").iterdir()):
+            truth, found = (np.asarray(nibabel.load(path).dataobj) for path in (file, self.out / file.name))
+            for value in (1, 2):
+                self.assertGreater(dice(truth == value, found == value), 0.8, f"{file.name}, class {value}")
+
+    def test_losses_all_learn(self):
+        make_segmentation(self.tmp / "data", 8)
+        for loss in (["loss.name=ce"], ["loss.name=dice", "loss.dice=generalised"], ["loss.name=dice_focal", "loss.dice=squared"],
+                     ["loss.name=dice_ce", "loss.class_weights=[0.2,1,1]", "loss.batch_dice=false", "loss.include_background=true"]):
+            with self.subTest(loss):
+                self.seg("--overwrite", "train.epochs=14", "optim.lr=5e-3", *loss)
+                losses = [line["loss"] for line in metrics(self.tmp / "run", "train")]
+                self.assertLess(np.mean(losses[-3:]), 0.9 * losses[0])
+        self.assert_says(self.seg("--overwrite", "loss.class_weights=[1,2]", expect=2), "loss.class_weights", "3")
+
+
+class MetricsTest(FinetuneTest):
+    def test_validation_lines_panels_and_metadata(self):
+        make_segmentation(self.tmp / "data", 8)
+        self.seg("data.classes=[round,square]", "train.epochs=3", "train.draw_every=2")
+        lines = metrics(self.tmp / "run", "val")
+        self.assertEqual(len(lines), 3)
+        for line in lines:
+            self.assertEqual(set(line), {"kind", "step", "epoch", "Dice", "Dice/round", "Dice/square", "loss"})
+            self.assertAlmostEqual(line["Dice"], (line["Dice/round"] + line["Dice/square"]) / 2, places=9)
+            self.assertTrue(np.isfinite(line["loss"]))
+        panels = sorted(p.name for p in (self.tmp / "run/samples").iterdir())
+        self.assertEqual(panels, ["overlay_epoch0002.png", "overlay_epoch0003.png"])
+        panel = np.asarray(Image.open(self.tmp / "run/samples" / panels[-1])).astype(int)
+        self.assertGreater((np.ptp(panel, axis=-1) > 60).sum(), 100, "classes are in colour over the grey image")
+        meta = metadata(best(self.tmp / "run"))
+        self.assertEqual(json.loads(meta["class_names"]), ["round", "square"])
+        self.assertEqual(meta["model"], "swin-unet")
+        self.assertEqual(json.loads(meta["model_options"])["embed_dim"], 8)
+        self.assertTrue(json.loads(meta["image_options"])["minmax"])
+
+    def test_best_is_the_epoch_with_the_highest_dice(self):
+        """Also compared with the weights: an epoch's own file, kept by keep_every, is the best file."""
+        make_segmentation(self.tmp / "data", 8)
+        self.seg("train.epochs=8", "optim.lr=8e-3", "optim.min_lr=8e-3", "train.keep_every=1")
+        run = self.tmp / "run"
+        values = [line["Dice"] for line in metrics(run, "val")]
+        top = int(np.argmax(values))
+        state = json.loads(metadata(last(run))["state"])
+        self.assertEqual(state["best_epoch"], top, values)
+        self.assertGreater(len(set(values)), 3)
+        kept = sorted((run / "checkpoints").glob("epoch*"), key=lambda p: int("".join(c for c in p.stem if c.isdigit())))[top]
+        found, wanted = read_arrays(best(run)), read_arrays(kept)
+        for key in wanted:
+            np.testing.assert_array_equal(found[key], wanted[key], key)
+
+    def test_dice_of_the_best_epoch_is_that_of_the_masks_predict_writes(self):
+        """Images of the network's size, so that validation and prediction are on the same grid."""
+        make_segmentation(self.tmp / "data", 12, height=32, width=32)
+        self.seg("train.epochs=10", "optim.lr=5e-3", "loss.balance=inverse_frequency", *NO_AUGMENTATION)
+        names = json.loads((self.tmp / "run/splits.json").read_text())["val"]
+        self.predict(input="data/images")
+        scores = {1: [], 2: []}
+        for name in names:
+            truth, found = (np.asarray(Image.open(self.tmp / folder / name.split("/")[-1])) for folder in ("data/masks", "out"))
+            for value, each in scores.items():
+                each.append(dice(truth == value, found == value))
+        line = max(metrics(self.tmp / "run", "val"), key=lambda line: line["Dice"])
+        self.assertGreater(line["Dice"], 0.1)
+        for value, each in scores.items():
+            self.assertAlmostEqual(np.mean(each), line[f"Dice/{value}"], delta=2e-3)
+
+    def test_early_stop(self):
+        make_segmentation(self.tmp / "data", 8)
+        done = self.seg("train.epochs=30", "train.early_stop=3", "optim.lr=0")  # never better than the first
+        self.assertEqual([line["epoch"] for line in metrics(self.tmp / "run", "val")], [0, 1, 2, 3])
+        self.assert_says(done, "finished early (train.early_stop)")
+        state = (self.tmp / "run/checkpoints/last.safetensors").read_bytes()
+        self.seg("train.epochs=30", "train.early_stop=3", "optim.lr=0", "--resume")
+        self.assertEqual((self.tmp / "run/checkpoints/last.safetensors").read_bytes(), state, "a run that stopped early stays as it is")
+
+
+class DataOptionsTest(FinetuneTest):
+    def first_batch(self, *more, run="run"):
+        """The samples of the first step: pixels of 1e30 make its loss infinite, which is reported with the samples."""
+        self.seg("--overwrite", "data.std=1e-30", "data.minmax=false", "data.val_fraction=0", *more, run=run, expect=5)
+        return json.loads((self.tmp / run / "non_finite.json").read_text())["samples"]
+
+    def test_foreground_share(self):
+        """8 of 24 slices have foreground."""
+        for i in range(2):
+            image, mask = np.random.default_rng(i).normal(100, 20, (24, 24, 12)).astype(np.float32), np.zeros((24, 24, 12), np.uint8)
+            mask[6:14, 6:14, 3:7] = 1
+            for name, array in (("images", image), ("labels", mask)):
+                (self.tmp / "data" / name).mkdir(parents=True, exist_ok=True)
+                nibabel.save(nibabel.Nifti1Image(array, np.diag([1, 1, 3, 1])), self.tmp / f"data/{name}/v{i}.nii.gz")
+        counts = {}
+        for share in (0, 0.75):
+            for seed in range(3):
+                samples = self.first_batch(f"data.foreground_share={share}", f"run.seed={seed}")
+                self.assertEqual(len(samples), 8)
+                counts.setdefault(share, []).append(sum(3 <= int(s.split("#z")[1]) < 7 for s in samples))
+        self.assertTrue(all(n >= 6 for n in counts[0.75]), counts)
+        self.assertTrue(all(n < 6 for n in counts[0]), counts)
+
+    def test_ignored_pixels_count_nowhere(self):
+        """All foreground of class 2 is ignored instead: the class is not measured; and what stands in ignored pixels does not change the loss."""
+        make_segmentation(self.tmp / "data", 8, height=32, width=32)
+        for file in (self.tmp / "data/masks").iterdir():
+            mask = np.asarray(Image.open(file)).copy()
+            mask[mask == 2] = 255
+            Image.fromarray(mask).save(file)
+        self.assert_says(self.seg("data.classes=[round]", expect=3), "255", "case0", "data.ignore_label")
+        self.seg("--overwrite", "data.classes=[round]", "data.ignore_label=255", "optim.lr=0", "train.epochs=1", *NO_AUGMENTATION)
+        line = metrics(self.tmp / "run", "val")[-1]
+        self.assertEqual([key for key in line if key.startswith("Dice/")], ["Dice/round"])
+        # Dice and cross-entropy of the weights, counted in Python without the ignored pixels.
+        import torch
+        from vmae_model import load_model
+        names = json.loads((self.tmp / "run/splits.json").read_text())["val"]
+        image = np.stack([np.asarray(Image.open(self.tmp / "data" / n)) for n in names]).astype(float)
+        mask = torch.tensor(np.stack([np.asarray(Image.open(self.tmp / "data/masks" / n.split("/")[-1])) for n in names]).astype(np.int64))
+        low, high = image.min((1, 2), keepdims=True), image.max((1, 2), keepdims=True)
+        x = torch.tensor(((image - low) / (high - low) - 0.223) / 0.202, dtype=torch.float32)[:, None]
+        with torch.no_grad():
+            logits = load_model(str(best(self.tmp / "run")))(x)
+        counts = mask != 255
+        p, truth = logits.softmax(1)[:, 1][counts], (mask == 1)[counts].float()
+        expected = 1 - (2 * (p * truth).sum() + 1e-5) / (p.sum() + truth.sum() + 1e-5) + torch.nn.functional.cross_entropy(logits, mask, ignore_index=255)
+        self.assertAlmostEqual(line["loss"], expected.item(), delta=2e-4)
+
+    def test_label_fraction(self):
+        make_segmentation(self.tmp / "data", 20)
+        self.vmae("split", "--input", "data", "--output", "splits.json")
+        fold = json.loads((self.tmp / "splits.json").read_text())["folds"][1]
+        self.seg("data.splits=splits.json", "data.fold=1", "data.label_fraction=50", "train.epochs=1")
+        used = json.loads((self.tmp / "run/splits.json").read_text())
+        self.assertEqual(sorted(used["train"]), fold["fractions"]["50"])
+        self.assertEqual(sorted(used["val"]), sorted(fold["val"]))
+        self.assertTrue((self.tmp / "run/test/predict.json").exists(), "the test part is predicted")
+        self.assertEqual(len(list((self.tmp / "run/test").rglob("*.png"))), len(fold["test"]))
+
+    def test_test_images_are_predicted_with_the_best_weights(self):
+        make_segmentation(self.tmp / "data", 6), make_segmentation(self.tmp / "extra", 3, first=50)
+        self.seg("data.test=extra/images", "train.epochs=1")
+        self.assertEqual(self.written("run/test"), ["case050.png", "case051.png", "case052.png", "predict.json"])
+        self.predict(input="extra/images")
+        for name in ("case050.png", "case051.png"):
+            self.assertEqual((self.out / name).read_bytes(), (self.tmp / "run/test" / name).read_bytes())
+        self.assertIn("best.safetensors", self.record("run/test")["weights"][0])
+
+    def test_dry_run_writes_nothing(self):
+        make_segmentation(self.tmp / "data", 6)
+        self.assert_says(self.seg("--dry-run"), "dry run: one step made")
+        self.assertFalse((self.tmp / "run").exists())
+
+
+class SharedModelTest(FinetuneTest):
+    def test_the_picture_segmenter_of_the_other_tests_has_learnt(self):
+        self.assertGreater(max(line["Dice"] for line in metrics(trained("seg"), "val")), 0.5)
+
+
+if __name__ == "__main__":
+    unittest.main()
