@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pretrained weights into segmenters and classifiers: which keys move, which are counted as new and dropped, what is frozen, and which learning rate each has."""
+import json
+import re
+import unittest
+
+import numpy as np
+from PIL import Image
+
+from finetuning import NO_AUGMENTATION, FinetuneTest, class_picture, last, make_class_manifest, make_segmentation, metadata, trained
+from harness import GOLDEN, weights_of
+
+UNTRAINED = ["optim.lr=0", "optim.weight_decay=0", "train.max_steps=1", "data.val_fraction=0"]  # the last checkpoint holds the weights that the run began with
+DECODER = ("first_patch_expanding.", "layers_up.", "norm_up.")
+AUTOENCODER = ("pos_embed", "mask_token", "decoder_pred.weight", "decoder_pred.bias")
+
+
+class TransferBase(FinetuneTest):
+    def setUp(self):
+        super().setUp()
+        make_segmentation(self.tmp / "data", 6)
+        make_class_manifest(self.tmp / "cls", (4, 4, 4))
+
+    def begin(self, command, *more, init=None, **kw):
+        """-> what the log says of the transfer, initial weights, weights of the file."""
+        init = trained("mae") if init is None else init
+        run = self.seg if command == "seg" else self.cls
+        done = run("--overwrite", *UNTRAINED, f"model.init={init}", *more, **({"data": "cls/list.csv"} if command == "cls" else {}), **kw)
+        if kw.get("expect", 0):
+            return done.stderr
+        return done.stderr, weights_of(last(self.tmp / "run"))
+
+    def check_counts(self, log, weights, source, with_decoder):
+        """Counts, by keys and shapes, of what is in both; and that it was moved bit for bit, and nothing else was."""
+        wanted = {k for k, v in source.items() if k in weights and weights[k].shape == v.shape and k not in AUTOENCODER and not k.startswith("head.")}
+        if not with_decoder:
+            wanted = {k for k in wanted if not k.startswith(DECODER)}
+        moved = {k for k in wanted if np.array_equal(weights[k], source[k])}
+        self.assertEqual(moved, wanted)
+        counts = [int(n) for n in re.search(r"(\d+) loaded, (\d+) new, (\d+) dropped", log).groups()]
+        self.assertEqual(counts, [len(wanted), len(weights) - len(wanted), len(source) - len(wanted)])
+        trainable = {k for k in set(source) & set(weights) - wanted if weights[k].ndim > 1 and not k.endswith("index")}
+        self.assertEqual({k for k in trainable if np.array_equal(weights[k], source[k])}, set(), "these are random, not the file's")
+        return counts
+
+
+class TransferTest(TransferBase):
+    def test_segmenter_takes_encoder_and_decoder_of_grey_weights(self):
+        source = weights_of(last(trained("mae")))
+        log, weights = self.begin("seg")
+        counts = self.check_counts(log, weights, source, with_decoder=True)
+        self.assertEqual(counts[2], 4)
+        for name in ("skip_connection_layers.0", "final_patch_expanding.expand", "head", "mask_token"):
+            self.assertIn(name, log)
+        log, weights = self.begin("seg", "model.transfer=encoder")
+        self.check_counts(log, weights, source, with_decoder=False)
+
+    def test_colour_and_classification_take_the_encoder(self):
+        make_segmentation(self.tmp / "colour", 6, channels=3)
+        log, weights = self.begin("seg", "model.in_channels=3", init=trained("mae3"), data="colour")
+        self.check_counts(log, weights, weights_of(last(trained("mae3"))), with_decoder=False)
+        log, weights = self.begin("seg", "model.in_channels=3", "model.transfer=encoder_decoder", init=trained("mae3"), data="colour")
+        self.check_counts(log, weights, weights_of(last(trained("mae3"))), with_decoder=True)
+        log, weights = self.begin("cls")
+        self.check_counts(log, weights, weights_of(last(trained("mae"))), with_decoder=False)
+
+    def test_deeper_models_keep_their_added_blocks_random(self):
+        log, weights = self.begin("seg", "model.depths=[1,1,3,1]")
+        self.check_counts(log, weights, weights_of(last(trained("mae"))), with_decoder=True)
+        self.assertIn("layers.2.blocks.1", log)
+        self.assertIn("layers_up.0.blocks.2", log)
+
+    def test_unexpected_mismatch(self):
+        """Another width of the MLP: exit 4 naming a key; with the option the rest is loaded."""
+        error = self.begin("seg", "model.mlp_ratio=2", expect=4)
+        self.assertIn("mlp.fc1.weight", error)
+        self.assertIn("model.allow_mismatch", error)
+        log, weights = self.begin("seg", "model.mlp_ratio=2", "model.allow_mismatch=true")
+        self.assertRegex(log, r"\d+ of another shape")
+        np.testing.assert_array_equal(weights["patch_embed.proj.weight"], weights_of(last(trained("mae")))["patch_embed.proj.weight"])
+        self.assertEqual(weights["layers.0.blocks.0.mlp.fc1.weight"].shape, (16, 8))
+
+    def test_fewer_blocks_than_the_weights_have(self):
+        error = self.begin("seg", "model.embed_dim=4", "model.window_size=7", init=GOLDEN / "pth/reference_style.pth", expect=4)
+        self.assertIn("only in the file: layers.0.blocks.1.norm1.weight", error)
+
+    def test_channels(self):
+        """1 to 3: the kernel shared out; 3 to 1: its sum. Grey in colour gives the same output either way."""
+        grey, colour = (weights_of(last(trained(name)))["patch_embed.proj.weight"] for name in ("mae", "mae3"))
+        log, weights = self.begin("seg", "model.in_channels=3")
+        self.assertIn("3 input channels", log)
+        np.testing.assert_allclose(weights["patch_embed.proj.weight"], np.repeat(grey / 3, 3, 1), rtol=1e-6)
+        log, weights = self.begin("cls", "model.in_channels=1", init=trained("mae3"))
+        self.assertIn("1 input channel ", log)
+        np.testing.assert_allclose(weights["patch_embed.proj.weight"], colour.sum(1, keepdims=True), rtol=1e-5, atol=1e-7)
+
+    def test_architecture_is_adopted_from_the_reference_file(self):
+        """52,196 parameters: embed_dim 4, heads 1 1 2 2, window 7, one channel; nothing of it is said here."""
+        for command, data in (("finetune-seg", "data"), ("finetune-cls", "cls/list.csv")):
+            done = self.vmae(command, f"data.train={data}", f"model.init={GOLDEN / 'pth/reference_style.pth'}", "run.dir=run", "--overwrite", "model.image_size=[64,64]",
+                             "train.max_steps=1", "optim.warmup_epochs=0", "train.batch_size=4", "data.val_fraction=0", "optim.lr=0", "optim.weight_decay=0")
+            options = json.loads(metadata(last(self.tmp / "run"))["model_options"])
+            self.assertEqual([options[k] for k in ("embed_dim", "in_channels", "num_heads", "window_size", "depths")], [4, 1, [1, 1, 2, 2], 7, [2, 2, 6, 2]])
+            weights, source = weights_of(last(self.tmp / "run")), weights_of(GOLDEN / "pth/expected.safetensors")
+            self.check_counts(done.stderr, weights, source, with_decoder=command == "finetune-seg")
+
+    def test_imagenet_swin(self):
+        """timm's weights: without the shift on small grids, and epsilon 1e-5, as they were trained."""
+        done = self.vmae("finetune-cls", "data.train=cls/list.csv", f"model.init={GOLDEN / 'swin/timm.safetensors'}", "run.dir=run", "train.max_steps=1",
+                         "model.image_size=[64,64]", "optim.warmup_epochs=0", "train.batch_size=4", "data.val_fraction=0")
+        options = json.loads(metadata(last(self.tmp / "run"))["model_options"])
+        self.assertEqual([options["shift_small_grids"], options["layer_norm_eps"], options["in_channels"]], [False, 1e-5, 3])
+        self.assertIn("names of timm", done.stderr)
+
+    def test_a_classifier_continues_from_a_segmenter_and_from_itself(self):
+        log, weights = self.begin("cls", init=trained("seg"))
+        np.testing.assert_array_equal(weights["layers.3.blocks.0.mlp.fc1.weight"], weights_of(trained("seg") / "checkpoints/best.safetensors")["layers.3.blocks.0.mlp.fc1.weight"])
+        log, weights = self.begin("cls", init=trained("cls"))
+        np.testing.assert_array_equal(weights["head.weight"], weights_of(trained("cls") / "checkpoints/best.safetensors")["head.weight"])
+
+
+class WhatIsTrainedTest(TransferBase):
+    def train(self, command, *more):
+        kw = {"data": "cls/list.csv"} if command == "cls" else {}
+        (self.seg if command == "seg" else self.cls)("--overwrite", "data.val_fraction=0", *NO_AUGMENTATION, *more, **kw)
+        return weights_of(last(self.tmp / "run"))
+
+    def changed(self, before, after):
+        return {key for key in before if not np.array_equal(before[key], after[key])}
+
+    def test_frozen_encoder(self):
+        for command in ("seg", "cls"):
+            init = [f"model.init={trained('mae')}", "model.freeze=encoder"]
+            before, after = self.train(command, *init, *UNTRAINED), self.train(command, *init, "optim.lr=1e-2", "optim.weight_decay=0.5")
+            is_encoder = {k for k in before if k.startswith(("patch_embed.", "layers."))}
+            changed = self.changed(before, after)
+            self.assertEqual(changed & is_encoder, set())
+            self.assertEqual({k for k in set(before) - is_encoder if not k.endswith("relative_position_index")}, changed)
+
+    def test_linear_probe(self):
+        init = [f"model.init={trained('mae')}", "model.freeze=linear_probe"]
+        before, after = self.train("cls", *init, *UNTRAINED), self.train("cls", *init, "optim.lr=1e-2")
+        self.assertEqual(self.changed(before, after), {"head.weight", "head.bias"})
+        self.assert_says(self.seg("model.freeze=linear_probe", expect=2), "model.freeze")
+
+    def test_layer_decay(self):
+        """The first step of AdamW moves an entry by lr * g / (|g| + eps) whatever its gradient: the largest move of a tensor is its learning rate."""
+        depths, decay = (1, 1, 2, 1), 0.5
+        options = ["model.depths=[1,1,2,1]", f"optim.layer_decay={decay}", "optim.weight_decay=0", "train.max_steps=1", "optim.eps=1e-12"]
+        for command in ("seg", "cls"):
+            before, after = self.train(command, *options, "optim.lr=0"), self.train(command, *options, "optim.lr=1e-2")
+            checked = set()
+            for key in before:
+                if key.endswith(("relative_position_index", "qkv.bias")):
+                    continue
+                match = re.match(r"layers\.(\d)\.(?:blocks\.(\d+))?", key)
+                layer = 0 if key.startswith("patch_embed.") else sum(depths) + 1
+                if match:
+                    stage, block = match.groups()
+                    layer = sum(depths[:int(stage)]) + (int(block) + 1 if block else depths[int(stage)])
+                expected = 1e-2 * decay ** (sum(depths) + 1 - layer)
+                self.assertAlmostEqual(np.abs(after[key] - before[key]).max() / expected, 1, delta=2e-2, msg=f"{command} {key}, layer {layer}")
+                checked.add(layer)
+            self.assertEqual(checked, set(range(sum(depths) + 2)))
+
+
+class ForwardTest(TransferBase):
+    def test_grey_weights_see_grey_pictures_in_colour_alike(self):
+        """A classifier from 3-channel weights, and one with 1 channel from the same: equal probabilities, as only what is shared is changed."""
+        cls = trained("cls")
+        Image.fromarray(class_picture(1, 0)).save(self.tmp / "one.png")
+        self.predict(weights=cls, input="one.png", output="grey")
+        done = self.cls("--overwrite", *UNTRAINED, f"model.init={cls}", "model.in_channels=3", data="cls/list.csv")
+        self.assertIn("3 input channels", done.stderr)
+        self.predict(weights="run", input="one.png", output="colour")
+        grey, colour = (next(iter(self.table("cases.csv", output).values())) for output in ("grey", "colour"))
+        for name in ("up", "down", "none"):
+            self.assertAlmostEqual(float(grey[name]), float(colour[name]), delta=1e-5)
+
+
+if __name__ == "__main__":
+    unittest.main()
