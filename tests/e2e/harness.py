@@ -92,7 +92,7 @@ class VmaeTest(unittest.TestCase):
         """Every tensor bit for bit, the position and every other word of the metadata; wall time and checksum apart."""
         (a, a_meta), (b, b_meta) = read_safetensors(first), read_safetensors(second)
         self.assertEqual(list(a), list(b), "keys, in order")
-        self.assertGreater(len(a), 100)
+        self.assertGreater(len(a), 50)
         different = [key for key in a if a[key] != b[key]]
         self.assertEqual(different, [], f"{len(different)} of {len(a)} tensors differ between {first} and {second}")
         for meta in (a_meta, b_meta):
