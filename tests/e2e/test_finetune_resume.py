@@ -16,7 +16,7 @@ class SameRun(FinetuneTest):
         for name in ("best.safetensors", "last.safetensors"):
             self.assert_same_checkpoint(first / "checkpoints" / name, second / "checkpoints" / name)
         self.assert_same_metrics(first, second)
-        for folder in ("samples", "test"):
+        for folder in ("samples", "external_test"):
             files = sorted(str(p.relative_to(first)) for p in (first / folder).rglob("*") if p.is_file())
             self.assertEqual(files, sorted(str(p.relative_to(second)) for p in (second / folder).rglob("*") if p.is_file()))
             for name in files:
@@ -61,7 +61,7 @@ class ResumeTest(SameRun):
         self.vmae(command, "--resume", *arguments, cwd=work)
         self.assertEqual(last_step(work / "run"), 12)
         self.assert_same_finetuning(reference / "run", work / "run")
-        self.assertIn("predict.json", [p.name for p in (work / "run/test").iterdir()])
+        self.assertIn("predict.json", [p.name for p in (work / "run/external_test").iterdir()])
 
     def test_segmentation(self):
         self.check("finetune-seg", "data.foreground_share=0.5")
@@ -80,16 +80,16 @@ class ResumeTest(SameRun):
         self.assertEqual([line["epoch"] for line in metrics(self.tmp / "run", "val")], [line["epoch"] for line in metrics(self.tmp / "reference", "val")])
 
     def test_test_predictions_are_those_of_the_best_weights_now(self):
-        """Whatever was in the folder `test` before: a run started over, or trained on."""
+        """Whatever was in the folder before: a run started over, or trained on."""
         make_segmentation(self.tmp / "data", 8), make_segmentation(self.tmp / "more", 2, first=50)
         options = ["data.test=more/images", "optim.lr=5e-3", "loss.balance=inverse_frequency"]
         for again in (["--resume", "train.epochs=10"], ["--overwrite", "train.epochs=10", "run.seed=4"]):
             with self.subTest(again):
                 self.seg("--overwrite", "train.epochs=1", *options)
-                first = (self.tmp / "run/test/case050.png").read_bytes()
+                first = (self.tmp / "run/external_test/case050.png").read_bytes()
                 self.seg(*options, *again)
                 self.predict("--overwrite", input="more/images")
-                self.assertEqual((self.out / "case050.png").read_bytes(), (self.tmp / "run/test/case050.png").read_bytes())
+                self.assertEqual((self.out / "case050.png").read_bytes(), (self.tmp / "run/external_test/case050.png").read_bytes())
                 self.assertNotEqual(first, (self.out / "case050.png").read_bytes())
 
     def seg_arguments(self, *more):

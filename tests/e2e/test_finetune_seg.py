@@ -120,7 +120,7 @@ class DataOptionsTest(FinetuneTest):
         for share in (0, 0.75):
             for seed in range(3):
                 samples = self.first_batch(f"data.foreground_share={share}", f"run.seed={seed}")
-                self.assertEqual(len(samples), 8)
+                self.assertEqual(len(set(samples)), 8)
                 counts.setdefault(share, []).append(sum(3 <= int(s.split("#z")[1]) < 7 for s in samples))
         self.assertTrue(all(n >= 6 for n in counts[0.75]), counts)
         self.assertTrue(all(n < 6 for n in counts[0]), counts)
@@ -165,11 +165,23 @@ class DataOptionsTest(FinetuneTest):
     def test_test_images_are_predicted_with_the_best_weights(self):
         make_segmentation(self.tmp / "data", 6), make_segmentation(self.tmp / "extra", 3, first=50)
         self.seg("data.test=extra/images", "train.epochs=1")
-        self.assertEqual(self.written("run/test"), ["case050.png", "case051.png", "case052.png", "predict.json"])
+        self.assertEqual(self.written("run/external_test"), ["case050.png", "case051.png", "case052.png", "predict.json"])
         self.predict(input="extra/images")
         for name in ("case050.png", "case051.png"):
-            self.assertEqual((self.out / name).read_bytes(), (self.tmp / "run/test" / name).read_bytes())
-        self.assertIn("best.safetensors", self.record("run/test")["weights"][0])
+            self.assertEqual((self.out / name).read_bytes(), (self.tmp / "run/external_test" / name).read_bytes())
+        self.assertIn("best.safetensors", self.record("run/external_test")["weights"][0])
+
+    def test_test_images_of_two_sources_with_equal_names(self):
+        for source in "ab":
+            make_segmentation(self.tmp / source, 4, first=0 if source == "a" else 20)
+            for kind in ("images", "masks"):
+                for i, file in enumerate(sorted((self.tmp / source / kind).iterdir())):
+                    file.rename(file.parent / f"x{i}.png")
+            (self.tmp / f"{source}/list.csv").write_text(
+                "image,mask,split\n" + "".join(f"images/x{i}.png,masks/x{i}.png,{s}\n" for i, s in enumerate(("train", "train", "val", "test"))))
+        self.seg("train.epochs=1", data="[a/list.csv,b/list.csv]")
+        self.assertEqual(self.record("run/test")["cases"], 2)
+        self.assertEqual(len([name for name in self.written("run/test") if name.endswith(".png")]), 2, self.written("run/test"))
 
     def test_dry_run_writes_nothing(self):
         make_segmentation(self.tmp / "data", 6)
