@@ -211,7 +211,7 @@ def resized(image, height, width):
 @functools.cache
 def python_model(path):
     from vmae_model import load_model
-    return load_model(str(path))
+    return load_model(str(path), num_classes=read_safetensors(path)[0]["head.weight"][1][0])
 
 
 def python_probabilities(weights, pixels, low, high, minmax=True):
