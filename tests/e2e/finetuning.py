@@ -124,6 +124,12 @@ def make_class_manifest(folder, counts, names=("up", "down", "none"), file="list
     return folder / file
 
 
+def volume_of_pictures(index=0, shape=(34, 40, 5)):
+    """A volume whose slices the picture segmenter finds something in."""
+    volume = np.stack([labelled_picture(300 + 10 * index + z, shape[1], shape[0])[0].T for z in range(shape[2])], -1)
+    return volume.astype(np.float32)
+
+
 def write_nifti(path, array, affine=None, dtype=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(np.asarray(array, dtype), np.eye(4) if affine is None else affine), path)
@@ -176,8 +182,8 @@ def trained(what):
                   *NO_AUGMENTATION, data="none-data", run=run)
     elif what == "hippocampus":
         hippocampus(folder / "hip-data", 2), hippocampus(folder / "hip-val", 2, prefix="again_")
-        maker.seg("data.classes=[anterior,posterior]", "data.val=hip-val", "train.epochs=40", "optim.lr=3e-3", "loss.balance=inverse_frequency", "model.drop_path_rate=0",
-                  "data.slice_axis=z", "train.validate_every=10", *NO_AUGMENTATION, data="hip-data", run=run)
+        maker.seg("data.classes=[anterior,posterior]", "data.val=hip-val", "train.epochs=40", "optim.lr=3e-3", "loss.balance=inverse_frequency",
+                  "model.drop_path_rate=0", "data.slice_axis=z", "train.validate_every=10", *NO_AUGMENTATION, data="hip-data", run=run)
     elif what == "cls":
         make_class_manifest(folder / "cls-data", (12, 12, 12), split=True)
         maker.cls("train.epochs=6", "optim.lr=2e-3", "train.best_metric=loss", *NO_AUGMENTATION, data="cls-data/list.csv", run=run)

@@ -172,7 +172,8 @@ class LabelTest(FinetuneTest):
     def test_class_missing_in_training(self):
         make_class_manifest(self.tmp / "data", (6, 6, 3))
         text = (self.tmp / "data/list.csv").read_text().splitlines()
-        rows = [text[0] + ",split", *(f"{row},{'val' if row.endswith('none') or i % 3 == 0 else 'train'}" for i, row in enumerate(line.replace('"', "") for line in text[1:]))]
+        rows = [line.replace('"', "") for line in text]
+        rows = [rows[0] + ",split", *(f"{row},{'val' if row.endswith('none') or i % 3 == 0 else 'train'}" for i, row in enumerate(rows[1:]))]
         (self.tmp / "data/list.csv").write_text("\n".join(rows) + "\n")
         done = self.cls("train.epochs=1", data="data/list.csv")
         self.assert_says(done, "none is in no training case")
@@ -230,8 +231,8 @@ class ValidationScoreTest(FinetuneTest):
                 write_nifti(self.tmp / f"{folder}/labels/v{i}.nii.gz", mask, np.diag([1, 1, 3, 1]))
         lines = {}
         for folder in ("whole", "broken"):
-            self.seg("data.classes=[round,square]", f"model.init={best(trained('seg'))}", "optim.lr=0", "train.max_steps=1", f"data.val={folder}", "data.max_bad_fraction=0.4",
-                     run=f"run-{folder}")
+            self.seg("data.classes=[round,square]", f"model.init={best(trained('seg'))}", "optim.lr=0", "train.max_steps=1", f"data.val={folder}",
+                     "data.max_bad_fraction=0.4", run=f"run-{folder}")
             lines[folder] = metrics(self.tmp / f"run-{folder}", "val")[-1]
         self.assertIn("v1.nii.gz", (self.tmp / "run-broken/quarantine.jsonl").read_text())
         self.assertGreater(lines["whole"]["Dice/round"], 0.1)

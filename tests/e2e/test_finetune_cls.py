@@ -83,7 +83,8 @@ class ClassesTest(ClassifyTest):
         """The first training loss of untrained weights, against Python."""
         import torch
         manifest = make_class_manifest(self.tmp / "data", (4, 2, 2))  # one batch
-        base = ["optim.lr=0", "optim.weight_decay=0", "train.max_steps=1", "data.val_fraction=0", "model.drop_path_rate=0", "model.image_size=[40,40]", *NO_AUGMENTATION]
+        base = ["optim.lr=0", "optim.weight_decay=0", "train.max_steps=1", "data.val_fraction=0", "model.drop_path_rate=0", "model.image_size=[40,40]",
+                *NO_AUGMENTATION]
         losses = {}
         for name, more in (("plain", []), ("smooth", ["loss.label_smoothing=0.2"]), ("weighted", ["loss.class_weights=[1,2,4]"])):
             self.cls("--overwrite", *base, *more, data="data/list.csv")

@@ -41,8 +41,8 @@ class ResumeTest(SameRun):
     def check(self, command, *more):
         reference, work = self.tmp / "reference", self.tmp / "work"
         from finetuning import SWIN, TRAIN
-        arguments = [*SWIN, *TRAIN, *self.OPTIONS, "data.train=" + ("data" if command == "finetune-seg" else "data/list.csv"), "run.dir=run", f"model.init={trained('mae')}",
-                     *more]
+        arguments = [*SWIN, *TRAIN, *self.OPTIONS, "data.train=" + ("data" if command == "finetune-seg" else "data/list.csv"), "run.dir=run",
+                     f"model.init={trained('mae')}", *more]
         for folder in (reference, work):
             self.make_data(command, folder)
         self.vmae(command, *arguments, cwd=reference)

@@ -7,7 +7,7 @@ import unittest
 import numpy as np
 from PIL import Image
 
-from finetuning import NO_AUGMENTATION, FinetuneTest, class_picture, last, make_class_manifest, make_segmentation, metadata, trained
+from finetuning import NO_AUGMENTATION, FinetuneTest, best, class_picture, last, make_class_manifest, make_segmentation, metadata, trained
 from harness import GOLDEN, weights_of
 
 UNTRAINED = ["optim.lr=0", "optim.weight_decay=0", "train.max_steps=1", "data.val_fraction=0"]  # the last checkpoint holds the weights that the run began with
@@ -97,8 +97,9 @@ class TransferTest(TransferBase):
     def test_architecture_is_adopted_from_the_reference_file(self):
         """52,196 parameters: embed_dim 4, heads 1 1 2 2, window 7, one channel; nothing of it is said here."""
         for command, data in (("finetune-seg", "data"), ("finetune-cls", "cls/list.csv")):
-            done = self.vmae(command, f"data.train={data}", f"model.init={GOLDEN / 'pth/reference_style.pth'}", "run.dir=run", "--overwrite", "model.image_size=[64,64]",
-                             "train.max_steps=1", "optim.warmup_epochs=0", "train.batch_size=4", "data.val_fraction=0", "optim.lr=0", "optim.weight_decay=0")
+            done = self.vmae(command, f"data.train={data}", f"model.init={GOLDEN / 'pth/reference_style.pth'}", "run.dir=run", "--overwrite",
+                             "model.image_size=[64,64]", "train.max_steps=1", "optim.warmup_epochs=0", "train.batch_size=4", "data.val_fraction=0",
+                             "optim.lr=0", "optim.weight_decay=0")
             options = json.loads(metadata(last(self.tmp / "run"))["model_options"])
             self.assertEqual([options[k] for k in ("embed_dim", "in_channels", "num_heads", "window_size", "depths")], [4, 1, [1, 1, 2, 2], 7, [2, 2, 6, 2]])
             weights, source = weights_of(last(self.tmp / "run")), weights_of(GOLDEN / "pth/expected.safetensors")
@@ -114,9 +115,10 @@ class TransferTest(TransferBase):
 
     def test_a_classifier_continues_from_a_segmenter_and_from_itself(self):
         log, weights = self.begin("cls", init=trained("seg"))
-        np.testing.assert_array_equal(weights["layers.3.blocks.0.mlp.fc1.weight"], weights_of(trained("seg") / "checkpoints/best.safetensors")["layers.3.blocks.0.mlp.fc1.weight"])
+        key = "layers.3.blocks.0.mlp.fc1.weight"
+        np.testing.assert_array_equal(weights[key], weights_of(best(trained("seg")))[key])
         log, weights = self.begin("cls", init=trained("cls"))
-        np.testing.assert_array_equal(weights["head.weight"], weights_of(trained("cls") / "checkpoints/best.safetensors")["head.weight"])
+        np.testing.assert_array_equal(weights["head.weight"], weights_of(best(trained("cls")))["head.weight"])
 
 
 class WhatIsTrainedTest(TransferBase):
