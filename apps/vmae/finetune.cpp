@@ -1,5 +1,6 @@
 #include "vmae/run/finetune.h"
 
+#include <filesystem>
 #include <memory>
 
 #include "commands.h"
@@ -31,9 +32,11 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
   command->callback([arguments, &context] {
     Config config;
     arguments->config.read(config);
+    const bool has_begun = arguments->resume && std::filesystem::exists(std::filesystem::path(config.run.dir) / "checkpoints" / "last.safetensors");
+    const std::string& known = has_begun ? config.run.dir : config.model.init;
     if (!config.model.init.empty()) {  // what the config does not say about the architecture, the weights do
       Config with_weights;
-      run::adopt_architecture(with_weights.model.net.swin, config.model.init);
+      run::adopt_architecture(with_weights.model.net.swin, known);
       config = with_weights;
     }
     if (!arguments->config.load(config)) return;

@@ -26,6 +26,9 @@ Case read_case(const io::SourceFile& file, const ImageOptions& image) {
       const io::PreparedDataset dataset(file.path);
       one.volume = io::read_prepared_case(dataset, file.prepared_case);
       one.axis = dataset.read_case(file.prepared_case).axis;
+      if (image.slice_axis != "auto" && one.volume.size[2] > 1 && image.slice_axis[0] != "xyz"[one.axis])
+        throw Error(ExitCode::data, concat("was prepared in slices along ", "xyz"[one.axis], ", but the model learnt slices along ", image.slice_axis),
+                    "predict from the original files, or prepare them again with prepare.slice_axis");
       one.range = dataset.info().intensity == "native" ? range_of(one.volume, image) : IntensityRange{0.0, 1.0};
       return one;
     }

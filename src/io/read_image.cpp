@@ -85,7 +85,7 @@ void check_grid(const SourceFile& file, const Volume& image, const Volume& mask)
   }
 }
 
-std::vector<uint8_t> to_labels(const SourceFile& file, const Volume& mask) {
+std::vector<uint8_t> to_labels(const SourceFile& file, const Volume& mask, bool keeps_255) {
   const std::vector<float> stored = values(mask);
   std::vector<uint8_t> labels(static_cast<size_t>(mask.size[0] * mask.size[1] * mask.size[2]));
   const auto channels = static_cast<size_t>(mask.channels);
@@ -101,7 +101,7 @@ std::vector<uint8_t> to_labels(const SourceFile& file, const Volume& mask) {
     labels[i] = static_cast<uint8_t>(value);
   }
   for (const uint8_t label : labels) is_binary &= label == 0 || static_cast<float>(label) == largest;
-  if (is_picture(file.mask) && is_binary && largest == 255) std::replace(labels.begin(), labels.end(), uint8_t{255}, uint8_t{1});
+  if (is_picture(file.mask) && is_binary && largest == 255 && !keeps_255) std::replace(labels.begin(), labels.end(), uint8_t{255}, uint8_t{1});
   return labels;
 }
 
@@ -133,7 +133,7 @@ std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
   throw Error(ExitCode::data, concat(file.path.string(), " is of an unknown type"));
 }
 
-std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures) {
+std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures, bool keeps_255) {
   if (file.mask.empty()) return {};
   std::error_code ignored;
   if (!fs::exists(file.mask, ignored)) fail_mask(file, "does not exist");
@@ -141,7 +141,7 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
     if (is_picture(file.mask) || is_volume(file.mask)) {
       const Volume mask = is_picture(file.mask) ? picture_volume(file.mask) : read_volume(file.mask);
       check_grid(file, image, mask);
-      return to_labels(file, mask);
+      return to_labels(file, mask, keeps_255);
     }
     return read_dicom_mask(file.mask, dicom_files(file), image, structures).map;
   } catch (const Error& error) {

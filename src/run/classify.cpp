@@ -72,6 +72,16 @@ Measurable check_labels(const Datasets& datasets) {
   return {measurable > 0, known_val > 0};
 }
 
+void require_loss_of_task(const nn::ClassificationLossOptions& loss, bool is_multi_label) {
+  const std::string wrong = is_multi_label && !loss.class_weights.empty()       ? "loss.class_weights"
+                            : is_multi_label && loss.label_smoothing > 0        ? "loss.label_smoothing"
+                            : !is_multi_label && !loss.positive_weights.empty() ? "loss.positive_weights"
+                                                                                : "";
+  if (wrong.empty()) return;
+  throw Error(ExitCode::usage, concat(wrong, " is for ", is_multi_label ? "classes, but the labels are findings" : "findings, but the labels are classes"),
+              "leave it out");
+}
+
 at::Tensor forward(nn::SwinClassifier& model, const data::Batch& batch) {
   return model->forward(batch.image, model->is_training() ? drop_path_draws(batch, model->num_draws()) : at::Tensor());
 }
@@ -130,7 +140,7 @@ train::Metrics validate(nn::SwinClassifier& model, const Datasets& datasets, con
   std::map<int64_t, Scored> cases;
   double loss_sum = 0;
   int64_t count = 0;
-  for (data::Batch batch; loader.next(batch);) {
+  for (data::Batch batch; next_for_validation(loader, batch);) {
     batch.image = batch.image.to(plan.device);
     at::Tensor logits;
     {
@@ -138,8 +148,9 @@ train::Metrics validate(nn::SwinClassifier& model, const Datasets& datasets, con
       logits = forward(model, batch).to(at::kFloat);
     }
     const int64_t n = batch.image.size(0);
-    loss_sum += losses(logits, batch.labels.to(plan.device)).item<double>() * static_cast<double>(n);
-    count += n;
+    const auto known = (~batch.labels.isnan()).any(1).sum().item<int64_t>();
+    loss_sum += losses(logits, batch.labels.to(plan.device)).item<double>() * static_cast<double>(known);
+    count += known;
     const at::Tensor p = (losses.is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1)).to(at::kCPU, at::kDouble).contiguous();
     for (int64_t i = 0; i < n; ++i) {
       const int64_t index = batch.indices[static_cast<size_t>(i)];
@@ -163,7 +174,7 @@ train::Metrics validate(nn::SwinClassifier& model, const Datasets& datasets, con
     ++measured;
   }
   if (measured > 0) metrics.insert(metrics.begin(), {"AUROC", sum / static_cast<double>(measured)});
-  metrics.emplace_back("loss", loss_sum / static_cast<double>(count));
+  metrics.emplace_back("loss", loss_sum / static_cast<double>(std::max<int64_t>(1, count)));
   metrics.emplace_back("accuracy", accuracy_of(cases, names.size(), losses.is_multi_label));
   const auto best = std::find_if(metrics.begin(), metrics.end(), [&](const auto& metric) { return metric.first == best_metric; });
   std::rotate(metrics.begin(), best, best + 1);  // the first decides
@@ -199,6 +210,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   config.data.image.in_channels = config.model.net.swin.in_channels;
   const Session session(config.run, arguments, "finetune-cls");
   const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::all_labels});
+  require_loss_of_task(config.loss, datasets.splits.is_multi_label);
   const Measurable can_measure = check_labels(datasets);
   const auto num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
   const bool is_multi_label = datasets.splits.is_multi_label;
@@ -207,7 +219,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   config.model.net.num_classes = num_labels;
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   nn::SwinClassifier model(config.model.net);
-  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(*datasets.train), session.device);
+  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(*datasets.train), session);
   train::AdamW optimizer(*model, config.optim, layer_wise_scale(config.model.net.swin, config.optim.layer_decay));
   const Losses losses{is_multi_label, config.loss, weights_tensor(config.loss.class_weights, num_labels, "loss.class_weights", session.device),
                       weights_tensor(config.loss.positive_weights, num_labels, "loss.positive_weights", session.device)};
@@ -222,7 +234,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   if (datasets.val) task.validate = [&] { return validate(model, datasets, config, plan, losses, best_metric); };
   task.lower_is_better = best_metric == "loss";
   task.metadata = {{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
-  add_card({datasets.splits.label_names, is_multi_label, config.data.pool, config.data.image, config.data.augment.minmax}, task.metadata);
+  add_card({datasets.splits.label_names, is_multi_label, config.data.pool, as_trained(config.data.image, datasets), config.data.augment.minmax}, task.metadata);
 
   const data::Dataset& shown_from = datasets.val ? *datasets.val : *datasets.train;
   const data::Batch shown = panel_batch(shown_from, config.data.augment, session.seed(), session.device, num_panel_samples);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "finetune_steps.h"
 #include "vmae/core/atomic_file.h"
@@ -25,11 +26,11 @@ ExitCode predict_test(const RunOptions& run, const DataOptions& data, const Data
     log::info(concat("predicting ", cases.size(), " test cases into ", (dir / name).string()));
     fs::remove_all(dir / name);
     const PredictOptions options{.device = run.device, .precision = "auto", .threads = run.threads};
-    some_failed |= predict_cases(cases, {dir}, dir / name, options, identifying, beside) == ExitCode::some_failed;
+    some_failed |= predict_cases(cases, {weights}, dir / name, options, identifying, beside) == ExitCode::some_failed;
   };
   const TrainVal& split = datasets.split;
   std::vector<io::SourceFile> beside = split.train;
-  beside.insert(beside.end(), split.val.begin(), split.val.end());
+  for (const auto* part : {&split.val, &split.unused}) beside.insert(beside.end(), part->begin(), part->end());
   predict_into("test", split.test, datasets.splits.identifying, beside);
   if (!data.test.empty()) {
     const io::Source external = io::find_source(data.test);
@@ -72,6 +73,18 @@ void gather(const fs::path& dir, int64_t num_folds) {
   log::info("out-of-fold predictions: " + output.string());
 }
 
+// Each case has one out-of-fold prediction.
+void require_separate_tests(const io::Splits& splits, const std::string& file) {
+  std::set<std::string> seen;
+  for (const io::SplitFold& fold : splits.folds) {
+    for (const std::string& name : fold.test) {
+      if (!seen.insert(name).second)
+        throw Error(ExitCode::data, concat(file, ": ", name, " is in the test parts of two folds, so that --fold all can't put them together"),
+                    "train the folds one by one: --fold 0, --fold 1, ...");
+    }
+  }
+}
+
 template <class Config>
 ExitCode run_folds(const Config& config, TrainArguments arguments, const std::string& fold, ExitCode (*finetune)(Config, const TrainArguments&)) {
   if (fold.empty()) return finetune(config, arguments);
@@ -84,6 +97,8 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
     throw Error(ExitCode::usage, concat("--fold ", fold, ": ", config.data.splits.file, " has folds 0 to ", num_folds - 1), "give one of them, or all");
   }
   const bool resumes = arguments.if_exists == train::IfExists::resume;
+  arguments.is_one_of_folds = fold == "all";
+  if (fold == "all") require_separate_tests(splits, config.data.splits.file);
   bool some_failed = false;
   for (int64_t k = number.value_or(0); k <= number.value_or(num_folds - 1); ++k) {
     Config one = config;

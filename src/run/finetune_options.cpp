@@ -5,16 +5,17 @@ namespace vmae::run {
 
 namespace {
 
-void describe_transfer(Options& options, TransferOptions& transfer, std::vector<std::string> freezes) {
+void describe_transfer(Options& options, TransferOptions& transfer, std::vector<std::string> transfers, std::vector<std::string> freezes) {
   options.add("init", transfer.init,
               "pretrained weights: the folder of a run, or a file (.safetensors, .pth) of ours, of the Python reference, or of an ImageNet Swin (Microsoft's, "
               "timm's or torchvision's names). What the architecture needs and the config does not say is taken from them. Empty: random");
   options.add("transfer", transfer.transfer,
               "which pretrained parts are used. auto: encoder and decoder for grey images, the encoder alone for colour images and for classification",
-              one_of({"auto", "encoder", "encoder_decoder"}));
+              one_of(std::move(transfers)));
   options.add("allow_mismatch", transfer.allow_mismatch,
               "go on when weights are missing, left over or of another shape where they should not be; else that is exit code 4");
-  options.add("freeze", transfer.freeze, "what is not trained. encoder: patch embedding and encoder stages. linear_probe: all but the last layer",
+  options.add("freeze", transfer.freeze,
+              "what is not trained, of what came from model.init. encoder: patch embedding and encoder stages. linear_probe: all but the last layer",
               one_of(std::move(freezes)));
 }
 
@@ -39,7 +40,7 @@ void describe(Options& options, SegmentDataOptions& data) {
 
 void describe(Options& options, SegmentModelOptions& model) {
   options.add("name", model.name, "the model to train", one_of({"swin-unet"}));
-  describe_transfer(options, model, {"none", "encoder"});
+  describe_transfer(options, model, {"auto", "encoder", "encoder_decoder"}, {"none", "encoder"});
   describe(options, model.net);
 }
 
@@ -65,7 +66,7 @@ void describe(Options& options, ClassifyDataOptions& data) {
 
 void describe(Options& options, ClassifyModelOptions& model) {
   options.add("name", model.name, "the model to train", one_of({"swin-classifier"}));
-  describe_transfer(options, model, {"none", "encoder", "linear_probe"});
+  describe_transfer(options, model, {"auto", "encoder"}, {"none", "encoder", "linear_probe"});
   describe(options, model.net);
 }
 

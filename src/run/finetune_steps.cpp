@@ -1,21 +1,35 @@
 #include "finetune_steps.h"
 
 #include <cmath>
+#include <set>
 
 #include "vmae/core/log.h"
+#include "vmae/io/prepared.h"
+#include "vmae/run/prepare.h"
 #include "vmae/weights/transfer.h"
 
 namespace vmae::run {
 
 namespace {
 
-void freeze(torch::nn::Module& module, const std::string& what) {
+// Only what was loaded is frozen: a block that began at random would stay so.
+void freeze(torch::nn::Module& module, const std::string& what, const std::vector<std::string>& loaded) {
   if (what == "none") return;
+  if (loaded.empty())
+    throw Error(ExitCode::usage, concat("model.freeze = ", what, ", but model.init is empty: random weights would stay random"),
+                "give pretrained weights, or leave model.freeze out");
+  const std::set<std::string> known(loaded.begin(), loaded.end());
+  int64_t trained_blocks = 0;
   for (auto& item : module.named_parameters()) {
     const std::string& key = item.key();
-    const bool is_encoder = key.starts_with("patch_embed.") || key.starts_with("layers.");
-    if (is_encoder || (what == "linear_probe" && !key.starts_with("head."))) item.value().set_requires_grad(false);
+    const bool is_encoder = key.starts_with("patch_embed.") || key.starts_with("layers."),
+               is_frozen = is_encoder || (what == "linear_probe" && !key.starts_with("head."));
+    if (is_frozen && known.contains(key)) item.value().set_requires_grad(false);
+    if (is_encoder && !known.contains(key) && key.ends_with(".norm1.weight")) ++trained_blocks;
   }
+  if (trained_blocks > 0)
+    log::warning(concat("model.freeze: ", trained_blocks,
+                        " blocks of the encoder that the weights don't have are trained; model.depths as in pretraining has none of them"));
 }
 
 // The place of a parameter in the encoder: 0 patch embedding, then block after block (a merging belongs to the block before it); `blocks` + 1 for what follows.
@@ -34,8 +48,10 @@ int64_t layer_of(const std::string& key, const std::vector<int64_t>& depths) {
 }  // namespace
 
 void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options, bool is_segmenter, bool is_colour,
-                    at::Device device) {
-  if (!options.init.empty()) {
+                    const Session& session) {
+  std::vector<std::string> loaded;
+  // A run that is resumed has its own weights, and may outlive those that it began from; only what is frozen must be known again.
+  if (!options.init.empty() && !(session.resumes() && options.freeze == "none")) {
     const auto path = find_weights(options.init);
     weights::TensorFile file = weights::read_weights(path);
     const weights::Naming naming = weights::rename_to_reference(file);
@@ -55,9 +71,27 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
     const weights::LoadReport report = weights::transfer_into(module, std::move(file), parts, options.allow_mismatch, path);
     log::info(concat("model.init = ", path.string(), " (names of ", weights::name_of(naming), "; ", with_decoder ? "encoder and decoder" : "encoder",
                      "): ", weights::describe_report(report)));
+    loaded = report.loaded;
   }
-  freeze(module, options.freeze);
-  module.to(device);
+  freeze(module, options.freeze, loaded);
+  module.to(session.device);
+}
+
+data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets) {
+  const io::SourceFile& file = datasets.split.train.front();
+  if (file.prepared_case < 0) return image;
+  const io::PreparedDataset dataset(file.path);
+  const io::PreparedCase one = dataset.read_case(file.prepared_case);
+  if (one.size[2] > 1 || one.axis != 2) image.slice_axis = std::string(1, "xyz"[one.axis]);
+  if (dataset.info().intensity == "native") return image;
+  PrepareConfig config;
+  Options list;
+  describe(list, config);
+  for (const std::string& option : dataset.info().options) apply_override(option, list);
+  image.intensity = config.prepare.intensity;
+  image.window = config.prepare.window;
+  image.percentiles = config.prepare.percentiles;
+  return image;
 }
 
 std::function<double(const std::string&)> layer_wise_scale(const nn::SwinOptions& swin, double layer_decay) {

@@ -9,7 +9,11 @@ namespace vmae::run {
 
 // Initial weights from seed, pretrained ones over them as model.transfer says, frozen parts, device. is_colour: what `auto` looks at.
 void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options, bool is_segmenter, bool is_colour,
-                    at::Device device);
+                    const Session& session);
+
+// How images become what the network was trained on, for prediction from files: a prepared dataset has its own slice axis and may have its intensities scaled
+// already.
+data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets);
 
 // Factor of the learning rate of a parameter: layer_decay to the power of how many encoder blocks lie behind it, and one for what follows the encoder.
 std::function<double(const std::string&)> layer_wise_scale(const nn::SwinOptions& swin, double layer_decay);

@@ -39,6 +39,8 @@ std::vector<fs::path> weight_files(const std::vector<fs::path>& given) {
     for (int64_t k = 0; fs::is_directory(path) && k < kMostFolds; ++k) {
       if (fs::is_directory(path / concat("fold_", k) / "checkpoints")) folds.push_back(path / concat("fold_", k));
     }
+    if (!folds.empty() && fs::is_directory(path / "checkpoints"))
+      throw Error(ExitCode::usage, concat("--weights ", path.string(), " holds a run of its own and folds"), "name the file, or the folds, that you mean");
     if (folds.empty()) folds = {path};
     for (const fs::path& fold : folds) files.push_back(find_weights(fold));
   }
@@ -101,17 +103,6 @@ Loaded load(const io::SourceFile& file, const data::ImageOptions& image) {
   }
 }
 
-// Calls use(first slice, probabilities) for the slices of a case, some at a time.
-template <class Use>
-void for_slices(SlicePredictor& predictor, const data::Case& one, const Use& use) {
-  const int64_t count = one.volume.size[static_cast<size_t>(one.axis)], batch = predictor.options().batch;
-  for (int64_t first = 0; first < count; first += batch) {
-    std::vector<io::Image> slices;
-    for (int64_t i = first; i < std::min(count, first + batch); ++i) slices.push_back(io::slice_of(one.volume, one.axis, i));
-    use(first, predictor.probabilities(slices, one.range));
-  }
-}
-
 // Values of slices (rows, columns) at their places in a volume that is x fastest.
 template <class T>
 void scatter(const at::Tensor& slices, int64_t first, const data::Case& one, std::vector<T>& volume) {
@@ -128,24 +119,6 @@ void scatter(const at::Tensor& slices, int64_t first, const data::Case& one, std
   }
 }
 
-void segment(SlicePredictor& predictor, const io::SourceFile& file, const data::Case& one, const std::string& name, const fs::path& output,
-             const PredictOptions& options) {
-  const auto& size = one.volume.size;
-  const auto voxels = static_cast<size_t>(size[0] * size[1] * size[2]);
-  const ModelCard& card = predictor.model().card;
-  std::vector<uint8_t> labels(voxels);
-  std::vector<std::vector<float>> probabilities(options.probabilities ? card.class_names.size() : 0, std::vector<float>(voxels));
-  for_slices(predictor, one, [&](int64_t first, const at::Tensor& p) {
-    scatter(at::argmax(p, 1).to(at::kByte).contiguous(), first, one, labels);
-    for (size_t k = 0; k < probabilities.size(); ++k) scatter(p.select(1, static_cast<int64_t>(k) + 1).contiguous(), first, one, probabilities[k]);
-  });
-  if (options.largest_component) io::keep_largest_components(labels, size);
-  write_labels(output / name, file, one, labels, card);
-  for (size_t k = 0; k < probabilities.size(); ++k) {
-    write_probabilities(output / "probabilities" / (name + "_" + safe_name(card.class_names[k])), file, one, probabilities[k]);
-  }
-}
-
 std::string probability_text(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.7g", value);
@@ -157,25 +130,102 @@ struct Tables {
   std::string cases, slices;
 };
 
-void classify(SlicePredictor& predictor, const data::Case& one, const std::string& name, const std::string& pool, Tables& tables) {
-  const ModelCard& card = predictor.model().card;
-  CasePool pooled;
-  const auto add_row = [&](std::string& table, std::vector<std::string> fields, const std::vector<double>& values) {
+// Where the probabilities of a case's slices go as they come, and what is written when all are there.
+class Result {
+ public:
+  Result(const io::SourceFile& file, const data::Case& one, std::string name, const ModelCard& card, const PredictOptions& options)
+      : file_(file),
+        case_(one),
+        name_(std::move(name)),
+        card_(card),
+        options_(options),
+        voxels_(static_cast<size_t>(one.volume.num_values() / one.volume.channels)) {}
+
+  // Segmentation: (n, classes, h, w) of slices first, first + 1, ...; classification: (n, classes).
+  void add(int64_t first, const at::Tensor& p) {
+    if (p.dim() == 2) return add_scores(first, p.to(at::kDouble).contiguous());
+    labels_.resize(voxels_);
+    scatter(at::argmax(p, 1).to(at::kByte).contiguous(), first, case_, labels_);
+    probabilities_.resize(options_.probabilities ? card_.class_names.size() : 0);
+    for (size_t k = 0; k < probabilities_.size(); ++k) {
+      probabilities_[k].resize(voxels_);
+      scatter(p.select(1, static_cast<int64_t>(k) + 1).contiguous(), first, case_, probabilities_[k]);
+    }
+  }
+
+  void write(const fs::path& output, Tables& tables) {
+    if (labels_.empty()) {
+      add_row(tables.cases, {name_, std::to_string(pool_.num_slices())}, pool_.result(card_.is_multi_label));
+      tables.slices += rows_;
+      return;
+    }
+    if (options_.largest_component) io::keep_largest_components(labels_, case_.volume.size);
+    write_labels(output / name_, file_, case_, labels_, card_);
+    const std::vector<std::string> class_names = class_file_names(card_.class_names);
+    for (size_t k = 0; k < probabilities_.size(); ++k) {
+      write_probabilities(output / "probabilities" / (name_ + "_" + class_names[k]), file_, case_, probabilities_[k]);
+    }
+  }
+
+ private:
+  void add_scores(int64_t first, const at::Tensor& scores) {
+    for (int64_t i = 0; i < scores.size(0); ++i) {
+      const double* row = scores.const_data_ptr<double>() + i * scores.size(1);
+      const std::vector<double> values(row, row + scores.size(1));
+      pool_.add(values, options_.pool.empty() ? card_.pool : options_.pool);
+      add_row(rows_, {name_, std::to_string(first + i)}, values);
+    }
+  }
+  static void add_row(std::string& table, std::vector<std::string> fields, const std::vector<double>& values) {
     for (const double value : values) fields.push_back(probability_text(value));
     table += csv_line(fields);
-  };
-  std::string slices;
-  for_slices(predictor, one, [&](int64_t first, const at::Tensor& p) {
-    const at::Tensor rows = p.to(at::kDouble).contiguous();
-    for (int64_t i = 0; i < rows.size(0); ++i) {
-      const double* row = rows.const_data_ptr<double>() + i * rows.size(1);
-      const std::vector<double> values(row, row + rows.size(1));
-      pooled.add(values, pool);
-      add_row(slices, {name, std::to_string(first + i)}, values);
-    }
-  });
-  add_row(tables.cases, {name, std::to_string(pooled.num_slices())}, pooled.result(card.is_multi_label));
-  tables.slices += slices;
+  }
+
+  const io::SourceFile& file_;
+  const data::Case& case_;
+  std::string name_;
+  const ModelCard& card_;
+  const PredictOptions& options_;
+  size_t voxels_;
+  std::vector<uint8_t> labels_;
+  std::vector<std::vector<float>> probabilities_;
+  CasePool pool_;
+  std::string rows_;
+};
+
+// Cases that go through the network together: one of many slices, or pictures of one size.
+struct Group {
+  std::vector<size_t> numbers;
+  std::vector<data::Case> cases;
+  bool takes(const data::Case& one, int64_t batch) const {
+    if (cases.empty()) return true;
+    const auto is_picture = [](const data::Case& c) { return c.axis == 2 && c.volume.size[2] == 1; };
+    const data::Case& first = cases.front();
+    return is_picture(one) && is_picture(first) && one.volume.size == first.volume.size && one.volume.channels == first.volume.channels &&
+           static_cast<int64_t>(cases.size()) < batch;
+  }
+};
+
+// Calls use(which case of the group, first slice, probabilities), some slices at a time.
+template <class Use>
+void for_slices(SlicePredictor& predictor, const std::vector<data::Case>& cases, const Use& use) {
+  const int64_t batch = predictor.options().batch;
+  if (cases.size() > 1) {
+    std::vector<io::Image> slices;
+    std::vector<data::IntensityRange> ranges;
+    for (const data::Case& one : cases) slices.push_back(io::slice_of(one.volume, one.axis, 0)), ranges.push_back(one.range);
+    const at::Tensor p = predictor.probabilities(slices, ranges);
+    for (size_t i = 0; i < cases.size(); ++i) use(i, 0, p.slice(0, static_cast<int64_t>(i), static_cast<int64_t>(i) + 1));
+    return;
+  }
+  const data::Case& one = cases.front();
+  const int64_t count = one.volume.size[static_cast<size_t>(one.axis)];
+  for (int64_t first = 0; first < count; first += batch) {
+    if (stop_requested()) throw Error(ExitCode::stopped, "stopped");
+    std::vector<io::Image> slices;
+    for (int64_t i = first; i < std::min(count, first + batch); ++i) slices.push_back(io::slice_of(one.volume, one.axis, i));
+    use(0, first, predictor.probabilities(slices, {one.range}));
+  }
 }
 
 void write_record(const fs::path& output, const SlicePredictor& predictor, const std::vector<fs::path>& files, const PredictOptions& options, size_t done,
@@ -211,6 +261,9 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
                    files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
   fs::create_directories(output);
+  if (is_segmenter && !options.pool.empty()) log::warning("--pool is for classification: it changes nothing here");
+  if (!is_segmenter && (options.tiles != "auto" || options.largest_component || options.probabilities))
+    log::warning("--tiles, --probabilities and --largest-component are for segmentation: they change nothing here");
 
   std::vector<std::string> head{"case", "slices"};
   head.insert(head.end(), card.class_names.begin(), card.class_names.end());
@@ -222,44 +275,93 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   ProgressBar bar(stderr_is_terminal());
   std::vector<std::string> failed, problems;
   for (const io::SourceRemark& one : refused) {
-    failed.push_back(is_identifying(one.name, identifying) ? "a file" : one.name);
+    failed.push_back(without(one.name, identifying));
     problems.push_back(one.text);
   }
+  const auto leave_out = [&](size_t number, const Error& error) {
+    if (error.code() != ExitCode::data) throw error;  // a full disk would hit all that follow
+    failed.push_back(names[number]);
+    problems.emplace_back(without(error.what(), identifying));
+    log::warning(concat(names[number], " was left out: ", problems.back()));
+  };
+  const auto predict_group = [&](const std::vector<size_t>& numbers, const std::vector<data::Case>& group) {
+    std::vector<Result> results;
+    for (size_t i = 0; i < group.size(); ++i) results.emplace_back(cases[numbers[i]], group[i], names[numbers[i]], card, options);
+    for_slices(predictor, group, [&](size_t i, int64_t first, const at::Tensor& p) { results[i].add(first, p); });
+    for (size_t i = 0; i < group.size(); ++i) {
+      try {
+        results[i].write(output, tables);
+      } catch (const Error& error) {
+        leave_out(numbers[i], error);
+      }
+    }
+  };
+  Group group;
+  const auto flush = [&] {
+    if (group.cases.empty()) return;
+    bool is_broken = false;
+    try {
+      predict_group(group.numbers, group.cases);
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::data) throw;
+      is_broken = true;
+    } catch (const std::bad_alloc&) {
+      is_broken = true;
+    }
+    if (is_broken) {
+      for (size_t i = 0; i < group.cases.size(); ++i) {  // which of them it was
+        try {
+          predict_group({group.numbers[i]}, {group.cases[i]});
+        } catch (const Error& own) {
+          leave_out(group.numbers[i], own);
+        } catch (const std::bad_alloc&) {
+          leave_out(group.numbers[i], Error(ExitCode::data, "does not fit in memory", "lower --batch"));
+        }
+      }
+    }
+    bar.update({"predict", static_cast<int64_t>(group.numbers.back()) + 1, static_cast<int64_t>(cases.size()), {{"case", names[group.numbers.back()]}}});
+    group = {};
+  };
   install_stop_signals();
   std::future<Loaded> next;
   const auto read_ahead = [&](size_t i) {
     if (i < cases.size()) next = std::async(std::launch::async, load, std::cref(cases[i]), std::cref(card.image));
   };
-  read_ahead(0);
-  for (size_t i = 0; i < cases.size(); ++i) {
-    Loaded loaded = next.get();
-    if (stop_requested()) {
-      bar.finish();
-      throw Error(ExitCode::stopped, concat("stopped by ", stop_signal_name(), " after ", i, " of ", cases.size(), " cases; what is written is whole"),
-                  "start again: vmae predict with --overwrite, fine-tuning with --resume");
-    }
-    read_ahead(i + 1);
-    try {
-      if (loaded.problem) throw Error(*loaded.problem);
-      is_segmenter ? segment(predictor, cases[i], loaded.one, names[i], output, options)
-                   : classify(predictor, loaded.one, names[i], options.pool.empty() ? card.pool : options.pool, tables);
-    } catch (const Error& error) {
-      if (error.code() != ExitCode::data) throw;  // a full disk would hit all that follow
-      failed.push_back(names[i]);
-      problems.emplace_back(error.what());
-      log::warning(concat(names[i], " was left out: ", error.what()));
-    }
-    bar.update({"predict", static_cast<int64_t>(i) + 1, static_cast<int64_t>(cases.size()), {{"case", names[i]}}});
-  }
-  bar.finish();
-  if (!is_segmenter) {
+  const auto write_tables = [&] {
+    if (is_segmenter) return;
     write_file_atomically(output / "cases.csv", tables.cases);
     write_file_atomically(output / "slices.csv", tables.slices);
+  };
+  read_ahead(0);
+  size_t read = 0;
+  try {
+    for (; read < cases.size(); ++read) {
+      Loaded loaded = next.get();
+      if (stop_requested()) throw Error(ExitCode::stopped, "stopped");
+      read_ahead(read + 1);
+      if (loaded.problem) {
+        leave_out(read, *loaded.problem);
+        continue;
+      }
+      if (!group.takes(loaded.one, options.batch)) flush();
+      group.numbers.push_back(read);
+      group.cases.push_back(std::move(loaded.one));
+      if (group.cases.front().volume.size[2] > 1) flush();
+    }
+    flush();
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::stopped) throw;
+    bar.finish();
+    write_tables();
+    throw Error(ExitCode::stopped, concat("stopped by ", stop_signal_name(), " at case ", read + 1, " of ", cases.size(), "; what is written is whole"),
+                "start again: vmae predict with --overwrite, fine-tuning with --resume");
   }
+  bar.finish();
+  write_tables();
   const size_t done = cases.size() + refused.size() - failed.size();
   write_record(output, predictor, files, options, done, failed);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  log::info(concat(done, " of ", cases.size(), " cases predicted in ", human_seconds(seconds), ": ", output.string(),
+  log::info(concat(done, " of ", cases.size() + refused.size(), " cases predicted in ", human_seconds(seconds), ": ", output.string(),
                    is_segmenter ? "" : "/{cases.csv, slices.csv}"));
   if (failed.empty()) return ExitCode::ok;
   log::warning(concat(failed.size(), failed.size() == 1 ? " case was" : " cases were", " left out (also in predict.json):"));

@@ -25,6 +25,12 @@ std::string ending_of(const std::string& name) {
   return lower.ends_with(".nii.gz") ? ".nii.gz" : fs::path(lower).extension().string();
 }
 
+// "#t3", by which a time point of a 4-D file is told from the others; else "".
+std::string time_suffix(const io::SourceFile& file) {
+  const std::string suffix = concat("#t", file.time_point);
+  return file.name.ends_with(suffix) ? suffix : "";
+}
+
 bool is_picture_case(const io::SourceFile& file, const data::Case& one) {
   if (file.prepared_case >= 0) return one.volume.size[2] == 1 && one.axis == 2;
   return file.series.empty() && io::is_picture(file.path);
@@ -39,6 +45,15 @@ std::string volume_ending(const io::SourceFile& file) {
 
 }  // namespace
 
+std::string without(std::string text, const std::vector<std::string>& identifying) {
+  for (const std::string& one : identifying) {
+    if (one.size() < 3) continue;
+    for (size_t at = to_lower(text).find(to_lower(one)); at != std::string::npos; at = to_lower(text).find(to_lower(one), at + 1))
+      text.replace(at, one.size(), "*");
+  }
+  return text;
+}
+
 bool is_identifying(const std::string& name, const std::vector<std::string>& identifying) {
   const std::string lower = to_lower(name);
   return std::any_of(identifying.begin(), identifying.end(),
@@ -51,7 +66,7 @@ std::vector<std::string> case_names(const std::vector<io::SourceFile>& cases, co
   for (const io::SourceFile& file : cases) series_in[folder_of(file)] += file.series.empty() ? 0 : 1;
   const auto stem_of = [&](const io::SourceFile& file) {
     if (!file.series.empty() && !folder_of(file).empty() && series_in.at(folder_of(file)) == 1) return folder_of(file);
-    const std::string name = file.name.substr(0, file.name.find("#t"));
+    const std::string time = time_suffix(file), name = file.name.substr(0, file.name.size() - time.size());
     return file.prepared_case >= 0 && !io::is_picture(name) && ending_of(name) != ".nii.gz" ? name : name.substr(0, name.size() - ending_of(name).size());
   };
   // Of a manifest whose images lie elsewhere: the folder that all of them lie in is no part of a name.
@@ -77,7 +92,7 @@ std::vector<std::string> case_names(const std::vector<io::SourceFile>& cases, co
       if (part != "..") name += (name.empty() ? "" : "/") + part.string();
     }
     if (is_identifying(name, identifying)) name = "case_" + hex(sha256(name), 6);
-    if (const size_t time = file.name.rfind("#t"); time != std::string::npos) name += "_t" + file.name.substr(time + 2);
+    if (const std::string time = time_suffix(file); !time.empty()) name += "_" + time.substr(1);
     std::string unique = name;
     for (int64_t i = 2; !used.insert(unique).second; ++i) unique = concat(name, "_", i);  // a.png and a.jpg
     names.push_back(unique);
@@ -109,12 +124,17 @@ void write_probabilities(const fs::path& stem, const io::SourceFile& file, const
   write_file_atomically(stem.string() + ".png", io::encode_png(image));
 }
 
-std::string safe_name(const std::string& text) {
-  std::string name = text;
-  for (char& c : name) {
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-') c = '_';
+std::vector<std::string> class_file_names(const std::vector<std::string>& classes) {
+  std::vector<std::string> names = classes;
+  for (std::string& name : names) {
+    for (char& c : name) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (byte < 0x80 && std::isalnum(byte) == 0 && c != '-') c = '_';
+    }
   }
-  return name;
+  if (std::set<std::string>(names.begin(), names.end()).size() == names.size()) return names;
+  for (size_t i = 0; i < names.size(); ++i) names[i] = concat(i + 1, "_", names[i]);
+  return names;
 }
 
 std::string csv_line(const std::vector<std::string>& fields) {

@@ -17,6 +17,8 @@ namespace vmae::run {
 // A name that holds an identifying text becomes "case_" and a hash.
 std::vector<std::string> case_names(const std::vector<io::SourceFile>& cases, const std::vector<std::string>& identifying);
 
+// `text` with stars where it holds something identifying.
+std::string without(std::string text, const std::vector<std::string>& identifying);
 bool is_identifying(const std::string& name, const std::vector<std::string>& identifying);
 
 // `labels` (size of the volume, x fastest) beside `stem`, in the format of the case: .nii.gz, .nii, .nrrd, .mha, .png, or .dcm (DICOM Segmentation).
@@ -27,8 +29,8 @@ std::filesystem::path write_labels(const std::filesystem::path& stem, const io::
 // One class's probabilities: .nii.gz for volumes and series, for pictures an 8-bit .png with 255 for 1.
 void write_probabilities(const std::filesystem::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const float> values);
 
-// A class name as part of a file name: letters, digits and -_ are kept.
-std::string safe_name(const std::string& text);
+// Class names as parts of file names: of ASCII, letters, digits and - are kept; with their numbers in front where two would be the same.
+std::vector<std::string> class_file_names(const std::vector<std::string>& classes);
 
 // A CSV line, fields quoted where they need to be.
 std::string csv_line(const std::vector<std::string>& fields);

@@ -41,7 +41,7 @@ train::Metrics validation_loss(nn::Mae& model, const std::shared_ptr<data::Datas
   data::Loader loader(dataset, loader_options(config.data, plan, static_cast<uint64_t>(config.run.seed), /*shuffle=*/false), &evaluation, {}, /*epochs=*/1);
   double sum = 0;
   int64_t count = 0;
-  for (data::Batch batch; loader.next(batch);) {
+  for (data::Batch batch; next_for_validation(loader, batch);) {
     batch.image = batch.image.to(plan.device);
     const train::Autocast autocast(plan.device.type(), plan.precision);
     sum += forward(model, batch, Stream::validation_mask).loss.item<double>() * static_cast<double>(batch.image.size(0));

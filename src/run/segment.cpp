@@ -7,6 +7,7 @@
 #include "finetune_steps.h"
 #include "vmae/core/log.h"
 #include "vmae/data/label_census.h"
+#include "vmae/io/read_image.h"
 #include "vmae/run/panel.h"
 
 namespace vmae::run {
@@ -30,13 +31,32 @@ std::string count_text(const data::LabelCensus& census, const std::vector<std::s
   return concat(census.num_with_foreground, " of ", census.has_foreground.size(), " slices have foreground; pixels: ", join(parts, ", "));
 }
 
-Classes find_classes(const SegmentConfig& config, const Datasets& datasets) {
+// What the DICOM masks of the files call their values; every one must call them the same. Empty where there are other masks.
+std::vector<std::string> structures_of(const std::vector<io::SourceFile>& files) {
+  std::vector<std::string> names;
+  for (const io::SourceFile& file : files) {
+    const std::vector<std::string> own = io::structure_names(file);
+    if (own.empty()) return {};
+    if (names.empty()) names = own;
+    if (own != names) {
+      throw Error(ExitCode::data, concat("the masks of ", file.name, " have the structures [", join(own, ", "), "], others have [", join(names, ", "), "]"),
+                  "give all the same numbers first: vmae prepare with prepare.structures");
+    }
+  }
+  return names;
+}
+
+Classes find_classes(const SegmentConfig& config, const Datasets& datasets, bool is_one_of_folds) {
   const int64_t ignore = config.data.ignore_label;
   Classes classes;
   classes.train = data::take_census(*datasets.train, ignore);
   const data::LabelCensus val = datasets.val ? data::take_census(*datasets.val, ignore) : data::LabelCensus{};
   classes.names = config.data.classes.empty() ? datasets.splits.mask_names : config.data.classes;
+  if (classes.names.empty()) classes.names = structures_of(datasets.split.train);
   if (classes.names.empty()) {
+    if (is_one_of_folds)
+      throw Error(ExitCode::usage, "--fold all needs the names of the classes: masks of one fold may hold values that another does not",
+                  "set data.classes, for example data.classes=[liver,tumour]");
     for (int64_t value = 1; value < std::max(classes.train.num_classes, val.num_classes); ++value) classes.names.push_back(std::to_string(value));
   }
   if (ignore >= 0 && ignore < classes.count())
@@ -118,7 +138,7 @@ train::Metrics validate(nn::SwinUnet& model, const std::shared_ptr<data::Dataset
   std::map<int64_t, std::vector<Overlap>> cases;
   double loss_sum = 0;
   int64_t count = 0;
-  for (data::Batch batch; loader.next(batch);) {
+  for (data::Batch batch; next_for_validation(loader, batch);) {
     batch.image = batch.image.to(plan.device);
     const at::Tensor mask = batch.mask.to(plan.device);
     at::Tensor logits;
@@ -156,15 +176,18 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   nn::validate(config.model.net.swin, /*size_multiple=*/1);
   config.data.image.image_size = config.model.net.swin.image_size;
   config.data.image.in_channels = config.model.net.swin.in_channels;
+  if (config.loss.name == "dice" && (!config.loss.class_weights.empty() || config.loss.balance != "none"))
+    throw Error(ExitCode::usage, "loss.class_weights and loss.balance are of the cross-entropy, which loss.name = dice has not",
+                "leave them out, or use loss.name=dice_ce");
   const Session session(config.run, arguments, "finetune-seg");
-  const Datasets datasets = load_datasets(config.data, session, {.mask = true});
-  const Classes classes = find_classes(config, datasets);
+  const Datasets datasets = load_datasets(config.data, session, {.mask = true, .keeps_255 = config.data.ignore_label == 255});
+  const Classes classes = find_classes(config, datasets, arguments.is_one_of_folds);
   const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device);
 
   config.model.net.num_classes = classes.count();
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   nn::SwinUnet model(config.model.net);
-  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(*datasets.train), session.device);
+  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(*datasets.train), session);
   train::AdamW optimizer(*model, config.optim, layer_wise_scale(config.model.net.swin, config.optim.layer_decay));
   const at::Tensor weights = class_weights(config, classes, session.device);
 
@@ -175,7 +198,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   if (datasets.val) task.validate = [&] { return validate(model, datasets.val, config, plan, classes, weights); };
   task.lower_is_better = !classes.can_measure_dice;
   task.metadata = {{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
-  add_card({.class_names = classes.names, .image = config.data.image, .minmax = config.data.augment.minmax}, task.metadata);
+  add_card({.class_names = classes.names, .image = as_trained(config.data.image, datasets), .minmax = config.data.augment.minmax}, task.metadata);
 
   data::LoaderOptions loader = loader_options(config.data, plan, session.seed(), /*shuffle=*/true);
   if (config.data.foreground_share > 0) {

@@ -99,6 +99,13 @@ at::Tensor SlicePredictor::of_network_input(const at::Tensor& input) {
   return sum / static_cast<double>(models_.size() * mirrors.size());
 }
 
+at::Tensor SlicePredictor::stretched(const at::Tensor& tiles) const {
+  const auto per_channel = [&](const std::vector<double>& values) { return at::tensor(values, at::kFloat).to(tiles.device()).view({1, -1, 1, 1}); };
+  const at::Tensor mean = per_channel(model().card.image.mean), std = per_channel(model().card.image.std), unit = tiles * std + mean;
+  const at::Tensor low = unit.amin(at::IntArrayRef({1, 2, 3}), /*keepdim=*/true), high = unit.amax(at::IntArrayRef({1, 2, 3}), /*keepdim=*/true);
+  return ((unit - low) / (high - low).clamp_min(1e-12) - mean) / std;
+}
+
 at::Tensor SlicePredictor::of_canvas(const at::Tensor& canvas) {
   const auto& size = model().card.image.image_size;
   const int64_t n = canvas.size(0), height = canvas.size(2), width = canvas.size(3);
@@ -116,7 +123,7 @@ at::Tensor SlicePredictor::of_canvas(const at::Tensor& canvas) {
     const size_t end = std::min(places.size(), begin + per_batch);
     std::vector<at::Tensor> tiles;
     for (size_t i = begin; i < end; ++i) tiles.push_back(part(canvas, places[i]));
-    const at::Tensor p = of_network_input(at::cat(tiles));  // (tiles * n, classes, H, W)
+    const at::Tensor p = of_network_input(model().card.minmax ? stretched(at::cat(tiles)) : at::cat(tiles));  // (tiles * n, classes, H, W)
     if (!sum.defined()) sum = at::zeros({n, p.size(1), height, width}, p.options());
     for (size_t i = begin; i < end; ++i) {
       const auto first = static_cast<int64_t>(i - begin) * n;
@@ -127,7 +134,7 @@ at::Tensor SlicePredictor::of_canvas(const at::Tensor& canvas) {
   return sum / weight;
 }
 
-at::Tensor SlicePredictor::probabilities(const std::vector<io::Image>& slices, const data::IntensityRange& range) {
+at::Tensor SlicePredictor::probabilities(const std::vector<io::Image>& slices, const std::vector<data::IntensityRange>& ranges) {
   const at::NoGradGuard no_grad;
   const io::Image& first = slices.front();
   const ModelCard& card = model().card;
@@ -135,13 +142,20 @@ at::Tensor SlicePredictor::probabilities(const std::vector<io::Image>& slices, c
   const Canvas canvas = is_segmenter ? canvas_for(first.height, first.width, card.image, options_.tiles)
                                      : Canvas{card.image, 0, 0, card.image.image_size[0], card.image.image_size[1]};
   data::Augmentation evaluation;
-  evaluation.minmax = card.minmax;
+  evaluation.minmax = card.minmax && canvas.options.image_size == card.image.image_size;
   const auto n = static_cast<int64_t>(slices.size());
   at::Tensor input = at::empty({n, card.image.in_channels, canvas.options.image_size[0], canvas.options.image_size[1]}, at::kFloat);
   for (int64_t i = 0; i < n; ++i) {
     const io::Image& slice = slices[static_cast<size_t>(i)];
-    data::to_input({slice.height, slice.width, slice.channels, io::StoredType::f32, slice.pixels.data(), {}, range, nullptr}, canvas.options, evaluation,
-                   {input[i].mutable_data_ptr<float>()});
+    data::to_input({slice.height,
+                    slice.width,
+                    slice.channels,
+                    io::StoredType::f32,
+                    slice.pixels.data(),
+                    {},
+                    ranges[ranges.size() == 1 ? 0 : static_cast<size_t>(i)],
+                    nullptr},
+                   canvas.options, evaluation, {input[i].mutable_data_ptr<float>()});
   }
   input = input.to(device_);
   if (!is_segmenter) return of_network_input(input).cpu();

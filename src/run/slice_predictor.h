@@ -28,12 +28,14 @@ class SlicePredictor {
   const LoadedModel& model() const { return models_.front(); }
   const SliceOptions& options() const { return options_; }
 
-  // Slices of one size, values in units. Segmentation: (n, classes, h, w) with the background first; classification: (n, classes). float32 on the CPU.
-  at::Tensor probabilities(const std::vector<io::Image>& slices, const data::IntensityRange& range);
+  // Slices of one size, values in units; a range for all of them, or one each. Segmentation: (n, classes, h, w) with the background first; classification: (n,
+  // classes). float32 on the CPU.
+  at::Tensor probabilities(const std::vector<io::Image>& slices, const std::vector<data::IntensityRange>& ranges);
 
  private:
   at::Tensor of_network_input(const at::Tensor& input);  // (n, C, H, W) of the network's size
   at::Tensor of_canvas(const at::Tensor& canvas);        // any larger size, by tiles
+  at::Tensor stretched(const at::Tensor& tiles) const;   // data.minmax of each tile, as in training
   std::vector<LoadedModel> models_;
   SliceOptions options_;
   at::Device device_;

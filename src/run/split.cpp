@@ -125,7 +125,13 @@ TrainVal split_by_file(std::vector<io::SourceFile> files, const SplitChoice& cho
   const io::SplitFold& fold = splits.folds[static_cast<size_t>(choice.fold)];
   log::info(concat(choice.file, ": fold ", choice.fold, " of ", splits.folds.size(), ", ", choice.label_fraction, " % of its training part"));
   if (!fold.test.empty()) test = named(files, fold.test);
-  return {named(files, training_names(fold, choice)), named(files, fold.val), std::move(test)};
+  TrainVal parts{named(files, training_names(fold, choice)), named(files, fold.val), std::move(test), {}};
+  std::set<std::string> used;
+  for (const auto* one : {&parts.train, &parts.val, &parts.test}) {
+    for (const auto& file : *one) used.insert(file.name);
+  }
+  std::copy_if(files.begin(), files.end(), std::back_inserter(parts.unused), [&](const auto& file) { return !used.contains(file.name); });
+  return parts;
 }
 
 void check_choice(const SplitChoice& choice, const std::vector<std::string>& train, const std::vector<std::string>& val) {
@@ -161,7 +167,7 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
   SourceSplits splits;
   if (!choice.file.empty()) {
     TrainVal parts = split_by_file(list_all({train[0]}, splits)[0], choice);
-    splits.train = {std::move(parts.train)}, splits.val = {std::move(parts.val)}, splits.test = std::move(parts.test);
+    splits.train = {std::move(parts.train)}, splits.val = {std::move(parts.val)}, splits.test = std::move(parts.test), splits.unused = std::move(parts.unused);
   } else {
     auto lists = list_all(train, splits);
     for (const auto& files : lists) {
@@ -193,6 +199,10 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
   };
   for (const auto& files : splits.val) require_new(files, "validation");
   require_new(splits.test, "test");
+  for (const auto& files : splits.val) {
+    for (const auto& file : files) training.insert(identity(file));
+  }
+  require_new(splits.test, "test");
   std::erase_if(splits.val, [](const auto& files) { return files.empty(); });
   return splits;
 }
@@ -208,7 +218,19 @@ TrainVal flat(SourceSplits splits) {
     for (auto& list : lists) std::move(list.begin(), list.end(), std::back_inserter(files));
     return files;
   };
-  return {join_lists(splits.train), join_lists(splits.val), std::move(splits.test)};
+  return {join_lists(splits.train), join_lists(splits.val), std::move(splits.test), std::move(splits.unused)};
+}
+
+void require_separate(const TrainVal& split, const std::vector<io::SourceFile>& files, const std::string& part_name) {
+  std::set<std::string> seen;
+  for (const auto* one : {&split.train, &split.val}) {
+    for (const auto& file : *one) seen.insert(identity(file));
+  }
+  for (const auto& file : files) {
+    if (!seen.contains(identity(file))) continue;
+    throw Error(ExitCode::data, concat(part_name, " file ", file.name, " or its patient is also in training or validation"),
+                "a file or patient may be in one split only: correct the manifest, data.train, data.val or data.test");
+  }
 }
 
 void write_splits(const std::filesystem::path& file, const TrainVal& split) {

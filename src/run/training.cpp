@@ -74,7 +74,8 @@ ExitCode report(const Session& session, const Training& training, const train::O
                                                    : concat(", validation ", train::format_metrics(outcome.last_validation), ", best ",
                                                             outcome.last_validation.front().first, " ", best, " in epoch ", outcome.state.best_epoch + 1),
                    ", peak memory ", memory));
-  log::info(concat("results: ", dir, "/{checkpoints/best.safetensors, samples, metrics.jsonl}; watch with tensorboard --logdir ", dir));
+  log::info(concat("results: ", dir, "/{checkpoints/", outcome.state.best_epoch >= 0 ? "best" : "last",
+                   ".safetensors, samples, metrics.jsonl}; watch with tensorboard --logdir ", dir));
   return ExitCode::ok;
 }
 
@@ -100,6 +101,8 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   auto quarantine = std::make_shared<data::Quarantine>(session.folder ? session.folder->quarantine() : "", options.max_bad_fraction);
   datasets.split = flat(datasets.splits);
   const auto &train = datasets.split.train, &val = datasets.split.val;
+  const bool is_labelled = targets.mask || targets.num_labels != 0;
+  if (is_labelled && !options.test.empty()) require_separate(datasets.split, io::find_source(options.test).files, "data.test");
   data::Targets wanted = targets;
   if (wanted.num_labels == data::Targets::all_labels) wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
   datasets.train = std::make_shared<data::Dataset>(datasets.splits.train, options.image, quarantine, wanted);
@@ -117,6 +120,29 @@ data::LoaderOptions loader_options(const DataOptions& data, const train::Plan& p
           .prefetch = data.prefetch,
           .pin_memory = plan.device.is_cuda(),
           .weights = shuffle ? data.weights : std::vector<double>{}};
+}
+
+bool next_for_validation(data::Loader& loader, data::Batch& batch) {
+  while (loader.next(batch)) {
+    std::vector<int64_t> wanted;
+    for (size_t i = 0; i < batch.indices.size(); ++i) {
+      if (batch.indices[i] == batch.position.sample + static_cast<int64_t>(i)) wanted.push_back(static_cast<int64_t>(i));
+    }
+    if (wanted.size() == batch.indices.size()) return true;
+    if (wanted.empty()) continue;
+    const at::Tensor rows = at::tensor(wanted, at::kLong);
+    for (at::Tensor* tensor : {&batch.image, &batch.mask, &batch.labels}) {
+      if (tensor->defined()) *tensor = tensor->index_select(0, rows);
+    }
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      batch.indices[i] = batch.indices[static_cast<size_t>(wanted[i])];
+      batch.seeds[i] = batch.seeds[static_cast<size_t>(wanted[i])];
+    }
+    batch.indices.resize(wanted.size());
+    batch.seeds.resize(wanted.size());
+    return true;
+  }
+  return false;
 }
 
 data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed, at::Device device, int64_t count,

@@ -21,6 +21,7 @@ std::string to_json(const RunState& s, const LossScale& scale, int64_t optimizer
                                  {"epoch", s.position.epoch},
                                  {"sample", s.position.sample},
                                  {"best_epoch", s.best_epoch},
+                                 {"best_metric", s.best_metric},
                                  {"epoch_to_end", s.epoch_to_end},
                                  {"skipped_steps", s.skipped_steps},
                                  {"interval_loss", s.interval_loss},
@@ -86,6 +87,7 @@ RunState load_checkpoint(const weights::TensorFile& checkpoint, const fs::path& 
     state.step = json.at("step");
     state.position = {json.at("epoch"), json.at("sample")};
     state.best_epoch = json.at("best_epoch");
+    state.best_metric = json.value("best_metric", "loss");  // older checkpoints are pretraining's
     state.epoch_to_end = json.at("epoch_to_end");
     if (json.contains("best")) state.best = json.at("best");
     state.skipped_steps = json.at("skipped_steps");

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "vmae/core/atomic_file.h"
@@ -48,6 +49,10 @@ Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t sam
                 concat("optim.warmup_epochs = ", optim.warmup_epochs, " (", plan.schedule.warmup_steps, " steps) is not shorter than the run (",
                        plan.total_steps, " steps)"),
                 "lower optim.warmup_epochs, or raise train.epochs or train.max_steps");
+  }
+  if (train.early_stop > 0 && train.early_stop < train.validate_every) {
+    throw Error(ExitCode::usage, concat("train.early_stop = ", train.early_stop, " is less than train.validate_every = ", train.validate_every),
+                "it counts epochs: give validation a chance to come again");
   }
   if (optim.betas.size() != 2) throw Error(ExitCode::usage, concat("optim.betas has ", optim.betas.size(), " values"), "give two, for example [0.9, 0.95]");
   return plan;
@@ -161,6 +166,8 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
     const bool run_ends = state.step == plan.total_steps;
     if (task.validate && (run_ends || every(options.validate_every, epoch + 1))) {
       outcome.last_validation = evaluate(task.module, task.validate);
+      const std::string& metric = outcome.last_validation.front().first;
+      if (metric != state.best_metric) state.best = std::numeric_limits<double>::infinity(), state.best_epoch = -1, state.best_metric = metric;
       const double value = outcome.last_validation.front().second, badness = task.lower_is_better ? value : -value;
       const bool is_best = badness < state.best;
       if (is_best) {

@@ -11,6 +11,7 @@ namespace vmae::run {
 
 struct TrainVal {
   std::vector<io::SourceFile> train, val, test;
+  std::vector<io::SourceFile> unused{};  // in the splits file, but in no part of this fold and fraction
 };
 
 // What data.splits, data.fold and data.label_fraction say.
@@ -23,6 +24,7 @@ struct SplitChoice {
 // The same by source: one list per source of data.train, and per source that validates.
 struct SourceSplits {
   std::vector<std::vector<io::SourceFile>> train, val;
+  std::vector<io::SourceFile> unused;    // as in TrainVal
   std::vector<io::SourceFile> test;      // of the splits file, or marked test in data.train
   std::vector<std::string> mask_names;   // of mask values 1, 2, ...: of the first source of data.train that has them
   std::vector<std::string> label_names;  // as io::Source, of the first source
@@ -42,6 +44,9 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
 // split_sources() of one source, or two.
 TrainVal split_train_val(const std::string& train, const std::string& val, double val_fraction, uint64_t seed, const SplitChoice& choice = {});
 TrainVal flat(SourceSplits splits);
+
+// Throws Error(data) if a patient or file of `files` also trains or validates. part: "test", for the message.
+void require_separate(const TrainVal& split, const std::vector<io::SourceFile>& files, const std::string& part);
 
 void write_splits(const std::filesystem::path& file, const TrainVal& split);  // splits.json: file names, relative to their sources
 

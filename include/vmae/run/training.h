@@ -39,7 +39,8 @@ void describe(Options& options, DataOptions& data);
 struct TrainArguments {
   train::IfExists if_exists = train::IfExists::refuse;
   bool dry_run = false;
-  std::string command_line;  // for env.json
+  std::string command_line;      // for env.json
+  bool is_one_of_folds = false;  // whose predictions will be put together
 };
 
 struct Datasets {
@@ -63,6 +64,8 @@ Datasets load_datasets(const DataOptions& data, const Session& session, const da
 
 // All of it readable, unaugmented and in order, for validation and panels.
 data::LoaderOptions loader_options(const DataOptions& data, const train::Plan& plan, uint64_t seed, bool shuffle);
+// The next validation batch (without shuffling), without the samples that stand in for unreadable ones: each readable sample counts once. False at the end.
+bool next_for_validation(data::Loader& loader, data::Batch& batch);
 // Up to `count` samples, spread evenly over `indices` (empty: over the dataset), never augmented.
 data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed, at::Device device, int64_t count,
                         const std::vector<int64_t>& indices = {});

@@ -21,6 +21,7 @@ struct RunState {
   data::Position position;                                // the next sample
   double best = std::numeric_limits<double>::infinity();  // best validation value so far
   int64_t best_epoch = -1;
+  std::string best_metric;    // what `best` is a value of; another one begins anew
   int64_t epoch_to_end = -1;  // the epoch whose last step is made, but whose validation is not; -1: none
   int64_t skipped_steps = 0;  // fp16: gradients that overflowed
   double interval_loss = 0;   // sum over the steps since the last log line, and their number

@@ -11,7 +11,7 @@
 namespace vmae::run {
 namespace {
 
-constexpr data::IntensityRange kUnit{0.0, 1.0};
+const std::vector<data::IntensityRange> kUnit{{0.0, 1.0}};
 
 LoadedModel tiny_model(const std::string& resize, int64_t seed = 1) {
   torch::manual_seed(static_cast<uint64_t>(seed));
