@@ -236,8 +236,10 @@ class ValidationScoreTest(FinetuneTest):
             lines[folder] = metrics(self.tmp / f"run-{folder}", "val")[-1]
         self.assertIn("v1.nii.gz", (self.tmp / "run-broken/quarantine.jsonl").read_text())
         self.assertGreater(lines["whole"]["Dice/round"], 0.1)
-        for key in ("Dice", "Dice/round", "Dice/square", "loss"):
+        for key in ("Dice", "Dice/round", "Dice/square"):
             self.assertAlmostEqual(lines["broken"][key], lines["whole"][key], places=5, msg=key)
+        # The Dice term is computed per batch, and the batches are cut elsewhere.
+        self.assertAlmostEqual(lines["broken"]["loss"], lines["whole"]["loss"], delta=0.01)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class ExitCodesTest(FinetuneTest):
 
     @unittest.skipUnless(point_library(), "needs a C compiler")
     def test_75_stopped(self):
-        process = self.start("predict", "--weights", trained("seg"), "--input", "data/images", "--output", "out", env=at_point("rename", "case000.png", 1, SIGTERM))
+        process = self.start("predict", "--weights", trained("seg"), "--input", "data/images", "--output", "out", "--batch", "1", env=at_point("rename", "case000.png", 1, SIGTERM))
         self.wait_exit(process, 75)
         self.assertIn("SIGTERM", process.log.read_text())
         self.assertTrue((self.tmp / "out/case000.png").exists())

@@ -67,10 +67,10 @@ class VolumeFormatsTest(FinetuneTest):
                     np.testing.assert_allclose(probability.affine, affine, atol=1e-5)
 
     def test_nifti_that_is_sheared_by_its_sform_alone(self):
+        """ITK can't hold such a grid: the file is named, not read as something else. (With a qform beside it, it is read.)"""
         affine = np.array([[0.9, 0.2, 0.1, 4], [0, 1.1, 0.3, 5], [0, 0, 3.5, 6], [0, 0, 0, 1]])
         write_nifti(self.tmp / "v.nii.gz", volume_of_pictures(), affine)
-        self.predict(weights=trained("seg"), input="v.nii.gz")
-        np.testing.assert_allclose(nibabel.load(self.out / "v.nii.gz").affine, affine, atol=1e-5)
+        self.assert_says(self.predict(weights=trained("seg"), input="v.nii.gz", expect=3), "v.nii.gz", "orthonormal")
 
     def test_nrrd_and_metaimage(self):
         volume = volume_of_pictures(1)
