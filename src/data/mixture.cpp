@@ -48,7 +48,7 @@ std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch, bool i
 }
 
 std::vector<int64_t> marked_order(const std::vector<bool>& is_marked, double share, int64_t group, uint64_t seed, int64_t epoch) {
-  std::vector<int64_t> order = epoch_order(static_cast<int64_t>(is_marked.size()), seed, epoch, /*is_shuffled=*/true), marked;
+  std::vector<int64_t> order = epoch_order(static_cast<int64_t>(is_marked.size()), seed, epoch, /*shuffle=*/true), marked;
   for (size_t i = 0; i < is_marked.size(); ++i) {
     if (is_marked[i]) marked.push_back(static_cast<int64_t>(i));
   }
