@@ -21,23 +21,26 @@ struct ConfigArguments {
     command.add_flag("--print-config", print, "print the resolved config with every key and its documentation, and exit");
   }
 
-  // True if the caller should go on; false after --print-config.
+  // True if the caller should go on; false after --print-config. What `config` holds beforehand are the defaults.
   template <class Config>
   bool load(Config& config) const {
-    read(config);
-    if (print) {
-      Options options;
-      describe(options, config);
-      std::cout << config_yaml(options, /*with_comments=*/true);
-    }
+    Options options;
+    describe(options, config);
+    set(options);
+    if (print) std::cout << config_yaml(options, /*with_comments=*/true);
     return !print;
   }
 
-  // The file, then the overrides, over what `config` holds.
+  // load() without printing.
   template <class Config>
   void read(Config& config) const {
     Options options;
     describe(options, config);
+    set(options);
+  }
+
+ private:
+  void set(Options& options) const {
     if (!file.empty()) read_config_file(file, options);
     for (const auto& assignment : overrides) apply_override(assignment, options);
   }

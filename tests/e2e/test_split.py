@@ -101,7 +101,7 @@ class SplitTest(VmaeTest):
         fold = self.split()[1]["folds"][2]
         self.pretrain("data.fold=2", "data.label_fraction=50")
         used = json.loads((self.tmp / "run/splits.json").read_text())
-        self.assertEqual({part: sorted(names) for part, names in used.items()}, {"train": fold["fractions"]["50"], "val": fold["val"]})
+        self.assertEqual({part: sorted(names) for part, names in used.items()}, {"train": fold["fractions"]["50"], "val": fold["val"], "test": fold["test"]})
         self.assertEqual(len(metrics(self.tmp / "run", "val")), 1)
         self.pretrain(run="again", splits="run/splits.json")  # a run's own file says who was where
         self.assertEqual((self.tmp / "run/splits.json").read_text(), (self.tmp / "again/splits.json").read_text())

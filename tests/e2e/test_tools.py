@@ -2,6 +2,7 @@
 """The commands on weights and tensors: inspect, forward, export, doctor, docs, help; and the Python model in scripts/python."""
 import json
 import pickle
+import re
 import subprocess
 import sys
 import unittest
@@ -254,7 +255,8 @@ class HelpTest(ToolsTest):
     def test_configs_of_the_repository(self):
         for file in sorted((SOURCE / "configs").rglob("*.yaml")):
             with self.subTest(str(file.relative_to(SOURCE))):
-                self.vmae("pretrain", "--config", file, "--print-config")
+                named = re.search(r"^#.*?\bvmae (finetune-seg|finetune-cls)\b", file.read_text(), re.MULTILINE)
+                self.vmae(named[1] if named else "pretrain", "--config", file, "--print-config")
 
 
 if __name__ == "__main__":

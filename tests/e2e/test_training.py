@@ -120,7 +120,8 @@ class SourcesTest(TrainingTest):
         (self.tmp / "data/list.csv").write_text("\r\n".join(rows) + "\r\n")
         self.pretrain("data.val_fraction=0.5", images="data/list.csv")  # the column wins over the fraction
         splits = json.loads((self.run_dir / "splits.json").read_text())
-        self.assertEqual(splits, {"train": [f"a/case{i:03d}.png" for i in range(4)], "val": ["b/case050.png", "b/case051.png"]})
+        self.assertEqual(splits, {"train": [f"a/case{i:03d}.png" for i in range(4)], "val": ["b/case050.png", "b/case051.png"],
+                                  "test": ["a/case004.png", "a/case005.png"]})
         self.assertEqual(len(metrics(self.run_dir, "val")), 2)
 
     def test_patients_stay_together(self):
@@ -218,7 +219,7 @@ class FolderTest(TrainingTest):
         self.assertIn("run/{checkpoints/best.safetensors", log)
         self.assertNotIn("\x1b", log)
         best = min((line["loss"], line["step"]) for line in lines if line["kind"] == "val")
-        self.assertIn(f"best {best[0]:.4g}"[:9], log)
+        self.assertIn(f"best loss {best[0]:.4g}"[:14], log)
         self.check_tensorboard(next(self.run_dir.glob("events.out.tfevents.*")), lines)
 
     def check_tensorboard(self, file, lines):
