@@ -1,0 +1,43 @@
+#pragma once
+// What a segmentation is worth, per class: one case, or one slice of it.
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "vmae/eval/surface.h"
+
+namespace vmae::eval {
+
+// A class that is in neither mask (in "both empty" cases every overlap metric is 0/0): left out as NaN and counted, or 1 (distances 0), or 0 (distances NaN).
+enum class EmptyRule : uint8_t { leave_out, one, zero };
+
+struct SegmentationOptions {
+  EmptyRule empty = EmptyRule::leave_out;
+  double tolerance_mm = 1.0;         // of the surface Dice
+  bool has_distances = true;         // false: HD95, ASD and surface Dice are not computed (NaN)
+  bool is_missing_diagonal = false;  // class in one mask only: distances NaN (left out and counted), or the grid's diagonal in mm
+};
+
+// One class. Both there: the usual. One of the two empty: Dice, IoU and surface Dice 0; sensitivity NaN without truth, precision NaN without prediction
+// (else 0); distances by the option. Both empty: by EmptyRule.
+struct ClassScores {
+  int64_t true_positives = 0, false_positives = 0, false_negatives = 0;  // voxels
+  double dice = 0, iou = 0, sensitivity = 0, precision = 0;
+  double hd95_mm = 0, hd95_max_directed_mm = 0, asd_mm = 0, surface_dice = 0;
+  double truth_ml = 0, difference_ml = 0;  // prediction - truth
+};
+
+// prediction, truth: on `grid`. Scores of classes 1 to num_classes. Labels above num_classes are the caller's error.
+std::vector<ClassScores> score_segmentation(std::span<const uint8_t> prediction, std::span<const uint8_t> truth, const Grid& grid, int64_t num_classes,
+                                            const SegmentationOptions& options);
+
+// The metrics of ClassScores, in the order of tables; each with its name as it stands in files ("Dice", "HD95_mm"), and as a reader sees it.
+struct SegmentationMetric {
+  std::string name, title, unit;  // unit: "", "mm", "ml"
+  double ClassScores::*value;
+  bool higher_is_better;  // meaningless for difference_ml
+};
+const std::vector<SegmentationMetric>& segmentation_metrics();
+
+}  // namespace vmae::eval

@@ -1,0 +1,34 @@
+#pragma once
+// One self-contained HTML page: style inline, pictures as data, no script, no network. Readable on a phone, printable, in light and dark.
+#include <string>
+#include <vector>
+
+#include "vmae/report/figures.h"
+#include "vmae/report/table.h"
+
+namespace vmae::report {
+
+struct Picture {
+  std::string png;  // bytes
+  std::string caption, alternative_text;
+};
+
+struct Section {
+  std::string title;
+  std::vector<std::string> paragraphs;  // plain text
+  std::vector<Table> tables;
+  std::vector<Figure> figures;
+  std::vector<Picture> pictures;
+  std::vector<std::pair<std::string, std::string>> listings;  // title and text (config, splits), folded away
+};
+
+struct Page {
+  std::string title, summary;                              // the summary is the headline: one or two sentences
+  std::vector<std::pair<std::string, std::string>> facts;  // "cases": "52 from 52 patients"
+  std::vector<Section> sections;                           // with a table of contents
+  std::string footer;
+};
+
+std::string to_html(const Page& page);
+
+}  // namespace vmae::report
