@@ -7,8 +7,8 @@
 #include "pool.h"
 #include "vmae/core/log.h"
 #include "vmae/io/caption.h"
-#include "vmae/report/auroc.h"
 #include "vmae/run/panel.h"
+#include "vmae/stats/auroc.h"
 
 namespace vmae::run {
 
@@ -110,7 +110,7 @@ double auroc_of(const std::map<int64_t, Scored>& cases, size_t label, bool is_mu
     scores.push_back(one.pool.result(is_multi_label)[label]);
     truth.push_back(one.labels[label] == 1.0F);
   }
-  return auroc(scores, truth);
+  return stats::auroc(scores, truth);
 }
 
 // Classes: the share of cases whose largest score is their class. Findings: the share of known entries on the right side of 0.5.

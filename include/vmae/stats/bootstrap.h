@@ -17,8 +17,8 @@ struct Units {
   bool is_clustered() const { return unit_of_case.size() != stratum_of_unit.size(); }
 };
 
-// patients: one name per case, or empty: each case is a unit of its own. strata: one number (from 0) per case, or empty: one stratum. A patient whose cases
-// lie in several strata makes a stratum of its own kind: that of its set of strata.
+// patients: one name per case, or empty: each case is a unit of its own, as is a case without a name. strata: one number per case, or empty: one stratum.
+// A patient whose cases lie in several strata makes a stratum of its own kind: that of its set of strata. Throws Error(data) if the numbers differ.
 Units units_of(size_t num_cases, std::span<const std::string> patients, std::span<const uint32_t> strata);
 
 // weights[c]: how often case c was drawn (all ones: the sample itself). Writes every statistic; NaN where it is not defined. Called by several threads at once.
@@ -38,8 +38,9 @@ struct Bootstrap {
   int64_t num_units = 0;
 };
 
-// Acceleration: jackknife over units within strata (Davison and Hinkley 1997, eq. 5.27-5.31); of more than 2,000 units, over 2,000 groups of units, chosen by
-// the seed.
+// Acceleration: jackknife over units within strata (Davison and Hinkley 1997, eq. 5.27-5.31; a stratum of one unit adds nothing); of more than 2,000 units,
+// over about 500 groups of units, chosen by the seed (a is then off by about 0.001, which is nothing against its size's effect on the limits). No cases: all is
+// NaN. An exception in `statistics` ends it.
 Bootstrap bootstrap(const Units& units, size_t num_statistics, const Statistics& statistics, const BootstrapOptions& options);
 
 struct Interval {
@@ -49,13 +50,14 @@ struct Interval {
   std::string remark{};
 };
 
-// Quantiles as numpy's default (linear between order statistics). Undefined resamples are left out, and the remark counts them. n = 1 unit or a constant
+// Quantiles as numpy's default (linear between order statistics). Undefined resamples are left out, and the remark counts them. One unit or a constant
 // statistic: an interval of one point, with a remark.
 Interval percentile_interval(const Bootstrap& bootstrap, size_t statistic, double level = 0.95);
-// Efron 1987. Falls back to percentile, with a remark, where the bias correction is infinite or the acceleration undefined.
+// Efron 1987. Falls back to percentile, with a remark, where the bias correction is infinite or the acceleration undefined or too large.
 Interval bca_interval(const Bootstrap& bootstrap, size_t statistic, double level = 0.95);
 
-// Two-sided p-value of the hypothesis that the statistic (a difference) is zero: 2 min((1 + #{<= 0}) / (B + 1), (1 + #{>= 0}) / (B + 1)), at most 1.
+// Two-sided p-value of the hypothesis that the statistic (a difference) is zero: 2 min((1 + #{<= 0}) / (B + 1), (1 + #{>= 0}) / (B + 1)), at most 1, of the B
+// defined resamples. NaN if there are none.
 double bootstrap_p(const Bootstrap& bootstrap, size_t statistic);
 
 }  // namespace vmae::stats

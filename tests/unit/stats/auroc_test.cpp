@@ -1,4 +1,4 @@
-#include "vmae/report/auroc.h"
+#include "vmae/stats/auroc.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include "vmae/core/random.h"
 
-namespace vmae {
+namespace vmae::stats {
 namespace {
 
 double by_pairs(const std::vector<double>& scores, const std::vector<uint8_t>& labels) {
@@ -41,4 +41,4 @@ TEST(Auroc, OneClassHasNone) {
 }
 
 }  // namespace
-}  // namespace vmae
+}  // namespace vmae::stats
