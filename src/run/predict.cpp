@@ -19,6 +19,7 @@
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
+#include "vmae/io/case_names.h"
 #include "vmae/io/components.h"
 #include "vmae/io/read_image.h"
 #include "vmae/report/progress.h"
@@ -80,7 +81,7 @@ std::vector<std::string> names_beside(const std::vector<io::SourceFile>& cases, 
             [&](size_t a, size_t b) { return std::tie(order[a]->name, order[a]->path) < std::tie(order[b]->name, order[b]->path); });
   std::vector<io::SourceFile> all;
   for (const size_t i : sorted) all.push_back(*order[i]);
-  const std::vector<std::string> all_names = case_names(all, identifying);
+  const std::vector<std::string> all_names = io::case_names(all, identifying);
   std::vector<std::string> names(cases.size());
   for (size_t i = 0; i < sorted.size(); ++i) {
     if (sorted[i] < cases.size()) names[sorted[i]] = all_names[i];

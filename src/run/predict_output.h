@@ -12,14 +12,8 @@
 
 namespace vmae::run {
 
-// A name per case, in their order: the path in the source without its ending, of nnU-Net's channels without _0000, of time points with _t0, _t1, ...; unique.
-// DICOM: the folder of the series, or where that holds several its first file. Of names outside of the source, the folder that all of them lie in is left out.
-// A name that holds an identifying text becomes "case_" and a hash.
-std::vector<std::string> case_names(const std::vector<io::SourceFile>& cases, const std::vector<std::string>& identifying);
-
 // `text` with stars where it holds something identifying.
 std::string without(std::string text, const std::vector<std::string>& identifying);
-bool is_identifying(const std::string& name, const std::vector<std::string>& identifying);
 
 // `labels` (size of the volume, x fastest) beside `stem`, in the format of the case: .nii.gz, .nii, .nrrd, .mha, .png, or .dcm (DICOM Segmentation).
 // Prepared cases: .nii.gz, pictures .png. Returns the file.

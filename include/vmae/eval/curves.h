@@ -1,0 +1,33 @@
+#pragma once
+// What the figures of a classification study show.
+#include <vector>
+
+#include "vmae/eval/classification_study.h"
+#include "vmae/eval/decisions.h"
+
+namespace vmae::eval {
+
+struct CurvePoint {
+  double x = 0, y = 0;
+};
+struct BandPoint {
+  double x = 0, y = 0, low = 0, high = 0;
+};
+
+// One model, one class against the rest. Empty where a class is absent. Bands: pointwise bootstrap intervals at 101 places.
+struct Curves {
+  double prevalence = 0;
+  std::vector<CurvePoint> roc;                  // false positive rate, sensitivity
+  std::vector<CurvePoint> precision_recall;     // recall, precision; steps as average precision counts them
+  std::vector<BandPoint> roc_band, precision_recall_band;
+};
+Curves curves_of(const ClassificationStudy& study, size_t model, size_t c, const StatisticsOptions& options);
+
+// A bin that holds cases: mean probability, share of cases that are so, and its bootstrap interval.
+struct CalibrationPoint {
+  int64_t n = 0;
+  double confidence = 0, share = 0, low = 0, high = 0;
+};
+std::vector<CalibrationPoint> calibration_of(const ClassificationStudy& study, const Decisions& decisions, size_t c, const StatisticsOptions& options);
+
+}  // namespace vmae::eval

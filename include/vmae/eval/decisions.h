@@ -1,0 +1,46 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "vmae/eval/classification_study.h"
+
+namespace vmae::eval {
+
+constexpr int64_t num_calibration_bins = 10;  // of equal width: [0, 0.1), ..., [0.9, 1]
+
+// Cases whose probability (multi-class: the largest) lies in a bin.
+struct CalibrationBin {
+  double count = 0, confidence_sum = 0, correct_sum = 0;  // weighted; correct: of the class in question (multi-class: of the top class)
+};
+
+// What a model decides, and how sure it is; made once, then measured for any weights of the cases, by any thread.
+class Decisions {
+ public:
+  Decisions(const ClassificationStudy& study, size_t model, std::vector<double> thresholds);
+
+  struct Name {
+    std::string metric, class_name;
+  };
+  const std::vector<Name>& names() const { return names_; }
+  void values(std::span<const uint32_t> weights, std::span<double> out) const;  // one per name
+  std::vector<CalibrationBin> calibration(size_t c, std::span<const uint32_t> weights) const;  // multi-class: c is 0
+
+ private:
+  struct Rates;
+  Rates rates_of(size_t c, std::span<const uint32_t> weights) const;
+  double ece(size_t c, std::span<const uint32_t> weights) const;
+
+  LabelKind kind_;
+  size_t num_classes_, num_cases_;
+  bool has_probabilities_;
+  const ClassificationStudy& study_;
+  std::vector<std::vector<uint8_t>> decided_;       // [class][case]
+  std::vector<std::vector<double>> squared_error_;  // [class or 0][case]
+  std::vector<std::vector<float>> confidence_;      // [class or 0][case]
+  std::vector<std::vector<uint8_t>> correct_;       // [class or 0][case]
+  std::vector<Name> names_;
+};
+
+}  // namespace vmae::eval

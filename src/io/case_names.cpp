@@ -1,0 +1,78 @@
+#include "vmae/io/case_names.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "vmae/core/hash.h"
+#include "vmae/core/text.h"
+#include "vmae/io/picture.h"
+
+namespace vmae::io {
+
+namespace fs = std::filesystem;
+
+std::string ending_of(const std::string& name) {
+  const std::string lower = to_lower(name);
+  return lower.ends_with(".nii.gz") ? ".nii.gz" : fs::path(lower).extension().string();
+}
+
+namespace {
+
+// "#t3", by which a time point of a 4-D file is told from the others; else "".
+std::string time_suffix(const SourceFile& file) {
+  const std::string suffix = concat("#t", file.time_point);
+  return file.name.ends_with(suffix) ? suffix : "";
+}
+
+bool is_identifying(const std::string& name, const std::vector<std::string>& identifying) {
+  const std::string lower = to_lower(name);
+  return std::any_of(identifying.begin(), identifying.end(),
+                     [&](const std::string& text) { return text.size() >= 3 && lower.find(to_lower(text)) != std::string::npos; });
+}
+
+}  // namespace
+
+std::vector<std::string> case_names(const std::vector<SourceFile>& cases, const std::vector<std::string>& identifying) {
+  std::map<std::string, int64_t> series_in;  // by folder
+  const auto folder_of = [](const SourceFile& file) { return fs::path(file.name).parent_path().generic_string(); };
+  for (const SourceFile& file : cases) series_in[folder_of(file)] += file.series.empty() ? 0 : 1;
+  const auto stem_of = [&](const SourceFile& file) {
+    if (!file.series.empty() && !folder_of(file).empty() && series_in.at(folder_of(file)) == 1) return folder_of(file);
+    const std::string time = time_suffix(file), name = file.name.substr(0, file.name.size() - time.size());
+    return file.prepared_case >= 0 && !is_picture(name) && ending_of(name) != ".nii.gz" ? name : name.substr(0, name.size() - ending_of(name).size());
+  };
+  // Of a manifest whose images lie elsewhere: the folder that all of them lie in is no part of a name.
+  std::optional<fs::path> common;
+  for (const SourceFile& file : cases) {
+    const fs::path path = fs::path(file.name).lexically_normal(), folder = path.parent_path();
+    if (!path.is_absolute() && *path.begin() != "..") continue;
+    if (!common) common = folder;
+    fs::path shared;
+    for (auto a = common->begin(), b = folder.begin(); a != common->end() && b != folder.end() && *a == *b; ++a, ++b) shared /= *a;
+    common = shared;
+  }
+  const bool has_channel = std::all_of(cases.begin(), cases.end(), [&](const auto& file) { return stem_of(file).ends_with("_0000"); });
+  std::vector<std::string> names;
+  std::set<std::string> used;
+  for (const SourceFile& file : cases) {
+    std::string name = stem_of(file);
+    if (has_channel) name.resize(name.size() - 5);
+    auto path = fs::path(name).lexically_normal();
+    if (common && (path.is_absolute() || *path.begin() == "..")) path = path.lexically_relative(*common);  // no ".." into other folders
+    name.clear();
+    for (const auto& part : path.relative_path()) {
+      if (part != "..") name += (name.empty() ? "" : "/") + part.string();
+    }
+    if (is_identifying(name, identifying)) name = "case_" + hex(sha256(name), 6);
+    if (const std::string time = time_suffix(file); !time.empty()) name += "_" + time.substr(1);
+    std::string unique = name;
+    for (int64_t i = 2; !used.insert(unique).second; ++i) unique = concat(name, "_", i);  // a.png and a.jpg
+    names.push_back(unique);
+  }
+  return names;
+}
+
+}  // namespace vmae::io

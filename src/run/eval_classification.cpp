@@ -1,0 +1,216 @@
+// Tables of scores and labels become a study. Every wrong cell is refused with its line.
+#include <algorithm>
+#include <cmath>
+#include <unordered_map>
+
+#include "eval_input.h"
+#include "vmae/core/log.h"
+#include "vmae/core/text.h"
+#include "vmae/io/csv.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+[[noreturn]] void fail(const io::Csv& csv, int64_t line, const std::string& what, const std::string& hint = "") {
+  throw Error(ExitCode::data, concat(csv.name, ":", line, ": ", what), hint);
+}
+
+const std::vector<std::string> case_columns{"case", "name", "id", "image", "file", "filename"}, label_columns{"label", "truth", "target", "class"},
+    patient_columns{"patient", "patient_id", "subject"}, other_columns{"slices", "split", "fold", "modality"};
+
+bool is_one_of(const std::string& column, const std::vector<std::string>& names) { return std::find(names.begin(), names.end(), to_lower(column)) != names.end(); }
+
+// Columns that are neither a case's name nor what is known of it.
+std::vector<size_t> value_columns(const io::Csv& csv) {
+  std::vector<size_t> columns;
+  for (size_t c = 0; c < csv.columns.size(); ++c) {
+    const std::string& name = csv.columns[c];
+    if (!is_one_of(name, case_columns) && !is_one_of(name, label_columns) && !is_one_of(name, patient_columns) && !is_one_of(name, other_columns)) columns.push_back(c);
+  }
+  return columns;
+}
+
+size_t case_column(const io::Csv& csv) {
+  const auto column = csv.column(case_columns);
+  if (!column) fail(csv, 1, "no column for the cases; its columns are: " + join(csv.columns, ", "), "name it case");
+  return *column;
+}
+
+// Line by line, each case once.
+std::unordered_map<std::string, size_t> rows_by_case(const io::Csv& csv) {
+  const size_t column = case_column(csv);
+  std::unordered_map<std::string, size_t> rows;
+  for (size_t i = 0; i < csv.rows.size(); ++i) {
+    const std::string& name = csv.rows[i].fields[column];
+    if (name.empty()) fail(csv, csv.rows[i].line, "the case has no name");
+    const auto [first, is_new] = rows.emplace(name, i);
+    if (!is_new) fail(csv, csv.rows[i].line, concat("case ", name, " stands in line ", csv.rows[first->second].line, " already"));
+  }
+  return rows;
+}
+
+// What is true, whichever file said so.
+struct Labels {
+  std::vector<std::string> cases, patients;
+  bool has_patients = false, is_multi_label = false;
+  std::vector<std::string> names;          // findings; or classes, sorted
+  std::vector<std::string> class_of_case;  // not of findings
+  std::vector<std::vector<int8_t>> findings;  // [finding][case]
+};
+
+Labels from_csv(const io::Csv& csv) {
+  Labels labels;
+  const size_t name_column = case_column(csv);
+  const auto label_column = csv.column(label_columns), patient_column = csv.column(patient_columns);
+  rows_by_case(csv);
+  const std::vector<size_t> columns = label_column ? std::vector<size_t>{} : value_columns(csv);
+  if (!label_column && columns.empty()) fail(csv, 1, "no column label, and none for findings; its columns are: " + join(csv.columns, ", "));
+  labels.is_multi_label = !label_column;
+  for (const size_t c : columns) labels.names.push_back(csv.columns[c]);
+  labels.findings.resize(columns.size());
+  std::set<std::string> classes;
+  for (const io::CsvRow& row : csv.rows) {
+    labels.cases.push_back(row.fields[name_column]);
+    labels.patients.push_back(patient_column ? row.fields[*patient_column] : labels.cases.back());
+    if (labels.patients.back().empty()) fail(csv, row.line, "the patient is not given");
+    if (label_column) {
+      if (row.fields[*label_column].empty()) fail(csv, row.line, concat("case ", labels.cases.back(), " has no label"), "remove the line, or fill it in");
+      labels.class_of_case.push_back(row.fields[*label_column]);
+      classes.insert(labels.class_of_case.back());
+    }
+    for (size_t k = 0; k < columns.size(); ++k) {
+      const std::string& cell = row.fields[columns[k]];
+      const std::optional<double> value = cell.empty() ? -1 : parse_number(cell);
+      if (!value || (*value != 0 && *value != 1 && *value != -1)) fail(csv, row.line, concat("finding ", csv.columns[columns[k]], " = '", cell, "'"), "findings are 0, 1, or -1 or empty where not known");
+      labels.findings[k].push_back(static_cast<int8_t>(*value));
+    }
+  }
+  labels.has_patients = patient_column.has_value();
+  if (!labels.is_multi_label) labels.names.assign(classes.begin(), classes.end());
+  return labels;
+}
+
+Labels from_truth(const Truth& truth) {
+  Labels labels;
+  labels.has_patients = truth.has_patients;
+  labels.is_multi_label = truth.is_multi_label;
+  labels.names = truth.label_names;
+  labels.findings.resize(truth.is_multi_label ? truth.label_names.size() : 0);
+  for (const TruthCase& one : truth.cases) {
+    labels.cases.push_back(one.name);
+    labels.patients.push_back(one.patient);
+    if (truth.is_multi_label) {
+      for (size_t k = 0; k < labels.names.size(); ++k) labels.findings[k].push_back(std::isnan(one.file.labels[k]) ? int8_t{-1} : static_cast<int8_t>(one.file.labels[k]));
+    } else {
+      const auto is_set = std::find(one.file.labels.begin(), one.file.labels.end(), 1.0F);
+      labels.class_of_case.push_back(labels.names[static_cast<size_t>(is_set - one.file.labels.begin())]);
+    }
+  }
+  return labels;
+}
+
+// Which column has the scores of each class of the study.
+std::vector<size_t> columns_of(const io::Csv& csv, const eval::ClassificationStudy& study) {
+  const std::vector<size_t> available = value_columns(csv);
+  std::vector<std::string> names;
+  for (const size_t c : available) names.push_back(csv.columns[c]);
+  std::vector<size_t> columns;
+  for (const std::string& name : study.classes) {
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found != names.end()) columns.push_back(available[static_cast<size_t>(found - names.begin())]);
+  }
+  if (columns.size() == study.classes.size()) return columns;
+  if (study.kind == eval::LabelKind::binary && available.size() == 1) return available;
+  fail(csv, 1, concat("no column of scores for each of: ", join(study.classes, ", "), "; it has: ", join(names, ", ")),
+       "name the columns of scores as the classes or findings; a binary task may have one column of any name: the positive class's");
+}
+
+}  // namespace
+
+eval::ClassificationStudy read_classifications(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
+                                               Problems& problems) {
+  std::vector<io::Csv> tables;
+  for (const EvalModel& model : models) tables.push_back(io::read_csv(fs::is_directory(model.predictions) ? model.predictions / "cases.csv" : model.predictions));
+  Labels labels = truth ? from_truth(*truth) : from_csv(arguments.truth.empty() ? tables[0] : io::read_csv(arguments.truth));
+
+  eval::ClassificationStudy study;
+  for (const EvalModel& model : models) study.models.push_back(model.name);
+  // Classes in the order of the first table of scores, where that has all of them.
+  std::vector<std::string> classes = labels.names;
+  if (!arguments.classes.empty()) {
+    classes = arguments.classes;
+  } else if (!models[0].class_names.empty()) {
+    classes = models[0].class_names;
+  }
+  if (labels.is_multi_label) {
+    study.kind = eval::LabelKind::multi_label;
+    classes = labels.names;
+  } else {
+    for (const std::string& name : labels.names) {
+      if (std::find(classes.begin(), classes.end(), name) == classes.end())
+        throw Error(ExitCode::data, concat("the label '", name, "' of the truth is not declared"), "the classes are: " + join(classes, ", "));
+    }
+    if (classes.size() == 1) classes = classes[0] == "1" ? std::vector<std::string>{"0", "1"} : classes[0] == "0" ? std::vector<std::string>{"0", "1"} : classes;
+    study.kind = classes.size() <= 2 ? eval::LabelKind::binary : eval::LabelKind::multi_class;
+    if (study.kind == eval::LabelKind::binary) {
+      std::string positive = arguments.positive.empty() ? classes.back() : arguments.positive;
+      if (std::find(classes.begin(), classes.end(), positive) == classes.end())
+        throw Error(ExitCode::usage, concat("--positive ", positive, " is no class"), "the classes are: " + join(classes, ", "));
+      study.negative_class = classes.front() == positive ? (classes.size() > 1 ? classes.back() : "other") : classes.front();
+      classes = {positive};
+    }
+  }
+  study.classes = classes;
+
+  std::vector<std::string> matched_names;
+  std::vector<std::vector<size_t>> rows(models.size());  // [model][case], of those that all have
+  std::vector<std::unordered_map<std::string, size_t>> by_case;
+  std::vector<std::map<std::string, std::string>> matches;
+  std::vector<std::vector<size_t>> columns;
+  for (size_t m = 0; m < models.size(); ++m) {
+    by_case.push_back(rows_by_case(tables[m]));
+    columns.push_back(columns_of(tables[m], study));
+    std::vector<std::string> found;
+    for (const io::CsvRow& row : tables[m].rows) found.push_back(row.fields[case_column(tables[m])]);
+    matches.push_back(match_names(labels.cases, found));
+    std::set<std::string> used;
+    for (const auto& [name, match] : matches.back()) used.insert(match);
+    for (const std::string& name : found) {
+      if (!used.contains(name)) problems.add(name, concat("has scores of ", models[m].name, ", but no label"));
+    }
+  }
+  study.scores.assign(models.size(), std::vector<std::vector<double>>(study.classes.size()));
+  study.labels.resize(study.classes.size());
+  for (size_t i = 0; i < labels.cases.size(); ++i) {
+    const std::string& name = labels.cases[i];
+    bool is_complete = true;
+    for (size_t m = 0; m < models.size(); ++m) {
+      if (matches[m].contains(name)) continue;
+      problems.add(name, concat("has no scores of ", models[m].name, models[m].failed.contains(name) ? " (it could not be read there)" : ""));
+      is_complete = false;
+    }
+    if (!is_complete) continue;
+    study.cases.push_back(name);
+    study.patients.push_back(labels.patients[i]);
+    for (size_t c = 0; c < study.classes.size(); ++c)
+      study.labels[c].push_back(labels.is_multi_label ? labels.findings[c][i] : static_cast<int8_t>(labels.class_of_case[i] == study.classes[c] ? 1 : 0));
+    for (size_t m = 0; m < models.size(); ++m) {
+      const io::CsvRow& row = tables[m].rows[by_case[m].at(matches[m].at(name))];
+      for (size_t c = 0; c < study.classes.size(); ++c) {
+        const std::string& cell = row.fields[columns[m][c]];
+        const std::optional<double> score = parse_number(cell);
+        if (!score) fail(tables[m], row.line, concat("the score of ", study.classes[c], " of case ", name, " is '", cell, "'"), "scores are finite numbers");
+        study.scores[m][c].push_back(*score);
+      }
+    }
+  }
+  problems.raise();
+  if (study.cases.empty()) throw Error(ExitCode::data, "no case has both a label and scores", "cases are matched by name: see the columns case of both files");
+  if (!labels.has_patients) study.patients.clear();
+  return study;
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,180 @@
+// The figures of `vmae eval`.
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "eval_output.h"
+#include "vmae/core/text.h"
+#include "vmae/eval/curves.h"
+
+namespace vmae::run {
+
+namespace {
+
+using report::Figure;
+using report::Line;
+using report::LinePlot;
+
+const eval::Estimate* find(const Evaluation& evaluation, size_t model, const std::string& metric, const std::string& class_name) {
+  for (const eval::Estimate& estimate : evaluation.estimates) {
+    if (estimate.model == model && estimate.metric == metric && estimate.class_name == class_name) return &estimate;
+  }
+  return nullptr;
+}
+
+std::string legend(const Evaluation& evaluation, size_t model, const std::string& name, const std::string& metric, const std::string& class_name) {
+  const eval::Estimate* estimate = find(evaluation, model, metric, class_name);
+  if (estimate == nullptr) return name;
+  const auto& interval = estimate->intervals.at(0);
+  return concat(name, ", ", metric, " ", report::with_interval(estimate->value, interval.low, interval.high));
+}
+
+Figure box_figure(const Evaluation& evaluation, const std::string& metric_name) {
+  const eval::SegmentationStudy& study = evaluation.segmentation->study;
+  const auto& metrics = eval::segmentation_metrics();
+  const auto metric = std::find_if(metrics.begin(), metrics.end(), [&](const auto& one) { return one.name == metric_name; });
+  report::BoxPlot plot{.title = concat(metric->title, " of every case, by class and model"), .value_axis = metric->title + (metric->unit.empty() ? "" : " (" + metric->unit + ")")};
+  plot.groups = study.classes;
+  plot.series = study.models;
+  plot.low = 0;
+  plot.high = metric->unit.empty() ? 1 : 0;
+  for (size_t c = 0; c < study.classes.size(); ++c) {
+    plot.values.emplace_back();
+    for (size_t m = 0; m < study.models.size(); ++m) {
+      plot.values.back().emplace_back();
+      for (const auto& scores : study.scores[m]) plot.values.back().back().push_back(eval::value_of(scores, *metric, c));
+    }
+  }
+  return {metric_name, plot.title, report::box_plot(plot)};
+}
+
+Line with_band(const std::string& name, const std::vector<eval::BandPoint>& band) {
+  Line line{.name = name};
+  for (const eval::BandPoint& point : band) {
+    line.points.push_back({point.x, point.y});
+    line.band_low.push_back(point.low);
+    line.band_high.push_back(point.high);
+  }
+  return line;
+}
+
+// ROC and precision-recall curves: of a binary task all models in one plot, else a plot per model with all classes.
+void add_curves(const Evaluation& evaluation, std::vector<Figure>& figures) {
+  const eval::ClassificationStudy& study = *evaluation.classification;
+  const bool is_binary = study.kind == eval::LabelKind::binary;
+  const size_t num_plots = is_binary ? 1 : study.models.size();
+  for (size_t p = 0; p < num_plots; ++p) {
+    const std::string whose = is_binary ? "" : " of " + study.models[p], suffix = is_binary ? "" : concat("_", p + 1);
+    LinePlot roc{.title = "ROC curves" + whose, .x_axis = "1 - specificity", .y_axis = "Sensitivity", .has_diagonal = true, .is_square = true};
+    LinePlot pr{.title = "Precision-recall curves" + whose, .x_axis = "Recall", .y_axis = "Precision", .is_square = true};
+    for (size_t k = 0; k < (is_binary ? study.models.size() : study.classes.size()); ++k) {
+      const size_t model = is_binary ? k : p, c = is_binary ? 0 : k;
+      const std::string name = is_binary ? study.models[model] : study.classes[c];
+      const eval::Curves curves = eval::curves_of(study, model, c, evaluation.arguments.statistics);
+      if (curves.roc.empty()) {
+        roc.notes.push_back(name + ": no positive or no negative cases");
+        continue;
+      }
+      roc.lines.push_back(with_band(legend(evaluation, model, name, "AUROC", study.classes[c]), curves.roc_band));
+      pr.lines.push_back(with_band(legend(evaluation, model, name, "AUPRC", study.classes[c]), curves.precision_recall_band));
+      if (is_binary && k == 0) pr.notes.push_back(concat("chance: ", report::number(curves.prevalence), ", the share of positive cases"));
+    }
+    figures.push_back({"roc" + suffix, roc.title, report::line_plot(roc)});
+    figures.push_back({"precision_recall" + suffix, pr.title, report::line_plot(pr)});
+  }
+}
+
+void add_calibration(const Evaluation& evaluation, std::vector<Figure>& figures) {
+  const eval::ClassificationStudy& study = *evaluation.classification;
+  LinePlot plot{.title = "Calibration: predicted probability against the share of cases that are so",
+                .x_axis = study.kind == eval::LabelKind::multi_class ? "Probability of the likeliest class" : "Predicted probability",
+                .y_axis = study.kind == eval::LabelKind::multi_class ? "Share of correct cases" : "Share of positive cases",
+                .has_diagonal = true,
+                .is_square = true};
+  plot.notes.emplace_back("10 bins of equal width; whiskers: bootstrap intervals");
+  for (size_t m = 0; m < study.models.size(); ++m) {
+    if (!eval::are_probabilities(study, m)) {
+      plot.notes.push_back(study.models[m] + ": its scores are no probabilities");
+      continue;
+    }
+    const eval::Decisions decisions(study, m, evaluation.thresholds[m]);
+    const size_t num_lines = study.kind == eval::LabelKind::multi_label ? study.classes.size() : 1;
+    for (size_t c = 0; c < num_lines; ++c) {
+      Line line{.name = study.models[m] + (num_lines > 1 ? ", " + study.classes[c] : ""), .has_markers = true};
+      std::string counts;
+      for (const eval::CalibrationPoint& point : eval::calibration_of(study, decisions, c, evaluation.arguments.statistics)) {
+        line.points.push_back({point.confidence, point.share});
+        line.error_low.push_back(point.low);
+        line.error_high.push_back(point.high);
+        counts += concat(counts.empty() ? "" : ", ", point.n);
+      }
+      if (num_lines == 1) plot.notes.push_back(concat(study.models[m], ": ", counts, " cases in the bins"));
+      plot.lines.push_back(std::move(line));
+    }
+  }
+  figures.push_back({"calibration", plot.title, report::line_plot(plot)});
+}
+
+void add_confusion(const Evaluation& evaluation, std::vector<Figure>& figures) {
+  const eval::ClassificationStudy& study = *evaluation.classification;
+  if (study.kind == eval::LabelKind::multi_label) return;
+  std::vector<std::string> classes = study.classes;
+  if (study.kind == eval::LabelKind::binary) classes.insert(classes.begin(), study.negative_class);
+  for (size_t m = 0; m < study.models.size(); ++m) {
+    report::ConfusionPlot plot{concat("Confusion matrix of ", study.models[m]), classes, eval::confusion(study, m, evaluation.thresholds[m])};
+    figures.push_back({concat("confusion_", m + 1), plot.title, report::confusion_plot(plot)});
+  }
+}
+
+}  // namespace
+
+std::vector<Figure> figures_of(const Evaluation& evaluation) {
+  std::vector<Figure> figures;
+  if (auto efficiency = efficiency_figure(evaluation)) figures.push_back(*efficiency);
+  if (evaluation.segmentation != nullptr) {
+    figures.push_back(box_figure(evaluation, "Dice"));
+    if (evaluation.arguments.segmentation.has_distances) figures.push_back(box_figure(evaluation, "HD95_mm"));
+    return figures;
+  }
+  add_curves(evaluation, figures);
+  add_calibration(evaluation, figures);
+  add_confusion(evaluation, figures);
+  return figures;
+}
+
+std::optional<Figure> efficiency_figure(const Evaluation& evaluation) {
+  // Models that differ in nothing but the share of labels are one line: those that began with the same weights; of predictions, those of equal names apart from the share.
+  std::map<std::string, std::map<double, const eval::Estimate*>> lines;
+  const std::string metric = evaluation.segmentation != nullptr ? "Dice" : "AUROC";
+  for (size_t m = 0; m < evaluation.models.size(); ++m) {
+    const EvalModel& model = evaluation.models[m];
+    if (model.label_fraction < 0) return std::nullopt;
+    const std::string line = model.run.empty() ? "models" : model.trained_from.empty() ? "from scratch" : "pretrained";
+    for (const eval::Estimate& estimate : evaluation.estimates) {
+      const bool is_main = estimate.class_name == "mean" || estimate.class_name == "macro" ||
+                           (evaluation.segmentation != nullptr ? evaluation.segmentation->study.classes.size() : evaluation.classification->classes.size()) == 1;
+      if (estimate.model == m && estimate.metric == metric && is_main) lines[line].emplace(static_cast<double>(model.label_fraction), &estimate);
+    }
+  }
+  std::vector<double> ticks;
+  LinePlot plot{.title = concat(metric, " against the share of labels used for training"), .x_axis = "Labels used (%)", .y_axis = metric};
+  for (const auto& [name, points] : lines) {
+    Line line{.name = name, .has_markers = true};
+    for (const auto& [fraction, estimate] : points) {
+      line.points.push_back({fraction, estimate->value});
+      line.error_low.push_back(estimate->intervals.at(0).low);
+      line.error_high.push_back(estimate->intervals.at(0).high);
+      if (std::find(ticks.begin(), ticks.end(), fraction) == ticks.end()) ticks.push_back(fraction);
+    }
+    plot.lines.push_back(std::move(line));
+  }
+  if (ticks.size() < 2) return std::nullopt;
+  std::sort(ticks.begin(), ticks.end());
+  plot.x_ticks = ticks;
+  plot.x_is_log = true;
+  plot.x_low = ticks.front() / 1.15;
+  plot.x_high = ticks.back() * 1.15;
+  return Figure{"label_efficiency", plot.title, report::line_plot(plot)};
+}
+
+}  // namespace vmae::run

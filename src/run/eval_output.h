@@ -1,0 +1,46 @@
+#pragma once
+// What `vmae eval` leaves: tables, figures, summary.json, report.html.
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eval_input.h"
+#include "vmae/report/page.h"
+
+namespace vmae::run {
+
+// All that was found out, ready to be written.
+struct Evaluation {
+  const EvalArguments& arguments;
+  const std::vector<EvalModel>& models;
+  std::vector<eval::Estimate> estimates;
+  std::vector<eval::Comparison> comparisons;
+  const SegmentationInput* segmentation = nullptr;  // one of the two
+  const eval::ClassificationStudy* classification = nullptr;
+  std::vector<std::vector<double>> thresholds{};  // [model][class], of classification
+  std::vector<std::string> left_out{};
+  bool has_patients = false;
+  int64_t ignore_label = -1;
+  double read_and_score_s = 0, statistics_s = 0;
+
+  size_t num_cases() const { return segmentation != nullptr ? segmentation->study.cases.size() : classification->cases.size(); }
+  size_t num_patients() const;
+};
+
+// A line that says the most important: "Dice 0.503 (0.458-0.546) pretrained, 0.285 (0.240-0.330) scratch; difference 0.217 (...), p < 0.001; 52 cases".
+std::string headline(const Evaluation& evaluation);
+
+report::Table result_table(const Evaluation& evaluation);      // the main metrics over all classes, a row per model
+report::Table class_table(const Evaluation& evaluation);       // a row per class and model
+report::Table comparison_table(const Evaluation& evaluation);  // a row per comparison
+std::vector<report::Figure> figures_of(const Evaluation& evaluation);
+std::optional<report::Figure> efficiency_figure(const Evaluation& evaluation);  // where several fractions of the labels are compared
+
+// Best, median and worst case of a model by mean Dice: image, truth, prediction.
+std::vector<report::Picture> case_pictures(const Evaluation& evaluation, size_t model);
+
+std::string summary_json(const Evaluation& evaluation);
+std::string cases_csv(const Evaluation& evaluation);
+report::Page report_page(const Evaluation& evaluation, const std::vector<report::Figure>& figures);
+
+}  // namespace vmae::run

@@ -1,0 +1,113 @@
+// What a run folder tells about its predictions.
+#include <nlohmann/json.hpp>
+
+#include "eval_input.h"
+#include "vmae/core/atomic_file.h"
+#include "vmae/run/finetune.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+nlohmann::json read_json(const fs::path& file) {
+  const std::string text = read_file(file);
+  if (is_deep_json(text)) throw Error(ExitCode::data, file.string() + ": nests too deeply");
+  try {
+    return nlohmann::json::parse(text);
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ExitCode::data, concat(file.string(), ": is not JSON: ", error.what()));
+  }
+}
+
+// Lists of texts that vmae wrote; anything else is left out.
+std::vector<std::string> texts_of(const nlohmann::json& json, const char* key) {
+  std::vector<std::string> texts;
+  if (!json.is_object() || !json.contains(key) || !json[key].is_array()) return texts;
+  for (const auto& one : json[key]) {
+    if (one.is_string()) texts.push_back(one.get<std::string>());
+  }
+  return texts;
+}
+
+// A run of folds is described by its first fold.
+std::vector<fs::path> folds_of(const fs::path& run) {
+  std::vector<fs::path> folds;
+  for (int64_t k = 0; fs::exists(run / concat("fold_", k) / "config.yaml"); ++k) folds.push_back(run / concat("fold_", k));
+  if (folds.empty()) folds.push_back(run);
+  return folds;
+}
+
+template <class Config>
+void adopt(const fs::path& file, EvalModel& model, const std::string& part, Config config) {
+  Options options;
+  describe(options, config);
+  read_config_file(file, options);
+  if (config.data.train.size() != 1) {
+    throw Error(ExitCode::data, concat(model.run.string(), ": was trained on ", config.data.train.size(), " sources, so that its truth is not one of them"),
+                "give --truth and --pred");
+  }
+  model.truth = part == "external_test" ? config.data.test : config.data.train[0];
+  model.label_fraction = config.data.splits.label_fraction;
+  model.trained_from = config.model.init;
+  if constexpr (std::is_same_v<Config, SegmentConfig>) model.ignore_label = config.data.ignore_label;
+}
+
+}  // namespace
+
+EvalModel open_predictions(const fs::path& path) {
+  EvalModel model;
+  model.predictions = path;
+  model.name = path.lexically_normal().filename().string();
+  if (model.name.empty()) model.name = path.lexically_normal().parent_path().filename().string();
+  if (!fs::exists(path)) throw Error(ExitCode::data, path.string() + " does not exist", "--pred takes a folder of label maps, or a CSV of scores");
+  if (fs::is_directory(path) && fs::exists(path / "predict.json")) {
+    const nlohmann::json json = read_json(path / "predict.json");
+    model.class_names = texts_of(json, "class_names");
+    for (const std::string& name : texts_of(json, "failed")) model.failed.insert(name);
+    if (json.contains("folds") && json["folds"].is_array()) {
+      for (const auto& fold : json["folds"]) {
+        for (const std::string& name : texts_of(fold, "failed")) model.failed.insert(name);
+      }
+    }
+  }
+  return model;
+}
+
+EvalModel open_run(const fs::path& run, const std::string& part) {
+  const std::vector<fs::path> folds = folds_of(run);
+  if (!fs::exists(folds[0] / "config.yaml"))
+    throw Error(ExitCode::data, concat(run.string(), " is not a run: it has no config.yaml"), "for a folder of predictions: --pred and --truth");
+  std::string found;
+  for (const char* one : {"out_of_fold", "test", "external_test"}) {
+    if (found.empty() && (part == "auto" || part == one) && fs::exists(run / one / "predict.json")) found = one;
+  }
+  if (found.empty()) {
+    throw Error(ExitCode::data, concat(run.string(), " has no ", part == "auto" ? "test" : part, " predictions"),
+                "train with a test part (vmae split, or data.test), or predict with `vmae predict` and give --pred and --truth");
+  }
+  EvalModel model = open_predictions(run / found);
+  model.run = run;
+  model.name = run.lexically_normal().filename().string();
+  if (model.name.empty()) model.name = run.lexically_normal().parent_path().filename().string();
+  model.config_yaml = read_file(folds[0] / "config.yaml");
+  if (is_classification(model)) {
+    adopt(folds[0] / "config.yaml", model, found, ClassifyConfig());
+  } else {
+    adopt(folds[0] / "config.yaml", model, found, SegmentConfig());
+  }
+  if (found != "external_test") {
+    model.test_files.emplace();
+    for (const fs::path& fold : folds) {
+      const nlohmann::json splits = read_json(fold / "splits.json");
+      for (const std::string& name : texts_of(splits, "test")) model.test_files->insert(name);
+    }
+  }
+  model.splits_json = read_file(folds[0] / "splits.json");
+  return model;
+}
+
+bool is_classification(const EvalModel& model) { return !fs::is_directory(model.predictions) || fs::exists(model.predictions / "cases.csv"); }
+
+}  // namespace vmae::run

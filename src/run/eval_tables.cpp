@@ -1,0 +1,194 @@
+// The tables of `vmae eval`, from estimates and comparisons.
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "eval_output.h"
+#include "vmae/core/text.h"
+
+namespace vmae::run {
+
+namespace {
+
+using eval::Comparison;
+using eval::Estimate;
+using report::Table;
+
+// Digits after the point: shares three, millimetres and millilitres two.
+int digits_of(const std::string& metric) { return metric.ends_with("_mm") || metric.ends_with("_ml") ? 2 : 3; }
+
+std::string title_of(const std::string& metric) {
+  for (const eval::SegmentationMetric& known : eval::segmentation_metrics()) {
+    if (known.name == metric) return known.title + (known.unit.empty() ? "" : " (" + known.unit + ")");
+  }
+  std::string title = metric;
+  std::replace(title.begin(), title.end(), '_', ' ');
+  return title;
+}
+
+std::string cell(const Estimate& estimate) {
+  const int digits = digits_of(estimate.metric);
+  if (estimate.intervals.empty() || std::isnan(estimate.intervals[0].low)) return report::number(estimate.value, digits);
+  return report::with_interval(estimate.value, estimate.intervals[0].low, estimate.intervals[0].high, digits);
+}
+
+// A metric over all classes: "mean", "macro" or "all", or that of the only class.
+bool is_main(const Evaluation& evaluation, const std::string& class_name) {
+  const size_t num_classes = evaluation.segmentation != nullptr ? evaluation.segmentation->study.classes.size() : evaluation.classification->classes.size();
+  return class_name == "mean" || class_name == "macro" || class_name == "all" || num_classes == 1;
+}
+
+// Metrics in the order of the estimates.
+std::vector<std::string> metrics_of(const Evaluation& evaluation) {
+  std::vector<std::string> metrics;
+  for (const Estimate& estimate : evaluation.estimates) {
+    if (std::find(metrics.begin(), metrics.end(), estimate.metric) == metrics.end()) metrics.push_back(estimate.metric);
+  }
+  return metrics;
+}
+
+std::vector<std::string> notes_of(const Evaluation& evaluation) {
+  const auto& options = evaluation.arguments.statistics;
+  std::vector<std::string> notes;
+  std::set<std::string> methods;
+  for (const Estimate& estimate : evaluation.estimates) {
+    if (!estimate.intervals.empty()) methods.insert(estimate.intervals[0].method);
+  }
+  notes.push_back(concat("In brackets: ", report::number(100 * options.level, 0), " % confidence intervals (", join({methods.begin(), methods.end()}, ", "), "; ", options.resamples,
+                         " bootstrap resamples of ", evaluation.num_patients() < evaluation.num_cases() ? "patients" : "cases", ", seed ", options.seed, ")."));
+  if (evaluation.segmentation != nullptr) {
+    notes.push_back(concat("n: cases with a value. A class in neither mask: ",
+                           evaluation.arguments.segmentation.empty == eval::EmptyRule::leave_out ? "left out"
+                           : evaluation.arguments.segmentation.empty == eval::EmptyRule::one    ? "counts as 1"
+                                                                                                : "counts as 0",
+                           "; in one of the two: Dice 0, distances ", evaluation.arguments.segmentation.is_missing_diagonal ? "the image's diagonal" : "left out", "."));
+  }
+  return notes;
+}
+
+const Estimate* find(const Evaluation& evaluation, size_t model, const std::string& metric, const std::string& class_name) {
+  for (const Estimate& estimate : evaluation.estimates) {
+    if (estimate.model == model && estimate.metric == metric && (class_name.empty() ? is_main(evaluation, estimate.class_name) : estimate.class_name == class_name)) return &estimate;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+size_t Evaluation::num_patients() const {
+  const auto& patients = segmentation != nullptr ? segmentation->study.patients : classification->patients;
+  return patients.empty() ? num_cases() : std::set<std::string>(patients.begin(), patients.end()).size();
+}
+
+Table result_table(const Evaluation& evaluation) {
+  Table table{.name = "results", .caption = "All models, over all classes"};
+  table.columns = {"Model", "n"};
+  table.is_number = {false, true};
+  const std::vector<std::string> metrics = metrics_of(evaluation);
+  for (const std::string& metric : metrics) {
+    table.columns.push_back(title_of(metric));
+    table.is_number.push_back(true);
+  }
+  bool n_differs = false;
+  for (size_t m = 0; m < evaluation.models.size(); ++m) {
+    std::vector<std::string> row{evaluation.models[m].name, ""};
+    int64_t most = 0;
+    for (const std::string& metric : metrics) {
+      const Estimate* estimate = find(evaluation, m, metric, "");
+      most = std::max(most, estimate != nullptr ? estimate->n : 0);
+    }
+    row[1] = std::to_string(most);
+    for (const std::string& metric : metrics) {
+      const Estimate* estimate = find(evaluation, m, metric, "");
+      row.push_back(estimate != nullptr ? cell(*estimate) : "-");
+      if (estimate != nullptr && estimate->n < most) {
+        row.back() += concat(" [n=", estimate->n, "]");
+        n_differs = true;
+      }
+    }
+    table.rows.push_back(std::move(row));
+  }
+  table.notes = notes_of(evaluation);
+  if (n_differs) table.notes.emplace_back("[n=...]: fewer cases have a value of this metric.");
+  return table;
+}
+
+Table class_table(const Evaluation& evaluation) {
+  Table table{.name = "classes", .caption = "Every class and model", .num_row_headers = 2};
+  table.columns = {"Class", "Model", "n"};
+  table.is_number = {false, false, true};
+  const std::vector<std::string> metrics = metrics_of(evaluation);
+  std::vector<std::string> shown, class_names;
+  for (const std::string& metric : metrics) {
+    const bool is_of_classes = std::any_of(evaluation.estimates.begin(), evaluation.estimates.end(),
+                                           [&](const Estimate& estimate) { return estimate.metric == metric && !eval::is_whole(estimate.class_name); });
+    if (!is_of_classes) continue;
+    shown.push_back(metric);
+    table.columns.push_back(title_of(metric));
+    table.is_number.push_back(true);
+  }
+  for (const Estimate& estimate : evaluation.estimates) {
+    if (std::find(class_names.begin(), class_names.end(), estimate.class_name) == class_names.end() && estimate.class_name != "all") class_names.push_back(estimate.class_name);
+  }
+  for (const std::string& name : class_names) {
+    for (size_t m = 0; m < evaluation.models.size(); ++m) {
+      const Estimate* first = find(evaluation, m, shown.empty() ? metrics[0] : shown[0], name);
+      std::string n = first != nullptr ? std::to_string(first->n) : "-";
+      if (first != nullptr && first->num_positive >= 0) n += concat(" (", first->num_positive, " positive)");
+      std::vector<std::string> row{name, evaluation.models[m].name, n};
+      for (const std::string& metric : shown) {
+        const Estimate* estimate = find(evaluation, m, metric, name);
+        row.push_back(estimate == nullptr ? "-" : cell(*estimate));
+        if (estimate != nullptr && first != nullptr && estimate->n != first->n) row.back() += concat(" [n=", estimate->n, "]");
+      }
+      table.rows.push_back(std::move(row));
+    }
+  }
+  return table;
+}
+
+Table comparison_table(const Evaluation& evaluation) {
+  Table table{.name = "comparisons", .caption = "Differences between models on the same cases, with tests", .num_row_headers = 3};
+  table.columns = {"Comparison", "Metric", "Class", "n", "Difference", "Test", "p", "p (Holm)"};
+  table.is_number = {false, false, false, true, true, false, true, true};
+  std::set<std::string> remarks;
+  for (const Comparison& comparison : evaluation.comparisons) {
+    for (const eval::Test& test : comparison.tests) {
+      const int digits = digits_of(comparison.metric);
+      const std::string difference = comparison.intervals.empty()
+                                         ? report::number(comparison.difference, digits)
+                                         : report::with_interval(comparison.difference, comparison.intervals[0].low, comparison.intervals[0].high, digits);
+      table.rows.push_back({evaluation.models[comparison.a].name + " - " + evaluation.models[comparison.b].name, title_of(comparison.metric), comparison.class_name,
+                            std::to_string(test.n), difference, test.method, report::p_text(test.p), report::p_text(test.p_holm)});
+      if (!test.remark.empty()) remarks.insert(concat(test.method, ", ", title_of(comparison.metric), ", ", comparison.class_name, ": ", test.remark, "."));
+    }
+  }
+  table.notes = {"Two-sided tests. Holm: corrected for the number of models compared; rows of single classes also for the number of classes.",
+                 evaluation.num_patients() < evaluation.num_cases() ? "n: patients; values of a patient's cases are averaged for the t-test and the Wilcoxon test." : "n: pairs of cases."};
+  table.notes.insert(table.notes.end(), remarks.begin(), remarks.end());
+  return table;
+}
+
+std::string headline(const Evaluation& evaluation) {
+  const std::string metric = evaluation.segmentation != nullptr ? "Dice" : "AUROC";
+  std::vector<std::string> parts;
+  for (size_t m = 0; m < evaluation.models.size(); ++m) {
+    const Estimate* estimate = find(evaluation, m, metric, "");
+    if (estimate != nullptr) parts.push_back(concat(evaluation.models[m].name, " ", cell(*estimate)));
+  }
+  std::string text = concat(metric, ": ", join(parts, ", "));
+  for (const Comparison& comparison : evaluation.comparisons) {
+    if (comparison.metric != metric || !is_main(evaluation, comparison.class_name) || comparison.tests.empty()) continue;
+    const eval::Test& test = comparison.tests[0];
+    const std::string p = report::p_text(test.p_holm);
+    if (evaluation.comparisons.size() > 1 && evaluation.models.size() == 2)
+      text += concat("; difference ", report::with_interval(comparison.difference, comparison.intervals[0].low, comparison.intervals[0].high), ", p ", p[0] == '<' ? "" : "= ", p,
+                     " (", test.method, ")");
+    break;
+  }
+  const size_t patients = evaluation.num_patients(), cases = evaluation.num_cases();
+  const char* what = evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? " slices" : " cases";
+  return text + concat("; ", cases, what, patients < cases ? concat(" of ", patients, " patients") : "");
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,170 @@
+#include "vmae/run/evaluate.h"
+
+#include <chrono>
+#include <iostream>
+
+#include "eval_output.h"
+#include "vmae/core/atomic_file.h"
+#include "vmae/core/log.h"
+#include "vmae/core/machine.h"
+#include "vmae/core/text.h"
+#include "vmae/io/csv.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::vector<EvalModel> open_models(const EvalArguments& arguments) {
+  std::vector<EvalModel> models;
+  for (const fs::path& path : arguments.predictions) models.push_back(open_predictions(path));
+  for (const fs::path& run : arguments.runs) models.push_back(open_run(run, arguments.part));
+  if (models.empty()) throw Error(ExitCode::usage, "nothing to evaluate", "give --pred and --truth, or --run");
+  if (!arguments.names.empty() && arguments.names.size() != models.size())
+    throw Error(ExitCode::usage, concat("--names has ", arguments.names.size(), " names for ", models.size(), " models"), "give one for each --pred and --run, in this order");
+  if (!arguments.fractions.empty() && arguments.fractions.size() != models.size())
+    throw Error(ExitCode::usage, concat("--fractions has ", arguments.fractions.size(), " numbers for ", models.size(), " models"), "give one for each, in their order");
+  for (size_t m = 0; m < models.size(); ++m) {
+    if (!arguments.names.empty()) models[m].name = arguments.names[m];
+    if (!arguments.fractions.empty()) models[m].label_fraction = arguments.fractions[m];
+    for (size_t k = 0; k < m; ++k) {
+      if (models[k].name == models[m].name)
+        throw Error(ExitCode::usage, concat("two models are called ", models[m].name, ": ", models[k].predictions.string(), " and ", models[m].predictions.string()), "name them: --names A,B");
+    }
+    if (is_classification(models[m]) != is_classification(models[0]))
+      throw Error(ExitCode::data, concat(models[m].name, " and ", models[0].name, " can't be compared: one has label maps, the other scores"));
+    if (!models[m].class_names.empty() && !models[0].class_names.empty() && models[m].class_names != models[0].class_names)
+      throw Error(ExitCode::data, concat(models[m].name, " has the classes [", join(models[m].class_names, ", "), "], ", models[0].name, " [", join(models[0].class_names, ", "), "]"));
+  }
+  return models;
+}
+
+// The truth as given, or that of the runs, which must agree.
+std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
+  const bool classifies = is_classification(models[0]);
+  std::optional<Truth> truth;
+  std::optional<std::set<std::string>> test_files;
+  std::string path = arguments.truth.string();
+  for (const EvalModel& model : models) {
+    if (model.run.empty()) continue;
+    if (arguments.truth.empty()) {
+      if (path.empty()) path = model.truth;
+      if (model.truth != path) throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path), "give --truth");
+    }
+    if (test_files && model.test_files && *test_files != *model.test_files)
+      throw Error(ExitCode::data, concat(model.name, " was tested on ", model.test_files->size(), " cases, another run on ", test_files->size(), ", and they are not the same"),
+                  "train both with the same data.splits and fold");
+    if (model.test_files) test_files = model.test_files;
+  }
+  if (path.empty()) {
+    if (!classifies) throw Error(ExitCode::usage, "--truth is missing", "give a folder of label maps, or a source with masks");
+    return std::nullopt;  // the table of scores has the labels
+  }
+  // A table with a column `case` is read as it is; one with images is a manifest.
+  if (classifies && !arguments.truth.empty() && !fs::is_directory(path) && io::read_csv(path).column({"case", "name", "id"})) {
+    if (!arguments.patients.empty()) throw Error(ExitCode::usage, "--patients is not for tables of labels", concat("give ", path, " a column patient"));
+    return std::nullopt;
+  }
+  truth = open_truth(path, arguments.truth.empty() ? test_files : std::nullopt, classifies);
+  if (!arguments.patients.empty()) read_patients(arguments.patients, *truth);
+  return truth;
+}
+
+// Each model with the first, of those with the same share of labels the first of them; or with the one named, or all with all.
+std::vector<std::pair<size_t, size_t>> pairs_of(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
+  std::vector<std::pair<size_t, size_t>> pairs;
+  if (arguments.reference == "all") {
+    for (size_t a = 0; a < models.size(); ++a) {
+      for (size_t b = a + 1; b < models.size(); ++b) pairs.emplace_back(a, b);
+    }
+    return pairs;
+  }
+  if (!arguments.reference.empty()) {
+    size_t reference = models.size();
+    for (size_t m = 0; m < models.size(); ++m) reference = models[m].name == arguments.reference ? m : reference;
+    if (reference == models.size()) throw Error(ExitCode::usage, concat("--reference ", arguments.reference, " is no model"), "give the name of one, or all");
+    for (size_t m = 0; m < models.size(); ++m) {
+      if (m != reference) pairs.emplace_back(m, reference);
+    }
+    return pairs;
+  }
+  for (size_t m = 1; m < models.size(); ++m) {
+    size_t first = 0;
+    while (models[first].label_fraction != models[m].label_fraction) ++first;
+    if (first == m) first = 0;
+    pairs.emplace_back(first, m);
+  }
+  return pairs;
+}
+
+void write_tables(const fs::path& output, const std::vector<report::Table>& tables) {
+  fs::create_directories(output / "tables");
+  for (const report::Table& table : tables) {
+    if (table.rows.empty()) continue;
+    write_file_atomically(output / "tables" / (table.name + ".csv"), report::to_csv(table));
+    write_file_atomically(output / "tables" / (table.name + ".tex"), report::to_latex(table));
+  }
+}
+
+}  // namespace
+
+ExitCode evaluate(const EvalArguments& given) {
+  std::error_code ignored;
+  if (fs::is_directory(given.output, ignored) && !fs::is_empty(given.output, ignored) && !given.overwrite)
+    throw Error(ExitCode::usage, concat("--output ", given.output.string(), " is not empty"), "choose another folder, or replace its files with --overwrite");
+  const std::vector<EvalModel> models = open_models(given);
+  EvalArguments arguments = given;
+  arguments.statistics.pairs = pairs_of(given, models);
+  const std::optional<Truth> truth = open_truth_of(arguments, models);
+  Problems problems(arguments.skip_bad_cases);
+
+  Evaluation evaluation{.arguments = arguments, .models = models, .estimates = {}, .comparisons = {}};
+  SegmentationInput segmentation;
+  eval::ClassificationStudy classification;
+  auto start = Clock::now();
+  if (is_classification(models[0])) {
+    classification = read_classifications(arguments, models, truth, problems);
+    evaluation.classification = &classification;
+    evaluation.has_patients = !classification.patients.empty();
+    log::info(concat(classification.cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
+    evaluation.read_and_score_s = seconds_since(start);
+    start = Clock::now();
+    evaluation.thresholds = eval::thresholds_of(classification, arguments.threshold);
+    eval::ClassificationResult result = eval::evaluate(classification, arguments.threshold, arguments.statistics);
+    evaluation.estimates = std::move(result.estimates);
+    evaluation.comparisons = std::move(result.comparisons);
+  } else {
+    log::info(concat("comparing ", truth->cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
+    segmentation = score_segmentations(arguments, models, *truth, problems);
+    evaluation.segmentation = &segmentation;
+    evaluation.has_patients = truth->has_patients;
+    evaluation.ignore_label = arguments.ignore_label;
+    for (const EvalModel& model : models) evaluation.ignore_label = evaluation.ignore_label < 0 ? model.ignore_label : evaluation.ignore_label;
+    evaluation.read_and_score_s = seconds_since(start);
+    start = Clock::now();
+    evaluation.estimates = eval::estimate(segmentation.study, arguments.statistics);
+    evaluation.comparisons = eval::compare(segmentation.study, arguments.statistics);
+  }
+  evaluation.statistics_s = seconds_since(start);
+  evaluation.left_out = problems.all();
+
+  const std::vector<report::Figure> figures = figures_of(evaluation);
+  const report::Table results = result_table(evaluation), comparisons = comparison_table(evaluation);
+  fs::create_directories(arguments.output / "figures");
+  write_file_atomically(arguments.output / "cases.csv", cases_csv(evaluation));
+  write_tables(arguments.output, {results, class_table(evaluation), comparisons});
+  for (const report::Figure& figure : figures) write_file_atomically(arguments.output / "figures" / (figure.name + ".svg"), figure.svg);
+  write_file_atomically(arguments.output / "summary.json", summary_json(evaluation));
+  write_file_atomically(arguments.output / "report.html", report::to_html(report_page(evaluation, figures)));
+
+  std::cout << report::to_text(results);
+  if (!comparisons.rows.empty()) std::cout << "\n" << report::to_text(comparisons);
+  std::cout << "\n" << headline(evaluation) << "\nreport: " << (arguments.output / "report.html").string() << "\n";
+  return problems.empty() ? ExitCode::ok : ExitCode::some_failed;
+}
+
+}  // namespace vmae::run
