@@ -36,7 +36,7 @@ Shade shade(double share) {
 
 std::string grouped(int64_t count) {
   std::string digits = std::to_string(count);
-  for (size_t at = digits.size(); at > 3 + (count < 0 ? 1U : 0U); at -= 3) digits.insert(at - 3, ",");
+  for (size_t at = digits.size(); at > 3 + (count < 0 ? 1U : 0U); at -= 3) digits.insert(at - 3, 1, ',');
   return digits;
 }
 
