@@ -5,6 +5,7 @@
 
 #include "dicom_header.h"
 #include "vmae/io/dicom.h"
+#include "vmae/io/label_map.h"
 
 namespace vmae::io {
 
@@ -13,6 +14,8 @@ DicomLabels read_rtstruct(const DicomFile& file, const std::vector<DicomFrame>& 
 // A segmentation whose frames say where they lie is placed by that; another by the images that its frames were made from.
 DicomLabels read_seg(const DicomFile& file, const DicomHeader& header, const std::vector<std::filesystem::path>& image_files, const Volume& image,
                      const std::vector<std::string>& names);
+// A segmentation by itself: contract in vmae/io/label_map.h.
+LabelMap read_seg_alone(const std::filesystem::path& path);
 
 // A point as fractions of pixels of a slice (column, row), and its distance from the slice in mm.
 Vec3 to_pixels(const DicomFrame& slice, const Vec3& point);

@@ -1,17 +1,13 @@
 // Segmentation storage (PS3.3 C.8.20): every frame is one segment in one plane. Its corner and its axes, in pixels of the image, must be whole numbers; so a
 // frame may cover a part of a slice, or be flipped or turned in it. Of images without a place (radiographs, ultrasound, photographs), frames name the image
 // that they were made from and have its pixels.
-#include <dcmtk/config/osconfig.h>
-#include <dcmtk/dcmdata/dctk.h>
-
 #include <algorithm>
 #include <cmath>
 #include <map>
 
-#include "dicom_frames.h"
 #include "dicom_geometry.h"
 #include "dicom_masks.h"
-#include "dicom_pixels.h"
+#include "dicom_seg_frames.h"
 #include "vmae/core/error.h"
 
 namespace vmae::io {
@@ -78,11 +74,7 @@ class Placer {
   Placement operator()(size_t index) const {
     if (by_reference_.empty()) return place(header_.frames[index], slices_, image_.spacing_mm[2], file_.path);
     Placement placement{-1, {0, 0}, {1, 0}, {0, 1}};
-    DcmItem* const group = item_of(file_.data(), DCM_PerFrameFunctionalGroupsSequence, index);
-    DcmItem* const derivation = group != nullptr ? item_of(*group, DCM_DerivationImageSequence) : nullptr;
-    DcmItem* const source = derivation != nullptr ? item_of(*derivation, DCM_SourceImageSequence) : nullptr;
-    if (source == nullptr) fail_dicom(file_.path, "does not say where its frames lie, nor what they were made from");
-    const std::string uid = text_of(*source, DCM_ReferencedSOPInstanceUID), frame = text_of(*source, DCM_ReferencedFrameNumber);
+    const auto [uid, frame] = reference_of(file_, index);
     for (const std::string& reference : {concat(uid, '/', frame), uid}) {
       const auto found = by_reference_.find(reference);
       if (found != by_reference_.end()) placement.z = found->second;
@@ -100,70 +92,25 @@ class Placer {
   std::map<std::string, int64_t> by_reference_;
 };
 
-// The segment number of each frame: in its functional groups, or the shared ones.
-std::vector<int64_t> segments_of_frames(DcmItem& data, size_t num_frames) {
-  const auto number_in = [](DcmItem* group) -> std::optional<double> {
-    DcmItem* const item = group != nullptr ? item_of(*group, DCM_SegmentIdentificationSequence) : nullptr;
-    return item != nullptr ? number_of(*item, DCM_ReferencedSegmentNumber) : std::nullopt;
-  };
-  const std::optional<double> shared = number_in(item_of(data, DCM_SharedFunctionalGroupsSequence));
-  std::vector<int64_t> numbers;
-  for (size_t i = 0; i < num_frames; ++i) {
-    const std::optional<double> own = number_in(item_of(data, DCM_PerFrameFunctionalGroupsSequence, i));
-    numbers.push_back(static_cast<int64_t>(own ? *own : shared.value_or(1)));
-  }
-  return numbers;
-}
-
 }  // namespace
 
 DicomLabels read_seg(const DicomFile& file, const DicomHeader& header, const std::vector<std::filesystem::path>& image_files, const Volume& image,
                      const std::vector<std::string>& names) {
-  const PixelFormat& pixels = header.pixels;
-  if (pixels.rows == 0 || !is_grey(pixels)) fail_dicom(file.path, "is a segmentation without pixels");
-  if (pixels.bits_allocated > 8) fail_dicom(file.path, "is a label map segmentation, which is not supported");
-  DcmItem& data = file.data();
-  std::vector<std::string> available;
-  std::map<int64_t, size_t> by_number;
-  for (size_t i = 0; i < num_items(data, DCM_SegmentSequence); ++i) {
-    DcmItem& segment = *item_of(data, DCM_SegmentSequence, i);
-    by_number[static_cast<int64_t>(number_of(segment, DCM_SegmentNumber).value_or(0))] = i;
-    available.push_back(text_of(segment, DCM_SegmentLabel));
-  }
-  const LabelChoice choice = choose_labels(available, names, file.path);
-  const bool is_fractional = text_of(data, DCM_SegmentationType) == "FRACTIONAL";
-  const double threshold = is_fractional ? number_of(data, DCM_MaximumFractionalValue).value_or(255) / 2 : 1;
-
-  const std::vector<int64_t> segments = segments_of_frames(data, header.frames.size());
-  std::vector<std::pair<uint8_t, size_t>> order;  // label, frame: later labels win
-  for (size_t i = 0; i < header.frames.size(); ++i) {
-    const auto found = by_number.find(segments[i]);
-    if (found == by_number.end()) fail_dicom(file.path, concat("has a frame of segment ", segments[i], ", which it does not describe"));
-    if (choice.label[found->second] != 0) order.emplace_back(choice.label[found->second], i);
-  }
-  std::sort(order.begin(), order.end());
-
-  DicomLabels labels{choice.names, std::vector<uint8_t>(static_cast<size_t>(image.size[0] * image.size[1] * image.size[2]), 0)};
-  FrameReader reader(file, header);
-  RawFrame raw;
-  std::vector<std::byte> frame(static_cast<size_t>(pixels.rows * pixels.columns));
+  const SegFrames frames = seg_frames(file, header, names);
+  DicomLabels labels{frames.names, std::vector<uint8_t>(static_cast<size_t>(image.size[0] * image.size[1] * image.size[2]), 0)};
+  SegPixels pixels(file, header, frames.threshold);
   const Placer place_frame(file, header, image_files, image);
-  bool is_on_image = order.empty();
-  for (const auto& [label, index] : order) {
+  bool is_on_image = frames.order.empty();
+  for (const auto& [label, index] : frames.order) {
     const Placement placement = place_frame(index);
     if (placement.z < 0) continue;
     is_on_image = true;
-    reader.read(static_cast<int64_t>(index), raw);
-    unpack_frame(raw, pixels, {}, file.path, frame.data());
-    for (int64_t row = 0; row < pixels.rows; ++row) {
-      for (int64_t column = 0; column < pixels.columns; ++column) {
-        if (std::to_integer<int>(frame[static_cast<size_t>(row * pixels.columns + column)]) < threshold) continue;
-        const int64_t x = placement.first[0] + column * placement.x[0] + row * placement.y[0],
-                      y = placement.first[1] + column * placement.x[1] + row * placement.y[1];
-        if (x < 0 || y < 0 || x >= image.size[0] || y >= image.size[1]) fail_dicom(file.path, "has a segment that reaches beyond the image");
-        labels.map[static_cast<size_t>(x + image.size[0] * (y + image.size[1] * placement.z))] = label;
-      }
-    }
+    pixels.each(index, [&, to = label](int64_t column, int64_t row) {
+      const int64_t x = placement.first[0] + column * placement.x[0] + row * placement.y[0],
+                    y = placement.first[1] + column * placement.x[1] + row * placement.y[1];
+      if (x < 0 || y < 0 || x >= image.size[0] || y >= image.size[1]) fail_dicom(file.path, "has a segment that reaches beyond the image");
+      labels.map[static_cast<size_t>(x + image.size[0] * (y + image.size[1] * placement.z))] = to;
+    });
   }
   if (!is_on_image) fail_dicom(file.path, "has no frame in the slices of the image", "it was made for another series");
   return labels;

@@ -23,6 +23,7 @@
 #include "vmae/io/components.h"
 #include "vmae/io/read_image.h"
 #include "vmae/report/progress.h"
+#include "vmae/report/table.h"
 #include "vmae/train/device.h"
 
 namespace vmae::run {
@@ -179,7 +180,7 @@ class Result {
   }
   static void add_row(std::string& table, std::vector<std::string> fields, const std::vector<double>& values) {
     for (const double value : values) fields.push_back(probability_text(value));
-    table += csv_line(fields);
+    table += report::csv_line(fields);
   }
 
   const io::SourceFile& file_;
@@ -268,9 +269,9 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
 
   std::vector<std::string> head{"case", "slices"};
   head.insert(head.end(), card.class_names.begin(), card.class_names.end());
-  Tables tables{csv_line(head), ""};
+  Tables tables{report::csv_line(head), ""};
   head[1] = "slice";
-  tables.slices = csv_line(head);
+  tables.slices = report::csv_line(head);
 
   const auto start = std::chrono::steady_clock::now();
   ProgressBar bar(stderr_is_terminal());

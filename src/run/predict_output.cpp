@@ -80,18 +80,4 @@ std::vector<std::string> class_file_names(const std::vector<std::string>& classe
   return names;
 }
 
-std::string csv_line(const std::vector<std::string>& fields) {
-  std::vector<std::string> quoted;
-  for (const std::string& field : fields) {
-    if (field.find_first_of(",\"\r\n") == std::string::npos) {
-      quoted.push_back(field);
-      continue;
-    }
-    std::string text = "\"";
-    for (const char c : field) text += c == '"' ? "\"\"" : std::string(1, c);
-    quoted.push_back(text + "\"");
-  }
-  return join(quoted, ",") + "\n";
-}
-
 }  // namespace vmae::run

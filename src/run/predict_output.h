@@ -26,7 +26,4 @@ void write_probabilities(const std::filesystem::path& stem, const io::SourceFile
 // Class names as parts of file names: of ASCII, letters, digits and - are kept; with their numbers in front where two would be the same.
 std::vector<std::string> class_file_names(const std::vector<std::string>& classes);
 
-// A CSV line, fields quoted where they need to be.
-std::string csv_line(const std::vector<std::string>& fields);
-
 }  // namespace vmae::run

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vmae/io/image.h"
@@ -19,18 +20,25 @@ struct LabelMap {
   std::vector<std::string> names{};  // DICOM-SEG: of labels 1, 2, ... (segment numbers); else empty
 };
 
-// NIfTI, NRRD, MetaImage, PNG (and what else is a picture), DICOM-SEG (a grid is made from its own frames: x, y of the frames, z of all their positions, with
-// gaps filled by background). Pictures that hold only 0 and 255 become 0 and 1. Throws Error(data) naming the file: not a label map (values that are no
-// integers in [0, 255], colour), frames of a SEG that do not lie on one regular grid.
+// NIfTI, NRRD, MetaImage, pictures, DICOM-SEG. Pictures that hold only 0 and 255 become 0 and 1.
+// SEG: its own frames make the grid. Where they have places: x and y of the frames, z along their normal, all frames of one segment or another; slices between
+// them that have no frame are background, those before and behind are not in the grid, as the file does not say that they exist (see onto_common_grid). The
+// step along z is SpacingBetweenSlices where it fits, else the smallest between frames; of a single slice SpacingBetweenSlices, else SliceThickness. Without
+// places (radiographs): z counts the images that the file refers to, has_millimetres is false. Labels as in read_dicom_mask: later segments win.
+// Throws Error(data) naming the file: not a label map (values that are no integers in [0, 255], colour, several volumes, RTSTRUCT and other DICOM), frames of a
+// SEG that do not lie on one regular grid (uneven slices, a tilted gantry).
 LabelMap read_label_map(const std::filesystem::path& file);
 
-// What differs between two grids, in words ("64 x 64 x 20 voxels against 64 x 64 x 21"), or "" (size equal; spacing within 1 %, origin within a tenth of a
-// voxel, axes within 2.5 degrees: as read_mask). A picture is compared by size alone. `reordered` SEGs may lie on the same grid in another order or cover a
-// part of it: see onto_grid.
+// What differs between two grids, in words ("64 x 64 x 20 voxels against 64 x 64 x 21"), or "": sizes are equal, spacing within 1 %, origin within a tenth of a
+// voxel along each axis, axes within 2.5 degrees, as read_mask. Where one has no millimetres, by size alone.
 std::string grid_difference(const LabelMap& a, const LabelMap& b);
 
-// `map` on the grid of `reference`: itself if the grids are equal; else, where every voxel of `map` falls on a voxel of `reference` (a part of it, slices in
-// reverse, axes exchanged or flipped), its voxels put there and background elsewhere. Throws Error(data, grid_difference) otherwise.
+// `map` on the grid of `reference`: itself if the grids are equal; else, where every voxel of `map` falls on a voxel of `reference` to a tenth (a part of it,
+// slices in reverse, axes exchanged or flipped), its voxels put there and background elsewhere. Throws Error(data, grid_difference) otherwise.
 LabelMap onto_grid(const LabelMap& map, const LabelMap& reference);
+
+// Both on one grid: that of `reference`, grown (with background) as far as `map` reaches beyond it; for SEGs, which cover only the slices where something is.
+// What is measured of classes does not change by background around. Throws Error(data, grid_difference) where voxels do not fall on voxels.
+std::pair<LabelMap, LabelMap> onto_common_grid(LabelMap map, LabelMap reference);
 
 }  // namespace vmae::io

@@ -1,7 +1,7 @@
 #pragma once
 // Figures as SVG: whole documents (with xmlns, viewBox, title and desc for screen readers), which also stand inline in the report. All texts are escaped.
 // Colours: Okabe and Ito's, with dash patterns and markers besides, so that they can be told apart without colour. No script, no font file, no outside
-// reference.
+// reference. The title is for screen readers and pointers: what a reader sees is the caption of the page or paper.
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -16,13 +16,19 @@ struct Figure {
 };
 
 // Boxes (median, quartiles, whiskers to the most distant value within 1.5 IQR), every value as a dot (jittered by its index, up to 500 of them) and the mean as
-// a diamond. Groups stand side by side (classes), in each a box per series (models). NaN values are left out; n is written below each box.
+// a diamond. Groups stand side by side (classes), in each a box per series (models), in several rows where they are many. Values that are not finite are left
+// out; n is written below each box.
 struct BoxPlot {
   std::string title, value_axis;
   std::vector<std::string> groups, series;
   std::vector<std::vector<std::vector<double>>> values;  // [group][series]
-  double low = 0, high = 1;                              // of the axis; equal: from the values
+  double low = 0, high = 1;                              // of the axis, widened by values outside of it; equal: from the values
 };
+struct BoxStatistics {
+  size_t n = 0;  // finite values
+  double low_whisker = 0, first_quartile = 0, median = 0, third_quartile = 0, high_whisker = 0, mean = 0;
+};
+BoxStatistics box_statistics(std::vector<double> values);  // quantiles as numpy's (linear)
 std::string box_plot(const BoxPlot& plot);
 
 struct Point {
@@ -35,7 +41,8 @@ struct Line {
   std::vector<double> error_low, error_high;  // whiskers per point, or empty
   bool has_markers = false;
 };
-// ROC, precision-recall, calibration, label efficiency.
+// ROC, precision-recall, calibration, label efficiency. Ranges are widened by values outside of them; equal limits: from the values. Points that are not finite
+// are gaps. Of many points, only those are written that make a visible difference.
 struct LinePlot {
   std::string title, x_axis, y_axis;
   double x_low = 0, x_high = 1, y_low = 0, y_high = 1;

@@ -1,0 +1,126 @@
+#include "page_style.h"
+
+namespace vmae::report {
+
+// Texts have a contrast of 4.5 or more (WCAG 2.2 AA) in light and dark. Figures are dark on white cards in both.
+std::string_view page_style() {
+  return R"(:root {
+  color-scheme: light dark;
+  --paper: #fcfcfa; --card: #ffffff; --ink: #1d2329; --soft: #55606b; --line: #d9dee3; --faint: #f1f3f4; --accent: #0a5a8c;
+  --serif: "Source Serif 4", "Iowan Old Style", "Palatino Linotype", Palatino, "Noto Serif", Georgia, serif;
+  --sans: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, "Liberation Sans", "Noto Sans", sans-serif;
+}
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #14181c; --card: #1b2026; --ink: #e3e7ea; --soft: #a3afba; --line: #363e46; --faint: #22282e; --accent: #7fc0ea; }
+}
+* { box-sizing: border-box; }
+html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
+@media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
+body { margin: 0 auto; padding: 0 1.25rem 3rem; max-width: 64rem; background: var(--paper); color: var(--ink); font: 1.0625rem/1.6 var(--serif);
+  overflow-wrap: anywhere; }
+h1, h2 { line-height: 1.2; font-weight: 600; text-wrap: balance; }
+h1 { margin: 0 0 .75rem; font-size: clamp(1.7rem, 1.2rem + 2vw, 2.5rem); letter-spacing: -.01em; }
+h2 { margin: 0 0 1rem; font-size: 1.45rem; }
+h2 .index { margin-right: .6em; color: var(--soft); font-weight: 400; }
+p { margin: 0 0 1rem; max-width: 44rem; }
+a { color: var(--accent); text-underline-offset: .15em; }
+a:focus-visible, summary:focus-visible, .scroll:focus-visible, pre:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; border-radius: 3px; }
+.skip { position: absolute; left: -100vw; padding: .5rem 1rem; background: var(--card); z-index: 2; }
+.skip:focus { left: 1rem; top: 1rem; }
+main:focus { outline: none; }
+
+header { padding-top: clamp(1.75rem, 5vw, 4rem); }
+.summary { font-size: 1.22rem; line-height: 1.5; max-width: 46rem; }
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); gap: .8rem 2rem; margin: 1.75rem 0 0; padding: 1rem 0;
+  border-block: 1px solid var(--line); font-family: var(--sans); }
+.facts dt { font-size: .8125rem; line-height: 1.4; color: var(--soft); }
+.facts dd { margin: 0; font-size: .9375rem; line-height: 1.45; font-variant-numeric: tabular-nums; }
+nav { margin: 1.75rem 0 0; font: .9375rem/1.6 var(--sans); }
+nav h2 { margin: 0 0 .25rem; font: 600 .8125rem/1.4 var(--sans); color: var(--soft); }
+nav ol { margin: 0; padding-left: 1.5em; columns: 18rem 3; column-gap: 2.5rem; }
+nav li { padding: .1rem 0; break-inside: avoid; }
+nav li::marker { color: var(--soft); font-variant-numeric: tabular-nums; }
+nav a { display: inline-block; padding: .15rem 0; text-decoration-color: color-mix(in srgb, currentColor 35%, transparent); }
+section { margin-top: 3rem; padding-top: 1.75rem; border-top: 1px solid var(--line); }
+
+.table { margin: 0 0 2rem; font-family: var(--sans); }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .875rem; line-height: 1.45; font-variant-numeric: tabular-nums lining-nums; }
+caption, figcaption { text-align: left; font: .9375rem/1.5 var(--sans); color: var(--ink); }
+caption { padding-bottom: .6rem; }
+caption > span { display: block; position: sticky; left: 0; max-width: min(44rem, calc(100vw - 2.5rem)); }
+.label { font-weight: 600; margin-right: .25em; }
+thead { border-block: 1.5px solid var(--ink); border-bottom-width: 1px; }
+tbody { border-bottom: 1.5px solid var(--ink); }
+tbody tr + tr { border-top: 1px solid var(--line); }
+th, td { padding: .42rem .9rem; text-align: left; vertical-align: baseline; unicode-bidi: plaintext; }
+th { font-weight: 600; }
+thead th { vertical-align: bottom; line-height: 1.3; }
+tbody th { font-weight: 500; }
+th[scope="row"], td:not(.number) { min-width: 7rem; max-width: 22rem; }
+th:first-child, td:first-child { padding-left: .25rem; }
+.number { text-align: right; white-space: nowrap; }
+thead .number { white-space: normal; }
+thead th:first-child, tbody th:first-child { position: sticky; left: 0; background: var(--paper); }
+.note { margin: .5rem 0 0; font: .8125rem/1.5 var(--sans); color: var(--soft); }
+
+.figures, .pictures { display: grid; gap: 2rem 1.5rem; margin: 0 0 2rem; align-items: start; }
+.figures { grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); }
+.figures .wide { grid-column: 1 / -1; }
+.pictures { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
+figure { margin: 0; min-width: 0; }
+.card { background: #ffffff; border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
+.card > svg { display: block; width: 100%; height: auto; margin: 0 auto; }
+.wide-scroll { overflow-x: auto; }
+.pictures img { display: block; width: 100%; height: auto; border-radius: 6px; background: #000000; }
+figcaption { margin-top: .6rem; }
+.pictures figcaption { font-size: .875rem; }
+
+details { margin: 0 0 .75rem; border: 1px solid var(--line); border-radius: 8px; background: var(--card); font-family: var(--sans); }
+summary { padding: .65rem 1rem; font-size: .9375rem; font-weight: 500; cursor: pointer; }
+summary span { color: var(--soft); font-weight: 400; }
+pre { margin: 0; padding: 1rem; max-height: 34rem; overflow: auto; border-top: 1px solid var(--line); tab-size: 2; overflow-wrap: normal;
+  font: .8125rem/1.5 ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "Liberation Mono", "DejaVu Sans Mono", monospace; }
+footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); font: .8125rem/1.5 var(--sans); color: var(--soft); }
+@media (max-width: 40rem) {
+  body { padding-inline: 1rem; font-size: 1rem; }
+  .summary { font-size: 1.1rem; }
+  th, td { padding-inline: .6rem; }
+  thead th:first-child, tbody th:first-child { max-width: 9.5rem; border-right: 1px solid var(--line); }
+}
+
+@page { margin: 17mm 15mm 18mm; }
+@media print {
+  :root { color-scheme: light; --paper: #ffffff; --card: #ffffff; --ink: #000000; --soft: #444c54; --line: #c4cad0; --faint: #ffffff; --accent: #0a4a75; }
+  body { max-width: none; padding: 0; font-size: 10pt; line-height: 1.45; }
+  header { padding-top: 0; }
+  h1 { font-size: 20pt; }
+  h2 { font-size: 14pt; break-after: avoid; }
+  p { orphans: 3; widows: 3; }
+  .summary { font-size: 12pt; }
+  .skip { display: none; }
+  a { color: inherit; text-decoration: none; }
+  section { margin-top: 8mm; padding-top: 5mm; }
+  .new-page { break-before: page; margin-top: 0; padding-top: 0; border-top: 0; }
+  .scroll, .wide-scroll { overflow: visible; }
+  table { width: 100%; font-size: 8pt; }
+  caption > span { position: static; max-width: none; }
+  caption, figcaption { font-size: 9pt; }
+  caption { break-after: avoid; }
+  thead { display: table-header-group; }
+  tr, figure, .facts, nav { break-inside: avoid; }
+  th, td { padding: 1mm 1.6mm; min-width: 0 !important; }
+  .number { white-space: normal; }
+  thead th:first-child, tbody th:first-child { position: static; }
+  .figures { grid-template-columns: 1fr 1fr; gap: 5mm; }
+  .pictures { grid-template-columns: 1fr 1fr 1fr; gap: 5mm; }
+  .card { border-color: #c4cad0; }
+  .card > svg { max-height: 215mm; }
+  details { border: 0; margin-bottom: 4mm; }
+  details::details-content { content-visibility: visible; block-size: auto; display: block; }
+  summary { padding: 0 0 1.5mm; list-style: none; break-after: avoid; }
+  pre { max-height: none; overflow: visible; white-space: pre-wrap; overflow-wrap: anywhere; padding: 2mm 0 0; font-size: 7.5pt; }
+})";
+}
+
+}  // namespace vmae::report

@@ -1,0 +1,126 @@
+// Numbers, CSV and HTML; plain text and LaTeX have files of their own.
+#include "vmae/report/table.h"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+#include "table_html.h"
+#include "utf8.h"
+#include "vmae/core/text.h"
+
+namespace vmae::report {
+
+std::string number(double value, int digits) {
+  if (std::isnan(value)) return "-";
+  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  std::array<char, 400> buffer{};  // 1e308 has 309 digits
+  std::snprintf(buffer.data(), buffer.size(), "%.*f", digits, value);
+  const std::string text = buffer.data();
+  return text.find_first_of("123456789") == std::string::npos && text.front() == '-' ? text.substr(1) : text;  // no "-0.000"
+}
+
+std::string with_interval(double value, double low, double high, int digits) {
+  if (std::isnan(value) || std::isnan(low) || std::isnan(high)) return number(value, digits);
+  const std::string from = number(low, digits), to = number(high, digits);
+  const bool has_sign = from.front() == '-' || to.front() == '-';
+  return number(value, digits) + " (" + from + (has_sign ? " to " : "-") + to + ")";
+}
+
+std::string p_text(double p) {
+  if (std::isnan(p)) return "-";
+  return p < 0.001 ? "<0.001" : number(p, 3);
+}
+
+std::string csv_line(const std::vector<std::string>& fields) {
+  std::vector<std::string> quoted;
+  for (const std::string& field : fields) {
+    if (field.find_first_of(",\"\r\n") == std::string::npos) {
+      quoted.push_back(field);
+      continue;
+    }
+    std::string text = "\"";
+    for (const char c : field) text += c == '"' ? "\"\"" : std::string(1, c);
+    quoted.push_back(text + "\"");
+  }
+  return join(quoted, ",") + "\n";
+}
+
+std::string to_csv(const Table& table) {
+  std::string out = csv_line(table.columns);
+  for (std::vector<std::string> row : table.rows) {
+    row.resize(table.columns.size());
+    out += csv_line(row);
+  }
+  return out;
+}
+
+std::string html_text(std::string_view text) {
+  std::string out;
+  for (const char c : clean(text)) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+std::string with_dashes(const std::string& text, const std::string& minus, const std::string& dash) {
+  std::string letters = text;
+  if (const size_t to = letters.find(" to "); to != std::string::npos) letters.erase(to, 4);
+  const auto is_digit = [&](size_t i) { return i < text.size() && text[i] >= '0' && text[i] <= '9'; };
+  if (letters.find_first_not_of("0123456789.,()[]<>=+-% ") != std::string::npos) return text;
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '-' || !is_digit(i + 1)) {
+      out += text[i];
+    } else {
+      out += i > 0 && is_digit(i - 1) ? dash : minus;
+    }
+  }
+  return out;
+}
+
+std::string to_html(const Table& table, const std::string& label) {
+  std::string out = "<table>\n<caption><span>";
+  if (!label.empty()) out += "<span class=\"label\">" + html_text(label) + ".</span> ";
+  out += html_text(table.caption) + "</span></caption>\n<thead>\n<tr>";
+  const auto style = [&](size_t column) { return is_number(table, column) ? " class=\"number\"" : ""; };
+  for (size_t k = 0; k < table.columns.size(); ++k) out += concat("<th scope=\"col\"", style(k), ">", html_text(table.columns[k]), "</th>");
+  out += "</tr>\n</thead>\n<tbody>\n";
+  for (const auto& row : table.rows) {
+    out += "<tr>";
+    for (size_t k = 0; k < table.columns.size(); ++k) {
+      const bool is_header = k < table.num_row_headers;
+      const std::string text = html_text(is_number(table, k) ? with_dashes(cell(row, k), "\u2212", "\u2013") : cell(row, k));
+      out += concat(is_header ? "<th scope=\"row\"" : "<td", style(k), ">", text, is_header ? "</th>" : "</td>");
+    }
+    out += "</tr>\n";
+  }
+  if (table.rows.empty() && !table.columns.empty()) out += concat("<tr><td colspan=\"", table.columns.size(), "\">no rows</td></tr>\n");
+  return out + "</tbody>\n</table>\n";
+}
+
+std::string to_html(const Table& table) {
+  std::string out = to_html(table, "");
+  for (const std::string& note : table.notes) out += "<p class=\"note\">" + html_text(note) + "</p>\n";
+  return out;
+}
+
+}  // namespace vmae::report
