@@ -59,7 +59,10 @@ def scipy_intervals(random):
         x, y = random.gamma(0.7, 1, n), random.normal(2, 0.5, 2 * n)
         result = stats.bootstrap((x, y), difference, n_resamples=100000, method="BCa", random_state=random)
         plain = stats.bootstrap((x, y), difference, method="percentile", bootstrap_result=result, n_resamples=0)
-        yield {"x": x.tolist(), "y": y.tolist(), "bca": list(map(float, result.confidence_interval)), "percentile": list(map(float, plain.confidence_interval)),
+        left_out = [np.array([difference(np.delete(x, i), y) for i in range(x.size)]), np.array([difference(x, np.delete(y, i)) for i in range(y.size)])]
+        u = [(one.mean() - one) * (one.size - 1) / one.size for one in left_out]
+        a = sum((one**3).sum() for one in u) / (6 * sum((one**2).sum() for one in u)**1.5)
+        yield {"acceleration": float(a), "x": x.tolist(), "y": y.tolist(), "bca": list(map(float, result.confidence_interval)), "percentile": list(map(float, plain.confidence_interval)),
                "standard_error": float(result.standard_error)}
 
 

@@ -39,8 +39,8 @@ struct Bootstrap {
 };
 
 // Acceleration: jackknife over units within strata (Davison and Hinkley 1997, eq. 5.27-5.31; a stratum of one unit adds nothing); of more than 2,000 units,
-// over about 500 groups of units, chosen by the seed (a is then off by about 0.001, which is nothing against its size's effect on the limits). No cases: all is
-// NaN. An exception in `statistics` ends it.
+// over about 500 groups of units, chosen by the seed (a is then off by 0.001 to 0.004, which moves a limit by some 0.01 standard errors). No cases: all is NaN.
+// An exception in `statistics` ends it.
 Bootstrap bootstrap(const Units& units, size_t num_statistics, const Statistics& statistics, const BootstrapOptions& options);
 
 struct Interval {

@@ -37,7 +37,7 @@ TEST(PairedTests, AreWhatScipySays) {
 }
 
 TEST(PairedTests, Degenerate) {
-  const std::vector<double> one{0.5}, two{0.1, 0.7}, more{0.3, 0.6, 0.9}, shifted{0.2, 0.5, 0.8};  // 0.1 less, up to rounding
+  const std::vector<double> one{0.5}, two{0.1, 0.7}, more{0.3, 0.6, 1.1}, shifted{0.2, 0.5, 1.0};  // 0.1 less, up to rounding
   EXPECT_TRUE(std::isnan(paired_t_test(none, none).p) && std::isnan(paired_t_test(one, one).p));
   EXPECT_EQ(paired_t_test(one, one).remark, "fewer than two pairs");
   EXPECT_EQ(paired_t_test(two, two).p, 1);
