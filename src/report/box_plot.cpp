@@ -32,7 +32,7 @@ BoxStatistics box_statistics(std::vector<double> values) {
 
 namespace {
 
-constexpr double kWidth = 600, kNarrowest = 20, kWidest = 64, kNarrowestGroup = 92, kBetweenGroups = 16, kPlotHeight = 270, kLine = 18;
+constexpr double kWidth = 560, kNarrowest = 20, kWidest = 64, kNarrowestGroup = 92, kBetweenGroups = 16, kPlotHeight = 270, kLine = 18;
 constexpr size_t kMostDots = 500, kMostDotsOfAll = 5000, kLabelLines = 3;
 
 class Drawing {
@@ -169,7 +169,7 @@ std::string box_plot(const BoxPlot& plot) {
       svg.text((frame.left + frame.right) / 2, top + kPlotHeight / 2, "no values", {.anchor = Anchor::middle, .color = kGrey});
     top = frame.bottom + drawing.label_top + static_cast<double>(label_lines - 1) * kLine + 24;
   }
-  top = draw_legend(svg, plot.series, Swatch::box, left, right, top - 8);
+  top = draw_legend(svg, plot.series, Swatch::box, 16, right, top - 8);
   return svg.document(right + 20, top + 12, plot.title, description(plot, drawing));
 }
 

@@ -56,7 +56,7 @@ std::string confusion_plot(const ConfusionPlot& plot) {
   double widest = 0;
   for (const std::string& name : plot.classes) widest = std::max(widest, text_width(on_one_line(name), kFont));
   const double label_room = std::clamp(widest + 2, 60.0, kLabelRoom), left = 36 + label_room + 10, top = 20;
-  const double cell = std::clamp((540 - left) / static_cast<double>(std::max<size_t>(1, n)), kSmallestCell, kLargestCell);
+  const double cell = std::clamp((460 - left) / static_cast<double>(std::max<size_t>(1, n)), kSmallestCell, kLargestCell);
   const double size = cell * static_cast<double>(n), right = left + std::max(size, 200.0);
   const bool is_flat = widest <= cell - 6;
 

@@ -158,8 +158,8 @@ std::string line_plot(const LinePlot& plot) {
   std::vector<std::string> names;
   for (const Line& line : plot.lines) names.push_back(line.name + (has_values(line) ? "" : " (no values)"));
   const bool has_markers = std::any_of(plot.lines.begin(), plot.lines.end(), [](const Line& line) { return line.has_markers || line.points.size() == 1; });
-  double bottom = draw_legend(svg, names, has_markers ? Swatch::line_with_marker : Swatch::line, frame.left, frame.right, frame.bottom + 58);
-  bottom = draw_notes(svg, plot.notes, frame.left, frame.right, bottom);
+  double bottom = draw_legend(svg, names, has_markers ? Swatch::line_with_marker : Swatch::line, 16, frame.right, frame.bottom + 60);
+  bottom = draw_notes(svg, plot.notes, 16, frame.right, bottom);
   return svg.document(width, bottom + 14, plot.title, concat(plot.y_axis, " against ", plot.x_axis, plot.lines.empty() ? "" : ". ", join(names, "; ")));
 }
 
