@@ -99,9 +99,8 @@ class Writer {
 };
 
 std::string section_html(const Section& section, size_t index, Writer& writer) {
-  const bool is_long = !section.figures.empty() || !section.pictures.empty() || !section.listings.empty();
-  std::string out =
-      concat("<section id=\"section-", index, "\"", is_long && index > 1 ? " class=\"new-page\"" : "", " aria-labelledby=\"title-", index, "\">\n");
+  std::string out = concat("<section id=\"section-", index, "\"", !section.listings.empty() && index > 1 ? " class=\"new-page\"" : "",
+                           " aria-labelledby=\"title-", index, "\">\n");
   out += concat("<h2 id=\"title-", index, "\"><span class=\"index\">", index, "</span>", html_text(section.title), "</h2>\n");
   for (const std::string& text : section.paragraphs) out += paragraph(text);
   for (const Table& table : section.tables) out += writer.table(table);

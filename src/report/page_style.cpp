@@ -39,9 +39,9 @@ header { padding-top: clamp(1.75rem, 5vw, 4rem); }
 nav { margin: 1.75rem 0 0; font: .9375rem/1.6 var(--sans); }
 nav h2 { margin: 0 0 .25rem; font: 600 .8125rem/1.4 var(--sans); color: var(--soft); }
 nav ol { margin: 0; padding-left: 1.5em; columns: 18rem 3; column-gap: 2.5rem; }
-nav li { padding: .1rem 0; break-inside: avoid; }
+nav li { padding: .2rem 0; break-inside: avoid; }
 nav li::marker { color: var(--soft); font-variant-numeric: tabular-nums; }
-nav a { display: inline-block; padding: .15rem 0; text-decoration-color: color-mix(in srgb, currentColor 35%, transparent); }
+nav a { text-decoration-color: color-mix(in srgb, currentColor 35%, transparent); }
 section { margin-top: 3rem; padding-top: 1.75rem; border-top: 1px solid var(--line); }
 
 .table { margin: 0 0 2rem; font-family: var(--sans); }
@@ -52,7 +52,7 @@ table { border-collapse: collapse; font-size: .875rem; line-height: 1.45; font-v
 caption, figcaption { text-align: left; font: .9375rem/1.5 var(--sans); color: var(--ink); }
 caption { padding-bottom: .6rem; }
 caption > span { display: block; position: sticky; left: 0; max-width: min(44rem, calc(100vw - 2.5rem)); }
-.label { font-weight: 600; margin-right: .25em; }
+.label { font-weight: 600; margin-right: .25em; white-space: nowrap; }
 thead { border-block: 1.5px solid var(--ink); border-bottom-width: 1px; }
 tbody { border-bottom: 1.5px solid var(--ink); }
 tbody tr + tr { border-top: 1px solid var(--line); }

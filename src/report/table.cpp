@@ -113,10 +113,18 @@ std::string style(const std::string& text, bool is_number) {
   return longest > kLongWord ? " class=\"long\"" : is_number ? " class=\"number\"" : "";
 }
 
+// A line may break before an interval, not in it.
+std::string number_html(const std::string& text) {
+  const std::string out = html_text(with_dashes(text, "\u2212", "\u2013"));
+  const size_t at = out.find(" (");
+  return at == std::string::npos ? out : out.substr(0, at + 1) + "<span>" + out.substr(at + 1) + "</span>";
+}
+
 }  // namespace
 
 std::string to_html(const Table& table, const std::string& label) {
-  std::string out = "<table>\n<caption><span>";
+  constexpr size_t kMany = 10;  // more than a printed page holds in the usual size
+  std::string out = concat("<table", table.columns.size() >= kMany ? " class=\"many-columns\"" : "", ">\n<caption><span>");
   if (!label.empty()) out += "<span class=\"label\">" + html_text(label) + ".</span> ";
   out += html_text(table.caption) + "</span></caption>\n<thead>\n<tr>";
   for (size_t k = 0; k < table.columns.size(); ++k)
@@ -126,7 +134,7 @@ std::string to_html(const Table& table, const std::string& label) {
     out += "<tr>";
     for (size_t k = 0; k < table.columns.size(); ++k) {
       const bool is_header = k < table.num_row_headers;
-      const std::string text = html_text(is_number(table, k) ? with_dashes(cell(row, k), "\u2212", "\u2013") : cell(row, k));
+      const std::string text = is_number(table, k) ? number_html(cell(row, k)) : html_text(cell(row, k));
       out += concat(is_header ? "<th scope=\"row\"" : "<td", style(cell(row, k), is_number(table, k)), ">", text, is_header ? "</th>" : "</td>");
     }
     out += "</tr>\n";
