@@ -127,7 +127,8 @@ std::string line_plot(const LinePlot& plot) {
   std::vector<Tick> x_ticks = ticks_at(plot.x_ticks, x_low, x_high);
   if (x_ticks.empty()) x_ticks = plot.x_is_log ? log_ticks(x_low, x_high) : ticks(x_low, x_high);
 
-  Frame frame{room_for_y_axis(y_ticks), 20, width - 24, 0};
+  const double last_label = x_ticks.empty() ? 0 : text_width(x_ticks.back().text, kFont) / 2;
+  Frame frame{room_for_y_axis(y_ticks), 20, width - std::max(24.0, last_label + 6), 0};
   frame.bottom = frame.top + (plot.is_square ? frame.right - frame.left : 300);
   const auto num_lines = static_cast<double>(plot.lines.size());
   const bool has_whiskers = std::any_of(plot.lines.begin(), plot.lines.end(), [](const Line& line) { return !line.error_low.empty(); });

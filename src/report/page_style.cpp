@@ -120,7 +120,7 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   thead th:first-child, tbody th:first-child { position: static; box-shadow: none; max-width: none; }
   .figures { grid-template-columns: 1fr 1fr; gap: 5mm; }
   .pictures { grid-template-columns: 1fr 1fr 1fr; gap: 5mm; }
-  .wide .card { max-width: 130mm !important; }
+  .medium .card { max-width: 130mm !important; }
   .card > svg { max-height: 215mm; min-width: 0 !important; }
   details { border: 0; margin-bottom: 4mm; }
   details::details-content { content-visibility: visible; block-size: auto; display: block; }

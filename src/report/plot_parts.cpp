@@ -12,6 +12,15 @@ namespace {
 
 constexpr double kLegendFont = 14;
 
+// Two lines at most; more is left out of the middle, for a name's end may hold its value: "A, AUROC 0.91 (0.88-0.94)".
+std::vector<std::string> name_lines(const std::string& name, double room) {
+  for (const double share : {2.0, 1.8, 1.6, 1.4, 1.2}) {
+    std::vector<std::string> lines = wrapped(cut_in_the_middle(name, share * room, kLegendFont), room, kLegendFont, 2);
+    if (!lines.back().ends_with("\u2026")) return lines;
+  }
+  return {cut_in_the_middle(name, room, kLegendFont)};
+}
+
 }  // namespace
 
 std::string_view color(size_t i) {
@@ -109,10 +118,9 @@ double draw_legend(Svg& svg, const std::vector<std::string>& names, Swatch swatc
       svg.line(x, middle, x + mark, middle, concat("stroke=\"", color(i), "\" stroke-width=\"2.5\" stroke-dasharray=\"", dash(i), "\""));
       if (swatch == Swatch::line_with_marker) svg.path(marker(i, x + mark / 2, middle, 5), concat("fill=\"", color(i), "\" stroke=\"#ffffff\""));
     }
-    // A name's end may hold its value: what two lines do not hold is left out of the middle.
-    const std::string name = cut_in_the_middle(names[i], 1.7 * text_room, kLegendFont);
-    const bool is_cut = name != on_one_line(names[i]);
-    for (const std::string& line : wrapped(name, text_room, kLegendFont, 2)) {
+    const std::vector<std::string> lines = name_lines(names[i], text_room);
+    const bool is_cut = join(lines, "").find("\u2026") != std::string::npos;
+    for (const std::string& line : lines) {
       svg.text(x + mark + gap, y + 14, line, {.size = kLegendFont, .title = is_cut ? std::string_view(names[i]) : std::string_view()});
       y += line_height;
     }
