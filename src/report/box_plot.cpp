@@ -32,8 +32,9 @@ BoxStatistics box_statistics(std::vector<double> values) {
 
 namespace {
 
-constexpr double kWidth = 600, kNarrowest = 20, kWidest = 64, kNarrowestGroup = 92, kBetweenGroups = 16, kPlotHeight = 270, kLine = 18;
-constexpr size_t kMostDots = 500, kMostDotsOfAll = 5000, kLabelLines = 3;
+constexpr double kWidth = 560, kNarrowest = 20, kWidest = 64, kNarrowestGroup = 92, kBetweenGroups = 16, kLabelFont = 14, kLine = 18;
+constexpr double kMostRoom = 1100;
+constexpr size_t kMostRows = 4, kMostDots = 500, kMostDotsOfAll = 5000, kLabelLines = 3;
 
 class Drawing {
  public:
@@ -42,7 +43,7 @@ class Drawing {
   void box(const std::vector<double>& values, size_t series, double x, double slot, const Scale& y, const Frame& frame) const {
     const BoxStatistics box = box_statistics(values);
     const std::string n = std::to_string(box.n);
-    if (text_width(n, kSmallFont) < slot - 2) {
+    if (text_width(n, kSmallFont) < slot - 6) {
       svg_.text(x, frame.bottom + 17, n, {.size = kSmallFont, .anchor = Anchor::middle, .color = kGrey});
     } else {
       svg_.text(x + 4.5, frame.bottom + 6, n, {.size = kSmallFont, .anchor = Anchor::end, .color = kGrey, .rotation = -90});
@@ -75,11 +76,12 @@ class Drawing {
       const double first = middle - slot * (static_cast<double>(plot_.series.size()) - 1) / 2;
       if (g > begin) svg_.line(left, frame.top, left, frame.bottom, concat("stroke=\"", kGrid, "\""));
       for (size_t s = 0; s < plot_.series.size(); ++s) box(values_of(g, s), s, first + static_cast<double>(s) * slot, slot, y, frame);
-      const std::vector<std::string> lines = wrapped(plot_.groups[g], group_width - 8, kFont, kLabelLines);
+      const std::vector<std::string> lines = wrapped(plot_.groups[g], group_width - 8, kLabelFont, kLabelLines);
       const bool is_cut = lines.back().ends_with("\u2026");
       for (size_t i = 0; i < lines.size(); ++i) {
         const double at = frame.bottom + label_top + static_cast<double>(i) * kLine;
-        svg_.text(middle, at, lines[i], {.anchor = Anchor::middle, .title = is_cut ? std::string_view(plot_.groups[g]) : std::string_view()});
+        svg_.text(middle, at, lines[i],
+                  {.size = kLabelFont, .anchor = Anchor::middle, .title = is_cut ? std::string_view(plot_.groups[g]) : std::string_view()});
       }
     }
     svg_.line(frame.left, frame.bottom, frame.right, frame.bottom, concat("stroke=\"", kFrame, "\""));
@@ -145,31 +147,36 @@ std::string box_plot(const BoxPlot& plot) {
   }
   const auto [low, high] = axis_range(plot.low, plot.high, all);
   const std::vector<Tick> y_ticks = ticks(low, high);
-  const double left = room_for_y_axis(y_ticks), room = kWidth - 20 - left;
-
-  // Rows of groups of equal width, as few rows as hold them; a group of too many boxes widens the figure.
-  const double narrowest = std::max(kNarrowestGroup, kNarrowest * static_cast<double>(num_series) + kBetweenGroups);
-  const size_t per_row_at_most = std::max<size_t>(1, static_cast<size_t>(room / narrowest));
-  const size_t rows = std::max<size_t>(1, (num_groups + per_row_at_most - 1) / per_row_at_most), per_row = std::max<size_t>(1, (num_groups + rows - 1) / rows);
+  // Rows of groups of equal width, as few rows as hold them; of very many boxes, the figure becomes wider.
+  const double left = room_for_y_axis(y_ticks), narrowest = std::max(kNarrowestGroup, kNarrowest * static_cast<double>(num_series) + kBetweenGroups);
+  double room = kWidth - 20 - left;
+  size_t rows = 1;
+  for (;; room += kWidth / 4) {
+    const size_t per_row = std::max<size_t>(1, static_cast<size_t>(room / narrowest));
+    rows = std::max<size_t>(1, (num_groups + per_row - 1) / per_row);
+    if (rows <= kMostRows || room > kMostRoom) break;
+  }
+  const size_t per_row = std::max<size_t>(1, (num_groups + rows - 1) / rows);
+  const double plot_height = rows > 2 ? 210 : 270;
   const double group_width = std::max(narrowest, room / static_cast<double>(per_row)), right = left + group_width * static_cast<double>(per_row);
   const double slot = std::min(kWidest, (group_width - kBetweenGroups) / static_cast<double>(num_series));
 
   const double n_width = text_width(std::to_string(most_n), kSmallFont);
-  drawing.label_top = (n_width < slot - 2 ? 22 : n_width + 12) + kLine;
+  drawing.label_top = (n_width < slot - 6 ? 22 : n_width + 12) + kLine;
   double top = 20;
   for (size_t r = 0; r < rows; ++r) {
     const size_t begin = r * per_row, end = std::min(num_groups, begin + per_row);
     size_t label_lines = 1;
-    for (size_t g = begin; g < end; ++g) label_lines = std::max(label_lines, wrapped(plot.groups[g], group_width - 8, kFont, kLabelLines).size());
-    const Frame frame{left, top, left + group_width * static_cast<double>(std::max<size_t>(end - begin, 1)), top + kPlotHeight};
+    for (size_t g = begin; g < end; ++g) label_lines = std::max(label_lines, wrapped(plot.groups[g], group_width - 8, kLabelFont, kLabelLines).size());
+    const Frame frame{left, top, left + group_width * static_cast<double>(std::max<size_t>(end - begin, 1)), top + plot_height};
     const Scale y{low, high, frame.bottom, frame.top};
     draw_y_axis(svg, frame, y, y_ticks, plot.value_axis);
     drawing.row(begin, end, slot, group_width, y, frame);
     if (all.empty() && plot.series.empty())
-      svg.text((frame.left + frame.right) / 2, top + kPlotHeight / 2, "no values", {.anchor = Anchor::middle, .color = kGrey});
+      svg.text((frame.left + frame.right) / 2, top + plot_height / 2, "no values", {.anchor = Anchor::middle, .color = kGrey});
     top = frame.bottom + drawing.label_top + static_cast<double>(label_lines - 1) * kLine + 24;
   }
-  top = draw_legend(svg, plot.series, Swatch::box, left, right, top - 8);
+  top = draw_legend(svg, plot.series, Swatch::box, 16, right, top - 8);
   return svg.document(right + 20, top + 12, plot.title, description(plot, drawing));
 }
 

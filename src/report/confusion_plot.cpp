@@ -12,7 +12,7 @@
 namespace vmae::report {
 namespace {
 
-constexpr double kSmallestCell = 46, kLargestCell = 92, kLabelRoom = 130;
+constexpr double kSmallestCell = 46, kLargestCell = 92, kLabelRoom = 130, kSmallestFont = 11;
 
 struct Shade {
   std::string fill;
@@ -53,10 +53,18 @@ std::string confusion_plot(const ConfusionPlot& plot) {
   const auto count_of = [&](size_t truth, size_t prediction) {
     return truth < plot.counts.size() && prediction < plot.counts[truth].size() ? plot.counts[truth][prediction] : 0;
   };
+  if (n == 0) {
+    Svg none;
+    none.text(180, 45, "no values", {.anchor = Anchor::middle, .color = kGrey});
+    return none.document(360, 80, plot.title, "no values");
+  }
+  int64_t most = 0;
+  for (size_t i = 0; i < n * n; ++i) most = std::max(most, count_of(i / n, i % n));
   double widest = 0;
   for (const std::string& name : plot.classes) widest = std::max(widest, text_width(on_one_line(name), kFont));
   const double label_room = std::clamp(widest + 2, 60.0, kLabelRoom), left = 36 + label_room + 10, top = 20;
-  const double cell = std::clamp((540 - left) / static_cast<double>(std::max<size_t>(1, n)), kSmallestCell, kLargestCell);
+  const double smallest = std::clamp(text_width(grouped(most), kSmallestFont) + 6, kSmallestCell, kLargestCell);
+  const double cell = std::clamp((460 - left) / static_cast<double>(n), smallest, kLargestCell);
   const double size = cell * static_cast<double>(n), right = left + std::max(size, 200.0);
   const bool is_flat = widest <= cell - 6;
 
@@ -90,7 +98,6 @@ std::string confusion_plot(const ConfusionPlot& plot) {
       longest = std::max(longest, std::min(label_room, text_width(on_one_line(plot.classes[j]), kFont)));
     }
   }
-  if (n == 0) svg.text((left + right) / 2, top + 40, "no values", {.anchor = Anchor::middle, .color = kGrey});
   svg.text(22, top + size / 2, "Truth", {.anchor = Anchor::middle, .rotation = -90, .room = std::max(size, 60.0)});
   double bottom = below + (is_flat ? 46 : 36 + 0.72 * longest);
   svg.text(left + size / 2, bottom, "Prediction", {.anchor = Anchor::middle});

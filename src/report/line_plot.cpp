@@ -127,7 +127,8 @@ std::string line_plot(const LinePlot& plot) {
   std::vector<Tick> x_ticks = ticks_at(plot.x_ticks, x_low, x_high);
   if (x_ticks.empty()) x_ticks = plot.x_is_log ? log_ticks(x_low, x_high) : ticks(x_low, x_high);
 
-  Frame frame{room_for_y_axis(y_ticks), 20, width - 24, 0};
+  const double last_label = x_ticks.empty() ? 0 : text_width(x_ticks.back().text, kFont) / 2;
+  Frame frame{room_for_y_axis(y_ticks), 20, width - std::max(24.0, last_label + 6), 0};
   frame.bottom = frame.top + (plot.is_square ? frame.right - frame.left : 300);
   const auto num_lines = static_cast<double>(plot.lines.size());
   const bool has_whiskers = std::any_of(plot.lines.begin(), plot.lines.end(), [](const Line& line) { return !line.error_low.empty(); });
@@ -158,8 +159,8 @@ std::string line_plot(const LinePlot& plot) {
   std::vector<std::string> names;
   for (const Line& line : plot.lines) names.push_back(line.name + (has_values(line) ? "" : " (no values)"));
   const bool has_markers = std::any_of(plot.lines.begin(), plot.lines.end(), [](const Line& line) { return line.has_markers || line.points.size() == 1; });
-  double bottom = draw_legend(svg, names, has_markers ? Swatch::line_with_marker : Swatch::line, frame.left, frame.right, frame.bottom + 58);
-  bottom = draw_notes(svg, plot.notes, frame.left, frame.right, bottom);
+  double bottom = draw_legend(svg, names, has_markers ? Swatch::line_with_marker : Swatch::line, 16, frame.right, frame.bottom + 60);
+  bottom = draw_notes(svg, plot.notes, 16, frame.right, bottom);
   return svg.document(width, bottom + 14, plot.title, concat(plot.y_axis, " against ", plot.x_axis, plot.lines.empty() ? "" : ". ", join(names, "; ")));
 }
 

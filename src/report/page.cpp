@@ -1,6 +1,7 @@
 #include "vmae/report/page.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "page_style.h"
@@ -58,12 +59,14 @@ class Writer {
     const std::string id = concat("figure", ++figures_, "-");
     std::string svg = replaced(figure.svg, "=\"figure-", "=\"" + id);
     svg = replaced(svg, "=\"url(#figure-", "=\"url(#" + id);
-    constexpr double kWide = 700, kHalf = 600, kLargest = 1.15;
+    constexpr double kWide = 700, kHalf = 540, kSmallest = 0.65;
     const double width = width_of(svg);
-    std::string out = concat("<figure", width >= kHalf ? " class=\"wide\"" : "", ">\n<div class=\"card", width > kWide ? " wide-scroll" : "", "\">\n");
-    const std::string style =
-        width > 0 ? concat(" style=\"max-width:", kLargest * width, "px", width > kWide ? concat(";min-width:", 0.72 * width, "px") : "", "\"") : "";
-    out += svg.starts_with("<svg ") ? "<svg" + style + svg.substr(4) : svg;
+    std::string out = concat("<figure", width > kWide ? " class=\"wide\"" : width >= kHalf ? " class=\"wide medium\"" : "", ">\n<div class=\"card\"");
+    if (width > 0) out += concat(" style=\"max-width:", std::lround((width >= kHalf ? 1.35 : 1.15) * width), "px\"");
+    out += ">\n";
+    // So wide that a phone would make its texts unreadable: it scrolls.
+    const bool scrolls = width > kWide && svg.starts_with("<svg ");
+    out += scrolls ? concat("<svg style=\"min-width:", std::lround(kSmallest * width), "px\"", svg.substr(4)) : svg;
     return out + "</div>\n" + caption(concat("Figure ", figures_), figure.title) + "</figure>\n";
   }
 
@@ -96,9 +99,8 @@ class Writer {
 };
 
 std::string section_html(const Section& section, size_t index, Writer& writer) {
-  const bool is_long = !section.figures.empty() || !section.pictures.empty() || !section.listings.empty();
-  std::string out =
-      concat("<section id=\"section-", index, "\"", is_long && index > 1 ? " class=\"new-page\"" : "", " aria-labelledby=\"title-", index, "\">\n");
+  std::string out = concat("<section id=\"section-", index, "\"", !section.listings.empty() && index > 1 ? " class=\"new-page\"" : "",
+                           " aria-labelledby=\"title-", index, "\">\n");
   out += concat("<h2 id=\"title-", index, "\"><span class=\"index\">", index, "</span>", html_text(section.title), "</h2>\n");
   for (const std::string& text : section.paragraphs) out += paragraph(text);
   for (const Table& table : section.tables) out += writer.table(table);

@@ -6,17 +6,18 @@ namespace vmae::report {
 std::string_view page_style() {
   return R"(:root {
   color-scheme: light dark;
-  --paper: #fcfcfa; --card: #ffffff; --ink: #1d2329; --soft: #55606b; --line: #d9dee3; --faint: #f1f3f4; --accent: #0a5a8c;
+  --paper: #fcfcfa; --card: #ffffff; --ink: #1d2329; --soft: #55606b; --line: #d9dee3; --accent: #0a5a8c; --shadow: #00000026;
   --serif: "Source Serif 4", "Iowan Old Style", "Palatino Linotype", Palatino, "Noto Serif", Georgia, serif;
   --sans: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, "Liberation Sans", "Noto Sans", sans-serif;
 }
 @media (prefers-color-scheme: dark) {
-  :root { --paper: #14181c; --card: #1b2026; --ink: #e3e7ea; --soft: #a3afba; --line: #363e46; --faint: #22282e; --accent: #7fc0ea; }
+  :root { --paper: #14181c; --card: #1b2026; --ink: #e3e7ea; --soft: #a3afba; --line: #363e46; --accent: #7fc0ea;
+    --shadow: #000000a0; }
 }
 * { box-sizing: border-box; }
 html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
-body { margin: 0 auto; padding: 0 1.25rem 3rem; max-width: 64rem; background: var(--paper); color: var(--ink); font: 1.0625rem/1.6 var(--serif);
+body { margin: 0 auto; padding: 0 1.25rem 3rem; max-width: 68rem; background: var(--paper); color: var(--ink); font: 1.0625rem/1.6 var(--serif);
   overflow-wrap: anywhere; }
 h1, h2 { line-height: 1.2; font-weight: 600; text-wrap: balance; }
 h1 { margin: 0 0 .75rem; font-size: clamp(1.7rem, 1.2rem + 2vw, 2.5rem); letter-spacing: -.01em; }
@@ -38,26 +39,29 @@ header { padding-top: clamp(1.75rem, 5vw, 4rem); }
 nav { margin: 1.75rem 0 0; font: .9375rem/1.6 var(--sans); }
 nav h2 { margin: 0 0 .25rem; font: 600 .8125rem/1.4 var(--sans); color: var(--soft); }
 nav ol { margin: 0; padding-left: 1.5em; columns: 18rem 3; column-gap: 2.5rem; }
-nav li { padding: .1rem 0; break-inside: avoid; }
+nav li { padding: .2rem 0; break-inside: avoid; }
 nav li::marker { color: var(--soft); font-variant-numeric: tabular-nums; }
-nav a { display: inline-block; padding: .15rem 0; text-decoration-color: color-mix(in srgb, currentColor 35%, transparent); }
+nav a { text-decoration-color: color-mix(in srgb, currentColor 35%, transparent); }
 section { margin-top: 3rem; padding-top: 1.75rem; border-top: 1px solid var(--line); }
 
 .table { margin: 0 0 2rem; font-family: var(--sans); }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto;  /* with a shadow where there is more */
+  background: linear-gradient(to left, var(--paper) 40%, transparent) right / 3rem 100% no-repeat local,
+    linear-gradient(to left, var(--shadow), transparent) right / .9rem 100% no-repeat scroll; }
 table { border-collapse: collapse; font-size: .875rem; line-height: 1.45; font-variant-numeric: tabular-nums lining-nums; }
 caption, figcaption { text-align: left; font: .9375rem/1.5 var(--sans); color: var(--ink); }
 caption { padding-bottom: .6rem; }
 caption > span { display: block; position: sticky; left: 0; max-width: min(44rem, calc(100vw - 2.5rem)); }
-.label { font-weight: 600; margin-right: .25em; }
+.label { font-weight: 600; margin-right: .25em; white-space: nowrap; }
 thead { border-block: 1.5px solid var(--ink); border-bottom-width: 1px; }
 tbody { border-bottom: 1.5px solid var(--ink); }
 tbody tr + tr { border-top: 1px solid var(--line); }
-th, td { padding: .42rem .9rem; text-align: left; vertical-align: baseline; unicode-bidi: plaintext; }
+th, td { padding: .42rem .75rem; text-align: left; vertical-align: baseline; unicode-bidi: plaintext; }
 th { font-weight: 600; }
 thead th { vertical-align: bottom; line-height: 1.3; }
 tbody th { font-weight: 500; }
-th[scope="row"], td:not(.number) { min-width: 7rem; max-width: 22rem; }
+table { overflow-wrap: normal; }
+.long { min-width: 9rem; max-width: 22rem; overflow-wrap: anywhere; }
 th:first-child, td:first-child { padding-left: .25rem; }
 .number { text-align: right; white-space: nowrap; }
 thead .number { white-space: normal; }
@@ -66,12 +70,11 @@ thead th:first-child, tbody th:first-child { position: sticky; left: 0; backgrou
 
 .figures, .pictures { display: grid; gap: 2rem 1.5rem; margin: 0 0 2rem; align-items: start; }
 .figures { grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); }
-.figures .wide { grid-column: 1 / -1; }
+.figures > :only-child, .figures .wide { grid-column: 1 / -1; }
 .pictures { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
 figure { margin: 0; min-width: 0; }
-.card { background: #ffffff; border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
-.card > svg { display: block; width: 100%; height: auto; margin: 0 auto; }
-.wide-scroll { overflow-x: auto; }
+.card { background: #ffffff; border: 1px solid var(--line); border-radius: 10px; overflow-x: auto; }
+.card > svg { display: block; width: 100%; height: auto; }
 .pictures img { display: block; width: 100%; height: auto; border-radius: 6px; background: #000000; }
 figcaption { margin-top: .6rem; }
 .pictures figcaption { font-size: .875rem; }
@@ -86,12 +89,12 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   body { padding-inline: 1rem; font-size: 1rem; }
   .summary { font-size: 1.1rem; }
   th, td { padding-inline: .6rem; }
-  thead th:first-child, tbody th:first-child { max-width: 9.5rem; border-right: 1px solid var(--line); }
+  thead th:first-child, tbody th:first-child { max-width: 9.5rem; box-shadow: inset -1px 0 var(--line); }
 }
 
 @page { margin: 17mm 15mm 18mm; }
 @media print {
-  :root { color-scheme: light; --paper: #ffffff; --card: #ffffff; --ink: #000000; --soft: #444c54; --line: #c4cad0; --faint: #ffffff; --accent: #0a4a75; }
+  :root { color-scheme: light; --paper: #ffffff; --card: #ffffff; --ink: #000000; --soft: #444c54; --line: #c4cad0; --accent: #0a4a75; }
   body { max-width: none; padding: 0; font-size: 10pt; line-height: 1.45; }
   header { padding-top: 0; }
   h1 { font-size: 20pt; }
@@ -102,7 +105,7 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   a { color: inherit; text-decoration: none; }
   section { margin-top: 8mm; padding-top: 5mm; }
   .new-page { break-before: page; margin-top: 0; padding-top: 0; border-top: 0; }
-  .scroll, .wide-scroll { overflow: visible; }
+  .scroll, .card { overflow: visible; background: none; }
   table { width: 100%; font-size: 8pt; }
   caption > span { position: static; max-width: none; }
   caption, figcaption { font-size: 9pt; }
@@ -111,11 +114,14 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   tr, figure, .facts, nav { break-inside: avoid; }
   th, td { padding: 1mm 1.6mm; min-width: 0 !important; }
   .number { white-space: normal; }
-  thead th:first-child, tbody th:first-child { position: static; }
+  .number span { white-space: nowrap; }
+  .many-columns { font-size: 6.5pt; }
+  .many-columns .number span { white-space: normal; }
+  thead th:first-child, tbody th:first-child { position: static; box-shadow: none; max-width: none; }
   .figures { grid-template-columns: 1fr 1fr; gap: 5mm; }
   .pictures { grid-template-columns: 1fr 1fr 1fr; gap: 5mm; }
-  .card { border-color: #c4cad0; }
-  .card > svg { max-height: 215mm; }
+  .medium .card { max-width: 130mm !important; }
+  .card > svg { max-height: 215mm; min-width: 0 !important; }
   details { border: 0; margin-bottom: 4mm; }
   details::details-content { content-visibility: visible; block-size: auto; display: block; }
   summary { padding: 0 0 1.5mm; list-style: none; break-after: avoid; }

@@ -8,6 +8,20 @@
 #include "vmae/core/text.h"
 
 namespace vmae::report {
+namespace {
+
+constexpr double kLegendFont = 14;
+
+// Two lines at most; more is left out of the middle, for a name's end may hold its value: "A, AUROC 0.91 (0.88-0.94)".
+std::vector<std::string> name_lines(const std::string& name, double room) {
+  for (const double share : {2.0, 1.8, 1.6, 1.4, 1.2}) {
+    std::vector<std::string> lines = wrapped(cut_in_the_middle(name, share * room, kLegendFont), room, kLegendFont, 2);
+    if (!lines.back().ends_with("\u2026")) return lines;
+  }
+  return {cut_in_the_middle(name, room, kLegendFont)};
+}
+
+}  // namespace
 
 std::string_view color(size_t i) {
   constexpr std::array<std::string_view, 8> kColors{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#6e7781"};
@@ -88,23 +102,32 @@ void draw_x_axis(Svg& svg, const Frame& frame, const Scale& x, const std::vector
 }
 
 double draw_legend(Svg& svg, const std::vector<std::string>& names, Swatch swatch, double left, double right, double top) {
-  const double mark = swatch == Swatch::box ? 16 : 40, gap = 8, between = 20, line_height = 24;
+  const double mark = swatch == Swatch::box ? 14 : 40, gap = 8, between = 24, line_height = 18, between_entries = 6;
   double widest = 0;
-  for (const std::string& name : names) widest = std::max(widest, text_width(on_one_line(name), kFont));
-  const double room = right - left, entry = std::min(room, mark + gap + widest);
+  for (const std::string& name : names) widest = std::max(widest, text_width(on_one_line(name), kLegendFont));
+  const double room = right - left, text_room = std::min(room - mark - gap, widest + 1), entry = mark + gap + text_room;
   const auto columns = std::max<size_t>(1, std::min(names.size(), static_cast<size_t>((room + between) / (entry + between))));
   const size_t rows = (names.size() + columns - 1) / columns;
+  double y = top, bottom = top;
   for (size_t i = 0; i < names.size(); ++i) {
-    const double x = left + static_cast<double>(i / rows) * (entry + between), y = top + static_cast<double>(i % rows) * line_height + line_height / 2;
+    if (i % rows == 0) y = top;
+    const double x = left + static_cast<double>(i / rows) * (entry + between), middle = y + line_height / 2;
     if (swatch == Swatch::box) {
-      svg.rect(x, y - 7, 14, 14, concat("fill=\"", color(i), "\" fill-opacity=\"0.3\" stroke=\"", color(i), "\" stroke-width=\"2\""));
+      svg.rect(x + 1, middle - 6, 12, 12, concat("fill=\"", color(i), "\" fill-opacity=\"0.3\" stroke=\"", color(i), "\" stroke-width=\"2\""));
     } else {
-      svg.line(x, y, x + mark, y, concat("stroke=\"", color(i), "\" stroke-width=\"2.5\" stroke-dasharray=\"", dash(i), "\""));
-      if (swatch == Swatch::line_with_marker) svg.path(marker(i, x + mark / 2, y, 5), concat("fill=\"", color(i), "\" stroke=\"#ffffff\""));
+      svg.line(x, middle, x + mark, middle, concat("stroke=\"", color(i), "\" stroke-width=\"2.5\" stroke-dasharray=\"", dash(i), "\""));
+      if (swatch == Swatch::line_with_marker) svg.path(marker(i, x + mark / 2, middle, 5), concat("fill=\"", color(i), "\" stroke=\"#ffffff\""));
     }
-    svg.text(x + mark + gap, y + 5, names[i], {.room = entry - mark - gap + 1, .keeps_end = true});
+    const std::vector<std::string> lines = name_lines(names[i], text_room);
+    const bool is_cut = join(lines, "").find("\u2026") != std::string::npos;
+    for (const std::string& line : lines) {
+      svg.text(x + mark + gap, y + 14, line, {.size = kLegendFont, .title = is_cut ? std::string_view(names[i]) : std::string_view()});
+      y += line_height;
+    }
+    y += between_entries;
+    bottom = std::max(bottom, y);
   }
-  return top + static_cast<double>(rows) * line_height;
+  return bottom;
 }
 
 double draw_notes(Svg& svg, const std::vector<std::string>& notes, double left, double right, double top) {

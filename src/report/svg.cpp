@@ -43,6 +43,11 @@ double text_width(std::string_view text, double font_size) {
   return sum * font_size;
 }
 
+std::string cut_in_the_middle(std::string_view text, double room, double font_size) {
+  return shortened(
+      on_one_line(text), room, [font_size](char32_t c) { return em(c) * font_size; }, Cut::middle);
+}
+
 std::vector<std::string> wrapped(std::string_view text, double room, double font_size, size_t most) {
   std::vector<std::string> lines;
   std::string rest = on_one_line(text);
@@ -88,8 +93,7 @@ void Svg::text(double x, double y, std::string_view text, const TextStyle& style
   const std::string whole = on_one_line(text);
   std::string shown = whole, title(style.title);
   if (style.room > 0) {
-    shown = shortened(
-        whole, style.room, [&](char32_t c) { return em(c) * style.size; }, style.keeps_end ? Cut::middle : Cut::end);
+    shown = shortened(whole, style.room, [&](char32_t c) { return em(c) * style.size; });
     if (shown != whole && title.empty()) title = whole;
   }
   body_ += concat("<text x=\"", coordinate(x), "\" y=\"", coordinate(y), "\"");

@@ -24,6 +24,7 @@ struct TextStyle {
   std::string_view title = {};  // the whole text, of a part
 };
 
+std::string cut_in_the_middle(std::string_view text, double room, double font_size);
 // Lines of at most `room`, broken at blanks where possible; the last one of `most` is shortened.
 std::vector<std::string> wrapped(std::string_view text, double room, double font_size, size_t most);
 

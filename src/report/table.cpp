@@ -1,6 +1,7 @@
 // Numbers, CSV and HTML; plain text and LaTeX have files of their own.
 #include "vmae/report/table.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -82,6 +83,7 @@ std::string html_text(std::string_view text) {
 }
 
 std::string with_dashes(const std::string& text, const std::string& minus, const std::string& dash) {
+  if (text == "-") return dash;
   std::string letters = text;
   if (const size_t to = letters.find(" to "); to != std::string::npos) letters.erase(to, 4);
   const auto is_digit = [&](size_t i) { return i < text.size() && text[i] >= '0' && text[i] <= '9'; };
@@ -97,19 +99,43 @@ std::string with_dashes(const std::string& text, const std::string& minus, const
   return out;
 }
 
+namespace {
+
+// The class of a cell; one with a very long word may be broken anywhere.
+std::string style(const std::string& text, bool is_number) {
+  constexpr size_t kLongWord = 24;
+  size_t longest = 0;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.size(), text.find(' ', begin));
+    longest = std::max(longest, end - begin);
+    begin = end + 1;
+  }
+  return longest > kLongWord ? " class=\"long\"" : is_number ? " class=\"number\"" : "";
+}
+
+// A line may break before an interval, not in it.
+std::string number_html(const std::string& text) {
+  const std::string out = html_text(with_dashes(text, "\u2212", "\u2013"));
+  const size_t at = out.find(" (");
+  return at == std::string::npos ? out : out.substr(0, at + 1) + "<span>" + out.substr(at + 1) + "</span>";
+}
+
+}  // namespace
+
 std::string to_html(const Table& table, const std::string& label) {
-  std::string out = "<table>\n<caption><span>";
+  constexpr size_t kMany = 10;  // more than a printed page holds in the usual size
+  std::string out = concat("<table", table.columns.size() >= kMany ? " class=\"many-columns\"" : "", ">\n<caption><span>");
   if (!label.empty()) out += "<span class=\"label\">" + html_text(label) + ".</span> ";
   out += html_text(table.caption) + "</span></caption>\n<thead>\n<tr>";
-  const auto style = [&](size_t column) { return is_number(table, column) ? " class=\"number\"" : ""; };
-  for (size_t k = 0; k < table.columns.size(); ++k) out += concat("<th scope=\"col\"", style(k), ">", html_text(table.columns[k]), "</th>");
+  for (size_t k = 0; k < table.columns.size(); ++k)
+    out += concat("<th scope=\"col\"", style(table.columns[k], is_number(table, k)), ">", html_text(table.columns[k]), "</th>");
   out += "</tr>\n</thead>\n<tbody>\n";
   for (const auto& row : table.rows) {
     out += "<tr>";
     for (size_t k = 0; k < table.columns.size(); ++k) {
       const bool is_header = k < table.num_row_headers;
-      const std::string text = html_text(is_number(table, k) ? with_dashes(cell(row, k), "\u2212", "\u2013") : cell(row, k));
-      out += concat(is_header ? "<th scope=\"row\"" : "<td", style(k), ">", text, is_header ? "</th>" : "</td>");
+      const std::string text = is_number(table, k) ? number_html(cell(row, k)) : html_text(cell(row, k));
+      out += concat(is_header ? "<th scope=\"row\"" : "<td", style(cell(row, k), is_number(table, k)), ">", text, is_header ? "</th>" : "</td>");
     }
     out += "</tr>\n";
   }
