@@ -10,16 +10,24 @@ namespace {
 
 // What `vmae eval` and `vmae compare` have in common.
 void add_options(CLI::App& command, run::EvalArguments& arguments) {
-  command.add_option("--truth", arguments.truth, "label maps, a table of labels, or what `vmae prepare` reads with masks or labels; default: the runs' own")->type_name("PATH");
+  command.add_option("--truth", arguments.truth, "label maps, a table of labels, or what `vmae prepare` reads with masks or labels; default: the runs' own")
+      ->type_name("PATH");
   command.add_option("--output", arguments.output, "folder for the report and tables")->required()->type_name("DIR");
   command.add_flag("--overwrite", arguments.overwrite, "use a folder that holds something, and replace files of the same name");
   command.add_option("--names", arguments.names, "of the models, in their order: A,B")->delimiter(',')->type_name("NAME,...");
-  command.add_option("--part", arguments.part, "of a run: which of its predictions")->check(CLI::IsMember({"auto", "out_of_fold", "test", "external_test"}))->capture_default_str();
+  command.add_option("--part", arguments.part, "of a run: which of its predictions")
+      ->check(CLI::IsMember({"auto", "out_of_fold", "test", "external_test"}))
+      ->capture_default_str();
   command.add_option("--patients", arguments.patients, "table with the columns case and patient; default: as the truth says")->type_name("CSV");
-  command.add_option("--classes", arguments.classes, "names of labels 1, 2, ..., or of the classes; default: as predicted, else as in the truth")->delimiter(',')->type_name("NAME,...");
+  command.add_option("--classes", arguments.classes, "names of labels 1, 2, ..., or of the classes; default: as predicted, else as in the truth")
+      ->delimiter(',')
+      ->type_name("NAME,...");
   command.add_option("--positive", arguments.positive, "binary tasks: the positive class; default: the last")->type_name("NAME");
-  command.add_option("--reference", arguments.reference, "model that the others are compared with, or all: all pairs; default: the first (of equal fraction)")->type_name("NAME");
-  command.add_option("--fractions", arguments.fractions, "percent of the labels that each model was trained with; default: as the runs say")->delimiter(',')->type_name("N,...");
+  command.add_option("--reference", arguments.reference, "model that the others are compared with, or all: all pairs; default: the first (of equal fraction)")
+      ->type_name("NAME");
+  command.add_option("--fractions", arguments.fractions, "percent of the labels that each model was trained with; default: as the runs say")
+      ->delimiter(',')
+      ->type_name("N,...");
   command.add_flag("--skip-bad-cases", arguments.skip_bad_cases, "leave out cases that can't be evaluated: they are named, exit code 6");
   command.add_option("--resamples", arguments.statistics.resamples, "of the bootstrap")->check(CLI::Range(1, 1000000))->capture_default_str();
   command.add_option("--seed", arguments.statistics.seed, "of the bootstrap")->capture_default_str();
@@ -27,38 +35,48 @@ void add_options(CLI::App& command, run::EvalArguments& arguments) {
   command.add_option("--interval", arguments.statistics.interval, "bootstrap interval that tables show (summary.json has both)")
       ->check(CLI::IsMember({"percentile", "BCa"}))
       ->capture_default_str();
-  command.add_option("--threads", arguments.statistics.threads, "0: as many as affinity and cgroup allow; results do not depend on it")->check(CLI::NonNegativeNumber)->capture_default_str();
+  command.add_option("--threads", arguments.statistics.threads, "0: as many as affinity and cgroup allow; results do not depend on it")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
 
   auto& segmentation = arguments.segmentation;
   command.add_flag("--per-slice", arguments.per_slice, "segmentation: slices instead of volumes, drawn by patient")->group("Segmentation");
-  command.add_option("--tolerance-mm", segmentation.tolerance_mm, "of the surface Dice")->check(CLI::NonNegativeNumber)->capture_default_str()->group("Segmentation");
+  command.add_option("--tolerance-mm", segmentation.tolerance_mm, "of the surface Dice")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group("Segmentation");
   command
-      .add_option_function<std::string>("--empty",
-                                        [&segmentation](const std::string& rule) {
-                                          segmentation.empty = rule == "one" ? eval::EmptyRule::one : rule == "zero" ? eval::EmptyRule::zero : eval::EmptyRule::leave_out;
-                                        },
-                                        "a class in neither mask: leave-out (and count), one, or zero [leave-out]")
+      .add_option_function<std::string>(
+          "--empty",
+          [&segmentation](const std::string& rule) {
+            segmentation.empty = rule == "one" ? eval::EmptyRule::one : rule == "zero" ? eval::EmptyRule::zero : eval::EmptyRule::leave_out;
+          },
+          "a class in neither mask: leave-out (and count), one, or zero [leave-out]")
       ->check(CLI::IsMember({"leave-out", "one", "zero"}))
       ->group("Segmentation");
   command
-      .add_option_function<std::string>("--missing-distance", [&segmentation](const std::string& rule) { segmentation.is_missing_diagonal = rule == "diagonal"; },
-                                        "distances of a class in one mask only: leave-out (and count), or the image's diagonal [leave-out]")
+      .add_option_function<std::string>(
+          "--missing-distance", [&segmentation](const std::string& rule) { segmentation.is_missing_diagonal = rule == "diagonal"; },
+          "distances of a class in one mask only: leave-out (and count), or the image's diagonal [leave-out]")
       ->check(CLI::IsMember({"leave-out", "diagonal"}))
       ->group("Segmentation");
   command.add_flag("!--no-distances", segmentation.has_distances, "only overlap: faster")->group("Segmentation");
-  command.add_option("--ignore-label", arguments.ignore_label, "label of the truth where nothing is judged; default: as the runs say")->check(CLI::Range(0, 255))->group("Segmentation");
+  command.add_option("--ignore-label", arguments.ignore_label, "label of the truth where nothing is judged; default: as the runs say")
+      ->check(CLI::Range(0, 255))
+      ->group("Segmentation");
   command
-      .add_option_function<std::string>("--threshold",
-                                        [&arguments](const std::string& text) {
-                                          if (text == "youden") {
-                                            arguments.threshold.is_youden = true;
-                                          } else if (const auto value = parse_number(text)) {
-                                            arguments.threshold.value = *value;
-                                          } else {
-                                            throw CLI::ValidationError("--threshold", "'" + text + "' is neither a number nor youden");
-                                          }
-                                        },
-                                        "of sensitivity, specificity and F1: a number, or youden [0.5]")
+      .add_option_function<std::string>(
+          "--threshold",
+          [&arguments](const std::string& text) {
+            if (text == "youden") {
+              arguments.threshold.is_youden = true;
+            } else if (const auto value = parse_number(text)) {
+              arguments.threshold.value = *value;
+            } else {
+              throw CLI::ValidationError("--threshold", "'" + text + "' is neither a number nor youden");
+            }
+          },
+          "of sensitivity, specificity and F1: a number, or youden [0.5]")
       ->group("Classification")
       ->type_name("X");
 }
@@ -68,7 +86,8 @@ void add_options(CLI::App& command, run::EvalArguments& arguments) {
 void add_eval(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("eval", "Compare predictions with the truth: metrics, intervals, tests, and a report to look at");
   auto arguments = std::make_shared<run::EvalArguments>();
-  command->add_option("--pred", arguments->predictions, "folder of label maps, or CSV of scores (or the folder of a cases.csv); several are compared")->type_name("PATH ...");
+  command->add_option("--pred", arguments->predictions, "folder of label maps, or CSV of scores (or the folder of a cases.csv); several are compared")
+      ->type_name("PATH ...");
   command->add_option("--run", arguments->runs, "run of finetune-seg or finetune-cls: its own out-of-fold or test predictions")->type_name("DIR ...");
   add_options(*command, *arguments);
   command->footer(

@@ -126,8 +126,8 @@ void describe_counts(const ClassificationStudy& study, size_t c, Estimate& estim
   estimate.num_positive = std::count(labels.begin(), labels.end(), int8_t{1});
 }
 
-void estimate_rankings(const ClassificationStudy& study, const Resampled& resampled, const std::vector<Decisions::Name>& names, const StatisticsOptions& options,
-                       std::vector<Estimate>& estimates) {
+void estimate_rankings(const ClassificationStudy& study, const Resampled& resampled, const std::vector<Decisions::Name>& names,
+                       const StatisticsOptions& options, std::vector<Estimate>& estimates) {
   for (size_t model = 0; model < study.models.size(); ++model) {
     for (size_t k = 0; k < names.size(); ++k) {
       const size_t statistic = resampled.of_model(model, k), c = class_of(study, k / 2);
@@ -159,7 +159,8 @@ void compare_rankings(const ClassificationStudy& study, const Resampled& resampl
     const auto [a, b] = options.pairs[pair];
     for (size_t k = 0; k < names.size(); ++k) {
       const size_t statistic = resampled.of_pair(study.models.size(), pair, k), c = class_of(study, k / 2);
-      Comparison comparison{.a = a, .b = b, .metric = names[k].metric, .class_name = names[k].class_name, .difference = resampled.bootstrap.estimate[statistic]};
+      Comparison comparison{
+          .a = a, .b = b, .metric = names[k].metric, .class_name = names[k].class_name, .difference = resampled.bootstrap.estimate[statistic]};
       Estimate counts;
       describe_counts(study, c, counts);
       comparison.n = counts.n;
@@ -201,7 +202,8 @@ std::vector<std::vector<double>> thresholds_of(const ClassificationStudy& study,
       const Ranking ranking(study.scores[model][c], study.labels[c]);
       if (options.is_youden && ranking.num_positive() > 0 && ranking.num_negative() > 0) {
         for (const Ranking::Step& step : ranking.steps(once)) {
-          const double index = step.true_positives / static_cast<double>(ranking.num_positive()) - step.false_positives / static_cast<double>(ranking.num_negative());
+          const double index =
+              step.true_positives / static_cast<double>(ranking.num_positive()) - step.false_positives / static_cast<double>(ranking.num_negative());
           if (index > best_index) {
             best_index = index;
             best = step.score;
@@ -232,7 +234,8 @@ ClassificationResult evaluate(const ClassificationStudy& study, const ThresholdO
       strata.push_back(stratum);
     }
   }
-  const Metrics ranked{Rankings::names(study), [&](size_t model, std::span<const uint32_t> weights, std::span<double> out) { rankings[model].values(weights, out); }};
+  const Metrics ranked{Rankings::names(study),
+                       [&](size_t model, std::span<const uint32_t> weights, std::span<double> out) { rankings[model].values(weights, out); }};
   const Resampled of_rankings = resample(study, ranked, strata, options);
   estimate_rankings(study, of_rankings, ranked.names, options, result.estimates);
   compare_rankings(study, of_rankings, ranked.names, options, result.comparisons);
@@ -249,8 +252,10 @@ ClassificationResult evaluate(const ClassificationStudy& study, const ThresholdO
       const auto c = static_cast<size_t>(std::find(study.classes.begin(), study.classes.end(), class_name) - study.classes.begin());
       describe_counts(study, c, estimate);
       estimate.intervals = intervals_of(of_decisions.bootstrap, statistic, options);
-      if (!has_probabilities && (metric == "Brier" || metric == "ECE")) estimate.remark = "the scores are no probabilities";
-      else if (std::isnan(estimate.value)) estimate.remark = "not defined: a class is absent, in truth or in decisions";
+      if (!has_probabilities && (metric == "Brier" || metric == "ECE"))
+        estimate.remark = "the scores are no probabilities";
+      else if (std::isnan(estimate.value))
+        estimate.remark = "not defined: a class is absent, in truth or in decisions";
       result.estimates.push_back(std::move(estimate));
     }
   }

@@ -36,8 +36,7 @@ void precision_on_grid(const std::vector<Ranking::Step>& steps, std::span<double
   size_t at = 0;
   for (const Ranking::Step& step : steps) {
     if (step.true_positives + step.false_positives == 0) continue;
-    for (; at < num_grid && grid_at(at) <= step.true_positives / positives; ++at)
-      out[at] = step.true_positives / (step.true_positives + step.false_positives);
+    for (; at < num_grid && grid_at(at) <= step.true_positives / positives; ++at) out[at] = step.true_positives / (step.true_positives + step.false_positives);
   }
 }
 
@@ -68,7 +67,8 @@ Curves curves_of(const ClassificationStudy& study, size_t model, size_t c, const
   const stats::Bootstrap bootstrap = stats::bootstrap(stats::units_of(study.cases.size(), study.patients, strata), 2 * num_grid, on_grid,
                                                       {.resamples = options.resamples, .seed = options.seed, .threads = options.threads, .accelerates = false});
   for (size_t i = 0; i < num_grid; ++i) {
-    const stats::Interval roc = stats::percentile_interval(bootstrap, i, options.level), precision = stats::percentile_interval(bootstrap, num_grid + i, options.level);
+    const stats::Interval roc = stats::percentile_interval(bootstrap, i, options.level),
+                          precision = stats::percentile_interval(bootstrap, num_grid + i, options.level);
     curves.roc_band.push_back({grid_at(i), bootstrap.estimate[i], roc.low, roc.high});
     curves.precision_recall_band.push_back({grid_at(i), bootstrap.estimate[num_grid + i], precision.low, precision.high});
   }
@@ -87,7 +87,8 @@ std::vector<CalibrationPoint> calibration_of(const ClassificationStudy& study, c
   for (size_t i = 0; i < bins.size(); ++i) {
     if (bins[i].count == 0) continue;
     const stats::Interval interval = stats::percentile_interval(bootstrap, i, options.level);
-    points.push_back({static_cast<int64_t>(bins[i].count), bins[i].confidence_sum / bins[i].count, bins[i].correct_sum / bins[i].count, interval.low, interval.high});
+    points.push_back(
+        {static_cast<int64_t>(bins[i].count), bins[i].confidence_sum / bins[i].count, bins[i].correct_sum / bins[i].count, interval.low, interval.high});
   }
   return points;
 }

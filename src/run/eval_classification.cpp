@@ -21,14 +21,17 @@ namespace {
 const std::vector<std::string> case_columns{"case", "name", "id", "image", "file", "filename"}, label_columns{"label", "truth", "target", "class"},
     patient_columns{"patient", "patient_id", "subject"}, other_columns{"slices", "split", "fold", "modality"};
 
-bool is_one_of(const std::string& column, const std::vector<std::string>& names) { return std::find(names.begin(), names.end(), to_lower(column)) != names.end(); }
+bool is_one_of(const std::string& column, const std::vector<std::string>& names) {
+  return std::find(names.begin(), names.end(), to_lower(column)) != names.end();
+}
 
 // Columns that are neither a case's name nor what is known of it.
 std::vector<size_t> value_columns(const io::Csv& csv) {
   std::vector<size_t> columns;
   for (size_t c = 0; c < csv.columns.size(); ++c) {
     const std::string& name = csv.columns[c];
-    if (!is_one_of(name, case_columns) && !is_one_of(name, label_columns) && !is_one_of(name, patient_columns) && !is_one_of(name, other_columns)) columns.push_back(c);
+    if (!is_one_of(name, case_columns) && !is_one_of(name, label_columns) && !is_one_of(name, patient_columns) && !is_one_of(name, other_columns))
+      columns.push_back(c);
   }
   return columns;
 }
@@ -56,8 +59,8 @@ std::unordered_map<std::string, size_t> rows_by_case(const io::Csv& csv) {
 struct Labels {
   std::vector<std::string> cases, patients;
   bool has_patients = false, is_multi_label = false;
-  std::vector<std::string> names;          // findings; or classes, sorted
-  std::vector<std::string> class_of_case;  // not of findings
+  std::vector<std::string> names;             // findings; or classes, sorted
+  std::vector<std::string> class_of_case;     // not of findings
   std::vector<std::vector<int8_t>> findings;  // [finding][case]
 };
 
@@ -84,7 +87,8 @@ Labels from_csv(const io::Csv& csv) {
     for (size_t k = 0; k < columns.size(); ++k) {
       const std::string& cell = row.fields[columns[k]];
       const std::optional<double> value = cell.empty() ? -1 : parse_number(cell);
-      if (!value || (*value != 0 && *value != 1 && *value != -1)) fail(csv, row.line, concat("finding ", csv.columns[columns[k]], " = '", cell, "'"), "findings are 0, 1, or -1 or empty where not known");
+      if (!value || (*value != 0 && *value != 1 && *value != -1))
+        fail(csv, row.line, concat("finding ", csv.columns[columns[k]], " = '", cell, "'"), "findings are 0, 1, or -1 or empty where not known");
       labels.findings[k].push_back(static_cast<int8_t>(*value));
     }
   }
@@ -103,7 +107,8 @@ Labels from_truth(const Truth& truth) {
     labels.cases.push_back(one.name);
     labels.patients.push_back(one.patient);
     if (truth.is_multi_label) {
-      for (size_t k = 0; k < labels.names.size(); ++k) labels.findings[k].push_back(std::isnan(one.file.labels[k]) ? int8_t{-1} : static_cast<int8_t>(one.file.labels[k]));
+      for (size_t k = 0; k < labels.names.size(); ++k)
+        labels.findings[k].push_back(std::isnan(one.file.labels[k]) ? int8_t{-1} : static_cast<int8_t>(one.file.labels[k]));
     } else {
       const auto is_set = std::find(one.file.labels.begin(), one.file.labels.end(), 1.0F);
       labels.class_of_case.push_back(labels.names[static_cast<size_t>(is_set - one.file.labels.begin())]);
@@ -133,7 +138,8 @@ std::vector<size_t> columns_of(const io::Csv& csv, const eval::ClassificationStu
 eval::ClassificationStudy read_classifications(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
                                                Problems& problems) {
   std::vector<io::Csv> tables;
-  for (const EvalModel& model : models) tables.push_back(io::read_csv(fs::is_directory(model.predictions) ? model.predictions / "cases.csv" : model.predictions));
+  for (const EvalModel& model : models)
+    tables.push_back(io::read_csv(fs::is_directory(model.predictions) ? model.predictions / "cases.csv" : model.predictions));
   Labels labels = truth ? from_truth(*truth) : from_csv(arguments.truth.empty() ? tables[0] : io::read_csv(arguments.truth));
 
   eval::ClassificationStudy study;
@@ -153,7 +159,8 @@ eval::ClassificationStudy read_classifications(const EvalArguments& arguments, c
       if (std::find(classes.begin(), classes.end(), name) == classes.end())
         throw Error(ExitCode::data, concat("the label '", name, "' of the truth is not declared"), "the classes are: " + join(classes, ", "));
     }
-    if (classes.size() == 1) classes = classes[0] == "1" ? std::vector<std::string>{"0", "1"} : classes[0] == "0" ? std::vector<std::string>{"0", "1"} : classes;
+    if (classes.size() == 1)
+      classes = classes[0] == "1" ? std::vector<std::string>{"0", "1"} : classes[0] == "0" ? std::vector<std::string>{"0", "1"} : classes;
     study.kind = classes.size() <= 2 ? eval::LabelKind::binary : eval::LabelKind::multi_class;
     if (study.kind == eval::LabelKind::binary) {
       std::string positive = arguments.positive.empty() ? classes.back() : arguments.positive;

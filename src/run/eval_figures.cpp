@@ -33,7 +33,8 @@ Figure box_figure(const Evaluation& evaluation, const std::string& metric_name) 
   const eval::SegmentationStudy& study = evaluation.segmentation->study;
   const auto& metrics = eval::segmentation_metrics();
   const auto metric = std::find_if(metrics.begin(), metrics.end(), [&](const auto& one) { return one.name == metric_name; });
-  report::BoxPlot plot{.title = concat(metric->title, " of every case, by class and model"), .value_axis = metric->title + (metric->unit.empty() ? "" : " (" + metric->unit + ")")};
+  report::BoxPlot plot{.title = concat(metric->title, " of every case, by class and model"),
+                       .value_axis = metric->title + (metric->unit.empty() ? "" : " (" + metric->unit + ")")};
   plot.groups = study.classes;
   plot.series = study.models;
   plot.low = 0;
@@ -143,7 +144,8 @@ std::vector<Figure> figures_of(const Evaluation& evaluation) {
 }
 
 std::optional<Figure> efficiency_figure(const Evaluation& evaluation) {
-  // Models that differ in nothing but the share of labels are one line: those that began with the same weights; of predictions, those of equal names apart from the share.
+  // Models that differ in nothing but the share of labels are one line: those that began with the same weights; of predictions, those of equal names apart from
+  // the share.
   std::map<std::string, std::map<double, const eval::Estimate*>> lines;
   const std::string metric = evaluation.segmentation != nullptr ? "Dice" : "AUROC";
   for (size_t m = 0; m < evaluation.models.size(); ++m) {
@@ -151,8 +153,9 @@ std::optional<Figure> efficiency_figure(const Evaluation& evaluation) {
     if (model.label_fraction < 0) return std::nullopt;
     const std::string line = model.run.empty() ? "models" : model.trained_from.empty() ? "from scratch" : "pretrained";
     for (const eval::Estimate& estimate : evaluation.estimates) {
-      const bool is_main = estimate.class_name == "mean" || estimate.class_name == "macro" ||
-                           (evaluation.segmentation != nullptr ? evaluation.segmentation->study.classes.size() : evaluation.classification->classes.size()) == 1;
+      const bool is_main =
+          estimate.class_name == "mean" || estimate.class_name == "macro" ||
+          (evaluation.segmentation != nullptr ? evaluation.segmentation->study.classes.size() : evaluation.classification->classes.size()) == 1;
       if (estimate.model == m && estimate.metric == metric && is_main) lines[line].emplace(static_cast<double>(model.label_fraction), &estimate);
     }
   }

@@ -20,7 +20,8 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
   facts.emplace_back("Models", join(names, ", "));
   const auto& options = evaluation.arguments.statistics;
   facts.emplace_back("Intervals", concat(report::number(100 * options.level, 0), " %, ", options.resamples, " bootstrap resamples, seed ", options.seed));
-  if (evaluation.segmentation != nullptr) facts.emplace_back("Surface Dice at", concat(report::number(evaluation.arguments.segmentation.tolerance_mm, 2), " mm"));
+  if (evaluation.segmentation != nullptr)
+    facts.emplace_back("Surface Dice at", concat(report::number(evaluation.arguments.segmentation.tolerance_mm, 2), " mm"));
   if (!evaluation.left_out.empty()) facts.emplace_back("Left out", concat(evaluation.left_out.size(), " cases, see below"));
   return facts;
 }
@@ -29,18 +30,27 @@ std::vector<std::string> methods_of(const Evaluation& evaluation) {
   const auto& options = evaluation.arguments.statistics;
   const bool is_clustered = evaluation.num_patients() < evaluation.num_cases();
   std::vector<std::string> texts;
-  texts.push_back(concat("Intervals: bootstrap (percentile and BCa, both in summary.json) with ", options.resamples, " resamples of ", is_clustered ? "patients with all of their cases" : "cases",
+  texts.push_back(concat("Intervals: bootstrap (percentile and BCa, both in summary.json) with ", options.resamples, " resamples of ",
+                         is_clustered ? "patients with all of their cases" : "cases",
                          ". p-values are two-sided, and corrected by Holm's method within each metric and test."));
   if (evaluation.segmentation != nullptr) {
-    texts.emplace_back("HD95: 95th percentile of the surface distances of both directions together (\"pooled\"); the larger of the two directed percentiles is given too. The surface of "
-                       "a class are its voxels with a face neighbour outside; distances are between voxel centres, in millimetres. ASD: the mean of the two directed mean distances. "
-                       "Surface Dice: the share of surface voxels of both within the tolerance of the other.");
-    texts.emplace_back("A case's mean over classes is over those that have a value. Tests of Dice compare paired values of cases (of patients where they have several).");
+    texts.emplace_back(
+        "HD95: 95th percentile of the surface distances of both directions together (\"pooled\"); the larger of the two directed percentiles is given too. The "
+        "surface of "
+        "a class are its voxels with a face neighbour outside; distances are between voxel centres, in millimetres. ASD: the mean of the two directed mean "
+        "distances. "
+        "Surface Dice: the share of surface voxels of both within the tolerance of the other.");
+    texts.emplace_back(
+        "A case's mean over classes is over those that have a value. Tests of Dice compare paired values of cases (of patients where they have several).");
   } else {
-    texts.emplace_back("AUROC: ties count half. For a binary task, or one class against the rest, its interval is DeLong's where cases are independent; otherwise and for means the bootstrap's, "
-                       "stratified by class. AUPRC is average precision. Brier score: mean squared error of the probability (summed over classes that exclude each other). ECE: 10 bins.");
+    texts.emplace_back(
+        "AUROC: ties count half. For a binary task, or one class against the rest, its interval is DeLong's where cases are independent; otherwise and for "
+        "means the bootstrap's, "
+        "stratified by class. AUPRC is average precision. Brier score: mean squared error of the probability (summed over classes that exclude each other). "
+        "ECE: 10 bins.");
     texts.emplace_back(evaluation.arguments.threshold.is_youden
-                           ? "Sensitivity, specificity and F1 are at Youden's threshold, found on these cases: they are optimistic, and their intervals take the threshold as given."
+                           ? "Sensitivity, specificity and F1 are at Youden's threshold, found on these cases: they are optimistic, and their intervals take "
+                             "the threshold as given."
                            : "Sensitivity, specificity and F1 are at the threshold asked for; of classes that exclude each other the likeliest is chosen.");
   }
   return texts;
@@ -61,7 +71,8 @@ report::Page report_page(const Evaluation& evaluation, const std::vector<report:
   if (evaluation.segmentation != nullptr) {
     for (size_t m = 0; m < evaluation.models.size(); ++m)
       page.sections.push_back({.title = "Cases of " + evaluation.models[m].name,
-                               .paragraphs = {"The slice with the most of truth and prediction. Colours stand for classes, in their order: orange, light blue, green, yellow, blue, red, pink."},
+                               .paragraphs = {"The slice with the most of truth and prediction. Colours stand for classes, in their order: orange, light blue, "
+                                              "green, yellow, blue, red, pink."},
                                .pictures = case_pictures(evaluation, m)});
   }
   report::Section methods{.title = "Methods", .paragraphs = methods_of(evaluation)};

@@ -82,7 +82,8 @@ std::vector<float> grey_of(const SegmentationCase& one, const Plane& plane, cons
 }
 
 // One panel, already enlarged: labels in colour, outlines at full strength, insides lightly.
-void draw(io::Image& sheet, int64_t left, const std::vector<float>& grey, const std::vector<uint8_t>& labels, const Plane& plane, int64_t height, int64_t width) {
+void draw(io::Image& sheet, int64_t left, const std::vector<float>& grey, const std::vector<uint8_t>& labels, const Plane& plane, int64_t height,
+          int64_t width) {
   std::vector<float> large(static_cast<size_t>(height * width));
   io::resize(grey.data(), {plane.rows, plane.columns}, 1, large.data(), {height, width});
   const auto label_at = [&](int64_t y, int64_t x) -> int {
@@ -93,10 +94,12 @@ void draw(io::Image& sheet, int64_t left, const std::vector<float>& grey, const 
     for (int64_t x = 0; x < width; ++x) {
       const int label = label_at(y, x);
       bool is_edge = false;
-      for (int64_t step = 1; step <= 2; ++step) is_edge |= label_at(y - step, x) != label || label_at(y + step, x) != label || label_at(y, x - step) != label || label_at(y, x + step) != label;
+      for (int64_t step = 1; step <= 2; ++step)
+        is_edge |= label_at(y - step, x) != label || label_at(y + step, x) != label || label_at(y, x - step) != label || label_at(y, x + step) != label;
       const float strength = label == 0 ? 0.0F : is_edge ? 0.95F : 0.2F;
       float* pixel = &sheet.pixels[static_cast<size_t>(((caption_px + y) * sheet.width + left + x) * 3)];
-      for (int c = 0; c < 3; ++c) pixel[c] = large[static_cast<size_t>(y * width + x)] * (1 - strength) + static_cast<float>(colours[(label + 6) % 7][c]) * strength;
+      for (int c = 0; c < 3; ++c)
+        pixel[c] = large[static_cast<size_t>(y * width + x)] * (1 - strength) + static_cast<float>(colours[(label + 6) % 7][c]) * strength;
     }
   }
 }

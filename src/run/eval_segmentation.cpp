@@ -21,7 +21,8 @@ void rename_labels(io::LabelMap& map, const std::vector<std::string>& classes, c
   for (size_t i = 0; i < map.names.size(); ++i) {
     const auto found = std::find(classes.begin(), classes.end(), map.names[i]);
     if (found == classes.end())
-      throw Error(ExitCode::data, concat(file.filename().string(), " has the segment '", map.names[i], "', which is no class"), "the classes are: " + join(classes, ", "));
+      throw Error(ExitCode::data, concat(file.filename().string(), " has the segment '", map.names[i], "', which is no class"),
+                  "the classes are: " + join(classes, ", "));
     to[i + 1] = static_cast<uint8_t>(found - classes.begin() + 1);
   }
   for (uint8_t& label : map.labels) label = to[label];
@@ -78,7 +79,8 @@ void ignore(Pair& pair, int64_t label) {
 void check_labels(const std::vector<uint8_t>& labels, const std::vector<std::string>& classes, const std::string& whose) {
   const auto highest = labels.empty() ? labels.end() : std::max_element(labels.begin(), labels.end());
   if (highest != labels.end() && *highest > classes.size())
-    throw Error(ExitCode::data, concat(whose, " holds the label ", int{*highest}, ", which is not declared: there are ", classes.size(), " classes (", join(classes, ", "), ")"));
+    throw Error(ExitCode::data, concat(whose, " holds the label ", int{*highest}, ", which is not declared: there are ", classes.size(), " classes (",
+                                       join(classes, ", "), ")"));
 }
 
 // Slice `index` across `axis` as a map of its own.
@@ -101,8 +103,8 @@ eval::Grid slice_grid(const io::LabelMap& map, int axis) {
 }
 
 // The classes: as asked for, as predicted, as the truth names them, or numbers up to the largest in the truth (then they are counted first).
-std::vector<std::string> classes_of(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, const std::vector<SegmentationCase>& cases,
-                                    int64_t ignore_label) {
+std::vector<std::string> classes_of(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth,
+                                    const std::vector<SegmentationCase>& cases, int64_t ignore_label) {
   if (!arguments.classes.empty()) return arguments.classes;
   for (const EvalModel& model : models) {
     if (!model.class_names.empty()) return model.class_names;
@@ -152,7 +154,8 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
   if (!arguments.per_slice) {
     scored.scores.emplace_back();
     for (const io::LabelMap& prediction : pair.predictions)
-      scored.scores[0].push_back(eval::score_segmentation(prediction.labels, pair.truth.labels, {pair.truth.size, pair.truth.spacing_mm}, num_classes, arguments.segmentation));
+      scored.scores[0].push_back(
+          eval::score_segmentation(prediction.labels, pair.truth.labels, {pair.truth.size, pair.truth.spacing_mm}, num_classes, arguments.segmentation));
     return scored;
   }
   const int axis = io::slice_axis({pair.truth.size, pair.truth.spacing_mm, 1});
@@ -161,7 +164,8 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
     scored.scores.emplace_back();
     const std::vector<uint8_t> of_truth = slice_of(pair.truth.labels, pair.truth.size, axis, index);
     for (const io::LabelMap& prediction : pair.predictions)
-      scored.scores.back().push_back(eval::score_segmentation(slice_of(prediction.labels, pair.truth.size, axis, index), of_truth, grid, num_classes, arguments.segmentation));
+      scored.scores.back().push_back(
+          eval::score_segmentation(slice_of(prediction.labels, pair.truth.size, axis, index), of_truth, grid, num_classes, arguments.segmentation));
   }
   return scored;
 }

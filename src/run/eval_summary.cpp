@@ -27,7 +27,8 @@ Json to_json(const std::vector<stats::Interval>& intervals) {
 }
 
 Json to_json(const eval::Estimate& estimate) {
-  Json json{{"metric", estimate.metric}, {"class", estimate.class_name}, {"value", number(estimate.value)}, {"n", estimate.n}, {"left_out", estimate.num_left_out}};
+  Json json{
+      {"metric", estimate.metric}, {"class", estimate.class_name}, {"value", number(estimate.value)}, {"n", estimate.n}, {"left_out", estimate.num_left_out}};
   if (estimate.num_positive >= 0) json["positive"] = estimate.num_positive;
   json["intervals"] = to_json(estimate.intervals);
   for (const auto& [name, value] : estimate.more) json[name] = number(value);
@@ -36,8 +37,14 @@ Json to_json(const eval::Estimate& estimate) {
 }
 
 Json to_json(const eval::Comparison& comparison, const Evaluation& evaluation) {
-  Json json{{"a", evaluation.models[comparison.a].name}, {"b", evaluation.models[comparison.b].name}, {"metric", comparison.metric}, {"class", comparison.class_name},
-            {"difference", number(comparison.difference)}, {"n", comparison.n}, {"intervals", to_json(comparison.intervals)}, {"tests", Json::array()}};
+  Json json{{"a", evaluation.models[comparison.a].name},
+            {"b", evaluation.models[comparison.b].name},
+            {"metric", comparison.metric},
+            {"class", comparison.class_name},
+            {"difference", number(comparison.difference)},
+            {"n", comparison.n},
+            {"intervals", to_json(comparison.intervals)},
+            {"tests", Json::array()}};
   for (const eval::Test& test : comparison.tests) {
     Json one{{"method", test.method}, {"n", test.n}, {"p", number(test.p)}, {"p_holm", number(test.p_holm)}};
     if (std::isfinite(test.statistic)) one["statistic"] = test.statistic;
@@ -65,7 +72,9 @@ Json options_of(const Evaluation& evaluation) {
   return json;
 }
 
-const char* name_of(eval::LabelKind kind) { return kind == eval::LabelKind::binary ? "binary" : kind == eval::LabelKind::multi_class ? "multi-class" : "multi-label"; }
+const char* name_of(eval::LabelKind kind) {
+  return kind == eval::LabelKind::binary ? "binary" : kind == eval::LabelKind::multi_class ? "multi-class" : "multi-label";
+}
 
 // Patients by number: their names are not ours to print.
 std::vector<size_t> patient_numbers(const std::vector<std::string>& patients) {
@@ -81,7 +90,10 @@ std::string text(double value) { return std::isfinite(value) ? number_text(value
 
 std::string summary_json(const Evaluation& evaluation) {
   const bool is_segmentation = evaluation.segmentation != nullptr;
-  Json json{{"schema", 1}, {"vmae_version", version()}, {"git_revision", git_revision()}, {"task", is_segmentation ? "segmentation" : "classification"},
+  Json json{{"schema", 1},
+            {"vmae_version", version()},
+            {"git_revision", git_revision()},
+            {"task", is_segmentation ? "segmentation" : "classification"},
             {"headline", headline(evaluation)}};
   if (!is_segmentation) json["kind"] = name_of(evaluation.classification->kind);
   json["classes"] = is_segmentation ? evaluation.segmentation->study.classes : evaluation.classification->classes;
@@ -123,7 +135,8 @@ std::string cases_csv(const Evaluation& evaluation) {
           const eval::ClassScores& scores = study.scores[m][i][c];
           std::vector<std::string> row{study.cases[i], evaluation.has_patients ? std::to_string(patients[i]) : "", study.models[m], study.classes[c]};
           for (const auto& metric : eval::segmentation_metrics()) row.push_back(text(scores.*metric.value));
-          for (const std::string& value : {text(scores.truth_ml), std::to_string(scores.true_positives), std::to_string(scores.false_positives), std::to_string(scores.false_negatives)})
+          for (const std::string& value :
+               {text(scores.truth_ml), std::to_string(scores.true_positives), std::to_string(scores.false_positives), std::to_string(scores.false_negatives)})
             row.push_back(value);
           csv += report::csv_line(row);
         }

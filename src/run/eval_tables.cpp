@@ -54,21 +54,25 @@ std::vector<std::string> notes_of(const Evaluation& evaluation) {
   for (const Estimate& estimate : evaluation.estimates) {
     if (!estimate.intervals.empty()) methods.insert(estimate.intervals[0].method);
   }
-  notes.push_back(concat("In brackets: ", report::number(100 * options.level, 0), " % confidence intervals (", join({methods.begin(), methods.end()}, ", "), "; ", options.resamples,
-                         " bootstrap resamples of ", evaluation.num_patients() < evaluation.num_cases() ? "patients" : "cases", ", seed ", options.seed, ")."));
+  notes.push_back(concat("In brackets: ", report::number(100 * options.level, 0), " % confidence intervals (", join({methods.begin(), methods.end()}, ", "),
+                         "; ", options.resamples, " bootstrap resamples of ", evaluation.num_patients() < evaluation.num_cases() ? "patients" : "cases",
+                         ", seed ", options.seed, ")."));
   if (evaluation.segmentation != nullptr) {
     notes.push_back(concat("n: cases with a value. A class in neither mask: ",
                            evaluation.arguments.segmentation.empty == eval::EmptyRule::leave_out ? "left out"
-                           : evaluation.arguments.segmentation.empty == eval::EmptyRule::one    ? "counts as 1"
-                                                                                                : "counts as 0",
-                           "; in one of the two: Dice 0, distances ", evaluation.arguments.segmentation.is_missing_diagonal ? "the image's diagonal" : "left out", "."));
+                           : evaluation.arguments.segmentation.empty == eval::EmptyRule::one     ? "counts as 1"
+                                                                                                 : "counts as 0",
+                           "; in one of the two: Dice 0, distances ",
+                           evaluation.arguments.segmentation.is_missing_diagonal ? "the image's diagonal" : "left out", "."));
   }
   return notes;
 }
 
 const Estimate* find(const Evaluation& evaluation, size_t model, const std::string& metric, const std::string& class_name) {
   for (const Estimate& estimate : evaluation.estimates) {
-    if (estimate.model == model && estimate.metric == metric && (class_name.empty() ? is_main(evaluation, estimate.class_name) : estimate.class_name == class_name)) return &estimate;
+    if (estimate.model == model && estimate.metric == metric &&
+        (class_name.empty() ? is_main(evaluation, estimate.class_name) : estimate.class_name == class_name))
+      return &estimate;
   }
   return nullptr;
 }
@@ -128,7 +132,8 @@ Table class_table(const Evaluation& evaluation) {
     table.is_number.push_back(true);
   }
   for (const Estimate& estimate : evaluation.estimates) {
-    if (std::find(class_names.begin(), class_names.end(), estimate.class_name) == class_names.end() && estimate.class_name != "all") class_names.push_back(estimate.class_name);
+    if (std::find(class_names.begin(), class_names.end(), estimate.class_name) == class_names.end() && estimate.class_name != "all")
+      class_names.push_back(estimate.class_name);
   }
   for (const std::string& name : class_names) {
     for (size_t m = 0; m < evaluation.models.size(); ++m) {
@@ -158,13 +163,15 @@ Table comparison_table(const Evaluation& evaluation) {
       const std::string difference = comparison.intervals.empty()
                                          ? report::number(comparison.difference, digits)
                                          : report::with_interval(comparison.difference, comparison.intervals[0].low, comparison.intervals[0].high, digits);
-      table.rows.push_back({evaluation.models[comparison.a].name + " - " + evaluation.models[comparison.b].name, title_of(comparison.metric), comparison.class_name,
-                            std::to_string(test.n), difference, test.method, report::p_text(test.p), report::p_text(test.p_holm)});
+      table.rows.push_back({evaluation.models[comparison.a].name + " - " + evaluation.models[comparison.b].name, title_of(comparison.metric),
+                            comparison.class_name, std::to_string(test.n), difference, test.method, report::p_text(test.p), report::p_text(test.p_holm)});
       if (!test.remark.empty()) remarks.insert(concat(test.method, ", ", title_of(comparison.metric), ", ", comparison.class_name, ": ", test.remark, "."));
     }
   }
   table.notes = {"Two-sided tests. Holm: corrected for the number of models compared; rows of single classes also for the number of classes.",
-                 evaluation.num_patients() < evaluation.num_cases() ? "n: patients; values of a patient's cases are averaged for the t-test and the Wilcoxon test." : "n: pairs of cases."};
+                 evaluation.num_patients() < evaluation.num_cases()
+                     ? "n: patients; values of a patient's cases are averaged for the t-test and the Wilcoxon test."
+                     : "n: pairs of cases."};
   table.notes.insert(table.notes.end(), remarks.begin(), remarks.end());
   return table;
 }
@@ -182,8 +189,8 @@ std::string headline(const Evaluation& evaluation) {
     const eval::Test& test = comparison.tests[0];
     const std::string p = report::p_text(test.p_holm);
     if (evaluation.comparisons.size() > 1 && evaluation.models.size() == 2)
-      text += concat("; difference ", report::with_interval(comparison.difference, comparison.intervals[0].low, comparison.intervals[0].high), ", p ", p[0] == '<' ? "" : "= ", p,
-                     " (", test.method, ")");
+      text += concat("; difference ", report::with_interval(comparison.difference, comparison.intervals[0].low, comparison.intervals[0].high), ", p ",
+                     p[0] == '<' ? "" : "= ", p, " (", test.method, ")");
     break;
   }
   const size_t patients = evaluation.num_patients(), cases = evaluation.num_cases();

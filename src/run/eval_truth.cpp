@@ -42,7 +42,9 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
     truth.has_patients |= file.patient != file.name;
     truth.cases.push_back({names[i], file.patient, {}, file});
   }
-  if (without > 0) log::warning(concat(path.string(), ": ", without, " of ", names.size(), " cases have no ", is_classification ? "label" : "mask", ": they can't be evaluated"));
+  if (without > 0)
+    log::warning(
+        concat(path.string(), ": ", without, " of ", names.size(), " cases have no ", is_classification ? "label" : "mask", ": they can't be evaluated"));
   return truth;
 }
 
@@ -61,7 +63,8 @@ std::map<std::string, fs::path> list_label_maps(const fs::path& folder) {
     if (!entry->is_regular_file() || entry->path().filename().string().starts_with(".") || !is_label_file(entry->path())) continue;
     const std::string name = file.substr(0, file.size() - io::ending_of(file).size());
     if (!maps.emplace(name, entry->path()).second)
-      throw Error(ExitCode::data, concat(folder.string(), ": case ", name, " is there twice: ", maps.at(name).filename().string(), " and ", entry->path().filename().string()),
+      throw Error(ExitCode::data,
+                  concat(folder.string(), ": case ", name, " is there twice: ", maps.at(name).filename().string(), " and ", entry->path().filename().string()),
                   "keep one of them");
   }
   return maps;
@@ -84,7 +87,8 @@ Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>
   }
   if (truth.cases.empty() && problem) throw Error(*problem);
   if (truth.cases.empty())
-    throw Error(ExitCode::data, concat(path.string(), " holds no ", is_classification ? "labels" : "masks"), "--truth takes label maps, labels, or a source that has them");
+    throw Error(ExitCode::data, concat(path.string(), " holds no ", is_classification ? "labels" : "masks"),
+                "--truth takes label maps, labels, or a source that has them");
   return truth;
 }
 

@@ -25,20 +25,25 @@ std::vector<EvalModel> open_models(const EvalArguments& arguments) {
   for (const fs::path& run : arguments.runs) models.push_back(open_run(run, arguments.part));
   if (models.empty()) throw Error(ExitCode::usage, "nothing to evaluate", "give --pred and --truth, or --run");
   if (!arguments.names.empty() && arguments.names.size() != models.size())
-    throw Error(ExitCode::usage, concat("--names has ", arguments.names.size(), " names for ", models.size(), " models"), "give one for each --pred and --run, in this order");
+    throw Error(ExitCode::usage, concat("--names has ", arguments.names.size(), " names for ", models.size(), " models"),
+                "give one for each --pred and --run, in this order");
   if (!arguments.fractions.empty() && arguments.fractions.size() != models.size())
-    throw Error(ExitCode::usage, concat("--fractions has ", arguments.fractions.size(), " numbers for ", models.size(), " models"), "give one for each, in their order");
+    throw Error(ExitCode::usage, concat("--fractions has ", arguments.fractions.size(), " numbers for ", models.size(), " models"),
+                "give one for each, in their order");
   for (size_t m = 0; m < models.size(); ++m) {
     if (!arguments.names.empty()) models[m].name = arguments.names[m];
     if (!arguments.fractions.empty()) models[m].label_fraction = arguments.fractions[m];
     for (size_t k = 0; k < m; ++k) {
       if (models[k].name == models[m].name)
-        throw Error(ExitCode::usage, concat("two models are called ", models[m].name, ": ", models[k].predictions.string(), " and ", models[m].predictions.string()), "name them: --names A,B");
+        throw Error(ExitCode::usage,
+                    concat("two models are called ", models[m].name, ": ", models[k].predictions.string(), " and ", models[m].predictions.string()),
+                    "name them: --names A,B");
     }
     if (is_classification(models[m]) != is_classification(models[0]))
       throw Error(ExitCode::data, concat(models[m].name, " and ", models[0].name, " can't be compared: one has label maps, the other scores"));
     if (!models[m].class_names.empty() && !models[0].class_names.empty() && models[m].class_names != models[0].class_names)
-      throw Error(ExitCode::data, concat(models[m].name, " has the classes [", join(models[m].class_names, ", "), "], ", models[0].name, " [", join(models[0].class_names, ", "), "]"));
+      throw Error(ExitCode::data, concat(models[m].name, " has the classes [", join(models[m].class_names, ", "), "], ", models[0].name, " [",
+                                         join(models[0].class_names, ", "), "]"));
   }
   return models;
 }
@@ -56,7 +61,8 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
       if (model.truth != path) throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path), "give --truth");
     }
     if (test_files && model.test_files && *test_files != *model.test_files)
-      throw Error(ExitCode::data, concat(model.name, " was tested on ", model.test_files->size(), " cases, another run on ", test_files->size(), ", and they are not the same"),
+      throw Error(ExitCode::data,
+                  concat(model.name, " was tested on ", model.test_files->size(), " cases, another run on ", test_files->size(), ", and they are not the same"),
                   "train both with the same data.splits and fold");
     if (model.test_files) test_files = model.test_files;
   }

@@ -17,9 +17,9 @@ enum class LabelKind : uint8_t {
 struct ClassificationStudy {
   LabelKind kind = LabelKind::binary;
   std::vector<std::string> models, cases;
-  std::vector<std::string> patients;  // one per case, or empty
-  std::vector<std::string> classes;   // binary: the positive class alone; else all classes or findings
-  std::string negative_class{};       // binary
+  std::vector<std::string> patients;                     // one per case, or empty
+  std::vector<std::string> classes;                      // binary: the positive class alone; else all classes or findings
+  std::string negative_class{};                          // binary
   std::vector<std::vector<std::vector<double>>> scores;  // [model][class][case], finite
   std::vector<std::vector<int8_t>> labels;               // [class][case]: 1, 0, or -1 where not known (multi_label only)
 };
@@ -34,9 +34,9 @@ std::vector<std::vector<double>> thresholds_of(const ClassificationStudy& study,
 // Whether a model's scores can be probabilities: all in [0, 1], of multi-class with sum 1 (within 1e-3). Else Brier score and ECE are not defined.
 bool are_probabilities(const ClassificationStudy& study, size_t model);
 
-// Metrics: AUROC (binary: with DeLong's interval first; per class one against the rest; "macro", "micro"; per finding and "mean"), AUPRC (average precision) likewise,
-// sensitivity, specificity, F1 (per class and macro), accuracy, balanced accuracy, Brier score, ECE (10 bins of equal width; multi-class: of the top class).
-// Bootstrap over cases or patients; for AUROC and AUPRC stratified by class (not for findings).
+// Metrics: AUROC (binary: with DeLong's interval first; per class one against the rest; "macro", "micro"; per finding and "mean"), AUPRC (average precision)
+// likewise, sensitivity, specificity, F1 (per class and macro), accuracy, balanced accuracy, Brier score, ECE (10 bins of equal width; multi-class: of the top
+// class). Bootstrap over cases or patients; for AUROC and AUPRC stratified by class (not for findings).
 struct ClassificationResult {
   std::vector<Estimate> estimates;
   std::vector<Comparison> comparisons;  // options.pairs: AUROC (DeLong's test where binary and cases are independent; paired bootstrap), AUPRC, accuracy

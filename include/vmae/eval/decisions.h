@@ -24,7 +24,7 @@ class Decisions {
     std::string metric, class_name;
   };
   const std::vector<Name>& names() const { return names_; }
-  void values(std::span<const uint32_t> weights, std::span<double> out) const;  // one per name
+  void values(std::span<const uint32_t> weights, std::span<double> out) const;                 // one per name
   std::vector<CalibrationBin> calibration(size_t c, std::span<const uint32_t> weights) const;  // multi-class: c is 0
 
  private:

@@ -29,7 +29,7 @@ class Ranking {
 
  private:
   struct Item {
-    uint32_t which;         // case
+    uint32_t which;  // case
     uint8_t is_positive, ends_tie;
   };
   std::vector<Item> items_;  // scores from high to low

@@ -13,9 +13,9 @@ struct Estimate {
   size_t model = 0;
   std::string metric, class_name;
   double value = 0;
-  int64_t n = 0, num_left_out = 0;           // cases with and without a value; for AUROC those with a label
-  int64_t num_positive = -1;                 // of binary tasks; -1: not one
-  std::vector<stats::Interval> intervals{};  // the first is the one to print
+  int64_t n = 0, num_left_out = 0;                     // cases with and without a value; for AUROC those with a label
+  int64_t num_positive = -1;                           // of binary tasks; -1: not one
+  std::vector<stats::Interval> intervals{};            // the first is the one to print
   std::vector<std::pair<std::string, double>> more{};  // "sd", "median", ...
   std::string remark{};
 };
@@ -42,7 +42,7 @@ struct StatisticsOptions {
   uint64_t seed = 0;
   int threads = 0;
   double level = 0.95;
-  std::string interval = "percentile";  // or BCa: which one is printed; both are computed
+  std::string interval = "percentile";             // or BCa: which one is printed; both are computed
   std::vector<std::pair<size_t, size_t>> pairs{};  // models to be compared
 };
 

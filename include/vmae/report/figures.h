@@ -10,19 +10,19 @@
 namespace vmae::report {
 
 struct Figure {
-  std::string name;   // of the file: "dice", "roc"
-  std::string title;  // what it shows, one sentence
-  std::string svg;
+  std::string name{};   // of the file: "dice", "roc"
+  std::string title{};  // what it shows, one sentence
+  std::string svg{};
 };
 
 // Boxes (median, quartiles, whiskers to the most distant value within 1.5 IQR), every value as a dot (jittered by its index, up to 500 of them) and the mean as
 // a diamond. Groups stand side by side (classes), in each a box per series (models), in several rows where they are many. Values that are not finite are left
 // out; n is written below each box.
 struct BoxPlot {
-  std::string title, value_axis;
-  std::vector<std::string> groups, series;
-  std::vector<std::vector<std::vector<double>>> values;  // [group][series]
-  double low = 0, high = 1;                              // of the axis, widened by values outside of it; equal: from the values
+  std::string title{}, value_axis{};
+  std::vector<std::string> groups{}, series{};
+  std::vector<std::vector<std::vector<double>>> values{};  // [group][series]
+  double low = 0, high = 1;                                // of the axis, widened by values outside of it; equal: from the values
 };
 struct BoxStatistics {
   size_t n = 0;  // finite values
@@ -35,29 +35,29 @@ struct Point {
   double x = 0, y = 0;
 };
 struct Line {
-  std::string name;                           // with what the legend should say: "A, AUROC 0.91 (0.88-0.94)"
-  std::vector<Point> points;                  // in the order to be joined
-  std::vector<double> band_low, band_high;    // per point, or empty
-  std::vector<double> error_low, error_high;  // whiskers per point, or empty
+  std::string name{};                             // with what the legend should say: "A, AUROC 0.91 (0.88-0.94)"
+  std::vector<Point> points{};                    // in the order to be joined
+  std::vector<double> band_low{}, band_high{};    // per point, or empty
+  std::vector<double> error_low{}, error_high{};  // whiskers per point, or empty
   bool has_markers = false;
 };
 // ROC, precision-recall, calibration, label efficiency. Ranges are widened by values outside of them; equal limits: from the values. Points that are not finite
 // are gaps. Of many points, only those are written that make a visible difference.
 struct LinePlot {
-  std::string title, x_axis, y_axis;
+  std::string title{}, x_axis{}, y_axis{};
   double x_low = 0, x_high = 1, y_low = 0, y_high = 1;
   bool has_diagonal = false, is_square = false, x_is_log = false;
-  std::vector<double> x_ticks;  // empty: chosen
-  std::vector<Line> lines;
-  std::vector<std::string> notes;  // below the legend
+  std::vector<double> x_ticks{};  // empty: chosen
+  std::vector<Line> lines{};
+  std::vector<std::string> notes{};  // below the legend
 };
 std::string line_plot(const LinePlot& plot);
 
 // Rows: truth, columns: prediction; counts, and the share of the row as shade and text.
 struct ConfusionPlot {
-  std::string title;
-  std::vector<std::string> classes;
-  std::vector<std::vector<int64_t>> counts;  // [truth][prediction]
+  std::string title{};
+  std::vector<std::string> classes{};
+  std::vector<std::vector<int64_t>> counts{};  // [truth][prediction]
 };
 std::string confusion_plot(const ConfusionPlot& plot);
 

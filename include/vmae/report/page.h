@@ -9,24 +9,24 @@
 namespace vmae::report {
 
 struct Picture {
-  std::string png;  // bytes
-  std::string caption, alternative_text;
+  std::string png{};  // bytes
+  std::string caption{}, alternative_text{};
 };
 
 struct Section {
-  std::string title;
-  std::vector<std::string> paragraphs;  // plain text
-  std::vector<Table> tables;
-  std::vector<Figure> figures;
-  std::vector<Picture> pictures;
-  std::vector<std::pair<std::string, std::string>> listings;  // title and text (config, splits), folded away
+  std::string title{};
+  std::vector<std::string> paragraphs{};  // plain text
+  std::vector<Table> tables{};
+  std::vector<Figure> figures{};
+  std::vector<Picture> pictures{};
+  std::vector<std::pair<std::string, std::string>> listings{};  // title and text (config, splits), folded away
 };
 
 struct Page {
-  std::string title, summary;                              // the summary is the headline: one or two sentences
-  std::vector<std::pair<std::string, std::string>> facts;  // "cases": "52 from 52 patients"
-  std::vector<Section> sections;                           // with a table of contents
-  std::string footer;
+  std::string title{}, summary{};                            // the summary is the headline: one or two sentences
+  std::vector<std::pair<std::string, std::string>> facts{};  // "cases": "52 from 52 patients"
+  std::vector<Section> sections{};                           // with a table of contents
+  std::string footer{};
 };
 
 std::string to_html(const Page& page);

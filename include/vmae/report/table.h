@@ -7,13 +7,13 @@
 namespace vmae::report {
 
 struct Table {
-  std::string name;     // of files: "segmentation", "comparison"
-  std::string caption;  // one sentence
-  std::vector<std::string> columns;
-  std::vector<std::vector<std::string>> rows;  // as many texts as columns, UTF-8
-  std::vector<bool> is_number;                 // per column: right-aligned
-  size_t num_row_headers = 1;                  // columns that name the row
-  std::vector<std::string> notes;              // below it
+  std::string name{};     // of files: "segmentation", "comparison"
+  std::string caption{};  // one sentence
+  std::vector<std::string> columns{};
+  std::vector<std::vector<std::string>> rows{};  // as many texts as columns, UTF-8
+  std::vector<bool> is_number{};                 // per column: right-aligned
+  size_t num_row_headers = 1;                    // columns that name the row
+  std::vector<std::string> notes{};              // below it
 };
 
 std::string to_text(const Table& table, size_t max_columns = 0);  // aligned; wide characters counted; 0: as wide as it is

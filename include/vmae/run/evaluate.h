@@ -30,8 +30,8 @@ struct EvalArguments {
   std::string command_line;
 };
 
-// ok, or some_failed: cases were left out, by name (skip_bad_cases). Throws Error: nothing to compare, cases on one side only, grids that differ, labels that are
-// not declared, a CSV's line that is wrong.
+// ok, or some_failed: cases were left out, by name (skip_bad_cases). Throws Error: nothing to compare, cases on one side only, grids that differ, labels that
+// are not declared, a CSV's line that is wrong.
 ExitCode evaluate(const EvalArguments& arguments);
 
 }  // namespace vmae::run
