@@ -11,7 +11,7 @@
 namespace vmae::eval {
 namespace {
 
-double mean(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size()); }
+double sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
 // As numpy.percentile: linear between the two values around rank 0.95 * (n - 1), bit for bit.
 double percentile95(std::vector<double> values) {
@@ -93,7 +93,9 @@ double hd95_pooled(const SurfaceDistances& distances) {
 
 double hd95_max_directed(const SurfaceDistances& distances) { return std::max(percentile95(distances.a_to_b), percentile95(distances.b_to_a)); }
 
-double average_surface_distance(const SurfaceDistances& distances) { return (mean(distances.a_to_b) + mean(distances.b_to_a)) / 2; }
+double average_surface_distance(const SurfaceDistances& distances) {
+  return (sum(distances.a_to_b) + sum(distances.b_to_a)) / static_cast<double>(distances.a_to_b.size() + distances.b_to_a.size());
+}
 
 double surface_dice(const SurfaceDistances& distances, double tolerance_mm) {
   const double most = tolerance_mm * (1 + 1e-6);

@@ -134,7 +134,12 @@ std::pair<LabelMap, LabelMap> onto_common_grid(LabelMap map, LabelMap reference)
   const std::string difference = grid_difference(map, reference);
   if (difference.empty()) return {std::move(map), std::move(reference)};
   const std::optional<Fit> placed = map.has_millimetres && reference.has_millimetres ? fit(map, reference) : std::nullopt;
-  if (!placed) fail_grids(difference);
+  if (!placed) {
+    // A single slice of which the thickness is known, not the step.
+    if (!map.has_millimetres || !reference.has_millimetres || !fit(reference, map)) fail_grids(difference);
+    auto [of_reference, of_map] = onto_common_grid(std::move(reference), std::move(map));
+    return {std::move(of_map), std::move(of_reference)};
+  }
   LabelMap grid = grid_of(reference);
   std::array<int64_t, 3> shift{};  // of the reference in the grid
   for (size_t i = 0; i < 3; ++i) {

@@ -25,14 +25,16 @@ struct ClassScores {
   int64_t true_positives = 0, false_positives = 0, false_negatives = 0;  // voxels
   double dice = 0, iou = 0, sensitivity = 0, precision = 0;
   double hd95_mm = 0, hd95_max_directed_mm = 0, asd_mm = 0, surface_dice = 0;
-  double truth_ml = 0, difference_ml = 0;  // prediction - truth
+  double truth_ml = 0, difference_ml = 0;  // the latter: prediction - truth; NaN nowhere
 };
 
-// prediction, truth: on `grid`. Scores of classes 1 to num_classes. Labels above num_classes are the caller's error.
+// prediction, truth: on `grid`. Scores of classes 1 to num_classes (at most 255). The diagonal is that of the grid's corners; an axis of length 1 does not
+// count. One thread; memory as in surface.h. Throws Error(internal) for a label above num_classes or a map that is not of the grid's size.
 std::vector<ClassScores> score_segmentation(std::span<const uint8_t> prediction, std::span<const uint8_t> truth, const Grid& grid, int64_t num_classes,
                                             const SegmentationOptions& options);
 
-// The metrics of ClassScores, in the order of tables; each with its name as it stands in files ("Dice", "HD95_mm"), and as a reader sees it.
+// The metrics of ClassScores (not truth_ml, which no prediction changes), in the order of tables; each with its name as it stands in files ("Dice", "HD95_mm"),
+// and as a reader sees it.
 struct SegmentationMetric {
   std::string name, title, unit;  // unit: "", "mm", "ml"
   double ClassScores::*value;

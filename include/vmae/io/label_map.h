@@ -16,7 +16,7 @@ struct LabelMap {
   std::array<double, 3> spacing_mm{1, 1, 1}, origin_mm{0, 0, 0};  // ITK's frame, as in Volume
   std::array<double, 9> direction{1, 0, 0, 0, 1, 0, 0, 0, 1};
   bool has_millimetres = true;       // false: a picture
-  std::vector<uint8_t> labels;       // x fastest
+  std::vector<uint8_t> labels{};     // x fastest
   std::vector<std::string> names{};  // DICOM-SEG: of labels 1, 2, ... (segment numbers); else empty
 };
 
