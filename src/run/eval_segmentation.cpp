@@ -55,7 +55,7 @@ Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& clas
     rename_labels(pair.truth, classes, mask);
   }
   for (const fs::path& file : one.predictions) {
-    if (image && io::is_volume(file) == false && file.extension() == ".dcm") {
+    if (image && file.extension() == ".dcm") {
       pair.predictions.push_back(on_series(one.truth, file, *image, classes));
       continue;
     }
