@@ -29,7 +29,7 @@ class SegAlone : public ::testing::Test {
     for (size_t z = 0; z < places.size(); ++z) {
       DicomPhantom slice;
       slice.size(5, 4).at({-10.5 + 0.6 * places[z], 20.25 - 0.8 * places[z], 100}, {0.8, 0.6, 0, 0, 0, -1}, {0.9, 0.7}).pixels(std::vector<uint16_t>(20));
-      slice.set(DCM_SliceThickness, "2").set(DCM_InstanceNumber, std::to_string(z)).set(DCM_SOPInstanceUID, "1.2.7." + std::to_string(z));
+      slice.set(DCM_SliceThickness, "2.5").set(DCM_InstanceNumber, std::to_string(z)).set(DCM_SOPInstanceUID, "1.2.7." + std::to_string(z));
       if (!has_places) slice.at({0, 0, 0});
       files.push_back(slice.save(folder_ / std::to_string(z)));
     }
@@ -45,6 +45,18 @@ class SegAlone : public ::testing::Test {
     const size_t slice_size = labels.size() / slices.size();
     for (size_t i = 0; i < labels.size(); ++i) labels[i] = slices[i / slice_size] == 'x' ? static_cast<uint8_t>(1 + i % 2) : uint8_t{0};
     return labels;
+  }
+  // A copy of the file with other values.
+  template <class Change>
+  fs::path changed(const fs::path& seg, Change&& change) const {
+    DcmFileFormat file;
+    EXPECT_TRUE(file.loadFile(seg.c_str()).good());
+    change(*file.getDataset());
+    EXPECT_TRUE(file.saveFile((folder_ / "changed").c_str()).good());
+    return folder_ / "changed";
+  }
+  static DcmItem& measures(DcmItem& data) {
+    return DicomPhantom::item(DicomPhantom::item(data, DCM_SharedFunctionalGroupsSequence), DCM_PixelMeasuresSequence);
   }
   LabelMap on_image(const std::vector<uint8_t>& labels) const {
     return {.size = image_.size, .spacing_mm = image_.spacing_mm, .origin_mm = image_.origin_mm, .direction = image_.direction, .labels = labels};
@@ -102,12 +114,12 @@ TEST_F(SegAlone, TwoOfOneSeriesWithOtherSlicesMeet) {
 TEST_F(SegAlone, OneSliceWithoutAStep) {
   use_phantom();
   const std::vector<uint8_t> one = labels_in("---x---"), many = labels_in("-xxxx--");
-  DcmFileFormat file;
-  ASSERT_TRUE(file.loadFile(write(one).c_str()).good());
-  DcmItem& shared = DicomPhantom::item(*file.getDataset(), DCM_SharedFunctionalGroupsSequence);
-  DicomPhantom::item(shared, DCM_PixelMeasuresSequence).findAndDeleteElement(DCM_SpacingBetweenSlices);
-  ASSERT_TRUE(file.saveFile((folder_ / "one").c_str()).good());
-  const LabelMap alone = read_label_map(folder_ / "one"), others = read_label_map(write(many));
+  const LabelMap alone = read_label_map(changed(write(one),
+                                                [](DcmItem&data) {
+                                                  measures(data).findAndDeleteElement(DCM_SpacingBetweenSlices);
+                                                  DicomPhantom::put_in(measures(data), DCM_SliceThickness, "2");
+                                                })),
+                 others = read_label_map(write(many));
   EXPECT_EQ(alone.spacing_mm[2], 2);
   for (const bool is_first : {true, false}) {
     auto [a, b] = is_first ? onto_common_grid(alone, others) : onto_common_grid(others, alone);
@@ -115,6 +127,45 @@ TEST_F(SegAlone, OneSliceWithoutAStep) {
     EXPECT_EQ(onto_grid(a, on_image(one)).labels, one);
     EXPECT_EQ(onto_grid(b, on_image(one)).labels, many);
   }
+}
+
+TEST_F(SegAlone, GapsBetweenSlicesAreNotTheirStep) {
+  use_phantom();
+  const std::vector<uint8_t> labels = labels_in("-xxx-x-");
+  const LabelMap seg = read_label_map(changed(write(labels), [](DcmItem& data) {
+    DicomPhantom::put_in(measures(data), DCM_SpacingBetweenSlices, "0.5");
+    DicomPhantom::put_in(measures(data), DCM_SliceThickness, "2");
+  }));
+  EXPECT_EQ(onto_grid(seg, on_image(labels)).labels, labels);
+}
+
+// A frame that begins two columns further left than the others (0.7 mm each), and one row further down (0.9 mm).
+TEST_F(SegAlone, FramesOfOtherCorners) {
+  use_phantom();
+  const std::vector<uint8_t> labels = labels_in("xx-----");
+  const auto move_last = [](double columns, double rows) {
+    return [=](DcmItem& data) {
+      DcmItem& group = DicomPhantom::item(data, DCM_PerFrameFunctionalGroupsSequence, 3);  // label 2 in slice 1, at 12.5 mm
+      const double mm = 0.7 * columns;
+      DicomPhantom::put_in(DicomPhantom::item(group, DCM_PlanePositionSequence), DCM_ImagePositionPatient,
+                           test::decimals({-10.5 + 7.5 + 0.8 * mm, 20.25 - 10 + 0.6 * mm, 100 - 0.9 * rows}));
+    };
+  };
+  const LabelMap whole = read_label_map(write(labels)), moved = read_label_map(changed(write(labels), move_last(-2, 1)));
+  EXPECT_EQ(moved.size, (std::array<int64_t, 3>{7, 5, 2}));
+  for (int64_t z = 0; z < 2; ++z) {
+    for (int64_t y = 0; y < 4; ++y) {
+      for (int64_t x = 0; x < 5; ++x) {
+        const uint8_t label = whole.labels[static_cast<size_t>(x + 5 * (y + 4 * z))];
+        const bool is_moved = z == 1 && label == 2;
+        const int64_t at = x + (is_moved ? 0 : 2) + 7 * (y + (is_moved ? 1 : 0) + 5 * z);
+        if (label == 0 || (label == 1 && z == 1)) continue;  // the moved one wins over others
+        EXPECT_EQ(moved.labels[static_cast<size_t>(at)], label) << x << ' ' << y << ' ' << z;
+      }
+    }
+  }
+  const fs::path halfway = changed(write(labels), move_last(0.5, 0));
+  EXPECT_TRUE(contains(error_of([&] { read_label_map(halfway); }).what(), "parts of a pixel"));
 }
 
 TEST_F(SegAlone, UnevenSlicesAreRefused) {
