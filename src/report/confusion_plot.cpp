@@ -56,7 +56,7 @@ std::string confusion_plot(const ConfusionPlot& plot) {
   if (n == 0) {
     Svg none;
     none.text(180, 45, "no values", {.anchor = Anchor::middle, .color = kGrey});
-    return none.document(360, 80, plot.title, "no values");
+    return none.document(360, 80, plot.title, "No classes.");
   }
   int64_t most = 0;
   for (size_t i = 0; i < n * n; ++i) most = std::max(most, count_of(i / n, i % n));
