@@ -100,6 +100,7 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   h1 { font-size: 20pt; }
   h2 { font-size: 14pt; break-after: avoid; }
   p { orphans: 3; widows: 3; }
+  h2 + p { break-after: avoid; }
   .summary { font-size: 12pt; }
   .skip { display: none; }
   a { color: inherit; text-decoration: none; }
