@@ -16,7 +16,7 @@ constexpr double kSmallestCell = 46, kLargestCell = 92, kLabelRoom = 130, kSmall
 
 struct Shade {
   std::string fill;
-  const char* text = kInk;
+  const char* text = "#000000";
 };
 
 // From white to dark blue; the text in whichever of dark and white has more contrast (WCAG 2.2).
@@ -31,7 +31,7 @@ Shade shade(double share) {
   }
   std::array<char, 8> text{};
   std::snprintf(text.data(), text.size(), "#%02x%02x%02x", rgb[0] & 0xff, rgb[1] & 0xff, rgb[2] & 0xff);
-  return {text.data(), luminance < 0.2 ? "#ffffff" : "#101418"};
+  return {text.data(), luminance < 0.179 ? "#ffffff" : "#000000"};
 }
 
 std::string grouped(int64_t count) {
@@ -56,7 +56,7 @@ std::string confusion_plot(const ConfusionPlot& plot) {
   if (n == 0) {
     Svg none;
     none.text(180, 45, "no values", {.anchor = Anchor::middle, .color = kGrey});
-    return none.document(360, 80, plot.title, "no values");
+    return none.document(360, 80, plot.title, "No classes.");
   }
   int64_t most = 0;
   for (size_t i = 0; i < n * n; ++i) most = std::max(most, count_of(i / n, i % n));

@@ -100,6 +100,7 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   h1 { font-size: 20pt; }
   h2 { font-size: 14pt; break-after: avoid; }
   p { orphans: 3; widows: 3; }
+  h2 + p { break-after: avoid; }
   .summary { font-size: 12pt; }
   .skip { display: none; }
   a { color: inherit; text-decoration: none; }
@@ -113,10 +114,11 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   thead { display: table-header-group; }
   tr, figure, .facts, nav { break-inside: avoid; }
   th, td { padding: 1mm 1.6mm; min-width: 0 !important; }
+  .many-columns th, .many-columns td { padding-inline: 1mm; }
   .number { white-space: normal; }
   .number span { white-space: nowrap; }
   .many-columns { font-size: 6.5pt; }
-  .many-columns .number span { white-space: normal; }
+  .too-many .number span { white-space: normal; }
   thead th:first-child, tbody th:first-child { position: static; box-shadow: none; max-width: none; }
   .figures { grid-template-columns: 1fr 1fr; gap: 5mm; }
   .pictures { grid-template-columns: 1fr 1fr 1fr; gap: 5mm; }

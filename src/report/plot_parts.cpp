@@ -111,7 +111,8 @@ double draw_legend(Svg& svg, const std::vector<std::string>& names, Swatch swatc
   double y = top, bottom = top;
   for (size_t i = 0; i < names.size(); ++i) {
     if (i % rows == 0) y = top;
-    const double x = left + static_cast<double>(i / rows) * (entry + between), middle = y + line_height / 2;
+    const size_t column = i / rows;
+    const double x = left + static_cast<double>(column) * (entry + between), middle = y + line_height / 2;
     if (swatch == Swatch::box) {
       svg.rect(x + 1, middle - 6, 12, 12, concat("fill=\"", color(i), "\" fill-opacity=\"0.3\" stroke=\"", color(i), "\" stroke-width=\"2\""));
     } else {

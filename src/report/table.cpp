@@ -123,8 +123,13 @@ std::string number_html(const std::string& text) {
 }  // namespace
 
 std::string to_html(const Table& table, const std::string& label) {
-  constexpr size_t kMany = 10;  // more than a printed page holds in the usual size
-  std::string out = concat("<table", table.columns.size() >= kMany ? " class=\"many-columns\"" : "", ">\n<caption><span>");
+  const size_t columns = table.columns.size();
+  constexpr size_t kMany = 10, kTooMany = 13;  // for a printed page: in smaller type, with lines that break in intervals
+  std::string out = concat("<table",
+                           columns >= kTooMany ? " class=\"many-columns too-many\""
+                           : columns >= kMany  ? " class=\"many-columns\""
+                                               : "",
+                           ">\n<caption><span>");
   if (!label.empty()) out += "<span class=\"label\">" + html_text(label) + ".</span> ";
   out += html_text(table.caption) + "</span></caption>\n<thead>\n<tr>";
   for (size_t k = 0; k < table.columns.size(); ++k)

@@ -8,7 +8,7 @@
 namespace vmae::report {
 namespace {
 
-constexpr size_t kGap = 2, kShortest = 12;
+constexpr size_t kGap = 2, kShortest = 14;
 
 std::string fitted(const std::string& text, size_t width, bool at_right) {
   const std::string shown = shortened(
@@ -44,6 +44,7 @@ std::string to_text(const Table& table, size_t max_columns) {
     widths.push_back(width);
     all.push_back(k);
   }
+  const std::vector<size_t> wanted = widths;
   // The widest text gives way, column by column, until all fit or none has more than it needs.
   while (max_columns > 0 && sum_of(all, widths) > max_columns) {
     size_t widest = all.size();
@@ -52,6 +53,12 @@ std::string to_text(const Table& table, size_t max_columns) {
     }
     if (widest == all.size()) break;
     --widths[widest];
+  }
+  if (max_columns > 0 && sum_of(all, widths) > max_columns) {  // several blocks: no use to shorten more than their names' share of the line
+    widths = wanted;
+    for (const size_t k : all) {
+      if (!is_number(table, k)) widths[k] = std::min(widths[k], std::max(kShortest, max_columns / 4));
+    }
   }
   std::string out = table.caption.empty() ? "" : on_one_line(table.caption) + "\n\n";
   const std::vector<size_t> names(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(table.num_row_headers, all.size())));
