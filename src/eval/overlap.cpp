@@ -122,11 +122,11 @@ const std::vector<SegmentationMetric>& segmentation_metrics() {
                                                        {"IoU", "IoU", "", &ClassScores::iou, true},
                                                        {"sensitivity", "Sensitivity", "", &ClassScores::sensitivity, true},
                                                        {"precision", "Precision", "", &ClassScores::precision, true},
-                                                       {"HD95_mm", "HD95", "mm", &ClassScores::hd95_mm, false},
-                                                       {"HD95_max_directed_mm", "HD95, larger direction", "mm", &ClassScores::hd95_max_directed_mm, false},
-                                                       {"ASD_mm", "ASD", "mm", &ClassScores::asd_mm, false},
+                                                       {"HD95", "HD95", "mm", &ClassScores::hd95_mm, false},
+                                                       {"HD95_max_directed", "HD95, larger direction", "mm", &ClassScores::hd95_max_directed_mm, false},
+                                                       {"ASD", "ASD", "mm", &ClassScores::asd_mm, false},
                                                        {"surface_Dice", "Surface Dice", "", &ClassScores::surface_dice, true},
-                                                       {"volume_difference_ml", "Volume difference", "ml", &ClassScores::difference_ml, true}};
+                                                       {"volume_difference", "Volume difference", "ml", &ClassScores::difference_ml, true}};
   return metrics;
 }
 

@@ -133,7 +133,7 @@ std::vector<Comparison> compare(const SegmentationStudy& study, const Statistics
   std::vector<Column> differences;
   for (const auto& [a, b] : options.pairs) {
     for (const SegmentationMetric& metric : segmentation_metrics()) {
-      if (metric.name != "Dice" && metric.name != "HD95_mm" && metric.name != "surface_Dice") continue;
+      if (metric.name != "Dice" && metric.name != "HD95" && metric.name != "surface_Dice") continue;
       for (const size_t c : rows_of(study)) {
         const Column of_a = column_of(study, a, metric, c), of_b = column_of(study, b, metric, c);
         Comparison comparison{.a = a, .b = b, .metric = metric.name, .class_name = class_name(study, c)};

@@ -34,7 +34,7 @@ Figure box_figure(const Evaluation& evaluation, const std::string& metric_name) 
   const auto& metrics = eval::segmentation_metrics();
   const auto metric = std::find_if(metrics.begin(), metrics.end(), [&](const auto& one) { return one.name == metric_name; });
   report::BoxPlot plot{.title = concat(metric->title, " of every case, by class and model"),
-                       .value_axis = metric->title + (metric->unit.empty() ? "" : " (" + metric->unit + ")")};
+                       .value_axis = metric->title + (metric->unit.empty() ? "" : " (" + evaluation.unit_of(*metric) + ")")};
   plot.groups = study.classes;
   plot.series = study.models;
   plot.low = 0;
@@ -134,7 +134,7 @@ std::vector<Figure> figures_of(const Evaluation& evaluation) {
   if (auto efficiency = efficiency_figure(evaluation)) figures.push_back(*efficiency);
   if (evaluation.segmentation != nullptr) {
     figures.push_back(box_figure(evaluation, "Dice"));
-    if (evaluation.arguments.segmentation.has_distances) figures.push_back(box_figure(evaluation, "HD95_mm"));
+    if (evaluation.arguments.segmentation.has_distances) figures.push_back(box_figure(evaluation, "HD95"));
     return figures;
   }
   add_curves(evaluation, figures);

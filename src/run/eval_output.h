@@ -23,6 +23,10 @@ struct Evaluation {
   int64_t ignore_label = -1;
   double read_and_score_s = 0, statistics_s = 0;
 
+  // "mm", "ml"; of pictures "pixel", and no volumes.
+  std::string unit_of(const eval::SegmentationMetric& metric) const {
+    return metric.unit == "mm" && !segmentation->study.has_millimetres ? "pixel" : metric.unit;
+  }
   size_t num_cases() const { return segmentation != nullptr ? segmentation->study.cases.size() : classification->cases.size(); }
   size_t num_patients() const;
 };

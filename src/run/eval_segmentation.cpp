@@ -1,6 +1,6 @@
 // Label maps of every case are read, put on one grid, checked and scored; cases in parallel.
 #include <algorithm>
-#include <atomic>
+#include <cmath>
 
 #include "eval_input.h"
 #include "vmae/core/parallel.h"
@@ -43,6 +43,18 @@ struct Pair {
   std::vector<io::LabelMap> predictions;
 };
 
+// A DICOM-SEG covers the slices where it has something, so both grow to a common grid; other files must have the same.
+void add_prediction(io::LabelMap map, bool may_grow, Pair& pair) {
+  const std::string difference = io::grid_difference(map, pair.truth);
+  if (!difference.empty() && !may_grow)
+    throw Error(ExitCode::data, "prediction and truth lie on different grids: " + difference, "resample the prediction on the truth's grid");
+  if (difference.empty()) return pair.predictions.push_back(std::move(map));
+  auto [prediction, truth] = io::onto_common_grid(std::move(map), std::move(pair.truth));
+  pair.truth = std::move(truth);
+  for (io::LabelMap& earlier : pair.predictions) earlier = io::onto_grid(earlier, pair.truth);
+  pair.predictions.push_back(std::move(prediction));
+}
+
 Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& classes) {
   Pair pair;
   std::optional<io::Volume> image;
@@ -61,7 +73,7 @@ Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& clas
     }
     io::LabelMap map = io::read_label_map(file);
     rename_labels(map, classes, file);
-    pair.predictions.push_back(io::onto_grid(map, pair.truth));
+    add_prediction(std::move(map), file.extension() == ".dcm" || mask.extension() == ".dcm", pair);
   }
   return pair;
 }
@@ -139,6 +151,7 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
 }
 
 struct Scored {
+  bool has_millimetres = true;
   std::vector<std::vector<std::vector<eval::ClassScores>>> scores;  // [slice, or 0][model][class]
   std::string problem;
 };
@@ -151,6 +164,7 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
   for (size_t m = 0; m < models.size(); ++m) check_labels(pair.predictions[m].labels, classes, models[m].name);
   const auto num_classes = static_cast<int64_t>(classes.size());
   Scored scored;
+  scored.has_millimetres = pair.truth.has_millimetres;
   if (!arguments.per_slice) {
     scored.scores.emplace_back();
     for (const io::LabelMap& prediction : pair.predictions)
@@ -242,6 +256,16 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
     }
   }
   problems.raise();
+  input.study.has_millimetres = std::all_of(scored.begin(), scored.end(), [](const Scored& one) { return one.has_millimetres; });
+  if (!input.study.has_millimetres && std::any_of(scored.begin(), scored.end(), [](const Scored& one) { return one.problem.empty() && one.has_millimetres; }))
+    throw Error(ExitCode::data, "some cases are pictures, whose pixels have no size, others have millimetres", "evaluate them separately");
+  if (!input.study.has_millimetres) {
+    for (auto& of_model : input.study.scores) {
+      for (auto& of_case : of_model) {
+        for (eval::ClassScores& of_class : of_case) of_class.truth_ml = of_class.difference_ml = std::nan("");
+      }
+    }
+  }
   if (input.study.cases.empty()) throw Error(ExitCode::data, "no case is left to be evaluated");
   return input;
 }

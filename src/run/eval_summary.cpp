@@ -26,10 +26,15 @@ Json to_json(const std::vector<stats::Interval>& intervals) {
   return json;
 }
 
-Json to_json(const eval::Estimate& estimate) {
+Json to_json(const eval::Estimate& estimate, const Evaluation& evaluation) {
   Json json{
       {"metric", estimate.metric}, {"class", estimate.class_name}, {"value", number(estimate.value)}, {"n", estimate.n}, {"left_out", estimate.num_left_out}};
   if (estimate.num_positive >= 0) json["positive"] = estimate.num_positive;
+  if (evaluation.segmentation != nullptr) {
+    for (const eval::SegmentationMetric& metric : eval::segmentation_metrics()) {
+      if (metric.name == estimate.metric && !metric.unit.empty()) json["unit"] = evaluation.unit_of(metric);
+    }
+  }
   json["intervals"] = to_json(estimate.intervals);
   for (const auto& [name, value] : estimate.more) json[name] = number(value);
   if (!estimate.remark.empty()) json["remark"] = estimate.remark;
@@ -111,7 +116,7 @@ std::string summary_json(const Evaluation& evaluation) {
     if (!is_segmentation && !evaluation.thresholds[m].empty()) one["thresholds"] = evaluation.thresholds[m];
     one["estimates"] = Json::array();
     for (const eval::Estimate& estimate : evaluation.estimates) {
-      if (estimate.model == m) one["estimates"].push_back(to_json(estimate));
+      if (estimate.model == m) one["estimates"].push_back(to_json(estimate, evaluation));
     }
     json["models"].push_back(std::move(one));
   }

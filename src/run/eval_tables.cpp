@@ -14,12 +14,23 @@ using eval::Comparison;
 using eval::Estimate;
 using report::Table;
 
-// Digits after the point: shares three, millimetres and millilitres two.
-int digits_of(const std::string& metric) { return metric.ends_with("_mm") || metric.ends_with("_ml") ? 2 : 3; }
-
-std::string title_of(const std::string& metric) {
+const eval::SegmentationMetric* segmentation_metric(const std::string& name) {
   for (const eval::SegmentationMetric& known : eval::segmentation_metrics()) {
-    if (known.name == metric) return known.title + (known.unit.empty() ? "" : " (" + known.unit + ")");
+    if (known.name == name) return &known;
+  }
+  return nullptr;
+}
+
+// Digits after the point: shares three, millimetres and millilitres two.
+int digits_of(const std::string& metric) {
+  const auto* const known = segmentation_metric(metric);
+  return known != nullptr && !known->unit.empty() ? 2 : 3;
+}
+
+std::string title_of(const Evaluation& evaluation, const std::string& metric) {
+  if (evaluation.segmentation != nullptr) {
+    const auto* const known = segmentation_metric(metric);
+    return known->title + (known->unit.empty() ? "" : " (" + evaluation.unit_of(*known) + ")");
   }
   std::string title = metric;
   std::replace(title.begin(), title.end(), '_', ' ');
@@ -42,6 +53,7 @@ bool is_main(const Evaluation& evaluation, const std::string& class_name) {
 std::vector<std::string> metrics_of(const Evaluation& evaluation) {
   std::vector<std::string> metrics;
   for (const Estimate& estimate : evaluation.estimates) {
+    if (evaluation.segmentation != nullptr && estimate.n == 0) continue;  // volumes of pictures, distances that were not asked for
     if (std::find(metrics.begin(), metrics.end(), estimate.metric) == metrics.end()) metrics.push_back(estimate.metric);
   }
   return metrics;
@@ -90,7 +102,7 @@ Table result_table(const Evaluation& evaluation) {
   table.is_number = {false, true};
   const std::vector<std::string> metrics = metrics_of(evaluation);
   for (const std::string& metric : metrics) {
-    table.columns.push_back(title_of(metric));
+    table.columns.push_back(title_of(evaluation, metric));
     table.is_number.push_back(true);
   }
   bool n_differs = false;
@@ -128,7 +140,7 @@ Table class_table(const Evaluation& evaluation) {
                                            [&](const Estimate& estimate) { return estimate.metric == metric && !eval::is_whole(estimate.class_name); });
     if (!is_of_classes) continue;
     shown.push_back(metric);
-    table.columns.push_back(title_of(metric));
+    table.columns.push_back(title_of(evaluation, metric));
     table.is_number.push_back(true);
   }
   for (const Estimate& estimate : evaluation.estimates) {
@@ -163,9 +175,10 @@ Table comparison_table(const Evaluation& evaluation) {
       const std::string difference = comparison.intervals.empty()
                                          ? report::number(comparison.difference, digits)
                                          : report::with_interval(comparison.difference, comparison.intervals[0].low, comparison.intervals[0].high, digits);
-      table.rows.push_back({evaluation.models[comparison.a].name + " - " + evaluation.models[comparison.b].name, title_of(comparison.metric),
+      table.rows.push_back({evaluation.models[comparison.a].name + " - " + evaluation.models[comparison.b].name, title_of(evaluation, comparison.metric),
                             comparison.class_name, std::to_string(test.n), difference, test.method, report::p_text(test.p), report::p_text(test.p_holm)});
-      if (!test.remark.empty()) remarks.insert(concat(test.method, ", ", title_of(comparison.metric), ", ", comparison.class_name, ": ", test.remark, "."));
+      if (!test.remark.empty())
+        remarks.insert(concat(test.method, ", ", title_of(evaluation, comparison.metric), ", ", comparison.class_name, ": ", test.remark, "."));
     }
   }
   table.notes = {"Two-sided tests. Holm: corrected for the number of models compared; rows of single classes also for the number of classes.",

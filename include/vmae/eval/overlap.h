@@ -33,7 +33,7 @@ struct ClassScores {
 std::vector<ClassScores> score_segmentation(std::span<const uint8_t> prediction, std::span<const uint8_t> truth, const Grid& grid, int64_t num_classes,
                                             const SegmentationOptions& options);
 
-// The metrics of ClassScores (not truth_ml, which no prediction changes), in the order of tables; each with its name as it stands in files ("Dice", "HD95_mm"),
+// The metrics of ClassScores (not truth_ml, which no prediction changes), in the order of tables; each with its name as it stands in files ("Dice", "HD95"),
 // and as a reader sees it.
 struct SegmentationMetric {
   std::string name, title, unit;  // unit: "", "mm", "ml"

@@ -13,6 +13,7 @@ struct SegmentationStudy {
   std::vector<std::string> cases;                             // or slices of cases
   std::vector<std::string> patients;                          // one per case, or empty: not known, each case by itself
   std::vector<std::vector<std::vector<ClassScores>>> scores;  // [model][case][class]
+  bool has_millimetres = true;                                // false: pictures; distances are in pixels, and there are no volumes
 };
 
 // A metric of one case: of class c, or (c == number of classes) the mean over the classes that have a value; NaN if none has.
