@@ -36,7 +36,8 @@ std::string headline(const Evaluation& evaluation);
 
 report::Table result_table(const Evaluation& evaluation);      // the main metrics over all classes, a row per model
 report::Table class_table(const Evaluation& evaluation);       // a row per class and model
-report::Table comparison_table(const Evaluation& evaluation);  // a row per comparison
+report::Table comparison_table(const Evaluation& evaluation);  // a row per comparison over all classes
+report::Table class_comparison_table(const Evaluation& evaluation);
 std::vector<report::Figure> figures_of(const Evaluation& evaluation);
 std::optional<report::Figure> efficiency_figure(const Evaluation& evaluation);  // where several fractions of the labels are compared
 

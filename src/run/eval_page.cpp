@@ -37,8 +37,9 @@ std::vector<std::string> methods_of(const Evaluation& evaluation) {
     texts.emplace_back(
         "HD95: 95th percentile of the surface distances of both directions together (\"pooled\"); the larger of the two directed percentiles is given too. The "
         "surface of "
-        "a class are its voxels with a face neighbour outside; distances are between voxel centres, in millimetres. ASD: the mean of the two directed mean "
-        "distances. "
+        "a class are its voxels with a face neighbour outside; distances are between voxel centres, in millimetres (of pictures in pixels). ASD: the mean of "
+        "all "
+        "surface distances of both directions. "
         "Surface Dice: the share of surface voxels of both within the tolerance of the other.");
     texts.emplace_back(
         "A case's mean over classes is over those that have a value. Tests of Dice compare paired values of cases (of patients where they have several).");
@@ -68,6 +69,7 @@ report::Page report_page(const Evaluation& evaluation, const std::vector<report:
   if (!figures.empty()) page.sections.push_back({.title = "Figures", .figures = figures});
   const report::Table classes = class_table(evaluation);
   if (classes.columns.size() > 3) page.sections.push_back({.title = "Classes", .tables = {classes}});
+  if (const report::Table tests = class_comparison_table(evaluation); !tests.rows.empty()) page.sections.back().tables.push_back(tests);
   if (evaluation.segmentation != nullptr) {
     for (size_t m = 0; m < evaluation.models.size(); ++m)
       page.sections.push_back({.title = "Cases of " + evaluation.models[m].name,

@@ -162,7 +162,7 @@ ExitCode evaluate(const EvalArguments& given) {
   const report::Table results = result_table(evaluation), comparisons = comparison_table(evaluation);
   fs::create_directories(arguments.output / "figures");
   write_file_atomically(arguments.output / "cases.csv", cases_csv(evaluation));
-  write_tables(arguments.output, {results, class_table(evaluation), comparisons});
+  write_tables(arguments.output, {results, class_table(evaluation), comparisons, class_comparison_table(evaluation)});
   for (const report::Figure& figure : figures) write_file_atomically(arguments.output / "figures" / (figure.name + ".svg"), figure.svg);
   write_file_atomically(arguments.output / "summary.json", summary_json(evaluation));
   write_file_atomically(arguments.output / "report.html", report::to_html(report_page(evaluation, figures)));
