@@ -148,6 +148,7 @@ void estimate_rankings(const ClassificationStudy& study, const Resampled& resamp
       } else if (std::isnan(estimate.value)) {
         estimate.remark = "not defined: no positive or no negative cases";
       }
+      remark_on_bias(estimate);
       estimates.push_back(std::move(estimate));
     }
   }
@@ -256,6 +257,7 @@ ClassificationResult evaluate(const ClassificationStudy& study, const ThresholdO
         estimate.remark = "the scores are no probabilities";
       else if (std::isnan(estimate.value))
         estimate.remark = "not defined: a class is absent, in truth or in decisions";
+      remark_on_bias(estimate);
       result.estimates.push_back(std::move(estimate));
     }
   }

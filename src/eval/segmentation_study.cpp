@@ -124,6 +124,7 @@ std::vector<Estimate> estimate(const SegmentationStudy& study, const StatisticsO
     describe_spread(columns[k], estimates[k]);
     estimates[k].num_left_out = static_cast<int64_t>(study.cases.size()) - estimates[k].n;
     estimates[k].intervals = intervals_of(bootstrap, k, options);
+    remark_on_bias(estimates[k]);
   }
   return estimates;
 }

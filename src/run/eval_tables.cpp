@@ -77,6 +77,10 @@ std::vector<std::string> notes_of(const Evaluation& evaluation) {
                            "; in one of the two: Dice 0, distances ",
                            evaluation.arguments.segmentation.is_missing_diagonal ? "the image's diagonal" : "left out", "."));
   }
+  for (const Estimate& estimate : evaluation.estimates) {
+    if (!estimate.remark.empty() && is_main(evaluation, estimate.class_name))
+      notes.push_back(concat(title_of(evaluation, estimate.metric), " of ", evaluation.models[estimate.model].name, ": ", estimate.remark, "."));
+  }
   return notes;
 }
 

@@ -22,7 +22,10 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 std::vector<EvalModel> open_models(const EvalArguments& arguments) {
   std::vector<EvalModel> models;
   for (const fs::path& path : arguments.predictions) models.push_back(open_predictions(path));
-  for (const fs::path& run : arguments.runs) models.push_back(open_run(run, arguments.part));
+  for (const fs::path& run : arguments.runs) {
+    const bool is_run = fs::exists(run / "config.yaml") || fs::exists(run / "fold_0") || !fs::is_directory(run);
+    models.push_back(is_run ? open_run(run, arguments.part) : open_predictions(run));  // a baseline beside runs
+  }
   if (models.empty()) throw Error(ExitCode::usage, "nothing to evaluate", "give --pred and --truth, or --run");
   if (!arguments.names.empty() && arguments.names.size() != models.size())
     throw Error(ExitCode::usage, concat("--names has ", arguments.names.size(), " names for ", models.size(), " models"),
@@ -119,11 +122,16 @@ void write_tables(const fs::path& output, const std::vector<report::Table>& tabl
 }  // namespace
 
 ExitCode evaluate(const EvalArguments& given) {
-  std::error_code ignored;
-  if (fs::is_directory(given.output, ignored) && !fs::is_empty(given.output, ignored) && !given.overwrite)
-    throw Error(ExitCode::usage, concat("--output ", given.output.string(), " is not empty"), "choose another folder, or replace its files with --overwrite");
-  const std::vector<EvalModel> models = open_models(given);
   EvalArguments arguments = given;
+  if (arguments.output.empty()) {
+    if (given.runs.size() != 1 || !given.predictions.empty()) throw Error(ExitCode::usage, "--output is missing", "name a folder for the report");
+    arguments.output = given.runs[0] / "eval";
+  }
+  std::error_code ignored;
+  if (fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, ignored) && !given.overwrite)
+    throw Error(ExitCode::usage, concat(arguments.output.string(), " is not empty"),
+                "choose another folder with --output, or replace its files with --overwrite");
+  const std::vector<EvalModel> models = open_models(given);
   arguments.statistics.pairs = pairs_of(given, models);
   const std::optional<Truth> truth = open_truth_of(arguments, models);
   Problems problems(arguments.skip_bad_cases);
