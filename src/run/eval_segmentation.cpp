@@ -55,7 +55,8 @@ void add_prediction(io::LabelMap map, bool may_grow, Pair& pair) {
   pair.predictions.push_back(std::move(prediction));
 }
 
-Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& classes) {
+// As in training: where 255 is the label that is ignored, a picture of 0 and 255 has no class 1.
+Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& classes, int64_t ignore_label) {
   Pair pair;
   std::optional<io::Volume> image;
   if (is_dicom_case(one.truth)) image = io::read_image(one.truth.file);
@@ -63,7 +64,7 @@ Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& clas
   if (image) {
     pair.truth = on_series(one.truth, mask, *image, classes);
   } else {
-    pair.truth = io::read_label_map(mask);
+    pair.truth = io::read_label_map(mask, /*keeps_255=*/ignore_label == 255);
     rename_labels(pair.truth, classes, mask);
   }
   for (const fs::path& file : one.predictions) {
@@ -132,7 +133,7 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
       return;
     }
     try {
-      const io::LabelMap map = io::read_label_map(one.label_map.empty() ? one.file.mask : one.label_map);
+      const io::LabelMap map = io::read_label_map(one.label_map.empty() ? one.file.mask : one.label_map, ignore_label == 255);
       named[at] = map.names;
       for (const uint8_t label : map.labels) highest[at] = label == ignore_label ? highest[at] : std::max<int>(highest[at], label);
     } catch (const Error&) {  // it is named when it is scored
@@ -158,7 +159,7 @@ struct Scored {
 
 Scored score(const SegmentationCase& one, const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::vector<std::string>& classes,
              int64_t ignore_label) {
-  Pair pair = read_maps(one, classes);
+  Pair pair = read_maps(one, classes, ignore_label);
   ignore(pair, ignore_label);
   check_labels(pair.truth.labels, classes, "the truth");
   for (size_t m = 0; m < models.size(); ++m) check_labels(pair.predictions[m].labels, classes, models[m].name);
@@ -188,7 +189,7 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
 
 SegmentationPair read_pair(const SegmentationCase& one, size_t model, const std::vector<std::string>& classes, int64_t ignore_label) {
   SegmentationCase single{one.truth, {one.predictions[model]}};
-  Pair pair = read_maps(single, classes);
+  Pair pair = read_maps(single, classes, ignore_label);
   ignore(pair, ignore_label);
   return {pair.truth.size, pair.truth.spacing_mm, std::move(pair.truth.labels), std::move(pair.predictions[0].labels)};
 }
