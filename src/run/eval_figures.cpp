@@ -127,6 +127,16 @@ void add_confusion(const Evaluation& evaluation, std::vector<Figure>& figures) {
   }
 }
 
+// "nnunet_10" of a model with 10 % of the labels is "nnunet".
+std::string without_number(const std::string& name, int64_t number) {
+  const std::string text = std::to_string(number);
+  const size_t at = name.rfind(text);
+  if (at == std::string::npos) return name;
+  std::string rest = name.substr(0, at) + name.substr(at + text.size());
+  while (!rest.empty() && std::string_view(" _-@%").find(rest.back()) != std::string_view::npos) rest.pop_back();
+  return rest.empty() ? name : rest;
+}
+
 }  // namespace
 
 std::vector<Figure> figures_of(const Evaluation& evaluation) {
@@ -151,7 +161,9 @@ std::optional<Figure> efficiency_figure(const Evaluation& evaluation) {
   for (size_t m = 0; m < evaluation.models.size(); ++m) {
     const EvalModel& model = evaluation.models[m];
     if (model.label_fraction < 0) return std::nullopt;
-    const std::string line = model.run.empty() ? "models" : model.trained_from.empty() ? "from scratch" : "pretrained";
+    std::string line = model.run.empty() ? without_number(model.name, model.label_fraction) : model.trained_from.empty() ? "from scratch" : "pretrained";
+    const std::string first = line;
+    for (int i = 2; lines[line].contains(static_cast<double>(model.label_fraction)); ++i) line = concat(first, " (", i, ")");  // other seeds, or models
     for (const eval::Estimate& estimate : evaluation.estimates) {
       const bool is_main =
           estimate.class_name == "mean" || estimate.class_name == "macro" ||

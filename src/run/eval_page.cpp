@@ -21,7 +21,8 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
   const auto& options = evaluation.arguments.statistics;
   facts.emplace_back("Intervals", concat(report::number(100 * options.level, 0), " %, ", options.resamples, " bootstrap resamples, seed ", options.seed));
   if (evaluation.segmentation != nullptr)
-    facts.emplace_back("Surface Dice at", concat(report::number(evaluation.arguments.segmentation.tolerance_mm, 2), " mm"));
+    facts.emplace_back("Surface Dice at", concat(report::number(evaluation.arguments.segmentation.tolerance_mm, 2),
+                                                 evaluation.segmentation->study.has_millimetres ? " mm" : " pixels"));
   if (!evaluation.left_out.empty()) facts.emplace_back("Left out", concat(evaluation.left_out.size(), " cases, see below"));
   return facts;
 }
@@ -34,13 +35,12 @@ std::vector<std::string> methods_of(const Evaluation& evaluation) {
                          is_clustered ? "patients with all of their cases" : "cases",
                          ". p-values are two-sided, and corrected by Holm's method within each metric and test."));
   if (evaluation.segmentation != nullptr) {
-    texts.emplace_back(
+    const char* const unit = evaluation.segmentation->study.has_millimetres ? "millimetres" : "pixels, as pictures have no spacing";
+    texts.push_back(concat(
         "HD95: 95th percentile of the surface distances of both directions together (\"pooled\"); the larger of the two directed percentiles is given too. The "
-        "surface of "
-        "a class are its voxels with a face neighbour outside; distances are between voxel centres, in millimetres (of pictures in pixels). ASD: the mean of "
-        "all "
-        "surface distances of both directions. "
-        "Surface Dice: the share of surface voxels of both within the tolerance of the other.");
+        "surface of a class are its voxels with a face neighbour outside; distances are between voxel centres, in ",
+        unit,
+        ". ASD: the mean of all surface distances of both directions. Surface Dice: the share of surface voxels of both within the tolerance of the other."));
     texts.emplace_back(
         "A case's mean over classes is over those that have a value. Tests of Dice compare paired values of cases (of patients where they have several).");
   } else {

@@ -124,7 +124,7 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
   }
   if (!truth.mask_names.empty()) return truth.mask_names;
   std::vector<std::vector<std::string>> named(cases.size());
-  std::vector<int> highest(cases.size(), 0);
+  std::vector<std::array<bool, 256>> is_there(cases.size());
   parallel_for(static_cast<int64_t>(cases.size()), arguments.statistics.threads, [&](int64_t i) {
     const auto at = static_cast<size_t>(i);
     const TruthCase& one = cases[at].truth;
@@ -135,7 +135,7 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
     try {
       const io::LabelMap map = io::read_label_map(one.label_map.empty() ? one.file.mask : one.label_map, ignore_label == 255);
       named[at] = map.names;
-      for (const uint8_t label : map.labels) highest[at] = label == ignore_label ? highest[at] : std::max<int>(highest[at], label);
+      for (const uint8_t label : map.labels) is_there[at][label] = true;
     } catch (const Error&) {  // it is named when it is scored
     }
   });
@@ -146,7 +146,15 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
     }
   }
   if (!names.empty()) return names;
-  for (int label = 1; label <= *std::max_element(highest.begin(), highest.end()); ++label) names.push_back(std::to_string(label));
+  std::vector<std::string> seen;
+  for (size_t label = 1; label < 256; ++label) {
+    if (static_cast<int64_t>(label) == ignore_label || std::none_of(is_there.begin(), is_there.end(), [&](const auto& own) { return own[label]; })) continue;
+    while (names.size() < label) names.push_back(std::to_string(names.size() + 1));
+    seen.push_back(std::to_string(label));
+  }
+  if (names.size() > 2 * seen.size() + 8)
+    throw Error(ExitCode::data, concat("the labels of the truth are ", join(seen, ", "), ": not numbered from 1"),
+                "number the classes 1, 2, ...; name them with --classes; or leave a label out of account with --ignore-label");
   if (names.empty()) throw Error(ExitCode::data, "no case of the truth has any foreground", "check --truth, or name the classes: --classes");
   return names;
 }

@@ -42,9 +42,8 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
     truth.has_patients |= file.patient != file.name;
     truth.cases.push_back({names[i], file.patient, {}, file});
   }
-  if (without > 0)
-    log::warning(
-        concat(path.string(), ": ", without, " of ", names.size(), " cases have no ", is_classification ? "label" : "mask", ": they can't be evaluated"));
+  if (without > 0 && !truth.cases.empty())
+    log::warning(concat(path.string(), ": ", without, " of ", names.size(), " cases have no ", is_classification ? "label" : "mask", " and are not evaluated"));
   return truth;
 }
 
