@@ -6,12 +6,14 @@
 
 #include "vmae/core/text.h"
 #include "vmae/eval/decisions.h"
-#include "vmae/eval/ranking.h"
 #include "vmae/stats/delong.h"
+#include "vmae/stats/ranking.h"
 
 namespace vmae::eval {
 
 namespace {
+
+using stats::Ranking;
 
 const double nan = std::nan("");
 
