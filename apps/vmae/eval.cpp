@@ -18,6 +18,8 @@ void add_options(CLI::App& command, run::EvalArguments& arguments) {
   command.add_option("--part", arguments.part, "of a run: which of its predictions")
       ->check(CLI::IsMember({"auto", "out_of_fold", "test", "external_test"}))
       ->capture_default_str();
+  command.add_option("--images", arguments.images, "images of the cases, for the pictures of the report; default: the truth's, where it has them")
+      ->type_name("PATH");
   command.add_option("--patients", arguments.patients, "table with the columns case and patient; default: as the truth says")->type_name("CSV");
   command.add_option("--classes", arguments.classes, "names of labels 1, 2, ..., or of the classes; default: as predicted, else as in the truth")
       ->delimiter(',')

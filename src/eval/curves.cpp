@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "vmae/eval/ranking.h"
+#include "vmae/stats/ranking.h"
 
 namespace vmae::eval {
 
 namespace {
+
+using stats::Ranking;
 
 constexpr size_t num_grid = 101;
 double grid_at(size_t i) { return static_cast<double>(i) / (num_grid - 1); }

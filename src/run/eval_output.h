@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "eval_input.h"
+#include "vmae/eval/curves.h"
 #include "vmae/report/page.h"
 
 namespace vmae::run {
@@ -17,7 +18,8 @@ struct Evaluation {
   std::vector<eval::Comparison> comparisons;
   const SegmentationInput* segmentation = nullptr;  // one of the two
   const eval::ClassificationStudy* classification = nullptr;
-  std::vector<std::vector<double>> thresholds{};  // [model][class], of classification
+  std::vector<std::vector<double>> thresholds{};                                // [model][class], of classification
+  std::vector<std::vector<std::vector<eval::CalibrationPoint>>> calibration{};  // [model][finding, or 0], of classification
   std::vector<std::string> left_out{};
   bool has_patients = false;
   int64_t ignore_label = -1;

@@ -49,10 +49,12 @@ std::vector<std::string> methods_of(const Evaluation& evaluation) {
         "means the bootstrap's, "
         "stratified by class. AUPRC is average precision. Brier score: mean squared error of the probability (summed over classes that exclude each other). "
         "ECE: 10 bins.");
-    texts.emplace_back(evaluation.arguments.threshold.is_youden
+    texts.emplace_back(evaluation.classification->kind == eval::LabelKind::multi_class
+                           ? "Sensitivity, specificity and F1 are of the likeliest class of each case."
+                       : evaluation.arguments.threshold.is_youden
                            ? "Sensitivity, specificity and F1 are at Youden's threshold, found on these cases: they are optimistic, and their intervals take "
                              "the threshold as given."
-                           : "Sensitivity, specificity and F1 are at the threshold asked for; of classes that exclude each other the likeliest is chosen.");
+                           : "Sensitivity, specificity and F1 are at the threshold asked for (0.5 by default).");
   }
   return texts;
 }
@@ -81,7 +83,8 @@ report::Page report_page(const Evaluation& evaluation, const std::vector<report:
   methods.listings.emplace_back("Command", evaluation.arguments.command_line);
   for (const EvalModel& model : evaluation.models) {
     if (!model.config_yaml.empty()) methods.listings.emplace_back("Config of " + model.name, model.config_yaml);
-    if (!model.splits_json.empty()) methods.listings.emplace_back("Splits of " + model.name, model.splits_json);
+    if (!model.splits_text.empty()) methods.listings.emplace_back("Splits of " + model.name, model.splits_text);
+    if (!model.versions.empty()) methods.listings.emplace_back("Versions that trained " + model.name, model.versions);
   }
   if (!evaluation.left_out.empty()) methods.listings.emplace_back("Cases left out", join(evaluation.left_out, "\n"));
   page.sections.push_back(std::move(methods));

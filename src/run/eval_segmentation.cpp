@@ -209,7 +209,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
   for (const TruthCase& one : truth.cases) matched[one.name].truth = one;
   std::set<std::string> incomplete;
   for (const EvalModel& model : models) {
-    const auto maps = list_label_maps(model.predictions);
+    const auto maps = list_label_maps(model.predictions, truth.identifying);
     std::vector<std::string> found;
     for (const auto& [name, file] : maps) found.push_back(name);
     const auto matches = match_names(truth_names, found);
@@ -232,7 +232,6 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
   for (const std::string& name : truth_names) {
     if (!incomplete.contains(name)) cases.push_back(matched[name]);
   }
-  if (cases.empty()) problems.add("none", "no case has both a truth and a prediction");
   if (cases.empty()) problems.raise();
   if (cases.empty()) throw Error(ExitCode::data, "no case is left to be evaluated");
 

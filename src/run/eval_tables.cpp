@@ -77,11 +77,22 @@ std::vector<std::string> notes_of(const Evaluation& evaluation) {
                            "; in one of the two: Dice 0, distances ",
                            evaluation.arguments.segmentation.is_missing_diagonal ? "the image's diagonal" : "left out", "."));
   }
-  for (const Estimate& estimate : evaluation.estimates) {
-    if (!estimate.remark.empty() && is_main(evaluation, estimate.class_name))
-      notes.push_back(concat(title_of(evaluation, estimate.metric), " of ", evaluation.models[estimate.model].name, ": ", estimate.remark, "."));
-  }
   return notes;
+}
+
+// What is remarkable about the numbers of a table, each once.
+void add_remarks(const Evaluation& evaluation, bool is_of_classes, Table& table) {
+  constexpr size_t num_shown = 30;
+  size_t count = 0;
+  for (const Estimate& estimate : evaluation.estimates) {
+    const bool is_here = is_of_classes ? !is_main(evaluation, estimate.class_name) : is_main(evaluation, estimate.class_name);
+    std::string remark = estimate.remark;
+    if (!estimate.intervals.empty() && !estimate.intervals[0].remark.empty()) remark += (remark.empty() ? "" : "; ") + estimate.intervals[0].remark;
+    if (!is_here || remark.empty() || ++count > num_shown) continue;
+    table.notes.push_back(concat(title_of(evaluation, estimate.metric), " of ", evaluation.models[estimate.model].name,
+                                 is_of_classes ? ", " + estimate.class_name : "", ": ", remark, "."));
+  }
+  if (count > num_shown) table.notes.push_back(concat("and ", count - num_shown, " more remarks: see summary.json."));
 }
 
 const Estimate* find(const Evaluation& evaluation, size_t model, const std::string& metric, const std::string& class_name) {
@@ -134,6 +145,7 @@ Table result_table(const Evaluation& evaluation) {
     table.rows.push_back(std::move(row));
   }
   table.notes = notes_of(evaluation);
+  add_remarks(evaluation, /*is_of_classes=*/false, table);
   if (n_differs) table.notes.emplace_back("[n=...]: fewer cases have a value of this metric.");
   return table;
 }
@@ -170,6 +182,7 @@ Table class_table(const Evaluation& evaluation) {
       table.rows.push_back(std::move(row));
     }
   }
+  add_remarks(evaluation, /*is_of_classes=*/true, table);
   return table;
 }
 
@@ -197,7 +210,8 @@ Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
     for (const eval::Test& test : comparison.tests) {
       if (std::find(methods.begin(), methods.end(), short_name(test.method)) == methods.end()) methods.push_back(short_name(test.method));
       if (!test.remark.empty())
-        remarks.insert(concat(test.method, ", ", title_of(evaluation, comparison.metric), ", ", comparison.class_name, ": ", test.remark, "."));
+        remarks.insert(concat(evaluation.models[comparison.a].name, " - ", evaluation.models[comparison.b].name, ", ", test.method, ", ",
+                              title_of(evaluation, comparison.metric), ", ", comparison.class_name, ": ", test.remark, "."));
     }
   }
   for (const std::string& method : methods) table.columns.push_back("p, " + method);
@@ -227,6 +241,9 @@ Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
           ? concat("n: cases, of ", evaluation.num_patients(), " patients. Patients are what is resampled",
                    evaluation.segmentation != nullptr ? ", and the t-test and the Wilcoxon test are of their means." : ".")
           : "n: cases."};
+  const int64_t resamples = evaluation.arguments.statistics.resamples;
+  table.notes.push_back(concat("The smallest p-value that ", resamples, " resamples can give is ", report::number(2.0 / static_cast<double>(resamples + 1), 4),
+                               ": --resamples."));
   table.notes.insert(table.notes.end(), remarks.begin(), remarks.end());
   return table;
 }
@@ -254,8 +271,8 @@ std::string headline(const Evaluation& evaluation) {
     break;
   }
   const size_t patients = evaluation.num_patients(), cases = evaluation.num_cases();
-  const char* what = evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? " slices" : " cases";
-  return text + concat("; ", cases, what, patients < cases ? concat(" of ", patients, " patients") : "");
+  const char* what = evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? " slices" : cases == 1 ? " case" : " cases";
+  return text + concat("; ", cases, what, patients < cases ? concat(" of ", patients, evaluation.has_patients ? " patients" : " cases") : "");
 }
 
 }  // namespace vmae::run

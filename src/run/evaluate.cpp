@@ -61,7 +61,8 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
     if (model.run.empty()) continue;
     if (arguments.truth.empty()) {
       if (path.empty()) path = model.truth;
-      if (model.truth != path) throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path), "give --truth");
+      if (fs::weakly_canonical(model.truth) != fs::weakly_canonical(path))
+        throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path), "give --truth");
     }
     if (test_files && model.test_files && *test_files != *model.test_files)
       throw Error(ExitCode::data,
@@ -78,8 +79,15 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
     if (!arguments.patients.empty()) throw Error(ExitCode::usage, "--patients is not for tables of labels", concat("give ", path, " a column patient"));
     return std::nullopt;
   }
-  truth = open_truth(path, arguments.truth.empty() ? test_files : std::nullopt, classifies);
+  std::vector<std::string> identifying;
+  for (const EvalModel& model : models) {
+    if (classifies) continue;
+    const std::vector<std::string> own = identifying_texts_in(model.predictions);
+    identifying.insert(identifying.end(), own.begin(), own.end());
+  }
+  truth = open_truth(path, test_files, classifies, identifying);
   if (!arguments.patients.empty()) read_patients(arguments.patients, *truth);
+  if (!arguments.images.empty()) add_images(arguments.images, *truth);
   return truth;
 }
 
@@ -128,6 +136,8 @@ ExitCode evaluate(const EvalArguments& given) {
     arguments.output = given.runs[0] / "eval";
   }
   std::error_code ignored;
+  if (fs::exists(arguments.output, ignored) && !fs::is_directory(arguments.output, ignored))
+    throw Error(ExitCode::usage, concat(arguments.output.string(), " is a file where a folder is meant"), "choose another with --output");
   if (fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, ignored) && !given.overwrite)
     throw Error(ExitCode::usage, concat(arguments.output.string(), " is not empty"),
                 "choose another folder with --output, or replace its files with --overwrite");
@@ -151,6 +161,12 @@ ExitCode evaluate(const EvalArguments& given) {
     eval::ClassificationResult result = eval::evaluate(classification, arguments.threshold, arguments.statistics);
     evaluation.estimates = std::move(result.estimates);
     evaluation.comparisons = std::move(result.comparisons);
+    for (size_t m = 0; m < models.size(); ++m) {
+      const eval::Decisions decisions(classification, m, evaluation.thresholds[m]);
+      const size_t count = classification.kind == eval::LabelKind::multi_class ? 1 : classification.classes.size();
+      evaluation.calibration.emplace_back();
+      for (size_t c = 0; c < count; ++c) evaluation.calibration.back().push_back(eval::calibration_of(classification, decisions, c, arguments.statistics));
+    }
   } else {
     log::info(concat("comparing ", truth->cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
     segmentation = score_segmentations(arguments, models, *truth, problems);

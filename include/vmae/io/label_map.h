@@ -29,6 +29,13 @@ struct LabelMap {
 // SEG that do not lie on one regular grid (uneven slices, a tilted gantry).
 LabelMap read_label_map(const std::filesystem::path& file, bool keeps_255 = false);
 
+// Whose a DICOM-SEG is: the patient's id, and texts of its header that identify the patient. Empty of other files, and where it can't be read.
+struct LabelMapOwner {
+  std::string patient;
+  std::vector<std::string> identifying;
+};
+LabelMapOwner owner_of(const std::filesystem::path& file);
+
 // What differs between two grids, in words ("64 x 64 x 20 voxels against 64 x 64 x 21"), or "": sizes are equal, spacing within 1 %, origin within a tenth of a
 // voxel along each axis, axes within 2.5 degrees, as read_mask. Where one has no millimetres, by size alone.
 std::string grid_difference(const LabelMap& a, const LabelMap& b);
