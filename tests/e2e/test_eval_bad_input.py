@@ -159,6 +159,21 @@ class SegmentationTest(BadInputTest):
             with self.subTest(wrong):
                 self.refused(more=wrong, expect=2)
 
+    def test_classes_that_are_called_alike(self):
+        self.refused("twice", more=["--classes", "one,one"], expect=2)
+
+    def test_a_class_called_like_a_mean_is_not_taken_for_it(self):
+        """Refused, or told apart."""
+        self.eval("--classes", "one,b", pred="pred", truth="truth")
+        expected = self.rows("tables/results.csv")[0]["Dice"]
+        process = self.start("eval", "--pred", "pred", "--truth", "truth", "--classes", "mean,b", "--output", "named")
+        if process.wait(60) == 0:
+            self.assertEqual(self.rows("tables/results.csv", "named")[0]["Dice"], expected)
+            self.assertIn(expected, self.summary("named")["headline"])
+            return
+        self.assertIn(process.returncode, (2, 3))
+        self.assertIn("mean", process.log.read_text())
+
     def test_output_is_not_empty(self):
         (self.tmp / "mine").mkdir()
         (self.tmp / "mine/notes.txt").write_text("mine")
@@ -220,6 +235,13 @@ class ScoresTest(BadInputTest):
         self.skipped("e", pred="scores.csv", truth="labels.csv", cases=4)
         self.check("a", scores="case,score\nu,1\nv,0\n")
         self.assert_says(self.eval("--skip-bad-cases", pred="scores.csv", truth="labels.csv", output="none", expect=3), "no case has both")
+
+    def test_options_that_would_do_nothing(self):
+        (self.tmp / "own.csv").write_text("case,label,score\na,0,0.1\nb,1,0.8\n")
+        (self.tmp / "patients.csv").write_text("case,patient\na,p\nb,p\n")
+        self.refused("--patients", pred="own.csv", truth=None, more=["--patients", "patients.csv"], expect=2)
+        (self.tmp / "findings.csv").write_text("case,nodule,mass\na,1,0\nb,0,1\n")
+        self.refused("ghost", pred="findings.csv", truth="findings.csv", more=["--classes", "nodule,ghost"], expect=3)
 
     def test_scores_and_label_maps_are_not_mixed(self):
         (self.tmp / "scores.csv").write_text(self.SCORES)

@@ -225,6 +225,18 @@ class SegmentationTest(EvalTest):
                     self.assert_close(found["m0", "m1", metric, name]["tests"][method]["p"], p[name][k], 1e-9, (metric, name, method))
                     self.assert_close(found["m0", "m1", metric, name]["tests"][method]["p_holm"], corrected, 1e-9, (metric, name, method))
 
+    def test_wilcoxon_of_many_pairs(self):
+        """So many that its p is that of the normal distribution, with ties and pairs that do not differ."""
+        made = self.make(56, models=2, shape=(8, 7, 4))
+        for case in sorted(made["truth"])[:5]:
+            write_map(self.tmp / f"m1/{case}.nii.gz", made["m0"][case], SPACING)
+        self.eval("--no-distances", "--resamples", "10", pred=["m0", "m1"], truth="truth")
+        a, b = (self.case_values("Dice", model, "1") for model in ("m0", "m1"))
+        both = ~np.isnan(a) & ~np.isnan(b)
+        test = self.comparisons()["m0", "m1", "Dice", "1"]["tests"]["Wilcoxon signed-rank"]
+        self.assertEqual([test["n"], test["method"]], [np.count_nonzero((a != b)[both]), "Wilcoxon signed-rank (normal)"])
+        self.assert_close(test["p"], stats.wilcoxon(a[both], b[both]).pvalue, 1e-6)
+
     def test_all_pairs_are_corrected_together(self):
         self.make(9, models=3)
         self.eval("--reference", "all", "--no-distances", pred=["m0", "m1", "m2"], truth="truth")
