@@ -30,8 +30,6 @@ void correct_for_number(std::vector<Comparison>& comparisons) {
 }
 
 void remark_on_bias(Estimate& estimate) {
-  if (!estimate.intervals.empty() && estimate.intervals[0].low == estimate.intervals[0].high)
-    estimate.remark += concat(estimate.remark.empty() ? "" : "; ", "an interval of one point: nothing varies in these ", estimate.n, " cases");
   if (estimate.intervals.empty() || (estimate.value >= estimate.intervals[0].low && estimate.value <= estimate.intervals[0].high)) return;
   if (std::isnan(estimate.value) || std::isnan(estimate.intervals[0].low)) return;
   estimate.remark += concat(estimate.remark.empty() ? "" : "; ", "lies outside of its interval: the bootstrap is biased here");

@@ -50,8 +50,7 @@ struct StatisticsOptions {
 void correct_for_number(std::vector<Comparison>& comparisons);
 bool is_whole(const std::string& class_name);
 
-// Adds to the remark of an estimate whose interval is one point, or that lies outside of it, as the ECE of a well calibrated model does: resampling makes it
-// larger.
+// Adds to the remark of an estimate that lies outside of its interval, as the ECE of a well calibrated model does: resampling makes it larger.
 void remark_on_bias(Estimate& estimate);
 
 // The intervals of a statistic, the preferred one first.

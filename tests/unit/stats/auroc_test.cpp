@@ -25,5 +25,18 @@ TEST(Auroc, OneClassOrNaNHasNone) {
 
 TEST(Auroc, OfTiesIsAHalf) { EXPECT_EQ(auroc(std::vector<double>(5, 0.3), std::vector<uint8_t>{1, 0, 0, 1, 0}), 0.5); }
 
+// Sorted by digits: signs, sizes, zeros of both signs, infinities.
+TEST(Auroc, OfManyAndOddScores) {
+  Random random(4);
+  Scored sample = scored(random, 1500, 0.3, 1);
+  for (double& score : sample.scores) score *= std::pow(10, static_cast<double>(random.below(80)) - 40);
+  for (size_t i = 0; i < 100; ++i) sample.scores[random.below(1500)] = i % 2 == 0 ? 0.0 : -0.0;
+  for (size_t i = 0; i < 20; ++i) sample.scores[random.below(1500)] = i % 2 == 0 ? INFINITY : -INFINITY;
+  EXPECT_NEAR(auroc(sample.scores, sample.labels), auroc_by_pairs(sample, std::vector<uint32_t>(1500, 1)), 1e-13);
+  std::vector<uint8_t> labels(700);
+  for (size_t i = 0; i < 700; ++i) labels[i] = i % 3 == 0 ? 1 : 0;
+  EXPECT_EQ(auroc(std::vector<double>(700, -0.25), labels), 0.5);
+}
+
 }  // namespace
 }  // namespace vmae::stats
