@@ -194,7 +194,7 @@ class ClassificationTest(EvalTest):
         self.assertEqual(self.comparisons("one"), self.comparisons())
 
     def test_identical_models(self):
-        labels, (scores,) = self.binary()
+        self.binary()
         (self.tmp / "b.csv").write_bytes((self.tmp / "a.csv").read_bytes())
         self.eval("--names", "A,B", pred=["a.csv", "b.csv"], truth="labels.csv")
         for (_, _, metric, name), one in self.comparisons().items():
@@ -255,7 +255,7 @@ class ClassificationTest(EvalTest):
         self.degenerate(["1", "0"] * 10, [1, 0] * 10, AUROC=1, AUPRC=1, accuracy=1, Brier=0, ECE=0)
 
     def test_a_class_and_a_finding_that_no_case_has(self):
-        labels, p = self.three_classes(40)
+        labels, _ = self.three_classes(40)
         self.write("labels.csv", {"id": [f"x/{i}" for i in range(40)], "class": np.where(labels == 0, "lesion", np.array(THREE)[labels])})
         self.eval("--names", "a", "--classes", ",".join(THREE), pred="a.csv", truth="labels.csv")
         self.assertIsNone(self.estimates()["a", "AUROC", "cyst"]["value"])

@@ -72,7 +72,7 @@ class ReportTest(EvalTest):
     def page(self, output="out"):
         return Page((self.tmp / output / "report.html").read_text("utf-8"))
 
-    def make_maps(self, cases, models=("m0",), patients=None):
+    def make_maps(self, cases, models=("m0",)):
         for i, case in enumerate(cases):
             labels = blob((12, 11, 6), i)
             for k, name in enumerate(("truth", *models)):
