@@ -12,12 +12,14 @@ namespace {
 void add_options(CLI::App& command, run::EvalArguments& arguments) {
   command.add_option("--truth", arguments.truth, "label maps, a table of labels, or what `vmae prepare` reads with masks or labels; default: the runs' own")
       ->type_name("PATH");
-  command.add_option("--output", arguments.output, "folder for the report and tables")->required()->type_name("DIR");
+  command.add_option("--output", arguments.output, "folder for the report and tables; default, of one run: its folder eval")->type_name("DIR");
   command.add_flag("--overwrite", arguments.overwrite, "use a folder that holds something, and replace files of the same name");
   command.add_option("--names", arguments.names, "of the models, in their order: A,B")->delimiter(',')->type_name("NAME,...");
   command.add_option("--part", arguments.part, "of a run: which of its predictions")
       ->check(CLI::IsMember({"auto", "out_of_fold", "test", "external_test"}))
       ->capture_default_str();
+  command.add_option("--images", arguments.images, "images of the cases, for the pictures of the report; default: the truth's, where it has them")
+      ->type_name("PATH");
   command.add_option("--patients", arguments.patients, "table with the columns case and patient; default: as the truth says")->type_name("CSV");
   command.add_option("--classes", arguments.classes, "names of labels 1, 2, ..., or of the classes; default: as predicted, else as in the truth")
       ->delimiter(',')
@@ -91,7 +93,7 @@ void add_eval(CLI::App& app, Context& context) {
   command->add_option("--run", arguments->runs, "run of finetune-seg or finetune-cls: its own out-of-fold or test predictions")->type_name("DIR ...");
   add_options(*command, *arguments);
   command->footer(
-      "Examples:\n  vmae eval --run runs/heart --output report\n  vmae eval --pred nnunet ours --truth labelsTs --names nnU-Net,ours --output report\n"
+      "Examples:\n  vmae eval --run runs/heart\n  vmae eval --pred nnunet ours --truth labelsTs --names nnU-Net,ours --output report\n"
       "  vmae eval --pred scores.csv --truth labels.csv --output report\n"
       "Writes report.html, summary.json, cases.csv, tables (CSV, LaTeX) and figures (SVG). docs/eval.md");
   command->callback([arguments, &context] {
@@ -103,9 +105,11 @@ void add_eval(CLI::App& app, Context& context) {
 void add_compare(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("compare", "The report of `vmae eval` over several runs: pretrained, scratch, other fractions of the labels");
   auto arguments = std::make_shared<run::EvalArguments>();
-  command->add_option("runs", arguments->runs, "runs with predictions of the same cases")->required()->type_name("RUN ...");
+  command->add_option("runs", arguments->runs, "runs, or folders of predictions (baselines), of the same cases")->required()->type_name("RUN ...");
   add_options(*command, *arguments);
-  command->footer("Example:\n  vmae compare runs/pretrained runs/scratch --output report\nRuns must have been tested on the same cases. docs/eval.md");
+  command->footer(
+      "Example:\n  vmae compare runs/pretrained runs/scratch --output report\nRuns must have been tested on the same cases; other programs' predictions stand "
+      "beside them. docs/eval.md");
   command->callback([arguments, &context] {
     arguments->command_line = context.command_line;
     context.exit_code = run::evaluate(*arguments);

@@ -58,9 +58,10 @@ void add_doctor(CLI::App& app, Context& context) {
 }
 
 void add_bench(CLI::App& app, Context&) {
-  auto* command = app.add_subcommand("bench", "Time training steps of the full-size model on random images, or the loader on a prepared dataset");
+  auto* command = app.add_subcommand("bench", "Time training steps of the full-size model on random images, the loader on a prepared dataset, or statistics");
   auto arguments = std::make_shared<run::BenchArguments>();
   auto loader = std::make_shared<run::LoaderBenchArguments>();
+  auto statistics = std::make_shared<run::EvalBenchArguments>();
   command->add_option("--model", arguments->model, "which training step: pretraining, segmentation (9 classes), classification (5 classes)")
       ->check(CLI::IsMember({"mae", "swin-unet", "swin-classifier"}))
       ->capture_default_str();
@@ -79,7 +80,18 @@ void add_bench(CLI::App& app, Context&) {
   of_loader(command->add_option("--workers", loader->workers, "threads; 0: as many as affinity and cgroup allow")->check(CLI::NonNegativeNumber));
   of_loader(command->add_option("--seconds", loader->seconds, "how long, after a warm-up")->check(CLI::PositiveNumber));
   of_loader(command->add_option("--items", loader->items, "repeat the dataset to so many images; 0: as it is")->check(CLI::NonNegativeNumber));
-  command->callback([arguments, loader, batch, dataset] {
+  auto* what = command->add_option("--eval", statistics->what, "time one calculation of `vmae eval` alone, on made-up cases")
+                   ->check(CLI::IsMember({"auroc", "findings", "delong", "hd95"}))
+                   ->excludes(dataset);
+  const auto of_statistics = [&](CLI::Option* option) { option->needs(what)->check(CLI::PositiveNumber)->capture_default_str(); };
+  of_statistics(command->add_option("--cases", statistics->cases, "how many"));
+  of_statistics(command->add_option("--findings", statistics->findings, "how many"));
+  of_statistics(command->add_option("--resamples", statistics->resamples, "of the bootstrap"));
+  command->callback([arguments, loader, statistics, batch, dataset, what] {
+    if (what->count() > 0) {
+      statistics->threads = arguments->threads;
+      return run::bench_eval(*statistics, std::cout);
+    }
     if (dataset->count() == 0) return run::bench(*arguments, std::cout);
     if (batch->count() > 0) loader->batch = arguments->batch;
     loader->image_size = arguments->image_size;

@@ -6,12 +6,14 @@
 
 #include "vmae/core/text.h"
 #include "vmae/eval/decisions.h"
-#include "vmae/eval/ranking.h"
 #include "vmae/stats/delong.h"
+#include "vmae/stats/ranking.h"
 
 namespace vmae::eval {
 
 namespace {
+
+using stats::Ranking;
 
 const double nan = std::nan("");
 
@@ -147,7 +149,13 @@ void estimate_rankings(const ClassificationStudy& study, const Resampled& resamp
         }
       } else if (std::isnan(estimate.value)) {
         estimate.remark = "not defined: no positive or no negative cases";
+      } else if (c == study.classes.size() && names[k].class_name != "micro") {
+        size_t defined = 0;
+        for (size_t i = 0; i < study.classes.size(); ++i) defined += std::isnan(resampled.bootstrap.estimate[resampled.of_model(model, 2 * i + k % 2)]) ? 0 : 1;
+        if (defined < study.classes.size())
+          estimate.remark = concat("the mean of ", defined, " of ", study.classes.size(), " classes: the others have no positive or no negative cases");
       }
+      remark_on_bias(estimate);
       estimates.push_back(std::move(estimate));
     }
   }
@@ -256,6 +264,7 @@ ClassificationResult evaluate(const ClassificationStudy& study, const ThresholdO
         estimate.remark = "the scores are no probabilities";
       else if (std::isnan(estimate.value))
         estimate.remark = "not defined: a class is absent, in truth or in decisions";
+      remark_on_bias(estimate);
       result.estimates.push_back(std::move(estimate));
     }
   }
@@ -266,7 +275,9 @@ ClassificationResult evaluate(const ClassificationStudy& study, const ThresholdO
       const size_t statistic = of_decisions.of_pair(study.models.size(), pair, k);
       Comparison comparison{.a = options.pairs[pair].first, .b = options.pairs[pair].second, .metric = metric, .class_name = class_name};
       comparison.difference = of_decisions.bootstrap.estimate[statistic];
-      comparison.n = static_cast<int64_t>(study.cases.size());
+      Estimate counts;
+      describe_counts(study, static_cast<size_t>(std::find(study.classes.begin(), study.classes.end(), class_name) - study.classes.begin()), counts);
+      comparison.n = counts.n;
       comparison.intervals = intervals_of(of_decisions.bootstrap, statistic, options);
       comparison.tests.push_back({"paired bootstrap", of_decisions.bootstrap.num_units, nan, stats::bootstrap_p(of_decisions.bootstrap, statistic), nan, ""});
       result.comparisons.push_back(std::move(comparison));

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "vmae/eval/ranking.h"
+#include "vmae/stats/ranking.h"
 
 namespace vmae::eval {
 
 namespace {
+
+using stats::Ranking;
 
 constexpr size_t num_grid = 101;
 double grid_at(size_t i) { return static_cast<double>(i) / (num_grid - 1); }
@@ -17,13 +19,15 @@ void roc_on_grid(const std::vector<Ranking::Step>& steps, std::span<double> out)
   std::fill(out.begin(), out.end(), std::nan(""));
   if (steps.empty() || steps.back().true_positives == 0 || steps.back().false_positives == 0) return;
   const double positives = steps.back().true_positives, negatives = steps.back().false_positives;
-  double x0 = 0, y0 = 0;
   size_t at = 0;
-  for (const Ranking::Step& step : steps) {
-    const double x1 = step.false_positives / negatives, y1 = step.true_positives / positives;
+  double ahead = -1;  // counts of cases up to here are not beyond grid_at(at), however that is rounded
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].false_positives < ahead) continue;
+    const Ranking::Step before = i > 0 ? steps[i - 1] : Ranking::Step{};
+    const double x0 = before.false_positives / negatives, y0 = before.true_positives / positives;
+    const double x1 = steps[i].false_positives / negatives, y1 = steps[i].true_positives / positives;
     for (; at < num_grid && grid_at(at) < x1; ++at) out[at] = y0 + (y1 - y0) * (grid_at(at) - x0) / (x1 - x0);
-    x0 = x1;
-    y0 = y1;
+    ahead = grid_at(at) * negatives - 0.5;
   }
   for (; at < num_grid; ++at) out[at] = 1;
 }
@@ -34,9 +38,11 @@ void precision_on_grid(const std::vector<Ranking::Step>& steps, std::span<double
   if (steps.empty() || steps.back().true_positives == 0) return;
   const double positives = steps.back().true_positives;
   size_t at = 0;
+  double ahead = -1;
   for (const Ranking::Step& step : steps) {
-    if (step.true_positives + step.false_positives == 0) continue;
+    if (step.true_positives < ahead || step.true_positives + step.false_positives == 0) continue;
     for (; at < num_grid && grid_at(at) <= step.true_positives / positives; ++at) out[at] = step.true_positives / (step.true_positives + step.false_positives);
+    ahead = grid_at(at) * positives - 0.5;
   }
 }
 

@@ -1,6 +1,7 @@
 #include "vmae/eval/result.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "vmae/core/text.h"
@@ -26,6 +27,12 @@ void correct_for_number(std::vector<Comparison>& comparisons) {
     const std::vector<double> corrected = stats::holm(p);
     for (size_t i = 0; i < tests.size(); ++i) tests[i]->p_holm = corrected[i];
   }
+}
+
+void remark_on_bias(Estimate& estimate) {
+  if (estimate.intervals.empty() || (estimate.value >= estimate.intervals[0].low && estimate.value <= estimate.intervals[0].high)) return;
+  if (std::isnan(estimate.value) || std::isnan(estimate.intervals[0].low)) return;
+  estimate.remark += concat(estimate.remark.empty() ? "" : "; ", "lies outside of its interval: the bootstrap is biased here");
 }
 
 std::vector<stats::Interval> intervals_of(const stats::Bootstrap& bootstrap, size_t statistic, const StatisticsOptions& options) {

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
+#include "vmae/core/text.h"
 #include "vmae/stats/paired_tests.h"
 
 namespace vmae::eval {
@@ -73,6 +75,33 @@ void describe_spread(Column values, Estimate& estimate) {
                    {"maximum", values.back()}};
 }
 
+// A mean over the classes that have a value flatters a model whose classes are missing: it says so.
+void remark_on_missing(const SegmentationStudy& study, Estimate& estimate) {
+  size_t missing = 0;
+  for (const SegmentationMetric& metric : segmentation_metrics()) {
+    if (metric.name != estimate.metric) continue;
+    for (const auto& scores : study.scores[estimate.model])
+      missing += static_cast<size_t>(std::count_if(scores.begin(), scores.end(), [&](const ClassScores& one) { return std::isnan(one.*metric.value); }));
+  }
+  const size_t all = study.cases.size() * study.classes.size();
+  if (missing > 0 && missing < all)
+    estimate.remark = concat(missing, " of ", all, " values of single classes are missing and left out of the means of their cases");
+}
+
+// Of one case the values of two models for class c; the mean over classes is of those that both have, so that the same is compared.
+std::pair<double, double> values_of_both(const std::vector<ClassScores>& a, const std::vector<ClassScores>& b, const SegmentationMetric& metric, size_t c) {
+  if (c < a.size()) return {a[c].*metric.value, b[c].*metric.value};
+  double sum_a = 0, sum_b = 0, count = 0;
+  for (size_t k = 0; k < a.size(); ++k) {
+    const double value_a = a[k].*metric.value, value_b = b[k].*metric.value;
+    if (std::isnan(value_a) || std::isnan(value_b)) continue;
+    sum_a += value_a;
+    sum_b += value_b;
+    count += 1;
+  }
+  return count > 0 ? std::pair{sum_a / count, sum_b / count} : std::pair{nan, nan};
+}
+
 // The values of both models where both have one; of each patient the mean.
 std::pair<std::vector<double>, std::vector<double>> paired_values(const SegmentationStudy& study, const Column& a, const Column& b) {
   struct Sum {
@@ -124,6 +153,8 @@ std::vector<Estimate> estimate(const SegmentationStudy& study, const StatisticsO
     describe_spread(columns[k], estimates[k]);
     estimates[k].num_left_out = static_cast<int64_t>(study.cases.size()) - estimates[k].n;
     estimates[k].intervals = intervals_of(bootstrap, k, options);
+    if (estimates[k].class_name == "mean") remark_on_missing(study, estimates[k]);
+    remark_on_bias(estimates[k]);
   }
   return estimates;
 }
@@ -135,7 +166,12 @@ std::vector<Comparison> compare(const SegmentationStudy& study, const Statistics
     for (const SegmentationMetric& metric : segmentation_metrics()) {
       if (metric.name != "Dice" && metric.name != "HD95" && metric.name != "surface_Dice") continue;
       for (const size_t c : rows_of(study)) {
-        const Column of_a = column_of(study, a, metric, c), of_b = column_of(study, b, metric, c);
+        Column of_a, of_b;
+        for (size_t i = 0; i < study.cases.size(); ++i) {
+          const auto [value_a, value_b] = values_of_both(study.scores[a][i], study.scores[b][i], metric, c);
+          of_a.push_back(value_a);
+          of_b.push_back(value_b);
+        }
         Comparison comparison{.a = a, .b = b, .metric = metric.name, .class_name = class_name(study, c)};
         Column difference(of_a.size());
         for (size_t i = 0; i < difference.size(); ++i) difference[i] = of_a[i] - of_b[i];
@@ -153,7 +189,7 @@ std::vector<Comparison> compare(const SegmentationStudy& study, const Statistics
   for (size_t k = 0; k < comparisons.size(); ++k) {
     comparisons[k].difference = bootstrap.estimate[k];
     comparisons[k].intervals = intervals_of(bootstrap, k, options);
-    comparisons[k].tests.push_back({"paired bootstrap", bootstrap.num_units, nan, stats::bootstrap_p(bootstrap, k), nan, ""});
+    comparisons[k].tests.push_back({"paired bootstrap", comparisons[k].tests.front().n, nan, stats::bootstrap_p(bootstrap, k), nan, ""});
   }
   correct_for_number(comparisons);
   return comparisons;

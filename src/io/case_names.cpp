@@ -35,6 +35,10 @@ bool is_identifying(const std::string& name, const std::vector<std::string>& ide
 
 }  // namespace
 
+std::string safe_name(const std::string& name, const std::vector<std::string>& identifying) {
+  return is_identifying(name, identifying) ? "case_" + hex(sha256(name), 6) : name;
+}
+
 std::vector<std::string> case_names(const std::vector<SourceFile>& cases, const std::vector<std::string>& identifying) {
   std::map<std::string, int64_t> series_in;  // by folder
   const auto folder_of = [](const SourceFile& file) { return fs::path(file.name).parent_path().generic_string(); };
@@ -66,7 +70,7 @@ std::vector<std::string> case_names(const std::vector<SourceFile>& cases, const 
     for (const auto& part : path.relative_path()) {
       if (part != "..") name += (name.empty() ? "" : "/") + part.string();
     }
-    if (is_identifying(name, identifying)) name = "case_" + hex(sha256(name), 6);
+    name = safe_name(name, identifying);
     if (const std::string time = time_suffix(file); !time.empty()) name += "_" + time.substr(1);
     std::string unique = name;
     for (int64_t i = 2; !used.insert(unique).second; ++i) unique = concat(name, "_", i);  // a.png and a.jpg

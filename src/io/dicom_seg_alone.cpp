@@ -174,4 +174,14 @@ LabelMap read_seg_alone(const std::filesystem::path& path) {
   return map;
 }
 
+LabelMapOwner owner_of(const std::filesystem::path& file) {
+  try {
+    if (file.extension() != ".dcm") return {};
+    const DicomFile dicom = open_dicom(file);
+    return {text_of(dicom.data(), DCM_PatientID), identifying_texts(dicom)};
+  } catch (const Error&) {  // it is refused where its labels are read
+    return {};
+  }
+}
+
 }  // namespace vmae::io

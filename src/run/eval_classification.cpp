@@ -49,6 +49,7 @@ std::unordered_map<std::string, size_t> rows_by_case(const io::Csv& csv) {
   for (size_t i = 0; i < csv.rows.size(); ++i) {
     const std::string& name = csv.rows[i].fields[column];
     if (name.empty()) fail(csv, csv.rows[i].line, "the case has no name");
+    if (!is_utf8(name)) fail(csv, csv.rows[i].line, "the case's name is not UTF-8", "save the table as UTF-8");
     const auto [first, is_new] = rows.emplace(name, i);
     if (!is_new) fail(csv, csv.rows[i].line, concat("case ", name, " stands in line ", csv.rows[first->second].line, " already"));
   }
@@ -128,9 +129,38 @@ std::vector<size_t> columns_of(const io::Csv& csv, const eval::ClassificationStu
     if (found != names.end()) columns.push_back(available[static_cast<size_t>(found - names.begin())]);
   }
   if (columns.size() == study.classes.size()) return columns;
-  if (study.kind == eval::LabelKind::binary && available.size() == 1) return available;
+  if (study.kind == eval::LabelKind::binary && available.size() == 1 && names[0] != study.negative_class) return available;
   fail(csv, 1, concat("no column of scores for each of: ", join(study.classes, ", "), "; it has: ", join(names, ", ")),
        "name the columns of scores as the classes or findings; a binary task may have one column of any name: the positive class's");
+}
+
+// Of two classes the positive one: as asked for; the one that has the only column of scores; 1 of 0 and 1; else the later column. Never a guess by the
+// alphabet.
+std::string positive_of(const EvalArguments& arguments, const std::vector<std::string>& classes, const io::Csv& scores, bool is_in_order) {
+  if (!arguments.positive.empty()) return arguments.positive;
+  std::vector<std::string> with_scores;
+  for (const size_t c : value_columns(scores)) {
+    if (std::find(classes.begin(), classes.end(), scores.columns[c]) != classes.end()) with_scores.push_back(scores.columns[c]);
+  }
+  if (with_scores.size() == 1) return with_scores[0];
+  if (std::find(classes.begin(), classes.end(), "1") != classes.end()) return "1";
+  if (is_in_order) return classes.back();
+  if (with_scores.size() == 2) return with_scores[1];
+  throw Error(ExitCode::usage, concat("which of the classes ", join(classes, ", "), " is positive can't be told"), "say it with --positive");
+}
+
+// Tables that hold labels themselves must agree with those that are used.
+void check_own_labels(const io::Csv& csv, const Labels& labels) {
+  const auto column = csv.column(label_columns);
+  if (!column || labels.is_multi_label) return;
+  std::unordered_map<std::string, std::string> label_of;
+  for (size_t i = 0; i < labels.cases.size(); ++i) label_of[labels.cases[i]] = labels.class_of_case[i];
+  const size_t name_column = case_column(csv);
+  for (const io::CsvRow& row : csv.rows) {
+    const auto found = label_of.find(row.fields[name_column]);
+    if (found != label_of.end() && found->second != row.fields[*column])
+      fail(csv, row.line, concat("case ", found->first, " has the label '", row.fields[*column], "', the truth says '", found->second, "'"));
+  }
 }
 
 }  // namespace
@@ -144,31 +174,35 @@ eval::ClassificationStudy read_classifications(const EvalArguments& arguments, c
 
   eval::ClassificationStudy study;
   for (const EvalModel& model : models) study.models.push_back(model.name);
-  // Classes in the order of the first table of scores, where that has all of them.
-  std::vector<std::string> classes = labels.names;
-  if (!arguments.classes.empty()) {
-    classes = arguments.classes;
-  } else if (!models[0].class_names.empty()) {
-    classes = models[0].class_names;
+  for (const io::Csv& table : tables) check_own_labels(table, labels);
+  const bool is_declared = !arguments.classes.empty() || !models[0].class_names.empty();
+  std::vector<std::string> classes = !arguments.classes.empty() ? arguments.classes : !models[0].class_names.empty() ? models[0].class_names : labels.names;
+  std::vector<size_t> finding_of(classes.size());
+  for (size_t c = 0; c < classes.size(); ++c) {
+    const auto found = std::find(labels.names.begin(), labels.names.end(), classes[c]);
+    if (labels.is_multi_label && found == labels.names.end())
+      throw Error(ExitCode::data, concat("the truth has no finding '", classes[c], "'"), "it has: " + join(labels.names, ", "));
+    finding_of[c] = static_cast<size_t>(found - labels.names.begin());
   }
   if (labels.is_multi_label) {
     study.kind = eval::LabelKind::multi_label;
-    classes = labels.names;
   } else {
     for (const std::string& name : labels.names) {
       if (std::find(classes.begin(), classes.end(), name) == classes.end())
         throw Error(ExitCode::data, concat("the label '", name, "' of the truth is not declared"), "the classes are: " + join(classes, ", "));
     }
-    if (classes.size() == 1)
-      classes = classes[0] == "1" ? std::vector<std::string>{"0", "1"} : classes[0] == "0" ? std::vector<std::string>{"0", "1"} : classes;
+    if (classes.size() == 1 && (classes[0] == "0" || classes[0] == "1")) classes = {"0", "1"};
     study.kind = classes.size() <= 2 ? eval::LabelKind::binary : eval::LabelKind::multi_class;
     if (study.kind == eval::LabelKind::binary) {
-      std::string positive = arguments.positive.empty() ? classes.back() : arguments.positive;
+      const std::string positive = positive_of(arguments, classes, tables[0], is_declared);
       if (std::find(classes.begin(), classes.end(), positive) == classes.end())
         throw Error(ExitCode::usage, concat("--positive ", positive, " is no class"), "the classes are: " + join(classes, ", "));
-      study.negative_class = classes.front() == positive ? (classes.size() > 1 ? classes.back() : "other") : classes.front();
+      study.negative_class = classes.front() != positive ? classes.front() : classes.size() > 1 ? classes.back() : "other";
       classes = {positive};
+      log::info(concat("positive class: ", positive));
     }
+    if (study.kind == eval::LabelKind::multi_class && (arguments.threshold.is_youden || arguments.threshold.value != eval::ThresholdOptions{}.value))
+      throw Error(ExitCode::usage, "--threshold is for binary tasks and findings: of several classes the likeliest is chosen", "leave it out");
   }
   study.classes = classes;
 
@@ -177,9 +211,11 @@ eval::ClassificationStudy read_classifications(const EvalArguments& arguments, c
   std::vector<std::unordered_map<std::string, size_t>> by_case;
   std::vector<std::map<std::string, std::string>> matches;
   std::vector<std::vector<size_t>> columns;
+  std::vector<std::optional<size_t>> other_column;  // scores of a binary task's negative class: not used, but they must be numbers
   for (size_t m = 0; m < models.size(); ++m) {
     by_case.push_back(rows_by_case(tables[m]));
     columns.push_back(columns_of(tables[m], study));
+    other_column.push_back(study.negative_class.empty() ? std::nullopt : tables[m].column({study.negative_class}));
     std::vector<std::string> found;
     for (const io::CsvRow& row : tables[m].rows) found.push_back(row.fields[case_column(tables[m])]);
     matches.push_back(match_names(labels.cases, found));
@@ -203,9 +239,13 @@ eval::ClassificationStudy read_classifications(const EvalArguments& arguments, c
     study.cases.push_back(name);
     study.patients.push_back(labels.patients[i]);
     for (size_t c = 0; c < study.classes.size(); ++c)
-      study.labels[c].push_back(labels.is_multi_label ? labels.findings[c][i] : static_cast<int8_t>(labels.class_of_case[i] == study.classes[c] ? 1 : 0));
+      study.labels[c].push_back(labels.is_multi_label ? labels.findings[finding_of[c]][i]
+                                                      : static_cast<int8_t>(labels.class_of_case[i] == study.classes[c] ? 1 : 0));
     for (size_t m = 0; m < models.size(); ++m) {
       const io::CsvRow& row = tables[m].rows[by_case[m].at(matches[m].at(name))];
+      if (other_column[m] && !parse_number(row.fields[*other_column[m]]))
+        fail(tables[m], row.line, concat("the score of ", study.negative_class, " of case ", name, " is '", row.fields[*other_column[m]], "'"),
+             "scores are finite numbers");
       for (size_t c = 0; c < study.classes.size(); ++c) {
         const std::string& cell = row.fields[columns[m][c]];
         const std::optional<double> score = parse_number(cell);

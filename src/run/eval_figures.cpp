@@ -59,26 +59,30 @@ Line with_band(const std::string& name, const std::vector<eval::BandPoint>& band
   return line;
 }
 
-// ROC and precision-recall curves: of a binary task all models in one plot, else a plot per model with all classes.
+// A plot per class, or finding; in each the models.
 void add_curves(const Evaluation& evaluation, std::vector<Figure>& figures) {
   const eval::ClassificationStudy& study = *evaluation.classification;
-  const bool is_binary = study.kind == eval::LabelKind::binary;
-  const size_t num_plots = is_binary ? 1 : study.models.size();
-  for (size_t p = 0; p < num_plots; ++p) {
-    const std::string whose = is_binary ? "" : " of " + study.models[p], suffix = is_binary ? "" : concat("_", p + 1);
-    LinePlot roc{.title = "ROC curves" + whose, .x_axis = "1 - specificity", .y_axis = "Sensitivity", .has_diagonal = true, .is_square = true};
-    LinePlot pr{.title = "Precision-recall curves" + whose, .x_axis = "Recall", .y_axis = "Precision", .is_square = true};
-    for (size_t k = 0; k < (is_binary ? study.models.size() : study.classes.size()); ++k) {
-      const size_t model = is_binary ? k : p, c = is_binary ? 0 : k;
-      const std::string name = is_binary ? study.models[model] : study.classes[c];
-      const eval::Curves curves = eval::curves_of(study, model, c, evaluation.arguments.statistics);
-      if (curves.roc.empty()) {
-        roc.notes.push_back(name + ": no positive or no negative cases");
+  for (size_t c = 0; c < study.classes.size(); ++c) {
+    const bool is_only = study.classes.size() == 1;
+    const std::string whose = is_only ? "" : " of " + study.classes[c], suffix = is_only ? "" : concat("_", c + 1);
+    LinePlot roc, pr;
+    roc.title = "ROC curves" + whose;
+    roc.x_axis = "1 - specificity";
+    roc.y_axis = "Sensitivity";
+    roc.has_diagonal = true;
+    pr.title = "Precision-recall curves" + whose;
+    pr.x_axis = "Recall";
+    pr.y_axis = "Precision";
+    roc.is_square = pr.is_square = true;
+    for (size_t m = 0; m < study.models.size(); ++m) {
+      const eval::Curves curves = eval::curves_of(study, m, c, evaluation.arguments.statistics);
+      if (curves.roc_band.empty()) {
+        roc.notes.push_back(study.models[m] + ": no positive or no negative cases");
         continue;
       }
-      roc.lines.push_back(with_band(legend(evaluation, model, name, "AUROC", study.classes[c]), curves.roc_band));
-      pr.lines.push_back(with_band(legend(evaluation, model, name, "AUPRC", study.classes[c]), curves.precision_recall_band));
-      if (is_binary && k == 0) pr.notes.push_back(concat("chance: ", report::number(curves.prevalence), ", the share of positive cases"));
+      roc.lines.push_back(with_band(legend(evaluation, m, study.models[m], "AUROC", study.classes[c]), curves.roc_band));
+      pr.lines.push_back(with_band(legend(evaluation, m, study.models[m], "AUPRC", study.classes[c]), curves.precision_recall_band));
+      if (m == 0) pr.notes.push_back(concat("chance: ", report::number(curves.prevalence), ", the share of positive cases"));
     }
     figures.push_back({"roc" + suffix, roc.title, report::line_plot(roc)});
     figures.push_back({"precision_recall" + suffix, pr.title, report::line_plot(pr)});
@@ -87,33 +91,35 @@ void add_curves(const Evaluation& evaluation, std::vector<Figure>& figures) {
 
 void add_calibration(const Evaluation& evaluation, std::vector<Figure>& figures) {
   const eval::ClassificationStudy& study = *evaluation.classification;
-  LinePlot plot{.title = "Calibration: predicted probability against the share of cases that are so",
-                .x_axis = study.kind == eval::LabelKind::multi_class ? "Probability of the likeliest class" : "Predicted probability",
-                .y_axis = study.kind == eval::LabelKind::multi_class ? "Share of correct cases" : "Share of positive cases",
-                .has_diagonal = true,
-                .is_square = true};
-  plot.notes.emplace_back("10 bins of equal width; whiskers: bootstrap intervals");
-  for (size_t m = 0; m < study.models.size(); ++m) {
-    if (!eval::are_probabilities(study, m)) {
-      plot.notes.push_back(study.models[m] + ": its scores are no probabilities");
-      continue;
-    }
-    const eval::Decisions decisions(study, m, evaluation.thresholds[m]);
-    const size_t num_lines = study.kind == eval::LabelKind::multi_label ? study.classes.size() : 1;
-    for (size_t c = 0; c < num_lines; ++c) {
-      Line line{.name = study.models[m] + (num_lines > 1 ? ", " + study.classes[c] : ""), .has_markers = true};
+  const bool is_top = study.kind == eval::LabelKind::multi_class;
+  for (size_t c = 0; c < evaluation.calibration[0].size(); ++c) {
+    const bool is_only = evaluation.calibration[0].size() == 1;
+    LinePlot plot;
+    plot.title = "Calibration" + (is_only ? "" : " of " + study.classes[c]) + ": predicted probability against the share of cases that are so";
+    plot.x_axis = is_top ? "Probability of the likeliest class" : "Predicted probability";
+    plot.y_axis = is_top ? "Share of correct cases" : "Share of positive cases";
+    plot.has_diagonal = plot.is_square = true;
+    plot.notes.emplace_back("10 bins of equal width; whiskers: bootstrap intervals");
+    for (size_t m = 0; m < study.models.size(); ++m) {
+      if (evaluation.calibration[m][c].empty()) {
+        plot.notes.push_back(study.models[m] + ": its scores are no probabilities");
+        continue;
+      }
+      Line line;
+      line.name = study.models[m];
+      line.has_markers = true;
       std::string counts;
-      for (const eval::CalibrationPoint& point : eval::calibration_of(study, decisions, c, evaluation.arguments.statistics)) {
+      for (const eval::CalibrationPoint& point : evaluation.calibration[m][c]) {
         line.points.push_back({point.confidence, point.share});
         line.error_low.push_back(point.low);
         line.error_high.push_back(point.high);
         counts += concat(counts.empty() ? "" : ", ", point.n);
       }
-      if (num_lines == 1) plot.notes.push_back(concat(study.models[m], ": ", counts, " cases in the bins"));
+      plot.notes.push_back(concat(study.models[m], ": ", counts, " cases in the bins"));
       plot.lines.push_back(std::move(line));
     }
+    figures.push_back({is_only ? "calibration" : concat("calibration_", c + 1), plot.title, report::line_plot(plot)});
   }
-  figures.push_back({"calibration", plot.title, report::line_plot(plot)});
 }
 
 void add_confusion(const Evaluation& evaluation, std::vector<Figure>& figures) {
@@ -125,6 +131,16 @@ void add_confusion(const Evaluation& evaluation, std::vector<Figure>& figures) {
     report::ConfusionPlot plot{concat("Confusion matrix of ", study.models[m]), classes, eval::confusion(study, m, evaluation.thresholds[m])};
     figures.push_back({concat("confusion_", m + 1), plot.title, report::confusion_plot(plot)});
   }
+}
+
+// "nnunet_10" of a model with 10 % of the labels is "nnunet".
+std::string without_number(const std::string& name, int64_t number) {
+  const std::string text = std::to_string(number);
+  const size_t at = name.rfind(text);
+  if (at == std::string::npos) return name;
+  std::string rest = name.substr(0, at) + name.substr(at + text.size());
+  while (!rest.empty() && std::string_view(" _-@%").find(rest.back()) != std::string_view::npos) rest.pop_back();
+  return rest.empty() ? name : rest;
 }
 
 }  // namespace
@@ -148,10 +164,19 @@ std::optional<Figure> efficiency_figure(const Evaluation& evaluation) {
   // the share.
   std::map<std::string, std::map<double, const eval::Estimate*>> lines;
   const std::string metric = evaluation.segmentation != nullptr ? "Dice" : "AUROC";
+  std::vector<std::string> beginnings;  // weights that runs began with
   for (size_t m = 0; m < evaluation.models.size(); ++m) {
     const EvalModel& model = evaluation.models[m];
     if (model.label_fraction < 0) return std::nullopt;
-    const std::string line = model.run.empty() ? "models" : model.trained_from.empty() ? "from scratch" : "pretrained";
+    if (!model.trained_from.empty() && std::find(beginnings.begin(), beginnings.end(), model.trained_from) == beginnings.end())
+      beginnings.push_back(model.trained_from);
+    const auto beginning = std::find(beginnings.begin(), beginnings.end(), model.trained_from) - beginnings.begin();
+    std::string line = model.run.empty()            ? without_number(model.name, model.label_fraction)
+                       : model.trained_from.empty() ? "from scratch"
+                       : beginning == 0             ? "pretrained"
+                                                    : concat("pretrained, weights ", beginning + 1);
+    const std::string first = line;
+    for (int i = 2; lines[line].contains(static_cast<double>(model.label_fraction)); ++i) line = concat(first, " (", i, ")");  // other seeds, or models
     for (const eval::Estimate& estimate : evaluation.estimates) {
       const bool is_main =
           estimate.class_name == "mean" || estimate.class_name == "macro" ||

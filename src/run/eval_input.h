@@ -21,10 +21,10 @@ struct EvalModel {
   std::set<std::string> failed;          // cases that could not be predicted
   // Of runs:
   std::filesystem::path run;
-  std::string config_yaml, splits_json, trained_from;  // trained_from: the weights it began with, "" from scratch
-  std::string truth;                                   // data.train or data.test
-  std::optional<std::set<std::string>> test_files;     // of the truth; none: all
-  int64_t label_fraction = -1;                         // percent; -1: not known
+  std::string config_yaml, splits_text, versions, trained_from;  // trained_from: the weights it began with, "" from scratch
+  std::string truth;                                             // data.train or data.test
+  std::optional<std::set<std::string>> test_files;               // of the truth; none: all
+  int64_t label_fraction = -1;                                   // percent; -1: not known
   int64_t ignore_label = -1;
 };
 
@@ -45,27 +45,33 @@ struct Truth {
   std::vector<std::string> mask_names;   // of mask values 1, 2, ...; empty: not known
   std::vector<std::string> label_names;  // classes or findings
   bool is_multi_label = false;
+  std::vector<std::string> identifying;  // texts that must not become names
 };
-// test_files: names in the source that count; none: all that have truth.
-Truth open_truth(const std::filesystem::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification);
+// test_files: names in the source that count; none: all that have truth. identifying: of the predictions.
+Truth open_truth(const std::filesystem::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification,
+                 const std::vector<std::string>& identifying);
+void add_images(const std::filesystem::path& path, Truth& truth);  // for pictures: the images of the same names
 void read_patients(const std::filesystem::path& csv, Truth& truth);
 
 // Cases that can't be evaluated, and why; thrown together, or warned about.
 class Problems {
  public:
   explicit Problems(bool skips) : skips_(skips) {}
-  void add(const std::string& name, const std::string& text) { problems_.push_back(name + ": " + text); }
+  void add(const std::string& name, const std::string& text);  // of one case all texts make one problem
   bool empty() const { return problems_.empty(); }
-  const std::vector<std::string>& all() const { return problems_; }
+  std::vector<std::string> all() const;
   void raise() const;  // throws Error(data) unless skips; then warns
 
  private:
   bool skips_;
-  std::vector<std::string> problems_;
+  std::vector<std::pair<std::string, std::string>> problems_;
+  std::map<std::string, size_t> index_;
 };
 
-// Label maps below a folder by their names (path without ending), without probabilities.
-std::map<std::string, std::filesystem::path> list_label_maps(const std::filesystem::path& folder);
+// Label maps below a folder by their names (path without ending; hashed where they identify a patient), without probabilities.
+std::map<std::string, std::filesystem::path> list_label_maps(const std::filesystem::path& folder, const std::vector<std::string>& identifying);
+// Texts of the DICOM files below a folder that identify patients.
+std::vector<std::string> identifying_texts_in(const std::filesystem::path& folder);
 // The name under which each name of `truth` is among `found`: itself; or, if no name is in both, what has the same last part.
 std::map<std::string, std::string> match_names(const std::vector<std::string>& truth, const std::vector<std::string>& found);
 

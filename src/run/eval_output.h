@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "eval_input.h"
+#include "vmae/eval/curves.h"
 #include "vmae/report/page.h"
 
 namespace vmae::run {
@@ -17,7 +18,8 @@ struct Evaluation {
   std::vector<eval::Comparison> comparisons;
   const SegmentationInput* segmentation = nullptr;  // one of the two
   const eval::ClassificationStudy* classification = nullptr;
-  std::vector<std::vector<double>> thresholds{};  // [model][class], of classification
+  std::vector<std::vector<double>> thresholds{};                                // [model][class], of classification
+  std::vector<std::vector<std::vector<eval::CalibrationPoint>>> calibration{};  // [model][finding, or 0], of classification
   std::vector<std::string> left_out{};
   bool has_patients = false;
   int64_t ignore_label = -1;
@@ -36,7 +38,8 @@ std::string headline(const Evaluation& evaluation);
 
 report::Table result_table(const Evaluation& evaluation);      // the main metrics over all classes, a row per model
 report::Table class_table(const Evaluation& evaluation);       // a row per class and model
-report::Table comparison_table(const Evaluation& evaluation);  // a row per comparison
+report::Table comparison_table(const Evaluation& evaluation);  // a row per comparison over all classes
+report::Table class_comparison_table(const Evaluation& evaluation);
 std::vector<report::Figure> figures_of(const Evaluation& evaluation);
 std::optional<report::Figure> efficiency_figure(const Evaluation& evaluation);  // where several fractions of the labels are compared
 

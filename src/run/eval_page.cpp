@@ -21,7 +21,8 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
   const auto& options = evaluation.arguments.statistics;
   facts.emplace_back("Intervals", concat(report::number(100 * options.level, 0), " %, ", options.resamples, " bootstrap resamples, seed ", options.seed));
   if (evaluation.segmentation != nullptr)
-    facts.emplace_back("Surface Dice at", concat(report::number(evaluation.arguments.segmentation.tolerance_mm, 2), " mm"));
+    facts.emplace_back("Surface Dice at", concat(report::number(evaluation.arguments.segmentation.tolerance_mm, 2),
+                                                 evaluation.segmentation->study.has_millimetres ? " mm" : " pixels"));
   if (!evaluation.left_out.empty()) facts.emplace_back("Left out", concat(evaluation.left_out.size(), " cases, see below"));
   return facts;
 }
@@ -34,12 +35,12 @@ std::vector<std::string> methods_of(const Evaluation& evaluation) {
                          is_clustered ? "patients with all of their cases" : "cases",
                          ". p-values are two-sided, and corrected by Holm's method within each metric and test."));
   if (evaluation.segmentation != nullptr) {
-    texts.emplace_back(
+    const char* const unit = evaluation.segmentation->study.has_millimetres ? "millimetres" : "pixels, as pictures have no spacing";
+    texts.push_back(concat(
         "HD95: 95th percentile of the surface distances of both directions together (\"pooled\"); the larger of the two directed percentiles is given too. The "
-        "surface of "
-        "a class are its voxels with a face neighbour outside; distances are between voxel centres, in millimetres. ASD: the mean of the two directed mean "
-        "distances. "
-        "Surface Dice: the share of surface voxels of both within the tolerance of the other.");
+        "surface of a class are its voxels with a face neighbour outside; distances are between voxel centres, in ",
+        unit,
+        ". ASD: the mean of all surface distances of both directions. Surface Dice: the share of surface voxels of both within the tolerance of the other."));
     texts.emplace_back(
         "A case's mean over classes is over those that have a value. Tests of Dice compare paired values of cases (of patients where they have several).");
   } else {
@@ -48,10 +49,12 @@ std::vector<std::string> methods_of(const Evaluation& evaluation) {
         "means the bootstrap's, "
         "stratified by class. AUPRC is average precision. Brier score: mean squared error of the probability (summed over classes that exclude each other). "
         "ECE: 10 bins.");
-    texts.emplace_back(evaluation.arguments.threshold.is_youden
+    texts.emplace_back(evaluation.classification->kind == eval::LabelKind::multi_class
+                           ? "Sensitivity, specificity and F1 are of the likeliest class of each case."
+                       : evaluation.arguments.threshold.is_youden
                            ? "Sensitivity, specificity and F1 are at Youden's threshold, found on these cases: they are optimistic, and their intervals take "
                              "the threshold as given."
-                           : "Sensitivity, specificity and F1 are at the threshold asked for; of classes that exclude each other the likeliest is chosen.");
+                           : "Sensitivity, specificity and F1 are at the threshold asked for (0.5 by default).");
   }
   return texts;
 }
@@ -68,6 +71,7 @@ report::Page report_page(const Evaluation& evaluation, const std::vector<report:
   if (!figures.empty()) page.sections.push_back({.title = "Figures", .figures = figures});
   const report::Table classes = class_table(evaluation);
   if (classes.columns.size() > 3) page.sections.push_back({.title = "Classes", .tables = {classes}});
+  if (const report::Table tests = class_comparison_table(evaluation); !tests.rows.empty()) page.sections.back().tables.push_back(tests);
   if (evaluation.segmentation != nullptr) {
     for (size_t m = 0; m < evaluation.models.size(); ++m)
       page.sections.push_back({.title = "Cases of " + evaluation.models[m].name,
@@ -79,7 +83,8 @@ report::Page report_page(const Evaluation& evaluation, const std::vector<report:
   methods.listings.emplace_back("Command", evaluation.arguments.command_line);
   for (const EvalModel& model : evaluation.models) {
     if (!model.config_yaml.empty()) methods.listings.emplace_back("Config of " + model.name, model.config_yaml);
-    if (!model.splits_json.empty()) methods.listings.emplace_back("Splits of " + model.name, model.splits_json);
+    if (!model.splits_text.empty()) methods.listings.emplace_back("Splits of " + model.name, model.splits_text);
+    if (!model.versions.empty()) methods.listings.emplace_back("Versions that trained " + model.name, model.versions);
   }
   if (!evaluation.left_out.empty()) methods.listings.emplace_back("Cases left out", join(evaluation.left_out, "\n"));
   page.sections.push_back(std::move(methods));

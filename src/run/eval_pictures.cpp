@@ -15,7 +15,7 @@ namespace vmae::run {
 
 namespace {
 
-constexpr int64_t panel_side_px = 300, gap_px = 8, caption_px = 24;
+constexpr int64_t panel_side_px = 260, gap_px = 8, caption_px = 24;
 // Okabe and Ito's colours, as in a run's overlays.
 constexpr int colours[7][3] = {{230, 159, 0}, {86, 180, 233}, {0, 158, 115}, {240, 228, 66}, {0, 114, 178}, {213, 94, 0}, {204, 121, 167}};
 

@@ -3,6 +3,7 @@
 
 #include "eval_input.h"
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/hash.h"
 #include "vmae/run/finetune.h"
 
 namespace vmae::run {
@@ -31,7 +32,23 @@ std::vector<std::string> texts_of(const nlohmann::json& json, const char* key) {
   return texts;
 }
 
-// A run of folds is described by its first fold.
+// nnU-Net leaves the training set's dataset.json beside its predictions: {"labels": {"background": 0, "liver": 1}}. Empty if labels are not 1, 2, ....
+std::vector<std::string> nnunet_classes(const nlohmann::json& json) {
+  std::vector<std::string> names;
+  if (!json.is_object() || !json.contains("labels") || !json["labels"].is_object()) return names;
+  std::map<int64_t, std::string> by_label;
+  for (const auto& [name, label] : json["labels"].items()) {
+    if (label.is_number_integer()) by_label[label.get<int64_t>()] = name;
+  }
+  by_label.erase(0);
+  for (const auto& [label, name] : by_label) {
+    if (label != static_cast<int64_t>(names.size()) + 1) return {};
+    names.push_back(name);
+  }
+  return names;
+}
+
+// A run of folds has the config of its first fold.
 std::vector<fs::path> folds_of(const fs::path& run) {
   std::vector<fs::path> folds;
   for (int64_t k = 0; fs::exists(run / concat("fold_", k) / "config.yaml"); ++k) folds.push_back(run / concat("fold_", k));
@@ -72,6 +89,8 @@ EvalModel open_predictions(const fs::path& path) {
       }
     }
   }
+  if (model.class_names.empty() && fs::is_directory(path) && fs::exists(path / "dataset.json"))
+    model.class_names = nnunet_classes(read_json(path / "dataset.json"));
   return model;
 }
 
@@ -97,14 +116,23 @@ EvalModel open_run(const fs::path& run, const std::string& part) {
   } else {
     adopt(folds[0] / "config.yaml", model, found, SegmentConfig());
   }
-  if (found != "external_test") {
-    model.test_files.emplace();
-    for (const fs::path& fold : folds) {
-      const nlohmann::json splits = read_json(fold / "splits.json");
+  if (found != "external_test") model.test_files.emplace();
+  for (const fs::path& fold : folds) {
+    const std::string text = read_file(fold / "splits.json");
+    const nlohmann::json splits = read_json(fold / "splits.json");
+    if (model.test_files) {
       for (const std::string& name : texts_of(splits, "test")) model.test_files->insert(name);
     }
+    // Names of files stay out: those of cases are in cases.csv.
+    model.splits_text +=
+        concat(folds.size() > 1 ? fold.filename().string() + ": " : "", "training ", texts_of(splits, "train").size(), ", validation ",
+               texts_of(splits, "val").size(), ", test ", texts_of(splits, "test").size(), " cases; SHA-256 of splits.json ", hex(sha256(text)), "\n");
+    if (!fs::exists(fold / "env.json")) continue;
+    const nlohmann::json env = read_json(fold / "env.json");
+    for (const char* key : {"vmae_version", "vmae_revision", "libtorch", "cuda", "device", "precision"}) {
+      if (env.contains(key)) model.versions += concat(key, ": ", env[key].is_string() ? env[key].get<std::string>() : env[key].dump(), "\n");
+    }
   }
-  model.splits_json = read_file(folds[0] / "splits.json");
   return model;
 }
 

@@ -55,7 +55,8 @@ void add_prediction(io::LabelMap map, bool may_grow, Pair& pair) {
   pair.predictions.push_back(std::move(prediction));
 }
 
-Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& classes) {
+// As in training: where 255 is the label that is ignored, a picture of 0 and 255 has no class 1.
+Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& classes, int64_t ignore_label) {
   Pair pair;
   std::optional<io::Volume> image;
   if (is_dicom_case(one.truth)) image = io::read_image(one.truth.file);
@@ -63,7 +64,7 @@ Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& clas
   if (image) {
     pair.truth = on_series(one.truth, mask, *image, classes);
   } else {
-    pair.truth = io::read_label_map(mask);
+    pair.truth = io::read_label_map(mask, /*keeps_255=*/ignore_label == 255);
     rename_labels(pair.truth, classes, mask);
   }
   for (const fs::path& file : one.predictions) {
@@ -123,7 +124,7 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
   }
   if (!truth.mask_names.empty()) return truth.mask_names;
   std::vector<std::vector<std::string>> named(cases.size());
-  std::vector<int> highest(cases.size(), 0);
+  std::vector<std::array<bool, 256>> is_there(cases.size());
   parallel_for(static_cast<int64_t>(cases.size()), arguments.statistics.threads, [&](int64_t i) {
     const auto at = static_cast<size_t>(i);
     const TruthCase& one = cases[at].truth;
@@ -132,9 +133,9 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
       return;
     }
     try {
-      const io::LabelMap map = io::read_label_map(one.label_map.empty() ? one.file.mask : one.label_map);
+      const io::LabelMap map = io::read_label_map(one.label_map.empty() ? one.file.mask : one.label_map, ignore_label == 255);
       named[at] = map.names;
-      for (const uint8_t label : map.labels) highest[at] = label == ignore_label ? highest[at] : std::max<int>(highest[at], label);
+      for (const uint8_t label : map.labels) is_there[at][label] = true;
     } catch (const Error&) {  // it is named when it is scored
     }
   });
@@ -145,7 +146,15 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
     }
   }
   if (!names.empty()) return names;
-  for (int label = 1; label <= *std::max_element(highest.begin(), highest.end()); ++label) names.push_back(std::to_string(label));
+  std::vector<std::string> seen;
+  for (size_t label = 1; label < 256; ++label) {
+    if (static_cast<int64_t>(label) == ignore_label || std::none_of(is_there.begin(), is_there.end(), [&](const auto& own) { return own[label]; })) continue;
+    while (names.size() < label) names.push_back(std::to_string(names.size() + 1));
+    seen.push_back(std::to_string(label));
+  }
+  if (names.size() > 2 * seen.size() + 8)
+    throw Error(ExitCode::data, concat("the labels of the truth are ", join(seen, ", "), ": not numbered from 1"),
+                "number the classes 1, 2, ...; name them with --classes; or leave a label out of account with --ignore-label");
   if (names.empty()) throw Error(ExitCode::data, "no case of the truth has any foreground", "check --truth, or name the classes: --classes");
   return names;
 }
@@ -158,7 +167,7 @@ struct Scored {
 
 Scored score(const SegmentationCase& one, const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::vector<std::string>& classes,
              int64_t ignore_label) {
-  Pair pair = read_maps(one, classes);
+  Pair pair = read_maps(one, classes, ignore_label);
   ignore(pair, ignore_label);
   check_labels(pair.truth.labels, classes, "the truth");
   for (size_t m = 0; m < models.size(); ++m) check_labels(pair.predictions[m].labels, classes, models[m].name);
@@ -188,7 +197,7 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
 
 SegmentationPair read_pair(const SegmentationCase& one, size_t model, const std::vector<std::string>& classes, int64_t ignore_label) {
   SegmentationCase single{one.truth, {one.predictions[model]}};
-  Pair pair = read_maps(single, classes);
+  Pair pair = read_maps(single, classes, ignore_label);
   ignore(pair, ignore_label);
   return {pair.truth.size, pair.truth.spacing_mm, std::move(pair.truth.labels), std::move(pair.predictions[0].labels)};
 }
@@ -200,7 +209,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
   for (const TruthCase& one : truth.cases) matched[one.name].truth = one;
   std::set<std::string> incomplete;
   for (const EvalModel& model : models) {
-    const auto maps = list_label_maps(model.predictions);
+    const auto maps = list_label_maps(model.predictions, truth.identifying);
     std::vector<std::string> found;
     for (const auto& [name, file] : maps) found.push_back(name);
     const auto matches = match_names(truth_names, found);
@@ -223,7 +232,6 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
   for (const std::string& name : truth_names) {
     if (!incomplete.contains(name)) cases.push_back(matched[name]);
   }
-  if (cases.empty()) problems.add("none", "no case has both a truth and a prediction");
   if (cases.empty()) problems.raise();
   if (cases.empty()) throw Error(ExitCode::data, "no case is left to be evaluated");
 

@@ -72,13 +72,32 @@ Json options_of(const Evaluation& evaluation) {
     json["surface_tolerance_mm"] = arguments.segmentation.tolerance_mm;
     json["ignore_label"] = evaluation.ignore_label;
   } else {
-    json["threshold"] = arguments.threshold.is_youden ? Json("youden") : Json(arguments.threshold.value);
+    if (evaluation.classification->kind != eval::LabelKind::multi_class)
+      json["threshold"] = arguments.threshold.is_youden ? Json("youden") : Json(arguments.threshold.value);
   }
   return json;
 }
 
 const char* name_of(eval::LabelKind kind) {
   return kind == eval::LabelKind::binary ? "binary" : kind == eval::LabelKind::multi_class ? "multi-class" : "multi-label";
+}
+
+// What the figures of confusion and calibration show.
+void add_tables(const Evaluation& evaluation, size_t m, Json& json) {
+  const eval::ClassificationStudy& study = *evaluation.classification;
+  if (study.kind != eval::LabelKind::multi_label) {
+    std::vector<std::string> classes = study.classes;
+    if (study.kind == eval::LabelKind::binary) classes.insert(classes.begin(), study.negative_class);
+    json["confusion"] = {{"classes", classes}, {"counts", eval::confusion(study, m, evaluation.thresholds[m])}};
+  }
+  json["calibration"] = Json::array();
+  for (size_t c = 0; c < evaluation.calibration[m].size(); ++c) {
+    Json bins = Json::array();
+    for (const eval::CalibrationPoint& point : evaluation.calibration[m][c])
+      bins.push_back(
+          {{"n", point.n}, {"confidence", number(point.confidence)}, {"share", number(point.share)}, {"low", number(point.low)}, {"high", number(point.high)}});
+    json["calibration"].push_back({{"class", study.kind == eval::LabelKind::multi_class ? "all" : study.classes[c]}, {"bins", std::move(bins)}});
+  }
 }
 
 // Patients by number: their names are not ours to print.
@@ -114,6 +133,7 @@ std::string summary_json(const Evaluation& evaluation) {
     if (model.label_fraction >= 0) one["label_fraction"] = model.label_fraction;
     if (!model.run.empty()) one["trained_from"] = model.trained_from;
     if (!is_segmentation && !evaluation.thresholds[m].empty()) one["thresholds"] = evaluation.thresholds[m];
+    if (!is_segmentation) add_tables(evaluation, m, one);
     one["estimates"] = Json::array();
     for (const eval::Estimate& estimate : evaluation.estimates) {
       if (estimate.model == m) one["estimates"].push_back(to_json(estimate, evaluation));

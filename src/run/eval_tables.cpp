@@ -80,6 +80,21 @@ std::vector<std::string> notes_of(const Evaluation& evaluation) {
   return notes;
 }
 
+// What is remarkable about the numbers of a table, each once.
+void add_remarks(const Evaluation& evaluation, bool is_of_classes, Table& table) {
+  constexpr size_t num_shown = 30;
+  size_t count = 0;
+  for (const Estimate& estimate : evaluation.estimates) {
+    const bool is_here = is_of_classes ? !is_main(evaluation, estimate.class_name) : is_main(evaluation, estimate.class_name);
+    std::string remark = estimate.remark;
+    if (!estimate.intervals.empty() && !estimate.intervals[0].remark.empty()) remark += (remark.empty() ? "" : "; ") + estimate.intervals[0].remark;
+    if (!is_here || remark.empty() || ++count > num_shown) continue;
+    table.notes.push_back(concat(title_of(evaluation, estimate.metric), " of ", evaluation.models[estimate.model].name,
+                                 is_of_classes ? ", " + estimate.class_name : "", ": ", remark, "."));
+  }
+  if (count > num_shown) table.notes.push_back(concat("and ", count - num_shown, " more remarks: see summary.json."));
+}
+
 const Estimate* find(const Evaluation& evaluation, size_t model, const std::string& metric, const std::string& class_name) {
   for (const Estimate& estimate : evaluation.estimates) {
     if (estimate.model == model && estimate.metric == metric &&
@@ -100,7 +115,12 @@ Table result_table(const Evaluation& evaluation) {
   Table table{.name = "results", .caption = "All models, over all classes"};
   table.columns = {"Model", "n"};
   table.is_number = {false, true};
-  const std::vector<std::string> metrics = metrics_of(evaluation);
+  std::vector<std::string> metrics = metrics_of(evaluation);
+  if (evaluation.segmentation != nullptr) {  // the others are in the table of classes
+    std::erase_if(metrics, [](const std::string& metric) {
+      return metric == "IoU" || metric == "sensitivity" || metric == "precision" || metric == "HD95_max_directed";
+    });
+  }
   for (const std::string& metric : metrics) {
     table.columns.push_back(title_of(evaluation, metric));
     table.is_number.push_back(true);
@@ -125,6 +145,7 @@ Table result_table(const Evaluation& evaluation) {
     table.rows.push_back(std::move(row));
   }
   table.notes = notes_of(evaluation);
+  add_remarks(evaluation, /*is_of_classes=*/false, table);
   if (n_differs) table.notes.emplace_back("[n=...]: fewer cases have a value of this metric.");
   return table;
 }
@@ -161,33 +182,76 @@ Table class_table(const Evaluation& evaluation) {
       table.rows.push_back(std::move(row));
     }
   }
+  add_remarks(evaluation, /*is_of_classes=*/true, table);
   return table;
 }
 
-Table comparison_table(const Evaluation& evaluation) {
-  Table table{.name = "comparisons", .caption = "Differences between models on the same cases, with tests", .num_row_headers = 3};
-  table.columns = {"Comparison", "Metric", "Class", "n", "Difference", "Test", "p", "p (Holm)"};
-  table.is_number = {false, false, false, true, true, false, true, true};
+namespace {
+
+// "Wilcoxon signed-rank (exact)" and "(normal)" are one column.
+std::string short_name(const std::string& method) { return method.substr(0, method.find(" (")); }
+
+// A row per comparison, a column per test.
+Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
+  Table table{.name = is_of_classes ? "class_comparisons" : "comparisons",
+              .caption = is_of_classes ? "Differences between models, class by class" : "Differences between models on the same cases, over all classes",
+              .num_row_headers = 2};
+  table.columns = {"Comparison", "Metric"};
+  if (is_of_classes) table.columns.emplace_back("Class");
+  if (is_of_classes) table.num_row_headers = 3;
+  table.columns.insert(table.columns.end(), {"n", "Difference"});
+  std::vector<std::string> methods;
   std::set<std::string> remarks;
+  const auto belongs = [&](const Comparison& comparison) {
+    return is_of_classes != (is_main(evaluation, comparison.class_name) || eval::is_whole(comparison.class_name));
+  };
   for (const Comparison& comparison : evaluation.comparisons) {
+    if (!belongs(comparison)) continue;
     for (const eval::Test& test : comparison.tests) {
-      const int digits = digits_of(comparison.metric);
-      const std::string difference = comparison.intervals.empty()
-                                         ? report::number(comparison.difference, digits)
-                                         : report::with_interval(comparison.difference, comparison.intervals[0].low, comparison.intervals[0].high, digits);
-      table.rows.push_back({evaluation.models[comparison.a].name + " - " + evaluation.models[comparison.b].name, title_of(evaluation, comparison.metric),
-                            comparison.class_name, std::to_string(test.n), difference, test.method, report::p_text(test.p), report::p_text(test.p_holm)});
+      if (std::find(methods.begin(), methods.end(), short_name(test.method)) == methods.end()) methods.push_back(short_name(test.method));
       if (!test.remark.empty())
-        remarks.insert(concat(test.method, ", ", title_of(evaluation, comparison.metric), ", ", comparison.class_name, ": ", test.remark, "."));
+        remarks.insert(concat(evaluation.models[comparison.a].name, " - ", evaluation.models[comparison.b].name, ", ", test.method, ", ",
+                              title_of(evaluation, comparison.metric), ", ", comparison.class_name, ": ", test.remark, "."));
     }
   }
-  table.notes = {"Two-sided tests. Holm: corrected for the number of models compared; rows of single classes also for the number of classes.",
-                 evaluation.num_patients() < evaluation.num_cases()
-                     ? "n: patients; values of a patient's cases are averaged for the t-test and the Wilcoxon test."
-                     : "n: pairs of cases."};
+  for (const std::string& method : methods) table.columns.push_back("p, " + method);
+  table.is_number.assign(table.columns.size(), true);
+  std::fill_n(table.is_number.begin(), table.num_row_headers, false);
+  for (const Comparison& comparison : evaluation.comparisons) {
+    if (!belongs(comparison)) continue;
+    const int digits = digits_of(comparison.metric);
+    const bool is_micro = comparison.class_name == "micro";
+    std::vector<std::string> row{evaluation.models[comparison.a].name + " - " + evaluation.models[comparison.b].name,
+                                 title_of(evaluation, comparison.metric) + (is_micro ? ", micro" : "")};
+    if (is_of_classes) row.push_back(comparison.class_name);
+    row.push_back(std::to_string(comparison.n));
+    row.push_back(report::with_interval(comparison.difference, comparison.intervals.at(0).low, comparison.intervals.at(0).high, digits));
+    for (const std::string& method : methods) {
+      std::string text = "-";
+      for (const eval::Test& test : comparison.tests) {
+        if (short_name(test.method) == method) text = report::p_text(test.p) + (std::isnan(test.p) ? "" : " [" + report::p_text(test.p_holm) + "]");
+      }
+      row.push_back(text);
+    }
+    table.rows.push_back(std::move(row));
+  }
+  table.notes = {
+      concat("Two-sided p-values; in square brackets corrected by Holm's method for the number of comparisons", is_of_classes ? " and classes." : "."),
+      evaluation.num_patients() < evaluation.num_cases()
+          ? concat("n: cases, of ", evaluation.num_patients(), " patients. Patients are what is resampled",
+                   evaluation.segmentation != nullptr ? ", and the t-test and the Wilcoxon test are of their means." : ".")
+          : "n: cases."};
+  const int64_t resamples = evaluation.arguments.statistics.resamples;
+  table.notes.push_back(concat("The smallest p-value that ", resamples, " resamples can give is ", report::number(2.0 / static_cast<double>(resamples + 1), 4),
+                               ": --resamples."));
   table.notes.insert(table.notes.end(), remarks.begin(), remarks.end());
   return table;
 }
+
+}  // namespace
+
+Table comparison_table(const Evaluation& evaluation) { return tests_table(evaluation, /*is_of_classes=*/false); }
+Table class_comparison_table(const Evaluation& evaluation) { return tests_table(evaluation, /*is_of_classes=*/true); }
 
 std::string headline(const Evaluation& evaluation) {
   const std::string metric = evaluation.segmentation != nullptr ? "Dice" : "AUROC";
@@ -207,8 +271,8 @@ std::string headline(const Evaluation& evaluation) {
     break;
   }
   const size_t patients = evaluation.num_patients(), cases = evaluation.num_cases();
-  const char* what = evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? " slices" : " cases";
-  return text + concat("; ", cases, what, patients < cases ? concat(" of ", patients, " patients") : "");
+  const char* what = evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? " slices" : cases == 1 ? " case" : " cases";
+  return text + concat("; ", cases, what, patients < cases ? concat(" of ", patients, evaluation.has_patients ? " patients" : " cases") : "");
 }
 
 }  // namespace vmae::run

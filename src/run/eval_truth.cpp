@@ -6,6 +6,7 @@
 #include "vmae/core/text.h"
 #include "vmae/io/case_names.h"
 #include "vmae/io/csv.h"
+#include "vmae/io/label_map.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/volume.h"
 
@@ -29,61 +30,93 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   truth.label_names = source.label_names;
   truth.is_multi_label = source.is_multi_label;
   size_t without = 0;
+  const bool has_test =
+      test_files && std::any_of(source.files.begin(), source.files.end(), [&](const io::SourceFile& file) { return test_files->contains(file.name); });
   for (size_t i = 0; i < names.size(); ++i) {
     io::SourceFile& file = source.files[i];
-    if (test_files && !test_files->contains(file.name)) continue;
+    if (has_test && !test_files->contains(file.name)) continue;
     if (!is_classification && file.prepared_case >= 0)
       throw Error(ExitCode::data, path.string() + " is a prepared dataset: masks can't be compared from it", "give the files it was made of as --truth");
     if (is_classification ? file.labels.empty() : file.mask.empty()) {
       ++without;
-      if (test_files) throw Error(ExitCode::data, concat(path.string(), ": ", file.name, " has no ", is_classification ? "label" : "mask"));
+      if (has_test) throw Error(ExitCode::data, concat(path.string(), ": ", file.name, " has no ", is_classification ? "label" : "mask"));
       continue;
     }
     truth.has_patients |= file.patient != file.name;
     truth.cases.push_back({names[i], file.patient, {}, file});
   }
-  if (without > 0)
-    log::warning(
-        concat(path.string(), ": ", without, " of ", names.size(), " cases have no ", is_classification ? "label" : "mask", ": they can't be evaluated"));
+  if (without > 0 && !truth.cases.empty())
+    log::warning(concat(path.string(), ": ", without, " of ", names.size(), " cases have no ", is_classification ? "label" : "mask", " and are not evaluated"));
   return truth;
 }
 
 }  // namespace
 
-std::map<std::string, fs::path> list_label_maps(const fs::path& folder) {
-  std::map<std::string, fs::path> maps;
+namespace {
+
+// Files below `folder` that may be label maps, in any order.
+std::vector<fs::path> label_files(const fs::path& folder) {
+  std::vector<fs::path> files;
   const bool is_ours = fs::exists(folder / "predict.json");
   for (auto entry = fs::recursive_directory_iterator(folder); entry != fs::recursive_directory_iterator(); ++entry) {
-    const fs::path relative = entry->path().lexically_relative(folder);
     if (entry->is_directory()) {
-      if (is_ours && relative == "probabilities") entry.disable_recursion_pending();
-      continue;
+      if (is_ours && entry->path() == folder / "probabilities") entry.disable_recursion_pending();
+    } else if (entry->is_regular_file() && !entry->path().filename().string().starts_with(".") && is_label_file(entry->path())) {
+      files.push_back(entry->path());
     }
-    const std::string file = relative.generic_string();
-    if (!entry->is_regular_file() || entry->path().filename().string().starts_with(".") || !is_label_file(entry->path())) continue;
-    const std::string name = file.substr(0, file.size() - io::ending_of(file).size());
-    if (!maps.emplace(name, entry->path()).second)
+  }
+  return files;
+}
+
+}  // namespace
+
+std::vector<std::string> identifying_texts_in(const fs::path& folder) {
+  std::set<std::string> texts;
+  for (const fs::path& file : label_files(folder)) {
+    const std::vector<std::string> own = io::owner_of(file).identifying;
+    texts.insert(own.begin(), own.end());
+  }
+  return {texts.begin(), texts.end()};
+}
+
+std::map<std::string, fs::path> list_label_maps(const fs::path& folder, const std::vector<std::string>& identifying) {
+  std::map<std::string, fs::path> maps;
+  for (const fs::path& path : label_files(folder)) {
+    const std::string file = path.lexically_relative(folder).generic_string();
+    const std::string name = io::safe_name(file.substr(0, file.size() - io::ending_of(file).size()), identifying);
+    const auto [first, is_new] = maps.emplace(name, path);
+    if (!is_new)
       throw Error(ExitCode::data,
-                  concat(folder.string(), ": case ", name, " is there twice: ", maps.at(name).filename().string(), " and ", entry->path().filename().string()),
+                  concat(folder.string(), ": case ", name, " is there twice, as ", io::ending_of(first->second.filename().string()), " and ",
+                         io::ending_of(path.filename().string())),
                   "keep one of them");
   }
   return maps;
 }
 
-Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification) {
+Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification,
+                 const std::vector<std::string>& identifying) {
   if (!fs::exists(path)) throw Error(ExitCode::data, path.string() + " does not exist", "--truth takes label maps, labels, or a source that has them");
   // A folder of label maps looks like a folder of images; one of DICOM-SEG like one without images.
   std::optional<Error> problem;
   try {
     Truth truth = from_source(io::find_source(path), test_files, is_classification, path);
+    truth.identifying = identifying;
     if (!truth.cases.empty()) return truth;
   } catch (const Error& error) {
-    if (is_classification || test_files || !fs::is_directory(path)) throw;
+    if (is_classification || !fs::is_directory(path)) throw;
     problem = error;
   }
   Truth truth;
   if (!is_classification && fs::is_directory(path)) {
-    for (const auto& [name, file] : list_label_maps(path)) truth.cases.push_back({name, name, file, {}});
+    truth.identifying = identifying;
+    const std::vector<std::string> own = identifying_texts_in(path);
+    truth.identifying.insert(truth.identifying.end(), own.begin(), own.end());
+    for (const auto& [name, file] : list_label_maps(path, truth.identifying)) {
+      const std::string patient = io::owner_of(file).patient;
+      truth.has_patients |= !patient.empty();
+      truth.cases.push_back({name, patient.empty() ? name : patient, file, {}});
+    }
   }
   if (truth.cases.empty() && problem) throw Error(*problem);
   if (truth.cases.empty())
@@ -98,7 +131,10 @@ void read_patients(const fs::path& file, Truth& truth) {
   if (!case_column || !patient_column)
     throw Error(ExitCode::data, concat(file.string(), ":1: needs the columns case and patient; its columns are: ", join(csv.columns, ", ")));
   std::map<std::string, std::string> patient_of;
-  for (const io::CsvRow& row : csv.rows) patient_of[row.fields[*case_column]] = row.fields[*patient_column];
+  for (const io::CsvRow& row : csv.rows) {
+    if (!patient_of.emplace(row.fields[*case_column], row.fields[*patient_column]).second)
+      throw Error(ExitCode::data, concat(file.string(), ":", row.line, ": case ", row.fields[*case_column], " is there twice"));
+  }
   for (TruthCase& one : truth.cases) {
     const auto found = patient_of.find(one.name);
     if (found == patient_of.end() || found->second.empty()) throw Error(ExitCode::data, concat(file.string(), ": has no patient of case ", one.name));
@@ -114,7 +150,10 @@ std::map<std::string, std::string> match_names(const std::vector<std::string>& t
     if (all.contains(name)) matches[name] = name;
   }
   if (!matches.empty()) return matches;
-  const auto last_part = [](const std::string& name) { return name.substr(name.find_last_of('/') + 1); };
+  const auto last_part = [](const std::string& name) {  // of "images/a.png": a
+    const std::string last = name.substr(name.find_last_of('/') + 1);
+    return is_label_file(last) ? last.substr(0, last.size() - io::ending_of(last).size()) : last;
+  };
   std::map<std::string, std::vector<std::string>> by_last_part;
   std::map<std::string, int64_t> count;
   for (const std::string& name : found) by_last_part[last_part(name)].push_back(name);
@@ -126,13 +165,43 @@ std::map<std::string, std::string> match_names(const std::vector<std::string>& t
   return matches;
 }
 
+void add_images(const fs::path& path, Truth& truth) {
+  io::Source source = io::find_source(path);
+  const std::vector<std::string> names = io::case_names(source.files, source.identifying);
+  std::vector<std::string> truth_names;
+  for (const TruthCase& one : truth.cases) truth_names.push_back(one.name);
+  const auto matches = match_names(truth_names, names);
+  if (matches.empty()) throw Error(ExitCode::data, concat(path.string(), " has no image of the name of a case"), "such as " + truth_names.at(0));
+  for (TruthCase& one : truth.cases) {
+    const auto match = matches.find(one.name);
+    if (match == matches.end() || one.label_map.empty()) continue;
+    one.file = source.files[static_cast<size_t>(std::find(names.begin(), names.end(), match->second) - names.begin())];
+  }
+}
+
+void Problems::add(const std::string& name, const std::string& text) {
+  const auto [at, is_new] = index_.emplace(name, problems_.size());
+  if (is_new) {
+    problems_.emplace_back(name, text);
+  } else {
+    problems_[at->second].second += "; " + text;
+  }
+}
+
+std::vector<std::string> Problems::all() const {
+  std::vector<std::string> texts;
+  for (const auto& [name, text] : problems_) texts.push_back(name + ": " + text);
+  return texts;
+}
+
 void Problems::raise() const {
   if (problems_.empty()) return;
   constexpr size_t num_shown = 20;
+  const std::vector<std::string> texts = all();
   std::string text;
-  for (size_t i = 0; i < std::min(num_shown, problems_.size()); ++i) text += "\n  " + problems_[i];
-  if (problems_.size() > num_shown) text += concat("\n  and ", problems_.size() - num_shown, " more");
-  const std::string head = concat(problems_.size(), problems_.size() == 1 ? " case" : " cases", skips_ ? " left out:" : " can't be evaluated:");
+  for (size_t i = 0; i < std::min(num_shown, texts.size()); ++i) text += "\n  " + texts[i];
+  if (texts.size() > num_shown) text += concat("\n  and ", texts.size() - num_shown, " more");
+  const std::string head = concat(texts.size(), texts.size() == 1 ? " case" : " cases", skips_ ? " left out:" : " can't be evaluated:");
   if (skips_) return log::warning(head + text);
   throw Error(ExitCode::data, head + text, "mend them, or leave them out by name with --skip-bad-cases (exit code 6)");
 }

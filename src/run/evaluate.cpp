@@ -22,7 +22,10 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 std::vector<EvalModel> open_models(const EvalArguments& arguments) {
   std::vector<EvalModel> models;
   for (const fs::path& path : arguments.predictions) models.push_back(open_predictions(path));
-  for (const fs::path& run : arguments.runs) models.push_back(open_run(run, arguments.part));
+  for (const fs::path& run : arguments.runs) {
+    const bool is_run = fs::exists(run / "config.yaml") || fs::exists(run / "fold_0") || !fs::is_directory(run);
+    models.push_back(is_run ? open_run(run, arguments.part) : open_predictions(run));  // a baseline beside runs
+  }
   if (models.empty()) throw Error(ExitCode::usage, "nothing to evaluate", "give --pred and --truth, or --run");
   if (!arguments.names.empty() && arguments.names.size() != models.size())
     throw Error(ExitCode::usage, concat("--names has ", arguments.names.size(), " names for ", models.size(), " models"),
@@ -58,7 +61,8 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
     if (model.run.empty()) continue;
     if (arguments.truth.empty()) {
       if (path.empty()) path = model.truth;
-      if (model.truth != path) throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path), "give --truth");
+      if (fs::weakly_canonical(model.truth) != fs::weakly_canonical(path))
+        throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path), "give --truth");
     }
     if (test_files && model.test_files && *test_files != *model.test_files)
       throw Error(ExitCode::data,
@@ -75,8 +79,15 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
     if (!arguments.patients.empty()) throw Error(ExitCode::usage, "--patients is not for tables of labels", concat("give ", path, " a column patient"));
     return std::nullopt;
   }
-  truth = open_truth(path, arguments.truth.empty() ? test_files : std::nullopt, classifies);
+  std::vector<std::string> identifying;
+  for (const EvalModel& model : models) {
+    if (classifies) continue;
+    const std::vector<std::string> own = identifying_texts_in(model.predictions);
+    identifying.insert(identifying.end(), own.begin(), own.end());
+  }
+  truth = open_truth(path, test_files, classifies, identifying);
   if (!arguments.patients.empty()) read_patients(arguments.patients, *truth);
+  if (!arguments.images.empty()) add_images(arguments.images, *truth);
   return truth;
 }
 
@@ -119,11 +130,18 @@ void write_tables(const fs::path& output, const std::vector<report::Table>& tabl
 }  // namespace
 
 ExitCode evaluate(const EvalArguments& given) {
-  std::error_code ignored;
-  if (fs::is_directory(given.output, ignored) && !fs::is_empty(given.output, ignored) && !given.overwrite)
-    throw Error(ExitCode::usage, concat("--output ", given.output.string(), " is not empty"), "choose another folder, or replace its files with --overwrite");
-  const std::vector<EvalModel> models = open_models(given);
   EvalArguments arguments = given;
+  if (arguments.output.empty()) {
+    if (given.runs.size() != 1 || !given.predictions.empty()) throw Error(ExitCode::usage, "--output is missing", "name a folder for the report");
+    arguments.output = given.runs[0] / "eval";
+  }
+  std::error_code ignored;
+  if (fs::exists(arguments.output, ignored) && !fs::is_directory(arguments.output, ignored))
+    throw Error(ExitCode::usage, concat(arguments.output.string(), " is a file where a folder is meant"), "choose another with --output");
+  if (fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, ignored) && !given.overwrite)
+    throw Error(ExitCode::usage, concat(arguments.output.string(), " is not empty"),
+                "choose another folder with --output, or replace its files with --overwrite");
+  const std::vector<EvalModel> models = open_models(given);
   arguments.statistics.pairs = pairs_of(given, models);
   const std::optional<Truth> truth = open_truth_of(arguments, models);
   Problems problems(arguments.skip_bad_cases);
@@ -143,6 +161,12 @@ ExitCode evaluate(const EvalArguments& given) {
     eval::ClassificationResult result = eval::evaluate(classification, arguments.threshold, arguments.statistics);
     evaluation.estimates = std::move(result.estimates);
     evaluation.comparisons = std::move(result.comparisons);
+    for (size_t m = 0; m < models.size(); ++m) {
+      const eval::Decisions decisions(classification, m, evaluation.thresholds[m]);
+      const size_t count = classification.kind == eval::LabelKind::multi_class ? 1 : classification.classes.size();
+      evaluation.calibration.emplace_back();
+      for (size_t c = 0; c < count; ++c) evaluation.calibration.back().push_back(eval::calibration_of(classification, decisions, c, arguments.statistics));
+    }
   } else {
     log::info(concat("comparing ", truth->cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
     segmentation = score_segmentations(arguments, models, *truth, problems);
@@ -162,7 +186,7 @@ ExitCode evaluate(const EvalArguments& given) {
   const report::Table results = result_table(evaluation), comparisons = comparison_table(evaluation);
   fs::create_directories(arguments.output / "figures");
   write_file_atomically(arguments.output / "cases.csv", cases_csv(evaluation));
-  write_tables(arguments.output, {results, class_table(evaluation), comparisons});
+  write_tables(arguments.output, {results, class_table(evaluation), comparisons, class_comparison_table(evaluation)});
   for (const report::Figure& figure : figures) write_file_atomically(arguments.output / "figures" / (figure.name + ".svg"), figure.svg);
   write_file_atomically(arguments.output / "summary.json", summary_json(evaluation));
   write_file_atomically(arguments.output / "report.html", report::to_html(report_page(evaluation, figures)));

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "vmae/core/atomic_file.h"
-#include "vmae/core/hash.h"
+#include "vmae/core/text.h"
 #include "vmae/core/version.h"
 #include "vmae/io/case_names.h"
 #include "vmae/io/picture.h"

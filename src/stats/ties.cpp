@@ -1,6 +1,8 @@
 #include "ties.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -9,20 +11,54 @@
 
 namespace vmae::stats {
 
+namespace {
+
+struct Item {
+  uint64_t key;
+  uint32_t index;
+};
+
+// Of numbers in the order of the values; 0 and -0 are one.
+uint64_t key_of(double value) {
+  const auto bits = std::bit_cast<uint64_t>(value + 0.0);
+  return bits >> 63 != 0 ? ~bits : bits | uint64_t{1} << 63;
+}
+
+// By digits, the lowest first, keeping the order of equal ones: several times as fast as comparing. Digits that all keys share are skipped.
+void sort_items(std::vector<Item>& items) {
+  constexpr int digit_bits = 11, num_digits = 6;
+  constexpr size_t num_values = size_t{1} << digit_bits;
+  const auto digit = [](uint64_t key, int d) { return key >> (d * digit_bits) & (num_values - 1); };
+  std::vector<std::array<uint32_t, num_values>> begins(num_digits);
+  for (const Item& item : items) {
+    for (int d = 0; d < num_digits; ++d) ++begins[static_cast<size_t>(d)][digit(item.key, d)];
+  }
+  std::vector<Item> sorted(items.size());
+  for (int d = 0; d < num_digits; ++d) {
+    auto& begin = begins[static_cast<size_t>(d)];
+    if (begin[digit(items[0].key, d)] == items.size()) continue;
+    std::exclusive_scan(begin.begin(), begin.end(), begin.begin(), uint32_t{0});
+    for (const Item& item : items) sorted[begin[digit(item.key, d)]++] = item;
+    items.swap(sorted);
+  }
+}
+
+}  // namespace
+
 Ties find_ties(std::span<const double> values) {
+  constexpr size_t few = 500;
   if (values.size() > std::numeric_limits<uint32_t>::max()) throw Error(ExitCode::data, concat(values.size(), " values are more than statistics are made for"));
-  struct Item {
-    double value;
-    uint32_t index;
-  };
-  std::vector<Item> items(values.size());  // sorted with their values: faster than by index
-  for (size_t i = 0; i < items.size(); ++i) items[i] = {values[i], static_cast<uint32_t>(i)};
-  std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.value != b.value ? a.value < b.value : a.index < b.index; });
+  std::vector<Item> items(values.size());
+  for (size_t i = 0; i < items.size(); ++i) items[i] = {key_of(values[i]), static_cast<uint32_t>(i)};
+  if (items.size() > few)
+    sort_items(items);
+  else
+    std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.key != b.key ? a.key < b.key : a.index < b.index; });
   Ties ties;
   ties.order.reserve(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
     ties.order.push_back(items[i].index);
-    if (i + 1 == items.size() || items[i].value != items[i + 1].value) ties.ends.push_back(i + 1);
+    if (i + 1 == items.size() || items[i].key != items[i + 1].key) ties.ends.push_back(i + 1);
   }
   return ties;
 }

@@ -28,18 +28,25 @@ class Decisions {
   std::vector<CalibrationBin> calibration(size_t c, std::span<const uint32_t> weights) const;  // multi-class: c is 0
 
  private:
+  // Cases of one bin, truth and decision (multi-class: classes; else 0 or 1): up to `end` in the column.
+  struct Cell {
+    size_t end, bin, truth, decision;
+  };
+  // The cases of a class (multi-class: of all) whose label is known, cell by cell.
+  struct Column {
+    std::vector<Cell> cells;
+    std::vector<uint32_t> cases;
+    std::vector<float> confidence;
+    std::vector<double> squared_error;
+  };
   struct Rates;
-  Rates rates_of(size_t c, std::span<const uint32_t> weights) const;
-  double ece(size_t c, std::span<const uint32_t> weights) const;
+  struct Measured;
+  Measured measure(const Column& column, std::span<const uint32_t> weights) const;
 
   LabelKind kind_;
-  size_t num_classes_, num_cases_;
+  size_t num_classes_;
   bool has_probabilities_;
-  const ClassificationStudy& study_;
-  std::vector<std::vector<uint8_t>> decided_;       // [class][case]
-  std::vector<std::vector<double>> squared_error_;  // [class or 0][case]
-  std::vector<std::vector<float>> confidence_;      // [class or 0][case]
-  std::vector<std::vector<uint8_t>> correct_;       // [class or 0][case]
+  std::vector<Column> columns_;
   std::vector<Name> names_;
 };
 

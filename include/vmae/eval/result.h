@@ -50,6 +50,9 @@ struct StatisticsOptions {
 void correct_for_number(std::vector<Comparison>& comparisons);
 bool is_whole(const std::string& class_name);
 
+// Adds to the remark of an estimate that lies outside of its interval, as the ECE of a well calibrated model does: resampling makes it larger.
+void remark_on_bias(Estimate& estimate);
+
 // The intervals of a statistic, the preferred one first.
 std::vector<stats::Interval> intervals_of(const stats::Bootstrap& bootstrap, size_t statistic, const StatisticsOptions& options);
 

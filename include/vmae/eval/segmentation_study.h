@@ -23,7 +23,8 @@ double value_of(const std::vector<ClassScores>& scores, const SegmentationMetric
 // cases or patients.
 std::vector<Estimate> estimate(const SegmentationStudy& study, const StatisticsOptions& options);
 
-// Dice, HD95 and surface Dice, per class and mean: difference of means over the cases where both models have a value, with interval and bootstrap p; paired
+// Dice, HD95 and surface Dice, per class and mean: difference of means over the cases where both models have a value (the
+// mean over classes is of those that both have in a case), with interval and bootstrap p; paired
 // t-test and Wilcoxon signed-rank test, on the means of patients where a patient has several cases. p-values are corrected by Holm.
 std::vector<Comparison> compare(const SegmentationStudy& study, const StatisticsOptions& options);
 

@@ -14,4 +14,7 @@ std::string ending_of(const std::string& name);
 // A name that holds an identifying text becomes "case_" and a hash.
 std::vector<std::string> case_names(const std::vector<SourceFile>& cases, const std::vector<std::string>& identifying);
 
+// `name`, or "case_" and a hash where it holds an identifying text.
+std::string safe_name(const std::string& name, const std::vector<std::string>& identifying);
+
 }  // namespace vmae::io

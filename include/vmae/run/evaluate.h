@@ -15,7 +15,8 @@ struct EvalArguments {
   std::vector<std::filesystem::path> predictions, runs;
   std::vector<std::string> names;  // of the models; empty: from their paths
   std::filesystem::path truth;     // label maps, labels, or a source that has them; empty: that of the runs
-  std::filesystem::path output;
+  std::filesystem::path output;    // empty: of one run, its folder eval
+  std::filesystem::path images;    // of the cases, for pictures of label maps that come without
   std::filesystem::path patients;  // CSV with columns case and patient
   std::string part = "auto";       // of runs: out_of_fold, test, external_test
   std::vector<std::string> classes;

@@ -56,6 +56,14 @@ struct LoaderBenchArguments {
 // anonymous_mb (without).
 void bench_loader(const LoaderBenchArguments& arguments, std::ostream& out);
 
+struct EvalBenchArguments {
+  std::string what;  // auroc: the bootstrap of one; findings: of several and their mean; delong: the paired test; hd95: of a volume of 512 x 512 x 300
+  int64_t cases = 100000, findings = 14, resamples = 1000, threads = 0;  // delong and hd95: one thread
+};
+// Times one calculation of `vmae eval`, once, on made-up cases; one line of JSON: seconds, value (delong: z), low, high (95 % percentile or DeLong interval),
+// peak_rss_mb.
+void bench_eval(const EvalBenchArguments& arguments, std::ostream& out);
+
 // docs/configuration.md and configs/default.yaml, from the declarations of the options.
 std::string configuration_page();
 std::string default_config();

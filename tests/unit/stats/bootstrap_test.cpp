@@ -6,7 +6,6 @@
 
 #include "simulate.h"
 #include "support/errors.h"
-#include "vmae/stats/weighted_auroc.h"
 
 namespace vmae::stats {
 namespace {
@@ -75,8 +74,8 @@ TEST(Bootstrap, IsTheSameForAnyNumberOfThreads) {
   const Strata strata(sample.labels.begin(), sample.labels.end());
   Names patients;
   for (size_t i = 0; i < sample.scores.size(); ++i) patients.push_back(concat("patient ", i / 3));
-  const WeightedAuroc auroc(sample.scores, sample.labels);
-  const Statistics statistics = [&](auto weights, auto out) { out[0] = auroc(weights), out[1] = weighted_mean(sample.scores, weights); };
+  const Ranking ranking = test::ranking_of(sample.scores, sample.labels);
+  const Statistics statistics = [&](auto weights, auto out) { out[0] = ranking.auroc(weights), out[1] = weighted_mean(sample.scores, weights); };
   for (const Units& units : {units_of(301, {}, {}), units_of(301, {}, strata), units_of(301, patients, strata)}) {
     const Bootstrap one = bootstrap(units, 2, statistics, {.resamples = 333, .seed = 11, .threads = 1});
     for (const int threads : {2, 4}) {

@@ -6,7 +6,6 @@
 #include "simulate.h"
 #include "vmae/stats/bootstrap.h"
 #include "vmae/stats/delong.h"
-#include "vmae/stats/weighted_auroc.h"
 
 namespace vmae::stats {
 namespace {
@@ -60,9 +59,9 @@ const double auroc_of_effect_1 = std::erfc(-0.5) / 2;  // Phi(1 / sqrt 2)
 TEST(Coverage, Auroc) {
   expect_covers(coverage_of("auroc", auroc_of_effect_1, [](uint64_t seed) {
     const test::Scored sample = sample_of_100(seed);
-    const WeightedAuroc auroc(sample.scores, sample.labels);
+    const Ranking ranking = test::ranking_of(sample.scores, sample.labels);
     const std::vector<uint32_t> strata(sample.labels.begin(), sample.labels.end());
-    return bootstrap(units_of(100, {}, strata), 1, [&](auto weights, auto out) { out[0] = auroc(weights); },
+    return bootstrap(units_of(100, {}, strata), 1, [&](auto weights, auto out) { out[0] = ranking.auroc(weights); },
                      {.resamples = resamples, .seed = seed, .threads = 1});
   }));
 }

@@ -3,7 +3,6 @@
 #include "simulate.h"
 #include "support/errors.h"
 #include "vmae/stats/bootstrap.h"
-#include "vmae/stats/weighted_auroc.h"
 
 namespace vmae::stats {
 namespace {
@@ -117,8 +116,8 @@ TEST(Intervals, Degenerate) {
 TEST(Intervals, OfAStratumOfOneUnit) {
   const std::vector<double> scores{0.1, 0.5, 0.3, 0.9, 0.6};
   const std::vector<uint8_t> labels{0, 0, 0, 0, 1};
-  const WeightedAuroc auroc(scores, labels);
-  const Statistics statistics = [&](auto weights, auto out) { out[0] = auroc(weights); };
+  const Ranking ranking = test::ranking_of(scores, labels);
+  const Statistics statistics = [&](auto weights, auto out) { out[0] = ranking.auroc(weights); };
   const Bootstrap stratified = bootstrap(units_of(5, {}, Strata{0, 0, 0, 0, 1}), 1, statistics, {});
   EXPECT_EQ(bca_interval(stratified, 0).method, "BCa");
   EXPECT_EQ(bca_interval(stratified, 0).num_resamples, 1000);

@@ -10,6 +10,7 @@
 
 #include "support/source_path.h"
 #include "vmae/core/random.h"
+#include "vmae/stats/ranking.h"
 
 namespace vmae::test {
 
@@ -29,6 +30,10 @@ inline Scored scored(Random& random, size_t n, double share, double effect, uint
     sample.scores.push_back(steps == 0 ? score : std::round(score * static_cast<double>(steps) / 6));
   }
   return sample;
+}
+
+inline stats::Ranking ranking_of(const std::vector<double>& scores, const std::vector<uint8_t>& labels) {
+  return {scores, std::vector<int8_t>(labels.begin(), labels.end())};
 }
 
 // The definition: over all pairs of a positive and a negative.
