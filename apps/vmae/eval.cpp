@@ -24,7 +24,8 @@ void add_options(CLI::App& command, run::EvalArguments& arguments) {
   command.add_option("--classes", arguments.classes, "names of labels 1, 2, ..., or of the classes; default: as predicted, else as in the truth")
       ->delimiter(',')
       ->type_name("NAME,...");
-  command.add_option("--positive", arguments.positive, "binary tasks: the positive class; default: the last")->type_name("NAME");
+  command.add_option("--positive", arguments.positive, "binary tasks: the positive class; default: the one with scores, 1 of 0 and 1, or the later column")
+      ->type_name("NAME");
   command.add_option("--reference", arguments.reference, "model that the others are compared with, or all: all pairs; default: the first (of equal fraction)")
       ->type_name("NAME");
   command.add_option("--fractions", arguments.fractions, "percent of the labels that each model was trained with; default: as the runs say")

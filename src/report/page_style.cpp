@@ -71,7 +71,7 @@ thead th:first-child, tbody th:first-child { position: sticky; left: 0; backgrou
 .figures, .pictures { display: grid; gap: 2rem 1.5rem; margin: 0 0 2rem; align-items: start; }
 .figures { grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); }
 .figures > :only-child, .figures .wide { grid-column: 1 / -1; }
-.pictures { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
+.pictures { grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
 figure { margin: 0; min-width: 0; }
 .card { background: #ffffff; border: 1px solid var(--line); border-radius: 10px; overflow-x: auto; }
 .card > svg { display: block; width: 100%; height: auto; }
@@ -121,7 +121,8 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   .too-many .number span { white-space: normal; }
   thead th:first-child, tbody th:first-child { position: static; box-shadow: none; max-width: none; }
   .figures { grid-template-columns: 1fr 1fr; gap: 5mm; }
-  .pictures { grid-template-columns: 1fr 1fr 1fr; gap: 5mm; }
+  .pictures { grid-template-columns: minmax(0, 14cm); gap: 4mm; }
+  pre { columns: 2; font-size: 6.5pt; }
   .medium .card { max-width: 130mm !important; }
   .card > svg { max-height: 215mm; min-width: 0 !important; }
   details { border: 0; margin-bottom: 4mm; }

@@ -204,6 +204,8 @@ eval::ClassificationStudy read_classifications(const EvalArguments& arguments, c
     if (study.kind == eval::LabelKind::multi_class && (arguments.threshold.is_youden || arguments.threshold.value != eval::ThresholdOptions{}.value))
       throw Error(ExitCode::usage, "--threshold is for binary tasks and findings: of several classes the likeliest is chosen", "leave it out");
   }
+  if (study.kind != eval::LabelKind::binary && !arguments.positive.empty())
+    throw Error(ExitCode::usage, "--positive is for two classes", "there are: " + join(classes, ", "));
   study.classes = classes;
 
   std::vector<std::string> matched_names;

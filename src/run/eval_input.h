@@ -26,7 +26,11 @@ struct EvalModel {
   std::optional<std::set<std::string>> test_files;               // of the truth; none: all
   int64_t label_fraction = -1;                                   // percent; -1: not known
   int64_t ignore_label = -1;
+  std::string slice_axis = "auto";
 };
+
+// Across which axis a case is shown, and cut into slices: as a run was trained, else the axis of acquisition.
+int eval_axis(const std::vector<EvalModel>& models, const std::array<int64_t, 3>& size, const std::array<double, 3>& spacing_mm);
 
 // Reads predict.json and, of a run, its config and splits.
 EvalModel open_predictions(const std::filesystem::path& path);

@@ -106,7 +106,7 @@ void draw(io::Image& sheet, int64_t left, const std::vector<float>& grey, const 
 
 std::string picture_of(const SegmentationCase& one, size_t model, const Evaluation& evaluation, int64_t slice) {
   const SegmentationPair pair = read_pair(one, model, evaluation.segmentation->study.classes, evaluation.ignore_label);
-  const int axis = io::slice_axis({pair.size, pair.spacing_mm, 1});
+  const int axis = eval_axis(evaluation.models, pair.size, pair.spacing_mm);
   const int64_t index = slice >= 0 ? slice : fullest_slice(pair, axis);
   const Plane plane = plane_of(pair, axis, index);
   const std::vector<float> grey = grey_of(one, plane, pair.size, axis, index);

@@ -69,6 +69,7 @@ void adopt(const fs::path& file, EvalModel& model, const std::string& part, Conf
   model.label_fraction = config.data.splits.label_fraction;
   model.trained_from = config.model.init;
   if constexpr (std::is_same_v<Config, SegmentConfig>) model.ignore_label = config.data.ignore_label;
+  model.slice_axis = config.data.image.slice_axis;
 }
 
 }  // namespace
@@ -78,6 +79,7 @@ EvalModel open_predictions(const fs::path& path) {
   model.predictions = path;
   model.name = path.lexically_normal().filename().string();
   if (model.name.empty()) model.name = path.lexically_normal().parent_path().filename().string();
+  if (model.name.ends_with(".csv") || model.name.ends_with(".tsv")) model.name.resize(model.name.size() - 4);
   if (!fs::exists(path)) throw Error(ExitCode::data, path.string() + " does not exist", "--pred takes a folder of label maps, or a CSV of scores");
   if (fs::is_directory(path) && fs::exists(path / "predict.json")) {
     const nlohmann::json json = read_json(path / "predict.json");

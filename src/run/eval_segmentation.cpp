@@ -181,7 +181,7 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
           eval::score_segmentation(prediction.labels, pair.truth.labels, {pair.truth.size, pair.truth.spacing_mm}, num_classes, arguments.segmentation));
     return scored;
   }
-  const int axis = io::slice_axis({pair.truth.size, pair.truth.spacing_mm, 1});
+  const int axis = eval_axis(models, pair.truth.size, pair.truth.spacing_mm);
   const eval::Grid grid = slice_grid(pair.truth, axis);
   for (int64_t index = 0; index < pair.truth.size[static_cast<size_t>(axis)]; ++index) {
     scored.scores.emplace_back();
@@ -194,6 +194,13 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
 }
 
 }  // namespace
+
+int eval_axis(const std::vector<EvalModel>& models, const std::array<int64_t, 3>& size, const std::array<double, 3>& spacing_mm) {
+  for (const EvalModel& model : models) {
+    if (model.slice_axis != "auto") return model.slice_axis == "x" ? 0 : model.slice_axis == "y" ? 1 : 2;
+  }
+  return io::slice_axis({size, spacing_mm, 1});
+}
 
 SegmentationPair read_pair(const SegmentationCase& one, size_t model, const std::vector<std::string>& classes, int64_t ignore_label) {
   SegmentationCase single{one.truth, {one.predictions[model]}};

@@ -88,7 +88,8 @@ void add_remarks(const Evaluation& evaluation, bool is_of_classes, Table& table)
     const bool is_here = is_of_classes ? !is_main(evaluation, estimate.class_name) : is_main(evaluation, estimate.class_name);
     std::string remark = estimate.remark;
     if (!estimate.intervals.empty() && !estimate.intervals[0].remark.empty()) remark += (remark.empty() ? "" : "; ") + estimate.intervals[0].remark;
-    if (!is_here || remark.empty() || ++count > num_shown) continue;
+    const bool has_column = evaluation.segmentation == nullptr || estimate.n > 0;
+    if (!is_here || !has_column || remark.empty() || ++count > num_shown) continue;
     table.notes.push_back(concat(title_of(evaluation, estimate.metric), " of ", evaluation.models[estimate.model].name,
                                  is_of_classes ? ", " + estimate.class_name : "", ": ", remark, "."));
   }

@@ -29,6 +29,9 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   truth.mask_names = source.mask_names;
   truth.label_names = source.label_names;
   truth.is_multi_label = source.is_multi_label;
+  std::map<fs::path, int64_t> num_with_mask;  // nnU-Net's channels are images of their own with one mask: they are one case
+  for (const io::SourceFile& file : source.files) num_with_mask[file.mask] += file.series.empty() ? 1 : 0;
+  std::set<fs::path> seen;
   size_t without = 0;
   const bool has_test =
       test_files && std::any_of(source.files.begin(), source.files.end(), [&](const io::SourceFile& file) { return test_files->contains(file.name); });
@@ -42,8 +45,13 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
       if (has_test) throw Error(ExitCode::data, concat(path.string(), ": ", file.name, " has no ", is_classification ? "label" : "mask"));
       continue;
     }
+    std::string name = names[i];
+    if (!is_classification && num_with_mask[file.mask] > 1 && io::is_volume(file.mask)) {
+      if (!seen.insert(file.mask).second) continue;
+      if (name.ends_with("_0000")) name.resize(name.size() - 5);
+    }
     truth.has_patients |= file.patient != file.name;
-    truth.cases.push_back({names[i], file.patient, {}, file});
+    truth.cases.push_back({name, file.patient, {}, file});
   }
   if (without > 0 && !truth.cases.empty())
     log::warning(concat(path.string(), ": ", without, " of ", names.size(), " cases have no ", is_classification ? "label" : "mask", " and are not evaluated"));

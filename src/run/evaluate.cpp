@@ -72,11 +72,12 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
   }
   if (path.empty()) {
     if (!classifies) throw Error(ExitCode::usage, "--truth is missing", "give a folder of label maps, or a source with masks");
+    if (!arguments.patients.empty()) throw Error(ExitCode::usage, "--patients is not for tables of labels", "give the table a column patient");
     return std::nullopt;  // the table of scores has the labels
   }
   // A table with a column `case` is read as it is; one with images is a manifest.
   if (classifies && !arguments.truth.empty() && !fs::is_directory(path) && io::read_csv(path).column({"case", "name", "id"})) {
-    if (!arguments.patients.empty()) throw Error(ExitCode::usage, "--patients is not for tables of labels", concat("give ", path, " a column patient"));
+    if (!arguments.patients.empty()) throw Error(ExitCode::usage, "--patients is not for tables of labels", "give the table a column patient");
     return std::nullopt;
   }
   std::vector<std::string> identifying;
@@ -118,6 +119,16 @@ std::vector<std::pair<size_t, size_t>> pairs_of(const EvalArguments& arguments, 
   return pairs;
 }
 
+// Rows over all classes have names too.
+void check_class_names(const std::vector<std::string>& classes) {
+  std::set<std::string> seen;
+  for (const std::string& name : classes) {
+    if (eval::is_whole(name))
+      throw Error(ExitCode::usage, concat("a class may not be called ", name, ": so are rows over all classes"), "rename it: --classes");
+    if (!seen.insert(name).second) throw Error(ExitCode::usage, concat("two classes are called ", name), "rename one: --classes");
+  }
+}
+
 void write_tables(const fs::path& output, const std::vector<report::Table>& tables) {
   fs::create_directories(output / "tables");
   for (const report::Table& table : tables) {
@@ -138,6 +149,9 @@ ExitCode evaluate(const EvalArguments& given) {
   std::error_code ignored;
   if (fs::exists(arguments.output, ignored) && !fs::is_directory(arguments.output, ignored))
     throw Error(ExitCode::usage, concat(arguments.output.string(), " is a file where a folder is meant"), "choose another with --output");
+  for (const fs::path& path : arguments.predictions) {
+    if (fs::equivalent(path, arguments.output, ignored)) throw Error(ExitCode::usage, "--output is the folder of the predictions", "choose another");
+  }
   if (fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, ignored) && !given.overwrite)
     throw Error(ExitCode::usage, concat(arguments.output.string(), " is not empty"),
                 "choose another folder with --output, or replace its files with --overwrite");
@@ -154,6 +168,7 @@ ExitCode evaluate(const EvalArguments& given) {
     classification = read_classifications(arguments, models, truth, problems);
     evaluation.classification = &classification;
     evaluation.has_patients = !classification.patients.empty();
+    check_class_names(classification.classes);
     log::info(concat(classification.cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
     evaluation.read_and_score_s = seconds_since(start);
     start = Clock::now();
@@ -171,6 +186,7 @@ ExitCode evaluate(const EvalArguments& given) {
     log::info(concat("comparing ", truth->cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
     segmentation = score_segmentations(arguments, models, *truth, problems);
     evaluation.segmentation = &segmentation;
+    check_class_names(segmentation.study.classes);
     evaluation.has_patients = truth->has_patients;
     evaluation.ignore_label = arguments.ignore_label;
     for (const EvalModel& model : models) evaluation.ignore_label = evaluation.ignore_label < 0 ? model.ignore_label : evaluation.ignore_label;
@@ -184,7 +200,8 @@ ExitCode evaluate(const EvalArguments& given) {
 
   const std::vector<report::Figure> figures = figures_of(evaluation);
   const report::Table results = result_table(evaluation), comparisons = comparison_table(evaluation);
-  fs::create_directories(arguments.output / "figures");
+  if (fs::create_directories(arguments.output / "figures", ignored); ignored)
+    throw Error(ExitCode::usage, concat("can't create ", arguments.output.string(), ": ", ignored.message()), "choose another folder with --output");
   write_file_atomically(arguments.output / "cases.csv", cases_csv(evaluation));
   write_tables(arguments.output, {results, class_table(evaluation), comparisons, class_comparison_table(evaluation)});
   for (const report::Figure& figure : figures) write_file_atomically(arguments.output / "figures" / (figure.name + ".svg"), figure.svg);
