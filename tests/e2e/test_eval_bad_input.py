@@ -128,7 +128,7 @@ class SegmentationTest(BadInputTest):
         for side in ("pred", "truth"):
             copy = self.tmp / side / "c1.nii"
             write_map(copy, blob((12, 10, 8), 1), SPACING)
-            self.refused("c1", "twice", "c1.nii")
+            self.refused("c1", "twice", ".nii and .nii.gz")
             copy.unlink()
 
     def test_paths(self):
@@ -139,7 +139,7 @@ class SegmentationTest(BadInputTest):
         self.refused("c0", pred="empty")
         self.refused("--truth", truth=None, expect=2)
         self.refused("nothing to evaluate", pred=(), expect=2)
-        self.refused("is not a run", more=["--run", "pred"], pred=(), truth=None)
+        self.refused("--truth", more=["--run", "pred"], pred=(), truth=None, expect=2)
 
     def test_patients(self):
         for what, text, says in (("missing", "case,patient\nc0,a\nc1,b\n", ["c2"]), ("empty", "case,patient\nc0,a\nc1,\nc2,b\n", ["c1"]),

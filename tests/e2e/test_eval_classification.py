@@ -40,7 +40,7 @@ class ClassificationTest(EvalTest):
             csv.writer(file).writerows([list(columns), *zip(*columns.values())])
         return name
 
-    def binary(self, n=120, seed=0, share=0.4, strength=(1.2,), files=("a.csv", "b.csv")):
+    def binary(self, n=120, seed=0, share=0.4, strength=(1.2,), files=("a.csv", "b.csv"), column="sick"):
         """labels.csv and a table of probabilities per strength -> labels, [scores]."""
         random = np.random.default_rng(seed)
         labels = (random.random(n) < share).astype(int)
@@ -48,7 +48,7 @@ class ClassificationTest(EvalTest):
         scores = [1 / (1 + np.exp(-np.round(strong * (labels - 0.5) * 2 + noise + random.normal(0, 0.7, n), 1))) for strong in strength]  # with ties
         self.write("labels.csv", {"case": cases, "label": np.where(labels == 1, "sick", "healthy")})
         for file, values in zip(files, scores):
-            self.write(file, {"case": cases[::-1], "p": [repr(float(v)) for v in values[::-1]]})
+            self.write(file, {"case": cases[::-1], column: [repr(float(v)) for v in values[::-1]]})
         return labels, scores
 
     def check(self, expected, model="a", output="out", tolerance=1e-9):
@@ -85,7 +85,8 @@ class ClassificationTest(EvalTest):
                          {f"case{i}": (labels[i], scores[i]) for i in range(120)})
 
     def test_positive_class_is_chosen(self):
-        labels, (scores,) = self.binary()
+        labels, (scores,) = self.binary(column="p")
+        self.assert_says(self.eval(pred="a.csv", truth="labels.csv", output="other", expect=2), "--positive", "healthy, sick")
         self.eval("--positive", "healthy", "--names", "a", pred="a.csv", truth="labels.csv")
         self.check({("AUROC", "healthy"): sk.roc_auc_score(1 - labels, scores)})
         self.assert_says(self.eval("--positive", "nobody", pred="a.csv", truth="labels.csv", output="other", expect=2), "nobody", "healthy, sick")
@@ -104,7 +105,7 @@ class ClassificationTest(EvalTest):
         labels, (scores,) = self.binary()
         logits = np.log(scores / (1 - scores)) * 3
         self.write("a.csv", {"case": [f"case{i}" for i in range(120)], "logit": logits})
-        self.eval("--threshold", "0", "--names", "a", pred="a.csv", truth="labels.csv")
+        self.eval("--positive", "sick", "--threshold", "0", "--names", "a", pred="a.csv", truth="labels.csv")
         self.check({("AUROC", "sick"): sk.roc_auc_score(labels, logits), **self.decided(labels, logits, 0, "sick")})
         for metric in ("Brier", "ECE"):
             one = self.estimates()["a", metric, "all"]
@@ -194,7 +195,7 @@ class ClassificationTest(EvalTest):
         self.assertEqual(self.comparisons("one"), self.comparisons())
 
     def test_identical_models(self):
-        labels, (scores,) = self.binary()
+        self.binary()
         (self.tmp / "b.csv").write_bytes((self.tmp / "a.csv").read_bytes())
         self.eval("--names", "A,B", pred=["a.csv", "b.csv"], truth="labels.csv")
         for (_, _, metric, name), one in self.comparisons().items():
@@ -223,11 +224,11 @@ class ClassificationTest(EvalTest):
 
     # Where little is defined
 
-    def degenerate(self, labels, scores, **expected):
+    def degenerate(self, labels, scores, *more, **expected):
         cases = [f"c{i}" for i in range(len(labels))]
         self.write("s.csv", {"case": cases, "label": labels, "score": scores})
         self.write("t.csv", {"case": cases, "score": scores})
-        self.eval("--names", "a,b", pred=["s.csv", "t.csv"], truth="s.csv")
+        self.eval("--names", "a,b", *more, pred=["s.csv", "t.csv"], truth="s.csv")
         self.assert_no_nan()
         found = {metric: one["value"] for (model, metric, _), one in self.estimates().items() if model == "a"}
         for metric, value in expected.items():
@@ -243,7 +244,7 @@ class ClassificationTest(EvalTest):
 
     def test_one_case(self):
         self.degenerate(["1"], [0.7], AUROC=None, accuracy=1, sensitivity=1, F1=1)
-        self.degenerate(["sick"], [0.2], AUROC=None, accuracy=0)
+        self.degenerate(["sick"], [0.2], "--positive", "sick", AUROC=None, accuracy=0)
 
     def test_one_case_of_a_class(self):
         self.degenerate(["1", "0", "0", "0"], [0.7, 0.1, 0.8, 0.2], AUROC=2 / 3)
@@ -255,7 +256,7 @@ class ClassificationTest(EvalTest):
         self.degenerate(["1", "0"] * 10, [1, 0] * 10, AUROC=1, AUPRC=1, accuracy=1, Brier=0, ECE=0)
 
     def test_a_class_and_a_finding_that_no_case_has(self):
-        labels, p = self.three_classes(40)
+        labels, _ = self.three_classes(40)
         self.write("labels.csv", {"id": [f"x/{i}" for i in range(40)], "class": np.where(labels == 0, "lesion", np.array(THREE)[labels])})
         self.eval("--names", "a", "--classes", ",".join(THREE), pred="a.csv", truth="labels.csv")
         self.assertIsNone(self.estimates()["a", "AUROC", "cyst"]["value"])

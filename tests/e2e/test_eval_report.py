@@ -72,7 +72,7 @@ class ReportTest(EvalTest):
     def page(self, output="out"):
         return Page((self.tmp / output / "report.html").read_text("utf-8"))
 
-    def make_maps(self, cases, models=("m0",), patients=None):
+    def make_maps(self, cases, models=("m0",)):
         for i, case in enumerate(cases):
             labels = blob((12, 11, 6), i)
             for k, name in enumerate(("truth", *models)):
@@ -175,9 +175,11 @@ class ReportTest(EvalTest):
         page, _ = self.check_page()
         self.check_numbers(page, ["macro", "all"], lambda title: 3)
         comparisons = self.comparisons()
-        p = [row for row in page.table("Differences") if row[1:3] == ["AUROC", "macro"]][0][-2]
-        expected = comparisons["A", "B", "AUROC", "macro"]["tests"]["paired bootstrap"]["p"]
-        self.assertEqual(p, "<0.001" if expected < 0.001 else f"{expected:.3f}")
+        head, *rows = page.table("on the same cases, over all classes")
+        (cell,) = [row[head.index("p, paired bootstrap")] for row in rows if row[head.index("Metric")] == "AUROC"]
+        test = comparisons["A", "B", "AUROC", "macro"]["tests"]["paired bootstrap"]
+        p, p_holm = ("<0.001" if value < 0.001 else f"{value:.3f}" for value in (test["p"], test["p_holm"]))
+        self.assertEqual(cell, f"{p} [{p_holm}]")
 
     # Names
 
@@ -228,7 +230,7 @@ class ReportTest(EvalTest):
         self.table_of("patients.csv", ["case", "patient"], [(f"c{i}", names[i // 2]) for i in range(4)])
         done = [self.eval("--patients", "patients.csv", pred=["m0", "m1"], truth="truth", output="maps")]
         cases, labels = self.make_scores(n=20)
-        self.table_of("labels.csv", ["case", "label", "patient"], [(case, f"k{label}", names[i % 2]) for i, (case, label) in enumerate(zip(cases, labels))])
+        self.table_of("labels.csv", ["case", "label", "patient"], [(case, label, names[i % 2]) for i, (case, label) in enumerate(zip(cases, labels))])
         self.table_of("a.csv", ["case", "score"], [(case, i / 20) for i, case in enumerate(cases[1:])])
         done.append(self.eval("--skip-bad-cases", pred="a.csv", truth="labels.csv", output="scores", expect=6))
         (self.tmp / "m1/c3.nii.gz").write_bytes(b"junk")

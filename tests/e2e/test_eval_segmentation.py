@@ -138,7 +138,7 @@ class SegmentationTest(EvalTest):
     # Rules
 
     def test_absent_classes(self):
-        """Class 1 is on both sides, 2 in neither (a), only in the truth (b), only predicted (c)."""
+        """Class 1 is on both sides; 2 in neither, not predicted, not in the truth, on both sides."""
         made = self.make(5, shape=(12, 12, 6))
         for case, sides in {"c00": ("truth", "m0"), "c01": ("m0",), "c02": ("truth",)}.items():
             for side in sides:
@@ -273,9 +273,8 @@ class SegmentationTest(EvalTest):
         made = self.make(12, models=2)
         cases = sorted(made["truth"])
         for i, case in enumerate(cases):  # a patient's three cases are alike
-            labels, worse = made["truth"][case], np.roll(made["truth"][case], i // 3, 0)
-            made["m0"][case] = worse
-            write_map(self.tmp / f"m0/{case}.nii.gz", worse, SPACING)
+            made["m0"][case] = np.roll(made["truth"][case], i // 3, 0)
+            write_map(self.tmp / f"m0/{case}.nii.gz", made["m0"][case], SPACING)
         (self.tmp / "patients.csv").write_text("case,patient\n" + "".join(f"{case},p{i // 3}\n" for i, case in enumerate(cases)))
         self.eval("--no-distances", pred=["m0", "m1"], truth="truth", output="single")
         self.eval("--no-distances", "--patients", "patients.csv", pred=["m0", "m1"], truth="truth")

@@ -221,7 +221,8 @@ class RunsTest(SourcesTest):
         self.assert_says(self.vmae("compare", "runs/a", "runs/a", "--output", "out", expect=2), "two models are called a")
 
     def test_what_is_no_run(self):
-        self.assert_says(self.vmae("compare", "data", "--output", "out", expect=3), "data is not a run")
+        self.assert_says(self.eval("--run", "nowhere", expect=3), "nowhere")
+        self.assert_says(self.vmae("compare", "data", "--output", "out", expect=2), "--truth")
         self.make_run("a", 1)
         for file in ("splits.json", "test/predict.json", "config.yaml"):
             with self.subTest(file):
