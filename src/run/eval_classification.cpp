@@ -45,6 +45,7 @@ size_t case_column(const io::Csv& csv) {
 // Line by line, each case once.
 std::unordered_map<std::string, size_t> rows_by_case(const io::Csv& csv) {
   const size_t column = case_column(csv);
+  if (csv.rows.empty()) fail(csv, 1, "has a header, but no rows");
   std::unordered_map<std::string, size_t> rows;
   for (size_t i = 0; i < csv.rows.size(); ++i) {
     const std::string& name = csv.rows[i].fields[column];

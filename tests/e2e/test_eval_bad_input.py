@@ -160,7 +160,7 @@ class SegmentationTest(BadInputTest):
                 self.refused(more=wrong, expect=2)
 
     def test_classes_that_are_called_alike(self):
-        self.refused("twice", more=["--classes", "one,one"], expect=2)
+        self.refused("two classes are called one", more=["--classes", "one,one"], expect=2)
 
     def test_a_class_called_like_a_mean_is_not_taken_for_it(self):
         """Refused, or told apart."""

@@ -6,6 +6,7 @@
 
 #include "support/source_path.h"
 #include "support/tensors.h"
+#include "vmae/core/text.h"
 #include "vmae/nn/classifier.h"
 #include "vmae/nn/unet.h"
 #include "vmae/train/device.h"
