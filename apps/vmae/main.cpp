@@ -27,7 +27,8 @@ int main(int argc, char** argv) {
   vmae::app::Context context;
   for (int i = 0; i < argc; ++i) context.command_line += (i > 0 ? " " : "") + std::string(argv[i]);
   CLI::App app{
-      "vmae: self-supervised pretraining, fine-tuning, prediction and evaluation of medical image models\n\nTry `vmae doctor` first. Exit codes: 0 ok, 1 internal, 2 usage "
+      "vmae: self-supervised pretraining, fine-tuning, prediction and evaluation of medical image models\n\nTry `vmae doctor` first. Exit codes: 0 ok, 1 "
+      "internal, 2 usage "
       "or config, 3 data,\n"
       "4 checkpoint or weights, 5 loss not finite, 6 some cases failed, 75 stopped by a signal\nwith the checkpoint saved (start again with --resume).",
       "vmae"};

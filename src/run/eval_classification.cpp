@@ -121,7 +121,7 @@ Labels from_truth(const Truth& truth) {
 
 // Which column has the scores of each class of the study.
 std::vector<size_t> columns_of(const io::Csv& csv, const eval::ClassificationStudy& study) {
-  const std::vector<size_t> available = value_columns(csv);
+  std::vector<size_t> available = value_columns(csv);
   std::vector<std::string> names;
   for (const size_t c : available) names.push_back(csv.columns[c]);
   std::vector<size_t> columns;

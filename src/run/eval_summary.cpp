@@ -174,7 +174,7 @@ std::string cases_csv(const Evaluation& evaluation) {
   std::vector<std::string> head{"case", "patient"};
   for (const std::string& name : study.classes) head.push_back("label " + name);
   for (const std::string& model : study.models) {
-    for (const std::string& name : study.classes) head.push_back(model + " " + name);
+    for (const std::string& name : study.classes) head.push_back(concat(model, " ", name));
   }
   csv = report::csv_line(head);
   for (size_t i = 0; i < study.cases.size(); ++i) {

@@ -198,7 +198,7 @@ void Problems::add(const std::string& name, const std::string& text) {
 
 std::vector<std::string> Problems::all() const {
   std::vector<std::string> texts;
-  for (const auto& [name, text] : problems_) texts.push_back(name + ": " + text);
+  for (const auto& [name, text] : problems_) texts.push_back(concat(name, ": ", text));
   return texts;
 }
 

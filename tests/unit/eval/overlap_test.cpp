@@ -146,8 +146,8 @@ TEST_F(MissingClass, CallersErrors) {
 TEST(Overlap, MetricsAreNamed) {
   std::vector<std::string> names;
   for (const SegmentationMetric& metric : segmentation_metrics()) names.push_back(metric.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"Dice", "IoU", "sensitivity", "precision", "HD95", "HD95_max_directed", "ASD", "surface_Dice",
-                                             "volume_difference"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"Dice", "IoU", "sensitivity", "precision", "HD95", "HD95_max_directed", "ASD", "surface_Dice", "volume_difference"}));
 }
 
 }  // namespace
