@@ -35,6 +35,15 @@ bool is_identifying(const std::string& name, const std::vector<std::string>& ide
 
 }  // namespace
 
+std::string without(std::string text, const std::vector<std::string>& identifying) {
+  for (const std::string& one : identifying) {
+    if (one.size() < 3) continue;
+    for (size_t at = to_lower(text).find(to_lower(one)); at != std::string::npos; at = to_lower(text).find(to_lower(one), at + 1))
+      text.replace(at, one.size(), "*");
+  }
+  return text;
+}
+
 std::string safe_name(const std::string& name, const std::vector<std::string>& identifying) {
   return is_identifying(name, identifying) ? "case_" + hex(sha256(name), 6) : name;
 }

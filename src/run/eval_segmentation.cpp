@@ -5,6 +5,7 @@
 #include "eval_input.h"
 #include "vmae/core/parallel.h"
 #include "vmae/core/text.h"
+#include "vmae/io/case_names.h"
 #include "vmae/io/label_map.h"
 #include "vmae/io/read_image.h"
 
@@ -259,7 +260,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
   input.study.scores.resize(models.size());
   for (size_t i = 0; i < cases.size(); ++i) {
     if (!scored[i].problem.empty()) {
-      problems.add(cases[i].truth.name, scored[i].problem);
+      problems.add(cases[i].truth.name, io::without(scored[i].problem, truth.identifying));
       continue;
     }
     for (size_t slice = 0; slice < scored[i].scores.size(); ++slice) {

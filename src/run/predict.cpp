@@ -277,13 +277,13 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   ProgressBar bar(stderr_is_terminal());
   std::vector<std::string> failed, problems;
   for (const io::SourceRemark& one : refused) {
-    failed.push_back(without(one.name, identifying));
+    failed.push_back(io::without(one.name, identifying));
     problems.push_back(one.text);
   }
   const auto leave_out = [&](size_t number, const Error& error) {
     if (error.code() != ExitCode::data) throw error;  // a full disk would hit all that follow
     failed.push_back(names[number]);
-    problems.emplace_back(without(error.what(), identifying));
+    problems.emplace_back(io::without(error.what(), identifying));
     log::warning(concat(names[number], " was left out: ", problems.back()));
   };
   const auto predict_group = [&](const std::vector<size_t>& numbers, const std::vector<data::Case>& group) {

@@ -34,15 +34,6 @@ std::string volume_ending(const io::SourceFile& file) {
 
 }  // namespace
 
-std::string without(std::string text, const std::vector<std::string>& identifying) {
-  for (const std::string& one : identifying) {
-    if (one.size() < 3) continue;
-    for (size_t at = to_lower(text).find(to_lower(one)); at != std::string::npos; at = to_lower(text).find(to_lower(one), at + 1))
-      text.replace(at, one.size(), "*");
-  }
-  return text;
-}
-
 fs::path write_labels(const fs::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const uint8_t> labels, const ModelCard& card) {
   const auto with = [&](const std::string& ending) { return fs::path(stem.string() + ending); };
   const auto& size = one.volume.size;

@@ -12,9 +12,6 @@
 
 namespace vmae::run {
 
-// `text` with stars where it holds something identifying.
-std::string without(std::string text, const std::vector<std::string>& identifying);
-
 // `labels` (size of the volume, x fastest) beside `stem`, in the format of the case: .nii.gz, .nii, .nrrd, .mha, .png, or .dcm (DICOM Segmentation).
 // Prepared cases: .nii.gz, pictures .png. Returns the file.
 std::filesystem::path write_labels(const std::filesystem::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const uint8_t> labels,
