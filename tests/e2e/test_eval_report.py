@@ -201,11 +201,11 @@ class ReportTest(EvalTest):
     def test_names_of_scores_are_text(self):
         cases = [f"{EVIL[i % 6]} {i}" for i in range(40)]
         self.make_scores(EVIL, cases, files=(EVIL[4] + ".csv", "m <i>,\".csv"))
-        self.eval(pred=[EVIL[4], "m <i>,\""], truth="labels.csv")
+        self.eval(pred=[EVIL[4] + ".csv", "m <i>,\".csv"], truth="labels.csv")
         page, _ = self.check_page()
         self.assertEqual([row["case"] for row in self.rows()], cases)
         self.assertEqual(sorted(self.summary()["classes"]), sorted(EVIL))
-        self.assertEqual([row[0] for row in page.table("All models")[1:]], [EVIL[4] + ".csv", "m <i>,\".csv"])
+        self.assertEqual([row[0] for row in page.table("All models")[1:]], [EVIL[4], "m <i>,\""])
         with open(self.tmp / "labels.csv", newline="", encoding="utf-8") as file:
             label = {row["case"]: row["label"] for row in csv.DictReader(file)}
         for row in self.rows():
