@@ -164,6 +164,42 @@ class RunsTest(SourcesTest):
         shutil.rmtree(self.tmp / "runs/heart/test")
         self.assert_says(self.eval("--run", "runs/heart", output="other", expect=3), "heart", "no test predictions")
 
+    def test_where_the_report_of_a_run_goes(self):
+        made = self.make_run("heart", 1)
+        self.vmae("eval", "--run", "runs/heart", "--no-distances")
+        self.check_only_dice(made, "runs/heart/eval")
+        self.assert_says(self.vmae("eval", "--run", "runs/heart", expect=2), "runs/heart/eval is not empty")
+        self.assert_says(self.vmae("eval", "--run", "runs/heart", "--pred", "runs/heart/test", expect=2), "--output is missing")
+
+    def check_only_dice(self, made, output):
+        expected = np.mean([[expected_scores(made[c], self.truth[c], k, SPACING)["Dice"] for k in (1, 2)] for c in made])
+        model = self.summary(output)["models"][0]["name"]
+        self.assert_close(self.estimates(output)[model, "Dice", "mean"]["value"], expected)
+
+    def test_a_baseline_beside_a_run(self):
+        """Predictions of another program in `compare`, named as its program names them."""
+        made = self.make_run("heart", 1)
+        for case, labels in made.items():
+            write_map(self.tmp / f"baseline/{case}.nii.gz", labels, SPACING)
+        self.vmae("compare", "runs/heart", "baseline", "--output", "out", "--no-distances")
+        self.assertEqual([one["name"] for one in self.summary()["models"]], ["heart", "baseline"])
+        self.check_only_dice(made, "out")
+        self.assertEqual(self.comparisons()["heart", "baseline", "Dice", "mean"]["difference"], 0)
+
+    def test_images_for_pictures(self):
+        """--images changes the pictures and no number; names are matched as predictions are."""
+        made = self.make_run("heart", 1)
+        for case in made:
+            write_map(self.tmp / f"labels/{case}.nii.gz", self.truth[case], SPACING)
+        common = dict(pred="runs/heart/test", truth="labels")
+        self.eval("--no-distances", output="without", **common)
+        self.eval("--no-distances", "--images", "data/images", output="with", **common)
+        self.assertEqual(self.rows(output="without"), self.rows(output="with"))
+        pictures = [re.findall(r"data:image/png;base64,([^\"]+)", (self.tmp / output / "report.html").read_text()) for output in ("without", "with")]
+        self.assertEqual([len(found) for found in pictures], [3, 3])
+        self.assertFalse(set(pictures[0]) & set(pictures[1]))
+        self.assert_says(self.eval("--images", "runs/heart/checkpoints", output="other", expect=3, **common), "does not exist")
+
     def test_folds(self):
         made = self.make_run("cv", 1, tuple(self.NAMES), part="out_of_fold", folds=3)
         self.eval("--run", "runs/cv")

@@ -259,5 +259,17 @@ class HelpTest(ToolsTest):
                 self.vmae(named[1] if named else "pretrain", "--config", file, "--print-config")
 
 
+class BenchTest(ToolsTest):
+    def test_statistics(self):
+        """Of made-up cases: the same value whatever the threads, within its interval."""
+        for kind in ("auroc", "findings"):
+            found = [json.loads(self.vmae("bench", "--eval", kind, "--cases", "500", "--resamples", "50", "--threads", str(threads)).stdout) for threads in (1, 2)]
+            for key in ("value", "low", "high"):
+                self.assertEqual(found[0][key], found[1][key])
+            self.assertTrue(0.5 < found[0]["low"] < found[0]["value"] < found[0]["high"] < 1, found[0])
+            self.assertGreater(found[0]["seconds"], 0)
+        self.vmae("bench", "--eval", "dice", expect=2)
+
+
 if __name__ == "__main__":
     unittest.main()
