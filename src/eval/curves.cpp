@@ -51,18 +51,9 @@ void precision_on_grid(const std::vector<Ranking::Step>& steps, std::span<double
 Curves curves_of(const ClassificationStudy& study, size_t model, size_t c, const StatisticsOptions& options) {
   const Ranking ranking(study.scores[model][c], study.labels[c]);
   Curves curves;
-  const std::vector<uint32_t> once(study.cases.size(), 1);
-  const std::vector<Ranking::Step> steps = ranking.steps(once);
   const auto positives = static_cast<double>(ranking.num_positive()), negatives = static_cast<double>(ranking.num_negative());
   if (positives == 0 || negatives == 0) return curves;
   curves.prevalence = positives / (positives + negatives);
-  curves.roc.push_back({0, 0});
-  for (const Ranking::Step& step : steps) {
-    curves.roc.push_back({step.false_positives / negatives, step.true_positives / positives});
-    const double precision = step.true_positives / (step.true_positives + step.false_positives), recall = step.true_positives / positives;
-    curves.precision_recall.push_back({curves.precision_recall.empty() ? 0.0 : curves.precision_recall.back().x, precision});
-    curves.precision_recall.push_back({recall, precision});
-  }
   const auto on_grid = [&](std::span<const uint32_t> weights, std::span<double> out) {
     const std::vector<Ranking::Step> drawn = ranking.steps(weights);
     roc_on_grid(drawn, out.first(num_grid));

@@ -7,6 +7,7 @@
 
 #include "vmae/core/text.h"
 #include "vmae/stats/paired_tests.h"
+#include "vmae/stats/quantile.h"
 
 namespace vmae::eval {
 
@@ -49,13 +50,6 @@ stats::Bootstrap resample_means(const SegmentationStudy& study, const std::vecto
                           {.resamples = options.resamples, .seed = options.seed, .threads = options.threads});
 }
 
-double quantile(const std::vector<double>& sorted, double share) {
-  const double at = share * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<size_t>(at);
-  const size_t above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
-}
-
 void describe_spread(Column values, Estimate& estimate) {
   std::erase_if(values, [](double value) { return std::isnan(value); });
   estimate.n = static_cast<int64_t>(values.size());
@@ -69,9 +63,9 @@ void describe_spread(Column values, Estimate& estimate) {
   const double sd = values.size() > 1 ? std::sqrt(squares / static_cast<double>(values.size() - 1)) : nan;
   estimate.more = {{"sd", sd},
                    {"minimum", values.front()},
-                   {"first_quartile", quantile(values, 0.25)},
-                   {"median", quantile(values, 0.5)},
-                   {"third_quartile", quantile(values, 0.75)},
+                   {"first_quartile", stats::quantile(values, 0.25)},
+                   {"median", stats::quantile(values, 0.5)},
+                   {"third_quartile", stats::quantile(values, 0.75)},
                    {"maximum", values.back()}};
 }
 

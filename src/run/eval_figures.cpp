@@ -15,15 +15,8 @@ using report::Figure;
 using report::Line;
 using report::LinePlot;
 
-const eval::Estimate* find(const Evaluation& evaluation, size_t model, const std::string& metric, const std::string& class_name) {
-  for (const eval::Estimate& estimate : evaluation.estimates) {
-    if (estimate.model == model && estimate.metric == metric && estimate.class_name == class_name) return &estimate;
-  }
-  return nullptr;
-}
-
 std::string legend(const Evaluation& evaluation, size_t model, const std::string& name, const std::string& metric, const std::string& class_name) {
-  const eval::Estimate* estimate = find(evaluation, model, metric, class_name);
+  const eval::Estimate* estimate = evaluation.find(model, metric, class_name);
   if (estimate == nullptr) return name;
   const auto& interval = estimate->intervals.at(0);
   return concat(name, ", ", metric, " ", report::with_interval(estimate->value, interval.low, interval.high));
@@ -177,12 +170,7 @@ std::optional<Figure> efficiency_figure(const Evaluation& evaluation) {
                                                     : concat("pretrained, weights ", beginning + 1);
     const std::string first = line;
     for (int i = 2; lines[line].contains(static_cast<double>(model.label_fraction)); ++i) line = concat(first, " (", i, ")");  // other seeds, or models
-    for (const eval::Estimate& estimate : evaluation.estimates) {
-      const bool is_main =
-          estimate.class_name == "mean" || estimate.class_name == "macro" ||
-          (evaluation.segmentation != nullptr ? evaluation.segmentation->study.classes.size() : evaluation.classification->classes.size()) == 1;
-      if (estimate.model == m && estimate.metric == metric && is_main) lines[line].emplace(static_cast<double>(model.label_fraction), &estimate);
-    }
+    if (const eval::Estimate* estimate = evaluation.find(m, metric, "")) lines[line].emplace(static_cast<double>(model.label_fraction), estimate);
   }
   std::vector<double> ticks;
   LinePlot plot{.title = concat(metric, " against the share of labels used for training"), .x_axis = "Labels used (%)", .y_axis = metric};

@@ -31,6 +31,9 @@ struct Evaluation {
   }
   size_t num_cases() const { return segmentation != nullptr ? segmentation->study.cases.size() : classification->cases.size(); }
   size_t num_patients() const;
+  // A row over all classes: "mean", "macro" or "all", or that of the only class.
+  bool is_main(const std::string& class_name) const;
+  const eval::Estimate* find(size_t model, const std::string& metric, const std::string& class_name) const;  // class_name empty: the main row; null: none
 };
 
 // A line that says the most important: "Dice 0.503 (0.458-0.546) pretrained, 0.285 (0.240-0.330) scratch; difference 0.217 (...), p < 0.001; 52 cases".

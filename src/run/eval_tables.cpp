@@ -43,12 +43,6 @@ std::string cell(const Estimate& estimate) {
   return report::with_interval(estimate.value, estimate.intervals[0].low, estimate.intervals[0].high, digits);
 }
 
-// A metric over all classes: "mean", "macro" or "all", or that of the only class.
-bool is_main(const Evaluation& evaluation, const std::string& class_name) {
-  const size_t num_classes = evaluation.segmentation != nullptr ? evaluation.segmentation->study.classes.size() : evaluation.classification->classes.size();
-  return class_name == "mean" || class_name == "macro" || class_name == "all" || num_classes == 1;
-}
-
 // Metrics in the order of the estimates.
 std::vector<std::string> metrics_of(const Evaluation& evaluation) {
   std::vector<std::string> metrics;
@@ -85,7 +79,7 @@ void add_remarks(const Evaluation& evaluation, bool is_of_classes, Table& table)
   constexpr size_t num_shown = 30;
   size_t count = 0;
   for (const Estimate& estimate : evaluation.estimates) {
-    const bool is_here = is_of_classes ? !is_main(evaluation, estimate.class_name) : is_main(evaluation, estimate.class_name);
+    const bool is_here = is_of_classes ? !evaluation.is_main(estimate.class_name) : evaluation.is_main(estimate.class_name);
     std::string remark = estimate.remark;
     if (!estimate.intervals.empty() && !estimate.intervals[0].remark.empty()) remark += (remark.empty() ? "" : "; ") + estimate.intervals[0].remark;
     const bool has_column = evaluation.segmentation == nullptr || estimate.n > 0;
@@ -96,16 +90,20 @@ void add_remarks(const Evaluation& evaluation, bool is_of_classes, Table& table)
   if (count > num_shown) table.notes.push_back(concat("and ", count - num_shown, " more remarks: see summary.json."));
 }
 
-const Estimate* find(const Evaluation& evaluation, size_t model, const std::string& metric, const std::string& class_name) {
-  for (const Estimate& estimate : evaluation.estimates) {
-    if (estimate.model == model && estimate.metric == metric &&
-        (class_name.empty() ? is_main(evaluation, estimate.class_name) : estimate.class_name == class_name))
-      return &estimate;
+}  // namespace
+
+bool Evaluation::is_main(const std::string& class_name) const {
+  const size_t num_classes = segmentation != nullptr ? segmentation->study.classes.size() : classification->classes.size();
+  return class_name == "mean" || class_name == "macro" || class_name == "all" || num_classes == 1;
+}
+
+const Estimate* Evaluation::find(size_t model, const std::string& metric, const std::string& class_name) const {
+  for (const Estimate& estimate : estimates) {
+    const bool is_row = class_name.empty() ? is_main(estimate.class_name) : estimate.class_name == class_name;
+    if (estimate.model == model && estimate.metric == metric && is_row) return &estimate;
   }
   return nullptr;
 }
-
-}  // namespace
 
 size_t Evaluation::num_patients() const {
   const auto& patients = segmentation != nullptr ? segmentation->study.patients : classification->patients;
@@ -131,12 +129,12 @@ Table result_table(const Evaluation& evaluation) {
     std::vector<std::string> row{evaluation.models[m].name, ""};
     int64_t most = 0;
     for (const std::string& metric : metrics) {
-      const Estimate* estimate = find(evaluation, m, metric, "");
+      const Estimate* estimate = evaluation.find(m, metric, "");
       most = std::max(most, estimate != nullptr ? estimate->n : 0);
     }
     row[1] = std::to_string(most);
     for (const std::string& metric : metrics) {
-      const Estimate* estimate = find(evaluation, m, metric, "");
+      const Estimate* estimate = evaluation.find(m, metric, "");
       row.push_back(estimate != nullptr ? cell(*estimate) : "-");
       if (estimate != nullptr && estimate->n < most) {
         row.back() += concat(" [n=", estimate->n, "]");
@@ -171,12 +169,12 @@ Table class_table(const Evaluation& evaluation) {
   }
   for (const std::string& name : class_names) {
     for (size_t m = 0; m < evaluation.models.size(); ++m) {
-      const Estimate* first = find(evaluation, m, shown.empty() ? metrics[0] : shown[0], name);
+      const Estimate* first = evaluation.find(m, shown.empty() ? metrics[0] : shown[0], name);
       std::string n = first != nullptr ? std::to_string(first->n) : "-";
       if (first != nullptr && first->num_positive >= 0) n += concat(" (", first->num_positive, " positive)");
       std::vector<std::string> row{name, evaluation.models[m].name, n};
       for (const std::string& metric : shown) {
-        const Estimate* estimate = find(evaluation, m, metric, name);
+        const Estimate* estimate = evaluation.find(m, metric, name);
         row.push_back(estimate == nullptr ? "-" : cell(*estimate));
         if (estimate != nullptr && first != nullptr && estimate->n != first->n) row.back() += concat(" [n=", estimate->n, "]");
       }
@@ -204,7 +202,7 @@ Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
   std::vector<std::string> methods;
   std::set<std::string> remarks;
   const auto belongs = [&](const Comparison& comparison) {
-    return is_of_classes != (is_main(evaluation, comparison.class_name) || eval::is_whole(comparison.class_name));
+    return is_of_classes != (evaluation.is_main(comparison.class_name) || eval::is_whole(comparison.class_name));
   };
   for (const Comparison& comparison : evaluation.comparisons) {
     if (!belongs(comparison)) continue;
@@ -258,12 +256,12 @@ std::string headline(const Evaluation& evaluation) {
   const std::string metric = evaluation.segmentation != nullptr ? "Dice" : "AUROC";
   std::vector<std::string> parts;
   for (size_t m = 0; m < evaluation.models.size(); ++m) {
-    const Estimate* estimate = find(evaluation, m, metric, "");
+    const Estimate* estimate = evaluation.find(m, metric, "");
     if (estimate != nullptr) parts.push_back(concat(evaluation.models[m].name, " ", cell(*estimate)));
   }
   std::string text = concat(metric, ": ", join(parts, ", "));
   for (const Comparison& comparison : evaluation.comparisons) {
-    if (comparison.metric != metric || !is_main(evaluation, comparison.class_name) || comparison.tests.empty()) continue;
+    if (comparison.metric != metric || !evaluation.is_main(comparison.class_name) || comparison.tests.empty()) continue;
     const eval::Test& test = comparison.tests[0];
     const std::string p = report::p_text(test.p_holm);
     if (evaluation.comparisons.size() > 1 && evaluation.models.size() == 2)

@@ -4,17 +4,12 @@
 
 #include "vmae/core/error.h"
 #include "vmae/stats/bootstrap.h"
+#include "vmae/stats/quantile.h"
 
 namespace vmae::stats {
 namespace {
 
 void add(std::string& remark, const std::string& more) { remark += (remark.empty() ? "" : "; ") + more; }
-
-double quantile_of(const std::vector<double>& sorted, double share) {
-  const double place = share * static_cast<double>(sorted.size() - 1);
-  const auto below = std::min(sorted.size() - 1, static_cast<size_t>(place)), above = std::min(sorted.size() - 1, below + 1);
-  return sorted[below] + (place - static_cast<double>(below)) * (sorted[above] - sorted[below]);
-}
 
 struct Sorted {
   std::vector<double> values;  // those defined
@@ -50,8 +45,8 @@ Sorted sort_defined(const Bootstrap& bootstrap, size_t statistic, const std::str
 }
 
 Interval percentile_of(Sorted sorted, double level) {
-  sorted.interval.low = quantile_of(sorted.values, (1 - level) / 2);
-  sorted.interval.high = quantile_of(sorted.values, (1 + level) / 2);
+  sorted.interval.low = quantile(sorted.values, (1 - level) / 2);
+  sorted.interval.high = quantile(sorted.values, (1 + level) / 2);
   return sorted.interval;
 }
 
@@ -82,8 +77,8 @@ Interval bca_interval(const Bootstrap& bootstrap, size_t statistic, double level
   const double bias = boost::math::quantile(normal, share), z = boost::math::quantile(normal, (1 + level) / 2);
   if (1 - a * (bias - z) <= 0 || 1 - a * (bias + z) <= 0) return percentile_instead(std::move(sorted), level, concat("the acceleration is ", a));
   const auto corrected = [&](double at) { return boost::math::cdf(normal, bias + (bias + at) / (1 - a * (bias + at))); };
-  sorted.interval.low = quantile_of(values, corrected(-z));
-  sorted.interval.high = quantile_of(values, corrected(z));
+  sorted.interval.low = quantile(values, corrected(-z));
+  sorted.interval.high = quantile(values, corrected(z));
   return sorted.interval;
 }
 

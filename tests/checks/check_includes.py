@@ -16,7 +16,7 @@ ALLOWED = {
     "io": ["core"],
     "report": ["core"],
     "stats": ["core"],
-    "eval": ["core", "io", "stats"],
+    "eval": ["core", "stats"],
     "data": ["core", "io"],
     "nn": ["core"],
     "weights": ["core"],

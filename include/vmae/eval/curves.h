@@ -7,9 +7,6 @@
 
 namespace vmae::eval {
 
-struct CurvePoint {
-  double x = 0, y = 0;
-};
 struct BandPoint {
   double x = 0, y = 0, low = 0, high = 0;
 };
@@ -17,8 +14,6 @@ struct BandPoint {
 // One model, one class against the rest. Empty where a class is absent. Bands: pointwise bootstrap intervals at 101 places.
 struct Curves {
   double prevalence = 0;
-  std::vector<CurvePoint> roc;               // false positive rate, sensitivity
-  std::vector<CurvePoint> precision_recall;  // recall, precision; steps as average precision counts them
   std::vector<BandPoint> roc_band, precision_recall_band;
 };
 Curves curves_of(const ClassificationStudy& study, size_t model, size_t c, const StatisticsOptions& options);
