@@ -2,6 +2,7 @@
 // One function per subcommand: declares its arguments and what to do when it was called. The exit code goes to `exit_code`.
 #include <CLI/App.hpp>
 #include <string>
+#include <vector>
 
 #include "vmae/core/error.h"
 
@@ -9,6 +10,7 @@ namespace vmae::app {
 
 struct Context {
   std::string command_line;
+  std::vector<std::string> arguments;
   ExitCode exit_code = ExitCode::ok;
 };
 

@@ -5,6 +5,7 @@
 
 #include "commands.h"
 #include "config_arguments.h"
+#include "rank_arguments.h"
 
 namespace vmae::app {
 
@@ -12,6 +13,7 @@ namespace {
 
 struct Arguments {
   ConfigArguments config;
+  RankArguments ranks;
   std::string fold;
   bool resume = false, overwrite = false, dry_run = false;
 };
@@ -26,22 +28,25 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
   auto* overwrite = command->add_flag("--overwrite", arguments->overwrite, "start over: delete what the earlier run in run.dir wrote");
   resume->excludes(overwrite);
   command->add_flag("--dry-run", arguments->dry_run, "build data and model, make one step, print memory and schedule, write nothing");
+  arguments->ranks.add_to(*command);
   command->footer(example +
                   "The keys used most: run.dir, data.train, data.splits, model.init, model.image_size, train.epochs, train.batch_size,\n"
                   "optim.lr. All of them: --print-config or docs/configuration.md. Guide: docs/finetune.md");
   command->callback([arguments, &context] {
-    Config config;
-    arguments->config.read(config);
-    const bool has_begun = arguments->resume && std::filesystem::exists(std::filesystem::path(config.run.dir) / "checkpoints" / "last.safetensors");
-    const std::string& known = has_begun ? config.run.dir : config.model.init;
-    if (!config.model.init.empty()) {  // what the config does not say about the architecture, the weights do
-      Config with_weights;
-      run::adopt_architecture(with_weights.model.net.swin, known);
-      config = with_weights;
-    }
-    if (!arguments->config.load(config)) return;
-    const auto if_exists = arguments->resume ? train::IfExists::resume : arguments->overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
-    context.exit_code = run::finetune_folds(config, {if_exists, arguments->dry_run, context.command_line}, arguments->fold);
+    context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
+      Config config;
+      arguments->config.read(config);
+      const bool has_begun = arguments->resume && std::filesystem::exists(std::filesystem::path(config.run.dir) / "checkpoints" / "last.safetensors");
+      const std::string& known = has_begun ? config.run.dir : config.model.init;
+      if (!config.model.init.empty()) {  // what the config does not say about the architecture, the weights do
+        Config with_weights;
+        run::adopt_architecture(with_weights.model.net.swin, known);
+        config = with_weights;
+      }
+      if (!arguments->config.load(config)) return ExitCode::ok;
+      const auto if_exists = arguments->resume ? train::IfExists::resume : arguments->overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
+      return run::finetune_folds(config, {if_exists, arguments->dry_run, context.command_line}, arguments->fold, world);
+    });
   });
 }
 

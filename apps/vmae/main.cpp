@@ -25,7 +25,8 @@ int main(int argc, char** argv) {
   vmae::train::install_cpu_allocator();
 
   vmae::app::Context context;
-  for (int i = 0; i < argc; ++i) context.command_line += (i > 0 ? " " : "") + std::string(argv[i]);
+  context.arguments = {argv, argv + argc};
+  context.command_line = vmae::join(context.arguments, " ");
   CLI::App app{
       "vmae: self-supervised pretraining, fine-tuning, prediction and evaluation of medical image models\n\nTry `vmae doctor` first. Exit codes: 0 ok, 1 "
       "internal, 2 usage "

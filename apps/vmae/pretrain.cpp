@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "config_arguments.h"
+#include "rank_arguments.h"
 
 namespace vmae::app {
 
@@ -11,6 +12,7 @@ void add_pretrain(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("pretrain", "Pretrain a Swin masked autoencoder on unlabelled images");
   struct Arguments {
     ConfigArguments config;
+    RankArguments ranks;
     bool resume = false, overwrite = false, dry_run = false;
   };
   auto arguments = std::make_shared<Arguments>();
@@ -19,16 +21,19 @@ void add_pretrain(CLI::App& app, Context& context) {
   auto* overwrite = command->add_flag("--overwrite", arguments->overwrite, "start over: delete what the earlier run in run.dir wrote");
   resume->excludes(overwrite);
   command->add_flag("--dry-run", arguments->dry_run, "build data and model, make one step, print memory and schedule, write nothing");
+  arguments->ranks.add_to(*command);
   command->footer(
       "Example:\n  vmae pretrain --config configs/pretrain/mr.yaml data.train=/data/mr run.dir=runs/mr\n"
       "Images: PNG, JPEG, TIFF, BMP, NIfTI, NRRD, MetaImage; a folder or a manifest CSV with the column `image`.\n"
       "The keys used most: run.dir, data.train, data.val, model.image_size, model.init, train.epochs,\n"
       "train.batch_size, train.micro_batch, train.precision, optim.lr. All of them: --print-config or docs/configuration.md");
   command->callback([arguments, &context] {
-    run::PretrainConfig config;
-    if (!arguments->config.load(config)) return;
-    const auto if_exists = arguments->resume ? train::IfExists::resume : arguments->overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
-    context.exit_code = run::pretrain(config, {if_exists, arguments->dry_run, context.command_line});
+    context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
+      run::PretrainConfig config;
+      if (!arguments->config.load(config)) return ExitCode::ok;
+      const auto if_exists = arguments->resume ? train::IfExists::resume : arguments->overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
+      return run::pretrain(config, {if_exists, arguments->dry_run, context.command_line}, world);
+    });
   });
 }
 

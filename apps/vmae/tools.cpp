@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "rank_arguments.h"
 
 namespace vmae::app {
 
@@ -54,7 +55,28 @@ void add_inspect(CLI::App& app, Context&) {
 
 void add_doctor(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("doctor", "Print versions, devices, threads, memory, instruction sets, and what is wrong");
-  command->callback([&context] { context.exit_code = run::doctor(std::cout) ? ExitCode::ok : ExitCode::internal; });
+  struct Arguments {
+    RankArguments ranks;
+    bool distributed = false;
+    std::string device = "auto";
+    double timeout_s = 60;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  auto* distributed = command->add_flag("--distributed", arguments->distributed,
+                                        "check several ranks instead: start it as training will be started (srun, torchrun, mpirun, --nproc-per-node)");
+  arguments->ranks.add_to(*command)->needs(distributed);
+  command->add_option("--device", arguments->device, "of the ranks: auto, cpu or cuda")->capture_default_str()->needs(distributed);
+  command->add_option("--timeout", arguments->timeout_s, "seconds that a rank waits for the others")->capture_default_str()->needs(distributed);
+  command->footer("Example:\n  srun --nodes 2 --ntasks-per-node 8 --gpus-per-node 8 vmae doctor --distributed");
+  command->callback([arguments, &context] {
+    const auto code = [](bool is_good) { return is_good ? ExitCode::ok : ExitCode::internal; };
+    if (!arguments->distributed) {
+      context.exit_code = code(run::doctor(std::cout));
+      return;
+    }
+    context.exit_code = arguments->ranks.run(
+        context, [&](train::World& world) { return code(run::doctor_distributed(world, arguments->device, arguments->timeout_s, std::cout)); });
+  });
 }
 
 void add_bench(CLI::App& app, Context&) {

@@ -66,6 +66,8 @@ void set_level(Level level) {
       return state().logger.set_level(spdlog::level::warn);
     case Level::error:
       return state().logger.set_level(spdlog::level::err);
+    case Level::nothing:
+      return state().logger.set_level(spdlog::level::off);
   }
 }
 

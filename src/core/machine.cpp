@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <fstream>
@@ -131,6 +132,21 @@ CgroupLimits cgroup_limits(const fs::path& root) {
   return limits;
 }
 
+namespace {
+std::atomic<int> sharing_processes{1};
+}
+
+void share_threads(int processes) { sharing_processes = std::max(1, processes); }
+
+std::string cpu_affinity() {
+  std::ifstream in("/proc/self/status");
+  for (std::string line; std::getline(in, line);) {
+    const auto parts = words(line);
+    if (parts.size() == 2 && parts[0] == "Cpus_allowed_list:") return parts[1];
+  }
+  return "";
+}
+
 int usable_threads() {
   int threads = 1;
   for (int capacity = 1024; capacity <= 1 << 20; capacity *= 2) {  // EINVAL: the kernel knows more CPUs than the mask holds
@@ -142,7 +158,7 @@ int usable_threads() {
   }
   const auto cpus = cgroup_limits().cpus;
   if (cpus && *cpus < threads) threads = static_cast<int>(std::ceil(*cpus));
-  return std::max(threads, 1);
+  return std::max(threads / sharing_processes, 1);
 }
 
 MemoryInfo memory_info() {

@@ -81,15 +81,19 @@ std::unique_ptr<Slot> Loader::State::make_slot() {
     if (options.shuffle && !options.weights.empty()) {
       order = mixture_order(dataset->source_sizes(), options.weights, options.seed, opening.epoch);
     } else if (options.shuffle && options.is_marked && options.marked_share > 0.0) {
-      order = marked_order(*options.is_marked, options.marked_share, options.batch_size, options.seed, opening.epoch);
+      const int64_t group = options.step_size > 0 ? options.step_size : options.batch_size;
+      order = marked_order(*options.is_marked, options.marked_share, group, options.seed, opening.epoch);
     } else {
       order = epoch_order(n, options.seed, opening.epoch, options.shuffle);
     }
     order_epoch = opening.epoch;
   }
   auto slot = std::make_unique<Slot>();
-  const int64_t end = std::min(n, opening.sample + options.batch_size);
+  int64_t end = std::min(n, opening.sample + options.batch_size);
+  if (options.step_size > 0) end = std::min(end, (opening.sample / options.step_size + 1) * options.step_size);
   for (int64_t i = opening.sample + options.rank; i < end; i += options.world_size) slot->wanted.push_back(order[static_cast<size_t>(i)]);
+  slot->batch.counts = !slot->wanted.empty();
+  if (slot->wanted.empty()) slot->wanted.push_back(order[static_cast<size_t>(opening.sample)]);
   const auto size = static_cast<int64_t>(slot->wanted.size());
   const ImageOptions& image = dataset->image_options();
   const int64_t height = image.image_size[0], width = image.image_size[1], num_labels = dataset->targets().num_labels;
@@ -202,6 +206,8 @@ bool Loader::next(Batch& batch) {
 }
 
 const Dataset& Loader::dataset() const { return *state_->dataset; }
+
+const LoaderOptions& Loader::options() const { return state_->options; }
 
 double Loader::wait_s() const { return state_->wait_s; }
 

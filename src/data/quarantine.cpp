@@ -25,6 +25,7 @@ void Quarantine::expect(int64_t num_files) {
 void Quarantine::add(const std::string& name, const std::string& reason) {
   const std::lock_guard lock(mutex_);
   if (!names_.insert(name).second) return;
+  news_.emplace_back(name, reason);
   log::warning(concat("unreadable file left out: ", reason));
   if (!file_.empty() && written_.insert(name).second) {
     std::ofstream out(file_, std::ios::app);
@@ -47,6 +48,11 @@ void Quarantine::add(const std::string& name, const std::string& reason) {
 bool Quarantine::contains(const std::string& name) const {
   const std::lock_guard lock(mutex_);
   return names_.contains(name);
+}
+
+std::vector<std::pair<std::string, std::string>> Quarantine::take_news() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(news_, {});
 }
 
 int64_t Quarantine::count() const {

@@ -82,17 +82,13 @@ void require_loss_of_task(const nn::ClassificationLossOptions& loss, bool is_mul
               "leave it out");
 }
 
-at::Tensor forward(nn::SwinClassifier& model, const data::Batch& batch) {
-  return model->forward(batch.image, model->is_training() ? drop_path_draws(batch, model->num_draws()) : at::Tensor());
-}
-
 struct Losses {
   bool is_multi_label;
   nn::ClassificationLossOptions options;
   at::Tensor class_weights, positive_weights;
-  at::Tensor operator()(const at::Tensor& logits, const at::Tensor& labels) const {
-    return is_multi_label ? nn::multi_label_loss(logits, labels, positive_weights)
-                          : nn::multi_class_loss(logits, labels, options.label_smoothing, class_weights);
+  at::Tensor operator()(const at::Tensor& logits, const at::Tensor& labels, const train::RankSum& total) const {
+    return is_multi_label ? nn::multi_label_loss(logits, labels, positive_weights, total)
+                          : nn::multi_class_loss(logits, labels, options.label_smoothing, class_weights, total);
   }
 };
 
@@ -133,32 +129,41 @@ double accuracy_of(const std::map<int64_t, Scored>& cases, size_t num_labels, bo
 }
 
 train::Metrics validate(nn::SwinClassifier& model, const Datasets& datasets, const ClassifyConfig& config, const train::Plan& plan, const Losses& losses,
-                        const std::string& best_metric) {
+                        const std::string& best_metric, train::World& world) {
   const data::AugmentOptions evaluation = data::evaluation_augmentation(config.data.augment);
   data::Loader loader(datasets.val, loader_options(config.data, plan, static_cast<uint64_t>(config.run.seed), /*shuffle=*/false), &evaluation, {},
                       /*epochs=*/1);
-  std::map<int64_t, Scored> cases;
-  double loss_sum = 0;
-  int64_t count = 0;
+  const auto num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
+  at::Tensor scores = at::zeros({datasets.val->size(), num_labels + 1}, at::kDouble);  // by sample; the last column is 1 where there are any
+  double loss_sum = 0, count = 0;
   for (data::Batch batch; next_for_validation(loader, batch);) {
+    const train::RankSum total = world.total(batch.counts);
     batch.image = batch.image.to(plan.device);
     at::Tensor logits;
     {
       const train::Autocast autocast(plan.device.type(), plan.precision);
-      logits = forward(model, batch).to(at::kFloat);
+      logits = model->forward(batch.image).to(at::kFloat);
     }
-    const int64_t n = batch.image.size(0);
-    const auto known = (~batch.labels.isnan()).any(1).sum().item<int64_t>();
-    loss_sum += losses(logits, batch.labels.to(plan.device)).item<double>() * static_cast<double>(known);
-    count += known;
-    const at::Tensor p = (losses.is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1)).to(at::kCPU, at::kDouble).contiguous();
+    const int64_t n = batch.counts ? batch.image.size(0) : 0;
+    at::Tensor known = n > 0 ? (~batch.labels.isnan()).any(1).sum().to(at::kDouble) : at::zeros({}, at::kDouble);
+    world.sum(known);
+    loss_sum += losses(logits, batch.labels.to(plan.device), total).item<double>() * known.item<double>();
+    count += known.item<double>();
+    const at::Tensor p = (losses.is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1)).to(at::kCPU, at::kDouble);
     for (int64_t i = 0; i < n; ++i) {
-      const int64_t index = batch.indices[static_cast<size_t>(i)];
-      const double* row = p.const_data_ptr<double>() + i * p.size(1);
-      Scored& scored = cases[datasets.val->case_number(index)];
-      scored.pool.add({row, row + p.size(1)}, config.data.pool);
-      scored.labels = datasets.val->labels(index);
+      const at::Tensor row = scores[batch.indices[static_cast<size_t>(i)]];
+      row.slice(0, 0, num_labels).copy_(p[i]);
+      row[num_labels] = 1.0;
     }
+  }
+  world.sum(scores);  // each sample is on one rank: nothing is rounded
+  std::map<int64_t, Scored> cases;
+  for (int64_t index = 0; index < scores.size(0); ++index) {
+    const double* row = scores.const_data_ptr<double>() + index * (num_labels + 1);
+    if (row[num_labels] == 0.0) continue;
+    Scored& scored = cases[datasets.val->case_number(index)];
+    scored.pool.add({row, row + num_labels}, config.data.pool);
+    scored.labels = datasets.val->labels(index);
   }
   const std::vector<std::string>& names = datasets.splits.label_names;
   train::Metrics metrics;
@@ -174,7 +179,7 @@ train::Metrics validate(nn::SwinClassifier& model, const Datasets& datasets, con
     ++measured;
   }
   if (measured > 0) metrics.insert(metrics.begin(), {"AUROC", sum / static_cast<double>(measured)});
-  metrics.emplace_back("loss", loss_sum / static_cast<double>(std::max<int64_t>(1, count)));
+  metrics.emplace_back("loss", loss_sum / std::max(1.0, count));
   metrics.emplace_back("accuracy", accuracy_of(cases, names.size(), losses.is_multi_label));
   const auto best = std::find_if(metrics.begin(), metrics.end(), [&](const auto& metric) { return metric.first == best_metric; });
   std::rotate(metrics.begin(), best, best + 1);  // the first decides
@@ -204,17 +209,17 @@ std::string label_text(const std::vector<std::string>& names, const std::functio
 
 }  // namespace
 
-ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& arguments) {
+ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& arguments, train::World& world) {
   nn::validate(config.model.net.swin, /*size_multiple=*/1);
   config.data.image.image_size = config.model.net.swin.image_size;
   config.data.image.in_channels = config.model.net.swin.in_channels;
-  const Session session(config.run, arguments, "finetune-cls");
+  const Session session(config.run, arguments, "finetune-cls", world);
   const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::all_labels});
   require_loss_of_task(config.loss, datasets.splits.is_multi_label);
   const Measurable can_measure = check_labels(datasets);
   const auto num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
   const bool is_multi_label = datasets.splits.is_multi_label;
-  const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device);
+  const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
 
   config.model.net.num_classes = num_labels;
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
@@ -230,8 +235,9 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
     best_metric = "loss";
   }
   train::Task task(*model);
-  task.loss = [&](const data::Batch& batch) { return losses(forward(model, batch), batch.labels); };
-  if (datasets.val) task.validate = [&] { return validate(model, datasets, config, plan, losses, best_metric); };
+  task.draws = [&](const data::Batch& batch) -> std::vector<at::Tensor> { return {drop_path_draws(batch, model->num_draws())}; };
+  task.loss = [&](const data::Batch& batch, const train::RankSum& total) { return losses(model->forward(batch.image, batch.draws[0]), batch.labels, total); };
+  if (datasets.val) task.validate = [&] { return validate(model, datasets, config, plan, losses, best_metric, world); };
   task.lower_is_better = best_metric == "loss";
   task.metadata = {{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
   add_card({datasets.splits.label_names, is_multi_label, config.data.pool, as_trained(config.data.image, datasets), config.data.augment.minmax}, task.metadata);
@@ -239,7 +245,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   const data::Dataset& shown_from = datasets.val ? *datasets.val : *datasets.train;
   const data::Batch shown = panel_batch(shown_from, config.data.augment, session.seed(), session.device, num_panel_samples);
   const auto draw = [&](train::RunLog& log, int64_t step, int64_t epoch) {
-    const at::Tensor logits = forward(model, shown).to(at::kFloat), p = (is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1)).cpu();
+    const at::Tensor logits = model->forward(shown.image).to(at::kFloat), p = (is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1)).cpu();
     std::vector<std::string> captions;
     for (size_t i = 0; i < shown.indices.size(); ++i) {
       const float* truth = shown_from.labels(shown.indices[i]);
@@ -265,7 +271,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
                                                .config_yaml = config_text(config),
                                                .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
                                                .draw = draw});
-  return code == ExitCode::ok ? predict_test(config.run, config.data, datasets, arguments) : code;
+  return code == ExitCode::ok ? predict_test(session, config.data, datasets) : code;
 }
 
 }  // namespace vmae::run

@@ -15,8 +15,10 @@ namespace vmae::run {
 
 namespace fs = std::filesystem;
 
-ExitCode predict_test(const RunOptions& run, const DataOptions& data, const Datasets& datasets, const TrainArguments& arguments) {
-  if (arguments.dry_run) return ExitCode::ok;
+namespace {
+
+// 6 if some could not be predicted.
+ExitCode predict_parts(const RunOptions& run, const DataOptions& data, const Datasets& datasets) {
   const fs::path dir(run.dir), weights = find_weights(dir);
   bool some_failed = false;
   const auto predict_into = [&](const std::string& name, const std::vector<io::SourceFile>& cases, const std::vector<std::string>& identifying,
@@ -37,6 +39,18 @@ ExitCode predict_test(const RunOptions& run, const DataOptions& data, const Data
     predict_into("external_test", external.files, external.identifying, {});
   }
   return some_failed ? ExitCode::some_failed : ExitCode::ok;
+}
+
+// The same on every rank.
+ExitCode by_first(train::World& world, const std::function<ExitCode()>& work) {
+  return static_cast<ExitCode>(std::stoi(world.from_first([&] { return std::to_string(static_cast<int>(work())); })));
+}
+
+}  // namespace
+
+ExitCode predict_test(const Session& session, const DataOptions& data, const Datasets& datasets) {
+  if (session.arguments.dry_run) return ExitCode::ok;
+  return by_first(session.world, [&] { return predict_parts(session.options, data, datasets); });
 }
 
 namespace {
@@ -86,8 +100,9 @@ void require_separate_tests(const io::Splits& splits, const std::string& file) {
 }
 
 template <class Config>
-ExitCode run_folds(const Config& config, TrainArguments arguments, const std::string& fold, ExitCode (*finetune)(Config, const TrainArguments&)) {
-  if (fold.empty()) return finetune(config, arguments);
+ExitCode run_folds(const Config& config, TrainArguments arguments, const std::string& fold, train::World& world,
+                   ExitCode (*finetune)(Config, const TrainArguments&, train::World&)) {
+  if (fold.empty()) return finetune(config, arguments, world);
   if (config.data.splits.file.empty())
     throw Error(ExitCode::usage, "--fold chooses from data.splits, which is not set", "make that file with `vmae split`: data.splits=splits.json");
   const io::Splits splits = io::read_splits(config.data.splits.file);
@@ -104,26 +119,28 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
     Config one = config;
     one.data.splits.fold = k;
     one.run.dir = (fs::path(config.run.dir) / concat("fold_", k)).string();
-    const bool has_begun = fs::exists(fs::path(one.run.dir) / "checkpoints" / "last.safetensors");
-    if (resumes && fold == "all") arguments.if_exists = has_begun ? train::IfExists::resume : train::IfExists::overwrite;
+    if (resumes && fold == "all") {  // a fold that was not begun yet begins
+      const bool has_begun = world.from_first([&] { return fs::exists(fs::path(one.run.dir) / "checkpoints" / "last.safetensors") ? "yes" : ""; }) == "yes";
+      arguments.if_exists = has_begun ? train::IfExists::resume : train::IfExists::overwrite;
+    }
     log::info(concat("--- fold ", k, " of ", num_folds, ": ", one.run.dir));
-    const ExitCode code = finetune(one, arguments);
+    const ExitCode code = finetune(one, arguments, world);
     log::close_file();
     if (code != ExitCode::ok && code != ExitCode::some_failed) return code;
     some_failed |= code == ExitCode::some_failed;
   }
   const bool has_test = std::all_of(splits.folds.begin(), splits.folds.end(), [](const io::SplitFold& part) { return !part.test.empty(); });
-  if (fold == "all" && !arguments.dry_run && has_test) gather(config.run.dir, num_folds);
+  if (fold == "all" && !arguments.dry_run && has_test) by_first(world, [&] { return gather(config.run.dir, num_folds), ExitCode::ok; });
   return some_failed ? ExitCode::some_failed : ExitCode::ok;
 }
 
 }  // namespace
 
-ExitCode finetune_folds(const SegmentConfig& config, const TrainArguments& arguments, const std::string& fold) {
-  return run_folds(config, arguments, fold, &finetune_segmentation);
+ExitCode finetune_folds(const SegmentConfig& config, const TrainArguments& arguments, const std::string& fold, train::World& world) {
+  return run_folds(config, arguments, fold, world, &finetune_segmentation);
 }
-ExitCode finetune_folds(const ClassifyConfig& config, const TrainArguments& arguments, const std::string& fold) {
-  return run_folds(config, arguments, fold, &finetune_classification);
+ExitCode finetune_folds(const ClassifyConfig& config, const TrainArguments& arguments, const std::string& fold, train::World& world) {
+  return run_folds(config, arguments, fold, world, &finetune_classification);
 }
 
 }  // namespace vmae::run

@@ -26,6 +26,6 @@ at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, con
 
 // Predicts with the run's best weights, unless that is done already: the test part of the splits (or of data.train) into run.dir/test, data.test into
 // run.dir/external_test.
-ExitCode predict_test(const RunOptions& run, const DataOptions& data, const Datasets& datasets, const TrainArguments& arguments);
+ExitCode predict_test(const Session& session, const DataOptions& data, const Datasets& datasets);
 
 }  // namespace vmae::run

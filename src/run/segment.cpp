@@ -97,10 +97,6 @@ at::Tensor class_weights(const SegmentConfig& config, const Classes& classes, at
   return weights_tensor(weights, classes.count(), "loss.class_weights", device);
 }
 
-at::Tensor forward(nn::SwinUnet& model, const data::Batch& batch) {
-  return model->forward(batch.image, model->is_training() ? drop_path_draws(batch, model->num_draws()) : at::Tensor());
-}
-
 // Pixels of one class over all slices of a case.
 struct Overlap {
   double both = 0, predicted = 0, truth = 0;
@@ -130,25 +126,42 @@ train::Metrics dice_metrics(const std::map<int64_t, std::vector<Overlap>>& cases
   return metrics;
 }
 
+void sum_over_ranks(std::map<int64_t, std::vector<Overlap>>& cases, train::World& world) {
+  std::vector<double> values;
+  for (const auto& [number, overlaps] : cases) {
+    for (const Overlap& one : overlaps) values.insert(values.end(), {one.both, one.predicted, one.truth});
+  }
+  at::Tensor table = at::tensor(values, at::kDouble);
+  world.sum(table);
+  const double* value = table.const_data_ptr<double>();
+  for (auto& [number, overlaps] : cases) {
+    for (Overlap& one : overlaps) one.both = *value++, one.predicted = *value++, one.truth = *value++;
+  }
+}
+
 // On the grid of the network, every slice once; `loss` is the training loss, per batch.
 train::Metrics validate(nn::SwinUnet& model, const std::shared_ptr<data::Dataset>& dataset, const SegmentConfig& config, const train::Plan& plan,
-                        const Classes& classes, const at::Tensor& weights) {
+                        const Classes& classes, const at::Tensor& weights, train::World& world) {
   const data::AugmentOptions evaluation = data::evaluation_augmentation(config.data.augment);
   data::Loader loader(dataset, loader_options(config.data, plan, static_cast<uint64_t>(config.run.seed), /*shuffle=*/false), &evaluation, {}, /*epochs=*/1);
+  // Every rank has every case, so that what the ranks counted can be added up: whole numbers, exactly.
   std::map<int64_t, std::vector<Overlap>> cases;
-  double loss_sum = 0;
-  int64_t count = 0;
+  for (int64_t i = 0; i < dataset->size(); ++i) cases[dataset->case_number(i)].resize(classes.names.size());
+  double loss_sum = 0, count = 0;
   for (data::Batch batch; next_for_validation(loader, batch);) {
+    const train::RankSum total = world.total(batch.counts);
     batch.image = batch.image.to(plan.device);
     const at::Tensor mask = batch.mask.to(plan.device);
     at::Tensor logits;
     {
       const train::Autocast autocast(plan.device.type(), plan.precision);
-      logits = forward(model, batch);
+      logits = model->forward(batch.image);
     }
-    const int64_t n = batch.image.size(0);
-    loss_sum += nn::segmentation_loss(logits, mask, config.loss, weights, config.data.ignore_label).item<double>() * static_cast<double>(n);
-    count += n;
+    const int64_t n = batch.counts ? batch.image.size(0) : 0;
+    at::Tensor samples = at::full({}, n, at::kDouble);
+    world.sum(samples);
+    loss_sum += nn::segmentation_loss(logits, mask, config.loss, weights, config.data.ignore_label, total).item<double>() * samples.item<double>();
+    count += samples.item<double>();
     const at::Tensor counts = mask != config.data.ignore_label, predicted = at::argmax(logits, 1);
     for (int64_t k = 1; k < classes.count(); ++k) {
       const at::Tensor is_predicted = (predicted == k) & counts, is_true = (mask == k) & counts;
@@ -157,14 +170,14 @@ train::Metrics validate(nn::SwinUnet& model, const std::shared_ptr<data::Dataset
       const auto values = table.accessor<double, 2>();
       for (int64_t i = 0; i < n; ++i) {
         auto& overlaps = cases[dataset->case_number(batch.indices[static_cast<size_t>(i)])];
-        overlaps.resize(classes.names.size());
         Overlap& overlap = overlaps[static_cast<size_t>(k - 1)];
         overlap.both += values[0][i], overlap.predicted += values[1][i], overlap.truth += values[2][i];
       }
     }
   }
+  sum_over_ranks(cases, world);
   train::Metrics metrics = dice_metrics(cases, classes.names);
-  const std::pair<std::string, double> loss{"loss", loss_sum / static_cast<double>(count)};
+  const std::pair<std::string, double> loss{"loss", loss_sum / count};
   if (!classes.can_measure_dice) return {loss};
   metrics.push_back(loss);
   return metrics;
@@ -172,17 +185,17 @@ train::Metrics validate(nn::SwinUnet& model, const std::shared_ptr<data::Dataset
 
 }  // namespace
 
-ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& arguments) {
+ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& arguments, train::World& world) {
   nn::validate(config.model.net.swin, /*size_multiple=*/1);
   config.data.image.image_size = config.model.net.swin.image_size;
   config.data.image.in_channels = config.model.net.swin.in_channels;
   if (config.loss.name == "dice" && (!config.loss.class_weights.empty() || config.loss.balance != "none"))
     throw Error(ExitCode::usage, "loss.class_weights and loss.balance are of the cross-entropy, which loss.name = dice has not",
                 "leave them out, or use loss.name=dice_ce");
-  const Session session(config.run, arguments, "finetune-seg");
+  const Session session(config.run, arguments, "finetune-seg", world);
   const Datasets datasets = load_datasets(config.data, session, {.mask = true, .keeps_255 = config.data.ignore_label == 255});
   const Classes classes = find_classes(config, datasets, arguments.is_one_of_folds);
-  const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device);
+  const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
 
   config.model.net.num_classes = classes.count();
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
@@ -192,10 +205,11 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   const at::Tensor weights = class_weights(config, classes, session.device);
 
   train::Task task(*model);
-  task.loss = [&](const data::Batch& batch) {
-    return nn::segmentation_loss(forward(model, batch), batch.mask, config.loss, weights, config.data.ignore_label);
+  task.draws = [&](const data::Batch& batch) -> std::vector<at::Tensor> { return {drop_path_draws(batch, model->num_draws())}; };
+  task.loss = [&](const data::Batch& batch, const train::RankSum& total) {
+    return nn::segmentation_loss(model->forward(batch.image, batch.draws[0]), batch.mask, config.loss, weights, config.data.ignore_label, total);
   };
-  if (datasets.val) task.validate = [&] { return validate(model, datasets.val, config, plan, classes, weights); };
+  if (datasets.val) task.validate = [&] { return validate(model, datasets.val, config, plan, classes, weights, world); };
   task.lower_is_better = !classes.can_measure_dice;
   task.metadata = {{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
   add_card({.class_names = classes.names, .image = as_trained(config.data.image, datasets), .minmax = config.data.augment.minmax}, task.metadata);
@@ -210,7 +224,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   const data::Batch shown =
       panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, session.seed(), session.device, num_panel_samples, classes.shown);
   const auto draw = [&](train::RunLog& log, int64_t step, int64_t epoch) {
-    const at::Tensor predicted = at::argmax(forward(model, shown), 1).to(at::kByte).cpu();
+    const at::Tensor predicted = at::argmax(model->forward(shown.image), 1).to(at::kByte).cpu();
     log.panel(panel_name("overlay", epoch), segmentation_panel(shown.image.cpu(), shown.mask, predicted, config.data.image.mean, config.data.image.std), step);
   };
   const ExitCode code =
@@ -224,7 +238,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
                              .config_yaml = config_text(config),
                              .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
                              .draw = draw});
-  return code == ExitCode::ok ? predict_test(config.run, config.data, datasets, arguments) : code;
+  return code == ExitCode::ok ? predict_test(session, config.data, datasets) : code;
 }
 
 }  // namespace vmae::run

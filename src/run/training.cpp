@@ -1,6 +1,8 @@
 // From datasets, model and task to a run folder: what every training command does alike.
 #include "vmae/run/training.h"
 
+#include <nlohmann/json.hpp>
+
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
@@ -27,7 +29,8 @@ weights::TensorFile read_checkpoint(const std::filesystem::path& file) {
   }
 }
 
-train::RunState resume(const Session& session, const Training& training, train::LossScale& loss_scale) {
+// Rank 0 reads the checkpoint; the others get all of it from rank 0.
+train::RunState read_last_checkpoint(const Session& session, const Training& training, train::LossScale& loss_scale) {
   const auto file = session.folder->last_checkpoint();
   const weights::TensorFile checkpoint = read_checkpoint(file);
   if (const auto old = checkpoint.metadata.find("config"); old != checkpoint.metadata.end()) training.report_changes(old->second);
@@ -42,13 +45,49 @@ train::RunState resume(const Session& session, const Training& training, train::
   return state;
 }
 
+// Where the run begins or goes on, the same on every rank: what rank 0 has.
+train::RunState starting_state(const Session& session, const Training& training, train::LossScale& loss_scale) {
+  train::World& world = session.world;
+  const train::TrainingParts parts{training.task.module, training.optimizer, loss_scale};
+  train::RunState state;
+  if (session.resumes() && world.is_first()) state = read_last_checkpoint(session, training, loss_scale);
+  if (world.size() == 1) return state;
+  state = train::restore_state(world.broadcast(train::state_text(state, parts)), parts);
+  std::vector<at::Tensor> tensors;
+  for (const at::Tensor& parameter : training.task.module.parameters()) tensors.push_back(parameter.detach());
+  for (const at::Tensor& buffer : training.task.module.buffers()) tensors.push_back(buffer.detach());
+  for (const auto& [name, tensor] : train::optimizer_tensors(parts)) tensors.push_back(tensor);
+  world.broadcast(tensors);
+  return state;
+}
+
+// Every rank lists the files itself: what one of them can't see, it could not train on.
+void require_same_data(const Session& session, const Datasets& datasets) {
+  const std::vector<std::string> seen = session.world.gather(data_fingerprint(*datasets.train));
+  for (size_t rank = 1; rank < seen.size(); ++rank) {
+    if (seen[rank] != seen[0])
+      throw Error(ExitCode::data, concat("rank ", rank, " sees other training files (", seen[rank], ") than rank 0 (", seen[0], ")"),
+                  "put the data where every host finds the same files");
+  }
+}
+
+// What one rank could not read, all leave out, and rank 0 lists.
+void share_bad_files(train::World& world, data::Quarantine& quarantine) {
+  nlohmann::json own = quarantine.take_news();
+  for (const std::string& news : world.gather(own.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))) {
+    for (const auto& [name, reason] : nlohmann::json::parse(news).get<std::vector<std::pair<std::string, std::string>>>()) quarantine.add(name, reason);
+  }
+  quarantine.take_news();
+}
+
 void print_plan(const Training& training) {
   const train::Plan& plan = training.plan;
   const auto& image = training.datasets.train->image_options();
   log::info(concat("model: ", training.model_text, ", ", count_parameters(training.task.module), " parameters, input ", image.in_channels, " x ",
                    image.image_size[0], " x ", image.image_size[1]));
+  const std::string ranks = plan.num_ranks > 1 ? concat(" on each of ", plan.num_ranks, " ranks") : "";
   log::info(concat("plan: ", plan.total_steps, " steps (", plan.steps_per_epoch, " per epoch) of ", plan.train.batch_size, " images in micro-batches of ",
-                   plan.micro_batch, "; warm-up ", plan.schedule.warmup_steps, " steps to lr ", plan.schedule.peak_lr, ", then cosine to ",
+                   plan.micro_batch, ranks, "; warm-up ", plan.schedule.warmup_steps, " steps to lr ", plan.schedule.peak_lr, ", then cosine to ",
                    plan.schedule.min_lr, "; ", train::to_string(plan.precision), " on ", plan.device.str()));
 }
 
@@ -59,8 +98,8 @@ ExitCode report(const Session& session, const Training& training, const train::O
     return ExitCode::ok;
   }
   if (outcome.stopped_by_signal) {
-    log::info(concat("stopped by ", stop_signal_name(), " at step ", outcome.state.step, " of ", training.plan.total_steps,
-                     "; continue with --resume (run.dir = ", dir, ")"));
+    log::info(concat("stopped by ", stop_requested() ? stop_signal_name() : "a signal to another rank", " at step ", outcome.state.step, " of ",
+                     training.plan.total_steps, "; continue with --resume (run.dir = ", dir, ")"));
     return ExitCode::stopped;
   }
   if (outcome.state.step == first_step) {
@@ -81,14 +120,22 @@ ExitCode report(const Session& session, const Training& training, const train::O
 
 }  // namespace
 
-Session::Session(const RunOptions& run_options, const TrainArguments& run_arguments, const std::string& command)
-    : options(run_options), arguments(run_arguments), device(train::resolve_device(run_options.device)) {
-  train::configure_compute(device, options.threads);
-  if (!arguments.dry_run) {
-    folder = std::make_unique<train::RunFolder>(options.dir, arguments.if_exists);
+Session::Session(const RunOptions& run_options, const TrainArguments& run_arguments, const std::string& command, train::World& run_world)
+    : options(run_options),
+      arguments(run_arguments),
+      world(run_world),
+      device(train::resolve_device(run_options.device, run_world.launch().local_rank)),
+      if_exists(run_arguments.if_exists) {
+  world.connect(device, options.timeout_s);
+  train::configure_compute(device, options.threads, options.deterministic);
+  if (!arguments.dry_run && world.is_first()) {
+    if_exists = train::after_restart(options.dir, world.launch(), if_exists);
+    folder = std::make_unique<train::RunFolder>(options.dir, if_exists, world.launch());
     log::add_file(folder->log());
   }
-  log::info(concat("vmae ", version(), " (", git_revision(), ") ", command, " on ", device.str()));
+  if_exists = static_cast<train::IfExists>(std::stoi(world.broadcast(std::to_string(static_cast<int>(if_exists)))));
+  log::info(concat("vmae ", version(), " (", git_revision(), ") ", command, " on ", device.str(),
+                   world.size() > 1 ? concat(", rank 0 of ", world.size(), " (started by ", world.launch().launcher, ")") : ""));
 }
 
 Datasets load_datasets(const DataOptions& options, const Session& session, const data::Targets& targets) {
@@ -113,36 +160,39 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
 }
 
 data::LoaderOptions loader_options(const DataOptions& data, const train::Plan& plan, uint64_t seed, bool shuffle) {
-  return {.batch_size = plan.micro_batch,
+  return {.batch_size = plan.world_batch,
           .seed = seed,
           .shuffle = shuffle,
           .workers = data.workers,
           .prefetch = data.prefetch,
           .pin_memory = plan.device.is_cuda(),
+          .rank = plan.rank,
+          .world_size = plan.num_ranks,
+          .step_size = shuffle ? plan.train.batch_size : 0,
           .weights = shuffle ? data.weights : std::vector<double>{}};
 }
 
 bool next_for_validation(data::Loader& loader, data::Batch& batch) {
-  while (loader.next(batch)) {
-    std::vector<int64_t> wanted;
-    for (size_t i = 0; i < batch.indices.size(); ++i) {
-      if (batch.indices[i] == batch.position.sample + static_cast<int64_t>(i)) wanted.push_back(static_cast<int64_t>(i));
-    }
-    if (wanted.size() == batch.indices.size()) return true;
-    if (wanted.empty()) continue;
-    const at::Tensor rows = at::tensor(wanted, at::kLong);
-    for (at::Tensor* tensor : {&batch.image, &batch.mask, &batch.labels}) {
-      if (tensor->defined()) *tensor = tensor->index_select(0, rows);
-    }
-    for (size_t i = 0; i < wanted.size(); ++i) {
-      batch.indices[i] = batch.indices[static_cast<size_t>(wanted[i])];
-      batch.seeds[i] = batch.seeds[static_cast<size_t>(wanted[i])];
-    }
-    batch.indices.resize(wanted.size());
-    batch.seeds.resize(wanted.size());
-    return true;
+  if (!loader.next(batch)) return false;
+  std::vector<int64_t> wanted;
+  for (size_t i = 0; batch.counts && i < batch.indices.size(); ++i) {
+    const auto nth = static_cast<int64_t>(i);
+    if (batch.indices[i] == batch.position.sample + loader.options().rank + nth * loader.options().world_size) wanted.push_back(nth);
   }
-  return false;
+  batch.counts = !wanted.empty();
+  if (wanted.empty()) wanted.push_back(0);
+  if (wanted.size() == batch.indices.size()) return true;
+  const at::Tensor rows = at::tensor(wanted, at::kLong);
+  for (at::Tensor* tensor : {&batch.image, &batch.mask, &batch.labels}) {
+    if (tensor->defined()) *tensor = tensor->index_select(0, rows);
+  }
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    batch.indices[i] = batch.indices[static_cast<size_t>(wanted[i])];
+    batch.seeds[i] = batch.seeds[static_cast<size_t>(wanted[i])];
+  }
+  batch.indices.resize(wanted.size());
+  batch.seeds.resize(wanted.size());
+  return true;
 }
 
 data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed, at::Device device, int64_t count,
@@ -166,9 +216,7 @@ data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions
   return batch;
 }
 
-at::Tensor drop_path_draws(const data::Batch& batch, int64_t count) {
-  return data::uniform_draws(batch.seeds, Stream::drop_path, count).to(batch.image.device());
-}
+at::Tensor drop_path_draws(const data::Batch& batch, int64_t count) { return data::uniform_draws(batch.seeds, Stream::drop_path, count); }
 
 int64_t count_parameters(const torch::nn::Module& module) {
   int64_t count = 0;
@@ -197,13 +245,14 @@ ExitCode train_to_end(const Session& session, Training training) {
                         {"config", training.config_yaml},
                         {"training_data", data_fingerprint(*training.datasets.train)},
                         {"run", std::filesystem::path(session.options.dir).filename().string()}});
-  train::RunState state;
-  if (session.resumes()) state = resume(session, training, loss_scale);
+  train::World& world = session.world;
+  require_same_data(session, training.datasets);
+  const train::RunState state = starting_state(session, training, loss_scale);
   print_plan(training);
 
   std::unique_ptr<train::RunLog> run_log;
   if (const train::RunFolder* folder = session.folder.get()) {
-    if (session.arguments.if_exists == train::IfExists::overwrite) session.folder->clear();
+    if (session.if_exists == train::IfExists::overwrite) session.folder->clear();
     write_splits(folder->splits(), training.datasets.split);
     write_file_atomically(folder->config(), training.config_yaml);
     train::write_env(*folder, session.arguments.command_line, session.device.str(), train::to_string(plan.precision));
@@ -211,10 +260,12 @@ ExitCode train_to_end(const Session& session, Training training) {
     task.draw = [&](int64_t step, int64_t epoch) { training.draw(*run_log, step, epoch); };
   }
 
-  train::World world;
+  task.end_epoch = [&] { share_bad_files(world, training.datasets.train->bad_files()); };
+  world.share_gradients(training.optimizer.parameters(), plan.train.gradient_compression == "bf16");
   data::Loader loader(training.datasets.train, training.loader, &training.data.augment, state.position);
   install_stop_signals();
   const train::Outcome outcome = train::fit(task, training.optimizer, loss_scale, loader, plan, state, world, session.folder.get(), run_log.get());
+  world.keep_gradients();
   if (run_log) run_log->finish();
   return report(session, training, outcome, state.step);
 }

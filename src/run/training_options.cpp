@@ -7,7 +7,11 @@ void describe(Options& options, RunOptions& run) {
   options.add("dir", run.dir, "folder of this run: config, log, metrics, checkpoints, samples");
   options.add("seed", run.seed, "every random number of a run follows from it: initial weights, order of samples, flips, masks, drop path", at_least(0));
   options.add("device", run.device, "auto: a GPU if one can be used, else the CPU", one_of({"auto", "cpu", "cuda"}));
-  options.add("threads", run.threads, "threads for computing; 0: as many as affinity and cgroup allow", in_range(0, 1024));
+  options.add("threads", run.threads, "threads for computing, of each rank; 0: as many as affinity and cgroup allow, divided among the ranks that share them",
+              in_range(0, 1024));
+  options.add("timeout_s", run.timeout_s, "seconds that a rank waits for the others before the run ends", in_range(1.0, 86400.0));
+  options.add("deterministic", run.deterministic,
+              "GPU: only operations that give the same bits every time, as exact resumption needs; false: whatever is fastest. A CPU is always deterministic");
 }
 
 void describe(Options& options, DataOptions& data) {
@@ -32,7 +36,7 @@ void describe(Options& options, DataOptions& data) {
   options.add("val_fraction", data.val_fraction,
               "share of the patients (files, where patients are not known) set aside for validation if nothing else says who validates; 0: no validation",
               in_range(0.0, 0.9));
-  options.add("workers", data.workers, "threads that read and prepare images; 0: as many as affinity and cgroup allow", in_range(0, 1024));
+  options.add("workers", data.workers, "threads that read and prepare images, of each rank; 0: as run.threads", in_range(0, 1024));
   options.add("prefetch", data.prefetch, "batches prepared ahead of training, at most", in_range(1, 1024));
   options.add("max_bad_fraction", data.max_bad_fraction, "share of unreadable files (listed in quarantine.jsonl) above which a run stops with exit code 3",
               in_range(0.0, 1.0));

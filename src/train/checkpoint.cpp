@@ -16,7 +16,23 @@ namespace {
 constexpr const char* optimizer_prefix = "optimizer.";
 constexpr const char* generator_key = "state.generator";
 
-std::string to_json(const RunState& s, const LossScale& scale, int64_t optimizer_steps) {
+void keep_previous(const fs::path& last) {
+  std::error_code ignored;  // a file system without hard links keeps no previous checkpoint; the new one is written atomically all the same
+  if (!fs::exists(last)) return;
+  const fs::path previous = last.parent_path() / "previous.safetensors", link = last.parent_path() / "previous.tmp";
+  fs::remove(link, ignored);
+  fs::create_hard_link(last, link, ignored);
+  if (!ignored) fs::rename(link, previous, ignored);
+}
+
+weights::NamedTensors copied(weights::NamedTensors tensors) {
+  for (auto& [name, tensor] : tensors) tensor = tensor.detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+  return tensors;
+}
+
+}  // namespace
+
+std::string state_text(const RunState& s, const TrainingParts& parts) {
   nlohmann::ordered_json json = {{"step", s.step},
                                  {"epoch", s.position.epoch},
                                  {"sample", s.position.sample},
@@ -27,33 +43,58 @@ std::string to_json(const RunState& s, const LossScale& scale, int64_t optimizer
                                  {"interval_loss", s.interval_loss},
                                  {"interval_steps", s.interval_steps},
                                  {"trained_s", s.trained_s},
-                                 {"loss_scale", scale.value()},
-                                 {"loss_scale_good_steps", scale.good_steps()},
-                                 {"optimizer_steps", optimizer_steps}};
+                                 {"loss_scale", parts.loss_scale.value()},
+                                 {"loss_scale_good_steps", parts.loss_scale.good_steps()},
+                                 {"optimizer_steps", parts.optimizer.step_count()}};
   if (s.best_epoch >= 0) json["best"] = s.best;
   return json.dump();
 }
 
-void write(const fs::path& file, const weights::NamedTensors& tensors, const weights::Metadata& metadata) {
+RunState restore_state(const std::string& text, const TrainingParts& parts) {
+  const auto json = nlohmann::json::parse(text);
+  RunState state;
+  state.step = json.at("step");
+  state.position = {json.at("epoch"), json.at("sample")};
+  state.best_epoch = json.at("best_epoch");
+  state.best_metric = json.value("best_metric", "loss");  // older checkpoints are pretraining's
+  state.epoch_to_end = json.at("epoch_to_end");
+  if (json.contains("best")) state.best = json.at("best");
+  state.skipped_steps = json.at("skipped_steps");
+  state.interval_loss = json.at("interval_loss");
+  state.interval_steps = json.at("interval_steps");
+  state.trained_s = json.at("trained_s");
+  parts.loss_scale.restore(json.at("loss_scale"), json.at("loss_scale_good_steps"));
+  parts.optimizer.set_step_count(json.at("optimizer_steps"));
+  return state;
+}
+
+weights::NamedTensors optimizer_tensors(const TrainingParts& parts) {
+  weights::NamedTensors tensors;
+  for (const auto& [name, tensor] : parts.optimizer.state()) tensors.emplace_back(optimizer_prefix + name, tensor);
+  return tensors;
+}
+
+Snapshot take_checkpoint(const fs::path& file, const TrainingParts& parts, const RunState& state, weights::Metadata metadata) {
+  weights::NamedTensors tensors = weights::state_dict(parts.module);
+  for (auto& moment : optimizer_tensors(parts)) tensors.push_back(std::move(moment));
+  tensors.emplace_back(generator_key, at::detail::getDefaultCPUGenerator().get_state());
+  metadata["state"] = state_text(state, parts);
+  return {file, copied(std::move(tensors)), std::move(metadata), /*keeps_previous=*/true};
+}
+
+Snapshot take_weights(const fs::path& file, const torch::nn::Module& module, weights::Metadata metadata) {
+  return {file, copied(weights::state_dict(module)), std::move(metadata)};
+}
+
+void write(const Snapshot& snapshot) {
   try {
-    weights::write_safetensors(file, tensors, metadata);
+    if (snapshot.keeps_previous) keep_previous(snapshot.file);
+    weights::write_safetensors(snapshot.file, snapshot.tensors, snapshot.metadata);
   } catch (const Error& error) {
     throw Error(ExitCode::checkpoint, concat("the checkpoint could not be saved: ", error.what()),
                 "the last good checkpoint is untouched: make room, then continue with --resume");
   }
 }
-
-}  // namespace
-
-void save_checkpoint(const fs::path& file, const TrainingParts& parts, const RunState& state, weights::Metadata metadata) {
-  weights::NamedTensors tensors = weights::state_dict(parts.module);
-  for (const auto& [name, tensor] : parts.optimizer.state()) tensors.emplace_back(optimizer_prefix + name, tensor);
-  tensors.emplace_back(generator_key, at::detail::getDefaultCPUGenerator().get_state());
-  metadata["state"] = to_json(state, parts.loss_scale, parts.optimizer.step_count());
-  write(file, tensors, metadata);
-}
-
-void save_weights(const fs::path& file, const torch::nn::Module& module, weights::Metadata metadata) { write(file, weights::state_dict(module), metadata); }
 
 RunState load_checkpoint(const weights::TensorFile& checkpoint, const fs::path& file, const TrainingParts& parts) {
   const auto fail = [&](const std::string& what, const std::string& hint) -> Error { return {ExitCode::checkpoint, concat(file.string(), ": ", what), hint}; };
@@ -71,10 +112,10 @@ RunState load_checkpoint(const weights::TensorFile& checkpoint, const fs::path& 
   }
   weights::require_complete(weights::load_into(parts.module, model), file);
   const at::NoGradGuard no_grad;
-  for (auto& [name, tensor] : parts.optimizer.state()) {
-    const auto saved = rest.find(optimizer_prefix + name);
-    if (saved == rest.end()) throw fail(concat("the optimizer's ", name, " is missing"), "the file is not a complete checkpoint of this model");
-    if (saved->second.sizes() != tensor.sizes()) throw fail(concat("the optimizer's ", name, " has another shape"), "resume with the model options of the run");
+  for (auto& [name, tensor] : optimizer_tensors(parts)) {
+    const auto saved = rest.find(name);
+    if (saved == rest.end()) throw fail(concat(name, " is missing"), "the file is not a complete checkpoint of this model");
+    if (saved->second.sizes() != tensor.sizes()) throw fail(concat(name, " has another shape"), "resume with the model options of the run");
     at::Tensor(tensor).copy_(saved->second);
   }
   if (!rest.contains(generator_key)) throw fail("the generator's state is missing", "the file is not a complete checkpoint");
@@ -82,33 +123,10 @@ RunState load_checkpoint(const weights::TensorFile& checkpoint, const fs::path& 
   generator.set_state(rest.at(generator_key));
 
   try {
-    const auto json = nlohmann::json::parse(found->second);
-    RunState state;
-    state.step = json.at("step");
-    state.position = {json.at("epoch"), json.at("sample")};
-    state.best_epoch = json.at("best_epoch");
-    state.best_metric = json.value("best_metric", "loss");  // older checkpoints are pretraining's
-    state.epoch_to_end = json.at("epoch_to_end");
-    if (json.contains("best")) state.best = json.at("best");
-    state.skipped_steps = json.at("skipped_steps");
-    state.interval_loss = json.at("interval_loss");
-    state.interval_steps = json.at("interval_steps");
-    state.trained_s = json.at("trained_s");
-    parts.loss_scale.restore(json.at("loss_scale"), json.at("loss_scale_good_steps"));
-    parts.optimizer.set_step_count(json.at("optimizer_steps"));
-    return state;
+    return restore_state(found->second, parts);
   } catch (const nlohmann::json::exception& problem) {
     throw fail(concat("the training state is damaged: ", problem.what()), "use checkpoints/previous.safetensors");
   }
-}
-
-void keep_previous(const fs::path& last) {
-  std::error_code ignored;  // a file system without hard links keeps no previous checkpoint; the new one is written atomically all the same
-  if (!fs::exists(last)) return;
-  const fs::path previous = last.parent_path() / "previous.safetensors", link = last.parent_path() / "previous.tmp";
-  fs::remove(link, ignored);
-  fs::create_hard_link(last, link, ignored);
-  if (!ignored) fs::rename(link, previous, ignored);
 }
 
 }  // namespace vmae::train

@@ -2,14 +2,18 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <c10/core/AllocatorConfig.h>
 #include <torch/cuda.h>
 #include <torch/version.h>
 #if VMAE_CUDA
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
 #include <cuda_runtime.h>
 #include <nccl.h>
 #endif
+
+#include <cstdlib>
 
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
@@ -67,23 +71,30 @@ std::string cuda_versions() {
 #endif
 }
 
-at::Device resolve_device(const std::string& name) {
+at::Device resolve_device(const std::string& name, [[maybe_unused]] int64_t local_rank) {
   if (name == "cpu" || (name == "auto" && !cuda_available())) return at::kCPU;
   if (!cuda_available())
     throw Error(ExitCode::usage, concat("run.device = cuda, but no GPU can be used: ", cuda_problem()), "set run.device=cpu or auto, or see `vmae doctor`");
-  return {at::kCUDA, 0};
+  const auto index = static_cast<c10::DeviceIndex>(local_rank % static_cast<int64_t>(torch::cuda::device_count()));
+#if VMAE_CUDA
+  c10::cuda::set_device(index);  // before anything touches CUDA
+#endif
+  return {at::kCUDA, index};
 }
 
-void configure_compute(at::Device device, int64_t threads) {
+void configure_compute(at::Device device, int64_t threads, bool deterministic) {
   at::set_num_threads(threads > 0 ? static_cast<int>(threads) : usable_threads());
   auto& context = at::globalContext();
   // Sums over windows and indices in a fixed order: a resumed run must give the same bits.
-  context.setDeterministicAlgorithms(true, /*warn_only=*/false);
+  context.setDeterministicAlgorithms(deterministic || device.is_cpu(), /*warn_only=*/false);
   context.setDeterministicFillUninitializedMemory(false);
   if (device.is_cuda()) {
+    if (deterministic) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);  // cuBLAS's condition for repeatable sums
+    c10::CachingAllocator::setAllocatorSettings("expandable_segments:True");           // less fragmentation; before the first allocation
     context.setAllowTF32CuBLAS(true);
-    context.setDeterministicCuDNN(true);
-    context.setBenchmarkCuDNN(false);
+    context.setAllowTF32CuDNN(true);
+    context.setDeterministicCuDNN(deterministic);
+    context.setBenchmarkCuDNN(!deterministic);
   } else if (!instruction_sets().amx_bf16) {
     // Sends fp32 products to oneDNN, which is faster than MKL here. Without AMX it stays real fp32 (a test holds that); with AMX it would round to bf16.
     context.setFloat32Precision(at::Float32Backend::MKLDNN, at::Float32Op::MATMUL, at::Float32Precision::BF16);

@@ -10,6 +10,8 @@
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
+#include "vmae/train/checkpoint_writer.h"
+#include "vmae/train/device_input.h"
 
 namespace vmae::train {
 
@@ -29,17 +31,27 @@ void describe(Options& options, TrainOptions& train) {
   options.add("save_every_steps", train.save_every_steps, "steps between two checkpoints within an epoch; 0: only as save_every_minutes says", at_least(0));
   options.add("save_every_minutes", train.save_every_minutes, "minutes between two checkpoints; one is always written at the end of the run and on a signal",
               above(0.0));
+  options.add("gradient_compression", train.gradient_compression, "between ranks: none, or bf16, which halves the traffic and rounds gradients to 8 bits",
+              one_of({"none", "bf16"}));
+  options.add("cuda_graph", train.cuda_graph, "GPU: record a whole step once and replay it, which helps where launching kernels is what takes the time");
 }
 
-Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t samples_per_epoch, at::Device device) {
+Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t samples_per_epoch, at::Device device, const World& world, bool is_dry_run) {
   Plan plan;
   plan.train = train, plan.optim = optim, plan.device = device, plan.samples_per_epoch = samples_per_epoch;
+  plan.rank = world.rank(), plan.num_ranks = world.size(), plan.is_dry_run = is_dry_run;
   plan.precision = resolve_precision(train.precision, device);
-  plan.micro_batch = train.micro_batch == 0 ? train.batch_size : train.micro_batch;
-  if (train.batch_size % plan.micro_batch != 0) {
+  if (train.batch_size < plan.num_ranks) {
+    throw Error(ExitCode::usage, concat("train.batch_size = ", train.batch_size, " is smaller than the number of ranks, ", plan.num_ranks),
+                "it counts the samples of all ranks together");
+  }
+  if (train.micro_batch > 0 && train.batch_size % train.micro_batch != 0) {
     throw Error(ExitCode::usage, concat("train.batch_size = ", train.batch_size, " is not a multiple of train.micro_batch = ", train.micro_batch),
                 concat("use a multiple of ", train.micro_batch, ", or set train.micro_batch to a divisor of ", train.batch_size));
   }
+  const int64_t share = (train.batch_size + plan.num_ranks - 1) / plan.num_ranks;
+  plan.micro_batch = train.micro_batch == 0 ? share : std::min(train.micro_batch, share);
+  plan.world_batch = std::min(train.batch_size, plan.micro_batch * plan.num_ranks);
   plan.steps_per_epoch = (samples_per_epoch + train.batch_size - 1) / train.batch_size;
   plan.total_steps = train.epochs * plan.steps_per_epoch;
   if (train.max_steps > 0) plan.total_steps = std::min(plan.total_steps, train.max_steps);
@@ -66,15 +78,20 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 // What one optimizer step saw.
 struct Step {
   double loss = 0;
-  std::vector<int64_t> indices;  // of the samples
+  int64_t num_samples = 0;       // on all ranks
+  std::vector<int64_t> indices;  // of the samples, on this rank
   data::Position next;
 };
 
-// The batch cannot be learnt from: say which samples it was and stop before the weights are touched.
+// The batch cannot be learnt from: say which samples it was and stop before the weights are touched. All ranks come here together.
 [[noreturn]] void stop_non_finite(const char* what, double value, const Step& step, const data::Dataset& dataset, const RunState& state,
-                                  const RunFolder* folder) {
+                                  const RunFolder* folder, World& world) {
+  auto own_ids = nlohmann::json::array();
+  for (const int64_t index : step.indices) own_ids.push_back(dataset.id(index));
   std::vector<std::string> ids;
-  for (const int64_t index : step.indices) ids.push_back(dataset.id(index));
+  for (const std::string& of_rank : world.gather(own_ids.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))) {
+    for (const std::string id : nlohmann::json::parse(of_rank)) ids.push_back(id);
+  }
   std::string where = "the samples of this step were: " + join(ids, ", ");
   if (folder != nullptr) {
     const auto file = folder->path() / "non_finite.json";
@@ -87,29 +104,28 @@ struct Step {
 }
 
 // Forward and backward over the micro-batches of one step; gradients are left in the parameters.
-Step accumulate(Task& task, LossScale& loss_scale, data::Loader& loader, const Plan& plan, const RunState& state, World& world) {
+Step accumulate(Task& task, LossScale& loss_scale, DeviceInput& input, const Plan& plan, const RunState& state, World& world) {
   Step step;
   const int64_t first = state.position.sample, step_samples = std::min(plan.train.batch_size, plan.samples_per_epoch - first);
   at::Tensor loss_sum;
   for (int64_t done = 0; done < step_samples;) {
     data::Batch batch;
-    if (!loader.next(batch)) throw Error(ExitCode::internal, "the data ended before the plan did");
+    if (!input.next(batch)) throw Error(ExitCode::internal, "the data ended before the plan did");
     const int64_t samples = (batch.next.epoch > batch.position.epoch ? plan.samples_per_epoch : batch.next.sample) - batch.position.sample;
     done += samples;
-    for (at::Tensor* tensor : {&batch.image, &batch.mask, &batch.labels}) {
-      if (tensor->defined()) *tensor = tensor->to(plan.device, /*non_blocking=*/true);
-    }
     at::Tensor loss;
     {
       const Autocast autocast(plan.device.type(), plan.precision);
-      loss = task.loss(batch) * (static_cast<double>(samples) / static_cast<double>(step_samples));
+      loss = task.loss(batch, world.total(batch.counts)) * (static_cast<double>(samples) / static_cast<double>(step_samples));
     }
     world.backward(loss_scale.scale(loss), /*synchronise=*/done >= step_samples);
+    input.prefetch();
     loss_sum = loss_sum.defined() ? loss_sum + loss.detach() : loss.detach();
-    step.indices.insert(step.indices.end(), batch.indices.begin(), batch.indices.end());
+    if (batch.counts) step.indices.insert(step.indices.end(), batch.indices.begin(), batch.indices.end());
     step.next = batch.next;
   }
-  step.loss = world.sum(loss_sum.item<double>());
+  step.num_samples = step_samples;
+  step.loss = loss_sum.item<double>();
   return step;
 }
 
@@ -129,7 +145,7 @@ auto evaluate(torch::nn::Module& module, const Action& action) {
 // Throughput and waiting since the last log line.
 struct Interval {
   Clock::time_point start = Clock::now();
-  double wait_s = 0;
+  double wait_s = 0, gradient_wait_s = 0;
   int64_t images = 0;
   double images_per_s() const { return static_cast<double>(images) / seconds_since(start); }
 };
@@ -151,19 +167,20 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
   auto last_save = session_start;
   Interval interval;
   Outcome outcome;
+  DeviceInput input(loader, plan.device, task.draws);
+  CheckpointWriter writer;
 
-  auto save = [&] {
+  auto checkpoint = [&] {
     state.trained_s = trained_before_s + seconds_since(session_start);
-    if (world.is_first()) {
-      keep_previous(folder->last_checkpoint());
-      save_checkpoint(folder->last_checkpoint(), {task.module, optimizer, loss_scale}, state, task.metadata);
-    }
     last_save = Clock::now();
+    return take_checkpoint(folder->last_checkpoint(), {task.module, optimizer, loss_scale}, state, task.metadata);
   };
 
   auto end_epoch = [&] {
     const int64_t epoch = state.epoch_to_end;
     const bool run_ends = state.step == plan.total_steps;
+    std::vector<Snapshot> due;
+    if (task.end_epoch) task.end_epoch();
     if (task.validate && (run_ends || every(options.validate_every, epoch + 1))) {
       outcome.last_validation = evaluate(task.module, task.validate);
       const std::string& metric = outcome.last_validation.front().first;
@@ -172,18 +189,18 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
       const bool is_best = badness < state.best;
       if (is_best) {
         state.best = badness, state.best_epoch = epoch;
-        if (world.is_first()) save_weights(folder->checkpoints() / "best.safetensors", task.module, task.metadata);
+        if (folder != nullptr) due.push_back(take_weights(folder->checkpoints() / "best.safetensors", task.module, task.metadata));
       }
       if (log != nullptr) log->validation(state.step, epoch, outcome.last_validation, is_best);
     }
     if (task.draw && log != nullptr && options.draw_every > 0 && (run_ends || every(options.draw_every, epoch + 1))) {
       evaluate(task.module, [&] { task.draw(state.step, epoch); });
     }
-    if (world.is_first() && every(options.keep_every, epoch + 1)) {
-      save_weights(folder->checkpoints() / concat("epoch=", epoch + 1, ".safetensors"), task.module, task.metadata);
-    }
+    if (folder != nullptr && every(options.keep_every, epoch + 1))
+      due.push_back(take_weights(folder->checkpoints() / concat("epoch=", epoch + 1, ".safetensors"), task.module, task.metadata));
     state.epoch_to_end = -1;
-    if (run_ends || is_stopped_early(options, state)) save();
+    if (folder != nullptr && (run_ends || is_stopped_early(options, state))) due.push_back(checkpoint());
+    writer.start(std::move(due));
     interval = {};  // images/s is about training, not about validating and saving
   };
 
@@ -196,21 +213,21 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
       break;
     }
 
-    const double lr = learning_rate(plan.schedule, state.step), waited_before_s = loader.wait_s();
-    const Step step = accumulate(task, loss_scale, loader, plan, state, world);
-    if (!std::isfinite(step.loss)) stop_non_finite("loss", step.loss, step, loader.dataset(), state, folder);
+    const double lr = learning_rate(plan.schedule, state.step), waited_before_s = loader.wait_s(), gradient_waited_before_s = world.gradient_wait_s();
+    const Step step = accumulate(task, loss_scale, input, plan, state, world);
+    if (!std::isfinite(step.loss)) stop_non_finite("loss", step.loss, step, loader.dataset(), state, folder, world);
 
     const std::vector<at::Tensor> gradients = optimizer.gradients();
     const bool usable = loss_scale.unscale(gradients);  // fp16 only: false where the scale was too large
     const double grad_norm = usable ? clip_grad_norm(gradients, plan.optim.clip_grad_norm) : 0.0;
-    if (!std::isfinite(grad_norm)) stop_non_finite("gradient", grad_norm, step, loader.dataset(), state, folder);
+    if (!std::isfinite(grad_norm)) stop_non_finite("gradient", grad_norm, step, loader.dataset(), state, folder, world);
     if (usable)
       optimizer.step(lr);
     else
       ++state.skipped_steps;
     loss_scale.update();
     // Overflows end when the scale has come down; a gradient that is not finite at scale 1 never will be.
-    if (!usable && loss_scale.value() < 1.0) stop_non_finite("gradient", std::nan(""), step, loader.dataset(), state, folder);
+    if (!usable && loss_scale.value() < 1.0) stop_non_finite("gradient", std::nan(""), step, loader.dataset(), state, folder, world);
     optimizer.clear_gradients();
 
     const int64_t epoch = state.position.epoch;
@@ -220,16 +237,19 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
     state.interval_loss += step.loss;
     ++state.interval_steps;
     outcome.last_loss = step.loss;
-    if (folder == nullptr) break;  // dry run
+    if (plan.is_dry_run) break;
 
-    interval.images += static_cast<int64_t>(step.indices.size()) * world.size();
+    interval.images += step.num_samples;
     interval.wait_s += loader.wait_s() - waited_before_s;
+    interval.gradient_wait_s += world.gradient_wait_s() - gradient_waited_before_s;
     if (log != nullptr) {
       const double mean_loss = state.interval_loss / static_cast<double>(state.interval_steps);
       log->progress(epoch, options.epochs, state.step, plan.total_steps, mean_loss, interval.images_per_s(), interval.wait_s / seconds_since(interval.start));
       if (every(options.log_every, state.step) || state.epoch_to_end >= 0) {
-        log->train(state.step, epoch,
-                   {{"loss", mean_loss}, {"lr", lr}, {"grad_norm", grad_norm}, {"images_per_s", interval.images_per_s()}, {"data_wait_s", interval.wait_s}});
+        Metrics metrics = {
+            {"loss", mean_loss}, {"lr", lr}, {"grad_norm", grad_norm}, {"images_per_s", interval.images_per_s()}, {"data_wait_s", interval.wait_s}};
+        if (world.size() > 1) metrics.emplace_back("comm_wait_s", interval.gradient_wait_s);
+        log->train(state.step, epoch, metrics);
         state.interval_loss = 0, state.interval_steps = 0;
         interval = {};
       }
@@ -237,12 +257,15 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
 
     const bool stop = world.any(stop_requested());
     const bool due = every(options.save_every_steps, state.step) || seconds_since(last_save) > 60.0 * options.save_every_minutes;
-    if (stop || due || state.step == 1) save();  // after the first step too: a full disk or a folder without rights shows at once, not after hours
+    writer.check();
+    // After the first step too: a full disk or a folder without rights shows at once, not after hours.
+    if (folder != nullptr && (stop || due || state.step == 1)) writer.start({checkpoint()});
     if (stop && state.step < plan.total_steps) {
       outcome.stopped_by_signal = true;
       break;
     }
   }
+  writer.finish();
   outcome.state = state;
   return outcome;
 }

@@ -32,6 +32,8 @@ bool is_run_file(const std::string& name) {
 // A run has begun when its config is written; what an attempt that failed before (no data, a wrong option) left does not occupy the folder.
 bool holds_a_run(const RunFolder& folder) { return fs::exists(folder.config()) || fs::exists(folder.last_checkpoint()); }
 
+constexpr const char* job_file = ".job";  // who began or last continued the run
+
 // What a process that was killed while it wrote a file has left.
 void remove_temporary_files(const fs::path& folder) {
   std::error_code ignored;
@@ -42,7 +44,13 @@ void remove_temporary_files(const fs::path& folder) {
 
 }  // namespace
 
-RunFolder::RunFolder(fs::path path, IfExists if_exists) : path_(std::move(path)) {
+IfExists after_restart(const fs::path& folder, const Launch& launch, IfExists wanted) {
+  std::error_code ignored;
+  if (launch.attempt == 0 || !fs::exists(folder / job_file, ignored) || read_file(folder / job_file) != launch.job) return wanted;
+  return fs::exists(folder / "checkpoints" / "last.safetensors", ignored) ? IfExists::resume : IfExists::overwrite;
+}
+
+RunFolder::RunFolder(fs::path path, IfExists if_exists, const Launch& launch) : path_(std::move(path)) {
   if (path_.empty()) throw Error(ExitCode::usage, "run.dir is not set", "give a folder for this run: run.dir=runs/my-run");
   std::error_code problem;
   if (fs::exists(path_) && !fs::is_directory(path_)) throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " is a file"), "give a folder");
@@ -69,6 +77,7 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists) : path_(std::move(path))
   fs::create_directories(checkpoints());
   fs::create_directories(samples());
   for (const fs::path& written : {path_, checkpoints(), samples()}) remove_temporary_files(written);
+  if (!launch.job.empty()) write_file_atomically(path_ / job_file, launch.job);
 }
 
 void RunFolder::clear() {

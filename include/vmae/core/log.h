@@ -6,7 +6,7 @@
 
 namespace vmae::log {
 
-enum class Level { debug, info, warning, error };
+enum class Level { debug, info, warning, error, nothing };
 
 void debug(std::string_view message);
 void info(std::string_view message);

@@ -7,7 +7,10 @@
 
 namespace vmae {
 
-int usable_threads();  // at least 1: min(sched_getaffinity, cgroup v1/v2 CPU quota rounded up); never the machine's core count
+// At least 1: min(sched_getaffinity, cgroup v1/v2 CPU quota rounded up), never the machine's core count; this process's part of them where several share.
+int usable_threads();
+void share_threads(int processes);  // that many processes like this one run on the same CPUs
+std::string cpu_affinity();         // the CPUs that this process may run on, as a text to compare: "0-3,8"
 
 struct MemoryInfo {
   uint64_t total_bytes;      // of the machine

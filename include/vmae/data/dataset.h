@@ -46,6 +46,7 @@ class Dataset {
   Slice read(int64_t index, bool with_mask, SliceBuffer& buffer) const;
   // Its labels, Targets::num_labels values, NaN where unknown.
   const float* labels(int64_t index) const;
+  Quarantine& bad_files() const { return *quarantine_; }
   // Lists the file of a sample that could not be used. Throws Error(data) when the quarantine's limit is passed.
   void quarantine(int64_t index, const std::string& reason) const;
 

@@ -20,9 +20,11 @@ struct LoaderOptions {
   int64_t workers = 0;   // threads; 0: as many as usable, at least 1
   int64_t prefetch = 4;  // batches ahead, at most
   bool pin_memory = false;
-  int64_t rank = 0, world_size = 1;                      // this rank gets every world_size-th sample of each batch
-  std::vector<double> weights{};                         // shares of the dataset's sources (mixture_order()), with shuffle only; empty: every sample once
-  std::shared_ptr<const std::vector<bool>> is_marked{};  // per sample, with shuffle only: at least marked_share of each batch is marked (marked_order())
+  int64_t rank = 0, world_size = 1;  // this rank gets every world_size-th sample of each batch
+  int64_t step_size = 0;             // no batch reaches over a multiple of this many samples (an optimizer step); 0: no such limit
+  std::vector<double> weights{};     // shares of the dataset's sources (mixture_order()), with shuffle only; empty: every sample once
+  std::shared_ptr<const std::vector<bool>>
+      is_marked{};  // per sample, with shuffle only: at least marked_share of each step or batch is marked (marked_order())
   double marked_share = 0.0;
 };
 
@@ -34,13 +36,15 @@ struct Position {
 };
 
 struct Batch {
-  at::Tensor image;  // (B, C, H, W) float32; the last batch of an epoch may be smaller, with fewer samples than ranks even empty on some
+  at::Tensor image;  // (B, C, H, W) float32; the last batch of an epoch may be smaller
   at::Tensor mask;   // (B, H, W) uint8, (B, L) float32: undefined where the dataset's targets don't ask for them
   at::Tensor labels;
-  std::vector<int64_t> indices;  // B, into the dataset, after substitution
-  std::vector<uint64_t> seeds;   // B
-  Position position;             // where this batch begins
-  Position next;                 // where the following one begins; next.epoch > position.epoch after the last batch of an epoch
+  std::vector<at::Tensor> draws;  // random numbers of the task, a row per sample; the loader leaves them empty
+  bool counts = true;             // false: fewer samples than ranks; this rank has none, and one that another rank has stands in
+  std::vector<int64_t> indices;   // B, into the dataset, after substitution
+  std::vector<uint64_t> seeds;    // B
+  Position position;              // where this batch begins
+  Position next;                  // where the following one begins; next.epoch > position.epoch after the last batch of an epoch
 };
 
 class Loader {
@@ -53,6 +57,7 @@ class Loader {
   // so a batch never changes its size. Rethrows Error(data) when the quarantine's limit is passed, and again at every further call.
   bool next(Batch& batch);
   const Dataset& dataset() const;
+  const LoaderOptions& options() const;
   double wait_s() const;  // seconds spent in next() waiting for data, so far
 
  private:

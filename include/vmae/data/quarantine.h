@@ -7,6 +7,8 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace vmae::data {
 
@@ -18,6 +20,7 @@ class Quarantine {
   void add(const std::string& name, const std::string& reason);  // thread-safe; throws Error(data) above the limit, naming the first few and the option
   bool contains(const std::string& name) const;
   int64_t count() const;
+  std::vector<std::pair<std::string, std::string>> take_news();  // name and reason of each file added since the last call
 
  private:
   mutable std::mutex mutex_;
@@ -25,6 +28,7 @@ class Quarantine {
   double max_bad_fraction_;
   int64_t num_files_ = 0;
   std::set<std::string> names_, written_;
+  std::vector<std::pair<std::string, std::string>> news_;
 };
 
 }  // namespace vmae::data

@@ -1,14 +1,18 @@
 #pragma once
-// What fine-tuning minimises. Everything is computed in float32, whatever the network's precision.
+// What fine-tuning minimises. Everything is computed in float32, whatever the network's precision. Each loss is a quotient of sums over the batch; where a
+// batch is spread over several ranks, `total` makes their sums those of the whole batch, and the loss is the same on every rank.
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "vmae/core/options.h"
 
 namespace vmae::nn {
+
+using SumOverRanks = std::function<at::Tensor(const at::Tensor&)>;  // differentiable; empty: one rank
 
 struct SegmentationLossOptions {
   std::string name = "dice_ce";
@@ -31,7 +35,7 @@ void describe(Options& options, SegmentationLossOptions& loss);
 // 2017). A class that the truth of the batch (or sample) does not have is left out, so an empty slice asks nothing of the Dice term; all left out: the term is
 // 0.
 at::Tensor segmentation_loss(const at::Tensor& logits, const at::Tensor& mask, const SegmentationLossOptions& options, const at::Tensor& class_weights,
-                             int64_t ignore_label);
+                             int64_t ignore_label, const SumOverRanks& total = {});
 
 struct ClassificationLossOptions {
   double label_smoothing = 0.0;
@@ -41,8 +45,9 @@ void describe(Options& options, ClassificationLossOptions& loss);
 
 // logits (B, L); labels (B, L) float32: NaN is unknown and counts nowhere.
 // Classes (one of each row is 1): cross-entropy with label smoothing, weighted by class_weights (L); rows with an unknown label are left out.
-at::Tensor multi_class_loss(const at::Tensor& logits, const at::Tensor& labels, double label_smoothing, const at::Tensor& class_weights);
+at::Tensor multi_class_loss(const at::Tensor& logits, const at::Tensor& labels, double label_smoothing, const at::Tensor& class_weights,
+                            const SumOverRanks& total = {});
 // Findings (each 0 or 1): binary cross-entropy with logits, the positive term times positive_weights (L); mean over the known entries.
-at::Tensor multi_label_loss(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& positive_weights);
+at::Tensor multi_label_loss(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& positive_weights, const SumOverRanks& total = {});
 
 }  // namespace vmae::nn

@@ -79,12 +79,12 @@ void describe(Options& options, ClassifyConfig& config);
 void adopt_architecture(nn::SwinOptions& swin, const std::string& init);
 
 // One run. Cases that are marked test (or data.test) are predicted with the best weights into run.dir/test afterwards.
-ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& arguments);
-ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& arguments);
+ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& arguments, train::World& world);
+ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& arguments, train::World& world);
 
 // fold: "" as the config says; a number: that fold of data.splits, into run.dir/fold_N; "all": one fold after the other, and the predictions of all test
 // parts together in run.dir/out_of_fold. With --resume, folds that are finished are left alone, and those that have not begun begin.
-ExitCode finetune_folds(const SegmentConfig& config, const TrainArguments& arguments, const std::string& fold);
-ExitCode finetune_folds(const ClassifyConfig& config, const TrainArguments& arguments, const std::string& fold);
+ExitCode finetune_folds(const SegmentConfig& config, const TrainArguments& arguments, const std::string& fold, train::World& world);
+ExitCode finetune_folds(const ClassifyConfig& config, const TrainArguments& arguments, const std::string& fold, train::World& world);
 
 }  // namespace vmae::run

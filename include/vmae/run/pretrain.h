@@ -24,6 +24,6 @@ struct PretrainConfig {
 void describe(Options& options, PretrainConfig& config);
 
 // Exit code ok or stopped; everything else is thrown as Error.
-ExitCode pretrain(PretrainConfig config, const TrainArguments& arguments);
+ExitCode pretrain(PretrainConfig config, const TrainArguments& arguments, train::World& world);
 
 }  // namespace vmae::run

@@ -6,6 +6,10 @@
 #include <string>
 #include <vector>
 
+namespace vmae::train {
+class World;
+}
+
 namespace vmae::run {
 
 struct ForwardArguments {
@@ -36,6 +40,8 @@ void inspect(const InspectArguments& arguments, std::ostream& out);
 
 // Versions, devices, threads, memory, instruction sets, and what is wrong. Returns false if something is.
 bool doctor(std::ostream& out);
+// Every rank's host, device and threads, and sums over ranks, checked and timed. Returns false if something is wrong.
+bool doctor_distributed(train::World& world, const std::string& device, double timeout_s, std::ostream& out);
 
 struct BenchArguments {
   std::string model = "mae";  // mae; swin-unet (9 classes, Dice + cross-entropy); swin-classifier (5 classes, cross-entropy)

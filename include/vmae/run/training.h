@@ -19,6 +19,8 @@ struct RunOptions {
   int64_t seed = 0;
   std::string device = "auto";
   int64_t threads = 0;
+  double timeout_s = 600;
+  bool deterministic = true;
 };
 void describe(Options& options, RunOptions& run);
 
@@ -49,28 +51,31 @@ struct Datasets {
   std::shared_ptr<data::Dataset> train, val;  // val may be null
 };
 
-// A run that has begun: its folder is locked and its log open. dry_run: there is no folder.
+// A run that has begun: all ranks are there; its folder is locked and its log open. The folder is rank 0's alone, and there is none in a dry run.
 struct Session {
-  Session(const RunOptions& options, const TrainArguments& arguments, const std::string& command);
+  Session(const RunOptions& options, const TrainArguments& arguments, const std::string& command, train::World& world);
   const RunOptions& options;
   const TrainArguments& arguments;
+  train::World& world;
   at::Device device;
+  train::IfExists if_exists;  // refuse, resume or overwrite: what was asked for, or, after a restart, what there is
   std::unique_ptr<train::RunFolder> folder;
   uint64_t seed() const { return static_cast<uint64_t>(options.seed); }
-  bool resumes() const { return arguments.if_exists == train::IfExists::resume; }
+  bool resumes() const { return if_exists == train::IfExists::resume; }
 };
 
 Datasets load_datasets(const DataOptions& data, const Session& session, const data::Targets& targets);
 
 // All of it readable, unaugmented and in order, for validation and panels.
 data::LoaderOptions loader_options(const DataOptions& data, const train::Plan& plan, uint64_t seed, bool shuffle);
-// The next validation batch (without shuffling), without the samples that stand in for unreadable ones: each readable sample counts once. False at the end.
+// This rank's part of the next validation batch (without shuffling), without the samples that stand in for unreadable ones: each readable sample counts once.
+// Where nothing is left one stays and batch.counts is false, so that all ranks see the same number of batches. False at the end.
 bool next_for_validation(data::Loader& loader, data::Batch& batch);
 // Up to `count` samples, spread evenly over `indices` (empty: over the dataset), never augmented.
 data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed, at::Device device, int64_t count,
                         const std::vector<int64_t>& indices = {});
-at::Tensor drop_path_draws(const data::Batch& batch, int64_t count);  // on the batch's device
-int64_t count_parameters(const torch::nn::Module& module);            // those that are trained
+at::Tensor drop_path_draws(const data::Batch& batch, int64_t count);
+int64_t count_parameters(const torch::nn::Module& module);  // those that are trained
 
 // Everything that train_to_end() needs of a command.
 struct Training {

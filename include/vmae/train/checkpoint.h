@@ -35,16 +35,27 @@ struct TrainingParts {
   LossScale& loss_scale;
 };
 
-// Writes `file` atomically. Throws Error(checkpoint) if that fails (a full disk): what was there before is untouched.
-void save_checkpoint(const std::filesystem::path& file, const TrainingParts& parts, const RunState& state, weights::Metadata metadata);
-
+// A file as it shall be written: copies of the tensors on the CPU, so that training can go on meanwhile.
+struct Snapshot {
+  std::filesystem::path file;
+  weights::NamedTensors tensors;
+  weights::Metadata metadata;
+  bool keeps_previous = false;  // the file that is there becomes previous.safetensors beside it
+};
+Snapshot take_checkpoint(const std::filesystem::path& file, const TrainingParts& parts, const RunState& state, weights::Metadata metadata);
 // Weights alone, with the same metadata: best.safetensors, epoch=E.safetensors.
-void save_weights(const std::filesystem::path& file, const torch::nn::Module& module, weights::Metadata metadata);
+Snapshot take_weights(const std::filesystem::path& file, const torch::nn::Module& module, weights::Metadata metadata);
+
+// Atomically. Throws Error(checkpoint) if that fails (a full disk): what was there before is untouched.
+void write(const Snapshot& snapshot);
 
 // Restores everything in place; Error(checkpoint) names the file and the first keys that are missing, unexpected or of another shape.
 RunState load_checkpoint(const weights::TensorFile& checkpoint, const std::filesystem::path& file, const TrainingParts& parts);
 
-// Keeps the file that `last` replaces as previous.safetensors beside it.
-void keep_previous(const std::filesystem::path& last);
+// The state as text, in checkpoints and for the other ranks; from it the loss scale and the optimizer's step count are set too.
+std::string state_text(const RunState& state, const TrainingParts& parts);
+RunState restore_state(const std::string& text, const TrainingParts& parts);
+// All tensors that a checkpoint restores but the weights' own: moments, generator.
+weights::NamedTensors optimizer_tensors(const TrainingParts& parts);
 
 }  // namespace vmae::train

@@ -27,6 +27,8 @@ struct TrainOptions {
   int64_t keep_every = 0;
   int64_t save_every_steps = 0;
   double save_every_minutes = 15.0;
+  std::string gradient_compression = "none";
+  bool cuda_graph = false;
 };
 void describe(Options& options, TrainOptions& train);
 
@@ -34,10 +36,15 @@ void describe(Options& options, TrainOptions& train);
 struct Task {
   explicit Task(torch::nn::Module& trained) : module(trained) {}
   torch::nn::Module& module;
-  std::function<at::Tensor(const data::Batch&)> loss;  // mean over the batch's samples, differentiable; called under autocast in training mode
-  std::function<Metrics()> validate;  // in evaluation mode without gradients; the first metric decides which epoch is best. Empty: no validation
+  // Random numbers of the batch (masks, drop path), a row per sample, on the CPU: pure functions of its samples' seeds.
+  std::function<std::vector<at::Tensor>(const data::Batch&)> draws;
+  // Of the batch of all ranks, of which this rank has a part: sums over samples go through `total`. Differentiable; called under autocast in training mode.
+  std::function<at::Tensor(const data::Batch&, const RankSum& total)> loss;
+  // On every rank, with the same result: in evaluation mode without gradients; the first metric decides which epoch is best. Empty: no validation.
+  std::function<Metrics()> validate;
   bool lower_is_better = true;
   std::function<void(int64_t step, int64_t epoch)> draw;  // sample pictures; may be empty
+  std::function<void()> end_epoch;                        // on every rank, before the validation; may be empty
   weights::Metadata metadata;                             // what a checkpoint says about the model
 };
 
@@ -47,11 +54,15 @@ struct Plan {
   OptimOptions optim;
   Precision precision = Precision::fp32;
   at::Device device = at::kCPU;
-  int64_t samples_per_epoch = 0, steps_per_epoch = 0, total_steps = 0, micro_batch = 0;
+  int64_t samples_per_epoch = 0, steps_per_epoch = 0, total_steps = 0;
+  int64_t rank = 0, num_ranks = 1;
+  int64_t micro_batch = 0;  // samples of a forward pass, at most: on one rank,
+  int64_t world_batch = 0;  // and on all of them
+  bool is_dry_run = false;  // one step, nothing is saved
   Schedule schedule;
 };
-Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t samples_per_epoch,
-               at::Device device);  // Error(usage) where options contradict each other
+// Error(usage) where options contradict each other.
+Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t samples_per_epoch, at::Device device, const World& world, bool is_dry_run);
 
 struct Outcome {
   RunState state;
@@ -60,8 +71,8 @@ struct Outcome {
   Metrics last_validation;
 };
 
-// Trains from `state` to the end of the plan. The loader must start at state.position and deliver micro-batches of plan.micro_batch.
-// folder and log: both absent in a dry run, which then makes one step and saves nothing.
+// Trains from `state` to the end of the plan. The loader must start at state.position and deliver this rank's part of batches of plan.world_batch.
+// folder and log: of rank 0 alone, absent in a dry run.
 // Throws Error(non_finite) after writing non_finite.json with the sample ids if the loss or the gradient is not finite; the weights are those before the step.
 Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan, RunState state, World& world, const RunFolder* folder,
             RunLog* log);

@@ -3,15 +3,21 @@
 #include <filesystem>
 #include <string>
 
+#include "vmae/core/launch.h"
+
 namespace vmae::train {
 
 enum class IfExists { refuse, resume, overwrite };
+
+// After its launcher has started the job again (launch.attempt > 0): a run that this job began is resumed, or, if it had no checkpoint yet, begun anew,
+// whatever was asked for at first. Else `wanted`.
+IfExists after_restart(const std::filesystem::path& folder, const Launch& launch, IfExists wanted);
 
 class RunFolder {
  public:
   // Creates the folder and locks it for this process. An existing run is refused (usage), resumed (Error(checkpoint) if there is no last checkpoint), or, to be
   // overwritten, left alone until clear(): a mistake in the config must not cost the earlier run.
-  RunFolder(std::filesystem::path path, IfExists if_exists);
+  RunFolder(std::filesystem::path path, IfExists if_exists, const Launch& launch = {});
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;

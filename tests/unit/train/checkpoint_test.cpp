@@ -34,7 +34,7 @@ TEST(Checkpoint, RestoresEveryBit) {
   before.scale.restore(1024.0, 7);
   torch::manual_seed(99);
   at::rand({3});
-  save_checkpoint(file, before.parts(), state, {{"model", "test"}});
+  write(take_checkpoint(file, before.parts(), state, {{"model", "test"}}));
   const at::Tensor next_draw = at::rand({4});
 
   torch::manual_seed(1);
@@ -58,7 +58,7 @@ TEST(Checkpoint, BeforeAnyValidationThereIsNoBest) {
   const test::TempFolder folder;
   const auto file = folder.path() / "last.safetensors";
   Trained trained(1);
-  save_checkpoint(file, trained.parts(), {}, {});
+  write(take_checkpoint(file, trained.parts(), {}, {}));
   EXPECT_EQ(load_checkpoint(weights::read_safetensors(file), file, trained.parts()).best, std::numeric_limits<double>::infinity());
 }
 
@@ -66,7 +66,7 @@ TEST(Checkpoint, WeightsAloneAreNotEnoughToResume) {
   const test::TempFolder folder;
   const auto file = folder.path() / "best.safetensors";
   Trained trained(1);
-  save_weights(file, *trained.module, {});
+  write(take_weights(file, *trained.module, {}));
   const Error error = test::error_of([&] { load_checkpoint(weights::read_safetensors(file), file, trained.parts()); });
   EXPECT_EQ(error.code(), ExitCode::checkpoint);
   EXPECT_TRUE(test::contains(error.hint(), "model.init"));
@@ -75,7 +75,7 @@ TEST(Checkpoint, WeightsAloneAreNotEnoughToResume) {
 TEST(Checkpoint, AFailedWriteKeepsWhatWasThere) {
   const test::TempFolder folder;
   Trained trained(1);
-  const Error error = test::error_of([&] { save_weights(folder.path() / "missing" / "x.safetensors", *trained.module, {}); });
+  const Error error = test::error_of([&] { write(take_weights(folder.path() / "missing" / "x.safetensors", *trained.module, {})); });
   EXPECT_EQ(error.code(), ExitCode::checkpoint);
 }
 
@@ -84,10 +84,9 @@ TEST(Checkpoint, ThePreviousOneIsKept) {
   const auto last = folder.path() / "last.safetensors", previous = folder.path() / "previous.safetensors";
   Trained trained(1);
   for (int64_t step = 1; step <= 3; ++step) {
-    keep_previous(last);
     RunState state;
     state.step = step;
-    save_checkpoint(last, trained.parts(), state, {});
+    write(take_checkpoint(last, trained.parts(), state, {}));
   }
   EXPECT_EQ(load_checkpoint(weights::read_safetensors(last), last, trained.parts()).step, 3);
   EXPECT_EQ(load_checkpoint(weights::read_safetensors(previous), previous, trained.parts()).step, 2);

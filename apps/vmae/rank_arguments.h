@@ -1,0 +1,32 @@
+#pragma once
+// What every command that runs on several ranks has in common: --nproc-per-node.
+#include <CLI/App.hpp>
+#include <functional>
+
+#include "commands.h"
+#include "vmae/core/launch.h"
+#include "vmae/run/ranks.h"
+
+namespace vmae::app {
+
+struct RankArguments {
+  int64_t per_node = 0;
+
+  CLI::Option* add_to(CLI::App& command) {
+    return command.add_option("--nproc-per-node", per_node, "start this many ranks on this machine, one per GPU; several machines: srun, torchrun or mpirun")
+        ->type_name("N")
+        ->check(CLI::Range(1, 1024));
+  }
+
+  // Starts the ranks, or is one of them and runs the command.
+  ExitCode run(const Context& context, const std::function<ExitCode(train::World&)>& command) const {
+    if (per_node == 0 || is_local_rank()) return run::run_on_ranks(command);
+    const Launch launch = find_launch([](const char* name) { return std::getenv(name); });
+    if (launch.size > 1)
+      throw Error(ExitCode::usage, concat("--nproc-per-node = ", per_node, ", but ", launch.launcher, " has started ", launch.size, " ranks already"),
+                  "leave --nproc-per-node out");
+    return static_cast<ExitCode>(run_local_ranks(per_node, context.arguments));
+  }
+};
+
+}  // namespace vmae::app

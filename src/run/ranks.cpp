@@ -1,0 +1,42 @@
+#include "vmae/run/ranks.h"
+
+#include <cstdlib>
+#include <iostream>
+#include <new>
+
+#include "vmae/core/launch.h"
+#include "vmae/core/log.h"
+
+namespace vmae::run {
+
+namespace {
+
+// torchrun's agent would take 75 for a failure and start the ranks again.
+ExitCode for_launcher(ExitCode code, const Launch& launch) { return code == ExitCode::stopped && launch.is_restarted_on_failure ? ExitCode::ok : code; }
+
+}  // namespace
+
+ExitCode run_on_ranks(const std::function<ExitCode(train::World&)>& command) {
+  const Launch launch = find_launch([](const char* name) { return std::getenv(name); });
+  if (launch.rank > 0) {
+    log::set_level(log::Level::nothing);
+    std::cout.rdbuf(nullptr);
+  }
+  train::World world(launch);
+  if (world.size() == 1) return for_launcher(command(world), launch);
+  try {
+    const ExitCode code = command(world);
+    world.finish();
+    return for_launcher(code, launch);
+  } catch (const Error& error) {
+    if (const auto* lost = dynamic_cast<const train::LostContact*>(&error)) world.fail(*lost);
+    world.fail(error);
+  } catch (const std::bad_alloc&) {
+    world.fail({ExitCode::internal, "out of memory", "lower train.micro_batch or data.prefetch"});
+  } catch (const std::exception& error) {
+    world.fail({ExitCode::internal, concat("internal error: ", error.what()), "please report this with the command line and the log"});
+  }
+  return ExitCode::internal;  // not reached: fail() ends the process
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,81 @@
+#include "vmae/train/device_input.h"
+
+#include <optional>
+#if VMAE_CUDA
+#include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAGuard.h>
+#endif
+
+namespace vmae::train {
+
+// The batch that is on its way. The allocators of pinned and of device memory know which stream still uses a block: neither is handed out again too early.
+struct DeviceInput::Ahead {
+#if VMAE_CUDA
+  c10::cuda::CUDAStream stream;
+  at::cuda::CUDAEvent copied;
+  explicit Ahead(at::Device device) : stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())) {}
+#else
+  explicit Ahead(at::Device) {}
+#endif
+  std::optional<data::Batch> batch;
+  bool is_at_end = false;
+};
+
+DeviceInput::DeviceInput(data::Loader& loader, at::Device device, Draws draws)
+    : loader_(loader), device_(device), draws_(std::move(draws)), ahead_(device.is_cuda() ? std::make_unique<Ahead>(device) : nullptr) {}
+DeviceInput::~DeviceInput() = default;
+
+bool DeviceInput::load(data::Batch& batch) {
+  if (!loader_.next(batch)) return false;
+  if (draws_) batch.draws = draws_(batch);
+  return true;
+}
+
+namespace {
+
+template <class Action>
+void for_each_tensor(data::Batch& batch, const Action& action) {
+  for (at::Tensor* tensor : {&batch.image, &batch.mask, &batch.labels}) {
+    if (tensor->defined()) action(*tensor);
+  }
+  for (at::Tensor& tensor : batch.draws) {
+    if (tensor.defined()) action(tensor);
+  }
+}
+
+}  // namespace
+
+void DeviceInput::prefetch() {
+#if VMAE_CUDA
+  if (!ahead_ || ahead_->batch || ahead_->is_at_end) return;
+  data::Batch batch;
+  if (!load(batch)) {
+    ahead_->is_at_end = true;
+    return;
+  }
+  const c10::cuda::CUDAStreamGuard on_copy_stream(ahead_->stream);
+  for_each_tensor(batch, [&](at::Tensor& tensor) {
+    if (!tensor.is_pinned()) tensor = tensor.pin_memory();
+    tensor = tensor.to(device_, /*non_blocking=*/true);
+  });
+  ahead_->copied.record(ahead_->stream);
+  ahead_->batch = std::move(batch);
+#endif
+}
+
+bool DeviceInput::next(data::Batch& batch) {
+  if (!ahead_) return load(batch);
+  prefetch();  // the first one
+  if (!ahead_->batch) return false;
+  batch = std::move(*ahead_->batch);
+  ahead_->batch.reset();
+#if VMAE_CUDA
+  const c10::cuda::CUDAStream current = c10::cuda::getCurrentCUDAStream(device_.index());
+  ahead_->copied.block(current);
+  for_each_tensor(batch, [&](at::Tensor& tensor) { c10::cuda::CUDACachingAllocator::recordStream(tensor.storage().data_ptr(), current); });
+#endif
+  return true;
+}
+
+}  // namespace vmae::train

@@ -1,0 +1,218 @@
+// A failing rank writes what it has to say and waits for rank 0, which prints it and answers with `ended`. Ranks that hang in a collective with the failed one
+// are ended by their watcher. Everything here has a bound: a store that no longer answers must not hold up the end (fail()).
+#include "rendezvous.h"
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "vmae/core/log.h"
+#include "vmae/core/machine.h"
+#include "vmae/train/world.h"
+
+namespace vmae::train {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Clock = std::chrono::steady_clock;
+
+constexpr milliseconds poll{50};
+constexpr seconds connect_limit{300};  // for a rank of a node that starts late
+constexpr seconds hear_limit{3};       // rank 0 waits that long for what the others have to say
+constexpr seconds own_end_limit{2};    // a rank whose watcher hears of a failure gets that long to end by itself
+constexpr seconds end_limit{12};       // from a failure to the end of its process, whatever the network does
+
+std::string numbered(const char* key, int64_t rank) { return concat(key, "/", rank); }
+
+[[noreturn]] void end(int code) { std::_Exit(code); }  // no destructors: they could wait for other ranks
+
+void print(const std::string& what, const std::string& hint) {
+  log::set_level(log::Level::info);
+  log::error(what);
+  if (!hint.empty()) log::error("  " + hint);
+}
+
+}  // namespace
+
+LostContact::LostContact(const std::string& what)
+    : Error(ExitCode::internal, what, "if a rank was killed or its host is gone: start again with --resume; if it was slow: raise run.timeout_s") {}
+
+Rendezvous::Rendezvous(Launch launch) : launch_(std::move(launch)) {
+  store_ = connect(/*may_serve=*/true);
+  watch_store_ = connect(/*may_serve=*/false);
+  put(numbered("card", launch_.rank), host_name() + "\n" + cpu_affinity());
+  watcher_ = std::thread([this] { watch(); });
+}
+
+Rendezvous::~Rendezvous() {
+  is_leaving_ = true;
+  if (watcher_.joinable()) watcher_.join();
+}
+
+c10::intrusive_ptr<c10d::Store> Rendezvous::connect(bool may_serve) {
+  c10d::TCPStoreOptions options;
+  options.port = static_cast<uint16_t>(launch_.master_port);
+  options.isServer = may_serve && launch_.rank == 0 && !launch_.agent_hosts_store;
+  options.numWorkers = static_cast<size_t>(launch_.size);
+  options.waitWorkers = false;
+  options.timeout = connect_limit;
+  try {
+    // The agent's store outlives a restart of the ranks: keys of another attempt must not be seen.
+    return c10::make_intrusive<c10d::PrefixStore>(concat("vmae/", launch_.attempt), c10::make_intrusive<c10d::TCPStore>(launch_.master_address, options));
+  } catch (const std::exception& problem) {
+    const std::string why = std::string(problem.what()).substr(0, std::string(problem.what()).find('\n'));
+    throw Error(ExitCode::internal,
+                concat("rank ", launch_.rank, " of ", launch_.size, " can't ", options.isServer ? "listen on" : "reach",
+                       " MASTER_ADDR=", launch_.master_address, " MASTER_PORT=", launch_.master_port, ": ", why),
+                options.isServer ? "another program may use that port: set MASTER_PORT to a free one"
+                                 : "check that rank 0 was started, and that its host and port can be reached");
+  }
+}
+
+std::string Rendezvous::place() const { return concat("rank ", launch_.rank, " of ", launch_.size, " (", host_name(), ")"); }
+
+void Rendezvous::put(const std::string& key, const std::string& value) { store_->set(key, value); }
+
+Rendezvous::Card Rendezvous::card(int64_t rank) {
+  const std::string text = watch_store_->get_to_str(numbered("card", rank));
+  return {text.substr(0, text.find('\n')), text.substr(text.find('\n') + 1)};
+}
+
+void Rendezvous::wait_for_all(double timeout_s) {
+  const auto start = Clock::now();
+  bool has_said = false;
+  while (true) {
+    std::vector<std::string> missing;
+    for (int64_t r = 0; r < launch_.size; ++r) {
+      if (!store_->check({numbered("card", r)})) missing.push_back(std::to_string(r));
+    }
+    if (missing.empty()) return;
+    const double waited_s = std::chrono::duration<double>(Clock::now() - start).count();
+    const std::string who = concat(missing.size() == 1 ? "rank " : "ranks ", join(missing, ", "), " of ", launch_.size);
+    if (waited_s > timeout_s)
+      throw Error(ExitCode::internal, concat(who, " did not come within ", human_seconds(timeout_s)),
+                  "check that all of them were started (srun or torchrun, not the bare program in a batch script); run.timeout_s is the limit");
+    if (waited_s > 10 && !has_said) log::info(concat("waiting for ", who));
+    has_said |= waited_s > 10;
+    std::this_thread::sleep_for(poll);
+  }
+}
+
+std::string Rendezvous::wait_for(const std::string& key) {
+  try {
+    while (!store_->check({key})) std::this_thread::sleep_for(4 * poll);
+    return store_->get_to_str(key);
+  } catch (const std::exception&) {
+    throw LostContact(concat(place(), " lost contact with rank 0"));
+  }
+}
+
+void Rendezvous::leave() {
+  is_leaving_ = true;
+  watcher_.join();
+  try {
+    put(numbered("left", launch_.rank), "");
+    if (launch_.rank != 0 || launch_.agent_hosts_store) return;
+    const auto limit = Clock::now() + hear_limit;
+    for (int64_t r = 1; r < launch_.size; ++r) {
+      while (!store_->check({numbered("left", r)}) && Clock::now() < limit) std::this_thread::sleep_for(poll);
+    }
+  } catch (const std::exception&) {  // a rank that left earlier has taken the store with it
+  }
+}
+
+// Runs in its own thread, with its own connection.
+void Rendezvous::watch() {
+  try {
+    while (!is_leaving_) {
+      if (watch_store_->check({"failures"})) {
+        watch_store_->set(numbered("alive", launch_.rank), "");
+        const auto limit = Clock::now() + own_end_limit;
+        while (!is_leaving_ && Clock::now() < limit) std::this_thread::sleep_for(poll);
+        if (is_leaving_) return;
+        if (launch_.rank == 0) report_failures();
+        follow_to_the_end(LostContact(concat(place(), " was told that another rank failed, but not which")));
+      }
+      std::this_thread::sleep_for(10 * poll);
+    }
+  } catch (const std::exception&) {
+    // The store is gone. The next collective will say so; a rank that computes alone for long does no harm until then.
+  }
+}
+
+void Rendezvous::report_failures() {
+  c10d::Store& store = *watch_store_;
+  std::vector<nlohmann::json> failed(static_cast<size_t>(launch_.size));
+  std::vector<bool> is_alive(static_cast<size_t>(launch_.size));
+  is_alive[0] = true;
+  const auto limit = Clock::now() + hear_limit;
+  for (bool is_complete = false; !is_complete && Clock::now() < limit; std::this_thread::sleep_for(poll)) {
+    is_complete = true;
+    for (int64_t r = 0; r < launch_.size; ++r) {
+      const auto i = static_cast<size_t>(r);
+      if (failed[i].is_null() && store.check({numbered("failed", r)})) failed[i] = nlohmann::json::parse(store.get_to_str(numbered("failed", r)));
+      is_alive[i] = is_alive[i] || !failed[i].is_null() || store.check({numbered("alive", r)});
+      is_complete &= is_alive[i];
+    }
+  }
+  // What went wrong on its own counts; that others then lost contact does not. A rank that went on computing may speak later: no error is kept waiting for it.
+  std::vector<std::string> gone;
+  int64_t first = -1;
+  for (int64_t r = launch_.size - 1; r >= 0; --r) {
+    const auto i = static_cast<size_t>(r);
+    const bool is_own = !failed[i].is_null() && !failed[i].at("lost").get<bool>();
+    if (is_own) first = r;
+    if (!is_alive[i]) gone.insert(gone.begin(), concat(r, store.check({numbered("card", r)}) ? " (" + card(r).host + ")" : ""));
+  }
+  int code = static_cast<int>(ExitCode::internal);
+  if (first >= 0) {
+    const auto& one = failed[static_cast<size_t>(first)];
+    int64_t same = 0;
+    for (const auto& other : failed) same += !other.is_null() && other.at("what") == one.at("what") ? 1 : 0;
+    code = one.at("code");
+    const std::string what = one.at("what");
+    print(first == 0 || same == launch_.size ? what : concat("rank ", first, " of ", launch_.size, " (", card(first).host, "): ", what), one.at("hint"));
+  } else {
+    std::string what = "ranks lost contact with each other", detail;
+    for (const auto& one : failed) {
+      if (detail.empty() && !one.is_null()) detail = one.at("what");
+    }
+    if (!gone.empty()) what = concat("lost contact with rank ", join(gone, ", "), " of ", launch_.size);
+    print(detail.empty() ? what : concat(what, " (", detail, ")"), LostContact("").hint());
+  }
+  store.set("ended", std::to_string(code));
+  std::this_thread::sleep_for(10 * poll);  // the store is here: the others read it first
+  end(code);
+}
+
+void Rendezvous::follow_to_the_end(const Error& error) {
+  int code = static_cast<int>(error.code());
+  try {
+    const auto limit = Clock::now() + 2 * hear_limit + own_end_limit;
+    while (!watch_store_->check({"ended"}) && Clock::now() < limit) std::this_thread::sleep_for(poll);
+    if (watch_store_->check({"ended"})) end(static_cast<int>(parse_integer(watch_store_->get_to_str("ended")).value_or(code)));
+  } catch (const std::exception&) {  // rank 0 is gone
+  }
+  print(concat(place(), ": ", error.what()), error.hint());
+  end(code);
+}
+
+void Rendezvous::fail(const Error& error, bool has_lost_contact) {
+  is_leaving_ = true;
+  std::thread([this, error, has_lost_contact] {
+    try {
+      const nlohmann::json record = {{"code", static_cast<int>(error.code())}, {"what", error.what()}, {"hint", error.hint()}, {"lost", has_lost_contact}};
+      watch_store_->set(numbered("failed", launch_.rank), record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      watch_store_->set("failures", "");
+      if (launch_.rank == 0) report_failures();
+    } catch (const std::exception&) {  // rank 0, and the store with it, is gone
+    }
+    follow_to_the_end(error);
+  }).detach();
+  std::this_thread::sleep_for(end_limit);
+  print(concat(place(), ": ", error.what()), error.hint());
+  end(static_cast<int>(error.code()));
+}
+
+}  // namespace vmae::train

@@ -1,0 +1,51 @@
+#pragma once
+// Where ranks find each other and learn of each other's failures: keys in c10d's TCPStore.
+//   card/R      host and CPUs of rank R
+//   failures    how many ranks have failed; failed/R: what it said; alive/R: rank R has seen that there was a failure
+//   ended       exit code of the run, written by rank 0 once it has printed why
+#include <atomic>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "vmae/core/error.h"
+#include "vmae/core/launch.h"
+
+namespace vmae::train {
+
+class Rendezvous {
+ public:
+  explicit Rendezvous(Launch launch);  // connects to rank 0's store (or opens it) and watches for failures from then on
+  ~Rendezvous();
+
+  const Launch& launch() const { return launch_; }
+  c10::intrusive_ptr<c10d::Store> store() const { return store_; }
+  void wait_for_all(double timeout_s);  // Error(internal) names the ranks that did not come
+  struct Card {
+    std::string host, cpus;
+  };
+  Card card(int64_t rank);
+  void put(const std::string& key, const std::string& value);
+  std::string wait_for(const std::string& key);  // for any time; LostContact if the store is gone
+
+  void leave();  // all is well: rank 0 stays until all others have called it
+  [[noreturn]] void fail(const Error& error, bool has_lost_contact);
+
+ private:
+  void watch();
+  void report_failures();                      // rank 0
+  void follow_to_the_end(const Error& error);  // the others
+  c10::intrusive_ptr<c10d::Store> connect(bool may_serve);
+  std::string place() const;
+
+  Launch launch_;
+  c10::intrusive_ptr<c10d::Store> store_, watch_store_;
+  std::atomic<bool> is_leaving_ = false;
+  std::thread watcher_;
+};
+
+}  // namespace vmae::train
