@@ -11,6 +11,7 @@
 #include <torch/csrc/distributed/c10d/logger.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
+#include "rendezvous.h"
 #include "vmae/train/world.h"
 
 namespace vmae::train {
@@ -34,36 +35,36 @@ class SumOfBucket : public c10d::CommHookInterface {
   c10::intrusive_ptr<c10::ivalue::Future> runHook(c10d::GradBucket& bucket) override {
     const at::Tensor buffer = bucket.getBufferRef();
     std::vector<at::Tensor> sent{traffic_->compress ? buffer.to(at::kBFloat16) : buffer};
-    c10::intrusive_ptr<c10d::Work> work;
+    c10::intrusive_ptr<c10::ivalue::Future> sum;
     try {
-      work = traffic_->group->allreduce(sent);
+      sum = traffic_->group->allreduce(sent)->getFuture();
     } catch (...) {
       traffic_->has_failed = true;
       throw;
     }
     if (bucket.isLast()) traffic_->last_bucket = Clock::now();
-    works_.push_back(work);
-    if (!traffic_->compress) return work->getFuture();
+    sums_.push_back(sum);
+    if (!traffic_->compress) return sum;
     const auto widen = [buffer](c10::ivalue::Future& done) -> c10::IValue {
       buffer.copy_(done.value().toTensorVector()[0]);
       return buffer;
     };
-    return work->getFuture()->then(widen, c10::TensorType::get());
+    return sum->then(widen, c10::TensorType::get());
   }
 
   at::Tensor parseHookResult(const c10::IValue& result) override { return c10d::detail::parseCppCommHookResult(result); }
 
   bool has_failed() const {
-    for (const auto& work : works_) {
-      if (work->isCompleted() && !work->isSuccess()) return true;
+    for (const auto& sum : sums_) {
+      if (sum->completed() && sum->hasError()) return true;
     }
     return traffic_->has_failed;
   }
-  void forget() { works_.clear(); }
+  void forget() { sums_.clear(); }
 
  private:
   std::shared_ptr<Traffic> traffic_;
-  std::vector<c10::intrusive_ptr<c10d::Work>> works_;  // of this backward pass
+  std::vector<c10::intrusive_ptr<c10::ivalue::Future>> sums_;  // of this backward pass
 };
 
 }  // namespace
@@ -117,7 +118,7 @@ void GradientSync::backward(const at::Tensor& loss, bool synchronise) {
     loss.backward();
   } catch (const std::exception& problem) {
     if (!state.hook->has_failed()) throw;
-    throw LostContact(concat("gradients could not be exchanged: ", std::string(problem.what()).substr(0, std::string(problem.what()).find('\n'))));
+    throw LostContact(concat("gradients could not be exchanged: ", reason_of(problem)));
   }
   state.wait_s += std::chrono::duration<double>(Clock::now() - state.traffic->last_bucket).count();
 }

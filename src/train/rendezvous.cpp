@@ -2,6 +2,7 @@
 // are ended by their watcher. Everything here has a bound: a store that no longer answers must not hold up the end (fail()).
 #include "rendezvous.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
@@ -38,9 +39,17 @@ void print(const std::string& what, const std::string& hint) {
 LostContact::LostContact(const std::string& what)
     : Error(ExitCode::internal, what, "if a rank was killed or its host is gone: start again with --resume; if it was slow: raise run.timeout_s") {}
 
+std::string reason_of(const std::exception& problem) {
+  std::string text = problem.what();
+  text = text.substr(0, text.find('\n'));
+  if (text.starts_with('[') && text.find("] ") != std::string::npos) text = text.substr(text.find("] ") + 2);
+  return text.substr(0, text.find(". This is typically"));
+}
+
 Rendezvous::Rendezvous(Launch launch) : launch_(std::move(launch)) {
   store_ = connect(/*may_serve=*/true);
   watch_store_ = connect(/*may_serve=*/false);
+  store_->add(numbered("beat", launch_.rank), 1);
   put(numbered("card", launch_.rank), host_name() + "\n" + cpu_affinity());
   watcher_ = std::thread([this] { watch(); });
 }
@@ -61,10 +70,9 @@ c10::intrusive_ptr<c10d::Store> Rendezvous::connect(bool may_serve) {
     // The agent's store outlives a restart of the ranks: keys of another attempt must not be seen.
     return c10::make_intrusive<c10d::PrefixStore>(concat("vmae/", launch_.attempt), c10::make_intrusive<c10d::TCPStore>(launch_.master_address, options));
   } catch (const std::exception& problem) {
-    const std::string why = std::string(problem.what()).substr(0, std::string(problem.what()).find('\n'));
     throw Error(ExitCode::internal,
                 concat("rank ", launch_.rank, " of ", launch_.size, " can't ", options.isServer ? "listen on" : "reach",
-                       " MASTER_ADDR=", launch_.master_address, " MASTER_PORT=", launch_.master_port, ": ", why),
+                       " MASTER_ADDR=", launch_.master_address, " MASTER_PORT=", launch_.master_port, ": ", reason_of(problem)),
                 options.isServer ? "another program may use that port: set MASTER_PORT to a free one"
                                  : "check that rank 0 was started, and that its host and port can be reached");
   }
@@ -87,7 +95,11 @@ void Rendezvous::wait_for_all(double timeout_s) {
     for (int64_t r = 0; r < launch_.size; ++r) {
       if (!store_->check({numbered("card", r)})) missing.push_back(std::to_string(r));
     }
-    if (missing.empty()) return;
+    if (missing.empty()) {
+      silence_limit_s_ = std::min(silence_limit_s_.load(), timeout_s);
+      all_came_ = true;
+      return;
+    }
     const double waited_s = std::chrono::duration<double>(Clock::now() - start).count();
     const std::string who = concat(missing.size() == 1 ? "rank " : "ranks ", join(missing, ", "), " of ", launch_.size);
     if (waited_s > timeout_s)
@@ -125,7 +137,9 @@ void Rendezvous::leave() {
 // Runs in its own thread, with its own connection.
 void Rendezvous::watch() {
   try {
-    while (!is_leaving_) {
+    for (int64_t round = 0; !is_leaving_; ++round) {
+      if (round % 2 == 0) watch_store_->add(numbered("beat", launch_.rank), 1);
+      if (round % 2 == 0 && launch_.rank == 0 && all_came_ && some_are_silent()) watch_store_->set("failures", "");
       if (watch_store_->check({"failures"})) {
         watch_store_->set(numbered("alive", launch_.rank), "");
         const auto limit = Clock::now() + own_end_limit;
@@ -139,6 +153,19 @@ void Rendezvous::watch() {
   } catch (const std::exception&) {
     // The store is gone. The next collective will say so; a rank that computes alone for long does no harm until then.
   }
+}
+
+// A process that was killed or stopped counts no further, whatever its main thread was waiting for.
+bool Rendezvous::some_are_silent() {
+  beats_.resize(static_cast<size_t>(launch_.size));
+  const auto now = Clock::now();
+  bool is_silent = false;
+  for (size_t r = 0; r < beats_.size(); ++r) {
+    const int64_t count = watch_store_->add(numbered("beat", static_cast<int64_t>(r)), 0);
+    if (count != beats_[r].count) beats_[r] = {count, now};
+    is_silent |= std::chrono::duration<double>(now - beats_[r].changed).count() > silence_limit_s_;
+  }
+  return is_silent;
 }
 
 void Rendezvous::report_failures() {

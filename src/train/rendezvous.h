@@ -1,6 +1,6 @@
 #pragma once
 // Where ranks find each other and learn of each other's failures: keys in c10d's TCPStore.
-//   card/R      host and CPUs of rank R
+//   card/R      host and CPUs of rank R; beat/R: counts the seconds that it has lived
 //   failures    how many ranks have failed; failed/R: what it said; alive/R: rank R has seen that there was a failure
 //   ended       exit code of the run, written by rank 0 once it has printed why
 #include <atomic>
@@ -16,6 +16,8 @@
 #include "vmae/core/launch.h"
 
 namespace vmae::train {
+
+std::string reason_of(const std::exception& problem);  // c10d's message in one line, without its source files
 
 class Rendezvous {
  public:
@@ -37,6 +39,7 @@ class Rendezvous {
 
  private:
   void watch();
+  bool some_are_silent();                      // rank 0, about once a second
   void report_failures();                      // rank 0
   void follow_to_the_end(const Error& error);  // the others
   c10::intrusive_ptr<c10d::Store> connect(bool may_serve);
@@ -44,8 +47,14 @@ class Rendezvous {
 
   Launch launch_;
   c10::intrusive_ptr<c10d::Store> store_, watch_store_;
-  std::atomic<bool> is_leaving_ = false;
+  std::atomic<bool> is_leaving_ = false, all_came_ = false;
+  std::atomic<double> silence_limit_s_ = 30;
   std::thread watcher_;
+  struct Beat {
+    int64_t count = 0;
+    std::chrono::steady_clock::time_point changed;
+  };
+  std::vector<Beat> beats_;
 };
 
 }  // namespace vmae::train

@@ -29,8 +29,7 @@ struct World::Impl {
     } catch (const Error&) {
       throw;
     } catch (const std::exception& problem) {
-      const std::string text = problem.what();
-      throw LostContact(concat("lost contact with another rank during ", what, ": ", text.substr(0, text.find('\n'))));
+      throw LostContact(concat(what, " failed: ", reason_of(problem)));
     }
   }
 };
