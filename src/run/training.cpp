@@ -9,6 +9,7 @@
 #include "vmae/core/version.h"
 #include "vmae/data/draws.h"
 #include "vmae/train/device.h"
+#include "vmae/train/step_graph.h"
 #include "vmae/weights/weights.h"
 
 namespace vmae::run {
@@ -261,6 +262,7 @@ ExitCode train_to_end(const Session& session, Training training) {
   }
 
   task.end_epoch = [&] { share_bad_files(world, training.datasets.train->bad_files()); };
+  const train::ComputeStream stream(session.device, plan.train.cuda_graph);
   world.share_gradients(training.optimizer.parameters(), plan.train.gradient_compression == "bf16");
   data::Loader loader(training.datasets.train, training.loader, &training.data.augment, state.position);
   install_stop_signals();

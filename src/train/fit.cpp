@@ -12,6 +12,7 @@
 #include "vmae/core/signals.h"
 #include "vmae/train/checkpoint_writer.h"
 #include "vmae/train/device_input.h"
+#include "vmae/train/step_graph.h"
 
 namespace vmae::train {
 
@@ -41,6 +42,10 @@ Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t sam
   plan.train = train, plan.optim = optim, plan.device = device, plan.samples_per_epoch = samples_per_epoch;
   plan.rank = world.rank(), plan.num_ranks = world.size(), plan.is_dry_run = is_dry_run;
   plan.precision = resolve_precision(train.precision, device);
+  if (train.cuda_graph && (!device.is_cuda() || plan.precision == Precision::fp16)) {
+    throw Error(ExitCode::usage, concat("train.cuda_graph = true, but the run is on ", device.str(), " in ", to_string(plan.precision)),
+                "leave it out: it is for GPUs, with bf16 or fp32");
+  }
   if (train.batch_size < plan.num_ranks) {
     throw Error(ExitCode::usage, concat("train.batch_size = ", train.batch_size, " is smaller than the number of ranks, ", plan.num_ranks),
                 "it counts the samples of all ranks together");
@@ -78,6 +83,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 // What one optimizer step saw.
 struct Step {
   double loss = 0;
+  double grad_norm = 0;
   int64_t num_samples = 0;       // on all ranks
   std::vector<int64_t> indices;  // of the samples, on this rank
   data::Position next;
@@ -129,6 +135,40 @@ Step accumulate(Task& task, LossScale& loss_scale, DeviceInput& input, const Pla
   return step;
 }
 
+// A full step as one launch: what accumulate() and the update do, without waiting in between.
+Step replay(StepGraph& graph, AdamW& optimizer, DeviceInput& input, const Plan& plan, double lr) {
+  data::Batch batch;
+  if (!input.next(batch)) throw Error(ExitCode::internal, "the data ended before the plan did");
+  const at::Tensor result = graph.run(batch, lr);
+  optimizer.count_step();
+  input.prefetch();
+  const at::Tensor values = result.cpu();  // waits
+  return {.loss = values[0].item<double>(),
+          .grad_norm = values[1].item<double>(),
+          .num_samples = plan.train.batch_size,
+          .indices = batch.indices,
+          .next = batch.next};
+}
+
+// What the graph is recorded from.
+StepGraph::Body step_body(Task& task, AdamW& optimizer, const Plan& plan, World& world) {
+  return [&](const data::Batch& batch, const at::Tensor& lr, bool updates) {
+    optimizer.clear_gradients();
+    at::Tensor loss;
+    {
+      const Autocast autocast(plan.device.type(), plan.precision);
+      loss = task.loss(batch, world.total(batch.counts));
+    }
+    world.backward(loss, /*synchronise=*/true);
+    const at::NoGradGuard no_grad;
+    const at::Tensor norm = grad_norm(optimizer.gradients());
+    const double max_norm = plan.optim.clip_grad_norm;
+    const at::Tensor divisor = max_norm > 0 ? (norm / max_norm).clamp_min(1.0) : at::ones_like(norm);
+    if (updates) optimizer.step(lr, divisor, norm.isfinite().logical_not().to(at::kFloat));
+    return at::stack({loss.detach().to(at::kFloat), norm});
+  };
+}
+
 // Runs `action` in evaluation mode without gradients.
 template <class Action>
 auto evaluate(torch::nn::Module& module, const Action& action) {
@@ -169,6 +209,8 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
   Outcome outcome;
   DeviceInput input(loader, plan.device, task.draws);
   CheckpointWriter writer;
+  StepGraph graph(step_body(task, optimizer, plan, world));
+  const bool has_whole_steps = plan.world_batch == options.batch_size;  // without accumulation
 
   auto checkpoint = [&] {
     state.trained_s = trained_before_s + seconds_since(session_start);
@@ -214,17 +256,19 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
     }
 
     const double lr = learning_rate(plan.schedule, state.step), waited_before_s = loader.wait_s(), gradient_waited_before_s = world.gradient_wait_s();
-    const Step step = accumulate(task, loss_scale, input, plan, state, world);
+    const bool is_replayed = options.cuda_graph && has_whole_steps && state.position.sample + options.batch_size <= plan.samples_per_epoch;
+    Step step = is_replayed ? replay(graph, optimizer, input, plan, lr) : accumulate(task, loss_scale, input, plan, state, world);
     if (!std::isfinite(step.loss)) stop_non_finite("loss", step.loss, step, loader.dataset(), state, folder, world);
 
-    const std::vector<at::Tensor> gradients = optimizer.gradients();
-    const bool usable = loss_scale.unscale(gradients);  // fp16 only: false where the scale was too large
-    const double grad_norm = usable ? clip_grad_norm(gradients, plan.optim.clip_grad_norm) : 0.0;
-    if (!std::isfinite(grad_norm)) stop_non_finite("gradient", grad_norm, step, loader.dataset(), state, folder, world);
-    if (usable)
-      optimizer.step(lr);
-    else
-      ++state.skipped_steps;
+    bool usable = true;
+    if (!is_replayed) {
+      const std::vector<at::Tensor> gradients = optimizer.gradients();
+      usable = loss_scale.unscale(gradients);  // fp16 only: false where the scale was too large
+      step.grad_norm = usable ? clip_grad_norm(gradients, plan.optim.clip_grad_norm) : 0.0;
+    }
+    if (!std::isfinite(step.grad_norm)) stop_non_finite("gradient", step.grad_norm, step, loader.dataset(), state, folder, world);
+    if (!is_replayed && usable) optimizer.step(lr);
+    if (!usable) ++state.skipped_steps;
     loss_scale.update();
     // Overflows end when the scale has come down; a gradient that is not finite at scale 1 never will be.
     if (!usable && loss_scale.value() < 1.0) stop_non_finite("gradient", std::nan(""), step, loader.dataset(), state, folder, world);
@@ -247,7 +291,7 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
       log->progress(epoch, options.epochs, state.step, plan.total_steps, mean_loss, interval.images_per_s(), interval.wait_s / seconds_since(interval.start));
       if (every(options.log_every, state.step) || state.epoch_to_end >= 0) {
         Metrics metrics = {
-            {"loss", mean_loss}, {"lr", lr}, {"grad_norm", grad_norm}, {"images_per_s", interval.images_per_s()}, {"data_wait_s", interval.wait_s}};
+            {"loss", mean_loss}, {"lr", lr}, {"grad_norm", step.grad_norm}, {"images_per_s", interval.images_per_s()}, {"data_wait_s", interval.wait_s}};
         if (world.size() > 1) metrics.emplace_back("comm_wait_s", interval.gradient_wait_s);
         log->train(state.step, epoch, metrics);
         state.interval_loss = 0, state.interval_steps = 0;

@@ -1,7 +1,9 @@
 #include "vmae/train/optim.h"
 
+#include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_foreach_sub.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
@@ -60,6 +62,18 @@ void AdamW::step(double lr) {
   }
 }
 
+void AdamW::step(const at::Tensor& lr, const at::Tensor& divisor, const at::Tensor& skip) {
+  const at::NoGradGuard no_grad;
+  const std::vector<at::Tensor> all_gradients = gradients();
+  at::_foreach_add_(steps_, 1.0);
+  for (const Group& group : groups_) {
+    auto part = [&](const std::vector<at::Tensor>& all) { return at::TensorList(all).slice(group.begin, group.end - group.begin); };
+    at::_fused_adamw_(part(parameters_), part(all_gradients), part(exp_avgs_), part(exp_avg_sqs_), /*max_exp_avg_sqs=*/{}, part(steps_), lr * group.lr_scale,
+                      options_.betas[0], options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false, divisor, skip);
+  }
+  at::_foreach_sub_(steps_, std::vector<at::Tensor>(steps_.size(), skip));
+}
+
 void AdamW::clear_gradients() {
   for (auto& parameter : parameters_) parameter.mutable_grad() = at::Tensor();
 }
@@ -76,8 +90,10 @@ void AdamW::set_step_count(int64_t steps) {
   for (auto& step : steps_) step.fill_(static_cast<double>(steps));
 }
 
+at::Tensor grad_norm(const std::vector<at::Tensor>& gradients) { return at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients, 2))); }
+
 double clip_grad_norm(const std::vector<at::Tensor>& gradients, double max_norm) {
-  const double norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients, 2))).item<double>();
+  const double norm = grad_norm(gradients).item<double>();
   if (max_norm > 0.0 && norm > max_norm) at::_foreach_mul_(gradients, at::Scalar(max_norm / norm));
   return norm;
 }

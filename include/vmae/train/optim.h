@@ -31,6 +31,10 @@ class AdamW {
   std::vector<at::Tensor> gradients() const;  // in the order of parameters(); a parameter that got none has zeros
 
   void step(double lr);
+  // The same with tensors on the parameters' device, and without waiting for it: gradients are divided by `divisor`, and where `skip` is 1 nothing changes.
+  // step_count() is then the caller's: count_step().
+  void step(const at::Tensor& lr, const at::Tensor& divisor, const at::Tensor& skip);
+  void count_step() { ++step_count_; }
   void clear_gradients();
 
   // exp_avg.KEY, exp_avg_sq.KEY: the tensors themselves, to be saved or overwritten in place.
@@ -50,7 +54,9 @@ class AdamW {
   int64_t step_count_ = 0;
 };
 
-// The global L2 norm of the gradients; with max_norm > 0 they are scaled down to it (Pascanu et al. 2013). Deterministic, one synchronisation.
+at::Tensor grad_norm(const std::vector<at::Tensor>& gradients);  // global L2 norm, a scalar on their device
+
+// grad_norm(); with max_norm > 0 they are scaled down to it (Pascanu et al. 2013). Deterministic, one synchronisation.
 double clip_grad_norm(const std::vector<at::Tensor>& gradients, double max_norm);
 
 }  // namespace vmae::train
