@@ -16,12 +16,13 @@ namespace vmae::train {
 
 struct ComputeStream::State {
   c10::cuda::CUDAStreamGuard guard;
+  explicit State(const c10::cuda::CUDAStream& stream) : guard(stream) {}
 };
 
 ComputeStream::ComputeStream(at::Device device, bool wanted) {
   if (!wanted || !device.is_cuda()) return;
   c10::cuda::device_synchronize();  // what was made before, on another stream, is complete
-  state_ = std::make_unique<State>(State{c10::cuda::CUDAStreamGuard(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index()))});
+  state_ = std::make_unique<State>(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index()));
 }
 
 namespace {

@@ -182,14 +182,47 @@ TEST(Loader, MoreBadFilesThanAllowedEndTheRun) {
   }
 }
 
-TEST(Loader, RanksWithoutSamplesGetAnEmptyBatch) {
+TEST(Loader, ASampleStandsInOnRanksWithoutAny) {
   const TempFolder folder;
   folder.write("a.png", png(1));
   const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 0.0));
   const std::vector<Batch> batches = all_batches(dataset, {.batch_size = 2, .workers = 1, .rank = 1, .world_size = 2}, {}, 2);
   ASSERT_EQ(batches.size(), 2U);
-  EXPECT_EQ(batches[0].image.sizes(), (at::IntArrayRef{0, 1, 8, 8}));
+  EXPECT_EQ(batches[0].image.sizes(), (at::IntArrayRef{1, 1, 8, 8}));
+  EXPECT_FALSE(batches[0].counts);
   EXPECT_EQ(batches[0].next, (Position{1, 0}));
+}
+
+// 7 samples in steps of 5, batches of up to 3 over 2 ranks: 3 + 2, 2.
+TEST(Loader, BatchesEndWhereStepsEnd) {
+  const TempFolder folder;
+  for (int i = 0; i < 7; ++i) folder.write(concat(i, ".png"), png(1));
+  const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 0.0));
+  std::vector<int64_t> ends, seen;
+  for (const int64_t rank : {0, 1}) {
+    for (const Batch& batch : all_batches(dataset, {.batch_size = 3, .workers = 1, .rank = rank, .world_size = 2, .step_size = 5}, {}, 1)) {
+      if (rank == 0) ends.push_back(batch.next.epoch > 0 ? 7 : batch.next.sample);
+      if (batch.counts) seen.insert(seen.end(), batch.indices.begin(), batch.indices.end());
+    }
+  }
+  EXPECT_EQ(ends, (std::vector<int64_t>{3, 5, 7}));
+  std::sort(seen.begin(), seen.end());
+  EXPECT_EQ(seen, epoch_order(7, 0, 0, /*shuffle=*/false));
+}
+
+TEST(Loader, MarkedSharesAreOfStepsWhateverTheBatches) {
+  const TempFolder folder;
+  for (int i = 0; i < 12; ++i) folder.write(concat(100 + i, ".png"), png(1));
+  const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 0.0));
+  const auto marked =
+      std::make_shared<const std::vector<bool>>(std::vector<bool>{true, true, false, false, false, false, false, false, false, false, false, false});
+  const auto order = [&](int64_t batch_size) {
+    std::vector<int64_t> seen;
+    LoaderOptions options{.batch_size = batch_size, .seed = 4, .workers = 1, .step_size = 6, .is_marked = marked, .marked_share = 0.5};
+    for (const Batch& batch : all_batches(dataset, options, {}, 1)) seen.insert(seen.end(), batch.indices.begin(), batch.indices.end());
+    return seen;
+  };
+  EXPECT_EQ(order(6), order(2));
 }
 
 TEST(Loader, ABatchSmallerThanTheRanksIsRefused) {

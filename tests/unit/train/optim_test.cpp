@@ -45,6 +45,29 @@ TEST(AdamW, EqualsTorchsOwn) {
   for (size_t i = 0; i < ours->parameters().size(); ++i) EXPECT_LT(test::max_abs_difference(ours->parameters()[i], theirs->parameters()[i]), 1e-6);
 }
 
+// As CUDA graphs need it: no number of the step is on the host.
+TEST(AdamW, StepsWithTensorsAlone) {
+  auto plain = small_model(), tensors = small_model();
+  AdamW first(*plain, {}), second(*tensors, {});
+  for (int i = 0; i < 5; ++i) {
+    const at::Tensor x = at::randn({5, 6});
+    loss_of(plain, x).backward();
+    clip_grad_norm(first.gradients(), 0.5);
+    first.step(1e-2);
+    loss_of(tensors, x).backward();
+    const at::Tensor divisor = (grad_norm(second.gradients()) / 0.5).clamp_min(1.0), lr = at::full({}, 1e-2);
+    second.step(lr, divisor, at::zeros({}));
+    second.count_step();
+    const at::Tensor before = tensors->parameters()[0].detach().clone();
+    second.step(lr, divisor, at::ones({}));  // skipped
+    EXPECT_TRUE(test::same_bits(before, tensors->parameters()[0]));
+    first.clear_gradients();
+    second.clear_gradients();
+  }
+  EXPECT_EQ(first.step_count(), second.step_count());
+  for (size_t i = 0; i < plain->parameters().size(); ++i) EXPECT_LT(test::max_abs_difference(plain->parameters()[i], tensors->parameters()[i]), 1e-6);
+}
+
 TEST(AdamW, SparesNormsAndBiasesIfAsked) {
   auto model = small_model();
   OptimOptions options;

@@ -1,0 +1,147 @@
+// Ranks as threads of this process, over real sockets: what several processes do, where ThreadSanitizer can watch. Processes are in tests/e2e/test_ranks.py.
+#include "vmae/train/world.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "support/errors.h"
+#include "support/tensors.h"
+#include "vmae/nn/losses.h"
+#include "vmae/train/optim.h"
+
+namespace vmae::train {
+namespace {
+
+int free_port() {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), length), 0);
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
+  close(fd);
+  return ntohs(address.sin_port);
+}
+
+void on_ranks(int64_t size, const std::function<void(World&)>& work) {
+  const int port = free_port();
+  std::vector<std::thread> ranks;
+  for (int64_t r = 0; r < size; ++r) {
+    ranks.emplace_back([&, r] {
+      World world(Launch{.rank = r, .size = size, .local_rank = r, .master_port = port, .launcher = "test"});
+      world.connect(at::kCPU, /*timeout_s=*/60);
+      work(world);
+      world.finish();
+    });
+  }
+  for (std::thread& rank : ranks) rank.join();
+}
+
+TEST(World, AloneEverythingIsTheIdentity) {
+  World world;
+  at::Tensor x = at::ones({3});
+  world.connect(at::kCPU, 1);
+  world.sum(x);
+  EXPECT_EQ(x.sum().item<double>(), 3);
+  EXPECT_EQ(world.gather("a"), std::vector<std::string>{"a"});
+  EXPECT_FALSE(world.total(true));
+  EXPECT_TRUE(world.is_first());
+}
+
+TEST(World, SumsFlagsAndTextsReachAllRanks) {
+  on_ranks(3, [](World& world) {
+    at::Tensor x = at::full({5}, static_cast<double>(world.rank() + 1), at::kDouble);
+    world.sum(x);
+    EXPECT_EQ(x[4].item<double>(), 6);
+    EXPECT_TRUE(world.any(world.rank() == 2));
+    EXPECT_FALSE(world.any(false));
+    EXPECT_EQ(world.gather(std::string(static_cast<size_t>(world.rank()), 'x')), (std::vector<std::string>{"", "x", "xx"}));
+    EXPECT_EQ(world.broadcast(concat("of rank ", world.rank())), "of rank 0");
+    at::Tensor y = at::full({2}, world.rank());
+    world.broadcast({y});
+    EXPECT_EQ(y.sum().item<double>(), 0);
+    EXPECT_EQ(world.from_first([&] { return concat(world.rank(), "!"); }), "0!");
+  });
+}
+
+// A segmenter's loss, whose terms are quotients of sums over the batch, on samples that don't divide among the ranks.
+torch::nn::Sequential small_network() {
+  torch::manual_seed(3);
+  return torch::nn::Sequential(torch::nn::Conv2d(torch::nn::Conv2dOptions(1, 8, 3).padding(1)), torch::nn::GELU(),
+                               torch::nn::Conv2d(torch::nn::Conv2dOptions(8, 3, 3).padding(1)));
+}
+at::Tensor image_of(int64_t samples) { return at::arange(samples * 64).view({samples, 1, 8, 8}).mul(0.37).sin(); }
+at::Tensor mask_of(int64_t samples) { return at::arange(samples * 64).view({samples, 8, 8}).mul(7).remainder(3).to(at::kByte); }
+at::Tensor loss_of(torch::nn::Sequential& network, const at::Tensor& rows, int64_t samples, const nn::SumOverRanks& total) {
+  return nn::segmentation_loss(network->forward(image_of(samples).index({rows})), mask_of(samples).index({rows}), {.batch_dice = true},
+                               at::tensor({0.2, 1.0, 3.0}, at::kFloat), -1, total);
+}
+
+std::vector<at::Tensor> gradients_alone(int64_t samples) {
+  auto network = small_network();
+  loss_of(network, at::arange(samples), samples, {}).backward();
+  return AdamW(*network, {}).gradients();
+}
+
+// Rank r has samples r, r + size, ...; where there are fewer samples than ranks, the first stands in and counts nothing.
+void expect_gradients_of_the_whole_batch(int64_t size, int64_t samples, bool compress, double tolerance) {
+  const std::vector<at::Tensor> expected = gradients_alone(samples);
+  std::vector<torch::nn::Sequential> networks;
+  for (int64_t r = 0; r < size; ++r) networks.push_back(small_network());  // the generator is the process's
+  on_ranks(size, [&](World& world) {
+    auto& network = networks[static_cast<size_t>(world.rank())];
+    AdamW optimizer(*network, {});
+    world.share_gradients(optimizer.parameters(), compress);
+    for (int repeat = 0; repeat < 3; ++repeat) {
+      const bool counts = world.rank() < samples;
+      const at::Tensor rows = counts ? at::arange(world.rank(), samples, world.size()) : at::zeros({1}, at::kLong);
+      const at::Tensor loss = loss_of(network, rows, samples, world.total(counts));
+      world.backward(loss * 0.25, /*synchronise=*/false);  // a quarter, and the rest
+      world.backward(loss_of(network, rows, samples, world.total(counts)) * 0.75, /*synchronise=*/true);
+      const std::vector<at::Tensor> gradients = optimizer.gradients();
+      for (size_t i = 0; i < gradients.size(); ++i)
+        EXPECT_LT(test::max_abs_difference(gradients[i], expected[i]), tolerance) << size << " ranks, " << samples << " samples";
+      optimizer.clear_gradients();
+    }
+    world.keep_gradients();
+  });
+}
+
+TEST(World, GradientsAreThoseOfTheWholeBatch) {
+  for (const int64_t size : {2, 4}) {
+    for (const int64_t samples : {8, 5, 1}) expect_gradients_of_the_whole_batch(size, samples, /*compress=*/false, 1e-6);
+  }
+}
+
+TEST(World, CompressedGradientsAreRounded) { expect_gradients_of_the_whole_batch(2, 8, /*compress=*/true, 2e-2); }
+
+// Two ranks train alike, and as one process does.
+TEST(World, TwoRanksTrainAsOne) {
+  const auto train = [](World& world, torch::nn::Sequential& network) {
+    AdamW optimizer(*network, {});
+    world.share_gradients(optimizer.parameters(), /*compress=*/false);
+    for (int step = 0; step < 10; ++step) {
+      world.backward(loss_of(network, at::arange(world.rank(), 6, world.size()), 6, world.total(true)), /*synchronise=*/true);
+      optimizer.step(1e-2);
+      optimizer.clear_gradients();
+    }
+    world.keep_gradients();
+  };
+  std::vector<torch::nn::Sequential> networks{small_network(), small_network(), small_network()};
+  on_ranks(2, [&](World& world) { train(world, networks[static_cast<size_t>(world.rank())]); });
+  World alone;
+  train(alone, networks[2]);
+  for (size_t i = 0; i < networks[0]->parameters().size(); ++i) {
+    EXPECT_TRUE(test::same_bits(networks[0]->parameters()[i], networks[1]->parameters()[i]));
+    EXPECT_LT(test::max_abs_difference(networks[0]->parameters()[i], networks[2]->parameters()[i]), 1e-5);
+  }
+}
+
+}  // namespace
+}  // namespace vmae::train
