@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several ranks of vmae in a test: started by hand on loopback, or under torchrun; bounded waits; nothing left running."""
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from harness import TINY, VMAE, VmaeTest, environment
+
+MARK = "VMAE_TEST_MARK"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def rank_environment(rank, size, port, address="127.0.0.1", local_rank=None, **extra):
+    return {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank if local_rank is None else local_rank), "MASTER_ADDR": address,
+            "MASTER_PORT": str(port), **extra}
+
+
+def marked(mark):
+    """Processes (not zombies) whose environment carries the mark."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if f"{MARK}={mark}\0".encode() in (entry / "environ").read_bytes() + b"\0" and (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
+                found.append(int(entry.name))
+        except OSError:
+            pass
+    return found
+
+
+class RanksTest(VmaeTest):
+    """Every process of a test carries a mark; what is left at the end is killed, and orphans() finds it."""
+
+    def setUp(self):
+        super().setUp()
+        self.mark = f"{os.getpid()}-{self.tmp.name}"
+        self.addCleanup(self.kill_all)
+
+    def kill_all(self):
+        for pid in marked(self.mark):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def env(self, **extra):
+        return environment(**{MARK: self.mark}, **extra)
+
+    def assert_no_orphans(self, within=30):
+        deadline = time.monotonic() + within
+        while (left := marked(self.mark)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.assertEqual(left, [], f"still running after {within} s")
+
+    def start_ranks(self, size, *arguments, per_rank=None, port=None, prefix=(), **extra):
+        """Starts `size` ranks by hand. per_rank: rank -> its own arguments, instead of the common ones. Processes have .log (both outputs)."""
+        port = port or free_port()
+        processes = []
+        for rank in range(size):
+            own = (per_rank or {}).get(rank, arguments)
+            log = self.tmp / f"rank{rank}-{port}.log"
+            with open(log, "wb") as out:
+                process = subprocess.Popen([*prefix, str(VMAE), *map(os.fspath, own)], cwd=self.tmp, env=self.env(**rank_environment(rank, size, port, **extra)),
+                                           stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+            process.log = log
+            self.addCleanup(self.end, process)
+            processes.append(process)
+        return processes
+
+    def wait_ranks(self, processes, expect, timeout=120):
+        """Waits for all; expect: one exit code for all of them, or a list."""
+        deadline = time.monotonic() + timeout
+        codes = []
+        for process in processes:
+            try:
+                codes.append(process.wait(max(0.1, deadline - time.monotonic())))
+            except subprocess.TimeoutExpired:
+                codes.append("running")
+        wanted = expect if isinstance(expect, list) else [expect] * len(processes)
+        self.assertEqual(codes, wanted, "\n".join(f"--- {p.log.name}\n{p.log.read_text(errors='replace')[-1500:]}" for p in processes))
+
+    def train(self, size, *arguments, expect=0, timeout=180):
+        """`vmae ARGUMENTS` on `size` ranks to its end; returns what rank 0 printed. One rank: the plain program."""
+        processes = self.start_ranks(size, *arguments) if size > 1 else [self.start_alone(*arguments)]
+        self.wait_ranks(processes, expect, timeout)
+        for other in processes[1:]:
+            self.assertEqual(other.log.read_text(), "", "ranks other than 0 print nothing")
+        return processes[0].log.read_text()
+
+    def start_alone(self, *arguments):
+        log = self.tmp / f"alone-{free_port()}.log"
+        with open(log, "wb") as out:
+            process = subprocess.Popen([str(VMAE), *map(os.fspath, arguments)], cwd=self.tmp, env=self.env(), stdin=subprocess.DEVNULL, stdout=out,
+                                       stderr=subprocess.STDOUT)
+        process.log = log
+        self.addCleanup(self.end, process)
+        return process
+
+    def start_torchrun(self, size, *arguments, restarts=0):
+        log = self.tmp / f"torchrun-{free_port()}.log"
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", "--nproc-per-node", str(size), "--max-restarts", str(restarts),
+                   "--monitor-interval", "0.1", str(VMAE), *map(os.fspath, arguments)]
+        with open(log, "wb") as out:
+            process = subprocess.Popen(command, cwd=self.tmp, env=self.env(), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        process.log = log
+        self.addCleanup(self.end, process)
+        return process
+
+    def ranks_of(self, launcher):
+        """Ranks that a launcher (its pid) has running now: rank -> pid."""
+        found = {}
+        for pid in marked(self.mark):
+            try:
+                variables = dict(item.split(b"=", 1) for item in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if b"=" in item)
+                is_vmae = os.readlink(f"/proc/{pid}/exe").startswith(str(VMAE))
+            except OSError:
+                continue
+            if is_vmae and pid != launcher and b"RANK" in variables:
+                found[int(variables[b"RANK"])] = pid
+        return found
+
+
+def tiny_run(data, run, *extra):
+    """A short pretraining run of a tiny model; one thread per rank."""
+    return ["pretrain", *TINY, f"data.train={data}", f"run.dir={run}", "data.workers=1", *extra]
