@@ -6,6 +6,7 @@
 
 #include "vmae/core/launch.h"
 #include "vmae/core/log.h"
+#include "vmae/core/signals.h"
 
 namespace vmae::run {
 
@@ -22,6 +23,8 @@ ExitCode run_on_ranks(const std::function<ExitCode(train::World&)>& command) {
     log::set_level(log::Level::nothing);
     std::cout.rdbuf(nullptr);
   }
+  // Launchers send SIGTERM to all ranks as soon as one has failed: it must not end the one that prints why.
+  if (launch.size > 1) install_stop_signals();
   train::World world(launch);
   if (world.size() == 1) return for_launcher(command(world), launch);
   try {

@@ -299,7 +299,9 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
       }
     }
 
-    const bool stop = world.any(stop_requested());
+    // All ranks stop at the same step. Asking takes a message around all of them, so many ask less often.
+    const bool asks = every(std::max<int64_t>(1, world.size() / 16), state.step) || state.epoch_to_end >= 0;
+    const bool stop = asks && world.any(stop_requested());
     const bool due = every(options.save_every_steps, state.step) || seconds_since(last_save) > 60.0 * options.save_every_minutes;
     writer.check();
     // After the first step too: a full disk or a folder without rights shows at once, not after hours.
