@@ -79,7 +79,7 @@ void add_doctor(CLI::App& app, Context& context) {
   });
 }
 
-void add_bench(CLI::App& app, Context&) {
+void add_bench(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("bench", "Time training steps of the full-size model on random images, the loader on a prepared dataset, or statistics");
   auto arguments = std::make_shared<run::BenchArguments>();
   auto loader = std::make_shared<run::LoaderBenchArguments>();
@@ -91,11 +91,15 @@ void add_bench(CLI::App& app, Context&) {
   command->add_option("--precision", arguments->precision, "of the matrix products")
       ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))
       ->capture_default_str();
-  auto* batch = command->add_option("--batch", arguments->batch, "images per step; with --loader 64")->check(CLI::PositiveNumber)->capture_default_str();
+  auto* batch =
+      command->add_option("--batch", arguments->batch, "images per step, of all ranks; with --loader 64")->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--steps", arguments->steps, "timed steps")->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--warmup", arguments->warmup, "steps before them")->check(CLI::NonNegativeNumber)->capture_default_str();
   command->add_option("--image-size", arguments->image_size, "side of the images in pixels")->capture_default_str();
   command->add_option("--threads", arguments->threads, "0: as many as affinity and cgroup allow")->capture_default_str();
+  auto ranks = std::make_shared<RankArguments>();
+  ranks->add_to(*command);
+  command->add_option("--checkpoint", arguments->checkpoint, "write a checkpoint to this file after the steps, and time it")->type_name("FILE");
   auto* dataset = command->add_option("--loader", loader->dataset, "time the loader alone, on this prepared dataset")->type_name("DIR");
   const auto of_loader = [&](CLI::Option* option) { option->needs(dataset)->capture_default_str(); };
   of_loader(command->add_option("--task", loader->task, "whose augmentations")->check(CLI::IsMember({"pretrain", "segment", "classify"})));
@@ -109,12 +113,15 @@ void add_bench(CLI::App& app, Context&) {
   of_statistics(command->add_option("--cases", statistics->cases, "how many"));
   of_statistics(command->add_option("--findings", statistics->findings, "how many"));
   of_statistics(command->add_option("--resamples", statistics->resamples, "of the bootstrap"));
-  command->callback([arguments, loader, statistics, batch, dataset, what] {
+  command->callback([arguments, ranks, loader, statistics, batch, dataset, what, &context] {
     if (what->count() > 0) {
       statistics->threads = arguments->threads;
       return run::bench_eval(*statistics, std::cout);
     }
-    if (dataset->count() == 0) return run::bench(*arguments, std::cout);
+    if (dataset->count() == 0) {
+      context.exit_code = ranks->run(context, [&](train::World& world) { return run::bench(*arguments, world, std::cout), ExitCode::ok; });
+      return;
+    }
     if (batch->count() > 0) loader->batch = arguments->batch;
     loader->image_size = arguments->image_size;
     run::bench_loader(*loader, std::cout);

@@ -2,6 +2,7 @@
 """One training step in eager PyTorch: the flags and the clock that bench_train.py and bench_finetune.py share."""
 import argparse
 import json
+import os
 import statistics
 import time
 
@@ -26,8 +27,8 @@ def peak_rss_mb():
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 
-def time_steps(model, loss_of_step, args):
-    """AdamW on what loss_of_step() returns, under autocast; prints speed and memory."""
+def time_steps(model, loss_of_step, args, after=None):
+    """AdamW on what loss_of_step() returns, under autocast; prints speed and memory, and what after(optimizer) adds. Of several ranks the first prints."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05)
     step_s = []
     for _ in range(args.warmup + args.steps):
@@ -51,7 +52,10 @@ def time_steps(model, loss_of_step, args):
         "image_size": args.image_size,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        **(after(optimizer) if after else {}),
     }
+    if int(os.environ.get("RANK", 0)) > 0:
+        return
     if args.json:
         print(json.dumps(result))
     else:

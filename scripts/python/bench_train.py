@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training speed of the eager PyTorch model on the CPU: the baseline that scripts/bench compares the C++ program with."""
+"""Training speed of the eager PyTorch model on the CPU: the baseline that scripts/bench compares the C++ program with. Under torchrun: DistributedDataParallel, the
+batch divided among the ranks. --checkpoint FILE: times torch.save() of weights and optimizer, as scripts do between two steps."""
+import os
+import time
+
 import torch
 
 from bench_step import step_arguments, time_steps
@@ -7,13 +11,30 @@ from vmae_model import SwinMAE
 
 
 def main():
-    args = step_arguments(__doc__, batch=16).parse_args()
+    parser = step_arguments(__doc__, batch=16)
+    parser.add_argument("--checkpoint")
+    args = parser.parse_args()
+    ranks = int(os.environ.get("WORLD_SIZE", 1))
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     model = SwinMAE(image_size=(args.image_size, args.image_size)).train()
-    images = torch.randn(args.batch, 3, args.image_size, args.image_size)
-    time_steps(model, lambda: model(images)[0], args)
+    images = torch.randn(args.batch // ranks, 3, args.image_size, args.image_size)
+    if ranks > 1:
+        torch.distributed.init_process_group("gloo")
+        model = torch.nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
+    time_steps(model, lambda: model(images)[0], args, after=save(model, args.checkpoint) if args.checkpoint else None)
+    if ranks > 1:
+        torch.distributed.destroy_process_group()
+
+
+def save(model, path):
+    def timed(optimizer):
+        start = time.perf_counter()
+        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, path)
+        return {"checkpoint_pause_s": time.perf_counter() - start}
+
+    return timed
 
 
 if __name__ == "__main__":

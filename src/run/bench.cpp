@@ -11,9 +11,11 @@
 #include "vmae/nn/mae.h"
 #include "vmae/nn/unet.h"
 #include "vmae/run/tools.h"
+#include "vmae/train/checkpoint_writer.h"
 #include "vmae/train/device.h"
 #include "vmae/train/optim.h"
 #include "vmae/train/precision.h"
+#include "vmae/train/world.h"
 
 namespace vmae::run {
 
@@ -51,27 +53,34 @@ Step make_step(const BenchArguments& arguments, at::Device device) {
 
 }  // namespace
 
-void bench(const BenchArguments& arguments, std::ostream& out) {
-  const at::Device device = train::resolve_device(arguments.device);
+void bench(const BenchArguments& arguments, train::World& world, std::ostream& out) {
+  const at::Device device = train::resolve_device(arguments.device, world.launch().local_rank);
+  world.connect(device, /*timeout_s=*/600);
+  if (arguments.batch % world.size() != 0)
+    throw Error(ExitCode::usage, concat("--batch = ", arguments.batch, " does not divide over ", world.size(), " ranks"), "give a multiple");
   train::configure_compute(device, arguments.threads);
   const train::Precision precision = train::resolve_precision(arguments.precision, device);
   torch::manual_seed(0);
   const int64_t b = arguments.batch;
-  const Step one = make_step(arguments, device);
+  BenchArguments own = arguments;
+  own.batch = b / world.size();
+  const Step one = make_step(own, device);
   one.module->to(device);
   one.module->train();
   train::AdamW optimizer(*one.module, {});
+  world.share_gradients(optimizer.parameters(), /*compress=*/false);
 
   std::vector<double> step_s;
-  double loss_value = 0;
+  double loss_value = 0, waited_in_warmup_s = 0;
   for (int64_t step = 0; step < arguments.warmup + arguments.steps; ++step) {
+    if (step == arguments.warmup) waited_in_warmup_s = world.gradient_wait_s();
     const auto start = std::chrono::steady_clock::now();
     at::Tensor loss;
     {
       const train::Autocast autocast(device.type(), precision);
       loss = one.loss();
     }
-    loss.backward();
+    world.backward(loss, /*synchronise=*/true);
     optimizer.step(/*lr=*/1e-4);
     optimizer.clear_gradients();
     loss_value = loss.item<double>();
@@ -80,14 +89,31 @@ void bench(const BenchArguments& arguments, std::ostream& out) {
   std::vector<double> sorted = step_s;
   std::sort(sorted.begin(), sorted.end());
   const double median_s = sorted[sorted.size() / 2];
-  const nlohmann::ordered_json result = {{"model", arguments.model},
-                                         {"images_per_s", static_cast<double>(b) / median_s},
-                                         {"peak_rss_mb", static_cast<double>(train::peak_memory_bytes(device)) / 1048576.0},
-                                         {"loss", loss_value},
-                                         {"precision", train::to_string(precision)},
-                                         {"device", device.str()},
-                                         {"batch", b},
-                                         {"step_s", step_s}};
+  nlohmann::ordered_json result = {{"model", arguments.model},
+                                   {"images_per_s", static_cast<double>(b) / median_s},
+                                   {"peak_rss_mb", static_cast<double>(train::peak_memory_bytes(device)) / 1048576.0},
+                                   {"loss", loss_value},
+                                   {"precision", train::to_string(precision)},
+                                   {"device", device.str()},
+                                   {"batch", b},
+                                   {"step_s", step_s}};
+  if (world.size() > 1) {
+    double sum_s = 0;
+    for (const double one_s : step_s) sum_s += one_s;
+    result["ranks"] = world.size();
+    result["comm_wait_share"] = (world.gradient_wait_s() - waited_in_warmup_s) / sum_s;
+  }
+  if (!arguments.checkpoint.empty() && world.is_first()) {
+    train::LossScale scale(precision, device);
+    train::CheckpointWriter writer;
+    const auto start = std::chrono::steady_clock::now();
+    writer.start({train::take_checkpoint(arguments.checkpoint, {*one.module, optimizer, scale}, {}, {})});
+    const auto copied = std::chrono::steady_clock::now();
+    writer.finish();
+    result["checkpoint_pause_s"] = std::chrono::duration<double>(copied - start).count();
+    result["checkpoint_write_s"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - copied).count();
+  }
+  world.keep_gradients();
   out << result.dump() << "\n";
 }
 

@@ -44,7 +44,8 @@ LIBRARIES = {
     r"nlohmann/": r"src/\w+/\w+\.cpp$|src/torch_pch\.h$",
     r"boost/math/": r"src/stats/\w+\.cpp$",
     r"CLI/": r"apps/",
-    r"cuda|nccl|ATen/cuda/|c10/cuda/": r"src/train/device\.cpp$",  # the one place that knows about CUDA
+    r"cuda|nccl|ATen/cuda/|c10/cuda/|.*NCCL": r"src/train/(device|device_input|process_group|step_graph)\.cpp$",  # what knows about CUDA
+    r"torch/csrc/distributed": r"src/train/(rendezvous|process_group)\.h$|src/train/(gradient_sync|process_group|world)\.cpp$",
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 

@@ -1,0 +1,168 @@
+// What needs a GPU: skipped, with a count, where there is none. `scripts/test --gpu` runs these in a build for CUDA.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <thread>
+
+#include "../data/data_folder.h"
+#include "support/tensors.h"
+#include "vmae/nn/mae.h"
+#include "vmae/train/device.h"
+#include "vmae/train/device_input.h"
+#include "vmae/train/optim.h"
+#include "vmae/train/precision.h"
+#include "vmae/train/step_graph.h"
+#include "vmae/train/world.h"
+
+namespace vmae::train {
+namespace {
+
+class Gpu : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!cuda_available()) GTEST_SKIP() << "no GPU: " << cuda_problem();
+    configure_compute(device(), 0);
+  }
+  static at::Device device() { return resolve_device("cuda"); }
+};
+
+nn::Mae small_mae(at::Device device) {
+  torch::manual_seed(5);
+  nn::MaeOptions options;
+  options.swin = {.image_size = {64, 64}, .in_channels = 1, .embed_dim = 32, .num_heads = {1, 2, 4, 8}};
+  nn::Mae model(options);
+  model->to(device);
+  return model;
+}
+
+struct Inputs {
+  at::Tensor image, noise;
+};
+Inputs inputs_for(nn::Mae& model, int64_t samples, int64_t seed, at::Device device) {
+  torch::manual_seed(static_cast<uint64_t>(seed));
+  const at::Tensor image = at::randn({samples, 1, 64, 64}), noise = at::rand({samples, model->num_units()});
+  return {image.to(device), noise.to(device)};
+}
+
+std::vector<at::Tensor> gradients_on(at::Device device, Precision precision) {
+  nn::Mae model = small_mae(device);
+  const Inputs inputs = inputs_for(model, 4, 1, device);
+  at::Tensor loss;
+  {
+    const Autocast autocast(device.type(), precision);
+    loss = model->forward(inputs.image, inputs.noise).loss;
+  }
+  loss.backward();
+  std::vector<at::Tensor> gradients;
+  for (const at::Tensor& gradient : AdamW(*model, {}).gradients()) gradients.push_back(gradient.cpu());
+  return gradients;
+}
+
+double relative_difference(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < a.size(); ++i) difference += (a[i] - b[i]).square().sum().item<double>(), size += b[i].square().sum().item<double>();
+  return std::sqrt(difference / size);
+}
+
+TEST_F(Gpu, GradientsAreThoseOfTheCpu) {
+  const auto expected = gradients_on(at::kCPU, Precision::fp32);
+  at::globalContext().setAllowTF32CuBLAS(false);
+  at::globalContext().setAllowTF32CuDNN(false);
+  EXPECT_LT(relative_difference(gradients_on(device(), Precision::fp32), expected), 1e-4);
+  configure_compute(device(), 0);
+  EXPECT_LT(relative_difference(gradients_on(device(), Precision::fp32), expected), 1e-2) << "TF32";
+  if (!cuda_has_bf16(device())) GTEST_SKIP() << "no bf16 on this GPU";
+  EXPECT_LT(relative_difference(gradients_on(device(), Precision::bf16), expected), 5e-2);
+}
+
+TEST_F(Gpu, TheSameBitsEveryTime) {
+  const auto first = gradients_on(device(), Precision::bf16), second = gradients_on(device(), Precision::bf16);
+  for (size_t i = 0; i < first.size(); ++i) EXPECT_TRUE(test::same_bits(first[i], second[i]));
+}
+
+TEST_F(Gpu, BatchesArriveAsTheLoaderMadeThem) {
+  const test::TempFolder folder;
+  data::write_good_files(folder);
+  const auto dataset = data::make_dataset(folder, std::make_shared<data::Quarantine>("", 0.0));
+  const auto make_loader = [&](bool pinned) {
+    return std::make_unique<data::Loader>(dataset, data::LoaderOptions{.batch_size = 3, .seed = 1, .workers = 2, .pin_memory = pinned}, nullptr,
+                                          data::Position{}, 4);
+  };
+  const auto draws = [](const data::Batch& batch) { return std::vector<at::Tensor>{at::full({static_cast<int64_t>(batch.indices.size())}, batch.indices[0])}; };
+  const auto there = make_loader(true), here = make_loader(false);
+  DeviceInput on_gpu(*there, device(), draws), on_cpu(*here, at::kCPU, draws);
+  int64_t count = 0;
+  for (data::Batch expected, batch; on_cpu.next(expected); ++count) {
+    ASSERT_TRUE(on_gpu.next(batch));
+    on_gpu.prefetch();
+    EXPECT_EQ(batch.indices, expected.indices);
+    EXPECT_TRUE(batch.image.is_cuda());
+    EXPECT_TRUE(test::same_bits(batch.image.cpu(), expected.image));
+    EXPECT_TRUE(test::same_bits(batch.draws[0].cpu(), expected.draws[0]));
+  }
+  EXPECT_GT(count, 3);
+  data::Batch none;
+  EXPECT_FALSE(on_gpu.next(none));
+}
+
+// 20 steps recorded and replayed, and the same 20 one operation at a time.
+TEST_F(Gpu, AReplayedStepIsTheStep) {
+  const auto train = [&](bool replayed) {
+    const ComputeStream stream(device(), replayed);
+    nn::Mae model = small_mae(device());
+    AdamW optimizer(*model, {});
+    const StepGraph::Body body = [&](const data::Batch& batch, const at::Tensor& lr, bool updates) {
+      optimizer.clear_gradients();
+      at::Tensor loss;
+      {
+        const Autocast autocast(at::kCUDA, Precision::bf16);
+        loss = model->forward(batch.image, batch.draws[0]).loss;
+      }
+      loss.backward();
+      const at::Tensor norm = grad_norm(optimizer.gradients());
+      if (updates) optimizer.step(lr, at::ones_like(norm), at::zeros_like(norm));
+      return at::stack({loss.detach().to(at::kFloat), norm});
+    };
+    StepGraph graph(body);
+    std::vector<double> losses;
+    for (int step = 0; step < 20; ++step) {
+      const Inputs inputs = inputs_for(model, 4, step, device());
+      data::Batch batch;
+      batch.image = inputs.image;
+      batch.draws = {inputs.noise};
+      const double lr = 1e-3 * step;
+      const at::Tensor result = replayed ? graph.run(batch, lr) : body(batch, at::full({}, lr, inputs.image.options()), true);
+      losses.push_back(result[0].item<double>());
+    }
+    return losses;
+  };
+  const std::vector<double> replayed = train(true), eager = train(false);
+  for (size_t i = 0; i < eager.size(); ++i) EXPECT_NEAR(replayed[i], eager[i], 1e-3 * eager[i]) << "step " << i;
+}
+
+TEST_F(Gpu, MemoryIsReported) {
+  const at::Tensor x = at::zeros({1 << 20}, device());
+  EXPECT_GE(peak_memory_bytes(device()), uint64_t{4} << 20);
+}
+
+TEST_F(Gpu, RanksSumOverNccl) {
+  if (torch::cuda::device_count() < 2) GTEST_SKIP() << "one GPU";
+  std::vector<std::thread> ranks;
+  for (int64_t r = 0; r < 2; ++r) {
+    ranks.emplace_back([r] {
+      World world(Launch{.rank = r, .size = 2, .local_rank = r, .master_port = 29871, .launcher = "test"});
+      const at::Device device = resolve_device("cuda", r);
+      world.connect(device, 60);
+      at::Tensor x = at::full({1000}, static_cast<double>(r + 1), device), flags = at::ones({2});
+      world.sum(x);
+      world.sum(flags);  // on the CPU, over Gloo
+      EXPECT_EQ(x[999].item<double>(), 3);
+      EXPECT_EQ(flags[1].item<double>(), 2);
+      world.finish();
+    });
+  }
+  for (std::thread& rank : ranks) rank.join();
+}
+
+}  // namespace
+}  // namespace vmae::train
