@@ -26,7 +26,7 @@ INPUTS = {
     "nic_busbw": (192e9, "published", "between nodes with 8 HDR adapters each (4: 85e9)"),
     "hop": (15e-6, "estimated", "s that one hop between nodes adds to a bucket's all-reduce, tree of nodes"),
     "gloo_hop": (50e-6, "estimated", "s of one hop of Gloo's ring over TCP; measured on loopback, two ranks on two busy cores: 150e-6"),
-    "control_every": (1, "given", "steps between two questions over Gloo whether a rank was told to stop"),
+    "control_ranks": (16, "given", "this many ranks and fewer are asked after every step whether one was told to stop, twice as many after every second, ..."),
     "per_core_flip": (7583, "measured", "images/s that one core reads, mirrors, normalises (docs/data.md)"),
     "per_core_segmentation": (2342, "measured", "the same with the segmentation augmentations and masks"),
     "item_bytes": (53248, "estimated", "of an item in a prepared dataset, at most: 224 x 224 bytes in whole pages"),
@@ -89,7 +89,7 @@ def step(x, gpus, batch):
     latency = 0 if nodes == 1 else 2 * math.log2(nodes) * x["hop"]
     all_reduce = 2 * (n - 1) / n * size / busbw + buckets * latency
     exposed = all_reduce / buckets + max(0.0, all_reduce * (buckets - 1) / buckets - compute * 2 / 3)  # the last bucket follows the last gradient
-    control = 2 * (n - 1) * x["gloo_hop"] / x["control_every"]
+    control = 2 * (n - 1) * x["gloo_hop"] / max(1, n // x["control_ranks"])
     total = compute + exposed + control
     rate = batch / total
     return {"images": images, "compute": compute, "all_reduce": all_reduce, "exposed": exposed, "control": control, "total": total, "rate": rate,
