@@ -35,9 +35,9 @@ class FinetuneTest(VmaeTest):
     def cls(self, *more, data="data", run="run", **kw):
         return self.vmae("finetune-cls", *SWIN, *TRAIN, f"data.train={data}", f"run.dir={run}", *more, **kw)
 
-    def predict(self, *more, weights="run", input="data", output="out", **kw):
+    def predict(self, *more, weights="run", input="data", output="out", precision="fp32", **kw):
         weights = weights if isinstance(weights, (list, tuple)) else [weights]
-        done = self.vmae("predict", "--weights", *weights, "--input", input, "--output", output, "--threads", "1", "--precision", "fp32", *more, **kw)
+        done = self.vmae("predict", "--weights", *weights, "--input", input, "--output", output, "--threads", "1", "--precision", precision, *more, **kw)
         self.out = self.tmp / output
         return done
 

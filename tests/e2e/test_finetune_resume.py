@@ -88,7 +88,7 @@ class ResumeTest(SameRun):
                 self.seg("--overwrite", "train.epochs=1", *options)
                 first = (self.tmp / "run/external_test/case050.png").read_bytes()
                 self.seg(*options, *again)
-                self.predict("--overwrite", input="more/images")
+                self.predict("--overwrite", input="more/images", precision="auto")  # as after training
                 self.assertEqual((self.out / "case050.png").read_bytes(), (self.tmp / "run/external_test/case050.png").read_bytes())
                 self.assertNotEqual(first, (self.out / "case050.png").read_bytes())
 

@@ -166,7 +166,7 @@ class DataOptionsTest(FinetuneTest):
         make_segmentation(self.tmp / "data", 6), make_segmentation(self.tmp / "extra", 3, first=50)
         self.seg("data.test=extra/images", "train.epochs=1")
         self.assertEqual(self.written("run/external_test"), ["case050.png", "case051.png", "case052.png", "predict.json"])
-        self.predict(input="extra/images")
+        self.predict(input="extra/images", precision="auto")  # as after training
         for name in ("case050.png", "case051.png"):
             self.assertEqual((self.out / name).read_bytes(), (self.tmp / "run/external_test" / name).read_bytes())
         self.assertIn("best.safetensors", self.record("run/external_test")["weights"][0])

@@ -69,7 +69,10 @@ class KillTest(ResumeTest):
                 break  # finished before it could be killed
             except subprocess.TimeoutExpired:
                 process.send_signal(SIGKILL)
-                self.assertEqual(process.wait(), -SIGKILL)
+                code = process.wait()
+                if code == 0:
+                    break  # finished just before the signal came
+                self.assertEqual(code, -SIGKILL)
                 killed += 1
                 steps.append(last_step(self.run_dir))
         self.assertGreaterEqual(killed, 3, f"too few kills arrived in time; at steps {steps}")
