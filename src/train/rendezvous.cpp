@@ -169,6 +169,8 @@ bool Rendezvous::some_are_silent() {
 }
 
 void Rendezvous::report_failures() {
+  // The main thread and the watcher may both come here; what is said is said once.
+  if (is_reporting_.exchange(true)) std::this_thread::sleep_for(end_limit);
   c10d::Store& store = *watch_store_;
   std::vector<nlohmann::json> failed(static_cast<size_t>(launch_.size));
   std::vector<bool> is_alive(static_cast<size_t>(launch_.size));

@@ -47,7 +47,7 @@ class Rendezvous {
 
   Launch launch_;
   c10::intrusive_ptr<c10d::Store> store_, watch_store_;
-  std::atomic<bool> is_leaving_ = false, all_came_ = false;
+  std::atomic<bool> is_leaving_ = false, all_came_ = false, is_reporting_ = false;
   std::atomic<double> silence_limit_s_ = 30;
   std::thread watcher_;
   struct Beat {
