@@ -13,8 +13,7 @@ namespace vmae::app {
 void wait_without_spinning(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   setenv("OMP_WAIT_POLICY", "passive", 1);
-  setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);  // c10d warns of every connection that it has to try twice
-  execv("/proc/self/exe", argv);              // returns only where it is not possible; then we go on as we are
+  execv("/proc/self/exe", argv);  // returns only where it is not possible; then we go on as we are
 }
 
 // CLI11 says only that a subcommand is required.

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "vmae/core/atomic_file.h"
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
 #include "vmae/train/world.h"
@@ -50,7 +52,9 @@ Rendezvous::Rendezvous(Launch launch) : launch_(std::move(launch)) {
   store_ = connect(/*may_serve=*/true);
   watch_store_ = connect(/*may_serve=*/false);
   store_->add(numbered("beat", launch_.rank), 1);
-  put(numbered("card", launch_.rank), host_name() + "\n" + cpu_affinity());
+  std::error_code ignored;
+  const std::string machine(trim(read_file("/proc/sys/kernel/random/boot_id"))), network = std::filesystem::read_symlink("/proc/self/ns/net", ignored).string();
+  put(numbered("card", launch_.rank), join({host_name(), machine, machine + network, cpu_affinity()}, "\n"));
   watcher_ = std::thread([this] { watch(); });
 }
 
@@ -83,8 +87,10 @@ std::string Rendezvous::place() const { return concat("rank ", launch_.rank, " o
 void Rendezvous::put(const std::string& key, const std::string& value) { store_->set(key, value); }
 
 Rendezvous::Card Rendezvous::card(int64_t rank) {
-  const std::string text = watch_store_->get_to_str(numbered("card", rank));
-  return {text.substr(0, text.find('\n')), text.substr(text.find('\n') + 1)};
+  std::istringstream lines(watch_store_->get_to_str(numbered("card", rank)));
+  Card card;
+  for (std::string* line : {&card.host, &card.machine, &card.network, &card.cpus}) std::getline(lines, *line);
+  return card;
 }
 
 void Rendezvous::wait_for_all(double timeout_s) {

@@ -1,6 +1,6 @@
 #pragma once
 // Where ranks find each other and learn of each other's failures: keys in c10d's TCPStore.
-//   card/R      host and CPUs of rank R; beat/R: counts the seconds that it has lived
+//   card/R      host, machine, network and CPUs of rank R; beat/R: counts the seconds that it has lived
 //   failures    how many ranks have failed; failed/R: what it said; alive/R: rank R has seen that there was a failure
 //   ended       exit code of the run, written by rank 0 once it has printed why
 #include <atomic>
@@ -28,7 +28,8 @@ class Rendezvous {
   c10::intrusive_ptr<c10d::Store> store() const { return store_; }
   void wait_for_all(double timeout_s);  // Error(internal) names the ranks that did not come
   struct Card {
-    std::string host, cpus;
+    std::string host;                    // to print: names are not always different
+    std::string machine, network, cpus;  // the running kernel, its network namespace, and where this process may run: equal where they are shared
   };
   Card card(int64_t rank);
   void put(const std::string& key, const std::string& value);

@@ -2,7 +2,10 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <c10/util/Logging.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/comm.hpp>
 
@@ -54,6 +57,8 @@ World::World() : impl_(std::make_unique<Impl>()) {}
 
 World::World(const Launch& launch) : World() {
   impl_->launch = launch;
+  // c10d prints a stack for every connection that it tries twice; what matters comes as an exception.
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = 2;
   if (launch.size > 1) impl_->rendezvous = std::make_unique<Rendezvous>(launch);
 }
 
@@ -72,8 +77,8 @@ void World::connect(at::Device device, double timeout_s) {
   bool is_one_host = true;
   for (int64_t r = 0; r < size(); ++r) {
     const Rendezvous::Card card = rendezvous.card(r);
-    sharing += card.host == own.host && card.cpus == own.cpus ? 1 : 0;
-    is_one_host &= card.host == own.host;
+    sharing += card.machine == own.machine && card.cpus == own.cpus ? 1 : 0;
+    is_one_host &= card.network == own.network;
   }
   share_threads(sharing);
   impl_->group = impl_->together("connecting", [&] { return make_process_group(rendezvous.store(), impl_->launch, device, timeout_s, is_one_host); });
@@ -152,9 +157,11 @@ double World::gradient_wait_s() const { return impl_->gradients ? impl_->gradien
 void World::finish() {
   if (size() == 1) return;
   keep_gradients();
-  any(false);
-  impl_->group->shutdown();
-  impl_->group.reset();
+  if (impl_->group) {  // a command may have had nothing to do
+    any(false);
+    impl_->group->shutdown();
+    impl_->group.reset();
+  }
   impl_->rendezvous->leave();
   impl_->rendezvous.reset();
 }

@@ -23,7 +23,7 @@ SOURCE = Path(os.environ.get("VMAE_SOURCE_DIR", Path(__file__).resolve().parents
 VMAE = Path(os.environ.get("VMAE", SOURCE / "build/release/bin/vmae")).resolve()
 GOLDEN = SOURCE / "tests/golden"
 OPTIMIZER, STATE = "optimizer.", "state."
-WALL_CLOCK = ("images_per_s", "data_wait_s")
+WALL_CLOCK = ("images_per_s", "data_wait_s", "comm_wait_s")
 
 # 52,196 parameters, about 10 ms a step; as tests/golden/pth.
 TINY_MODEL = ["model.image_size=[64,64]", "model.in_channels=1", "model.embed_dim=4", "model.num_heads=[1,1,2,2]"]
@@ -88,7 +88,7 @@ class VmaeTest(unittest.TestCase):
 
     # Comparisons
 
-    def assert_same_checkpoint(self, first, second, ignore_config=False):
+    def assert_same_checkpoint(self, first, second, ignore_config=False, ignore_run=False):
         """Every tensor bit for bit, the position and every other word of the metadata; wall time and checksum apart."""
         (a, a_meta), (b, b_meta) = read_safetensors(first), read_safetensors(second)
         self.assertEqual(list(a), list(b), "keys, in order")
@@ -99,6 +99,8 @@ class VmaeTest(unittest.TestCase):
             meta.pop("checksum", None)
             if ignore_config:
                 meta.pop("config", None)
+            if ignore_run:
+                meta.pop("run", None)
             if "state" in meta:
                 meta["state"] = {k: v for k, v in json.loads(meta["state"]).items() if k != "trained_s"}
         self.assertEqual(a_meta, b_meta)
