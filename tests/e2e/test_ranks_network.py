@@ -23,7 +23,7 @@ def why_not():
     name = f"vmae-try{os.getpid()}"
     try:
         for command in (["netns", "add", name], ["-n", name, "link", "add", "try0", "type", "veth", "peer", "name", "try1"],
-                        ["netns", "exec", name, "true"]):
+                        ["netns", "exec", name, "unshare", "--uts", "sh", "-c", "echo try >/proc/sys/kernel/hostname"]):
             if (done := ip(*command)).returncode != 0:
                 return f"ip {' '.join(command)}: {done.stderr.strip()}"
     finally:
@@ -38,7 +38,7 @@ REASON = why_not()
 class NetworkTest(RanksTest):
     """2 nodes x 2 ranks."""
 
-    RUN = tiny_run("images", "run", "train.epochs=30", "train.save_every_steps=10", "run.timeout_s=8")
+    RUN = tiny_run("images", "run", "train.epochs=20", "train.save_every_steps=10", "run.timeout_s=8")
 
     def setUp(self):
         super().setUp()
@@ -61,9 +61,13 @@ class NetworkTest(RanksTest):
         make_pictures(self.tmp / name / "images", 19)
         return self.tmp / name
 
+    def on_node(self, node):
+        """What makes a command run there, under a host name of its own."""
+        return ["ip", "netns", "exec", self.names[node], "unshare", "--uts", "sh", "-c", f'echo node{node} >/proc/sys/kernel/hostname; exec "$@"', "sh"]
+
     def start_nodes(self, folder, *more):
         """Rank 0 and 1 on the first node, 2 and 3 on the second."""
-        return [self.spawn(["ip", "netns", "exec", self.names[rank // 2], VMAE, *self.RUN, *more], f"rank{rank}-{folder.name}{len(more)}", folder,
+        return [self.spawn([*self.on_node(rank // 2), VMAE, *self.RUN, *more], f"rank{rank}-{folder.name}{len(more)}", folder,
                            **rank_environment(rank, 4, 29511, address=NODES[0], local_rank=rank % 2)) for rank in range(4)]
 
     def wait_step(self, folder, step, process):
@@ -80,10 +84,10 @@ class NetworkTest(RanksTest):
         self.set_link("down")
         start = time.monotonic()
         self.wait_ranks(processes, 1, timeout=8 + 25)
-        self.assertLess(last_step(cut / "run"), 150)
+        self.assertLess(last_step(cut / "run"), 100)
         message = processes[0].log.read_text()
         self.assertRegex(message, r"error lost contact with ranks? 2 \(\S+\), 3 \(\S+\) of 4", f"after {time.monotonic() - start:.1f} s")
-        self.assertEqual(processes[1].log.read_text(), "", "rank 0 speaks for those that reach it")
+        self.assertNotIn(" error ", processes[1].log.read_text(), "rank 0 speaks for those that reach it")
         for rank in (2, 3):
             self.assertRegex(processes[rank].log.read_text(), rf"error rank {rank} of 4 \(\S+\): ", "cut off from rank 0, they speak for themselves")
         self.assert_no_orphans(within=1)
