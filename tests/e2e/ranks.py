@@ -38,6 +38,15 @@ def marked(mark):
     return found
 
 
+def variable(pid, name):
+    """Of a process's environment; None: not set, or the process is gone."""
+    try:
+        items = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return None
+    return next((item.split("=", 1)[1] for item in items if item.startswith(name + "=")), None)
+
+
 class RanksTest(VmaeTest):
     """Every process of a test carries a mark; what is left at the end is killed, and orphans() finds it."""
 
@@ -62,20 +71,21 @@ class RanksTest(VmaeTest):
             time.sleep(0.1)
         self.assertEqual(left, [], f"still running after {within} s")
 
-    def start_ranks(self, size, *arguments, per_rank=None, port=None, prefix=(), **extra):
+    def spawn(self, command, name, cwd=None, **variables):
+        """Starts a command in the background; the process has .log (both outputs)."""
+        log = self.tmp / f"{name}.log"
+        with open(log, "wb") as out:
+            process = subprocess.Popen([*map(os.fspath, command)], cwd=cwd or self.tmp, env=self.env(**variables), stdin=subprocess.DEVNULL, stdout=out,
+                                       stderr=subprocess.STDOUT)
+        process.log = log
+        self.addCleanup(self.end, process)
+        return process
+
+    def start_ranks(self, size, *arguments, per_rank=None, port=None, prefix=(), cwd=None, **extra):
         """Starts `size` ranks by hand. per_rank: rank -> its own arguments, instead of the common ones. Processes have .log (both outputs)."""
         port = port or free_port()
-        processes = []
-        for rank in range(size):
-            own = (per_rank or {}).get(rank, arguments)
-            log = self.tmp / f"rank{rank}-{port}.log"
-            with open(log, "wb") as out:
-                process = subprocess.Popen([*prefix, str(VMAE), *map(os.fspath, own)], cwd=self.tmp, env=self.env(**rank_environment(rank, size, port, **extra)),
-                                           stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
-            process.log = log
-            self.addCleanup(self.end, process)
-            processes.append(process)
-        return processes
+        return [self.spawn([*prefix, VMAE, *(per_rank or {}).get(rank, arguments)], f"rank{rank}-{port}", cwd,
+                           **rank_environment(rank, size, port, **extra)) for rank in range(size)]
 
     def wait_ranks(self, processes, expect, timeout=120):
         """Waits for all; expect: one exit code for all of them, or a list."""
@@ -89,44 +99,33 @@ class RanksTest(VmaeTest):
         wanted = expect if isinstance(expect, list) else [expect] * len(processes)
         self.assertEqual(codes, wanted, "\n".join(f"--- {p.log.name}\n{p.log.read_text(errors='replace')[-1500:]}" for p in processes))
 
-    def train(self, size, *arguments, expect=0, timeout=180):
+    def train(self, size, *arguments, expect=0, timeout=180, cwd=None):
         """`vmae ARGUMENTS` on `size` ranks to its end; returns what rank 0 printed. One rank: the plain program."""
-        processes = self.start_ranks(size, *arguments) if size > 1 else [self.start_alone(*arguments)]
+        processes = self.start_ranks(size, *arguments, cwd=cwd) if size > 1 else [self.start_alone(*arguments, cwd=cwd)]
         self.wait_ranks(processes, expect, timeout)
         for other in processes[1:]:
             self.assertEqual(other.log.read_text(), "", "ranks other than 0 print nothing")
         return processes[0].log.read_text()
 
-    def start_alone(self, *arguments):
-        log = self.tmp / f"alone-{free_port()}.log"
-        with open(log, "wb") as out:
-            process = subprocess.Popen([str(VMAE), *map(os.fspath, arguments)], cwd=self.tmp, env=self.env(), stdin=subprocess.DEVNULL, stdout=out,
-                                       stderr=subprocess.STDOUT)
-        process.log = log
-        self.addCleanup(self.end, process)
-        return process
+    def start_alone(self, *arguments, cwd=None):
+        return self.spawn([VMAE, *arguments], f"alone-{free_port()}", cwd)
 
-    def start_torchrun(self, size, *arguments, restarts=0):
-        log = self.tmp / f"torchrun-{free_port()}.log"
+    def start_torchrun(self, size, *arguments, restarts=0, cwd=None):
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", "--nproc-per-node", str(size), "--max-restarts", str(restarts),
-                   "--monitor-interval", "0.1", str(VMAE), *map(os.fspath, arguments)]
-        with open(log, "wb") as out:
-            process = subprocess.Popen(command, cwd=self.tmp, env=self.env(), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
-        process.log = log
-        self.addCleanup(self.end, process)
-        return process
+                   "--monitor-interval", "0.1", VMAE, *arguments]
+        return self.spawn(command, f"torchrun-{free_port()}", cwd)
 
     def ranks_of(self, launcher):
         """Ranks that a launcher (its pid) has running now: rank -> pid."""
         found = {}
         for pid in marked(self.mark):
             try:
-                variables = dict(item.split(b"=", 1) for item in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if b"=" in item)
+                is_child = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]) == launcher
                 is_vmae = os.readlink(f"/proc/{pid}/exe").startswith(str(VMAE))
             except OSError:
                 continue
-            if is_vmae and pid != launcher and b"RANK" in variables:
-                found[int(variables[b"RANK"])] = pid
+            if is_child and is_vmae and (rank := variable(pid, "RANK")):
+                found[int(rank)] = pid
         return found
 
 
