@@ -23,7 +23,7 @@ SOURCE = Path(os.environ.get("VMAE_SOURCE_DIR", Path(__file__).resolve().parents
 VMAE = Path(os.environ.get("VMAE", SOURCE / "build/release/bin/vmae")).resolve()
 GOLDEN = SOURCE / "tests/golden"
 OPTIMIZER, STATE = "optimizer.", "state."
-WALL_CLOCK = ("images_per_s", "data_wait_s")
+WALL_CLOCK = ("images_per_s", "data_wait_s", "comm_wait_s")
 
 # 52,196 parameters, about 10 ms a step; as tests/golden/pth.
 TINY_MODEL = ["model.image_size=[64,64]", "model.in_channels=1", "model.embed_dim=4", "model.num_heads=[1,1,2,2]"]

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scripts in scripts/slurm on a real Slurm: a cluster of one node, started for these tests; two tasks on the CPU."""
+import os
+import re
+import time
+import unittest
+
+from finetuning import SWIN, TRAIN, make_segmentation
+from harness import SOURCE, TINY, VMAE, last_step, make_pictures
+from ranks import RanksTest, tiny_run
+from slurm_cluster import Cluster, Unavailable
+
+SCRIPTS = SOURCE / "scripts/slurm"
+TWO_TASKS = ["--nodes=1", "--ntasks-per-node=2", "--gpus-per-node=0", "--cpus-per-task=1", "--mem=1000", "--time=10"]
+ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "PREEMPTED", "DEADLINE"}
+
+
+class SlurmTest(RanksTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        try:
+            cls.cluster = Cluster()
+        except Unavailable as reason:
+            raise unittest.SkipTest(str(reason)) from None
+        cls.addClassCleanup(cls.cluster.stop)
+
+    def setUp(self):
+        super().setUp()
+        (self.tmp / "empty.yaml").write_text("")
+        self.addCleanup(self.cluster.call, "scancel", "--user=root", check=False)
+
+    def env(self, **extra):
+        return {**self.cluster.env(), **super().env(**extra)} | {k: self.cluster.env()[k] for k in ("PATH", "SLURM_CONF")}
+
+    def submit(self, script, *arguments, options=TWO_TASKS, **variables):
+        """sbatch; returns the job's number. Variables: those of the script."""
+        variables = {"VMAE": VMAE, "CONFIG": self.tmp / "empty.yaml", **variables}
+        done = self.cluster.call("sbatch", "--parsable", *options, SCRIPTS / script, *arguments, env=self.env(**variables), cwd=self.tmp)
+        return int(done.stdout)
+
+    def wait_job(self, number, what, condition, timeout=60):
+        """Polls until condition(job) holds, and returns the job."""
+        deadline = time.monotonic() + timeout
+        while not condition(job := self.cluster.job(number)):
+            if time.monotonic() > deadline or job["JobState"] in ENDED:
+                self.fail(f"job is {job['JobState']}, exit code {job['ExitCode']}, restarts {job['Restarts']}; waited for {what}\n{self.logs()}")
+            time.sleep(0.1)
+        return job
+
+    def wait_end(self, number, state, code, restarts=0, timeout=60):
+        job = self.wait_job(number, "its end", lambda job: job["JobState"] in ENDED, timeout)
+        self.assertEqual((job["JobState"], job["ExitCode"], job["Restarts"]), (state, f"{code}:0", str(restarts)), self.logs())
+        self.assert_no_orphans()
+
+    def logs(self):
+        return "\n".join(f"--- {p}\n{p.read_text(errors='replace')[-3000:]}" for p in sorted([*self.tmp.rglob("*.log"), *self.tmp.rglob("*.out")]))
+
+
+class PretrainTest(SlurmTest):
+    def log_of(self, number, run="run"):
+        return (self.tmp / run / f"slurm-{number}.log").read_text()
+
+    def test_signal_requeue_resume(self):
+        """As before its time limit, the job gets USR1: it saves, is queued again, goes on, and ends as a run that was left alone. The data are copied to the node once."""
+        make_pictures(self.tmp / "images", 18)
+        self.vmae("prepare", "--input", "images", "--output", "prepared", "--threads", "1")
+        copies = self.tmp / "local"
+        keys = ["train.epochs=80", "run.device=cpu", "train.draw_every=0", "train.save_every_minutes=0", "train.save_every_steps=100"]
+        self.train(2, *tiny_run(self.tmp / "prepared", self.tmp / "undisturbed", *keys))
+
+        number = self.submit("pretrain.sbatch", *TINY, "data.workers=1", *keys, RUN_DIR="run", STAGE=self.tmp / "prepared", LOCAL_DISK=copies)
+        self.wait_job(number, "some steps", lambda job: last_step(self.tmp / "run") >= 20)
+        self.cluster.call("scancel", "--signal=USR1", f"{number}.1")  # step 0 has copied the data
+        self.wait_job(number, "its return to the queue", lambda job: job["Restarts"] == "1")
+        stopped = last_step(self.tmp / "run")
+        self.wait_end(number, "COMPLETED", 0, restarts=1)
+
+        log = self.log_of(number)
+        self.assertEqual(re.findall(r"vmae ended with exit code (\d+)", log), ["75", "0"], log)
+        self.assertEqual(re.findall(r"start (\d+), on", log), ["1", "2"], log)
+        self.assertTrue(20 <= stopped < last_step(self.tmp / "undisturbed"), stopped)
+        for name in ("last", "best"):
+            self.assert_same_checkpoint(*(self.tmp / run / f"checkpoints/{name}.safetensors" for run in ("undisturbed", "run")), ignore_config=True)
+        self.assert_same_metrics(self.tmp / "undisturbed", self.tmp / "run")
+        self.assert_no_leftovers(self.tmp / "run")
+        self.assertEqual([p.name for p in next(copies.iterdir()).iterdir()], ["prepared"])
+        self.assertEqual((self.tmp / f"vmae-pretrain-{number}.out").read_text().count("log: run/slurm-"), 2)
+
+    def test_rank_that_fails_ends_the_job(self):
+        """Data that one of the tasks doesn't find: vmae's exit code, its message in the log, and the job does not come back."""
+        make_pictures(self.tmp / "images", 8)
+        wrapper = self.tmp / "vmae-of-rank"
+        wrapper.write_text(f'#!/bin/sh\n[ "$SLURM_PROCID" = 0 ] || set -- "$@" data.train={self.tmp}/missing\nexec {VMAE} "$@"\n')
+        wrapper.chmod(0o755)
+        number = self.submit("pretrain.sbatch", *TINY, f"data.train={self.tmp}/images", "run.device=cpu", RUN_DIR="run", VMAE=wrapper)
+        self.wait_end(number, "FAILED", 3)
+        log = self.log_of(number)
+        self.assertIn(f"rank 1 of 2 ({self.cluster.host})", log)
+        self.assertIn(f"{self.tmp}/missing", log)
+        self.assertEqual(log.count("vmae ended with exit code"), 1)
+
+    def test_cancelled_job_is_saved_and_does_not_come_back(self):
+        make_pictures(self.tmp / "images", 18)
+        number = self.submit("pretrain.sbatch", *TINY, f"data.train={self.tmp}/images", "run.device=cpu", "train.epochs=2000", "train.draw_every=0", RUN_DIR="run")
+        self.wait_job(number, "some steps", lambda job: last_step(self.tmp / "run") >= 5)
+        self.cluster.call("scancel", number)
+        job = self.wait_job(number, "its end", lambda job: job["JobState"] in ENDED)
+        self.assertEqual((job["JobState"], job["Restarts"]), ("CANCELLED", "0"))
+        self.assert_no_orphans()
+        self.assertIn("vmae ended with exit code 75", self.log_of(number))
+        self.assertTrue((self.tmp / "run/checkpoints/last.safetensors").exists())
+
+
+class OtherScriptsTest(SlurmTest):
+    def test_doctor(self):
+        done = self.cluster.call("srun", "--ntasks=2", VMAE, "doctor", "--distributed", "--device", "cpu", env=self.env(), cwd=self.tmp)
+        print(done.stdout)
+
+    def test_finetune_and_eval(self):
+        """Two tasks fine-tune a tiny model with finetune.sbatch; eval.sbatch evaluates the run."""
+        make_segmentation(self.tmp / "data", 8)
+        keys = [*SWIN, *TRAIN, "train.epochs=1", f"data.train={self.tmp}/data", "run.device=cpu", "data.workers=1"]
+        number = self.submit("finetune.sbatch", *keys, RUN_DIR="run", COMMAND="finetune-seg")
+        self.wait_end(number, "COMPLETED", 0)
+        number = self.submit("eval.sbatch", "--run", "run", "--resamples", "20", options=["--cpus-per-task=1", "--mem=1000"], LOG=self.tmp / "eval.log")
+        self.wait_end(number, "COMPLETED", 0)
+        print(list((self.tmp / "run").iterdir()), self.logs())
+
+
+if __name__ == "__main__":
+    unittest.main()
