@@ -118,7 +118,7 @@ class Cluster:
 
     def call(self, *command, env=None, cwd=None, check=True, timeout=60):
         """A command of Slurm, to its end: .stdout, .stderr, .returncode."""
-        done = subprocess.run(list(map(os.fspath, command)), env=env or self.env(), cwd=cwd or self.folder, stdin=subprocess.DEVNULL, capture_output=True,
+        done = subprocess.run(list(map(str, command)), env=env or self.env(), cwd=cwd or self.folder, stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, errors="replace", timeout=timeout)
         if check and done.returncode != 0:
             raise AssertionError(f"exit code {done.returncode}: {' '.join(map(str, command))}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}")
@@ -126,7 +126,7 @@ class Cluster:
 
     def job(self, number):
         """What scontrol says of a job: {key: value}."""
-        text = self.call("scontrol", "show", "--oneliner", "job", str(number)).stdout
+        text = self.call("scontrol", "show", "--oneliner", "job", number).stdout
         return dict(item.split("=", 1) for item in text.split() if "=" in item)
 
     def stop(self):

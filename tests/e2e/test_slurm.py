@@ -63,27 +63,27 @@ class PretrainTest(SlurmTest):
 
     def test_signal_requeue_resume(self):
         """As before its time limit, the job gets USR1: it saves, is queued again, goes on, and ends as a run that was left alone. The data are copied to the node once."""
-        make_pictures(self.tmp / "images", 18)
-        self.vmae("prepare", "--input", "images", "--output", "prepared", "--threads", "1")
-        copies = self.tmp / "local"
-        keys = ["train.epochs=80", "run.device=cpu", "train.draw_every=0", "train.save_every_minutes=0", "train.save_every_steps=100"]
-        self.train(2, *tiny_run(self.tmp / "prepared", self.tmp / "undisturbed", *keys))
+        make_pictures(self.tmp / "images", 60)
+        self.vmae("prepare", "--input", "images", "--output", "prepared")
+        copies, undisturbed, run = self.tmp / "local", self.tmp / "undisturbed/run", self.tmp / "run"  # a checkpoint holds its run's name
+        keys = ["train.epochs=10", "run.device=cpu", "train.draw_every=0"]
+        self.train(2, *tiny_run(self.tmp / "prepared", undisturbed, *keys))
 
         number = self.submit("pretrain.sbatch", *TINY, "data.workers=1", *keys, RUN_DIR="run", STAGE=self.tmp / "prepared", LOCAL_DISK=copies)
-        self.wait_job(number, "some steps", lambda job: last_step(self.tmp / "run") >= 20)
+        self.wait_job(number, "some steps", lambda job: last_step(run) >= 20)
         self.cluster.call("scancel", "--signal=USR1", f"{number}.1")  # step 0 has copied the data
         self.wait_job(number, "its return to the queue", lambda job: job["Restarts"] == "1")
-        stopped = last_step(self.tmp / "run")
+        stopped = last_step(run)
         self.wait_end(number, "COMPLETED", 0, restarts=1)
 
         log = self.log_of(number)
         self.assertEqual(re.findall(r"vmae ended with exit code (\d+)", log), ["75", "0"], log)
         self.assertEqual(re.findall(r"start (\d+), on", log), ["1", "2"], log)
-        self.assertTrue(20 <= stopped < last_step(self.tmp / "undisturbed"), stopped)
+        self.assertTrue(20 <= stopped < last_step(undisturbed), stopped)
         for name in ("last", "best"):
-            self.assert_same_checkpoint(*(self.tmp / run / f"checkpoints/{name}.safetensors" for run in ("undisturbed", "run")), ignore_config=True)
-        self.assert_same_metrics(self.tmp / "undisturbed", self.tmp / "run")
-        self.assert_no_leftovers(self.tmp / "run")
+            self.assert_same_checkpoint(undisturbed / f"checkpoints/{name}.safetensors", run / f"checkpoints/{name}.safetensors", ignore_config=True)
+        self.assert_same_metrics(undisturbed, run)
+        self.assert_no_leftovers(run)
         self.assertEqual([p.name for p in next(copies.iterdir()).iterdir()], ["prepared"])
         self.assertEqual((self.tmp / f"vmae-pretrain-{number}.out").read_text().count("log: run/slurm-"), 2)
 
@@ -115,13 +115,18 @@ class PretrainTest(SlurmTest):
 class OtherScriptsTest(SlurmTest):
     def test_doctor(self):
         done = self.cluster.call("srun", "--ntasks=2", VMAE, "doctor", "--distributed", "--device", "cpu", env=self.env(), cwd=self.tmp)
-        print(done.stdout)
+        self.assertIn("2 rank(s), started by Slurm", done.stdout)
+        self.assertEqual(re.findall(r"(?m)^rank (\d) +(\S+) +cpu ", done.stdout), [("0", self.cluster.host), ("1", self.cluster.host)], done.stdout)
+        self.assertRegex(done.stdout, r"(?m)^ +106\.0 MiB .*GB/s")
+        self.assertRegex(done.stdout, r"(?m)^all good$")
+        self.assert_no_orphans()
 
     def test_finetune_and_eval(self):
-        """Two tasks fine-tune a tiny model with finetune.sbatch; eval.sbatch evaluates the run."""
+        """Two tasks fine-tune a tiny model, two folds one after the other; eval.sbatch evaluates their out-of-fold predictions."""
         make_segmentation(self.tmp / "data", 8)
-        keys = [*SWIN, *TRAIN, "train.epochs=1", f"data.train={self.tmp}/data", "run.device=cpu", "data.workers=1"]
-        number = self.submit("finetune.sbatch", *keys, RUN_DIR="run", COMMAND="finetune-seg")
+        self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=kfold", "split.folds=2")
+        keys = [*SWIN, *TRAIN, "train.epochs=1", f"data.train={self.tmp}/data", f"data.splits={self.tmp}/splits.json", "run.device=cpu", "data.workers=1"]
+        number = self.submit("finetune.sbatch", *keys, RUN_DIR="run", COMMAND="finetune-seg", FOLD="all")
         self.wait_end(number, "COMPLETED", 0)
         number = self.submit("eval.sbatch", "--run", "run", "--resamples", "20", options=["--cpus-per-task=1", "--mem=1000"], LOG=self.tmp / "eval.log")
         self.wait_end(number, "COMPLETED", 0)
