@@ -1,18 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scripts in scripts/slurm on a real Slurm: a cluster of one node, started for these tests; two tasks on the CPU."""
+import json
 import os
 import re
+import signal
 import time
 import unittest
+from pathlib import Path
 
 from finetuning import SWIN, TRAIN, make_segmentation
-from harness import SOURCE, TINY, VMAE, last_step, make_pictures
-from ranks import RanksTest, tiny_run
+from harness import SOURCE, TINY, VMAE, checkpoint_step, last_step, make_pictures
+from ranks import RanksTest, marked, tiny_run
 from slurm_cluster import Cluster, Unavailable
 
 SCRIPTS = SOURCE / "scripts/slurm"
 TWO_TASKS = ["--nodes=1", "--ntasks-per-node=2", "--gpus-per-node=0", "--cpus-per-task=1", "--mem=1000", "--time=10"]
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "PREEMPTED", "DEADLINE"}
+
+
+def variable(pid, name):
+    """Of a process's environment; None where there is none."""
+    try:
+        items = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return None
+    return next((item.split("=", 1)[1] for item in items if item.startswith(name + "=")), None)
 
 
 class SlurmTest(RanksTest):
@@ -111,6 +123,21 @@ class PretrainTest(SlurmTest):
         self.assertIn("vmae ended with exit code 75", self.log_of(number))
         self.assertTrue((self.tmp / "run/checkpoints/last.safetensors").exists())
 
+    def test_killed_rank_ends_the_job_and_a_new_job_goes_on(self):
+        make_pictures(self.tmp / "images", 18)
+        keys = [*TINY, "data.workers=1", f"data.train={self.tmp}/images", "run.device=cpu", "train.epochs=40", "train.draw_every=0"]
+        number = self.submit("pretrain.sbatch", *keys, RUN_DIR="run")
+        self.wait_job(number, "some steps", lambda job: last_step(self.tmp / "run") >= 5)
+        os.kill(self.pid_of_rank(1), signal.SIGKILL)
+        self.wait_end(number, "FAILED", 137)
+        saved = checkpoint_step(self.tmp / "run")
+        number = self.submit("pretrain.sbatch", *keys, RUN_DIR="run")
+        self.wait_end(number, "COMPLETED", 0)
+        print(saved, self.logs())
+
+    def pid_of_rank(self, rank):
+        return next(pid for pid in marked(self.mark) if variable(pid, "SLURM_PROCID") == str(rank) and os.readlink(f"/proc/{pid}/exe") == str(VMAE))
+
 
 class OtherScriptsTest(SlurmTest):
     def test_doctor(self):
@@ -125,12 +152,13 @@ class OtherScriptsTest(SlurmTest):
         """Two tasks fine-tune a tiny model, two folds one after the other; eval.sbatch evaluates their out-of-fold predictions."""
         make_segmentation(self.tmp / "data", 8)
         self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=kfold", "split.folds=2")
-        keys = [*SWIN, *TRAIN, "train.epochs=1", f"data.train={self.tmp}/data", f"data.splits={self.tmp}/splits.json", "run.device=cpu", "data.workers=1"]
+        keys = [*SWIN, *TRAIN, "train.epochs=1", f"data.train={self.tmp}/data", f"data.splits={self.tmp}/splits.json", "data.classes=[a,b]", "run.device=cpu",
+                "data.workers=1"]
         number = self.submit("finetune.sbatch", *keys, RUN_DIR="run", COMMAND="finetune-seg", FOLD="all")
         self.wait_end(number, "COMPLETED", 0)
         number = self.submit("eval.sbatch", "--run", "run", "--resamples", "20", options=["--cpus-per-task=1", "--mem=1000"], LOG=self.tmp / "eval.log")
         self.wait_end(number, "COMPLETED", 0)
-        print(list((self.tmp / "run").iterdir()), self.logs())
+        self.assertEqual(json.loads((self.tmp / "run/eval/summary.json").read_text())["models"][0]["cases"], 8)
 
 
 if __name__ == "__main__":
