@@ -2,6 +2,11 @@
 // are ended by their watcher. Everything here has a bound: a store that no longer answers must not hold up the end (fail()).
 #include "rendezvous.h"
 
+#include <netdb.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -10,6 +15,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
+#include "vmae/core/signals.h"
 #include "vmae/train/world.h"
 
 namespace vmae::train {
@@ -27,6 +33,32 @@ constexpr seconds own_end_limit{2};    // a rank whose watcher hears of a failur
 constexpr seconds end_limit{12};       // from a failure to the end of its process, whatever the network does
 
 std::string numbered(const char* key, int64_t rank) { return concat(key, "/", rank); }
+
+bool can_reach(const std::string& host, int64_t port) {
+  addrinfo hints{}, *found = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return false;
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
+  bool is_reached = false;
+  for (const addrinfo* one = found; one != nullptr && !is_reached; one = one->ai_next) {
+    const int fd = socket(one->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    pollfd ready{fd, POLLOUT, 0};
+    int problem = 0;
+    socklen_t length = sizeof problem;
+    is_reached = connect(fd, one->ai_addr, one->ai_addrlen) == 0 ||
+                 (errno == EINPROGRESS && ::poll(&ready, 1, /*ms=*/1000) == 1 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &length) == 0 && problem == 0);
+    close(fd);
+  }
+  return is_reached;
+}
+
+// Before there is anything to save. A launcher that stops the ranks because one has failed gives the watcher time to say which.
+void end_if_stopped() {
+  if (!stop_requested()) return;
+  std::this_thread::sleep_for(own_end_limit + hear_limit);
+  throw Error(ExitCode::stopped, concat("stopped by ", stop_signal_name(), " before all ranks were there"),
+              "nothing was trained: start again with the same command");
+}
 
 [[noreturn]] void end(int code) { std::_Exit(code); }  // no destructors: they could wait for other ranks
 
@@ -69,7 +101,12 @@ c10::intrusive_ptr<c10d::Store> Rendezvous::connect(bool may_serve) {
   options.isServer = may_serve && launch_.rank == 0 && !launch_.agent_hosts_store;
   options.numWorkers = static_cast<size_t>(launch_.size);
   options.waitWorkers = false;
-  options.timeout = connect_limit;
+  // The store's own attempts can't be interrupted, and go on for longer than it is told.
+  for (const auto limit = Clock::now() + connect_limit; !options.isServer && Clock::now() < limit && !can_reach(launch_.master_address, launch_.master_port);) {
+    end_if_stopped();
+    std::this_thread::sleep_for(2 * poll);
+  }
+  options.timeout = std::chrono::seconds(30);
   try {
     // The agent's store outlives a restart of the ranks: keys of another attempt must not be seen.
     return c10::make_intrusive<c10d::PrefixStore>(concat("vmae/", launch_.attempt), c10::make_intrusive<c10d::TCPStore>(launch_.master_address, options));
@@ -101,6 +138,7 @@ void Rendezvous::wait_for_all(double timeout_s) {
     for (int64_t r = 0; r < launch_.size; ++r) {
       if (!store_->check({numbered("card", r)})) missing.push_back(std::to_string(r));
     }
+    end_if_stopped();
     if (missing.empty()) {
       silence_limit_s_ = std::min(silence_limit_s_.load(), timeout_s);
       all_came_ = true;
@@ -197,7 +235,8 @@ void Rendezvous::report_failures() {
   for (int64_t r = launch_.size - 1; r >= 0; --r) {
     const auto i = static_cast<size_t>(r);
     const bool is_own = !failed[i].is_null() && !failed[i].at("lost").get<bool>();
-    if (is_own) first = r;
+    const bool was_stopped = is_own && failed[i].at("code") == static_cast<int>(ExitCode::stopped);
+    if (is_own && (!was_stopped || first < 0)) first = r;
     if (!is_alive[i]) gone.insert(gone.begin(), concat(r, store.check({numbered("card", r)}) ? " (" + card(r).host + ")" : ""));
   }
   int code = static_cast<int>(ExitCode::internal);
