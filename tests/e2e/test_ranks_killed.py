@@ -372,7 +372,7 @@ class LauncherTest(RanksKilledTest):
 
     def test_launcher_killed_while_it_starts(self):
         """At whatever moment, even when one rank is there and the other is not."""
-        for pause in (0.01, 0.03, 0.06, 0.1, 0.2, 0.3, 0.5):
+        for pause in (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.2):
             with self.subTest(pause=pause):
                 launcher = self.start_alone(*self.RUN, "--overwrite", "train.epochs=100000", cwd=self.work)
                 time.sleep(pause)
