@@ -8,6 +8,7 @@ import signal
 import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from harness import SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, checkpoint_step, last_step, make_pictures
 from ranks import RanksTest, free_port, tiny_run, variable
@@ -17,11 +18,11 @@ SIGSTOP, SIGCONT = signal.SIGSTOP, signal.SIGCONT
 IMAGES = 19  # one of them for validation: 5 steps an epoch, the last of two samples
 
 
-def is_connected(port):
-    """Whether somebody has connected to this port on this machine."""
+def connections(port):
+    """How many connections there are to this port of this machine."""
     established = "01"
-    lines = [line.split() for table in ("/proc/net/tcp", "/proc/net/tcp6") for line in open(table).readlines()[1:]]
-    return any(int(line[2].rsplit(":", 1)[1], 16) == port and line[3] == established for line in lines)
+    lines = [line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()[1:]]
+    return sum(int(line[2].rsplit(":", 1)[1], 16) == port and line[3] == established for line in lines)
 
 
 class RanksKilledTest(RanksTest):
@@ -50,7 +51,7 @@ class RanksKilledTest(RanksTest):
 
 class RandomKillTest(RanksKilledTest):
     RUN = tiny_run("images", "run", "train.epochs=160", "train.save_every_steps=2")
-    KILLS_PER_RUN = 13
+    AT_ONCE, KILLS_PER_RUN = 3, 17
 
     def wait_round(self, launcher, number):
         """Both ranks of torchrun's round `number`; None: torchrun ended first."""
@@ -72,9 +73,13 @@ class RandomKillTest(RanksKilledTest):
         try:
             ranks = self.wait_round(launcher, 0)
             while ranks and hits < number:
-                rank, pause = draw.randrange(2), draw.uniform(0.0, 1.6)
+                rank, steps = draw.randrange(2), draw.choice([0, draw.randint(1, 30)])
+                if steps:  # within training, else while starting or training
+                    goal = last_step(folder / "run") + steps
+                    self.wait_for(lambda: last_step(folder / "run") >= goal, launcher, f"step {goal}")
+                pause = draw.uniform(0.0, 0.05 if steps else 1.2)
                 time.sleep(pause)
-                moments.append(f"rank {rank} {pause:.3f} s after the start, step {last_step(folder / 'run')}")
+                moments.append(f"rank {rank}, {steps} steps and {pause:.3f} s after the start, at step {last_step(folder / 'run')}")
                 try:
                     os.kill(ranks[rank], SIGKILL)
                 except ProcessLookupError:
@@ -98,19 +103,20 @@ class RandomKillTest(RanksKilledTest):
         return folder
 
     def test_random_ranks_killed_at_random_moments_under_torchrun(self):
-        """Two runs at a time, mostly waiting for torchrun, until enough kills have hit."""
+        """Three runs at a time, mostly waiting for torchrun, until enough kills have hit."""
         hits = resumed = seed = 0
-        with ThreadPoolExecutor(3) as pool:
+        with ThreadPoolExecutor(self.AT_ONCE + 1) as pool:
             reference = pool.submit(self.undisturbed)
             while hits < KILLS:
                 self.assertLess(seed, KILLS + 2, f"only {hits} kills hit")
-                sizes = [size for size in (min(self.KILLS_PER_RUN, KILLS - hits), min(self.KILLS_PER_RUN, KILLS - hits - self.KILLS_PER_RUN)) if size > 0]
+                left = [min(self.KILLS_PER_RUN, KILLS - hits - i * self.KILLS_PER_RUN) for i in range(self.AT_ONCE)]
+                sizes = [size for size in left if size > 0]
                 for future in [pool.submit(self.run_with_kills, seed + i, size, reference) for i, size in enumerate(sizes)]:
                     of_run = future.result()
                     hits, resumed = hits + of_run[0], resumed + of_run[1]
                 seed += len(sizes)
         self.assertEqual(hits, KILLS)
-        self.assertGreater(resumed, hits // 2, "kills inside the run")
+        self.assertGreater(resumed, hits // 3, "kills inside the run")
         self.assert_no_orphans()
 
 
@@ -316,12 +322,12 @@ class LostTest(RanksKilledTest):
         self.assert_no_orphans()
 
     def test_killed_before_the_first_step(self):
-        """While ranks find each other or read their files, once rank 0 listens: bounded by run.timeout_s."""
+        """While ranks find each other or read their files, once they are connected to rank 0: bounded by run.timeout_s."""
         for rank, pause in [(1, 0.0), (0, 0.0), (1, 0.1), (0, 0.1), (1, 0.2), (0, 0.2)]:
             with self.subTest(rank=rank, pause=pause):
                 port = free_port()
                 processes = self.start_ranks(2, *self.LONG, "--overwrite", "run.timeout_s=5", port=port, cwd=self.work)
-                self.assertTrue(self.wait_for(lambda: is_connected(port), processes[0], "the ranks' connection"))
+                self.assertTrue(self.wait_for(lambda: connections(port) >= 4, processes[0], "two connections of each rank"))
                 time.sleep(pause)
                 processes[rank].send_signal(SIGKILL)
                 self.wait_ranks([processes[1 - rank]], 1, timeout=30)
@@ -363,6 +369,16 @@ class LauncherTest(RanksKilledTest):
         self.assertEqual(step, last_step(self.work / "run"), "saved before the end")
         self.assertLess(step, 150)
         self.finish()
+
+    def test_launcher_killed_while_it_starts(self):
+        """At whatever moment, even when one rank is there and the other is not."""
+        for pause in (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.2):
+            with self.subTest(pause=pause):
+                launcher = self.start_alone(*self.RUN, "--overwrite", "train.epochs=100000", cwd=self.work)
+                time.sleep(pause)
+                launcher.kill()
+                launcher.wait()
+                self.assert_no_orphans(within=20)
 
     def test_launcher_stopped_by_sigterm(self):
         launcher, _ = self.launch(self.work)
