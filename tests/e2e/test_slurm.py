@@ -43,7 +43,7 @@ class SlurmTest(RanksTest):
         self.addCleanup(self.cluster.call, "scancel", "--user=root", check=False)
 
     def env(self, **extra):
-        return {**self.cluster.env(), **super().env(**extra)} | {k: self.cluster.env()[k] for k in ("PATH", "SLURM_CONF")}
+        return {**super().env(**extra), **self.cluster.variables()}
 
     def submit(self, script, *arguments, options=TWO_TASKS, **variables):
         """sbatch; returns the job's number. Variables: those of the script."""
@@ -82,7 +82,7 @@ class PretrainTest(SlurmTest):
         self.train(2, *tiny_run(self.tmp / "prepared", undisturbed, *keys))
 
         number = self.submit("pretrain.sbatch", *TINY, "data.workers=1", *keys, RUN_DIR="run", STAGE=self.tmp / "prepared", LOCAL_DISK=copies)
-        self.wait_job(number, "some steps", lambda job: last_step(run) >= 20)
+        self.wait_job(number, "some steps", lambda job: last_step(run) >= 5)
         self.cluster.call("scancel", "--signal=USR1", f"{number}.1")  # step 0 has copied the data
         self.wait_job(number, "its return to the queue", lambda job: job["Restarts"] == "1")
         stopped = last_step(run)
@@ -91,7 +91,7 @@ class PretrainTest(SlurmTest):
         log = self.log_of(number)
         self.assertEqual(re.findall(r"vmae ended with exit code (\d+)", log), ["75", "0"], log)
         self.assertEqual(re.findall(r"start (\d+), on", log), ["1", "2"], log)
-        self.assertTrue(20 <= stopped < last_step(undisturbed), stopped)
+        self.assertTrue(5 <= stopped < last_step(undisturbed), stopped)
         for name in ("last", "best"):
             self.assert_same_checkpoint(undisturbed / f"checkpoints/{name}.safetensors", run / f"checkpoints/{name}.safetensors", ignore_config=True)
         self.assert_same_metrics(undisturbed, run)
@@ -125,7 +125,7 @@ class PretrainTest(SlurmTest):
 
     def test_killed_rank_ends_the_job_and_a_new_job_goes_on(self):
         make_pictures(self.tmp / "images", 18)
-        keys = [*TINY, "data.workers=1", f"data.train={self.tmp}/images", "run.device=cpu", "train.epochs=40", "train.draw_every=0"]
+        keys = [*TINY, "data.workers=1", f"data.train={self.tmp}/images", "run.device=cpu", "train.epochs=20", "train.draw_every=0"]
         number = self.submit("pretrain.sbatch", *keys, RUN_DIR="run")
         self.wait_job(number, "some steps", lambda job: last_step(self.tmp / "run") >= 5)
         os.kill(self.pid_of_rank(1), signal.SIGKILL)
@@ -133,7 +133,8 @@ class PretrainTest(SlurmTest):
         saved = checkpoint_step(self.tmp / "run")
         number = self.submit("pretrain.sbatch", *keys, RUN_DIR="run")
         self.wait_end(number, "COMPLETED", 0)
-        print(saved, self.logs())
+        self.assertIn(f"resumed at step {saved}, ", self.log_of(number))
+        self.assertEqual(checkpoint_step(self.tmp / "run"), 100)
 
     def pid_of_rank(self, rank):
         return next(pid for pid in marked(self.mark) if variable(pid, "SLURM_PROCID") == str(rank) and os.readlink(f"/proc/{pid}/exe") == str(VMAE))
@@ -148,17 +149,29 @@ class OtherScriptsTest(SlurmTest):
         self.assertRegex(done.stdout, r"(?m)^all good$")
         self.assert_no_orphans()
 
+    def test_torchrun_in_a_job(self):
+        """One task per node, which starts the ranks: torchrun's variables count, not Slurm's."""
+        command = ["srun", "--ntasks=1", SOURCE / "scripts/torchrun.sh", "--nproc-per-node", 2, "--", "doctor", "--distributed", "--device", "cpu"]
+        done = self.cluster.call(*command, env=self.env(VMAE=VMAE), cwd=self.tmp)
+        self.assertIn("2 rank(s), started by torchrun", done.stdout)
+        self.assertRegex(done.stdout, r"(?m)^all good$")
+        self.assert_no_orphans()
+
     def test_finetune_and_eval(self):
-        """Two tasks fine-tune a tiny model, two folds one after the other; eval.sbatch evaluates their out-of-fold predictions."""
+        """Two tasks fine-tune a tiny model, two folds one after the other, requeued in the first; eval.sbatch evaluates their out-of-fold predictions."""
         make_segmentation(self.tmp / "data", 8)
         self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=kfold", "split.folds=2")
-        keys = [*SWIN, *TRAIN, "train.epochs=1", f"data.train={self.tmp}/data", f"data.splits={self.tmp}/splits.json", "data.classes=[a,b]", "run.device=cpu",
-                "data.workers=1"]
+        keys = [*SWIN, *TRAIN, "train.epochs=25", f"data.train={self.tmp}/data", f"data.splits={self.tmp}/splits.json", "data.classes=[a,b]",
+                "run.device=cpu", "data.workers=1"]
         number = self.submit("finetune.sbatch", *keys, RUN_DIR="run", COMMAND="finetune-seg", FOLD="all")
-        self.wait_end(number, "COMPLETED", 0)
+        self.wait_job(number, "some steps", lambda job: last_step(self.tmp / "run/fold_0") >= 3)
+        self.cluster.call("scancel", "--signal=USR1", f"{number}.0")
+        self.wait_end(number, "COMPLETED", 0, restarts=1)
+        self.assertEqual(re.findall(r"vmae ended with exit code (\d+)", (self.tmp / f"run/slurm-{number}.log").read_text()), ["75", "0"])
+        self.assertEqual([checkpoint_step(self.tmp / f"run/fold_{fold}") for fold in (0, 1)], [25, 25])
         number = self.submit("eval.sbatch", "--run", "run", "--resamples", "20", options=["--cpus-per-task=1", "--mem=1000"], LOG=self.tmp / "eval.log")
         self.wait_end(number, "COMPLETED", 0)
-        self.assertEqual(json.loads((self.tmp / "run/eval/summary.json").read_text())["models"][0]["cases"], 8)
+        self.assertEqual(json.loads((self.tmp / "run/eval/summary.json").read_text())["cases"], 8)
 
 
 if __name__ == "__main__":
