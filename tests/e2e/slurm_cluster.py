@@ -115,14 +115,14 @@ class Cluster:
         while not condition():
             ended = [name for name, process in self.daemons.items() if process.poll() is not None]
             if ended or time.monotonic() > deadline:
-                raise Unavailable(f"{', '.join(ended) or what} did not come up here: {self.output(ended or self.daemons)}")
+                raise Unavailable(f"{', '.join(ended) or what} did not come up here: {self.output(ended or self.daemons) or 'no message'}")
             time.sleep(0.1)
 
     def output(self, names):
         lines = [line for name in names for line in (self.folder / f"{name}.out").read_text(errors="replace").splitlines()]
         return " / ".join(([line for line in lines if "error" in line.lower() or "fatal" in line] or lines)[-3:])
 
-    def call(self, *command, env=None, cwd=None, check=True, timeout=60):
+    def call(self, *command, env=None, cwd=None, check=True, timeout=120):
         """A command of Slurm, to its end: .stdout, .stderr, .returncode."""
         done = subprocess.run(list(map(str, command)), env=env or self.env(), cwd=cwd or self.folder, stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, errors="replace", timeout=timeout)
