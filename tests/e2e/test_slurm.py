@@ -79,7 +79,8 @@ class PretrainTest(SlurmTest):
         return (self.tmp / run / f"slurm-{number}.log").read_text()
 
     def test_signal_requeue_resume(self):
-        """As before its time limit, the job gets USR1: it saves, is queued again, goes on, and ends as a run that was left alone. The data are copied to the node once."""
+        """As before its time limit, the job gets USR1: it saves, is queued again, goes on, and ends as a run that was left alone.
+        The data are copied to the node once."""
         make_pictures(self.tmp / "images", 60)
         self.vmae("prepare", "--input", "images", "--output", "prepared")
         copies, undisturbed, run = self.tmp / "local", self.tmp / "undisturbed/run", self.tmp / "run"  # a checkpoint holds its run's name
@@ -119,7 +120,8 @@ class PretrainTest(SlurmTest):
 
     def test_cancelled_job_is_saved_and_does_not_come_back(self):
         make_pictures(self.tmp / "images", 18)
-        number = self.submit("pretrain.sbatch", *TINY, f"data.train={self.tmp}/images", "run.device=cpu", "train.epochs=2000", "train.draw_every=0", RUN_DIR="run")
+        keys = [*TINY, f"data.train={self.tmp}/images", "run.device=cpu", "train.epochs=2000", "train.draw_every=0"]
+        number = self.submit("pretrain.sbatch", *keys, RUN_DIR="run")
         self.wait_job(number, "some steps", lambda job: last_step(self.tmp / "run") >= 5)
         cluster.call("scancel", number)
         job = self.wait_job(number, "its end", lambda job: job["JobState"] in ENDED)

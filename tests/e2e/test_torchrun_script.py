@@ -42,7 +42,8 @@ class TorchrunScriptTest(RanksTest):
     def test_usr1_reaches_the_ranks(self):
         """torchrun of itself would end at once, and the run with it, unsaved."""
         images = make_pictures(self.tmp / "images", 9)
-        process = self.start_script([SCRIPT, "--nproc-per-node", "2", "--", *tiny_run(images, "run", "run.device=cpu", "train.epochs=5000", "train.draw_every=0")])
+        run = tiny_run(images, "run", "run.device=cpu", "train.epochs=5000", "train.draw_every=0")
+        process = self.start_script([SCRIPT, "--nproc-per-node", "2", "--", *run])
         self.assertTrue(self.wait_for(lambda: last_step(self.tmp / "run") >= 3, process, "some steps"), process.log.read_text())
         process.send_signal(signal.SIGUSR1)
         self.wait_exit(process, 1)
