@@ -16,9 +16,11 @@ from ranks import MARK, free_port, marked
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scancel", "scontrol", "sinfo", "squeue")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-# cred_expire: a job that is requeued waits as long. The node may claim more CPUs and memory than the machine has (config_overrides).
+# cred_expire: a job that is requeued waits as long. FirstJobId: where ranks meet follows from the job's number. config_overrides: the node may claim more
+# CPUs and memory than the machine has.
 CONFIG = """\
 ClusterName=test
+FirstJobId={first_job}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={control_port}
 SlurmdPort={node_port}
@@ -81,9 +83,12 @@ class Cluster:
         except OSError:
             raise Unavailable(f"this host's name, {self.host}, has no address, so ranks of a job could not meet there") from None
 
-    def env(self, **extra):
-        """To call Slurm with: of this cluster."""
-        return {**environment(**{MARK: self.mark}, **extra), "PATH": PATH, "SLURM_CONF": str(self.folder / "slurm.conf")}
+    def variables(self):
+        """What commands of Slurm need to find this cluster."""
+        return {"PATH": PATH, "SLURM_CONF": str(self.folder / "slurm.conf")}
+
+    def env(self):
+        return {**environment(**{MARK: self.mark}), **self.variables()}
 
     def start(self, deadline):
         for name in ("munge", "state", "spool"):
@@ -94,7 +99,8 @@ class Cluster:
         self.start_daemon("munged", "--foreground", "--force", f"--key-file={munge}/key", f"--socket={munge}/socket", f"--pid-file={munge}/pid",
                           f"--log-file={munge}/log", f"--seed-file={munge}/seed")
         self.wait(lambda: (munge / "socket").exists(), deadline, "munged")
-        config = CONFIG.format(host=self.host, folder=self.folder, control_port=free_port(), node_port=free_port())
+        config = CONFIG.format(host=self.host, folder=self.folder, control_port=free_port(), node_port=free_port(),
+                               first_job=1000 + secrets.randbelow(8000))
         (self.folder / "slurm.conf").write_text(config)
         self.start_daemon("slurmctld", "-D")
         self.start_daemon("slurmd", "-D")
@@ -109,14 +115,14 @@ class Cluster:
         while not condition():
             ended = [name for name, process in self.daemons.items() if process.poll() is not None]
             if ended or time.monotonic() > deadline:
-                raise Unavailable(f"{', '.join(ended) or what} did not come up here: {self.output(ended or self.daemons)}")
+                raise Unavailable(f"{', '.join(ended) or what} did not come up here: {self.output(ended or self.daemons) or 'no message'}")
             time.sleep(0.1)
 
     def output(self, names):
         lines = [line for name in names for line in (self.folder / f"{name}.out").read_text(errors="replace").splitlines()]
         return " / ".join(([line for line in lines if "error" in line.lower() or "fatal" in line] or lines)[-3:])
 
-    def call(self, *command, env=None, cwd=None, check=True, timeout=60):
+    def call(self, *command, env=None, cwd=None, check=True, timeout=120):
         """A command of Slurm, to its end: .stdout, .stderr, .returncode."""
         done = subprocess.run(list(map(str, command)), env=env or self.env(), cwd=cwd or self.folder, stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, errors="replace", timeout=timeout)

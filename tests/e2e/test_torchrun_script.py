@@ -42,7 +42,8 @@ class TorchrunScriptTest(RanksTest):
     def test_usr1_reaches_the_ranks(self):
         """torchrun of itself would end at once, and the run with it, unsaved."""
         images = make_pictures(self.tmp / "images", 9)
-        process = self.spawn([SCRIPT, "--nproc-per-node", "2", "--", *tiny_run(images, "run", "run.device=cpu", "train.epochs=5000", "train.draw_every=0")])
+        run = tiny_run(images, "run", "run.device=cpu", "train.epochs=5000", "train.draw_every=0")
+        process = self.start_script([SCRIPT, "--nproc-per-node", "2", "--", *run])
         self.assertTrue(self.wait_for(lambda: last_step(self.tmp / "run") >= 3, process, "some steps"), process.log.read_text())
         process.send_signal(signal.SIGUSR1)
         self.wait_exit(process, 1)
@@ -51,7 +52,7 @@ class TorchrunScriptTest(RanksTest):
         self.assertIn(f"stopped by SIGUSR1 at step {stopped} of 10000", process.log.read_text())
         self.assertEqual(checkpoint_step(self.tmp / "run"), stopped)
 
-    def spawn(self, command):
+    def start_script(self, command):
         log = self.tmp / "torchrun.log"
         with open(log, "wb") as out:
             process = subprocess.Popen([*map(os.fspath, command)], cwd=self.tmp, env=self.env(VMAE=VMAE), stdin=subprocess.DEVNULL, stdout=out,
