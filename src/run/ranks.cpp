@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <new>
+#include <optional>
 
 #include "vmae/core/launch.h"
 #include "vmae/core/log.h"
@@ -25,7 +26,14 @@ ExitCode run_on_ranks(const std::function<ExitCode(train::World&)>& command) {
   }
   // Launchers send SIGTERM to all ranks as soon as one has failed: it must not end the one that prints why.
   if (launch.size > 1) install_stop_signals();
-  train::World world(launch);
+  std::optional<train::World> joined;
+  try {
+    joined.emplace(launch);
+  } catch (const Error&) {
+    log::set_level(log::Level::info);  // rank 0 can't hear of it
+    throw;
+  }
+  train::World& world = *joined;
   if (world.size() == 1) return for_launcher(command(world), launch);
   try {
     const ExitCode code = command(world);
