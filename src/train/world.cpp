@@ -140,7 +140,7 @@ std::string World::from_first(const std::function<std::string()>& work) {
 
 void World::share_gradients(const std::vector<at::Tensor>& parameters, bool compress) {
   if (size() == 1) return;
-  impl_->gradients = std::make_unique<GradientSync>(impl_->group, parameters, compress);
+  impl_->together("agreeing on the layout of gradients", [&] { impl_->gradients = std::make_unique<GradientSync>(impl_->group, parameters, compress); });
 }
 
 void World::keep_gradients() { impl_->gradients.reset(); }
