@@ -10,8 +10,8 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness import SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, checkpoint_step, last_step, make_pictures
-from ranks import RanksTest, free_port, tiny_run, variable
+from harness import SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, VMAE, checkpoint_step, last_step, make_pictures
+from ranks import RanksTest, free_port, rank_environment, tiny_run, variable
 
 KILLS = int(os.environ.get("VMAE_KILLS", "50"))
 SIGSTOP, SIGCONT = signal.SIGSTOP, signal.SIGCONT
@@ -148,6 +148,18 @@ class StopTest(RanksKilledTest):
         self.assertIn("SIGINT", self.stop(stopped, 3, SIGINT, [0, 1, 2], "--resume"))
         self.train(3, *self.RUN, "--resume", cwd=stopped)
         self.assert_same_end(undisturbed, stopped)
+        self.assert_no_orphans()
+
+    def test_stop_while_waiting_for_other_ranks(self):
+        """SIGTERM to a rank whose others never start: it ends soon, and says so."""
+        folder = self.folder("waiting")
+        for rank in (0, 1):
+            with self.subTest(rank=rank):
+                process = self.spawn([VMAE, *self.RUN], f"waiting{rank}", folder, **rank_environment(rank, 2, free_port()))
+                time.sleep(2)
+                process.send_signal(SIGTERM)
+                self.wait_ranks([process], 75, timeout=15)
+                self.assertIn("stopped by SIGTERM before all ranks were there", process.log.read_text())
         self.assert_no_orphans()
 
     def test_an_agreed_stop_is_no_failure_for_torchrun(self):
