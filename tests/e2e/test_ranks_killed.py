@@ -10,8 +10,8 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness import SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, checkpoint_step, last_step, make_pictures
-from ranks import RanksTest, free_port, tiny_run, variable
+from harness import SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, VMAE, checkpoint_step, last_step, make_pictures
+from ranks import RanksTest, free_port, rank_environment, tiny_run, variable
 
 KILLS = int(os.environ.get("VMAE_KILLS", "50"))
 SIGSTOP, SIGCONT = signal.SIGSTOP, signal.SIGCONT
@@ -150,6 +150,18 @@ class StopTest(RanksKilledTest):
         self.assert_same_end(undisturbed, stopped)
         self.assert_no_orphans()
 
+    def test_stop_while_waiting_for_other_ranks(self):
+        """SIGTERM to a rank whose others never start: it ends soon, and says so."""
+        folder = self.folder("waiting")
+        for rank in (0, 1):
+            with self.subTest(rank=rank):
+                process = self.spawn([VMAE, *self.RUN], f"waiting{rank}", folder, **rank_environment(rank, 2, free_port()))
+                time.sleep(2)
+                process.send_signal(SIGTERM)
+                self.wait_ranks([process], 75, timeout=15)
+                self.assertIn("stopped by SIGTERM before all ranks were there", process.log.read_text())
+        self.assert_no_orphans()
+
     def test_an_agreed_stop_is_no_failure_for_torchrun(self):
         """SIGTERM to rank 1: torchrun ends with 0, and starts nothing again though it could."""
         undisturbed, stopped = self.folder("undisturbed"), self.folder("stopped")
@@ -200,13 +212,12 @@ class FailTest(RanksKilledTest):
         self.assert_silent(processes[1:])
         self.assert_no_orphans()
 
-    def test_fails_while_others_train(self):
-        """A file that only one rank finds broken, in the middle of an epoch."""
+    def test_broken_file(self):
+        """One that a single rank finds broken, when the ranks have met and read their first batch."""
         make_pictures(self.work / "broken", IMAGES)
         for file in (self.work / "broken").iterdir():
             file.write_bytes(file.read_bytes()[:900])
-        message = self.fail_alone(1, 3, "data.train=broken", size=2)
-        self.assertIn("broken", message)
+        self.assertRegex(self.fail_alone(1, 3, "data.train=broken", size=2), r"1 of 19 files can't be read.*case\d+\.png")
 
     # A weight decay that multiplies the weights by -9 a step.
     EXPLOSION = ["optim.lr=10", "optim.weight_decay=1", "train.epochs=200", "train.save_every_steps=1"]
