@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness import TINY, VMAE, VmaeTest, environment
+from harness import TINY, VMAE, VmaeTest, environment, last_step, make_pictures
 
 MARK = "VMAE_TEST_MARK"
 
@@ -132,3 +132,30 @@ class RanksTest(VmaeTest):
 def tiny_run(data, run, *extra):
     """A short pretraining run of a tiny model; one thread per rank."""
     return ["pretrain", *TINY, f"data.train={data}", f"run.dir={run}", "data.workers=1", *extra]
+
+
+IMAGES = 19  # one of them for validation: 5 steps an epoch, the last of two samples
+
+
+class RanksKilledTest(RanksTest):
+    """Runs have the same relative run.dir and different working folders, so that even the config in a checkpoint is the same."""
+
+    def folder(self, name):
+        make_pictures(self.tmp / name / "images", IMAGES)
+        return self.tmp / name
+
+    def assert_same_end(self, first, second):
+        self.assert_same_checkpoint(first / "run/checkpoints/last.safetensors", second / "run/checkpoints/last.safetensors")
+        self.assert_same_metrics(first / "run", second / "run")
+
+    def wait_step(self, folder, step, process):
+        self.assertTrue(self.wait_for(lambda: last_step(folder / "run") >= step, process, f"step {step}"), f"ended before step {step}")
+
+    def wait_ranks_of(self, launcher, size):
+        """Ranks of a launcher, once all are there and ready for signals."""
+        self.assertTrue(self.wait_for(lambda: len(self.ranks_of(launcher.pid)) == size, launcher, f"{size} ranks"), launcher.log)
+        return self.ranks_of(launcher.pid)
+
+    def assert_silent(self, processes):
+        for process in processes:
+            self.assertEqual(process.log.read_text(), "", "ranks other than 0 print nothing")

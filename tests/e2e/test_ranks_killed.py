@@ -2,20 +2,15 @@
 """Ranks that are killed, stopped, stalled, or fail alone: every run ends as documented, within bounds, and what is resumed ends as if nothing had happened."""
 import json
 import os
-import random
-import re
 import signal
 import time
 import unittest
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness import SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, VMAE, checkpoint_step, last_step, make_pictures
-from ranks import RanksTest, free_port, rank_environment, tiny_run, variable
+from ranks import IMAGES, RanksKilledTest, free_port, rank_environment, tiny_run
 
-KILLS = int(os.environ.get("VMAE_KILLS", "50"))
 SIGSTOP, SIGCONT = signal.SIGSTOP, signal.SIGCONT
-IMAGES = 19  # one of them for validation: 5 steps an epoch, the last of two samples
 
 
 def connections(port):
@@ -23,101 +18,6 @@ def connections(port):
     established = "01"
     lines = [line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()[1:]]
     return sum(int(line[2].rsplit(":", 1)[1], 16) == port and line[3] == established for line in lines)
-
-
-class RanksKilledTest(RanksTest):
-    """Runs have the same relative run.dir and different working folders, so that even the config in a checkpoint is the same."""
-
-    def folder(self, name):
-        make_pictures(self.tmp / name / "images", IMAGES)
-        return self.tmp / name
-
-    def assert_same_end(self, first, second):
-        self.assert_same_checkpoint(first / "run/checkpoints/last.safetensors", second / "run/checkpoints/last.safetensors")
-        self.assert_same_metrics(first / "run", second / "run")
-
-    def wait_step(self, folder, step, process):
-        self.assertTrue(self.wait_for(lambda: last_step(folder / "run") >= step, process, f"step {step}"), f"ended before step {step}")
-
-    def wait_ranks_of(self, launcher, size):
-        """Ranks of a launcher, once all are there and ready for signals."""
-        self.assertTrue(self.wait_for(lambda: len(self.ranks_of(launcher.pid)) == size, launcher, f"{size} ranks"), launcher.log)
-        return self.ranks_of(launcher.pid)
-
-    def assert_silent(self, processes):
-        for process in processes:
-            self.assertEqual(process.log.read_text(), "", "ranks other than 0 print nothing")
-
-
-class RandomKillTest(RanksKilledTest):
-    RUN = tiny_run("images", "run", "train.epochs=160", "train.save_every_steps=2")
-    AT_ONCE, KILLS_PER_RUN = 3, 17
-
-    def wait_round(self, launcher, number):
-        """Both ranks of torchrun's round `number`; None: torchrun ended first."""
-        deadline = time.monotonic() + 60
-        while launcher.poll() is None:
-            ranks = self.ranks_of(launcher.pid)
-            rounds = [int(variable(pid, "TORCHELASTIC_RESTART_COUNT") or 0) for pid in ranks.values()]
-            self.assertLessEqual(max(rounds, default=0), number, "more restarts than kills")
-            if rounds == [number, number]:
-                return ranks
-            self.assertLess(time.monotonic(), deadline, f"round {number} did not begin: {launcher.log.read_text()[-3000:]}")
-            time.sleep(0.02)
-        return None
-
-    def run_with_kills(self, seed, number, reference):
-        """One run under torchrun, in which up to `number` kills hit a rank; compared with the reference. Returns how many hit, and how many inside the run."""
-        draw, folder, moments, hits = random.Random(seed), self.folder(f"killed{seed}"), [], 0
-        launcher = self.start_torchrun(2, *self.RUN, restarts=number, cwd=folder)
-        try:
-            ranks = self.wait_round(launcher, 0)
-            while ranks and hits < number:
-                rank, steps = draw.randrange(2), draw.choice([0, draw.randint(1, 30)])
-                if steps:  # within training, else while starting or training
-                    goal = last_step(folder / "run") + steps
-                    self.wait_for(lambda: last_step(folder / "run") >= goal, launcher, f"step {goal}")
-                pause = draw.uniform(0.0, 0.05 if steps else 1.2)
-                time.sleep(pause)
-                moments.append(f"rank {rank}, {steps} steps and {pause:.3f} s after the start, at step {last_step(folder / 'run')}")
-                try:
-                    os.kill(ranks[rank], SIGKILL)
-                except ProcessLookupError:
-                    pass  # it has just finished
-                ranks = self.wait_round(launcher, hits + 1)
-                hits += ranks is not None
-            self.wait_exit(launcher, 0)  # as many restarts as kills were allowed: nothing else made a rank fail
-            log = launcher.log.read_text()
-            self.assertEqual(log.count("failed (exitcode: -9)"), hits, log[-5000:])
-            self.assert_same_end(reference.result(), folder)
-            self.assert_no_leftovers(folder / "run")
-        except BaseException:
-            print(f"seed {seed}, kills:", *moments, sep="\n  ", flush=True)
-            raise
-        return hits, log.count("resumed at step")
-
-    def undisturbed(self):
-        folder = self.folder("undisturbed")
-        self.train(2, *self.RUN, cwd=folder)
-        self.assertEqual(last_step(folder / "run"), 800)
-        return folder
-
-    def test_random_ranks_killed_at_random_moments_under_torchrun(self):
-        """Three runs at a time, mostly waiting for torchrun, until enough kills have hit."""
-        hits = resumed = seed = 0
-        with ThreadPoolExecutor(self.AT_ONCE + 1) as pool:
-            reference = pool.submit(self.undisturbed)
-            while hits < KILLS:
-                self.assertLess(seed, KILLS + 2, f"only {hits} kills hit")
-                left = [min(self.KILLS_PER_RUN, KILLS - hits - i * self.KILLS_PER_RUN) for i in range(self.AT_ONCE)]
-                sizes = [size for size in left if size > 0]
-                for future in [pool.submit(self.run_with_kills, seed + i, size, reference) for i, size in enumerate(sizes)]:
-                    of_run = future.result()
-                    hits, resumed = hits + of_run[0], resumed + of_run[1]
-                seed += len(sizes)
-        self.assertEqual(hits, KILLS)
-        self.assertGreater(resumed, hits // 3, "kills inside the run")
-        self.assert_no_orphans()
 
 
 class StopTest(RanksKilledTest):
