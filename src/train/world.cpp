@@ -133,7 +133,7 @@ std::string World::from_first(const std::function<std::string()>& work) {
   if (size() == 1) return work();
   const std::string key = concat("work/", impl_->works_of_first++);
   if (!is_first()) return impl_->rendezvous->wait_for(key);
-  const std::string result = work();
+  std::string result = work();
   impl_->rendezvous->put(key, result);
   return result;
 }
