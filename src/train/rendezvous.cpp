@@ -203,10 +203,13 @@ void Rendezvous::watch() {
 bool Rendezvous::some_are_silent() {
   beats_.resize(static_cast<size_t>(launch_.size));
   const auto now = Clock::now();
+  // A long time since the last call: this process was stopped itself, and with it perhaps all of the job (a scheduler that suspends it).
+  const bool was_away = now - last_look_ > own_end_limit + hear_limit;
+  last_look_ = now;
   bool is_silent = false;
   for (size_t r = 0; r < beats_.size(); ++r) {
     const int64_t count = watch_store_->add(numbered("beat", static_cast<int64_t>(r)), 0);
-    if (count != beats_[r].count) beats_[r] = {count, now};
+    if (count != beats_[r].count || was_away) beats_[r] = {count, now};
     is_silent |= std::chrono::duration<double>(now - beats_[r].changed).count() > silence_limit_s_;
   }
   return is_silent;

@@ -56,6 +56,7 @@ class Rendezvous {
     std::chrono::steady_clock::time_point changed;
   };
   std::vector<Beat> beats_;
+  std::chrono::steady_clock::time_point last_look_;
 };
 
 }  // namespace vmae::train
