@@ -1,5 +1,7 @@
 #include "vmae/run/ranks.h"
 
+#include <c10/util/Logging.h>
+
 #include <cstdlib>
 #include <iostream>
 #include <new>
@@ -26,6 +28,8 @@ ExitCode run_on_ranks(const std::function<ExitCode(train::World&)>& command) {
   }
   // Launchers send SIGTERM to all ranks as soon as one has failed: it must not end the one that prints why.
   if (launch.size > 1) install_stop_signals();
+  // c10d prints a stack for every connection that it tries twice; what matters comes as an exception.
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = 2;
   std::optional<train::World> joined;
   try {
     joined.emplace(launch);

@@ -2,10 +2,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <c10/util/Logging.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/comm.hpp>
 
@@ -57,8 +54,6 @@ World::World() : impl_(std::make_unique<Impl>()) {}
 
 World::World(const Launch& launch) : World() {
   impl_->launch = launch;
-  // c10d prints a stack for every connection that it tries twice; what matters comes as an exception.
-  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = 2;
   if (launch.size > 1) impl_->rendezvous = std::make_unique<Rendezvous>(launch);
 }
 
