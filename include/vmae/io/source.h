@@ -32,12 +32,20 @@ struct SourceRemark {
   std::string text;
 };
 
+// nnU-Net's regions: "whole tumour" is wherever the mask holds any of these values.
+struct LabelRegion {
+  std::string name;
+  std::vector<int64_t> values;
+};
+
 struct Source {
   std::string layout;                    // manifest, nnunet, decathlon, image_mask_folders, dicom, class_folders, files
   std::vector<SourceFile> files;         // in an order that depends on their names only
   std::vector<std::string> label_names;  // classes (sorted), or findings (columns)
   bool is_multi_label = false;           // findings: each label is 0 or 1 by itself; else one of the classes is 1
   std::vector<std::string> mask_names;   // of mask values 1, 2, ... where they are known
+  int64_t ignore_label = -1;             // the mask value that is no class and counts nowhere, where the source names one; -1: none
+  std::vector<LabelRegion> regions;      // unions of mask values that the source names besides; in its order
   std::vector<SourceRemark> refused;     // DICOM files that are no image or can't be read
   std::vector<SourceRemark> remarks;     // oddities that were dealt with
   std::vector<std::string> identifying;  // texts of DICOM headers that identify patients: to be removed from whatever is written
