@@ -64,7 +64,13 @@ void add_options(CLI::App& command, run::EvalArguments& arguments) {
       ->check(CLI::IsMember({"leave-out", "diagonal"}))
       ->group("Segmentation");
   command.add_flag("!--no-distances", segmentation.has_distances, "only overlap: faster")->group("Segmentation");
-  command.add_option("--ignore-label", arguments.ignore_label, "label of the truth where nothing is judged; default: as the runs say")
+  command.add_option("--label-values", arguments.label_values, "labels of the classes in the files, as 128,255; default: as the runs say, else 1,2,...")
+      ->delimiter(',')
+      ->type_name("N,...")
+      ->group("Segmentation");
+  command
+      .add_option("--ignore-label", arguments.ignore_label,
+                  "label of the truth where nothing is judged; default: as the runs, else the truth's dataset.json say")
       ->check(CLI::Range(0, 255))
       ->group("Segmentation");
   command

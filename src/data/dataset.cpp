@@ -87,7 +87,16 @@ std::string Dataset::case_name(int64_t index) const {
 
 Slice Dataset::read(int64_t index, bool with_mask, SliceBuffer& buffer) const {
   const Place at = place(index);
-  return at.source.read(at.index, with_mask, buffer);
+  return read(at, with_mask, buffer);
+}
+
+// The mask of a slice, where it has one, lies in its buffer.
+Slice Dataset::read(const Place& at, bool with_mask, SliceBuffer& buffer) const {
+  const Slice slice = at.source.read(at.index, with_mask, buffer);
+  if (slice.mask == nullptr || !class_of_) return slice;
+  auto* labels = reinterpret_cast<uint8_t*>(buffer.mask.data());
+  for (size_t i = 0; i < buffer.mask.size(); ++i) labels[i] = (*class_of_)[labels[i]];
+  return slice;
 }
 
 const float* Dataset::labels(int64_t index) const {
@@ -107,7 +116,7 @@ void Dataset::load_into(int64_t index, uint64_t seed, int64_t epoch, const Augme
   if (augment != nullptr)
     augmentation = draw_augmentation(*augment, Random(derive_seed(seed, Stream::augment, epoch, index)), {image_.image_size[0], image_.image_size[1]});
   const Place at = place(index);
-  const Slice slice = at.source.read(at.index, buffers.mask != nullptr, slice_buffer());
+  const Slice slice = read(at, buffers.mask != nullptr, slice_buffer());
   try {
     to_input(slice, image_, augmentation, buffers);
   } catch (const Error& error) {

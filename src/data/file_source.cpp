@@ -68,7 +68,7 @@ auto naming(const io::SourceFile& file, Step step) {
 class FileSource : public SampleSource {
  public:
   FileSource(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine)
-      : files_(std::move(files)), image_(image), keeps_255_(targets.keeps_255), cache_(cache_bytes()) {
+      : files_(std::move(files)), image_(image), cache_(cache_bytes()) {
     quarantine.expect(static_cast<int64_t>(files_.size()));
     require(targets);
     const std::vector<Header> headers = read_headers(files_);
@@ -163,7 +163,7 @@ class FileSource : public SampleSource {
     read.volume = io::read_image(file);
     read.range = naming(file, [&] { return range_of(read.volume, image_); });
     if (with_mask && !file.mask.empty()) {
-      const std::vector<uint8_t> map = io::read_mask(file, read.volume, {}, keeps_255_);
+      const std::vector<uint8_t> map = io::read_mask(file, read.volume);
       const auto* bytes = reinterpret_cast<const std::byte*>(map.data());
       read.mask.size = read.volume.size;
       read.mask.type = io::StoredType::u8;
@@ -175,7 +175,6 @@ class FileSource : public SampleSource {
   std::vector<io::SourceFile> files_;
   std::vector<Item> items_;
   ImageOptions image_;
-  bool keeps_255_;
   mutable VolumeCache cache_;  // shared by the worker threads
 };
 

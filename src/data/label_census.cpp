@@ -13,16 +13,11 @@ namespace {
 
 constexpr int64_t kTogether = 16;  // samples that a thread takes at once: neighbours are slices of one volume
 
-using Histogram = std::array<int64_t, 256>;
-
-Histogram histogram_of(const Slice& slice) {
-  Histogram counts{};
-  const int64_t n = slice.height * slice.width;
-  if (slice.mask == nullptr) {
-    counts[0] = n;
-  } else {
-    for (int64_t i = 0; i < n; ++i) ++counts[slice.mask[i]];
-  }
+io::LabelCounts histogram_of(const Slice& slice) {
+  const auto n = static_cast<size_t>(slice.height * slice.width);
+  if (slice.mask != nullptr) return io::count_labels(slice.mask, n);
+  io::LabelCounts counts{};
+  counts[0] = static_cast<int64_t>(n);
   return counts;
 }
 
@@ -36,7 +31,7 @@ LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
   std::exception_ptr failure;
   std::atomic<int64_t> next{0};
   const auto look_at = [&](int64_t index, SliceBuffer& buffer) {
-    Histogram counts{};
+    io::LabelCounts counts{};
     try {
       counts = histogram_of(dataset.read(index, /*with_mask=*/true, buffer));
     } catch (const Error& error) {
@@ -74,20 +69,29 @@ LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
   if (failure) std::rethrow_exception(failure);
   census.has_foreground.assign(has_foreground.begin(), has_foreground.end());
   census.num_with_foreground = std::count(has_foreground.begin(), has_foreground.end(), 1);
-  for (int64_t value = 0; value < 256; ++value) {
-    if (census.num_pixels[static_cast<size_t>(value)] > 0 && value != ignore_label) census.num_classes = value + 1;
-  }
   return census;
 }
 
-void check_labels(const LabelCensus& census, const Dataset& dataset, int64_t num_classes, int64_t ignore_label) {
-  for (int64_t value = num_classes; value < 256; ++value) {
-    if (census.num_pixels[static_cast<size_t>(value)] == 0 || value == ignore_label) continue;
-    throw Error(ExitCode::data,
-                concat("the mask of ", dataset.id(census.first_sample[static_cast<size_t>(value)]), " holds the value ", value, ", but there are classes 0 to ",
-                       num_classes - 1),
-                "correct the mask, name all classes in data.classes, or set data.ignore_label to that value");
+void add_facts(const LabelCensus& census, const Dataset& dataset, io::LabelFacts& facts) {
+  facts.num_masks += dataset.size();
+  for (size_t value = 0; value < census.num_pixels.size(); ++value) {
+    if (census.num_pixels[value] > 0 && facts.voxels[value] == 0) facts.first[value] = dataset.id(census.first_sample[value]);
+    facts.voxels[value] += census.num_pixels[value];
   }
+}
+
+LabelCensus in_classes(LabelCensus census, const io::LabelMeaning& meaning) {
+  const LabelCensus values = census;
+  census.num_pixels.fill(0);
+  census.first_sample.fill(-1);
+  for (size_t value = 0; value < values.num_pixels.size(); ++value) {
+    if (values.num_pixels[value] == 0) continue;
+    const size_t of_class = meaning.class_of[value];
+    int64_t& first = census.first_sample[of_class];
+    first = first < 0 ? values.first_sample[value] : std::min(first, values.first_sample[value]);
+    census.num_pixels[of_class] += values.num_pixels[value];
+  }
+  return census;
 }
 
 }  // namespace vmae::data

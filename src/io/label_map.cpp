@@ -16,18 +16,20 @@ namespace fs = std::filesystem;
   throw Error(ExitCode::data, file.string() + ": " + what, hint);
 }
 
-LabelMap map_of(const fs::path& file, const Volume& volume, bool is_picture, bool keeps_255 = false) {
-  return {.size = volume.size,
-          .spacing_mm = volume.spacing_mm,
-          .origin_mm = volume.origin_mm,
-          .direction = volume.direction,
-          .has_millimetres = !is_picture,
-          .labels = labels_of(volume, is_picture && !keeps_255, file.string() + ":")};
+LabelMap map_of(const fs::path& file, const Volume& volume, bool is_picture) {
+  LabelMap map{.size = volume.size,
+               .spacing_mm = volume.spacing_mm,
+               .origin_mm = volume.origin_mm,
+               .direction = volume.direction,
+               .has_millimetres = !is_picture,
+               .labels = labels_of(volume, file.string() + ":")};
+  if (is_picture) refuse_lossy(file, map.labels, file.string() + ":");
+  return map;
 }
 
 }  // namespace
 
-LabelMap read_label_map(const fs::path& file, bool keeps_255) {
+LabelMap read_label_map(const fs::path& file) {
   std::error_code ignored;
   if (!fs::exists(file, ignored)) fail(file, "does not exist");
   if (fs::is_directory(file, ignored)) fail(file, "is a folder where a label map is meant", "name the file");
@@ -36,7 +38,7 @@ LabelMap read_label_map(const fs::path& file, bool keeps_255) {
     if (num_volumes > 1) fail(file, concat("holds ", num_volumes, " volumes where one label map is meant"), "write one 3D volume of label numbers");
     return map_of(file, read_volume(file), false);
   }
-  if (is_picture(file)) return map_of(file, picture_volume(file), true, keeps_255);
+  if (is_picture(file)) return map_of(file, picture_volume(file), true);
   if (is_dicom(file)) return read_seg_alone(file);
   fail(file, "is of an unknown type", "label maps are NIfTI, NRRD, MetaImage, pictures or DICOM segmentations");
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <string_view>
 
 #include "vmae/core/error.h"
 #include "vmae/io/picture.h"
@@ -35,12 +37,10 @@ Volume picture_volume(const std::filesystem::path& path) {
   return volume;
 }
 
-std::vector<uint8_t> labels_of(const Volume& volume, bool is_picture, const std::string& subject) {
+std::vector<uint8_t> labels_of(const Volume& volume, const std::string& subject) {
   const std::vector<float> stored = values(volume);
   std::vector<uint8_t> labels(static_cast<size_t>(volume.size[0] * volume.size[1] * volume.size[2]));
   const auto channels = static_cast<size_t>(volume.channels);
-  float largest = 0;
-  bool is_binary = true;
   for (size_t i = 0; i < labels.size(); ++i) {
     const float value = stored[i * channels];
     for (size_t c = 1; c < channels; ++c) {
@@ -48,12 +48,19 @@ std::vector<uint8_t> labels_of(const Volume& volume, bool is_picture, const std:
     }
     if (!(value >= 0 && value <= 255) || value != std::floor(value))
       throw Error(ExitCode::data, concat(subject, " holds the value ", value), "labels are integers from 0 to 255");
-    largest = std::max(largest, value);
     labels[i] = static_cast<uint8_t>(value);
   }
-  for (const uint8_t label : labels) is_binary &= label == 0 || static_cast<float>(label) == largest;
-  if (is_picture && is_binary && largest == 255) std::replace(labels.begin(), labels.end(), uint8_t{255}, uint8_t{1});
   return labels;
+}
+
+void refuse_lossy(const std::filesystem::path& path, const std::vector<uint8_t>& labels, const std::string& subject) {
+  std::array<char, 3> start{};
+  std::ifstream(path, std::ios::binary).read(start.data(), start.size());
+  if (std::string_view(start.data(), start.size()) != "\xFF\xD8\xFF") return;
+  const auto odd = std::find_if(labels.begin(), labels.end(), [](uint8_t label) { return label != 0 && label != 255; });
+  if (odd == labels.end()) return;
+  throw Error(ExitCode::data, concat(subject, " is a JPEG, which does not keep numbers: it holds ", int{*odd}, " and other greys between 0 and 255"),
+              "make label numbers of it where it was drawn (or by a threshold of your own) and save it as PNG");
 }
 
 std::string size_text(const std::array<int64_t, 3>& size) { return concat(size[0], " x ", size[1], " x ", size[2]); }

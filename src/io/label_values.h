@@ -12,8 +12,11 @@ namespace vmae::io {
 // A picture as a volume of size z = 1; pixels that were integers are kept as such.
 Volume picture_volume(const std::filesystem::path& path);
 
-// Labels of a volume with equal channels. is_picture: one that holds only 0 and 255 becomes 0 and 1. Throws Error(data) "SUBJECT holds the value 0.5".
-std::vector<uint8_t> labels_of(const Volume& volume, bool is_picture, const std::string& subject);
+// The numbers of a volume with equal channels, as they are (label_meaning.h says what they mean). Throws Error(data) "SUBJECT holds the value 0.5".
+std::vector<uint8_t> labels_of(const Volume& volume, const std::string& subject);
+
+// A JPEG changes numbers by a few when it is written. Throws Error(data) unless the labels read from `path` are 0 and 255 alone, or it is no JPEG.
+void refuse_lossy(const std::filesystem::path& path, const std::vector<uint8_t>& labels, const std::string& subject);
 
 std::string size_text(const std::array<int64_t, 3>& size);  // "64 x 64 x 20"
 

@@ -37,6 +37,9 @@ PreparedInfo parse_index(const std::string& text, const std::string& name) {
     info.is_multi_label = json.at("is_multi_label");
     info.mask_names = json.at("mask_names").get<std::vector<std::string>>();
     info.has_masks = json.at("has_masks");
+    if (json.contains("ignore_label")) info.ignore_label = integer(json["ignore_label"]);
+    for (const Json& region : json.value("regions", Json::array()))
+      info.regions.push_back({region.at("name"), region.at("values").get<std::vector<int64_t>>()});
     info.options = json.at("options").get<std::vector<std::string>>();
     for (const auto& [name_of_modality, count] : json.at("modalities").items()) info.modalities[name_of_modality] = integer(count);
     info.num_failed = integer(json.at("num_failed"));
@@ -72,23 +75,25 @@ PreparedInfo read_index(const std::filesystem::path& file) {
 std::string index_json(const PreparedInfo& info) {
   Json shards = Json::array();
   for (const PreparedShard& shard : info.shards) shards.push_back({{"file", shard.file}, {"num_cases", shard.num_cases}, {"num_items", shard.num_items}});
-  const Json json = {{"format", kFormatName},
-                     {"version", kFormatVersion},
-                     {"num_cases", info.num_cases},
-                     {"num_items", info.num_items},
-                     {"num_failed", info.num_failed},
-                     {"num_duplicates", info.num_duplicates},
-                     {"modalities", info.modalities},
-                     {"layout", info.layout},
-                     {"intensity", info.intensity},
-                     {"percentiles", info.percentiles},
-                     {"label_names", info.label_names},
-                     {"is_multi_label", info.is_multi_label},
-                     {"has_masks", info.has_masks},
-                     {"mask_names", info.mask_names},
-                     {"options", info.options},
-                     {"shards", shards},
-                     {"digest", info.digest}};
+  Json json = {{"format", kFormatName},
+               {"version", kFormatVersion},
+               {"num_cases", info.num_cases},
+               {"num_items", info.num_items},
+               {"num_failed", info.num_failed},
+               {"num_duplicates", info.num_duplicates},
+               {"modalities", info.modalities},
+               {"layout", info.layout},
+               {"intensity", info.intensity},
+               {"percentiles", info.percentiles},
+               {"label_names", info.label_names},
+               {"is_multi_label", info.is_multi_label},
+               {"has_masks", info.has_masks},
+               {"mask_names", info.mask_names},
+               {"options", info.options},
+               {"shards", shards},
+               {"digest", info.digest}};
+  if (info.ignore_label >= 0) json["ignore_label"] = info.ignore_label;
+  for (const LabelRegion& region : info.regions) json["regions"].push_back({{"name", region.name}, {"values", region.values}});
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

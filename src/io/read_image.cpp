@@ -74,7 +74,7 @@ std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
   throw Error(ExitCode::data, concat(file.path.string(), " is of an unknown type"));
 }
 
-std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures, bool keeps_255) {
+std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures) {
   if (file.mask.empty()) return {};
   std::error_code ignored;
   if (!fs::exists(file.mask, ignored)) fail_mask(file, "does not exist");
@@ -82,7 +82,9 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
     if (is_picture(file.mask) || is_volume(file.mask)) {
       const Volume mask = is_picture(file.mask) ? picture_volume(file.mask) : read_volume(file.mask);
       check_grid(file, image, mask);
-      return labels_of(mask, is_picture(file.mask) && !keeps_255, subject_of(file));
+      std::vector<uint8_t> labels = labels_of(mask, subject_of(file));
+      if (is_picture(file.mask)) refuse_lossy(file.mask, labels, subject_of(file));
+      return labels;
     }
     return read_dicom_mask(file.mask, dicom_files(file), image, structures).map;
   } catch (const Error& error) {

@@ -68,6 +68,8 @@ Source prepared_source(const fs::path& path) {
   source.label_names = dataset.info().label_names;
   source.is_multi_label = dataset.info().is_multi_label;
   source.mask_names = dataset.info().mask_names;
+  source.ignore_label = dataset.info().ignore_label;
+  source.regions = dataset.info().regions;
   for (int64_t number = 0; number < dataset.info().num_cases; ++number) {
     PreparedCase one = dataset.read_case(number);
     if (one.num_items == 0) continue;

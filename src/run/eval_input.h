@@ -2,6 +2,7 @@
 // What `vmae eval` compares: models (folders of predictions, tables of scores, runs) and the truth.
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -26,6 +27,7 @@ struct EvalModel {
   std::optional<std::set<std::string>> test_files;               // of the truth; none: all
   int64_t label_fraction = -1;                                   // percent; -1: not known
   int64_t ignore_label = -1;
+  std::vector<int64_t> label_values;  // as data.label_values
   std::string slice_axis = "auto";
 };
 
@@ -47,6 +49,7 @@ struct Truth {
   std::vector<TruthCase> cases;          // by name
   bool has_patients = false;             // some patient has another name than its case
   std::vector<std::string> mask_names;   // of mask values 1, 2, ...; empty: not known
+  int64_t ignore_label = -1;             // as io::Source
   std::vector<std::string> label_names;  // classes or findings
   bool is_multi_label = false;
   std::vector<std::string> identifying;  // texts that must not become names
@@ -84,19 +87,22 @@ struct SegmentationCase {
   TruthCase truth;
   std::vector<std::filesystem::path> predictions;  // of each model
 };
-struct SegmentationInput {
-  eval::SegmentationStudy study;
-  std::vector<SegmentationCase> cases;  // of study.cases; by slices: the case of each
-  std::vector<int64_t> slices;          // by slices: the number of each, else empty
-};
-SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, Problems& problems);
-// Both label maps of a case on the truth's grid, with labels as in the study; and the image, if there is one. model: of SegmentationCase::predictions.
+// Both label maps of a case on the truth's grid, with labels as in the study.
 struct SegmentationPair {
   std::array<int64_t, 3> size{};
   std::array<double, 3> spacing_mm{1, 1, 1};
   std::vector<uint8_t> truth, prediction;
 };
-SegmentationPair read_pair(const SegmentationCase& one, size_t model, const std::vector<std::string>& classes, int64_t ignore_label);
+struct Sides;  // what numbers mean in the truth, and in the predictions of each model
+struct SegmentationInput {
+  eval::SegmentationStudy study;
+  int64_t ignore_label = -1;  // value of the truth where nothing is judged
+  std::shared_ptr<const Sides> sides;
+  std::vector<SegmentationCase> cases;                            // of study.cases; by slices: the case of each
+  std::vector<int64_t> slices;                                    // by slices: the number of each, else empty
+  SegmentationPair read_pair(size_t number, size_t model) const;  // of `cases`
+};
+SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, Problems& problems);
 
 eval::ClassificationStudy read_classifications(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
                                                Problems& problems);

@@ -104,12 +104,14 @@ void draw(io::Image& sheet, int64_t left, const std::vector<float>& grey, const 
   }
 }
 
-std::string picture_of(const SegmentationCase& one, size_t model, const Evaluation& evaluation, int64_t slice) {
-  const SegmentationPair pair = read_pair(one, model, evaluation.segmentation->study.classes, evaluation.ignore_label);
+std::string picture_of(const Evaluation& evaluation, size_t number, size_t model) {
+  const SegmentationInput& input = *evaluation.segmentation;
+  const SegmentationPair pair = input.read_pair(number, model);
+  const int64_t slice = input.slices.empty() ? -1 : input.slices[number];
   const int axis = eval_axis(evaluation.models, pair.size, pair.spacing_mm);
   const int64_t index = slice >= 0 ? slice : fullest_slice(pair, axis);
   const Plane plane = plane_of(pair, axis, index);
-  const std::vector<float> grey = grey_of(one, plane, pair.size, axis, index);
+  const std::vector<float> grey = grey_of(input.cases[number], plane, pair.size, axis, index);
   const double height_mm = static_cast<double>(plane.rows) * plane.row_mm, width_mm = static_cast<double>(plane.columns) * plane.column_mm;
   const double scale = panel_side_px / std::max(height_mm, width_mm);
   const auto height = std::max<int64_t>(1, std::llround(height_mm * scale)), width = std::max<int64_t>(1, std::llround(width_mm * scale));
@@ -144,8 +146,7 @@ std::vector<report::Picture> case_pictures(const Evaluation& evaluation, size_t 
   for (const auto& [what, at] : chosen) {
     const auto [value, i] = order[at];
     const std::string text = concat(what, ": ", input.study.cases[i], ", Dice ", report::number(value));
-    pictures.push_back({picture_of(input.cases[i], model, evaluation, input.slices.empty() ? -1 : input.slices[i]), text,
-                        concat(text, ". Three panels: the image, the truth and the prediction as coloured outlines.")});
+    pictures.push_back({picture_of(evaluation, i, model), text, concat(text, ". Three panels: the image, the truth and the prediction as coloured outlines.")});
   }
   return pictures;
 }

@@ -68,7 +68,7 @@ void adopt(const fs::path& file, EvalModel& model, const std::string& part, Conf
   model.truth = part == "external_test" ? config.data.test : config.data.train[0];
   model.label_fraction = config.data.splits.label_fraction;
   model.trained_from = config.model.init;
-  if constexpr (std::is_same_v<Config, SegmentConfig>) model.ignore_label = config.data.ignore_label;
+  if constexpr (std::is_same_v<Config, SegmentConfig>) model.ignore_label = config.data.ignore_label, model.label_values = config.data.label_values;
   model.slice_axis = config.data.image.slice_axis;
 }
 
@@ -84,6 +84,7 @@ EvalModel open_predictions(const fs::path& path) {
   if (fs::is_directory(path) && fs::exists(path / "predict.json")) {
     const nlohmann::json json = read_json(path / "predict.json");
     model.class_names = texts_of(json, "class_names");
+    if (json.contains("label_values")) model.label_values = json["label_values"].get<std::vector<int64_t>>();
     for (const std::string& name : texts_of(json, "failed")) model.failed.insert(name);
     if (json.contains("folds") && json["folds"].is_array()) {
       for (const auto& fold : json["folds"]) {

@@ -1,12 +1,14 @@
 // Label maps of every case are read, put on one grid, checked and scored; cases in parallel.
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 
 #include "eval_input.h"
 #include "vmae/core/parallel.h"
 #include "vmae/core/text.h"
 #include "vmae/io/case_names.h"
 #include "vmae/io/label_map.h"
+#include "vmae/io/label_meaning.h"
 #include "vmae/io/read_image.h"
 
 namespace vmae::run {
@@ -39,6 +41,81 @@ io::LabelMap on_series(const TruthCase& one, const fs::path& mask, const io::Vol
   return map;
 }
 
+// One side of the comparison: the truth, or one model's predictions. Numbers become classes by the rules of label_meaning.h. Nearly always a map by itself says
+// enough; where it takes the whole side to know (is 255 the one class?) all of its maps are read once more.
+class Side {
+ public:
+  Side(std::vector<fs::path> files, io::LabelRules rules, int threads) : files_(std::move(files)), rules_(std::move(rules)), threads_(threads) {
+    rules_.is_command_line = true;
+  }
+
+  const io::LabelRules& rules() const { return rules_; }
+  void set_names(std::vector<std::string> names) { rules_.names = std::move(names); }
+
+  void to_classes(io::LabelMap& map, const fs::path& file) const {
+    io::LabelFacts facts;
+    facts.add(io::count_labels(map.labels.data(), map.labels.size()), file.filename().string());
+    const bool says_enough = facts.voxels[255] == 0 || rules_.ignore == 255 || !rules_.values.empty() || rules_.names.size() > 1;
+    io::label_meaning(rules_, says_enough ? facts : all_facts()).apply(map.labels.data(), map.labels.size());
+  }
+
+  // Of all maps that can be read and have no names of their own (DICOM). The names of the others, in their order, and what can't be read.
+  const io::LabelFacts& all_facts() const { return all().facts; }
+  const std::vector<std::string>& segment_names() const { return all().names; }
+  const std::optional<Error>& problem() const { return all().problem; }
+
+ private:
+  struct Counted {
+    io::LabelFacts facts;
+    std::vector<std::string> names;
+    std::optional<Error> problem;  // the first
+  };
+
+  const Counted& all() const {
+    std::call_once(once_, [&] { count_all(); });
+    return counted_;
+  }
+
+  void count_all() const {
+    struct One {
+      io::LabelCounts counts{};
+      std::vector<std::string> names;
+      std::optional<Error> problem;
+    };
+    std::vector<One> ones(files_.size());
+    parallel_for(static_cast<int64_t>(files_.size()), threads_, [&](int64_t i) {
+      One& one = ones[static_cast<size_t>(i)];
+      try {
+        const io::LabelMap map = io::read_label_map(files_[static_cast<size_t>(i)]);
+        one.names = map.names;
+        if (map.names.empty()) one.counts = io::count_labels(map.labels.data(), map.labels.size());
+      } catch (const Error& error) {
+        one.problem = error;
+      }
+    });
+    for (size_t i = 0; i < ones.size(); ++i) {
+      if (ones[i].problem && !counted_.problem) counted_.problem = ones[i].problem;
+      if (!ones[i].problem && ones[i].names.empty()) counted_.facts.add(ones[i].counts, files_[i].filename().string());
+      counted_.names.insert(counted_.names.end(), ones[i].names.begin(), ones[i].names.end());
+    }
+  }
+
+  std::vector<fs::path> files_;
+  io::LabelRules rules_;
+  int threads_;
+  mutable std::once_flag once_;
+  mutable Counted counted_;
+};
+
+}  // namespace
+
+struct Sides {
+  std::unique_ptr<Side> truth;
+  std::vector<std::unique_ptr<Side>> models;
+};
+
+namespace {
+
 struct Pair {
   io::LabelMap truth;
   std::vector<io::LabelMap> predictions;
@@ -56,45 +133,45 @@ void add_prediction(io::LabelMap map, bool may_grow, Pair& pair) {
   pair.predictions.push_back(std::move(prediction));
 }
 
-// As in training: where 255 is the label that is ignored, a picture of 0 and 255 has no class 1.
-Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& classes, int64_t ignore_label) {
+const fs::path& truth_file(const TruthCase& one) { return one.label_map.empty() ? one.file.mask : one.label_map; }
+
+io::LabelMap read_map(const fs::path& file, const Side& side) {
+  io::LabelMap map = io::read_label_map(file);
+  if (map.names.empty()) {
+    side.to_classes(map, file);
+  } else {
+    rename_labels(map, side.rules().names, file);
+  }
+  return map;
+}
+
+// model: which one; -1: all.
+Pair read_maps(const SegmentationCase& one, const Sides& sides, int64_t model = -1) {
   Pair pair;
   std::optional<io::Volume> image;
   if (is_dicom_case(one.truth)) image = io::read_image(one.truth.file);
-  const fs::path& mask = one.truth.label_map.empty() ? one.truth.file.mask : one.truth.label_map;
-  if (image) {
-    pair.truth = on_series(one.truth, mask, *image, classes);
-  } else {
-    pair.truth = io::read_label_map(mask, /*keeps_255=*/ignore_label == 255);
-    rename_labels(pair.truth, classes, mask);
-  }
-  for (const fs::path& file : one.predictions) {
+  const fs::path& mask = truth_file(one.truth);
+  const std::vector<std::string>& classes = sides.truth->rules().names;
+  pair.truth = image ? on_series(one.truth, mask, *image, classes) : read_map(mask, *sides.truth);
+  for (size_t m = 0; m < one.predictions.size(); ++m) {
+    if (model >= 0 && m != static_cast<size_t>(model)) continue;
+    const fs::path& file = one.predictions[m];
     if (image && file.extension() == ".dcm") {
       pair.predictions.push_back(on_series(one.truth, file, *image, classes));
       continue;
     }
-    io::LabelMap map = io::read_label_map(file);
-    rename_labels(map, classes, file);
-    add_prediction(std::move(map), file.extension() == ".dcm" || mask.extension() == ".dcm", pair);
+    add_prediction(read_map(file, *sides.models[m]), file.extension() == ".dcm" || mask.extension() == ".dcm", pair);
   }
   return pair;
 }
 
 // Label 0 where the truth is not to be judged.
-void ignore(Pair& pair, int64_t label) {
-  if (label < 0) return;
+void ignore(Pair& pair) {
   for (size_t i = 0; i < pair.truth.labels.size(); ++i) {
-    if (pair.truth.labels[i] != label) continue;
+    if (pair.truth.labels[i] != io::kIgnored) continue;
     pair.truth.labels[i] = 0;
     for (io::LabelMap& prediction : pair.predictions) prediction.labels[i] = 0;
   }
-}
-
-void check_labels(const std::vector<uint8_t>& labels, const std::vector<std::string>& classes, const std::string& whose) {
-  const auto highest = labels.empty() ? labels.end() : std::max_element(labels.begin(), labels.end());
-  if (highest != labels.end() && *highest > classes.size())
-    throw Error(ExitCode::data, concat(whose, " holds the label ", int{*highest}, ", which is not declared: there are ", classes.size(), " classes (",
-                                       join(classes, ", "), ")"));
 }
 
 // Slice `index` across `axis` as a map of its own.
@@ -118,46 +195,52 @@ eval::Grid slice_grid(const io::LabelMap& map, int axis) {
 
 // The classes: as asked for, as predicted, as the truth names them, or numbers up to the largest in the truth (then they are counted first).
 std::vector<std::string> classes_of(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth,
-                                    const std::vector<SegmentationCase>& cases, int64_t ignore_label) {
+                                    const std::vector<SegmentationCase>& cases, const Side& side) {
   if (!arguments.classes.empty()) return arguments.classes;
   for (const EvalModel& model : models) {
     if (!model.class_names.empty()) return model.class_names;
   }
   if (!truth.mask_names.empty()) return truth.mask_names;
-  std::vector<std::vector<std::string>> named(cases.size());
-  std::vector<std::array<bool, 256>> is_there(cases.size());
-  parallel_for(static_cast<int64_t>(cases.size()), arguments.statistics.threads, [&](int64_t i) {
-    const auto at = static_cast<size_t>(i);
-    const TruthCase& one = cases[at].truth;
-    if (is_dicom_case(one)) {
-      named[at] = io::structure_names(one.file);
-      return;
-    }
-    try {
-      const io::LabelMap map = io::read_label_map(one.label_map.empty() ? one.file.mask : one.label_map, ignore_label == 255);
-      named[at] = map.names;
-      for (const uint8_t label : map.labels) is_there[at][label] = true;
-    } catch (const Error&) {  // it is named when it is scored
-    }
-  });
   std::vector<std::string> names;
-  for (const auto& own : named) {
+  const auto add = [&](const std::vector<std::string>& own) {
     for (const std::string& name : own) {
       if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
     }
+  };
+  for (const SegmentationCase& one : cases) {
+    if (is_dicom_case(one.truth)) add(io::structure_names(one.truth.file));
   }
+  add(side.segment_names());
+  if (names.empty()) names = io::label_meaning(side.rules(), side.all_facts()).names;
   if (!names.empty()) return names;
-  std::vector<std::string> seen;
-  for (size_t label = 1; label < 256; ++label) {
-    if (static_cast<int64_t>(label) == ignore_label || std::none_of(is_there.begin(), is_there.end(), [&](const auto& own) { return own[label]; })) continue;
-    while (names.size() < label) names.push_back(std::to_string(names.size() + 1));
-    seen.push_back(std::to_string(label));
+  if (side.problem()) throw Error(ExitCode::data, concat("no class is known: ", side.problem()->what()), side.problem()->hint());
+  throw Error(ExitCode::data, "no case of the truth has any foreground", "check --truth, or name the classes: --classes");
+}
+
+// Rules of all sides, and the names of the classes.
+Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, const std::vector<SegmentationCase>& cases) {
+  io::LabelRules rules{.names = {}, .values = arguments.label_values, .ignore = arguments.ignore_label};
+  for (const EvalModel& model : models) {
+    if (rules.ignore < 0) rules.ignore = model.ignore_label;
+    if (rules.values.empty()) rules.values = model.label_values;
   }
-  if (names.size() > 2 * seen.size() + 8)
-    throw Error(ExitCode::data, concat("the labels of the truth are ", join(seen, ", "), ": not numbered from 1"),
-                "number the classes 1, 2, ...; name them with --classes; or leave a label out of account with --ignore-label");
-  if (names.empty()) throw Error(ExitCode::data, "no case of the truth has any foreground", "check --truth, or name the classes: --classes");
-  return names;
+  if (rules.ignore < 0) rules.ignore = truth.ignore_label;
+  std::vector<fs::path> files;
+  for (const SegmentationCase& one : cases) {
+    if (!is_dicom_case(one.truth)) files.push_back(truth_file(one.truth));
+  }
+  const int threads = arguments.statistics.threads;
+  Sides sides{std::make_unique<Side>(std::move(files), rules, threads), {}};
+  sides.truth->set_names(classes_of(arguments, models, truth, cases, *sides.truth));
+  rules.names = sides.truth->rules().names;
+  rules.ignore = -1;  // predictions have classes everywhere
+  for (size_t m = 0; m < models.size(); ++m) {
+    files.clear();
+    for (const SegmentationCase& one : cases) files.push_back(one.predictions[m]);
+    if (arguments.label_values.empty()) rules.values = models[m].label_values;
+    sides.models.push_back(std::make_unique<Side>(std::move(files), rules, threads));
+  }
+  return sides;
 }
 
 struct Scored {
@@ -166,13 +249,10 @@ struct Scored {
   std::string problem;
 };
 
-Scored score(const SegmentationCase& one, const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::vector<std::string>& classes,
-             int64_t ignore_label) {
-  Pair pair = read_maps(one, classes, ignore_label);
-  ignore(pair, ignore_label);
-  check_labels(pair.truth.labels, classes, "the truth");
-  for (size_t m = 0; m < models.size(); ++m) check_labels(pair.predictions[m].labels, classes, models[m].name);
-  const auto num_classes = static_cast<int64_t>(classes.size());
+Scored score(const SegmentationCase& one, const EvalArguments& arguments, const std::vector<EvalModel>& models, const Sides& sides) {
+  Pair pair = read_maps(one, sides);
+  ignore(pair);
+  const auto num_classes = static_cast<int64_t>(sides.truth->rules().names.size());
   Scored scored;
   scored.has_millimetres = pair.truth.has_millimetres;
   if (!arguments.per_slice) {
@@ -203,10 +283,9 @@ int eval_axis(const std::vector<EvalModel>& models, const std::array<int64_t, 3>
   return io::slice_axis({size, spacing_mm, 1});
 }
 
-SegmentationPair read_pair(const SegmentationCase& one, size_t model, const std::vector<std::string>& classes, int64_t ignore_label) {
-  SegmentationCase single{one.truth, {one.predictions[model]}};
-  Pair pair = read_maps(single, classes, ignore_label);
-  ignore(pair, ignore_label);
+SegmentationPair SegmentationInput::read_pair(size_t number, size_t model) const {
+  Pair pair = read_maps(cases[number], *sides, static_cast<int64_t>(model));
+  ignore(pair);
   return {pair.truth.size, pair.truth.spacing_mm, std::move(pair.truth.labels), std::move(pair.predictions[0].labels)};
 }
 
@@ -243,16 +322,16 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
   if (cases.empty()) problems.raise();
   if (cases.empty()) throw Error(ExitCode::data, "no case is left to be evaluated");
 
-  int64_t ignore_label = arguments.ignore_label;
-  for (const EvalModel& model : models) ignore_label = ignore_label < 0 ? model.ignore_label : ignore_label;
   SegmentationInput input;
-  input.study.classes = classes_of(arguments, models, truth, cases, ignore_label);
+  input.sides = std::make_shared<const Sides>(sides_of(arguments, models, truth, cases));
+  input.study.classes = input.sides->truth->rules().names;
+  input.ignore_label = input.sides->truth->rules().ignore;
   for (const EvalModel& model : models) input.study.models.push_back(model.name);
   std::vector<Scored> scored(cases.size());
   parallel_for(static_cast<int64_t>(cases.size()), arguments.statistics.threads, [&](int64_t i) {
     const auto at = static_cast<size_t>(i);
     try {
-      scored[at] = score(cases[at], arguments, models, input.study.classes, ignore_label);
+      scored[at] = score(cases[at], arguments, models, *input.sides);
     } catch (const Error& error) {
       scored[at].problem = error.what();
     }

@@ -27,6 +27,7 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   const std::vector<std::string> names = io::case_names(source.files, source.identifying);
   Truth truth;
   truth.mask_names = source.mask_names;
+  truth.ignore_label = source.ignore_label;
   truth.label_names = source.label_names;
   truth.is_multi_label = source.is_multi_label;
   std::map<fs::path, int64_t> num_with_mask;  // nnU-Net's channels are images of their own with one mask: they are one case

@@ -188,8 +188,7 @@ ExitCode evaluate(const EvalArguments& given) {
     evaluation.segmentation = &segmentation;
     check_class_names(segmentation.study.classes);
     evaluation.has_patients = truth->has_patients;
-    evaluation.ignore_label = arguments.ignore_label;
-    for (const EvalModel& model : models) evaluation.ignore_label = evaluation.ignore_label < 0 ? model.ignore_label : evaluation.ignore_label;
+    evaluation.ignore_label = segmentation.ignore_label;
     evaluation.read_and_score_s = seconds_since(start);
     start = Clock::now();
     evaluation.estimates = eval::estimate(segmentation.study, arguments.statistics);

@@ -71,6 +71,7 @@ void gather(const fs::path& dir, int64_t num_folds) {
       if (relative == "predict.json") {
         const auto json = nlohmann::ordered_json::parse(read_file(entry.path()));
         for (const char* key : {"vmae_version", "model", "class_names"}) record[key] = json.at(key);
+        if (json.contains("label_values")) record["label_values"] = json["label_values"];
         record["folds"].push_back({{"weights", json.at("weights")}, {"cases", json.at("cases")}, {"failed", json.at("failed")}});
       } else if (relative.extension() == ".csv") {
         const std::string text = read_file(entry.path());
@@ -112,7 +113,6 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
     throw Error(ExitCode::usage, concat("--fold ", fold, ": ", config.data.splits.file, " has folds 0 to ", num_folds - 1), "give one of them, or all");
   }
   const bool resumes = arguments.if_exists == train::IfExists::resume;
-  arguments.is_one_of_folds = fold == "all";
   if (fold == "all") require_separate_tests(splits, config.data.splits.file);
   bool some_failed = false;
   for (int64_t k = number.value_or(0); k <= number.value_or(num_folds - 1); ++k) {

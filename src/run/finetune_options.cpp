@@ -30,8 +30,15 @@ void describe(Options& options, FinetuneOptimOptions& optim) {
 
 void describe(Options& options, SegmentDataOptions& data) {
   describe(options, static_cast<DataOptions&>(data));
-  options.add("classes", data.classes, "names of the mask values 1, 2, ...; empty: the dataset's own, else as many as the masks hold, named by their number");
-  options.add("ignore_label", data.ignore_label, "mask value of pixels that count nowhere, in the loss and in Dice; -1: none", in_range(-1, 255));
+  options.add("classes", data.classes, "names of the classes 1, 2, ...; empty: the dataset's own, else as many as the masks hold, named by their number");
+  options.add(
+      "label_values", data.label_values,
+      "mask values of the classes 1, 2, ..., as in [128, 255]; predictions are written with them. Empty: value 1 is class 1, value 2 is class 2; where all "
+      "masks hold 0 and 255 alone, 255 is class 1",
+      in_range(1, 255));
+  options.add("ignore_label", data.ignore_label,
+              "mask value of pixels that count nowhere, in the loss and in Dice; -1: the one that the dataset names (nnU-Net's \"ignore\"), else none",
+              in_range(-1, 255));
   options.add(
       "foreground_share", data.foreground_share,
       "at least this share of each (micro-)batch has foreground: where there is less, empty slices give way to others (they are left out of that epoch)",

@@ -119,6 +119,7 @@ Inspection inspect_source(const fs::path& path, const InspectArguments& argument
                {"labels", source.label_names},    {"is_multi_label", source.is_multi_label},
                {"mask_names", source.mask_names}, {"modalities", Json::object()},
                {"images", Json::array()}};
+  if (source.ignore_label >= 0) json["ignore_label"] = source.ignore_label;
   for (const io::SourceFile& file : source.files) {
     Json image = {{"name", file.name}};
     image.update(source.files.size() == 1 ? whole_image(file, arguments.npy) : listed_image(file));

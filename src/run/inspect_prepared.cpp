@@ -113,6 +113,7 @@ Inspection inspect_prepared(const fs::path& path, const InspectArguments& argume
   json["is_multi_label"] = info.is_multi_label;
   json["has_masks"] = info.has_masks;
   json["mask_names"] = info.mask_names;
+  if (info.ignore_label >= 0) json["ignore_label"] = info.ignore_label;
   json["options"] = info.options;
   json["digest"] = info.digest;
   if (arguments.verify) {

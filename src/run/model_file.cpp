@@ -90,6 +90,8 @@ ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t
   describe(list, options);
   read_options(file.metadata.at("image_options"), list);
   card.class_names = nlohmann::json::parse(found->second).get<std::vector<std::string>>();
+  if (const auto values = file.metadata.find("label_values"); values != file.metadata.end())
+    card.label_values = nlohmann::json::parse(values->second).get<std::vector<int64_t>>();
   card.is_multi_label = file.metadata.at("is_multi_label") == "true";
   card.pool = file.metadata.at("pool");
   card.image = options.image;
@@ -97,6 +99,9 @@ ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t
   if (static_cast<int64_t>(card.class_names.size()) != num_outputs - (is_segmenter ? 1 : 0)) {
     throw Error(ExitCode::checkpoint, concat(card.class_names.size(), " class names for ", num_outputs, " outputs"));
   }
+  const bool has_values = card.label_values.empty() || card.label_values.size() == card.class_names.size();
+  if (!has_values || std::any_of(card.label_values.begin(), card.label_values.end(), [](int64_t value) { return value < 1 || value > 255; }))
+    throw Error(ExitCode::checkpoint, "its label_values are not one mask value from 1 to 255 for each class");
   return card;
 }
 
@@ -145,6 +150,7 @@ nn::SwinOptions swin_options_of(const weights::TensorFile& file, const fs::path&
 void add_card(const ModelCard& card, weights::Metadata& metadata) {
   CardOptions options{card.image, card.minmax};
   metadata["class_names"] = nlohmann::json(card.class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  if (!card.label_values.empty()) metadata["label_values"] = nlohmann::json(card.label_values).dump();
   metadata["is_multi_label"] = card.is_multi_label ? "true" : "false";
   metadata["pool"] = card.pool;
   metadata["image_options"] = model_options_json(options);

@@ -237,6 +237,7 @@ void write_record(const fs::path& output, const SlicePredictor& predictor, const
   for (const fs::path& file : files) names.push_back(file.string());
   const bool is_segmenter = static_cast<bool>(predictor.model().unet);
   nlohmann::ordered_json json = {{"vmae_version", version()}, {"model", predictor.model().name}, {"weights", names}, {"class_names", card.class_names}};
+  if (!card.label_values.empty()) json["label_values"] = card.label_values;
   json["options"] = {{"tiles", options.tiles}, {"overlap", options.overlap}, {"mirror", options.mirror}, {"largest_component", options.largest_component}};
   if (!is_segmenter)
     json["options"] = {{"mirror", options.mirror}, {"pool", options.pool.empty() ? card.pool : options.pool}, {"is_multi_label", card.is_multi_label}};

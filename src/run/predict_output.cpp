@@ -34,14 +34,16 @@ std::string volume_ending(const io::SourceFile& file) {
 
 }  // namespace
 
-fs::path write_labels(const fs::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const uint8_t> labels, const ModelCard& card) {
+fs::path write_labels(const fs::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const uint8_t> classes, const ModelCard& card) {
   const auto with = [&](const std::string& ending) { return fs::path(stem.string() + ending); };
   const auto& size = one.volume.size;
   fs::create_directories(stem.parent_path());
   if (!file.series.empty()) {
-    io::write_dicom_seg(with(".dcm"), file.series, one.volume, labels, {card.class_names, "vmae", version(), "vmae segmentation"});
+    io::write_dicom_seg(with(".dcm"), file.series, one.volume, classes, {card.class_names, "vmae", version(), "vmae segmentation"});
     return with(".dcm");
   }
+  std::vector<uint8_t> labels(classes.begin(), classes.end());
+  for (uint8_t& label : labels) label = label == 0 || card.label_values.empty() ? label : static_cast<uint8_t>(card.label_values[label - 1]);
   if (is_picture_case(file, one)) {
     io::write_label_png(with(".png"), size[1], size[0], labels);
     return with(".png");

@@ -12,9 +12,9 @@
 
 namespace vmae::run {
 
-// `labels` (size of the volume, x fastest) beside `stem`, in the format of the case: .nii.gz, .nii, .nrrd, .mha, .png, or .dcm (DICOM Segmentation).
-// Prepared cases: .nii.gz, pictures .png. Returns the file.
-std::filesystem::path write_labels(const std::filesystem::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const uint8_t> labels,
+// `classes` (size of the volume, x fastest), as the card's label_values but for DICOM, whose segments are numbered, beside `stem`, in the format of the case:
+// .nii.gz, .nii, .nrrd, .mha, .png, or .dcm (DICOM Segmentation). Prepared cases: .nii.gz, pictures .png. Returns the file.
+std::filesystem::path write_labels(const std::filesystem::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const uint8_t> classes,
                                    const ModelCard& card);
 
 // One class's probabilities: .nii.gz for volumes and series, for pictures an 8-bit .png with 255 for 1.

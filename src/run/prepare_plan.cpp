@@ -233,6 +233,8 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   plan.is_multi_label = source.is_multi_label;
   plan.mask_names = options.structures.empty() ? source.mask_names : options.structures;
   if (plan.mask_names.empty()) plan.mask_names = all_structures(plan.cases);
+  plan.ignore_label = source.ignore_label;
+  plan.regions = source.regions;
   plan.has_masks = std::any_of(source.files.begin(), source.files.end(), [](const io::SourceFile& file) { return !file.mask.empty(); });
   for (const auto& [from, to] : {std::pair{&source.refused, &plan.refused}, {&source.remarks, &plan.remarks}}) {
     for (const io::SourceRemark& remark : *from) to->push_back({remark.name, pseudonyms.redact(remark.text)});
@@ -243,6 +245,11 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   for (const std::string& option : content_options(options)) add(option);
   add(concat("format 1, layout ", plan.layout, plan.is_multi_label ? ", findings" : ""));
   for (const auto* names : {&plan.label_names, &plan.mask_names}) add(concat(names->size(), ' ', join(*names, "\n")));
+  if (plan.ignore_label >= 0) add(concat("ignore ", plan.ignore_label));
+  for (const io::LabelRegion& region : plan.regions) {
+    add("region " + region.name);
+    for (const int64_t value : region.values) add(std::to_string(value));
+  }
   for (const PlannedCase& planned : plan.cases) {
     const io::SourceFile& file = planned.file;
     std::string text = concat(file.name, '\n', file.patient, '\n', file.split, ' ', file.fold, ' ', file.modality, ' ', file.mask.string(), '\n');

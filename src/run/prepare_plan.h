@@ -52,6 +52,8 @@ struct Plan {
   std::vector<PlannedShard> shards;
   std::vector<std::string> label_names, mask_names;
   bool is_multi_label = false, has_masks = false;
+  int64_t ignore_label = -1;
+  std::vector<io::LabelRegion> regions;
   std::vector<io::SourceRemark> refused, remarks;
   std::string fingerprint;  // of cases and options: a plan with another one is another dataset
 };

@@ -7,6 +7,7 @@
 #include "finetune_steps.h"
 #include "vmae/core/log.h"
 #include "vmae/data/label_census.h"
+#include "vmae/io/label_meaning.h"
 #include "vmae/io/read_image.h"
 #include "vmae/run/panel.h"
 
@@ -21,6 +22,7 @@ struct Classes {
   std::vector<std::string> names;  // of values 1, 2, ...
   data::LabelCensus train;
   std::vector<int64_t> shown;  // validation (else training) samples with foreground
+  int64_t ignore = -1;         // io::kIgnored, or -1
   bool can_measure_dice = false;
   int64_t count() const { return static_cast<int64_t>(names.size()) + 1; }
 };
@@ -46,31 +48,60 @@ std::vector<std::string> structures_of(const std::vector<io::SourceFile>& files)
   return names;
 }
 
-Classes find_classes(const SegmentConfig& config, const Datasets& datasets, bool is_one_of_folds) {
-  const int64_t ignore = config.data.ignore_label;
+// Adds the masks that neither train nor validate in this run: of the test part, of other folds and fractions. So all folds of a dataset mean the same.
+void add_other_masks(const SegmentConfig& config, const Datasets& datasets, int64_t ignore, io::LabelFacts& facts) {
+  std::map<std::filesystem::path, std::vector<io::SourceFile>> lists;  // by prepared dataset; "": files
+  for (const auto* part : {&datasets.split.test, &datasets.split.unused}) {
+    for (const io::SourceFile& file : *part) {
+      if (file.prepared_case >= 0 || !file.mask.empty()) lists[file.prepared_case >= 0 ? file.path : ""].push_back(file);
+    }
+  }
+  for (auto& [path, files] : lists) {
+    const data::Dataset others(std::move(files), config.data.image, std::make_shared<data::Quarantine>("", /*max_bad_fraction=*/1.0));
+    data::add_facts(data::take_census(others, ignore), others, facts);
+  }
+}
+
+io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datasets, const data::LabelCensus& train, const data::LabelCensus& val,
+                              int64_t ignore) {
+  io::LabelRules rules{.names = config.data.classes, .values = config.data.label_values, .ignore = ignore};
+  if (rules.names.empty()) rules.names = datasets.splits.mask_names;
+  if (rules.names.empty()) rules.names = structures_of(datasets.split.train);
+  io::LabelFacts facts;
+  data::add_facts(train, *datasets.train, facts);
+  if (datasets.val) data::add_facts(val, *datasets.val, facts);
+  if (rules.values.empty() && rules.names.size() <= 1) add_other_masks(config, datasets, ignore, facts);  // else the names alone decide
+  io::LabelMeaning meaning = io::label_meaning(rules, facts);
+  for (const std::string& rule : meaning.rules) log::info("masks: " + rule);
+  return meaning;
+}
+
+Classes find_classes(const SegmentConfig& config, const Datasets& datasets) {
+  const int64_t ignore = config.data.ignore_label >= 0 ? config.data.ignore_label : datasets.splits.ignore_label;
   Classes classes;
   classes.train = data::take_census(*datasets.train, ignore);
-  const data::LabelCensus val = datasets.val ? data::take_census(*datasets.val, ignore) : data::LabelCensus{};
-  classes.names = config.data.classes.empty() ? datasets.splits.mask_names : config.data.classes;
-  if (classes.names.empty()) classes.names = structures_of(datasets.split.train);
-  if (classes.names.empty()) {
-    if (is_one_of_folds)
-      throw Error(ExitCode::usage, "--fold all needs the names of the classes: masks of one fold may hold values that another does not",
-                  "set data.classes, for example data.classes=[liver,tumour]");
-    for (int64_t value = 1; value < std::max(classes.train.num_classes, val.num_classes); ++value) classes.names.push_back(std::to_string(value));
+  data::LabelCensus val = datasets.val ? data::take_census(*datasets.val, ignore) : data::LabelCensus{};
+  const io::LabelMeaning meaning = find_meaning(config, datasets, classes.train, val, ignore);
+  classes.names = meaning.names;
+  classes.ignore = meaning.ignore;
+  classes.train = data::in_classes(std::move(classes.train), meaning);
+  val = data::in_classes(std::move(val), meaning);
+  if (!meaning.keeps_values) {
+    datasets.train->set_classes(meaning.class_of);
+    if (datasets.val) datasets.val->set_classes(meaning.class_of);
   }
-  if (ignore >= 0 && ignore < classes.count())
-    throw Error(ExitCode::usage, concat("data.ignore_label = ", ignore, " is also a class"), "name the classes in data.classes, or use another value");
-  data::check_labels(classes.train, *datasets.train, classes.count(), ignore);
-  if (datasets.val) data::check_labels(val, *datasets.val, classes.count(), ignore);
   if (classes.train.num_with_foreground == 0)
     throw Error(ExitCode::data, "no training mask has any foreground", "check that the masks belong to the images, and data.ignore_label");
   log::info(concat("training masks: ", count_text(classes.train, classes.names)));
-  for (size_t i = 0; i < classes.names.size(); ++i) {
-    if (classes.train.num_pixels[i + 1] == 0) log::warning(concat("class ", i + 1, " (", classes.names[i], ") is in no training mask: it can't be learnt"));
-    if (datasets.val && val.num_pixels[i + 1] == 0)
-      log::warning(concat("class ", i + 1, " (", classes.names[i], ") is in no validation mask: its Dice is not measured"));
-  }
+  const auto warn_of_absent = [&](const data::LabelCensus& census, const std::string& text) {
+    std::vector<std::string> absent;
+    for (size_t i = 0; i < classes.names.size(); ++i) {
+      if (census.num_pixels[i + 1] == 0) absent.push_back(concat(i + 1, " (", classes.names[i], ")"));
+    }
+    if (!absent.empty()) log::warning(concat(absent.size() == 1 ? "class " : "classes ", join(absent, ", "), text));
+  };
+  warn_of_absent(classes.train, " in no training mask: can't be learnt");
+  if (datasets.val) warn_of_absent(val, " in no validation mask: Dice is not measured");
   classes.can_measure_dice = val.num_with_foreground > 0;
   if (datasets.val && !classes.can_measure_dice) log::warning("no validation mask has any foreground: the loss decides which weights are the best, not Dice");
   const auto& seen = datasets.val ? val.has_foreground : classes.train.has_foreground;
@@ -160,9 +191,9 @@ train::Metrics validate(nn::SwinUnet& model, const std::shared_ptr<data::Dataset
     const int64_t n = batch.counts ? batch.image.size(0) : 0;
     at::Tensor samples = at::full({}, n, at::kDouble);
     world.sum(samples);
-    loss_sum += nn::segmentation_loss(logits, mask, config.loss, weights, config.data.ignore_label, total).item<double>() * samples.item<double>();
+    loss_sum += nn::segmentation_loss(logits, mask, config.loss, weights, classes.ignore, total).item<double>() * samples.item<double>();
     count += samples.item<double>();
-    const at::Tensor counts = mask != config.data.ignore_label, predicted = at::argmax(logits, 1);
+    const at::Tensor counts = mask != classes.ignore, predicted = at::argmax(logits, 1);
     for (int64_t k = 1; k < classes.count(); ++k) {
       const at::Tensor is_predicted = (predicted == k) & counts, is_true = (mask == k) & counts;
       const auto sums = [](const at::Tensor& pixels) { return pixels.sum(at::IntArrayRef({1, 2})).to(at::kDouble); };
@@ -193,8 +224,8 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
     throw Error(ExitCode::usage, "loss.class_weights and loss.balance are of the cross-entropy, which loss.name = dice has not",
                 "leave them out, or use loss.name=dice_ce");
   const Session session(config.run, arguments, "finetune-seg", world);
-  const Datasets datasets = load_datasets(config.data, session, {.mask = true, .keeps_255 = config.data.ignore_label == 255});
-  const Classes classes = find_classes(config, datasets, arguments.is_one_of_folds);
+  const Datasets datasets = load_datasets(config.data, session, {.mask = true});
+  const Classes classes = find_classes(config, datasets);
   const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
 
   config.model.net.num_classes = classes.count();
@@ -207,12 +238,16 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   train::Task task(*model);
   task.draws = [&](const data::Batch& batch) -> std::vector<at::Tensor> { return {drop_path_draws(batch, model->num_draws())}; };
   task.loss = [&](const data::Batch& batch, const train::RankSum& total) {
-    return nn::segmentation_loss(model->forward(batch.image, batch.draws[0]), batch.mask, config.loss, weights, config.data.ignore_label, total);
+    return nn::segmentation_loss(model->forward(batch.image, batch.draws[0]), batch.mask, config.loss, weights, classes.ignore, total);
   };
   if (datasets.val) task.validate = [&] { return validate(model, datasets.val, config, plan, classes, weights, world); };
   task.lower_is_better = !classes.can_measure_dice;
   task.metadata = {{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
-  add_card({.class_names = classes.names, .image = as_trained(config.data.image, datasets), .minmax = config.data.augment.minmax}, task.metadata);
+  add_card({.class_names = classes.names,
+            .label_values = config.data.label_values,
+            .image = as_trained(config.data.image, datasets),
+            .minmax = config.data.augment.minmax},
+           task.metadata);
 
   data::LoaderOptions loader = loader_options(config.data, plan, session.seed(), /*shuffle=*/true);
   if (config.data.foreground_share > 0) {

@@ -42,6 +42,9 @@ class Dataset {
   // of the file and as long as the dataset lives, so that what is readable does not depend on the order of loading.
   Sample load(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment) const;
 
+  // Masks hold classes instead of their files' numbers from now on (io::LabelMeaning::class_of). Before anything is loaded.
+  void set_classes(const std::array<uint8_t, 256>& class_of) { class_of_ = class_of; }
+
   // The sample as it is stored, with its mask if that is wanted. Thread-safe with a buffer per thread; throws as load().
   Slice read(int64_t index, bool with_mask, SliceBuffer& buffer) const;
   // Its labels, Targets::num_labels values, NaN where unknown.
@@ -68,6 +71,7 @@ class Dataset {
     int64_t index;  // in the source
   };
   Place place(int64_t index) const;
+  Slice read(const Place& at, bool with_mask, SliceBuffer& buffer) const;
   Error nothing_readable() const;
 
   std::vector<std::unique_ptr<SampleSource>> sources_;
@@ -75,6 +79,7 @@ class Dataset {
   ImageOptions image_;
   std::shared_ptr<Quarantine> quarantine_;
   Targets targets_;
+  std::optional<std::array<uint8_t, 256>> class_of_;  // none: masks hold the numbers of their files
 };
 
 }  // namespace vmae::data

@@ -15,7 +15,6 @@ namespace vmae::data {
 struct Targets {
   static constexpr int64_t all_labels = -1;  // for who knows the number: as many as the sources have
   bool mask = false;
-  bool keeps_255 = false;  // of mask pictures that hold only 0 and 255, where that is no foreground (io::read_mask())
   int64_t num_labels = 0;
 };
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "vmae/io/image.h"
+#include "vmae/io/source.h"
 
 namespace vmae::io {
 
@@ -76,7 +77,9 @@ struct PreparedInfo {
   std::vector<std::string> label_names;  // findings or classes
   bool is_multi_label = false;           // label_names are findings (0 or 1 each); else classes (one of them is 1)
   std::vector<std::string> mask_names;   // of mask values 1, 2, ...; may be empty
-  bool has_masks = false;
+  bool has_masks = false;                // with the numbers of their files: what they mean is not decided here (label_meaning.h)
+  int64_t ignore_label = -1;             // as io::Source
+  std::vector<LabelRegion> regions;
 };
 
 class PreparedDataset {

@@ -16,11 +16,12 @@ Volume read_image(const SourceFile& file);
 // Geometry from the header alone; empty for a picture, which is one slice. Throws Error(data) naming the file.
 std::optional<VolumeHeader> read_image_header(const SourceFile& file);
 
-// The label map on the image's grid, x fastest; empty if the file has no mask. Pictures that hold only 0 and 255 become 0 and 1, unless keeps_255.
+// The label map on the image's grid, x fastest; empty if the file has no mask. Numbers are those of the
+// file; what they mean is for the whole dataset to say (label_meaning.h).
 // `structures`: for RTSTRUCT and SEG, the structures that become 1, 2, ...; empty: all of the file.
 // Throws Error(data) naming image and mask: another size, or another place (spacing more than 1 %, origin more than a tenth of a voxel, axes more than 2.5
 // degrees off), values that are no integers in [0, 255].
-std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures = {}, bool keeps_255 = false);
+std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures = {});
 
 // The structures of a DICOM mask; empty for other masks, whose values have no names.
 std::vector<std::string> structure_names(const SourceFile& file);

@@ -22,6 +22,7 @@ struct EvalArguments {
   std::vector<std::string> classes;
   std::string positive;  // class of a binary task
   int64_t ignore_label = -1;
+  std::vector<int64_t> label_values;  // of the classes in the files; empty: 1, 2, ...
   bool per_slice = false, skip_bad_cases = false, overwrite = false;
   std::vector<int64_t> fractions;  // percent of labels that each model was trained with; empty: not known, or from the runs
   std::string reference;           // model that the others are compared with; "all": all pairs; empty: the first (of its fraction)

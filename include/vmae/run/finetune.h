@@ -23,6 +23,7 @@ void describe(Options& options, FinetuneOptimOptions& optim);
 
 struct SegmentDataOptions : DataOptions {
   std::vector<std::string> classes;
+  std::vector<int64_t> label_values;
   int64_t ignore_label = -1;
   double foreground_share = 0.0;
 };

@@ -42,7 +42,6 @@ struct TrainArguments {
   train::IfExists if_exists = train::IfExists::refuse;
   bool dry_run = false;
   std::string command_line;      // for env.json
-  bool is_one_of_folds = false;  // whose predictions will be put together
 };
 
 struct Datasets {

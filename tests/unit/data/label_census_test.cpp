@@ -45,14 +45,33 @@ TEST(LabelCensus, CountsAndNames) {
   const LabelCensus census = take_census(*dataset, 255);
   EXPECT_EQ(census.has_foreground, (std::vector<bool>{false, true, false, true, true, false}));
   EXPECT_EQ(census.num_with_foreground, 3);
-  EXPECT_EQ(census.num_classes, 3);
   EXPECT_EQ(census.num_pixels[2], 8);
   EXPECT_EQ(census.first_sample[2], 1);
-  check_labels(census, *dataset, 3, 255);
-  const Error error = test::error_of([&] { check_labels(census, *dataset, 2, 255); });
-  EXPECT_EQ(error.code(), ExitCode::data);
-  EXPECT_NE(std::string(error.what()).find("slice1 holds the value 2"), std::string::npos) << error.what();
-  EXPECT_EQ(test::error_of([&] { check_labels(census, *dataset, 3, -1); }).code(), ExitCode::data);
+  io::LabelFacts facts;
+  add_facts(census, *dataset, facts);
+  EXPECT_EQ(facts.num_masks, 6);
+  EXPECT_EQ(facts.voxels[2], 8);
+  EXPECT_EQ(facts.first[2], "slice1");
+  const io::LabelMeaning meaning = io::label_meaning({.ignore = 255}, facts);
+  EXPECT_EQ(meaning.names, (std::vector<std::string>{"1", "2"}));
+  EXPECT_TRUE(meaning.keeps_values);
+}
+
+TEST(LabelCensus, ClassesInThePlaceOfValues) {
+  const auto dataset = dataset_of({0, 128, 255, 128, 7});
+  io::LabelFacts facts;
+  const LabelCensus census = take_census(*dataset, 7);
+  add_facts(census, *dataset, facts);
+  const io::LabelMeaning meaning = io::label_meaning({.values = {255, 128}, .ignore = 7}, facts);
+  const LabelCensus classes = in_classes(census, meaning);
+  EXPECT_EQ(classes.num_pixels[1], 4);
+  EXPECT_EQ(classes.num_pixels[2], 8);
+  EXPECT_EQ(classes.first_sample[2], 1);
+  EXPECT_EQ(classes.num_pixels[io::kIgnored], 4);
+  dataset->set_classes(meaning.class_of);
+  SliceBuffer buffer;
+  const std::array<uint8_t, 5> expected{0, 2, 1, 2, io::kIgnored};
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(dataset->read(static_cast<int64_t>(i), true, buffer).mask[0], expected[i]) << i;
 }
 
 TEST(LabelCensus, TooManyBadMasks) {

@@ -1,0 +1,123 @@
+#include "vmae/io/label_meaning.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <set>
+
+#include "support/errors.h"
+
+namespace vmae::io {
+namespace {
+
+LabelFacts facts_of(const std::vector<std::vector<int>>& masks) {
+  LabelFacts facts;
+  for (size_t i = 0; i < masks.size(); ++i) {
+    LabelCounts counts{};
+    for (const int value : masks[i]) ++counts[static_cast<size_t>(value)];
+    facts.add(counts, concat("mask", i));
+  }
+  return facts;
+}
+
+// Class of each value that occurs.
+std::map<int, int> classes_of(const LabelMeaning& meaning, const LabelFacts& facts) {
+  std::map<int, int> classes;
+  for (size_t value = 0; value < 256; ++value) {
+    if (facts.voxels[value] > 0) classes[static_cast<int>(value)] = meaning.class_of[value];
+  }
+  return classes;
+}
+
+TEST(LabelMeaning, TheDatasetDecidesWhat255Is) {
+  const LabelFacts binary = facts_of({{0, 255}, {0}, {0, 255}}), grey = facts_of({{0, 255}, {0, 128, 255}}), both = facts_of({{0, 255}, {0, 1}});
+  EXPECT_EQ(classes_of(label_meaning({}, binary), binary), (std::map<int, int>{{0, 0}, {255, 1}}));
+  EXPECT_EQ(label_meaning({}, binary).names, std::vector<std::string>{"1"});
+  EXPECT_EQ(label_meaning({.names = {"lung"}}, binary).names, std::vector<std::string>{"lung"});
+  for (const LabelFacts* facts : {&grey, &both}) {  // never class 1 in one mask and class 255 in another
+    const Error error = test::error_of([&] { label_meaning({}, *facts); });
+    EXPECT_EQ(error.code(), ExitCode::data);
+    EXPECT_NE(std::string(error.what()).find("255"), std::string::npos) << error.what();
+    EXPECT_NE(error.hint().find("data.label_values"), std::string::npos) << error.hint();
+  }
+  EXPECT_EQ(classes_of(label_meaning({.values = {128, 255}}, grey), grey), (std::map<int, int>{{0, 0}, {128, 1}, {255, 2}}));
+  EXPECT_EQ(classes_of(label_meaning({.ignore = 255}, both), both), (std::map<int, int>{{0, 0}, {1, 1}, {255, kIgnored}}));
+  const LabelMeaning none = label_meaning({.ignore = 255}, binary);
+  EXPECT_TRUE(none.names.empty());
+  EXPECT_EQ(none.ignore, kIgnored);
+  EXPECT_EQ(test::error_of([&] { label_meaning({.names = {"a", "b"}}, binary); }).code(), ExitCode::data);
+}
+
+TEST(LabelMeaning, AnIgnoredValueIsNoClass) {
+  const LabelFacts facts = facts_of({{0, 1, 2}, {0, 2}});
+  const LabelMeaning meaning = label_meaning({.names = {"organ"}, .ignore = 2}, facts);
+  EXPECT_EQ(classes_of(meaning, facts), (std::map<int, int>{{0, 0}, {1, 1}, {2, kIgnored}}));
+  EXPECT_EQ(meaning.names, std::vector<std::string>{"organ"});
+  EXPECT_FALSE(meaning.keeps_values);
+  EXPECT_EQ(label_meaning({.ignore = 2}, facts).names, std::vector<std::string>{"1"});
+  EXPECT_EQ(test::error_of([&] { label_meaning({.names = {"a", "b"}, .ignore = 2}, facts); }).code(), ExitCode::usage);
+  EXPECT_EQ(test::error_of([&] { label_meaning({.ignore = 0}, facts); }).code(), ExitCode::usage);
+}
+
+TEST(LabelMeaning, NumberingsMayHaveFewGaps) {
+  const LabelFacts brats = facts_of({{0, 1, 2, 4}}), atlas = facts_of({{0, 2, 41, 77}});
+  EXPECT_EQ(label_meaning({}, brats).names, (std::vector<std::string>{"1", "2", "3", "4"}));
+  EXPECT_EQ(test::error_of([&] { label_meaning({}, atlas); }).code(), ExitCode::data);
+  EXPECT_EQ(label_meaning({.values = {2, 41, 77}}, atlas).names, (std::vector<std::string>{"2", "41", "77"}));
+  EXPECT_EQ(test::error_of([&] { label_meaning({.names = {"a", "b", "c"}}, brats); }).code(), ExitCode::data);
+  EXPECT_TRUE(label_meaning({}, facts_of({{0}})).names.empty());
+}
+
+TEST(LabelMeaning, ContradictionsAreRefusedByTheirKey) {
+  const LabelFacts facts = facts_of({{0, 1}});
+  for (const LabelRules& rules : {LabelRules{.values = {1, 1}}, LabelRules{.values = {0}}, LabelRules{.values = {256}}, LabelRules{.values = {3}, .ignore = 3},
+                                  LabelRules{.names = {"a"}, .values = {1, 2}}}) {
+    const Error error = test::error_of([&] { label_meaning(rules, facts); });
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_NE(std::string(error.what()).find("data.label_values"), std::string::npos) << error.what();
+  }
+  EXPECT_EQ(test::error_of([&] { label_meaning({.names = std::vector<std::string>(255, "x")}, facts); }).code(), ExitCode::usage);
+  const Error on_command_line = test::error_of([&] { label_meaning({.values = {2}, .is_command_line = true}, facts); });
+  EXPECT_NE(on_command_line.hint().find("--label-values"), std::string::npos) << on_command_line.hint();
+}
+
+// Whatever masks hold: nothing foreground becomes background, no two values become one class, and the order of the masks does not matter.
+TEST(LabelMeaning, LosesNothingAndDoesNotDependOnTheOrder) {
+  std::mt19937 random(7);
+  const std::vector<int> values{0, 1, 2, 3, 5, 128, 254, 255};
+  int decided = 0;
+  for (int trial = 0; trial < 2000; ++trial) {
+    std::vector<std::vector<int>> masks(1 + random() % 4);
+    for (auto& mask : masks) {
+      for (const int value : values) {
+        if (random() % 3 == 0) mask.push_back(value);
+      }
+    }
+    LabelRules rules{.ignore = random() % 3 == 0 ? values[1 + random() % 7] : -1};
+    for (size_t i = random() % 4; i > 0; --i) rules.names.push_back(concat("class", i));
+    const LabelFacts facts = facts_of(masks);
+    LabelMeaning meaning;
+    try {
+      meaning = label_meaning(rules, facts);
+    } catch (const Error& error) {
+      EXPECT_TRUE(error.code() == ExitCode::data || error.code() == ExitCode::usage);
+      continue;
+    }
+    ++decided;
+    std::set<int> classes;
+    for (const auto& [value, of_class] : classes_of(meaning, facts)) {
+      EXPECT_EQ(of_class == 0, value == 0);
+      EXPECT_EQ(of_class == kIgnored, value == rules.ignore);
+      EXPECT_TRUE(of_class == kIgnored || of_class <= static_cast<int>(meaning.names.size()));
+      EXPECT_TRUE(classes.insert(of_class).second);
+    }
+    std::shuffle(masks.begin(), masks.end(), random);
+    EXPECT_EQ(label_meaning(rules, facts_of(masks)).class_of, meaning.class_of);
+  }
+  EXPECT_GT(decided, 300);
+}
+
+}  // namespace
+}  // namespace vmae::io
