@@ -43,6 +43,8 @@ void add_inspect(CLI::App& app, Context&) {
   command->add_option("path", arguments->path, "anything that vmae reads or writes")->required()->type_name("PATH");
   command->add_flag("--json", arguments->as_json, "for programs: everything as JSON");
   command->add_option("--png", arguments->png, "of images: write a contact sheet to look at")->type_name("FILE");
+  command->add_option("--card", arguments->card, "of images: write a data card (what masks and labels were taken to be, with pictures) into this folder")
+      ->type_name("DIR");
   command->add_option("--npy", arguments->npy, "of one image: write its stored numbers as a NumPy array (z, y, x[, channels])")->type_name("FILE");
   command->add_flag("--verify", arguments->verify, "of a prepared dataset: read every item and compare the digest");
   command->add_option("--source", arguments->source, "of a prepared dataset: what it was made from, to show the paths of files that were left out")

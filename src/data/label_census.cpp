@@ -26,6 +26,7 @@ io::LabelCounts histogram_of(const Slice& slice) {
 LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
   LabelCensus census;
   census.first_sample.fill(-1);
+  census.samples.resize(static_cast<size_t>(dataset.size()));
   std::vector<uint8_t> has_foreground(static_cast<size_t>(dataset.size()));  // of bytes: threads write side by side
   std::mutex mutex;
   std::exception_ptr failure;
@@ -45,7 +46,9 @@ LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
       census.num_pixels[value] += counts[value];
       int64_t& first = census.first_sample[value];
       first = first < 0 ? index : std::min(first, index);
-      if (value == 0 || static_cast<int64_t>(value) == ignore_label) continue;
+      if (value == 0) continue;
+      census.samples[static_cast<size_t>(index)].emplace_back(static_cast<uint8_t>(value), counts[value]);
+      if (static_cast<int64_t>(value) == ignore_label) continue;
       has_foreground[static_cast<size_t>(index)] = 1;
     }
   };

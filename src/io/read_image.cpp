@@ -97,4 +97,18 @@ std::vector<std::string> structure_names(const SourceFile& file) {
   return file.mask.empty() || is_picture(file.mask) || is_volume(file.mask) ? std::vector<std::string>{} : dicom_structure_names(file.mask);
 }
 
+std::vector<std::string> structure_names(const std::vector<SourceFile>& files) {
+  std::vector<std::string> names;
+  for (const SourceFile& file : files) {
+    const std::vector<std::string> own = structure_names(file);
+    if (own.empty()) return {};
+    if (names.empty()) names = own;
+    if (own != names) {
+      throw Error(ExitCode::data, concat("the masks of ", file.name, " have the structures [", join(own, ", "), "], others have [", join(names, ", "), "]"),
+                  "give all the same numbers first: vmae prepare with prepare.structures");
+    }
+  }
+  return names;
+}
+
 }  // namespace vmae::io

@@ -260,6 +260,9 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
     }
     log.panel(panel_name("prediction", epoch), panel(shown.image.cpu(), captions, config.data.image.mean, config.data.image.std), step);
   };
+  DataCard card = card_of(datasets);
+  card.label_names = datasets.splits.label_names;
+  card.is_multi_label = is_multi_label;
   const ExitCode code = train_to_end(session, {.data = config.data,
                                                .datasets = datasets,
                                                .plan = plan,
@@ -269,6 +272,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
                                                .model_text = concat(config.model.name, " with ", num_labels, is_multi_label ? " findings (" : " classes (",
                                                                     join(datasets.splits.label_names, ", "), ")"),
                                                .config_yaml = config_text(config),
+                                               .card = std::move(card),
                                                .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
                                                .draw = draw});
   return code == ExitCode::ok ? predict_test(session, config.data, datasets) : code;

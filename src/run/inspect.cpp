@@ -96,12 +96,13 @@ void inspect(const InspectArguments& arguments, std::ostream& out) {
   const bool is_weights =
       extension == ".safetensors" || extension == ".pth" || extension == ".pt" || fs::is_directory(path / "checkpoints") || !fs::exists(path);
   const bool is_dataset = !is_weights && io::is_prepared(path);
-  if (is_weights && !(arguments.png.empty() && arguments.npy.empty()))
-    throw Error(ExitCode::usage, concat("--png and --npy show images, but ", path.string(), " holds weights"));
+  if (is_weights && !(arguments.png.empty() && arguments.npy.empty() && arguments.card.empty()))
+    throw Error(ExitCode::usage, concat("--png, --npy and --card show images, but ", path.string(), " holds weights"));
   const Inspection inspection = is_weights   ? inspect_weights(path, arguments.all_keys)
                                 : is_dataset ? inspect_prepared(path, arguments)
                                              : inspect_source(path, arguments);
   out << (arguments.as_json ? inspection.json : inspection.text) << "\n";
+  if (!arguments.card.empty()) inspect_card(path, arguments.card);
   if (arguments.png.empty()) return;
   write_file_atomically(arguments.png, io::encode_png(contact_sheet(is_dataset ? prepared_tiles(path) : source_tiles(path))));
   log::info("contact sheet written to " + arguments.png.string());

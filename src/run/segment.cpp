@@ -23,6 +23,7 @@ struct Classes {
   data::LabelCensus train;
   std::vector<int64_t> shown;  // validation (else training) samples with foreground
   int64_t ignore = -1;         // io::kIgnored, or -1
+  DataCard card;
   bool can_measure_dice = false;
   int64_t count() const { return static_cast<int64_t>(names.size()) + 1; }
 };
@@ -31,21 +32,6 @@ std::string count_text(const data::LabelCensus& census, const std::vector<std::s
   std::vector<std::string> parts;
   for (size_t i = 0; i < names.size(); ++i) parts.push_back(concat(names[i], " ", census.num_pixels[i + 1]));
   return concat(census.num_with_foreground, " of ", census.has_foreground.size(), " slices have foreground; pixels: ", join(parts, ", "));
-}
-
-// What the DICOM masks of the files call their values; every one must call them the same. Empty where there are other masks.
-std::vector<std::string> structures_of(const std::vector<io::SourceFile>& files) {
-  std::vector<std::string> names;
-  for (const io::SourceFile& file : files) {
-    const std::vector<std::string> own = io::structure_names(file);
-    if (own.empty()) return {};
-    if (names.empty()) names = own;
-    if (own != names) {
-      throw Error(ExitCode::data, concat("the masks of ", file.name, " have the structures [", join(own, ", "), "], others have [", join(names, ", "), "]"),
-                  "give all the same numbers first: vmae prepare with prepare.structures");
-    }
-  }
-  return names;
 }
 
 // Adds the masks that neither train nor validate in this run: of the test part, of other folds and fractions. So all folds of a dataset mean the same.
@@ -66,7 +52,7 @@ io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datas
                               int64_t ignore) {
   io::LabelRules rules{.names = config.data.classes, .values = config.data.label_values, .ignore = ignore};
   if (rules.names.empty()) rules.names = datasets.splits.mask_names;
-  if (rules.names.empty()) rules.names = structures_of(datasets.split.train);
+  if (rules.names.empty()) rules.names = io::structure_names(datasets.split.train);
   io::LabelFacts facts;
   data::add_facts(train, *datasets.train, facts);
   if (datasets.val) data::add_facts(val, *datasets.val, facts);
@@ -84,6 +70,10 @@ Classes find_classes(const SegmentConfig& config, const Datasets& datasets) {
   const io::LabelMeaning meaning = find_meaning(config, datasets, classes.train, val, ignore);
   classes.names = meaning.names;
   classes.ignore = meaning.ignore;
+  classes.card = card_of(datasets);
+  classes.card.meaning = meaning;
+  classes.card.parts[0].census = std::make_shared<const data::LabelCensus>(classes.train);
+  if (datasets.val) classes.card.parts[1].census = std::make_shared<const data::LabelCensus>(val);
   classes.train = data::in_classes(std::move(classes.train), meaning);
   val = data::in_classes(std::move(val), meaning);
   if (!meaning.keeps_values) {
@@ -271,6 +261,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
                              .loader = loader,
                              .model_text = concat(config.model.name, " with ", classes.count(), " classes (background, ", join(classes.names, ", "), ")"),
                              .config_yaml = config_text(config),
+                             .card = classes.card,
                              .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
                              .draw = draw});
   return code == ExitCode::ok ? predict_test(session, config.data, datasets) : code;

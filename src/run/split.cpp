@@ -68,6 +68,9 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
           concat(path, " has the labels [", join(source.label_names, ", "), "], but another source has [", join(splits.label_names, ", "), "]");
     }
     splits.identifying.insert(splits.identifying.end(), source.identifying.begin(), source.identifying.end());
+    splits.layouts.push_back(source.layout);
+    splits.refused.insert(splits.refused.end(), source.refused.begin(), source.refused.end());
+    splits.remarks.insert(splits.remarks.end(), source.remarks.begin(), source.remarks.end());
     lists.push_back(std::move(source.files));
   }
   return lists;

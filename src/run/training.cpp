@@ -160,6 +160,16 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   return datasets;
 }
 
+DataCard card_of(const Datasets& datasets) {
+  DataCard card{.layouts = datasets.splits.layouts, .parts = {{"training", datasets.split.train, datasets.train}}};
+  if (!datasets.split.val.empty()) card.parts.push_back({"validation", datasets.split.val, datasets.val});
+  if (!datasets.split.test.empty()) card.parts.push_back({"test", datasets.split.test});
+  card.left_out = datasets.splits.refused;
+  card.remarks = datasets.splits.remarks;
+  card.identifying = datasets.splits.identifying;
+  return card;
+}
+
 data::LoaderOptions loader_options(const DataOptions& data, const train::Plan& plan, uint64_t seed, bool shuffle) {
   return {.batch_size = plan.world_batch,
           .seed = seed,
@@ -255,6 +265,8 @@ ExitCode train_to_end(const Session& session, Training training) {
   if (const train::RunFolder* folder = session.folder.get()) {
     if (session.if_exists == train::IfExists::overwrite) session.folder->clear();
     write_splits(folder->splits(), training.datasets.split);
+    write_data_card(folder->path() / "data_card", training.card);
+    log::info(concat("look at what the data were taken to be: ", session.options.dir, "/data_card/card.html"));
     write_file_atomically(folder->config(), training.config_yaml);
     train::write_env(*folder, session.arguments.command_line, session.device.str(), train::to_string(plan.precision));
     run_log = std::make_unique<train::RunLog>(*folder, state.step, state.epoch_to_end >= 0);

@@ -10,10 +10,11 @@
 namespace vmae::data {
 
 struct LabelCensus {
-  io::LabelCounts num_pixels{};             // of each mask value, on the grid of the files; after in_classes() of each class
-  std::array<int64_t, 256> first_sample{};  // where each value occurs first; -1: nowhere
-  std::vector<bool> has_foreground;         // per sample: holds a value other than 0 and ignore_label
-  int64_t num_with_foreground = 0;          // samples
+  io::LabelCounts num_pixels{};                                   // of each mask value, on the grid of the files; after in_classes() of each class
+  std::array<int64_t, 256> first_sample{};                        // where each value occurs first; -1: nowhere
+  std::vector<std::vector<std::pair<uint8_t, int64_t>>> samples;  // per sample: the values other than 0 that its mask holds, with their pixels
+  std::vector<bool> has_foreground;                               // per sample: holds a value other than 0 and ignore_label
+  int64_t num_with_foreground = 0;                                // samples
 };
 
 // Reads every mask, in parallel. ignore_label: -1 where there is none. Files whose image or mask can't be read, or whose mask lies on another grid, are

@@ -25,5 +25,8 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
 
 // The structures of a DICOM mask; empty for other masks, whose values have no names.
 std::vector<std::string> structure_names(const SourceFile& file);
+// The same of several files, whose masks have one numbering only if all of them name the same structures in the same order: else throws Error(data). Empty
+// where there are other masks.
+std::vector<std::string> structure_names(const std::vector<SourceFile>& files);
 
 }  // namespace vmae::io

@@ -38,11 +38,11 @@ std::filesystem::path find_weights(const std::filesystem::path& path);
 // What a fine-tuned model needs besides its weights, to be used without a config.
 struct ModelCard {
   std::vector<std::string> class_names;  // segmentation: of values 1, 2, ...; classification: classes or findings
-  std::vector<int64_t> label_values{};   // segmentation: of the classes in label maps that are written; empty: 1, 2, ...
   bool is_multi_label = false;
   std::string pool = "mean";
   data::ImageOptions image;
-  bool minmax = false;  // data.minmax
+  bool minmax = false;                  // data.minmax
+  std::vector<int64_t> label_values{};  // segmentation: of the classes in label maps that are written; empty: 1, 2, ...
 };
 void add_card(const ModelCard& card, weights::Metadata& metadata);
 

@@ -32,6 +32,8 @@ struct SourceSplits {
   std::string label_conflict;            // which source has others; empty: none
   bool is_multi_label = false;
   std::vector<std::string> identifying;  // as io::Source, of all sources
+  std::vector<std::string> layouts;      // of all sources
+  std::vector<io::SourceRemark> refused, remarks;
 };
 
 // choice.file given (then `val` may not be, and there is one source): that file alone says who trains and who validates, whatever a `split` column says; only

@@ -31,6 +31,7 @@ struct InspectArguments {
   bool all_keys = false;         // of weights: every key with its shape
   bool verify = false;           // of a prepared dataset: read everything and compare the digest
   std::filesystem::path png;     // contact sheet of images; empty: none
+  std::filesystem::path card;    // of labelled images: folder for a data card; empty: none
   std::filesystem::path npy;     // stored numbers of one image; empty: none
   std::filesystem::path source;  // of a prepared dataset: where it came from, to name on the screen the files that were left out
   std::string salt_file;         // for that

@@ -8,6 +8,7 @@
 #include "vmae/core/config.h"
 #include "vmae/core/error.h"
 #include "vmae/data/dataset.h"
+#include "vmae/run/data_card.h"
 #include "vmae/run/split.h"
 #include "vmae/train/fit.h"
 #include "vmae/train/run_folder.h"
@@ -41,7 +42,7 @@ void describe(Options& options, DataOptions& data);
 struct TrainArguments {
   train::IfExists if_exists = train::IfExists::refuse;
   bool dry_run = false;
-  std::string command_line;      // for env.json
+  std::string command_line;  // for env.json
 };
 
 struct Datasets {
@@ -62,6 +63,9 @@ struct Session {
   uint64_t seed() const { return static_cast<uint64_t>(options.seed); }
   bool resumes() const { return if_exists == train::IfExists::resume; }
 };
+
+// Of training, validation and test; what masks mean is for the command to add, with the censuses of `parts`.
+DataCard card_of(const Datasets& datasets);
 
 Datasets load_datasets(const DataOptions& data, const Session& session, const data::Targets& targets);
 
@@ -86,6 +90,7 @@ struct Training {
   data::LoaderOptions loader;
   std::string model_text;  // for the log: "swin-unet, 3 classes"
   std::string config_yaml;
+  DataCard card;
   std::function<void(const std::string& old_yaml)> report_changes;
   std::function<void(train::RunLog& log, int64_t step, int64_t epoch)> draw;
 };

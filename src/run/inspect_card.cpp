@@ -1,0 +1,51 @@
+// The data card of a source, by parts, without training.
+#include <map>
+
+#include "inspect_kinds.h"
+#include "vmae/core/error.h"
+#include "vmae/core/log.h"
+#include "vmae/data/label_census.h"
+#include "vmae/io/read_image.h"
+#include "vmae/run/data_card.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+void inspect_card(const fs::path& path, const fs::path& folder) {
+  const io::Source source = io::find_source(path);
+  DataCard card{.layouts = {source.layout}, .label_names = source.label_names, .is_multi_label = source.is_multi_label};
+  card.left_out = source.refused;
+  card.remarks = source.remarks;
+  card.identifying = source.identifying;
+  std::map<std::string, std::vector<io::SourceFile>> parts;
+  for (const io::SourceFile& file : source.files) parts[file.split].push_back(file);
+  bool has_masks = false;
+  for (const io::SourceFile& file : source.files) has_masks |= !file.mask.empty();
+  if (source.layout == "prepared") has_masks = io::PreparedDataset(path).info().has_masks;
+  const auto quarantine = std::make_shared<data::Quarantine>("", /*max_bad_fraction=*/1.0);
+  io::LabelFacts facts;
+  for (auto& [split, files] : parts) {
+    CardPart part{.name = split.empty()      ? parts.size() > 1 ? "training" : "all"
+                          : split == "train" ? "training"
+                          : split == "val"   ? "validation"
+                                             : split,
+                  .files = std::move(files)};
+    part.dataset = std::make_shared<const data::Dataset>(part.files, data::ImageOptions{}, quarantine);
+    if (has_masks) {
+      part.census = std::make_shared<const data::LabelCensus>(data::take_census(*part.dataset, source.ignore_label));
+      data::add_facts(*part.census, *part.dataset, facts);
+    }
+    card.parts.push_back(std::move(part));
+  }
+  if (has_masks) {
+    io::LabelRules rules{.names = source.mask_names, .ignore = source.ignore_label};
+    if (rules.names.empty()) rules.names = io::structure_names(source.files);
+    card.meaning = io::label_meaning(rules, facts);
+  }
+  for (auto& [name, reason] : quarantine->take_news()) card.left_out.push_back({std::move(name), std::move(reason)});
+  write_data_card(folder, card);
+  log::info("data card written to " + (folder / "card.html").string());
+}
+
+}  // namespace vmae::run
