@@ -78,7 +78,7 @@ LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
 void add_facts(const LabelCensus& census, const Dataset& dataset, io::LabelFacts& facts) {
   facts.num_masks += dataset.size();
   for (size_t value = 0; value < census.num_pixels.size(); ++value) {
-    if (census.num_pixels[value] > 0 && facts.voxels[value] == 0) facts.first[value] = dataset.id(census.first_sample[value]);
+    if (census.num_pixels[value] > 0 && facts.voxels[value] == 0) facts.first[value] = "the mask of " + dataset.id(census.first_sample[value]);
     facts.voxels[value] += census.num_pixels[value];
   }
 }

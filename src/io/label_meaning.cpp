@@ -79,8 +79,8 @@ void require_classes(const LabelRules& rules, const LabelFacts& facts, const Lab
       classes.push_back(number == meaning.names[i] ? number : number + " " + meaning.names[i]);
     }
     throw Error(ExitCode::data,
-                concat("the mask of ", facts.first[static_cast<size_t>(value)], " holds the value ", value, ", but there are classes 0 to ",
-                       meaning.names.size(), " (", join(classes, ", "), ")"),
+                concat(facts.first[static_cast<size_t>(value)], " holds the value ", value, ", but there are classes 0 to ", meaning.names.size(), " (",
+                       join(classes, ", "), ")"),
                 concat("correct the mask, name all classes in ", rules.is_command_line ? "--classes" : "data.classes", ", list their values in ",
                        option(rules, "label_values"), ", or set ", option(rules, "ignore_label"), " to that value"));
   }

@@ -22,6 +22,7 @@ struct EvalModel {
   std::set<std::string> failed;          // cases that could not be predicted
   // Of runs:
   std::filesystem::path run;
+  std::filesystem::path data_card;                               // folder; empty: there is none
   std::string config_yaml, splits_text, versions, trained_from;  // trained_from: the weights it began with, "" from scratch
   std::string truth;                                             // data.train or data.test
   std::optional<std::set<std::string>> test_files;               // of the truth; none: all

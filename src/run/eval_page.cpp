@@ -79,6 +79,9 @@ report::Page report_page(const Evaluation& evaluation, const std::vector<report:
                                               "green, yellow, blue, red, pink."},
                                .pictures = case_pictures(evaluation, m)});
   }
+  for (const EvalModel& model : evaluation.models) {
+    if (!model.data_card.empty()) page.sections.push_back(data_section(model.name, model.data_card));
+  }
   report::Section methods{.title = "Methods", .paragraphs = methods_of(evaluation)};
   methods.listings.emplace_back("Command", evaluation.arguments.command_line);
   for (const EvalModel& model : evaluation.models) {

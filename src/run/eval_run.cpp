@@ -119,6 +119,7 @@ EvalModel open_run(const fs::path& run, const std::string& part) {
   } else {
     adopt(folds[0] / "config.yaml", model, found, SegmentConfig());
   }
+  if (fs::exists(folds[0] / "data_card" / "card.json")) model.data_card = folds[0] / "data_card";
   if (found != "external_test") model.test_files.emplace();
   for (const fs::path& fold : folds) {
     const std::string text = read_file(fold / "splits.json");

@@ -45,7 +45,8 @@ io::LabelMap on_series(const TruthCase& one, const fs::path& mask, const io::Vol
 // enough; where it takes the whole side to know (is 255 the one class?) all of its maps are read once more.
 class Side {
  public:
-  Side(std::vector<fs::path> files, io::LabelRules rules, int threads) : files_(std::move(files)), rules_(std::move(rules)), threads_(threads) {
+  Side(std::string whose, std::vector<fs::path> files, io::LabelRules rules, int threads)
+      : whose_(std::move(whose)), files_(std::move(files)), rules_(std::move(rules)), threads_(threads) {
     rules_.is_command_line = true;
   }
 
@@ -54,7 +55,7 @@ class Side {
 
   void to_classes(io::LabelMap& map, const fs::path& file) const {
     io::LabelFacts facts;
-    facts.add(io::count_labels(map.labels.data(), map.labels.size()), file.filename().string());
+    facts.add(io::count_labels(map.labels.data(), map.labels.size()), name_of(file));
     const bool says_enough = facts.voxels[255] == 0 || rules_.ignore == 255 || !rules_.values.empty() || rules_.names.size() > 1;
     io::label_meaning(rules_, says_enough ? facts : all_facts()).apply(map.labels.data(), map.labels.size());
   }
@@ -95,11 +96,14 @@ class Side {
     });
     for (size_t i = 0; i < ones.size(); ++i) {
       if (ones[i].problem && !counted_.problem) counted_.problem = ones[i].problem;
-      if (!ones[i].problem && ones[i].names.empty()) counted_.facts.add(ones[i].counts, files_[i].filename().string());
+      if (!ones[i].problem && ones[i].names.empty()) counted_.facts.add(ones[i].counts, name_of(files_[i]));
       counted_.names.insert(counted_.names.end(), ones[i].names.begin(), ones[i].names.end());
     }
   }
 
+  std::string name_of(const fs::path& file) const { return concat(whose_, " (", file.filename().string(), ")"); }
+
+  std::string whose_;  // "the truth", "the prediction of m0"
   std::vector<fs::path> files_;
   io::LabelRules rules_;
   int threads_;
@@ -230,7 +234,7 @@ Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& mod
     if (!is_dicom_case(one.truth)) files.push_back(truth_file(one.truth));
   }
   const int threads = arguments.statistics.threads;
-  Sides sides{std::make_unique<Side>(std::move(files), rules, threads), {}};
+  Sides sides{std::make_unique<Side>("the truth", std::move(files), rules, threads), {}};
   sides.truth->set_names(classes_of(arguments, models, truth, cases, *sides.truth));
   rules.names = sides.truth->rules().names;
   rules.ignore = -1;  // predictions have classes everywhere
@@ -238,7 +242,7 @@ Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& mod
     files.clear();
     for (const SegmentationCase& one : cases) files.push_back(one.predictions[m]);
     if (arguments.label_values.empty()) rules.values = models[m].label_values;
-    sides.models.push_back(std::make_unique<Side>(std::move(files), rules, threads));
+    sides.models.push_back(std::make_unique<Side>("the prediction of " + models[m].name, std::move(files), rules, threads));
   }
   return sides;
 }

@@ -88,10 +88,10 @@ Classes find_classes(const SegmentConfig& config, const Datasets& datasets) {
     for (size_t i = 0; i < classes.names.size(); ++i) {
       if (census.num_pixels[i + 1] == 0) absent.push_back(concat(i + 1, " (", classes.names[i], ")"));
     }
-    if (!absent.empty()) log::warning(concat(absent.size() == 1 ? "class " : "classes ", join(absent, ", "), text));
+    if (!absent.empty()) log::warning(concat(absent.size() == 1 ? "class " : "classes ", join(absent, ", "), absent.size() == 1 ? " is " : " are ", text));
   };
-  warn_of_absent(classes.train, " in no training mask: can't be learnt");
-  if (datasets.val) warn_of_absent(val, " in no validation mask: Dice is not measured");
+  warn_of_absent(classes.train, "in no training mask: can't be learnt");
+  if (datasets.val) warn_of_absent(val, "in no validation mask: no Dice is measured");
   classes.can_measure_dice = val.num_with_foreground > 0;
   if (datasets.val && !classes.can_measure_dice) log::warning("no validation mask has any foreground: the loss decides which weights are the best, not Dice");
   const auto& seen = datasets.val ? val.has_foreground : classes.train.has_foreground;

@@ -82,9 +82,9 @@ class SegmentationTest(BadInputTest):
         labels = perturbed(blob((12, 10, 8), 1), 1)
         labels[0, 0, 0] = 7
         write_map(self.tmp / "pred/c1.nii.gz", labels, SPACING)
-        self.refused("c1", "label 7", "not declared")
+        self.refused("c1", "value 7", "classes 0 to")
         write_map(self.tmp / "truth/c1.nii.gz", labels, SPACING)
-        self.refused("c1", "label 7", "not declared", more=["--classes", "one,two"])
+        self.refused("c1", "value 7", "classes 0 to", more=["--classes", "one,two"])
 
     def test_what_is_no_label_map(self):
         good, labels = (self.tmp / "pred/c1.nii.gz").read_bytes(), blob((12, 10, 8), 1).astype(np.float32)

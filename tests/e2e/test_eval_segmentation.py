@@ -194,7 +194,7 @@ class SegmentationTest(EvalTest):
         self.eval("--ignore-label", "255", pred="m0", truth="T")
         self.check_cases({"m0": made["m0"]}, ignored, SPACING)
         self.assertEqual(self.summary()["options"]["ignore_label"], 255)
-        self.assert_says(self.eval("--classes", "1,2", pred="m0", truth="T", output="other", expect=3), "label 255", "c00")
+        self.assert_says(self.eval("--classes", "1,2", pred="m0", truth="T", output="other", expect=3), "value 255", "c00")
 
     # Statistics
 

@@ -22,17 +22,17 @@ LabelCounts count_labels(const uint8_t* labels, size_t size);
 // What the masks of a dataset hold.
 struct LabelFacts {
   LabelCounts voxels{};
-  std::array<std::string, 256> first{};  // the first mask in the order of add() that holds the value, for messages
+  std::array<std::string, 256> first{};  // what holds the value first, in the order of add(): "the mask of case3"
   int64_t num_masks = 0;
   void add(const LabelCounts& counts, const std::string& name);
 };
 
 // What is said about them. option: how the user says it in this command, for messages.
 struct LabelRules {
-  std::vector<std::string> names;  // of classes 1, 2, ...; empty: not known
-  std::vector<int64_t> values;     // of classes 1, 2, ... in the files; empty: not said
-  int64_t ignore = -1;             // value in the files; -1: none
-  bool is_command_line = false;    // messages name --label-values and --ignore-label instead of data.label_values and data.ignore_label
+  std::vector<std::string> names{};  // of classes 1, 2, ...; empty: not known
+  std::vector<int64_t> values{};     // of classes 1, 2, ... in the files; empty: not said
+  int64_t ignore = -1;               // value in the files; -1: none
+  bool is_command_line = false;      // messages name --label-values and --ignore-label instead of data.label_values and data.ignore_label
 };
 
 // Labels after class_of: 0 background, 1 ... names.size() classes, kIgnored.

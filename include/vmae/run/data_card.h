@@ -11,16 +11,16 @@
 namespace vmae::run {
 
 struct CardPart {
-  std::string name;  // training, validation, test, all
-  std::vector<io::SourceFile> files;
+  std::string name{};  // training, validation, test, all
+  std::vector<io::SourceFile> files{};
   // Its samples, and what their masks hold (as values of the files); null: not looked at.
   std::shared_ptr<const data::Dataset> dataset{};
   std::shared_ptr<const data::LabelCensus> census{};
 };
 
 struct DataCard {
-  std::vector<std::string> layouts;  // of the sources
-  std::vector<CardPart> parts;
+  std::vector<std::string> layouts{};  // of the sources
+  std::vector<CardPart> parts{};
   std::optional<io::LabelMeaning> meaning{};  // none: no masks are used
   std::vector<std::string> label_names{};     // classes or findings of a classification
   bool is_multi_label = false;

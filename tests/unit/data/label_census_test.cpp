@@ -51,7 +51,7 @@ TEST(LabelCensus, CountsAndNames) {
   add_facts(census, *dataset, facts);
   EXPECT_EQ(facts.num_masks, 6);
   EXPECT_EQ(facts.voxels[2], 8);
-  EXPECT_EQ(facts.first[2], "slice1");
+  EXPECT_EQ(facts.first[2], "the mask of slice1");
   const io::LabelMeaning meaning = io::label_meaning({.ignore = 255}, facts);
   EXPECT_EQ(meaning.names, (std::vector<std::string>{"1", "2"}));
   EXPECT_TRUE(meaning.keeps_values);

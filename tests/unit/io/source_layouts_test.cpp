@@ -180,11 +180,11 @@ TEST(ReadMask, GridsMustAgree) {
   EXPECT_TRUE(contains(error_of([&] { read_mask(file, image); }).what(), "does not exist"));
 }
 
-TEST(ReadMask, WhitePicturesAreOne) {
+TEST(ReadMask, KeepsTheNumbersOfPictures) {
   const TempFolder folder;
   SourceFile file{folder.write("a.png", png(4, 4, 9)), "a.png"};
   file.mask = folder.write("m.png", png(4, 4, 255));
-  EXPECT_EQ(read_mask(file, read_image(file)), std::vector<uint8_t>(16, 1));
+  EXPECT_EQ(read_mask(file, read_image(file)), std::vector<uint8_t>(16, 255));
   file.mask = folder.write("n.png", png(4, 4, 7));
   EXPECT_EQ(read_mask(file, read_image(file)), std::vector<uint8_t>(16, 7));
 }

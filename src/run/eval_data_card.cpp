@@ -1,0 +1,43 @@
+// The data card of a run, as it stands in a report of its results.
+#include <nlohmann/json.hpp>
+
+#include "eval_output.h"
+#include "vmae/core/atomic_file.h"
+#include "vmae/core/error.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string text_of(const nlohmann::json& json) { return json.is_null() ? "not known" : json.is_string() ? json.get<std::string>() : json.dump(); }
+
+report::Table parts_of(const nlohmann::json& card) {
+  report::Table table{.name = "data_parts", .caption = "Parts", .columns = {"part", "cases", "patients", "images"}, .is_number = {false, true, true, true}};
+  for (const auto& part : card.at("parts"))
+    table.rows.push_back({text_of(part.at("part")), text_of(part.at("cases")), text_of(part.at("patients")), text_of(part.at("images"))});
+  return table;
+}
+
+}  // namespace
+
+report::Section data_section(const std::string& model, const fs::path& data_card) {
+  report::Section section{.title = "Data of " + model};
+  const fs::path file = data_card / "card.json";
+  try {
+    const auto card = nlohmann::json::parse(read_file(file));
+    for (const char* key : {"pairing", "rules"}) {
+      for (const auto& text : card.value(key, nlohmann::json::array())) section.paragraphs.push_back(text_of(text));
+    }
+    section.tables.push_back(parts_of(card));
+    section.paragraphs.push_back(concat(card.at("left_out").size(), " files were left out. The run's data_card/card.html has the rest."));
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ExitCode::data, concat(file.string(), ": is not a data card: ", error.what()), "remove it: the report then goes without");
+  }
+  if (fs::exists(data_card / "masks.png"))
+    section.pictures.push_back({read_file(data_card / "masks.png"), "Images of the training data, masks as outlines.", "Contact sheet of training images."});
+  return section;
+}
+
+}  // namespace vmae::run
