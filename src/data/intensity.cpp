@@ -67,7 +67,7 @@ IntensityRule intensity_rule(const ImageOptions& options, const ImageKind& kind)
   if (name == "stored") return IntensityRule::stored;
   if (name == "percentile") return IntensityRule::percentile;
   const bool is_volume = !(kind.stored_max > 0);
-  if (kind.units == io::Units::hu || (kind.modality == "CT" && is_volume)) return IntensityRule::window;
+  if (kind.units == io::Units::hu) return IntensityRule::window;
   if (kind.units == io::Units::suv) return IntensityRule::suv;
   if (kind.modality == "MR" || kind.modality == "PT") return is_volume || kind.stored_max > 255 ? IntensityRule::percentile : IntensityRule::stored;
   return is_volume ? IntensityRule::percentile : IntensityRule::stored;

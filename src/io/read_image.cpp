@@ -57,7 +57,8 @@ Volume read_image(const SourceFile& file) {
     volume = is_picture(file.path) ? picture_volume(file.path) : read_volume(file.path, file.time_point);
   }
   if (!file.modality.empty()) volume.modality = file.modality;
-  if (volume.modality == "CT" && volume.units == Units::raw && !is_picture(file.path)) volume.units = Units::hu;
+  // Of a volume without a header that says more; DICOM says its units itself.
+  if (volume.modality == "CT" && volume.units == Units::raw && is_volume(file.path)) volume.units = Units::hu;
   return volume;
 }
 

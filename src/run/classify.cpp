@@ -240,7 +240,13 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   if (datasets.val) task.validate = [&] { return validate(model, datasets, config, plan, losses, best_metric, world); };
   task.lower_is_better = best_metric == "loss";
   task.metadata = {{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
-  add_card({datasets.splits.label_names, is_multi_label, config.data.pool, as_trained(config.data.image, datasets), config.data.augment.minmax}, task.metadata);
+  add_card({.class_names = datasets.splits.label_names,
+            .is_multi_label = is_multi_label,
+            .pool = config.data.pool,
+            .image = as_trained(config.data.image, datasets),
+            .minmax = config.data.augment.minmax,
+            .modality = modality_of(datasets)},
+           task.metadata);
 
   const data::Dataset& shown_from = datasets.val ? *datasets.val : *datasets.train;
   const data::Batch shown = panel_batch(shown_from, config.data.augment, session.seed(), session.device, num_panel_samples);

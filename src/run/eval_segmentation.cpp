@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "eval_input.h"
+#include "vmae/core/log.h"
 #include "vmae/core/parallel.h"
 #include "vmae/core/text.h"
 #include "vmae/io/case_names.h"
@@ -51,13 +52,39 @@ class Side {
   }
 
   const io::LabelRules& rules() const { return rules_; }
-  void set_names(std::vector<std::string> names) { rules_.names = std::move(names); }
+  const std::vector<std::string>& classes() const { return classes_; }  // of the study
+
+  // own: what this side calls its classes 1, 2, ...; empty: not known. classes: what they are called in the study. The same names in another order are matched
+  // by name. Throws Error(data) where a name that both have stands for different numbers otherwise; other names are taken as other words for the same numbers.
+  void set_names(const std::vector<std::string>& classes, const std::vector<std::string>& own) {
+    rules_.names = classes_ = classes;
+    if (own.empty() || own == classes) return;
+    std::vector<uint8_t> to_study(own.size() + 1, 0);
+    size_t found = 0;
+    bool is_moved = false;
+    for (size_t i = 0; i < own.size(); ++i) {
+      const auto at = static_cast<size_t>(std::find(classes.begin(), classes.end(), own[i]) - classes.begin());
+      if (at == classes.size()) continue;
+      to_study[i + 1] = static_cast<uint8_t>(at + 1);
+      is_moved |= at != i;
+      ++found;
+    }
+    const std::string text = concat(whose_, " calls its classes [", join(own, ", "), "], the others [", join(classes, ", "), "]");
+    if (!is_moved) return log::warning(text + ": taken as other words for the same numbers");
+    if (found < own.size())
+      throw Error(ExitCode::data, text + ": the same name stands for different numbers", "say what the numbers are called on all sides: --classes");
+    log::info(text + ": matched by name");
+    rules_.names = own;
+    to_study_ = std::move(to_study);
+  }
 
   void to_classes(io::LabelMap& map, const fs::path& file) const {
     io::LabelFacts facts;
     facts.add(io::count_labels(map.labels.data(), map.labels.size()), name_of(file));
     const bool says_enough = facts.voxels[255] == 0 || rules_.ignore == 255 || !rules_.values.empty() || rules_.names.size() > 1;
     io::label_meaning(rules_, says_enough ? facts : all_facts()).apply(map.labels.data(), map.labels.size());
+    if (to_study_.empty()) return;
+    for (uint8_t& label : map.labels) label = label == io::kIgnored ? label : to_study_[label];
   }
 
   // Of all maps that can be read and have no names of their own (DICOM). The names of the others, in their order, and what can't be read.
@@ -106,6 +133,8 @@ class Side {
   std::string whose_;  // "the truth", "the prediction of m0"
   std::vector<fs::path> files_;
   io::LabelRules rules_;
+  std::vector<std::string> classes_;
+  std::vector<uint8_t> to_study_;  // of its own classes; empty: the same
   int threads_;
   mutable std::once_flag once_;
   mutable Counted counted_;
@@ -144,7 +173,7 @@ io::LabelMap read_map(const fs::path& file, const Side& side) {
   if (map.names.empty()) {
     side.to_classes(map, file);
   } else {
-    rename_labels(map, side.rules().names, file);
+    rename_labels(map, side.classes(), file);
   }
   return map;
 }
@@ -155,7 +184,7 @@ Pair read_maps(const SegmentationCase& one, const Sides& sides, int64_t model = 
   std::optional<io::Volume> image;
   if (is_dicom_case(one.truth)) image = io::read_image(one.truth.file);
   const fs::path& mask = truth_file(one.truth);
-  const std::vector<std::string>& classes = sides.truth->rules().names;
+  const std::vector<std::string>& classes = sides.truth->classes();
   pair.truth = image ? on_series(one.truth, mask, *image, classes) : read_map(mask, *sides.truth);
   for (size_t m = 0; m < one.predictions.size(); ++m) {
     if (model >= 0 && m != static_cast<size_t>(model)) continue;
@@ -235,14 +264,15 @@ Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& mod
   }
   const int threads = arguments.statistics.threads;
   Sides sides{std::make_unique<Side>("the truth", std::move(files), rules, threads), {}};
-  sides.truth->set_names(classes_of(arguments, models, truth, cases, *sides.truth));
-  rules.names = sides.truth->rules().names;
+  const std::vector<std::string> classes = classes_of(arguments, models, truth, cases, *sides.truth), none;
+  sides.truth->set_names(classes, arguments.classes.empty() ? truth.mask_names : none);
   rules.ignore = -1;  // predictions have classes everywhere
   for (size_t m = 0; m < models.size(); ++m) {
     files.clear();
     for (const SegmentationCase& one : cases) files.push_back(one.predictions[m]);
     if (arguments.label_values.empty()) rules.values = models[m].label_values;
     sides.models.push_back(std::make_unique<Side>("the prediction of " + models[m].name, std::move(files), rules, threads));
+    sides.models.back()->set_names(classes, arguments.classes.empty() ? models[m].class_names : none);
   }
   return sides;
 }
@@ -256,7 +286,7 @@ struct Scored {
 Scored score(const SegmentationCase& one, const EvalArguments& arguments, const std::vector<EvalModel>& models, const Sides& sides) {
   Pair pair = read_maps(one, sides);
   ignore(pair);
-  const auto num_classes = static_cast<int64_t>(sides.truth->rules().names.size());
+  const auto num_classes = static_cast<int64_t>(sides.truth->classes().size());
   Scored scored;
   scored.has_millimetres = pair.truth.has_millimetres;
   if (!arguments.per_slice) {
@@ -328,7 +358,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
 
   SegmentationInput input;
   input.sides = std::make_shared<const Sides>(sides_of(arguments, models, truth, cases));
-  input.study.classes = input.sides->truth->rules().names;
+  input.study.classes = input.sides->truth->classes();
   input.ignore_label = input.sides->truth->rules().ignore;
   for (const EvalModel& model : models) input.study.models.push_back(model.name);
   std::vector<Scored> scored(cases.size());

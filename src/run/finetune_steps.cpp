@@ -54,6 +54,7 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
   if (!options.init.empty() && !(session.resumes() && options.freeze == "none")) {
     const auto path = find_weights(options.init);
     weights::TensorFile file = weights::read_weights(path);
+    weights::require_finite(file, path);
     const weights::Naming naming = weights::rename_to_reference(file);
     const nn::SwinOptions theirs = swin_options_of(file, path, weights::is_imagenet_swin(naming));
     if (theirs.shift_small_grids != swin.shift_small_grids || theirs.layer_norm_eps != swin.layer_norm_eps) {
@@ -75,6 +76,12 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
   }
   freeze(module, options.freeze, loaded);
   module.to(session.device);
+}
+
+std::string modality_of(const Datasets& datasets) {
+  const std::vector<io::SourceFile>& files = datasets.split.train;
+  const bool is_one = std::all_of(files.begin(), files.end(), [&](const io::SourceFile& file) { return file.modality == files.front().modality; });
+  return is_one ? files.front().modality : "";
 }
 
 data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets) {

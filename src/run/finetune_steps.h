@@ -15,6 +15,9 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
 // already.
 data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets);
 
+// What all training images are, by DICOM's code; "" if they differ or do not say.
+std::string modality_of(const Datasets& datasets);
+
 // Factor of the learning rate of a parameter: layer_decay to the power of how many encoder blocks lie behind it, and one for what follows the encoder.
 std::function<double(const std::string&)> layer_wise_scale(const nn::SwinOptions& swin, double layer_decay);
 

@@ -90,6 +90,7 @@ ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t
   describe(list, options);
   read_options(file.metadata.at("image_options"), list);
   card.class_names = nlohmann::json::parse(found->second).get<std::vector<std::string>>();
+  if (const auto modality = file.metadata.find("modality"); modality != file.metadata.end()) card.modality = modality->second;
   if (const auto values = file.metadata.find("label_values"); values != file.metadata.end())
     card.label_values = nlohmann::json::parse(values->second).get<std::vector<int64_t>>();
   card.is_multi_label = file.metadata.at("is_multi_label") == "true";
@@ -150,6 +151,7 @@ nn::SwinOptions swin_options_of(const weights::TensorFile& file, const fs::path&
 void add_card(const ModelCard& card, weights::Metadata& metadata) {
   CardOptions options{card.image, card.minmax};
   metadata["class_names"] = nlohmann::json(card.class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  if (!card.modality.empty()) metadata["modality"] = card.modality;
   if (!card.label_values.empty()) metadata["label_values"] = nlohmann::json(card.label_values).dump();
   metadata["is_multi_label"] = card.is_multi_label ? "true" : "false";
   metadata["pool"] = card.pool;
@@ -158,6 +160,7 @@ void add_card(const ModelCard& card, weights::Metadata& metadata) {
 
 LoadedModel load_model(const fs::path& path, at::Device device) {
   weights::TensorFile file = weights::read_weights(path);
+  weights::require_finite(file, path);
   const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
   LoadedModel model;
   model.name = model_name_of(file);

@@ -90,6 +90,20 @@ std::vector<std::string> names_beside(const std::vector<io::SourceFile>& cases, 
   return names;
 }
 
+// Intensities are scaled by modality. Where images do not say theirs, and all that the model learnt from had one, it is that; another one is warned of.
+void take_modality(std::vector<io::SourceFile>& cases, const std::string& trained) {
+  if (trained.empty()) return;
+  int64_t num_taken = 0, num_others = 0;
+  for (io::SourceFile& file : cases) {
+    if (file.prepared_case >= 0) continue;
+    num_others += !file.modality.empty() && file.modality != trained ? 1 : 0;
+    num_taken += file.modality.empty() ? 1 : 0;
+    if (file.modality.empty()) file.modality = trained;
+  }
+  if (num_taken > 0) log::info(concat(num_taken, " images do not say their modality: taken as ", trained, ", which the model was trained on"));
+  if (num_others > 0) log::warning(concat(num_others, " images are of another modality than ", trained, ", which the model was trained on"));
+}
+
 struct Loaded {
   data::Case one;
   std::optional<Error> problem;
@@ -259,7 +273,8 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
                            train::resolve_precision(options.precision, device));
   const ModelCard& card = predictor.model().card;
   const bool is_segmenter = static_cast<bool>(predictor.model().unet);
-  const std::vector<io::SourceFile> cases = with_time_points(listed);
+  std::vector<io::SourceFile> cases = with_time_points(listed);
+  take_modality(cases, card.modality);
   const std::vector<std::string> names = names_beside(cases, beside, identifying);
   log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
                    files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));

@@ -51,6 +51,9 @@ void add_other_masks(const SegmentConfig& config, const Datasets& datasets, int6
 io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datasets, const data::LabelCensus& train, const data::LabelCensus& val,
                               int64_t ignore) {
   io::LabelRules rules{.names = config.data.classes, .values = config.data.label_values, .ignore = ignore};
+  if (rules.names.empty() && !datasets.splits.mask_conflict.empty())
+    throw Error(ExitCode::data, datasets.splits.mask_conflict,
+                "give all the same numbers and names, or say with data.classes what the values mean in all of them");
   if (rules.names.empty()) rules.names = datasets.splits.mask_names;
   if (rules.names.empty()) rules.names = io::structure_names(datasets.split.train);
   io::LabelFacts facts;
@@ -234,9 +237,10 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   task.lower_is_better = !classes.can_measure_dice;
   task.metadata = {{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
   add_card({.class_names = classes.names,
-            .label_values = config.data.label_values,
             .image = as_trained(config.data.image, datasets),
-            .minmax = config.data.augment.minmax},
+            .minmax = config.data.augment.minmax,
+            .modality = modality_of(datasets),
+            .label_values = config.data.label_values},
            task.metadata);
 
   data::LoaderOptions loader = loader_options(config.data, plan, session.seed(), /*shuffle=*/true);

@@ -100,4 +100,12 @@ void require_complete(const LoadReport& report, const std::filesystem::path& fil
        "the model must be built as it was for these weights (depths, embed_dim, in_channels, classes)");
 }
 
+void require_finite(const TensorFile& file, const std::filesystem::path& path) {
+  for (const auto& [key, tensor] : file.tensors) {
+    if (!tensor.is_floating_point() || at::isfinite(tensor).all().item<bool>()) continue;
+    throw Error(ExitCode::checkpoint, concat(path.string(), ": ", key, " holds NaN or infinite numbers: the training that wrote it went wrong"),
+                "use an earlier checkpoint of that run, or train again with a lower learning rate");
+  }
+}
+
 }  // namespace vmae::weights

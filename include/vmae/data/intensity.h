@@ -27,7 +27,7 @@ struct ImageKind {
   double stored_max = 0.0;  // as in io::Image
 };
 
-// The rule for an image: data.intensity, or if that is auto: HU, and volumes of CT: window; SUV: suv; MR, and PET without SUV: percentile; else stored where
+// The rule for an image: data.intensity, or if that is auto: HU: window; SUV: suv; MR, and PET without SUV: percentile; else stored where
 // the file has a stored range (X-ray, ultrasound, photographs), percentile where it has none.
 IntensityRule intensity_rule(const ImageOptions& options, const ImageKind& kind);
 

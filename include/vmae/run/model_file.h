@@ -37,11 +37,12 @@ std::filesystem::path find_weights(const std::filesystem::path& path);
 
 // What a fine-tuned model needs besides its weights, to be used without a config.
 struct ModelCard {
-  std::vector<std::string> class_names;  // segmentation: of values 1, 2, ...; classification: classes or findings
+  std::vector<std::string> class_names{};  // segmentation: of values 1, 2, ...; classification: classes or findings
   bool is_multi_label = false;
   std::string pool = "mean";
-  data::ImageOptions image;
+  data::ImageOptions image{};
   bool minmax = false;                  // data.minmax
+  std::string modality{};               // of all images that were trained on; "": not known, or several
   std::vector<int64_t> label_values{};  // segmentation: of the classes in label maps that are written; empty: 1, 2, ...
 };
 void add_card(const ModelCard& card, weights::Metadata& metadata);

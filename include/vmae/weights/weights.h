@@ -29,4 +29,7 @@ LoadReport load_into(torch::nn::Module& module, const TensorFile& file);
 // Throws Error(checkpoint) listing the first few if `fresh`, `dropped` or `mismatched` holds anything but derived entries.
 void require_complete(const LoadReport& report, const std::filesystem::path& file);
 
+// Throws Error(checkpoint) naming the first key that holds NaN or infinity: a training that went wrong, whose predictions would be all background.
+void require_finite(const TensorFile& file, const std::filesystem::path& path);
+
 }  // namespace vmae::weights
