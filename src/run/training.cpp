@@ -42,6 +42,12 @@ train::RunState read_last_checkpoint(const Session& session, const Training& tra
                 "the training files are not those of the checkpoint: files came, went or became unreadable, and the run could not continue as it was",
                 concat("bring the files back, or start a new run with model.init=", session.options.dir));
   }
+  const auto then = checkpoint.metadata.find("class_names");
+  const auto now = training.task.metadata.find("class_names");
+  if (then != checkpoint.metadata.end() && now != training.task.metadata.end() && then->second != now->second) {
+    throw Error(ExitCode::data, concat("the classes are ", now->second, " now, but those of the checkpoint are ", then->second),
+                "bring the dataset's or data.classes' names and their order back, or start a new run");
+  }
   train::RunState state = train::load_checkpoint(checkpoint, file, {training.task.module, training.optimizer, loss_scale});
   log::info(concat("resumed at step ", state.step, ", epoch ", state.position.epoch + 1, " from ", file.string()));
   return state;

@@ -30,8 +30,9 @@ class MaskValues(FinetuneTest):
         return self.seg("--overwrite", "optim.lr=0", "train.epochs=1", *NO_AUGMENTATION, *keys, data=data, expect=expect)
 
     def loss(self, data, *keys):
-        self.trained(data, *keys)
-        return metrics(self.tmp / "run", "val")[-1]["loss"]
+        """Of all images in one batch. (Who validates would depend on patients' names, which prepared datasets hash.)"""
+        self.trained(data, "data.val_fraction=0", "model.drop_path_rate=0", *keys)
+        return metrics(self.tmp / "run", "train")[-1]["loss"]
 
     def prepared(self, name):
         self.vmae("prepare", "--input", name, "--output", f"{name}.prepared", "prepare.names=keep")
