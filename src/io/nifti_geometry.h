@@ -1,0 +1,31 @@
+#pragma once
+// Where the voxels of a NIfTI file lie.
+#include <array>
+#include <filesystem>
+#include <string>
+
+#include "nifti_file.h"
+
+namespace vmae::io {
+
+struct NiftiGrid {
+  std::array<int64_t, 3> size{};
+  std::array<double, 3> spacing_mm{1, 1, 1}, origin_mm{0, 0, 0};  // as in Volume
+  std::array<double, 9> direction{1, 0, 0, 0, 1, 0, 0, 0, 1};
+  int64_t num_volumes = 1;       // of a 4-D file; further axes likewise
+  int64_t values_per_voxel = 1;  // of vectors (intent_code), which lie behind all volumes of the value before
+};
+
+// Voxel sizes are pixdim (0 counts as 1, the sign means nothing), in the file's units. Orientation and origin:
+//   neither form has a code: the axes are ITK's, origin 0; one has: that one;
+//   both: the sform if it says no more than the qform can (right angles to 1e-4, voxel sizes of pixdim to 1e-3 mm), and its code is 1 or the forms are equal;
+//   else the qform. So does ITK 5.2, which SimpleITK and nnU-Net read by.
+// An sform alone may be off by more: voxel sizes by 1 %; angles by 2e-3 (0.1 degrees), the nearest axes with right angles are then taken. Beyond that:
+// Error(data). Axes of files with fewer than three: as ITK where they lie in the plane of the first axes of the patient, else as of 3-D files.
+NiftiGrid nifti_grid(const NiftiFields& fields, const std::filesystem::path& path);
+
+// "the qform and the sform of a.nii lie up to 3.2 voxels apart; its qform is used", where both have a code and a voxel of the volume lies more than a tenth of
+// a voxel elsewhere in one than in the other; else, and of files that are no NIfTI, "". Throws Error(data) as NiftiFile.
+std::string nifti_conflict(const std::filesystem::path& path);
+
+}  // namespace vmae::io
