@@ -86,9 +86,9 @@ double most_skew(const Form& form) {
   return most;
 }
 
-bool has_sizes(const Form& form, const std::array<double, 3>& sizes, double relative, double absolute) {
+bool has_sizes(const Form& form, const std::array<double, 3>& sizes, double most_mm) {
   for (size_t axis = 0; axis < 3; ++axis) {
-    if (!(std::abs(form.length(axis) - sizes[axis]) <= std::max(absolute, relative * sizes[axis]))) return false;
+    if (!(std::abs(form.length(axis) - sizes[axis]) <= std::min(most_mm, kMostScale * sizes[axis]))) return false;
   }
   return true;
 }
@@ -113,17 +113,6 @@ double most_apart(const Form& a, const Form& b, const NiftiFields& fields) {
   return most;
 }
 
-// As ITK's "very similar": 1e-4 in lengths, directions and the first voxel.
-bool is_equal(const Form& a, const Form& b) {
-  for (size_t axis = 0; axis < 3; ++axis) {
-    if (std::abs(a.length(axis) - b.length(axis)) > kRight || std::abs(a.origin[axis] - b.origin[axis]) > kRight) return false;
-    for (size_t row = 0; row < 3; ++row) {
-      if (std::abs(a.axes[3 * row + axis] / a.length(axis) - b.axes[3 * row + axis] / b.length(axis)) > kRight) return false;
-    }
-  }
-  return true;
-}
-
 std::string sizes_text(const std::array<double, 3>& sizes) { return concat(sizes[0], " x ", sizes[1], " x ", sizes[2]); }
 
 struct Choice {
@@ -137,17 +126,15 @@ Choice choose(const NiftiFields& fields, const std::filesystem::path& path) {
   const std::array<double, 3> sizes = pixel_sizes(fields);
   const Form s = sform(fields);
   if (has_q) {
-    const Form q = qform(fields);
-    const bool is_plain = has_s && most_skew(s) <= kRight && has_sizes(s, sizes, 0, kScale_mm);
-    if (is_plain && (fields.sform_code == 1 || is_equal(s, q))) return {true, true, s};
-    return {true, false, q};
+    const bool is_plain = has_s && most_skew(s) <= kRight && has_sizes(s, sizes, kScale_mm);
+    return is_plain && fields.sform_code == 1 ? Choice{true, true, s} : Choice{true, false, qform(fields)};
   }
   const auto fail = [&](const std::string& what, const std::string& hint) { throw Error(ExitCode::data, concat(path.string(), ": ", what), hint); };
   if (most_skew(s) > kMostSkew) {
     fail(concat("the axes of its sform are not perpendicular (cosine ", number_text(std::round(1e4 * most_skew(s)) / 1e4), "), and it has no qform"),
          "resample it on a grid with right angles; or, where slices are all that counts, give it a qform (nibabel: image.set_qform(image.affine, 1))");
   }
-  if (!has_sizes(s, sizes, kMostScale, kScale_mm)) {
+  if (!has_sizes(s, sizes, INFINITY)) {
     fail(
         concat("its sform has voxels of ", sizes_text({s.length(0), s.length(1), s.length(2)}), ", its pixdim of ", sizes_text(sizes), ", and it has no qform"),
         "write the right size into both (nibabel: nibabel.Nifti1Image(image.dataobj, the right affine))");
@@ -230,6 +217,15 @@ std::string nifti_conflict(const std::filesystem::path& path) {
   if (apart <= kConflict) return "";
   return concat("the qform and the sform of ", path.filename().string(), " lie up to ", number_text(std::round(10 * apart) / 10), " voxels apart; its ",
                 choose(fields, path).is_sform ? "sform" : "qform", " is used");
+}
+
+std::vector<std::string> nifti_conflicts(const std::vector<std::filesystem::path>& paths) {
+  std::vector<std::string> conflicts;
+  for (const std::filesystem::path& path : paths) {
+    std::string conflict = nifti_conflict(path);
+    if (!conflict.empty()) conflicts.push_back(std::move(conflict));
+  }
+  return conflicts;
 }
 
 }  // namespace vmae::io
