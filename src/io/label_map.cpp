@@ -39,4 +39,10 @@ LabelMap read_label_map(const fs::path& file, bool keeps_255) {
   fail(file, "is of an unknown type", "label maps are NIfTI, NRRD, MetaImage, pictures or DICOM segmentations");
 }
 
+LabelMap read_label_map(const SourceFile& image, bool keeps_255) {
+  std::error_code ignored;
+  if (!is_volume(image.mask) || !fs::exists(image.mask, ignored)) return read_label_map(image.mask, keeps_255);
+  return map_of(image.mask, read_mask_volume(image.mask, image).volume, false);
+}
+
 }  // namespace vmae::io

@@ -215,8 +215,9 @@ struct VolumeFile::Parts {
     grid.channels = found.values_per_voxel;
     grid.origin_mm = found.origin_mm;
     grid.direction = found.direction;
-    bytes_per_voxel = nifti_type_bytes(nifti->fields().datatype, path) * static_cast<size_t>(grid.channels);
-    check_claim(header, static_cast<double>(bytes_per_voxel), most_voxel_bytes(file_bytes), path);
+    bytes_per_voxel = nifti_type_bytes(nifti->fields().datatype, path);
+    check_claim(header, static_cast<double>(bytes_per_voxel) * static_cast<double>(grid.channels), most_voxel_bytes(file_bytes), path);
+    bytes_per_voxel *= static_cast<size_t>(grid.channels);
   }
 
   void open_other() {

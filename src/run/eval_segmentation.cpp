@@ -57,6 +57,11 @@ void add_prediction(io::LabelMap map, bool may_grow, Pair& pair) {
 }
 
 // As in training: where 255 is the label that is ignored, a picture of 0 and 255 has no class 1.
+io::LabelMap read_truth(const TruthCase& one, int64_t ignore_label) {
+  const bool keeps_255 = ignore_label == 255;
+  return one.label_map.empty() ? io::read_label_map(one.file, keeps_255) : io::read_label_map(one.label_map, keeps_255);
+}
+
 Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& classes, int64_t ignore_label) {
   Pair pair;
   std::optional<io::Volume> image;
@@ -65,7 +70,7 @@ Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& clas
   if (image) {
     pair.truth = on_series(one.truth, mask, *image, classes);
   } else {
-    pair.truth = io::read_label_map(mask, /*keeps_255=*/ignore_label == 255);
+    pair.truth = read_truth(one.truth, ignore_label);
     rename_labels(pair.truth, classes, mask);
   }
   for (const fs::path& file : one.predictions) {
@@ -134,7 +139,7 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
       return;
     }
     try {
-      const io::LabelMap map = io::read_label_map(one.label_map.empty() ? one.file.mask : one.label_map, ignore_label == 255);
+      const io::LabelMap map = read_truth(one, ignore_label);
       named[at] = map.names;
       for (const uint8_t label : map.labels) is_there[at][label] = true;
     } catch (const Error&) {  // it is named when it is scored

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "vmae/io/image.h"
+#include "vmae/io/source.h"
 
 namespace vmae::io {
 
@@ -29,6 +30,9 @@ struct LabelMap {
 // segments win. Throws Error(data) naming the file: not a label map (values that are no integers in [0, 255], colour, several volumes, RTSTRUCT and other
 // DICOM), frames of a SEG that do not lie on one regular grid (uneven slices, a tilted gantry).
 LabelMap read_label_map(const std::filesystem::path& file, bool keeps_255 = false);
+
+// The mask of an image by itself: that of its time point.
+LabelMap read_label_map(const SourceFile& image, bool keeps_255 = false);
 
 // Whose a DICOM-SEG is: the patient's id, and texts of its header that identify the patient. Empty of other files, and where it can't be read.
 struct LabelMapOwner {
