@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "label_values.h"
+#include "nifti_geometry.h"
 #include "vmae/core/error.h"
 #include "vmae/io/label_map.h"
 
@@ -117,7 +118,10 @@ std::string grid_difference(const LabelMap& a, const LabelMap& b) {
   if (a.size != b.size) return concat(size_text(a.size), " voxels against ", size_text(b.size));
   if (!a.has_millimetres || !b.has_millimetres) return "";
   const std::string difference = place_difference({a.spacing_mm, a.origin_mm, a.direction}, {b.spacing_mm, b.origin_mm, b.direction}, "other");
-  return difference.empty() ? "" : "they lie apart along " + difference;
+  if (difference.empty()) return "";
+  std::vector<std::string> texts{"they lie apart along " + difference};
+  for (const std::string& conflict : nifti_conflicts({a.file, b.file})) texts.push_back(conflict);
+  return join(texts, "; ");
 }
 
 LabelMap onto_grid(const LabelMap& map, const LabelMap& reference) {

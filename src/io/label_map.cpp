@@ -2,6 +2,7 @@
 
 #include "dicom_masks.h"
 #include "label_values.h"
+#include "mask_volume.h"
 #include "vmae/core/error.h"
 #include "vmae/io/dicom.h"
 #include "vmae/io/picture.h"
@@ -22,7 +23,8 @@ LabelMap map_of(const fs::path& file, const Volume& volume, bool is_picture) {
                .origin_mm = volume.origin_mm,
                .direction = volume.direction,
                .has_millimetres = !is_picture,
-               .labels = labels_of(volume, file.string() + ":")};
+               .labels = labels_of(volume, file.string() + ":"),
+               .file = file};
   if (is_picture) refuse_lossy(file, map.labels, file.string() + ":");
   return map;
 }
@@ -33,14 +35,16 @@ LabelMap read_label_map(const fs::path& file) {
   std::error_code ignored;
   if (!fs::exists(file, ignored)) fail(file, "does not exist");
   if (fs::is_directory(file, ignored)) fail(file, "is a folder where a label map is meant", "name the file");
-  if (is_volume(file)) {
-    const int64_t num_volumes = read_volume_header(file).num_time_points;
-    if (num_volumes > 1) fail(file, concat("holds ", num_volumes, " volumes where one label map is meant"), "write one 3D volume of label numbers");
-    return map_of(file, read_volume(file), false);
-  }
+  if (is_volume(file)) return map_of(file, read_mask_volume(file).volume, false);
   if (is_picture(file)) return map_of(file, picture_volume(file), true);
   if (is_dicom(file)) return read_seg_alone(file);
   fail(file, "is of an unknown type", "label maps are NIfTI, NRRD, MetaImage, pictures or DICOM segmentations");
+}
+
+LabelMap read_label_map(const SourceFile& image) {
+  std::error_code ignored;
+  if (!is_volume(image.mask) || !fs::exists(image.mask, ignored)) return read_label_map(image.mask);
+  return map_of(image.mask, read_mask_volume(image.mask, image).volume, false);
 }
 
 }  // namespace vmae::io

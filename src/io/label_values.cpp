@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "vmae/core/error.h"
+#include "vmae/core/log_once.h"
 #include "vmae/io/picture.h"
 
 namespace vmae::io {
@@ -17,6 +18,14 @@ void store(const std::vector<float>& pixels, StoredType type, Volume& volume) {
   volume.stored.resize(pixels.size() * sizeof(T));
   auto* to = reinterpret_cast<T*>(volume.stored.data());
   for (size_t i = 0; i < pixels.size(); ++i) to[i] = static_cast<T>(pixels[i]);
+}
+
+// Labels may have been stored with a scale factor, or as floats that are not exact: 1.0000153. Integers with a small factor are as exact as half a step of it.
+float label_tolerance(const Volume& volume) {
+  constexpr float kNear = 1e-3F, kMostSlope = 0.02F;
+  const auto slope = static_cast<float>(std::abs(volume.scaling[0].slope));
+  const bool is_float = volume.type == StoredType::f32 || volume.type == StoredType::f64;
+  return is_float || slope > kMostSlope ? kNear : std::max(kNear, 0.51F * slope);
 }
 
 }  // namespace
@@ -41,15 +50,19 @@ std::vector<uint8_t> labels_of(const Volume& volume, const std::string& subject)
   const std::vector<float> stored = values(volume);
   std::vector<uint8_t> labels(static_cast<size_t>(volume.size[0] * volume.size[1] * volume.size[2]));
   const auto channels = static_cast<size_t>(volume.channels);
+  bool is_rounded = false;
+  const float tolerance = label_tolerance(volume);
   for (size_t i = 0; i < labels.size(); ++i) {
-    const float value = stored[i * channels];
+    const float exact = stored[i * channels], value = std::abs(exact - std::round(exact)) <= tolerance ? std::round(exact) : exact;
+    is_rounded |= value != exact;
     for (size_t c = 1; c < channels; ++c) {
-      if (stored[i * channels + c] != value) throw Error(ExitCode::data, subject + " is a colour picture", "write label numbers into a grey picture");
+      if (stored[i * channels + c] != exact) throw Error(ExitCode::data, subject + " is a colour picture", "write label numbers into a grey picture");
     }
     if (!(value >= 0 && value <= 255) || value != std::floor(value))
       throw Error(ExitCode::data, concat(subject, " holds the value ", value), "labels are integers from 0 to 255");
     labels[i] = static_cast<uint8_t>(value);
   }
+  if (is_rounded) log::info_once(subject, "holds values that are nearly integers, as they come from a scale factor: they are read as those integers");
   return labels;
 }
 

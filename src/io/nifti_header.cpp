@@ -8,7 +8,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "nifti_voxels.h"
+#include "nifti_file.h"
 #include "vmae/core/error.h"
 
 namespace vmae::io {
@@ -24,31 +24,25 @@ void put(std::string& header, size_t at, T value) {
   std::memcpy(header.data() + at, &value, sizeof(value));
 }
 
+// Numbers of a NIfTI-1 file are floats, and so come out bit for bit; those of NIfTI-2 are rounded.
 void copy_geometry(const std::filesystem::path& input, const Volume& image, std::string& header) {
-  const NiftiHeaderBytes from = read_nifti_header_bytes(input);
-  const auto copy = [&](size_t at, size_t width, size_t count) {
-    for (size_t i = 0; i < count; ++i) {
-      const char* field = from.bytes.data() + at + i * width;
-      std::copy(field, field + width, header.data() + at + i * width);
-      if (from.is_swapped) std::reverse(header.data() + at + i * width, header.data() + at + (i + 1) * width);
-    }
-  };
-  const auto dim = [&](size_t i) {
-    int16_t value;
-    std::memcpy(&value, header.data() + kDim + 2 * i, sizeof(value));
-    return value;
-  };
-  copy(kDim, 2, 4);
+  const NiftiFile file(input);
+  const NiftiFields& from = file.fields();
   for (size_t axis = 0; axis < 3; ++axis) {
-    if (static_cast<int16_t>(axis) >= dim(0)) put<int16_t>(header, kDim + 2 * (axis + 1), 1);  // of a 2D file: not used, anything may stand there
-    if (dim(axis + 1) != image.size[axis]) throw Error(ExitCode::internal, concat(input.string(), ": is not the file of the image"));
+    if (from.dim[axis + 1] != image.size[axis]) throw Error(ExitCode::internal, concat(input.string(), ": is not the file of the image"));
   }
-  put(header, kDim, std::min<int16_t>(dim(0), 3));  // 2D stays 2D: ITK leaves the third axis of such files out, so as 3D the map would lie elsewhere for it
-  copy(kPixdim, 4, 4);
-  copy(kUnits, 1, 1);
-  copy(kQformCode, 2, 2);
-  copy(kQform, 4, 6);
-  copy(kSform, 4, 12);
+  // 2D stays 2D: ITK leaves the third axis of such files out, so as 3D the map would lie elsewhere for it.
+  put(header, kDim, static_cast<int16_t>(std::min<int64_t>(from.dim[0], 3)));
+  const auto copy = [&](size_t at, const auto& numbers, size_t count) {
+    for (size_t i = 0; i < count; ++i) put(header, at + 4 * i, static_cast<float>(numbers[i]));
+  };
+  copy(kPixdim, from.pixdim, 4);
+  copy(kQform, from.quatern, 3);
+  copy(kQform + 12, from.qoffset, 3);
+  copy(kSform, from.srow, 12);
+  header[kUnits] = static_cast<char>(from.xyzt_units);
+  put(header, kQformCode, static_cast<int16_t>(from.qform_code));
+  put(header, kSformCode, static_cast<int16_t>(from.sform_code));
 }
 
 // b, c, d of the unit quaternion of a rotation (row-major), from the largest of its four parts, as divisions by small ones lose digits.

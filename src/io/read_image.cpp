@@ -1,6 +1,8 @@
 #include "vmae/io/read_image.h"
 
 #include "label_values.h"
+#include "mask_volume.h"
+#include "nifti_geometry.h"
 #include "vmae/core/error.h"
 #include "vmae/io/dicom.h"
 #include "vmae/io/picture.h"
@@ -43,7 +45,10 @@ void check_grid(const SourceFile& file, const Volume& image, const Volume& mask)
   if (is_picture(file.mask) || is_picture(file.path)) return;  // pictures know no millimetres
   const std::string difference =
       place_difference({mask.spacing_mm, mask.origin_mm, mask.direction}, {image.spacing_mm, image.origin_mm, image.direction}, "image");
-  if (!difference.empty()) fail_mask(file, "lies elsewhere along " + difference, hint);
+  if (difference.empty()) return;
+  const std::vector<std::string> conflicts = nifti_conflicts({file.path, file.mask});
+  if (conflicts.empty()) fail_mask(file, "lies elsewhere along " + difference, hint);
+  fail_mask(file, concat("lies elsewhere along ", difference, "; ", join(conflicts, "; ")), "make both forms of the file say the same");
 }
 
 }  // namespace
@@ -81,7 +86,7 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
   if (!fs::exists(file.mask, ignored)) fail_mask(file, "does not exist");
   try {
     if (is_picture(file.mask) || is_volume(file.mask)) {
-      const Volume mask = is_picture(file.mask) ? picture_volume(file.mask) : read_volume(file.mask);
+      const Volume mask = is_picture(file.mask) ? picture_volume(file.mask) : read_mask_volume(file.mask, file).volume;
       check_grid(file, image, mask);
       std::vector<uint8_t> labels = labels_of(mask, subject_of(file));
       if (is_picture(file.mask)) refuse_lossy(file.mask, labels, subject_of(file));

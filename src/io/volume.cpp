@@ -1,9 +1,8 @@
-// Headers of all formats, and the voxels of NRRD and MetaImage, through ITK's ImageIO classes without its image templates; voxels of NIfTI as nifti_voxels.h
-// says. The libraries beneath keep global state (a cached file name, a stack of error texts), so ITK reads one file at a time.
+// NRRD and MetaImage through ITK's ImageIO classes without its image templates; NIfTI as nifti_file.h and nifti_geometry.h say. The libraries beneath ITK keep
+// global state (a cached file name, a stack of error texts), so it reads one file at a time.
 #include "vmae/io/volume.h"
 
 #include <itkMetaImageIO.h>
-#include <itkNiftiImageIO.h>
 #include <itkNrrdImageIO.h>
 
 #include <algorithm>
@@ -13,10 +12,11 @@
 #include <limits>
 #include <mutex>
 
-#include "nifti_voxels.h"
+#include "nifti_geometry.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
 #include "volume_data.h"
+#include "volume_file.h"
 
 namespace vmae::io {
 namespace {
@@ -59,7 +59,6 @@ std::string reason(const itk::ExceptionObject& error) {
 }
 
 itk::ImageIOBase::Pointer make_image_io(const fs::path& path) {
-  if (is_nifti(path)) return itk::NiftiImageIO::New().GetPointer();
   if (is_nrrd(path)) return itk::NrrdImageIO::New().GetPointer();
   if (is_meta(path)) return itk::MetaImageIO::New().GetPointer();
   fail(path, "is not a volume", concat("known are ", kExtensions));
@@ -72,9 +71,8 @@ void warm_up(const fs::path& path) {
 }
 
 // A header that claims more voxels than the file can hold would have them allocated, or make a list of slices without end.
-void check_claim(itk::ImageIOBase& image_io, const VolumeHeader& header, uint64_t most_bytes, const fs::path& path) {
-  if (image_io.GetComponentType() == Component::UNKNOWNCOMPONENTTYPE) fail(path, "has a voxel type that is not known");
-  double claimed = static_cast<double>(image_io.GetComponentSize());
+void check_claim(const VolumeHeader& header, double bytes_per_voxel, uint64_t most_bytes, const fs::path& path) {
+  double claimed = bytes_per_voxel;
   for (const int64_t size : header.size) claimed *= static_cast<double>(size);
   // Of NIfTI each time point is read by itself, and the last ones may be missing.
   if (!is_nifti(path)) claimed *= static_cast<double>(header.num_time_points);
@@ -84,16 +82,9 @@ void check_claim(itk::ImageIOBase& image_io, const VolumeHeader& header, uint64_
   }
 }
 
-// The header, checked: a scalar image of one to three axes, or more axes of length 1.
+// An image of one to three axes, or more axes, which are volumes one after the other.
 itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) fail(path, "does not exist");
-  if (!fs::is_regular_file(path, ignored)) fail(path, "is not a file");
-  const uintmax_t file_bytes = fs::file_size(path, ignored);
-  if (ignored || file_bytes == 0) fail(path, "is empty (0 bytes)");
-  warm_up(path);
-  if (is_nifti(path)) check_nifti_header(path);
-  const uint64_t most_bytes = is_nifti(path) ? most_voxel_bytes(file_bytes) : most_voxel_bytes(path, is_nrrd(path));
+  const uint64_t most_bytes = most_voxel_bytes(path, is_nrrd(path));
   const std::lock_guard lock(library_mutex());
   itk::Object::SetGlobalWarningDisplay(false);
   const itk::ImageIOBase::Pointer image_io = make_image_io(path);
@@ -122,11 +113,8 @@ itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
     header.spacing_mm[axis] = spacing_mm > 0 && spacing_mm < std::numeric_limits<double>::infinity() ? spacing_mm : 1.0;
   }
   for (unsigned axis = num_axes; axis < 3; ++axis) header.size[axis] = 1;
-  if (image_io->GetNumberOfComponents() != 1) {
-    fail(path, concat("has ", image_io->GetNumberOfComponents(), " values per voxel (colour, vectors or complex numbers)"),
-         "convert it to one value per voxel");
-  }
-  check_claim(*image_io, header, most_bytes, path);
+  if (image_io->GetComponentType() == Component::UNKNOWNCOMPONENTTYPE) fail(path, "has a voxel type that is not known");
+  check_claim(header, static_cast<double>(image_io->GetComponentSize()) * static_cast<double>(image_io->GetNumberOfComponents()), most_bytes, path);
   return image_io;
 }
 
@@ -172,8 +160,8 @@ StoredType stored_type(Component type, std::vector<std::byte>& bytes, const fs::
   }
 }
 
-void check_fits_memory(const VolumeHeader& header, size_t component_bytes, const fs::path& path) {
-  const size_t stored_bytes = component_bytes * static_cast<size_t>(is_nifti(path) ? 1 : header.num_time_points);
+void check_fits_memory(const VolumeHeader& header, size_t bytes_per_voxel, const fs::path& path) {
+  const size_t stored_bytes = bytes_per_voxel * static_cast<size_t>(is_nifti(path) ? 1 : header.num_time_points);
   const double needed = static_cast<double>(header.size[0]) * static_cast<double>(header.size[1]) * static_cast<double>(header.size[2]) *
                         static_cast<double>(sizeof(float) + stored_bytes);
   const auto available = static_cast<double>(memory_info().available_bytes);
@@ -193,61 +181,140 @@ bool read_whole(itk::ImageIOBase& image_io, std::vector<std::byte>& bytes) {
   return false;
 }
 
-// ITK reads all time points at once; the one that is wanted is kept.
-void read_voxels(itk::ImageIOBase& image_io, const VolumeHeader& header, int64_t time_point, Volume& volume, const fs::path& path) {
+// All time points, as ITK reads them.
+void read_voxels(itk::ImageIOBase& image_io, size_t num_bytes, std::vector<std::byte>& bytes, const fs::path& path) {
   itk::ImageIORegion region(image_io.GetNumberOfDimensions());
   for (unsigned axis = 0; axis < image_io.GetNumberOfDimensions(); ++axis) region.SetSize(axis, image_io.GetDimensions(axis));
   image_io.SetIORegion(region);
-  const size_t volume_bytes = static_cast<size_t>(volume.num_values()) * image_io.GetComponentSize();
   try {
-    volume.stored.resize(volume_bytes * static_cast<size_t>(header.num_time_points));
+    bytes.resize(num_bytes);
     const std::lock_guard lock(library_mutex());
-    if (!read_whole(image_io, volume.stored)) fail(path, "ends before its last voxel", "the file is probably cut off or damaged");
+    if (!read_whole(image_io, bytes)) fail(path, "ends before its last voxel", "the file is probably cut off or damaged");
   } catch (const itk::ExceptionObject& error) {
     fail(path, "can't be read: " + reason(error), "the file is probably cut off or damaged");
   } catch (const std::bad_alloc&) {
     fail(path, "needs more memory than there is");
   }
-  if (header.num_time_points > 1) {
-    const auto first = volume.stored.begin() + static_cast<std::ptrdiff_t>(volume_bytes * static_cast<size_t>(time_point));
-    volume.stored = std::vector<std::byte>(first, first + static_cast<std::ptrdiff_t>(volume_bytes));
-  }
-  volume.type = stored_type(image_io.GetComponentType(), volume.stored, path);
 }
 
 }  // namespace
 
-bool is_volume(const fs::path& path) { return is_nifti(path) || is_nrrd(path) || is_meta(path); }
-
-VolumeHeader read_volume_header(const fs::path& path) {
+struct VolumeFile::Parts {
+  fs::path path;
   VolumeHeader header;
-  open(path, header);
-  return header;
-}
+  Volume grid;                         // without voxels
+  std::unique_ptr<NiftiFile> nifti;    // or
+  itk::ImageIOBase::Pointer image_io;  // NRRD, MetaImage
+  std::vector<std::byte> stored;       // of all time points, once they are read
+  size_t bytes_per_voxel = 0;
 
-Volume read_volume(const fs::path& path, int64_t time_point) {
-  VolumeHeader header;
-  const itk::ImageIOBase::Pointer image_io = open(path, header);
-  if (time_point < 0 || time_point >= header.num_time_points)
-    fail(path, concat("has ", header.num_time_points, " time points; number ", time_point, " was asked for"));
-  check_fits_memory(header, image_io->GetComponentSize(), path);
-
-  Volume volume;
-  volume.size = header.size;
-  volume.spacing_mm = header.spacing_mm;
-  const unsigned num_axes = std::min(image_io->GetNumberOfDimensions(), 3U);
-  for (unsigned axis = 0; axis < num_axes; ++axis) {
-    volume.origin_mm[axis] = image_io->GetOrigin(axis);
-    const std::vector<double> direction = image_io->GetDirection(axis);
-    for (unsigned row = 0; row < num_axes; ++row) volume.direction[3 * row + axis] = direction[row];
+  void open_nifti(uintmax_t file_bytes) {
+    nifti = std::make_unique<NiftiFile>(path);
+    const NiftiGrid found = nifti_grid(nifti->fields(), path);
+    header = {found.size, found.spacing_mm, found.num_volumes};
+    grid.channels = found.values_per_voxel;
+    grid.origin_mm = found.origin_mm;
+    grid.direction = found.direction;
+    bytes_per_voxel = nifti_type_bytes(nifti->fields().datatype, path);
+    check_claim(header, static_cast<double>(bytes_per_voxel) * static_cast<double>(grid.channels), most_voxel_bytes(file_bytes), path);
+    bytes_per_voxel *= static_cast<size_t>(grid.channels);
   }
 
+  void open_other() {
+    image_io = open(path, header);
+    const unsigned num_axes = std::min(image_io->GetNumberOfDimensions(), 3U);
+    for (unsigned axis = 0; axis < num_axes; ++axis) {
+      grid.origin_mm[axis] = image_io->GetOrigin(axis);
+      const std::vector<double> direction = image_io->GetDirection(axis);
+      for (unsigned row = 0; row < num_axes; ++row) grid.direction[3 * row + axis] = direction[row];
+    }
+    grid.channels = image_io->GetNumberOfComponents();
+    bytes_per_voxel = image_io->GetComponentSize() * static_cast<size_t>(grid.channels);
+  }
+
+  // The values of a voxel lie in volumes of their own, one value of all time points after the other.
+  void read_nifti(int64_t time_point, Volume& volume) {
+    const bool is_last = time_point + 1 == header.num_time_points;
+    if (volume.channels == 1) return nifti->read(time_point, is_last, volume);
+    const auto channels = static_cast<size_t>(volume.channels);
+    Volume part = volume;
+    part.channels = 1;
+    for (size_t c = 0; c < channels; ++c) {
+      nifti->read(static_cast<int64_t>(c) * header.num_time_points + time_point, is_last && c + 1 == channels, part);
+      const size_t width = size_of(part.type);
+      volume.stored.resize(part.stored.size() * channels);
+      for (size_t i = 0; i < part.stored.size() / width; ++i) std::memcpy(&volume.stored[(i * channels + c) * width], &part.stored[i * width], width);
+    }
+    volume.type = part.type;
+    volume.scaling = part.scaling;
+  }
+
+  void read_other(int64_t time_point, Volume& volume) {
+    const size_t volume_bytes = bytes_per_voxel * static_cast<size_t>(volume.num_values() / volume.channels);
+    if (stored.empty()) read_voxels(*image_io, volume_bytes * static_cast<size_t>(header.num_time_points), stored, path);
+    if (header.num_time_points == 1) {
+      volume.stored = std::move(stored);
+      stored.clear();
+    } else {
+      const auto first = stored.begin() + static_cast<std::ptrdiff_t>(volume_bytes * static_cast<size_t>(time_point));
+      volume.stored.assign(first, first + static_cast<std::ptrdiff_t>(volume_bytes));
+    }
+    volume.type = stored_type(image_io->GetComponentType(), volume.stored, path);
+  }
+};
+
+VolumeFile::VolumeFile(const fs::path& path) : parts_(std::make_unique<Parts>()) {
+  parts_->path = path;
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) fail(path, "does not exist");
+  if (!fs::is_regular_file(path, ignored)) fail(path, "is not a file");
+  const uintmax_t file_bytes = fs::file_size(path, ignored);
+  if (ignored || file_bytes == 0) fail(path, "is empty (0 bytes)");
+  warm_up(path);
   if (is_nifti(path)) {
-    read_nifti_voxels(path, time_point, time_point + 1 == header.num_time_points, volume);
+    parts_->open_nifti(file_bytes);
   } else {
-    read_voxels(*image_io, header, time_point, volume, path);
+    parts_->open_other();
+  }
+  parts_->grid.size = parts_->header.size;
+  parts_->grid.spacing_mm = parts_->header.spacing_mm;
+}
+VolumeFile::~VolumeFile() = default;
+VolumeFile::VolumeFile(VolumeFile&&) noexcept = default;
+
+const VolumeHeader& VolumeFile::header() const { return parts_->header; }
+int64_t VolumeFile::values_per_voxel() const { return parts_->grid.channels; }
+
+Volume VolumeFile::read(int64_t time_point) {
+  Parts& parts = *parts_;
+  if (time_point < 0 || time_point >= parts.header.num_time_points)
+    fail(parts.path, concat("has ", parts.header.num_time_points, " time points; number ", time_point, " was asked for"));
+  check_fits_memory(parts.header, parts.bytes_per_voxel, parts.path);
+  Volume volume = parts.grid;
+  if (parts.nifti) {
+    parts.read_nifti(time_point, volume);
+  } else {
+    parts.read_other(time_point, volume);
   }
   return volume;
 }
+
+bool is_volume(const fs::path& path) { return is_nifti(path) || is_nrrd(path) || is_meta(path); }
+
+namespace {
+
+VolumeFile open_image(const fs::path& path) {
+  VolumeFile file(path);
+  if (file.values_per_voxel() != 1) {
+    fail(path, concat("has ", file.values_per_voxel(), " values per voxel (colour, vectors or complex numbers)"), "convert it to one value per voxel");
+  }
+  return file;
+}
+
+}  // namespace
+
+VolumeHeader read_volume_header(const fs::path& path) { return open_image(path).header(); }
+
+Volume read_volume(const fs::path& path, int64_t time_point) { return open_image(path).read(time_point); }
 
 }  // namespace vmae::io

@@ -42,12 +42,17 @@ io::LabelMap on_series(const TruthCase& one, const fs::path& mask, const io::Vol
   return map;
 }
 
+const fs::path& file_of(const TruthCase& one) { return one.label_map.empty() ? one.file.mask : one.label_map; }
+
+// The label map of a case that needs no series to be read.
+io::LabelMap read_alone(const TruthCase& one) { return one.label_map.empty() ? io::read_label_map(one.file) : io::read_label_map(one.label_map); }
+
 // One side of the comparison: the truth, or one model's predictions. Numbers become classes by the rules of label_meaning.h. Nearly always a map by itself says
 // enough; where it takes the whole side to know (is 255 the one class?) all of its maps are read once more.
 class Side {
  public:
-  Side(std::string whose, std::vector<fs::path> files, io::LabelRules rules, int threads)
-      : whose_(std::move(whose)), files_(std::move(files)), rules_(std::move(rules)), threads_(threads) {
+  Side(std::string whose, std::vector<TruthCase> cases, io::LabelRules rules, int threads)
+      : whose_(std::move(whose)), cases_(std::move(cases)), rules_(std::move(rules)), threads_(threads) {
     rules_.is_command_line = true;
   }
 
@@ -110,11 +115,11 @@ class Side {
       std::vector<std::string> names;
       std::optional<Error> problem;
     };
-    std::vector<One> ones(files_.size());
-    parallel_for(static_cast<int64_t>(files_.size()), threads_, [&](int64_t i) {
+    std::vector<One> ones(cases_.size());
+    parallel_for(static_cast<int64_t>(cases_.size()), threads_, [&](int64_t i) {
       One& one = ones[static_cast<size_t>(i)];
       try {
-        const io::LabelMap map = io::read_label_map(files_[static_cast<size_t>(i)]);
+        const io::LabelMap map = read_alone(cases_[static_cast<size_t>(i)]);
         one.names = map.names;
         if (map.names.empty()) one.counts = io::count_labels(map.labels.data(), map.labels.size());
       } catch (const Error& error) {
@@ -123,7 +128,7 @@ class Side {
     });
     for (size_t i = 0; i < ones.size(); ++i) {
       if (ones[i].problem && !counted_.problem) counted_.problem = ones[i].problem;
-      if (!ones[i].problem && ones[i].names.empty()) counted_.facts.add(ones[i].counts, name_of(files_[i]));
+      if (!ones[i].problem && ones[i].names.empty()) counted_.facts.add(ones[i].counts, name_of(file_of(cases_[i])));
       counted_.names.insert(counted_.names.end(), ones[i].names.begin(), ones[i].names.end());
     }
   }
@@ -131,7 +136,7 @@ class Side {
   std::string name_of(const fs::path& file) const { return concat(whose_, " (", file.filename().string(), ")"); }
 
   std::string whose_;  // "the truth", "the prediction of m0"
-  std::vector<fs::path> files_;
+  std::vector<TruthCase> cases_;
   io::LabelRules rules_;
   std::vector<std::string> classes_;
   std::vector<uint8_t> to_study_;  // of its own classes; empty: the same
@@ -166,26 +171,27 @@ void add_prediction(io::LabelMap map, bool may_grow, Pair& pair) {
   pair.predictions.push_back(std::move(prediction));
 }
 
-const fs::path& truth_file(const TruthCase& one) { return one.label_map.empty() ? one.file.mask : one.label_map; }
-
-io::LabelMap read_map(const fs::path& file, const Side& side) {
-  io::LabelMap map = io::read_label_map(file);
+io::LabelMap read_map(const TruthCase& one, const Side& side) {
+  io::LabelMap map = read_alone(one);
   if (map.names.empty()) {
-    side.to_classes(map, file);
+    side.to_classes(map, file_of(one));
   } else {
-    rename_labels(map, side.classes(), file);
+    rename_labels(map, side.classes(), file_of(one));
   }
   return map;
 }
+
+// A prediction, as a case that has its label map only.
+TruthCase predicted(const fs::path& file) { return {.name = "", .patient = "", .label_map = file, .file = {}}; }
 
 // model: which one; -1: all.
 Pair read_maps(const SegmentationCase& one, const Sides& sides, int64_t model = -1) {
   Pair pair;
   std::optional<io::Volume> image;
   if (is_dicom_case(one.truth)) image = io::read_image(one.truth.file);
-  const fs::path& mask = truth_file(one.truth);
+  const fs::path& mask = file_of(one.truth);
   const std::vector<std::string>& classes = sides.truth->classes();
-  pair.truth = image ? on_series(one.truth, mask, *image, classes) : read_map(mask, *sides.truth);
+  pair.truth = image ? on_series(one.truth, mask, *image, classes) : read_map(one.truth, *sides.truth);
   for (size_t m = 0; m < one.predictions.size(); ++m) {
     if (model >= 0 && m != static_cast<size_t>(model)) continue;
     const fs::path& file = one.predictions[m];
@@ -193,7 +199,7 @@ Pair read_maps(const SegmentationCase& one, const Sides& sides, int64_t model = 
       pair.predictions.push_back(on_series(one.truth, file, *image, classes));
       continue;
     }
-    add_prediction(read_map(file, *sides.models[m]), file.extension() == ".dcm" || mask.extension() == ".dcm", pair);
+    add_prediction(read_map(predicted(file), *sides.models[m]), file.extension() == ".dcm" || mask.extension() == ".dcm", pair);
   }
   return pair;
 }
@@ -258,20 +264,20 @@ Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& mod
     if (rules.values.empty()) rules.values = model.label_values;
   }
   if (rules.ignore < 0) rules.ignore = truth.ignore_label;
-  std::vector<fs::path> files;
+  std::vector<TruthCase> maps;
   for (const SegmentationCase& one : cases) {
-    if (!is_dicom_case(one.truth)) files.push_back(truth_file(one.truth));
+    if (!is_dicom_case(one.truth)) maps.push_back(one.truth);
   }
   const int threads = arguments.statistics.threads;
-  Sides sides{std::make_unique<Side>("the truth", std::move(files), rules, threads), {}};
+  Sides sides{std::make_unique<Side>("the truth", std::move(maps), rules, threads), {}};
   const std::vector<std::string> classes = classes_of(arguments, models, truth, cases, *sides.truth), none;
   sides.truth->set_names(classes, arguments.classes.empty() ? truth.mask_names : none);
   rules.ignore = -1;  // predictions have classes everywhere
   for (size_t m = 0; m < models.size(); ++m) {
-    files.clear();
-    for (const SegmentationCase& one : cases) files.push_back(one.predictions[m]);
+    maps.clear();
+    for (const SegmentationCase& one : cases) maps.push_back(predicted(one.predictions[m]));
     if (arguments.label_values.empty()) rules.values = models[m].label_values;
-    sides.models.push_back(std::make_unique<Side>("the prediction of " + models[m].name, std::move(files), rules, threads));
+    sides.models.push_back(std::make_unique<Side>("the prediction of " + models[m].name, std::move(maps), rules, threads));
     sides.models.back()->set_names(classes, arguments.classes.empty() ? models[m].class_names : none);
   }
   return sides;

@@ -8,6 +8,7 @@
 #include "vmae/io/csv.h"
 #include "vmae/io/label_map.h"
 #include "vmae/io/picture.h"
+#include "vmae/io/time_points.h"
 #include "vmae/io/volume.h"
 
 namespace vmae::run {
@@ -23,6 +24,7 @@ bool is_label_file(const fs::path& path) {
 
 // Files of one source, in the order in which names are given.
 Truth from_source(io::Source source, const std::optional<std::set<std::string>>& test_files, bool is_classification, const fs::path& path) {
+  if (!is_classification) source.files = io::with_masks_of_time_points(source.files);
   std::sort(source.files.begin(), source.files.end(), [](const auto& a, const auto& b) { return std::tie(a.name, a.path) < std::tie(b.name, b.path); });
   const std::vector<std::string> names = io::case_names(source.files, source.identifying);
   Truth truth;
@@ -30,9 +32,10 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   truth.ignore_label = source.ignore_label;
   truth.label_names = source.label_names;
   truth.is_multi_label = source.is_multi_label;
-  std::map<fs::path, int64_t> num_with_mask;  // nnU-Net's channels are images of their own with one mask: they are one case
-  for (const io::SourceFile& file : source.files) num_with_mask[file.mask] += file.series.empty() ? 1 : 0;
-  std::set<fs::path> seen;
+  const auto mask_of = [](const io::SourceFile& file) { return std::pair(file.mask, file.time_point); };
+  std::map<std::pair<fs::path, int64_t>, int64_t> num_with_mask;  // nnU-Net's channels are images of their own with one mask: they are one case
+  for (const io::SourceFile& file : source.files) num_with_mask[mask_of(file)] += file.series.empty() ? 1 : 0;
+  std::set<std::pair<fs::path, int64_t>> seen;
   size_t without = 0;
   const bool has_test =
       test_files && std::any_of(source.files.begin(), source.files.end(), [&](const io::SourceFile& file) { return test_files->contains(file.name); });
@@ -47,8 +50,8 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
       continue;
     }
     std::string name = names[i];
-    if (!is_classification && num_with_mask[file.mask] > 1 && io::is_volume(file.mask)) {
-      if (!seen.insert(file.mask).second) continue;
+    if (!is_classification && num_with_mask[mask_of(file)] > 1 && io::is_volume(file.mask)) {
+      if (!seen.insert(mask_of(file)).second) continue;
       if (name.ends_with("_0000")) name.resize(name.size() - 5);
     }
     truth.has_patients |= file.patient != file.name;

@@ -9,6 +9,7 @@
 #include "vmae/io/npy.h"
 #include "vmae/io/read_image.h"
 #include "vmae/io/source.h"
+#include "vmae/io/volume.h"
 
 namespace vmae::run {
 namespace {
@@ -54,10 +55,12 @@ Json labels_json(const io::SourceFile& file) {
   return labels;
 }
 
-// Everything about one image, which is read whole.
+// Everything about one image, which is read whole; of a 4-D file about its first time point.
 Json whole_image(const io::SourceFile& file, const fs::path& npy) {
   const io::Volume volume = io::read_image(file);
   Json json = geometry(volume);
+  const auto header = io::is_volume(file.path) ? io::read_image_header(file) : std::nullopt;
+  if (header && header->num_time_points > 1) json["time_points"] = header->num_time_points;
   json["values"] = statistics(io::values(volume));
   if (!file.mask.empty()) {
     std::map<int, int64_t> counts;

@@ -22,6 +22,7 @@
 #include "vmae/io/case_names.h"
 #include "vmae/io/components.h"
 #include "vmae/io/read_image.h"
+#include "vmae/io/time_points.h"
 #include "vmae/report/progress.h"
 #include "vmae/report/table.h"
 #include "vmae/train/device.h"
@@ -47,27 +48,6 @@ std::vector<fs::path> weight_files(const std::vector<fs::path>& given) {
     for (const fs::path& fold : folds) files.push_back(find_weights(fold));
   }
   return files;
-}
-
-// The time points of 4-D files become cases of their own. What can't be read fails later, on its own.
-std::vector<io::SourceFile> with_time_points(const std::vector<io::SourceFile>& files) {
-  std::vector<io::SourceFile> expanded;
-  for (const io::SourceFile& file : files) {
-    int64_t count = 1;
-    try {
-      if (file.prepared_case < 0 && file.series.empty()) {
-        const auto header = io::read_image_header(file);
-        count = header ? header->num_time_points : 1;
-      }
-    } catch (const Error&) {
-    }
-    for (int64_t t = 0; t < count; ++t) {
-      expanded.push_back(file);
-      expanded.back().time_point = t;
-      if (count > 1) expanded.back().name += concat("#t", t);
-    }
-  }
-  return expanded;
 }
 
 // Names of `cases` that are unique among all files, and the same whichever of them are predicted together.
@@ -273,7 +253,7 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
                            train::resolve_precision(options.precision, device));
   const ModelCard& card = predictor.model().card;
   const bool is_segmenter = static_cast<bool>(predictor.model().unet);
-  std::vector<io::SourceFile> cases = with_time_points(listed);
+  std::vector<io::SourceFile> cases = io::with_time_points(listed);
   take_modality(cases, card.modality);
   const std::vector<std::string> names = names_beside(cases, beside, identifying);
   log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),

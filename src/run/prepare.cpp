@@ -20,6 +20,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
+#include "vmae/core/log_once.h"
 #include "vmae/core/machine.h"
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
@@ -312,6 +313,7 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
   const auto began = Clock::now();
   install_stop_signals();
   Pseudonyms pseudonyms(read_salt(options.salt_file), options.names == "keep");
+  if (options.names != "keep") log::name_no_subjects();
   if (!arguments.dry_run) check_apart(arguments.input, arguments.output);
   const Plan plan = make_plan(arguments.input, options, pseudonyms);
   if (arguments.dry_run) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "vmae/io/image.h"
+#include "vmae/io/source.h"
 
 namespace vmae::io {
 
@@ -18,9 +19,10 @@ struct LabelMap {
   bool has_millimetres = true;       // false: a picture
   std::vector<uint8_t> labels{};     // x fastest
   std::vector<std::string> names{};  // DICOM-SEG: of labels 1, 2, ... (segment numbers); else empty
+  std::filesystem::path file{};      // for messages; may be empty
 };
 
-// NIfTI, NRRD, MetaImage, pictures, DICOM-SEG. Numbers are those of the file (label_meaning.h).
+// NIfTI, NRRD, MetaImage (also a channel per class, as read_mask says), pictures, DICOM-SEG. Numbers are those of the file (label_meaning.h).
 // SEG: its own frames make the grid. Where they have places: x and y of the frames, z along their normal, all frames of one segment or another; slices between
 // them that have no frame are background, those before and behind are not in the grid, as the file does not say that they exist (see onto_common_grid). The
 // step along z is SpacingBetweenSlices where it fits, else the smallest between frames; of a single slice SpacingBetweenSlices, else SliceThickness. Without
@@ -28,6 +30,9 @@ struct LabelMap {
 // Throws Error(data) naming the file: not a label map (values that are no integers in [0, 255], colour, several volumes, RTSTRUCT and other DICOM), frames of a
 // SEG that do not lie on one regular grid (uneven slices, a tilted gantry).
 LabelMap read_label_map(const std::filesystem::path& file);
+
+// The mask of an image by itself: that of its time point.
+LabelMap read_label_map(const SourceFile& image);
 
 // Whose a DICOM-SEG is: the patient's id, and texts of its header that identify the patient. Empty of other files, and where it can't be read.
 struct LabelMapOwner {
