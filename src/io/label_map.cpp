@@ -36,7 +36,12 @@ LabelMap read_label_map(const fs::path& file, bool keeps_255) {
     if (num_volumes > 1) fail(file, concat("holds ", num_volumes, " volumes where one label map is meant"), "write one 3D volume of label numbers");
     return map_of(file, read_volume(file), false);
   }
-  if (is_picture(file)) return map_of(file, picture_volume(file), true, keeps_255);
+  if (is_picture(file)) {
+    const LabelPicture picture = read_label_picture(file);
+    LabelMap map = map_of(file, picture.volume, true, keeps_255);
+    map.has_millimetres = picture.has_millimetres;
+    return map;
+  }
   if (is_dicom(file)) return read_seg_alone(file);
   fail(file, "is of an unknown type", "label maps are NIfTI, NRRD, MetaImage, pictures or DICOM segmentations");
 }

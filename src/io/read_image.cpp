@@ -57,7 +57,9 @@ Volume read_image(const SourceFile& file) {
     volume = is_picture(file.path) ? picture_volume(file.path) : read_volume(file.path, file.time_point);
   }
   if (!file.modality.empty()) volume.modality = file.modality;
-  if (volume.modality == "CT" && volume.units == Units::raw && !is_picture(file.path)) volume.units = Units::hu;
+  // A stack of more than 8 bits is a volume in this too.
+  const bool may_be_hu = !is_picture(file.path) || (volume.size[2] > 1 && volume.channels == 1 && volume.type != StoredType::u8);
+  if (volume.modality == "CT" && volume.units == Units::raw && may_be_hu) volume.units = Units::hu;
   return volume;
 }
 
@@ -70,7 +72,7 @@ std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
     }
     return tree.series[0].header;
   }
-  if (is_picture(file.path)) return std::nullopt;
+  if (is_picture(file.path)) return picture_header(file.path);
   throw Error(ExitCode::data, concat(file.path.string(), " is of an unknown type"));
 }
 
@@ -80,7 +82,7 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
   if (!fs::exists(file.mask, ignored)) fail_mask(file, "does not exist");
   try {
     if (is_picture(file.mask) || is_volume(file.mask)) {
-      const Volume mask = is_picture(file.mask) ? picture_volume(file.mask) : read_volume(file.mask);
+      const Volume mask = is_picture(file.mask) ? read_label_picture(file.mask).volume : read_volume(file.mask);
       check_grid(file, image, mask);
       return labels_of(mask, is_picture(file.mask) && !keeps_255, subject_of(file));
     }
