@@ -36,7 +36,12 @@ LabelMap read_label_map(const fs::path& file) {
   if (!fs::exists(file, ignored)) fail(file, "does not exist");
   if (fs::is_directory(file, ignored)) fail(file, "is a folder where a label map is meant", "name the file");
   if (is_volume(file)) return map_of(file, read_mask_volume(file).volume, false);
-  if (is_picture(file)) return map_of(file, picture_volume(file), true);
+  if (is_picture(file)) {
+    const LabelPicture picture = read_label_picture(file);
+    LabelMap map = map_of(file, picture.volume, true);
+    map.has_millimetres = picture.has_millimetres;
+    return map;
+  }
   if (is_dicom(file)) return read_seg_alone(file);
   fail(file, "is of an unknown type", "label maps are NIfTI, NRRD, MetaImage, pictures or DICOM segmentations");
 }

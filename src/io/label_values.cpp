@@ -7,18 +7,9 @@
 
 #include "vmae/core/error.h"
 #include "vmae/core/log_once.h"
-#include "vmae/io/picture.h"
 
 namespace vmae::io {
 namespace {
-
-template <class T>
-void store(const std::vector<float>& pixels, StoredType type, Volume& volume) {
-  volume.type = type;
-  volume.stored.resize(pixels.size() * sizeof(T));
-  auto* to = reinterpret_cast<T*>(volume.stored.data());
-  for (size_t i = 0; i < pixels.size(); ++i) to[i] = static_cast<T>(pixels[i]);
-}
 
 // Labels may have been stored with a scale factor, or as floats that are not exact: 1.0000153. Integers with a small factor are as exact as half a step of it.
 float label_tolerance(const Volume& volume) {
@@ -29,22 +20,6 @@ float label_tolerance(const Volume& volume) {
 }
 
 }  // namespace
-
-Volume picture_volume(const std::filesystem::path& path) {
-  const Image image = read_picture(path);
-  Volume volume;
-  volume.size = {image.width, image.height, 1};
-  volume.channels = image.channels;
-  volume.stored_max = image.stored_max;
-  if (image.stored_max == 255.0) {
-    store<uint8_t>(image.pixels, StoredType::u8, volume);
-  } else if (image.stored_max == 65535.0) {
-    store<uint16_t>(image.pixels, StoredType::u16, volume);
-  } else {
-    store<float>(image.pixels, StoredType::f32, volume);
-  }
-  return volume;
-}
 
 std::vector<uint8_t> labels_of(const Volume& volume, const std::string& subject) {
   const std::vector<float> stored = values(volume);

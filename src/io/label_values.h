@@ -1,16 +1,12 @@
 #pragma once
 // What masks (read_image.h) and label maps (label_map.h) share: values into labels, and where two grids differ.
 #include <array>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "vmae/io/image.h"
 
 namespace vmae::io {
-
-// A picture as a volume of size z = 1; pixels that were integers are kept as such.
-Volume picture_volume(const std::filesystem::path& path);
 
 // The numbers of a volume with equal channels, as they are (label_meaning.h says what they mean). Throws Error(data) "SUBJECT holds the value 0.5".
 std::vector<uint8_t> labels_of(const Volume& volume, const std::string& subject);

@@ -1,12 +1,14 @@
 // Walks the outer structure of each format: PNG chunks with their CRCs (PNG specification, 5), JPEG marker segments to the end marker (ITU T.81, annex B),
-// the first TIFF directory and the strips or tiles it points to (TIFF 6.0, section 2), the BMP header. Sizes that no picture has are refused.
+// every TIFF directory and the strips or tiles it points to (TIFF 6.0, section 2; BigTIFF), the BMP header. Sizes that no picture has are refused.
 #include "picture_check.h"
 
 #include <zlib.h>
 
 #include <cstdint>
+#include <set>
 #include <vector>
 
+#include "picture_decode.h"
 #include "vmae/core/text.h"
 
 namespace vmae::io {
@@ -74,43 +76,70 @@ std::string check_jpeg(std::string_view bytes) {
   return "is cut off: a JPEG without its end marker";
 }
 
-// The values of one directory entry (short or long), wherever they are stored.
-std::vector<uint64_t> tiff_values(std::string_view bytes, size_t entry, bool big) {
-  const size_t size = number(bytes, entry + 2, 2, big) == 3 ? 2 : 4;
-  const uint64_t count = number(bytes, entry + 4, 4, big);
-  const size_t at = count * size <= 4 ? entry + 8 : number(bytes, entry + 8, 4, big);
-  std::vector<uint64_t> values;
-  for (uint64_t i = 0; i < count && at + (i + 1) * size <= bytes.size(); ++i) values.push_back(number(bytes, at + i * size, size, big));
-  return values;
-}
+// Where a TIFF has what: BigTIFF counts with 64 bits where TIFF has 32 or 16.
+struct TiffReader {
+  std::string_view bytes;
+  bool is_big_endian, is_bigtiff;
+  uint64_t num_values_left;  // of strips and tiles: pages that all point to one list would make it endless
 
-std::string check_tiff(std::string_view bytes) {
-  const bool big = bytes[0] == 'M';
-  const size_t directory = number(bytes, 4, 4, big);
-  const uint64_t num_entries = number(bytes, directory, 2, big);
-  if (num_entries == 0 || directory + 2 + 12 * num_entries + 4 > bytes.size()) return "is cut off: a TIFF without its directory";
-  uint64_t width = 0, height = 0, bits = 1, format = 1;
+  uint64_t at(size_t where, size_t size) const { return number(bytes, where, size, is_big_endian); }
+
+  // The values of one directory entry (integers), wherever they are stored.
+  std::vector<uint64_t> values(size_t entry) {
+    const uint64_t type = at(entry + 2, 2), count = is_bigtiff ? at(entry + 4, 8) : at(entry + 4, 4);
+    const size_t size = type == 3 ? 2 : type == 16 ? 8 : 4, inside = is_bigtiff ? 8 : 4, field = entry + (is_bigtiff ? 12 : 8);
+    const size_t from = count <= inside / size ? field : at(field, inside);
+    std::vector<uint64_t> found;
+    for (uint64_t i = 0; i < count && from < bytes.size() && (i + 1) * size <= bytes.size() - from && num_values_left > 0; ++i, --num_values_left)
+      found.push_back(at(from + i * size, size));
+    return found;
+  }
+};
+
+// One directory; `next` becomes the place of the one that follows.
+std::string check_directory(TiffReader& tiff, size_t directory, uint64_t& next) {
+  const size_t entry_bytes = tiff.is_bigtiff ? 20 : 12, count_bytes = tiff.is_bigtiff ? 8 : 2, next_bytes = tiff.is_bigtiff ? 8 : 4, size = tiff.bytes.size();
+  const uint64_t num_entries = tiff.at(directory, count_bytes);
+  if (num_entries == 0 || directory > size || num_entries > size / entry_bytes || directory + count_bytes + entry_bytes * num_entries + next_bytes > size)
+    return "is cut off: a TIFF without its directory";
+  uint64_t width = 0, height = 0;
   std::vector<uint64_t> offsets, lengths;
   for (uint64_t i = 0; i < num_entries; ++i) {
-    const size_t entry = directory + 2 + 12 * i;
-    const uint64_t tag = number(bytes, entry, 2, big);
-    std::vector<uint64_t> values = tiff_values(bytes, entry, big);
+    const size_t entry = directory + count_bytes + entry_bytes * i;
+    const uint64_t tag = tiff.at(entry, 2);
+    if (tag == 33629) {  // UIC2, one rational for each plane
+      const uint64_t num_planes = tiff.is_bigtiff ? tiff.at(entry + 4, 8) : tiff.at(entry + 4, 4);
+      if (num_planes > 1) return concat("is a MetaMorph stack of ", num_planes, " planes behind one directory, which is not read: save it as a TIFF of pages");
+    }
+    if (tag != 256 && tag != 257 && tag != 273 && tag != 324 && tag != 279 && tag != 325) continue;
+    std::vector<uint64_t> values = tiff.values(entry);
     if (values.empty()) continue;
     if (tag == 256) width = values[0];
     if (tag == 257) height = values[0];
-    if (tag == 258) bits = values[0];
-    if (tag == 339) format = values[0];
     if (tag == 273 || tag == 324)
       offsets = std::move(values);
     else if (tag == 279 || tag == 325)
       lengths = std::move(values);
   }
-  if (format == 2 || (bits > 16 && format != 3))
-    return concat("is a TIFF of ", bits, "-bit ", format == 2 ? "signed " : "", "integers; 8 and 16 bit unsigned and floats are read");
   for (size_t i = 0; i < offsets.size() && i < lengths.size(); ++i) {
-    if (offsets[i] + lengths[i] > bytes.size()) return "is cut off: a TIFF without all of its pixels";
+    if (offsets[i] > size || lengths[i] > size - offsets[i]) return "is cut off: a TIFF without all of its pixels";
   }
+  next = tiff.at(directory + count_bytes + entry_bytes * num_entries, next_bytes);
   return check_size(width, height);
+}
+
+std::string check_tiff(std::string_view bytes) {
+  const bool is_big_endian = bytes[0] == 'M';
+  const bool is_bigtiff = number(bytes, 2, 2, is_big_endian) == 43;
+  TiffReader tiff{bytes, is_big_endian, is_bigtiff, bytes.size() + 64};
+  std::set<uint64_t> seen;
+  uint64_t directory = is_bigtiff ? tiff.at(8, 8) : tiff.at(4, 4);
+  do {
+    if (!seen.insert(directory).second) return "is damaged: its TIFF directories go round in a circle";
+    if (std::string problem = check_directory(tiff, directory, directory); !problem.empty())
+      return concat(problem, seen.size() > 1 ? concat(" (page ", seen.size(), ")") : "");
+  } while (directory != 0);
+  return "";
 }
 
 std::string check_bmp(std::string_view bytes) {
@@ -128,8 +157,7 @@ std::string check_picture(std::string& bytes) {
   if (view.empty()) return "is empty (0 bytes)";
   if (view.starts_with("\x89PNG\r\n\x1a\n")) return check_png(bytes);
   if (view.starts_with("\xFF\xD8\xFF")) return check_jpeg(view);
-  if (view.starts_with(std::string_view("II*\0", 4)) || view.starts_with(std::string_view("MM\0*", 4))) return check_tiff(view);
-  if (view.starts_with(std::string_view("II+\0", 4)) || view.starts_with(std::string_view("MM\0+", 4))) return "";  // BigTIFF: left to libtiff
+  if (is_tiff(view)) return check_tiff(view);
   if (view.starts_with("BM")) return check_bmp(view);
   return "is not a PNG, JPEG, TIFF or BMP picture, whatever its name says";
 }

@@ -62,8 +62,9 @@ Volume read_image(const SourceFile& file) {
     volume = is_picture(file.path) ? picture_volume(file.path) : read_volume(file.path, file.time_point);
   }
   if (!file.modality.empty()) volume.modality = file.modality;
-  // Of a volume without a header that says more; DICOM says its units itself.
-  if (volume.modality == "CT" && volume.units == Units::raw && is_volume(file.path)) volume.units = Units::hu;
+  // Of a volume without a header that says more (DICOM says its units itself), which a stack of more than 8 bits is too.
+  const bool is_stack = is_picture(file.path) && volume.size[2] > 1 && volume.channels == 1 && volume.type != StoredType::u8;
+  if (volume.modality == "CT" && volume.units == Units::raw && (is_volume(file.path) || is_stack)) volume.units = Units::hu;
   return volume;
 }
 
@@ -76,7 +77,7 @@ std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
     }
     return tree.series[0].header;
   }
-  if (is_picture(file.path)) return std::nullopt;
+  if (is_picture(file.path)) return picture_header(file.path);
   throw Error(ExitCode::data, concat(file.path.string(), " is of an unknown type"));
 }
 
@@ -86,7 +87,7 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
   if (!fs::exists(file.mask, ignored)) fail_mask(file, "does not exist");
   try {
     if (is_picture(file.mask) || is_volume(file.mask)) {
-      const Volume mask = is_picture(file.mask) ? picture_volume(file.mask) : read_mask_volume(file.mask, file).volume;
+      const Volume mask = is_picture(file.mask) ? read_label_picture(file.mask).volume : read_mask_volume(file.mask, file).volume;
       check_grid(file, image, mask);
       std::vector<uint8_t> labels = labels_of(mask, subject_of(file));
       if (is_picture(file.mask)) refuse_lossy(file.mask, labels, subject_of(file));
