@@ -63,8 +63,9 @@ std::vector<io::SourceFile> with_time_points(const std::vector<io::SourceFile>& 
     }
     for (int64_t t = 0; t < count; ++t) {
       expanded.push_back(file);
+      if (count == 1) continue;  // of a DICOM file, whose volumes are listed one by one, it is known
       expanded.back().time_point = t;
-      if (count > 1) expanded.back().name += concat("#t", t);
+      expanded.back().name += concat("#t", t);
     }
   }
   return expanded;
