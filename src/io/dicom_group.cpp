@@ -71,7 +71,8 @@ bool is_stackable(const Scanned& scanned) { return scanned.header.frames.size() 
 bool fit_together(const Scanned* a, const Scanned* b) {
   const DicomFrame &left = frame_of(a), &right = frame_of(b);
   return have_equal_spacing(left, right) && a->header.pixels == b->header.pixels && a->header.modality == b->header.modality &&
-         a->header.frame_of_reference_uid == b->header.frame_of_reference_uid && is_parallel(*left.plane, *right.plane);
+         a->header.key_names == b->header.key_names && a->header.frame_of_reference_uid == b->header.frame_of_reference_uid &&
+         is_parallel(*left.plane, *right.plane);
 }
 
 double height_of(const Scanned* scanned, const Vec3& normal) { return dot(frame_of(scanned).plane->position, normal); }

@@ -116,7 +116,8 @@ bool cross(const Polygon& a, const Polygon& b) {
 struct Contour {
   double height_mm;  // from the centre of its slice, along the normal
   Polygon polygon;
-  bool is_xor;  // CLOSEDPLANAR_XOR: its overlaps are meant
+  bool is_xor;    // CLOSEDPLANAR_XOR: its overlaps are meant
+  size_t number;  // in the order of the file
 };
 
 struct Structure {
@@ -178,7 +179,7 @@ void add_contours(DcmItem& roi, const MaskGrid& grid, const SliceFinder& slice_o
       ++structure.num_outside;
       continue;
     }
-    Contour closed{0, {}, type.ends_with("XOR")};
+    Contour closed{0, {}, type.ends_with("XOR"), i};
     for (size_t k = 0; k < numbers.size(); k += 3) {
       const Vec3 at = to_pixels(grid.slices[static_cast<size_t>(z)].frame, {numbers[k], numbers[k + 1], numbers[k + 2]});
       if (std::abs(at[2]) > grid.slice_step_mm / 2 + 1e-3)
@@ -209,6 +210,7 @@ void keep_nearest_planes(Structure& structure, double slice_step_mm) {
     structure.num_planes += static_cast<int64_t>(planes.size());
     ++structure.num_used_planes;
     contours.clear();
+    std::stable_sort(planes[nearest].begin(), planes[nearest].end(), [](const Contour& a, const Contour& b) { return a.number < b.number; });
     for (Contour& contour : planes[nearest]) {
       const bool is_repeated = std::any_of(contours.begin(), contours.end(), [&](const Contour& other) { return are_equal(other.polygon, contour.polygon); });
       structure.num_repeated += is_repeated ? 1 : 0;

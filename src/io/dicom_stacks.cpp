@@ -79,7 +79,7 @@ class Splitter {
     Parts parts;
     for (size_t i = 0; i < sorted_.size(); ++i) {
       Values values;
-      for (const size_t key : keys) values.push_back((*sorted_[i].keys)[key]);
+      for (const size_t key : keys) values.push_back(key < sorted_[i].keys->size() ? (*sorted_[i].keys)[key] : "");
       parts[values].push_back(i);
     }
     return parts;
