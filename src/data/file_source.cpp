@@ -72,10 +72,9 @@ class FileSource : public SampleSource {
     quarantine.expect(static_cast<int64_t>(files_.size()));
     require(targets);
     const std::vector<Header> headers = read_headers(files_);
-    add_time_points(headers);
-    for (size_t file = 0, header = 0; file < files_.size(); ++file) {
-      header += file > 0 && files_[file].time_point == 0 ? 1 : 0;
-      const auto& [volume, problem] = headers[header];
+    const std::vector<size_t> header_of = add_time_points(headers);
+    for (size_t file = 0; file < files_.size(); ++file) {
+      const auto& [volume, problem] = headers[header_of[file]];
       if (problem) {
         quarantine.add(files_[file].name, problem->what());
       } else if (volume) {
@@ -133,18 +132,22 @@ class FileSource : public SampleSource {
     return {buffer.image.height, buffer.image.width, buffer.image.channels, io::StoredType::f32, buffer.image.pixels.data(), {}, read->range, nullptr};
   }
 
-  // The time points of a 4-D file become files of their own.
-  void add_time_points(const std::vector<Header>& headers) {
+  // The time points of a 4-D file become files of their own. -> which of `headers` each file has.
+  std::vector<size_t> add_time_points(const std::vector<Header>& headers) {
     std::vector<io::SourceFile> expanded;
+    std::vector<size_t> header_of;
     for (size_t i = 0; i < files_.size(); ++i) {
       const int64_t num_time_points = headers[i].volume ? headers[i].volume->num_time_points : 1;
       for (int64_t t = 0; t < num_time_points; ++t) {
         expanded.push_back(files_[i]);
+        header_of.push_back(i);
+        if (num_time_points == 1) continue;  // of a DICOM file, whose volumes are listed one by one, it is known
         expanded.back().time_point = t;
-        if (num_time_points > 1) expanded.back().name += concat("#t", t);
+        expanded.back().name += concat("#t", t);
       }
     }
     files_ = std::move(expanded);
+    return header_of;
   }
 
   const io::SourceFile& file_of(int64_t index) const { return files_[items_.at(static_cast<size_t>(index)).file]; }

@@ -132,6 +132,14 @@ struct FrameReader::Impl {
     fail_dicom(file.path, concat("has ", bytes, " bytes of pixel data, ", native_bytes(), " are needed"), kDamaged);
   }
 
+  // Pixels of more frames than the header says: one of several would be taken for all.
+  [[noreturn]] void too_many(size_t frames) const {
+    const int64_t said = header.pixels.num_frames;
+    const bool is_said = file.data().tagExists(DCM_NumberOfFrames);
+    fail_dicom(file.path, concat("has the pixel data of ", frames, " frames, but ", is_said ? concat("its NumberOfFrames is ", said) : "no NumberOfFrames"),
+               "set NumberOfFrames (0028,0008), or rows, columns and bits if they are wrong");
+  }
+
   void read_native() {
     const PixelKind kind = header.pixels.kind;
     const DcmTagKey tag = kind == PixelKind::float32 ? DCM_FloatPixelData : kind == PixelKind::float64 ? DCM_DoubleFloatPixelData : DCM_PixelData;
@@ -139,6 +147,7 @@ struct FrameReader::Impl {
     if (file.data().findAndGetElement(tag, pixel_element).bad() || pixel_element == nullptr) fail_dicom(file.path, "has no pixel data");
     const size_t length = pixel_element->getLength();
     if (length < native_bytes()) too_short(length);
+    if (length > native_bytes() + 1 && length - native_bytes() >= frame_bytes) too_many(length / frame_bytes);  // one byte may be there for even length
     Uint8* bytes = nullptr;
     Uint16* words = nullptr;
     Float32* floats = nullptr;
@@ -179,6 +188,10 @@ struct FrameReader::Impl {
     if (num_fragments < header.pixels.num_frames) {
       fail_dicom(file.path, concat("has ", std::max<int64_t>(num_fragments, 0), " compressed pieces for ", header.pixels.num_frames, " frames"), kDamaged);
     }
+    if (num_fragments == header.pixels.num_frames) return;
+    int64_t num_begun = 0;
+    for (unsigned long i = 1; i <= static_cast<unsigned long>(num_fragments); ++i) num_begun += begins_frame(fragment(i)) ? 1 : 0;
+    if (num_begun > header.pixels.num_frames) too_many(static_cast<size_t>(num_begun));
   }
 
   std::span<const uint8_t> fragment(unsigned long index) const {
@@ -223,6 +236,12 @@ struct FrameReader::Impl {
   // SOI of JPEG and JPEG-LS, SOC and SIZ of JPEG 2000.
   static bool begins_stream(std::span<const uint8_t> piece) {
     return piece.size() > 3 && piece[0] == 0xFF && ((piece[1] == 0xD8 && piece[2] == 0xFF) || (piece[1] == 0x4F && piece[2] == 0xFF && piece[3] == 0x51));
+  }
+
+  // As above, or the header of run lengths: the number of segments, the first of which lies behind the 64 bytes of the header.
+  bool begins_frame(std::span<const uint8_t> piece) const {
+    if (way != Way::rle) return begins_stream(piece);
+    return piece.size() >= 64 && piece[0] >= 1 && piece[0] <= 15 && piece[1] == 0 && piece[2] == 0 && piece[3] == 0 && piece[4] == 64 && piece[5] == 0;
   }
 
   void gather(int64_t frame) {

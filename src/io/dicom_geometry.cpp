@@ -106,17 +106,4 @@ Grid grid_of(const std::vector<DicomFrame>& frames, std::optional<double> slice_
   return grid;
 }
 
-std::vector<DicomFrame> slices_of(const std::vector<std::filesystem::path>& files, int64_t num_slices) {
-  std::vector<DicomFrame> slices;
-  for (const std::filesystem::path& path : files) {
-    const DicomHeader header = read_dicom_header(open_dicom(path));
-    for (const size_t i : frame_order(header.frames)) {
-      if (!header.frames[i].plane) fail_dicom(path, "does not say where its slices lie", "a mask needs an image with position and orientation");
-      slices.push_back(header.frames[i]);
-    }
-  }
-  if (static_cast<int64_t>(slices.size()) != num_slices) throw Error(ExitCode::internal, "read_dicom_mask: the files are not those of the image");
-  return slices;
-}
-
 }  // namespace vmae::io

@@ -25,7 +25,4 @@ struct Grid {
 // Of frames in the order of z. The third axis is the normal, towards later slices.
 Grid grid_of(const std::vector<DicomFrame>& frames, std::optional<double> slice_step_mm);
 
-// Plane of every slice of read_dicom(files), in its order. Throws Error(data) if one has none, Error(internal) if there are not `num_slices` of them.
-std::vector<DicomFrame> slices_of(const std::vector<std::filesystem::path>& files, int64_t num_slices);
-
 }  // namespace vmae::io

@@ -1,6 +1,7 @@
-// Files of one series fall apart into stacks of the same pixel format, orientation and pixel spacing, and these, where positions repeat, into time points: by
-// the first tag that makes positions unique within its values, or, after files with the same position and pixels are left out as duplicates, by order of
-// InstanceNumber.
+// Files of one series fall apart into stacks of the same pixel format, orientation and pixel spacing, and these, where positions repeat, into time points,
+// echoes and so on (tell_apart), after files with the same position and pixels are left out as duplicates. Files of several frames are taken apart by
+// themselves (frame_volumes). Then each mask is looked at on the grid of the images that it was drawn on, so that what is odd about it is known before it is
+// used.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -11,9 +12,13 @@
 #include "dicom_frames.h"
 #include "dicom_geometry.h"
 #include "dicom_header.h"
+#include "dicom_kinds.h"
+#include "dicom_masks.h"
+#include "dicom_stacks.h"
 #include "dicom_units.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
+#include "vmae/core/parallel.h"
 #include "vmae/io/dicom.h"
 
 namespace vmae::io {
@@ -34,6 +39,8 @@ Scanned scan(const fs::path& path) {
   try {
     const DicomFile file = open_dicom(path);
     scanned.identifying = identifying_texts(file);
+    scanned.problem = kind_problem(file);  // before pixels are looked at, which may be of any kind
+    if (!scanned.problem.empty()) return scanned;
     scanned.header = read_dicom_header(file);
     if (scanned.header.kind == DicomKind::other) scanned.problem = scanned.header.what;
     if (scanned.header.kind == DicomKind::image) scanned.problem = transfer_syntax_problem(scanned.header.transfer_syntax);
@@ -63,11 +70,9 @@ bool is_stackable(const Scanned& scanned) { return scanned.header.frames.size() 
 
 bool fit_together(const Scanned* a, const Scanned* b) {
   const DicomFrame &left = frame_of(a), &right = frame_of(b);
-  for (size_t i = 0; i < 2; ++i) {
-    if (std::abs(left.spacing_mm[i] - right.spacing_mm[i]) > 1e-3 * left.spacing_mm[i]) return false;
-  }
-  return a->header.pixels == b->header.pixels && a->header.modality == b->header.modality &&
-         a->header.frame_of_reference_uid == b->header.frame_of_reference_uid && is_parallel(*left.plane, *right.plane);
+  return have_equal_spacing(left, right) && a->header.pixels == b->header.pixels && a->header.modality == b->header.modality &&
+         a->header.key_names == b->header.key_names && a->header.frame_of_reference_uid == b->header.frame_of_reference_uid &&
+         is_parallel(*left.plane, *right.plane);
 }
 
 double height_of(const Scanned* scanned, const Vec3& normal) { return dot(frame_of(scanned).plane->position, normal); }
@@ -78,26 +83,17 @@ bool is_earlier(const Scanned* a, const Scanned* b) {
   return left != right ? left < right : a->path < b->path;
 }
 
-void sort_along(Stack& stack) {
+// As tell_apart takes them: ranked by is_earlier, sorted by position. `ranked` gets them in that order.
+std::vector<StackSlice> placed(const Stack& stack, Stack& ranked) {
   const Vec3 normal = frame_of(stack[0]).plane->normal();
-  std::sort(stack.begin(), stack.end(), [&](const Scanned* a, const Scanned* b) {
-    const double left = height_of(a, normal), right = height_of(b, normal);
-    return std::abs(left - right) > 1e-9 ? left < right : is_earlier(a, b);
-  });
+  ranked = stack;
+  std::sort(ranked.begin(), ranked.end(), is_earlier);
+  std::vector<StackSlice> slices;
+  for (size_t i = 0; i < ranked.size(); ++i) slices.push_back({i, height_of(ranked[i], normal), &frame_of(ranked[i]).keys});
+  std::sort(slices.begin(), slices.end(),
+            [](const StackSlice& a, const StackSlice& b) { return std::abs(a.place - b.place) > 1e-9 ? a.place < b.place : a.index < b.index; });
+  return slices;
 }
-
-// Runs of the same position in a sorted stack.
-std::vector<Stack> by_position(const Stack& sorted) {
-  const Vec3 normal = frame_of(sorted[0]).plane->normal();
-  std::vector<Stack> places;
-  for (const Scanned* scanned : sorted) {
-    if (places.empty() || height_of(scanned, normal) - height_of(places.back()[0], normal) > 1e-3) places.emplace_back();
-    places.back().push_back(scanned);
-  }
-  return places;
-}
-
-bool has_repeats(const Stack& sorted) { return by_position(sorted).size() < sorted.size(); }
 
 std::vector<uint8_t> pixels_of(const Scanned* scanned) {
   const DicomFile file = open_dicom(scanned->path);
@@ -116,11 +112,12 @@ bool have_equal_pixels(const Scanned* a, const Scanned* b) {
 }
 
 // The same pixels at the same place, whatever their UIDs.
-Stack without_copies(const Stack& sorted, size_t& num_copies) {
-  Stack kept;
-  for (const Stack& place : by_position(sorted)) {
+Stack without_copies(const Stack& stack, size_t& num_copies) {
+  Stack kept, ranked;
+  for (const std::vector<StackSlice>& place : by_place(placed(stack, ranked))) {
     std::vector<std::vector<uint8_t>> seen;
-    for (const Scanned* scanned : place) {
+    for (const StackSlice& slice : place) {
+      const Scanned* const scanned = ranked[slice.index];
       std::vector<uint8_t> pixels;
       try {
         if (place.size() > 1) pixels = pixels_of(scanned);
@@ -137,77 +134,79 @@ Stack without_copies(const Stack& sorted, size_t& num_copies) {
   return kept;
 }
 
-// Values of one tag in order: numbers by value, others as text.
-struct KeyOrder {
-  bool operator()(const std::string& a, const std::string& b) const {
-    const auto left = parse_number(a), right = parse_number(b);
-    return left && right && *left != *right ? *left < *right : a < b;
-  }
+struct TimePoints {
+  std::vector<Stack> stacks;
+  std::string by;
 };
 
-// Into time points, each with every position once at most; empty if no tag does that.
-std::vector<Stack> by_tag(const Stack& sorted) {
-  for (size_t key = 0; key < sorted[0]->header.time_keys.size(); ++key) {
-    std::map<std::string, Stack, KeyOrder> parts;
-    for (const Scanned* scanned : sorted) parts[scanned->header.time_keys[key]].push_back(scanned);
-    if (parts.size() == 1 || std::any_of(parts.begin(), parts.end(), [](const auto& part) { return has_repeats(part.second); })) continue;
-    std::vector<Stack> result;
-    for (auto& [value, part] : parts) result.push_back(std::move(part));
-    return result;
-  }
-  return {};
-}
-
-std::vector<Stack> by_turn(const Stack& sorted) {
-  std::vector<Stack> parts;
-  for (const Stack& place : by_position(sorted)) {
-    for (size_t i = 0; i < place.size(); ++i) {
-      if (parts.size() <= i) parts.emplace_back();
-      parts[i].push_back(place[i]);
+TimePoints by_time(Stack stack, size_t& num_copies) {
+  const auto told_apart = [](const Stack& from, bool needs_key) {
+    Stack ranked;
+    const std::vector<StackSlice> slices = placed(from, ranked);
+    const ToldApart told = tell_apart(slices, from[0]->header.key_names, needs_key);
+    TimePoints points{{}, told.by};
+    for (const std::vector<size_t>& volume : told.volumes) {
+      Stack& one = points.stacks.emplace_back();
+      for (const size_t i : volume) one.push_back(ranked[i]);
     }
-  }
-  return parts;
+    return points;
+  };
+  if (TimePoints points = told_apart(stack, /*needs_key=*/true); !points.stacks.empty()) return points;
+  stack = without_copies(stack, num_copies);
+  return told_apart(stack, /*needs_key=*/false);
 }
 
-std::vector<Stack> by_time(Stack sorted, size_t& num_copies) {
-  if (!has_repeats(sorted)) return {std::move(sorted)};
-  if (std::vector<Stack> parts = by_tag(sorted); !parts.empty()) return parts;
-  sorted = without_copies(sorted, num_copies);
-  if (!has_repeats(sorted)) return {std::move(sorted)};
-  if (std::vector<Stack> parts = by_tag(sorted); !parts.empty()) return parts;
-  return by_turn(sorted);
-}
-
-DicomSeries describe(const Stack& stack) {
-  const DicomHeader& first = stack[0]->header;
+// A volume, and its slices for masks.
+struct Grouped {
   DicomSeries series;
+  std::vector<SourceSlice> slices;
+};
+
+// `frames`: of the only file, where it has several.
+Grouped describe(const Stack& stack, const std::vector<size_t>& frames = {0}) {
+  const DicomHeader& first = stack[0]->header;
+  Grouped grouped;
+  DicomSeries& series = grouped.series;
   series.series_uid = first.series_uid;
   series.patient = first.patient;
   series.modality = first.modality;
   std::vector<const DicomHeader*> headers;
-  std::vector<DicomFrame> frames;
   std::set<std::string> remarks;
   for (const Scanned* scanned : stack) {
     series.files.push_back(scanned->path);
     headers.push_back(&scanned->header);
-    for (const size_t i : frame_order(scanned->header.frames)) frames.push_back(scanned->header.frames[i]);
+    add_slices(scanned->header, frames, grouped.slices);
     remarks.insert(scanned->header.remarks.begin(), scanned->header.remarks.end());
   }
-  const Grid grid = grid_of(frames, first.slice_step_mm);
-  series.header.size = {first.pixels.columns, first.pixels.rows, static_cast<int64_t>(frames.size())};
+  std::vector<DicomFrame> planes;
+  for (const SourceSlice& slice : grouped.slices) planes.push_back(slice.frame);
+  const Grid grid = grid_of(planes, first.slice_step_mm);
+  series.header.size = {first.pixels.columns, first.pixels.rows, static_cast<int64_t>(planes.size())};
   series.header.spacing_mm = grid.spacing_mm;
   series.remarks = grid.remarks;
   series.remarks.insert(series.remarks.end(), remarks.begin(), remarks.end());
   if (const std::string problem = units_problem(headers); !problem.empty()) series.remarks.push_back(concat("numbers are kept as stored: ", problem));
-  return series;
+  return grouped;
 }
 
-void add_series(const std::vector<const Scanned*>& files, DicomTree& tree) {
+// A file that can't be stacked with others: all of its frames.
+void add_volumes(const Scanned* scanned, std::vector<Grouped>& result) {
+  const std::vector<FrameVolume> volumes = frame_volumes(scanned->header);
+  for (size_t i = 0; i < volumes.size(); ++i) {
+    result.push_back(describe({scanned}, volumes[i].frames));
+    DicomSeries& series = result.back().series;
+    series.volume = static_cast<int64_t>(i);
+    series.num_volumes = static_cast<int64_t>(volumes.size());
+    series.remarks.insert(series.remarks.end(), volumes[i].remarks.begin(), volumes[i].remarks.end());
+  }
+}
+
+void add_series(const std::vector<const Scanned*>& files, std::vector<Grouped>& groups) {
   size_t num_copies = 0;
   std::vector<Stack> stacks;
   std::map<std::string, const Scanned*> instances;
   bool has_clash = false;
-  std::vector<DicomSeries> result;
+  std::vector<Grouped> result;
   for (const Scanned* scanned : files) {  // in the order of paths
     // Stacked slices are compared by place and pixels further on; all others, which have no place, by UID and pixels here.
     if (const auto first = instances.emplace(scanned->header.sop_instance_uid, scanned);
@@ -219,26 +218,61 @@ void add_series(const std::vector<const Scanned*>& files, DicomTree& tree) {
       has_clash = true;
     }
     if (!is_stackable(*scanned)) {
-      result.push_back(describe({scanned}));
+      add_volumes(scanned, result);
       continue;
     }
     const auto place = std::find_if(stacks.begin(), stacks.end(), [&](const Stack& stack) { return fit_together(stack[0], scanned); });
     (place != stacks.end() ? *place : stacks.emplace_back()).push_back(scanned);
   }
   for (Stack& stack : stacks) {
-    sort_along(stack);
-    const std::vector<Stack> parts = by_time(std::move(stack), num_copies);
-    for (size_t i = 0; i < parts.size(); ++i) {
-      result.push_back(describe(parts[i]));
-      if (parts.size() > 1) result.back().remarks.push_back(concat("volume ", i + 1, " of ", parts.size(), " at the same place (time points, echoes, ...)"));
+    const TimePoints points = by_time(std::move(stack), num_copies);
+    for (size_t i = 0; i < points.stacks.size(); ++i) {
+      result.push_back(describe(points.stacks[i]));
+      std::vector<std::string>& remarks = result.back().series.remarks;
+      if (points.stacks.size() > 1) remarks.push_back(volume_remark(i, points.stacks.size(), points.by));
       if (stacks.size() > 1)
-        result.back().remarks.push_back(
-            concat("mixed geometry: the series falls apart into ", stacks.size(), " stacks of different size, direction or spacing"));
+        remarks.push_back(concat("mixed geometry: the series falls apart into ", stacks.size(), " stacks of different size, direction or spacing"));
     }
   }
-  if (num_copies > 0 && !result.empty()) result[0].remarks.push_back(concat(num_copies, num_copies == 1 ? " duplicate" : " duplicates", " left out"));
-  if (has_clash && !result.empty()) result[0].remarks.push_back("files of equal SOPInstanceUID have different pixels; all are kept");
-  std::move(result.begin(), result.end(), std::back_inserter(tree.series));
+  if (num_copies > 0 && !result.empty()) result[0].series.remarks.push_back(concat(num_copies, num_copies == 1 ? " duplicate" : " duplicates", " left out"));
+  if (has_clash && !result.empty()) result[0].series.remarks.push_back("files of equal SOPInstanceUID have different pixels; all are kept");
+  std::move(result.begin(), result.end(), std::back_inserter(groups));
+}
+
+bool was_drawn_on(const std::set<std::string>& images, const std::vector<SourceSlice>& slices) {
+  return std::any_of(slices.begin(), slices.end(), [&](const SourceSlice& slice) {
+    const std::vector<std::string> names = references_to(slice);
+    return images.contains(slice.sop_instance) || std::any_of(names.begin(), names.end(), [&](const std::string& name) { return images.contains(name); });
+  });
+}
+
+// A mask belongs to the volumes of the series that it names; where it names images of some of them only (a time point, an echo), to those.
+void add_masks(const std::vector<const Scanned*>& masks, std::vector<Grouped>& groups) {
+  for (size_t i = 0; i < masks.size(); ++i) {
+    const DicomHeader& header = masks[i]->header;
+    std::vector<Grouped*> of_series, of_images;
+    for (Grouped& group : groups) {
+      if (group.series.series_uid.empty() ||
+          std::find(header.described_series.begin(), header.described_series.end(), group.series.series_uid) == header.described_series.end())
+        continue;
+      of_series.push_back(&group);
+      if (was_drawn_on(header.described_images, group.slices)) of_images.push_back(&group);
+    }
+    for (Grouped* const group : of_images.empty() ? of_series : of_images) group->series.masks.push_back(i);
+    if (of_images.empty()) continue;
+    for (Grouped* const group : of_series) {
+      if (std::find(of_images.begin(), of_images.end(), group) == of_images.end())
+        group->series.remarks.push_back("a mask of its series was drawn on other images of it (another time point, echo, ...), and is not used here");
+    }
+  }
+  // The first is the one that is used.
+  parallel_for(static_cast<int64_t>(groups.size()), 0, [&](int64_t i) {
+    Grouped& group = groups[static_cast<size_t>(i)];
+    if (group.series.masks.empty()) return;
+    const std::array<int64_t, 3>& size = group.series.header.size;
+    const MaskGrid grid{std::move(group.slices), size[0], size[1], group.series.header.spacing_mm[2]};
+    for (const std::string& remark : remarks_on_mask(masks[group.series.masks[0]]->path, grid)) group.series.remarks.push_back("its mask: " + remark);
+  });
 }
 
 }  // namespace
@@ -253,19 +287,24 @@ DicomTree group_dicom(const std::vector<fs::path>& files) {
   std::set<std::string> identifying;
   std::map<std::string, std::vector<const Scanned*>> by_uid;
   std::vector<std::string> order;
+  std::vector<const Scanned*> masks;
   for (const Scanned& file : scanned) {
     identifying.insert(file.identifying.begin(), file.identifying.end());
     if (!file.problem.empty()) {
       tree.refused.push_back({file.path, file.problem});
     } else if (file.header.kind != DicomKind::image) {
-      tree.masks.push_back({file.path, file.header.kind, file.header.described_series_uid, file.header.described_frame_uid, file.header.patient});
+      masks.push_back(&file);
+      tree.masks.push_back({file.path, file.header.kind, file.header.described_series, file.header.described_frame_uid, file.header.patient});
     } else {
       std::vector<const Scanned*>& group = by_uid[file.header.series_uid];
       if (group.empty()) order.push_back(file.header.series_uid);
       group.push_back(&file);
     }
   }
-  for (const std::string& uid : order) add_series(by_uid[uid], tree);
+  std::vector<Grouped> groups;
+  for (const std::string& uid : order) add_series(by_uid[uid], groups);
+  add_masks(masks, groups);
+  for (Grouped& group : groups) tree.series.push_back(std::move(group.series));
   tree.identifying.assign(identifying.begin(), identifying.end());
   return tree;
 }

@@ -10,6 +10,8 @@
 #include <cmath>
 #include <set>
 
+#include "dicom_geometry.h"
+#include "dicom_kinds.h"
 #include "vmae/core/error.h"
 
 namespace vmae::io {
@@ -20,12 +22,6 @@ constexpr int64_t kMaxFrames = 1 << 20;
 int64_t whole_number(DcmItem& data, const DcmTagKey& tag, int64_t otherwise) {
   const std::optional<double> number = number_of(data, tag);
   return number && std::abs(*number) < 1e15 ? static_cast<int64_t>(*number) : otherwise;
-}
-
-DicomKind kind_of(const std::string& sop_class) {
-  if (sop_class == UID_RTStructureSetStorage) return DicomKind::rtstruct;
-  if (sop_class == UID_SegmentationStorage) return DicomKind::seg;
-  return DicomKind::image;
 }
 
 PixelFormat pixel_format(DcmItem& data) {
@@ -141,6 +137,7 @@ class FrameGroups {
   bool is_enhanced_ = false;
 };
 
+// Where the frames of RT dose and reconstructed NM lie. NM counts them by vectors: of gated or two-window images, the slice is one of several counts.
 void place_frames(DcmItem& data, DicomHeader& header) {
   if (header.frames.size() < 2) return;
   if (!header.frames[0].plane) {
@@ -149,16 +146,116 @@ void place_frames(DcmItem& data, DicomHeader& header) {
   }
   if (!header.frames[0].plane) return;
   const DicomPlane first = *header.frames[0].plane;
-  const std::vector<double> offsets = numbers_of(data, DCM_GridFrameOffsetVector);
+  const size_t num_frames = header.frames.size();
+  const std::vector<double> offsets = numbers_of(data, DCM_GridFrameOffsetVector), slices = numbers_of(data, DCM_SliceVector);
   const std::optional<double> step = number_of(data, DCM_SpacingBetweenSlices);
-  for (size_t i = 0; i < header.frames.size(); ++i) {
+  for (size_t i = 0; i < num_frames; ++i) {
     header.frames[i].plane.reset();
-    if (offsets.size() == header.frames.size()) {
+    if (offsets.size() == num_frames) {
       header.frames[i].plane = first;
       header.frames[i].plane->position = plus(first.position, offsets[i] - offsets[0], first.normal());
     } else if (step && header.modality == "NM") {
       header.frames[i].plane = first;
-      header.frames[i].plane->position = plus(first.position, static_cast<double>(i) * *step, first.normal());
+      const double number = slices.size() == num_frames ? slices[i] - slices[0] : static_cast<double>(i);
+      header.frames[i].plane->position = plus(first.position, number * *step, first.normal());
+    }
+  }
+}
+
+// What may tell images of one place apart: where single images say it, and where frames do. In the order in which they are tried.
+struct Key {
+  const char* name;
+  DcmTagKey tag, macro, frame_tag;
+};
+
+const std::vector<Key>& keys() {
+  static const std::vector<Key> kKeys{
+      {"TemporalPositionIdentifier", DCM_TemporalPositionIdentifier, DCM_FrameContentSequence, DCM_TemporalPositionIndex},
+      {"AcquisitionNumber", DCM_AcquisitionNumber, DCM_FrameContentSequence, DCM_FrameAcquisitionNumber},
+      {"EchoNumbers", DCM_EchoNumbers, DCM_MREchoSequence, DCM_EchoNumbers},
+      {"EchoTime", DCM_EchoTime, DCM_MREchoSequence, DCM_EffectiveEchoTime},
+      {"TriggerTime", DCM_TriggerTime, DCM_CardiacSynchronizationSequence, DCM_NominalCardiacTriggerDelayTime},
+      {"DiffusionBValue", DCM_DiffusionBValue, DCM_MRDiffusionSequence, DCM_DiffusionBValue},
+      {"ImageType", DCM_ImageType, DCM_MRImageFrameTypeSequence, DCM_FrameType},
+      {"FrameType", DCM_FrameType, DCM_CTImageFrameTypeSequence, DCM_FrameType},
+      {"FrameType", DCM_FrameType, DCM_PETFrameTypeSequence, DCM_FrameType},
+      {"ComplexImageComponent", DCM_ComplexImageComponent, DCM_MRImageFrameTypeSequence, DCM_ComplexImageComponent},
+      {"CardiacPhase", DCM_NominalPercentageOfCardiacPhase, DCM_CardiacSynchronizationSequence, DCM_NominalPercentageOfCardiacPhase},
+      {"RespiratoryPhase", DCM_NominalPercentageOfRespiratoryPhase, DCM_RespiratorySynchronizationSequence, DCM_NominalPercentageOfRespiratoryPhase},
+      {"InversionTime", DCM_InversionTime, DCM_MRModifierSequence, DCM_InversionTimes},
+      {"FlipAngle", DCM_FlipAngle, DCM_MRTimingAndRelatedParametersSequence, DCM_FlipAngle},
+      {"RepetitionTime", DCM_RepetitionTime, DCM_MRTimingAndRelatedParametersSequence, DCM_RepetitionTime},
+      {"KVP", DCM_KVP, DCM_CTXRayDetailsSequence, DCM_KVP},
+      {"ConvolutionKernel", DCM_ConvolutionKernel, DCM_CTReconstructionSequence, DCM_ConvolutionKernel},
+      {"TemporalPositionTimeOffset", DCM_TemporalPositionTimeOffset, DCM_TemporalPositionSequence, DCM_TemporalPositionTimeOffset},
+      {"FrameReferenceTime", DCM_FrameReferenceTime, DCM_FrameContentSequence, DCM_FrameReferenceDateTime},
+      {"AcquisitionDateTime", DCM_AcquisitionDateTime, DCM_FrameContentSequence, DCM_FrameAcquisitionDateTime},
+      {"AcquisitionTime", DCM_AcquisitionTime, DCM_AcquisitionTime, DCM_AcquisitionTime},
+      {"ContentTime", DCM_ContentTime, DCM_ContentTime, DCM_ContentTime}};
+  return kKeys;
+}
+
+// NM counts frames by vectors, one number a frame each.
+const std::vector<std::pair<const char*, DcmTagKey>>& count_vectors() {
+  static const std::vector<std::pair<const char*, DcmTagKey>> kVectors{
+      {"EnergyWindowVector", DCM_EnergyWindowVector}, {"DetectorVector", DCM_DetectorVector}, {"PhaseVector", DCM_PhaseVector},
+      {"RRIntervalVector", DCM_RRIntervalVector},     {"TimeSlotVector", DCM_TimeSlotVector}, {"TimeSliceVector", DCM_TimeSliceVector}};
+  return kVectors;
+}
+
+// The dimensions of a multi-frame file (C.7.6.17): those that count places, and the others, which tell apart what lies at one place.
+struct Dimensions {
+  std::vector<size_t> places, others;  // their number in DimensionIndexValues
+  std::vector<std::string> names;      // of `others`
+};
+
+Dimensions dimensions_of(DcmItem& data) {
+  static const std::set<std::pair<Uint16, Uint16>> kPlaces{{0x0020, 0x0032}, {0x0020, 0x9057}, {0x0020, 0x1041}, {0x0020, 0x9301}};
+  static const std::set<std::pair<Uint16, Uint16>> kInPlane{
+      {0x0048, 0x021E}, {0x0048, 0x021F}, {0x0040, 0x072A}, {0x0040, 0x073A}, {0x0040, 0x074A}};  // of tiles
+  Dimensions dimensions;
+  for (size_t i = 0; i < num_items(data, DCM_DimensionIndexSequence); ++i) {
+    DcmElement* pointer = nullptr;
+    DcmTagKey tag;
+    if (item_of(data, DCM_DimensionIndexSequence, i)->findAndGetElement(DCM_DimensionIndexPointer, pointer).bad() || pointer == nullptr ||
+        pointer->getTagVal(tag, 0).bad()) {
+      continue;
+    }
+    const std::pair<Uint16, Uint16> number{tag.getGroup(), tag.getElement()};
+    if (kInPlane.contains(number)) continue;
+    if (kPlaces.contains(number)) {
+      dimensions.places.push_back(i);
+      continue;
+    }
+    dimensions.others.push_back(i);
+    dimensions.names.push_back(DcmTag(tag).getTagName());
+  }
+  return dimensions;
+}
+
+std::string number_at(const std::vector<double>& numbers, size_t index) { return index < numbers.size() ? number_text(numbers[index]) : ""; }
+
+void read_keys(DcmItem& data, FrameGroups& groups, DicomHeader& header) {
+  const Dimensions dimensions = dimensions_of(data);
+  header.key_names = dimensions.names;
+  std::vector<std::vector<double>> vectors;
+  for (const auto& [name, tag] : count_vectors()) {
+    vectors.push_back(numbers_of(data, tag));
+    header.key_names.emplace_back(name);
+  }
+  for (const Key& key : keys()) header.key_names.emplace_back(key.name);
+  for (size_t i = 0; i < header.frames.size(); ++i) {
+    DicomFrame& frame = header.frames[i];
+    const std::vector<double> indices = dimensions.others.empty() && dimensions.places.empty()
+                                            ? std::vector<double>{}
+                                            : numbers_of(*groups.find(i, DCM_FrameContentSequence), DCM_DimensionIndexValues);
+    if (dimensions.places.size() == 1 && dimensions.places[0] < indices.size()) frame.place_index = indices[dimensions.places[0]];
+    for (const size_t at : dimensions.others) frame.keys.push_back(number_at(indices, at));
+    for (const std::vector<double>& vector : vectors) frame.keys.push_back(vector.size() == header.frames.size() ? number_at(vector, i) : "");
+    for (const Key& key : keys()) {
+      DcmItem* const item = groups.find(i, key.macro);
+      const std::string value = item != &data ? text_of(*item, key.frame_tag) : "";
+      frame.keys.push_back(value.empty() ? text_of(data, key.tag) : value);
     }
   }
 }
@@ -180,6 +277,8 @@ void read_frames(DcmItem& data, DicomHeader& header) {
     }
   }
   if (!groups.is_enhanced()) place_frames(data, header);
+  // Of frames that lie apart nothing needs to be told apart.
+  if (header.frames.size() == 1 || !lie_apart(header.frames)) read_keys(data, groups, header);
 }
 
 void read_padding(DcmItem& data, DicomHeader& header) {
@@ -200,24 +299,45 @@ void read_padding(DcmItem& data, DicomHeader& header) {
   header.padding = {{std::min(first, second), std::max(first, second)}};
 }
 
-void describe_mask(DcmItem& data, DicomHeader& header) {
-  header.described_frame_uid = header.frame_of_reference_uid;
-  if (header.kind == DicomKind::seg) {
-    if (DcmItem* const series = item_of(data, DCM_ReferencedSeriesSequence)) header.described_series_uid = text_of(*series, DCM_SeriesInstanceUID);
-    return;
-  }
-  DcmItem* const frame = item_of(data, DCM_ReferencedFrameOfReferenceSequence);
-  if (frame == nullptr) return;
-  header.described_frame_uid = text_of(*frame, DCM_FrameOfReferenceUID);
-  DcmItem* const study = item_of(*frame, DCM_RTReferencedStudySequence);
-  DcmItem* const series = study != nullptr ? item_of(*study, DCM_RTReferencedSeriesSequence) : nullptr;
-  if (series != nullptr) header.described_series_uid = text_of(*series, DCM_SeriesInstanceUID);
+// Of every sequence `path` leads to, each item.
+template <class Use>
+void for_each_item(DcmItem& item, std::initializer_list<DcmTagKey> path, const Use& use) {
+  if (path.size() == 0) return use(item);
+  const std::vector<DcmTagKey> tags(path);
+  const auto go = [&](const auto& self, DcmItem& at, size_t depth) -> void {
+    if (depth == tags.size()) return use(at);
+    DcmSequenceOfItems* items = nullptr;
+    if (at.findAndGetSequence(tags[depth], items).bad() || items == nullptr) return;
+    for (DcmObject* one = items->nextInContainer(nullptr); one != nullptr; one = items->nextInContainer(one)) {
+      if (auto* const next = dynamic_cast<DcmItem*>(one)) self(self, *next, depth + 1);
+    }
+  };
+  go(go, item, 0);
 }
 
-std::string what_else(DcmItem& data, const std::string& sop_class) {
-  if (sop_class == UID_MediaStorageDirectoryStorage || data.tagExists(DCM_DirectoryRecordSequence)) return "is a DICOMDIR, a directory of other files";
-  const std::string name = sop_class.empty() ? "of no known kind" : "a '" + name_of_uid(sop_class) + "'";
-  return concat("is no image: it has no pixel data and is ", name);
+void describe_mask(DcmItem& data, DicomHeader& header) {
+  header.described_frame_uid = header.frame_of_reference_uid;
+  const auto add_series = [&](DcmItem& series) {
+    const std::string uid = text_of(series, DCM_SeriesInstanceUID);
+    if (!uid.empty() && std::find(header.described_series.begin(), header.described_series.end(), uid) == header.described_series.end())
+      header.described_series.push_back(uid);
+  };
+  const auto add_images = [&](DcmItem& item, const DcmTagKey& sequence) {
+    for (std::string& reference : references_in(item, sequence)) header.described_images.insert(std::move(reference));
+  };
+  // What each contour or frame was made from, rather than the list of all that were at hand.
+  if (header.kind == DicomKind::seg) {
+    for_each_item(data, {DCM_ReferencedSeriesSequence}, add_series);
+    for_each_item(data, {DCM_PerFrameFunctionalGroupsSequence, DCM_DerivationImageSequence}, [&](DcmItem& item) { add_images(item, DCM_SourceImageSequence); });
+    if (!header.described_images.empty()) return;
+    for_each_item(data, {DCM_ReferencedSeriesSequence}, [&](DcmItem& item) { add_images(item, DCM_ReferencedInstanceSequence); });
+    return;
+  }
+  if (DcmItem* const frame = item_of(data, DCM_ReferencedFrameOfReferenceSequence)) header.described_frame_uid = text_of(*frame, DCM_FrameOfReferenceUID);
+  const auto series = {DCM_ReferencedFrameOfReferenceSequence, DCM_RTReferencedStudySequence, DCM_RTReferencedSeriesSequence};
+  for_each_item(data, series, add_series);
+  for_each_item(data, {DCM_ROIContourSequence, DCM_ContourSequence}, [&](DcmItem& item) { add_images(item, DCM_ContourImageSequence); });
+  if (header.described_images.empty()) for_each_item(data, series, [&](DcmItem& item) { add_images(item, DCM_ContourImageSequence); });
 }
 
 }  // namespace
@@ -226,20 +346,21 @@ DicomHeader read_dicom_header(const DicomFile& file) {
   DcmItem& data = file.data();
   DicomHeader header;
   header.transfer_syntax = file.transfer_syntax;
-  header.sop_class = text_of(data, DCM_SOPClassUID);
-  if (header.sop_class.empty()) header.sop_class = text_of(*file.format->getMetaInfo(), DCM_MediaStorageSOPClassUID);
+  header.sop_class = sop_class_of(file);
   header.sop_instance_uid = text_of(data, DCM_SOPInstanceUID);
   header.series_uid = text_of(data, DCM_SeriesInstanceUID);
   header.frame_of_reference_uid = text_of(data, DCM_FrameOfReferenceUID);
   header.modality = text_of(data, DCM_Modality);
   header.patient = text_of(data, DCM_PatientID);
   if (const std::string issuer = text_of(data, DCM_IssuerOfPatientID); !header.patient.empty() && !issuer.empty()) header.patient += '\n' + issuer;
-  header.kind = kind_of(header.sop_class);
-  if (header.kind != DicomKind::image) describe_mask(data, header);
+  const DicomClass known = class_of(header.sop_class, header.modality);
+  header.kind = known.kind;
+  header.what = kind_problem(file);
+  if (header.kind == DicomKind::rtstruct || header.kind == DicomKind::seg) describe_mask(data, header);
   if (header.kind == DicomKind::rtstruct) return header;
   if (!has_pixels(data)) {
     header.kind = DicomKind::other;
-    header.what = what_else(data, header.sop_class);
+    if (header.what.empty()) header.what = "is no image: it has no pixel data and is " + class_name(header.sop_class);
     return header;
   }
   header.pixels = pixel_format(data);
@@ -248,12 +369,30 @@ DicomHeader read_dicom_header(const DicomFile& file) {
   read_padding(data, header);
   if (header.modality == "PT") header.pet = read_pet_tags(file);
   header.instance_number = number_of(data, DCM_InstanceNumber);
-  for (const DcmTagKey& tag : {DCM_TemporalPositionIdentifier, DCM_AcquisitionNumber, DCM_EchoNumbers, DCM_EchoTime, DCM_TriggerTime, DCM_DiffusionBValue,
-                               DCM_ImageType, DCM_AcquisitionDateTime, DCM_AcquisitionTime, DCM_ContentTime}) {
-    header.time_keys.push_back(text_of(data, tag));
-  }
+  if (header.sop_class == UID_RTDoseStorage) header.remarks.push_back("is a dose distribution (RTDOSE), which is read as an image");
+  if (const std::optional<double> width = number_of(data, DCM_TotalPixelMatrixColumns);
+      width && *width > static_cast<double>(header.pixels.columns) && header.frames.size() > 1)
+    header.remarks.push_back("its frames are tiles of one large picture: each is taken as a slice");
+  if (const int64_t part = whole_number(data, DCM_InConcatenationNumber, 0); part > 0)
+    header.remarks.push_back(concat("is part ", part, " of an image that was cut into several files; each part is taken as a volume of its own"));
   if (data.tagExists(DCM_ModalityLUTSequence)) header.remarks.push_back("has a modality lookup table, which is not applied: numbers are as stored");
   return header;
+}
+
+std::string image_reference(const std::string& sop_instance_uid, int64_t frame_number) {
+  return frame_number > 0 ? concat(sop_instance_uid, '/', frame_number) : sop_instance_uid;
+}
+
+std::vector<std::string> references_in(DcmItem& item, const DcmTagKey& sequence) {
+  std::vector<std::string> references;
+  for_each_item(item, {sequence}, [&](DcmItem& image) {
+    const std::string uid = text_of(image, DCM_ReferencedSOPInstanceUID);
+    if (uid.empty()) return;
+    const std::vector<double> frames = numbers_of(image, DCM_ReferencedFrameNumber);
+    if (frames.empty()) references.push_back(uid);
+    for (const double frame : frames) references.push_back(image_reference(uid, std::abs(frame) < 1e9 ? static_cast<int64_t>(frame) : 0));
+  });
+  return references;
 }
 
 std::vector<std::string> identifying_texts(const DicomFile& file) {

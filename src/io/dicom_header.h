@@ -2,6 +2,7 @@
 // What a DICOM file says about its image, without the pixels: format, geometry and scaling of every frame, and what groups files into volumes.
 #include <array>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,9 @@ struct DicomFrame {
   std::array<double, 2> spacing_mm{1, 1};  // x, y
   Scaling scaling;
   bool is_scaled = false;
-  std::string scaled_type;  // RescaleType
+  std::string scaled_type;            // RescaleType
+  std::optional<double> place_index;  // of a frame that has no plane: which place of its stack, where the file counts them
+  std::vector<std::string> keys;      // what may tell frames of one place apart, each as DicomHeader::key_names says; "" where it isn't said
 };
 
 struct DicomHeader {
@@ -51,14 +54,21 @@ struct DicomHeader {
   std::vector<DicomFrame> frames;
   std::optional<double> slice_step_mm;  // SpacingBetweenSlices, else SliceThickness
   std::optional<double> instance_number;
-  std::vector<std::string> time_keys;                     // candidates that may tell time points apart: temporal position, acquisition, echo, ...
-  std::optional<std::array<double, 2>> padding;           // stored numbers from the first to the second are padding
-  std::vector<std::string> remarks;                       // of this file
-  std::optional<PetTags> pet;                             // modality PT
-  std::string described_series_uid, described_frame_uid;  // masks: what they were drawn on
+  std::vector<std::string> key_names;            // of DicomFrame::keys: dimension indices, temporal position, acquisition, echo, ...
+  std::optional<std::array<double, 2>> padding;  // stored numbers from the first to the second are padding
+  std::vector<std::string> remarks;              // of this file
+  std::optional<PetTags> pet;                    // modality PT
+  std::vector<std::string> described_series;     // masks: UIDs of the series that they were drawn on
+  std::string described_frame_uid;
+  std::set<std::string> described_images;  // masks: the images that they were drawn on, as image_reference; empty: not said
 };
 
 DicomHeader read_dicom_header(const DicomFile& file);
+
+// An image as masks refer to it: its UID, or, of a frame (from 1) of several, "UID/frame". 0: the whole image.
+std::string image_reference(const std::string& sop_instance_uid, int64_t frame_number);
+// What the items of `sequence` refer to. An item without frame numbers refers to the whole image.
+std::vector<std::string> references_in(DcmItem& item, const DcmTagKey& sequence);
 
 // Names, ids, birth dates, accession numbers, ... anywhere in the data set; names also by their parts of three letters or more.
 std::vector<std::string> identifying_texts(const DicomFile& file);

@@ -116,9 +116,8 @@ std::vector<Corner> place_by_position(const DicomFile& file, const DicomHeader& 
 std::map<std::string, int64_t> referenced_images(DcmItem& data) {
   std::map<std::string, int64_t> images;
   for (size_t i = 0; i < num_items(data, DCM_ReferencedSeriesSequence); ++i) {
-    DcmItem& series = *item_of(data, DCM_ReferencedSeriesSequence, i);
-    for (size_t k = 0; k < num_items(series, DCM_ReferencedInstanceSequence); ++k)
-      images.emplace(text_of(*item_of(series, DCM_ReferencedInstanceSequence, k), DCM_ReferencedSOPInstanceUID), static_cast<int64_t>(images.size()));
+    for (const std::string& reference : references_in(*item_of(data, DCM_ReferencedSeriesSequence, i), DCM_ReferencedInstanceSequence))
+      images.emplace(reference.substr(0, reference.find('/')), static_cast<int64_t>(images.size()));
   }
   return images;
 }
@@ -129,9 +128,12 @@ std::vector<Corner> place_by_reference(const DicomFile& file, const DicomHeader&
   std::vector<std::pair<int64_t, int64_t>> sources;  // image, frame
   int64_t last_frame = 0;
   for (size_t i = 0; i < header.frames.size(); ++i) {
-    const SegReference reference = reference_of(file, i);
-    const int64_t image = images.emplace(reference.uid, static_cast<int64_t>(images.size())).first->second;
-    const int64_t frame = std::max<int64_t>(0, parse_integer(reference.frame).value_or(1) - 1);
+    const std::vector<std::string> references = needed_references_of(file, i);
+    if (std::any_of(references.begin(), references.end(), [&](const std::string& other) { return other != references[0]; }))
+      fail_dicom(file.path, concat("its frame ", i + 1, " was made from several images, so it can't be placed without them"), kHint);
+    const size_t slash = references[0].find('/');
+    const int64_t image = images.emplace(references[0].substr(0, slash), static_cast<int64_t>(images.size())).first->second;
+    const int64_t frame = slash == std::string::npos ? 0 : std::max<int64_t>(0, parse_integer(references[0].substr(slash + 1)).value_or(1) - 1);
     if (frame > 1000000) fail_dicom(file.path, "refers to a frame that can't be");
     last_frame = std::max(last_frame, frame);
     sources.emplace_back(image, frame);
@@ -154,6 +156,7 @@ LabelMap read_seg_alone(const std::filesystem::path& path) {
   const DicomFile file = open_dicom(path);
   const DicomHeader header = read_dicom_header(file);
   if (header.kind == DicomKind::rtstruct) fail_dicom(path, "is a structure set (RTSTRUCT), which has no voxels of its own", kHint);
+  if (header.kind == DicomKind::other) fail_dicom(path, "is no DICOM segmentation (SEG): it " + header.what);
   if (header.kind != DicomKind::seg) fail_dicom(path, "is no DICOM segmentation (SEG)");
   const SegFrames frames = seg_frames(file, header, {});
   if (header.frames.empty()) fail_dicom(path, "is a segmentation without frames");
@@ -164,11 +167,18 @@ LabelMap read_seg_alone(const std::filesystem::path& path) {
     fail_dicom(path, concat("has frames so far from each other that their grid has ", size_text(map.size), " voxels"));
   map.names = frames.names;
   map.labels.assign(static_cast<size_t>(map.size[0] * map.size[1] * map.size[2]), 0);
-  SegPixels pixels(file, header, frames.threshold);
+  std::map<std::pair<uint8_t, Corner>, size_t> first;  // frame of a segment at a place
   for (const auto& [label, index] : frames.order) {
+    const auto one = first.emplace(std::pair{label, corners[index]}, index);
+    if (!one.second && has_places && references_of(file, one.first->second) != references_of(file, index))
+      fail_dicom(path, "has several frames of a segment at one place, made from different images, such as time points", kHint);
+  }
+  LabelPainter painter(map.labels);
+  SegPixels pixels(file, header, frames);
+  for (const auto& [of_frame, index] : frames.order) {
     const Corner& corner = corners[index];
-    pixels.each(index, [&, to = label](int64_t column, int64_t row) {
-      map.labels[static_cast<size_t>(corner[0] + column + map.size[0] * (corner[1] + row + map.size[1] * corner[2]))] = to;
+    pixels.each(index, of_frame, [&](int64_t column, int64_t row, uint8_t label) {
+      painter.paint(static_cast<size_t>(corner[0] + column + map.size[0] * (corner[1] + row + map.size[1] * corner[2])), label);
     });
   }
   return map;

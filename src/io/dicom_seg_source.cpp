@@ -8,7 +8,7 @@
 
 namespace vmae::io {
 
-SegSource read_seg_source(std::span<const std::filesystem::path> files) {
+SegSource read_seg_source(std::span<const std::filesystem::path> files, std::optional<int64_t> volume) {
   SegSource source;
   for (const std::filesystem::path& path : files) {
     const DicomFile file = open_dicom(path);
@@ -17,15 +17,10 @@ SegSource read_seg_source(std::span<const std::filesystem::path> files) {
       source.first = file;
       source.header = header;
     }
-    for (const size_t i : frame_order(header.frames)) {
-      if (header.sop_class.empty() || header.sop_instance_uid.empty())
-        fail_dicom(path, "has no SOP class or instance UID, which a DICOM segmentation refers to");
-      source.slices.push_back({header.sop_class, header.sop_instance_uid, header.pixels.num_frames > 1 ? static_cast<int64_t>(i) + 1 : 0, header.frames[i]});
-    }
+    if (header.sop_class.empty() || header.sop_instance_uid.empty()) fail_dicom(path, "has no SOP class or instance UID, which a DICOM segmentation refers to");
+    add_slices(header, frames_of(header, volume, path), source.slices);
   }
-  std::vector<DicomFrame> frames;
-  for (const SourceSlice& slice : source.slices) frames.push_back(slice.frame);
-  source.has_places = lie_apart(frames);
+  source.has_places = lie_apart(source.slices);
   if (source.has_places) return source;
   std::set<std::string> references;
   for (const SourceSlice& slice : source.slices) {

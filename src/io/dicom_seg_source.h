@@ -6,15 +6,10 @@
 #include <vector>
 
 #include "dicom_header.h"
+#include "dicom_stacks.h"
 #include "vmae/io/write_dicom_seg.h"
 
 namespace vmae::io {
-
-struct SourceSlice {
-  std::string sop_class, sop_instance;
-  int64_t frame_number = 0;  // from 1; 0: the file has one frame
-  DicomFrame frame;
-};
 
 struct SegSource {
   DicomFile first;
@@ -23,8 +18,8 @@ struct SegSource {
   bool has_places = false;          // each slice lies in a plane of its own, all parallel: frames are found by place, else by what they were made from
 };
 
-// `files` as read_dicom takes them. Throws Error(data): no image, or one without UIDs.
-SegSource read_seg_source(std::span<const std::filesystem::path> files);
+// `files` and `volume` as read_dicom takes them. Throws Error(data): no image, or one without UIDs.
+SegSource read_seg_source(std::span<const std::filesystem::path> files, std::optional<int64_t> volume);
 
 // What an object depends on, as a text.
 std::string seed_of(const SegSource& source, std::span<const uint8_t> labels, const DicomSegDescription& description);

@@ -265,10 +265,10 @@ class Writer {
 }  // namespace
 
 void write_dicom_seg(const fs::path& output, std::span<const fs::path> series_files, const Volume& image, std::span<const uint8_t> labels,
-                     const DicomSegDescription& description) {
+                     const DicomSegDescription& description, std::optional<int64_t> volume) {
   if (description.class_names.empty() || description.class_names.size() > 255 || series_files.empty())
     throw Error(ExitCode::internal, "write_dicom_seg: 1 to 255 classes and at least one file are needed");
-  const SegSource series = read_seg_source(series_files);
+  const SegSource series = read_seg_source(series_files, volume);
   const PixelFormat& pixels = series.header.pixels;
   if (static_cast<int64_t>(labels.size()) != image.size[0] * image.size[1] * image.size[2] || pixels.columns != image.size[0] || pixels.rows != image.size[1] ||
       static_cast<int64_t>(series.slices.size()) != image.size[2]) {

@@ -7,6 +7,7 @@
 #include "dicom_geometry.h"
 #include "dicom_header.h"
 #include "dicom_pixels.h"
+#include "dicom_stacks.h"
 #include "dicom_units.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
@@ -45,10 +46,10 @@ struct Builder {
   std::vector<DicomHeader> headers;  // one per file, in order
   std::vector<DicomFrame> slices;    // in order
 
-  void begin(const DicomHeader& header, size_t num_files) {
+  void begin(const DicomHeader& header, size_t num_files, size_t num_frames) {
     const PixelFormat& pixels = header.pixels;
     first = header;
-    volume.size = {pixels.columns, pixels.rows, num_files > 1 ? static_cast<int64_t>(num_files) : pixels.num_frames};
+    volume.size = {pixels.columns, pixels.rows, num_files > 1 ? static_cast<int64_t>(num_files) : static_cast<int64_t>(num_frames)};
     volume.channels = is_grey(pixels) ? 1 : 3;
     volume.type = stored_type_of(pixels);
     volume.modality = header.modality;
@@ -56,13 +57,13 @@ struct Builder {
 
   size_t values_per_slice() const { return static_cast<size_t>(volume.size[0] * volume.size[1] * volume.channels); }
 
-  void add(const fs::path& path, const DicomFile& file, const DicomHeader& header) {
+  void add(const fs::path& path, const DicomFile& file, const DicomHeader& header, const std::vector<size_t>& frames) {
     FrameReader reader(file, header);
     const PixelFormat& pixels = header.pixels;
     const Palette palette = pixels.photometric == "PALETTE COLOR" ? read_palette(file, pixels.is_signed) : Palette{};
     const size_t slice_bytes = values_per_slice() * size_of(volume.type);
     RawFrame raw;
-    for (const size_t frame : frame_order(header.frames)) {
+    for (const size_t frame : frames) {
       reader.read(static_cast<int64_t>(frame), raw);
       if (volume.stored.empty())
         volume.stored.resize(slice_bytes * static_cast<size_t>(volume.size[2]));  // only now: the first frame is there, and as large as it said
@@ -81,7 +82,7 @@ struct Builder {
 
 }  // namespace
 
-Volume read_dicom(const std::vector<fs::path>& files) {
+Volume read_dicom(const std::vector<fs::path>& files, std::optional<int64_t> volume_number) {
   if (files.empty()) throw Error(ExitCode::internal, "read_dicom without files");
   Builder builder;
   for (const fs::path& path : files) {
@@ -89,12 +90,13 @@ Volume read_dicom(const std::vector<fs::path>& files) {
       const DicomFile file = open_dicom(path);
       const DicomHeader header = read_dicom_header(file);
       if (header.pixels.rows == 0) fail_dicom(path, header.kind == DicomKind::rtstruct ? "is a structure set, no image" : header.what);
+      const std::vector<size_t> frames = frames_of(header, volume_number, path);
       if (builder.headers.empty()) {
-        builder.begin(header, files.size());
+        builder.begin(header, files.size(), frames.size());
         check_fits_memory(builder.volume, path);
       }
       if (files.size() > 1) check_same(builder.first, header, path);
-      builder.add(path, file, header);
+      builder.add(path, file, header, frames);
       builder.headers.push_back(header);
     } catch (const std::bad_alloc&) {
       fail_dicom(path, "claims more pixels than there is memory for", "the file is probably damaged");

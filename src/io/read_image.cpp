@@ -1,5 +1,7 @@
 #include "vmae/io/read_image.h"
 
+#include <algorithm>
+
 #include "label_values.h"
 #include "mask_volume.h"
 #include "nifti_geometry.h"
@@ -13,24 +15,47 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A manifest may name a DICOM file, or a folder that holds one series.
-std::vector<fs::path> dicom_files(const SourceFile& file) {
-  if (!file.series.empty()) return file.series;
+struct DicomImage {
+  std::vector<fs::path> files;  // empty: not DICOM
+  int64_t volume = 0;
+  VolumeHeader header{};  // where it was not listed; volumes of one file and one size are its time points
+};
+
+// A manifest may name a DICOM file, or a folder that holds one series. Of a file that holds several volumes each is a time point, as in a 4-D file.
+DicomImage unlisted_dicom(const SourceFile& file) {
   std::error_code ignored;
+  std::vector<fs::path> files;
   if (fs::is_directory(file.path, ignored)) {
-    std::vector<fs::path> files;
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(file.path)) {
       if (entry.is_regular_file() && is_dicom(entry.path())) files.push_back(entry.path());
     }
-    const DicomTree tree = group_dicom(files);
-    if (tree.series.size() != 1) {
-      throw Error(ExitCode::data, concat(file.path.string(), ": holds ", tree.series.size(), " DICOM series where one image is meant"),
-                  "name the folder or a file of one series");
-    }
-    return tree.series[0].files;
+  } else if (!is_volume(file.path) && !is_picture(file.path) && is_dicom(file.path)) {
+    files = {file.path};
+  } else {
+    return {};
   }
-  if (!is_volume(file.path) && !is_picture(file.path) && is_dicom(file.path)) return {file.path};
-  return {};
+  const DicomTree tree = group_dicom(files);
+  const auto count = static_cast<int64_t>(tree.series.size());
+  const bool is_one_file = count > 0 && tree.series[0].num_volumes == count;
+  if (count == 0 && files.size() == 1 && !tree.refused.empty()) throw Error(ExitCode::data, concat(file.path.string(), ": ", tree.refused[0].reason));
+  if (!is_one_file && count != 1) {
+    throw Error(ExitCode::data, concat(file.path.string(), ": holds ", count, " DICOM series where one image is meant"),
+                "name the folder or a file of one series");
+  }
+  for (const DicomSeries& series : tree.series) {
+    if (series.header.size != tree.series[0].header.size)
+      throw Error(ExitCode::data, concat(file.path.string(), ": holds ", count, " volumes of different size where one image is meant"),
+                  "give the folder that it lies in as the source: there each volume is an image");
+  }
+  const DicomSeries& series = tree.series.at(static_cast<size_t>(std::clamp<int64_t>(file.time_point, 0, count - 1)));
+  DicomImage image{series.files, series.volume, series.header};
+  image.header.num_time_points = count;
+  return image;
+}
+
+DicomImage dicom_image(const SourceFile& file) {
+  if (!file.series.empty()) return {file.series, file.time_point, {}};
+  return unlisted_dicom(file);
 }
 
 std::string subject_of(const SourceFile& file) { return concat(file.path.string(), ": its mask ", file.mask.filename().string()); }
@@ -55,8 +80,8 @@ void check_grid(const SourceFile& file, const Volume& image, const Volume& mask)
 
 Volume read_image(const SourceFile& file) {
   Volume volume;
-  if (const auto files = dicom_files(file); !files.empty()) {
-    volume = read_dicom(files);
+  if (const DicomImage dicom = dicom_image(file); !dicom.files.empty()) {
+    volume = read_dicom(dicom.files, dicom.volume);
     volume.modality = dicom_modality(volume.modality);
   } else {
     volume = is_picture(file.path) ? picture_volume(file.path) : read_volume(file.path, file.time_point);
@@ -70,13 +95,15 @@ Volume read_image(const SourceFile& file) {
 
 std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
   if (is_volume(file.path)) return read_volume_header(file.path);
-  if (const auto files = dicom_files(file); !files.empty()) {
-    const DicomTree tree = group_dicom(files);
-    if (tree.series.size() != 1) {
-      throw Error(ExitCode::data, concat(file.path.string(), ": ", tree.refused.empty() ? "is not one DICOM series" : tree.refused[0].reason));
-    }
-    return tree.series[0].header;
+  if (!file.series.empty()) {
+    const DicomTree tree = group_dicom(file.series);
+    if (tree.series.empty()) throw Error(ExitCode::data, concat(file.path.string(), ": ", tree.refused.empty() ? "is no DICOM image" : tree.refused[0].reason));
+    const auto found = std::find_if(tree.series.begin(), tree.series.end(), [&](const DicomSeries& series) { return series.volume == file.time_point; });
+    if (found == tree.series.end() || static_cast<int64_t>(tree.series.size()) != found->num_volumes)
+      throw Error(ExitCode::data, concat(file.path.string(), ": is not one DICOM series"));
+    return found->header;
   }
+  if (const DicomImage dicom = unlisted_dicom(file); !dicom.files.empty()) return dicom.header;
   if (is_picture(file.path)) return picture_header(file.path);
   throw Error(ExitCode::data, concat(file.path.string(), " is of an unknown type"));
 }
@@ -93,7 +120,8 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
       if (is_picture(file.mask)) refuse_lossy(file.mask, labels, subject_of(file));
       return labels;
     }
-    return read_dicom_mask(file.mask, dicom_files(file), image, structures).map;
+    const DicomImage dicom = dicom_image(file);
+    return read_dicom_mask(file.mask, dicom.files, image, structures, dicom.volume).map;
   } catch (const Error& error) {
     if (std::string_view(error.what()).starts_with(file.path.string())) throw;
     throw Error(error.code(), concat(file.path.string(), ": its mask can't be used: ", error.what()), error.hint());

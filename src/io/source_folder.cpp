@@ -152,11 +152,15 @@ void add_dicom(const std::vector<fs::path>& files, const fs::path& folder, Sourc
     file.modality = dicom_modality(series.modality);
     // A file without PatientID is told apart by its series.
     file.patient = series.patient.empty() ? "series " + series.series_uid : "dicom " + series.patient;
-    for (const DicomMask& mask : tree.masks) {
-      if (mask.series_uid != series.series_uid || series.series_uid.empty()) continue;
-      used_masks.insert(mask.path);
+    if (series.num_volumes > 1) {  // of one file
+      file.time_point = series.volume;
+      file.name += concat("#t", series.volume);
+    }
+    for (const size_t index : series.masks) {
+      const fs::path& mask = tree.masks[index].path;
+      used_masks.insert(mask);
       if (file.mask.empty()) {
-        file.mask = mask.path;
+        file.mask = mask;
       } else {
         source.remarks.push_back({file.name, "has several RTSTRUCT or SEG objects; the first by file name is used"});
       }

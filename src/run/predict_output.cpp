@@ -39,7 +39,7 @@ fs::path write_labels(const fs::path& stem, const io::SourceFile& file, const da
   const auto& size = one.volume.size;
   fs::create_directories(stem.parent_path());
   if (!file.series.empty()) {
-    io::write_dicom_seg(with(".dcm"), file.series, one.volume, classes, {card.class_names, "vmae", version(), "vmae segmentation"});
+    io::write_dicom_seg(with(".dcm"), file.series, one.volume, classes, {card.class_names, "vmae", version(), "vmae segmentation"}, file.time_point);
     return with(".dcm");
   }
   std::vector<uint8_t> labels(classes.begin(), classes.end());

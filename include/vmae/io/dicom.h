@@ -22,11 +22,16 @@ namespace vmae::io {
 // By content: "DICM" after a preamble of 128 bytes, or a data set that begins with a DICOM group. False if the file can't be read.
 bool is_dicom(const std::filesystem::path& path);
 
-enum class DicomKind { image, rtstruct, seg, other };  // other: reports, presentation states, waveforms, directories (DICOMDIR), ...
+// By SOP class: a list says which classes are images (PS3.4 B.5; a file without one is taken for an image). other: all else, whether it has pixels or not:
+// reports, presentation states, parametric maps, private classes, waveforms, directories (DICOMDIR), ... seg: segmentations and label map segmentations.
+enum class DicomKind { image, rtstruct, seg, other };
 
-// One volume's worth of slices: same series, geometry, pixel format and time point, sorted along the normal of the slices.
+// One volume's worth of slices: same series, geometry, pixel format and time point, sorted along the normal of the slices. What lies at one place is told apart
+// by the tags and dimension indices that say how (time point, acquisition, echo, b-value, ...), in single images and in the frames of a file alike.
 struct DicomSeries {
-  std::vector<std::filesystem::path> files;  // in the order of z; one multi-frame file is a series of its own
+  std::vector<std::filesystem::path> files;  // in the order of z; a multi-frame file is one or several series of its own
+  int64_t volume = 0, num_volumes = 1;       // which of those in the multi-frame file
+  std::vector<size_t> masks{};               // of DicomTree::masks, those that were drawn on these images, by file name
   std::string series_uid;                    // to match masks; not written
   std::string patient;                       // PatientID (with its issuer), or ""; to be hashed, never written
   std::string modality;
@@ -38,7 +43,7 @@ struct DicomSeries {
 struct DicomMask {
   std::filesystem::path path;
   DicomKind kind = DicomKind::rtstruct;
-  std::string series_uid;  // of the images it was drawn on; "" if it does not say
+  std::vector<std::string> series_uids;  // of the images it was drawn on; empty if it does not say
   std::string frame_of_reference_uid;
   std::string patient;
 };
@@ -63,21 +68,25 @@ DicomTree group_dicom(const std::vector<std::filesystem::path>& files);
 // slices, or the median where slices are missing or unevenly spaced. The frames of a multi-frame file are sorted by position where each has its own, else in
 // the file's order. Units: HU (CT with rescale slope and no other RescaleType), SUV by body weight (PT with the tags for it), else raw; DicomSeries::remarks
 // says why not. Throws Error(data): no pixel data, unsupported or damaged, frames of different size, ...; names the file, nothing else of the header.
-Volume read_dicom(const std::vector<std::filesystem::path>& files);
+// `volume`: DicomSeries::volume. Without it, a file that holds several volumes is an error.
+Volume read_dicom(const std::vector<std::filesystem::path>& files, std::optional<int64_t> volume = {});
 
-// Segment or structure names, and the label map (uint8, 0 background, 1... in this order) on the grid of `image`, which was read from `image_files`.
-// RTSTRUCT: closed planar contours, filled by the even-odd rule along each row of pixel centres; later structures win where they overlap. Contours outside the
-// image's slices are left out. SEG: BINARY, and FRACTIONAL from half of its maximum; frames by position, also parts of slices and flipped ones, or
-// by the image that they were made from where they have no position. `names`: those
-// structures only, in this order; empty: all. Throws Error(data) if it does not lie on the image's grid, or a name is unknown.
+// Segment or structure names, and the label map (uint8, 0 background, 1... in this order) on the grid of `image`, which was read from `image_files` and
+// `volume`. Names are trimmed and in UTF-8; those that are equal are one structure, and one without a name is "ROI N" or "segment N" by its number. RTSTRUCT:
+// closed planar contours, each in its plane; of planes that fall within one slice, the one nearest to its centre. In a plane they are filled by the even-odd
+// rule along each row of pixel centres, a contour that is there twice once. Later structures win where they overlap. Contours outside of the image's slices are
+// left out. SEG: BINARY, FRACTIONAL from half of its maximum, and LABELMAP, whose pixels are segment numbers; frames by position, also parts of slices and
+// flipped ones, or by the image that they were made from where they have no position or all slices of the image have the same. `names`: those structures only,
+// in this order; empty: all. Throws Error(data) if it does not lie on the image's grid, or a name is unknown.
 struct DicomLabels {
   std::vector<std::string> names;
-  std::vector<std::uint8_t> map;  // size of the image
+  std::vector<std::uint8_t> map;     // size of the image
+  std::vector<std::string> remarks;  // what the map does not say: structures that overlap, contours that were left out, equal names, ...
 };
 DicomLabels read_dicom_mask(const std::filesystem::path& mask, const std::vector<std::filesystem::path>& image_files, const Volume& image,
-                            const std::vector<std::string>& names = {});
+                            const std::vector<std::string>& names = {}, std::optional<int64_t> volume = {});
 
-// The names of an RTSTRUCT's structures or a SEG's segments, in the order of the file. Throws Error(data).
+// The names of an RTSTRUCT's structures or a SEG's segments, each once, in the order of the file. Throws Error(data).
 std::vector<std::string> dicom_structure_names(const std::filesystem::path& mask);
 
 }  // namespace vmae::io

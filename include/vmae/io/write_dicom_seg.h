@@ -2,6 +2,7 @@
 // Label maps of DICOM images as DICOM Segmentation objects (PS3.3 A.51): BINARY, one segment per class.
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,7 +18,7 @@ struct DicomSegDescription {
 };
 
 // `labels`: one per voxel of `image`, x fastest; `image` is read_dicom(series_files), `series_files` in the same order: one file per slice, or one multi-frame
-// file. Grey and colour alike.
+// file, of which `volume` is meant where it holds several (read_dicom). Grey and colour alike.
 // Frames: for each segment the slices where it has voxels, in the order of z, each naming the image (and frame) that it was made from, and its place where
 // slices have places of their own (not radiographs, ultrasound, photographs). An object must have a frame: when all is background, it is an empty one of
 // segment 1 in the first slice.
@@ -28,6 +29,6 @@ struct DicomSegDescription {
 // Whole or not at all. Throws Error(data) naming a file: images without UIDs, or with the same one and no place, or more segments and voxels than a file can
 // hold; Error(internal): the disk is full, or the arguments don't fit each other.
 void write_dicom_seg(const std::filesystem::path& output, std::span<const std::filesystem::path> series_files, const Volume& image,
-                     std::span<const uint8_t> labels, const DicomSegDescription& description);
+                     std::span<const uint8_t> labels, const DicomSegDescription& description, std::optional<int64_t> volume = {});
 
 }  // namespace vmae::io
