@@ -119,19 +119,26 @@ def prepared_digests(cases, items):
 # Volumes. Each writes `array` (x, y, z) of numbers on the case's grid.
 
 
-def write_nifti(path, array, case, slope=1.0, intercept=0.0):
+def write_nifti(path, array, case, slope=1.0, intercept=0.0, form="both", error=0.0):
+    """form: which of its places NIfTI names (qform, sform, both). error: by how much the sform's directions are not orthonormal (largest
+    component of D'D - 1)."""
     to_ras = np.diag([-1.0, -1.0, 1.0])
     affine = np.eye(4)
     affine[:3, :3] = to_ras @ case.direction * case.spacing
     affine[:3, 3] = to_ras @ case.origin
     image = nibabel.Nifti1Image(array, affine)
-    image.set_qform(affine, 1)
-    image.set_sform(affine, 1)
+    image.set_qform(affine, 1 if form != "sform" else 0)
+    if error:
+        bent = np.array([[0.1, 1, -1], [-0.8, 0, 1], [1, 1, 0.1]])
+        directions = affine[:3, :3] / case.spacing
+        defect = directions.T @ bent + bent.T @ directions
+        affine[:3, :3] += error / np.abs(defect).max() * bent * case.spacing
+    image.set_sform(affine, 1 if form != "qform" else 0)
     image.header.set_xyzt_units("mm")
     data = bytearray(image.to_bytes())
     if (slope, intercept) != (1.0, 0.0):  # nibabel would choose a scaling itself; the one that is meant is put into the header's bytes
         data[112:120] = np.array([slope, intercept], "<f4").tobytes()
-    Path(path).write_bytes(gzip.compress(bytes(data)) if str(path).lower().endswith(".gz") else bytes(data))
+    Path(path).write_bytes(gzip.compress(bytes(data), mtime=0) if str(path).lower().endswith(".gz") else bytes(data))
 
 
 NRRD_TYPES = {"u1": "uint8", "i1": "int8", "u2": "uint16", "i2": "int16", "f4": "float", "f8": "double"}
@@ -148,7 +155,7 @@ def write_nrrd(path, array, case, **_):
     array = array.astype(array.dtype.newbyteorder("<"))
     is_gzipped, is_detached = array.shape[2] % 2 == 1, str(path).endswith(".nhdr")
     data = array.tobytes(order="F")
-    data = gzip.compress(data) if is_gzipped else data
+    data = gzip.compress(data, mtime=0) if is_gzipped else data
     axes = " ".join(f"({vector(case.direction[:, k] * case.spacing[k], ',')})" for k in range(3))
     header = (f"NRRD0004\ntype: {NRRD_TYPES[array.dtype.str[1:]]}\ndimension: 3\nspace: left-posterior-superior\nsizes: {' '.join(map(str, array.shape))}\n"
               f"space directions: {axes}\nkinds: domain domain domain\nendian: little\nencoding: {'gzip' if is_gzipped else 'raw'}\n"
@@ -380,6 +387,18 @@ def write_enhanced(path, times, key, number=0, order=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     data.save_as(path, enforce_file_format=True)
     return data
+
+
+def write_captures(path, stored, key):
+    """A multi-frame secondary capture of bytes (x, y, frame): no place, no spacing."""
+    data = dicom_object("1.2.840.10008.5.1.4.1.1.7.2", uid(key, "capture"))
+    identify(data, key, 0, "OT")
+    data.SeriesInstanceUID, data.ConversionType, data.NumberOfFrames = uid(key, "captures"), "WSD", stored.shape[2]
+    data.Rows, data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation = stored.shape[1], stored.shape[0], 1, "MONOCHROME2"
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 8, 8, 7, 0
+    data.PixelData = np.ascontiguousarray(stored.transpose(2, 1, 0)).tobytes() + b"\0" * (stored.size % 2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data.save_as(path, enforce_file_format=True)
 
 
 def outlines(plane):
