@@ -17,8 +17,8 @@ from PIL import Image
 
 import report_inputs as made
 from evaluating import EvalTest
-from finetuning import SWIN, TRAIN, class_picture, labelled_picture, make_segmentation
-from harness import VMAE, environment
+from finetuning import NO_AUGMENTATION, SWIN, TRAIN, class_picture, labelled_picture, last, make_segmentation, metadata
+from harness import VMAE, environment, metrics, weights_of, write_safetensors
 
 ONE_EPOCH = [*SWIN, *[key for key in TRAIN if not key.startswith(("train.epochs", "data."))], "train.epochs=1", "data.workers=1"]
 UP_OR_DOWN = ["up", "down"]
@@ -94,6 +94,71 @@ class ReportTest(EvalTest):
 
 
 class DicomReports(ReportTest):
+    def test_two_patients_with_one_series_uid(self):
+        """RSNA/anonymizer#18, pydicom/deid#19: de-identification gave two patients one SeriesInstanceUID. Never one volume, nor two times of one patient."""
+        for name, heights in (("beside each other", [12, 15, 18, 21]), ("at the same place", [0, 3, 6, 9])):
+            with self.subTest(name):
+                folder, series = self.tmp / name.replace(" ", "_"), made.fresh_uid()
+                made.ct_series(folder / "a", [0, 3, 6, 9], series=series)
+                made.ct_series(folder / "b", heights, [np.full((32, 32), 500 + i) for i in range(4)], series, lambda data, i: setattr(data, "PatientID", "P2"))
+                done = self.attempt("prepare", "--input", folder, "--output", "out", "--dry-run")
+                if self.is_refused(done, "SeriesInstanceUID|series", "patient"):
+                    continue
+                self.assertEqual(done.code, 0, done.text)
+                self.assertIn("2 cases of 2 patients", done.text)
+                self.assertNotIn("time points", done.text)
+                self.assertNotIn("duplicate", done.text)
+
+    def test_slices_of_different_bits(self):
+        """innolitics/dicom-numpy#15, rordenlab/dcm2niix#458, dgobbi/vtk-dicom#211: BitsStored and HighBit change from slice to slice within one CT series."""
+        contours = [("A", [made.box(-8, 4, -8, 4, z) for z in (3, 6, 9, 12)])]
+
+        def fewer_bits(data, i):
+            if i in (1, 4):
+                data.BitsStored, data.HighBit = 12, 11
+
+        masks = {}
+        for name, change in (("same", None), ("different", fewer_bits)):
+            images = made.ct_series(self.tmp / name, range(0, 18, 3), change=change)
+            made.rtstruct(self.tmp / name / "rt.dcm", images, contours)
+            found = self.found_or_refused(self.tmp / name, "bits|pixel format|pixel type")
+            if found is None:
+                return
+            self.assertEqual([image["size"] for image in found["images"]], [[32, 32, 6]], f"{name}: {found['remarks']}")
+            masks[name] = self.voxels(found["images"][0])
+            np.testing.assert_array_equal(self.numbers(self.tmp / name)[..., 1], self.numbers(self.tmp / "same")[..., 1])
+        self.assertEqual(masks["different"], masks["same"])
+
+    def test_localizer_in_the_series(self):
+        """dgobbi/vtk-dicom#98, Slicer/Slicer#5055: a CT series begins with its localizer (ImageType LOCALIZER, another plane). It is no image to
+        learn from."""
+        def localizer(data, i):
+            data.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER" if i == 0 else "AXIAL"]
+            if i == 0:
+                data.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+
+        made.ct_series(self.tmp / "ct", range(0, 15, 3), change=localizer)
+        found = self.found_or_refused(self.tmp / "ct", "localizer")
+        if found is None:
+            return
+        self.assertEqual([image["size"] for image in found["images"]], [[32, 32, 4]], found["remarks"])
+        self.assertRegex(json.dumps(found["refused"] + found["remarks"]), re.compile("localizer", re.IGNORECASE))
+
+    def test_mosaic(self):
+        """freesurfer/freesurfer#516, rordenlab/dcm2niix#550, ExploreASL/ExploreASL#407: 9 slices of an EPI as the tiles of one picture. Unfolded, or
+        refused by name."""
+        def mosaic(data, i):
+            data.Modality, data.ImageType, data.Manufacturer = "MR", ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"], "SIEMENS"
+            data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+            del data.RescaleType
+            data.add_new(0x00190010, "LO", "SIEMENS MR HEADER")
+            data.add_new(0x0019100A, "US", 9)
+
+        made.ct_series(self.tmp / "mr", [0], [np.random.default_rng(0).integers(0, 500, (96, 96))], change=mosaic)
+        found = self.found_or_refused(self.tmp / "mr", "mosaic")
+        if found is not None:
+            self.assertEqual(found["images"][0]["size"], [32, 32, 9])
+
     def test_missing_slice(self):
         """InsightSoftwareConsortium/ITK#441, DIAGNijmegen/rse-panimg#7: a slice is missing. It is said, the spacing is that of the others, the
         contours keep their slices."""
@@ -147,6 +212,36 @@ class DicomReports(ReportTest):
                 self.assertEqual(image["units"], "SUV")
                 self.assertAlmostEqual(image["scaling"][0]["slope"], 74000 / (370e6 / 2 ** halves), delta=1e-9)
 
+    def test_ct_without_its_rescaling(self):
+        """pydicom/pydicom#818, #1615: a CT has no RescaleSlope, slope 0, or a RescaleType that is not HU. Its numbers are not called Hounsfield
+        units, and it is said."""
+        def none(data, i):
+            del data.RescaleSlope, data.RescaleIntercept
+
+        def zero(data, i):
+            data.RescaleSlope = 0
+
+        def unspecified(data, i):
+            data.RescaleType = "US"
+
+        for change in (none, zero, unspecified):
+            with self.subTest(change.__name__):
+                made.ct_series(self.tmp / change.__name__, [0, 3, 6], change=change)
+                found = self.found_or_refused(self.tmp / change.__name__, "rescale")
+                if found is not None:
+                    self.assertRegex(json.dumps(found["remarks"]), "rescale")
+                    self.assertEqual(found["images"][0]["units"], "raw")
+
+    def test_structures_that_differ_in_case(self):
+        """qurit/rt-utils#44: the same structure is GTV, gtv and Gtv in three patients. One class, or it is said before anybody learns three."""
+        for k, name in enumerate(("GTV", "gtv ", "Gtv")):
+            images = made.ct_series(self.tmp / f"ct/p{k}", [0, 3, 6], change=lambda data, i, k=k: setattr(data, "PatientID", f"P{k}"))
+            made.rtstruct(self.tmp / f"ct/p{k}/rt.dcm", images, [(name, [made.box(-8, 4, -8, 4, z) for z in (0, 3, 6)])])
+        done = self.attempt("prepare", "--input", "ct", "--output", "out")
+        if done.code == 0 and len(self.found("out")[0]["mask_names"]) == 1:
+            return
+        self.assert_told(done, "GTV", "Gtv", "case|letters|spelling|differ|alike")
+
     def test_structures_in_another_order(self):
         """bhklab/med-imagetools#147: structures stand in another order in each patient. The name decides, not the place in the list."""
         shapes = {"Liver": (-12, 12), "Tumour": (-4, 2)}
@@ -172,6 +267,18 @@ class VolumeReports(ReportTest):
         (self.tmp / folder / "labels").mkdir(exist_ok=True)
         (self.tmp / folder / "labels" / mask_name).write_bytes(mask_bytes)
 
+    def test_segments_of_slicer_in_another_order(self):
+        """MIC-DKFZ/nnUNet#2220, #2118: .nrrd of 3D Slicer, which number the segments in the order in which they were drawn; their names stand in the
+        header."""
+        labels, swapped = made.blocks(), made.blocks()
+        swapped[labels == 1], swapped[labels == 2] = 2, 1
+        for case, values, named in (("a", labels, (("liver", 1), ("tumour", 2))), ("b", swapped, (("tumour", 1), ("liver", 2)))):
+            self.pair(f"{case}.nrrd", made.nrrd_bytes(values, made.segments(*named)), case)
+        done = self.train("seg", "data", "data.val_fraction=0")
+        if not self.is_refused(done, "liver", "tumour"):
+            self.assertEqual(done.code, 0, done.text)
+            self.assertRegex(done.text, r"pixels: liver 432, tumour 108")
+
     def test_segmentation_of_slicer_that_is_cropped(self):
         """Slicer/Slicer#5323: a .nrrd that 3D Slicer cropped to where its segments are. Put back to its place, or refused with both sizes."""
         labels = made.blocks()
@@ -192,6 +299,17 @@ class VolumeReports(ReportTest):
         if found is not None:
             self.assertEqual(self.voxels(found["images"][0]), {0: 1266, 1: 0, 2: 270})
 
+    def test_spaces_of_nrrd(self):
+        """InsightSoftwareConsortium/ITK#5207: `space: left-anterior-superior` is mirrored along the wrong axis (until ITK 5.4.3). All three spaces,
+        the same place."""
+        spaces = {"left-posterior-superior": (1, 1), "right-anterior-superior": (-1, -1), "left-anterior-superior": (1, -1), "LAS": (1, -1)}
+        for space, (x, y) in spaces.items():
+            with self.subTest(space):
+                (self.tmp / "a.nrrd").write_bytes(made.nrrd_bytes(made.blocks(), spacing=(x, y, 3), origin=(5 * x, 6 * y, 7), space=space))
+                image = self.found("a.nrrd")[0]["images"][0]
+                np.testing.assert_allclose(image["origin_mm"], [5, 6, 7], atol=1e-6)
+                np.testing.assert_allclose(image["direction"], np.eye(3).ravel(), atol=1e-6)
+
     def test_meta_images_of_other_writers(self):
         """InsightSoftwareConsortium/ITK#5340, BioMedIA/deepali#148, niivue/niivue#687: MET_LONG has 32 bits everywhere; HeaderSize = -1; lines that
         end with CR LF; big endian."""
@@ -210,6 +328,16 @@ class VolumeReports(ReportTest):
             with self.subTest(name):
                 (self.tmp / name).write_bytes(data)
                 np.testing.assert_array_equal(self.numbers(name), values)
+
+    def test_two_headers_with_one_raw_file(self):
+        """DIAGNijmegen/rse-grand-challenge#715, ome/bioformats#3064: an .mhd was copied under another name and still points to the first one's voxels."""
+        (self.tmp / "data/images").mkdir(parents=True)
+        for case in "ab":
+            (self.tmp / f"data/images/{case}.raw").write_bytes(made.texture(ord(case), (16, 16, 6)).astype("<i2").tobytes())
+            (self.tmp / f"data/images/{case}.mhd").write_bytes(made.meta_image((16, 16, 6), "MET_SHORT", b"", file="a.raw"))
+            made.write_nifti(self.tmp / f"data/labels/{case}.nii.gz", made.blocks(), np.diag([-1.0, -1, 2, 1]))
+        done = self.train("seg", "data", "data.val_fraction=0")
+        self.assert_told(done, r"a\.mhd", r"b\.mhd", r"a\.raw")
 
     def test_compressed_in_several_members(self):
         """samtools/htslib#742, rust-lang/flate2-rs#315, statgen/bamUtil#41: a .nii.gz of several gzip members (pigz, bgzip), or with zeros behind it.
@@ -251,7 +379,104 @@ class VolumeReports(ReportTest):
                 else:
                     self.assert_refused(done, r"a\.nii\.gz", rf"\b{value:g}|{value:g}\b")
 
+    def test_nifti_2(self):
+        """MRtrix3/mrtrix3#19, scilus/fibernavigator#90: a NIfTI-2 file. Read, or refused as what it is; it is not "damaged"."""
+        (self.tmp / "a.nii").write_bytes(nibabel.Nifti2Image(made.blocks(), np.diag([-1.0, -1, 3, 1])).to_bytes())
+        done = self.attempt("inspect", "a.nii")
+        if done.code == 0:
+            np.testing.assert_array_equal(self.numbers("a.nii"), made.blocks())
+        else:
+            self.assert_refused(done, r"a\.nii", r"NIfTI-2|540")
+            self.assertNotIn("damaged", done.told)
+
+
 class PictureReports(ReportTest):
+    def test_orientation_that_the_mask_does_not_have(self):
+        """wkentaro/labelme#1529, jsbroks/coco-annotator#557: a photograph with EXIF orientation 6, its mask drawn on the pixels as they are stored.
+        One frame for both, or it is said."""
+        for name in ("exif", "stored", "turned"):
+            for kind in ("images", "labels"):
+                (self.tmp / name / kind).mkdir(parents=True)
+        for i in range(4):
+            picture, mask = labelled_picture(i, 40, 40)
+            image = Image.fromarray(picture)
+            exif = image.getexif()
+            exif[0x0112] = 6
+            image.save(self.tmp / f"exif/images/c{i}.jpg", exif=exif, quality=95)
+            stored = np.asarray(Image.open(self.tmp / f"exif/images/c{i}.jpg"))
+            Image.fromarray(mask).save(self.tmp / f"exif/labels/c{i}.png")
+            for name, turn in (("stored", 0), ("turned", 3)):
+                Image.fromarray(np.rot90(stored, turn)).save(self.tmp / f"{name}/images/c{i}.png")
+                Image.fromarray(np.rot90(mask, turn)).save(self.tmp / f"{name}/labels/c{i}.png")
+        losses = {}
+        for name in ("exif", "stored", "turned"):
+            done = self.train("seg", name, "data.val_fraction=0", *NO_AUGMENTATION, run=f"run_{name}")
+            if name == "exif" and re.search("exif|orientation|turned|rotat", done.told, re.IGNORECASE):
+                return
+            self.assertEqual(done.code, 0, done.text)
+            losses[name] = metrics(self.tmp / f"run_{name}", "train")[0]["loss"]
+        self.assertGreater(abs(losses["stored"] - losses["turned"]), 1e-3, "this test can tell them apart")
+        self.assertLess(min(abs(losses["exif"] - losses[name]) for name in ("stored", "turned")), 3e-4, losses)
+
+    def test_jpeg_that_ends_early(self):
+        """ultralytics/yolov5#3450, open-mmlab/mmcv#2239: half of a JPEG, with and without an end marker behind it. Refused, never the rest in grey."""
+        Image.fromarray(labelled_picture(0, 200, 200)[0]).save(self.tmp / "whole.jpg")
+        data = (self.tmp / "whole.jpg").read_bytes()
+        self.assertEqual(self.attempt("inspect", "whole.jpg").code, 0)
+        for name, end in (("cut", b""), ("marked", b"\xff\xd9")):
+            with self.subTest(name):
+                (self.tmp / f"{name}.jpg").write_bytes(data[:len(data) // 2] + end)
+                self.assert_refused(self.attempt("inspect", f"{name}.jpg"), rf"{name}\.jpg", "cut off|damaged|corrupt|premature|ends")
+
+    def test_pictures_of_unknown_extensions(self):
+        """FlyMyAI/flymyai-lora-trainer#72, pytorch/vision#735: some pictures of a class are .webp and .jfif. Read, or named with their number; never
+        a smaller class without a word."""
+        for kind, name in enumerate(UP_OR_DOWN):
+            made.save_pictures(self.tmp / "data" / name, 14, lambda i, kind=kind: class_picture(i, kind), "{}.jpg")
+            for i in (10, 11, 12):
+                Image.open(self.tmp / f"data/{name}/{i}.jpg").save(self.tmp / f"data/{name}/{i}.webp", lossless=True)
+                os.remove(self.tmp / f"data/{name}/{i}.jpg")
+            os.rename(self.tmp / f"data/{name}/13.jpg", self.tmp / f"data/{name}/13.jfif")
+        done = self.attempt("inspect", "data")
+        if "28 images" not in done.text:
+            self.assert_told(done, r"\.webp", r"\.jfif")
+
+    def test_masks_beside_the_images_of_a_class(self):
+        """FengheTan9/CMUNeXt#11, qubvel/segmentation_models#226 (BUSI): `benign (1)_mask.png` lies beside `benign (1).png`. A mask is no image of the
+        class."""
+        for name in ("benign", "malignant", "normal"):
+            made.save_pictures(self.tmp / "data" / name, 8, lambda i: class_picture(i, i % 3), f"{name} ({{}}).png")
+            made.save_pictures(self.tmp / "data" / name, 8, lambda i: (class_picture(i, 0) > 150).astype(np.uint8) * 255, f"{name} ({{}})_mask.png")
+        found = self.found_or_refused("data", "_mask")
+        if found is not None and found["num_images"] != 24:
+            self.assertRegex(json.dumps(found["remarks"] + found["refused"]), "_mask")
+
+    def test_masks_beside_volumes(self):
+        """Project-MONAI/MONAILabel#1051: `B000_seg.nii.gz` lies beside `B000_t1.nii.gz` (BraTS). A label map is no image to learn from: left out,
+        refused, or at least said."""
+        for i in range(3):
+            made.write_nifti(self.tmp / f"data/B{i:03d}/B{i:03d}_t1.nii.gz", made.texture(i, (16, 16, 6)))
+            made.write_nifti(self.tmp / f"data/B{i:03d}/B{i:03d}_seg.nii.gz", made.blocks())
+        done = self.attempt("inspect", "data")
+        if ": 3 images" not in done.text:
+            self.assert_told(done, "_seg")
+
+    def test_files_of_other_systems(self):
+        """OpenNeuroOrg/openneuro#2520, mbrrg/synology-thumbgen#11: `._` files of macOS, Thumbs.db, and thumbnails of a Synology disk (`@eaDir`) are
+        no images."""
+        data = make_segmentation(self.tmp / "data", 4, masks="labels")
+        for picture in list(data.rglob("*.png")):
+            picture.with_name(f"._{picture.name}").write_bytes(b"\0\5\x16\7" + bytes(4000))
+        for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):
+            (data / "images" / name).write_bytes(b"x")
+        self.assertEqual(self.found("data")[0]["num_images"], 4)
+        for folder in ("images", "labels"):
+            for picture in list((data / folder).glob("case*.png")):
+                made.save_pictures(data / folder / "@eaDir" / picture.name, 1, lambda i: class_picture(i, 0), "SYNOPHOTO_THUMB_XL.png")
+        done = self.attempt("inspect", "data")
+        if ": 4 images" not in done.text:
+            self.assert_told(done, "@eaDir")
+
     def test_names_of_macos_and_linux(self):
         """uewepuep/FPVTracksideCore#75: an umlaut is one character in the image's name and two in the mask's. Paired, or the image is named; never
         trained without it."""
@@ -265,7 +490,68 @@ class PictureReports(ReportTest):
         if done.code != 0:
             self.assert_refused(done, "M.{1,2}0", "mask")
 
+    def test_equal_pictures_on_both_sides_of_a_split(self):
+        """tqwei05/PlantSeg#11, BMEII-AI/RadImageNet#17: the same picture under two names. `prepare` names it; a split of what it prepared keeps equal
+        ones together, or says so."""
+        made.save_pictures(self.tmp / "images", 12, lambda i: class_picture(i % 6, i % 2))
+        done = self.attempt("prepare", "--input", "images", "--output", "out", "prepare.names=keep")
+        self.assertIn("exact duplicates 6", done.text)
+        done = self.attempt("split", "--input", "out", "--output", "splits.json", "split.scheme=kfold", "split.folds=3")
+        if re.search("duplicate|equal|identical|same pixels", done.text, re.IGNORECASE):
+            return
+        for fold in json.loads((self.tmp / "splits.json").read_text())["folds"]:
+            part = {int(re.search(r"p(\d+)", name).group(1)): which for which in ("train", "val", "test") for name in fold[which]}
+            self.assertEqual([i for i in range(6) if part[i] != part[i + 6]], [])
+
+
 class TableReports(ReportTest):
+    def test_missing_labels_as_r_writes_them(self):
+        """HealthCatalyst/healthcareai-r#87, QUT-Digital-Observatory/coordination-network-toolkit#9, biolab/orange3-prototypes#177: NA, nan and N/A
+        are missing values, no class."""
+        for word in ("NA", "nan", "N/A"):
+            with self.subTest(word):
+                path = self.table_of_pictures(lambda i: word if i in (3, 7) else UP_OR_DOWN[i % 2])
+                done = self.attempt("inspect", path)
+                if "classes: down, up\n" not in done.text:
+                    self.assert_told(done, rf"\b{re.escape(word)}\b")
+
+    def test_findings_with_words(self):
+        """stanfordmlgroup/chexpert-labeler#9, corgis-edu/corgis#54, teableio/teable#1309: a column of findings has one NA, another says True and
+        False. Read, or named as not used."""
+        path = self.table_of_pictures(lambda i: f"{i % 2},{'NA' if i == 5 else i % 2},{bool(i % 2)}", "image,effusion,edema,nodule")
+        found, done = self.found(path)
+        if found is None:
+            self.assert_refused(done, "edema|nodule")
+            return
+        told = self.attempt("inspect", path).told
+        for name, column in (("edema", [0, 1] * 6), ("nodule", [0, 1] * 6)):
+            if name in found["labels"]:
+                at = found["labels"].index(name)
+                values = [image["labels"][at] for image in found["images"]]
+                self.assertEqual([value for value in values if value in (0, 1)], [value for i, value in enumerate(column) if values[i] in (0, 1)])
+                self.assertGreaterEqual(len([value for value in values if value in (0, 1)]), 11)
+            else:
+                self.assertIn(name, told, f"the column {name} is dropped without a word")
+
+    def test_blanks_within_quotes(self):
+        """frictionlessdata/frictionless-py#1172, UEWBot/dipvis#155: cells padded with blanks and quoted. "up  " is the class up, and "P1 " the patient P1."""
+        path = self.table_of_pictures(lambda i: f'"{UP_OR_DOWN[i % 2]}{"  " if i % 3 == 0 else ""}","P{i // 2}{" " if i % 2 else ""}"', "image,label,patient")
+        found, done = self.found(path)
+        if found is None:
+            self.assert_refused(done, r"list\.csv", "blank|space|quote")
+            return
+        self.assertEqual(sorted(found["labels"]), ["down", "up"])
+        done = self.attempt("split", "--input", path, "--output", "splits.json", "split.scheme=kfold", "split.folds=3")
+        self.assertIn("12 cases of 6 patients", done.text)
+
+    def test_row_with_a_field_more(self):
+        """huggingface/datasets#5278, #6442: the labels' table of a folder is not taken, and the folder is read without labels. A row that doesn't fit
+        is an error, by line."""
+        self.table_of_pictures(lambda i: UP_OR_DOWN[i % 2] + (",checked" if i == 5 else ""))
+        for path in ("list.csv", "."):
+            with self.subTest(path):
+                self.assert_refused(self.attempt("inspect", path), r"list\.csv:7", "3 fields")
+
     def test_paths_of_windows(self):
         """CellProfiler/CellProfiler#1385, abbyy/barcode_detection_benchmark#2: backslashes in a manifest. Found, or refused with the path."""
         self.table_of_pictures(lambda i: UP_OR_DOWN[i % 2])
@@ -310,6 +596,62 @@ class TrainingReports(ReportTest):
         if validation:
             content["validation"] = [entries[i] for i in validation]
         (self.tmp / "data/dataset.json").write_text(json.dumps(content))
+
+    def test_validation_that_the_dataset_names(self):
+        """huggingface/datasets#735, Project-MONAI/MONAI#3288: dataset.json has a list `validation` beside `training`. It validates, or its being left
+        out is said."""
+        self.datalist(validation=(1, 4, 6))
+        done = self.train("seg", "data", "data.val_fraction=0.25")
+        if done.code == 0 and self.parts()["val"] == ["c1.nii.gz", "c4.nii.gz", "c6.nii.gz"]:
+            return
+        self.assert_told(done, "validation")
+
+    def test_folds_that_the_dataset_names(self):
+        """Project-MONAI/MONAI#6201: the entries of dataset.json have folds, and training makes others of its own. data.fold means these folds, or is
+        refused."""
+        self.datalist(folds=[0, 1, 0, 1, 1, 0, 1, 1])
+        done = self.train("seg", "data", "data.val_fraction=0.25", "data.fold=0")
+        if not self.is_refused(done, "fold"):
+            self.assertEqual(done.code, 0, done.text)
+            self.assertIn(["c0.nii.gz", "c2.nii.gz", "c5.nii.gz"], list(self.parts().values()))
+
+    def test_another_intensity_rule_in_prediction(self):
+        """MIC-DKFZ/nnUNet#1680, ScrollPrize/villa#1364: a model learnt CT in a window; the volumes to predict don't say that they are CT. The window
+        of training, or it is said."""
+        rows = ["image,mask,modality"]
+        for i in range(4):
+            volume, labels = made.texture(i, (32, 32, 4), -400, 500), np.zeros((32, 32, 4), np.uint8)
+            volume[8:20, 8:20], labels[8:20, 8:20] = 60, 1
+            made.write_nifti(self.tmp / f"scans/c{i}.nii.gz", volume)
+            made.write_nifti(self.tmp / f"masks/c{i}.nii.gz", labels)
+            rows.append(f"scans/c{i}.nii.gz,masks/c{i}.nii.gz,CT")
+        (self.tmp / "list.csv").write_text("\n".join(rows) + "\n")
+        done = self.train("seg", "list.csv", "data.val_fraction=0", "train.epochs=12", "optim.lr=5e-3", *NO_AUGMENTATION)
+        self.assertEqual(done.code, 0, done.text)
+        done = self.attempt("predict", "--weights", "run", "--input", "scans", "--output", "unsaid", "--threads", "1")
+        if re.search("modality|intensit|window|percentile", done.told, re.IGNORECASE):
+            return
+        self.vmae("predict", "--weights", "run", "--input", "list.csv", "--output", "said", "--threads", "1")
+        for i in range(4):
+            (said,), (unsaid,) = ([np.asarray(nibabel.load(file).dataobj) for file in (self.tmp / name).rglob(f"c{i}.nii.gz")] for name in ("said", "unsaid"))
+            self.assertGreater((said > 0).sum(), 100)
+            np.testing.assert_array_equal(unsaid, said)
+
+    def test_weights_that_are_no_numbers(self):
+        """neoml-lib/neoml#576, perslev/MultiPlanarUNet#24, CAREamics/careamics#489: one weight of a file is NaN. Refused, by file and key; never
+        masks of background alone."""
+        make_segmentation(self.tmp / "data", 4)
+        self.assertEqual(self.train("seg", "data", "data.val_fraction=0").code, 0)
+        arrays = {key: array.copy() for key, array in weights_of(last(self.tmp / "run")).items()}
+        arrays["head.weight"].flat[0] = np.nan
+        told = {key: value for key, value in metadata(last(self.tmp / "run")).items() if key not in ("checksum", "state")}
+        write_safetensors(self.tmp / "nan.safetensors", arrays, told)
+        for arguments in (("predict", "--weights", "nan.safetensors", "--input", "data/images", "--output", "out", "--threads", "1"),
+                          ("finetune-seg", *ONE_EPOCH, "data.train=data", "data.val_fraction=0", "run.dir=again", "model.init=nan.safetensors")):
+            with self.subTest(arguments[0]):
+                done = self.attempt(*arguments, codes=(0, 2, 3, 4, 5, 6))
+                self.assertIn(done.code, (2, 3, 4), done.text[-2000:])
+                self.assert_refused(done, r"nan\.safetensors", r"head\.weight|finite|NaN")
 
     def test_resuming_with_other_cases(self):
         """TensorAuto/OpenTau#502, aiqm/torchani#443: between two parts of a run cases came, or the seed changed, and with them who validates.
