@@ -597,6 +597,64 @@ class TrainingReports(ReportTest):
             content["validation"] = [entries[i] for i in validation]
         (self.tmp / "data/dataset.json").write_text(json.dumps(content))
 
+    def nnunet(self, name, labels, first=0, count=2):
+        """A dataset whose liver has 6 x 6 and whose tumour 3 x 3 voxels in every slice, numbered as `labels` says."""
+        for i in range(first, first + count):
+            made.write_nifti(self.tmp / name / f"imagesTr/c{i}_0000.nii.gz", made.texture(i, (16, 16, 6)))
+            drawn, numbered = made.blocks(), np.zeros((16, 16, 6), np.uint8)
+            numbered[drawn == 1], numbered[drawn == 2] = labels["liver"], labels["tumour"]
+            made.write_nifti(self.tmp / name / f"labelsTr/c{i}.nii.gz", numbered)
+        content = {"channel_names": {"0": "CT"}, "labels": {"background": 0, **labels}, "numTraining": count, "file_ending": ".nii.gz"}
+        (self.tmp / name / "dataset.json").write_text(json.dumps(content))
+
+    def test_sources_that_number_their_classes_otherwise(self):
+        """ultralytics/ultralytics#13936, #26192, cugbrs/MLRSNet#4: liver is 1 in one dataset and 2 in the other. By name, or refused; for training
+        and for validation."""
+        self.nnunet("a", {"liver": 1, "tumour": 2})
+        self.nnunet("b", {"tumour": 1, "liver": 2}, first=10)
+        self.nnunet("c", {"liver": 1, "tumour": 2}, first=10)
+        done = self.train("seg", "[a,b]", "data.val_fraction=0")
+        if not self.is_refused(done, "liver", "tumour"):
+            self.assertRegex(done.text, "pixels: liver 864, tumour 216")
+        done = self.train("seg", "a", "data.val=b", run="other")
+        if not self.is_refused(done, "liver", "tumour"):
+            self.assertEqual(self.train("seg", "a", "data.val=c", run="same").code, 0)
+            other, same = (metrics(self.tmp / run, "val")[0]["Dice"] for run in ("other", "same"))
+            self.assertAlmostEqual(other, same, places=6)
+
+    def test_evaluation_of_classes_in_another_order(self):
+        """vllm-project/semantic-router#3557: the predictions' dataset.json says tumour, liver, the truth's liver, tumour. Matched by name (Dice 1),
+        or refused; never Dice 0."""
+        self.nnunet("truth", {"liver": 1, "tumour": 2})
+        self.nnunet("theirs", {"tumour": 1, "liver": 2})
+        os.rename(self.tmp / "theirs/labelsTr", self.tmp / "pred")
+        os.rename(self.tmp / "theirs/dataset.json", self.tmp / "pred/dataset.json")
+        done = self.attempt("eval", "--pred", "pred", "--truth", "truth", "--output", "out", "--no-distances", "--resamples", "20")
+        if not self.is_refused(done, "liver", "tumour"):
+            self.assertEqual(done.code, 0, done.text)
+            for name in ("liver", "tumour"):
+                self.assertEqual(self.estimates()["pred", "Dice", name]["value"], 1)
+
+    def test_resuming_with_other_classes(self):
+        """Socialbird-AILab/BERT-Classification-Tutorial#6, vllm-project/semantic-router#3557: between two parts of a run the classes changed their
+        numbers. Refused, not renamed."""
+        self.nnunet("data", {"liver": 1, "tumour": 2})
+        self.assertEqual(self.train("seg", "data", "data.val_fraction=0").code, 0)
+        self.nnunet("data", {"tumour": 1, "liver": 2})
+        self.assert_refused(self.train("seg", "data", "data.val_fraction=0", "train.epochs=2", "--resume"), "liver", "tumour")
+
+    def test_validation_without_one_of_the_classes(self):
+        """huggingface/pytorch-image-models#957, #211: no validation case is of class b. c stays c; or refused with the classes of both, not with a number."""
+        made.save_pictures(self.tmp / "images", 18, lambda i: class_picture(i, i % 3))
+        for name, kinds, cases in (("train", "abc", range(12)), ("val", "ac", range(12, 18))):
+            rows = [f"images/p{i:03d}.png,{kinds[i % len(kinds)]}" for i in cases]
+            (self.tmp / f"{name}.csv").write_text("\n".join(["image,label", *rows]) + "\n")
+        done = self.train("cls", "train.csv", "data.val=val.csv")
+        if done.code == 0:
+            self.assertRegex(done.text, "in validation: a 3, b 0, c 3")
+        else:
+            self.assert_refused(done, r"\[?a, c\]?", r"\[?a, b, c\]?|\bb\b")
+
     def test_validation_that_the_dataset_names(self):
         """huggingface/datasets#735, Project-MONAI/MONAI#3288: dataset.json has a list `validation` beside `training`. It validates, or its being left
         out is said."""
