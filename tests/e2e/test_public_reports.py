@@ -626,14 +626,20 @@ class TrainingReports(ReportTest):
         """vllm-project/semantic-router#3557: the predictions' dataset.json says tumour, liver, the truth's liver, tumour. Matched by name (Dice 1),
         or refused; never Dice 0."""
         self.nnunet("truth", {"liver": 1, "tumour": 2})
+        self.nnunet("ours", {"liver": 1, "tumour": 2})
         self.nnunet("theirs", {"tumour": 1, "liver": 2})
-        os.rename(self.tmp / "theirs/labelsTr", self.tmp / "pred")
-        os.rename(self.tmp / "theirs/dataset.json", self.tmp / "pred/dataset.json")
-        done = self.attempt("eval", "--pred", "pred", "--truth", "truth", "--output", "out", "--no-distances", "--resamples", "20")
-        if not self.is_refused(done, "liver", "tumour"):
-            self.assertEqual(done.code, 0, done.text)
-            for name in ("liver", "tumour"):
-                self.assertEqual(self.estimates()["pred", "Dice", name]["value"], 1)
+        for name in ("ours", "theirs"):
+            os.rename(self.tmp / name / "dataset.json", self.tmp / name / "labelsTr/dataset.json")
+            os.rename(self.tmp / name / "labelsTr", self.tmp / f"pred_{name}")
+        for names in (("theirs",), ("ours", "theirs"), ("theirs", "ours")):
+            with self.subTest(names):
+                done = self.attempt("eval", "--pred", *[f"pred_{name}" for name in names], "--names", ",".join(names), "--truth", "truth", "--output", "out",
+                                    "--overwrite", "--no-distances", "--resamples", "20")
+                if self.is_refused(done, "liver", "tumour"):
+                    continue
+                self.assertEqual(done.code, 0, done.text)
+                values = {(name, kind): self.estimates()[name, "Dice", kind]["value"] for name in names for kind in ("liver", "tumour")}
+                self.assertEqual(set(values.values()), {1}, values)
 
     def test_resuming_with_other_classes(self):
         """Socialbird-AILab/BERT-Classification-Tutorial#6, vllm-project/semantic-router#3557: between two parts of a run the classes changed their
