@@ -93,7 +93,7 @@ def box(x0, x1, y0, y1, z):
 
 
 def rtstruct(path, images, structures):
-    """structures: list of (name, [contour, ...]), a contour a list of points in mm."""
+    """structures: list of (name, [contour, ...]), a contour a list of points in mm. Contours stand in another order than names, as the standard allows."""
     first = images[0]
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID = RTStructureSetStorage, fresh_uid(), ExplicitVRLittleEndian
@@ -120,7 +120,7 @@ def rtstruct(path, images, structures):
         drawing.ContourSequence = Sequence(parts)
         regions.append(region)
         drawings.append(drawing)
-    data.StructureSetROISequence, data.ROIContourSequence = Sequence(regions), Sequence(drawings)
+    data.StructureSetROISequence, data.ROIContourSequence = Sequence(regions), Sequence(drawings[::-1])
     data.save_as(path, enforce_file_format=True)
 
 

@@ -212,6 +212,27 @@ class DicomReports(ReportTest):
                 self.assertEqual(image["units"], "SUV")
                 self.assertAlmostEqual(image["scaling"][0]["slope"], 74000 / (370e6 / 2 ** halves), delta=1e-9)
 
+    def test_times_and_units_that_cannot_be(self):
+        """medical-physics-usz/z-rad#282: the injection's clock is half an hour behind the scan's; of the same kind: a half life in minutes, a weight
+        in grams. No SUV, and it is
+        said; never a factor of thousands."""
+        def clock(data, drug):
+            drug.RadiopharmaceuticalStartTime = "121946"
+
+        def minutes(data, drug):
+            drug.RadionuclideHalfLife = 109.77
+
+        def grams(data, drug):
+            data.PatientWeight = 74000
+
+        for change in (clock, minutes, grams):
+            with self.subTest(change.__name__):
+                made.pet_series(self.tmp / change.__name__, [1], [np.full((8, 8), 100)], change)
+                found = self.found_or_refused(self.tmp / change.__name__, "half|time|weight")
+                if found is not None:
+                    self.assertEqual(found["images"][0]["units"], "raw", found["images"][0]["scaling"])
+                    self.assertRegex(json.dumps(found["remarks"]), "half|time|weight")
+
     def test_ct_without_its_rescaling(self):
         """pydicom/pydicom#818, #1615: a CT has no RescaleSlope, slope 0, or a RescaleType that is not HU. Its numbers are not called Hounsfield
         units, and it is said."""
@@ -243,7 +264,9 @@ class DicomReports(ReportTest):
         self.assert_told(done, "GTV", "Gtv", "case|letters|spelling|differ|alike")
 
     def test_structures_in_another_order(self):
-        """bhklab/med-imagetools#147: structures stand in another order in each patient. The name decides, not the place in the list."""
+        """bhklab/med-imagetools#147: structures stand in another order in each patient, and their contours in another than their names. Numbers and
+        names decide, not the
+        place in a list."""
         shapes = {"Liver": (-12, 12), "Tumour": (-4, 2)}
         for folder, orders in (("one", [("Liver", "Tumour")] * 2), ("two", [("Liver", "Tumour"), ("Tumour", "Liver")])):
             for k, names in enumerate(orders):
@@ -678,6 +701,12 @@ class TrainingReports(ReportTest):
         if not self.is_refused(done, "fold"):
             self.assertEqual(done.code, 0, done.text)
             self.assertIn(["c0.nii.gz", "c2.nii.gz", "c5.nii.gz"], list(self.parts().values()))
+        rows = [f"data/imagesTr/c{i}.nii.gz,data/labelsTr/c{i}.nii.gz,{fold}" for i, fold in enumerate([0, 1, 0, 1, 1, 0, 1, 1])]
+        (self.tmp / "list.csv").write_text("\n".join(["image,mask,fold", *rows]) + "\n")
+        done = self.train("seg", "list.csv", "data.val_fraction=0.25", "data.fold=0", run="listed")
+        if not self.is_refused(done, "fold"):
+            self.assertEqual(done.code, 0, done.text)
+            self.assertIn(["c0.nii.gz", "c2.nii.gz", "c5.nii.gz"], list(self.parts("listed").values()))
 
     def test_another_intensity_rule_in_prediction(self):
         """MIC-DKFZ/nnUNet#1680, ScrollPrize/villa#1364: a model learnt CT in a window; the volumes to predict don't say that they are CT. The window
