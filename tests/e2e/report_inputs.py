@@ -3,11 +3,13 @@
 import gzip
 import itertools
 
+import highdicom
 import nibabel
 import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.sr.codedict import codes
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, PositronEmissionTomographyImageStorage, RTStructureSetStorage
 
 ROOT = "1.2.826.0.1.3680043.8.498.15"
@@ -122,6 +124,19 @@ def rtstruct(path, images, structures):
         drawings.append(drawing)
     data.StructureSetROISequence, data.ROIContourSequence = Sequence(regions), Sequence(drawings[::-1])
     data.save_as(path, enforce_file_format=True)
+
+
+def segmentation(path, images, masks, change=None):
+    """A DICOM-SEG of one segment "organ" by highdicom; masks (slice, row, column)."""
+    for image in images:
+        for keyword, value in {"PatientBirthDate": "", "PatientSex": "", "StudyDate": "20200101", "StudyTime": "120000", "StudyID": "1", "AccessionNumber": "",
+                               "ReferringPhysicianName": "", "Manufacturer": "none"}.items():
+            setattr(image, keyword, value)
+    organ = highdicom.seg.SegmentDescription(1, "organ", codes.SCT.Tissue, codes.SCT.Tissue, "MANUAL")
+    data = highdicom.seg.Segmentation(images, masks, "BINARY", [organ], fresh_uid(), 9, fresh_uid(), 1, "none", "none", "1", "1")
+    if change:
+        change(data)
+    data.save_as(path)
 
 
 # Files of volumes, byte by byte

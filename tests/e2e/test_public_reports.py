@@ -212,6 +212,25 @@ class DicomReports(ReportTest):
                 self.assertEqual(image["units"], "SUV")
                 self.assertAlmostEqual(image["scaling"][0]["slope"], 74000 / (370e6 / 2 ** halves), delta=1e-9)
 
+    def test_segmentation_without_a_series(self):
+        """OHIF/Viewers#4030: a DICOM-SEG without ReferencedSeriesSequence shares the images' frame of reference and names them frame by frame. Read,
+        or left out with the true
+        reason: the series is there."""
+        masks = np.zeros((4, 32, 32), np.uint8)
+        masks[1:3, 5:15, 5:15] = 1
+        for name, change in (("named", None), ("unnamed", lambda data: delattr(data, "ReferencedSeriesSequence"))):
+            with self.subTest(name):
+                images = made.ct_series(self.tmp / name, [0, 3, 6, 9])
+                made.segmentation(self.tmp / name / "seg.dcm", images, masks, change)
+                found = self.found_or_refused(self.tmp / name, "ReferencedSeries|which series")
+                if found is None:
+                    continue
+                if "mask" in found["images"][0] or name == "named":
+                    self.assertEqual(self.voxels(found["images"][0]), {0: 3896, 1: 200})
+                else:
+                    self.assertNotIn("of a series that is not here", json.dumps(found["remarks"]))
+                    self.assertRegex(json.dumps(found["remarks"]), "ReferencedSeries|which series")
+
     def test_times_and_units_that_cannot_be(self):
         """medical-physics-usz/z-rad#282: the injection's clock is half an hour behind the scan's; of the same kind: a half life in minutes, a weight
         in grams. No SUV, and it is
