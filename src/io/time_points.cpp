@@ -19,11 +19,13 @@ int64_t num_time_points(const SourceFile& file) {
   }
 }
 
+// Of a DICOM file, whose volumes are listed one by one, the time point is known.
 void add(const SourceFile& file, int64_t count, std::vector<SourceFile>& to) {
   for (int64_t t = 0; t < count; ++t) {
     to.push_back(file);
+    if (count == 1) continue;
     to.back().time_point = t;
-    if (count > 1) to.back().name += concat("#t", t);
+    to.back().name += concat("#t", t);
   }
 }
 
