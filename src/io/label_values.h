@@ -1,6 +1,7 @@
 #pragma once
 // What masks (read_image.h) and label maps (label_map.h) share: values into labels, and where two grids differ.
 #include <array>
+#include <filesystem>
 #include <string>
 #include <vector>
 
