@@ -119,9 +119,12 @@ std::string grid_difference(const LabelMap& a, const LabelMap& b) {
   if (!a.has_millimetres || !b.has_millimetres) return "";
   const std::string difference = place_difference({a.spacing_mm, a.origin_mm, a.direction}, {b.spacing_mm, b.origin_mm, b.direction}, "other");
   if (difference.empty()) return "";
-  std::vector<std::string> texts{"they lie apart along " + difference};
-  for (const std::string& conflict : nifti_conflicts({a.file, b.file})) texts.push_back(conflict);
-  return join(texts, "; ");
+  std::string text = "they lie apart along " + difference;
+  for (const LabelMap* map : {&a, &b}) {
+    const std::string conflict = nifti_conflict(map->file, map->file.string());
+    text += conflict.empty() ? "" : "; " + conflict;
+  }
+  return text;
 }
 
 LabelMap onto_grid(const LabelMap& map, const LabelMap& reference) {

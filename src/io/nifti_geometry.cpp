@@ -207,25 +207,16 @@ NiftiGrid nifti_grid(const NiftiFields& fields, const std::filesystem::path& pat
   return grid;
 }
 
-std::string nifti_conflict(const std::filesystem::path& path) {
-  const std::string name = to_lower(path.filename().string());
-  if (!name.ends_with(".nii") && !name.ends_with(".nii.gz")) return "";
+std::string nifti_conflict(const std::filesystem::path& path, const std::string& name) {
+  const std::string lower = to_lower(path.filename().string());
+  if (!lower.ends_with(".nii") && !lower.ends_with(".nii.gz")) return "";
   const NiftiFile file(path);
   const NiftiFields& fields = file.fields();
   if (fields.qform_code <= 0 || fields.sform_code <= 0) return "";
   const double apart = most_apart(qform(fields), sform(fields), fields);
   if (apart <= kConflict) return "";
-  return concat("the qform and the sform of ", path.filename().string(), " lie up to ", number_text(std::round(10 * apart) / 10), " voxels apart; its ",
+  return concat("the qform and the sform of ", name, " lie up to ", number_text(std::round(10 * apart) / 10), " voxels apart; its ",
                 choose(fields, path).is_sform ? "sform" : "qform", " is used");
-}
-
-std::vector<std::string> nifti_conflicts(const std::vector<std::filesystem::path>& paths) {
-  std::vector<std::string> conflicts;
-  for (const std::filesystem::path& path : paths) {
-    std::string conflict = nifti_conflict(path);
-    if (!conflict.empty()) conflicts.push_back(std::move(conflict));
-  }
-  return conflicts;
 }
 
 }  // namespace vmae::io

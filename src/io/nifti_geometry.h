@@ -3,7 +3,6 @@
 #include <array>
 #include <filesystem>
 #include <string>
-#include <vector>
 
 #include "nifti_file.h"
 
@@ -26,11 +25,8 @@ struct NiftiGrid {
 // Error(data). Axes of files with fewer than three: as ITK where they lie in the plane of the first axes of the patient, else as of 3-D files.
 NiftiGrid nifti_grid(const NiftiFields& fields, const std::filesystem::path& path);
 
-// "the qform and the sform of a.nii lie up to 3.2 voxels apart; its qform is used", where both have a code and a voxel of the volume lies more than a tenth of
-// a voxel elsewhere in one than in the other; else, and of files that are no NIfTI, "". Throws Error(data) as NiftiFile.
-std::string nifti_conflict(const std::filesystem::path& path);
-
-// The same of several files, without those of which there is nothing to say.
-std::vector<std::string> nifti_conflicts(const std::vector<std::filesystem::path>& paths);
+// "the qform and the sform of NAME lie up to 3.2 voxels apart; its qform is used", where both have a code and a voxel of the volume lies more than a tenth of a
+// voxel elsewhere in one than in the other; else, and of files that are no NIfTI, "". Throws Error(data) as NiftiFile.
+std::string nifti_conflict(const std::filesystem::path& path, const std::string& name);
 
 }  // namespace vmae::io

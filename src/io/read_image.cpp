@@ -71,9 +71,9 @@ void check_grid(const SourceFile& file, const Volume& image, const Volume& mask)
   const std::string difference =
       place_difference({mask.spacing_mm, mask.origin_mm, mask.direction}, {image.spacing_mm, image.origin_mm, image.direction}, "image");
   if (difference.empty()) return;
-  const std::vector<std::string> conflicts = nifti_conflicts({file.path, file.mask});
-  if (conflicts.empty()) fail_mask(file, "lies elsewhere along " + difference, hint);
-  fail_mask(file, concat("lies elsewhere along ", difference, "; ", join(conflicts, "; ")), "make both forms of the file say the same");
+  const std::string of_image = nifti_conflict(file.path, "the image"), of_mask = nifti_conflict(file.mask, "the mask");
+  fail_mask(file, concat("lies elsewhere along ", difference, of_image.empty() ? "" : "; ", of_image, of_mask.empty() ? "" : "; ", of_mask),
+            of_image.empty() && of_mask.empty() ? hint : "make both forms of the file say the same");
 }
 
 }  // namespace
