@@ -38,8 +38,8 @@ Case read_case(const io::SourceFile& file, const ImageOptions& image) {
     const std::string path = file.path.string(), what = error.what();
     throw Error(error.code(), what.find(path) == std::string::npos ? concat(path, ": ", what) : what, error.hint());
   }
-  const bool is_stack = file.series.empty() && !io::is_picture(file.path);
-  if (is_stack) one.axis = axis_of({one.volume.size, one.volume.spacing_mm}, image.slice_axis);
+  const bool is_stack = !file.series.empty() || io::is_picture(file.path);  // along z
+  if (!is_stack) one.axis = axis_of({one.volume.size, one.volume.spacing_mm}, image.slice_axis);
   return one;
 }
 

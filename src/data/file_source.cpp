@@ -29,7 +29,6 @@ struct Header {
 
 Header read_header(const io::SourceFile& file) {
   try {
-    if (file.series.empty() && io::is_picture(file.path)) return {};
     return {io::read_image_header(file), {}};
   } catch (const Error& error) {
     return {{}, error};
@@ -78,7 +77,9 @@ class FileSource : public SampleSource {
       if (problem) {
         quarantine.add(files_[file].name, problem->what());
       } else if (volume) {
-        const int axis = files_[file].series.empty() ? axis_of(*volume, image_.slice_axis) : 2;  // a series is stacked along z
+        // A series, and the pages of a TIFF, are stacked along z.
+        const bool is_stack = !files_[file].series.empty() || io::is_picture(files_[file].path);
+        const int axis = is_stack ? 2 : axis_of(*volume, image_.slice_axis);
         for (int64_t slice = 0; slice < volume->size[axis]; ++slice) items_.push_back({file, axis, slice});
       } else {
         items_.push_back({file, -1, 0});
@@ -109,8 +110,8 @@ class FileSource : public SampleSource {
     } else {
       read = cache_.get(item.file, [&] { return read_file(files_[item.file], with_mask); });
     }
-    if (item.slice >= read->volume.size[axis])
-      throw Error(ExitCode::data, files_[item.file].path.string() + ": has changed since the run began: it has fewer slices now");
+    if (item.slice >= read->volume.size[axis] || (item.axis < 0 && read->volume.size[2] > 1))
+      throw Error(ExitCode::data, files_[item.file].path.string() + ": has changed since the run began: it has another number of slices now");
     Slice slice = slice_of(read, axis, item.slice, buffer);
     if (with_mask && !read->mask.stored.empty()) {
       io::stored_slice_of(read->mask, axis, item.slice, buffer.mask);

@@ -8,6 +8,7 @@
 
 #include "deflate_file.h"
 #include "nifti_header.h"
+#include "picture_decode.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/io/picture.h"
@@ -103,6 +104,27 @@ void write_label_volume(const fs::path& output, const SourceFile& file, const Vo
 
 void write_float_volume(const fs::path& output, const SourceFile& file, const Volume& image, std::span<const float> values) {
   write_map(output, file, image, std::as_bytes(values), kFloats);
+}
+
+namespace {
+
+void write_stack(const fs::path& output, const std::array<int64_t, 3>& size, const std::optional<std::array<double, 3>>& spacing_mm, StoredType type,
+                 std::span<const std::byte> bytes) {
+  const auto expected = static_cast<size_t>(size[0] * size[1] * size[2]) * size_of(type);
+  if (bytes.size() != expected) throw Error(ExitCode::internal, concat("a stack of ", bytes.size(), " bytes for an image that needs ", expected));
+  write_file_atomically(output, encode_tiff(size, type, bytes.data(), spacing_mm.value_or(std::array<double, 3>{})));
+}
+
+}  // namespace
+
+void write_label_stack(const fs::path& output, const std::array<int64_t, 3>& size, const std::optional<std::array<double, 3>>& spacing_mm,
+                       std::span<const uint8_t> labels) {
+  write_stack(output, size, spacing_mm, StoredType::u8, std::as_bytes(labels));
+}
+
+void write_float_stack(const fs::path& output, const std::array<int64_t, 3>& size, const std::optional<std::array<double, 3>>& spacing_mm,
+                       std::span<const float> values) {
+  write_stack(output, size, spacing_mm, StoredType::f32, std::as_bytes(values));
 }
 
 void write_label_png(const fs::path& output, int64_t height, int64_t width, std::span<const uint8_t> labels) {

@@ -7,6 +7,7 @@
 #include "inspect_kinds.h"
 #include "vmae/core/error.h"
 #include "vmae/io/npy.h"
+#include "vmae/io/picture.h"
 #include "vmae/io/read_image.h"
 #include "vmae/io/source.h"
 #include "vmae/io/volume.h"
@@ -162,7 +163,8 @@ std::vector<Tile> source_tiles(const fs::path& path) {
       tiles.push_back({{1, 1, 1, {0}, 0}, {}, {}, 1.0, "unreadable: " + std::to_string(chosen)});
       continue;
     }
-    const int axis = file.series.empty() ? io::slice_axis({volume.size, volume.spacing_mm}) : 2;
+    const bool is_stack = !file.series.empty() || io::is_picture(file.path);
+    const int axis = is_stack ? 2 : io::slice_axis({volume.size, volume.spacing_mm});
     const int64_t depth = volume.size[static_cast<size_t>(axis)];
     for (const int64_t index : is_single ? spread(depth) : std::vector<int64_t>{depth / 2}) {
       Tile tile{io::slice_of(volume, axis, index), {}, range, volume.spacing_mm[axis == 2 ? 1 : 2] / volume.spacing_mm[axis == 0 ? 1 : 0], ""};

@@ -22,13 +22,17 @@ namespace {
 
 bool is_picture_case(const io::SourceFile& file, const data::Case& one) {
   if (file.prepared_case >= 0) return one.volume.size[2] == 1 && one.axis == 2;
-  return file.series.empty() && io::is_picture(file.path);
+  return file.series.empty() && io::is_picture(file.path) && one.volume.size[2] == 1;
 }
+
+// A TIFF of several pages.
+bool is_stack(const io::SourceFile& file) { return file.prepared_case < 0 && file.series.empty() && io::is_picture(file.path); }
 
 std::string volume_ending(const io::SourceFile& file) {
   const std::string ending = file.prepared_case >= 0 ? "" : io::ending_of(file.path.filename().string());
   if (ending == ".nhdr") return ".nrrd";
   if (ending == ".mhd") return ".mha";
+  if (is_stack(file)) return ending;
   return ending == ".nii" || ending == ".nrrd" || ending == ".mha" ? ending : ".nii.gz";
 }
 
@@ -48,12 +52,18 @@ fs::path write_labels(const fs::path& stem, const io::SourceFile& file, const da
     io::write_label_png(with(".png"), size[1], size[0], labels);
     return with(".png");
   }
+  if (is_stack(file)) {
+    io::write_label_stack(with(volume_ending(file)), size, io::stack_spacing_mm(file.path), labels);
+    return with(volume_ending(file));
+  }
   io::write_label_volume(with(volume_ending(file)), file, one.volume, labels);
   return with(volume_ending(file));
 }
 
 void write_probabilities(const fs::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const float> values) {
   fs::create_directories(stem.parent_path());
+  if (!is_picture_case(file, one) && is_stack(file))
+    return io::write_float_stack(stem.string() + volume_ending(file), one.volume.size, io::stack_spacing_mm(file.path), values);
   if (!is_picture_case(file, one)) return io::write_float_volume(stem.string() + ".nii.gz", file, one.volume, values);
   io::Image image{one.volume.size[1], one.volume.size[0], 1, {values.begin(), values.end()}, 255.0};
   for (float& value : image.pixels) value *= 255.0F;

@@ -278,7 +278,10 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
       continue;
     }
     const std::string modality = planned.file.modality.empty() ? "modality not known" : planned.file.modality;
-    Kind& kind = kinds[modality + (!planned.header ? ", pictures" : planned.file.series.empty() ? ", volumes" : ", DICOM series")];
+    Kind& kind = kinds[modality + (!planned.header                     ? ", pictures"
+                                   : !planned.file.series.empty()      ? ", DICOM series"
+                                   : io::is_picture(planned.file.path) ? ", TIFF stacks"
+                                                                       : ", volumes")];
     ++kind.cases;
     kind.bytes += planned.bytes;
     kind.masks += planned.file.mask.empty() ? 0 : 1;
@@ -287,7 +290,8 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
       continue;
     }
     const io::VolumeHeader& header = *planned.header;
-    const int axis = planned.file.series.empty() ? io::slice_axis(header) : 2;
+    const bool is_tiff = planned.file.series.empty() && io::is_picture(planned.file.path);
+    const int axis = planned.file.series.empty() && !is_tiff ? io::slice_axis(header) : 2;
     kind.slices += header.size[static_cast<size_t>(axis)];
     const auto note = [](std::array<double, 2>& range, double value) {
       range[0] = std::min(range[0], value);
@@ -296,7 +300,7 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
     const auto [shorter, longer] = std::minmax(header.size[axis == 0 ? 1 : 0], header.size[axis == 2 ? 1 : 2]);
     note(kind.shorter, static_cast<double>(shorter));
     note(kind.longer, static_cast<double>(longer));
-    note(kind.spacing, std::round(100 * header.spacing_mm[axis == 0 ? 1 : 0]) / 100);
+    if (!is_tiff || io::stack_spacing_mm(planned.file.path)) note(kind.spacing, std::round(100 * header.spacing_mm[axis == 0 ? 1 : 0]) / 100);
   }
   std::string text = concat(
       "found (layout ", plan.layout, "): ", plan.cases.size(), " cases of ", patients.size(), patients.size() == 1 ? " patient" : " patients",
@@ -305,7 +309,7 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
     text += concat("\n  ", name, ": ", kind.cases, " cases, ", kind.slices, " slices, ", human_bytes(static_cast<double>(kind.bytes)));
     if (kind.longer[1] > 0)
       text += concat(", slices of ", range_text(kind.shorter[0], kind.shorter[1]), " x ", range_text(kind.longer[0], kind.longer[1]), " pixels");
-    if (kind.longer[1] > 0) text += concat(", pixels of ", range_text(kind.spacing[0], kind.spacing[1]), " mm");
+    if (kind.spacing[1] > 0) text += concat(", pixels of ", range_text(kind.spacing[0], kind.spacing[1]), " mm");
     if (kind.masks > 0) text += concat(", ", kind.masks, " with a mask");
   }
   for (const io::SourceRemark& refusal : plan.refused) ++problems[refusal.text];

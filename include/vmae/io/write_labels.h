@@ -1,8 +1,10 @@
 #pragma once
 // Label maps and probability maps, back in the format that their image came in. Files appear whole or not at all (vmae/core/atomic_file.h).
 // For DICOM: write_dicom_seg.h.
+#include <array>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 
 #include "vmae/io/image.h"
@@ -19,6 +21,12 @@ namespace vmae::io {
 // for another ending.
 void write_label_volume(const std::filesystem::path& output, const SourceFile& file, const Volume& image, std::span<const uint8_t> labels);
 void write_float_volume(const std::filesystem::path& output, const SourceFile& file, const Volume& image, std::span<const float> values);
+
+// A TIFF of one page for each z, compressed (Deflate); where spacing_mm is known, in the words of ImageJ. Throws Error(internal): not of that size, disk full.
+void write_label_stack(const std::filesystem::path& output, const std::array<int64_t, 3>& size, const std::optional<std::array<double, 3>>& spacing_mm,
+                       std::span<const uint8_t> labels);
+void write_float_stack(const std::filesystem::path& output, const std::array<int64_t, 3>& size, const std::optional<std::array<double, 3>>& spacing_mm,
+                       std::span<const float> values);
 
 // 8-bit grey, label values as they are; height * width of them, row by row. Throws Error(internal).
 void write_label_png(const std::filesystem::path& output, int64_t height, int64_t width, std::span<const uint8_t> labels);
