@@ -8,7 +8,6 @@
 #include "vmae/core/text.h"
 #include "vmae/io/caption.h"
 #include "vmae/io/picture.h"
-#include "vmae/io/read_image.h"
 #include "vmae/io/resize.h"
 
 namespace vmae::run {
@@ -62,7 +61,7 @@ std::vector<float> grey_of(const SegmentationCase& one, const Plane& plane, cons
   std::vector<float> grey(plane.truth.size(), 40.0F);
   if (one.truth.file.path.empty()) return grey;
   try {
-    const io::Volume volume = io::read_image(one.truth.file);
+    const io::Volume volume = image_of(one.truth);
     if (volume.size != size) return grey;
     const io::Image slice = io::slice_of(volume, axis, index);
     for (size_t i = 0; i < grey.size(); ++i) {
@@ -106,7 +105,7 @@ void draw(io::Image& sheet, int64_t left, const std::vector<float>& grey, const 
 
 std::string picture_of(const SegmentationCase& one, size_t model, const Evaluation& evaluation, int64_t slice) {
   const SegmentationPair pair = read_pair(one, model, evaluation.segmentation->study.classes, evaluation.ignore_label);
-  const int axis = eval_axis(evaluation.models, pair.size, pair.spacing_mm);
+  const int axis = one.truth.axis >= 0 ? one.truth.axis : eval_axis(evaluation.models, pair.size, pair.spacing_mm);
   const int64_t index = slice >= 0 ? slice : fullest_slice(pair, axis);
   const Plane plane = plane_of(pair, axis, index);
   const std::vector<float> grey = grey_of(one, plane, pair.size, axis, index);

@@ -7,6 +7,7 @@
 #include "vmae/core/text.h"
 #include "vmae/io/case_names.h"
 #include "vmae/io/label_map.h"
+#include "vmae/io/prepared_mask.h"
 #include "vmae/io/read_image.h"
 
 namespace vmae::run {
@@ -42,13 +43,15 @@ io::LabelMap on_series(const TruthCase& one, const fs::path& mask, const io::Vol
 struct Pair {
   io::LabelMap truth;
   std::vector<io::LabelMap> predictions;
+  bool is_resampled = false;  // a prediction had the grid of prepared slices
 };
 
 // A DICOM-SEG covers the slices where it has something, so both grow to a common grid; other files must have the same.
-void add_prediction(io::LabelMap map, bool may_grow, Pair& pair) {
+void add_prediction(io::LabelMap map, bool may_grow, bool is_dataset, Pair& pair) {
   const std::string difference = io::grid_difference(map, pair.truth);
   if (!difference.empty() && !may_grow)
-    throw Error(ExitCode::data, "prediction and truth lie on different grids: " + difference, "resample the prediction on the truth's grid");
+    throw Error(ExitCode::data, "prediction and truth lie on different grids: " + difference,
+                is_dataset ? "predictions on the files' own grid are measured with the files as --truth" : "resample the prediction on the truth's grid");
   if (difference.empty()) return pair.predictions.push_back(std::move(map));
   auto [prediction, truth] = io::onto_common_grid(std::move(map), std::move(pair.truth));
   pair.truth = std::move(truth);
@@ -65,17 +68,24 @@ Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& clas
   if (image) {
     pair.truth = on_series(one.truth, mask, *image, classes);
   } else {
-    pair.truth = io::read_label_map(mask, /*keeps_255=*/ignore_label == 255);
+    pair.truth = truth_map(one.truth, classes, /*keeps_255=*/ignore_label == 255);
     rename_labels(pair.truth, classes, mask);
   }
-  for (const fs::path& file : one.predictions) {
+  for (size_t m = 0; m < one.predictions.size(); ++m) {
+    const fs::path& file = one.predictions[m];
     if (image && file.extension() == ".dcm") {
       pair.predictions.push_back(on_series(one.truth, file, *image, classes));
       continue;
     }
     io::LabelMap map = io::read_label_map(file);
     rename_labels(map, classes, file);
-    add_prediction(std::move(map), file.extension() == ".dcm" || mask.extension() == ".dcm", pair);
+    if (one.of_dataset[m] && !one.truth.prepared && !io::grid_difference(map, pair.truth).empty()) {
+      if (auto original = io::onto_source_grid(map, pair.truth)) {
+        map = *std::move(original);
+        pair.is_resampled = true;
+      }
+    }
+    add_prediction(std::move(map), file.extension() == ".dcm" || mask.extension() == ".dcm", one.truth.prepared != nullptr, pair);
   }
   return pair;
 }
@@ -134,7 +144,7 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
       return;
     }
     try {
-      const io::LabelMap map = io::read_label_map(one.label_map.empty() ? one.file.mask : one.label_map, ignore_label == 255);
+      const io::LabelMap map = truth_map(one, {}, ignore_label == 255);
       named[at] = map.names;
       for (const uint8_t label : map.labels) is_there[at][label] = true;
     } catch (const Error&) {  // it is named when it is scored
@@ -161,7 +171,7 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
 }
 
 struct Scored {
-  bool has_millimetres = true;
+  bool has_millimetres = true, is_resampled = false;
   std::vector<std::vector<std::vector<eval::ClassScores>>> scores;  // [slice, or 0][model][class]
   std::string problem;
 };
@@ -175,6 +185,7 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
   const auto num_classes = static_cast<int64_t>(classes.size());
   Scored scored;
   scored.has_millimetres = pair.truth.has_millimetres;
+  scored.is_resampled = pair.is_resampled;
   if (!arguments.per_slice) {
     scored.scores.emplace_back();
     for (const io::LabelMap& prediction : pair.predictions)
@@ -182,7 +193,7 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
           eval::score_segmentation(prediction.labels, pair.truth.labels, {pair.truth.size, pair.truth.spacing_mm}, num_classes, arguments.segmentation));
     return scored;
   }
-  const int axis = eval_axis(models, pair.truth.size, pair.truth.spacing_mm);
+  const int axis = one.truth.axis >= 0 ? one.truth.axis : eval_axis(models, pair.truth.size, pair.truth.spacing_mm);
   const eval::Grid grid = slice_grid(pair.truth, axis);
   for (int64_t index = 0; index < pair.truth.size[static_cast<size_t>(axis)]; ++index) {
     scored.scores.emplace_back();
@@ -204,13 +215,14 @@ int eval_axis(const std::vector<EvalModel>& models, const std::array<int64_t, 3>
 }
 
 SegmentationPair read_pair(const SegmentationCase& one, size_t model, const std::vector<std::string>& classes, int64_t ignore_label) {
-  SegmentationCase single{one.truth, {one.predictions[model]}};
+  SegmentationCase single{one.truth, {one.predictions[model]}, {one.of_dataset[model]}};
   Pair pair = read_maps(single, classes, ignore_label);
   ignore(pair, ignore_label);
   return {pair.truth.size, pair.truth.spacing_mm, std::move(pair.truth.labels), std::move(pair.predictions[0].labels)};
 }
 
-SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, Problems& problems) {
+SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, const NamesTable* names,
+                                      Problems& problems) {
   std::vector<std::string> truth_names;
   for (const TruthCase& one : truth.cases) truth_names.push_back(one.name);
   std::map<std::string, SegmentationCase> matched;
@@ -220,7 +232,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
     const auto maps = list_label_maps(model.predictions, truth.identifying);
     std::vector<std::string> found;
     for (const auto& [name, file] : maps) found.push_back(name);
-    const auto matches = match_names(truth_names, found);
+    const auto matches = match_predictions(truth_names, found, names, model.name);
     std::set<std::string> used;
     for (const std::string& name : truth_names) {
       const auto match = matches.find(name);
@@ -231,6 +243,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
       }
       used.insert(match->second);
       matched[name].predictions.push_back(maps.at(match->second));
+      matched[name].of_dataset.push_back(model.is_of_dataset());
     }
     for (const std::string& name : found) {
       if (!used.contains(name)) problems.add(name, concat("is predicted by ", model.name, ", but has no truth"));
@@ -257,6 +270,11 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
       scored[at].problem = error.what();
     }
   });
+  if (const auto count = std::count_if(scored.begin(), scored.end(), [](const Scored& one) { return one.is_resampled; }); count > 0)
+    input.remarks.push_back(
+        concat("Measured on the files' own grid: predictions of slices that were resized when they were prepared were brought there, each voxel with "
+               "the label of the nearest (",
+               count, " of ", cases.size(), " cases)"));
   input.study.scores.resize(models.size());
   for (size_t i = 0; i < cases.size(); ++i) {
     if (!scored[i].problem.empty()) {

@@ -71,6 +71,7 @@ void gather(const fs::path& dir, int64_t num_folds) {
       if (relative == "predict.json") {
         const auto json = nlohmann::ordered_json::parse(read_file(entry.path()));
         for (const char* key : {"vmae_version", "model", "class_names"}) record[key] = json.at(key);
+        if (json.contains("prepared")) record["prepared"] = json.at("prepared");
         record["folds"].push_back({{"weights", json.at("weights")}, {"cases", json.at("cases")}, {"failed", json.at("failed")}});
       } else if (relative.extension() == ".csv") {
         const std::string text = read_file(entry.path());
