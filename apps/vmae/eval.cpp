@@ -21,6 +21,14 @@ void add_options(CLI::App& command, run::EvalArguments& arguments) {
   command.add_option("--images", arguments.images, "images of the cases, for the pictures of the report; default: the truth's, where it has them")
       ->type_name("PATH");
   command.add_option("--patients", arguments.patients, "table with the columns case and patient; default: as the truth says")->type_name("CSV");
+  command
+      .add_option("--names-table", arguments.names_table,
+                  "of predictions of a prepared dataset: what `vmae prepare --names-table` wrote, where --truth has the names of the files")
+      ->type_name("FILE");
+  command
+      .add_option("--salt-file", arguments.salt_file,
+                  "instead of --names-table, with what the dataset was prepared from as --truth: its prepare.salt_file; default: your own salt")
+      ->type_name("FILE");
   command.add_option("--classes", arguments.classes, "names of labels 1, 2, ..., or of the classes; default: as predicted, else as in the truth")
       ->delimiter(',')
       ->type_name("NAME,...");

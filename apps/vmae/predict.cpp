@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "name_arguments.h"
 
 namespace vmae::app {
 
@@ -19,6 +20,7 @@ void add_predict(CLI::App& app, Context& context) {
   command->add_option("--layout", arguments->layout, "of the input")
       ->check(CLI::IsMember({"auto", "prepared", "manifest", "nnunet", "decathlon", "image_mask_folders", "dicom", "class_folders", "files"}))
       ->capture_default_str();
+  add_names(*command, arguments->names);
   command->add_flag("--mirror", options.mirror, "average over mirror images: slower, often a little better");
   command->add_flag("--probabilities", options.probabilities, "segmentation: also write each class's probabilities");
   command->add_flag("--largest-component", options.largest_component, "segmentation: of each class keep the largest connected part of a case");

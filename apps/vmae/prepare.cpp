@@ -11,7 +11,7 @@ void add_prepare(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("prepare", "Turn DICOM, volumes or pictures into a checked, de-identified dataset that is read fast");
   struct Arguments {
     ConfigArguments config;
-    std::string input, output;
+    std::string input, output, names_table;
     bool overwrite = false, dry_run = false;
   };
   auto arguments = std::make_shared<Arguments>();
@@ -20,6 +20,11 @@ void add_prepare(CLI::App& app, Context& context) {
   command->add_option("--output", arguments->output, "folder of the dataset; the same command goes on where it was stopped")->type_name("DIR");
   command->add_flag("--overwrite", arguments->overwrite, "start over: delete the dataset that is there");
   command->add_flag("--dry-run", arguments->dry_run, "say what was found, and write nothing");
+  command
+      ->add_option("--names-table", arguments->names_table,
+                   "also write which file each case was made of (CSV, for you alone: it identifies patients); also of a dataset that is finished already. Not "
+                   "in the dataset")
+      ->type_name("FILE");
   arguments->config.add_to(*command);
   command->footer(
       "Example:\n  vmae prepare --input /archive/ct --output data/ct\n  vmae pretrain data.train=data/ct run.dir=runs/ct\n"
@@ -31,7 +36,7 @@ void add_prepare(CLI::App& app, Context& context) {
     if (arguments->input.empty()) throw Error(ExitCode::usage, "--input is not given", "name a folder, a manifest or a file");
     if (arguments->output.empty() && !arguments->dry_run)
       throw Error(ExitCode::usage, "--output is not given", "name a folder for the dataset, or use --dry-run");
-    context.exit_code = run::prepare(config, {arguments->input, arguments->output, arguments->overwrite, arguments->dry_run});
+    context.exit_code = run::prepare(config, {arguments->input, arguments->output, arguments->overwrite, arguments->dry_run, arguments->names_table});
   });
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "name_arguments.h"
 #include "rank_arguments.h"
 
 namespace vmae::app {
@@ -47,9 +48,7 @@ void add_inspect(CLI::App& app, Context&) {
       ->type_name("DIR");
   command->add_option("--npy", arguments->npy, "of one image: write its stored numbers as a NumPy array (z, y, x[, channels])")->type_name("FILE");
   command->add_flag("--verify", arguments->verify, "of a prepared dataset: read every item and compare the digest");
-  command->add_option("--source", arguments->source, "of a prepared dataset: what it was made from, to show the paths of files that were left out")
-      ->type_name("PATH");
-  command->add_option("--salt-file", arguments->salt_file, "with --source: prepare.salt_file, if that was given")->type_name("FILE");
+  add_names(*command, arguments->names);
   command->add_flag("--keys", arguments->all_keys, "of weights: list every key with its shape");
   command->footer("Examples:\n  vmae inspect /archive/ct --png ct.png\n  vmae inspect data/ct --verify\n  vmae inspect runs/mr --keys");
   command->callback([arguments] { run::inspect(*arguments, std::cout); });

@@ -4,6 +4,7 @@
 
 #include "vmae/core/error.h"
 #include "vmae/io/prepared.h"
+#include "vmae/io/prepared_mask.h"
 
 namespace vmae::io {
 namespace {
@@ -34,13 +35,34 @@ bool is_uniform(const std::vector<PreparedItem>& items, int axis) {
                      [&](const PreparedItem& item) { return item.type == items[0].type && (axis == 2 || item.scaling == items[0].scaling); });
 }
 
-// Fewer or more pixels over the same extent: voxels change their size, and the centre of the first one moves.
-void fit_size(Volume& volume, size_t axis, int64_t size) {
-  if (volume.size[axis] == size) return;
-  const double spacing_mm = volume.spacing_mm[axis] * static_cast<double>(volume.size[axis]) / static_cast<double>(size);
-  for (size_t row = 0; row < 3; ++row) volume.origin_mm[row] += volume.direction[3 * row + axis] * (spacing_mm - volume.spacing_mm[axis]) / 2;
-  volume.spacing_mm[axis] = spacing_mm;
-  volume.size[axis] = size;
+// Fewer or more pixels over the same extent: voxels change their size, and the centre of the first one moves. Grid: Volume or LabelMap.
+template <class Grid>
+void fit_size(Grid& grid, size_t axis, int64_t size) {
+  if (grid.size[axis] == size) return;
+  const double spacing_mm = grid.spacing_mm[axis] * static_cast<double>(grid.size[axis]) / static_cast<double>(size);
+  for (size_t row = 0; row < 3; ++row) grid.origin_mm[row] += grid.direction[3 * row + axis] * (spacing_mm - grid.spacing_mm[axis]) / 2;
+  grid.spacing_mm[axis] = spacing_mm;
+  grid.size[axis] = size;
+}
+
+// The case's slices in their order, and its grid with the pixels that they have.
+std::vector<PreparedItem> open_case(const PreparedDataset& dataset, const PreparedCase& c, Volume& grid) {
+  if (!c.failure.empty()) throw Error(ExitCode::data, concat("case '", c.name, "' could not be prepared: ", c.failure));
+  const auto axis = static_cast<size_t>(c.axis);
+  if (axis > 2 || c.size[axis] < 1) fail(c, "does not say its size");
+  std::vector<PreparedItem> items = items_of(dataset, c, static_cast<size_t>(c.size[axis]));
+  grid.size = c.size;
+  grid.spacing_mm = c.spacing_mm;
+  grid.origin_mm = c.origin_mm;
+  grid.direction = c.direction;
+  fit_size(grid, axis == 0 ? 1 : 0, items[0].width);
+  fit_size(grid, axis == 2 ? 1 : 2, items[0].height);
+  return items;
+}
+
+bool is_picture_case(const PreparedCase& c) {
+  return c.axis == 2 && c.size[2] == 1 && c.spacing_mm == PreparedCase{}.spacing_mm && c.origin_mm == PreparedCase{}.origin_mm &&
+         c.direction == PreparedCase{}.direction;
 }
 
 std::vector<std::byte> in_units(const PreparedItem& item, const std::vector<std::byte>& stored) {
@@ -71,19 +93,9 @@ void put_slice(const std::vector<std::byte>& pixels, int axis, int64_t index, Vo
 
 Volume read_prepared_case(const PreparedDataset& dataset, int64_t case_number) {
   const PreparedCase c = dataset.read_case(case_number);
-  if (!c.failure.empty()) throw Error(ExitCode::data, concat("case '", c.name, "' could not be prepared: ", c.failure));
-  const auto axis = static_cast<size_t>(c.axis);
-  if (axis > 2 || c.size[axis] < 1) fail(c, "does not say its size");
-  const std::vector<PreparedItem> items = items_of(dataset, c, static_cast<size_t>(c.size[axis]));
-  const bool is_stored = is_uniform(items, c.axis);
-
   Volume volume;
-  volume.size = c.size;
-  volume.spacing_mm = c.spacing_mm;
-  volume.origin_mm = c.origin_mm;
-  volume.direction = c.direction;
-  fit_size(volume, axis == 0 ? 1 : 0, items[0].width);
-  fit_size(volume, axis == 2 ? 1 : 2, items[0].height);
+  const std::vector<PreparedItem> items = open_case(dataset, c, volume);
+  const bool is_stored = is_uniform(items, c.axis);
   volume.channels = items[0].channels;
   volume.modality = c.modality;
   volume.units = dataset.info().intensity == "native" ? c.units : Units::raw;
@@ -100,6 +112,59 @@ Volume read_prepared_case(const PreparedDataset& dataset, int64_t case_number) {
   }
   if (std::all_of(volume.scaling.begin(), volume.scaling.end(), [&](const Scaling& s) { return s == volume.scaling[0]; })) volume.scaling.resize(1);
   return volume;
+}
+
+bool has_mask(const PreparedDataset& dataset, const PreparedCase& c) { return c.num_items > 0 && !dataset.item(c.first_item).mask.empty(); }
+
+bool is_resized(const PreparedDataset& dataset, const PreparedCase& c) {
+  if (c.num_items == 0) return false;
+  const PreparedItem item = dataset.item(c.first_item);
+  return item.width != c.size[c.axis == 0 ? 1 : 0] || item.height != c.size[c.axis == 2 ? 1 : 2];
+}
+
+LabelMap read_prepared_mask(const PreparedDataset& dataset, int64_t case_number) {
+  const PreparedCase c = dataset.read_case(case_number);
+  Volume volume;  // of labels
+  const std::vector<PreparedItem> items = open_case(dataset, c, volume);
+  volume.type = StoredType::u8;
+  volume.channels = 1;
+  volume.stored.resize(static_cast<size_t>(volume.num_values()));
+  std::vector<std::byte> mask;
+  for (const PreparedItem& item : items) {
+    if (item.mask.empty()) throw Error(ExitCode::data, concat("case '", c.name, "' of the prepared dataset has no mask"));
+    mask.resize(item.mask_bytes());
+    dataset.decode_mask(item, reinterpret_cast<uint8_t*>(mask.data()));
+    put_slice(mask, c.axis, item.slice, volume);
+  }
+  LabelMap map{volume.size, volume.spacing_mm, volume.origin_mm, volume.direction, !is_picture_case(c)};
+  if (!map.has_millimetres) {
+    map.spacing_mm = LabelMap{}.spacing_mm;
+    map.origin_mm = LabelMap{}.origin_mm;
+  }
+  map.labels.resize(volume.stored.size());
+  std::memcpy(map.labels.data(), volume.stored.data(), volume.stored.size());
+  return map;
+}
+
+std::optional<LabelMap> onto_source_grid(const LabelMap& map, const LabelMap& reference) {
+  LabelMap expected{reference.size, reference.spacing_mm, reference.origin_mm, reference.direction, reference.has_millimetres};
+  int64_t num_resized = 0;
+  for (size_t axis = 0; axis < 3; ++axis) {
+    if (map.size[axis] == reference.size[axis]) continue;
+    ++num_resized;
+    fit_size(expected, axis, map.size[axis]);
+  }
+  if (num_resized == 0 || num_resized > 2 || !grid_difference(map, expected).empty()) return std::nullopt;
+  LabelMap result{reference.size, reference.spacing_mm, reference.origin_mm, reference.direction, reference.has_millimetres, {}, map.names};
+  result.labels.reserve(reference.labels.size());
+  const auto in_map = [&](size_t axis, int64_t i) { return (2 * i + 1) * map.size[axis] / (2 * reference.size[axis]); };
+  for (int64_t z = 0; z < reference.size[2]; ++z) {
+    for (int64_t y = 0; y < reference.size[1]; ++y) {
+      const int64_t row = (in_map(2, z) * map.size[1] + in_map(1, y)) * map.size[0];
+      for (int64_t x = 0; x < reference.size[0]; ++x) result.labels.push_back(map.labels[static_cast<size_t>(row + in_map(0, x))]);
+    }
+  }
+  return result;
 }
 
 }  // namespace vmae::io

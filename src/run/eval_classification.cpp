@@ -167,7 +167,7 @@ void check_own_labels(const io::Csv& csv, const Labels& labels) {
 }  // namespace
 
 eval::ClassificationStudy read_classifications(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
-                                               Problems& problems) {
+                                               const NamesTable* names, Problems& problems) {
   std::vector<io::Csv> tables;
   for (const EvalModel& model : models)
     tables.push_back(io::read_csv(fs::is_directory(model.predictions) ? model.predictions / "cases.csv" : model.predictions));
@@ -221,7 +221,7 @@ eval::ClassificationStudy read_classifications(const EvalArguments& arguments, c
     other_column.push_back(study.negative_class.empty() ? std::nullopt : tables[m].column({study.negative_class}));
     std::vector<std::string> found;
     for (const io::CsvRow& row : tables[m].rows) found.push_back(row.fields[case_column(tables[m])]);
-    matches.push_back(match_names(labels.cases, found));
+    matches.push_back(match_predictions(labels.cases, found, names, models[m].name));
     std::set<std::string> used;
     for (const auto& [name, match] : matches.back()) used.insert(match);
     for (const std::string& name : found) {

@@ -10,6 +10,8 @@
 
 #include "vmae/eval/classification_study.h"
 #include "vmae/eval/segmentation_study.h"
+#include "vmae/io/label_map.h"
+#include "vmae/io/prepared.h"
 #include "vmae/io/source.h"
 #include "vmae/run/evaluate.h"
 
@@ -20,6 +22,10 @@ struct EvalModel {
   std::filesystem::path predictions;     // a folder, or a CSV
   std::vector<std::string> class_names;  // of predict.json; empty: there is none
   std::set<std::string> failed;          // cases that could not be predicted
+  std::filesystem::path dataset;         // the prepared dataset that was predicted, where it was then; empty: none, or not known
+  std::string dataset_digest;
+  bool has_hashed_names = false;  // all names look like those of such a dataset
+  bool is_of_dataset() const { return !dataset.empty() || has_hashed_names; }
   // Of runs:
   std::filesystem::path run;
   std::filesystem::path data_card;                               // folder; empty: there is none
@@ -35,17 +41,43 @@ struct EvalModel {
 // Across which axis a case is shown, and cut into slices: as a run was trained, else the axis of acquisition.
 int eval_axis(const std::vector<EvalModel>& models, const std::array<int64_t, 3>& size, const std::array<double, 3>& spacing_mm);
 
+struct NamesTable;
+// Which models predicted a prepared dataset, from their runs and names.
+void find_datasets(std::vector<EvalModel>& models);
+// The names of a prepared dataset beside those of its source, where predictions bear the ones and the truth the others: from the table that was given, or by
+// the salt (the user's own, if none is given). Nothing where they can't be had or are not needed. is_label_table: the truth is a table of labels. Throws
+// Error(data): the table of another dataset; Error(usage): options that don't go together.
+std::optional<NamesTable> names_between(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::filesystem::path& truth,
+                                        bool is_label_table);
+// match_names(), or where more match that way, through `names` (may be null). Throws Error(data) where predictions bear hashes that nothing explains.
+std::map<std::string, std::string> match_predictions(const std::vector<std::string>& truth, const std::vector<std::string>& found, const NamesTable* names,
+                                                     const std::string& model);
+
 // Reads predict.json and, of a run, its config and splits.
 EvalModel open_predictions(const std::filesystem::path& path);
 EvalModel open_run(const std::filesystem::path& run, const std::string& part);
 bool is_classification(const EvalModel& model);  // a CSV, or a folder with cases.csv
 
-// A case of the truth. label_map: a file by itself; else `file` has the image and its mask or labels.
+// A prepared dataset whose masks are the truth; shared by its cases.
+struct PreparedTruth {
+  explicit PreparedTruth(const std::filesystem::path& path);
+  io::PreparedDataset dataset;
+  // Says that its grid is not that of the files.
+  std::string grid_remark(size_t num_resized, size_t num_cases) const;
+};
+
+// A case of the truth. label_map: a file by itself; else `file` has the image and its mask or labels, or is a case of `prepared`.
 struct TruthCase {
   std::string name, patient;
   std::filesystem::path label_map;
   io::SourceFile file;
+  std::shared_ptr<const PreparedTruth> prepared{};  // with masks
+  int axis = -1;                                    // that slices are perpendicular to; -1: see eval_axis
 };
+// Its labels as they are, in a prepared dataset or a file by itself; not of DICOM series, whose masks need them.
+io::LabelMap truth_map(const TruthCase& one);
+io::Volume image_of(const TruthCase& one);
+
 struct Truth {
   std::vector<TruthCase> cases;          // by name
   bool has_patients = false;             // some patient has another name than its case
@@ -54,10 +86,12 @@ struct Truth {
   std::vector<std::string> label_names;  // classes or findings
   bool is_multi_label = false;
   std::vector<std::string> identifying;  // texts that must not become names
+  std::vector<std::string> remarks;      // what a reader of the report must know
 };
 // test_files: names in the source that count; none: all that have truth. identifying: of the predictions.
+// names: test_files may also be the dataset's; then each channel and time point is a case of its own, as there.
 Truth open_truth(const std::filesystem::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification,
-                 const std::vector<std::string>& identifying);
+                 const std::vector<std::string>& identifying, const NamesTable* names);
 void add_images(const std::filesystem::path& path, Truth& truth);  // for pictures: the images of the same names
 void read_patients(const std::filesystem::path& csv, Truth& truth);
 
@@ -87,6 +121,7 @@ std::map<std::string, std::string> match_names(const std::vector<std::string>& t
 struct SegmentationCase {
   TruthCase truth;
   std::vector<std::filesystem::path> predictions;  // of each model
+  std::vector<bool> of_dataset;                    // whether it was made of prepared slices, which may have other sizes than the files'
 };
 // Both label maps of a case on the truth's grid, with labels as in the study.
 struct SegmentationPair {
@@ -101,11 +136,13 @@ struct SegmentationInput {
   std::shared_ptr<const Sides> sides;
   std::vector<SegmentationCase> cases;                            // of study.cases; by slices: the case of each
   std::vector<int64_t> slices;                                    // by slices: the number of each, else empty
+  std::vector<std::string> remarks;                               // as Truth::remarks
   SegmentationPair read_pair(size_t number, size_t model) const;  // of `cases`
 };
-SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, Problems& problems);
+SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, const NamesTable* names,
+                                      Problems& problems);
 
 eval::ClassificationStudy read_classifications(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
-                                               Problems& problems);
+                                               const NamesTable* names, Problems& problems);
 
 }  // namespace vmae::run

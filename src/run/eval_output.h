@@ -21,6 +21,7 @@ struct Evaluation {
   std::vector<std::vector<double>> thresholds{};                                // [model][class], of classification
   std::vector<std::vector<std::vector<eval::CalibrationPoint>>> calibration{};  // [model][finding, or 0], of classification
   std::vector<std::string> left_out{};
+  std::vector<std::string> remarks{};  // what a reader must know of how it was measured
   bool has_patients = false;
   int64_t ignore_label = -1;
   double read_and_score_s = 0, statistics_s = 0;

@@ -23,6 +23,7 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
   if (evaluation.segmentation != nullptr)
     facts.emplace_back("Surface Dice at", concat(report::number(evaluation.arguments.segmentation.tolerance_mm, 2),
                                                  evaluation.segmentation->study.has_millimetres ? " mm" : " pixels"));
+  for (const std::string& remark : evaluation.remarks) facts.emplace_back("Remark", remark);
   if (!evaluation.left_out.empty()) facts.emplace_back("Left out", concat(evaluation.left_out.size(), " cases, see below"));
   return facts;
 }

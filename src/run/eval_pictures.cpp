@@ -8,7 +8,6 @@
 #include "vmae/core/text.h"
 #include "vmae/io/caption.h"
 #include "vmae/io/picture.h"
-#include "vmae/io/read_image.h"
 #include "vmae/io/resize.h"
 
 namespace vmae::run {
@@ -62,7 +61,7 @@ std::vector<float> grey_of(const SegmentationCase& one, const Plane& plane, cons
   std::vector<float> grey(plane.truth.size(), 40.0F);
   if (one.truth.file.path.empty()) return grey;
   try {
-    const io::Volume volume = io::read_image(one.truth.file);
+    const io::Volume volume = image_of(one.truth);
     if (volume.size != size) return grey;
     const io::Image slice = io::slice_of(volume, axis, index);
     for (size_t i = 0; i < grey.size(); ++i) {
@@ -108,7 +107,8 @@ std::string picture_of(const Evaluation& evaluation, size_t number, size_t model
   const SegmentationInput& input = *evaluation.segmentation;
   const SegmentationPair pair = input.read_pair(number, model);
   const int64_t slice = input.slices.empty() ? -1 : input.slices[number];
-  const int axis = eval_axis(evaluation.models, pair.size, pair.spacing_mm);
+  const TruthCase& truth = input.cases[number].truth;
+  const int axis = truth.axis >= 0 ? truth.axis : eval_axis(evaluation.models, pair.size, pair.spacing_mm);
   const int64_t index = slice >= 0 ? slice : fullest_slice(pair, axis);
   const Plane plane = plane_of(pair, axis, index);
   const std::vector<float> grey = grey_of(input.cases[number], plane, pair.size, axis, index);

@@ -86,6 +86,13 @@ EvalModel open_predictions(const fs::path& path) {
     model.class_names = texts_of(json, "class_names");
     if (json.contains("label_values")) model.label_values = json["label_values"].get<std::vector<int64_t>>();
     for (const std::string& name : texts_of(json, "failed")) model.failed.insert(name);
+    if (json.is_object() && json.contains("prepared") && json["prepared"].is_object()) {
+      const auto text = [&](const char* key) {
+        return json["prepared"].contains(key) && json["prepared"][key].is_string() ? json["prepared"][key].get<std::string>() : "";
+      };
+      model.dataset = text("path");
+      model.dataset_digest = text("digest");
+    }
     if (json.contains("folds") && json["folds"].is_array()) {
       for (const auto& fold : json["folds"]) {
         for (const std::string& name : texts_of(fold, "failed")) model.failed.insert(name);

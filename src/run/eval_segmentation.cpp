@@ -10,6 +10,7 @@
 #include "vmae/io/case_names.h"
 #include "vmae/io/label_map.h"
 #include "vmae/io/label_meaning.h"
+#include "vmae/io/prepared_mask.h"
 #include "vmae/io/read_image.h"
 
 namespace vmae::run {
@@ -43,9 +44,6 @@ io::LabelMap on_series(const TruthCase& one, const fs::path& mask, const io::Vol
 }
 
 const fs::path& file_of(const TruthCase& one) { return one.label_map.empty() ? one.file.mask : one.label_map; }
-
-// The label map of a case that needs no series to be read.
-io::LabelMap read_alone(const TruthCase& one) { return one.label_map.empty() ? io::read_label_map(one.file) : io::read_label_map(one.label_map); }
 
 // One side of the comparison: the truth, or one model's predictions. Numbers become classes by the rules of label_meaning.h. Nearly always a map by itself says
 // enough; where it takes the whole side to know (is 255 the one class?) all of its maps are read once more.
@@ -119,7 +117,7 @@ class Side {
     parallel_for(static_cast<int64_t>(cases_.size()), threads_, [&](int64_t i) {
       One& one = ones[static_cast<size_t>(i)];
       try {
-        const io::LabelMap map = read_alone(cases_[static_cast<size_t>(i)]);
+        const io::LabelMap map = truth_map(cases_[static_cast<size_t>(i)]);
         one.names = map.names;
         if (map.names.empty()) one.counts = io::count_labels(map.labels.data(), map.labels.size());
       } catch (const Error& error) {
@@ -157,13 +155,15 @@ namespace {
 struct Pair {
   io::LabelMap truth;
   std::vector<io::LabelMap> predictions;
+  bool is_resampled = false;  // a prediction had the grid of prepared slices
 };
 
 // A DICOM-SEG covers the slices where it has something, so both grow to a common grid; other files must have the same.
-void add_prediction(io::LabelMap map, bool may_grow, Pair& pair) {
+void add_prediction(io::LabelMap map, bool may_grow, bool is_dataset, Pair& pair) {
   const std::string difference = io::grid_difference(map, pair.truth);
   if (!difference.empty() && !may_grow)
-    throw Error(ExitCode::data, "prediction and truth lie on different grids: " + difference, "resample the prediction on the truth's grid");
+    throw Error(ExitCode::data, "prediction and truth lie on different grids: " + difference,
+                is_dataset ? "predictions on the files' own grid are measured with the files as --truth" : "resample the prediction on the truth's grid");
   if (difference.empty()) return pair.predictions.push_back(std::move(map));
   auto [prediction, truth] = io::onto_common_grid(std::move(map), std::move(pair.truth));
   pair.truth = std::move(truth);
@@ -172,7 +172,7 @@ void add_prediction(io::LabelMap map, bool may_grow, Pair& pair) {
 }
 
 io::LabelMap read_map(const TruthCase& one, const Side& side) {
-  io::LabelMap map = read_alone(one);
+  io::LabelMap map = truth_map(one);
   if (map.names.empty()) {
     side.to_classes(map, file_of(one));
   } else {
@@ -199,7 +199,14 @@ Pair read_maps(const SegmentationCase& one, const Sides& sides, int64_t model = 
       pair.predictions.push_back(on_series(one.truth, file, *image, classes));
       continue;
     }
-    add_prediction(read_map(predicted(file), *sides.models[m]), file.extension() == ".dcm" || mask.extension() == ".dcm", pair);
+    io::LabelMap map = read_map(predicted(file), *sides.models[m]);
+    if (one.of_dataset[m] && !one.truth.prepared && !io::grid_difference(map, pair.truth).empty()) {
+      if (auto original = io::onto_source_grid(map, pair.truth)) {
+        map = *std::move(original);
+        pair.is_resampled = true;
+      }
+    }
+    add_prediction(std::move(map), file.extension() == ".dcm" || mask.extension() == ".dcm", one.truth.prepared != nullptr, pair);
   }
   return pair;
 }
@@ -284,7 +291,7 @@ Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& mod
 }
 
 struct Scored {
-  bool has_millimetres = true;
+  bool has_millimetres = true, is_resampled = false;
   std::vector<std::vector<std::vector<eval::ClassScores>>> scores;  // [slice, or 0][model][class]
   std::string problem;
 };
@@ -295,6 +302,7 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
   const auto num_classes = static_cast<int64_t>(sides.truth->classes().size());
   Scored scored;
   scored.has_millimetres = pair.truth.has_millimetres;
+  scored.is_resampled = pair.is_resampled;
   if (!arguments.per_slice) {
     scored.scores.emplace_back();
     for (const io::LabelMap& prediction : pair.predictions)
@@ -302,7 +310,7 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
           eval::score_segmentation(prediction.labels, pair.truth.labels, {pair.truth.size, pair.truth.spacing_mm}, num_classes, arguments.segmentation));
     return scored;
   }
-  const int axis = eval_axis(models, pair.truth.size, pair.truth.spacing_mm);
+  const int axis = one.truth.axis >= 0 ? one.truth.axis : eval_axis(models, pair.truth.size, pair.truth.spacing_mm);
   const eval::Grid grid = slice_grid(pair.truth, axis);
   for (int64_t index = 0; index < pair.truth.size[static_cast<size_t>(axis)]; ++index) {
     scored.scores.emplace_back();
@@ -329,7 +337,8 @@ SegmentationPair SegmentationInput::read_pair(size_t number, size_t model) const
   return {pair.truth.size, pair.truth.spacing_mm, std::move(pair.truth.labels), std::move(pair.predictions[0].labels)};
 }
 
-SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, Problems& problems) {
+SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, const NamesTable* names,
+                                      Problems& problems) {
   std::vector<std::string> truth_names;
   for (const TruthCase& one : truth.cases) truth_names.push_back(one.name);
   std::map<std::string, SegmentationCase> matched;
@@ -339,7 +348,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
     const auto maps = list_label_maps(model.predictions, truth.identifying);
     std::vector<std::string> found;
     for (const auto& [name, file] : maps) found.push_back(name);
-    const auto matches = match_names(truth_names, found);
+    const auto matches = match_predictions(truth_names, found, names, model.name);
     std::set<std::string> used;
     for (const std::string& name : truth_names) {
       const auto match = matches.find(name);
@@ -350,6 +359,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
       }
       used.insert(match->second);
       matched[name].predictions.push_back(maps.at(match->second));
+      matched[name].of_dataset.push_back(model.is_of_dataset());
     }
     for (const std::string& name : found) {
       if (!used.contains(name)) problems.add(name, concat("is predicted by ", model.name, ", but has no truth"));
@@ -376,6 +386,11 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
       scored[at].problem = error.what();
     }
   });
+  if (const auto count = std::count_if(scored.begin(), scored.end(), [](const Scored& one) { return one.is_resampled; }); count > 0)
+    input.remarks.push_back(
+        concat("Measured on the files' own grid: predictions of slices that were resized when they were prepared were brought there, each voxel with "
+               "the label of the nearest (",
+               count, " of ", cases.size(), " cases)"));
   input.study.scores.resize(models.size());
   for (size_t i = 0; i < cases.size(); ++i) {
     if (!scored[i].problem.empty()) {

@@ -124,6 +124,7 @@ std::string summary_json(const Evaluation& evaluation) {
   json["cases"] = evaluation.num_cases();
   json["patients"] = evaluation.has_patients ? Json(evaluation.num_patients()) : Json(nullptr);
   json["left_out"] = evaluation.left_out;
+  json["remarks"] = evaluation.remarks;
   json["options"] = options_of(evaluation);
   json["timing"] = {{"read_and_score_s", evaluation.read_and_score_s}, {"statistics_s", evaluation.statistics_s}};
   json["models"] = Json::array();

@@ -2,12 +2,14 @@
 #include <algorithm>
 
 #include "eval_input.h"
+#include "names_table.h"
 #include "vmae/core/log.h"
 #include "vmae/core/text.h"
 #include "vmae/io/case_names.h"
 #include "vmae/io/csv.h"
 #include "vmae/io/label_map.h"
 #include "vmae/io/picture.h"
+#include "vmae/io/prepared_mask.h"
 #include "vmae/io/time_points.h"
 #include "vmae/io/volume.h"
 
@@ -22,9 +24,34 @@ bool is_label_file(const fs::path& path) {
   return io::is_volume(path) || io::is_picture(path) || ending == ".dcm";
 }
 
+// Time points that the dataset has as cases of their own.
+void split_time_points(std::vector<io::SourceFile>& files, const std::map<std::string, std::string>& in_dataset) {
+  std::vector<io::SourceFile> expanded;
+  for (const io::SourceFile& file : files) {
+    const auto name_at = [&](int64_t t) { return concat(file.name, "#t", t); };
+    if (in_dataset.contains(file.name) || !in_dataset.contains(name_at(0))) {
+      expanded.push_back(file);
+      continue;
+    }
+    for (int64_t t = 0; in_dataset.contains(name_at(t)); ++t) {
+      expanded.push_back(file);
+      expanded.back().time_point = t;
+      expanded.back().name = name_at(t);
+    }
+  }
+  files = std::move(expanded);
+}
+
 // Files of one source, in the order in which names are given.
-Truth from_source(io::Source source, const std::optional<std::set<std::string>>& test_files, bool is_classification, const fs::path& path) {
-  if (!is_classification) source.files = io::with_masks_of_time_points(source.files);
+Truth from_source(io::Source source, const std::optional<std::set<std::string>>& test_files, bool is_classification, const fs::path& path,
+                  const NamesTable* names_between) {
+  std::map<std::string, std::string> in_dataset;  // by name in the source
+  if (names_between != nullptr && source.layout != "prepared") {
+    for (const NamedCase& one : names_between->cases) in_dataset[one.source] = one.name;
+    split_time_points(source.files, in_dataset);
+  } else if (!is_classification) {
+    source.files = io::with_masks_of_time_points(source.files);
+  }
   std::sort(source.files.begin(), source.files.end(), [](const auto& a, const auto& b) { return std::tie(a.name, a.path) < std::tie(b.name, b.path); });
   const std::vector<std::string> names = io::case_names(source.files, source.identifying);
   Truth truth;
@@ -36,29 +63,39 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   std::map<std::pair<fs::path, int64_t>, int64_t> num_with_mask;  // nnU-Net's channels are images of their own with one mask: they are one case
   for (const io::SourceFile& file : source.files) num_with_mask[mask_of(file)] += file.series.empty() ? 1 : 0;
   std::set<std::pair<fs::path, int64_t>> seen;
-  size_t without = 0;
-  const bool has_test =
-      test_files && std::any_of(source.files.begin(), source.files.end(), [&](const io::SourceFile& file) { return test_files->contains(file.name); });
+  std::shared_ptr<const PreparedTruth> prepared;
+  if (source.layout == "prepared" && !is_classification) prepared = std::make_shared<const PreparedTruth>(path);
+  std::map<std::string, int64_t> num_of_patient;
+  for (const io::SourceFile& file : source.files) ++num_of_patient[file.patient];
+  size_t without = 0, num_resized = 0;
+  const auto is_tested = [&](const io::SourceFile& file) {
+    const auto found = in_dataset.find(file.name);
+    return test_files->contains(file.name) || (found != in_dataset.end() && test_files->contains(found->second));
+  };
+  const bool has_test = test_files && std::any_of(source.files.begin(), source.files.end(), is_tested);
   for (size_t i = 0; i < names.size(); ++i) {
     io::SourceFile& file = source.files[i];
-    if (has_test && !test_files->contains(file.name)) continue;
-    if (!is_classification && file.prepared_case >= 0)
-      throw Error(ExitCode::data, path.string() + " is a prepared dataset: masks can't be compared from it", "give the files it was made of as --truth");
-    if (is_classification ? file.labels.empty() : file.mask.empty()) {
+    if (has_test && !is_tested(file)) continue;
+    std::optional<io::PreparedCase> slices;
+    if (prepared) slices = prepared->dataset.read_case(file.prepared_case);
+    if (is_classification ? file.labels.empty() : slices ? !io::has_mask(prepared->dataset, *slices) : file.mask.empty()) {
       ++without;
       if (has_test) throw Error(ExitCode::data, concat(path.string(), ": ", file.name, " has no ", is_classification ? "label" : "mask"));
       continue;
     }
     std::string name = names[i];
-    if (!is_classification && num_with_mask[mask_of(file)] > 1 && io::is_volume(file.mask)) {
+    if (!is_classification && in_dataset.empty() && num_with_mask[mask_of(file)] > 1 && io::is_volume(file.mask)) {
       if (!seen.insert(mask_of(file)).second) continue;
       if (name.ends_with("_0000")) name.resize(name.size() - 5);
     }
-    truth.has_patients |= file.patient != file.name;
-    truth.cases.push_back({name, file.patient, {}, file});
+    // A dataset's names and patients are hashes: whether patients are known is seen only where one has several cases.
+    truth.has_patients |= source.layout == "prepared" ? num_of_patient[file.patient] > 1 : file.patient != file.name;
+    num_resized += slices && io::is_resized(prepared->dataset, *slices) ? 1 : 0;
+    truth.cases.push_back({name, file.patient, {}, file, prepared, slices ? slices->axis : -1});
   }
   if (without > 0 && !truth.cases.empty())
     log::warning(concat(path.string(), ": ", without, " of ", names.size(), " cases have no ", is_classification ? "label" : "mask", " and are not evaluated"));
+  if (num_resized > 0) truth.remarks.push_back(prepared->grid_remark(num_resized, truth.cases.size()));
   return truth;
 }
 
@@ -107,12 +144,12 @@ std::map<std::string, fs::path> list_label_maps(const fs::path& folder, const st
 }
 
 Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification,
-                 const std::vector<std::string>& identifying) {
+                 const std::vector<std::string>& identifying, const NamesTable* names) {
   if (!fs::exists(path)) throw Error(ExitCode::data, path.string() + " does not exist", "--truth takes label maps, labels, or a source that has them");
   // A folder of label maps looks like a folder of images; one of DICOM-SEG like one without images.
   std::optional<Error> problem;
   try {
-    Truth truth = from_source(io::find_source(path), test_files, is_classification, path);
+    Truth truth = from_source(io::find_source(path), test_files, is_classification, path, names);
     truth.identifying = identifying;
     if (!truth.cases.empty()) return truth;
   } catch (const Error& error) {

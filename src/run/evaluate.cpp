@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "eval_output.h"
+#include "names_table.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
@@ -52,7 +53,7 @@ std::vector<EvalModel> open_models(const EvalArguments& arguments) {
 }
 
 // The truth as given, or that of the runs, which must agree.
-std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
+std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::vector<EvalModel>& models, std::optional<NamesTable>& names) {
   const bool classifies = is_classification(models[0]);
   std::optional<Truth> truth;
   std::optional<std::set<std::string>> test_files;
@@ -76,7 +77,9 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
     return std::nullopt;  // the table of scores has the labels
   }
   // A table with a column `case` is read as it is; one with images is a manifest.
-  if (classifies && !arguments.truth.empty() && !fs::is_directory(path) && io::read_csv(path).column({"case", "name", "id"})) {
+  const bool is_label_table = classifies && !arguments.truth.empty() && fs::is_regular_file(path) && io::read_csv(path).column({"case", "name", "id"});
+  names = names_between(arguments, models, path, is_label_table);
+  if (is_label_table) {
     if (!arguments.patients.empty()) throw Error(ExitCode::usage, "--patients is not for tables of labels", "give the table a column patient");
     return std::nullopt;
   }
@@ -86,7 +89,7 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
     const std::vector<std::string> own = identifying_texts_in(model.predictions);
     identifying.insert(identifying.end(), own.begin(), own.end());
   }
-  truth = open_truth(path, test_files, classifies, identifying);
+  truth = open_truth(path, test_files, classifies, identifying, names ? &*names : nullptr);
   if (!arguments.patients.empty()) read_patients(arguments.patients, *truth);
   if (!arguments.images.empty()) add_images(arguments.images, *truth);
   return truth;
@@ -155,9 +158,12 @@ ExitCode evaluate(const EvalArguments& given) {
   if (fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, ignored) && !given.overwrite)
     throw Error(ExitCode::usage, concat(arguments.output.string(), " is not empty"),
                 "choose another folder with --output, or replace its files with --overwrite");
-  const std::vector<EvalModel> models = open_models(given);
+  std::vector<EvalModel> models = open_models(given);
+  find_datasets(models);
   arguments.statistics.pairs = pairs_of(given, models);
-  const std::optional<Truth> truth = open_truth_of(arguments, models);
+  std::optional<NamesTable> names;
+  const std::optional<Truth> truth = open_truth_of(arguments, models, names);
+  const NamesTable* const given_names = names ? &*names : nullptr;
   Problems problems(arguments.skip_bad_cases);
 
   Evaluation evaluation{.arguments = arguments, .models = models, .estimates = {}, .comparisons = {}};
@@ -165,7 +171,7 @@ ExitCode evaluate(const EvalArguments& given) {
   eval::ClassificationStudy classification;
   auto start = Clock::now();
   if (is_classification(models[0])) {
-    classification = read_classifications(arguments, models, truth, problems);
+    classification = read_classifications(arguments, models, truth, given_names, problems);
     evaluation.classification = &classification;
     evaluation.has_patients = !classification.patients.empty();
     check_class_names(classification.classes);
@@ -184,7 +190,7 @@ ExitCode evaluate(const EvalArguments& given) {
     }
   } else {
     log::info(concat("comparing ", truth->cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
-    segmentation = score_segmentations(arguments, models, *truth, problems);
+    segmentation = score_segmentations(arguments, models, *truth, given_names, problems);
     evaluation.segmentation = &segmentation;
     check_class_names(segmentation.study.classes);
     evaluation.has_patients = truth->has_patients;
@@ -196,6 +202,8 @@ ExitCode evaluate(const EvalArguments& given) {
   }
   evaluation.statistics_s = seconds_since(start);
   evaluation.left_out = problems.all();
+  if (truth) evaluation.remarks = truth->remarks;
+  evaluation.remarks.insert(evaluation.remarks.end(), segmentation.remarks.begin(), segmentation.remarks.end());
 
   const std::vector<report::Figure> figures = figures_of(evaluation);
   const report::Table results = result_table(evaluation), comparisons = comparison_table(evaluation);
@@ -209,7 +217,9 @@ ExitCode evaluate(const EvalArguments& given) {
 
   std::cout << report::to_text(results);
   if (!comparisons.rows.empty()) std::cout << "\n" << report::to_text(comparisons);
-  std::cout << "\n" << headline(evaluation) << "\nreport: " << (arguments.output / "report.html").string() << "\n";
+  std::cout << "\n" << headline(evaluation) << "\n";
+  for (const std::string& remark : evaluation.remarks) std::cout << "remark: " << remark << "\n";
+  std::cout << "report: " << (arguments.output / "report.html").string() << "\n";
   return problems.empty() ? ExitCode::ok : ExitCode::some_failed;
 }
 

@@ -71,7 +71,9 @@ void gather(const fs::path& dir, int64_t num_folds) {
       if (relative == "predict.json") {
         const auto json = nlohmann::ordered_json::parse(read_file(entry.path()));
         for (const char* key : {"vmae_version", "model", "class_names"}) record[key] = json.at(key);
-        if (json.contains("label_values")) record["label_values"] = json["label_values"];
+        for (const char* key : {"label_values", "prepared"}) {
+          if (json.contains(key)) record[key] = json[key];
+        }
         record["folds"].push_back({{"weights", json.at("weights")}, {"cases", json.at("cases")}, {"failed", json.at("failed")}});
       } else if (relative.extension() == ".csv") {
         const std::string text = read_file(entry.path());

@@ -91,13 +91,10 @@ data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets
   const io::PreparedCase one = dataset.read_case(file.prepared_case);
   if (one.size[2] > 1 || one.axis != 2) image.slice_axis = std::string(1, "xyz"[one.axis]);
   if (dataset.info().intensity == "native") return image;
-  PrepareConfig config;
-  Options list;
-  describe(list, config);
-  for (const std::string& option : dataset.info().options) apply_override(option, list);
-  image.intensity = config.prepare.intensity;
-  image.window = config.prepare.window;
-  image.percentiles = config.prepare.percentiles;
+  const PrepareOptions prepared = options_of_dataset(dataset.info().options);
+  image.intensity = prepared.intensity;
+  image.window = prepared.window;
+  image.percentiles = prepared.percentiles;
   return image;
 }
 

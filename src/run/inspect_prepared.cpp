@@ -5,7 +5,7 @@
 #include <set>
 
 #include "inspect_kinds.h"
-#include "prepare_plan.h"
+#include "names_table.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/io/prepared.h"
@@ -38,15 +38,8 @@ Json summarise(const io::PreparedDataset& dataset) {
   return json;
 }
 
-// The real names of what could not be read, found again in the source by their hashes. For the screen only.
-Json left_out(const fs::path& folder, const fs::path& input, const std::string& salt_file) {
-  std::map<std::string, std::string> path_of;
-  if (!input.empty()) {
-    const Pseudonyms pseudonyms(read_salt(salt_file), /*keeps_names=*/false);
-    const io::Source source = io::find_source(input);
-    for (const io::SourceFile& file : source.files) path_of[pseudonyms.name(file.name)] = file.name;
-    for (const io::SourceRemark& refusal : source.refused) path_of[pseudonyms.name(refusal.name)] = refusal.name;
-  }
+// What could not be read, by its real name where that is known. For the screen only.
+Json left_out(const fs::path& folder, const std::map<std::string, const NamedCase*>& named) {
   Json list = Json::array();
   const fs::path file = folder / "quarantine.jsonl";
   if (!fs::exists(file)) return list;
@@ -55,10 +48,21 @@ Json left_out(const fs::path& folder, const fs::path& input, const std::string& 
     const size_t end = std::min(lines.find('\n', at), lines.size());
     Json entry = Json::parse(lines.substr(at, end - at), nullptr, /*allow_exceptions=*/false);
     if (entry.is_object()) {
-      if (const auto found = path_of.find(entry.value("name", "")); found != path_of.end()) entry["path"] = found->second;
+      if (const auto found = named.find(entry.value("name", "")); found != named.end()) entry["path"] = found->second->source;
       list.push_back(std::move(entry));
     }
     at = end + 1;
+  }
+  return list;
+}
+
+// Which file each case was made of; null: not among those that are known.
+Json cases_of(const io::PreparedDataset& dataset, const std::map<std::string, const NamedCase*>& named) {
+  Json list = Json::array();
+  for (int64_t i = 0; i < dataset.info().num_cases; ++i) {
+    const std::string name = dataset.read_case(i).name;
+    const auto found = named.find(name);
+    list.push_back({{"case", i}, {"name", name}, {"path", found == named.end() ? Json(nullptr) : Json(found->second->source)}});
   }
   return list;
 }
@@ -68,7 +72,7 @@ std::string text_of(const Json& json) {
                             json["num_patients"], " patients, ", human_bytes(json["bytes"].get<double>()));
   for (const auto& [key, value] : json.items()) {
     if (key == "path" || key == "kind" || key == "num_items" || key == "num_cases" || key == "num_patients" || key == "bytes" || key == "left_out" ||
-        value.empty())
+        key == "cases" || value.empty())
       continue;
     if (key == "options") {
       text += "\n  options:";
@@ -84,6 +88,14 @@ std::string text_of(const Json& json) {
       break;
     }
     text += concat("\n  left out: ", entry.value("path", entry.value("name", "")), ": ", entry.value("reason", ""));
+  }
+  shown = 0;
+  for (const Json& one : json.value("cases", Json::array())) {
+    if (++shown > 20) {
+      text += concat("\n  ... ", json["cases"].size() - 20, " more cases with --json");
+      break;
+    }
+    text += concat("\n  case ", one["name"].get<std::string>(), ": ", one["path"].is_null() ? "not known" : one["path"].get<std::string>());
   }
   return text;
 }
@@ -122,7 +134,13 @@ Inspection inspect_prepared(const fs::path& path, const InspectArguments& argume
                   "the dataset was changed or damaged; prepare it again");
     json["verified"] = "every item was read; the digest is right";
   }
-  json["left_out"] = left_out(folder, arguments.source, arguments.salt_file);
+  const std::optional<NamesTable> table = names_of_dataset(path, arguments.names);
+  std::map<std::string, const NamedCase*> named;
+  if (table) {
+    for (const NamedCase& one : table->cases) named[one.name] = &one;
+  }
+  json["left_out"] = left_out(folder, named);
+  if (table) json["cases"] = cases_of(dataset, named);
   return {json.dump(2, ' ', false, Json::error_handler_t::replace), text_of(json)};
 }
 

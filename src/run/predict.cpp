@@ -12,6 +12,7 @@
 #include <optional>
 #include <tuple>
 
+#include "names_table.h"
 #include "pool.h"
 #include "predict_output.h"
 #include "slice_predictor.h"
@@ -21,6 +22,7 @@
 #include "vmae/core/version.h"
 #include "vmae/io/case_names.h"
 #include "vmae/io/components.h"
+#include "vmae/io/prepared.h"
 #include "vmae/io/read_image.h"
 #include "vmae/io/time_points.h"
 #include "vmae/report/progress.h"
@@ -82,6 +84,16 @@ void take_modality(std::vector<io::SourceFile>& cases, const std::string& traine
   }
   if (num_taken > 0) log::info(concat(num_taken, " images do not say their modality: taken as ", trained, ", which the model was trained on"));
   if (num_others > 0) log::warning(concat(num_others, " images are of another modality than ", trained, ", which the model was trained on"));
+}
+
+std::vector<std::string> given_names(const std::vector<io::SourceFile>& cases, const std::map<std::string, std::string>& name_of) {
+  std::vector<std::string> names;
+  for (const io::SourceFile& file : cases) {
+    const auto found = name_of.find(file.name);
+    if (found == name_of.end()) throw Error(ExitCode::data, concat("case ", file.name, " has no name"), "give the names of the whole dataset");
+    names.push_back(found->second);
+  }
+  return names;
 }
 
 struct Loaded {
@@ -224,8 +236,8 @@ void for_slices(SlicePredictor& predictor, const std::vector<data::Case>& cases,
   }
 }
 
-void write_record(const fs::path& output, const SlicePredictor& predictor, const std::vector<fs::path>& files, const PredictOptions& options, size_t done,
-                  const std::vector<std::string>& failed) {
+void write_record(const fs::path& output, const SlicePredictor& predictor, const std::vector<fs::path>& files, const std::vector<io::SourceFile>& cases,
+                  const PredictOptions& options, size_t done, const std::vector<std::string>& failed) {
   const ModelCard& card = predictor.model().card;
   std::vector<std::string> names;
   for (const fs::path& file : files) names.push_back(file.string());
@@ -235,6 +247,8 @@ void write_record(const fs::path& output, const SlicePredictor& predictor, const
   json["options"] = {{"tiles", options.tiles}, {"overlap", options.overlap}, {"mirror", options.mirror}, {"largest_component", options.largest_component}};
   if (!is_segmenter)
     json["options"] = {{"mirror", options.mirror}, {"pool", options.pool.empty() ? card.pool : options.pool}, {"is_multi_label", card.is_multi_label}};
+  if (!cases.empty() && cases.front().prepared_case >= 0)
+    json["prepared"] = {{"path", cases.front().path.string()}, {"digest", io::PreparedDataset(cases.front().path).info().digest}};
   json["cases"] = done;
   json["failed"] = failed;
   write_file_atomically(output / "predict.json", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
@@ -255,7 +269,7 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   const bool is_segmenter = static_cast<bool>(predictor.model().unet);
   std::vector<io::SourceFile> cases = io::with_time_points(listed);
   take_modality(cases, card.modality);
-  const std::vector<std::string> names = names_beside(cases, beside, identifying);
+  const std::vector<std::string> names = options.names.empty() ? names_beside(cases, beside, identifying) : given_names(cases, options.names);
   log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
                    files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
   fs::create_directories(output);
@@ -357,7 +371,7 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   bar.finish();
   write_tables();
   const size_t done = cases.size() + refused.size() - failed.size();
-  write_record(output, predictor, files, options, done, failed);
+  write_record(output, predictor, files, cases, options, done, failed);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   log::info(concat(done, " of ", cases.size() + refused.size(), " cases predicted in ", human_seconds(seconds), ": ", output.string(),
                    is_segmenter ? "" : "/{cases.csv, slices.csv}"));
@@ -376,7 +390,16 @@ ExitCode predict(const PredictArguments& arguments) {
   }
   io::Source source = io::find_source(arguments.input, arguments.layout);
   for (const io::SourceRemark& remark : source.remarks) log::debug(concat(remark.name, ": ", remark.text));
-  return predict_cases(source.files, arguments.weights, arguments.output, arguments.options, source.identifying, {}, source.refused);
+  PredictOptions options = arguments.options;
+  const NameArguments& given = arguments.names;
+  if (source.layout != "prepared" && !(given.table.empty() && given.source.empty() && given.salt_file.empty()))
+    throw Error(ExitCode::usage, "--names-table, --source and --salt-file are for prepared datasets: other files have their names", "leave them out");
+  if (source.layout == "prepared") {
+    if (const auto table = names_of_dataset(arguments.input, given)) {
+      for (const NamedCase& one : table->cases) options.names[one.name] = one.prediction;
+    }
+  }
+  return predict_cases(source.files, arguments.weights, arguments.output, options, source.identifying, {}, source.refused);
 }
 
 }  // namespace vmae::run

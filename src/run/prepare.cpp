@@ -14,6 +14,7 @@
 #include <optional>
 #include <thread>
 
+#include "names_table.h"
 #include "prepare_case.h"
 #include "prepare_plan.h"
 #include "vmae/core/append_file.h"
@@ -131,7 +132,7 @@ class OutputFolder {
   const fs::path& path() const { return path_; }
 
   // Begins, or goes on with the same plan. Throws Error(usage) where a dataset of another one lies here.
-  void begin(const Plan& plan, bool overwrite) const {
+  void begin(const Plan& plan, const Pseudonyms& pseudonyms, bool overwrite) const {
     const fs::path plan_file = file("plan.json");
     for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {  // all ours: refuse_others()
       const std::string name = entry.path().filename().string();
@@ -139,11 +140,12 @@ class OutputFolder {
     }
     if (!overwrite && fs::exists(plan_file)) {
       const auto json = nlohmann::json::parse(read_file(plan_file), nullptr, /*allow_exceptions=*/false);
-      if (json.is_object() && json.value("fingerprint", "") == plan.fingerprint) return;
+      const bool is_same = json.is_object() && json.value("fingerprint", "") == plan.fingerprint;
+      if (is_same && json.value("salt", pseudonyms.salt_check()) == pseudonyms.salt_check()) return;
       throw Error(ExitCode::usage, concat("--output ", path_.string(), " holds a dataset of other files, options or salt, or files have changed since"),
                   "start over with --overwrite, go on with the same command as before, or choose another folder");
     }
-    write_file_atomically(plan_file, nlohmann::json{{"fingerprint", plan.fingerprint}}.dump() + "\n");
+    write_file_atomically(plan_file, nlohmann::json{{"fingerprint", plan.fingerprint}, {"salt", pseudonyms.salt_check()}}.dump() + "\n");
   }
 
  private:
@@ -277,6 +279,21 @@ void write_lists(const Plan& plan, const io::PreparedInfo& info, const OutputFol
   write_file_atomically(folder.file("duplicates.jsonl"), duplicates);
 }
 
+// Of a finished dataset. Its own records say whether these are its cases, and this its salt.
+void write_names(const Plan& plan, const OutputFolder& folder, const Pseudonyms& pseudonyms, const fs::path& file) {
+  const io::PreparedDataset dataset(folder.path());
+  std::vector<io::SourceFile> files;
+  for (size_t i = 0; i < plan.cases.size(); ++i) {
+    files.push_back(plan.cases[i].file);
+    if (dataset.read_case(static_cast<int64_t>(i)).name != pseudonyms.name(files.back().name))
+      throw Error(ExitCode::usage, "the dataset's names were made with another salt: no names table can be written", "give its prepare.salt_file");
+  }
+  NamesTable table = name_cases(std::move(files), plan.refused, plan.identifying, [&](const std::string& name) { return pseudonyms.name(name); });
+  table.digest = dataset.info().digest;
+  write_names_table(file, table);
+  log::info(concat("names table: ", table.cases.size(), " cases. It identifies patients: keep it secret, and never with the dataset"));
+}
+
 ExitCode code_of(const Plan& plan, const io::PreparedInfo& info) { return info.num_failed > 0 || !plan.refused.empty() ? ExitCode::some_failed : ExitCode::ok; }
 
 // Neither lies in the other: what is written must not be read, nor what is read be overwritten.
@@ -315,6 +332,7 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
   Pseudonyms pseudonyms(read_salt(options.salt_file), options.names == "keep");
   if (options.names != "keep") log::name_no_subjects();
   if (!arguments.dry_run) check_apart(arguments.input, arguments.output);
+  if (!arguments.dry_run && !arguments.names_table.empty()) check_table_place(arguments.names_table, arguments.output);
   const Plan plan = make_plan(arguments.input, options, pseudonyms);
   if (arguments.dry_run) {
     log::info(describe_plan(plan, pseudonyms));
@@ -322,17 +340,19 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
     return ExitCode::ok;
   }
   OutputFolder folder(arguments.output);
-  folder.begin(plan, arguments.overwrite);
+  folder.begin(plan, pseudonyms, arguments.overwrite);
   log::add_file(folder.file("prepare.log"));
   log::info(concat("vmae ", version(), " (", git_revision(), ") prepare"));
   log::info(describe_plan(plan, pseudonyms));
   if (io::is_prepared(folder.path())) {
     const io::PreparedInfo finished = io::PreparedDataset(folder.path()).info();
     log::info(concat("nothing to do: this dataset is finished, digest ", finished.digest));
+    if (!arguments.names_table.empty()) write_names(plan, folder, pseudonyms, arguments.names_table);
     return code_of(plan, finished);
   }
   if (!write_shards(plan, folder, options, pseudonyms)) {
-    log::info(concat("stopped by ", stop_signal_name(), "; run the same command again to go on"));
+    log::info(concat("stopped by ", stop_signal_name(), "; run the same command again to go on",
+                     arguments.names_table.empty() ? "" : "; the names table is written at the end"));
     return ExitCode::stopped;
   }
   io::PreparedInfo info;
@@ -358,6 +378,7 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
                    human_bytes(static_cast<double>(bytes)), "; left out ", result.num_failed + static_cast<int64_t>(plan.refused.size()),
                    " (quarantine.jsonl), exact duplicates ", result.num_duplicates, " (duplicates.jsonl)"));
   log::info("digest " + result.digest);
+  if (!arguments.names_table.empty()) write_names(plan, folder, pseudonyms, arguments.names_table);
   if (result.num_items == 0) throw Error(ExitCode::data, "no image could be prepared", "the reasons are in quarantine.jsonl");
   return code_of(plan, result);
 }

@@ -1,3 +1,4 @@
+#include "vmae/core/config.h"
 #include "vmae/run/prepare.h"
 
 namespace vmae::run {
@@ -36,6 +37,14 @@ void describe(Options& options, PrepareOptions& prepare) {
               one_of({"keep", "leave_out"}));
   options.add("shard_mb", prepare.shard_mb, "size of the source files that go into one shard, in MiB", in_range(1, 1 << 20));
   options.add("workers", prepare.workers, "threads; 0: as many as affinity and cgroup allow. The result does not depend on them.", in_range(0, 1024));
+}
+
+PrepareOptions options_of_dataset(const std::vector<std::string>& options) {
+  PrepareConfig config;
+  Options list;
+  describe(list, config);
+  for (const std::string& option : options) apply_override(option, list);
+  return config.prepare;
 }
 
 void describe(Options& options, PrepareConfig& config) { options.section("prepare", "From files to a prepared dataset", config.prepare); }

@@ -123,6 +123,8 @@ std::string range_text(double low, double high) { return low == high ? number_te
 std::string Pseudonyms::name(const std::string& path) const { return keeps_names_ ? path : hex(hmac_sha256(salt_, "name:" + path), 8); }
 std::string Pseudonyms::patient(const std::string& id) const { return hex(hmac_sha256(salt_, "patient:" + id), 8); }
 
+std::string Pseudonyms::salt_check() const { return hex(hmac_sha256(salt_, "salt"), 8); }
+
 void Pseudonyms::know(const std::vector<std::string>& identifying) {
   for (const std::string& text : identifying) {
     const bool is_number = text.find_first_not_of("0123456789") == std::string::npos;
@@ -156,13 +158,31 @@ std::string Pseudonyms::redact(std::string text) const {
   return std::regex_replace(text, kPath, "<file>");
 }
 
-std::string read_salt(const fs::path& salt_file) {
+namespace {
+
+// Empty: there is no home.
+fs::path own_salt_file() {
+  const char *config = std::getenv("XDG_CONFIG_HOME"), *home = std::getenv("HOME");
+  if (config == nullptr && home == nullptr) return {};
+  return (config ? fs::path(config) : fs::path(home) / ".config") / "vmae" / "salt";
+}
+
+}  // namespace
+
+bool has_own_salt() {
+  std::error_code ignored;
+  return !own_salt_file().empty() && fs::exists(own_salt_file(), ignored);
+}
+
+std::string read_salt(const fs::path& salt_file, bool may_make) {
   fs::path file = salt_file;
   if (file.empty()) {
-    const char *config = std::getenv("XDG_CONFIG_HOME"), *home = std::getenv("HOME");
-    if (config == nullptr && home == nullptr)
-      throw Error(ExitCode::usage, "there is no home folder to keep the salt in", "give a file: prepare.salt_file=FILE");
-    file = (config ? fs::path(config) : fs::path(home) / ".config") / "vmae" / "salt";
+    file = own_salt_file();
+    if (file.empty()) throw Error(ExitCode::usage, "there is no home folder to keep the salt in", "give a file: prepare.salt_file=FILE");
+    if (!fs::exists(file) && !may_make) {
+      throw Error(ExitCode::usage, concat("there is no salt in ", file.string(), ", which names of prepared datasets are hashed with"),
+                  "give the prepare.salt_file of the dataset: --salt-file FILE; or its names table: --names-table FILE");
+    }
     if (!fs::exists(file)) {
       fs::create_directories(file.parent_path());
       const mode_t old = umask(077);
@@ -171,7 +191,8 @@ std::string read_salt(const fs::path& salt_file) {
     }
   }
   if (!fs::exists(file))
-    throw Error(ExitCode::usage, concat("prepare.salt_file = ", file.string(), " does not exist"), "make one: openssl rand -hex 32 > FILE");
+    throw Error(ExitCode::usage, concat(may_make ? "prepare.salt_file = " : "--salt-file ", file.string(), " does not exist"),
+                may_make ? "make one: openssl rand -hex 32 > FILE" : "give the file that the dataset was prepared with");
   const std::string salt(trim(read_file(file)));
   if (salt.size() < 16)
     throw Error(ExitCode::usage, concat("the salt in ", file.string(), " has ", salt.size(), " characters; at least 16 are needed"),
@@ -208,15 +229,19 @@ std::vector<std::string> content_options(const PrepareOptions& options) {
   return texts;
 }
 
-Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms& pseudonyms) {
-  io::Source source = io::find_source(input, options.layout);
-  if (source.layout == "prepared")
-    throw Error(ExitCode::usage, concat("--input ", input.string(), " is a prepared dataset already"), "give what it was made from");
-  if (source.layout == "class_folders" && options.layout == "auto") {  // such names are written, so nobody's name may be among them
+io::Source source_to_prepare(const fs::path& input, const std::string& layout) {
+  io::Source source = io::find_source(input, layout);
+  if (source.layout == "prepared") throw Error(ExitCode::usage, concat(input.string(), " is a prepared dataset already"), "give what it was made from");
+  if (source.layout == "class_folders" && layout == "auto") {  // such names are written, so nobody's name may be among them
     source = io::find_source(input, "files");
     source.remarks.push_back(
         {"", "pictures lie in a folder per class, it seems; prepare.layout=class_folders makes classes of the folders' names, which are then written"});
   }
+  return source;
+}
+
+Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms& pseudonyms) {
+  io::Source source = source_to_prepare(input, options.layout);
   pseudonyms.know(source.identifying);
   std::string modality = options.modality;
   if (!modality.empty() && (modality = io::modality_code(modality)).empty()) {
@@ -227,6 +252,7 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   }
   Plan plan;
   plan.layout = source.layout;
+  plan.identifying = source.identifying;
   plan.cases = plan_cases(source.files, pseudonyms, options.workers > 0 ? options.workers : usable_threads());
   plan.shards = divide(plan.cases, static_cast<uint64_t>(options.shard_mb) << 20);
   plan.label_names = source.label_names;

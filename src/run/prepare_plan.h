@@ -20,6 +20,7 @@ class Pseudonyms {
   std::string redact(std::string message, const io::SourceFile& file) const;
   // The same without a case: texts that identify patients, and whatever looks like a path or a file name, are removed.
   std::string redact(std::string text) const;
+  std::string salt_check() const;                          // tells one salt from another, and nothing else
   void know(const std::vector<std::string>& identifying);  // texts that DICOM headers hold
 
  private:
@@ -27,8 +28,13 @@ class Pseudonyms {
   bool keeps_names_;
   std::vector<std::string> identifying_;
 };
-// Reads prepare.salt_file; makes it (readable by the user alone) if it is the default one and absent.
-std::string read_salt(const std::filesystem::path& salt_file);
+// Reads prepare.salt_file; makes it (readable by the user alone) if it is the default one and absent, unless it must be there.
+std::string read_salt(const std::filesystem::path& salt_file, bool may_make = true);
+
+bool has_own_salt();  // whether the default one is there
+
+// What is prepared: as find_source(), except that folders are classes only where asked for, since their names are written.
+io::Source source_to_prepare(const std::filesystem::path& input, const std::string& layout);
 
 struct PlannedCase {
   io::SourceFile file;
@@ -54,6 +60,7 @@ struct Plan {
   bool is_multi_label = false, has_masks = false;
   int64_t ignore_label = -1;
   std::vector<io::LabelRegion> regions;
+  std::vector<std::string> identifying;  // as io::Source
   std::vector<io::SourceRemark> refused, remarks;
   std::string fingerprint;  // of cases and options: a plan with another one is another dataset
 };

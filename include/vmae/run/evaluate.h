@@ -18,7 +18,10 @@ struct EvalArguments {
   std::filesystem::path output;    // empty: of one run, its folder eval
   std::filesystem::path images;    // of the cases, for pictures of label maps that come without
   std::filesystem::path patients;  // CSV with columns case and patient
-  std::string part = "auto";       // of runs: out_of_fold, test, external_test
+  // Of predictions of a prepared dataset, where the truth has the source's names: what `vmae prepare` wrote, or prepare.salt_file (empty: the user's own).
+  std::filesystem::path names_table;
+  std::string salt_file;
+  std::string part = "auto";  // of runs: out_of_fold, test, external_test
   std::vector<std::string> classes;
   std::string positive;  // class of a binary task
   int64_t ignore_label = -1;

@@ -2,11 +2,13 @@
 // `vmae predict`: fine-tuned models on images of any kind, results in the format that the images came in. docs/predict.md has the files.
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "vmae/core/error.h"
 #include "vmae/io/source.h"
+#include "vmae/run/names.h"
 
 namespace vmae::run {
 
@@ -20,6 +22,8 @@ struct PredictOptions {
   bool largest_component = false, probabilities = false;
   // Classification: mean, max, or "": as the model was validated.
   std::string pool{};
+  // What cases are called, by their names in the source; empty: io::case_names().
+  std::map<std::string, std::string> names{};
 };
 
 struct PredictArguments {
@@ -27,6 +31,7 @@ struct PredictArguments {
   std::filesystem::path input, output;
   std::string layout = "auto";
   bool overwrite = false;
+  NameArguments names;  // of a prepared dataset: predictions are called as those of the files that it was made of
   PredictOptions options;
 };
 

@@ -32,9 +32,13 @@ struct PrepareConfig {
 };
 void describe(Options& options, PrepareConfig& config);
 
+// The options that a dataset was prepared with, from what its index says.
+PrepareOptions options_of_dataset(const std::vector<std::string>& options);
+
 struct PrepareArguments {
   std::filesystem::path input, output;
   bool overwrite = false, dry_run = false;
+  std::filesystem::path names_table;  // CSV that says which file each case was made of; empty: none. Outside of the dataset
 };
 
 // ok, some_failed (finished, but files were left out: quarantine.jsonl), stopped (by a signal; the same command goes on); everything else is thrown as Error.

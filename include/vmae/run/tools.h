@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "vmae/run/names.h"
+
 namespace vmae::train {
 class World;
 }
@@ -28,13 +30,12 @@ void export_weights(const std::filesystem::path& weights, const std::filesystem:
 struct InspectArguments {
   std::filesystem::path path;
   bool as_json = false;
-  bool all_keys = false;         // of weights: every key with its shape
-  bool verify = false;           // of a prepared dataset: read everything and compare the digest
-  std::filesystem::path png;     // contact sheet of images; empty: none
-  std::filesystem::path card;    // of labelled images: folder for a data card; empty: none
-  std::filesystem::path npy;     // stored numbers of one image; empty: none
-  std::filesystem::path source;  // of a prepared dataset: where it came from, to name on the screen the files that were left out
-  std::string salt_file;         // for that
+  bool all_keys = false;       // of weights: every key with its shape
+  bool verify = false;         // of a prepared dataset: read everything and compare the digest
+  std::filesystem::path png;   // contact sheet of images; empty: none
+  std::filesystem::path card;  // of labelled images: folder for a data card; empty: none
+  std::filesystem::path npy;   // stored numbers of one image; empty: none
+  NameArguments names;         // of a prepared dataset: what it was made from, to name on the screen the files of its cases, and those that were left out
 };
 // What is in a checkpoint, a weights file, a run folder, a prepared dataset, or anything that `vmae prepare` reads.
 void inspect(const InspectArguments& arguments, std::ostream& out);
