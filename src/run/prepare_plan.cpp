@@ -104,6 +104,36 @@ std::vector<std::string> all_structures(const std::vector<PlannedCase>& cases) {
   return names;
 }
 
+// As masks name them: without spaces around, each once.
+std::vector<std::string> wanted_structures(const std::vector<std::string>& given) {
+  std::vector<std::string> names;
+  for (const std::string& text : given) {
+    const std::string name(trim(text));
+    if (name.empty() || std::find(names.begin(), names.end(), name) != names.end())
+      throw Error(ExitCode::usage, name.empty() ? "prepare.structures holds an empty name" : concat("prepare.structures names '", name, "' twice"),
+                  "name each structure once");
+    names.push_back(name);
+  }
+  return names;
+}
+
+// What is odd about names over all cases: wanted ones that no mask has, and those that differ in case only.
+std::vector<std::string> remarks_on_structures(const std::vector<std::string>& names, const std::vector<PlannedCase>& cases) {
+  std::set<std::string> found;
+  for (const PlannedCase& planned : cases) found.insert(planned.structures.begin(), planned.structures.end());
+  std::vector<std::string> remarks;
+  if (found.empty()) return remarks;
+  for (const std::string& name : names) {
+    if (!found.contains(name)) remarks.push_back(concat("no mask has the structure '", name, "' of prepare.structures"));
+  }
+  std::map<std::string, std::string> by_lower;
+  for (const std::string& name : found) {
+    const auto other = by_lower.emplace(to_lower(name), name);
+    if (!other.second) remarks.push_back(concat("the structures '", other.first->second, "' and '", name, "' differ in case only: they are two classes"));
+  }
+  return remarks;
+}
+
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
   if (from.empty()) return;
   for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
@@ -257,10 +287,11 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   plan.shards = divide(plan.cases, static_cast<uint64_t>(options.shard_mb) << 20);
   plan.label_names = source.label_names;
   plan.is_multi_label = source.is_multi_label;
-  plan.mask_names = options.structures.empty() ? source.mask_names : options.structures;
+  plan.mask_names = options.structures.empty() ? source.mask_names : wanted_structures(options.structures);
   if (plan.mask_names.empty()) plan.mask_names = all_structures(plan.cases);
   plan.ignore_label = source.ignore_label;
   plan.regions = source.regions;
+  for (const std::string& remark : remarks_on_structures(plan.mask_names, plan.cases)) source.remarks.push_back({"", remark});
   plan.has_masks = std::any_of(source.files.begin(), source.files.end(), [](const io::SourceFile& file) { return !file.mask.empty(); });
   for (const auto& [from, to] : {std::pair{&source.refused, &plan.refused}, {&source.remarks, &plan.remarks}}) {
     for (const io::SourceRemark& remark : *from) to->push_back({remark.name, pseudonyms.redact(remark.text)});

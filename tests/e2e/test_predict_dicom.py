@@ -14,6 +14,7 @@ except ImportError as missing:  # highdicom
     raise unittest.SkipTest(str(missing))
 from dicom_files import IDENTIFYING, NEEDLES, write_ct_series
 from finetuning import NO_AUGMENTATION, STS001, FinetuneTest, last, metadata, shared_folder, trained
+import test_dicom_kinds
 from harness import weights_of, write_safetensors
 from test_prepared_bytes import read_dataset
 
@@ -113,6 +114,32 @@ class RoundTripTest(DicomTest):
         (seg,) = (self.tmp / "nothing").rglob("*.dcm")
         self.assertEqual(self.read_back(self.tmp / "ct", seg).max(), 0)
         dicom_seg_check.check_seg(seg, series_files(self.tmp / "ct"), np.zeros_like(mask))
+
+    def test_time_points_of_one_file(self):
+        """An enhanced file of two time points, interleaved: a SEG for each, made from its own frames, read back as the mask of that time point alone."""
+        grid = test_dicom_kinds.Grid(size=(40, 36, 5))
+        pixels = np.random.default_rng(0).integers(0, 1200, (2, 5, 36, 40)).astype(np.uint16)
+
+        def as_ct(data):
+            data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = test_dicom_kinds.ENHANCED_CT
+            data.Modality, data.RescaleSlope, data.RescaleIntercept = "CT", 1, -500
+        test_dicom_kinds.FramesTest.enhanced(None, self.tmp / "ct/e.dcm", pixels, grid, "temporal", change=as_ct)
+        segs = self.segment("ct")
+        self.assertEqual([seg.name for seg in segs], ["e_t0.dcm", "e_t1.dcm"])
+        for time, seg in enumerate(segs):
+            data = pydicom.dcmread(seg)
+            frames = {int(group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber) for group in data.PerFrameFunctionalGroupsSequence}
+            self.assertLessEqual(frames, {1 + 2 * z + time for z in range(5)})
+            both = self.tmp / f"archive{time}"
+            shutil.copytree(self.tmp / "ct", both)
+            shutil.copy(seg, both / "seg.dcm")
+            self.vmae("prepare", "--input", both, "--output", f"prepared{time}", "prepare.workers=1", "prepare.names=keep")
+            cases, items = read_dataset(self.tmp / f"prepared{time}")
+            self.assertEqual([case["name"] for case in cases], ["e.dcm#t0", "e.dcm#t1"])
+            with_mask = {item["case"] for item in items if item["mask"] is not None and item["mask"].any()}
+            self.assertLessEqual(with_mask, {time})
+            mask = np.stack([item["mask"] for item in items if item["case"] == time])
+            self.assertEqual(int(mask.sum()), int(np.unpackbits(np.frombuffer(data.PixelData, np.uint8)).sum()))
 
     def test_probabilities_beside_the_segmentation(self):
         import nibabel

@@ -199,5 +199,146 @@ TEST_F(DicomGroup, IdentifyingTextsAreFoundEverywhere) {
   for (const char* text : {"S5", "Dr", "Jo", "CT"}) EXPECT_FALSE(has(text)) << text;
 }
 
+// As many volumes as the fullest place has slices: a tag that is another in every slice tells nothing apart.
+TEST_F(DicomGroup, TagsOfEverySliceAreNoTimePoints) {
+  int number = 0;
+  for (const int time : {1, 2}) {
+    for (const double z : {0, 1, 2}) {
+      save(slice(z, static_cast<uint16_t>(time)).set(DCM_AcquisitionNumber, std::to_string(++number)).set(DCM_EchoTime, std::to_string(10 * time)));
+    }
+  }
+  const DicomTree tree = group();
+  ASSERT_EQ(tree.series.size(), 2U);
+  EXPECT_TRUE(contains(remarks(tree.series[0]), "volume 1 of 2 at the same place, told apart by EchoTime"));
+}
+
+TEST_F(DicomGroup, TwoTagsTogether) {
+  for (const int echo : {1, 2}) {
+    for (const int phase : {1, 2, 3}) {
+      for (const double z : {0, 1}) {
+        save(slice(z, static_cast<uint16_t>(10 * echo + phase)).set(DCM_EchoTime, std::to_string(echo)).set(DCM_TriggerTime, std::to_string(100 * phase)));
+      }
+    }
+  }
+  const DicomTree tree = group();
+  ASSERT_EQ(tree.series.size(), 6U);
+  std::vector<float> order;
+  for (const DicomSeries& series : tree.series) order.push_back(values(read_dicom(series.files))[1]);
+  EXPECT_EQ(order, (std::vector<float>{11, 12, 13, 21, 22, 23}));
+  EXPECT_TRUE(contains(remarks(tree.series[5]), "told apart by EchoTime and TriggerTime"));
+}
+
+// Three acquisitions that overlap in a slice each: stacks of their own, as no slice is alone.
+TEST_F(DicomGroup, OverlappingAcquisitions) {
+  for (const int acquisition : {0, 1, 2}) {
+    for (const int i : {0, 1, 2}) save(slice(2 * acquisition + i, static_cast<uint16_t>(acquisition)).set(DCM_AcquisitionNumber, std::to_string(acquisition)));
+  }
+  const DicomTree tree = group();
+  ASSERT_EQ(tree.series.size(), 3U);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(heights(tree.series[i]), (std::vector<double>{2.0 * i, 2.0 * i + 1, 2.0 * i + 2}));
+}
+
+// Frames of 2 time points, interleaved; `how` sets what tells them apart.
+template <class How>
+DicomPhantom frames(const How& how) {
+  DicomPhantom file;
+  file.set(DCM_SOPClassUID, UID_EnhancedMRImageStorage).set(DCM_Modality, "MR").size(2, 1).set(DCM_NumberOfFrames, "6");
+  DcmItem& shared = file.item(DCM_SharedFunctionalGroupsSequence);
+  DicomPhantom::put_in(DicomPhantom::item(shared, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient, "1\\0\\0\\0\\1\\0");
+  DicomPhantom::put_in(DicomPhantom::item(shared, DCM_PixelMeasuresSequence), DCM_PixelSpacing, "1\\1");
+  std::vector<uint16_t> pixels;
+  for (int i = 0; i < 6; ++i) {
+    const int z = i / 2, time = i % 2;
+    DcmItem& own = file.item(DCM_PerFrameFunctionalGroupsSequence, i);
+    DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient, test::decimals({0, 0, 2.0 * z}));
+    how(own, time);
+    pixels.insert(pixels.end(), {static_cast<uint16_t>(z), static_cast<uint16_t>(time)});
+  }
+  file.pixels(pixels);
+  return file;
+}
+
+TEST_F(DicomGroup, FramesOfTimePointsAreVolumes) {
+  const auto by_echo = [](DcmItem& own, int time) {
+    DcmItem& echo = DicomPhantom::item(own, DCM_MREchoSequence);
+    echo.putAndInsertFloat64(DCM_EffectiveEchoTime, 20 - 10 * time);  // the second frame of a place has the shorter one
+  };
+  const auto by_nothing = [](DcmItem&, int) {};
+  for (const bool has_echo : {true, false}) {
+    const fs::path path = (has_echo ? frames(by_echo) : frames(by_nothing)).save(folder_ / "frames.dcm");
+    const DicomTree tree = group_dicom({path});
+    ASSERT_EQ(tree.series.size(), 2U);
+    for (int64_t i = 0; i < 2; ++i) {
+      const DicomSeries& series = tree.series[static_cast<size_t>(i)];
+      EXPECT_EQ(series.volume, i);
+      EXPECT_EQ(series.num_volumes, 2);
+      EXPECT_EQ(series.header.size, (std::array<int64_t, 3>{2, 1, 3}));
+      const float time = static_cast<float>(has_echo ? 1 - i : i);
+      const Volume volume = read_dicom(series.files, series.volume);
+      EXPECT_EQ(values(volume), (std::vector<float>{0, time, 1, time, 2, time}));
+      EXPECT_EQ(volume.spacing_mm[2], 2);
+      EXPECT_TRUE(contains(remarks(series), has_echo ? "told apart by EchoTime" : "told apart by nothing but the order"));
+    }
+    // One of several is never taken for all.
+    const Error error = test::error_of([&] { read_dicom({path}); });
+    EXPECT_TRUE(contains(error.what(), "holds 2 volumes where one is meant"));
+    EXPECT_TRUE(contains(test::error_of([&] { read_dicom({path}, 2); }).what(), "has no volume 2"));
+  }
+}
+
+TEST_F(DicomGroup, FramesOfOnePlaceAreAFilm) {
+  DicomPhantom file =
+      frames([](DcmItem& own, int) { DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient, "0\\0\\0"); });
+  const DicomTree tree = group_dicom({file.save(folder_ / "film.dcm")});
+  ASSERT_EQ(tree.series.size(), 1U);
+  EXPECT_EQ(tree.series[0].header.size[2], 6);
+  EXPECT_TRUE(contains(remarks(tree.series[0]), "6 frames lie at one place"));
+}
+
+TEST_F(DicomGroup, FramesOfOtherDirectionsAreVolumesOfTheirOwn) {
+  int number = 0;
+  DicomPhantom file = frames([&](DcmItem& own, int) {
+    const bool is_across = number++ >= 3;
+    DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient,
+                         is_across ? "0\\1\\0\\0\\0\\-1" : "1\\0\\0\\0\\1\\0");
+    DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient, test::decimals({1.0 * number, 0, 1.0 * number}));
+  });
+  const DicomTree tree = group_dicom({file.save(folder_ / "localiser.dcm")});
+  ASSERT_EQ(tree.series.size(), 2U);
+  for (const DicomSeries& series : tree.series) {
+    EXPECT_EQ(series.header.size[2], 3);
+    EXPECT_TRUE(contains(remarks(series), "mixed geometry"));
+  }
+}
+
+// Reconstructed nuclear medicine counts slices and time slots in vectors.
+TEST_F(DicomGroup, GatedNuclearMedicine) {
+  DicomPhantom file;
+  file.set(DCM_SOPClassUID, UID_NuclearMedicineImageStorage).set(DCM_Modality, "NM").size(2, 1).set(DCM_NumberOfFrames, "4").at({0, 0, 0});
+  file.set(DCM_SpacingBetweenSlices, "3").pixels({0, 0, 1, 0, 0, 1, 1, 1});
+  const std::vector<Uint16> slices{1, 2, 1, 2}, slots{1, 1, 2, 2};
+  file.data().putAndInsertUint16Array(DCM_SliceVector, slices.data(), 4);
+  file.data().putAndInsertUint16Array(DCM_TimeSlotVector, slots.data(), 4);
+  const DicomTree tree = group_dicom({file.save(folder_ / "nm.dcm")});
+  ASSERT_EQ(tree.series.size(), 2U);
+  EXPECT_TRUE(contains(remarks(tree.series[1]), "told apart by TimeSlotVector"));
+  EXPECT_EQ(values(read_dicom(tree.series[1].files, 1)), (std::vector<float>{0, 1, 1, 1}));
+}
+
+TEST_F(DicomGroup, OnlyImagesAreImages) {
+  const auto reason = [&](const std::string& sop_class, const std::string& modality = "OT") {
+    const DicomTree tree = group_dicom({slice(0).set(DCM_SOPClassUID, sop_class).set(DCM_Modality, modality).save(folder_ / "one.dcm")});
+    EXPECT_EQ(tree.series.size() + tree.refused.size(), 1U);
+    return tree.refused.empty() ? "" : tree.refused[0].reason;
+  };
+  EXPECT_EQ(reason(UID_CTImageStorage), "");
+  EXPECT_EQ(reason(UID_MultiframeTrueColorSecondaryCaptureImageStorage), "");
+  EXPECT_TRUE(contains(reason(UID_ParametricMapStorage), "ParametricMap"));
+  EXPECT_TRUE(contains(reason("1.2.840.10008.5.1.4.1.1.66.8"), "height map segmentation"));
+  EXPECT_TRUE(contains(reason("1.3.12.2.1107.5.9.1"), "a private SOP class (1.3.12.2.1107.5.9.1)"));
+  EXPECT_TRUE(contains(reason("1.2.840.10008.5.1.4.1.1.999"), "an unknown SOP class"));
+  EXPECT_TRUE(contains(reason(UID_SecondaryCaptureImageStorage, "SEG"), "its modality is SEG"));
+}
+
 }  // namespace
 }  // namespace vmae::io

@@ -177,5 +177,139 @@ TEST_F(DicomMasks, SegmentsOffTheGrid) {
   EXPECT_TRUE(contains(moved("10\\20\\90", "1\\2"), "no frame in the slices"));
 }
 
+using Rows = std::vector<std::string>;
+const Rows kBlock{"00000000", "01111000", "01111000", "01111000", "00000000", "00000000"};
+const std::vector<std::array<double, 2>> kBox{{0.5, 0.5}, {4.5, 0.5}, {4.5, 3.5}, {0.5, 3.5}};
+
+std::string said(const DicomLabels& labels) { return join(labels.remarks, "; "); }
+
+TEST_F(DicomMasks, ContoursBelongToTheirPlane) {
+  DicomPhantom structures = structure_set({"solid"});
+  int index = 0;
+  for (const double z : {0.0, 0.25, 0.5, 0.75, 1.0, 1.4, 2.0}) add_contour(structures, 0, index++, z, kBox);
+  const DicomLabels result = labels(structures.save(folder_ / "rs"));
+  for (int z = 0; z < kSlices; ++z) EXPECT_EQ(slice(result, z), kBlock);
+  EXPECT_TRUE(contains(said(result), "several planes of contours lie in one slice"));
+}
+
+TEST_F(DicomMasks, OfPlanesBesideASliceTheNearerIsTaken) {
+  for (const bool is_lower_nearer : {true, false}) {
+    DicomPhantom structures = structure_set({"solid"});
+    const std::vector<std::array<double, 2>> far{{0.5, 0.5}, {6.5, 0.5}, {6.5, 4.5}, {0.5, 4.5}};
+    add_contour(structures, 0, 0, is_lower_nearer ? 0.6 : 1.1, is_lower_nearer ? far : kBox);
+    add_contour(structures, 0, 1, is_lower_nearer ? 1.1 : 0.6, is_lower_nearer ? kBox : far);
+    EXPECT_EQ(slice(labels(structures.save(folder_ / "rs")), 1), kBlock);
+  }
+}
+
+TEST_F(DicomMasks, RepeatedContoursCountOnce) {
+  const std::vector<std::vector<std::array<double, 2>>> again{
+      kBox, {kBox[2], kBox[3], kBox[0], kBox[1]}, {kBox[3], kBox[2], kBox[1], kBox[0]}, {kBox[0], {2.5, 0.5}, kBox[1], kBox[2], kBox[3], kBox[0]}};
+  for (const auto& other : again) {
+    DicomPhantom structures = structure_set({"twice"});
+    add_contour(structures, 0, 0, 1, kBox);
+    add_contour(structures, 0, 1, 1, other);
+    const DicomLabels result = labels(structures.save(folder_ / "rs"));
+    EXPECT_EQ(slice(result, 1), kBlock);
+    EXPECT_TRUE(contains(said(result), "count once: 1 of 'twice'"));
+  }
+}
+
+TEST_F(DicomMasks, KeyholesAndXorContours) {
+  const std::vector<std::array<double, 2>> outer{{0.5, 0.5}, {6.5, 0.5}, {6.5, 4.5}, {0.5, 4.5}}, inner{{2.5, 1.5}, {4.5, 1.5}, {4.5, 3.5}, {2.5, 3.5}};
+  std::vector<std::array<double, 2>> keyhole = outer;
+  keyhole.insert(keyhole.end(), {outer[0], inner[0], inner[1], inner[2], inner[3], inner[0]});
+  const Rows ring{"00000000", "01111110", "01100110", "01100110", "01111110", "00000000"};
+  DicomPhantom structures = structure_set({"x"});
+  add_contour(structures, 0, 0, 0, keyhole);
+  add_contour(structures, 0, 1, 1, outer);
+  add_contour(structures, 0, 2, 1, inner);
+  for (const int index : {1, 2}) {
+    DcmItem& contour = DicomPhantom::item(structures.item(DCM_ROIContourSequence), DCM_ContourSequence, index);
+    DicomPhantom::put_in(contour, DCM_ContourGeometricType, "CLOSEDPLANAR_XOR");
+  }
+  const DicomLabels result = labels(structures.save(folder_ / "rs"));
+  EXPECT_EQ(slice(result, 0), ring);
+  EXPECT_EQ(slice(result, 1), ring);
+}
+
+TEST_F(DicomMasks, WhatIsLeftOutOfStructuresIsSaid) {
+  DicomPhantom structures = structure_set({"a", "b", "none"});
+  add_contour(structures, 0, 0, 0, kBox);
+  add_contour(structures, 0, 1, 40, kBox);
+  add_contour(structures, 0, 2, 0, kBox);
+  DicomPhantom::put_in(DicomPhantom::item(structures.item(DCM_ROIContourSequence), DCM_ContourSequence, 2), DCM_ContourGeometricType, "OPEN_PLANAR");
+  add_contour(structures, 1, 0, 0, {{2.5, 0.5}, {6.5, 0.5}, {6.5, 1.5}, {2.5, 1.5}});
+  const std::string remarks = said(labels(structures.save(folder_ / "rs")));
+  for (const char* words : {"outside of the image's slices are left out: 1 of 'a'", "open contours, which have no inside, are left out: 1 of 'a'",
+                            "without a voxel in the image: 'none'", "'a' and 'b' overlap in 2 voxels: the mask can't say both, they are 'b'"})
+    EXPECT_TRUE(contains(remarks, words)) << words << ": " << remarks;
+}
+
+TEST_F(DicomMasks, EqualNamesAreOneStructure) {
+  DicomPhantom structures = structure_set({"liver", " liver", "", "Liver"});
+  for (int i = 0; i < 4; ++i)
+    add_contour(structures, i, 0, std::min(i, 2), i == 1 ? kBox : std::vector<std::array<double, 2>>{{-0.5, -0.5}, {1.5, -0.5}, {1.5, 0.5}, {-0.5, 0.5}});
+  add_contour(structures, 1, 1, 0, {{0.5, -0.5}, {2.5, -0.5}, {2.5, 0.5}, {0.5, 0.5}});  // overlaps the other one of its name: both are it
+  const fs::path path = structures.save(folder_ / "rs");
+  const DicomLabels result = labels(path);
+  EXPECT_EQ(result.names, (Rows{"liver", "ROI 7", "Liver"}));
+  EXPECT_EQ(dicom_structure_names(path), result.names);
+  EXPECT_EQ(slice(result, 0)[0], "11100000");
+  EXPECT_EQ(slice(result, 1), kBlock);
+  EXPECT_TRUE(contains(said(result), "'liver': they are one class"));
+  EXPECT_TRUE(contains(said(result), "differ in case only"));
+  EXPECT_EQ(slice(labels(path, {"liver "}), 1), kBlock);
+  EXPECT_TRUE(contains(what(path, {"liver", " liver"}), "twice"));
+}
+
+TEST_F(DicomMasks, EqualNumbersAreRefused) {
+  DicomPhantom structures = structure_set({"a", "b"});
+  DicomPhantom::put_in(structures.item(DCM_StructureSetROISequence, 1), DCM_ROINumber, "5");
+  EXPECT_TRUE(contains(what(structures.save(folder_ / "rs")), "two structures of number 5"));
+  DicomPhantom seg = segmentation({{1, 0}});
+  DicomPhantom::put_in(seg.item(DCM_SegmentSequence, 1), DCM_SegmentNumber, "1");
+  EXPECT_TRUE(contains(what(seg.bytes(std::vector<uint8_t>(6, 0)).save(folder_ / "seg")), "two segments of number 1"));
+}
+
+TEST_F(DicomMasks, OverlappingSegmentsAreSaid) {
+  DicomPhantom seg = segmentation({{1, 0}, {2, 0}});
+  std::vector<uint8_t> bytes(12, 0);
+  bytes[0] = 0b00000111;
+  bytes[6] = 0b00001110;
+  const DicomLabels result = labels(seg.bytes(bytes).save(folder_ / "seg"));
+  EXPECT_EQ(slice(result, 0)[0], "12220000");
+  EXPECT_TRUE(contains(said(result), "'liver' and 'tumour' overlap in 2 voxels"));
+}
+
+// Pixels are segment numbers: 8 and 16 bits, grey and with a palette.
+TEST_F(DicomMasks, LabelMapSegmentations) {
+  for (const int bits : {8, 16}) {
+    for (const char* photometric : {"MONOCHROME2", "PALETTE COLOR"}) {
+      DicomPhantom seg = segmentation({{1, 2}, {1, 0}});
+      seg.set(DCM_SOPClassUID, "1.2.840.10008.5.1.4.1.1.66.7").set(DCM_SegmentationType, "LABELMAP").set(DCM_PhotometricInterpretation, photometric);
+      seg.format(bits, bits, false).set_word(DCM_PixelPaddingValue, 0);
+      DicomPhantom::put_in(seg.item(DCM_SegmentSequence, 1), DCM_SegmentNumber, bits == 8 ? "200" : "700");
+      std::vector<uint16_t> numbers(static_cast<size_t>(2 * kColumns * kRows), 0);
+      numbers[1] = 1;
+      numbers[2] = numbers[48] = bits == 8 ? 200 : 700;
+      const std::vector<uint8_t> bytes(numbers.begin(), numbers.end());
+      if (bits == 8) {
+        seg.bytes(bytes);
+      } else {
+        seg.pixels(numbers);
+      }
+      const fs::path path = seg.save(folder_ / "seg");
+      const DicomLabels result = labels(path);
+      EXPECT_EQ(result.names, (Rows{"liver", "tumour"}));
+      EXPECT_EQ(slice(result, 2)[0], "01200000");
+      EXPECT_EQ(slice(result, 0)[0], "20000000");
+      EXPECT_EQ(slice(labels(path, {"tumour"}), 2)[0], "00100000");
+      DicomPhantom::put_in(seg.item(DCM_SegmentSequence, 1), DCM_SegmentNumber, "3");
+      EXPECT_TRUE(contains(what(seg.save(folder_ / "seg")), bits == 8 ? "the value 200, which is none of its segments" : "the value 700, which is none"));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace vmae::io
