@@ -36,11 +36,15 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   for (const io::SourceFile& file : source.files) num_with_mask[mask_of(file)] += file.series.empty() ? 1 : 0;
   std::set<std::pair<fs::path, int64_t>> seen;
   size_t without = 0;
-  const bool has_test =
-      test_files && std::any_of(source.files.begin(), source.files.end(), [&](const io::SourceFile& file) { return test_files->contains(file.name); });
+  // splits.json names files, not their time points.
+  const auto is_test = [&](const io::SourceFile& file) {
+    const std::string time = concat("#t", file.time_point);
+    return test_files->contains(file.name) || (file.name.ends_with(time) && test_files->contains(file.name.substr(0, file.name.size() - time.size())));
+  };
+  const bool has_test = test_files && std::any_of(source.files.begin(), source.files.end(), is_test);
   for (size_t i = 0; i < names.size(); ++i) {
     io::SourceFile& file = source.files[i];
-    if (has_test && !test_files->contains(file.name)) continue;
+    if (has_test && !is_test(file)) continue;
     if (!is_classification && file.prepared_case >= 0)
       throw Error(ExitCode::data, path.string() + " is a prepared dataset: masks can't be compared from it", "give the files it was made of as --truth");
     if (is_classification ? file.labels.empty() : file.mask.empty()) {
