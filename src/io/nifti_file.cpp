@@ -2,6 +2,8 @@
 // same fields wider and elsewhere. sizeof_hdr, the first number, tells which it is and in which byte order.
 #include "nifti_file.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -81,6 +83,8 @@ NiftiFields fields_2(const Reader& from) {
   return fields;
 }
 
+gzFile gz(void* file) { return static_cast<gzFile>(file); }
+
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& what, const std::string& hint = kDamaged) {
   throw Error(ExitCode::data, concat(path.string(), ": ", what), hint);
 }
@@ -113,7 +117,7 @@ void check(NiftiFields& fields, const std::filesystem::path& path) {
 NiftiFile::NiftiFile(const std::filesystem::path& path) : path_(path), file_(gzopen(path.c_str(), "rb")) {
   if (!file_) fail(path_, "can't be opened", "");
   try {
-    gzbuffer(file_, kBuffer);
+    gzbuffer(gz(file_), kBuffer);
     std::array<char, kSize2> bytes;
     read_bytes(bytes.data(), kSize1);
     const auto size = field<int32_t>(bytes.data(), false);
@@ -130,36 +134,36 @@ NiftiFile::NiftiFile(const std::filesystem::path& path) : path_(path), file_(gzo
     fields_ = is_second ? fields_2(reader) : fields_1(reader);
     check(fields_, path_);
   } catch (...) {
-    gzclose(file_);
+    gzclose(gz(file_));
     throw;
   }
 }
 
 NiftiFile::~NiftiFile() {
-  if (file_) gzclose(file_);
+  if (file_) gzclose(gz(file_));
 }
 
 void NiftiFile::read_bytes(char* to, size_t size) {
   while (size > 0) {
-    const int got = gzread(file_, to, static_cast<unsigned>(std::min<size_t>(size, 1 << 30)));
-    if (got <= 0) fail(path_, concat("ends after ", gztell(file_), " bytes, ", size, " are missing"));
+    const int got = gzread(gz(file_), to, static_cast<unsigned>(std::min<size_t>(size, 1 << 30)));
+    if (got <= 0) fail(path_, concat("ends after ", gztell(gz(file_)), " bytes, ", size, " are missing"));
     to += got;
     size -= static_cast<size_t>(got);
   }
 }
 
 void NiftiFile::skip_to(int64_t offset) {
-  if (gzseek(file_, offset, SEEK_SET) != offset) fail(path_, concat("ends before its voxels, which begin at byte ", offset));
+  if (gzseek(gz(file_), offset, SEEK_SET) != offset) fail(path_, concat("ends before its voxels, which begin at byte ", offset));
 }
 
 // zlib compares length and checksum when it comes to the end of the compressed stream.
 void NiftiFile::check_end() {
   std::array<char, 4096> rest;
-  while (!gzdirect(file_) && gzread(file_, rest.data(), rest.size()) > 0) {
+  while (!gzdirect(gz(file_)) && gzread(gz(file_), rest.data(), rest.size()) > 0) {
   }
   int code = Z_OK;
-  gzerror(file_, &code);
-  const int closed = gzclose(file_);
+  gzerror(gz(file_), &code);
+  const int closed = gzclose(gz(file_));
   file_ = nullptr;
   if (code < 0 || closed != Z_OK) fail(path_, "the checksum of the compressed data is wrong");
 }

@@ -1,8 +1,6 @@
 #pragma once
 // NIfTI-1 and NIfTI-2 in one file (.nii, .nii.gz, either byte order), read with zlib and by the formats' descriptions. Not through ITK 5.2: it takes a file
 // that is cut off for a whole one, turns NaN into 0, leaves the slope out where a file has no orientation, and holds matrices against absolute tolerances.
-#include <zlib.h>
-
 #include <array>
 #include <filesystem>
 
@@ -42,7 +40,7 @@ class NiftiFile {
   void read_as(StoredType type, Volume& volume);
 
   std::filesystem::path path_;
-  gzFile file_;
+  void* file_;               // zlib's, whose header stays in the .cpp
   bool is_swapped_ = false;  // not this machine's byte order
   NiftiFields fields_;
 };

@@ -70,6 +70,8 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   size_t without = 0, num_resized = 0;
   const auto is_tested = [&](const io::SourceFile& file) {
     const auto found = in_dataset.find(file.name);
+    const std::string time = concat("#t", file.time_point);  // splits.json names files, not their time points
+    if (file.name.ends_with(time) && test_files->contains(file.name.substr(0, file.name.size() - time.size()))) return true;
     return test_files->contains(file.name) || (found != in_dataset.end() && test_files->contains(found->second));
   };
   const bool has_test = test_files && std::any_of(source.files.begin(), source.files.end(), is_tested);
