@@ -11,6 +11,7 @@
 #include "picture_check.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/io/file_name.h"
 
 namespace vmae::io {
 namespace {
@@ -43,10 +44,7 @@ double largest_stored(int depth, const fs::path& path) {
 
 }  // namespace
 
-bool is_picture(const fs::path& path) {
-  const std::string extension = to_lower(path.extension().string());
-  return extension == ".png" || extension == ".jpg" || extension == ".jpeg" || extension == ".tif" || extension == ".tiff" || extension == ".bmp";
-}
+bool is_picture(const fs::path& path) { return kind_of(path) == FileKind::picture; }
 
 Image read_picture(const fs::path& path) {
   std::error_code ignored;

@@ -16,6 +16,7 @@
 #include "nifti_voxels.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
+#include "vmae/io/file_name.h"
 #include "volume_data.h"
 
 namespace vmae::io {
@@ -217,7 +218,7 @@ void read_voxels(itk::ImageIOBase& image_io, const VolumeHeader& header, int64_t
 
 }  // namespace
 
-bool is_volume(const fs::path& path) { return is_nifti(path) || is_nrrd(path) || is_meta(path); }
+bool is_volume(const fs::path& path) { return kind_of(path) == FileKind::volume; }
 
 VolumeHeader read_volume_header(const fs::path& path) {
   VolumeHeader header;
