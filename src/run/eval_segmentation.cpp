@@ -6,6 +6,7 @@
 #include "vmae/core/parallel.h"
 #include "vmae/core/text.h"
 #include "vmae/io/case_names.h"
+#include "vmae/io/file_name.h"
 #include "vmae/io/label_map.h"
 #include "vmae/io/read_image.h"
 
@@ -28,6 +29,8 @@ void rename_labels(io::LabelMap& map, const std::vector<std::string>& classes, c
   }
   for (uint8_t& label : map.labels) label = to[label];
 }
+
+bool is_dicom_name(const fs::path& file) { return io::kind_of(file) == io::FileKind::dicom; }
 
 bool is_dicom_case(const TruthCase& one) { return one.label_map.empty() && !one.file.series.empty(); }
 
@@ -69,13 +72,13 @@ Pair read_maps(const SegmentationCase& one, const std::vector<std::string>& clas
     rename_labels(pair.truth, classes, mask);
   }
   for (const fs::path& file : one.predictions) {
-    if (image && file.extension() == ".dcm") {
+    if (image && is_dicom_name(file)) {
       pair.predictions.push_back(on_series(one.truth, file, *image, classes));
       continue;
     }
     io::LabelMap map = io::read_label_map(file);
     rename_labels(map, classes, file);
-    add_prediction(std::move(map), file.extension() == ".dcm" || mask.extension() == ".dcm", pair);
+    add_prediction(std::move(map), is_dicom_name(file) || is_dicom_name(mask), pair);
   }
   return pair;
 }
@@ -220,7 +223,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
     const auto maps = list_label_maps(model.predictions, truth.identifying);
     std::vector<std::string> found;
     for (const auto& [name, file] : maps) found.push_back(name);
-    const auto matches = match_names(truth_names, found);
+    const auto matches = match_names(truth_names, found, model.name);
     std::set<std::string> used;
     for (const std::string& name : truth_names) {
       const auto match = matches.find(name);

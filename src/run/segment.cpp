@@ -7,6 +7,7 @@
 #include "finetune_steps.h"
 #include "vmae/core/log.h"
 #include "vmae/data/label_census.h"
+#include "vmae/io/class_names.h"
 #include "vmae/io/read_image.h"
 #include "vmae/run/panel.h"
 
@@ -51,6 +52,7 @@ Classes find_classes(const SegmentConfig& config, const Datasets& datasets, bool
   Classes classes;
   classes.train = data::take_census(*datasets.train, ignore);
   const data::LabelCensus val = datasets.val ? data::take_census(*datasets.val, ignore) : data::LabelCensus{};
+  for (const std::string& remark : io::check_class_names(config.data.classes, "data.classes", ExitCode::usage)) log::warning(remark);
   classes.names = config.data.classes.empty() ? datasets.splits.mask_names : config.data.classes;
   if (classes.names.empty()) classes.names = structures_of(datasets.split.train);
   if (classes.names.empty()) {

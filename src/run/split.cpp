@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "source_notes.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
@@ -58,6 +59,7 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
   std::vector<std::vector<io::SourceFile>> lists;
   for (const std::string& path : paths) {
     io::Source source = io::find_source(path);
+    log_remarks(source, path);
     if (splits.mask_names.empty()) splits.mask_names = source.mask_names;
     if (is_first && lists.empty()) {
       splits.label_names = source.label_names;
