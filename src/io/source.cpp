@@ -24,8 +24,8 @@ constexpr const char* kKnownFiles = "pictures (.png, .jpg, .jpeg, .tif, .tiff, .
 [[noreturn]] void fail_empty(const fs::path& folder, const Listing& listing) {
   std::vector<std::string> found;
   for (const auto& [extension, count] : listing.other_extensions) found.push_back(concat(count, " ", extension.empty() ? "without extension" : extension));
-  throw Error(ExitCode::data, concat(folder.string(), " holds no images; found: ", found.empty() ? "nothing" : join(found, ", ")),
-              concat("known are ", kKnownFiles));
+  throw NoImages(ExitCode::data, concat(folder.string(), " holds no images; found: ", found.empty() ? "nothing" : join(found, ", ")),
+                 concat("known are ", kKnownFiles));
 }
 
 template <class T>

@@ -255,8 +255,8 @@ Source dicom_and_files(const fs::path& folder, const Listing& listing) {
   note_likely_masks(both(listing), folder, source);
   sort_by_name(source.files);
   if (source.files.empty()) {
-    throw Error(ExitCode::data, concat(folder.string(), " holds no image that can be used; ", source.refused.size(), " DICOM files were refused",
-                                       source.refused.empty() ? "" : ", the first because: " + source.refused[0].text));
+    throw NoImages(ExitCode::data, concat(folder.string(), " holds no image that can be used; ", source.refused.size(), " DICOM files were refused",
+                                          source.refused.empty() ? "" : ", the first because: " + source.refused[0].text));
   }
   return source;
 }

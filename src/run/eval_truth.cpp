@@ -114,8 +114,8 @@ Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>
     Truth truth = from_source(io::find_source(path), test_files, is_classification, path);
     truth.identifying = identifying;
     if (!truth.cases.empty()) return truth;
-  } catch (const Error& error) {
-    if (is_classification || !fs::is_directory(path)) throw;
+  } catch (const io::NoImages& error) {
+    if (is_classification) throw;
     problem = error;
   }
   Truth truth;
