@@ -213,7 +213,7 @@ std::vector<DatasetJson::Entry> read_entries(const Json& json, const Place& plac
     if (one.is_object()) {
       if (!one.contains("image")) here.fail("has no \"image\"");
       entry.images = paths_of(one.at("image"), here.at("image"));
-      if (one.contains("label") && !one.at("label").is_null() && one.at("label") != "") entry.mask = path_of(one.at("label"), here.at("label"));
+      if (one.contains("label") && !one.at("label").is_null() && one.at("label") != Json("")) entry.mask = path_of(one.at("label"), here.at("label"));
       if (one.contains("fold")) {
         const auto fold = integer_of(one.at("fold"));
         if (!fold || *fold < 0) here.at("fold").fail(concat("is ", one.at("fold").dump(), "; allowed: 0, 1, 2, ..."));
