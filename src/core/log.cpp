@@ -9,7 +9,7 @@
 #include <memory>
 #include <mutex>
 
-#include "vmae/core/error.h"
+#include "vmae/core/utf8_text.h"
 
 namespace vmae::log {
 namespace {
@@ -30,9 +30,9 @@ State& state() {
   return instance;
 }
 
-// File names and DICOM texts must not steer the terminal: control characters other than tab and newline become '?'.
+// File names and DICOM texts must not steer the terminal: control characters other than tab and newline become '?', bytes that are not UTF-8 "%FC".
 std::string printable(std::string_view message) {
-  std::string out(message);
+  std::string out = escaped_utf8(message);
   for (char& c : out) {
     const auto byte = static_cast<unsigned char>(c);
     if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) c = '?';

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "vmae/core/error.h"
+#include "vmae/core/utf8_text.h"
 
 namespace vmae {
 namespace {
@@ -77,7 +78,7 @@ void check_text(const std::string& yaml, const std::string& name) {
     is_indentation = c == '\n' || (is_indentation && c == ' ');
     if (c == '\n') ++line;
   }
-  if (!is_utf8(yaml)) throw Error(ExitCode::usage, concat(name, ": not UTF-8 text"), "a config is YAML text in UTF-8");
+  require_utf8(yaml, name, "a config is YAML text in UTF-8", ExitCode::usage);
 }
 
 bool reads_as_text(const std::string& text) {

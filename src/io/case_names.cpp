@@ -8,16 +8,11 @@
 
 #include "vmae/core/hash.h"
 #include "vmae/core/text.h"
-#include "vmae/io/picture.h"
+#include "vmae/io/file_name.h"
 
 namespace vmae::io {
 
 namespace fs = std::filesystem;
-
-std::string ending_of(const std::string& name) {
-  const std::string lower = to_lower(name);
-  return lower.ends_with(".nii.gz") ? ".nii.gz" : fs::path(lower).extension().string();
-}
 
 namespace {
 
@@ -52,10 +47,10 @@ std::vector<std::string> case_names(const std::vector<SourceFile>& cases, const 
   std::map<std::string, int64_t> series_in;  // by folder
   const auto folder_of = [](const SourceFile& file) { return fs::path(file.name).parent_path().generic_string(); };
   for (const SourceFile& file : cases) series_in[folder_of(file)] += file.series.empty() ? 0 : 1;
-  const auto stem_of = [&](const SourceFile& file) {
+  const auto file_name_of = [](const SourceFile& file) { return file.name.substr(0, file.name.size() - time_suffix(file).size()); };
+  const auto short_name_of = [&](const SourceFile& file) {
     if (!file.series.empty() && !folder_of(file).empty() && series_in.at(folder_of(file)) == 1) return folder_of(file);
-    const std::string time = time_suffix(file), name = file.name.substr(0, file.name.size() - time.size());
-    return file.prepared_case >= 0 && !is_picture(name) && ending_of(name) != ".nii.gz" ? name : name.substr(0, name.size() - ending_of(name).size());
+    return take_apart(file_name_of(file)).stem;
   };
   // Of a manifest whose images lie elsewhere: the folder that all of them lie in is no part of a name.
   std::optional<fs::path> common;
@@ -67,23 +62,35 @@ std::vector<std::string> case_names(const std::vector<SourceFile>& cases, const 
     for (auto a = common->begin(), b = folder.begin(); a != common->end() && b != folder.end() && *a == *b; ++a, ++b) shared /= *a;
     common = shared;
   }
-  const bool has_channel = std::all_of(cases.begin(), cases.end(), [&](const auto& file) { return stem_of(file).ends_with("_0000"); });
-  std::vector<std::string> names;
-  std::set<std::string> used;
-  for (const SourceFile& file : cases) {
-    std::string name = stem_of(file);
-    if (has_channel) name.resize(name.size() - 5);
+  const auto finished = [&](const std::string& name, const SourceFile& file) {
     auto path = fs::path(name).lexically_normal();
     if (common && (path.is_absolute() || *path.begin() == "..")) path = path.lexically_relative(*common);  // no ".." into other folders
-    name.clear();
+    std::string text;
     for (const auto& part : path.relative_path()) {
-      if (part != "..") name += (name.empty() ? "" : "/") + part.string();
+      if (part != "..") text += (text.empty() ? "" : "/") + part.string();
     }
-    name = safe_name(name, identifying);
-    if (const std::string time = time_suffix(file); !time.empty()) name += "_" + time.substr(1);
-    std::string unique = name;
-    for (int64_t i = 2; !used.insert(unique).second; ++i) unique = concat(name, "_", i);  // a.png and a.jpg
-    names.push_back(unique);
+    text = safe_name(text, identifying);
+    if (const std::string time = time_suffix(file); !time.empty()) text += "_" + time.substr(1);
+    return text;
+  };
+  const bool has_channel = std::all_of(cases.begin(), cases.end(), [&](const auto& file) { return short_name_of(file).ends_with("_0000"); });
+  std::vector<std::string> names;
+  std::map<std::string, int64_t> count;
+  for (const SourceFile& file : cases) {
+    std::string name = short_name_of(file);
+    if (has_channel) name.resize(name.size() - 5);
+    names.push_back(finished(name, file));
+    ++count[names.back()];
+  }
+  std::set<std::string> used;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (count[names[i]] == 1) used.insert(names[i]);
+  }
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (count[names[i]] == 1) continue;
+    const std::string name = finished(file_name_of(cases[i]), cases[i]);
+    names[i] = name;
+    for (int64_t number = 2; !used.insert(names[i]).second; ++number) names[i] = concat(name, "_", number);
   }
   return names;
 }

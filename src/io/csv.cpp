@@ -6,13 +6,17 @@
 
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/core/utf8_text.h"
 
 namespace vmae::io {
 namespace {
 
+constexpr const char* kHint = "save it as \"CSV UTF-8\" (in Excel: Save As, type CSV UTF-8)";
+
 class Scanner {
  public:
   Scanner(std::string_view text, const std::string& name) : text_(text), name_(name) {
+    if (take_separator_line()) return;
     const std::string_view header = text_.substr(0, text_.find_first_of("\r\n"));
     for (const char candidate : {',', ';', '\t'}) {
       if (std::count(header.begin(), header.end(), candidate) > std::count(header.begin(), header.end(), separator_)) separator_ = candidate;
@@ -40,6 +44,19 @@ class Scanner {
   [[noreturn]] void fail(int64_t line, const std::string& what) const { throw Error(ExitCode::data, concat(name_, ":", line, ": ", what)); }
 
  private:
+  // "sep=;" as the first line, which tells Excel the separator.
+  bool take_separator_line() {
+    const size_t end = std::min(text_.find_first_of("\r\n"), text_.size());
+    std::string_view line = text_.substr(0, end);
+    if (line.size() > 1 && line.front() == '"' && line.back() == '"') line = line.substr(1, line.size() - 2);
+    if (line.size() != 5 || to_lower(line.substr(0, 4)) != "sep=" || line[4] == '"') return false;
+    separator_ = line[4];
+    at_ = end;
+    const bool carriage_return = take('\r');
+    if (take('\n') || carriage_return) ++line_;
+    return true;
+  }
+
   bool take(char wanted) {
     if (at_end() || text_[at_] != wanted) return false;
     ++at_;
@@ -71,7 +88,10 @@ class Scanner {
   int64_t line_ = 1;
 };
 
-bool is_blank(const CsvRow& row) { return row.fields.size() == 1 && row.fields[0].empty(); }
+// Also ";;", which spreadsheets leave where rows were emptied.
+bool is_blank(const CsvRow& row) {
+  return std::all_of(row.fields.begin(), row.fields.end(), [](const std::string& field) { return field.empty(); });
+}
 
 }  // namespace
 
@@ -87,8 +107,9 @@ std::optional<size_t> Csv::column(const std::vector<std::string>& names) const {
 Csv parse_csv(std::string_view text, const std::string& name) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF") || text.find('\0') != std::string_view::npos) {
-    throw Error(ExitCode::data, name + " is not UTF-8 text", "save it as \"CSV UTF-8\"");
+    throw Error(ExitCode::data, name + ":1: is not UTF-8 text but UTF-16, or no text at all", kHint);
   }
+  require_utf8(text, name, kHint);
   Csv csv{name, {}, {}};
   Scanner scanner(text, name);
   while (!scanner.at_end()) {

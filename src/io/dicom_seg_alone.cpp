@@ -12,6 +12,7 @@
 #include "dicom_seg_frames.h"
 #include "label_values.h"
 #include "vmae/core/error.h"
+#include "vmae/io/file_name.h"
 
 namespace vmae::io {
 namespace {
@@ -186,7 +187,7 @@ LabelMap read_seg_alone(const std::filesystem::path& path) {
 
 LabelMapOwner owner_of(const std::filesystem::path& file) {
   try {
-    if (file.extension() != ".dcm") return {};
+    if (kind_of(file) != FileKind::dicom) return {};
     const DicomFile dicom = open_dicom(file);
     return {text_of(dicom.data(), DCM_PatientID), identifying_texts(dicom)};
   } catch (const Error&) {  // it is refused where its labels are read

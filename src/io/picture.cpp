@@ -16,6 +16,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
+#include "vmae/io/file_name.h"
 
 namespace vmae::io {
 
@@ -246,10 +247,7 @@ std::optional<std::array<double, 3>> sidecar_spacing(const fs::path& file) {
 
 }  // namespace
 
-bool is_picture(const fs::path& path) {
-  const std::string extension = to_lower(path.extension().string());
-  return extension == ".png" || extension == ".jpg" || extension == ".jpeg" || extension == ".tif" || extension == ".tiff" || extension == ".bmp";
-}
+bool is_picture(const fs::path& path) { return kind_of(path) == FileKind::picture; }
 
 int64_t exif_orientation(std::string_view exif) {
   const bool is_big = exif.starts_with("MM");

@@ -3,9 +3,13 @@
 
 #include <algorithm>
 
+#include "mask_pairs.h"
 #include "source_layouts.h"
 #include "vmae/core/error.h"
+#include "vmae/core/utf8_text.h"
 #include "vmae/io/dicom.h"
+#include "vmae/io/file_name.h"
+#include "vmae/io/patients.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/prepared.h"
 #include "vmae/io/volume.h"
@@ -20,8 +24,8 @@ constexpr const char* kKnownFiles = "pictures (.png, .jpg, .jpeg, .tif, .tiff, .
 [[noreturn]] void fail_empty(const fs::path& folder, const Listing& listing) {
   std::vector<std::string> found;
   for (const auto& [extension, count] : listing.other_extensions) found.push_back(concat(count, " ", extension.empty() ? "without extension" : extension));
-  throw Error(ExitCode::data, concat(folder.string(), " holds no images; found: ", found.empty() ? "nothing" : join(found, ", ")),
-              concat("known are ", kKnownFiles));
+  throw NoImages(ExitCode::data, concat(folder.string(), " holds no images; found: ", found.empty() ? "nothing" : join(found, ", ")),
+                 concat("known are ", kKnownFiles));
 }
 
 template <class T>
@@ -70,6 +74,9 @@ Source prepared_source(const fs::path& path) {
   source.mask_names = dataset.info().mask_names;
   source.ignore_label = dataset.info().ignore_label;
   source.regions = dataset.info().regions;
+  for (size_t i = 0; i < source.mask_names.size(); ++i) {  // gaps
+    if (source.mask_names[i].empty()) source.mask_names[i] = concat("label ", i + 1);
+  }
   for (int64_t number = 0; number < dataset.info().num_cases; ++number) {
     PreparedCase one = dataset.read_case(number);
     if (one.num_items == 0) continue;
@@ -87,11 +94,41 @@ Source prepared_source(const fs::path& path) {
   return source;
 }
 
+// Names go into JSON and CSV, so they are UTF-8, whatever bytes the files' names are. Paths stay as they are.
+void make_names_utf8(Source& source) {
+  size_t count = 0;
+  std::string first;
+  for (SourceFile& file : source.files) {
+    if (is_utf8(file.name) && is_utf8(file.patient)) continue;
+    const bool is_unknown = file.patient == file.name;
+    file.name = escaped_utf8(file.name);
+    file.patient = is_unknown ? file.name : escaped_utf8(file.patient);
+    first = count++ == 0 ? file.name : first;
+  }
+  for (auto* list : {&source.refused, &source.remarks}) {
+    for (SourceRemark& remark : *list) remark = {escaped_utf8(remark.name), escaped_utf8(remark.text)};
+  }
+  for (std::string& name : source.label_names) name = escaped_utf8(name);
+  if (count > 0)
+    source.remarks.push_back(
+        {first, concat("has a name that is not UTF-8", count > 1 ? concat(" (and ", count - 1, " more)") : "", ": each such byte is written as %XX")});
+}
+
+// What holds for every layout.
+Source finished(Source source) {
+  make_names_utf8(source);
+  check_one_to_one(source);
+  if (std::string note = patients_note(source); !note.empty()) source.remarks.push_back({"", std::move(note)});
+  return source;
+}
+
 }  // namespace
 
 bool is_image_file(const fs::path& path) { return is_picture(path) || is_volume(path); }
 
-Source find_source(const fs::path& source, const std::string& layout) {
+namespace {
+
+Source read_source(const fs::path& source, const std::string& layout) {
   std::error_code ignored;
   if (!fs::exists(source, ignored)) throw Error(ExitCode::data, source.string() + " does not exist", "give a manifest CSV, a folder or an image file");
   // A plan without an index: a dataset that is not finished, which the reader says.
@@ -110,8 +147,7 @@ Source find_source(const fs::path& source, const std::string& layout) {
     single.files = {{source, name, name, ""}};
     return single;
   }
-  const std::string extension = to_lower(source.extension().string());
-  if (extension == ".csv" || extension == ".tsv" || extension == ".txt") return manifest_source(source);
+  if (is_table_file(source) || !without_ending(name, ".txt").empty()) return manifest_source(source);
   if (is_dicom(source)) {
     single.layout = "dicom";
     add_dicom({source}, source.parent_path(), single);
@@ -122,6 +158,10 @@ Source find_source(const fs::path& source, const std::string& layout) {
   }
   throw Error(ExitCode::data, source.string() + " is neither a manifest (.csv, .tsv) nor an image", concat("known are ", kKnownFiles));
 }
+
+}  // namespace
+
+Source find_source(const fs::path& source, const std::string& layout) { return finished(read_source(source, layout)); }
 
 std::vector<SourceFile> list_source(const fs::path& source) { return find_source(source).files; }
 

@@ -1,116 +1,197 @@
-// dataset.json of nnU-Net (https://github.com/MIC-DKFZ/nnUNet, documentation/dataset_format.md) and of the Medical Segmentation Decathlon
-// (medicaldecathlon.com). nnU-Net: {"channel_names" or "modality": {"0": "CT"}, "labels": {"background": 0, "liver": 1} or {"0": "background", ...},
-// "file_ending": ".nii.gz"}, images are imagesTr/CASE_0000.ext with one file per channel, masks labelsTr/CASE.ext. Decathlon: "training": [{"image":
-// "./imagesTr/x.nii.gz", "label": "./labelsTr/x.nii.gz"}], "test": ["./imagesTs/y.nii.gz"].
+// Folders that a dataset.json describes (dataset_json.h). nnU-Net: images are imagesTr/CASE_0000.ext with one file per channel, masks labelsTr/CASE.ext; or
+// both as its key "dataset" lists them. Decathlon: "training": [{"image": "./imagesTr/x.nii.gz", "label": "./labelsTr/x.nii.gz"}], "test":
+// ["./imagesTs/y.nii.gz"].
 #include <algorithm>
-#include <cmath>
-#include <nlohmann/json.hpp>
+#include <map>
 #include <set>
 
 #include "source_layouts.h"
-#include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/io/dataset_json.h"
+#include "vmae/io/file_name.h"
 
 namespace vmae::io {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 
-// Names of mask values 1, 2, ...; "" where a value has none. Both directions are in use; regions (lists of values) are left out.
-std::vector<std::string> mask_names_of(const Json& description) {
-  std::vector<std::string> names;
-  if (!description.contains("labels") || !description["labels"].is_object()) return names;
-  for (const auto& [key, value] : description["labels"].items()) {
-    const auto by_number = parse_integer(key);
-    const std::string name = by_number && value.is_string() ? value.get<std::string>() : key;
-    const int64_t number = by_number && value.is_string() ? *by_number : value.is_number_integer() ? value.get<int64_t>() : 0;
-    if (number < 1 || number > 255) continue;
-    if (names.size() < static_cast<size_t>(number)) names.resize(static_cast<size_t>(number));
-    names[static_cast<size_t>(number) - 1] = name;
-  }
-  return names;
+std::string channel_modality(const DatasetJson& dataset, size_t channel) {
+  return channel < dataset.channels.size() ? modality_code(dataset.channels[channel]) : "";
 }
-
-std::vector<std::string> channels_of(const Json& description) {
-  std::vector<std::string> channels;
-  for (const char* key : {"channel_names", "modality"}) {
-    if (!description.contains(key) || !description[key].is_object()) continue;
-    for (const auto& [number, name] : description[key].items()) {
-      const auto at = parse_integer(number);
-      if (!at || *at < 0 || *at > 99 || !name.is_string()) continue;
-      if (channels.size() <= static_cast<size_t>(*at)) channels.resize(static_cast<size_t>(*at) + 1);
-      channels[static_cast<size_t>(*at)] = modality_code(name);
-    }
-    break;
-  }
-  return channels;
-}
-
-std::string channel_modality(const std::vector<std::string>& channels, size_t channel) { return channel < channels.size() ? channels[channel] : ""; }
 
 // "./imagesTr/x.nii.gz" -> below the folder, without the leading dot.
-std::string clean(const std::string& relative) { return fs::path(relative).lexically_normal().generic_string(); }
+fs::path clean(const fs::path& folder, const std::string& relative) { return (folder / relative).lexically_normal(); }
 
-void add_decathlon(const Json& description, const fs::path& folder, Source& source) {
-  source.layout = "decathlon";
-  const std::vector<std::string> channels = channels_of(description);
-  const auto add = [&](const std::string& image, const std::string& mask, const char* split) {
+std::string name_in(const fs::path& folder, const fs::path& path) {
+  const fs::path relative = path.lexically_normal().lexically_relative(folder.lexically_normal());
+  return relative.empty() ? path.generic_string() : relative.generic_string();
+}
+
+std::string count_text(size_t count) { return concat(count, count == 1 ? " file" : " files"); }
+
+// The images of an entry, which share its mask: channels of one case.
+void add_entry(const DatasetJson& dataset, const DatasetJson::Entry& entry, const fs::path& folder, const char* split, Source& source) {
+  std::string patient = entry.name;
+  for (size_t channel = 0; channel < entry.images.size(); ++channel) {
     SourceFile file;
-    file.name = file.patient = clean(image);
-    file.path = folder / file.name;
-    if (!mask.empty()) file.mask = folder / clean(mask);
+    file.path = clean(folder, entry.images[channel]);
+    file.name = name_in(folder, file.path);
+    if (patient.empty()) patient = file.name;
+    file.patient = patient;
+    if (!entry.mask.empty()) file.mask = clean(folder, entry.mask);
     file.split = split;
-    file.modality = channel_modality(channels, 0);  // further channels are further volumes of a 4-D file
+    file.fold = entry.fold;
+    file.modality = channel_modality(dataset, channel);  // further channels may also be further volumes of a 4-D file
     source.files.push_back(std::move(file));
-  };
-  for (const Json& entry : description["training"]) add(entry.at("image"), entry.value("label", ""), "");
-  if (description.contains("test") && description["test"].is_array()) {
-    for (const Json& entry : description["test"]) {
-      const std::string image = entry.is_string() ? entry.get<std::string>() : entry.at("image").get<std::string>();
-      std::error_code ignored;
-      if (fs::exists(folder / clean(image), ignored)) add(image, "", "test");
+  }
+}
+
+bool is_there(const fs::path& folder, const DatasetJson::Entry& entry) {
+  std::error_code ignored;
+  return fs::exists(clean(folder, entry.images[0]), ignored);
+}
+
+// Files below folder/name that the list does not name.
+void note_unlisted(const fs::path& folder, const char* name, const char* key, const std::set<fs::path>& listed, Source& source) {
+  if (!fs::is_directory(folder / name)) return;
+  const Listing listing = list_folder(folder / name);
+  std::vector<std::string> others;
+  for (const auto* list : {&listing.pictures, &listing.volumes}) {
+    for (const fs::path& path : *list) {
+      if (!listed.contains(path.lexically_normal())) others.push_back(path.filename().string());
     }
   }
+  if (!others.empty())
+    source.remarks.push_back({name, concat("holds ", count_text(others.size()), " that dataset.json does not list in \"", key, "\": left out")});
+}
+
+void add_decathlon(const DatasetJson& dataset, const fs::path& folder, Source& source) {
+  source.layout = "decathlon";
+  const bool has_validation = !dataset.validation.empty();
+  for (const auto& entry : dataset.training) add_entry(dataset, entry, folder, has_validation ? "train" : "", source);
+  for (const auto& entry : dataset.validation) add_entry(dataset, entry, folder, "val", source);
+  for (const auto& entry : dataset.test) {
+    if (is_there(folder, entry)) add_entry(dataset, {"", entry.images, "", -1}, folder, "test", source);
+  }
+  std::set<fs::path> images, masks;
+  for (const SourceFile& file : source.files) images.insert(file.path), masks.insert(file.mask);
+  note_unlisted(folder, "imagesTr", "training", images, source);
+  note_unlisted(folder, "labelsTr", "training", masks, source);
 }
 
 // CASE_0000 -> (CASE, 0); nothing if the name does not end in a channel number.
 std::optional<std::pair<std::string, size_t>> case_and_channel(const std::string& stem) {
   if (stem.size() < 6 || stem[stem.size() - 5] != '_') return std::nullopt;
-  const auto channel = parse_integer(std::string_view(stem).substr(stem.size() - 4));
-  if (!channel || *channel < 0) return std::nullopt;
-  return std::pair{stem.substr(0, stem.size() - 5), static_cast<size_t>(*channel)};
+  const std::string digits = stem.substr(stem.size() - 4);
+  if (digits.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  return std::pair{stem.substr(0, stem.size() - 5), static_cast<size_t>(*parse_integer(digits))};
 }
 
-void add_nnunet(const Json& description, const fs::path& folder, Source& source) {
-  source.layout = "nnunet";
-  const std::vector<std::string> channels = channels_of(description);
-  const std::string ending = description.value("file_ending", ".nii.gz");
-  for (const auto& [images, labels, split] : {std::tuple{"imagesTr", "labelsTr", ""}, {"imagesTs", "labelsTs", "test"}}) {
-    std::error_code ignored;
-    if (!fs::is_directory(folder / images, ignored)) continue;
-    const Listing listing = list_folder(folder / images);
-    for (const auto* list : {&listing.pictures, &listing.volumes}) {
-      for (const fs::path& path : *list) {
-        const std::string file_name = path.filename().string();
-        if (!file_name.ends_with(ending)) continue;
-        SourceFile file;
-        file.path = path;
-        file.name = path.lexically_relative(folder).generic_string();
-        const auto found = case_and_channel(file_name.substr(0, file_name.size() - ending.size()));
-        if (!found) {
-          source.remarks.push_back({file.name, "does not end in a channel number such as _0000; left out"});
-          continue;
-        }
-        file.patient = found->first;
-        file.modality = channel_modality(channels, found->second);
-        file.split = split;
-        const fs::path mask = folder / labels / (found->first + ending);
-        if (fs::exists(mask, ignored)) file.mask = mask;
-        source.files.push_back(std::move(file));
+[[noreturn]] void fail_twice(const std::string& what, const fs::path& a, const fs::path& b) {
+  throw Error(ExitCode::data, concat(what, " is there twice: ", a.string(), " and ", b.string()), "keep one of them");
+}
+
+// One folder of nnU-Net: the files of its ending, by their names without it. What ends otherwise is noted.
+std::map<std::string, std::vector<fs::path>> files_of_ending(const fs::path& folder, const char* name, const std::string& ending, Source& source) {
+  const Listing listing = list_folder(folder / name);
+  std::map<std::string, std::vector<fs::path>> by_stem;
+  std::vector<std::string> others;
+  for (const auto* list : {&listing.pictures, &listing.volumes, &listing.dicom}) {
+    for (const fs::path& path : *list) {
+      const std::string stem = without_ending(path.filename().string(), ending);
+      if (stem.empty()) {
+        others.push_back(path.filename().string());
+      } else {
+        by_stem[stem].push_back(path);
       }
     }
   }
+  if (!others.empty())
+    source.remarks.push_back(
+        {name, concat("holds ", count_text(others.size()), " that do not end in ", ending, ", the file_ending of dataset.json: left out")});
+  for (const fs::path& unreadable : listing.unreadable) source.refused.push_back({name_in(folder, unreadable), "the folder can't be listed"});
+  return by_stem;
+}
+
+using Channels = std::map<size_t, fs::path>;
+
+void note_channels(const std::map<std::string, Channels>& cases, const DatasetJson& dataset, const fs::path& folder, Source& source) {
+  size_t count = dataset.channels.size();
+  if (count == 0) {
+    for (const auto& [name, channels] : cases) count = std::max(count, channels.rbegin()->first + 1);
+  }
+  for (const auto& [name, channels] : cases) {
+    std::vector<std::string> missing;
+    for (size_t channel = 0; channel < count; ++channel) {
+      if (!channels.contains(channel)) missing.push_back(std::to_string(channel));
+    }
+    const std::string first = name_in(folder, channels.begin()->second);
+    if (!missing.empty()) source.remarks.push_back({first, concat("is of a case without channel ", join(missing, ", "))});
+    if (channels.rbegin()->first >= count)
+      source.remarks.push_back({first, concat("is of a case with channel ", channels.rbegin()->first, ", which dataset.json does not name")});
+  }
+}
+
+// Adds the images of one folder, with their masks. Returns the number of cases.
+size_t add_nnunet_folder(const DatasetJson& dataset, const fs::path& folder, const char* images, const char* labels, const char* split,
+                         const std::string& ending, Source& source) {
+  std::map<std::string, Channels> cases;
+  for (const auto& [stem, files] : files_of_ending(folder, images, ending, source)) {
+    const auto found = case_and_channel(stem);
+    if (!found) {
+      for (const fs::path& file : files) source.remarks.push_back({name_in(folder, file), "does not end in a channel number such as _0000; left out"});
+      continue;
+    }
+    if (files.size() > 1) fail_twice(concat("channel ", found->second, " of case ", found->first), files[0], files[1]);
+    cases[found->first][found->second] = files[0];
+  }
+  std::map<std::string, std::vector<fs::path>> masks;
+  const bool has_masks = fs::is_directory(folder / labels);
+  if (has_masks) masks = files_of_ending(folder, labels, ending, source);
+  for (const auto& [name, channels] : cases) {
+    const auto mask = masks.find(name);
+    if (mask != masks.end() && mask->second.size() > 1) fail_twice("the mask of case " + name, mask->second[0], mask->second[1]);
+    for (const auto& [channel, path] : channels) {
+      SourceFile file;
+      file.path = path;
+      file.name = name_in(folder, path);
+      file.patient = name;
+      file.modality = channel_modality(dataset, channel);
+      file.split = split;
+      if (mask != masks.end()) file.mask = mask->second[0];
+      source.files.push_back(std::move(file));
+    }
+    if (has_masks && mask == masks.end()) source.remarks.push_back({name_in(folder, channels.begin()->second), concat("has no mask in ", labels)});
+  }
+  for (const auto& [name, files] : masks) {
+    if (!cases.contains(name)) source.remarks.push_back({name_in(folder, files[0]), concat("is a mask without an image in ", images)});
+  }
+  note_channels(cases, dataset, folder, source);
+  return cases.size();
+}
+
+// The ending that is not named: version 1 knows .nii.gz alone; other programs write what they have.
+std::string ending_in(const fs::path& folder) {
+  std::set<std::string> endings;
+  const Listing listing = list_folder(folder);
+  for (const auto* list : {&listing.pictures, &listing.volumes}) {
+    for (const fs::path& path : *list) endings.insert(ending_of(path));
+  }
+  return endings.size() == 1 ? *endings.begin() : ".nii.gz";
+}
+
+size_t add_nnunet(const DatasetJson& dataset, const fs::path& folder, Source& source) {
+  source.layout = "nnunet";
+  size_t num_training = dataset.by_case.size();
+  for (const auto& entry : dataset.by_case) add_entry(dataset, entry, folder, "", source);
+  for (const auto& [images, labels, split] : {std::tuple{"imagesTr", "labelsTr", ""}, {"imagesTs", "labelsTs", "test"}}) {
+    const bool is_training = *split == '\0';
+    if (!fs::is_directory(folder / images) || (is_training && !dataset.by_case.empty())) continue;
+    const std::string ending = dataset.file_ending.empty() ? ending_in(folder / images) : dataset.file_ending;
+    const size_t count = add_nnunet_folder(dataset, folder, images, labels, split, ending, source);
+    if (is_training) num_training = count;
+  }
+  return num_training;
 }
 
 }  // namespace
@@ -119,28 +200,32 @@ std::optional<Source> challenge_source(const fs::path& folder) {
   const fs::path file = folder / "dataset.json";
   std::error_code ignored;
   if (!fs::is_regular_file(file, ignored)) return std::nullopt;
-  const std::string text = read_file(file);
-  if (is_deep_json(text)) throw Error(ExitCode::data, file.string() + ": nests too deeply for a dataset.json");
-  try {
-    const Json description = Json::parse(text);
-    Source source;
-    source.mask_names = mask_names_of(description);
-    const Json training = description.value("training", Json::array());
-    const bool is_decathlon = !training.empty() && training[0].is_object() && training[0].contains("image") &&
-                              fs::exists(folder / clean(training[0]["image"].get<std::string>()), ignored);
-    if (is_decathlon) {
-      add_decathlon(description, folder, source);
-    } else if (fs::is_directory(folder / "imagesTr", ignored)) {
-      add_nnunet(description, folder, source);
-    } else {
-      return std::nullopt;
-    }
-    std::sort(source.files.begin(), source.files.end(), [](const SourceFile& a, const SourceFile& b) { return a.name < b.name; });
-    if (source.files.empty()) throw Error(ExitCode::data, concat(folder.string(), ": its dataset.json names no image that is there"));
-    return source;
-  } catch (const Json::exception& error) {
-    throw Error(ExitCode::data, concat(file.string(), ": is not a dataset.json of nnU-Net or the Medical Segmentation Decathlon: ", error.what()));
+  const bool has_images = fs::is_directory(folder / "imagesTr", ignored);
+  if (!has_images && !lists_images(file)) return std::nullopt;
+  const DatasetJson dataset = read_dataset_json(file);
+  const bool is_decathlon = std::any_of(dataset.training.begin(), dataset.training.end(), [&](const auto& entry) { return is_there(folder, entry); });
+  if (!is_decathlon && !has_images && dataset.by_case.empty()) return std::nullopt;
+  Source source;
+  source.mask_names = dataset.mask_names;
+  source.ignore_label = dataset.ignore_label;
+  source.regions = dataset.regions;
+  for (const std::string& remark : dataset.remarks) source.remarks.push_back({"dataset.json", remark});
+  auto num_training = static_cast<int64_t>(dataset.training.size());
+  if (is_decathlon) {
+    add_decathlon(dataset, folder, source);
+  } else {
+    num_training = static_cast<int64_t>(add_nnunet(dataset, folder, source));
   }
+  if (dataset.num_training >= 0 && dataset.num_training != num_training)
+    source.remarks.push_back({"dataset.json", concat("numTraining is ", dataset.num_training, ", but there are ", num_training, " training cases")});
+  std::sort(source.files.begin(), source.files.end(), [](const SourceFile& a, const SourceFile& b) { return a.name < b.name; });
+  if (source.files.empty()) {
+    std::vector<std::string> reasons;
+    for (const SourceRemark& remark : source.remarks) reasons.push_back(concat(remark.name, " ", remark.text));
+    if (reasons.size() > 3) reasons.resize(3);
+    throw Error(ExitCode::data, concat(folder.string(), ": its dataset.json names no image that is there", reasons.empty() ? "" : ": ", join(reasons, "; ")));
+  }
+  return source;
 }
 
 std::string dicom_modality(const std::string& text) {

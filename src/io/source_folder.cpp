@@ -3,9 +3,13 @@
 #include <cctype>
 #include <set>
 
+#include "mask_pairs.h"
 #include "source_layouts.h"
 #include "vmae/core/error.h"
+#include "vmae/io/class_names.h"
 #include "vmae/io/dicom.h"
+#include "vmae/io/file_name.h"
+#include "vmae/io/patients.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/volume.h"
 
@@ -39,7 +43,7 @@ struct Walk {
         listing.pictures.push_back(entry);  // a dangling link too: reading it will say so
       } else if (is_volume(entry)) {
         listing.volumes.push_back(entry);
-      } else if (is_dicom(entry) || to_lower(entry.extension().string()) == ".dcm") {
+      } else if (is_dicom(entry) || ending_of(entry) == ".dcm") {
         listing.dicom.push_back(entry);  // one that is damaged is to be reported, so the name counts too
       } else {
         ++listing.other_extensions[to_lower(entry.extension().string())];
@@ -59,16 +63,10 @@ SourceFile plain_file(const fs::path& path, const fs::path& folder) {
   return {path, name, name, ""};
 }
 
-// "case_001.nii.gz" -> "case_001"
-std::string stem_of(const fs::path& path) {
-  std::string name = path.filename().string();
-  if (to_lower(name).ends_with(".nii.gz")) name.resize(name.size() - 7);
-  return fs::path(name).stem().string();
-}
-
 bool looks_like_a_class(const std::string& name) {
   const auto digits = std::count_if(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c); });
   const auto letters = std::count_if(name.begin(), name.end(), [](unsigned char c) { return std::isalpha(c); });
+  if (seems_to_name_patients(name)) return false;
   return letters > digits || name.size() == 1;  // "0", "1": classes by number
 }
 
@@ -80,36 +78,107 @@ Listing list_folder(const fs::path& folder) {
   return std::move(walk.listing);
 }
 
-std::optional<Source> image_mask_source(const fs::path& folder) {
+namespace {
+
+// The first of `names` that is a folder here; a further one is told of.
+std::optional<fs::path> first_folder(const fs::path& folder, const std::vector<const char*>& names, const char* what, std::vector<SourceRemark>& remarks) {
+  std::optional<fs::path> first;
   std::error_code ignored;
-  const auto first_of = [&](std::initializer_list<const char*> names) -> std::optional<fs::path> {
-    for (const char* name : names) {
-      if (fs::is_directory(folder / name, ignored)) return folder / name;
+  for (const char* name : names) {
+    if (!fs::is_directory(folder / name, ignored)) continue;
+    if (first) {
+      remarks.push_back({name, concat("is not used: ", what, " are taken from ", first->filename().string())});
+    } else {
+      first = folder / name;
     }
-    return std::nullopt;
+  }
+  return first;
+}
+
+void refuse_unreadable(const Listing& listing, const fs::path& folder, Source& source) {
+  for (const fs::path& unreadable : listing.unreadable) source.refused.push_back({name_in(folder, unreadable), "the folder can't be listed"});
+}
+
+std::vector<fs::path> both(const Listing& listing) {
+  std::vector<fs::path> files = listing.pictures;
+  files.insert(files.end(), listing.volumes.begin(), listing.volumes.end());
+  return files;
+}
+
+// Pictures and volumes are images wherever they lie, unless a layout knows masks. Where names say that some are masks, the user is to hear of it.
+const std::set<std::string> kMaskFolders{"label", "labels",       "labelstr",      "labelsts",    "mask",
+                                         "masks", "segmentation", "segmentations", "groundtruth", "ground_truth"};
+const std::vector<std::string> kMaskSuffixes{"_mask", "-mask", "_masks", "_seg", "-seg", "_segmentation", "_label", "_labels", "_gt"};
+
+// The file beside `path` that it is named as the mask of ("x_mask.png" of "x.png", "x.seg.nrrd" of "x.nrrd"); or nothing.
+std::optional<fs::path> is_named_as_mask_of(const fs::path& path, const std::map<std::string, fs::path>& by_stem) {
+  const FileName name = take_apart(path.generic_string());
+  const auto other = [&](const std::string& stem) -> std::optional<fs::path> {
+    const auto found = by_stem.find(stem);
+    return found == by_stem.end() || found->second == path ? std::nullopt : std::optional(found->second);
   };
-  const auto images = first_of({"images", "image"}), masks = first_of({"labels", "masks", "label", "mask"});
+  if (name.ending.starts_with(".seg.")) return other(name.stem);
+  for (const std::string& suffix : kMaskSuffixes) {
+    if (const std::string stem = without_ending(name.stem, suffix); !stem.empty()) return other(stem);
+  }
+  return std::nullopt;
+}
+
+std::map<std::string, fs::path> index_by_stem(const std::vector<fs::path>& files) {
+  std::map<std::string, fs::path> by_stem;
+  for (const fs::path& path : files) {
+    const FileName name = take_apart(path.generic_string());
+    if (!name.ending.starts_with(".seg.")) by_stem.emplace(name.stem, path);
+  }
+  return by_stem;
+}
+
+void note_likely_masks(const std::vector<fs::path>& files, const fs::path& folder, Source& source) {
+  const std::map<std::string, fs::path> by_stem = index_by_stem(files);
+  size_t num_beside = 0, num_below = 0;
+  std::string beside, below;
+  for (const fs::path& path : files) {
+    const std::string name = name_in(folder, path);
+    if (is_named_as_mask_of(path, by_stem)) beside = num_beside++ == 0 ? name : beside;
+    const fs::path folders = fs::path(name).parent_path();
+    if (std::any_of(folders.begin(), folders.end(), [](const fs::path& part) { return kMaskFolders.contains(to_lower(part.string())); }))
+      below = num_below++ == 0 ? name : below;
+  }
+  constexpr const char* kAdvice =
+      "taken for images, as nothing here says which masks belong to which images (layouts: images beside labels or masks, manifest)";
+  const auto more = [](size_t count) { return count > 1 ? concat(" (and ", count - 1, " more)") : std::string(); };
+  if (num_beside > 0) source.remarks.push_back({beside, concat("is named as the mask of the file beside it", more(num_beside), ": ", kAdvice)});
+  if (num_below > 0 && num_below < files.size())
+    source.remarks.push_back({below, concat("lies in a folder that is named as one of masks", more(num_below), ": ", kAdvice)});
+}
+
+}  // namespace
+
+std::optional<Source> image_mask_source(const fs::path& folder) {
+  Source source;
+  source.layout = "image_mask_folders";
+  const auto images = first_folder(folder, {"images", "image"}, "images", source.remarks);
+  const auto masks = first_folder(folder, {"labels", "masks", "label", "mask"}, "masks", source.remarks);
   if (!images || !masks) return std::nullopt;
   const Listing listing = list_folder(*images), mask_listing = list_folder(*masks);
   if (listing.pictures.empty() && listing.volumes.empty()) return std::nullopt;  // DICOM series know their masks by themselves
-
-  std::map<std::string, fs::path> mask_of;  // by path below the folder, without extension
-  for (const auto* list : {&mask_listing.pictures, &mask_listing.volumes}) {
-    for (const fs::path& mask : *list) mask_of[(name_in(*masks, mask.parent_path()) / fs::path(stem_of(mask))).generic_string()] = mask;
-  }
-  Source source;
-  source.layout = "image_mask_folders";
-  for (const auto* list : {&listing.pictures, &listing.volumes}) {
-    for (const fs::path& image : *list) {
-      SourceFile file = plain_file(image, folder);
-      const auto mask = mask_of.find((name_in(*images, image.parent_path()) / fs::path(stem_of(image))).generic_string());
-      if (mask != mask_of.end()) {
-        file.mask = mask->second;
-      } else {
-        source.remarks.push_back({file.name, "has no mask of the same name"});
-      }
-      source.files.push_back(std::move(file));
+  const MaskPairs pairs = pair_by_name(both(listing), *images, both(mask_listing), *masks);
+  for (const fs::path& image : both(listing)) {
+    SourceFile file = plain_file(image, folder);
+    const auto mask = pairs.mask_of.find(image);
+    if (mask != pairs.mask_of.end()) {
+      file.mask = mask->second;
+    } else {
+      source.remarks.push_back({file.name, "has no mask of the same name"});
     }
+    source.files.push_back(std::move(file));
+  }
+  for (const fs::path& mask : pairs.without_image) source.remarks.push_back({name_in(folder, mask), "is a mask without an image of the same name"});
+  for (const auto& [list, path] : {std::pair{&listing, &*images}, {&mask_listing, &*masks}}) {
+    refuse_unreadable(*list, folder, source);
+    if (!list->dicom.empty())
+      source.remarks.push_back(
+          {name_in(folder, *path), concat("holds ", list->dicom.size(), " DICOM files, which are left out: they can't be paired by their names")});
   }
   sort_by_name(source.files);
   return source;
@@ -126,14 +195,22 @@ std::optional<Source> class_source(const fs::path& folder, const Listing& listin
   if (names.size() < 2) return std::nullopt;
   if (!is_forced && (names.size() > kMaxClasses || listing.pictures.size() < kMinPerClass * names.size())) return std::nullopt;
   if (!is_forced && !std::all_of(names.begin(), names.end(), looks_like_a_class)) return std::nullopt;
+  const std::map<std::string, fs::path> by_stem = index_by_stem(listing.pictures);
+  for (const fs::path& picture : listing.pictures) {
+    if (const auto image = is_named_as_mask_of(picture, by_stem))
+      throw Error(ExitCode::data, concat("folders are classes here, but ", picture.string(), " is named as the mask of ", image->string()),
+                  "move the masks elsewhere, or list images, masks and labels in a manifest");
+  }
   Source source;
   source.layout = "class_folders";
   source.label_names.assign(names.begin(), names.end());
+  for (std::string& remark : check_class_names(source.label_names, folder.string())) source.remarks.push_back({"", std::move(remark)});
+  sort_classes(source.label_names);
   for (const fs::path& picture : listing.pictures) {
     SourceFile file = plain_file(picture, folder);
     file.labels.assign(names.size(), 0.0F);
-    const auto found = names.find(picture.parent_path().filename().string());
-    file.labels[static_cast<size_t>(std::distance(names.begin(), found))] = 1.0F;
+    const auto found = std::find(source.label_names.begin(), source.label_names.end(), picture.parent_path().filename().string());
+    file.labels[static_cast<size_t>(found - source.label_names.begin())] = 1.0F;
     source.files.push_back(std::move(file));
   }
   sort_by_name(source.files);
@@ -177,14 +254,13 @@ Source dicom_and_files(const fs::path& folder, const Listing& listing) {
   Source source;
   source.layout = listing.dicom.empty() ? "files" : "dicom";
   if (!listing.dicom.empty()) add_dicom(listing.dicom, folder, source);
-  for (const fs::path& unreadable : listing.unreadable) source.refused.push_back({name_in(folder, unreadable), "the folder can't be listed"});
-  for (const auto* list : {&listing.pictures, &listing.volumes}) {
-    for (const fs::path& path : *list) source.files.push_back(plain_file(path, folder));
-  }
+  refuse_unreadable(listing, folder, source);
+  for (const fs::path& path : both(listing)) source.files.push_back(plain_file(path, folder));
+  note_likely_masks(both(listing), folder, source);
   sort_by_name(source.files);
   if (source.files.empty()) {
-    throw Error(ExitCode::data, concat(folder.string(), " holds no image that can be used; ", source.refused.size(), " DICOM files were refused",
-                                       source.refused.empty() ? "" : ", the first because: " + source.refused[0].text));
+    throw NoImages(ExitCode::data, concat(folder.string(), " holds no image that can be used; ", source.refused.size(), " DICOM files were refused",
+                                          source.refused.empty() ? "" : ", the first because: " + source.refused[0].text));
   }
   return source;
 }

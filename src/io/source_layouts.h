@@ -21,6 +21,7 @@ Listing list_folder(const std::filesystem::path& folder);
 
 bool is_image_file(const std::filesystem::path& path);  // by name: a picture or volume
 
+bool is_table_file(const std::filesystem::path& path);  // by name: .csv, .tsv
 Source manifest_source(const std::filesystem::path& manifest);
 std::optional<std::filesystem::path> manifest_in(const std::filesystem::path& folder);  // its only table with an image column
 

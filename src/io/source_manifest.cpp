@@ -4,8 +4,12 @@
 #include <set>
 
 #include "source_layouts.h"
+#include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/io/class_names.h"
 #include "vmae/io/csv.h"
+#include "vmae/io/file_name.h"
+#include "vmae/io/patients.h"
 
 namespace vmae::io {
 namespace {
@@ -15,14 +19,16 @@ namespace fs = std::filesystem;
 const std::vector<std::string> kImageColumns{"image", "image_path", "path", "file", "filename"};
 const std::vector<std::string> kMaskColumns{"mask", "mask_path", "segmentation"};
 
-// Text columns that say which class an image belongs to, and columns of findings.
+// Columns that say which class an image belongs to, and columns of findings.
 struct Columns {
   size_t image;
   std::optional<size_t> mask, label, patient, split, fold, modality;
   std::vector<size_t> findings;
 };
 
-[[noreturn]] void fail(const Csv& csv, int64_t line, const std::string& what) { throw Error(ExitCode::data, concat(csv.name, ":", line, ": ", what)); }
+[[noreturn]] void fail(const Csv& csv, int64_t line, const std::string& what, const std::string& hint = "") {
+  throw Error(ExitCode::data, concat(csv.name, ":", line, ": ", what), hint);
+}
 
 // 0, 1, NaN for -1 (uncertain, as in CheXpert) and empty; nothing else.
 std::optional<float> finding(const std::string& cell) {
@@ -45,10 +51,19 @@ bool is_finding(const Csv& csv, size_t column) {
 
 bool are_paths(const Csv& csv, size_t column) {
   return std::any_of(csv.rows.begin(), csv.rows.end(), [&](const CsvRow& row) { return !row.fields[column].empty(); }) &&
-         std::all_of(csv.rows.begin(), csv.rows.end(), [&](const CsvRow& row) { return row.fields[column].empty() || is_image_file(row.fields[column]); });
+         std::all_of(csv.rows.begin(), csv.rows.end(),
+                     [&](const CsvRow& row) { return row.fields[column].empty() || kind_of(row.fields[column]) != FileKind::other; });
 }
 
-Columns columns_of(const Csv& csv) {
+// 0, 1, 2, ... line by line, as pandas puts it in front, without a name.
+bool is_row_number(const Csv& csv, size_t column) {
+  for (size_t row = 0; row < csv.rows.size(); ++row) {
+    if (csv.rows[row].fields[column] != std::to_string(row)) return false;
+  }
+  return true;
+}
+
+Columns columns_of(const Csv& csv, Source& source) {
   const auto image = csv.column(kImageColumns);
   if (!image) {
     throw Error(ExitCode::data, concat(csv.name, ":1: no column for the images; its columns are: ", join(csv.columns, ", ")),
@@ -57,7 +72,7 @@ Columns columns_of(const Csv& csv) {
   Columns columns{*image,
                   csv.column(kMaskColumns),
                   csv.column({"label", "class"}),
-                  csv.column({"patient"}),
+                  patient_column(csv),
                   csv.column({"split"}),
                   csv.column({"fold"}),
                   csv.column({"modality"}),
@@ -66,24 +81,37 @@ Columns columns_of(const Csv& csv) {
     columns.mask = columns.label;
     columns.label.reset();
   }
+  std::vector<std::string> unused;
   for (size_t column = 0; column < csv.columns.size(); ++column) {
+    const std::string& name = csv.columns[column];
     const bool is_named = column == columns.image || column == columns.mask || column == columns.label || column == columns.patient ||
                           column == columns.split || column == columns.fold || column == columns.modality;
-    if (!is_named && !columns.label && is_finding(csv, column)) columns.findings.push_back(column);
+    if (is_named || is_patient_column(name)) continue;  // a second patient column is equal to the first
+    const bool is_value = !columns.label && !seems_to_name_patients(name) && is_finding(csv, column);
+    if (is_value && name.empty() && !is_row_number(csv, column))
+      fail(csv, 1, concat("column ", column + 1, " has no name, but holds findings (0, 1, -1)"), "name the finding, or remove the column");
+    if (is_value && !name.empty()) {
+      columns.findings.push_back(column);
+    } else if (!name.empty()) {
+      unused.push_back(name);
+    }
   }
+  if (!unused.empty()) source.remarks.push_back({"", concat(unused.size() == 1 ? "a column is not used: " : "columns are not used: ", join(unused, ", "))});
   return columns;
 }
 
-// Numbers in the order of numbers, everything else in the order of bytes.
-std::vector<std::string> classes_of(const Csv& csv, size_t column) {
-  std::set<std::string> names;
+// The classes of a column, sorted; numbers by value.
+std::vector<std::string> classes_of(const Csv& csv, size_t column, Source& source) {
+  std::map<std::string, std::set<std::string>> written;
   for (const CsvRow& row : csv.rows) {
-    if (!row.fields[column].empty()) names.insert(row.fields[column]);
+    if (const std::string name = class_name(row.fields[column]); !name.empty()) written[name].insert(row.fields[column]);
   }
-  std::vector<std::string> classes(names.begin(), names.end());
-  if (std::all_of(classes.begin(), classes.end(), [](const std::string& name) { return parse_integer(name).has_value(); })) {
-    std::sort(classes.begin(), classes.end(), [](const std::string& a, const std::string& b) { return *parse_integer(a) < *parse_integer(b); });
+  std::vector<std::string> classes;
+  for (const auto& [name, spellings] : written) {
+    classes.push_back(name);
+    if (spellings.size() > 1) source.remarks.push_back({"", concat("the labels ", join({spellings.begin(), spellings.end()}, ", "), " are one class: ", name)});
   }
+  sort_classes(classes);
   return classes;
 }
 
@@ -108,7 +136,7 @@ SourceFile file_of(const Csv& csv, const CsvRow& row, const Columns& columns, co
     file.fold = *number;
   }
   if (columns.label) {
-    const std::string& label = row.fields[*columns.label];
+    const std::string label = class_name(row.fields[*columns.label]);
     file.labels.assign(source.label_names.size(), label.empty() ? std::nanf("") : 0.0F);
     const auto found = std::find(source.label_names.begin(), source.label_names.end(), label);
     if (!label.empty()) file.labels[static_cast<size_t>(found - source.label_names.begin())] = 1.0F;
@@ -121,12 +149,13 @@ SourceFile file_of(const Csv& csv, const CsvRow& row, const Columns& columns, co
 
 Source manifest_source(const fs::path& manifest) {
   const Csv csv = read_csv(manifest);
-  const Columns columns = columns_of(csv);
   Source source;
   source.layout = "manifest";
+  const Columns columns = columns_of(csv, source);
   source.is_multi_label = !columns.label;
-  if (columns.label) source.label_names = classes_of(csv, *columns.label);
+  if (columns.label) source.label_names = classes_of(csv, *columns.label, source);
   for (const size_t column : columns.findings) source.label_names.push_back(csv.columns[column]);
+  for (std::string& remark : check_class_names(source.label_names, csv.name)) source.remarks.push_back({"", std::move(remark)});
   if (source.label_names.empty()) source.is_multi_label = false;
   const fs::path folder = manifest.has_parent_path() ? manifest.parent_path() : ".";
   std::map<std::string, int64_t> line_of;
@@ -140,14 +169,43 @@ Source manifest_source(const fs::path& manifest) {
   return source;
 }
 
+bool is_table_file(const fs::path& path) {
+  const std::string name = path.filename().string();
+  return !without_ending(name, ".csv").empty() || !without_ending(name, ".tsv").empty();
+}
+
+namespace {
+
+// Whether a table that can't be read seems to have an image column: then it is the manifest, and its fault is to be told.
+bool seems_a_manifest(const fs::path& path) {
+  std::string text = to_lower(read_file(path).substr(0, 4096));
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  std::erase(text, '\0');  // UTF-16
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) text.erase(0, 2);
+  if (text.starts_with("sep=")) text.erase(0, text.find('\n') + 1);
+  std::string word;
+  for (const char c : text + "\n") {
+    if (std::string_view(",;\t\r\n").find(c) == std::string_view::npos) {
+      if (c != '"') word += c;
+      continue;
+    }
+    if (std::find(kImageColumns.begin(), kImageColumns.end(), std::string(trim(word))) != kImageColumns.end()) return true;
+    if (c == '\r' || c == '\n') return false;
+    word.clear();
+  }
+  return false;
+}
+
+}  // namespace
+
 std::optional<fs::path> manifest_in(const fs::path& folder) {
   std::vector<fs::path> found;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    const std::string extension = to_lower(entry.path().extension().string());
-    if ((extension != ".csv" && extension != ".tsv") || !entry.is_regular_file() || entry.path().filename().string().starts_with(".")) continue;
+    if (!is_table_file(entry.path()) || !entry.is_regular_file() || entry.path().filename().string().starts_with(".")) continue;
     try {
       if (read_csv(entry.path()).column(kImageColumns)) found.push_back(entry.path());
-    } catch (const Error&) {  // some other table
+    } catch (const Error&) {
+      if (seems_a_manifest(entry.path())) throw;  // else some other table
     }
   }
   if (found.size() > 1) {

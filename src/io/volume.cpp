@@ -15,6 +15,7 @@
 #include "nifti_geometry.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
+#include "vmae/io/file_name.h"
 #include "volume_data.h"
 #include "volume_file.h"
 

@@ -6,7 +6,9 @@
 #include "eval_input.h"
 #include "vmae/core/log.h"
 #include "vmae/core/text.h"
+#include "vmae/io/class_names.h"
 #include "vmae/io/csv.h"
+#include "vmae/io/patients.h"
 
 namespace vmae::run {
 
@@ -19,7 +21,7 @@ namespace {
 }
 
 const std::vector<std::string> case_columns{"case", "name", "id", "image", "file", "filename"}, label_columns{"label", "truth", "target", "class"},
-    patient_columns{"patient", "patient_id", "subject"}, other_columns{"slices", "split", "fold", "modality"};
+    other_columns{"slices", "split", "fold", "modality"};
 
 bool is_one_of(const std::string& column, const std::vector<std::string>& names) {
   return std::find(names.begin(), names.end(), to_lower(column)) != names.end();
@@ -30,7 +32,7 @@ std::vector<size_t> value_columns(const io::Csv& csv) {
   std::vector<size_t> columns;
   for (size_t c = 0; c < csv.columns.size(); ++c) {
     const std::string& name = csv.columns[c];
-    if (!is_one_of(name, case_columns) && !is_one_of(name, label_columns) && !is_one_of(name, patient_columns) && !is_one_of(name, other_columns))
+    if (!is_one_of(name, case_columns) && !is_one_of(name, label_columns) && !io::seems_to_name_patients(name) && !is_one_of(name, other_columns))
       columns.push_back(c);
   }
   return columns;
@@ -50,7 +52,6 @@ std::unordered_map<std::string, size_t> rows_by_case(const io::Csv& csv) {
   for (size_t i = 0; i < csv.rows.size(); ++i) {
     const std::string& name = csv.rows[i].fields[column];
     if (name.empty()) fail(csv, csv.rows[i].line, "the case has no name");
-    if (!is_utf8(name)) fail(csv, csv.rows[i].line, "the case's name is not UTF-8", "save the table as UTF-8");
     const auto [first, is_new] = rows.emplace(name, i);
     if (!is_new) fail(csv, csv.rows[i].line, concat("case ", name, " stands in line ", csv.rows[first->second].line, " already"));
   }
@@ -66,15 +67,26 @@ struct Labels {
   std::vector<std::vector<int8_t>> findings;  // [finding][case]
 };
 
+void warn_of(const std::vector<std::string>& remarks) {
+  for (const std::string& remark : remarks) log::warning(remark);
+}
+
+// Classes are compared by what they mean: "1.0" is 1.
+std::vector<std::string> class_names(std::vector<std::string> names, const std::string& where, ExitCode code = ExitCode::data) {
+  io::check_class_names(names, where, code);
+  for (std::string& name : names) name = io::class_name(name);
+  return names;
+}
+
 Labels from_csv(const io::Csv& csv) {
   Labels labels;
   const size_t name_column = case_column(csv);
-  const auto label_column = csv.column(label_columns), patient_column = csv.column(patient_columns);
+  const auto label_column = csv.column(label_columns), patient_column = io::patient_column(csv);
   rows_by_case(csv);
   const std::vector<size_t> columns = label_column ? std::vector<size_t>{} : value_columns(csv);
   if (!label_column && columns.empty()) fail(csv, 1, "no column label, and none for findings; its columns are: " + join(csv.columns, ", "));
   labels.is_multi_label = !label_column;
-  for (const size_t c : columns) labels.names.push_back(csv.columns[c]);
+  for (const size_t c : columns) labels.names.push_back(io::class_name(csv.columns[c]));
   labels.findings.resize(columns.size());
   std::set<std::string> classes;
   for (const io::CsvRow& row : csv.rows) {
@@ -83,7 +95,7 @@ Labels from_csv(const io::Csv& csv) {
     if (labels.patients.back().empty()) fail(csv, row.line, "the patient is not given");
     if (label_column) {
       if (row.fields[*label_column].empty()) fail(csv, row.line, concat("case ", labels.cases.back(), " has no label"), "remove the line, or fill it in");
-      labels.class_of_case.push_back(row.fields[*label_column]);
+      labels.class_of_case.push_back(io::class_name(row.fields[*label_column]));
       classes.insert(labels.class_of_case.back());
     }
     for (size_t k = 0; k < columns.size(); ++k) {
@@ -96,6 +108,8 @@ Labels from_csv(const io::Csv& csv) {
   }
   labels.has_patients = patient_column.has_value();
   if (!labels.is_multi_label) labels.names.assign(classes.begin(), classes.end());
+  if (!labels.is_multi_label) io::sort_classes(labels.names);
+  warn_of(io::check_class_names(labels.names, csv.name));
   return labels;
 }
 
@@ -103,7 +117,7 @@ Labels from_truth(const Truth& truth) {
   Labels labels;
   labels.has_patients = truth.has_patients;
   labels.is_multi_label = truth.is_multi_label;
-  labels.names = truth.label_names;
+  for (const std::string& name : truth.label_names) labels.names.push_back(io::class_name(name));
   labels.findings.resize(truth.is_multi_label ? truth.label_names.size() : 0);
   for (const TruthCase& one : truth.cases) {
     labels.cases.push_back(one.name);
@@ -123,7 +137,15 @@ Labels from_truth(const Truth& truth) {
 std::vector<size_t> columns_of(const io::Csv& csv, const eval::ClassificationStudy& study) {
   std::vector<size_t> available = value_columns(csv);
   std::vector<std::string> names;
-  for (const size_t c : available) names.push_back(csv.columns[c]);
+  for (const size_t c : available) names.push_back(io::class_name(csv.columns[c]));
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto same = std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(i), names[i]);
+    if (!names[i].empty() && same != names.begin() + static_cast<std::ptrdiff_t>(i))
+      fail(csv, 1,
+           concat("the columns ", csv.columns[available[static_cast<size_t>(same - names.begin())]], " and ", csv.columns[available[i]], " are of one class, ",
+                  names[i]),
+           "keep one of them");
+  }
   std::vector<size_t> columns;
   for (const std::string& name : study.classes) {
     const auto found = std::find(names.begin(), names.end(), name);
@@ -135,13 +157,21 @@ std::vector<size_t> columns_of(const io::Csv& csv, const eval::ClassificationStu
        "name the columns of scores as the classes or findings; a binary task may have one column of any name: the positive class's");
 }
 
+std::optional<size_t> column_of_class(const io::Csv& csv, const std::string& name) {
+  for (const size_t c : value_columns(csv)) {
+    if (!name.empty() && io::class_name(csv.columns[c]) == name) return c;
+  }
+  return std::nullopt;
+}
+
 // Of two classes the positive one: as asked for; the one that has the only column of scores; 1 of 0 and 1; else the later column. Never a guess by the
 // alphabet.
 std::string positive_of(const EvalArguments& arguments, const std::vector<std::string>& classes, const io::Csv& scores, bool is_in_order) {
-  if (!arguments.positive.empty()) return arguments.positive;
+  if (!arguments.positive.empty()) return io::class_name(arguments.positive);
   std::vector<std::string> with_scores;
   for (const size_t c : value_columns(scores)) {
-    if (std::find(classes.begin(), classes.end(), scores.columns[c]) != classes.end()) with_scores.push_back(scores.columns[c]);
+    const std::string name = io::class_name(scores.columns[c]);
+    if (std::find(classes.begin(), classes.end(), name) != classes.end()) with_scores.push_back(name);
   }
   if (with_scores.size() == 1) return with_scores[0];
   if (std::find(classes.begin(), classes.end(), "1") != classes.end()) return "1";
@@ -159,7 +189,7 @@ void check_own_labels(const io::Csv& csv, const Labels& labels) {
   const size_t name_column = case_column(csv);
   for (const io::CsvRow& row : csv.rows) {
     const auto found = label_of.find(row.fields[name_column]);
-    if (found != label_of.end() && found->second != row.fields[*column])
+    if (found != label_of.end() && found->second != io::class_name(row.fields[*column]))
       fail(csv, row.line, concat("case ", found->first, " has the label '", row.fields[*column], "', the truth says '", found->second, "'"));
   }
 }
@@ -177,7 +207,9 @@ eval::ClassificationStudy read_classifications(const EvalArguments& arguments, c
   for (const EvalModel& model : models) study.models.push_back(model.name);
   for (const io::Csv& table : tables) check_own_labels(table, labels);
   const bool is_declared = !arguments.classes.empty() || !models[0].class_names.empty();
-  std::vector<std::string> classes = !arguments.classes.empty() ? arguments.classes : !models[0].class_names.empty() ? models[0].class_names : labels.names;
+  std::vector<std::string> classes = !arguments.classes.empty()       ? class_names(arguments.classes, "--classes", ExitCode::usage)
+                                     : !models[0].class_names.empty() ? class_names(models[0].class_names, models[0].predictions.string())
+                                                                      : labels.names;
   std::vector<size_t> finding_of(classes.size());
   for (size_t c = 0; c < classes.size(); ++c) {
     const auto found = std::find(labels.names.begin(), labels.names.end(), classes[c]);
@@ -218,7 +250,7 @@ eval::ClassificationStudy read_classifications(const EvalArguments& arguments, c
   for (size_t m = 0; m < models.size(); ++m) {
     by_case.push_back(rows_by_case(tables[m]));
     columns.push_back(columns_of(tables[m], study));
-    other_column.push_back(study.negative_class.empty() ? std::nullopt : tables[m].column({study.negative_class}));
+    other_column.push_back(column_of_class(tables[m], study.negative_class));
     std::vector<std::string> found;
     for (const io::CsvRow& row : tables[m].rows) found.push_back(row.fields[case_column(tables[m])]);
     matches.push_back(match_predictions(labels.cases, found, names, models[m].name));

@@ -114,8 +114,9 @@ class Problems {
 std::map<std::string, std::filesystem::path> list_label_maps(const std::filesystem::path& folder, const std::vector<std::string>& identifying);
 // Texts of the DICOM files below a folder that identify patients.
 std::vector<std::string> identifying_texts_in(const std::filesystem::path& folder);
-// The name under which each name of `truth` is among `found`: itself; or, if no name is in both, what has the same last part.
-std::map<std::string, std::string> match_names(const std::vector<std::string>& truth, const std::vector<std::string>& found);
+// The name under which each name of `truth` is among `found`: itself; or, if no name is in both, what has the same last part, where that is of one name only
+// on either side (the log says so, and warns of the others). whose: `found`, for the log.
+std::map<std::string, std::string> match_names(const std::vector<std::string>& truth, const std::vector<std::string>& found, const std::string& whose);
 
 // A case that is shown in the report: which, and where to find it again.
 struct SegmentationCase {

@@ -114,7 +114,7 @@ std::optional<NamesTable> names_between(const EvalArguments& arguments, const st
 
 std::map<std::string, std::string> match_predictions(const std::vector<std::string>& truth, const std::vector<std::string>& found, const NamesTable* names,
                                                      const std::string& model) {
-  std::map<std::string, std::string> matches = match_names(truth, found);
+  std::map<std::string, std::string> matches = match_names(truth, found, model);
   if (names != nullptr && matches.size() < truth.size()) {
     const std::vector<std::string> predicted = names_as_predicted(*names);
     std::vector<std::string> in_source;
@@ -128,10 +128,10 @@ std::map<std::string, std::string> match_predictions(const std::vector<std::stri
     // The truth has the source's names, predictions the dataset's; or the other way round.
     std::map<std::string, std::string> there, back;
     const std::set<std::string> all(found.begin(), found.end());
-    for (const auto& [name, source] : match_names(truth, in_source)) {
+    for (const auto& [name, source] : match_names(truth, in_source, "the names table")) {
       if (all.contains(to_dataset.at(source))) there[name] = to_dataset.at(source);
     }
-    for (const auto& [source, prediction] : match_names(in_source, found)) {
+    for (const auto& [source, prediction] : match_names(in_source, found, model)) {
       if (std::find(truth.begin(), truth.end(), to_dataset.at(source)) != truth.end()) back[to_dataset.at(source)] = prediction;
     }
     for (auto* other : {&there, &back}) {

@@ -4,6 +4,8 @@
 #include "eval_input.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/hash.h"
+#include "vmae/io/dataset_json.h"
+#include "vmae/io/file_name.h"
 #include "vmae/run/finetune.h"
 
 namespace vmae::run {
@@ -30,22 +32,6 @@ std::vector<std::string> texts_of(const nlohmann::json& json, const char* key) {
     if (one.is_string()) texts.push_back(one.get<std::string>());
   }
   return texts;
-}
-
-// nnU-Net leaves the training set's dataset.json beside its predictions: {"labels": {"background": 0, "liver": 1}}. Empty if labels are not 1, 2, ....
-std::vector<std::string> nnunet_classes(const nlohmann::json& json) {
-  std::vector<std::string> names;
-  if (!json.is_object() || !json.contains("labels") || !json["labels"].is_object()) return names;
-  std::map<int64_t, std::string> by_label;
-  for (const auto& [name, label] : json["labels"].items()) {
-    if (label.is_number_integer()) by_label[label.get<int64_t>()] = name;
-  }
-  by_label.erase(0);
-  for (const auto& [label, name] : by_label) {
-    if (label != static_cast<int64_t>(names.size()) + 1) return {};
-    names.push_back(name);
-  }
-  return names;
 }
 
 // A run of folds has the config of its first fold.
@@ -79,7 +65,9 @@ EvalModel open_predictions(const fs::path& path) {
   model.predictions = path;
   model.name = path.lexically_normal().filename().string();
   if (model.name.empty()) model.name = path.lexically_normal().parent_path().filename().string();
-  if (model.name.ends_with(".csv") || model.name.ends_with(".tsv")) model.name.resize(model.name.size() - 4);
+  for (const char* ending : {".csv", ".tsv"}) {
+    if (std::string name = io::without_ending(model.name, ending); !name.empty()) model.name = std::move(name);
+  }
   if (!fs::exists(path)) throw Error(ExitCode::data, path.string() + " does not exist", "--pred takes a folder of label maps, or a CSV of scores");
   if (fs::is_directory(path) && fs::exists(path / "predict.json")) {
     const nlohmann::json json = read_json(path / "predict.json");
@@ -99,8 +87,11 @@ EvalModel open_predictions(const fs::path& path) {
       }
     }
   }
-  if (model.class_names.empty() && fs::is_directory(path) && fs::exists(path / "dataset.json"))
-    model.class_names = nnunet_classes(read_json(path / "dataset.json"));
+  if (model.class_names.empty() && fs::is_directory(path) && fs::exists(path / "dataset.json")) {  // nnU-Net leaves that of its training set
+    const io::DatasetJson dataset = io::read_dataset_json(path / "dataset.json");
+    model.class_names = dataset.mask_names;
+    model.ignore_label = dataset.ignore_label;
+  }
   return model;
 }
 

@@ -8,6 +8,7 @@
 #include "vmae/core/parallel.h"
 #include "vmae/core/text.h"
 #include "vmae/io/case_names.h"
+#include "vmae/io/file_name.h"
 #include "vmae/io/label_map.h"
 #include "vmae/io/label_meaning.h"
 #include "vmae/io/prepared_mask.h"
@@ -32,6 +33,8 @@ void rename_labels(io::LabelMap& map, const std::vector<std::string>& classes, c
   }
   for (uint8_t& label : map.labels) label = to[label];
 }
+
+bool is_dicom_name(const fs::path& file) { return io::kind_of(file) == io::FileKind::dicom; }
 
 bool is_dicom_case(const TruthCase& one) { return one.label_map.empty() && !one.file.series.empty(); }
 
@@ -195,7 +198,7 @@ Pair read_maps(const SegmentationCase& one, const Sides& sides, int64_t model = 
   for (size_t m = 0; m < one.predictions.size(); ++m) {
     if (model >= 0 && m != static_cast<size_t>(model)) continue;
     const fs::path& file = one.predictions[m];
-    if (image && file.extension() == ".dcm") {
+    if (image && is_dicom_name(file)) {
       pair.predictions.push_back(on_series(one.truth, file, *image, classes));
       continue;
     }
@@ -206,7 +209,7 @@ Pair read_maps(const SegmentationCase& one, const Sides& sides, int64_t model = 
         pair.is_resampled = true;
       }
     }
-    add_prediction(std::move(map), file.extension() == ".dcm" || mask.extension() == ".dcm", one.truth.prepared != nullptr, pair);
+    add_prediction(std::move(map), is_dicom_name(file) || is_dicom_name(mask), one.truth.prepared != nullptr, pair);
   }
   return pair;
 }

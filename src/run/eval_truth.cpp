@@ -4,11 +4,12 @@
 #include "eval_input.h"
 #include "names_table.h"
 #include "vmae/core/log.h"
-#include "vmae/core/text.h"
+#include "vmae/core/utf8_text.h"
 #include "vmae/io/case_names.h"
 #include "vmae/io/csv.h"
+#include "vmae/io/file_name.h"
 #include "vmae/io/label_map.h"
-#include "vmae/io/picture.h"
+#include "vmae/io/patients.h"
 #include "vmae/io/prepared_mask.h"
 #include "vmae/io/time_points.h"
 #include "vmae/io/volume.h"
@@ -19,9 +20,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool is_label_file(const fs::path& path) {
-  const std::string ending = io::ending_of(path.filename().string());
-  return io::is_volume(path) || io::is_picture(path) || ending == ".dcm";
+bool is_label_file(const fs::path& path) { return io::kind_of(path) != io::FileKind::other; }
+
+// A finding may be unknown; a class is one, or the file has no label.
+bool has_label(const io::SourceFile& file, bool is_multi_label) {
+  return !file.labels.empty() && (is_multi_label || std::find(file.labels.begin(), file.labels.end(), 1.0F) != file.labels.end());
 }
 
 // Time points that the dataset has as cases of their own.
@@ -80,7 +83,8 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
     if (has_test && !is_tested(file)) continue;
     std::optional<io::PreparedCase> slices;
     if (prepared) slices = prepared->dataset.read_case(file.prepared_case);
-    if (is_classification ? file.labels.empty() : slices ? !io::has_mask(prepared->dataset, *slices) : file.mask.empty()) {
+    const bool has_mask = slices ? io::has_mask(prepared->dataset, *slices) : !file.mask.empty();
+    if (is_classification ? !has_label(file, source.is_multi_label) : !has_mask) {
       ++without;
       if (has_test) throw Error(ExitCode::data, concat(path.string(), ": ", file.name, " has no ", is_classification ? "label" : "mask"));
       continue;
@@ -134,12 +138,12 @@ std::map<std::string, fs::path> list_label_maps(const fs::path& folder, const st
   std::map<std::string, fs::path> maps;
   for (const fs::path& path : label_files(folder)) {
     const std::string file = path.lexically_relative(folder).generic_string();
-    const std::string name = io::safe_name(file.substr(0, file.size() - io::ending_of(file).size()), identifying);
+    const std::string name = io::safe_name(escaped_utf8(io::take_apart(file).stem), identifying);
     const auto [first, is_new] = maps.emplace(name, path);
     if (!is_new)
       throw Error(ExitCode::data,
-                  concat(folder.string(), ": case ", name, " is there twice, as ", io::ending_of(first->second.filename().string()), " and ",
-                         io::ending_of(path.filename().string())),
+                  concat(folder.string(), ": case ", name, " is there twice, as ", io::without(first->second.filename().string(), identifying), " and ",
+                         io::without(path.filename().string(), identifying)),
                   "keep one of them");
   }
   return maps;
@@ -154,8 +158,8 @@ Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>
     Truth truth = from_source(io::find_source(path), test_files, is_classification, path, names);
     truth.identifying = identifying;
     if (!truth.cases.empty()) return truth;
-  } catch (const Error& error) {
-    if (is_classification || !fs::is_directory(path)) throw;
+  } catch (const io::NoImages& error) {
+    if (is_classification) throw;
     problem = error;
   }
   Truth truth;
@@ -178,7 +182,7 @@ Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>
 
 void read_patients(const fs::path& file, Truth& truth) {
   const io::Csv csv = io::read_csv(file);
-  const auto case_column = csv.column({"case", "name", "id", "image"}), patient_column = csv.column({"patient", "patient_id", "subject"});
+  const auto case_column = csv.column({"case", "name", "id", "image"}), patient_column = io::patient_column(csv);
   if (!case_column || !patient_column)
     throw Error(ExitCode::data, concat(file.string(), ":1: needs the columns case and patient; its columns are: ", join(csv.columns, ", ")));
   std::map<std::string, std::string> patient_of;
@@ -194,25 +198,30 @@ void read_patients(const fs::path& file, Truth& truth) {
   truth.has_patients = true;
 }
 
-std::map<std::string, std::string> match_names(const std::vector<std::string>& truth, const std::vector<std::string>& found) {
+std::map<std::string, std::string> match_names(const std::vector<std::string>& truth, const std::vector<std::string>& found, const std::string& whose) {
   std::map<std::string, std::string> matches;
   const std::set<std::string> all(found.begin(), found.end());
   for (const std::string& name : truth) {
     if (all.contains(name)) matches[name] = name;
   }
   if (!matches.empty()) return matches;
-  const auto last_part = [](const std::string& name) {  // of "images/a.png": a
-    const std::string last = name.substr(name.find_last_of('/') + 1);
-    return is_label_file(last) ? last.substr(0, last.size() - io::ending_of(last).size()) : last;
-  };
-  std::map<std::string, std::vector<std::string>> by_last_part;
-  std::map<std::string, int64_t> count;
-  for (const std::string& name : found) by_last_part[last_part(name)].push_back(name);
-  for (const std::string& name : truth) ++count[last_part(name)];
-  for (const std::string& name : truth) {
-    const auto same = by_last_part.find(last_part(name));
-    if (same != by_last_part.end() && same->second.size() == 1 && count[last_part(name)] == 1) matches[name] = same->second[0];
+  const auto last_part = [](const std::string& name) { return io::stem_of(name); };  // of "images/a.png": a
+  std::map<std::string, std::vector<std::string>> of_found, of_truth;
+  for (const std::string& name : found) of_found[last_part(name)].push_back(name);
+  for (const std::string& name : truth) of_truth[last_part(name)].push_back(name);
+  for (const auto& [part, names] : of_truth) {
+    const auto same = of_found.find(part);
+    if (same == of_found.end()) continue;
+    if (same->second.size() == 1 && names.size() == 1) {
+      matches[names[0]] = same->second[0];
+      continue;
+    }
+    log::warning(concat(whose, ": which of ", join(same->second, ", "), " belongs to ", join(names, ", "),
+                        " of the truth can't be told, as their names have only the last part in common"));
   }
+  if (!matches.empty())
+    log::info(concat(whose, ": no name is that of a case; matched by the last part of their paths: ", matches.begin()->first, " is ", matches.begin()->second,
+                     matches.size() > 1 ? concat(" (and ", matches.size() - 1, " more)") : ""));
   return matches;
 }
 
@@ -221,7 +230,9 @@ void add_images(const fs::path& path, Truth& truth) {
   const std::vector<std::string> names = io::case_names(source.files, source.identifying);
   std::vector<std::string> truth_names;
   for (const TruthCase& one : truth.cases) truth_names.push_back(one.name);
-  const auto matches = match_names(truth_names, names);
+  const auto matches = match_names(truth_names, names, path.string());
+  if (matches.size() < truth_names.size() && !matches.empty())
+    log::warning(concat(path.string(), ": has images of ", matches.size(), " of ", truth_names.size(), " cases; the others are shown without"));
   if (matches.empty()) throw Error(ExitCode::data, concat(path.string(), " has no image of the name of a case"), "such as " + truth_names.at(0));
   for (TruthCase& one : truth.cases) {
     const auto match = matches.find(one.name);

@@ -9,6 +9,7 @@
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
 #include "vmae/core/text.h"
+#include "vmae/io/class_names.h"
 #include "vmae/io/csv.h"
 
 namespace vmae::run {
@@ -124,11 +125,10 @@ std::vector<std::pair<size_t, size_t>> pairs_of(const EvalArguments& arguments, 
 
 // Rows over all classes have names too.
 void check_class_names(const std::vector<std::string>& classes) {
-  std::set<std::string> seen;
+  for (const std::string& remark : io::check_class_names(classes, "classes", ExitCode::usage)) log::warning(remark);
   for (const std::string& name : classes) {
     if (eval::is_whole(name))
       throw Error(ExitCode::usage, concat("a class may not be called ", name, ": so are rows over all classes"), "rename it: --classes");
-    if (!seen.insert(name).second) throw Error(ExitCode::usage, concat("two classes are called ", name), "rename one: --classes");
   }
 }
 

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <future>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "pool.h"
 #include "predict_output.h"
 #include "slice_predictor.h"
+#include "source_notes.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
@@ -94,6 +96,27 @@ std::vector<std::string> given_names(const std::vector<io::SourceFile>& cases, c
     names.push_back(found->second);
   }
   return names;
+}
+
+// Case "a" of class "b_c" and case "a_b" of class "c" would write the same file; names that differ by case only do so on some file systems.
+void check_outputs(const std::vector<std::string>& names, const ModelCard& card, const PredictOptions& options) {
+  std::map<std::string, std::string> alike, probabilities;
+  for (const std::string& name : names) {
+    const auto [first, is_new] = alike.emplace(to_lower(name), name);
+    if (!is_new)
+      log::warning(concat("the predictions of ", first->second, " and ", name,
+                          " differ by the case of letters only: where a file system does not tell these apart, one overwrites the other"));
+  }
+  if (!options.probabilities) return;
+  const std::vector<std::string> class_names = class_file_names(card.class_names);
+  for (const std::string& name : names) {
+    for (const std::string& class_name : class_names) {
+      const auto [first, is_new] = probabilities.emplace(concat(name, '_', class_name), name);
+      if (!is_new)
+        throw Error(ExitCode::data, concat("the probabilities of ", first->second, " and ", name, " would have the same name, ", first->first),
+                    "predict them into different folders, or without --probabilities");
+    }
+  }
 }
 
 struct Loaded {
@@ -272,6 +295,7 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   const std::vector<std::string> names = options.names.empty() ? names_beside(cases, beside, identifying) : given_names(cases, options.names);
   log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
                    files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
+  if (is_segmenter) check_outputs(names, card, options);
   fs::create_directories(output);
   if (is_segmenter && !options.pool.empty()) log::warning("--pool is for classification: it changes nothing here");
   if (!is_segmenter && (options.tiles != "auto" || options.largest_component || options.probabilities))
@@ -389,7 +413,7 @@ ExitCode predict(const PredictArguments& arguments) {
                 "choose another folder, or replace files of the same name with --overwrite");
   }
   io::Source source = io::find_source(arguments.input, arguments.layout);
-  for (const io::SourceRemark& remark : source.remarks) log::debug(concat(remark.name, ": ", remark.text));
+  log_remarks(source, arguments.input.string());
   PredictOptions options = arguments.options;
   const NameArguments& given = arguments.names;
   if (source.layout != "prepared" && !(given.table.empty() && given.source.empty() && given.salt_file.empty()))

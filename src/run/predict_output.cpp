@@ -9,7 +9,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/text.h"
 #include "vmae/core/version.h"
-#include "vmae/io/case_names.h"
+#include "vmae/io/file_name.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/write_dicom_seg.h"
 #include "vmae/io/write_labels.h"
@@ -29,11 +29,11 @@ bool is_picture_case(const io::SourceFile& file, const data::Case& one) {
 bool is_stack(const io::SourceFile& file) { return file.prepared_case < 0 && file.series.empty() && io::is_picture(file.path); }
 
 std::string volume_ending(const io::SourceFile& file) {
-  const std::string ending = file.prepared_case >= 0 ? "" : io::ending_of(file.path.filename().string());
-  if (ending == ".nhdr") return ".nrrd";
+  const std::string ending = file.prepared_case >= 0 ? "" : io::ending_of(file.path);
+  if (ending.ends_with(".nhdr") || ending.ends_with(".nrrd")) return ".nrrd";
   if (ending == ".mhd") return ".mha";
   if (is_stack(file)) return ending;
-  return ending == ".nii" || ending == ".nrrd" || ending == ".mha" ? ending : ".nii.gz";
+  return ending == ".nii" || ending == ".mha" ? ending : ".nii.gz";
 }
 
 }  // namespace

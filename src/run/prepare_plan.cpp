@@ -13,6 +13,8 @@
 #include "vmae/core/error.h"
 #include "vmae/core/hash.h"
 #include "vmae/core/machine.h"
+#include "vmae/io/class_names.h"
+#include "vmae/io/file_name.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/read_image.h"
 
@@ -233,11 +235,11 @@ std::string read_salt(const fs::path& salt_file, bool may_make) {
 std::vector<fs::path> files_of(const io::SourceFile& file) {
   if (!file.series.empty()) return file.series;
   std::vector<fs::path> files{file.path};
-  const std::string extension = to_lower(file.path.extension().string());
-  if (extension != ".mhd" && extension != ".nhdr") return files;
+  const std::string ending = io::ending_of(file.path), stem = io::stem_of(file.path);
+  if (ending != ".mhd" && !ending.ends_with(".nhdr")) return files;
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(file.path.has_parent_path() ? file.path.parent_path() : ".", ignored)) {
-    if (entry.path() != file.path && entry.path().filename().string().starts_with(file.path.stem().string() + ".")) files.push_back(entry.path());
+    if (entry.path() != file.path && entry.path().filename().string().starts_with(stem + ".")) files.push_back(entry.path());
   }
   std::sort(files.begin() + 1, files.end());
   return files;
@@ -287,6 +289,7 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   plan.shards = divide(plan.cases, static_cast<uint64_t>(options.shard_mb) << 20);
   plan.label_names = source.label_names;
   plan.is_multi_label = source.is_multi_label;
+  io::check_class_names(options.structures, "prepare.structures", ExitCode::usage);
   plan.mask_names = options.structures.empty() ? source.mask_names : wanted_structures(options.structures);
   if (plan.mask_names.empty()) plan.mask_names = all_structures(plan.cases);
   plan.ignore_label = source.ignore_label;

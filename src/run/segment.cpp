@@ -7,6 +7,7 @@
 #include "finetune_steps.h"
 #include "vmae/core/log.h"
 #include "vmae/data/label_census.h"
+#include "vmae/io/class_names.h"
 #include "vmae/io/label_meaning.h"
 #include "vmae/io/read_image.h"
 #include "vmae/run/panel.h"
@@ -50,6 +51,7 @@ void add_other_masks(const SegmentConfig& config, const Datasets& datasets, int6
 
 io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datasets, const data::LabelCensus& train, const data::LabelCensus& val,
                               int64_t ignore) {
+  for (const std::string& remark : io::check_class_names(config.data.classes, "data.classes", ExitCode::usage)) log::warning(remark);
   io::LabelRules rules{.names = config.data.classes, .values = config.data.label_values, .ignore = ignore};
   if (rules.names.empty() && !datasets.splits.mask_conflict.empty())
     throw Error(ExitCode::data, datasets.splits.mask_conflict,

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "source_notes.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
@@ -64,6 +65,7 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
       splits.mask_conflict = concat(path, " calls its mask values 1, 2, ... [", join(source.mask_names, ", "), "] (ignored: ", source.ignore_label,
                                     "), but another source [", join(splits.mask_names, ", "), "] (ignored: ", splits.ignore_label, ")");
     }
+    log_remarks(source, path);
     if (splits.mask_names.empty()) splits.mask_names = source.mask_names;
     if (splits.ignore_label < 0) splits.ignore_label = source.ignore_label;
     if (is_first && lists.empty()) {

@@ -8,7 +8,6 @@
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
 #include "vmae/data/draws.h"
-#include "vmae/io/case_names.h"
 #include "vmae/train/device.h"
 #include "vmae/train/step_graph.h"
 #include "vmae/weights/weights.h"
@@ -126,19 +125,6 @@ ExitCode report(const Session& session, const Training& training, const train::O
   return ExitCode::ok;
 }
 
-// What was odd about the sources, or left out: each kind once, with an example.
-void tell(const std::vector<io::SourceRemark>& remarks, const std::vector<std::string>& identifying, const std::function<void(const std::string&)>& log) {
-  constexpr size_t kShown = 10;
-  std::map<std::string, std::vector<std::string>> names_of;  // by text
-  for (const io::SourceRemark& remark : remarks) names_of[remark.text].push_back(remark.name);
-  size_t shown = 0;
-  for (const auto& [text, names] : names_of) {
-    if (++shown > kShown) return log(concat("and ", names_of.size() - kShown, " more kinds of remarks (data_card has all)"));
-    log(io::without(concat(names.front(), names.size() > 1 ? concat(" and ", names.size() - 1, " more") : "", names.front().empty() ? "" : ": ", text),
-                    identifying));
-  }
-}
-
 }  // namespace
 
 Session::Session(const RunOptions& run_options, const TrainArguments& run_arguments, const std::string& command, train::World& run_world)
@@ -168,8 +154,6 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   datasets.splits = split_sources(named(options.train), named(options.val), options.val_fraction, session.seed(), options.splits);
   auto quarantine = std::make_shared<data::Quarantine>(session.folder ? session.folder->quarantine() : "", options.max_bad_fraction);
   datasets.split = flat(datasets.splits);
-  tell(datasets.splits.refused, datasets.splits.identifying, [](const std::string& text) { log::warning("left out: " + text); });
-  tell(datasets.splits.remarks, datasets.splits.identifying, [](const std::string& text) { log::info("note: " + text); });
   const auto &train = datasets.split.train, &val = datasets.split.val;
   const bool is_labelled = targets.mask || targets.num_labels != 0;
   if (is_labelled && !options.test.empty()) require_separate(datasets.split, io::find_source(options.test).files, "data.test");

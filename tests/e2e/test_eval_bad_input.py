@@ -128,7 +128,7 @@ class SegmentationTest(BadInputTest):
         for side in ("pred", "truth"):
             copy = self.tmp / side / "c1.nii"
             write_map(copy, blob((12, 10, 8), 1), SPACING)
-            self.refused("c1", "twice", ".nii and .nii.gz")
+            self.refused("c1", "twice", "c1.nii and c1.nii.gz")
             copy.unlink()
 
     def test_paths(self):

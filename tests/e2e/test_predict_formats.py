@@ -148,7 +148,7 @@ class VolumeFormatsTest(FinetuneTest):
 
 class PicturesTest(FinetuneTest):
     def test_png_tiff_jpeg_bmp_and_colour(self):
-        """Each becomes a PNG of its size with the class numbers as values; a.png and a.tif do not collide."""
+        """Each becomes a PNG of its size with the class numbers as values; a.png and a.tif keep their endings."""
         folder = self.tmp / "in"
         (folder / "deep").mkdir(parents=True)
         image, _ = labelled_picture(20)
@@ -157,7 +157,7 @@ class PicturesTest(FinetuneTest):
         Image.fromarray(image.astype(np.uint16) * 257).save(folder / "e.png")
         self.predict(weights=trained("seg"), input="in")
         names = [name for name in self.written() if name != "predict.json"]
-        self.assertEqual(names, ["a.png", "a_2.png", "d.png", "deep/c.png", "e.png"])
+        self.assertEqual(names, ["a.png.png", "a.tif.png", "d.png", "deep/c.png", "e.png"])
         labels = [np.asarray(Image.open(self.out / name)) for name in names]
         self.assertEqual(labels[0].shape, image.shape)
         self.assertEqual(labels[0].dtype, np.uint8)

@@ -1,6 +1,6 @@
 #pragma once
-// Tables of text: CSV as in RFC 4180, with comma, semicolon or tab (whichever the header line has most of), LF or CRLF, with or without a UTF-8 byte order
-// mark.
+// Tables of text: CSV as in RFC 4180, with comma, semicolon or tab (whichever the header line has most of, or what a first line "sep=;" says), LF or CRLF,
+// UTF-8 with or without a byte order mark.
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -18,13 +18,13 @@ struct CsvRow {
 struct Csv {
   std::string name;                  // for messages
   std::vector<std::string> columns;  // the header, trimmed
-  std::vector<CsvRow> rows;          // blank lines are left out
+  std::vector<CsvRow> rows;          // blank lines, and rows of empty fields only, are left out
 
   // The first of `names` that is a column, whatever its case.
   std::optional<size_t> column(const std::vector<std::string>& names) const;
 };
 
-// Throw Error(data) with name:line: no header, a column named twice, a row with another number of fields, an open quote, not text.
+// Throw Error(data) with name:line: no header, a column named twice, a row with another number of fields, an open quote, text that is not UTF-8.
 Csv parse_csv(std::string_view text, const std::string& name);
 Csv read_csv(const std::filesystem::path& path);
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "vmae/core/error.h"
 #include "vmae/io/image.h"
 
 namespace vmae::io {
@@ -51,21 +52,24 @@ struct Source {
   std::vector<std::string> identifying;  // texts of DICOM headers that identify patients: to be removed from whatever is written
 };
 
+// A folder in which there is no image that can be used.
+struct NoImages : Error {
+  using Error::Error;
+};
+
 // layout: auto, or one of those above.
 // Prepared: a dataset of `vmae prepare`; its cases, without those that failed.
-// Manifest (a .csv or .tsv, or a folder whose only one it is): header line (RFC 4180 quoting, comma or semicolon or tab, UTF-8 with or without BOM), column
-// `image`
-//   (also accepted: image_path, path, file, filename), optional `mask` (mask_path, segmentation; or `label` where its cells are paths), `label` (a class),
-//   patient, split (train, val, test or empty), fold (integer), modality. Every other column whose cells are all 0, 1, -1 (unknown) or empty is a finding.
-//   Paths relative to it.
-// nnU-Net raw (dataset.json, imagesTr, labelsTr, imagesTs; CASE_0000.ext: every channel is an image of its own), Medical Segmentation Decathlon (dataset.json
-// with a
-//   list `training`), a folder `images` beside one `labels` or `masks` with equal file names.
+// Manifest (a .csv or .tsv, or a folder whose only one it is): header line (csv.h), column `image` (also accepted: image_path, path, file, filename), optional
+//   `mask` (mask_path, segmentation; or `label` where its cells are paths), `label` (a class: class_names.h), patient (patients.h), split (train, val, test or
+//   empty), fold (integer), modality. Every other column whose cells are all 0, 1, -1 (unknown) or empty is a finding. Paths relative to it.
+// nnU-Net raw (dataset.json, imagesTr, labelsTr, imagesTs; CASE_0000.ext: every channel is an image of its own), Medical Segmentation Decathlon
+// (dataset_json.h),
+//   a folder `images` beside one `labels` or `masks` with equal file names (file_name.h).
 // DICOM: found by content, grouped into series; RTSTRUCT and SEG become the masks of the series they belong to.
 // Class folders: pictures only, in 2 to 20 folders of one level with at least 10 on average, whose names have fewer digits than letters (folders named by
-// patients are no classes). Files: every picture and volume below the folder. Hidden files and symlink loops are skipped. Throws Error(data) with what was
-// found where nothing is usable, the manifest has no image column, or a file is named twice. A missing file is not an error here: it is quarantined when it is
-// read.
+// patients are no classes). Files: every picture and volume below the folder. Hidden files and symlink loops are skipped. Throws NoImages
+// with what was found where nothing is usable; Error(data) where the manifest has no image column, text is not UTF-8, a file is named twice, or image and mask
+// are not one to one. A missing file is not an error here: it is quarantined when it is read. Names that are not UTF-8 are escaped (utf8_text.h).
 Source find_source(const std::filesystem::path& source, const std::string& layout = "auto");
 
 // "MRI", "mr", "T1" -> MR; "CT" -> CT; "PET" -> PT; two capital letters as they are; unknown -> "".

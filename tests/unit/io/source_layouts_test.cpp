@@ -27,6 +27,12 @@ std::vector<std::string> names(const Source& source) {
   return result;
 }
 
+std::vector<std::string> remarks(const Source& source) {
+  std::vector<std::string> result;
+  for (const SourceRemark& remark : source.remarks) result.push_back(remark.name + ": " + remark.text);
+  return result;
+}
+
 std::string png(int64_t height, int64_t width, float value) {
   return encode_png({height, width, 1, std::vector<float>(static_cast<size_t>(height * width), value), 255});
 }
@@ -51,8 +57,11 @@ TEST(Layout, NnUnetChannelsAndTestImages) {
   EXPECT_EQ(source.files[1].mask, folder / "labelsTr/liver_1.nii.gz");
   EXPECT_TRUE(source.files[2].mask.empty());
   EXPECT_EQ(source.files[3].split, "test");
-  ASSERT_EQ(source.remarks.size(), 1U);
-  EXPECT_EQ(source.remarks[0].name, "imagesTr/odd.nii.gz");
+  EXPECT_EQ(remarks(source),
+            (std::vector<std::string>{"imagesTr/odd.nii.gz: does not end in a channel number such as _0000; left out",
+                                      "imagesTr/liver_2_0000.nii.gz: has no mask in labelsTr", "imagesTr/liver_2_0000.nii.gz: is of a case without channel 1",
+                                      "imagesTs/liver_9_0000.nii.gz: is of a case without channel 1",
+                                      ": patients are not known: each case counts as its own patient"}));
 }
 
 TEST(Layout, Decathlon) {
@@ -86,8 +95,8 @@ TEST(Layout, ImagesBesideMasks) {
   EXPECT_EQ(names(source), (std::vector<std::string>{"images/a.jpg", "images/c.nii.gz", "images/sub/b.png"}));
   EXPECT_EQ(source.files[0].mask, folder / "masks/a.png");
   EXPECT_EQ(source.files[2].mask, folder / "masks/sub/b.png");
-  ASSERT_EQ(source.remarks.size(), 1U);
-  EXPECT_EQ(source.remarks[0].name, "images/c.nii.gz");
+  EXPECT_EQ(remarks(source),
+            (std::vector<std::string>{"images/c.nii.gz: has no mask of the same name", ": patients are not known: each file counts as its own patient"}));
 }
 
 TEST(Layout, ClassFoldersButNotPatients) {

@@ -1,0 +1,66 @@
+#include "vmae/io/patients.h"
+
+#include <algorithm>
+#include <set>
+
+#include "vmae/core/error.h"
+
+namespace vmae::io {
+namespace {
+
+std::string plain(const std::string& column) {
+  std::string name = to_lower(column);
+  std::erase_if(name, [](char c) { return c == ' ' || c == '_' || c == '-'; });
+  return name;
+}
+
+// Where patients are not known each file (of nnU-Net and Decathlon each case, of DICOM each series) is taken for one.
+bool is_unknown(const SourceFile& file, const std::string& layout) {
+  if (!file.series.empty()) return file.patient.starts_with("series ");
+  return file.patient == file.name || layout == "nnunet" || layout == "decathlon";
+}
+
+}  // namespace
+
+bool is_patient_column(const std::string& name) {
+  static const std::set<std::string> kNames{"patient", "patientid", "subject", "subjectid", "participantid"};
+  return kNames.contains(plain(name));
+}
+
+bool seems_to_name_patients(const std::string& name) {
+  const std::string text = plain(name);
+  return text.starts_with("patient") || text.starts_with("subject") || text.starts_with("participant");
+}
+
+std::optional<size_t> patient_column(const Csv& csv) {
+  std::optional<size_t> first;
+  for (size_t column = 0; column < csv.columns.size(); ++column) {
+    if (!is_patient_column(csv.columns[column])) continue;
+    for (const CsvRow& row : csv.rows) {
+      if (!first || row.fields[*first] == row.fields[column]) continue;
+      throw Error(
+          ExitCode::data,
+          concat(csv.name, ":", row.line, ": the columns ", csv.columns[*first], " and ", csv.columns[column], " both say who the patient is, and differ"),
+          "keep the one that is meant, or rename the other");
+    }
+    if (!first) first = column;
+  }
+  return first;
+}
+
+std::string patients_note(const Source& source) {
+  if (source.files.size() < 2) return "";
+  if (source.layout == "prepared") {
+    std::set<std::string> patients;
+    for (const SourceFile& file : source.files) patients.insert(file.patient);
+    return patients.size() < source.files.size() ? "" : "each case has a patient of its own, or patients were not known when the dataset was prepared";
+  }
+  const auto unknown =
+      static_cast<size_t>(std::count_if(source.files.begin(), source.files.end(), [&](const SourceFile& file) { return is_unknown(file, source.layout); }));
+  if (unknown == 0) return "";
+  const char* what = source.layout == "nnunet" || source.layout == "decathlon" ? "case" : source.layout == "dicom" ? "series or file" : "file";
+  if (unknown == source.files.size()) return concat("patients are not known: each ", what, " counts as its own patient");
+  return concat("patients are not known of ", unknown, " of ", source.files.size(), " files: each ", what, " of these counts as its own patient");
+}
+
+}  // namespace vmae::io
