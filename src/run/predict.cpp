@@ -59,7 +59,7 @@ std::vector<io::SourceFile> with_time_points(const std::vector<io::SourceFile>& 
         const auto header = io::read_image_header(file);
         count = header ? header->num_time_points : 1;
       }
-    } catch (const Error&) {
+    } catch (const Error&) {  // it is left out, with the reason, when its turn comes
     }
     for (int64_t t = 0; t < count; ++t) {
       expanded.push_back(file);
@@ -307,7 +307,7 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
     } catch (const Error& error) {
       if (error.code() != ExitCode::data) throw;
       is_broken = true;
-    } catch (const std::bad_alloc&) {
+    } catch (const std::bad_alloc&) {  // one by one they may fit; what does not is named below
       is_broken = true;
     }
     if (is_broken) {
