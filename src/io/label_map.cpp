@@ -3,6 +3,7 @@
 #include "dicom_masks.h"
 #include "label_values.h"
 #include "vmae/core/error.h"
+#include "vmae/core/path_problem.h"
 #include "vmae/io/dicom.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/volume.h"
@@ -29,7 +30,7 @@ LabelMap map_of(const fs::path& file, const Volume& volume, bool is_picture, boo
 
 LabelMap read_label_map(const fs::path& file, bool keeps_255) {
   std::error_code ignored;
-  if (!fs::exists(file, ignored)) fail(file, "does not exist");
+  if (const std::string problem = path_problem(file); !problem.empty()) fail(file, problem);
   if (fs::is_directory(file, ignored)) fail(file, "is a folder where a label map is meant", "name the file");
   if (is_volume(file)) {
     const int64_t num_volumes = read_volume_header(file).num_time_points;

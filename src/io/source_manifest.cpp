@@ -4,6 +4,7 @@
 #include <set>
 
 #include "source_layouts.h"
+#include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/io/csv.h"
 
@@ -140,16 +141,45 @@ Source manifest_source(const fs::path& manifest) {
   return source;
 }
 
+namespace {
+
+// Whether the first line alone names a column of images: then a table that can't be read is meant as a manifest. In any encoding, and if it is wrong otherwise.
+bool begins_as_manifest(const std::string& text) {
+  std::string line, field;
+  for (const char c : text.substr(0, 1 << 16)) {
+    if ((c == '\n' || c == '\r') && !line.empty()) break;
+    if (c == '\t' || static_cast<signed char>(c) > ' ') line += c;
+  }
+  for (const char c : line + ',') {
+    if (c == '"') continue;
+    if (c != ',' && c != ';' && c != '\t') {
+      field += c;
+      continue;
+    }
+    if (std::find(kImageColumns.begin(), kImageColumns.end(), to_lower(field)) != kImageColumns.end()) return true;
+    field.clear();
+  }
+  return false;
+}
+
+}  // namespace
+
 std::optional<fs::path> manifest_in(const fs::path& folder) {
   std::vector<fs::path> found;
+  std::optional<Error> problem;  // of what is meant as a manifest
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const std::string extension = to_lower(entry.path().extension().string());
     if ((extension != ".csv" && extension != ".tsv") || !entry.is_regular_file() || entry.path().filename().string().starts_with(".")) continue;
+    std::optional<std::string> text;
     try {
-      if (read_csv(entry.path()).column(kImageColumns)) found.push_back(entry.path());
-    } catch (const Error&) {  // some other table
+      text = read_file(entry.path());
+      if (parse_csv(*text, entry.path().string()).column(kImageColumns)) found.push_back(entry.path());
+    } catch (const Error& error) {  // what begins otherwise is some other table
+      if (!text || begins_as_manifest(*text))
+        problem.emplace(error.code(), error.what(), "mend it, or move it elsewhere if it is not the list of these images");
     }
   }
+  if (found.empty() && problem) throw Error(*problem);
   if (found.size() > 1) {
     std::sort(found.begin(), found.end());
     throw Error(ExitCode::data,

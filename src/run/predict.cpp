@@ -373,8 +373,10 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
 }
 
 ExitCode predict(const PredictArguments& arguments) {
-  std::error_code ignored;
-  if (fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, ignored) && !arguments.overwrite) {
+  std::error_code problem;
+  const bool is_taken = fs::is_directory(arguments.output, problem) && !fs::is_empty(arguments.output, problem) && !arguments.overwrite;
+  if (is_taken && problem) throw Error(ExitCode::usage, concat("--output ", arguments.output.string(), " can't be listed: ", problem.message()));
+  if (is_taken) {
     throw Error(ExitCode::usage, concat("--output ", arguments.output.string(), " is not empty"),
                 "choose another folder, or replace files of the same name with --overwrite");
   }
