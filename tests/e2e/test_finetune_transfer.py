@@ -59,7 +59,7 @@ class WrapperTest(TransferBase):
     def save(self, weights, name, nested=False):
         path = self.tmp / name
         if path.suffix == ".safetensors":
-            safetensors.torch.save_file({k: v.contiguous() for k, v in weights.items()}, path)
+            safetensors.torch.save_file({k: v.clone() for k, v in weights.items()}, path)
         elif nested:
             torch.save({"epoch": 3, "pytorch-lightning_version": "2.1.0", "state_dict": OrderedDict(weights), "optimizer_states": [{"state": {}}]}, path)
         else:

@@ -277,7 +277,7 @@ void expect_first_as_ever_and_others_new(const Seen& seen, const Dataset& datase
       EXPECT_TRUE(seeds.insert(seen.seeds[begin + i]).second) << "an exact copy";
       const Sample plain = dataset.load(order[i], seed, epoch, &kAugment);
       EXPECT_EQ(before[i] == 0, plain.seed == seen.seeds[begin + i]);
-      if (before[i] == 0) EXPECT_TRUE(at::equal(plain.image, seen.images[begin + i]));
+      EXPECT_TRUE(before[i] > 0 || at::equal(plain.image, seen.images[begin + i]));
     }
   }
 }

@@ -79,7 +79,9 @@ TEST(Plan, EpochsAreTheTruthWhateverTheBatchSize) {
           const auto of_samples = static_cast<double>(state.position.epoch) + static_cast<double>(state.position.sample) / static_cast<double>(samples);
           const double per_epoch = static_cast<double>(after.steps_per_epoch), exact = learning_rate(after.schedule, of_samples * per_epoch);
           EXPECT_NEAR(rates[0], exact, 2.0 * after.schedule.peak_lr / per_epoch) << "goes on from the epochs done";
-          if (state.position.sample == 0) EXPECT_DOUBLE_EQ(rates[0], exact);
+          if (state.position.sample == 0) {
+            EXPECT_DOUBLE_EQ(rates[0], exact);
+          }
           for (size_t i = 0; i < rates.size(); ++i) EXPECT_LE(rates[i], after.schedule.peak_lr);
         }
       }
