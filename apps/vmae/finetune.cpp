@@ -1,6 +1,5 @@
 #include "vmae/run/finetune.h"
 
-#include <filesystem>
 #include <memory>
 
 #include "commands.h"
@@ -36,11 +35,9 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
     context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
       Config config;
       arguments->config.read(config);
-      const bool has_begun = arguments->resume && std::filesystem::exists(std::filesystem::path(config.run.dir) / "checkpoints" / "last.safetensors");
-      const std::string& known = has_begun ? config.run.dir : config.model.init;
       if (!config.model.init.empty()) {  // what the config does not say about the architecture, the weights do
         Config with_weights;
-        run::adopt_architecture(with_weights.model.net.swin, known);
+        run::adopt_architecture(with_weights.model.net.swin, run::adopted_weights(config.run.dir, config.model.init, arguments->fold, arguments->resume));
         config = with_weights;
       }
       if (!arguments->config.load(config)) return ExitCode::ok;

@@ -104,17 +104,21 @@ const float* Dataset::labels(int64_t index) const {
   return at.source.labels(at.index);
 }
 
-void Dataset::quarantine(int64_t index, const std::string& reason) const {
+void Dataset::quarantine(int64_t index, const std::string& reason, int64_t epoch) const {
   const Place at = place(index);
-  quarantine_->add(at.source.file_name(at.index), reason);
+  quarantine_->add(at.source.file_name(at.index), reason, epoch);
 }
 
-uint64_t Dataset::sample_seed(uint64_t seed, int64_t epoch, int64_t index) { return derive_seed(seed, epoch, index); }
+uint64_t Dataset::sample_seed(uint64_t seed, int64_t epoch, int64_t index, uint64_t repeat) {
+  return repeat == 0 ? derive_seed(seed, epoch, index) : derive_seed(seed, epoch, index, repeat);
+}
 
-void Dataset::load_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers) const {
+void Dataset::load_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers, uint64_t repeat) const {
   Augmentation augmentation;
-  if (augment != nullptr)
-    augmentation = draw_augmentation(*augment, Random(derive_seed(seed, Stream::augment, epoch, index)), {image_.image_size[0], image_.image_size[1]});
+  if (augment != nullptr) {
+    const uint64_t key = repeat == 0 ? derive_seed(seed, Stream::augment, epoch, index) : derive_seed(seed, Stream::augment, epoch, index, repeat);
+    augmentation = draw_augmentation(*augment, Random(key), {image_.image_size[0], image_.image_size[1]});
+  }
   const Place at = place(index);
   const Slice slice = read(at, buffers.mask != nullptr, slice_buffer());
   try {
@@ -143,18 +147,27 @@ Sample Dataset::load(int64_t index, uint64_t seed, int64_t epoch, const AugmentO
   return sample;
 }
 
-int64_t Dataset::load_readable_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers) const {
+bool Dataset::is_left_out(int64_t index) const {
+  if (!quarantine_->leaves_some_out()) return false;
+  const Place at = place(index);
+  return quarantine_->is_left_out(at.source.file_name(at.index));
+}
+
+Loaded Dataset::load_readable_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers,
+                                   int64_t occurrence) const {
   for (int64_t tried = 0; tried < size(); ++tried) {
     const int64_t candidate = (index + tried) % size();
+    if (is_left_out(candidate)) continue;
+    const uint64_t repeat = tried == 0 && occurrence == 0 ? 0 : derive_seed(static_cast<uint64_t>(index), occurrence);
     std::string reason;
     try {
-      load_into(candidate, seed, epoch, augment, buffers);
-      return candidate;
+      load_into(candidate, seed, epoch, augment, buffers, repeat);
+      return {candidate, repeat};
     } catch (const Error& error) {
       if (error.code() != ExitCode::data) throw;
       reason = error.what();
     }
-    quarantine(candidate, reason);
+    quarantine(candidate, reason, epoch);
   }
   throw nothing_readable();
 }

@@ -22,8 +22,9 @@ namespace {
 // A batch being filled.
 struct Slot {
   Batch batch;
-  std::vector<int64_t> wanted;  // into the dataset, before substitution
-  SampleBuffers buffers{};      // of the whole batch
+  std::vector<int64_t> wanted;       // into the dataset, before substitution
+  std::vector<int64_t> occurrences;  // of each: how often it came before in this epoch
+  SampleBuffers buffers{};           // of the whole batch
   size_t num_taken = 0, num_done = 0;
   size_t first_failed = 0;
   std::exception_ptr error;  // of the first failed sample
@@ -50,8 +51,8 @@ struct Loader::State {
 
   // Of the consumer alone.
   Position opening;  // where the next batch to open begins
-  int64_t order_epoch = -1;
-  std::vector<int64_t> order;
+  int64_t first_epoch = 0, order_epoch = -1;
+  std::vector<int64_t> order, order_occurrences;  // the latter empty where every sample comes once
 
   std::mutex mutex;
   std::condition_variable has_work, has_result;
@@ -60,11 +61,21 @@ struct Loader::State {
   std::vector<std::thread> threads;
 
   ~State();
+  void start(Position position);
+  void make_order();
   std::unique_ptr<Slot> make_slot();
   void fill_queue();
   void work();
   void load_sample(Slot& slot, size_t i) const;
 };
+
+void Loader::State::start(Position position) {
+  opening = position.sample < dataset->size() ? position : Position{position.epoch + 1, 0};
+  first_epoch = opening.epoch;
+  fill_queue();
+  const int64_t num_workers = options.workers > 0 ? options.workers : usable_threads();
+  for (int64_t i = 0; i < num_workers; ++i) threads.emplace_back([this] { work(); });
+}
 
 Loader::State::~State() {
   {
@@ -75,25 +86,35 @@ Loader::State::~State() {
   for (std::thread& thread : threads) thread.join();
 }
 
+void Loader::State::make_order() {
+  const int64_t epoch = opening.epoch;
+  if (options.shuffle && !options.weights.empty()) {
+    order = mixture_order(dataset->source_sizes(), options.weights, options.seed, epoch);
+    order_occurrences = occurrences(order);
+  } else if (options.shuffle && options.is_marked && options.marked_share > 0.0) {
+    const bool is_first = epoch == first_epoch && options.first_step_size > 0;
+    const int64_t group = is_first ? options.first_step_size : options.step_size > 0 ? options.step_size : options.batch_size;
+    order = marked_order(*options.is_marked, options.marked_share, group, options.seed, epoch);
+    order_occurrences = occurrences(order);
+  } else {
+    order = epoch_order(dataset->size(), options.seed, epoch, options.shuffle);
+  }
+  order_epoch = epoch;
+}
+
 std::unique_ptr<Slot> Loader::State::make_slot() {
   const int64_t n = dataset->size();
-  if (opening.epoch != order_epoch) {
-    if (options.shuffle && !options.weights.empty()) {
-      order = mixture_order(dataset->source_sizes(), options.weights, options.seed, opening.epoch);
-    } else if (options.shuffle && options.is_marked && options.marked_share > 0.0) {
-      const int64_t group = options.step_size > 0 ? options.step_size : options.batch_size;
-      order = marked_order(*options.is_marked, options.marked_share, group, options.seed, opening.epoch);
-    } else {
-      order = epoch_order(n, options.seed, opening.epoch, options.shuffle);
-    }
-    order_epoch = opening.epoch;
-  }
+  if (opening.epoch != order_epoch) make_order();
   auto slot = std::make_unique<Slot>();
   int64_t end = std::min(n, opening.sample + options.batch_size);
   if (options.step_size > 0) end = std::min(end, (opening.sample / options.step_size + 1) * options.step_size);
-  for (int64_t i = opening.sample + options.rank; i < end; i += options.world_size) slot->wanted.push_back(order[static_cast<size_t>(i)]);
+  const auto want = [&](int64_t at) {
+    slot->wanted.push_back(order[static_cast<size_t>(at)]);
+    slot->occurrences.push_back(order_occurrences.empty() ? 0 : order_occurrences[static_cast<size_t>(at)]);
+  };
+  for (int64_t i = opening.sample + options.rank; i < end; i += options.world_size) want(i);
   slot->batch.counts = !slot->wanted.empty();
-  if (slot->wanted.empty()) slot->wanted.push_back(order[static_cast<size_t>(opening.sample)]);
+  if (slot->wanted.empty()) want(opening.sample);
   const auto size = static_cast<int64_t>(slot->wanted.size());
   const ImageOptions& image = dataset->image_options();
   const int64_t height = image.image_size[0], width = image.image_size[1], num_labels = dataset->targets().num_labels;
@@ -134,9 +155,9 @@ void Loader::State::load_sample(Slot& slot, size_t i) const {
   if (slot.buffers.mask != nullptr) buffers.mask = slot.buffers.mask + nth * plane;
   if (slot.buffers.labels != nullptr) buffers.labels = slot.buffers.labels + nth * dataset->targets().num_labels;
   const int64_t epoch = slot.batch.position.epoch;
-  const int64_t loaded = dataset->load_readable_into(slot.wanted[i], options.seed, epoch, augment ? &*augment : nullptr, buffers);
-  slot.batch.indices[i] = loaded;
-  slot.batch.seeds[i] = Dataset::sample_seed(options.seed, epoch, loaded);
+  const Loaded loaded = dataset->load_readable_into(slot.wanted[i], options.seed, epoch, augment ? &*augment : nullptr, buffers, slot.occurrences[i]);
+  slot.batch.indices[i] = loaded.index;
+  slot.batch.seeds[i] = Dataset::sample_seed(options.seed, epoch, loaded.index, loaded.repeat);
 }
 
 void Loader::State::work() {
@@ -171,20 +192,29 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, co
   check(options);
   State& state = *state_;
   state.dataset = std::move(dataset);
-  state.options = options;
-  state.options.prefetch = std::max<int64_t>(1, options.prefetch);
+  state.options = std::move(options);
+  state.options.prefetch = std::max<int64_t>(1, state.options.prefetch);
   if (augment) {
     check(*augment);
     state.augment = *augment;
   }
   state.epochs = epochs;
-  state.opening = start.sample < state.dataset->size() ? start : Position{start.epoch + 1, 0};
-  state.fill_queue();
-  const int64_t num_workers = options.workers > 0 ? options.workers : usable_threads();
-  for (int64_t i = 0; i < num_workers; ++i) state.threads.emplace_back([&state] { state.work(); });
+  state.start(start);
 }
 
 Loader::~Loader() = default;
+
+void Loader::restart(Position start) {
+  auto fresh = std::make_unique<State>();
+  fresh->dataset = state_->dataset;
+  fresh->options = state_->options;
+  fresh->options.first_step_size = 0;
+  fresh->augment = state_->augment;
+  fresh->epochs = state_->epochs;
+  fresh->wait_s = state_->wait_s;
+  state_ = std::move(fresh);  // its workers end
+  state_->start(start);
+}
 
 bool Loader::next(Batch& batch) {
   State& state = *state_;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 #include <set>
+#include <unordered_map>
 
 #include "vmae/core/error.h"
 #include "vmae/core/random.h"
@@ -95,6 +96,14 @@ std::vector<int64_t> mixture_order(const std::vector<int64_t>& sizes, const std:
   }
   shuffle(order, Random(derive_seed(seed, Stream::shuffle, epoch)));
   return order;
+}
+
+std::vector<int64_t> occurrences(const std::vector<int64_t>& order) {
+  std::unordered_map<int64_t, int64_t> seen;
+  std::vector<int64_t> result;
+  result.reserve(order.size());
+  for (const int64_t index : order) result.push_back(seen[index]++);
+  return result;
 }
 
 }  // namespace vmae::data

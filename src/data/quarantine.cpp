@@ -1,6 +1,7 @@
 // A line of JSON per bad file, appended and flushed at once: a run that is killed leaves a complete list.
 #include "vmae/data/quarantine.h"
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -22,10 +23,13 @@ void Quarantine::expect(int64_t num_files) {
   num_files_ += num_files;
 }
 
-void Quarantine::add(const std::string& name, const std::string& reason) {
+void Quarantine::add(const std::string& name, const std::string& reason, int64_t epoch) {
   const std::lock_guard lock(mutex_);
-  if (!names_.insert(name).second) return;
-  news_.emplace_back(name, reason);
+  if (!names_.insert(name).second) {
+    if (const auto known = news_.find(name); known != news_.end()) known->second.epoch = std::min(known->second.epoch, epoch);
+    return;
+  }
+  news_.emplace(name, News{reason, epoch});
   log::warning(concat("unreadable file left out: ", reason));
   if (!file_.empty() && written_.insert(name).second) {
     std::ofstream out(file_, std::ios::app);
@@ -40,7 +44,7 @@ void Quarantine::add(const std::string& name, const std::string& reason) {
   }
   throw Error(ExitCode::data,
               concat(names_.size(), " of ", num_files_, " files can't be read, more than data.max_bad_fraction = ", max_bad_fraction_,
-                     " allows: ", join(first_few, ", "), names_.size() > first_few.size() ? ", ..." : ""),
+                     " allows: ", join(first_few, ", "), names_.size() > first_few.size() ? ", ..." : "", "; the last because: ", reason),
               file_.empty() ? "repair or remove them, or raise data.max_bad_fraction"
                             : concat("the reasons are in ", file_.string(), "; repair or remove the files, or raise data.max_bad_fraction"));
 }
@@ -50,9 +54,27 @@ bool Quarantine::contains(const std::string& name) const {
   return names_.contains(name);
 }
 
-std::vector<std::pair<std::string, std::string>> Quarantine::take_news() {
+std::vector<std::pair<std::string, std::string>> Quarantine::take_news(int64_t epoch) {
   const std::lock_guard lock(mutex_);
-  return std::exchange(news_, {});
+  std::vector<std::pair<std::string, std::string>> taken;
+  for (const auto& [name, news] : news_) {
+    if (news.epoch <= epoch) taken.emplace_back(name, news.reason);
+  }
+  for (const auto& [name, reason] : taken) news_.erase(name);
+  return taken;
+}
+
+bool Quarantine::leave_out(const std::string& name, const std::string& reason) {
+  add(name, reason);
+  const std::lock_guard lock(mutex_);
+  news_.erase(name);  // all ranks know
+  leaves_some_out_ = true;
+  return left_out_.insert(name).second;
+}
+
+bool Quarantine::is_left_out(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  return left_out_.contains(name);
 }
 
 int64_t Quarantine::count() const {

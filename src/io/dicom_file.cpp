@@ -13,6 +13,7 @@
 
 #include "dicom_walk.h"
 #include "vmae/core/error.h"
+#include "vmae/core/path_problem.h"
 #include "vmae/io/dicom.h"
 
 namespace vmae::io {
@@ -75,8 +76,7 @@ std::string reason_of(const std::exception& error, const fs::path& path) {
 
 DicomFile open_dicom(const fs::path& path) {
   start_dcmtk();
-  std::error_code code;
-  if (!fs::exists(path, code)) fail_dicom(path, "does not exist");
+  if (const std::string problem = path_problem(path); !problem.empty()) fail_dicom(path, problem);
   if (!is_dicom(path)) fail_dicom(path, "is not a DICOM file");
   if (const std::string problem = header_problem(path); !problem.empty()) fail_dicom(path, problem, "the file is probably damaged");
   DicomFile file{path, std::make_shared<DcmFileFormat>(), said_transfer_syntax(path)};

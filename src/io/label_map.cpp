@@ -4,6 +4,7 @@
 #include "label_values.h"
 #include "mask_volume.h"
 #include "vmae/core/error.h"
+#include "vmae/core/path_problem.h"
 #include "vmae/io/dicom.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/volume.h"
@@ -33,7 +34,7 @@ LabelMap map_of(const fs::path& file, const Volume& volume, bool is_picture) {
 
 LabelMap read_label_map(const fs::path& file) {
   std::error_code ignored;
-  if (!fs::exists(file, ignored)) fail(file, "does not exist");
+  if (const std::string problem = path_problem(file); !problem.empty()) fail(file, problem);
   if (fs::is_directory(file, ignored)) fail(file, "is a folder where a label map is meant", "name the file");
   if (is_volume(file)) return map_of(file, read_mask_volume(file).volume, false);
   if (is_picture(file)) {

@@ -123,16 +123,12 @@ std::string PreparedDataset::compute_digest() const {
 
 bool is_prepared(const fs::path& path) {
   const fs::path index = path.filename() == kIndexName ? path : path / kIndexName;
-  std::error_code ignored;
+  std::error_code ignored;  // a folder that can't be entered is refused where it is listed
   if (!fs::is_regular_file(index, ignored)) return false;
-  try {
-    const std::string text = read_file(index);
-    if (is_deep_json(text)) return false;
-    const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-    return json.is_object() && json.contains("format") && json["format"] == kFormatName;
-  } catch (const Error&) {
-    return false;
-  }
+  const std::string text = read_file(index);  // not "no dataset" where it can't be read
+  if (is_deep_json(text)) return false;
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  return json.is_object() && json.contains("format") && json["format"] == kFormatName;
 }
 
 }  // namespace vmae::io

@@ -64,8 +64,8 @@ PreparedInfo parse_index(const std::string& text, const std::string& name) {
 }
 
 PreparedInfo read_index(const std::filesystem::path& file) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(file, ignored)) {
+  std::error_code problem;
+  if (!std::filesystem::exists(file, problem) && !problem) {  // what can't be looked at, reading names
     throw Error(ExitCode::data, concat(file.parent_path().string(), " is not a prepared dataset, or one that is not finished: it has no ", kIndexName),
                 "run the same `vmae prepare` again: it goes on where it was stopped");
   }

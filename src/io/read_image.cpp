@@ -6,6 +6,7 @@
 #include "mask_volume.h"
 #include "nifti_geometry.h"
 #include "vmae/core/error.h"
+#include "vmae/core/path_problem.h"
 #include "vmae/io/dicom.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/volume.h"
@@ -110,8 +111,7 @@ std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
 
 std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures) {
   if (file.mask.empty()) return {};
-  std::error_code ignored;
-  if (!fs::exists(file.mask, ignored)) fail_mask(file, "does not exist");
+  if (const std::string problem = path_problem(file.mask); !problem.empty()) fail_mask(file, problem);
   try {
     if (is_picture(file.mask) || is_volume(file.mask)) {
       const Volume mask = is_picture(file.mask) ? read_label_picture(file.mask).volume : read_mask_volume(file.mask, file).volume;
@@ -123,7 +123,7 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
     const DicomImage dicom = dicom_image(file);
     return read_dicom_mask(file.mask, dicom.files, image, structures, dicom.volume).map;
   } catch (const Error& error) {
-    if (std::string_view(error.what()).starts_with(file.path.string())) throw;
+    if (std::string_view(error.what()).starts_with(file.path.string() + ": ")) throw;  // the mask's path may begin like the image's
     throw Error(error.code(), concat(file.path.string(), ": its mask can't be used: ", error.what()), error.hint());
   }
 }

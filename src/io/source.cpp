@@ -6,6 +6,7 @@
 #include "mask_pairs.h"
 #include "source_layouts.h"
 #include "vmae/core/error.h"
+#include "vmae/core/path_problem.h"
 #include "vmae/core/utf8_text.h"
 #include "vmae/io/dicom.h"
 #include "vmae/io/file_name.h"
@@ -130,7 +131,8 @@ namespace {
 
 Source read_source(const fs::path& source, const std::string& layout) {
   std::error_code ignored;
-  if (!fs::exists(source, ignored)) throw Error(ExitCode::data, source.string() + " does not exist", "give a manifest CSV, a folder or an image file");
+  if (const std::string problem = path_problem(source); !problem.empty())
+    throw Error(ExitCode::data, concat(source.string(), " ", problem), "give a manifest CSV, a folder or an image file");
   // A plan without an index: a dataset that is not finished, which the reader says.
   if (is_prepared(source) || fs::exists(source / "plan.json", ignored)) return prepared_source(source);
   if (fs::is_directory(source, ignored)) {

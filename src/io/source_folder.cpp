@@ -26,7 +26,8 @@ struct Walk {
 
   void enter(const fs::path& folder) {
     std::error_code unresolved;
-    if (!visited.insert(fs::canonical(folder, unresolved)).second) return;
+    const fs::path canonical = fs::canonical(folder, unresolved);
+    if (!visited.insert(unresolved ? folder : canonical).second) return;
     std::vector<fs::path> entries;
     std::error_code problem;
     for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) entries.push_back(entry->path());

@@ -113,21 +113,26 @@ Labels from_csv(const io::Csv& csv) {
   return labels;
 }
 
-Labels from_truth(const Truth& truth) {
+// A case without a label is a problem: it is left out, or ends the evaluation.
+Labels from_truth(const Truth& truth, Problems& problems) {
   Labels labels;
   labels.has_patients = truth.has_patients;
   labels.is_multi_label = truth.is_multi_label;
   for (const std::string& name : truth.label_names) labels.names.push_back(io::class_name(name));
   labels.findings.resize(truth.is_multi_label ? truth.label_names.size() : 0);
   for (const TruthCase& one : truth.cases) {
+    const std::vector<float>& values = one.file.labels;
+    const auto is_set = std::find(values.begin(), values.end(), 1.0F);
+    if (values.size() != labels.names.size() || (!truth.is_multi_label && is_set == values.end())) {
+      problems.add(one.name, "has no label in the truth");
+      continue;
+    }
     labels.cases.push_back(one.name);
     labels.patients.push_back(one.patient);
     if (truth.is_multi_label) {
-      for (size_t k = 0; k < labels.names.size(); ++k)
-        labels.findings[k].push_back(std::isnan(one.file.labels[k]) ? int8_t{-1} : static_cast<int8_t>(one.file.labels[k]));
+      for (size_t k = 0; k < labels.names.size(); ++k) labels.findings[k].push_back(std::isnan(values[k]) ? int8_t{-1} : static_cast<int8_t>(values[k]));
     } else {
-      const auto is_set = std::find(one.file.labels.begin(), one.file.labels.end(), 1.0F);
-      labels.class_of_case.push_back(labels.names[static_cast<size_t>(is_set - one.file.labels.begin())]);
+      labels.class_of_case.push_back(labels.names[static_cast<size_t>(is_set - values.begin())]);
     }
   }
   return labels;
@@ -201,7 +206,7 @@ eval::ClassificationStudy read_classifications(const EvalArguments& arguments, c
   std::vector<io::Csv> tables;
   for (const EvalModel& model : models)
     tables.push_back(io::read_csv(fs::is_directory(model.predictions) ? model.predictions / "cases.csv" : model.predictions));
-  Labels labels = truth ? from_truth(*truth) : from_csv(arguments.truth.empty() ? tables[0] : io::read_csv(arguments.truth));
+  Labels labels = truth ? from_truth(*truth, problems) : from_csv(arguments.truth.empty() ? tables[0] : io::read_csv(arguments.truth));
 
   eval::ClassificationStudy study;
   for (const EvalModel& model : models) study.models.push_back(model.name);

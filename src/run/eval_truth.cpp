@@ -4,6 +4,7 @@
 #include "eval_input.h"
 #include "names_table.h"
 #include "vmae/core/log.h"
+#include "vmae/core/path_problem.h"
 #include "vmae/core/utf8_text.h"
 #include "vmae/io/case_names.h"
 #include "vmae/io/csv.h"
@@ -151,7 +152,8 @@ std::map<std::string, fs::path> list_label_maps(const fs::path& folder, const st
 
 Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification,
                  const std::vector<std::string>& identifying, const NamesTable* names) {
-  if (!fs::exists(path)) throw Error(ExitCode::data, path.string() + " does not exist", "--truth takes label maps, labels, or a source that has them");
+  if (const std::string missing = path_problem(path); !missing.empty())
+    throw Error(ExitCode::data, concat(path.string(), " ", missing), "--truth takes label maps, labels, or a source that has them");
   // A folder of label maps looks like a folder of images; one of DICOM-SEG like one without images.
   std::optional<Error> problem;
   try {

@@ -149,13 +149,16 @@ ExitCode evaluate(const EvalArguments& given) {
     if (given.runs.size() != 1 || !given.predictions.empty()) throw Error(ExitCode::usage, "--output is missing", "name a folder for the report");
     arguments.output = given.runs[0] / "eval";
   }
-  std::error_code ignored;
+  std::error_code ignored;  // what can't be looked at is no file, and fails when it is written to
   if (fs::exists(arguments.output, ignored) && !fs::is_directory(arguments.output, ignored))
     throw Error(ExitCode::usage, concat(arguments.output.string(), " is a file where a folder is meant"), "choose another with --output");
   for (const fs::path& path : arguments.predictions) {
     if (fs::equivalent(path, arguments.output, ignored)) throw Error(ExitCode::usage, "--output is the folder of the predictions", "choose another");
   }
-  if (fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, ignored) && !given.overwrite)
+  std::error_code problem;
+  const bool is_taken = fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, problem) && !given.overwrite;
+  if (is_taken && problem) throw Error(ExitCode::usage, concat(arguments.output.string(), " can't be listed: ", problem.message()));
+  if (is_taken)
     throw Error(ExitCode::usage, concat(arguments.output.string(), " is not empty"),
                 "choose another folder with --output, or replace its files with --overwrite");
   std::vector<EvalModel> models = open_models(given);

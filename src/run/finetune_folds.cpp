@@ -53,7 +53,11 @@ ExitCode predict_test(const Session& session, const DataOptions& data, const Dat
   return by_first(session.world, [&] { return predict_parts(session.options, data, datasets); });
 }
 
+fs::path fold_folder(const fs::path& run_dir, int64_t fold) { return run_dir / concat("fold_", fold); }
+
 namespace {
+
+bool has_begun_in(const fs::path& run_dir) { return fs::exists(run_dir / "checkpoints" / "last.safetensors"); }
 
 // Files of all folds' test folders as one; CSVs one below the other. No case is in two test parts, so no name comes twice.
 void gather(const fs::path& dir, int64_t num_folds) {
@@ -63,7 +67,7 @@ void gather(const fs::path& dir, int64_t num_folds) {
   std::map<std::string, std::string> tables;
   nlohmann::ordered_json record = nlohmann::ordered_json::object();
   for (int64_t k = 0; k < num_folds; ++k) {
-    const fs::path from = dir / concat("fold_", k) / "test";
+    const fs::path from = fold_folder(dir, k) / "test";
     if (!fs::is_directory(from)) continue;
     for (const auto& entry : fs::recursive_directory_iterator(from)) {
       if (!entry.is_regular_file()) continue;
@@ -120,9 +124,9 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
   for (int64_t k = number.value_or(0); k <= number.value_or(num_folds - 1); ++k) {
     Config one = config;
     one.data.splits.fold = k;
-    one.run.dir = (fs::path(config.run.dir) / concat("fold_", k)).string();
+    one.run.dir = fold_folder(config.run.dir, k).string();
     if (resumes && fold == "all") {  // a fold that was not begun yet begins
-      const bool has_begun = world.from_first([&] { return fs::exists(fs::path(one.run.dir) / "checkpoints" / "last.safetensors") ? "yes" : ""; }) == "yes";
+      const bool has_begun = world.from_first([&] { return has_begun_in(one.run.dir) ? "yes" : ""; }) == "yes";
       arguments.if_exists = has_begun ? train::IfExists::resume : train::IfExists::overwrite;
     }
     log::info(concat("--- fold ", k, " of ", num_folds, ": ", one.run.dir));
@@ -137,6 +141,20 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
 }
 
 }  // namespace
+
+std::string adopted_weights(const std::string& run_dir, const std::string& init, const std::string& fold, bool resumes) {
+  if (!resumes) return init;
+  std::vector<fs::path> own;
+  if (const std::optional<int64_t> number = parse_integer(fold)) {
+    own = {fold_folder(run_dir, *number)};
+  } else if (fold == "all") {
+    for (int64_t k = 0; fs::exists(fold_folder(run_dir, k)); ++k) own.push_back(fold_folder(run_dir, k));
+  } else {
+    own = {run_dir};
+  }
+  const auto begun = std::find_if(own.begin(), own.end(), has_begun_in);
+  return begun == own.end() ? init : begun->string();
+}
 
 ExitCode finetune_folds(const SegmentConfig& config, const TrainArguments& arguments, const std::string& fold, train::World& world) {
   return run_folds(config, arguments, fold, world, &finetune_segmentation);

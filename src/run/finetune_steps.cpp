@@ -7,6 +7,7 @@
 #include "vmae/io/prepared.h"
 #include "vmae/run/prepare.h"
 #include "vmae/weights/transfer.h"
+#include "vmae/weights/unwrap.h"
 
 namespace vmae::run {
 
@@ -132,7 +133,8 @@ at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, con
 
 void adopt_architecture(nn::SwinOptions& swin, const std::string& init) {
   const auto path = find_weights(init);
-  weights::TensorFile file = weights::read_weights(path);
+  weights::TensorFile file = weights::read_wrapped_weights(path);
+  weights::unwrap(file, path);  // what was removed is said where the weights are loaded
   const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
   const nn::SwinOptions theirs = swin_options_of(file, path, is_imagenet);
   swin.in_channels = theirs.in_channels;

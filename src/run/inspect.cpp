@@ -13,6 +13,7 @@
 #include "vmae/io/prepared.h"
 #include "vmae/run/model_file.h"
 #include "vmae/run/tools.h"
+#include "vmae/weights/unwrap.h"
 #include "vmae/weights/weights.h"
 
 namespace vmae::run {
@@ -30,7 +31,14 @@ weights::TensorFile read_any(const fs::path& path) {
   char magic[2] = {};
   stream.read(magic, 2);
   const bool is_zip = magic[0] == 'P' && magic[1] == 'K';
-  return is_zip || path.extension() == ".pth" || path.extension() == ".pt" ? weights::read_weights(path) : weights::read_safetensors_header(path);
+  weights::TensorFile file =
+      is_zip || path.extension() == ".pth" || path.extension() == ".pt" ? weights::read_wrapped_weights(path) : weights::read_safetensors_header(path);
+  try {
+    if (const std::string removed = weights::unwrap(file, path); !removed.empty()) log::info(removed);
+  } catch (const Error& problem) {  // what is in it can be seen all the same, under the names that the file gives
+    log::warning(problem.what());
+  }
+  return file;
 }
 
 nlohmann::ordered_json summary(const fs::path& path, const weights::TensorFile& file) {
@@ -93,8 +101,8 @@ Inspection inspect_weights(const fs::path& path, bool all_keys) {
 void inspect(const InspectArguments& arguments, std::ostream& out) {
   const fs::path& path = arguments.path;
   const auto extension = to_lower(path.extension().string());
-  const bool is_weights =
-      extension == ".safetensors" || extension == ".pth" || extension == ".pt" || fs::is_directory(path / "checkpoints") || !fs::exists(path);
+  const bool is_weights = extension == ".safetensors" || extension == ".pth" || extension == ".pt" || extension == ".ckpt" ||
+                          fs::is_directory(path / "checkpoints") || !fs::exists(path);
   const bool is_dataset = !is_weights && io::is_prepared(path);
   if (is_weights && !(arguments.png.empty() && arguments.npy.empty() && arguments.card.empty()))
     throw Error(ExitCode::usage, concat("--png, --npy and --card show images, but ", path.string(), " holds weights"));

@@ -6,6 +6,7 @@
 
 #include "inspect_kinds.h"
 #include "vmae/core/error.h"
+#include "vmae/core/log.h"
 #include "vmae/io/npy.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/read_image.h"
@@ -159,7 +160,8 @@ std::vector<Tile> source_tiles(const fs::path& path) {
       mask.stored.resize(labels.size());
       std::transform(labels.begin(), labels.end(), mask.stored.begin(), [](uint8_t label) { return std::byte{label}; });
       range = data::intensity_range(io::values(volume), {volume.modality, volume.units, volume.stored_max}, {});
-    } catch (const Error&) {
+    } catch (const Error& error) {
+      log::warning(concat("image ", chosen, " of the contact sheet: ", error.what()));
       tiles.push_back({{1, 1, 1, {0}, 0}, {}, {}, 1.0, "unreadable: " + std::to_string(chosen)});
       continue;
     }

@@ -5,6 +5,7 @@
 
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
+#include "vmae/core/path_problem.h"
 #include "vmae/weights/transfer.h"
 
 namespace vmae::run {
@@ -190,14 +191,18 @@ LoadedModel load_model(const fs::path& path, at::Device device) {
 }
 
 fs::path find_weights(const fs::path& path) {
-  if (fs::is_regular_file(path)) return path;
+  const auto fail = [](const fs::path& at, const std::string& problem) {
+    return Error(ExitCode::checkpoint, concat(at.string(), ": ", problem), "give a weights file (.safetensors, .pth) or the folder of a run");
+  };
+  if (const std::string problem = path_problem(path); !problem.empty()) throw fail(path, problem == kAbsent ? "no such file" : problem);
+  if (!fs::is_directory(path)) return path;
   for (const char* name : {"best.safetensors", "last.safetensors"}) {
     const fs::path file = path / "checkpoints" / name;
-    if (fs::is_regular_file(file)) return file;
+    const std::string problem = path_problem(file);
+    if (problem.empty()) return file;
+    if (problem != kAbsent) throw fail(file, problem);
   }
-  throw Error(ExitCode::checkpoint,
-              concat(path.string(), fs::is_directory(path) ? ": a folder without checkpoints/best.safetensors or last.safetensors" : ": no such file"),
-              "give a weights file (.safetensors, .pth) or the folder of a run");
+  throw fail(path, "a folder without checkpoints/best.safetensors or last.safetensors");
 }
 
 }  // namespace vmae::run

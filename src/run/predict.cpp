@@ -341,7 +341,7 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
     } catch (const Error& error) {
       if (error.code() != ExitCode::data) throw;
       is_broken = true;
-    } catch (const std::bad_alloc&) {
+    } catch (const std::bad_alloc&) {  // one by one they may fit; what does not is named below
       is_broken = true;
     }
     if (is_broken) {
@@ -407,8 +407,10 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
 }
 
 ExitCode predict(const PredictArguments& arguments) {
-  std::error_code ignored;
-  if (fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, ignored) && !arguments.overwrite) {
+  std::error_code problem;
+  const bool is_taken = fs::is_directory(arguments.output, problem) && !fs::is_empty(arguments.output, problem) && !arguments.overwrite;
+  if (is_taken && problem) throw Error(ExitCode::usage, concat("--output ", arguments.output.string(), " can't be listed: ", problem.message()));
+  if (is_taken) {
     throw Error(ExitCode::usage, concat("--output ", arguments.output.string(), " is not empty"),
                 "choose another folder, or replace files of the same name with --overwrite");
   }

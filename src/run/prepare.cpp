@@ -6,8 +6,10 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -120,7 +122,9 @@ class OutputFolder {
     refuse_others();
     fs::create_directories(path_, problem);
     lock_ = open((path_ / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-    if (lock_ < 0) throw Error(ExitCode::usage, concat("--output ", path_.string(), " can't be written to"), "choose a folder that you may write to");
+    if (lock_ < 0)
+      throw Error(ExitCode::usage, concat("--output ", path_.string(), " can't be written to: ", std::strerror(errno)),
+                  "choose a folder that you may write to");
     if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
       throw Error(ExitCode::usage, concat("--output ", path_.string(), ": another vmae prepare is at work there"), "wait for it, or choose another folder");
   }
@@ -170,6 +174,8 @@ class OutputFolder {
                            name == "duplicates.jsonl" || name == "work.mdb";
       if (!is_ours || !entry->is_regular_file()) foreign = name;
     }
+    if (absent && absent != std::errc::no_such_file_or_directory)
+      throw Error(ExitCode::usage, concat("--output ", path_.string(), " can't be listed: ", absent.message()), "choose a folder of your own");
     if (!foreign.empty() || (!any.empty() && !has_plan)) {
       throw Error(ExitCode::usage, concat("--output ", path_.string(), " holds ", foreign.empty() ? any : foreign, ", which is not of a prepared dataset"),
                   "choose an empty or a new folder");

@@ -1,6 +1,7 @@
 // From datasets, model and task to a run folder: what every training command does alike.
 #include "vmae/run/training.h"
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "vmae/core/atomic_file.h"
@@ -18,6 +19,8 @@ namespace {
 
 // Changes when files come or go: a resumed run would then see its samples in another order.
 std::string data_fingerprint(const data::Dataset& dataset) { return concat(dataset.size(), " images, files crc32c ", dataset.checksum()); }
+// Then what was best so far is no measure for what comes.
+std::string validation_fingerprint(const Datasets& datasets) { return datasets.val ? data_fingerprint(*datasets.val) : "none"; }
 
 weights::TensorFile read_checkpoint(const std::filesystem::path& file) {
   try {
@@ -48,6 +51,12 @@ train::RunState read_last_checkpoint(const Session& session, const Training& tra
                 "bring the dataset's or data.classes' names and their order back, or start a new run");
   }
   train::RunState state = train::load_checkpoint(checkpoint, file, {training.task.module, training.optimizer, loss_scale});
+  if (const auto old = checkpoint.metadata.find("validation_data");
+      old != checkpoint.metadata.end() && old->second != validation_fingerprint(training.datasets) && state.best_epoch >= 0) {
+    log::warning(concat("the validation files are not those of the checkpoint (", old->second, "; now ", validation_fingerprint(training.datasets),
+                        "): the best epoch is looked for anew from here on"));
+    state.best = std::numeric_limits<double>::infinity(), state.best_epoch = -1;
+  }
   log::info(concat("resumed at step ", state.step, ", epoch ", state.position.epoch + 1, " from ", file.string()));
   return state;
 }
@@ -78,17 +87,19 @@ void require_same_data(const Session& session, const Datasets& datasets) {
   }
 }
 
-// What one rank could not read, all leave out, and rank 0 lists.
-void share_bad_files(train::World& world, data::Quarantine& quarantine) {
-  nlohmann::json own = quarantine.take_news();
+// What one rank could not read up to the end of this epoch, all leave out from here on, and rank 0 lists. True if there was anything.
+bool share_bad_files(train::World& world, data::Quarantine& quarantine, int64_t epoch) {
+  if (world.size() == 1) return false;  // it is left out as often as it is met
+  nlohmann::json own = quarantine.take_news(epoch);
+  bool has_news = false;
   for (const std::string& news : world.gather(own.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))) {
-    for (const auto& [name, reason] : nlohmann::json::parse(news).get<std::vector<std::pair<std::string, std::string>>>()) quarantine.add(name, reason);
+    for (const auto& [name, reason] : nlohmann::json::parse(news).get<std::vector<std::pair<std::string, std::string>>>())
+      has_news |= quarantine.leave_out(name, reason);
   }
-  quarantine.take_news();
+  return has_news;
 }
 
-void print_plan(const Training& training) {
-  const train::Plan& plan = training.plan;
+void print_plan(const Training& training, const train::Plan& plan) {
   const auto& image = training.datasets.train->image_options();
   log::info(concat("model: ", training.model_text, ", ", count_parameters(training.task.module), " parameters, input ", image.in_channels, " x ",
                    image.image_size[0], " x ", image.image_size[1]));
@@ -98,7 +109,7 @@ void print_plan(const Training& training) {
                    plan.schedule.min_lr, "; ", train::to_string(plan.precision), " on ", plan.device.str()));
 }
 
-ExitCode report(const Session& session, const Training& training, const train::Outcome& outcome, int64_t first_step) {
+ExitCode report(const Session& session, const Training& training, const train::Plan& plan, const train::Outcome& outcome, int64_t first_step) {
   const std::string memory = human_bytes(static_cast<double>(train::peak_memory_bytes(session.device))), &dir = session.options.dir;
   if (session.arguments.dry_run) {
     log::info(concat("dry run: one step made, loss ", outcome.last_loss, ", peak memory ", memory, "; nothing was written"));
@@ -106,11 +117,12 @@ ExitCode report(const Session& session, const Training& training, const train::O
   }
   if (outcome.stopped_by_signal) {
     log::info(concat("stopped by ", stop_requested() ? stop_signal_name() : "a signal to another rank", " at step ", outcome.state.step, " of ",
-                     training.plan.total_steps, "; continue with --resume (run.dir = ", dir, ")"));
+                     plan.total_steps, "; continue with --resume (run.dir = ", dir, ")"));
     return ExitCode::stopped;
   }
   if (outcome.state.step == first_step) {
-    log::info(concat("nothing to do: this run is finished (", first_step, " steps); raise train.epochs or train.max_steps to train longer"));
+    log::info(concat("nothing to do: this run is finished (", outcome.state.position.epoch, " epochs, ", first_step,
+                     " steps); raise train.epochs or train.max_steps to train longer"));
     return ExitCode::ok;
   }
   const double best = training.task.lower_is_better ? outcome.state.best : -outcome.state.best;
@@ -225,7 +237,7 @@ data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions
     data::SampleBuffers buffers{batch.image[i].mutable_data_ptr<float>()};
     if (batch.mask.defined()) buffers.mask = batch.mask[i].mutable_data_ptr<uint8_t>();
     const int64_t place = (2 * i + 1) * total / (2 * n), wanted = indices.empty() ? place : indices[static_cast<size_t>(place)];
-    const int64_t index = dataset.load_readable_into(wanted, seed, /*epoch=*/0, &evaluation, buffers);
+    const int64_t index = dataset.load_readable_into(wanted, seed, /*epoch=*/0, &evaluation, buffers).index;
     batch.seeds.push_back(data::Dataset::sample_seed(seed, /*epoch=*/0, index));
     batch.indices.push_back(index);
   }
@@ -254,18 +266,19 @@ void report_changed_options(const Options& before, const Options& now) {
 }
 
 ExitCode train_to_end(const Session& session, Training training) {
-  const train::Plan& plan = training.plan;
   train::Task& task = training.task;
-  train::LossScale loss_scale(plan.precision, session.device);
+  train::LossScale loss_scale(training.plan.precision, session.device);
   task.metadata.insert({{"format", "pt"},
                         {"vmae_version", version()},
                         {"config", training.config_yaml},
                         {"training_data", data_fingerprint(*training.datasets.train)},
+                        {"validation_data", validation_fingerprint(training.datasets)},
                         {"run", std::filesystem::path(session.options.dir).filename().string()}});
   train::World& world = session.world;
   require_same_data(session, training.datasets);
   const train::RunState state = starting_state(session, training, loss_scale);
-  print_plan(training);
+  const train::Plan plan = train::continued(training.plan, state);
+  print_plan(training, plan);
 
   std::unique_ptr<train::RunLog> run_log;
   if (const train::RunFolder* folder = session.folder.get()) {
@@ -279,15 +292,18 @@ ExitCode train_to_end(const Session& session, Training training) {
     task.draw = [&](int64_t step, int64_t epoch) { training.draw(*run_log, step, epoch); };
   }
 
-  task.end_epoch = [&] { share_bad_files(world, training.datasets.train->bad_files()); };
+  data::Quarantine& bad_files = training.datasets.train->bad_files();
+  share_bad_files(world, bad_files, /*epoch=*/-1);
+  task.end_epoch = [&](int64_t epoch) { return share_bad_files(world, bad_files, epoch); };
   const train::ComputeStream stream(session.device, plan.train.cuda_graph);
   world.share_gradients(training.optimizer.parameters(), plan.train.gradient_compression == "bf16");
+  if (state.position.sample > 0) training.loader.first_step_size = state.epoch_batch_size;
   data::Loader loader(training.datasets.train, training.loader, &training.data.augment, state.position);
   install_stop_signals();
   const train::Outcome outcome = train::fit(task, training.optimizer, loss_scale, loader, plan, state, world, session.folder.get(), run_log.get());
   world.keep_gradients();
   if (run_log) run_log->finish();
-  return report(session, training, outcome, state.step);
+  return report(session, training, plan, outcome, state.step);
 }
 
 }  // namespace vmae::run

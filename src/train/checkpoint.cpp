@@ -36,6 +36,7 @@ std::string state_text(const RunState& s, const TrainingParts& parts) {
   nlohmann::ordered_json json = {{"step", s.step},
                                  {"epoch", s.position.epoch},
                                  {"sample", s.position.sample},
+                                 {"epoch_batch_size", s.epoch_batch_size},
                                  {"best_epoch", s.best_epoch},
                                  {"best_metric", s.best_metric},
                                  {"epoch_to_end", s.epoch_to_end},
@@ -55,6 +56,7 @@ RunState restore_state(const std::string& text, const TrainingParts& parts) {
   RunState state;
   state.step = json.at("step");
   state.position = {json.at("epoch"), json.at("sample")};
+  state.epoch_batch_size = json.value("epoch_batch_size", int64_t{0});  // older checkpoints don't say
   state.best_epoch = json.at("best_epoch");
   state.best_metric = json.value("best_metric", "loss");  // older checkpoints are pretraining's
   state.epoch_to_end = json.at("epoch_to_end");

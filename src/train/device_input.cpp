@@ -64,6 +64,13 @@ void DeviceInput::prefetch() {
 #endif
 }
 
+void DeviceInput::restart(data::Position start) {
+  loader_.restart(start);
+  if (!ahead_) return;
+  ahead_->batch.reset();
+  ahead_->is_at_end = false;
+}
+
 bool DeviceInput::next(data::Batch& batch) {
   if (!ahead_) return load(batch);
   prefetch();  // the first one

@@ -75,6 +75,20 @@ Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t sam
   return plan;
 }
 
+double steps_done(const Plan& plan, const data::Position& position) {
+  return static_cast<double>(position.epoch * plan.steps_per_epoch) + static_cast<double>(position.sample) / static_cast<double>(plan.train.batch_size);
+}
+
+Plan continued(Plan plan, const RunState& state) {
+  const int64_t planned = plan.train.epochs * plan.steps_per_epoch;
+  const auto done = static_cast<int64_t>(steps_done(plan, state.position));
+  int64_t left = std::max<int64_t>(0, planned - done);
+  if (plan.train.max_steps > 0) left = std::min(left, std::max<int64_t>(0, plan.train.max_steps - state.step));
+  plan.total_steps = state.step + left;
+  plan.schedule.total_steps = done + left;
+  return plan;
+}
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -112,7 +126,8 @@ struct Step {
 // Forward and backward over the micro-batches of one step; gradients are left in the parameters.
 Step accumulate(Task& task, LossScale& loss_scale, DeviceInput& input, const Plan& plan, const RunState& state, World& world) {
   Step step;
-  const int64_t first = state.position.sample, step_samples = std::min(plan.train.batch_size, plan.samples_per_epoch - first);
+  const int64_t first = state.position.sample, batch_size = plan.train.batch_size;
+  const int64_t step_samples = std::min((first / batch_size + 1) * batch_size, plan.samples_per_epoch) - first;
   at::Tensor loss_sum;
   for (int64_t done = 0; done < step_samples;) {
     data::Batch batch;
@@ -199,11 +214,13 @@ bool every(int64_t period, int64_t count) { return period > 0 && count % period 
 
 }  // namespace
 
-Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan, RunState state, World& world, const RunFolder* folder,
-            RunLog* log) {
+Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& new_plan, RunState state, World& world,
+            const RunFolder* folder, RunLog* log) {
+  const Plan plan = continued(new_plan, state);
   const TrainOptions& options = plan.train;
   const auto session_start = Clock::now();
   const double trained_before_s = state.trained_s;
+  if (state.position.sample == 0 || state.epoch_batch_size == 0) state.epoch_batch_size = options.batch_size;
   auto last_save = session_start;
   Interval interval;
   Outcome outcome;
@@ -222,7 +239,7 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
     const int64_t epoch = state.epoch_to_end;
     const bool run_ends = state.step == plan.total_steps;
     std::vector<Snapshot> due;
-    if (task.end_epoch) task.end_epoch();
+    if (task.end_epoch && task.end_epoch(epoch) && !run_ends) input.restart(state.position);
     if (task.validate && (run_ends || every(options.validate_every, epoch + 1))) {
       outcome.last_validation = evaluate(task.module, task.validate);
       const std::string& metric = outcome.last_validation.front().first;
@@ -255,8 +272,10 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
       break;
     }
 
-    const double lr = learning_rate(plan.schedule, state.step), waited_before_s = loader.wait_s(), gradient_waited_before_s = world.gradient_wait_s();
-    const bool is_replayed = options.cuda_graph && has_whole_steps && state.position.sample + options.batch_size <= plan.samples_per_epoch;
+    const double lr = learning_rate(plan.schedule, steps_done(plan, state.position)), waited_before_s = loader.wait_s(),
+                 gradient_waited_before_s = world.gradient_wait_s();
+    const bool is_whole = state.position.sample % options.batch_size == 0 && state.position.sample + options.batch_size <= plan.samples_per_epoch;
+    const bool is_replayed = options.cuda_graph && has_whole_steps && is_whole;
     Step step = is_replayed ? replay(graph, optimizer, input, plan, lr) : accumulate(task, loss_scale, input, plan, state, world);
     if (!std::isfinite(step.loss)) stop_non_finite("loss", step.loss, step, loader.dataset(), state, folder, world);
 
@@ -277,6 +296,7 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
     const int64_t epoch = state.position.epoch;
     ++state.step;
     state.position = step.next;
+    if (step.next.epoch > epoch) state.epoch_batch_size = options.batch_size;
     if (step.next.epoch > epoch || state.step == plan.total_steps) state.epoch_to_end = epoch;
     state.interval_loss += step.loss;
     ++state.interval_steps;

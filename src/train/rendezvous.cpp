@@ -84,7 +84,7 @@ Rendezvous::Rendezvous(Launch launch) : launch_(std::move(launch)) {
   store_ = connect(/*may_serve=*/true);
   watch_store_ = connect(/*may_serve=*/false);
   store_->add(numbered("beat", launch_.rank), 1);
-  std::error_code ignored;
+  std::error_code ignored;  // without it machines are told apart by their kernels alone
   const std::string machine(trim(read_file("/proc/sys/kernel/random/boot_id"))), network = std::filesystem::read_symlink("/proc/self/ns/net", ignored).string();
   put(numbered("card", launch_.rank), join({host_name(), machine, machine + network, cpu_affinity()}, "\n"));
   watcher_ = std::thread([this] { watch(); });
@@ -159,8 +159,8 @@ std::string Rendezvous::wait_for(const std::string& key) {
   try {
     while (!store_->check({key})) std::this_thread::sleep_for(4 * poll);
     return store_->get_to_str(key);
-  } catch (const std::exception&) {
-    throw LostContact(concat(place(), " lost contact with rank 0"));
+  } catch (const std::exception& problem) {
+    throw LostContact(concat(place(), " lost contact with rank 0: ", reason_of(problem)));
   }
 }
 
@@ -178,25 +178,39 @@ void Rendezvous::leave() {
   }
 }
 
-// Runs in its own thread, with its own connection.
+// Runs in its own thread, with its own connection. Where the store is gone the next collective will notice, and names the reason (watch_problem()); a rank that
+// computes alone for long does no harm until then.
 void Rendezvous::watch() {
   try {
-    for (int64_t round = 0; !is_leaving_; ++round) {
-      if (round % 2 == 0) watch_store_->add(numbered("beat", launch_.rank), 1);
-      if (round % 2 == 0 && launch_.rank == 0 && all_came_ && some_are_silent()) watch_store_->set("failures", "");
-      if (watch_store_->check({"failures"})) {
-        watch_store_->set(numbered("alive", launch_.rank), "");
-        const auto limit = Clock::now() + own_end_limit;
-        while (!is_leaving_ && Clock::now() < limit) std::this_thread::sleep_for(poll);
-        if (is_leaving_) return;
-        if (launch_.rank == 0) report_failures();
-        follow_to_the_end(LostContact(concat(place(), " was told that another rank failed, but not which")));
-      }
-      std::this_thread::sleep_for(10 * poll);
-    }
-  } catch (const std::exception&) {
-    // The store is gone. The next collective will say so; a rank that computes alone for long does no harm until then.
+    watch_until_leaving();
+  } catch (const std::exception& problem) {
+    if (is_leaving_) return;  // the others have left, and rank 0 has taken the store with it
+    const std::string reason = reason_of(problem);
+    log::warning(concat(place(), " can't watch the other ranks any more, and will hear of a failure only when it next waits for them: ", reason));
+    const std::lock_guard lock(watch_mutex_);
+    watch_problem_ = concat(" (its watch over the others had ended: ", reason, ")");
   }
+}
+
+void Rendezvous::watch_until_leaving() {
+  for (int64_t round = 0; !is_leaving_; ++round) {
+    if (round % 2 == 0) watch_store_->add(numbered("beat", launch_.rank), 1);
+    if (round % 2 == 0 && launch_.rank == 0 && all_came_ && some_are_silent()) watch_store_->set("failures", "");
+    if (watch_store_->check({"failures"})) {
+      watch_store_->set(numbered("alive", launch_.rank), "");
+      const auto limit = Clock::now() + own_end_limit;
+      while (!is_leaving_ && Clock::now() < limit) std::this_thread::sleep_for(poll);
+      if (is_leaving_) return;
+      if (launch_.rank == 0) report_failures();
+      follow_to_the_end(LostContact(concat(place(), " was told that another rank failed, but not which")));
+    }
+    std::this_thread::sleep_for(10 * poll);
+  }
+}
+
+std::string Rendezvous::watch_problem() const {
+  const std::lock_guard lock(watch_mutex_);
+  return watch_problem_;
 }
 
 // A process that was killed or stopped counts no further, whatever its main thread was waiting for.
@@ -271,7 +285,7 @@ void Rendezvous::follow_to_the_end(const Error& error) {
     if (watch_store_->check({"ended"})) end(static_cast<int>(parse_integer(watch_store_->get_to_str("ended")).value_or(code)));
   } catch (const std::exception&) {  // rank 0 is gone
   }
-  print(concat(place(), ": ", error.what()), error.hint());
+  print(concat(place(), ": ", error.what(), watch_problem()), error.hint());
   end(code);
 }
 
@@ -279,7 +293,8 @@ void Rendezvous::fail(const Error& error, bool has_lost_contact) {
   is_leaving_ = true;
   std::thread([this, error, has_lost_contact] {
     try {
-      const nlohmann::json record = {{"code", static_cast<int>(error.code())}, {"what", error.what()}, {"hint", error.hint()}, {"lost", has_lost_contact}};
+      const std::string what = error.what() + watch_problem();
+      const nlohmann::json record = {{"code", static_cast<int>(error.code())}, {"what", what}, {"hint", error.hint()}, {"lost", has_lost_contact}};
       watch_store_->set(numbered("failed", launch_.rank), record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
       watch_store_->set("failures", "");
       if (launch_.rank == 0) report_failures();
@@ -288,7 +303,7 @@ void Rendezvous::fail(const Error& error, bool has_lost_contact) {
     follow_to_the_end(error);
   }).detach();
   std::this_thread::sleep_for(end_limit);
-  print(concat(place(), ": ", error.what()), error.hint());
+  print(concat(place(), ": ", error.what(), watch_problem()), error.hint());
   end(static_cast<int>(error.code()));
 }
 

@@ -8,6 +8,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <chrono>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -35,11 +36,15 @@ class Rendezvous {
   void put(const std::string& key, const std::string& value);
   std::string wait_for(const std::string& key);  // for any time; LostContact if the store is gone
 
+  // Why the watcher ended before its time, in brackets behind a space; "" where it has not. Until the next collective nobody hears of failures then.
+  std::string watch_problem() const;
+
   void leave();  // all is well: rank 0 stays until all others have called it
   [[noreturn]] void fail(const Error& error, bool has_lost_contact);
 
  private:
   void watch();
+  void watch_until_leaving();
   bool some_are_silent();                      // rank 0, about once a second
   void report_failures();                      // rank 0
   void follow_to_the_end(const Error& error);  // the others
@@ -50,6 +55,8 @@ class Rendezvous {
   c10::intrusive_ptr<c10d::Store> store_, watch_store_;
   std::atomic<bool> is_leaving_ = false, all_came_ = false, is_reporting_ = false;
   std::atomic<double> silence_limit_s_ = 30;
+  mutable std::mutex watch_mutex_;
+  std::string watch_problem_;
   std::thread watcher_;
   struct Beat {
     int64_t count = 0;

@@ -5,6 +5,8 @@
 #include <torch/version.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
@@ -36,7 +38,7 @@ constexpr const char* job_file = ".job";  // who began or last continued the run
 
 // What a process that was killed while it wrote a file has left.
 void remove_temporary_files(const fs::path& folder) {
-  std::error_code ignored;
+  std::error_code ignored;  // what stays is only untidy
   for (const auto& entry : fs::directory_iterator(folder)) {
     if (entry.path().extension() == ".tmp") fs::remove(entry.path(), ignored);
   }
@@ -45,9 +47,16 @@ void remove_temporary_files(const fs::path& folder) {
 }  // namespace
 
 IfExists after_restart(const fs::path& folder, const Launch& launch, IfExists wanted) {
-  std::error_code ignored;
-  if (launch.attempt == 0 || !fs::exists(folder / job_file, ignored) || read_file(folder / job_file) != launch.job) return wanted;
-  return fs::exists(folder / "checkpoints" / "last.safetensors", ignored) ? IfExists::resume : IfExists::overwrite;
+  // "Can't be told" must not become "is not there": the run would be started over.
+  const auto is_there = [](const fs::path& path) {
+    std::error_code problem;
+    const bool exists = fs::exists(path, problem);
+    if (problem)
+      throw Error(ExitCode::usage, concat("run.dir: ", path.string(), " can't be looked at: ", problem.message()), "see that the folder can be reached");
+    return exists;
+  };
+  if (launch.attempt == 0 || !is_there(folder / job_file) || read_file(folder / job_file) != launch.job) return wanted;
+  return is_there(folder / "checkpoints" / "last.safetensors") ? IfExists::resume : IfExists::overwrite;
 }
 
 RunFolder::RunFolder(fs::path path, IfExists if_exists, const Launch& launch) : path_(std::move(path)) {
@@ -68,7 +77,8 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists, const Launch& launch) : 
     throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " can't be created: ", problem.message()), "choose a folder that you may write to");
 
   lock_ = open((path_ / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-  if (lock_ < 0) throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " can't be written to"), "choose a folder that you may write to");
+  if (lock_ < 0)
+    throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " can't be written to: ", std::strerror(errno)), "choose a folder that you may write to");
   if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
     throw Error(ExitCode::usage, concat("another process is writing to run.dir = ", path_.string()), "wait for it to end, or choose another run.dir");
 

@@ -85,6 +85,8 @@ class Archive {
   static std::unique_ptr<caffe2::serialize::PyTorchStreamReader> open(const std::filesystem::path& path) {
     try {
       return std::make_unique<caffe2::serialize::PyTorchStreamReader>(path.string());
+    } catch (const std::bad_alloc&) {
+      throw;
     } catch (const std::exception&) {  // its messages speak of its own source code
       fail(path, "is truncated, damaged or not written by torch.save: its zip directory cannot be read", "copy it again from where it came from");
     }
@@ -172,7 +174,6 @@ const Value& find_weights(const Value& root, const std::filesystem::path& path) 
 }
 
 TensorFile read_archive(const std::filesystem::path& path) {
-  constexpr std::string_view kModule = "module.";  // of torch's DistributedDataParallel
   const InputFile input(path);
   const std::string magic = input.head(4);
   if (magic.starts_with("\x80\x02")) fail(path, "was written by torch < 1.6, whose format vmae does not read", kResave);
@@ -189,9 +190,8 @@ TensorFile read_archive(const std::filesystem::path& path) {
     const std::string full = key->kind == Kind::text ? key->text : "a key that is no text";
     if (value->kind == Kind::opaque) fail(path, concat("the weights need \"", full, "\", a Python object (", value->text, ") that vmae does not load"));
     if (value->kind != Kind::tensor || key->kind != Kind::text) continue;
-    const std::string name = full.starts_with(kModule) ? full.substr(kModule.size()) : full;
-    if (!names.insert(name).second) fail(path, concat("two tensors are called \"", name, "\""));
-    file.tensors.emplace_back(name, archive.tensor(full, *value->tensor));
+    if (!names.insert(full).second) fail(path, concat("two tensors are called \"", full, "\""));
+    file.tensors.emplace_back(full, archive.tensor(full, *value->tensor));
   }
   if (file.tensors.empty()) fail(path, "holds no tensors: neither in the dict itself nor under model, state_dict or model_state_dict");
   collect_metadata(root, &weights, "", file.metadata);

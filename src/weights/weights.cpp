@@ -9,7 +9,9 @@
 #include <unordered_set>
 
 #include "input_file.h"
+#include "vmae/core/log.h"
 #include "vmae/weights/pth.h"
+#include "vmae/weights/unwrap.h"
 
 namespace vmae::weights {
 namespace {
@@ -46,6 +48,12 @@ std::string list_some(const std::vector<std::string>& keys, const std::string& l
 }  // namespace
 
 TensorFile read_weights(const std::filesystem::path& path) {
+  TensorFile file = read_wrapped_weights(path);
+  if (const std::string removed = unwrap(file, path); !removed.empty()) log::info(removed);
+  return file;
+}
+
+TensorFile read_wrapped_weights(const std::filesystem::path& path) {
   const std::string head = InputFile(path).head(512);
   if (head.starts_with("PK")) return read_pth(path);
   const bool is_safetensors = head.size() > 8 && head[8] == '{' && head.compare(4, 4, std::string(4, '\0')) == 0;  // a header of less than 4 GB

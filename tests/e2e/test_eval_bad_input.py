@@ -228,6 +228,17 @@ class ScoresTest(BadInputTest):
                 self.check("labels.csv:3", "nodule", f"'{cell}'", labels=f"case,nodule,mass\na,1,0\nb,{cell},1\nc,0,-1\nd,,1\n",
                            scores="case,nodule,mass\na,0.1,1\nb,1,1\nc,0,1\nd,0,0\n")
 
+    def test_a_source_with_an_unlabelled_case(self):
+        """It is named, and left out if asked to: of classes, in a manifest, and of a folder per class beside loose pictures."""
+        (self.tmp / "source").mkdir()
+        rows = ["image,label"] + [f"{name}.png,{label}" for name, label in zip("abcd", ("0", "1", "", "0"))]
+        for name in "abcd":
+            Image.fromarray(np.full((8, 8), 90, np.uint8)).save(self.tmp / f"source/{name}.png")
+        (self.tmp / "source/list.csv").write_text("\n".join(rows) + "\n")
+        (self.tmp / "scores.csv").write_text(self.SCORES)
+        self.assert_says(self.eval(pred="scores.csv", truth="source/list.csv", output="unlabelled", expect=3), "c: has no label in the truth", "--skip-bad-cases")
+        self.skipped("c", pred="scores.csv", truth="source/list.csv", cases=3)
+
     def test_cases_on_one_side_only(self):
         self.check("d: has no scores", scores=self.SCORES.replace("d,0.5\n", ""))
         self.skipped("d", pred="scores.csv", truth="labels.csv", cases=3)

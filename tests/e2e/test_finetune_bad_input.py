@@ -80,6 +80,8 @@ class MaskTest(FinetuneTest):
         (self.masks / "case002.png").write_bytes(b"no picture")
         self.seg("data.max_bad_fraction=0.3")
         self.assertEqual([r["file"] for r in self.quarantined()], ["images/case002.png"])
+        self.assertIn("its mask can't be used", self.quarantined()[0]["reason"])
+        self.assert_says(self.seg("--overwrite", "data.max_bad_fraction=0", expect=3), "1 of 8 files", "images/case002.png", "its mask can't be used")
         (self.masks / "case001.png").unlink()
         self.assert_says(self.seg("--overwrite", "data.max_bad_fraction=0.3", expect=3), "case001.png has no mask", "leave the image out")
 

@@ -7,7 +7,7 @@ import unittest
 import numpy as np
 from PIL import Image
 
-from finetuning import FinetuneTest, best, last, make_class_manifest, make_segmentation, trained
+from finetuning import SWIN, TRAIN, FinetuneTest, best, last, make_class_manifest, make_segmentation, trained
 from harness import SIGKILL, SIGTERM, at_point, checkpoint_step, last_step, metrics, point_library, read_safetensors
 
 
@@ -129,6 +129,27 @@ class FoldTest(SameRun):
         self.assertEqual(self.written("run/fold_3/test"), [*self.folds[3]["test"], "predict.json"])
         self.folds_run("data.fold=3", run="same")
         self.assertEqual(*(read_safetensors(best(self.tmp / run))[0] for run in ("run/fold_3", "same")))
+
+    def test_a_fold_resumes_without_the_weights_that_it_began_from(self):
+        """They may be gone, or others by now: a fold's own weights say what it is."""
+        init, options = self.tmp / "init.safetensors", ["model.init=init.safetensors"]
+        adopted = [option for option in SWIN if not option.startswith(("model.embed_dim", "model.num_heads", "model.window_size"))]
+
+        def run(*more, **kw):
+            return self.vmae("finetune-seg", *adopted, *TRAIN, "data.train=data", "run.dir=run", "data.splits=splits.json", "data.classes=[round,square]", *options,
+                             *more, **kw)
+        shutil.copy(last(trained("mae")), init)
+        run("train.epochs=1", "--fold", "1")
+        shutil.move(init, self.tmp / "elsewhere")
+        run("train.epochs=2", "--fold", "1", "--resume")
+        self.assertEqual(len(metrics(self.tmp / "run/fold_1", "val")), 2)
+        self.assert_says(run("train.epochs=2", "--fold", "2", "--resume", expect=4), "init.safetensors")
+        shutil.move(self.tmp / "elsewhere", init)
+        run("train.epochs=1", "--fold", "all", "--overwrite")
+        init.unlink()
+        run("train.epochs=2", "--fold", "all", "--resume")
+        self.assertEqual([len(metrics(self.tmp / f"run/fold_{k}", "val")) for k in range(5)], [2] * 5)
+        self.check_out_of_fold()
 
     def test_all_folds_resumed(self):
         """Only fold 0 is finished: it is left alone, the others begin. Then all folds predict together, and each on its own."""

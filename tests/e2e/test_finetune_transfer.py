@@ -3,8 +3,11 @@
 import json
 import re
 import unittest
+from collections import OrderedDict
 
 import numpy as np
+import safetensors.torch
+import torch
 from PIL import Image
 
 from finetuning import NO_AUGMENTATION, FinetuneTest, best, class_picture, last, make_class_manifest, make_segmentation, metadata, trained
@@ -42,6 +45,77 @@ class TransferBase(FinetuneTest):
         trainable = {k for k in set(source) & set(weights) - wanted if weights[k].ndim > 1 and not k.endswith("index")}
         self.assertEqual({k for k in trainable if np.array_equal(weights[k], source[k])}, set(), "these are random, not the file's")
         return counts
+
+
+class WrapperTest(TransferBase):
+    """Weights of the program that trained them: whatever it put before the names, in a .pth and in a .safetensors, nested as Lightning does or not."""
+    PREFIXES = ["", "module.", "_orig_mod.", "model.", "net.", "encoder.", "backbone.", "state_dict.", "module._orig_mod.", "_orig_mod.module.", "model._orig_mod.",
+                "model.module.", "swin_unet.", "_forward_module.module.model."]
+
+    def setUp(self):
+        super().setUp()
+        self.weights = {k: torch.tensor(v) for k, v in weights_of(last(trained("mae"))).items()}
+
+    def save(self, weights, name, nested=False):
+        path = self.tmp / name
+        if path.suffix == ".safetensors":
+            safetensors.torch.save_file({k: v.clone() for k, v in weights.items()}, path)
+        elif nested:
+            torch.save({"epoch": 3, "pytorch-lightning_version": "2.1.0", "state_dict": OrderedDict(weights), "optimizer_states": [{"state": {}}]}, path)
+        else:
+            torch.save(OrderedDict(weights), path)
+        return path
+
+    def exported(self, path):
+        done = self.vmae("export", "--weights", path, "--output", "plain.safetensors")
+        return done.stderr, weights_of(self.tmp / "plain.safetensors")
+
+    def test_every_prefix_in_every_format(self):
+        for number, prefix in enumerate(self.PREFIXES):
+            wrapped = {prefix + k: v for k, v in self.weights.items()}
+            for name, nested in ((f"{number}.pth", False), (f"{number}.ckpt", True), (f"{number}.safetensors", False)):
+                with self.subTest(prefix=prefix, name=name):
+                    log, plain = self.exported(self.save(wrapped, name, nested))
+                    self.assertEqual(plain.keys(), self.weights.keys())
+                    for key, value in self.weights.items():
+                        np.testing.assert_array_equal(plain[key], value.numpy(), key)
+                    if prefix:
+                        self.assertIn(f'removed "{prefix}" from {len(wrapped)} of {len(wrapped)} names', log)
+                    else:
+                        self.assertNotIn("removed", log)
+
+    def test_fine_tuning_begins_from_wrapped_weights(self):
+        """What is loaded, and the architecture that is adopted; said once where it is loaded."""
+        for name in ("w.pth", "w.safetensors"):
+            path = self.save({"module._orig_mod." + k: v for k, v in self.weights.items()}, name)
+            log, weights = self.begin("seg", init=path)
+            self.check_counts(log, weights, weights_of(last(trained("mae"))), with_decoder=True)
+            self.assertEqual(log.count('removed "module._orig_mod."'), 1)
+
+    def test_wrappers_within_names(self):
+        log, plain = self.exported(self.save({k.replace("layers.0.", "layers.0._checkpoint_wrapped_module."): v for k, v in self.weights.items()}, "w.safetensors"))
+        self.assertEqual(plain.keys(), self.weights.keys())
+        self.assertIn('removed "._checkpoint_wrapped_module."', log)
+
+    def test_names_without_the_prefix_stay(self):
+        """They are not dropped: what the network does not know is refused by name, or left out if asked to."""
+        for name in ("w.pth", "w.safetensors"):
+            path = self.save({**{"model." + k: v for k, v in self.weights.items()}, "criterion.weight": torch.ones(2)}, name)
+            log, plain = self.exported(path)
+            self.assertEqual(plain.keys(), self.weights.keys() | {"criterion.weight"})
+            self.assertIn("kept as they are: criterion.weight", log)
+            self.assertIn("only in the file: criterion.weight", self.begin("seg", init=path, expect=4))
+            self.begin("seg", "model.allow_mismatch=true", init=path)
+
+    def test_two_networks_and_two_tensors_of_one_name_are_refused(self):
+        both = {f"{who}.{k}": v for who in ("student", "teacher") for k, v in self.weights.items()}
+        clash = {**{"module." + k: v for k, v in self.weights.items()}, "norm_up.weight": torch.ones(8)}
+        for ending in (".pth", ".safetensors"):
+            path = self.save(both, "both" + ending)
+            self.assert_says(self.vmae("export", "--weights", path, "--output", "x.safetensors", expect=4), "several networks, under student., teacher.")
+            self.assertIn("student.patch_embed.proj.weight", self.vmae("inspect", "--keys", path).stdout)
+            path = self.save(clash, "clash" + ending)
+            self.assert_says(self.vmae("export", "--weights", path, "--output", "x.safetensors", expect=4), 'two tensors are called "norm_up.weight"', "module.norm_up.weight")
 
 
 class TransferTest(TransferBase):

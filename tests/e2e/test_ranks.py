@@ -6,9 +6,29 @@ import unittest
 import numpy as np
 
 from harness import SIGTERM, checkpoint_step, last_step, make_pictures, metrics, read_arrays
-from ranks import RanksTest, free_port, rank_environment, tiny_run
+from ranks import VMAE, RanksTest, free_port, rank_environment, tiny_run
 
 BETA1 = 0.9
+WORD = 2**64 - 1
+
+
+def mix(x):
+    """SplitMix64's finaliser."""
+    x = (x + 0x9e3779b97f4a7c15) & WORD
+    x = ((x ^ x >> 30) * 0xbf58476d1ce4e5b9) & WORD
+    x = ((x ^ x >> 27) * 0x94d049bb133111eb) & WORD
+    return x ^ x >> 31
+
+
+def epoch_order(count, seed, epoch):
+    """The order in which an epoch takes the samples: docs/architecture.md."""
+    key = mix(mix(mix(seed) ^ 1) ^ epoch)
+    order, counter = list(range(count)), 0
+    for i in range(count, 1, -1):
+        bits = mix((key + 0x9e3779b97f4a7c15 * counter) & WORD)
+        other, counter = bits * i >> 64, counter + 1
+        order[i - 1], order[other] = order[other], order[i - 1]
+    return order
 
 
 def last_arrays(run):
@@ -92,6 +112,30 @@ class TrainingTest(SeveralRanksTest):
         self.train(2, *tiny_run("images", "two", "data.max_bad_fraction=0.5", "data.val_fraction=0"))
         listed = [json.loads(line)["file"] for line in (self.tmp / "two/quarantine.jsonl").read_text().splitlines()]
         self.assertEqual(sorted(name.rsplit("/", 1)[-1] for name in listed), ["case003.png", "case004.png", "case007.png"])
+
+
+    def test_what_one_rank_cannot_read_all_leave_out(self):
+        """Each rank has its own copy of the pictures. A file that is broken in rank 1's alone, and that comes to rank 1 first, trains on no rank: the weights are
+        those of runs in which both copies are broken. Comes it to rank 0 first, it trains there in that epoch and nowhere later."""
+        options = tiny_run("images", "run", "data.max_bad_fraction=0.5", "data.val_fraction=0", "train.batch_size=4", "train.epochs=4", "data.flip_horizontal=0.5")
+        first_epoch = epoch_order(12, seed=0, epoch=0)
+        bad = [next(index for place, index in enumerate(first_epoch) if place % 2 == rank and index > 0) for rank in (0, 1)]
+
+        def train(name, broken_of):
+            folders = [self.tmp / name / f"host{rank}" for rank in (0, 1)]
+            for folder, broken in zip(folders, broken_of):
+                make_pictures(folder / "images", 12)
+                for index in broken:
+                    (folder / f"images/case{index:03d}.png").write_bytes(b"broken")
+            port = free_port()
+            self.wait_ranks([self.spawn([VMAE, *options], f"{name}{rank}", folder, **rank_environment(rank, 2, port)) for rank, folder in enumerate(folders)], 0)
+            return folders[0] / "run"
+        both = train("both", [[bad[1]], [bad[1]]])
+        one = train("one", [[], [bad[1]]])
+        self.assert_same_checkpoint(both / "checkpoints/last.safetensors", one / "checkpoints/last.safetensors")
+        self.assertEqual(json.loads((one / "quarantine.jsonl").read_text())["file"].rsplit("/", 1)[-1], f"case{bad[1]:03d}.png")
+        again, other = train("again", [[], [bad[0]]]), train("other", [[], [bad[0]]])
+        self.assert_same_checkpoint(again / "checkpoints/last.safetensors", other / "checkpoints/last.safetensors")
 
 
 class ResumeTest(SeveralRanksTest):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run that is killed or stopped, however often and wherever, and resumed, ends as if nothing had happened: bit for bit."""
 import json
+import math
 import random
 import shutil
 import subprocess
@@ -209,6 +210,82 @@ class SignalTest(ResumeTest):
         self.run_uninterrupted()
         shutil.copytree(self.reference, self.run_dir)
         self.finish()
+
+
+def rate(done, warmup, total, peak=1e-3):
+    """docs/method.md: linear from 0, then half a cosine, of steps of the batch size that the run has now."""
+    return peak * done / warmup if done < warmup else peak * 0.5 * (1 + math.cos(math.pi * (done - warmup) / (total - warmup)))
+
+
+def planned(samples, batch, epochs, state=(0, 0, 0), max_steps=0):
+    """The steps of a run from `state` (step, epoch, sample) to its end -> [(step, epoch, learning rate)], state."""
+    step, epoch, sample = state
+    per_epoch, lines = -(-samples // batch), []
+    left = epochs * per_epoch - (epoch * per_epoch + sample // batch)
+    if max_steps:
+        left = min(left, max_steps - step)
+    total = epoch * per_epoch + sample // batch + left
+    while left > 0:
+        lr, trained = rate(epoch * per_epoch + sample / batch, per_epoch, total), epoch
+        step, sample, left = step + 1, (sample // batch + 1) * batch, left - 1
+        if sample >= samples:
+            epoch, sample = epoch + 1, 0
+        lines.append((step, trained, lr))
+    return lines, (step, epoch, sample)
+
+
+@unittest.skipUnless(point_library(), "needs a C compiler")
+class ChangedTest(VmaeTest):
+    """Resumed with another batch size, more or fewer epochs, a limit of steps: epochs are the truth."""
+    SAMPLES = 18
+
+    def check(self, first, then, epochs, stop=None, before=2, ranks=0, max_steps=0, more=()):
+        run = f"run-{first}-{then}-{epochs}-{stop}-{max_steps}"
+        options = [*TINY, "data.train=images", "data.val=validation", f"run.dir={run}", "optim.warmup_epochs=1", "train.draw_every=0", "data.flip_horizontal=0.5"]
+        begin = [*options, f"train.epochs={before}", f"train.batch_size={first}"]
+        self.wait_exit(self.start("pretrain", *begin, env=at_point("write", "metrics.jsonl", stop, SIGTERM) if stop else None), 75 if stop else 0)
+        state = json.loads(read_safetensors(self.tmp / run / "checkpoints/last.safetensors")[1]["state"])
+        state = (state["step"], state["epoch"], state["sample"])
+        expected = planned(self.SAMPLES, first, before)[0][:state[0]]
+        rest, end = planned(self.SAMPLES, then, epochs, state, max_steps)
+        how = ["--nproc-per-node", str(ranks)] if ranks else []
+        done = self.vmae("pretrain", "--resume", *how, *options, f"train.epochs={epochs}", f"train.batch_size={then}", f"train.max_steps={max_steps}", *more)
+        lines = metrics(self.tmp / run, "train")
+        self.assertEqual([(line["step"], line["epoch"]) for line in lines], [(step, epoch) for step, epoch, _ in expected + rest])
+        for line, (_, _, lr) in zip(lines, expected + rest):
+            self.assertAlmostEqual(line["lr"], lr, delta=1e-9)
+        if rest:
+            last = json.loads(read_safetensors(self.tmp / run / "checkpoints/last.safetensors")[1]["state"])
+            self.assertEqual((last["step"], last["epoch"], last["sample"]), end)
+            self.assertEqual(sorted({line["epoch"] for line in metrics(self.tmp / run, "val")}), list(range(rest[-1][1] + 1)))
+        else:
+            self.assertIn("nothing to do", done.stderr)
+        return done
+
+    def setUp(self):
+        super().setUp()
+        make_pictures(self.tmp / "images", self.SAMPLES)
+        make_pictures(self.tmp / "validation", 3, first=100)
+
+    def test_another_batch_size_after_whole_epochs(self):
+        for first, then, epochs in ((4, 8, 4), (8, 4, 4), (4, 18, 3), (18, 5, 3), (4, 64, 3)):
+            with self.subTest(first=first, then=then):
+                self.assertIn("changed since the checkpoint: train.batch_size", self.check(first, then, epochs).stderr)
+
+    def test_another_batch_size_within_an_epoch(self):
+        """The samples of the epoch that were seen are seen; a step ends where one of the new size does."""
+        for first, then, epochs, stop in ((4, 8, 3, 1), (4, 8, 3, 3), (8, 3, 4, 1), (4, 7, 2, 2), (5, 64, 3, 2)):
+            with self.subTest(first=first, then=then, stop=stop):
+                self.check(first, then, epochs, stop)
+
+    def test_ranks_and_micro_batches_change_as_well(self):
+        self.check(4, 6, 4, stop=2, ranks=2, more=["train.micro_batch=3"])
+
+    def test_fewer_epochs_and_a_limit_of_steps(self):
+        self.check(4, 4, 2, before=3)            # less than is done
+        self.check(4, 8, 9, max_steps=13)        # 10 steps were made
+        self.check(4, 8, 9, max_steps=7)
+        self.check(6, 6, 3, stop=2, before=5)    # fewer than were planned
 
 
 @unittest.skipUnless(point_library(), "needs a C compiler")

@@ -1,5 +1,7 @@
 #pragma once
-// A list of 2D samples from one or several sources. Sample `index` is a pure function of (options, seed, epoch, index).
+// A list of 2D samples from one or several sources. Sample `index` is a pure function of (options, seed, epoch, index, repeat). repeat: 0 where the sample
+// comes for the first time in an epoch; every further time, and every time it stands in for an unreadable one, has a number of its own, and with it its own
+// random numbers: augmentation, mask, drop path.
 #include <ATen/core/Tensor.h>
 
 #include <memory>
@@ -19,7 +21,13 @@ struct Sample {
   at::Tensor mask;    // (H, W) uint8; undefined where the task needs none
   at::Tensor labels;  // (L) float32, likewise
   std::string id;     // "folder/file.nii.gz#z17" or "folder/file.png"; no absolute path
-  uint64_t seed = 0;  // derive_seed(run seed, epoch, index): for masks and drop path of this sample
+  uint64_t seed = 0;  // sample_seed(): for masks and drop path of this sample
+};
+
+// What stands at a place of an epoch.
+struct Loaded {
+  int64_t index;
+  uint64_t repeat;  // for sample_seed()
 };
 
 class Dataset {
@@ -51,19 +59,21 @@ class Dataset {
   const float* labels(int64_t index) const;
   Quarantine& bad_files() const { return *quarantine_; }
   // Lists the file of a sample that could not be used. Throws Error(data) when the quarantine's limit is passed.
-  void quarantine(int64_t index, const std::string& reason) const;
+  void quarantine(int64_t index, const std::string& reason, int64_t epoch = -1) const;
 
   // load() into memory of the caller; mask and labels where they are wanted. Calls nothing of torch, so worker threads may use it without touching torch's
   // thread settings, and from a prepared dataset allocates nothing after a thread's first samples (to_input() names the exception).
-  void load_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers) const;
+  void load_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers, uint64_t repeat = 0) const;
 
-  // load_into() that quarantines unreadable files. Returns the index that was loaded: `index`, or the next readable one in dataset order (after the last comes
-  // the first). Throws Error(data) when the quarantine's limit is passed or nothing is readable.
-  int64_t load_readable_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers) const;
+  // load_into() that quarantines unreadable files and passes over what the quarantine leaves out. Loads `index`, or the next readable one in dataset order
+  // (after the last comes the first). occurrence: how often `index` came before in this epoch. What comes back is a function of the arguments and of which
+  // files are readable. Throws Error(data) when the quarantine's limit is passed or nothing is readable.
+  Loaded load_readable_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers,
+                            int64_t occurrence = 0) const;
 
   const ImageOptions& image_options() const { return image_; }
   const Targets& targets() const { return targets_; }
-  static uint64_t sample_seed(uint64_t seed, int64_t epoch, int64_t index);  // Sample::seed
+  static uint64_t sample_seed(uint64_t seed, int64_t epoch, int64_t index, uint64_t repeat = 0);  // Sample::seed
 
  private:
   struct Place {
@@ -72,6 +82,7 @@ class Dataset {
   };
   Place place(int64_t index) const;
   Slice read(const Place& at, bool with_mask, SliceBuffer& buffer) const;
+  bool is_left_out(int64_t index) const;
   Error nothing_readable() const;
 
   std::vector<std::unique_ptr<SampleSource>> sources_;

@@ -1,7 +1,8 @@
 #pragma once
 // Batches in a fixed order from worker threads. What batch k of epoch e holds is a pure function of (seed, e, k): it does not depend on the number of workers,
-// on timing, or on where the run was resumed. Workers run ahead by a bounded number of batches and write samples straight into the batch;
-// they call nothing of torch, so its thread settings are those of the training thread alone.
+// on timing, or on where the run was resumed. A sample that comes again in an epoch has random numbers of its own (Dataset).
+// Workers run ahead by a bounded number of batches and write samples straight into the batch; they call nothing of torch, so its thread settings are those of
+// the training thread alone.
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
@@ -26,6 +27,7 @@ struct LoaderOptions {
   std::shared_ptr<const std::vector<bool>>
       is_marked{};  // per sample, with shuffle only: at least marked_share of each step or batch is marked (marked_order())
   double marked_share = 0.0;
+  int64_t first_step_size = 0;  // that of the epoch in which the loader starts, for marked_order() alone; 0: step_size
 };
 
 // Position in the data: the next sample to deliver. Saved in checkpoints.
@@ -56,6 +58,7 @@ class Loader {
   // False after the last batch. An unreadable sample is quarantined and replaced by the next readable one in dataset order,
   // so a batch never changes its size. Rethrows Error(data) when the quarantine's limit is passed, and again at every further call.
   bool next(Batch& batch);
+  void restart(Position start);  // drops what was loaded ahead: for when files are left out that were not before (Quarantine)
   const Dataset& dataset() const;
   const LoaderOptions& options() const;
   double wait_s() const;  // seconds spent in next() waiting for data, so far

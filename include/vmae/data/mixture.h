@@ -19,4 +19,7 @@ std::vector<int64_t> mixture_order(const std::vector<int64_t>& sizes, const std:
 // this epoch. Nothing marked: as epoch_order(). A pure function of its arguments.
 std::vector<int64_t> marked_order(const std::vector<bool>& is_marked, double share, int64_t group, uint64_t seed, int64_t epoch);
 
+// For each place of an epoch's order: how often its sample came at earlier places.
+std::vector<int64_t> occurrences(const std::vector<int64_t>& order);
+
 }  // namespace vmae::data

@@ -1,5 +1,6 @@
 #pragma once
 // `vmae finetune-seg` and `vmae finetune-cls`: from pretrained weights and a labelled dataset to a finished (or interrupted) run.
+#include <filesystem>
 #include <string>
 
 #include "vmae/nn/classifier.h"
@@ -78,6 +79,13 @@ void describe(Options& options, ClassifyConfig& config);
 // What only the weights can tell is taken from them, where the config does not say otherwise: in_channels, embed_dim, num_heads, window_size, mlp_ratio,
 // layer_norm_eps, shift_small_grids. Not depths, image_size and drop path. Throws Error(checkpoint).
 void adopt_architecture(nn::SwinOptions& swin, const std::string& init);
+
+// The folder of fold K of a run: run_dir/fold_K.
+std::filesystem::path fold_folder(const std::filesystem::path& run_dir, int64_t fold);
+
+// Whose architecture is adopted: model.init's; where a run is resumed, that of the run itself, for what it began from may be gone. fold: as for
+// finetune_folds(); of "all", the first fold that has begun.
+std::string adopted_weights(const std::string& run_dir, const std::string& init, const std::string& fold, bool resumes);
 
 // One run. Cases that are marked test (or data.test) are predicted with the best weights into run.dir/test afterwards.
 ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& arguments, train::World& world);

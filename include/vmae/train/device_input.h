@@ -15,8 +15,9 @@ class DeviceInput {
   DeviceInput(data::Loader& loader, at::Device device, Draws draws);
   ~DeviceInput();
 
-  bool next(data::Batch& batch);  // as Loader::next()
-  void prefetch();                // once the work on the current batch has been given to the GPU; nothing on a CPU
+  bool next(data::Batch& batch);       // as Loader::next()
+  void restart(data::Position start);  // as Loader::restart()
+  void prefetch();                     // once the work on the current batch has been given to the GPU; nothing on a CPU
 
  private:
   bool load(data::Batch& batch);

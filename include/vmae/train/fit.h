@@ -44,8 +44,9 @@ struct Task {
   std::function<Metrics()> validate;
   bool lower_is_better = true;
   std::function<void(int64_t step, int64_t epoch)> draw;  // sample pictures; may be empty
-  std::function<void()> end_epoch;                        // on every rank, before the validation; may be empty
-  weights::Metadata metadata;                             // what a checkpoint says about the model
+  // On every rank, before the validation; may be empty. True: other samples are to be trained on from here on (the same answer on all ranks).
+  std::function<bool(int64_t epoch)> end_epoch;
+  weights::Metadata metadata;  // what a checkpoint says about the model
 };
 
 // How long, how often and how large: everything about a run that is known before its first step.
@@ -54,15 +55,23 @@ struct Plan {
   OptimOptions optim;
   Precision precision = Precision::fp32;
   at::Device device = at::kCPU;
-  int64_t samples_per_epoch = 0, steps_per_epoch = 0, total_steps = 0;
+  int64_t samples_per_epoch = 0, steps_per_epoch = 0;
+  int64_t total_steps = 0;  // RunState::step at the end
   int64_t rank = 0, num_ranks = 1;
   int64_t micro_batch = 0;  // samples of a forward pass, at most: on one rank,
   int64_t world_batch = 0;  // and on all of them
   bool is_dry_run = false;  // one step, nothing is saved
-  Schedule schedule;
+  Schedule schedule;        // in steps of this plan: steps_done()
 };
 // Error(usage) where options contradict each other.
 Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t samples_per_epoch, at::Device device, const World& world, bool is_dry_run);
+
+// The plan of a run that is at `state`, whatever batch size it had before: epochs (and the samples of the epoch under way) that are done are done, those that
+// are left are trained, and the schedule goes on from there. Of a new run, and of one that is resumed unchanged: the plan itself.
+Plan continued(Plan plan, const RunState& state);
+
+// How many steps of the plan's batch size the epochs done make: what the schedule counts. Whole, and RunState::step, where the batch size never changed.
+double steps_done(const Plan& plan, const data::Position& position);
 
 struct Outcome {
   RunState state;
@@ -71,7 +80,8 @@ struct Outcome {
   Metrics last_validation;
 };
 
-// Trains from `state` to the end of the plan. The loader must start at state.position and deliver this rank's part of batches of plan.world_batch.
+// Trains from `state` to the end of the plan as continued() from there: a step ends at a multiple of the batch size, counted from the epoch's first sample, or
+// with the epoch. The loader must start at state.position and deliver this rank's part of batches of plan.world_batch.
 // folder and log: of rank 0 alone, absent in a dry run.
 // Throws Error(non_finite) after writing non_finite.json with the sample ids if the loss or the gradient is not finite; the weights are those before the step.
 Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan, RunState state, World& world, const RunFolder* folder,

@@ -1,5 +1,5 @@
 #pragma once
-// The learning rate as a pure function of the step.
+// The learning rate as a pure function of how much of the training is done.
 #include <cstdint>
 
 namespace vmae::train {
@@ -12,7 +12,8 @@ struct Schedule {
 };
 
 // Linear from 0 over warmup_steps, then half a cosine from peak_lr down to min_lr at total_steps (method.md: per iteration).
-// `step` counts updates already made, so the first update of a warm-up has learning rate 0.
-double learning_rate(const Schedule& schedule, int64_t step);
+// `done` counts updates already made, so the first update of a warm-up has learning rate 0. It is not whole where a run was resumed with another batch size
+// in the middle of an epoch (fit.h: steps_done()).
+double learning_rate(const Schedule& schedule, double done);
 
 }  // namespace vmae::train

@@ -9,7 +9,7 @@
 
 namespace vmae::weights {
 
-// The weights in it: the dict itself, or the one under `model`, `state_dict` or `model_state_dict`; a leading "module." of every key is dropped.
+// The weights in it, under the names that the file gives them: the dict itself, or the one under `model`, `state_dict` or `model_state_dict`.
 // Plain numbers and strings beside it (epoch, args.*) come back as metadata ("epoch": "3", "args.lr": "0.001").
 TensorFile read_pth(const std::filesystem::path& path);
 

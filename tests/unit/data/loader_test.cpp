@@ -225,6 +225,131 @@ TEST(Loader, MarkedSharesAreOfStepsWhateverTheBatches) {
   EXPECT_EQ(order(6), order(2));
 }
 
+// Two sources of 3 and 9 pictures in equal shares: each of the first comes twice in an epoch.
+std::shared_ptr<const Dataset> two_sources(const TempFolder& folder, std::shared_ptr<Quarantine> quarantine) {
+  std::filesystem::create_directories(folder / "a");
+  std::filesystem::create_directories(folder / "b");
+  for (int i = 0; i < 3; ++i) folder.write(concat("a/", i, ".png"), png(i));
+  for (int i = 0; i < 9; ++i) folder.write(concat("b/", i, ".png"), png(20 + i));
+  return std::make_shared<const Dataset>(std::vector{io::list_source(folder / "a"), io::list_source(folder / "b")}, small_images(), std::move(quarantine),
+                                         Targets{});
+}
+
+// What an epoch holds at each place, put together of all ranks: index, seed, pixels.
+struct Seen {
+  std::vector<int64_t> indices;
+  std::vector<uint64_t> seeds;
+  std::vector<at::Tensor> images;
+};
+Seen see(const std::shared_ptr<const Dataset>& dataset, LoaderOptions options, int64_t ranks, Position start, int64_t epochs) {
+  std::vector<std::vector<Batch>> parts;
+  for (options.rank = 0, options.world_size = ranks; options.rank < ranks; ++options.rank) parts.push_back(all_batches(dataset, options, start, epochs));
+  Seen seen;
+  for (size_t k = 0; k < parts[0].size(); ++k) {
+    for (size_t i = 0;; ++i) {
+      const Batch& part = parts[i % parts.size()][k];
+      const size_t nth = i / parts.size();
+      if (!part.counts || nth >= part.indices.size()) break;
+      seen.indices.push_back(part.indices[nth]);
+      seen.seeds.push_back(part.seeds[nth]);
+      seen.images.push_back(part.image[static_cast<int64_t>(nth)]);
+    }
+  }
+  return seen;
+}
+void expect_same(const Seen& a, const Seen& b, size_t from = 0) {
+  ASSERT_EQ(a.indices.size() - from, b.indices.size());
+  for (size_t i = from; i < a.indices.size(); ++i) {
+    EXPECT_EQ(a.indices[i], b.indices[i - from]) << i;
+    EXPECT_EQ(a.seeds[i], b.seeds[i - from]) << i;
+    EXPECT_TRUE(at::equal(a.images[i], b.images[i - from])) << i;
+  }
+}
+// Distinct within an epoch; the first time a sample comes, what Dataset::load() gives.
+void expect_first_as_ever_and_others_new(const Seen& seen, const Dataset& dataset, uint64_t seed, size_t per_epoch) {
+  for (size_t begin = 0; begin < seen.indices.size(); begin += per_epoch) {
+    const auto epoch = static_cast<int64_t>(begin / per_epoch);
+    const std::vector<int64_t> order(seen.indices.begin() + static_cast<std::ptrdiff_t>(begin),
+                                     seen.indices.begin() + static_cast<std::ptrdiff_t>(begin + per_epoch));
+    const std::vector<int64_t> before = occurrences(order);
+    std::set<uint64_t> seeds;
+    for (size_t i = 0; i < per_epoch; ++i) {
+      EXPECT_TRUE(seeds.insert(seen.seeds[begin + i]).second) << "an exact copy";
+      const Sample plain = dataset.load(order[i], seed, epoch, &kAugment);
+      EXPECT_EQ(before[i] == 0, plain.seed == seen.seeds[begin + i]);
+      EXPECT_TRUE(before[i] > 0 || at::equal(plain.image, seen.images[begin + i]));
+    }
+  }
+}
+
+TEST(Loader, ASampleThatComesAgainHasRandomNumbersOfItsOwn) {
+  const TempFolder folder;
+  const auto dataset = two_sources(folder, std::make_shared<Quarantine>("", 0.0));
+  std::vector<bool> is_marked(12, false);
+  is_marked[0] = is_marked[5] = true;
+  const auto marked = std::make_shared<const std::vector<bool>>(is_marked);
+  for (const bool by_weights : {true, false}) {
+    LoaderOptions options{.batch_size = 4, .seed = 6, .workers = 2, .step_size = 4};
+    if (by_weights) options.weights = {1, 1};
+    if (!by_weights) options.is_marked = marked, options.marked_share = 0.75;
+    const Seen seen = see(dataset, options, 1, {}, 3);
+    ASSERT_EQ(seen.indices.size(), 36U);
+    expect_first_as_ever_and_others_new(seen, *dataset, 6, 12);
+    for (const int64_t ranks : {2, 3}) expect_same(seen, see(dataset, options, ranks, {}, 3));
+    for (const int64_t sample : {4, 8}) expect_same(seen, see(dataset, options, 2, {1, sample}, 3), static_cast<size_t>(12 + sample));
+    LoaderOptions others = options;  // resumed in the middle of an epoch with another batch size
+    others.batch_size = 3, others.workers = 5, others.step_size = 6, others.first_step_size = 4;
+    expect_same(seen, see(dataset, others, 1, {2, 4}, 3), 28);
+  }
+  // Flips of the second time are drawn anew: with 3 repeats an epoch, some differ from the first time's.
+  LoaderOptions options{.batch_size = 4, .seed = 6, .workers = 2, .weights = {1, 1}};
+  const Seen seen = see(dataset, options, 1, {}, 6);
+  int64_t different = 0;
+  for (size_t i = 0; i < seen.indices.size(); ++i) {
+    for (size_t k = i / 12 * 12; k < i; ++k) different += seen.indices[i] == seen.indices[k] && !at::equal(seen.images[i], seen.images[k]);
+  }
+  EXPECT_GT(different, 4);
+}
+
+TEST(Loader, AStandInHasRandomNumbersOfItsOwn) {
+  const TempFolder folder;
+  for (int i = 0; i < 8; ++i) folder.write(concat(i, ".png"), i == 2 || i == 3 || i == 7 ? "broken" : png(i));
+  const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 1.0));
+  LoaderOptions options{.batch_size = 4, .seed = 6, .workers = 3};
+  const Seen seen = see(dataset, options, 1, {}, 2);
+  for (size_t i = 0; i < seen.indices.size(); ++i) {
+    const auto epoch = static_cast<int64_t>(i / 8);
+    const bool stands_in = epoch_order(8, 6, epoch, true)[i % 8] != seen.indices[i];
+    EXPECT_EQ(stands_in, seen.seeds[i] != Dataset::sample_seed(6, epoch, seen.indices[i])) << i;
+  }
+  for (const size_t begin : {0U, 8U}) {
+    const auto first = seen.seeds.begin() + static_cast<std::ptrdiff_t>(begin);
+    EXPECT_EQ(std::set<uint64_t>(first, first + 8).size(), 8U) << "the stand-in for 2 and that for 3 differ, and both from 4 itself";
+  }
+  expect_same(seen, see(dataset, options, 3, {}, 2));
+}
+
+// What another rank could not read is passed over like what this one can't, from the restart on, whatever was loaded ahead.
+TEST(Loader, WhatIsLeftOutIsPassedOverAfterARestart) {
+  const TempFolder good, broken;
+  for (int i = 0; i < 8; ++i) good.write(concat(i, ".png"), png(i)), broken.write(concat(i, ".png"), i == 5 ? "broken" : png(i));
+  const auto quarantine = std::make_shared<Quarantine>("", 1.0), other = std::make_shared<Quarantine>("", 1.0);
+  const auto dataset = make_dataset(good, quarantine), without = make_dataset(broken, other);
+  const LoaderOptions options{.batch_size = 4, .seed = 6, .workers = 2, .prefetch = 7};
+  const std::vector<Batch> expected = all_batches(without, options, {1, 0}, 3);
+  Loader loader(dataset, options, &kAugment, {}, 3);
+  Batch batch;
+  ASSERT_TRUE(loader.next(batch) && loader.next(batch));
+  ASSERT_EQ(batch.next, (Position{1, 0}));
+  quarantine->leave_out("5.png", "another rank could not read it");
+  loader.restart(batch.next);
+  for (const Batch& same : expected) {
+    ASSERT_TRUE(loader.next(batch));
+    expect_same(batch, same);
+  }
+  EXPECT_FALSE(loader.next(batch));
+}
+
 TEST(Loader, ABatchSmallerThanTheRanksIsRefused) {
   const TempFolder folder;
   folder.write("a.png", png(1));

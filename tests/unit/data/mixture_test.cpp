@@ -59,6 +59,11 @@ TEST(Mixture, SourcesAreMixedWithinAnEpoch) {
   EXPECT_GT(switches, 400);
 }
 
+TEST(Mixture, OccurrencesCountWhatCameBefore) {
+  EXPECT_EQ(occurrences({3, 1, 3, 3, 0, 1}), (std::vector<int64_t>{0, 0, 1, 2, 0, 1}));
+  EXPECT_TRUE(occurrences({}).empty());
+}
+
 TEST(Mixture, WeightsThatDoNotFitAreRefused) {
   for (const std::vector<double>& weights : {std::vector<double>{1}, {1, -1}, {0, 0}}) {
     const Error error = test::error_of([&] { mixture_order({2, 2}, weights, 1, 0); });

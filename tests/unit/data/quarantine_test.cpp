@@ -53,6 +53,37 @@ TEST(Quarantine, ThrowsAboveTheFraction) {
   EXPECT_TRUE(contains(error.what(), "3 of 10 files can't be read, more than data.max_bad_fraction = 0.2 allows: a, b, c"));
 }
 
+// Workers run ahead of the epoch that ends: what they found for later ones waits, unless it was wanted before as well.
+TEST(Quarantine, NewsAreOfTheEpochsThatEnded) {
+  Quarantine quarantine("", 1.0);
+  quarantine.expect(10);
+  quarantine.add("later", "x", 2);
+  quarantine.add("both", "y", 2);
+  quarantine.add("both", "again", 1);
+  quarantine.add("listed", "z");
+  using News = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(quarantine.take_news(0), (News{{"listed", "z"}}));
+  EXPECT_EQ(quarantine.take_news(1), (News{{"both", "y"}}));
+  EXPECT_EQ(quarantine.take_news(1), News{});
+  EXPECT_EQ(quarantine.take_news(2), (News{{"later", "x"}}));
+}
+
+TEST(Quarantine, LeavesOutWhatAnyRankCouldNotRead) {
+  const TempFolder folder;
+  Quarantine quarantine(folder / "q.jsonl", 0.2);
+  quarantine.expect(10);
+  quarantine.add("own", "x", 0);
+  EXPECT_FALSE(quarantine.is_left_out("own"));
+  EXPECT_FALSE(quarantine.leaves_some_out());
+  EXPECT_TRUE(quarantine.leave_out("own", "x"));
+  EXPECT_FALSE(quarantine.leave_out("own", "y"));
+  EXPECT_TRUE(quarantine.take_news(9).empty()) << "all ranks know";
+  EXPECT_TRUE(quarantine.leave_out("theirs", "z"));
+  EXPECT_TRUE(quarantine.is_left_out("theirs"));
+  EXPECT_EQ(slurp(folder / "q.jsonl"), "{\"file\":\"own\",\"reason\":\"x\"}\n{\"file\":\"theirs\",\"reason\":\"z\"}\n");
+  EXPECT_TRUE(contains(error_of([&] { quarantine.leave_out("third", "z"); }).what(), "data.max_bad_fraction")) << "theirs count as well";
+}
+
 TEST(Quarantine, ManyThreadsAdd) {
   const TempFolder folder;
   Quarantine quarantine(folder / "q.jsonl", 1.0);

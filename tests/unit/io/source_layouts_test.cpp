@@ -129,6 +129,34 @@ TEST(Layout, AManifestInTheFolderDescribesIt) {
   EXPECT_TRUE(contains(error_of([&] { find_source(folder.path()); }).what(), "2 manifests"));
 }
 
+TEST(Layout, ABrokenManifestIsNotPassedOver) {
+  std::string utf16 = "\xFF\xFE";
+  for (const char c : std::string("image,label\na.png,1\n")) utf16 += c, utf16 += '\0';
+  for (const std::string& text : {std::string("image,label\na.png,1,2\n"), std::string("\r\n\"Path\";label\r\na.png\r\n"),
+                                  std::string("Image\tImage\na.png\tb\n"), std::string("image,label\n\"a.png,1\n"), utf16}) {
+    const TempFolder folder;
+    folder.write("a.png", "x");
+    folder.write("list.csv", text);
+    const Error error = error_of([&] { find_source(folder.path()); });
+    EXPECT_EQ(error.code(), ExitCode::data);
+    EXPECT_TRUE(contains(error.what(), "list.csv")) << error.what();
+    EXPECT_TRUE(contains(error.hint(), "move it elsewhere"));
+    folder.write("good.csv", "image\na.png\n");  // the one that is meant
+    EXPECT_EQ(find_source(folder.path()).layout, "manifest");
+  }
+  const TempFolder folder;  // some other table is none of ours
+  folder.write("a.png", "x");
+  folder.write("notes.csv", "date,remark\n1,2,3\n");
+  EXPECT_EQ(find_source(folder.path()).layout, "files");
+}
+
+TEST(Source, WhatCannotBeLookedAtIsNotAbsent) {
+  const TempFolder folder;
+  std::filesystem::create_symlink("loop.csv", folder / "loop.csv");
+  EXPECT_TRUE(contains(error_of([&] { find_source(folder / "loop.csv"); }).what(), "can't be looked at: Too many levels of symbolic links"));
+  EXPECT_TRUE(contains(error_of([&] { find_source(folder / "none.csv"); }).what(), "does not exist"));
+}
+
 TEST(Manifest, FindingsClassesAndMasks) {
   const TempFolder folder;
   const Source findings =

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include "support/tensors.h"
+#include "vmae/train/fit.h"
 #include "vmae/train/precision.h"
 #include "vmae/train/schedule.h"
 
@@ -17,6 +18,108 @@ TEST(Schedule, WarmsUpFromZeroThenHalfACosine) {
   EXPECT_DOUBLE_EQ(learning_rate(schedule, 10), 2.0);
   EXPECT_DOUBLE_EQ(learning_rate(schedule, 60), 1.25);  // half way between peak and minimum
   EXPECT_NEAR(learning_rate(schedule, 110), 0.5, 1e-15);
+}
+
+Plan plan_of(int64_t epochs, int64_t batch_size, int64_t samples, int64_t max_steps = 0) {
+  TrainOptions train;
+  train.epochs = epochs, train.max_steps = max_steps, train.batch_size = batch_size;
+  OptimOptions optim;
+  optim.warmup_epochs = 1;
+  return make_plan(train, optim, samples, at::kCPU, World(), false);
+}
+// Trains on paper: from `state` to the end of the plan. The rates are those of each step.
+RunState played(const Plan& first, RunState state, std::vector<double>* rates = nullptr) {
+  const Plan plan = continued(first, state);
+  while (state.step < plan.total_steps) {
+    if (rates) rates->push_back(learning_rate(plan.schedule, steps_done(plan, state.position)));
+    const int64_t end = (state.position.sample / plan.train.batch_size + 1) * plan.train.batch_size;
+    state.position = end < plan.samples_per_epoch ? data::Position{state.position.epoch, end} : data::Position{state.position.epoch + 1, 0};
+    ++state.step;
+  }
+  return state;
+}
+
+TEST(Plan, OfANewRunIsWhatItWas) {
+  for (const int64_t samples : {1, 6, 8, 19}) {
+    for (const int64_t max_steps : {0, 5}) {
+      const Plan plan = plan_of(7, 4, samples, max_steps);
+      std::vector<double> rates;
+      const RunState end = played(plan, {}, &rates);
+      EXPECT_EQ(end.step, plan.total_steps);
+      for (size_t step = 0; step < rates.size(); ++step) EXPECT_EQ(rates[step], learning_rate(plan.schedule, static_cast<double>(step))) << "bit for bit";
+      RunState state;  // and of one that is resumed unchanged, wherever
+      for (; state.step < end.step; ++state.step) {
+        const Plan same = continued(plan, state);
+        EXPECT_EQ(same.total_steps, plan.total_steps);
+        EXPECT_EQ(same.schedule.total_steps, plan.schedule.total_steps);
+        const int64_t next = state.position.sample + 4;
+        state.position = next < samples ? data::Position{state.position.epoch, next} : data::Position{state.position.epoch + 1, 0};
+      }
+    }
+  }
+}
+
+TEST(Plan, EpochsAreTheTruthWhateverTheBatchSize) {
+  for (const int64_t samples : {3, 6, 19, 64}) {
+    for (const int64_t first : {1, 4, 7, 64}) {
+      for (const int64_t then : {1, 4, 7, 64}) {
+        const Plan before = plan_of(6, first, samples), after = plan_of(9, then, samples);
+        const int64_t steps = played(before, {}).step;
+        for (int64_t stop = 0; stop <= steps; ++stop) {
+          RunState state;
+          for (; state.step < stop; ++state.step) {
+            const int64_t end = (state.position.sample / first + 1) * first;
+            state.position = end < samples ? data::Position{state.position.epoch, end} : data::Position{state.position.epoch + 1, 0};
+          }
+          const RunState end = played(after, state);
+          EXPECT_EQ(end.position, (data::Position{9, 0})) << samples << " samples, " << first << " then " << then << ", stopped at " << stop;
+          std::vector<double> rates;
+          played(after, state, &rates);
+          if (rates.empty()) continue;
+          const auto of_samples = static_cast<double>(state.position.epoch) + static_cast<double>(state.position.sample) / static_cast<double>(samples);
+          const double per_epoch = static_cast<double>(after.steps_per_epoch), exact = learning_rate(after.schedule, of_samples * per_epoch);
+          EXPECT_NEAR(rates[0], exact, 2.0 * after.schedule.peak_lr / per_epoch) << "goes on from the epochs done";
+          if (state.position.sample == 0) {
+            EXPECT_DOUBLE_EQ(rates[0], exact);
+          }
+          for (size_t i = 0; i < rates.size(); ++i) EXPECT_LE(rates[i], after.schedule.peak_lr);
+        }
+      }
+    }
+  }
+}
+
+TEST(Plan, TheScheduleIsTheSameFunctionOfEpochsForEveryBatchSize) {
+  const Plan small = plan_of(10, 4, 64), large = plan_of(10, 16, 64);
+  for (int64_t epoch = 0; epoch < 10; ++epoch) {
+    for (const int64_t sample : {0, 16, 32, 48}) {
+      const double a = learning_rate(small.schedule, steps_done(small, {epoch, sample})), b = learning_rate(large.schedule, steps_done(large, {epoch, sample}));
+      EXPECT_DOUBLE_EQ(a, b);
+    }
+  }
+}
+
+TEST(Plan, FewerEpochsThanAreDoneLeaveNothing) {
+  RunState state;
+  state.step = 40, state.position = {5, 0};
+  EXPECT_EQ(continued(plan_of(3, 4, 32), state).total_steps, 40);
+  state.position = {5, 4};
+  EXPECT_EQ(continued(plan_of(5, 4, 32), state).total_steps, 40);
+}
+
+TEST(Plan, MaxStepsCountsAllStepsAndEndsTheSchedule) {
+  RunState state;
+  state.step = 50, state.position = {5, 0};  // 10 steps an epoch, of 4
+  const Plan plan = continued(plan_of(100, 8, 40, 60), state);
+  EXPECT_EQ(plan.total_steps, 60);
+  EXPECT_EQ(plan.schedule.total_steps, 5 * 5 + 10);
+  EXPECT_EQ(continued(plan_of(100, 8, 40, 30), state).total_steps, 50);
+  RunState end = played(plan_of(100, 8, 40, 60), state);
+  EXPECT_EQ(end.step, 60);
+  state.step = 51, state.position = {5, 4};
+  end = played(plan_of(8, 8, 40), state);
+  EXPECT_EQ(end.position, (data::Position{8, 0}));
+  EXPECT_EQ(end.step, 51 + 5 + 2 * 5) << "the step under way ends where a step of 8 does";
 }
 
 // One Linear, a LayerNorm, and a loss with a gradient for each.

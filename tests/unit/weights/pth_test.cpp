@@ -97,13 +97,6 @@ TEST_F(Pth, RoundTrip) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1) << "no temporary file is left";
 }
 
-TEST_F(Pth, DropsTheWrappersPrefix) {
-  write_pth(path_, {{"module.a", torch::ones({1})}, {"module.b", torch::ones({1})}});
-  EXPECT_EQ(read_pth(path_).tensors[1].first, "b");
-  write_pth(path_, {{"module.a", torch::ones({1})}, {"a", torch::ones({1})}});
-  EXPECT_TRUE(contains(error_of([&] { read_pth(path_); }), "two tensors are called \"a\""));
-}
-
 TEST_F(Pth, TensorsStayInsideTheirStorage) {
   EXPECT_EQ(error_for(tensor_pickle(0, {2, 3}, {3, 1})), "no error");
   EXPECT_EQ(error_for(tensor_pickle(2, {2, 2}, {1, 2})), "no error");
