@@ -1,10 +1,14 @@
-// Files of one series fall apart into stacks of the same pixel format, orientation and pixel spacing, and these, where positions repeat, into time points,
-// echoes and so on (tell_apart), after files with the same position and pixels are left out as duplicates. Files of several frames are taken apart by
+// A series is that of a patient and a study: a SeriesInstanceUID that de-identification gave to several is told apart.
+// Files of one series fall apart into stacks of comparable numbers, the same orientation and pixel spacing, and these, where positions repeat, into time
+// points, echoes and so on (tell_apart), after files with the same position and pixels are left out as duplicates. Files of several frames are taken apart by
 // themselves (frame_volumes). Then each mask is looked at on the grid of the images that it was drawn on, so that what is odd about it is known before it is
 // used.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <fstream>
+#include <functional>
+#include <iterator>
 #include <map>
 #include <set>
 #include <thread>
@@ -70,9 +74,10 @@ bool is_stackable(const Scanned& scanned) { return scanned.header.frames.size() 
 
 bool fit_together(const Scanned* a, const Scanned* b) {
   const DicomFrame &left = frame_of(a), &right = frame_of(b);
-  return have_equal_spacing(left, right) && a->header.pixels == b->header.pixels && a->header.modality == b->header.modality &&
-         a->header.key_names == b->header.key_names && a->header.frame_of_reference_uid == b->header.frame_of_reference_uid &&
-         is_parallel(*left.plane, *right.plane);
+  const PixelFormat &a_pixels = a->header.pixels, &b_pixels = b->header.pixels;
+  return have_equal_spacing(left, right) && a_pixels.rows == b_pixels.rows && a_pixels.columns == b_pixels.columns &&
+         have_comparable_numbers(a->header, b->header) && a->header.key_names == b->header.key_names &&
+         a->header.frame_of_reference_uid == b->header.frame_of_reference_uid && is_parallel(*left.plane, *right.plane);
 }
 
 double height_of(const Scanned* scanned, const Vec3& normal) { return dot(frame_of(scanned).plane->position, normal); }
@@ -115,15 +120,15 @@ bool have_equal_pixels(const Scanned* a, const Scanned* b) {
 Stack without_copies(const Stack& stack, size_t& num_copies) {
   Stack kept, ranked;
   for (const std::vector<StackSlice>& place : by_place(placed(stack, ranked))) {
-    std::vector<std::vector<uint8_t>> seen;
+    std::vector<std::pair<PixelFormat, std::vector<uint8_t>>> seen;
     for (const StackSlice& slice : place) {
       const Scanned* const scanned = ranked[slice.index];
-      std::vector<uint8_t> pixels;
+      std::pair<PixelFormat, std::vector<uint8_t>> pixels{scanned->header.pixels, {}};
       try {
-        if (place.size() > 1) pixels = pixels_of(scanned);
+        if (place.size() > 1) pixels.second = pixels_of(scanned);
       } catch (const Error&) {  // reading the volume will say what is wrong
       }
-      if (!pixels.empty() && std::find(seen.begin(), seen.end(), pixels) != seen.end()) {
+      if (!pixels.second.empty() && std::find(seen.begin(), seen.end(), pixels) != seen.end()) {
         ++num_copies;
         continue;
       }
@@ -156,8 +161,25 @@ TimePoints by_time(Stack stack, size_t& num_copies) {
   return told_apart(stack, /*needs_key=*/false);
 }
 
+// What files of one series share. Of a patient the id, and its issuer after a line break.
+struct SeriesKey {
+  std::string patient, study, series;
+  auto operator<=>(const SeriesKey&) const = default;
+};
+
+SeriesKey key_of(const DicomHeader& header) { return {header.patient, header.study_uid, header.series_uid}; }
+
+// Whether the second may be the first, said more fully.
+bool is_fuller(const std::string& patient, const std::string& other) {
+  return patient != other && !other.empty() && (patient.empty() || other.starts_with(patient + '\n'));
+}
+
+bool may_be_equal(const std::string& a, const std::string& b) { return a == b || a.empty() || b.empty() || is_fuller(a, b) || is_fuller(b, a); }
+
 // A volume, and its slices for masks.
 struct Grouped {
+  SeriesKey key;
+  std::string frame_of_reference_uid;
   DicomSeries series;
   std::vector<SourceSlice> slices;
 };
@@ -166,6 +188,8 @@ struct Grouped {
 Grouped describe(const Stack& stack, const std::vector<size_t>& frames = {0}) {
   const DicomHeader& first = stack[0]->header;
   Grouped grouped;
+  grouped.key = key_of(first);
+  grouped.frame_of_reference_uid = first.frame_of_reference_uid;
   DicomSeries& series = grouped.series;
   series.series_uid = first.series_uid;
   series.patient = first.patient;
@@ -185,6 +209,8 @@ Grouped describe(const Stack& stack, const std::vector<size_t>& frames = {0}) {
   series.header.spacing_mm = grid.spacing_mm;
   series.remarks = grid.remarks;
   series.remarks.insert(series.remarks.end(), remarks.begin(), remarks.end());
+  const bool is_one_format = std::all_of(headers.begin(), headers.end(), [&](const DicomHeader* header) { return header->pixels == first.pixels; });
+  if (!is_one_format) series.remarks.push_back("its files store their numbers in different ways (bits, sign, ...), which are read as one");
   if (const std::string problem = units_problem(headers); !problem.empty()) series.remarks.push_back(concat("numbers are kept as stored: ", problem));
   return grouped;
 }
@@ -231,7 +257,8 @@ void add_series(const std::vector<const Scanned*>& files, std::vector<Grouped>& 
       std::vector<std::string>& remarks = result.back().series.remarks;
       if (points.stacks.size() > 1) remarks.push_back(volume_remark(i, points.stacks.size(), points.by));
       if (stacks.size() > 1)
-        remarks.push_back(concat("mixed geometry: the series falls apart into ", stacks.size(), " stacks of different size, direction or spacing"));
+        remarks.push_back(concat("mixed geometry: the series falls apart into ", stacks.size(),
+                                 " stacks of different size, direction, spacing, kind of pixels or frame of reference"));
     }
   }
   if (num_copies > 0 && !result.empty()) result[0].series.remarks.push_back(concat(num_copies, num_copies == 1 ? " duplicate" : " duplicates", " left out"));
@@ -246,33 +273,156 @@ bool was_drawn_on(const std::set<std::string>& images, const std::vector<SourceS
   });
 }
 
-// A mask belongs to the volumes of the series that it names; where it names images of some of them only (a time point, an echo), to those.
-void add_masks(const std::vector<const Scanned*>& masks, std::vector<Grouped>& groups) {
-  for (size_t i = 0; i < masks.size(); ++i) {
-    const DicomHeader& header = masks[i]->header;
-    std::vector<Grouped*> of_series, of_images;
+void keep(std::vector<Grouped*>& groups, const std::function<bool(const Grouped&)>& is_wanted) {
+  std::erase_if(groups, [&](const Grouped* group) { return !is_wanted(*group); });
+}
+
+size_t num_series(const std::vector<Grouped*>& groups) {
+  std::set<SeriesKey> keys;
+  for (const Grouped* group : groups) keys.insert(group->key);
+  return keys.size();
+}
+
+// The volumes of the series that a mask was drawn on, or why there are none.
+struct Drawn {
+  std::vector<Grouped*> on;
+  std::string problem, remark;
+};
+
+// By the series that it names, else by the images; one that names neither, by its frame of reference if only one series has it. Never those of another patient.
+Drawn series_of(const DicomHeader& mask, std::vector<Grouped>& groups) {
+  Drawn drawn;
+  const auto find = [&](const auto& is_it) {
     for (Grouped& group : groups) {
-      if (group.series.series_uid.empty() ||
-          std::find(header.described_series.begin(), header.described_series.end(), group.series.series_uid) == header.described_series.end())
-        continue;
-      of_series.push_back(&group);
-      if (was_drawn_on(header.described_images, group.slices)) of_images.push_back(&group);
+      if (is_it(group)) drawn.on.push_back(&group);
     }
-    for (Grouped* const group : of_images.empty() ? of_series : of_images) group->series.masks.push_back(i);
-    if (of_images.empty()) continue;
-    for (Grouped* const group : of_series) {
-      if (std::find(of_images.begin(), of_images.end(), group) == of_images.end())
-        group->series.remarks.push_back("a mask of its series was drawn on other images of it (another time point, echo, ...), and is not used here");
+  };
+  const std::vector<std::string>& named = mask.described_series;
+  find([&](const Grouped& group) { return !group.key.series.empty() && std::find(named.begin(), named.end(), group.key.series) != named.end(); });
+  if (drawn.on.empty()) find([&](const Grouped& group) { return was_drawn_on(mask.described_images, group.slices); });
+  const bool is_by_frame = drawn.on.empty() && named.empty() && !mask.described_frame_uid.empty();
+  if (is_by_frame) find([&](const Grouped& group) { return group.frame_of_reference_uid == mask.described_frame_uid; });
+  if (drawn.on.empty()) {
+    const bool says_it = !named.empty() || !mask.described_images.empty();
+    drawn.problem = says_it ? "is a mask of a series that is not here"
+                            : "does not say which series it was drawn on (no ReferencedSeriesSequence, no images), and none here has its frame of reference";
+    return drawn;
+  }
+  keep(drawn.on, [&](const Grouped& group) { return may_be_equal(group.key.patient, mask.patient); });
+  if (drawn.on.empty()) {
+    drawn.problem = "is not used: it was drawn on a series of another patient (their PatientID differ); correct the one that is wrong";
+    return drawn;
+  }
+  if (is_by_frame && num_series(drawn.on) > 1) {
+    drawn.problem = concat("is not used: it does not say which series it was drawn on (no ReferencedSeriesSequence, no images), and ", num_series(drawn.on),
+                           " series have its frame of reference");
+    drawn.on.clear();
+  } else if (is_by_frame) {
+    drawn.remark = "its mask does not say which series it was drawn on: this is the only one of its frame of reference";
+  }
+  return drawn;
+}
+
+// Of a SeriesInstanceUID that several patients or studies have, one is meant: that of the mask's study.
+void choose_one_of_each(const DicomHeader& mask, std::vector<Grouped*>& groups, std::string& problem) {
+  std::set<std::string> uids;
+  for (const Grouped* group : groups) uids.insert(group->key.series);
+  for (const std::string& uid : uids) {
+    const auto of_uid = [&] {
+      std::vector<Grouped*> result = groups;
+      keep(result, [&](const Grouped& group) { return group.key.series == uid; });
+      return result;
+    };
+    if (num_series(of_uid()) > 1) keep(groups, [&](const Grouped& group) { return group.key.series != uid || group.key.study == mask.study_uid; });
+    if (num_series(of_uid()) == 1) continue;
+    problem = "is not used: several patients or studies have the SeriesInstanceUID that it names, and it does not say which is meant";
+    groups.clear();
+    return;
+  }
+}
+
+// A mask belongs to the volumes of its series; where it names images of some of them only (a time point, an echo), to those.
+void add_mask(size_t index, const DicomHeader& header, std::vector<Grouped>& groups, std::string& problem) {
+  Drawn drawn = series_of(header, groups);
+  problem = drawn.problem;
+  if (drawn.on.empty()) return;
+  std::vector<Grouped*> of_images = drawn.on;
+  keep(of_images, [&](const Grouped& group) { return was_drawn_on(header.described_images, group.slices); });
+  std::vector<Grouped*> used = of_images.empty() ? drawn.on : of_images;
+  choose_one_of_each(header, used, problem);
+  for (Grouped* const group : used) {
+    group->series.masks.push_back(index);
+    if (!drawn.remark.empty()) group->series.remarks.push_back(drawn.remark);
+  }
+  if (of_images.empty()) return;
+  for (Grouped* const group : drawn.on) {
+    const bool is_of_used = std::any_of(used.begin(), used.end(), [&](const Grouped* one) { return one->key == group->key; });
+    if (is_of_used && std::find(used.begin(), used.end(), group) == used.end())
+      group->series.remarks.push_back("a mask of its series was drawn on other images of it (another time point, echo, ...), and is not used here");
+  }
+}
+
+bool is_copy(const Scanned& a, const Scanned& b) {
+  if (a.header.sop_instance_uid.empty() || a.header.sop_instance_uid != b.header.sop_instance_uid) return false;
+  std::ifstream left(a.path, std::ios::binary), right(b.path, std::ios::binary);
+  using Bytes = std::istreambuf_iterator<char>;
+  return left && right && std::equal(Bytes(left), Bytes(), Bytes(right), Bytes());
+}
+
+void add_masks(const std::vector<const Scanned*>& masks, std::vector<Grouped>& groups, std::vector<DicomMask>& described) {
+  for (size_t i = 0; i < masks.size(); ++i) {
+    if (std::any_of(masks.begin(), masks.begin() + static_cast<std::ptrdiff_t>(i), [&](const Scanned* other) { return is_copy(*other, *masks[i]); })) {
+      described[i].problem = "is a copy of another mask, and is left out";
+    } else {
+      add_mask(i, masks[i]->header, groups, described[i].problem);
     }
   }
-  // The first is the one that is used.
   parallel_for(static_cast<int64_t>(groups.size()), 0, [&](int64_t i) {
     Grouped& group = groups[static_cast<size_t>(i)];
-    if (group.series.masks.empty()) return;
+    if (group.series.masks.size() != 1) return;  // of several, none is used
     const std::array<int64_t, 3>& size = group.series.header.size;
     const MaskGrid grid{std::move(group.slices), size[0], size[1], group.series.header.spacing_mm[2]};
     for (const std::string& remark : remarks_on_mask(masks[group.series.masks[0]]->path, grid)) group.series.remarks.push_back("its mask: " + remark);
   });
+}
+
+// Files of a series that don't say their patient or study are taken for those of the others, where these have one only.
+void complete_keys(std::vector<Scanned>& scanned) {
+  std::map<std::string, std::vector<DicomHeader*>> by_uid;
+  for (Scanned& file : scanned) {
+    if (file.problem.empty() && file.header.kind == DicomKind::image && !file.header.series_uid.empty()) by_uid[file.header.series_uid].push_back(&file.header);
+  }
+  const auto complete = [](const std::vector<DicomHeader*>& headers, std::string DicomHeader::*text, bool is_empty) {
+    std::set<std::string> texts;
+    for (const DicomHeader* header : headers) texts.insert(header->*text);
+    if (texts.size() == 1) return;
+    for (DicomHeader* const header : headers) {
+      if ((header->*text).empty() != is_empty) continue;
+      const auto is_right = [&](const std::string& other) { return is_fuller(header->*text, other); };
+      if (std::count_if(texts.begin(), texts.end(), is_right) == 1) header->*text = *std::find_if(texts.begin(), texts.end(), is_right);
+    }
+  };
+  for (const auto& [uid, headers] : by_uid) {
+    complete(headers, &DicomHeader::patient, /*is_empty=*/false);  // without the issuer
+    complete(headers, &DicomHeader::patient, /*is_empty=*/true);
+    std::map<std::string, std::vector<DicomHeader*>> by_patient;
+    for (DicomHeader* const header : headers) by_patient[header->patient].push_back(header);
+    for (const auto& [patient, of_patient] : by_patient) complete(of_patient, &DicomHeader::study_uid, /*is_empty=*/true);
+  }
+}
+
+void tell_shared_uids(std::vector<Grouped>& groups) {
+  std::map<std::string, std::set<SeriesKey>> keys;
+  for (const Grouped& group : groups) keys[group.key.series].insert(group.key);
+  for (Grouped& group : groups) {
+    const std::set<SeriesKey>& sharing = keys[group.key.series];
+    if (sharing.size() < 2 || group.key.series.empty()) continue;
+    std::set<std::string> patients;
+    for (const SeriesKey& key : sharing) patients.insert(key.patient);
+    const bool is_of_patients = patients.size() > 1;
+    group.series.remarks.push_back(concat("its SeriesInstanceUID is that of ", is_of_patients ? patients.size() : sharing.size(),
+                                          is_of_patients ? " patients: told apart by PatientID" : " studies of its patient: told apart by StudyInstanceUID"));
+  }
 }
 
 }  // namespace
@@ -281,12 +431,13 @@ DicomTree group_dicom(const std::vector<fs::path>& files) {
   std::vector<fs::path> sorted = files;
   std::sort(sorted.begin(), sorted.end());
   sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
-  const std::vector<Scanned> scanned = scan_all(sorted);
+  std::vector<Scanned> scanned = scan_all(sorted);
+  complete_keys(scanned);
 
   DicomTree tree;
   std::set<std::string> identifying;
-  std::map<std::string, std::vector<const Scanned*>> by_uid;
-  std::vector<std::string> order;
+  std::map<SeriesKey, std::vector<const Scanned*>> by_key;
+  std::vector<SeriesKey> order;
   std::vector<const Scanned*> masks;
   for (const Scanned& file : scanned) {
     identifying.insert(file.identifying.begin(), file.identifying.end());
@@ -294,16 +445,17 @@ DicomTree group_dicom(const std::vector<fs::path>& files) {
       tree.refused.push_back({file.path, file.problem});
     } else if (file.header.kind != DicomKind::image) {
       masks.push_back(&file);
-      tree.masks.push_back({file.path, file.header.kind, file.header.described_series, file.header.described_frame_uid, file.header.patient});
+      tree.masks.push_back({file.path, file.header.kind, file.header.described_series, file.header.described_frame_uid, file.header.patient, ""});
     } else {
-      std::vector<const Scanned*>& group = by_uid[file.header.series_uid];
-      if (group.empty()) order.push_back(file.header.series_uid);
+      std::vector<const Scanned*>& group = by_key[key_of(file.header)];
+      if (group.empty()) order.push_back(key_of(file.header));
       group.push_back(&file);
     }
   }
   std::vector<Grouped> groups;
-  for (const std::string& uid : order) add_series(by_uid[uid], groups);
-  add_masks(masks, groups);
+  for (const SeriesKey& key : order) add_series(by_key[key], groups);
+  tell_shared_uids(groups);
+  add_masks(masks, groups, tree.masks);
   for (Grouped& group : groups) tree.series.push_back(std::move(group.series));
   tree.identifying.assign(identifying.begin(), identifying.end());
   return tree;

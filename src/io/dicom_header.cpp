@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "dicom_geometry.h"
@@ -244,6 +245,9 @@ void read_keys(DcmItem& data, FrameGroups& groups, DicomHeader& header) {
     header.key_names.emplace_back(name);
   }
   for (const Key& key : keys()) header.key_names.emplace_back(key.name);
+  header.key_names.emplace_back("pixel format");  // last: two reconstructions that only that tells apart
+  const PixelFormat& pixels = header.pixels;
+  const std::string format = concat(pixels.photometric, ' ', pixels.bits_allocated, ' ', pixels.bits_stored, ' ', pixels.high_bit, ' ', pixels.is_signed);
   for (size_t i = 0; i < header.frames.size(); ++i) {
     DicomFrame& frame = header.frames[i];
     const std::vector<double> indices = dimensions.others.empty() && dimensions.places.empty()
@@ -257,6 +261,7 @@ void read_keys(DcmItem& data, FrameGroups& groups, DicomHeader& header) {
       const std::string value = item != &data ? text_of(*item, key.frame_tag) : "";
       frame.keys.push_back(value.empty() ? text_of(data, key.tag) : value);
     }
+    frame.keys.push_back(format);
   }
 }
 
@@ -328,7 +333,9 @@ void describe_mask(DcmItem& data, DicomHeader& header) {
   // What each contour or frame was made from, rather than the list of all that were at hand.
   if (header.kind == DicomKind::seg) {
     for_each_item(data, {DCM_ReferencedSeriesSequence}, add_series);
-    for_each_item(data, {DCM_PerFrameFunctionalGroupsSequence, DCM_DerivationImageSequence}, [&](DcmItem& item) { add_images(item, DCM_SourceImageSequence); });
+    for (const DcmTagKey& groups : {DCM_PerFrameFunctionalGroupsSequence, DCM_SharedFunctionalGroupsSequence})
+      for_each_item(data, {groups, DCM_DerivationImageSequence}, [&](DcmItem& item) { add_images(item, DCM_SourceImageSequence); });
+    if (header.described_images.empty()) add_images(data, DCM_SourceImageSequence);
     if (!header.described_images.empty()) return;
     for_each_item(data, {DCM_ReferencedSeriesSequence}, [&](DcmItem& item) { add_images(item, DCM_ReferencedInstanceSequence); });
     return;
@@ -348,6 +355,7 @@ DicomHeader read_dicom_header(const DicomFile& file) {
   header.transfer_syntax = file.transfer_syntax;
   header.sop_class = sop_class_of(file);
   header.sop_instance_uid = text_of(data, DCM_SOPInstanceUID);
+  header.study_uid = text_of(data, DCM_StudyInstanceUID);
   header.series_uid = text_of(data, DCM_SeriesInstanceUID);
   header.frame_of_reference_uid = text_of(data, DCM_FrameOfReferenceUID);
   header.modality = text_of(data, DCM_Modality);
@@ -431,6 +439,22 @@ StoredType stored_type_of(const PixelFormat& pixels) {
   if (pixels.bits_allocated <= 8) return is_signed ? StoredType::i8 : StoredType::u8;
   if (pixels.bits_allocated == 16) return is_signed ? StoredType::i16 : StoredType::u16;
   return is_signed ? StoredType::i32 : StoredType::u32;
+}
+
+StoredType common_type(StoredType a, StoredType b) {
+  const auto keeps = [](StoredType type, StoredType other) {
+    return visit(type, [&]<class Type>(Type) {
+      return visit(other, []<class Other>(Other) {
+        using To = std::numeric_limits<Type>;
+        using From = std::numeric_limits<Other>;
+        return To::digits >= From::digits && (To::is_signed || !From::is_signed) && (!To::is_integer || From::is_integer);
+      });
+    });
+  };
+  for (const StoredType type : {a, b, StoredType::i16, StoredType::i32}) {
+    if (keeps(type, a) && keeps(type, b)) return type;
+  }
+  return StoredType::f64;
 }
 
 }  // namespace vmae::io

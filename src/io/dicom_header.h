@@ -49,7 +49,7 @@ struct DicomFrame {
 struct DicomHeader {
   DicomKind kind = DicomKind::other;
   std::string what;  // kind other: what it is instead
-  std::string transfer_syntax, sop_class, sop_instance_uid, series_uid, frame_of_reference_uid, patient, modality;
+  std::string transfer_syntax, sop_class, sop_instance_uid, study_uid, series_uid, frame_of_reference_uid, patient, modality;
   PixelFormat pixels;
   std::vector<DicomFrame> frames;
   std::optional<double> slice_step_mm;  // SpacingBetweenSlices, else SliceThickness
@@ -75,6 +75,8 @@ std::vector<std::string> identifying_texts(const DicomFile& file);
 
 // The type that keeps the stored numbers of this format (palettes and colour: of its RGB).
 StoredType stored_type_of(const PixelFormat& pixels);
+// The type that keeps the numbers of both.
+StoredType common_type(StoredType a, StoredType b);
 inline bool is_grey(const PixelFormat& pixels) { return pixels.samples == 1 && pixels.photometric != "PALETTE COLOR"; }
 
 }  // namespace vmae::io

@@ -42,6 +42,19 @@ const std::map<std::string, std::string>& young_classes() {
   return names;
 }
 
+// Of an image that is none to learn from, by ImageType (PS3.3 C.7.6.1.1.2), whose values are joined by backslashes.
+std::string image_type_problem(DcmItem& data) {
+  const std::string all = '\\' + text_of(data, DCM_ImageType) + '\\';
+  const auto has = [&](std::string_view value) { return all.find(concat('\\', value, '\\')) != std::string::npos; };
+  if (has("LOCALIZER")) return "is a localizer (by its ImageType), which only shows where other images lie";
+  // Siemens puts the slices of a volume side by side into one picture, and says so in ImageType or in its private group.
+  const bool is_siemens = text_of(data, DcmTagKey(0x0019, 0x0010)) == "SIEMENS MR HEADER";
+  const bool is_mosaic = has("MOSAIC") && text_of(data, DCM_Modality) == "MR";
+  if (is_mosaic || (is_siemens && number_of(data, DcmTagKey(0x0019, 0x100A)).value_or(0) > 1))
+    return "is a Siemens mosaic: the slices of a volume as tiles of one picture; convert it with a program that takes them apart, such as dcm2niix";
+  return "";
+}
+
 }  // namespace
 
 std::string class_name(const std::string& sop_class) {
@@ -72,7 +85,8 @@ std::string sop_class_of(const DicomFile& file) {
 std::string kind_problem(const DicomFile& file) {
   const std::string sop_class = sop_class_of(file);
   if (sop_class == UID_MediaStorageDirectoryStorage || file.data().tagExists(DCM_DirectoryRecordSequence)) return "is a DICOMDIR, a directory of other files";
-  return class_of(sop_class, text_of(file.data(), DCM_Modality)).what;
+  const std::string problem = class_of(sop_class, text_of(file.data(), DCM_Modality)).what;
+  return problem.empty() ? image_type_problem(file.data()) : problem;
 }
 
 }  // namespace vmae::io

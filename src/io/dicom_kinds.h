@@ -24,7 +24,7 @@ std::string class_name(const std::string& sop_class);
 // As the data set says, else the meta header.
 std::string sop_class_of(const DicomFile& file);
 
-// Why a file is neither an image nor a mask, whatever pixels it has; "" if it is.
+// Why a file is neither an image to learn from nor a mask, whatever pixels it has (a localizer and a mosaic of slices are none); "" if it is.
 std::string kind_problem(const DicomFile& file);
 
 }  // namespace vmae::io

@@ -4,13 +4,17 @@
 //   ADMIN: the injection, so dt = 0
 //   NONE: not decay corrected, no SUV
 // Units GML are SUV already (by body weight unless SUVType says otherwise). CNTS need Philips' private factors: 1000 counts to SUV, 1009 counts to Bq/ml.
+// Numbers that no patient has (a weight in grams, a half life in minutes, clocks that disagree) make no SUV: a factor that is wrong a thousandfold looks like
+// any other.
 #include "dicom_suv.h"
 
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmdata/dctk.h>
 
+#include <array>
 #include <chrono>
 #include <cmath>
+#include <string_view>
 
 #include "vmae/core/error.h"
 
@@ -18,6 +22,36 @@ namespace vmae::io {
 namespace {
 
 constexpr double kDay_s = 86400;
+// From a mouse to the heaviest patient; from a hundredth of what a long-lived tracer takes in an adult to what a mouse is given.
+constexpr double kLightest_kg = 0.005, kHeaviest_kg = 500, kLeast_bq_per_kg = 2e4, kMost_bq_per_kg = 2e9;
+constexpr double kShortestHalfLife_s = 60, kLongestHalfLife_s = 10 * kDay_s;  // Rb-82 75 s; I-124 4.2 days
+// Nobody measures what is left after 8 half lives (0.4 %). Times without a date that only fit over midnight may as well be two clocks that disagree.
+constexpr double kMostHalfLives = 8, kMostHalfLivesOverMidnight = 4, kMostOverMidnight_s = kDay_s / 2;
+
+// By RadionuclideCodeSequence (PS3.16 CID 4020; SCT, and SRT of older files). Half lives of ICRP 107.
+std::optional<double> known_half_life_s(const std::string& code) {
+  constexpr double kMinute_s = 60, kHour_s = 3600;
+  struct Nuclide {
+    std::string_view sct, srt;
+    double half_life_s;
+  };
+  static constexpr std::array kNuclides{
+      Nuclide{"40565003", "C-105A1", 20.39 * kMinute_s},   // C-11
+      Nuclide{"21576001", "C-107A1", 9.965 * kMinute_s},   // N-13
+      Nuclide{"129504001", "C-B1038", 122.24},             // O-15
+      Nuclide{"77004003", "C-111A1", 109.77 * kMinute_s},  // F-18
+      Nuclide{"3932008", "C-127A2", 12.7 * kHour_s},       // Cu-64
+      Nuclide{"35337001", "C-131A3", 67.71 * kMinute_s},   // Ga-68
+      Nuclide{"79197006", "C-159A2", 76.4},                // Rb-82
+      Nuclide{"63360001", "C-168A4", 78.41 * kHour_s},     // Zr-89
+      Nuclide{"14691008", "C-162A7", 64.1 * kHour_s},      // Y-90
+      Nuclide{"40937006", "C-114A5", 4.176 * kDay_s},      // I-124
+  };
+  for (const Nuclide& nuclide : kNuclides) {
+    if (code == nuclide.sct || code == nuclide.srt) return nuclide.half_life_s;
+  }
+  return {};
+}
 
 // HHMMSS.FFFFFF, or HH:MM:SS of old files; shorter ones mean the beginning.
 std::optional<double> seconds_of_time(std::string text) {
@@ -48,6 +82,44 @@ std::optional<double> moment(const std::string& date, const std::string& time) {
 
 SuvFactor none(std::string problem) { return {{}, std::move(problem)}; }
 
+// Why dose, weight and half life can't be a patient's and a radionuclide's; "" if they can. Weight and dose, which are the patient's, aren't named.
+std::string implausible(double weight_kg, double dose_bq, double half_life_s, const std::string& nuclide_code) {
+  if (weight_kg < kLightest_kg || weight_kg > kHeaviest_kg) {
+    return concat("the patient's weight is not between ", kLightest_kg, " and ", kHeaviest_kg, " kg: it is wrong, or in another unit");
+  }
+  const double per_kg = dose_bq / weight_kg;
+  if (per_kg < kLeast_bq_per_kg || per_kg > kMost_bq_per_kg) return "the injected dose is not in Bq, or the patient's weight not in kg";
+  if (half_life_s < kShortestHalfLife_s || half_life_s > kLongestHalfLife_s) {
+    return concat("its half life of ", half_life_s, " s is not between ", kShortestHalfLife_s, " and ", kLongestHalfLife_s,
+                  " s: it is wrong, or in another unit");
+  }
+  const std::optional<double> known_s = known_half_life_s(nuclide_code);
+  if (known_s && (half_life_s < *known_s / 1.1 || half_life_s > *known_s * 1.1)) {
+    return concat("its half life of ", half_life_s, " s is not that of its radionuclide, ", *known_s, " s");
+  }
+  return "";
+}
+
+// From injection to `reference_s`, or why the times can't be those of one scan.
+struct Elapsed {
+  double seconds = 0;
+  std::string problem;
+};
+Elapsed elapsed(double reference_s, const PetTags& tags) {
+  double seconds = reference_s - *tags.injection_s;
+  const bool is_over_midnight = seconds < 0 && !tags.injection_has_date;
+  if (is_over_midnight) seconds += kDay_s;
+  if (seconds < 0 || seconds > kDay_s) return {0, "the times of injection and series do not fit"};
+  const double half_lives = seconds / *tags.half_life_s;
+  if (half_lives > kMostHalfLives)
+    return {0, concat("the times of injection and series do not fit its half life: ", half_lives, " half lives lie between them")};
+  if (is_over_midnight && (half_lives > kMostHalfLivesOverMidnight || seconds > kMostOverMidnight_s)) {
+    return {0, concat("the times of injection and series do not fit: the injection, which has no date, would be ", seconds / 3600,
+                      " hours earlier, on the day before; two clocks that disagree are more likely")};
+  }
+  return {seconds, ""};
+}
+
 }  // namespace
 
 PetTags read_pet_tags(const DicomFile& file) {
@@ -65,6 +137,7 @@ PetTags read_pet_tags(const DicomFile& file) {
   if (DcmItem* const drug = item_of(data, DCM_RadiopharmaceuticalInformationSequence)) {
     tags.dose_bq = number_of(*drug, DCM_RadionuclideTotalDose);
     tags.half_life_s = number_of(*drug, DCM_RadionuclideHalfLife);
+    if (DcmItem* const nuclide = item_of(*drug, DCM_RadionuclideCodeSequence)) tags.nuclide_code = text_of(*nuclide, DCM_CodeValue);
     const std::string start = text_of(*drug, DCM_RadiopharmaceuticalStartDateTime);
     if (start.size() >= 12) {
       const std::string time = start.substr(8, start.find_first_of("+-", 8) - 8);  // without the offset from UTC, which the series' times lack
@@ -100,14 +173,16 @@ SuvFactor suv_factor(const PetTags& tags, std::optional<double> earliest_acquisi
   if (!tags.dose_bq || !(*tags.dose_bq > 0)) return none("the injected dose is missing");
   if (!tags.half_life_s || !(*tags.half_life_s > 0)) return none("the half life is missing");
   if (*tags.dose_bq < 1e5) return none("the injected dose is not in Bq");
+  if (std::string problem = implausible(*tags.weight_kg, *tags.dose_bq, *tags.half_life_s, tags.nuclide_code); !problem.empty())
+    return none(std::move(problem));
   double decayed_s = 0.0;
   if (tags.decay_correction == "START") {
     std::optional<double> reference = tags.series_s;
     if (earliest_acquisition_s && (!reference || *earliest_acquisition_s < *reference)) reference = earliest_acquisition_s;
     if (!reference || !tags.injection_s) return none("the times of injection and series are missing");
-    decayed_s = *reference - *tags.injection_s;
-    if (decayed_s < 0 && !tags.injection_has_date) decayed_s += kDay_s;  // injected before midnight
-    if (decayed_s < 0 || decayed_s > kDay_s) return none("the times of injection and series do not fit");
+    Elapsed time = elapsed(*reference, tags);
+    if (!time.problem.empty()) return none(std::move(time.problem));
+    decayed_s = time.seconds;
   } else if (tags.decay_correction != "ADMIN") {
     return none(concat("its decay correction is '", tags.decay_correction.substr(0, 16), "'; START and ADMIN are supported"));
   }

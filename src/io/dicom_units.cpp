@@ -26,13 +26,24 @@ SuvFactor suv_of(const std::vector<const DicomHeader*>& headers) {
   return headers[0]->pet ? suv_factor(*headers[0]->pet, earliest_s) : SuvFactor{{}, "its tags are missing"};
 }
 
-// Largest number of the stored bits, in pictures; 0 where values are measurements.
-double largest_stored(const PixelFormat& pixels, const std::string& modality) {
+bool is_measured(const std::string& modality) {
   static const std::set<std::string> kMeasured{"CT", "PT", "MR", "NM", "RTDOSE"};
+  return kMeasured.contains(modality);
+}
+
+int most_bits(const std::vector<DicomHeader>& headers) {
+  int most = 0;
+  for (const DicomHeader& header : headers) most = std::max(most, header.pixels.bits_stored - (header.pixels.is_signed ? 1 : 0));
+  return most;
+}
+
+// Largest number of the stored bits, in pictures; 0 where values are measurements.
+double largest_stored(const std::vector<DicomHeader>& headers, const std::string& modality) {
+  const PixelFormat& pixels = headers[0].pixels;
   if (pixels.kind != PixelKind::integer) return 0.0;
   if (!is_grey(pixels)) return std::ldexp(1.0, pixels.palette_bits > 0 ? pixels.palette_bits : pixels.bits_stored) - 1.0;
-  if (kMeasured.contains(modality)) return 0.0;
-  return std::ldexp(1.0, pixels.is_signed ? pixels.bits_stored - 1 : pixels.bits_stored) - 1.0;
+  if (is_measured(modality)) return 0.0;
+  return std::ldexp(1.0, most_bits(headers)) - 1.0;
 }
 
 }  // namespace
@@ -44,6 +55,12 @@ bool is_shown_inverted(const DicomHeader& header) {
 std::array<double, 2> inverted(const PixelFormat& pixels, const std::array<double, 2>& range) {
   const double sum = sum_of_range(pixels);
   return {sum - range[1], sum - range[0]};
+}
+
+bool have_comparable_numbers(const DicomHeader& a, const DicomHeader& b) {
+  const bool have_equal_bits = stored_type_of(a.pixels) == stored_type_of(b.pixels) && a.pixels.bits_stored == b.pixels.bits_stored;
+  if (is_grey(a.pixels) != is_grey(b.pixels) || a.modality != b.modality || is_shown_inverted(a) != is_shown_inverted(b)) return false;
+  return have_equal_bits || (is_grey(a.pixels) && is_measured(a.modality) && !is_shown_inverted(a));
 }
 
 std::string units_problem(const std::vector<const DicomHeader*>& headers) {
@@ -79,7 +96,7 @@ void set_units(const std::vector<DicomHeader>& headers, const std::vector<DicomF
   }
   const bool is_one = std::all_of(volume.scaling.begin(), volume.scaling.end(), [&](const Scaling& scaling) { return scaling == volume.scaling[0]; });
   if (is_one) volume.scaling.resize(1);
-  const double largest = largest_stored(pixels, volume.modality);
+  const double largest = largest_stored(headers, volume.modality);
   volume.stored_max = largest > 0 && is_one ? std::max(0.0, volume.scaling[0].slope * largest + volume.scaling[0].intercept) : 0.0;
 }
 

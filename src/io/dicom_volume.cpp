@@ -35,9 +35,16 @@ void check_same(const DicomHeader& first, const DicomHeader& header, const fs::p
     fail_dicom(path, concat("has ", header.pixels.columns, " x ", header.pixels.rows, " pixels, the first file of its volume has ", first.pixels.columns, " x ",
                             first.pixels.rows));
   }
-  if (stored_type_of(header.pixels) != stored_type_of(first.pixels) || is_grey(header.pixels) != is_grey(first.pixels)) {
-    fail_dicom(path, concat("has pixels of another type than the first file of its volume"));
-  }
+  if (!have_comparable_numbers(header, first)) fail_dicom(path, "has pixels of another kind than the first file of its volume");
+}
+
+void convert(StoredType from_type, const std::byte* from, size_t num_values, StoredType to_type, std::byte* to) {
+  visit(from_type, [&]<class From>(From) {
+    visit(to_type, [&]<class To>(To) {
+      const auto* const values = reinterpret_cast<const From*>(from);
+      std::transform(values, values + num_values, reinterpret_cast<To*>(to), [](From value) { return static_cast<To>(value); });
+    });
+  });
 }
 
 struct Builder {
@@ -55,26 +62,41 @@ struct Builder {
     volume.modality = header.modality;
   }
 
+  // Files of one volume may store their numbers in several types.
+  void widen(StoredType type) {
+    if (type == volume.type) return;
+    const size_t num_values = volume.stored.size() / size_of(volume.type);
+    std::vector<std::byte> wide(num_values * size_of(type));
+    convert(volume.type, volume.stored.data(), num_values, type, wide.data());
+    volume.stored = std::move(wide);
+    volume.type = type;
+  }
+
   size_t values_per_slice() const { return static_cast<size_t>(volume.size[0] * volume.size[1] * volume.channels); }
 
   void add(const fs::path& path, const DicomFile& file, const DicomHeader& header, const std::vector<size_t>& frames) {
     FrameReader reader(file, header);
     const PixelFormat& pixels = header.pixels;
     const Palette palette = pixels.photometric == "PALETTE COLOR" ? read_palette(file, pixels.is_signed) : Palette{};
+    const StoredType type = stored_type_of(pixels);
+    widen(common_type(volume.type, type));
     const size_t slice_bytes = values_per_slice() * size_of(volume.type);
+    std::vector<std::byte> narrow(type == volume.type ? 0 : values_per_slice() * size_of(type));
     RawFrame raw;
     for (const size_t frame : frames) {
       reader.read(static_cast<int64_t>(frame), raw);
       if (volume.stored.empty())
         volume.stored.resize(slice_bytes * static_cast<size_t>(volume.size[2]));  // only now: the first frame is there, and as large as it said
-      std::byte* const slice = volume.stored.data() + slice_bytes * slices.size();
+      std::byte* const place = volume.stored.data() + slice_bytes * slices.size();
+      std::byte* const slice = narrow.empty() ? place : narrow.data();
       unpack_frame(raw, pixels, palette, path, slice);
       std::optional<std::array<double, 2>> padding = header.padding;
       if (is_shown_inverted(header)) {
         invert(pixels, slice, values_per_slice());
         if (padding) padding = inverted(pixels, *padding);
       }
-      if (padding) replace_padding(volume.type, slice, values_per_slice(), *padding);
+      if (padding) replace_padding(type, slice, values_per_slice(), *padding);
+      if (slice != place) convert(type, slice, values_per_slice(), volume.type, place);
       slices.push_back(header.frames[frame]);
     }
   }

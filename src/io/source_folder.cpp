@@ -1,6 +1,7 @@
 // Folders without a description: images beside masks, a folder per class, a tree of DICOM files, or just files.
 #include <algorithm>
 #include <cctype>
+#include <map>
 #include <set>
 
 #include "mask_pairs.h"
@@ -222,7 +223,7 @@ void add_dicom(const std::vector<fs::path>& files, const fs::path& folder, Sourc
   const DicomTree tree = group_dicom(files);
   source.identifying = tree.identifying;
   for (const DicomRefusal& refusal : tree.refused) source.refused.push_back({name_in(folder, refusal.path), refusal.reason});
-  std::set<fs::path> used_masks;
+  std::map<size_t, std::string> ambiguous;  // which of several of its series
   for (const DicomSeries& series : tree.series) {
     SourceFile file = plain_file(*std::min_element(series.files.begin(), series.files.end()), folder);
     file.path = series.files.front();
@@ -234,20 +235,22 @@ void add_dicom(const std::vector<fs::path>& files, const fs::path& folder, Sourc
       file.time_point = series.volume;
       file.name += concat("#t", series.volume);
     }
-    for (const size_t index : series.masks) {
-      const fs::path& mask = tree.masks[index].path;
-      used_masks.insert(mask);
-      if (file.mask.empty()) {
-        file.mask = mask;
-      } else {
-        source.remarks.push_back({file.name, "has several RTSTRUCT or SEG objects; the first by file name is used"});
-      }
+    // What the others hold would be background, or another reader's opinion.
+    if (series.masks.size() == 1) file.mask = tree.masks[series.masks[0]].path;
+    if (series.masks.size() > 1) {
+      for (size_t i = 0; i < series.masks.size(); ++i) ambiguous[series.masks[i]] = concat(i + 1, " of ", series.masks.size());
+      source.remarks.push_back(
+          {file.name, concat("has ", series.masks.size(), " RTSTRUCT or SEG objects (remarks name them): which one is its mask can't be told, so ",
+                             "none is used; leave one in the folder, or name it in a manifest's column mask")});
     }
     for (const std::string& remark : series.remarks) source.remarks.push_back({file.name, remark});
     source.files.push_back(std::move(file));
   }
-  for (const DicomMask& mask : tree.masks) {
-    if (!used_masks.contains(mask.path)) source.remarks.push_back({name_in(folder, mask.path), "is a mask of a series that is not here"});
+  for (size_t i = 0; i < tree.masks.size(); ++i) {
+    const std::string name = name_in(folder, tree.masks[i].path);
+    if (!tree.masks[i].problem.empty()) source.remarks.push_back({name, tree.masks[i].problem});
+    if (const auto found = ambiguous.find(i); found != ambiguous.end())
+      source.remarks.push_back({name, concat("is not used: it is ", found->second, " RTSTRUCT or SEG objects of a series")});
   }
 }
 

@@ -26,12 +26,13 @@ bool is_dicom(const std::filesystem::path& path);
 // reports, presentation states, parametric maps, private classes, waveforms, directories (DICOMDIR), ... seg: segmentations and label map segmentations.
 enum class DicomKind { image, rtstruct, seg, other };
 
-// One volume's worth of slices: same series, geometry, pixel format and time point, sorted along the normal of the slices. What lies at one place is told apart
-// by the tags and dimension indices that say how (time point, acquisition, echo, b-value, ...), in single images and in the frames of a file alike.
+// One volume's worth of slices: same patient, study and series, geometry, pixel format and time point, sorted along the normal of the slices. What lies at one
+// place is told apart by the tags and dimension indices that say how (time point, acquisition, echo, b-value, ...), in single images and in the frames of a
+// file alike.
 struct DicomSeries {
   std::vector<std::filesystem::path> files;  // in the order of z; a multi-frame file is one or several series of its own
   int64_t volume = 0, num_volumes = 1;       // which of those in the multi-frame file
-  std::vector<size_t> masks{};               // of DicomTree::masks, those that were drawn on these images, by file name
+  std::vector<size_t> masks{};               // of DicomTree::masks, those that were drawn on these images, by file name; of several none can be preferred
   std::string series_uid;                    // to match masks; not written
   std::string patient;                       // PatientID (with its issuer), or ""; to be hashed, never written
   std::string modality;
@@ -46,6 +47,7 @@ struct DicomMask {
   std::vector<std::string> series_uids;  // of the images it was drawn on; empty if it does not say
   std::string frame_of_reference_uid;
   std::string patient;
+  std::string problem;  // why it is a mask of none of the series here: they are another patient's, it does not say which, ...; "" if it is of one
 };
 
 struct DicomRefusal {

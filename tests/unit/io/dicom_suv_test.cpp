@@ -94,6 +94,46 @@ TEST(DicomSuv, CountsByPhilipsFactors) {
   expect_raw(pet().set(DCM_Units, "CNTS"), "counts");
 }
 
+// What is off by a unit (1000 or 60 times) or by a clock is no SUV; what real scans and small animals have is one.
+TEST(DicomSuv, NumbersThatCannotBe) {
+  expect_raw(pet().set(DCM_PatientWeight, "80000"), "the patient's weight is not between");
+  expect_raw(pet().set(DCM_PatientWeight, "0.08"), "weight not in kg");
+  const auto with = [](const DcmTagKey& tag, const std::string& text) {
+    DicomPhantom phantom = pet();
+    put_in_drug(phantom, tag, text);
+    return phantom;
+  };
+  expect_raw(with(DCM_RadionuclideTotalDose, "400000"), "not in Bq");
+  expect_raw(with(DCM_RadionuclideTotalDose, "400000000000"), "not in Bq");
+  for (const char* half_life : {"109.8", "200", "1.83", "6588000"}) expect_raw(with(DCM_RadionuclideHalfLife, half_life), "half life");
+  for (const char* half_life : {"109.8", "1223.4", "13176"}) {
+    DicomPhantom phantom = with(DCM_RadionuclideHalfLife, half_life).set(DCM_DecayCorrection, "ADMIN");
+    DicomPhantom::put_in(DicomPhantom::item(phantom.item(DCM_RadiopharmaceuticalInformationSequence), DCM_RadionuclideCodeSequence), DCM_CodeValue, "C-111A1");
+    expect_raw(phantom, "not that of its radionuclide, 6586");
+  }
+  for (const double scale : {2.5e-4, 1.0, 3.0}) {  // a mouse of 20 g, and 240 kg
+    DicomPhantom phantom = with(DCM_RadionuclideTotalDose, test::decimals({400e6 * scale})).set(DCM_PatientWeight, test::decimals({80 * scale}));
+    DicomPhantom::put_in(DicomPhantom::item(phantom.item(DCM_RadiopharmaceuticalInformationSequence), DCM_RadionuclideCodeSequence), DCM_CodeValue, "77004003");
+    EXPECT_NEAR(outcome(phantom).value(), 1.0, 1e-6);
+  }
+  EXPECT_EQ(outcome(with(DCM_RadionuclideTotalDose, "8000000").set(DCM_PatientWeight, "0.02")).volume.units, Units::suv);  // a mouse
+}
+
+// The injection's time of day, `minutes` after that of the series: yesterday's, if that is near enough; else a clock that is wrong.
+TEST(DicomSuv, ClocksThatDisagree) {
+  for (const int minutes : {1, 29, 240, 700}) {
+    DicomPhantom phantom = pet();
+    const int at = 11 * 60 + 49 + minutes;
+    const auto digits = [](int number) { return (number < 10 ? "0" : "") + std::to_string(number); };
+    put_in_drug(phantom, DCM_RadiopharmaceuticalStartTime, digits(at / 60) + digits(at % 60) + "48");
+    expect_raw(phantom, "the times of injection and series do not fit");  // 12 to 24 hours of F-18
+    put_in_drug(phantom, DCM_RadionuclideHalfLife, "45720");              // Cu-64
+    expect_raw(phantom, "two clocks that disagree");
+    put_in_drug(phantom, DCM_RadiopharmaceuticalStartDateTime, "20200229" + digits(at / 60) + digits(at % 60) + "48");  // the day before, which is said
+    EXPECT_EQ(outcome(phantom).volume.units, Units::suv);
+  }
+}
+
 TEST(DicomSuv, StaysRawWhereATagIsMissing) {
   expect_raw(pet().remove(DCM_PatientWeight), "weight");
   expect_raw(pet().set(DCM_DecayCorrection, "NONE"), "'NONE'");

@@ -280,9 +280,11 @@ TEST(DicomVolume, FilesThatDoNotBelongTogether) {
   const TempFolder folder;
   const fs::path first = DicomPhantom().at({0, 0, 0}).pixels(ramp(0)).save(folder / "a");
   const fs::path larger = DicomPhantom().at({0, 0, 1}).size(6, 2).pixels(ramp(0)).save(folder / "b");
-  const fs::path of_bytes = DicomPhantom().at({0, 0, 1}).format(8, 8, false).bytes(std::vector<uint8_t>(12)).save(folder / "c");
+  DicomPhantom colour = DicomPhantom().at({0, 0, 1}).format(8, 8, false).bytes(std::vector<uint8_t>(36));
+  const fs::path in_colour =
+      colour.set(DCM_SamplesPerPixel, "3").set(DCM_PhotometricInterpretation, "RGB").set(DCM_PlanarConfiguration, "0").save(folder / "c");
   EXPECT_TRUE(contains(error_of([&] { read_dicom({first, larger}); }).what(), "6 x 2 pixels"));
-  EXPECT_TRUE(contains(error_of([&] { read_dicom({first, of_bytes}); }).what(), "another type"));
+  EXPECT_TRUE(contains(error_of([&] { read_dicom({first, in_colour}); }).what(), "another kind"));
 }
 
 }  // namespace
