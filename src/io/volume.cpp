@@ -300,7 +300,6 @@ Volume VolumeFile::read(int64_t time_point) {
   return volume;
 }
 
-bool is_volume(const fs::path& path) { return is_nifti(path) || is_nrrd(path) || is_meta(path); }
 
 namespace {
 
@@ -313,6 +312,8 @@ VolumeFile open_image(const fs::path& path) {
 }
 
 }  // namespace
+
+bool is_volume(const fs::path& path) { return kind_of(path) == FileKind::volume; }
 
 VolumeHeader read_volume_header(const fs::path& path) { return open_image(path).header(); }
 
