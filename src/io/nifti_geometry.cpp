@@ -131,8 +131,9 @@ Choice choose(const NiftiFields& fields, const std::filesystem::path& path) {
   }
   const auto fail = [&](const std::string& what, const std::string& hint) { throw Error(ExitCode::data, concat(path.string(), ": ", what), hint); };
   if (most_skew(s) > kMostSkew) {
-    fail(concat("the axes of its sform are not perpendicular (cosine ", number_text(std::round(1e4 * most_skew(s)) / 1e4), "), and it has no qform"),
-         "resample it on a grid with right angles; or, where slices are all that counts, give it a qform (nibabel: image.set_qform(image.affine, 1))");
+    fail(concat("the axes of its sform are not perpendicular (cosine ", number_text(std::round(1e4 * most_skew(s)) / 1e4),
+                "), and it has no qform: resample it on a grid with right angles"),
+         "where slices are all that counts, give it a qform (nibabel: image.set_qform(image.affine, 1))");
   }
   if (!has_sizes(s, sizes, INFINITY)) {
     fail(

@@ -1,6 +1,7 @@
 // NIfTI, NRRD and MetaImage. The extension, by which the reader is chosen, is guessed from the content.
 #include "scratch_file.h"
 #include "vmae/core/error.h"
+#include "vmae/io/label_map.h"
 #include "vmae/io/volume.h"
 
 namespace {
@@ -22,6 +23,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const vmae::io::Volume volume = vmae::io::read_volume(file.path(), time_point);
       if (volume.size != header.size || volume.stored.size() != static_cast<size_t>(volume.num_values()) * vmae::io::size_of(volume.type)) std::abort();
     }
+  } catch (const vmae::Error&) {
+  }
+  try {
+    const vmae::io::LabelMap map = vmae::io::read_label_map(file.path());
+    if (map.labels.size() != static_cast<size_t>(map.size[0] * map.size[1] * map.size[2])) std::abort();
   } catch (const vmae::Error&) {
   }
   return 0;

@@ -134,7 +134,7 @@ TEST(NiftiGeometry, ShearedAndScaledSforms) {
   const Error of_sheared = error_of([&] { read_volume(folder.write("sheared.nii", sheared.bytes)); });
   EXPECT_EQ(of_sheared.code(), ExitCode::data);
   EXPECT_TRUE(contains(of_sheared.what(), "sheared.nii: the axes of its sform are not perpendicular (cosine 0.2"));
-  EXPECT_TRUE(contains(of_sheared.hint(), "resample"));
+  EXPECT_TRUE(contains(of_sheared.what(), "resample"));
   const Error of_scaled = error_of([&] { read_volume(folder.write("scaled.nii", scaled.bytes)); });
   EXPECT_TRUE(contains(of_scaled.what(), "scaled.nii: its sform has voxels of 2 x 2 x 2, its pixdim of 1 x 1 x 1"));
   EXPECT_TRUE(contains(of_scaled.hint(), "the right size"));
