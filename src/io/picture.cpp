@@ -43,12 +43,12 @@ auto naming(const fs::path& path, Step step) {
   }
 }
 
-// Once in a run: the same holds for many files.
-void remark(const std::string& text) {
+// Once in a run for each kind: the same holds for many files.
+void remark(const std::string& kind, const std::string& example = "") {
   static std::mutex mutex;
   static std::set<std::string> said;
   const std::lock_guard lock(mutex);
-  if (said.insert(text).second) log::warning(text);
+  if (said.insert(kind).second) log::warning(kind + example);
 }
 
 void check_exists(const fs::path& path) {
@@ -100,7 +100,7 @@ void check_mask_palette(const Raster& raster) {
     indices += concat(indices.empty() ? "" : ", ", i);
     greys += concat(greys.empty() ? "" : ", ", grey);
   }
-  if (!is_same) remark(concat("masks with a palette of greys: the indices (", indices, ") are the labels, not the greys (", greys, ")"));
+  if (!is_same) remark("masks with a palette of greys: their indices are the labels, not the greys", concat("; here ", indices, " and not ", greys));
 }
 
 void apply_palette(Raster& raster) {

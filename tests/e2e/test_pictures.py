@@ -9,10 +9,12 @@ import struct
 import unittest
 import zlib
 
+import nibabel
 import numpy as np
 import tifffile
 from PIL import Image, ImageOps
 
+from finetuning import FinetuneTest, labelled_picture, write_nifti
 from harness import VmaeTest
 from test_prepared_bytes import read_dataset
 
@@ -311,6 +313,127 @@ class PicturesTest(VmaeTest):
             for orientation in range(2, 9):
                 self.add(f"turned{orientation}_{tail}.tif", tiff(array, bits, 1, fill, orientation=orientation, byte_order=order), turned(spread(array, bits), orientation), None)
         self.check_all(200)
+
+
+class MasksTest(VmaeTest):
+    def read(self, files):
+        """{name: (bytes of the mask)} as masks of one dataset -> {name: labels}; names that could not be read are absent."""
+        for name, content in files.items():
+            (self.tmp / "in/images").mkdir(parents=True, exist_ok=True)
+            (self.tmp / "in/masks").mkdir(exist_ok=True)
+            Image.fromarray(np.arange(ROWS * COLUMNS, dtype=np.uint8).reshape(ROWS, COLUMNS)).save(self.tmp / "in/images" / f"{name.rsplit('.', 1)[0]}.png")
+            (self.tmp / "in/masks" / name).write_bytes(content)
+        (self.tmp / "salt").write_text("0123456789abcdef" * 2)
+        done = self.vmae("prepare", "--input", "in", "--output", "out", "--overwrite", "prepare.names=keep", f"prepare.salt_file={self.tmp / 'salt'}",
+                         expect=self.expected)
+        cases, items = read_dataset(self.tmp / "out")
+        masks = {item["case"]: item["mask"] for item in items}
+        self.failures = [json.loads(line) for line in (self.tmp / "out/quarantine.jsonl").read_text().splitlines()]
+        return done, {case["name"].split("/")[-1][:-4]: masks[number] for number, case in enumerate(cases) if number in masks}
+
+    def test_numbers_and_indices(self):
+        self.expected = 0
+        labels = RNG.integers(0, 3, (ROWS, COLUMNS)).astype(np.uint8)
+        labels[0, :3] = 0, 1, 2
+        files = {"grey.png": png(labels, 8, 0), "la.png": png(np.dstack([labels, 255 - labels]), 8, 4), "deep.png": png(labels.astype(np.uint16), 16, 0),
+                 "rgb.png": png(np.dstack([labels] * 3), 8, 2), "grey.bmp": bmp(labels, 8, [(i, i, i) for i in range(256)])}
+        for bits in (2, 4, 8):  # index 0, 1, 2, whatever they look like
+            files[f"colours{bits}.png"] = png(labels, bits, 3, COLOURS[:2**bits])
+            files[f"greys{bits}.png"] = png(labels, bits, 3, GREYS[:2**bits])
+            files[f"colours{bits}t.tif"] = tiff(labels, bits, 3, palette=COLOURS[:2**bits])
+        for bits in (4, 8):
+            files[f"colours{bits}b.bmp"] = bmp(labels, bits, COLOURS[:2**bits])
+        for dtype in (np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16, np.int32, np.int64, np.float32, np.float64):
+            file = io.BytesIO()
+            tifffile.imwrite(file, labels.astype(dtype), photometric="minisblack")
+            files[f"{np.dtype(dtype).name}.tif"] = file.getvalue()
+        done, read = self.read({f"{name.replace('.', '_')}.{name.rsplit('.', 1)[1]}": content for name, content in files.items()})
+        self.assertEqual(len(read), len(files))
+        for name, mask in read.items():
+            np.testing.assert_array_equal(mask, labels, name)
+        self.assertEqual(done.stderr.count("their indices are the labels, not the greys"), 1)
+
+    def test_one_bit(self):
+        self.expected = 0
+        bit = numbers(1)
+        files = {"a.png": png(bit, 1, 0), "b.tif": tiff(bit, 1, 1), "c.tif": tiff(1 - bit, 1, 0), "d.png": png(bit, 1, 3, [(0, 0, 0), (255, 255, 255)]),
+                 "e.bmp": bmp(bit, 1, [(0, 0, 0), (255, 255, 255)])}
+        _, read = self.read(files)
+        for name, mask in read.items():
+            np.testing.assert_array_equal(mask > 0, bit > 0, name)
+            self.assertEqual(len(np.unique(mask)), 2, name)
+        self.assertEqual(len(read), len(files))
+
+    def test_what_can_be_read_in_two_ways_is_refused(self):
+        self.expected = 6
+        labels = numbers(2)
+        descending = [(255, 255, 255), (170, 170, 170), (85, 85, 85), (0, 0, 0)]
+        _, read = self.read({"good.png": png(labels, 8, 0), "descending.png": png(labels, 2, 3, descending), "white0.tif": tiff(labels, 8, 0),
+                             "colour.png": png(np.dstack([labels, labels, 3 - labels]), 8, 2)})
+        self.assertEqual(list(read), ["good"])
+        reasons = " ".join(one["reason"] for one in self.failures)
+        for text in ("do not ascend", "white as 0", "colour picture"):
+            self.assertIn(text, reasons)
+
+
+class StacksTest(FinetuneTest):
+    def write(self, name, volume, **options):
+        (self.tmp / name).parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(self.tmp / name, volume, photometric="minisblack", **options)
+
+    def test_every_page_is_trained_on_predicted_and_measured(self):
+        """As nnU-Net's 3-D TIFF, with its spacing beside it; the same as NIfTI gives the same losses and labels."""
+        for i in range(4):
+            pictures = [labelled_picture(8 * i + z, 32, 32) for z in range(5)]
+            volume, mask = np.stack([p for p, _ in pictures]).astype(np.int16), np.stack([m for _, m in pictures])
+            self.write(f"tif/images/c{i}.tif", volume, compression="zlib" if i % 2 else None)
+            self.write(f"tif/labels/c{i}.tif", mask)
+            for part in ("images", "labels"):
+                (self.tmp / f"tif/{part}/c{i}.json").write_text('{"spacing": [3.0, 1.25, 0.75]}')
+                write_nifti(self.tmp / f"nii/{part}/c{i}.nii.gz", (volume if part == "images" else mask).transpose(2, 1, 0), np.diag([0.75, 1.25, 3, 1]))
+        for kind in ("tif", "nii"):
+            self.vmae("prepare", "--input", kind, "--output", f"{kind}-out", "prepare.names=keep", f"prepare.salt_file={__file__}")
+            self.seg(data=kind, run=f"run-{kind}")
+        read = {kind: read_dataset(self.tmp / f"{kind}-out") for kind in ("tif", "nii")}
+        self.assertEqual(len(read["tif"][1]), 20)
+        for ours, other in zip(read["tif"][1], read["nii"][1], strict=True):
+            for key in ("stored", "mask", "slice", "stats"):
+                np.testing.assert_array_equal(ours[key], other[key])
+        self.assertEqual([c["spacing_mm"] for c in read["tif"][0]], [[0.75, 1.25, 3.0]] * 4)
+        losses = {kind: [json.loads(line).get("loss") for line in (self.tmp / f"run-{kind}/metrics.jsonl").read_text().splitlines()] for kind in ("tif", "nii")}
+        self.assertEqual(losses["tif"], losses["nii"])
+        self.assertGreater(len(losses["tif"]), 3)
+        for kind in ("tif", "nii"):
+            self.predict("--probabilities", weights=f"run-{kind}", input=f"{kind}/images", output=f"{kind}-pred")
+        predicted = tifffile.imread(self.tmp / "tif-pred/c1.tif")
+        self.assertEqual((predicted.shape, predicted.dtype), ((5, 32, 32), np.uint8))
+        np.testing.assert_array_equal(predicted, np.asarray(nibabel.load(self.tmp / "nii-pred/c1.nii.gz").dataobj).T)
+        self.assertIn("unit=mm\nspacing=3", tifffile.TiffFile(self.tmp / "tif-pred/c1.tif").pages[0].description)
+        probability = sorted((self.tmp / "tif-pred/probabilities").glob("c1_*.tif"))
+        self.assertEqual([(tifffile.imread(p).shape, tifffile.imread(p).dtype) for p in probability], [((5, 32, 32), np.float32)] * len(probability))
+        self.assertTrue(probability)
+        for kind in ("tif", "nii"):
+            self.vmae("eval", "--pred", f"{kind}-pred", "--truth", f"{kind}/labels", "--output", f"{kind}-eval")
+        rows = {kind: sorted((self.tmp / f"{kind}-eval/cases.csv").read_text().replace(f"{kind}-pred", "pred").splitlines()) for kind in ("tif", "nii")}
+        self.assertEqual(rows["tif"], rows["nii"])
+
+    def test_pages_are_listed_and_checked(self):
+        stack = RNG.integers(0, 999, (4, 20, 30)).astype(np.uint16)
+        self.write("in/stack.tif", stack)
+        self.write("in/one.tif", stack[0])
+        tifffile.imwrite(self.tmp / "in/channels.tif", stack, imagej=True, metadata={"axes": "CYX"})
+        listed = {image["name"]: image for image in json.loads(self.vmae("inspect", "in", "--json").stdout)["images"]}
+        self.assertEqual(listed["stack.tif"]["size"], [30, 20, 4])
+        self.assertNotIn("size", listed["one.tif"])
+        self.assertIn("4 channels", listed["channels.tif"]["problem"])
+        self.vmae("inspect", "in/stack.tif", "--npy", "out.npy")
+        np.testing.assert_array_equal(np.load(self.tmp / "out.npy").reshape(stack.shape), stack)
+        # A mask of one page is not the mask of four.
+        self.write("bad/images/a.tif", stack)
+        self.write("bad/masks/a.tif", (stack[0] > 500).astype(np.uint8))
+        (self.tmp / "salt").write_text("0123456789abcdef" * 2)
+        done = self.vmae("prepare", "--input", "bad", "--output", "bad-out", f"prepare.salt_file={self.tmp / 'salt'}", expect=3)
+        self.assertIn("30 x 20 x 1 voxels, the image 30 x 20 x 4", done.stderr + (self.tmp / "bad-out/quarantine.jsonl").read_text())
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import struct
 import zlib
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 
@@ -84,6 +85,19 @@ def pictures():
     file = io.BytesIO()
     Image.fromarray(grey > 40).save(file, "TIFF", compression="group4")
     yield "bilevel.tif", file.getvalue()
+    for name, array, options in (("stack.tif", np.stack([grey, grey + 1]), {"photometric": "minisblack"}),
+                                 ("imagej.tif", np.stack([grey, grey + 1]), {"imagej": True, "metadata": {"axes": "ZYX", "spacing": 2.0, "unit": "mm"}}),
+                                 ("tiled.tif", colour, {"photometric": "rgb", "tile": (16, 16), "compression": "zlib", "bigtiff": True}),
+                                 ("planes.tif", np.moveaxis(colour, -1, 0), {"photometric": "rgb", "planarconfig": "separate", "byteorder": ">"})):
+        file = io.BytesIO()
+        tifffile.imwrite(file, array, **options)
+        yield name, file.getvalue()
+    file = io.BytesIO()
+    Image.fromarray(np.dstack([colour, grey]), "CMYK").save(file, "JPEG")
+    yield "cmyk.jpg", file.getvalue()
+    runs = bytes([10, 3, 0, 0] * 8 + [0, 1])
+    head = struct.pack("<IiiHHIIiiII", 40, 10, 8, 1, 8, 1, len(runs), 0, 0, 4, 0)
+    yield "runs.bmp", struct.pack("<2sIHHI", b"BM", 14 + 40 + 16 + len(runs), 0, 0, 70) + head + bytes(range(16)) + runs
 
 
 def manifests():

@@ -1,4 +1,4 @@
-// PNG, JPEG, TIFF and BMP. Checksums of PNG chunks are put right first, so that changed bytes get past them.
+// PNG, JPEG, TIFF and BMP, as images and as masks. Checksums of PNG chunks are put right first, so that changed bytes get past them.
 #include <zlib.h>
 
 #include "scratch_file.h"
@@ -28,11 +28,20 @@ void repair_png(std::string& bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string bytes(vmae::test::text_of(data, size));
   if (bytes.starts_with("\x89PNG\r\n\x1a\n")) repair_png(bytes);
-  const vmae::test::ScratchFile file("input.png", bytes);
+  const vmae::test::ScratchFile file("input.tif", bytes);  // so that pages of a TIFF are read too
+  const auto check = [](const vmae::io::Volume& volume) {
+    if (volume.stored.size() != static_cast<size_t>(volume.num_values()) * vmae::io::size_of(volume.type) || volume.stored.empty()) std::abort();
+    if (volume.channels != 1 && volume.channels != 3) std::abort();
+  };
   try {
-    const vmae::io::Image image = vmae::io::read_picture(file.path());
-    if (image.pixels.size() != static_cast<size_t>(image.height * image.width * image.channels) || image.pixels.empty()) std::abort();
-    if (image.channels != 1 && image.channels != 3) std::abort();
+    const vmae::io::Volume volume = vmae::io::picture_volume(file.path());
+    check(volume);
+    const auto header = vmae::io::picture_header(file.path());
+    if (header ? header->size != volume.size : volume.size[2] != 1) std::abort();
+  } catch (const vmae::Error&) {
+  }
+  try {
+    check(vmae::io::read_label_picture(file.path()).volume);
   } catch (const vmae::Error&) {
   }
   return 0;

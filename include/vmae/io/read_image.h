@@ -9,8 +9,8 @@
 
 namespace vmae::io {
 
-// A picture becomes a volume of size z = 1 (a TIFF of several pages: z of them) with 1 or 3 channels. `modality` of the file is the source's where that says one; a CT volume without units is in
-// HU. Throws Error(data) naming the file.
+// A picture becomes a volume of size z = 1 (a TIFF of several pages: z of them) with 1 or 3 channels. `modality` of the file is the source's where that says
+// one; a CT volume without units is in HU. Throws Error(data) naming the file.
 Volume read_image(const SourceFile& file);
 
 // Geometry from the header alone; empty for a picture, which is one slice (a TIFF of several pages is a volume). Throws Error(data) naming the file.

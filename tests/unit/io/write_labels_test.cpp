@@ -151,16 +151,17 @@ TEST(WriteLabels, AFullDiskLeavesTheOldFile) {
   std::vector<uint8_t> labels(24000);
   uint32_t random = 1;
   for (uint8_t& label : labels) label = static_cast<uint8_t>((random = random * 1664525U + 1013904223U) >> 24);  // does not compress
-  for (const char* name : {"map.nii", "map.nii.gz", "map.nrrd", "map.mha", "map.png"}) {
+  for (const char* name : {"map.nii", "map.nii.gz", "map.nrrd", "map.mha", "map.png", "map.tif"}) {
     const fs::path output = folder.write(name, "old");
     const auto write = [&] {
       if (output.extension() == ".png") return write_label_png(output, 100, 240, labels);
+      if (output.extension() == ".tif") return write_label_stack(output, image.size, {}, labels);
       write_label_volume(output, {}, image, labels);
     };
     EXPECT_EXIT(test::end_on_full_disk(write, name), ::testing::ExitedWithCode(42), "");
     EXPECT_TRUE(test::slurp(output) == "old") << name;
   }
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 5);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 6);
 }
 
 TEST(WriteLabels, Pictures) {
@@ -173,6 +174,23 @@ TEST(WriteLabels, Pictures) {
   EXPECT_EQ(back.channels, 1);
   EXPECT_EQ(back.pixels, (std::vector<float>{0, 1, 2, 3, 254, 255}));
   EXPECT_EQ(error_of([&] { write_label_png(folder / "x.png", 2, 2, labels); }).code(), ExitCode::internal);
+}
+
+TEST(WriteLabels, Stacks) {
+  const TempFolder folder;
+  const std::vector<uint8_t> labels{0, 1, 2, 3, 254, 255, 7, 8, 9, 10, 11, 12};
+  write_label_stack(folder / "map.tif", {3, 2, 2}, {{0.5, 0.75, 3}}, labels);
+  const LabelPicture back = read_label_picture(folder / "map.tif");
+  EXPECT_EQ(back.volume.size, (std::array<int64_t, 3>{3, 2, 2}));
+  EXPECT_TRUE(back.has_millimetres);
+  for (size_t axis = 0; axis < 3; ++axis) EXPECT_NEAR(back.volume.spacing_mm[axis], (std::array{0.5, 0.75, 3.0}[axis]), 1e-6);
+  EXPECT_EQ(labels_of(back.volume), labels);
+  write_label_stack(folder / "unknown.tif", {3, 2, 2}, {}, labels);
+  EXPECT_FALSE(read_label_picture(folder / "unknown.tif").has_millimetres);
+  const std::vector<float> floats{0.1F, 0.2F, 0.3F, -1e-20F};
+  write_float_stack(folder / "floats.tif", {2, 1, 2}, {}, floats);
+  EXPECT_EQ(values(picture_volume(folder / "floats.tif")), floats);
+  EXPECT_EQ(error_of([&] { write_label_stack(folder / "x.tif", {3, 2, 3}, {}, labels); }).code(), ExitCode::internal);
 }
 
 TEST(WriteLabels, RefusedWithItsReason) {
