@@ -123,6 +123,16 @@ size_t num_items(DcmItem& item, const DcmTagKey& sequence) {
   return item.findAndGetSequence(sequence, items).good() && items != nullptr ? items->card() : 0;
 }
 
+std::vector<DcmItem*> items_of(DcmItem& item, const DcmTagKey& sequence) {
+  DcmSequenceOfItems* items = nullptr;
+  std::vector<DcmItem*> result;
+  if (item.findAndGetSequence(sequence, items).bad() || items == nullptr) return result;
+  for (DcmObject* one = items->nextInContainer(nullptr); one != nullptr; one = items->nextInContainer(one)) {
+    if (auto* const next = dynamic_cast<DcmItem*>(one)) result.push_back(next);
+  }
+  return result;
+}
+
 std::string name_of_uid(const std::string& uid) {
   const char* name = dcmFindNameOfUID(uid.c_str());
   return name != nullptr ? concat(name, " (", uid, ")") : uid;

@@ -45,6 +45,8 @@ std::optional<std::array<double, N>> array_of(DcmItem& item, const DcmTagKey& ta
 // Item `index` of a sequence, or null.
 DcmItem* item_of(DcmItem& item, const DcmTagKey& sequence, size_t index = 0);
 size_t num_items(DcmItem& item, const DcmTagKey& sequence);
+// All of them: DCMTK walks from the first to each that is asked for by number.
+std::vector<DcmItem*> items_of(DcmItem& item, const DcmTagKey& sequence);
 
 std::string name_of_uid(const std::string& uid);  // "JPEG Baseline (1.2.840...)": DCMTK's name, or the UID alone
 

@@ -115,15 +115,13 @@ void read_scaling(DcmItem* item, DicomFrame& frame) {
 
 class FrameGroups {
  public:
-  explicit FrameGroups(DcmItem& data) : data_(data), shared_(item_of(data, DCM_SharedFunctionalGroupsSequence)) {
-    data.findAndGetSequence(DCM_PerFrameFunctionalGroupsSequence, own_);
-    is_enhanced_ = shared_ != nullptr || own_ != nullptr;
-  }
-  bool is_enhanced() const { return is_enhanced_; }
+  explicit FrameGroups(DcmItem& data)
+      : data_(data), shared_(item_of(data, DCM_SharedFunctionalGroupsSequence)), own_(items_of(data, DCM_PerFrameFunctionalGroupsSequence)) {}
+  bool is_enhanced() const { return shared_ != nullptr || !own_.empty(); }
   // The frame's item of a macro, or the data set.
   DcmItem* find(size_t frame, const DcmTagKey& macro) {
-    if (own_ != nullptr && frame < own_->card()) {
-      if (DcmItem* const own = item_of(*own_->getItem(static_cast<unsigned long>(frame)), macro)) return own;
+    if (frame < own_.size()) {
+      if (DcmItem* const own = item_of(*own_[frame], macro)) return own;
     }
     if (shared_ != nullptr) {
       if (DcmItem* const item = item_of(*shared_, macro)) return item;
@@ -134,8 +132,7 @@ class FrameGroups {
  private:
   DcmItem& data_;
   DcmItem* shared_ = nullptr;
-  DcmSequenceOfItems* own_ = nullptr;
-  bool is_enhanced_ = false;
+  std::vector<DcmItem*> own_;
 };
 
 // Where the frames of RT dose and reconstructed NM lie. NM counts them by vectors: of gated or two-window images, the slice is one of several counts.
@@ -282,7 +279,8 @@ void read_frames(DcmItem& data, DicomHeader& header) {
     }
   }
   if (!groups.is_enhanced()) place_frames(data, header);
-  // Of frames that lie apart nothing needs to be told apart.
+  // Of frames that lie apart nothing needs to be told apart; masks have segments instead.
+  if (header.kind == DicomKind::seg) return;
   if (header.frames.size() == 1 || !lie_apart(header.frames)) read_keys(data, groups, header);
 }
 
@@ -304,20 +302,11 @@ void read_padding(DcmItem& data, DicomHeader& header) {
   header.padding = {{std::min(first, second), std::max(first, second)}};
 }
 
-// Of every sequence `path` leads to, each item.
+// Of every sequence that `path` leads to, each item.
 template <class Use>
-void for_each_item(DcmItem& item, std::initializer_list<DcmTagKey> path, const Use& use) {
-  if (path.size() == 0) return use(item);
-  const std::vector<DcmTagKey> tags(path);
-  const auto go = [&](const auto& self, DcmItem& at, size_t depth) -> void {
-    if (depth == tags.size()) return use(at);
-    DcmSequenceOfItems* items = nullptr;
-    if (at.findAndGetSequence(tags[depth], items).bad() || items == nullptr) return;
-    for (DcmObject* one = items->nextInContainer(nullptr); one != nullptr; one = items->nextInContainer(one)) {
-      if (auto* const next = dynamic_cast<DcmItem*>(one)) self(self, *next, depth + 1);
-    }
-  };
-  go(go, item, 0);
+void for_each_item(DcmItem& item, const std::vector<DcmTagKey>& path, const Use& use, size_t depth = 0) {
+  if (depth == path.size()) return use(item);
+  for (DcmItem* const next : items_of(item, path[depth])) for_each_item(*next, path, use, depth + 1);
 }
 
 void describe_mask(DcmItem& data, DicomHeader& header) {
@@ -341,7 +330,7 @@ void describe_mask(DcmItem& data, DicomHeader& header) {
     return;
   }
   if (DcmItem* const frame = item_of(data, DCM_ReferencedFrameOfReferenceSequence)) header.described_frame_uid = text_of(*frame, DCM_FrameOfReferenceUID);
-  const auto series = {DCM_ReferencedFrameOfReferenceSequence, DCM_RTReferencedStudySequence, DCM_RTReferencedSeriesSequence};
+  const std::vector<DcmTagKey> series{DCM_ReferencedFrameOfReferenceSequence, DCM_RTReferencedStudySequence, DCM_RTReferencedSeriesSequence};
   for_each_item(data, series, add_series);
   for_each_item(data, {DCM_ROIContourSequence, DCM_ContourSequence}, [&](DcmItem& item) { add_images(item, DCM_ContourImageSequence); });
   if (header.described_images.empty()) for_each_item(data, series, [&](DcmItem& item) { add_images(item, DCM_ContourImageSequence); });

@@ -139,6 +139,8 @@ std::vector<std::string> remarks_on_mask(const std::filesystem::path& path, cons
     return (header.kind == DicomKind::seg ? read_seg(file, header, grid, {}, /*with_pixels=*/false) : read_rtstruct(file, grid, {})).remarks;
   } catch (const Error& error) {
     return {concat("can't be used: ", reason_of(error, path), error.hint().empty() ? "" : concat(" (", error.hint(), ")"))};
+  } catch (const std::exception& error) {  // too little memory
+    return {concat("can't be used: ", error.what())};
   }
 }
 

@@ -162,9 +162,9 @@ class SliceFinder {
 };
 
 void add_contours(DcmItem& roi, const MaskGrid& grid, const SliceFinder& slice_of, Structure& structure, const std::filesystem::path& path) {
-  const size_t count = num_items(roi, DCM_ContourSequence);
-  for (size_t i = 0; i < count; ++i) {
-    DcmItem& contour = *item_of(roi, DCM_ContourSequence, i);
+  const std::vector<DcmItem*> items = items_of(roi, DCM_ContourSequence);
+  for (size_t i = 0; i < items.size(); ++i) {
+    DcmItem& contour = *items[i];
     const std::string type = text_of(contour, DCM_ContourGeometricType);
     const std::vector<double> numbers = numbers_of(contour, DCM_ContourData);
     const bool is_closed = type.starts_with("CLOSED_PLANAR") || type.starts_with("CLOSEDPLANAR");

@@ -53,7 +53,7 @@ Placement place(const DicomFrame& frame, const MaskGrid& grid, const std::filesy
 // time point or echo at the same place, and goes nowhere.
 class Placer {
  public:
-  Placer(const DicomFile& file, const DicomHeader& header, const MaskGrid& grid) : file_(file), header_(header), grid_(grid) {
+  Placer(const DicomFile& file, const DicomHeader& header, const MaskGrid& grid) : file_(file), header_(header), grid_(grid), references_(file) {
     const bool has_places = std::any_of(header.frames.begin(), header.frames.end(), [](const DicomFrame& frame) { return frame.plane.has_value(); });
     by_place_ = has_places && lie_apart(grid.slices);
     for (size_t z = 0; z < grid.slices.size(); ++z) {
@@ -66,13 +66,13 @@ class Placer {
 
   Placement operator()(size_t index) const {
     if (by_place_) {
-      const std::vector<std::string> references = knows_these_ ? references_of(file_, index) : std::vector<std::string>{};
+      const std::vector<std::string> references = knows_these_ ? references_.of(index) : std::vector<std::string>{};
       const bool is_of_these = std::any_of(references.begin(), references.end(), [&](const auto& name) { return by_reference_.contains(name); });
       return references.empty() || is_of_these ? place(header_.frames[index], grid_, file_.path) : Placement{};
     }
     Placement placement{-1, {0, 0}, {1, 0}, {0, 1}};
     std::set<int64_t> places;
-    for (const std::string& reference : needed_references_of(file_, index)) {
+    for (const std::string& reference : references_.needed_of(index)) {
       if (const auto found = by_reference_.find(reference); found != by_reference_.end()) places.insert(found->second.begin(), found->second.end());
     }
     if (places.size() > 1) fail_dicom(file_.path, concat("its frame ", index + 1, " was made from several slices of the image, so it can't be placed"));
@@ -86,6 +86,7 @@ class Placer {
   const DicomFile& file_;
   const DicomHeader& header_;
   const MaskGrid& grid_;
+  const SegReferences references_;
   bool by_place_ = false, knows_these_ = false;
   std::map<std::string, std::vector<int64_t>> by_reference_;
 };

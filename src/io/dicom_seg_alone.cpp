@@ -128,8 +128,9 @@ std::vector<Corner> place_by_reference(const DicomFile& file, const DicomHeader&
   std::map<std::string, int64_t> images = referenced_images(file.data());
   std::vector<std::pair<int64_t, int64_t>> sources;  // image, frame
   int64_t last_frame = 0;
+  const SegReferences all(file);
   for (size_t i = 0; i < header.frames.size(); ++i) {
-    const std::vector<std::string> references = needed_references_of(file, i);
+    const std::vector<std::string> references = all.needed_of(i);
     if (std::any_of(references.begin(), references.end(), [&](const std::string& other) { return other != references[0]; }))
       fail_dicom(file.path, concat("its frame ", i + 1, " was made from several images, so it can't be placed without them"), kHint);
     const size_t slash = references[0].find('/');
@@ -168,10 +169,11 @@ LabelMap read_seg_alone(const std::filesystem::path& path) {
     fail_dicom(path, concat("has frames so far from each other that their grid has ", size_text(map.size), " voxels"));
   map.names = frames.names;
   map.labels.assign(static_cast<size_t>(map.size[0] * map.size[1] * map.size[2]), 0);
+  const SegReferences references(file);
   std::map<std::pair<uint8_t, Corner>, size_t> first;  // frame of a segment at a place
   for (const auto& [label, index] : frames.order) {
     const auto one = first.emplace(std::pair{label, corners[index]}, index);
-    if (!one.second && has_places && references_of(file, one.first->second) != references_of(file, index))
+    if (!one.second && has_places && references.of(one.first->second) != references.of(index))
       fail_dicom(path, "has several frames of a segment at one place, made from different images, such as time points", kHint);
   }
   LabelPainter painter(map.labels);

@@ -23,9 +23,10 @@ std::vector<std::optional<int64_t>> segments_of_frames(DcmItem& data, size_t num
     return static_cast<int64_t>(*number);
   };
   const std::optional<int64_t> shared = number_in(item_of(data, DCM_SharedFunctionalGroupsSequence));
+  const std::vector<DcmItem*> groups = items_of(data, DCM_PerFrameFunctionalGroupsSequence);
   std::vector<std::optional<int64_t>> numbers;
   for (size_t i = 0; i < num_frames; ++i) {
-    const std::optional<int64_t> own = number_in(item_of(data, DCM_PerFrameFunctionalGroupsSequence, i));
+    const std::optional<int64_t> own = number_in(i < groups.size() ? groups[i] : nullptr);
     numbers.push_back(own ? own : shared);
   }
   return numbers;
@@ -112,19 +113,20 @@ void SegPixels::fail_unknown(int32_t number) const {
              "describe it as a segment, or set it to the background");
 }
 
-std::vector<std::string> references_of(const DicomFile& file, size_t frame) {
+SegReferences::SegReferences(const DicomFile& file) : path_(file.path), groups_(items_of(file.data(), DCM_PerFrameFunctionalGroupsSequence)) {}
+
+std::vector<std::string> SegReferences::of(size_t frame) const {
   std::vector<std::string> references;
-  DcmItem* const group = item_of(file.data(), DCM_PerFrameFunctionalGroupsSequence, frame);
-  for (size_t i = 0; group != nullptr && i < num_items(*group, DCM_DerivationImageSequence); ++i) {
-    for (std::string& reference : references_in(*item_of(*group, DCM_DerivationImageSequence, i), DCM_SourceImageSequence))
-      references.push_back(std::move(reference));
+  if (frame >= groups_.size()) return references;
+  for (DcmItem* const derivation : items_of(*groups_[frame], DCM_DerivationImageSequence)) {
+    for (std::string& reference : references_in(*derivation, DCM_SourceImageSequence)) references.push_back(std::move(reference));
   }
   return references;
 }
 
-std::vector<std::string> needed_references_of(const DicomFile& file, size_t frame) {
-  std::vector<std::string> references = references_of(file, frame);
-  if (references.empty()) fail_dicom(file.path, "does not say where its frames lie, nor what they were made from");
+std::vector<std::string> SegReferences::needed_of(size_t frame) const {
+  std::vector<std::string> references = of(frame);
+  if (references.empty()) fail_dicom(path_, "does not say where its frames lie, nor what they were made from");
   return references;
 }
 

@@ -65,8 +65,16 @@ class SegPixels {
   std::vector<int16_t> table_;  // label map: of its numbers; -1 where there is no such segment
 };
 
-// What a frame was made from: images as image_reference names them. The second throws Error(data) if the file does not say.
-std::vector<std::string> references_of(const DicomFile& file, size_t frame);
-std::vector<std::string> needed_references_of(const DicomFile& file, size_t frame);
+// What frames were made from: images as image_reference names them. needed_of throws Error(data) if the file does not say.
+class SegReferences {
+ public:
+  explicit SegReferences(const DicomFile& file);
+  std::vector<std::string> of(size_t frame) const;
+  std::vector<std::string> needed_of(size_t frame) const;
+
+ private:
+  std::filesystem::path path_;
+  std::vector<DcmItem*> groups_;
+};
 
 }  // namespace vmae::io

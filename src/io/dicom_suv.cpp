@@ -145,6 +145,11 @@ PetTags read_pet_tags(const DicomFile& file) {
       tags.injection_has_date = tags.injection_s.has_value();
     }
     if (!tags.injection_s) tags.injection_s = moment(series_date, text_of(*drug, DCM_RadiopharmaceuticalStartTime));
+    for (size_t i = 1; i < num_items(data, DCM_RadiopharmaceuticalInformationSequence); ++i) {
+      DcmItem& other = *item_of(data, DCM_RadiopharmaceuticalInformationSequence, i);
+      for (const DcmTagKey& tag : {DCM_RadionuclideTotalDose, DCM_RadionuclideHalfLife, DCM_RadiopharmaceuticalStartDateTime, DCM_RadiopharmaceuticalStartTime})
+        tags.has_several_injections = tags.has_several_injections || text_of(other, tag) != text_of(*drug, tag);
+    }
   }
   if (text_of(data, DcmTagKey(0x7053, 0x0010)).starts_with("Philips PET")) {
     tags.philips_suv = number_of(data, DcmTagKey(0x7053, 0x1000));
@@ -169,6 +174,7 @@ SuvFactor suv_factor(const PetTags& tags, std::optional<double> earliest_acquisi
   if (tags.corrected.find("ATTN") == std::string::npos || tags.corrected.find("DECY") == std::string::npos) {
     return none("it is not marked as corrected for attenuation and decay");
   }
+  if (tags.has_several_injections) return none("it names several injections");
   if (!tags.weight_kg || !(*tags.weight_kg > 0)) return none("the patient's weight is missing");
   if (!tags.dose_bq || !(*tags.dose_bq > 0)) return none("the injected dose is missing");
   if (!tags.half_life_s || !(*tags.half_life_s > 0)) return none("the half life is missing");

@@ -15,6 +15,7 @@ struct PetTags {
   std::optional<double> weight_kg, dose_bq, half_life_s;
   std::optional<double> series_s, acquisition_s, injection_s;  // since some midnight; injection_has_date says whether its date was known
   bool injection_has_date = false;
+  bool has_several_injections = false;              // that differ: which one the numbers are to be related to isn't said
   std::optional<double> philips_suv, philips_bqml;  // (7053,1000), (7053,1009) of "Philips PET Private Group"
 };
 PetTags read_pet_tags(const DicomFile& file);

@@ -13,7 +13,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from harness import VmaeTest
+from harness import TINY, VmaeTest
 from test_prepared_bytes import read_dataset
 
 try:
@@ -535,6 +535,11 @@ class FramesTest(DicomKindsTest):
         (self.tmp / "list.csv").write_text("image\nd/e.dcm\n")
         for got, want in zip(self.volumes("list.csv"), pixels, strict=True):
             np.testing.assert_array_equal(got, want)
+
+    def test_training_sees_both(self):
+        self.enhanced(self.tmp / "d/e.dcm", self.content(2), GRIDS["plain"], "temporal")
+        done = self.vmae("pretrain", *TINY, "data.train=d", "run.dir=run", "train.epochs=1", "data.val_fraction=0")
+        self.assertIn("training: 8 images from 2 files", done.stderr + done.stdout)
 
     def test_masks_belong_to_their_time_point(self):
         """A segmentation that was made from the frames of one time point is no mask of the other."""

@@ -145,5 +145,20 @@ TEST(DicomSuv, StaysRawWhereATagIsMissing) {
   expect_raw(megabecquerel, "not in Bq");
 }
 
+TEST(DicomSuv, SeveralInjections) {
+  for (const char* dose : {"400000000", "300000000"}) {
+    DicomPhantom phantom = pet();
+    DcmItem& other = phantom.item(DCM_RadiopharmaceuticalInformationSequence, 1);
+    DicomPhantom::put_in(other, DCM_RadionuclideTotalDose, dose);
+    DicomPhantom::put_in(other, DCM_RadionuclideHalfLife, "6588");
+    DicomPhantom::put_in(other, DCM_RadiopharmaceuticalStartTime, "100000");
+    if (std::string(dose) == "400000000") {
+      EXPECT_EQ(outcome(std::move(phantom)).volume.units, Units::suv);  // the same one twice
+    } else {
+      expect_raw(std::move(phantom), "it names several injections");
+    }
+  }
+}
+
 }  // namespace
 }  // namespace vmae::io
