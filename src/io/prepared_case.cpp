@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "prepared_record.h"
 #include "vmae/core/error.h"
 #include "vmae/io/prepared.h"
 #include "vmae/io/prepared_mask.h"
@@ -132,6 +133,11 @@ LabelMap read_prepared_mask(const PreparedDataset& dataset, int64_t case_number)
   std::vector<std::byte> mask;
   for (const PreparedItem& item : items) {
     if (item.mask.empty()) throw Error(ExitCode::data, concat("case '", c.name, "' of the prepared dataset has no mask"));
+    try {  // decode_mask() leaves that to decode()
+      check_item(item.record);
+    } catch (const Error& error) {
+      fail(c, concat("has a damaged slice: ", error.what()));
+    }
     mask.resize(item.mask_bytes());
     dataset.decode_mask(item, reinterpret_cast<uint8_t*>(mask.data()));
     put_slice(mask, c.axis, item.slice, volume);

@@ -165,8 +165,10 @@ struct Pair {
 void add_prediction(io::LabelMap map, bool may_grow, bool is_dataset, Pair& pair) {
   const std::string difference = io::grid_difference(map, pair.truth);
   if (!difference.empty() && !may_grow)
-    throw Error(ExitCode::data, "prediction and truth lie on different grids: " + difference,
-                is_dataset ? "predictions on the files' own grid are measured with the files as --truth" : "resample the prediction on the truth's grid");
+    throw Error(ExitCode::data,
+                concat("prediction and truth lie on different grids: ", difference,
+                       is_dataset ? " as prepared; predictions on the files' own grid are measured with the files as --truth" : ""),
+                "resample the prediction on the truth's grid");
   if (difference.empty()) return pair.predictions.push_back(std::move(map));
   auto [prediction, truth] = io::onto_common_grid(std::move(map), std::move(pair.truth));
   pair.truth = std::move(truth);
