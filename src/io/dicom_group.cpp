@@ -12,6 +12,7 @@
 #include <map>
 #include <set>
 #include <thread>
+#include <tuple>
 
 #include "dicom_frames.h"
 #include "dicom_geometry.h"
@@ -164,7 +165,8 @@ TimePoints by_time(Stack stack, size_t& num_copies) {
 // What files of one series share. Of a patient the id, and its issuer after a line break.
 struct SeriesKey {
   std::string patient, study, series;
-  auto operator<=>(const SeriesKey&) const = default;
+  bool operator==(const SeriesKey&) const = default;
+  bool operator<(const SeriesKey& other) const { return std::tie(patient, study, series) < std::tie(other.patient, other.study, other.series); }
 };
 
 SeriesKey key_of(const DicomHeader& header) { return {header.patient, header.study_uid, header.series_uid}; }

@@ -454,6 +454,7 @@ def write_rtstruct(path, images, case, key, number=0, offsets=(0.0,), repeat=1, 
     """images: of write_series. offsets: of planes to each slice, in slices; repeat: how often each contour stands there. Structures without contours are listed."""
     data = dicom_object(pydicom.uid.RTStructureSetStorage, uid(key, "rtstruct"))
     identify(data, key, number, "RTSTRUCT")
+    data.PatientName, data.PatientID = images[0].PatientName, images[0].PatientID
     data.SeriesInstanceUID, data.SeriesNumber = uid(key, "rtstruct series"), 2
     data.StructureSetLabel, data.StructureSetDate, data.StructureSetTime = "s", "20200101", "120000"
     frame, study, series, references = Dataset(), Dataset(), Dataset(), []
