@@ -43,7 +43,7 @@ void inspect_card(const fs::path& path, const fs::path& folder) {
     if (rules.names.empty()) rules.names = io::structure_names(source.files);
     card.meaning = io::label_meaning(rules, facts);
   }
-  for (auto& [name, reason] : quarantine->take_news()) card.left_out.push_back({std::move(name), std::move(reason)});
+  for (auto& [name, reason] : quarantine->take_news(/*epoch=*/-1)) card.left_out.push_back({std::move(name), std::move(reason)});
   write_data_card(folder, card);
   log::info("data card written to " + (folder / "card.html").string());
 }
