@@ -183,6 +183,7 @@ bool seems_a_manifest(const fs::path& path) {
   std::erase(text, '\0');  // UTF-16
   if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) text.erase(0, 2);
   if (text.starts_with("sep=")) text.erase(0, text.find('\n') + 1);
+  text.erase(0, text.find_first_not_of("\r\n"));
   std::string word;
   for (const char c : text + "\n") {
     if (std::string_view(",;\t\r\n").find(c) == std::string_view::npos) {
@@ -200,14 +201,18 @@ bool seems_a_manifest(const fs::path& path) {
 
 std::optional<fs::path> manifest_in(const fs::path& folder) {
   std::vector<fs::path> found;
+  std::optional<Error> problem;  // of what is meant as a manifest
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     if (!is_table_file(entry.path()) || !entry.is_regular_file() || entry.path().filename().string().starts_with(".")) continue;
     try {
       if (read_csv(entry.path()).column(kImageColumns)) found.push_back(entry.path());
-    } catch (const Error&) {
-      if (seems_a_manifest(entry.path())) throw;  // else some other table
+    } catch (const Error& error) {  // what does not begin as one is some other table
+      if (seems_a_manifest(entry.path()))
+        problem.emplace(error.code(), error.what(),
+                        concat(error.hint(), error.hint().empty() ? "" : "; ", "mend it, or move it elsewhere if it is not the list of these images"));
     }
   }
+  if (found.empty() && problem) throw Error(*problem);
   if (found.size() > 1) {
     std::sort(found.begin(), found.end());
     throw Error(ExitCode::data,

@@ -300,7 +300,6 @@ Volume VolumeFile::read(int64_t time_point) {
   return volume;
 }
 
-
 namespace {
 
 VolumeFile open_image(const fs::path& path) {

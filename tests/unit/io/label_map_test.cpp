@@ -71,7 +71,7 @@ TEST_F(LabelMaps, PicturesComeBack) {
   EXPECT_EQ(map.size, (std::array<int64_t, 3>{3, 2, 1}));
   EXPECT_EQ(map.labels, labels);
   EXPECT_FALSE(map.has_millimetres);
-  EXPECT_EQ(read_label_map(write_png({1, 3, 1, {0, 255, 0}, 255})).labels, (std::vector<uint8_t>{0, 255, 0}));  // the dataset says what it is
+  EXPECT_EQ(read_label_map(write_png({1, 3, 1, {0, 255, 0}, 255})).labels, (std::vector<uint8_t>{0, 255, 0}));    // the dataset says what it is
   EXPECT_EQ(read_label_map(write_png({1, 2, 3, {5, 5, 5, 0, 0, 0}, 255})).labels, (std::vector<uint8_t>{5, 0}));  // grey in three channels
 }
 
