@@ -74,7 +74,7 @@ class Scanner {
     std::string quoted;
     while (!at_end()) {
       const char c = text_[at_++];
-      if (c == '"' && !take('"')) return quoted;
+      if (c == '"' && !take('"')) return std::string(trim(quoted));  // some programs pad cells with blanks before they quote them
       if (c == '\n') ++line_;
       quoted += c;
     }

@@ -36,7 +36,8 @@ struct Walk {
     std::sort(entries.begin(), entries.end());
     for (const fs::path& entry : entries) {
       std::error_code ignored;
-      if (entry.filename().string().starts_with(".")) continue;
+      const std::string name = entry.filename().string();
+      if (name.starts_with(".") || name == "@eaDir" || name == "__MACOSX") continue;  // hidden; thumbnails of a Synology disk; what macOS adds to archives
       // Pipes and devices would keep a reader waiting for ever.
       if (fs::exists(entry, ignored) && !fs::is_regular_file(entry, ignored) && !fs::is_directory(entry, ignored)) continue;
       if (fs::is_directory(entry, ignored)) {
@@ -135,13 +136,28 @@ std::map<std::string, fs::path> index_by_stem(const std::vector<fs::path>& files
   return by_stem;
 }
 
+// Pictures in formats that are not read must not make a class or a dataset smaller without a word.
+void note_other_pictures(const Listing& listing, Source& source) {
+  static const std::set<std::string> kOther{".webp", ".jfif", ".gif", ".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".img", ".mgz", ".mnc"};
+  std::vector<std::string> texts;
+  for (const auto& [extension, count] : listing.other_extensions) {
+    if (kOther.contains(extension)) texts.push_back(concat(count, " ", extension));
+  }
+  if (!texts.empty()) source.remarks.push_back({"", concat("files of formats that are not read are passed over: ", join(texts, ", "))});
+}
+
 void note_likely_masks(const std::vector<fs::path>& files, const fs::path& folder, Source& source) {
   const std::map<std::string, fs::path> by_stem = index_by_stem(files);
-  size_t num_beside = 0, num_below = 0;
-  std::string beside, below;
+  size_t num_beside = 0, num_below = 0, num_named = 0;
+  std::string beside, below, named;
   for (const fs::path& path : files) {
     const std::string name = name_in(folder, path);
-    if (is_named_as_mask_of(path, by_stem)) beside = num_beside++ == 0 ? name : beside;
+    const std::string stem = take_apart(name).stem;
+    if (is_named_as_mask_of(path, by_stem)) {
+      beside = num_beside++ == 0 ? name : beside;
+    } else if (std::any_of(kMaskSuffixes.begin(), kMaskSuffixes.end(), [&](const auto& suffix) { return !without_ending(stem, suffix).empty(); })) {
+      named = num_named++ == 0 ? name : named;  // B01_seg beside B01_t1
+    }
     const fs::path folders = fs::path(name).parent_path();
     if (std::any_of(folders.begin(), folders.end(), [](const fs::path& part) { return kMaskFolders.contains(to_lower(part.string())); }))
       below = num_below++ == 0 ? name : below;
@@ -150,6 +166,7 @@ void note_likely_masks(const std::vector<fs::path>& files, const fs::path& folde
       "taken for images, as nothing here says which masks belong to which images (layouts: images beside labels or masks, manifest)";
   const auto more = [](size_t count) { return count > 1 ? concat(" (and ", count - 1, " more)") : std::string(); };
   if (num_beside > 0) source.remarks.push_back({beside, concat("is named as the mask of the file beside it", more(num_beside), ": ", kAdvice)});
+  if (num_named > 0 && num_named < files.size()) source.remarks.push_back({named, concat("is named as a mask", more(num_named), ": ", kAdvice)});
   if (num_below > 0 && num_below < files.size())
     source.remarks.push_back({below, concat("lies in a folder that is named as one of masks", more(num_below), ": ", kAdvice)});
 }
@@ -182,6 +199,7 @@ std::optional<Source> image_mask_source(const fs::path& folder) {
       source.remarks.push_back(
           {name_in(folder, *path), concat("holds ", list->dicom.size(), " DICOM files, which are left out: they can't be paired by their names")});
   }
+  note_other_pictures(listing, source);
   sort_by_name(source.files);
   return source;
 }
@@ -215,6 +233,7 @@ std::optional<Source> class_source(const fs::path& folder, const Listing& listin
     file.labels[static_cast<size_t>(found - source.label_names.begin())] = 1.0F;
     source.files.push_back(std::move(file));
   }
+  note_other_pictures(listing, source);
   sort_by_name(source.files);
   return source;
 }
@@ -261,6 +280,7 @@ Source dicom_and_files(const fs::path& folder, const Listing& listing) {
   refuse_unreadable(listing, folder, source);
   for (const fs::path& path : both(listing)) source.files.push_back(plain_file(path, folder));
   note_likely_masks(both(listing), folder, source);
+  note_other_pictures(listing, source);
   sort_by_name(source.files);
   if (source.files.empty()) {
     throw NoImages(ExitCode::data, concat(folder.string(), " holds no image that can be used; ", source.refused.size(), " DICOM files were refused",

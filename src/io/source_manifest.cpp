@@ -31,8 +31,14 @@ struct Columns {
 }
 
 // 0, 1, NaN for -1 (uncertain, as in CheXpert) and empty; nothing else.
+// As R and pandas write a missing value.
+bool is_missing(const std::string& cell) {
+  const std::string lower = to_lower(cell);
+  return lower.empty() || lower == "na" || lower == "n/a" || lower == "#n/a" || lower == "nan" || lower == "null";
+}
+
 std::optional<float> finding(const std::string& cell) {
-  if (cell.empty()) return std::nanf("");
+  if (is_missing(cell)) return std::nanf("");
   const auto value = parse_number(cell);
   if (value == 0.0 || value == 1.0) return static_cast<float>(*value);
   if (value == -1.0) return std::nanf("");
@@ -103,9 +109,15 @@ Columns columns_of(const Csv& csv, Source& source) {
 // The classes of a column, sorted; numbers by value.
 std::vector<std::string> classes_of(const Csv& csv, size_t column, Source& source) {
   std::map<std::string, std::set<std::string>> written;
+  int64_t num_missing = 0;
   for (const CsvRow& row : csv.rows) {
+    if (is_missing(row.fields[column])) {
+      num_missing += row.fields[column].empty() ? 0 : 1;
+      continue;
+    }
     if (const std::string name = class_name(row.fields[column]); !name.empty()) written[name].insert(row.fields[column]);
   }
+  if (num_missing > 0) source.remarks.push_back({"", concat(num_missing, " labels are NA, N/A, NaN or null: not known")});
   std::vector<std::string> classes;
   for (const auto& [name, spellings] : written) {
     classes.push_back(name);
@@ -136,7 +148,8 @@ SourceFile file_of(const Csv& csv, const CsvRow& row, const Columns& columns, co
     file.fold = *number;
   }
   if (columns.label) {
-    const std::string label = class_name(row.fields[*columns.label]);
+    const std::string& text_of_label = row.fields[*columns.label];
+    const std::string label = is_missing(text_of_label) ? "" : class_name(text_of_label);
     file.labels.assign(source.label_names.size(), label.empty() ? std::nanf("") : 0.0F);
     const auto found = std::find(source.label_names.begin(), source.label_names.end(), label);
     if (!label.empty()) file.labels[static_cast<size_t>(found - source.label_names.begin())] = 1.0F;

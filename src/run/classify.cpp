@@ -48,7 +48,6 @@ Measurable check_labels(const Datasets& datasets) {
     throw Error(ExitCode::data, "data.train has no labels",
                 "give a manifest with a column `label` (classes) or one column per finding (0, 1 or empty), or a folder per class");
   }
-  if (!splits.label_conflict.empty()) throw Error(ExitCode::data, splits.label_conflict, "give all sources the same classes or findings");
   const size_t n = splits.label_names.size();
   const std::vector<int64_t> train = count_labels(datasets.split.train, n), val = count_labels(datasets.split.val, n);
   const int64_t known = count_known(datasets.split.train), known_val = count_known(datasets.split.val);

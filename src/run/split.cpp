@@ -84,17 +84,47 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
   return lists;
 }
 
+// Folds of a manifest or a dataset.json: one of them validates, the others train.
+bool has_folds(const std::vector<io::SourceFile>& files) {
+  return std::any_of(files.begin(), files.end(), [](const auto& file) { return file.fold >= 0; });
+}
+
+std::pair<std::vector<io::SourceFile>, std::vector<io::SourceFile>> by_fold(const std::vector<io::SourceFile>& files, int64_t fold) {
+  std::pair<std::vector<io::SourceFile>, std::vector<io::SourceFile>> parts;
+  std::set<int64_t> folds;
+  for (const auto& file : files) {
+    if (file.fold < 0)
+      throw Error(ExitCode::data, concat(file.name, " is in no fold, but others are"),
+                  "give all a fold, or none; or make a division with `vmae split` and data.splits");
+    folds.insert(file.fold);
+    (file.fold == fold ? parts.second : parts.first).push_back(file);
+  }
+  if (!folds.contains(fold)) {
+    std::vector<std::string> known;
+    for (const int64_t one : folds) known.push_back(std::to_string(one));
+    throw Error(ExitCode::usage, concat("data.fold = ", fold, ": the data have the folds ", join(known, ", ")), "choose one of these");
+  }
+  log::info(concat("the data say their folds: fold ", fold, " validates (data.fold), ", parts.second.size(), " of ", files.size(), " cases"));
+  return parts;
+}
+
 // Without sources for validation: by the splits that are there, and by patient in all other sources.
-void divide(const std::vector<std::vector<io::SourceFile>>& lists, double val_fraction, uint64_t seed, SourceSplits& splits) {
+void divide(const std::vector<std::vector<io::SourceFile>>& lists, double val_fraction, uint64_t seed, int64_t fold, SourceSplits& splits) {
   std::set<std::string> patients, validating;
   for (const auto& files : lists) {
-    if (!has_splits(files)) patients.merge(patients_of(part(files, "")));
+    if (!has_splits(files) && !has_folds(part(files, ""))) patients.merge(patients_of(part(files, "")));
   }
   if (val_fraction > 0.0 && !patients.empty()) validating = draw_patients(patients, val_fraction, seed);
   for (const auto& files : lists) {
     if (has_splits(files)) {
       splits.train.push_back(part(files, "train"));
       splits.val.push_back(part(files, "val"));
+      continue;
+    }
+    if (val_fraction > 0.0 && has_folds(part(files, ""))) {
+      auto [train, val] = by_fold(part(files, ""), fold);
+      splits.train.push_back(std::move(train));
+      splits.val.push_back(std::move(val));
       continue;
     }
     splits.train.emplace_back();
@@ -154,7 +184,7 @@ void check_choice(const SplitChoice& choice, const std::vector<std::string>& tra
   if (!choice.file.empty() && !val.empty()) {
     throw Error(ExitCode::usage, "data.splits and data.val are both set, and both say who validates", "leave one of them empty");
   }
-  if (choice.file.empty() && (choice.fold != 0 || choice.label_fraction != 100)) {
+  if (choice.file.empty() && choice.label_fraction != 100) {
     throw Error(ExitCode::usage,
                 concat("data.fold = ", choice.fold, " and data.label_fraction = ", choice.label_fraction, " choose from data.splits, which is not set"),
                 "make that file with `vmae split`: data.splits=splits.json");
@@ -182,11 +212,15 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
     splits.train = {std::move(parts.train)}, splits.val = {std::move(parts.val)}, splits.test = std::move(parts.test), splits.unused = std::move(parts.unused);
   } else {
     auto lists = list_all(train, splits);
+    const bool says_folds = std::any_of(lists.begin(), lists.end(), [](const auto& files) { return has_folds(files); });
+    if (choice.fold != 0 && (!says_folds || !val.empty()))
+      throw Error(ExitCode::usage, concat("data.fold = ", choice.fold, " chooses from data.splits, or from folds that the data name; there are none"),
+                  "make that file with `vmae split`: data.splits=splits.json");
     for (const auto& files : lists) {
       std::copy_if(files.begin(), files.end(), std::back_inserter(splits.test), is_test);
     }
     if (val.empty()) {
-      divide(lists, val_fraction, seed, splits);
+      divide(lists, val_fraction, seed, choice.fold, splits);
     } else {
       for (auto& files : lists) splits.train.push_back(part(std::move(files), "train"));
       for (auto& files : list_all(val, splits, /*is_first=*/false)) splits.val.push_back(part(std::move(files), "val"));

@@ -9,6 +9,7 @@
 #include "source_notes.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
+#include "vmae/io/prepared.h"
 #include "vmae/io/source.h"
 #include "vmae/io/splits_file.h"
 
@@ -31,6 +32,12 @@ std::vector<io::SplitCase> list_cases(const fs::path& source) {
       if (file.labels[i] == 1.0F) one.labels.push_back(found.label_names[i]);
     }
     cases.push_back(std::move(one));
+  }
+  if (found.layout == "prepared") {
+    if (const int64_t count = io::PreparedDataset(source).info().num_duplicates; count > 0)
+      log::warning(concat(count,
+                          " cases have exactly the pixels of another one (duplicates.jsonl): they may come into different parts; leave them out with "
+                          "`vmae prepare prepare.duplicates=leave_out`"));
   }
   if (cases.size() < files.size()) log::info(concat(files.size() - cases.size(), " of ", files.size(), " cases are marked as test and stay out"));
   return cases;

@@ -165,6 +165,8 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   Datasets datasets;
   datasets.splits = split_sources(named(options.train), named(options.val), options.val_fraction, session.seed(), options.splits);
   auto quarantine = std::make_shared<data::Quarantine>(session.folder ? session.folder->quarantine() : "", options.max_bad_fraction);
+  if (targets.num_labels != 0 && !datasets.splits.label_conflict.empty())
+    throw Error(ExitCode::data, datasets.splits.label_conflict, "give all sources the same classes or findings");
   datasets.split = flat(datasets.splits);
   const auto &train = datasets.split.train, &val = datasets.split.val;
   const bool is_labelled = targets.mask || targets.num_labels != 0;

@@ -236,7 +236,7 @@ class ScoresTest(BadInputTest):
             Image.fromarray(np.full((8, 8), 90, np.uint8)).save(self.tmp / f"source/{name}.png")
         (self.tmp / "source/list.csv").write_text("\n".join(rows) + "\n")
         (self.tmp / "scores.csv").write_text(self.SCORES)
-        self.assert_says(self.eval(pred="scores.csv", truth="source/list.csv", output="unlabelled", expect=3), "c: has no label in the truth", "--skip-bad-cases")
+        self.assert_says(self.eval(pred="scores.csv", truth="source/list.csv", output="unlabelled", expect=3), "c: has scores of scores, but no label", "--skip-bad-cases")
         self.skipped("c", pred="scores.csv", truth="source/list.csv", cases=3)
 
     def test_cases_on_one_side_only(self):
