@@ -77,7 +77,7 @@ int keep_problem(TIFF*, void* memory, const char*, const char* format, va_list a
   std::vsnprintf(text.data(), text.size(), format, arguments);
   try {
     static_cast<Memory*>(memory)->problem = text.data();
-  } catch (const std::exception&) {
+  } catch (const std::exception&) {  // no memory for the text: libtiff says by itself that it failed
     return 1;
   }
   return 1;  // 1: nobody else need be told
