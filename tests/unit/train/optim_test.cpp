@@ -41,7 +41,7 @@ RunState played(const Plan& first, RunState state, std::vector<double>* rates = 
 
 TEST(Plan, OfANewRunIsWhatItWas) {
   for (const int64_t samples : {1, 6, 8, 19}) {
-    for (const int64_t max_steps : {0, 5}) {
+    for (const int64_t max_steps : {0, 6}) {
       const Plan plan = plan_of(7, 4, samples, max_steps);
       std::vector<double> rates;
       const RunState end = played(plan, {}, &rates);
