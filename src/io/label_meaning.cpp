@@ -47,6 +47,14 @@ void check(const LabelRules& rules) {
     fail(concat(key, " has ", rules.values.size(), " values for ", rules.names.size(), " classes (", join(rules.names, ", "), ")"),
          "give one value for each class, in the order of the classes");
   }
+  const std::string classes = rules.is_command_line ? "--classes" : "data.classes";
+  for (size_t i = 0; i < rules.names.size(); ++i) {
+    const auto own = static_cast<size_t>(std::find(rules.own_names.begin(), rules.own_names.end(), rules.names[i]) - rules.own_names.begin());
+    if (own == rules.own_names.size() || own == i) continue;
+    fail(concat(classes, " calls class ", i + 1, " ", rules.names[i], ", but the dataset calls so class ", own + 1, " (its classes are ",
+                join(rules.own_names, ", "), ")"),
+         concat("name the classes in the dataset's order, or leave ", classes, " out"));
+  }
   std::set<int64_t> seen;
   for (const int64_t value : rules.values) {
     if (value < 1 || value > 255) fail(concat(key, " holds ", value), "mask values of classes are 1 to 255; 0 is the background");

@@ -60,11 +60,13 @@ class Side {
   const io::LabelRules& rules() const { return rules_; }
   const std::vector<std::string>& classes() const { return classes_; }  // of the study
 
-  // own: what this side calls its classes 1, 2, ...; empty: not known. classes: what they are called in the study. The same names in another order are matched
+  // own: what this side calls its classes 1, 2, ...; empty: not known. classes: what they are called in the study, by the user if
+  // is_users (then they are numbers' names on all sides). The same names in another order are matched
   // by name. Throws Error(data) where a name that both have stands for different numbers otherwise; other names are taken as other words for the same numbers.
-  void set_names(const std::vector<std::string>& classes, const std::vector<std::string>& own) {
+  void set_names(const std::vector<std::string>& classes, const std::vector<std::string>& own, bool is_users) {
     rules_.names = classes_ = classes;
-    if (own.empty() || own == classes) return;
+    if (is_users) rules_.own_names = own;
+    if (is_users || own.empty() || own == classes) return;
     std::vector<uint8_t> to_study(own.size() + 1, 0);
     size_t found = 0;
     bool is_moved = false;
@@ -282,15 +284,15 @@ Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& mod
   }
   const int threads = arguments.statistics.threads;
   Sides sides{std::make_unique<Side>("the truth", std::move(maps), rules, threads), {}};
-  const std::vector<std::string> classes = classes_of(arguments, models, truth, cases, *sides.truth), none;
-  sides.truth->set_names(classes, arguments.classes.empty() ? truth.mask_names : none);
+  const std::vector<std::string> classes = classes_of(arguments, models, truth, cases, *sides.truth);
+  sides.truth->set_names(classes, truth.mask_names, !arguments.classes.empty());
   rules.ignore = -1;  // predictions have classes everywhere
   for (size_t m = 0; m < models.size(); ++m) {
     maps.clear();
     for (const SegmentationCase& one : cases) maps.push_back(predicted(one.predictions[m]));
     if (arguments.label_values.empty()) rules.values = models[m].label_values;
     sides.models.push_back(std::make_unique<Side>("the prediction of " + models[m].name, std::move(maps), rules, threads));
-    sides.models.back()->set_names(classes, arguments.classes.empty() ? models[m].class_names : none);
+    sides.models.back()->set_names(classes, models[m].class_names, !arguments.classes.empty());
   }
   return sides;
 }

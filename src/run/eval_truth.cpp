@@ -11,6 +11,7 @@
 #include "vmae/io/file_name.h"
 #include "vmae/io/label_map.h"
 #include "vmae/io/patients.h"
+#include "vmae/io/picture.h"
 #include "vmae/io/prepared_mask.h"
 #include "vmae/io/time_points.h"
 #include "vmae/io/volume.h"
@@ -91,14 +92,14 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
       continue;
     }
     std::string name = names[i];
-    if (!is_classification && in_dataset.empty() && num_with_mask[mask_of(file)] > 1 && io::is_volume(file.mask)) {
+    if (!is_classification && in_dataset.empty() && num_with_mask[mask_of(file)] > 1 && (io::is_volume(file.mask) || source.layout == "nnunet")) {
       if (!seen.insert(mask_of(file)).second) continue;
       if (name.ends_with("_0000")) name.resize(name.size() - 5);
     }
     // A dataset's names and patients are hashes: whether patients are known is seen only where one has several cases.
     truth.has_patients |= source.layout == "prepared" ? num_of_patient[file.patient] > 1 : file.patient != file.name;
     num_resized += slices && io::is_resized(prepared->dataset, *slices) ? 1 : 0;
-    truth.cases.push_back({name, file.patient, {}, file, prepared, slices ? slices->axis : -1});
+    truth.cases.push_back({name, file.patient, {}, file, prepared, slices ? slices->axis : io::is_picture(file.path) ? 2 : -1});
   }
   if (without > 0 && !truth.cases.empty())
     log::warning(concat(path.string(), ": ", without, " of ", names.size(), " cases have no ", is_classification ? "label" : "mask", " and are not evaluated"));
@@ -172,7 +173,7 @@ Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>
     for (const auto& [name, file] : list_label_maps(path, truth.identifying)) {
       const std::string patient = io::owner_of(file).patient;
       truth.has_patients |= !patient.empty();
-      truth.cases.push_back({name, patient.empty() ? name : patient, file, {}});
+      truth.cases.push_back({name, patient.empty() ? name : patient, file, {}, {}, io::is_picture(file) ? 2 : -1});
     }
   }
   if (truth.cases.empty() && problem) throw Error(*problem);

@@ -56,13 +56,23 @@ io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datas
   if (rules.names.empty() && !datasets.splits.mask_conflict.empty())
     throw Error(ExitCode::data, datasets.splits.mask_conflict,
                 "give all the same numbers and names, or say with data.classes what the values mean in all of them");
-  if (rules.names.empty()) rules.names = datasets.splits.mask_names;
-  if (rules.names.empty()) rules.names = io::structure_names(datasets.split.train);
+  std::vector<io::SourceFile> files = datasets.split.train;
+  files.insert(files.end(), datasets.split.val.begin(), datasets.split.val.end());
+  const std::vector<std::string> structures = io::structure_names(files);  // refuses DICOM masks that number their structures in different ways
+  rules.own_names = datasets.splits.mask_names.empty() ? structures : datasets.splits.mask_names;
+  if (rules.names.empty()) rules.names = rules.own_names;
   io::LabelFacts facts;
   data::add_facts(train, *datasets.train, facts);
   if (datasets.val) data::add_facts(val, *datasets.val, facts);
   if (rules.values.empty() && rules.names.size() <= 1) add_other_masks(config, datasets, ignore, facts);  // else the names alone decide
   io::LabelMeaning meaning = io::label_meaning(rules, facts);
+  for (const io::LabelRegion& region : datasets.splits.regions) {
+    std::vector<std::string> values;
+    for (const int64_t value : region.values) values.push_back(std::to_string(value));
+    if (values.size() > 1)
+      meaning.rules.push_back(
+          concat("region ", region.name, " is wherever a mask holds ", join(values, " or "), ": these values are the classes that are learnt"));
+  }
   for (const std::string& rule : meaning.rules) log::info("masks: " + rule);
   return meaning;
 }

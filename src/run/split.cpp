@@ -68,6 +68,7 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
     log_remarks(source, path);
     if (splits.mask_names.empty()) splits.mask_names = source.mask_names;
     if (splits.ignore_label < 0) splits.ignore_label = source.ignore_label;
+    if (splits.regions.empty()) splits.regions = source.regions;
     if (is_first && lists.empty()) {
       splits.label_names = source.label_names;
       splits.is_multi_label = source.is_multi_label;

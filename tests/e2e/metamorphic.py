@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One content written in many ways, by writers that share no code with vmae: NIfTI (nibabel), NRRD and MetaImage (raw bytes), TIFF (tifffile), PNG (Pillow), DICOM
-series, RTSTRUCT and enhanced multi-frame images (pydicom), DICOM segmentations (highdicom).
+"""One content written in many ways, by writers that share no code with vmae: NIfTI (nibabel), NRRD and MetaImage (raw
+bytes), TIFF (tifffile), PNG (Pillow), DICOM series, RTSTRUCT and enhanced multi-frame images (pydicom), DICOM
+segmentations (highdicom).
 
-A Case is a volume with its mask, both (x, y, z), and its geometry in DICOM's frame (left, posterior, superior). What vmae should make of it follows from the Case
-alone: `digest` is computed from it, never from what was written.
+A Case is a volume with its mask, both (x, y, z), and its geometry in DICOM's frame (left, posterior, superior). What
+vmae should make of it follows from the Case alone: `digests` is computed from it, never from what was written.
 """
 import dataclasses
 import gzip
 import hashlib
 import json
+import logging
 import os
 import random
 from pathlib import Path
@@ -23,6 +25,8 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from scipy import ndimage
+
+logging.getLogger("highdicom").setLevel(logging.ERROR)  # it warns of masks that are empty
 
 CLASSES = ["one", "two", "three"]  # of mask values 1, 2, 3
 AXIAL = np.eye(3)
@@ -59,7 +63,8 @@ def rotation(degrees, axis=(0, 0, 1)):
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
-def make_case(seed, shape, dtype=np.uint8, spacing=(1.0, 1.0, 1.0), direction=AXIAL, slope=1.0, intercept=0.0, classes=3, is_empty=False):
+def make_case(seed, shape, dtype=np.uint8, spacing=(1.0, 1.0, 1.0), direction=AXIAL, slope=1.0, intercept=0.0,
+              classes=3, is_empty=False):
     """Noise with ellipsoids of the classes in it. The range of the numbers is that of `dtype`, as far as 16 bits go."""
     rng = np.random.default_rng(seed)
     grid, mask = np.indices(shape), np.zeros(shape, np.uint8)
@@ -80,7 +85,8 @@ def flipped(case, axis):
     direction[:, axis] *= -1
     last = [0, 0, 0]
     last[axis] = case.stored.shape[axis] - 1
-    return dataclasses.replace(case, stored=np.flip(case.stored, axis), mask=np.flip(case.mask, axis), origin=tuple(case.position(*last)), direction=direction)
+    return dataclasses.replace(case, stored=np.flip(case.stored, axis), mask=np.flip(case.mask, axis),
+                               origin=tuple(case.position(*last)), direction=direction)
 
 
 def wrong_prediction(case, seed):
@@ -97,8 +103,8 @@ def wrong_prediction(case, seed):
 
 def slice_digest(values, mask):
     """values and mask: (row, column)."""
-    values = np.ascontiguousarray(values, "<f4")
-    return hashlib.sha256(repr(values.shape).encode() + values.tobytes() + np.ascontiguousarray(mask, np.uint8).tobytes()).hexdigest()
+    values, mask = np.ascontiguousarray(values, "<f4"), np.ascontiguousarray(mask, np.uint8)
+    return hashlib.sha256(repr(values.shape).encode() + values.tobytes() + mask.tobytes()).hexdigest()
 
 
 def digests(case):
@@ -107,12 +113,14 @@ def digests(case):
 
 
 def prepared_digests(cases, items):
-    """Of a prepared dataset (read_dataset of test_prepared_bytes): {name of the case: digests of its slices}. Without a mask: as with an empty one."""
+    """Of a prepared dataset (read_dataset of test_prepared_bytes): {name of the case: digests of its slices}. Without a
+    mask: as with an empty one."""
     found = {}
     for item in items:
         stored = item["stored"][..., 0].astype(np.float64)
         mask = np.zeros(stored.shape, np.uint8) if item["mask"] is None else item["mask"]
-        found.setdefault(cases[item["case"]]["name"], []).append(slice_digest(stored * item["slope"] + item["intercept"], mask))
+        values = stored * item["slope"] + item["intercept"]
+        found.setdefault(cases[item["case"]]["name"], []).append(slice_digest(values, mask))
     return found
 
 
@@ -120,8 +128,8 @@ def prepared_digests(cases, items):
 
 
 def write_nifti(path, array, case, slope=1.0, intercept=0.0, form="both", error=0.0):
-    """form: which of its places NIfTI names (qform, sform, both). error: by how much the sform's directions are not orthonormal (largest
-    component of D'D - 1)."""
+    """form: which of its places NIfTI names (qform, sform, both). error: by how much the sform's directions are not
+    orthonormal (largest component of D'D - 1)."""
     to_ras = np.diag([-1.0, -1.0, 1.0])
     affine = np.eye(4)
     affine[:3, :3] = to_ras @ case.direction * case.spacing
@@ -136,13 +144,14 @@ def write_nifti(path, array, case, slope=1.0, intercept=0.0, form="both", error=
     image.set_sform(affine, 1 if form != "qform" else 0)
     image.header.set_xyzt_units("mm")
     data = bytearray(image.to_bytes())
-    if (slope, intercept) != (1.0, 0.0):  # nibabel would choose a scaling itself; the one that is meant is put into the header's bytes
+    if (slope, intercept) != (1.0, 0.0):  # nibabel would choose a scaling itself: the one meant goes into the bytes
         data[112:120] = np.array([slope, intercept], "<f4").tobytes()
     Path(path).write_bytes(gzip.compress(bytes(data), mtime=0) if str(path).lower().endswith(".gz") else bytes(data))
 
 
 NRRD_TYPES = {"u1": "uint8", "i1": "int8", "u2": "uint16", "i2": "int16", "f4": "float", "f8": "double"}
-META_TYPES = {"u1": "MET_UCHAR", "i1": "MET_CHAR", "u2": "MET_USHORT", "i2": "MET_SHORT", "f4": "MET_FLOAT", "f8": "MET_DOUBLE"}
+META_TYPES = {"u1": "MET_UCHAR", "i1": "MET_CHAR", "u2": "MET_USHORT", "i2": "MET_SHORT", "f4": "MET_FLOAT",
+              "f8": "MET_DOUBLE"}
 
 
 def vector(numbers, separator=" "):
@@ -157,8 +166,9 @@ def write_nrrd(path, array, case, **_):
     data = array.tobytes(order="F")
     data = gzip.compress(data, mtime=0) if is_gzipped else data
     axes = " ".join(f"({vector(case.direction[:, k] * case.spacing[k], ',')})" for k in range(3))
-    header = (f"NRRD0004\ntype: {NRRD_TYPES[array.dtype.str[1:]]}\ndimension: 3\nspace: left-posterior-superior\nsizes: {' '.join(map(str, array.shape))}\n"
-              f"space directions: {axes}\nkinds: domain domain domain\nendian: little\nencoding: {'gzip' if is_gzipped else 'raw'}\n"
+    header = (f"NRRD0004\ntype: {NRRD_TYPES[array.dtype.str[1:]]}\ndimension: 3\nspace: left-posterior-superior\n"
+              f"sizes: {' '.join(map(str, array.shape))}\nspace directions: {axes}\nkinds: domain domain domain\n"
+              f"endian: little\nencoding: {'gzip' if is_gzipped else 'raw'}\n"
               f"space origin: ({vector(case.origin, ',')})\n")
     if is_detached:
         name = Path(path).name[:-5] + ".raw"
@@ -173,9 +183,11 @@ def write_meta(path, array, case, **_):
     array = np.asarray(array)
     array = array.astype(array.dtype.newbyteorder("<"))
     name = Path(path).name[:-4] + ".raw" if str(path).endswith(".mhd") else "LOCAL"
-    header = (f"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = False\n"
-              f"TransformMatrix = {vector(case.direction.T.ravel())}\nOffset = {vector(case.origin)}\nElementSpacing = {vector(case.spacing)}\n"
-              f"DimSize = {' '.join(map(str, array.shape))}\nElementType = {META_TYPES[array.dtype.str[1:]]}\nElementDataFile = {name}\n")
+    header = (f"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
+              f"CompressedData = False\n"
+              f"TransformMatrix = {vector(case.direction.T.ravel())}\nOffset = {vector(case.origin)}\n"
+              f"ElementSpacing = {vector(case.spacing)}\nDimSize = {' '.join(map(str, array.shape))}\n"
+              f"ElementType = {META_TYPES[array.dtype.str[1:]]}\nElementDataFile = {name}\n")
     data = array.tobytes(order="F")
     Path(path).write_bytes(header.encode() + (data if name == "LOCAL" else b""))
     if name != "LOCAL":
@@ -184,12 +196,12 @@ def write_meta(path, array, case, **_):
 
 def write_tiff(path, array, case=None, photometric="minisblack", **more):
     """A page per slice."""
-    tifffile.imwrite(path, np.ascontiguousarray(np.asarray(array).transpose(2, 1, 0)), photometric=photometric, metadata=None,
-                     **{"compression": None, "rowsperstrip": 8, **more})
+    pages = np.ascontiguousarray(np.asarray(array).transpose(2, 1, 0))
+    tifffile.imwrite(path, pages, photometric=photometric, metadata=None, **{"rowsperstrip": 8, **more})
 
 
-VOLUMES = {".nii": write_nifti, ".nii.gz": write_nifti, ".nrrd": write_nrrd, ".nhdr": write_nrrd, ".mha": write_meta, ".mhd": write_meta,
-           ".tif": write_tiff, ".tiff": write_tiff}
+VOLUMES = {".nii": write_nifti, ".nii.gz": write_nifti, ".nrrd": write_nrrd, ".nhdr": write_nrrd, ".mha": write_meta,
+           ".mhd": write_meta, ".tif": write_tiff, ".tiff": write_tiff}
 
 
 def write_volume(path, array, case, ending, **scaling):
@@ -198,12 +210,14 @@ def write_volume(path, array, case, ending, **scaling):
 
 
 def write_image(path, case, ending):
-    """Formats that know a scaling hold the stored numbers, the others those in units (as float32 unless they are integers)."""
+    """NIfTI holds stored numbers and their scaling, the others stored numbers, or where these are scaled or would be
+    signed in TIFF, those in units as float32."""
+    is_signed_tiff = ending.lower().startswith(".tif") and case.stored.dtype.kind == "i"
     if ending.lower().startswith(".nii"):
         write_volume(path, case.stored, case, ending, slope=case.slope, intercept=case.intercept)
-    elif (case.slope, case.intercept) == (1.0, 0.0) and not (ending.lower().startswith(".tif") and case.stored.dtype.kind == "i"):
+    elif (case.slope, case.intercept) == (1.0, 0.0) and not is_signed_tiff:
         write_volume(path, case.stored, case, ending)
-    else:  # signed 16 bit are rare in TIFF: as floats
+    else:
         write_volume(path, case.values, case, ending)
 
 
@@ -223,12 +237,11 @@ def write_maps(folder, cases, names, ending):
     return folder
 
 
-def write_slices(folder, cases, names, ending=".png", folders=("images", "masks"), greys=None):
-    """A picture per slice, NAME_000, NAME_001, .... greys: of labels 0, 1, ..., where masks don't hold the labels themselves."""
+def write_slices(folder, cases, names, ending=".png", folders=("images", "masks")):
+    """A picture per slice: NAME_000, NAME_001, ...."""
     for case, name in zip(cases, names, strict=True):
         for z in range(case.slices):
-            mask = case.mask[..., z].T if greys is None else np.asarray(greys, np.uint8)[case.mask[..., z].T]
-            for sub, plane in zip(folders, (case.stored[..., z].T, mask)):
+            for sub, plane in zip(folders, (case.stored[..., z].T, case.mask[..., z].T)):
                 path = folder / sub / f"{name}_{z:03d}{ending}"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(np.ascontiguousarray(plane)).save(path)
@@ -248,18 +261,20 @@ def write_nnunet(folder, cases, names, ending):
     for case, name in zip(cases, names, strict=True):
         write_image(folder / "imagesTr" / f"{name}_0000{ending}", case, ending)
         write_volume(folder / "labelsTr" / f"{name}{ending}", case.mask, case, ending)
+    labels = {name: i for i, name in enumerate(["background", *CLASSES])}
     (folder / "dataset.json").write_text(json.dumps({
-        "channel_names": {"0": "XY"}, "labels": {"background": 0, **{name: i + 1 for i, name in enumerate(CLASSES)}}, "numTraining": len(cases),
-        "file_ending": ending}))
+        "channel_names": {"0": "XY"}, "labels": labels, "numTraining": len(cases), "file_ending": ending}))
     return folder
 
 
 def write_decathlon(folder, cases, names, ending, order=None):
     write_pairs(folder, cases, names, ending, folders=("imagesTr", "labelsTr"))
-    pairs = [{"image": f"./imagesTr/{names[i]}{ending}", "label": f"./labelsTr/{names[i]}{ending}"} for i in order or range(len(cases))]
+    pairs = [{"image": f"./imagesTr/{names[i]}{ending}", "label": f"./labelsTr/{names[i]}{ending}"}
+             for i in order or range(len(cases))]
+    labels = {str(i): name for i, name in enumerate(["background", *CLASSES])}
     (folder / "dataset.json").write_text(json.dumps({
-        "name": "T", "modality": {"0": "XY"}, "labels": {"0": "background", **{str(i + 1): name for i, name in enumerate(CLASSES)}}, "numTraining": len(pairs),
-        "numTest": 0, "training": pairs, "test": []}))
+        "name": "T", "modality": {"0": "XY"}, "labels": labels, "numTraining": len(pairs), "numTest": 0,
+        "training": pairs, "test": []}))
     return folder
 
 
@@ -287,7 +302,8 @@ def uid(*parts):
 
 def dicom_object(sop_class, instance):
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID = sop_class, instance, ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, instance
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
     data.SOPClassUID, data.SOPInstanceUID = sop_class, instance
     return data
@@ -304,10 +320,12 @@ def identify(data, key, number, modality):
 
 
 def describe_pixels(data, case):
-    stored = case.stored
-    data.Rows, data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation = stored.shape[1], stored.shape[0], 1, "MONOCHROME2"
-    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, int(stored.dtype.kind == "i")
-    return np.ascontiguousarray(stored.transpose(2, 1, 0).astype("<i2" if stored.dtype.kind == "i" else "<u2"))
+    """16 bit, whatever was stored. -> the pixels (slice, row, column)."""
+    is_signed = case.stored.dtype.kind == "i"
+    data.Columns, data.Rows, _ = case.stored.shape
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, int(is_signed)
+    return np.ascontiguousarray(case.stored.transpose(2, 1, 0).astype("<i2" if is_signed else "<u2"))
 
 
 def ds(number):
@@ -320,13 +338,13 @@ def ds(number):
     return text
 
 
-def write_series(folder, case, key, number=0, order=None, name="IM{:04d}.dcm", modality="CT"):
+def write_series(folder, case, key, number=0, order=None, name="IM{:04d}.dcm"):
     """-> data sets in the order of the slices. order: numbers of the files and instances, by slice."""
     folder.mkdir(parents=True, exist_ok=True)
     written, frames = [], describe_pixels(Dataset(), case)
     for z in range(case.slices):
-        data = dicom_object(pydicom.uid.CTImageStorage if modality == "CT" else pydicom.uid.MRImageStorage, uid(key, "slice", z))
-        identify(data, key, number, modality)
+        data = dicom_object(pydicom.uid.CTImageStorage, uid(key, "slice", z))
+        identify(data, key, number, "CT")
         describe_pixels(data, case)
         data.SeriesInstanceUID = uid(key, "series")
         instance = order[z] if order else z
@@ -343,8 +361,8 @@ def write_series(folder, case, key, number=0, order=None, name="IM{:04d}.dcm", m
 
 
 def write_enhanced(path, times, key, number=0, order=None):
-    """An enhanced multi-frame CT; `times`: cases on one grid, one per time point. order: of frames, numbered time by time; default: interleaved, each place with all of
-    its time points."""
+    """An enhanced multi-frame CT; `times`: cases on one grid, one per time point. order: of frames, numbered time by
+    time; default: interleaved, each place with all of its time points."""
     case, count = times[0], len(times)
     data = dicom_object("1.2.840.10008.5.1.4.1.1.2.1", uid(key, "enhanced"))
     identify(data, key, number, "CT")
@@ -358,7 +376,8 @@ def write_enhanced(path, times, key, number=0, order=None):
     measures.SliceThickness = measures.SpacingBetweenSlices = ds(case.spacing[2])
     plane.ImageOrientationPatient = [ds(v) for v in (*case.direction[:, 0], *case.direction[:, 1])]
     transform.RescaleSlope, transform.RescaleIntercept, transform.RescaleType = ds(case.slope), ds(case.intercept), "HU"
-    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence, shared.PixelValueTransformationSequence = [measures], [plane], [transform]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+    shared.PixelValueTransformationSequence = [transform]
     data.SharedFunctionalGroupsSequence = [shared]
     organisation = Dataset()
     organisation.DimensionOrganizationUID = uid(key, "dimensions")
@@ -368,7 +387,8 @@ def write_enhanced(path, times, key, number=0, order=None):
     pointers += [(0x00209128, 0x00209111)] if count > 1 else []  # TemporalPositionIndex
     for pointer, group in pointers:
         index = Dataset()
-        index.DimensionOrganizationUID, index.DimensionIndexPointer, index.FunctionalGroupPointer = organisation.DimensionOrganizationUID, pointer, group
+        index.DimensionOrganizationUID = organisation.DimensionOrganizationUID
+        index.DimensionIndexPointer, index.FunctionalGroupPointer = pointer, group
         indices.append(index)
     data.DimensionIndexSequence = indices
     frames = []
@@ -394,19 +414,25 @@ def write_captures(path, stored, key):
     data = dicom_object("1.2.840.10008.5.1.4.1.1.7.2", uid(key, "capture"))
     identify(data, key, 0, "OT")
     data.SeriesInstanceUID, data.ConversionType, data.NumberOfFrames = uid(key, "captures"), "WSD", stored.shape[2]
-    data.Rows, data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation = stored.shape[1], stored.shape[0], 1, "MONOCHROME2"
+    data.Columns, data.Rows, _ = stored.shape
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 8, 8, 7, 0
     data.PixelData = np.ascontiguousarray(stored.transpose(2, 1, 0)).tobytes() + b"\0" * (stored.size % 2)
     path.parent.mkdir(parents=True, exist_ok=True)
     data.save_as(path, enforce_file_format=True)
 
 
+# A pixel's sides: to which neighbour, and the corners from and to which the border goes there
+SIDES = (((0, -1), (0, 0), (1, 0)), ((1, 0), (1, 0), (1, 1)), ((0, 1), (1, 1), (0, 1)), ((-1, 0), (0, 1), (0, 0)))
+
+
 def outlines(plane):
-    """The borders of a mask (x, y) along the edges of its pixels: closed loops of corners, pixel (0, 0) going from -0.5 to 0.5. By the even-odd rule they fill the mask."""
+    """The borders of a mask (x, y) along the edges of its pixels: closed loops of corners, pixel (0, 0) going from -0.5
+    to 0.5. By the even-odd rule they fill the mask."""
     padded = np.pad(plane, 1)
     after = {}  # corner -> where the border goes from there, the inside on one hand
     for x, y in zip(*np.nonzero(plane)):
-        for dx, dy, start, end in ((0, -1, (0, 0), (1, 0)), (1, 0, (1, 0), (1, 1)), (0, 1, (1, 1), (0, 1)), (-1, 0, (0, 1), (0, 0))):
+        for (dx, dy), start, end in SIDES:
             if not padded[x + 1 + dx, y + 1 + dy]:
                 after.setdefault((x + start[0], y + start[1]), []).append((x + end[0], y + end[1]))
     loops = []
@@ -426,7 +452,7 @@ def outlines(plane):
 
 
 def fill_even_odd(loops, shape):
-    """Pixels whose centres a ray to the left leaves an odd number of times: what `outlines` means, for the test of this file."""
+    """Pixels from whose centres a ray crosses the loops an odd number of times: for the test of `outlines`."""
     x, y = np.indices(shape)
     inside = np.zeros(shape, bool)
     for loop in loops:
@@ -442,7 +468,8 @@ def keyholes(loops):
     outer = [loop for loop, size in zip(loops, sizes) if size > 0]
     for hole in (loop for loop, size in zip(loops, sizes) if size < 0):
         middle = hole.mean(0)
-        home = min(range(len(outer)), key=lambda i: (not np.all((outer[i].min(0) < middle) & (middle < outer[i].max(0))), i))
+        around = [np.all((loop.min(0) < middle) & (middle < loop.max(0))) for loop in outer]
+        home = around.index(True)
         ring = outer[home]
         start = int(np.argmin(np.abs(ring - hole[0]).sum(1)))
         ring = np.roll(ring, -start, 0)
@@ -450,8 +477,9 @@ def keyholes(loops):
     return outer
 
 
-def write_rtstruct(path, images, case, key, number=0, offsets=(0.0,), repeat=1, with_keyholes=False, names=CLASSES):
-    """images: of write_series. offsets: of planes to each slice, in slices; repeat: how often each contour stands there. Structures without contours are listed."""
+def write_rtstruct(path, images, case, key, number=0, offsets=(0.0,), repeat=1, with_keyholes=False):
+    """images: of write_series. offsets: of planes to each slice, in slices; repeat: how often each contour stands
+    there. Structures without contours are listed."""
     data = dicom_object(pydicom.uid.RTStructureSetStorage, uid(key, "rtstruct"))
     identify(data, key, number, "RTSTRUCT")
     data.PatientName, data.PatientID = images[0].PatientName, images[0].PatientID
@@ -468,11 +496,12 @@ def write_rtstruct(path, images, case, key, number=0, offsets=(0.0,), repeat=1, 
     frame.FrameOfReferenceUID, frame.RTReferencedStudySequence = images[0].FrameOfReferenceUID, [study]
     data.ReferencedFrameOfReferenceSequence = [frame]
     structures, drawn, observations = [], [], []
-    for label, name in enumerate(names, 1):
+    for label, name in enumerate(CLASSES, 1):
         structure, contours, observation = Dataset(), Dataset(), Dataset()
         structure.ROINumber, structure.ROIName, structure.ROIGenerationAlgorithm = label, name, "MANUAL"
         structure.ReferencedFrameOfReferenceUID = images[0].FrameOfReferenceUID
-        observation.ObservationNumber, observation.ReferencedROINumber, observation.RTROIInterpretedType, observation.ROIInterpreter = label, label, "", ""
+        observation.ObservationNumber, observation.ReferencedROINumber = label, label
+        observation.RTROIInterpretedType, observation.ROIInterpreter = "", ""
         contours.ReferencedROINumber, contours.ROIDisplayColor, items = label, [255, 0, 0], []
         for z in range(case.slices):
             loops = outlines(case.mask[..., z] == label)
@@ -487,19 +516,22 @@ def write_rtstruct(path, images, case, key, number=0, offsets=(0.0,), repeat=1, 
         structures.append(structure)
         drawn.append(contours)
         observations.append(observation)
-    data.StructureSetROISequence, data.ROIContourSequence, data.RTROIObservationsSequence = structures, drawn, observations
+    data.StructureSetROISequence, data.ROIContourSequence = structures, drawn
+    data.RTROIObservationsSequence = observations
     data.save_as(path, enforce_file_format=True)
 
 
-def write_seg(path, images, case, key, kind="BINARY", names=CLASSES):
-    """images: of write_series, or a list of one write_enhanced."""
-    algorithm = highdicom.AlgorithmIdentificationSequence(name="none", version="1", family=codes.cid7162.ArtificialIntelligence)
-    segments = [highdicom.seg.SegmentDescription(i, name, codes.SCT.Organ, codes.SCT.Liver, highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC, algorithm)
-                for i, name in enumerate(names, 1)]
+def write_seg(path, images, case, key, kind="BINARY"):
+    """images: of write_series, or a list of one of write_enhanced."""
+    algorithm = highdicom.AlgorithmIdentificationSequence("none", codes.cid7162.ArtificialIntelligence, "1")
+    automatic = highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC
+    segments = [highdicom.seg.SegmentDescription(i, name, codes.SCT.Organ, codes.SCT.Liver, automatic, algorithm)
+                for i, name in enumerate(CLASSES, 1)]
     pixels = np.ascontiguousarray(case.mask.transpose(2, 1, 0))
     if kind == "FRACTIONAL":
-        pixels = np.stack([pixels == i for i in range(1, len(names) + 1)], -1).astype(np.float32)
-    seg = highdicom.seg.Segmentation(images, pixels, highdicom.seg.SegmentationTypeValues[kind], segments, series_instance_uid=uid(key, "seg series", kind),
-                                     series_number=100, sop_instance_uid=uid(key, "seg", kind), instance_number=1, manufacturer="none",
-                                     manufacturer_model_name="none", software_versions="1", device_serial_number="1")
+        pixels = np.stack([pixels == i for i in range(1, len(CLASSES) + 1)], -1).astype(np.float32)
+    seg = highdicom.seg.Segmentation(
+        images, pixels, highdicom.seg.SegmentationTypeValues[kind], segments, uid(key, "seg series", kind), 100,
+        uid(key, "seg", kind), 1, manufacturer="none", manufacturer_model_name="none", software_versions="1",
+        device_serial_number="1")
     seg.save_as(path)

@@ -20,13 +20,18 @@ SAGITTAL = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0.0]])
 
 
 def _grey8():
-    return [m.make_case(10, (24, 18, 4), np.uint8, (0.8, 0.8, 3)), m.make_case(11, (17, 26, 6), np.uint8, (0.7, 0.9, 2.5)),
+    return [m.make_case(10, (24, 18, 4), np.uint8, (0.8, 0.8, 3)),
+            m.make_case(11, (17, 26, 6), np.uint8, (0.7, 0.9, 2.5)),
             m.make_case(12, (20, 20, 1), np.uint8, (0.8, 0.8, 3)),
             m.make_case(13, (16, 22, 3), np.uint8, (0.8, 0.8, 3), is_empty=True)]
 
 
 def _oblique(i):
     return m.make_case(20 + i, (22 - i, 17 + i, 3 + i), np.int16, (0.6, 0.9, 3), m.rotation(8 + 7 * i, (1, 2, 3)))
+
+
+def _microscopy(i):
+    return m.make_case(30 + i, (19 + 2 * i, 24, 4), np.uint16, (0.02, 0.02, 0.06))
 
 
 def _sagittal(i):
@@ -37,7 +42,7 @@ def _sagittal(i):
 DATASETS = {
     "8 bit": _grey8,
     "signed 16 bit, oblique": lambda: [_oblique(i) for i in range(5)],
-    "16 bit, 0.02 mm": lambda: [m.make_case(30 + i, (19 + 2 * i, 24, 4), np.uint16, (0.02, 0.02, 0.06)) for i in range(3)],
+    "16 bit, 0.02 mm": lambda: [_microscopy(i) for i in range(3)],
     "scaled, sagittal": lambda: [_sagittal(i) for i in range(4)],
 }
 
@@ -114,8 +119,8 @@ class MetamorphicTest(EvalTest):
         """Three steps on all slices at once, so that their order does not matter; augmentation off. -> the run."""
         run = self.new("run")
         self.seg("train.batch_size=128", "train.epochs=3", "data.val_fraction=0", "model.drop_path_rate=0",
-                 "data.intensity=window", "data.window=[0,400]", "data.slice_axis=z", f"data.classes=[{','.join(classes)}]",
-                 *NO_AUGMENTATION, *options, data=source, run=run)
+                 "data.intensity=window", "data.window=[0,400]", "data.slice_axis=z",
+                 f"data.classes=[{','.join(classes)}]", *NO_AUGMENTATION, *options, data=source, run=run)
         return run
 
     def losses(self, source, *options, classes=m.CLASSES):

@@ -31,8 +31,8 @@ class FormatsTest(MetamorphicTest):
                 self.assert_losses(self.losses(source), losses)
             with self.subTest(dataset=which, format=format, what="Dice"):
                 # Pictures have no millimetres and are compared with pictures.
-                found = self.counts(self.predictions(cases, called, ".tif") if format == ".tif" else predictions, source)
-                self.assertEqual(found, expected)
+                some = self.predictions(cases, called, ".tif") if format == ".tif" else predictions
+                self.assertEqual(self.counts(some, source), expected)
             shutil.rmtree(source)
 
     def test_8_bit(self):
@@ -48,8 +48,8 @@ class FormatsTest(MetamorphicTest):
         self.check("scaled, sagittal")
 
     def test_geometry_as_programs_write_it(self):
-        """NIfTI's place in space in one of its forms or in both, with directions that are rounded, in voxels of any size:
-        the same content, and the same counts as against NRRD."""
+        """NIfTI's place in space in one of its forms or in both, with directions that are rounded, in voxels of any
+        size: the same content, and the same counts as against NRRD."""
         for spacing in ((0.02, 0.02, 0.05), (0.5, 0.5, 2), (0.0004, 0.0004, 0.001)):
             cases = [m.make_case(45 + i, (18, 15, 3), np.int16, spacing, m.rotation(25, (1, 2, 3))) for i in range(3)]
             predictions, expected = self.predictions(cases, names(3), ".nrrd"), self.expected_counts(cases, names(3))
@@ -92,8 +92,9 @@ class OrderTest(MetamorphicTest):
         for columns in (("image", "mask"), ("mask", "image"), ("image", "patient", "mask")):
             for seed in range(2):
                 with self.subTest(columns=columns, seed=seed):
-                    cells = [{"image": f"i/case{i}.nii.gz", "mask": f"m/case{i}.nii.gz", "patient": f"P{i}"} for i in range(4)]
-                    m.write_manifest(source, [[cells[i][c] for c in columns] for i in m.shuffled(seed)(4)], columns)
+                    cells = {"image": "i/case{}.nii.gz", "mask": "m/case{}.nii.gz", "patient": "P{}"}
+                    rows = [[cells[column].format(i) for column in columns] for i in m.shuffled(seed)(4)]
+                    m.write_manifest(source, rows, columns)
                     self.assert_content(source / "list.csv", cases, [f"i/case{i}.nii.gz" for i in range(4)])
                     found = self.losses(source / "list.csv")
                     losses = losses or found
@@ -151,8 +152,8 @@ class FlipTest(MetamorphicTest):
                     self.assertEqual(self.counts(predictions, source), expected)
 
     def test_one_of_two_is_flipped(self):
-        """Image and mask, or prediction and truth, each at its right place but stored in other orders: matched by place,
-        or refused; never voxel by voxel."""
+        """Image and mask, or prediction and truth, each at its right place but stored in other orders: matched by
+        place, or refused; never voxel by voxel."""
         cases = DATASETS["signed 16 bit, oblique"]()[:3]
         expected = self.expected_counts(cases, names(3))
         for axis in range(3):
@@ -199,16 +200,17 @@ class SlicesTest(MetamorphicTest):
                 cases = DATASETS[which]()
                 called = names(len(cases))
                 source, predictions = self.pairs(cases, ".nrrd")[0], self.predictions(cases, called)
-                whole, slices = self.counts(predictions, source), self.counts(predictions, source, "--per-slice", parts=2)
+                whole = self.counts(predictions, source)
                 self.assertEqual(whole, self.expected_counts(cases, called))
-                summed = {}
+                slices, summed = self.counts(predictions, source, "--per-slice", parts=2), {}
                 for (name, class_name), count in slices.items():
                     key = name.split("/")[0], class_name
                     summed[key] = tuple(np.add(summed.get(key, (0, 0, 0)), count).tolist())
                 self.assertEqual(summed, whole)
-                pictures = [m.write_slices(self.new(), [m.Case(case.mask, case.mask) for case in some], called) / "masks"
-                            for some in (self.wrong(cases), cases)]
-                found = {(re.sub(r"_0*(\d)$", r"/\1", name), c): count for (name, c), count in self.counts(*pictures).items()}
+                drawn = [[m.Case(case.mask, case.mask) for case in some] for some in (self.wrong(cases), cases)]
+                pred, truth = (m.write_slices(self.new(), some, called) / "masks" for some in drawn)
+                found = {(re.sub(r"_0*(\d)$", r"/\1", name), class_name): count
+                         for (name, class_name), count in self.counts(pred, truth).items()}
                 self.assertEqual(found, slices)
 
     def test_voxels_that_inspect_counts(self):
@@ -238,7 +240,8 @@ class PredictTest(MetamorphicTest):
 
     def test_counts_of_predictions(self):
         cases = DATASETS["scaled, sagittal"]()
-        run = self.train(self.pairs(cases, ".nrrd")[0], "train.epochs=25", "optim.lr=5e-3", "loss.balance=inverse_frequency")
+        run = self.train(self.pairs(cases, ".nrrd")[0], "train.epochs=25", "optim.lr=5e-3",
+                         "loss.balance=inverse_frequency")
         expected = None
         for format, make in self.sources(cases).items():
             with self.subTest(format=format):

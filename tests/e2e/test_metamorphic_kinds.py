@@ -28,8 +28,8 @@ class DicomTest(MetamorphicTest):
         return case
 
     def test_contours(self):
-        """Drawn more finely than the slices lie, beside them, twice, with holes of their own or by way of a keyhole: the
-        same mask."""
+        """Drawn more finely than the slices lie, beside them, twice, with holes of their own or by way of a keyhole:
+        the same mask."""
         cases = [self.ring(), *DATASETS["16 bit, 0.02 mm"]()[:1], *DATASETS["8 bit"]()[:2]]
         drawings = {
             "as they are": {},
@@ -74,7 +74,8 @@ class DicomTest(MetamorphicTest):
         Their names are not looked at."""
         for count in (2, 3):
             times = [m.make_case(80 + t, (16, 14, 4), np.int16, (1, 1, 3), is_empty=True) for t in range(count)]
-            orders = {"interleaved": None, "one after the other": list(range(4 * count)), "shuffled": m.shuffled(5)(4 * count)}
+            in_turn = list(range(4 * count))
+            orders = {"interleaved": None, "one after the other": in_turn, "shuffled": m.shuffled(5)(4 * count)}
             for what, order in orders.items():
                 with self.subTest(times=count, order=what):
                     source = self.new("dicom")
@@ -267,11 +268,12 @@ class PicturesTest(MetamorphicTest):
                 self.assert_content(source, cases, kept)
 
     def test_codings_of_masks(self):
-        """Labels 0 to 3, also as RGB of greys or in a palette, where the index is the label. Palettes that say something
-        else, and white-is-zero in 16 bit, may be refused for what they are."""
+        """Labels 0 to 3, also as RGB of greys or in a palette, where the index is the label. Palettes that say
+        something else, and white-is-zero in 16 bit, may be refused for what they are."""
         cases = self.cases()
         colours = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (0, 0, 128)]
         colourful = r"(?i)palett|colou?r"
+        white16 = tiff(lambda plane: opposite(plane.astype(np.uint16)), photometric="miniswhite")
         codings = {
             "PNG": (pillow, ".png", None),
             "BMP": (pillow, ".bmp", None),
@@ -285,8 +287,7 @@ class PicturesTest(MetamorphicTest):
             "palette of greys": (palette([GREYS[85 * k] for k in range(4)]), ".png", r"(?i)palett|85|170|255"),
             "palette of the labels' greys": (palette(GREYS), ".png", None),
             "white is zero": (tiff(**WHITE), ".tif", None),
-            "white is zero, 16 bit": (tiff(lambda plane: opposite(plane.astype(np.uint16)), photometric="miniswhite"), ".tif",
-                                      r"(?i)white"),
+            "white is zero, 16 bit": (white16, ".tif", r"(?i)white"),
         }
         for what, (write, ending, reason) in codings.items():
             with self.subTest(coding=what):
@@ -297,16 +298,17 @@ class PicturesTest(MetamorphicTest):
                     self.assert_content(source, cases, kept)
 
     def test_binary_masks(self):
-        """1 is drawn as 1, as 255, or as the one bit of a picture, in all files alike: the same labels, loss, counts. One
-        mask is empty."""
+        """1 is drawn as 1, as 255, or as the one bit of a picture, in all files alike: the same labels, loss, counts.
+        One mask is empty."""
         cases = self.cases()
         for i, case in enumerate(cases):
             case.mask = (case.mask == 1).astype(np.uint8) * (i != 2)
-        expected, losses = self.expected_counts(cases, names(4), ["one"]), self.losses(self.make(cases)[0], classes=["one"])
+        expected = self.expected_counts(cases, names(4), ["one"])
+        losses = self.losses(self.make(cases)[0], classes=["one"])
         predictions = self.new("pred")
         predictions.mkdir()
         for name, wrong in zip(names(4), self.wrong(cases)):
-            pillow(predictions / f"{name}.png", np.ascontiguousarray(wrong.mask[..., 0].T) * (wrong.mask[..., 0].T == 1))
+            pillow(predictions / f"{name}.png", np.ascontiguousarray((wrong.mask[..., 0].T == 1).astype(np.uint8)))
         codings = {
             "255": (changed(lambda plane: 255 * plane), ".png"),
             "255, BMP": (changed(lambda plane: 255 * plane), ".bmp"),

@@ -29,10 +29,11 @@ struct LabelFacts {
 
 // What is said about them. option: how the user says it in this command, for messages.
 struct LabelRules {
-  std::vector<std::string> names{};  // of classes 1, 2, ...; empty: not known
-  std::vector<int64_t> values{};     // of classes 1, 2, ... in the files; empty: not said
-  int64_t ignore = -1;               // value in the files; -1: none
-  bool is_command_line = false;      // messages name --label-values and --ignore-label instead of data.label_values and data.ignore_label
+  std::vector<std::string> names{};      // of classes 1, 2, ...; empty: not known
+  std::vector<std::string> own_names{};  // what the dataset calls them, where `names` are the user's; other words are fine, exchanged ones an error
+  std::vector<int64_t> values{};         // of classes 1, 2, ... in the files; empty: not said
+  int64_t ignore = -1;                   // value in the files; -1: none
+  bool is_command_line = false;          // messages name --label-values and --ignore-label instead of data.label_values and data.ignore_label
 };
 
 // Labels after class_of: 0 background, 1 ... names.size() classes, kIgnored.
@@ -48,7 +49,8 @@ struct LabelMeaning {
   void apply(uint8_t* labels, size_t size) const;
 };
 
-// Throws Error(usage) where the rules contradict each other (a value listed twice, 0 or the ignored value as a class, another number of names than values),
+// Throws Error(usage) where the rules contradict each other (a value listed twice, 0 or the ignored value as a class, another number of names than values, a
+// name for another class than the dataset gives it to),
 // Error(data) naming the mask and the value where a mask holds what is no class, or numbers that are no numbering.
 LabelMeaning label_meaning(const LabelRules& rules, const LabelFacts& facts);
 

@@ -27,6 +27,7 @@ struct SourceSplits {
   std::vector<io::SourceFile> unused;    // as in TrainVal
   std::vector<io::SourceFile> test;      // of the splits file, or marked test in data.train
   std::vector<std::string> mask_names;   // of mask values 1, 2, ...: of the first source of data.train that has them
+  std::vector<io::LabelRegion> regions;  // as io::Source, of the first source of data.train that has them
   std::string mask_conflict;             // which source calls mask values otherwise; empty: none
   int64_t ignore_label = -1;             // as io::Source, of the first source of data.train that names one
   std::vector<std::string> label_names;  // as io::Source, of the first source

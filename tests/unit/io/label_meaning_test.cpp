@@ -70,6 +70,16 @@ TEST(LabelMeaning, NumberingsMayHaveFewGaps) {
   EXPECT_TRUE(label_meaning({}, facts_of({{0}})).names.empty());
 }
 
+TEST(LabelMeaning, NamesMayBeOtherWordsButNotExchanged) {
+  const LabelFacts facts = facts_of({{0, 1, 2}});
+  EXPECT_EQ(label_meaning({.names = {"Leber", "tumour"}, .own_names = {"liver", "tumour"}}, facts).names[0], "Leber");
+  for (const std::vector<std::string>& names : {std::vector<std::string>{"tumour", "liver"}, {"tumour", "other"}}) {
+    const Error error = test::error_of([&] { label_meaning({.names = names, .own_names = {"liver", "tumour"}}, facts); });
+    EXPECT_EQ(error.code(), ExitCode::usage);
+    EXPECT_NE(std::string(error.what()).find("data.classes calls class 1 tumour"), std::string::npos) << error.what();
+  }
+}
+
 TEST(LabelMeaning, ContradictionsAreRefusedByTheirKey) {
   const LabelFacts facts = facts_of({{0, 1}});
   for (const LabelRules& rules : {LabelRules{.values = {1, 1}}, LabelRules{.values = {0}}, LabelRules{.values = {256}}, LabelRules{.values = {3}, .ignore = 3},
