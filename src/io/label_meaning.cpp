@@ -63,8 +63,6 @@ void check(const LabelRules& rules) {
   }
   const auto count = static_cast<int64_t>(std::max(rules.names.size(), rules.values.size()));
   if (count > kMostClasses) fail(concat(count, " classes; at most ", kMostClasses, " are possible"), "leave some out");
-  if (rules.values.empty() && rules.ignore > 0 && rules.ignore <= count)
-    fail(concat(option(rules, "ignore_label"), " = ", rules.ignore, " is also a class"), "name the classes in data.classes, or use another value");
 }
 
 // Rule 5 without names: a numbering has few gaps.
@@ -129,6 +127,9 @@ LabelMeaning label_meaning(const LabelRules& rules, const LabelFacts& facts) {
   } else {
     if (rules.names.empty()) require_numbering(rules, facts, found);
     const int64_t count = rules.names.empty() ? found.empty() ? 0 : found.back() : static_cast<int64_t>(rules.names.size());
+    if (rules.ignore > 0 && rules.ignore <= count)
+      throw Error(ExitCode::usage, concat(option(rules, "ignore_label"), " = ", rules.ignore, " is also a class"),
+                  "name the classes in data.classes, or use another value");
     for (int64_t value = 1; value <= count; ++value) in_files.push_back(value);
   }
   for (size_t i = 0; i < in_files.size(); ++i) {

@@ -208,7 +208,12 @@ std::map<std::string, std::string> match_names(const std::vector<std::string>& t
     if (all.contains(name)) matches[name] = name;
   }
   if (!matches.empty()) return matches;
-  const auto last_part = [](const std::string& name) { return io::stem_of(name); };  // of "images/a.png": a
+  // Of "images/a.nii" a.nii, where that matches some; tables may name files: then a.
+  const auto whole = [](const std::string& name) { return name.substr(name.find_last_of('/') + 1); };
+  std::set<std::string> whole_found;
+  for (const std::string& name : found) whole_found.insert(whole(name));
+  const bool is_whole = std::any_of(truth.begin(), truth.end(), [&](const std::string& name) { return whole_found.contains(whole(name)); });
+  const auto last_part = [&](const std::string& name) { return is_whole ? whole(name) : io::stem_of(name); };
   std::map<std::string, std::vector<std::string>> of_found, of_truth;
   for (const std::string& name : found) of_found[last_part(name)].push_back(name);
   for (const std::string& name : truth) of_truth[last_part(name)].push_back(name);

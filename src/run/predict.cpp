@@ -415,7 +415,7 @@ ExitCode predict(const PredictArguments& arguments) {
                 "choose another folder, or replace files of the same name with --overwrite");
   }
   io::Source source = io::find_source(arguments.input, arguments.layout);
-  log_remarks(source, arguments.input.string());
+  log_remarks(source);
   PredictOptions options = arguments.options;
   const NameArguments& given = arguments.names;
   if (source.layout != "prepared" && !(given.table.empty() && given.source.empty() && given.salt_file.empty()))

@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kShown = 20;
 
 // Each kind of remark once, with the first file that it is about.
-void say(const std::vector<io::SourceRemark>& remarks, const io::Source& source, const std::string& path, const std::function<void(const std::string&)>& log) {
+void say(const std::vector<io::SourceRemark>& remarks, const io::Source& source, const std::function<void(const std::string&)>& log) {
   std::vector<std::string> order;
   std::map<std::string, std::vector<std::string>> names_of;
   for (const io::SourceRemark& remark : remarks) {
@@ -26,16 +26,16 @@ void say(const std::vector<io::SourceRemark>& remarks, const io::Source& source,
   for (size_t i = 0; i < order.size() && i < kShown; ++i) {
     const std::vector<std::string>& names = names_of[order[i]];
     const std::string whose = names[0].empty() ? "" : names[0] + (names.size() > 1 ? concat(" and ", names.size() - 1, " more") : "") + ": ";
-    log(concat(path, ": ", whose, order[i]));
+    log(whose + order[i]);
   }
-  if (order.size() > kShown) log(concat(path, ": ... and ", order.size() - kShown, " more kinds: vmae inspect ", path));
+  if (order.size() > kShown) log(concat("... and ", order.size() - kShown, " more kinds, which `vmae inspect` lists"));
 }
 
 }  // namespace
 
-void log_remarks(const io::Source& source, const std::string& path) {
-  say(source.refused, source, path, [](const std::string& text) { log::warning("left out: " + text); });
-  say(source.remarks, source, path, [](const std::string& text) { log::info("note: " + text); });
+void log_remarks(const io::Source& source) {
+  say(source.refused, source, [](const std::string& text) { log::warning("left out: " + text); });
+  say(source.remarks, source, [](const std::string& text) { log::info("note: " + text); });
 }
 
 }  // namespace vmae::run

@@ -65,7 +65,7 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
       splits.mask_conflict = concat(path, " calls its mask values 1, 2, ... [", join(source.mask_names, ", "), "] (ignored: ", source.ignore_label,
                                     "), but another source [", join(splits.mask_names, ", "), "] (ignored: ", splits.ignore_label, ")");
     }
-    log_remarks(source, path);
+    log_remarks(source);
     if (splits.mask_names.empty()) splits.mask_names = source.mask_names;
     if (splits.ignore_label < 0) splits.ignore_label = source.ignore_label;
     if (splits.regions.empty()) splits.regions = source.regions;

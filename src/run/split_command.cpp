@@ -22,7 +22,7 @@ namespace {
 // What is to be divided. Cases that the source marks as test are left out.
 std::vector<io::SplitCase> list_cases(const fs::path& source) {
   const io::Source found = io::find_source(source);
-  log_remarks(found, source.string());
+  log_remarks(found);
   const std::vector<io::SourceFile>& files = found.files;
   std::vector<io::SplitCase> cases;
   for (const io::SourceFile& file : files) {

@@ -286,10 +286,10 @@ ExitCode train_to_end(const Session& session, Training training) {
   if (const train::RunFolder* folder = session.folder.get()) {
     if (session.if_exists == train::IfExists::overwrite) session.folder->clear();
     write_splits(folder->splits(), training.datasets.split);
-    write_data_card(folder->path() / "data_card", training.card);
-    log::info(concat("look at what the data were taken to be: ", session.options.dir, "/data_card/card.html"));
     write_file_atomically(folder->config(), training.config_yaml);
     train::write_env(*folder, session.arguments.command_line, session.device.str(), train::to_string(plan.precision));
+    write_data_card(folder->path() / "data_card", training.card);
+    log::info(concat("look at what the data were taken to be: ", session.options.dir, "/data_card/card.html"));
     run_log = std::make_unique<train::RunLog>(*folder, state.step, state.epoch_to_end >= 0);
     task.draw = [&](int64_t step, int64_t epoch) { training.draw(*run_log, step, epoch); };
   }

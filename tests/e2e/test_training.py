@@ -199,7 +199,7 @@ class FolderTest(TrainingTest):
         done = self.pretrain("data.val_fraction=0.2", "train.epochs=4", "train.draw_every=2", "train.keep_every=3", "train.log_every=2")
         names = sorted(p.name for p in self.run_dir.iterdir())
         self.assertEqual([n for n in names if not n.startswith("events.out.tfevents.") and n != ".lock"],
-                         ["checkpoints", "config.yaml", "env.json", "metrics.jsonl", "samples", "splits.json", "train.log"])
+                         ["checkpoints", "config.yaml", "data_card", "env.json", "metrics.jsonl", "samples", "splits.json", "train.log"])
         self.assertEqual(sum(n.startswith("events.out.tfevents.") for n in names), 1)
         self.assertEqual(sorted(p.name for p in (self.run_dir / "checkpoints").iterdir()),
                          ["best.safetensors", "epoch=3.safetensors", "last.safetensors", "previous.safetensors"])
