@@ -1,6 +1,7 @@
 #include "vmae/core/log_once.h"
 
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -21,16 +22,21 @@ Said& said() {
   return instance;
 }
 
+// The line, the first time.
+std::optional<std::string> line_of(std::string_view subject, std::string_view text) {
+  const std::lock_guard lock(said().mutex);
+  if (!said().texts.emplace(text).second) return std::nullopt;
+  return concat(said().names_subjects ? subject : "a file", ' ', text, " (said once)");
+}
+
 }  // namespace
 
 void info_once(std::string_view subject, std::string_view text) {
-  bool names_subjects = true;
-  {
-    const std::lock_guard lock(said().mutex);
-    if (!said().texts.emplace(text).second) return;
-    names_subjects = said().names_subjects;
-  }
-  info(concat(names_subjects ? subject : "a file", ' ', text, " (said once)"));
+  if (const auto line = line_of(subject, text)) info(*line);
+}
+
+void warning_once(std::string_view subject, std::string_view text) {
+  if (const auto line = line_of(subject, text)) warning(*line);
 }
 
 void name_no_subjects() {

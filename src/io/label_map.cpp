@@ -26,7 +26,6 @@ LabelMap map_of(const fs::path& file, const Volume& volume, bool is_picture) {
                .has_millimetres = !is_picture,
                .labels = labels_of(volume, file.string() + ":"),
                .file = file};
-  if (is_picture) refuse_lossy(file, map.labels, file.string() + ":");
   return map;
 }
 
@@ -41,6 +40,7 @@ LabelMap read_label_map(const fs::path& file) {
     const LabelPicture picture = read_label_picture(file);
     LabelMap map = map_of(file, picture.volume, true);
     map.has_millimetres = picture.has_millimetres;
+    if (picture.is_lossy) refuse_lossy(map.labels, file.string() + ":");
     return map;
   }
   if (is_dicom(file)) return read_seg_alone(file);

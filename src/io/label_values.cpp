@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <string_view>
 
 #include "vmae/core/error.h"
 #include "vmae/core/log_once.h"
@@ -41,10 +39,7 @@ std::vector<uint8_t> labels_of(const Volume& volume, const std::string& subject)
   return labels;
 }
 
-void refuse_lossy(const std::filesystem::path& path, const std::vector<uint8_t>& labels, const std::string& subject) {
-  std::array<char, 3> start{};
-  std::ifstream(path, std::ios::binary).read(start.data(), start.size());
-  if (std::string_view(start.data(), start.size()) != "\xFF\xD8\xFF") return;
+void refuse_lossy(const std::vector<uint8_t>& labels, const std::string& subject) {
   const auto odd = std::find_if(labels.begin(), labels.end(), [](uint8_t label) { return label != 0 && label != 255; });
   if (odd == labels.end()) return;
   throw Error(ExitCode::data, concat(subject, " is a JPEG, which does not keep numbers: it holds ", int{*odd}, " and other greys between 0 and 255"),

@@ -1,7 +1,6 @@
 #pragma once
 // What masks (read_image.h) and label maps (label_map.h) share: values into labels, and where two grids differ.
 #include <array>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -12,8 +11,8 @@ namespace vmae::io {
 // The numbers of a volume with equal channels, as they are (label_meaning.h says what they mean). Throws Error(data) "SUBJECT holds the value 0.5".
 std::vector<uint8_t> labels_of(const Volume& volume, const std::string& subject);
 
-// A JPEG changes numbers by a few when it is written. Throws Error(data) unless the labels read from `path` are 0 and 255 alone, or it is no JPEG.
-void refuse_lossy(const std::filesystem::path& path, const std::vector<uint8_t>& labels, const std::string& subject);
+// A JPEG changes numbers by a few when it is written. Throws Error(data) unless its labels are 0 and 255 alone.
+void refuse_lossy(const std::vector<uint8_t>& labels, const std::string& subject);
 
 std::string size_text(const std::array<int64_t, 3>& size);  // "64 x 64 x 20"
 

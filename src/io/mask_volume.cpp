@@ -10,6 +10,7 @@
 
 #include "vmae/core/error.h"
 #include "vmae/core/log_once.h"
+#include "vmae/io/file_name.h"
 #include "vmae/io/volume.h"
 #include "volume_file.h"
 
@@ -218,5 +219,18 @@ MaskVolume read_beside(const fs::path& mask, const SourceFile* image) {
 
 MaskVolume read_mask_volume(const fs::path& mask, const SourceFile& image) { return read_beside(mask, &image); }
 MaskVolume read_mask_volume(const fs::path& mask) { return read_beside(mask, nullptr); }
+
+std::vector<std::string> segment_names(const fs::path& mask) {
+  if (!ending_of(mask).ends_with(".nrrd")) return {};
+  const std::map<int64_t, Segment> segments = segments_of(mask);
+  std::vector<std::string> names(segments.size());
+  for (const auto& [number, segment] : segments) {
+    if (segment.value < 1 || segment.value > static_cast<int64_t>(names.size()) || segment.name.empty()) return {};
+    std::string& name = names[static_cast<size_t>(segment.value) - 1];
+    if (!name.empty()) return {};
+    name = segment.name;
+  }
+  return names;
+}
 
 }  // namespace vmae::io

@@ -2,6 +2,7 @@
 // One label volume out of a NIfTI, NRRD or MetaImage file, whatever it holds: label numbers, a volume per time point, a channel per class, layers of segments.
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "vmae/io/image.h"
 #include "vmae/io/source.h"
@@ -31,5 +32,8 @@ MaskVolume read_mask_volume(const std::filesystem::path& mask, const SourceFile&
 
 // Without an image, as beside one of one time point.
 MaskVolume read_mask_volume(const std::filesystem::path& mask);
+
+// What the header of 3D Slicer's NRRD calls its values 1, 2, ...; empty where these are no such numbers, or of other files.
+std::vector<std::string> segment_names(const std::filesystem::path& mask);
 
 }  // namespace vmae::io

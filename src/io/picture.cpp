@@ -266,6 +266,19 @@ int64_t exif_orientation(std::string_view exif) {
   return 1;
 }
 
+int64_t picture_orientation(const fs::path& path) {
+  std::string bytes(size_t{1} << 16, '\0');
+  std::ifstream in(path, std::ios::binary);
+  in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  bytes.resize(static_cast<size_t>(std::max<std::streamsize>(in.gcount(), 0)));
+  const auto behind = [&](std::string_view mark) {
+    const size_t at = bytes.find(mark);
+    return at == std::string::npos ? int64_t{1} : exif_orientation(std::string_view(bytes).substr(at + mark.size()));
+  };
+  if (is_tiff(bytes)) return exif_orientation(bytes);
+  return bytes.starts_with("\xFF\xD8") ? behind(std::string_view("Exif\0\0", 6)) : bytes.starts_with("\x89PNG") ? behind("eXIf") : 1;
+}
+
 void cmyk_to_rgb(Raster& raster, bool is_inverted) {
   const size_t num_pixels = raster.bytes.size() / 4;
   for (size_t i = 0; i < num_pixels; ++i) {

@@ -1,11 +1,13 @@
 #include "vmae/io/read_image.h"
 
 #include <algorithm>
+#include <array>
 
 #include "label_values.h"
 #include "mask_volume.h"
 #include "nifti_geometry.h"
 #include "vmae/core/error.h"
+#include "vmae/core/log_once.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/io/dicom.h"
 #include "vmae/io/picture.h"
@@ -77,6 +79,25 @@ void check_grid(const SourceFile& file, const Volume& image, const Volume& mask)
             of_image.empty() && of_mask.empty() ? hint : "make both forms of the file say the same");
 }
 
+// Programs that draw masks show a photograph upright or as it is stored. Where sizes don't tell, the mask is taken as drawn upright.
+void say_turned(const SourceFile& file) {
+  if (!is_picture(file.path) || picture_orientation(file.path) == picture_orientation(file.mask)) return;
+  log::warning_once(file.path.filename().string(),
+                    "has an orientation (EXIF) that its mask does not have: the image is turned upright, and the mask taken as drawn on the upright image");
+}
+
+// Numbers of a mask that names its segments, as those of `names` (all others: background); as they are where nothing is asked for or known.
+std::vector<uint8_t> in_order_of(const std::vector<std::string>& names, const std::vector<std::string>& own, std::vector<uint8_t> labels) {
+  if (names.empty() || own.empty() || names == own) return labels;
+  std::array<uint8_t, 256> to{};
+  for (size_t i = 0; i < own.size(); ++i) {
+    const auto at = std::find(names.begin(), names.end(), own[i]);
+    if (at != names.end()) to[i + 1] = static_cast<uint8_t>(at - names.begin() + 1);
+  }
+  for (uint8_t& label : labels) label = to[label];
+  return labels;
+}
+
 }  // namespace
 
 Volume read_image(const SourceFile& file) {
@@ -114,11 +135,14 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
   if (const std::string problem = path_problem(file.mask); !problem.empty()) fail_mask(file, problem);
   try {
     if (is_picture(file.mask) || is_volume(file.mask)) {
-      const Volume mask = is_picture(file.mask) ? read_label_picture(file.mask).volume : read_mask_volume(file.mask, file).volume;
+      LabelPicture picture;
+      if (is_picture(file.mask)) picture = read_label_picture(file.mask);
+      const Volume mask = is_picture(file.mask) ? std::move(picture.volume) : read_mask_volume(file.mask, file).volume;
       check_grid(file, image, mask);
+      if (is_picture(file.mask)) say_turned(file);
       std::vector<uint8_t> labels = labels_of(mask, subject_of(file));
-      if (is_picture(file.mask)) refuse_lossy(file.mask, labels, subject_of(file));
-      return labels;
+      if (picture.is_lossy) refuse_lossy(labels, subject_of(file));
+      return in_order_of(structures, segment_names(file.mask), std::move(labels));
     }
     const DicomImage dicom = dicom_image(file);
     return read_dicom_mask(file.mask, dicom.files, image, structures, dicom.volume).map;
@@ -129,7 +153,8 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
 }
 
 std::vector<std::string> structure_names(const SourceFile& file) {
-  return file.mask.empty() || is_picture(file.mask) || is_volume(file.mask) ? std::vector<std::string>{} : dicom_structure_names(file.mask);
+  if (file.mask.empty() || is_picture(file.mask)) return {};
+  return is_volume(file.mask) ? segment_names(file.mask) : dicom_structure_names(file.mask);
 }
 
 std::vector<std::string> structure_names(const std::vector<SourceFile>& files) {

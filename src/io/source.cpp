@@ -2,6 +2,7 @@
 #include "vmae/io/source.h"
 
 #include <algorithm>
+#include <map>
 
 #include "mask_pairs.h"
 #include "source_layouts.h"
@@ -14,6 +15,7 @@
 #include "vmae/io/picture.h"
 #include "vmae/io/prepared.h"
 #include "vmae/io/volume.h"
+#include "volume_data.h"
 
 namespace vmae::io {
 namespace {
@@ -116,7 +118,25 @@ void make_names_utf8(Source& source) {
 }
 
 // What holds for every layout.
+// Voxels of two images, or masks, in one file: one of the headers was copied and still points to the other's.
+void check_voxel_files(const Source& source) {
+  std::map<fs::path, fs::path> header_of;
+  for (const SourceFile& file : source.files) {
+    for (const fs::path* path : {&file.path, &file.mask}) {
+      const std::string ending = path->empty() ? "" : ending_of(*path);
+      if (ending != ".mhd" && ending != ".nhdr") continue;
+      for (const fs::path& voxels : voxel_files(*path)) {
+        const auto [first, is_new] = header_of.emplace(voxels, *path);
+        if (!is_new && first->second != *path)
+          throw Error(ExitCode::data, concat(first->second.string(), " and ", path->string(), " both have their voxels in ", voxels.filename().string()),
+                      "correct the name of the data file in one of the headers");
+      }
+    }
+  }
+}
+
 Source finished(Source source) {
+  check_voxel_files(source);
   make_names_utf8(source);
   check_one_to_one(source);
   if (std::string note = patients_note(source); !note.empty()) source.remarks.push_back({"", std::move(note)});

@@ -221,6 +221,17 @@ struct VolumeFile::Parts {
     bytes_per_voxel *= static_cast<size_t>(grid.channels);
   }
 
+  // ITK before 5.4.3 turns left-right instead of front-back where the space is left-anterior-superior
+  // (https://github.com/InsightSoftwareConsortium/ITK/pull/5207).
+  void undo_las_mistake() {
+    const std::string space = nrrd_field(path, "space");
+    if (space != "left-anterior-superior" && space != "las" && space != "left-anterior-superior-time" && space != "last") return;
+    for (size_t row = 0; row < 2; ++row) {
+      grid.origin_mm[row] = -grid.origin_mm[row];
+      for (size_t axis = 0; axis < 3; ++axis) grid.direction[3 * row + axis] = -grid.direction[3 * row + axis];
+    }
+  }
+
   void open_other() {
     image_io = open(path, header);
     const unsigned num_axes = std::min(image_io->GetNumberOfDimensions(), 3U);
@@ -229,6 +240,7 @@ struct VolumeFile::Parts {
       const std::vector<double> direction = image_io->GetDirection(axis);
       for (unsigned row = 0; row < num_axes; ++row) grid.direction[3 * row + axis] = direction[row];
     }
+    if (is_nrrd(path)) undo_las_mistake();
     grid.channels = image_io->GetNumberOfComponents();
     bytes_per_voxel = image_io->GetComponentSize() * static_cast<size_t>(grid.channels);
   }

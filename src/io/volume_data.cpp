@@ -7,6 +7,7 @@
 #include <charconv>
 #include <fstream>
 #include <limits>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "meta_header.h"
 #include "vmae/core/error.h"
 #include "vmae/core/text.h"
+#include "vmae/io/file_name.h"
 
 namespace vmae::io {
 namespace {
@@ -127,6 +129,37 @@ uint64_t most_voxel_bytes(const fs::path& path, bool is_nrrd) {
   if (!is_nrrd) return most_voxel_bytes(meta_bytes(path));
   const std::vector<std::string> names = nrrd_names(first_bytes(path));
   return most_voxel_bytes(names.empty() ? regular_size(path, path) : sum_sizes(names, path));
+}
+
+std::vector<fs::path> voxel_files(const fs::path& header) {
+  std::vector<std::string> names;
+  const std::string text = first_bytes(header);
+  if (ending_of(header) == ".nhdr") {
+    names = nrrd_names(text);
+  } else {
+    try {
+      const MetaHeader meta = parse_meta_header(text, header);
+      add_names(meta.fields.at("elementdatafile"), meta.rest, names);
+    } catch (const Error&) {  // reading the volume says what is wrong with its header
+      return {};
+    }
+  }
+  std::vector<fs::path> files;
+  for (const std::string& name : names) {
+    std::error_code ignored;
+    const fs::path file = header.parent_path() / name;
+    if (fs::is_regular_file(file, ignored)) files.push_back(fs::weakly_canonical(file, ignored));
+  }
+  return files;
+}
+
+std::string nrrd_field(const fs::path& path, const std::string& key) {
+  std::istringstream lines(first_bytes(path));
+  for (std::string line; std::getline(lines, line) && !trim(line).empty();) {
+    const std::string lower = to_lower(trim(line));
+    if (lower.starts_with(key + ":")) return std::string(trim(std::string_view(lower).substr(key.size() + 1)));
+  }
+  return "";
 }
 
 }  // namespace vmae::io

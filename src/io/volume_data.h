@@ -2,6 +2,8 @@
 // What a volume's voxels can be made of, found without the libraries that read it: guards against headers that claim more than there is.
 #include <cstdint>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 namespace vmae::io {
 
@@ -12,5 +14,11 @@ uint64_t most_voxel_bytes(const std::filesystem::path& path, bool is_nrrd);
 
 // The same of a file that holds its voxels itself.
 uint64_t most_voxel_bytes(uint64_t file_bytes);
+
+// The files that hold the voxels of an .mhd or .nhdr; none where the header can't be understood (reading it says so), or holds them itself.
+std::vector<std::filesystem::path> voxel_files(const std::filesystem::path& header);
+
+// What an NRRD's header says after "KEY:", in lower case; "" where it does not.
+std::string nrrd_field(const std::filesystem::path& path, const std::string& key);
 
 }  // namespace vmae::io

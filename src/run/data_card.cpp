@@ -147,7 +147,8 @@ std::vector<Shown> choose(const DataCard& card) {
       const auto& [pixels, number] = by_class[k][orders[k][round]];
       if (!taken.insert(number).second) continue;
       chosen.push_back(all[number]);
-      chosen.back().what = concat(card.meaning->names[k], ", ", pixels, " pixels");
+      const std::string& name = card.meaning->names[k];
+      chosen.back().what = concat(parse_integer(name) ? "class " : "", name, ", ", pixels, " pixels");
     }
   }
   for (size_t i = 0; i < num_empty; ++i) chosen.push_back(empty[(2 * i + 1) * empty.size() / (2 * num_empty)]);

@@ -23,7 +23,7 @@ std::optional<VolumeHeader> read_image_header(const SourceFile& file);
 // degrees off), values that are no integers in [0, 255].
 std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures = {});
 
-// The structures of a DICOM mask; empty for other masks, whose values have no names.
+// The structures of a DICOM mask, or the segments of 3D Slicer's NRRD where they are numbered 1, 2, ...; empty for other masks, whose values have no names.
 std::vector<std::string> structure_names(const SourceFile& file);
 // The same of several files, whose masks have one numbering only if all of them name the same structures in the same order: else throws Error(data). Empty
 // where there are other masks.
