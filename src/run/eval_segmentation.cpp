@@ -66,6 +66,7 @@ class Side {
   void set_names(const std::vector<std::string>& classes, const std::vector<std::string>& own, bool is_users) {
     rules_.names = classes_ = classes;
     if (is_users) rules_.own_names = own;
+    io::label_meaning(rules_, {});  // what contradicts itself whatever the files hold is said at once
     if (is_users || own.empty() || own == classes) return;
     std::vector<uint8_t> to_study(own.size() + 1, 0);
     size_t found = 0;
