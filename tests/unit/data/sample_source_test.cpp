@@ -192,7 +192,7 @@ TEST(Intensity, AutoFollowsTheModality) {
   const auto rule = [&](const ImageKind& kind) { return intensity_rule(options, kind); };
   EXPECT_EQ(rule({"CT", io::Units::hu, 0}), IntensityRule::window);
   EXPECT_EQ(rule({"CT", io::Units::raw, 0}), IntensityRule::percentile);  // DICOM without its rescaling: no Hounsfield units
-  EXPECT_EQ(rule({"CT", io::Units::raw, 255}), IntensityRule::stored);  // a picture of a window
+  EXPECT_EQ(rule({"CT", io::Units::raw, 255}), IntensityRule::stored);    // a picture of a window
   EXPECT_EQ(rule({"PT", io::Units::suv, 0}), IntensityRule::suv);
   EXPECT_EQ(rule({"PT", io::Units::raw, 0}), IntensityRule::percentile);
   EXPECT_EQ(rule({"MR", io::Units::raw, 0}), IntensityRule::percentile);
