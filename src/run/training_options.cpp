@@ -30,7 +30,10 @@ void describe(Options& options, DataOptions& data) {
   options.add("splits", data.splits.file,
               "file of `vmae split` that says who trains and who validates (fine-tuning predicts its test part afterwards); it wins over a manifest's split "
               "column, val must be empty");
-  options.add("fold", data.splits.fold, "of splits: which of its folds, counted from 0", at_least(0));
+  options.add("fold", data.splits.fold,
+              "of splits: which of its folds, counted from 0; without splits, of the folds that the data name (a manifest's column, dataset.json): the one "
+              "that validates",
+              at_least(0));
   options.add("label_fraction", data.splits.label_fraction, "of splits: percent of the training part to train with; one of the file's fractions, or 100",
               in_range(1, 100));
   options.add("val_fraction", data.val_fraction,
