@@ -223,6 +223,7 @@ MaskVolume read_mask_volume(const fs::path& mask) { return read_beside(mask, nul
 std::vector<std::string> segment_names(const fs::path& mask) {
   if (!ending_of(mask).ends_with(".nrrd")) return {};
   const std::map<int64_t, Segment> segments = segments_of(mask);
+  if (segments.size() > 255) return {};
   std::vector<std::string> names(segments.size());
   for (const auto& [number, segment] : segments) {
     if (segment.value < 1 || segment.value > static_cast<int64_t>(names.size()) || segment.name.empty()) return {};

@@ -87,14 +87,18 @@ void say_turned(const SourceFile& file) {
 }
 
 // Numbers of a mask that names its segments, as those of `names` (all others: background); as they are where nothing is asked for or known.
-std::vector<uint8_t> in_order_of(const std::vector<std::string>& names, const std::vector<std::string>& own, std::vector<uint8_t> labels) {
+std::vector<uint8_t> in_order_of(const std::vector<std::string>& names, const std::vector<std::string>& own, std::vector<uint8_t> labels,
+                                 const std::string& subject) {
   if (names.empty() || own.empty() || names == own) return labels;
   std::array<uint8_t, 256> to{};
   for (size_t i = 0; i < own.size(); ++i) {
     const auto at = std::find(names.begin(), names.end(), own[i]);
     if (at != names.end()) to[i + 1] = static_cast<uint8_t>(at - names.begin() + 1);
   }
-  for (uint8_t& label : labels) label = to[label];
+  for (uint8_t& label : labels) {
+    if (label > own.size()) throw Error(ExitCode::data, concat(subject, " holds the value ", int{label}, ", which no segment of its header has"));
+    label = to[label];
+  }
   return labels;
 }
 
@@ -142,7 +146,7 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
       if (is_picture(file.mask)) say_turned(file);
       std::vector<uint8_t> labels = labels_of(mask, subject_of(file));
       if (picture.is_lossy) refuse_lossy(labels, subject_of(file));
-      return in_order_of(structures, segment_names(file.mask), std::move(labels));
+      return in_order_of(structures, segment_names(file.mask), std::move(labels), subject_of(file));
     }
     const DicomImage dicom = dicom_image(file);
     return read_dicom_mask(file.mask, dicom.files, image, structures, dicom.volume).map;

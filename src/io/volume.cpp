@@ -221,12 +221,14 @@ struct VolumeFile::Parts {
     bytes_per_voxel *= static_cast<size_t>(grid.channels);
   }
 
-  // ITK before 5.4.3 turns left-right instead of front-back where the space is left-anterior-superior
-  // (https://github.com/InsightSoftwareConsortium/ITK/pull/5207).
+  // ITK before 5.4.3 turns left-right instead of front-back where the space is left-anterior-superior (ITK's issue 5207), and does not turn spaces with time.
   void undo_las_mistake() {
-    const std::string space = nrrd_field(path, "space");
-    if (space != "left-anterior-superior" && space != "las" && space != "left-anterior-superior-time" && space != "last") return;
+    std::string space = nrrd_field(path, "space");
+    std::erase_if(space, [](char c) { return c == '-' || c == ' '; });  // all spellings that its library takes
+    const bool is_las = space == "las" || space == "leftanteriorsuperior", is_last = space == "last" || space == "leftanteriorsuperiortime";
+    const bool is_rast = space == "rast" || space == "rightanteriorsuperiortime";
     for (size_t row = 0; row < 2; ++row) {
+      if (row == 0 ? !is_las && !is_rast : !is_las && !is_last && !is_rast) continue;
       grid.origin_mm[row] = -grid.origin_mm[row];
       for (size_t axis = 0; axis < 3; ++axis) grid.direction[3 * row + axis] = -grid.direction[3 * row + axis];
     }
