@@ -117,7 +117,6 @@ void make_names_utf8(Source& source) {
         {first, concat("has a name that is not UTF-8", count > 1 ? concat(" (and ", count - 1, " more)") : "", ": each such byte is written as %XX")});
 }
 
-// What holds for every layout.
 // Voxels of two images, or masks, in one file: one of the headers was copied and still points to the other's.
 void check_voxel_files(const Source& source) {
   std::map<fs::path, fs::path> header_of;
@@ -135,6 +134,7 @@ void check_voxel_files(const Source& source) {
   }
 }
 
+// What holds for every layout.
 Source finished(Source source) {
   check_voxel_files(source);
   make_names_utf8(source);
