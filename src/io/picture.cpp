@@ -275,8 +275,14 @@ int64_t picture_orientation(const fs::path& path) {
     const size_t at = bytes.find(mark);
     return at == std::string::npos ? int64_t{1} : exif_orientation(std::string_view(bytes).substr(at + mark.size()));
   };
-  if (is_tiff(bytes)) return exif_orientation(bytes);
-  return bytes.starts_with("\xFF\xD8") ? behind(std::string_view("Exif\0\0", 6)) : bytes.starts_with("\x89PNG") ? behind("eXIf") : 1;
+  int64_t orientation = 1;
+  if (bytes.starts_with("\xFF\xD8")) {
+    orientation = behind(std::string_view("Exif\0\0", 6));
+  } else if (is_tiff(bytes) || bytes.starts_with("\x89PNG")) {
+    bytes = read_file(path);  // the directory, or the chunk, may stand behind the pixels
+    orientation = is_tiff(bytes) ? exif_orientation(bytes) : behind("eXIf");
+  }
+  return orientation >= 1 && orientation <= 8 ? orientation : 1;
 }
 
 void cmyk_to_rgb(Raster& raster, bool is_inverted) {

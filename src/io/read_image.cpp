@@ -80,8 +80,10 @@ void check_grid(const SourceFile& file, const Volume& image, const Volume& mask)
 }
 
 // Programs that draw masks show a photograph upright or as it is stored. Where sizes don't tell, the mask is taken as drawn upright.
-void say_turned(const SourceFile& file) {
-  if (!is_picture(file.path) || picture_orientation(file.path) == picture_orientation(file.mask)) return;
+void say_turned(const SourceFile& file, const Volume& image) {
+  if (!is_picture(file.path)) return;
+  const int64_t orientation = picture_orientation(file.path);
+  if (orientation == picture_orientation(file.mask) || (orientation >= 5 && image.size[0] != image.size[1])) return;
   log::warning_once(file.path.filename().string(),
                     "has an orientation (EXIF) that its mask does not have: the image is turned upright, and the mask taken as drawn on the upright image");
 }
@@ -143,7 +145,7 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
       if (is_picture(file.mask)) picture = read_label_picture(file.mask);
       const Volume mask = is_picture(file.mask) ? std::move(picture.volume) : read_mask_volume(file.mask, file).volume;
       check_grid(file, image, mask);
-      if (is_picture(file.mask)) say_turned(file);
+      if (is_picture(file.mask)) say_turned(file, image);
       std::vector<uint8_t> labels = labels_of(mask, subject_of(file));
       if (picture.is_lossy) refuse_lossy(labels, subject_of(file));
       return in_order_of(structures, segment_names(file.mask), std::move(labels), subject_of(file));

@@ -51,7 +51,7 @@ struct LabelPicture {
 };
 LabelPicture read_label_picture(const std::filesystem::path& path);
 
-// How a picture is to be turned to be seen upright, 1 (not at all) to 8, as EXIF and TIFF have it; from its first bytes, 1 where they do not say.
+// How a picture is to be turned to be seen upright, 1 (not at all) to 8, as EXIF and TIFF have it; 1 where it does not say.
 int64_t picture_orientation(const std::filesystem::path& path);
 
 // 8-bit PNG, grey (1 channel) or RGB (3); pixels are clamped to 0..255 and rounded.
