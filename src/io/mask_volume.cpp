@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <map>
 #include <vector>
 
 #include "vmae/core/error.h"
@@ -220,16 +219,11 @@ MaskVolume read_beside(const fs::path& mask, const SourceFile* image) {
 MaskVolume read_mask_volume(const fs::path& mask, const SourceFile& image) { return read_beside(mask, &image); }
 MaskVolume read_mask_volume(const fs::path& mask) { return read_beside(mask, nullptr); }
 
-std::vector<std::string> segment_names(const fs::path& mask) {
+std::map<int64_t, std::string> segment_names(const fs::path& mask) {
   if (!ending_of(mask).ends_with(".nrrd")) return {};
-  const std::map<int64_t, Segment> segments = segments_of(mask);
-  if (segments.size() > 255) return {};
-  std::vector<std::string> names(segments.size());
-  for (const auto& [number, segment] : segments) {
-    if (segment.value < 1 || segment.value > static_cast<int64_t>(names.size()) || segment.name.empty()) return {};
-    std::string& name = names[static_cast<size_t>(segment.value) - 1];
-    if (!name.empty()) return {};
-    name = segment.name;
+  std::map<int64_t, std::string> names;
+  for (const auto& [number, segment] : segments_of(mask)) {
+    if (segment.value < 1 || segment.value > 255 || segment.name.empty() || !names.emplace(segment.value, segment.name).second) return {};
   }
   return names;
 }

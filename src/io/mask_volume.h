@@ -1,6 +1,7 @@
 #pragma once
 // One label volume out of a NIfTI, NRRD or MetaImage file, whatever it holds: label numbers, a volume per time point, a channel per class, layers of segments.
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,7 @@ MaskVolume read_mask_volume(const std::filesystem::path& mask, const SourceFile&
 // Without an image, as beside one of one time point.
 MaskVolume read_mask_volume(const std::filesystem::path& mask);
 
-// What the header of 3D Slicer's NRRD calls its values 1, 2, ...; empty where these are no such numbers, or of other files.
-std::vector<std::string> segment_names(const std::filesystem::path& mask);
+// What the header of 3D Slicer's NRRD calls its values (1 to 255); empty where segments have no names, or share values, and of other files.
+std::map<int64_t, std::string> segment_names(const std::filesystem::path& mask);
 
 }  // namespace vmae::io

@@ -361,6 +361,34 @@ LabelPicture read_label_picture(const fs::path& path) {
   return picture;
 }
 
+std::vector<std::array<uint8_t, 3>> picture_palette(const fs::path& path) {
+  return naming(path, [&]() -> Palette {
+    check_exists(path);
+    std::string start(8, '\0');
+    std::ifstream(path, std::ios::binary).read(start.data(), static_cast<std::streamsize>(start.size()));
+    Palette palette;
+    int64_t bits = 8;
+    if (is_tiff(start)) {
+      TiffStack stack = read_tiff_header(path.string());
+      palette = std::move(stack.palette);
+      bits = stack.bits;
+    } else if (start.starts_with("\x89PNG")) {
+      const std::string bytes = read_file(path);
+      constexpr size_t kBitDepth = 24;
+      palette = png_palette(bytes);
+      if (bytes.size() > kBitDepth) bits = bytes[kBitDepth];
+    } else if (start.starts_with("BM")) {
+      std::string bytes = read_file(path);
+      if (const std::string problem = check_picture(bytes); !problem.empty()) fail_picture(problem);
+      Raster raster = decode_bmp(bytes);
+      palette = std::move(raster.palette);
+      bits = raster.bits;
+    }
+    if (bits >= 1 && bits <= 8 && is_ramp(palette, bits)) palette.clear();
+    return palette;
+  });
+}
+
 std::string encode_png(const Image& image) {
   if (image.channels != 1 && image.channels != 3)
     throw Error(ExitCode::internal, concat("encode_png: an image of ", image.channels, " channels; 1 or 3 are written"));

@@ -30,6 +30,7 @@ struct Raster {
 [[noreturn]] void fail_picture(const std::string& what, const std::string& hint = "");
 
 Raster decode_png(std::string_view bytes);
+Palette png_palette(std::string_view bytes);  // of its header; empty: it has none
 Raster decode_jpeg(std::string_view bytes);
 Raster decode_bmp(std::string_view bytes);
 
@@ -48,6 +49,8 @@ bool is_tiff(std::string_view bytes);
 struct TiffStack {
   int64_t num_pages = 0, num_skipped = 0;
   int64_t width = 0, height = 0;              // upright
+  int64_t bits = 8;                           // of a sample of the first page
+  Palette palette{};                          // of the first page; empty: it has none
   std::array<double, 3> spacing_mm{0, 0, 0};  // of ImageJ's description; 0: not known
 };
 TiffStack read_tiff_header(const std::string& path);  // reads no more of the file than it must

@@ -113,6 +113,22 @@ bool write_all(Writer& writer, const unsigned char* pixels, png_uint_32 height, 
 
 }  // namespace
 
+Palette png_palette(std::string_view bytes) {
+  constexpr size_t kFirst = 8, kFrame = 12;  // of a chunk: length, name, checksum
+  Palette palette;
+  for (size_t at = kFirst; at + kFrame <= bytes.size();) {
+    size_t length = 0;
+    for (size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<unsigned char>(bytes[at + i]);
+    const std::string_view name = bytes.substr(at + 4, 4), data = bytes.substr(at + 8, std::min(length, bytes.size() - at - 8));
+    const bool is_indexed = name != "IHDR" || (data.size() > 9 && data[9] == PNG_COLOR_TYPE_PALETTE);
+    if (!is_indexed || name == "IDAT" || data.size() < length) break;
+    for (size_t i = 0; name == "PLTE" && i + 2 < length; i += 3)
+      palette.push_back({static_cast<uint8_t>(data[i]), static_cast<uint8_t>(data[i + 1]), static_cast<uint8_t>(data[i + 2])});
+    at += kFrame + length;
+  }
+  return palette;
+}
+
 Raster decode_png(std::string_view bytes) {
   Reader reader(bytes);
   if (!read_info(reader)) fail_png(reader);

@@ -531,7 +531,13 @@ TiffStack read_tiff_header(const std::string& path) {
     close(file);
     fail_tiff(memory);
   }
-  return list_pages(tiff.get(), memory).stack;
+  Listed listed = list_pages(tiff.get(), memory);
+  const auto first = std::find(listed.is_page.begin(), listed.is_page.end(), true) - listed.is_page.begin();
+  if (TIFFSetDirectory(tiff.get(), static_cast<tdir_t>(first)) == 0) fail_tiff(memory);
+  const Page page = page_of(tiff.get());
+  listed.stack.bits = page.bits;
+  if (page.photometric == PHOTOMETRIC_PALETTE && page.bits <= 8) listed.stack.palette = palette_of(tiff.get(), page);
+  return listed.stack;
 }
 
 TiffStack decode_tiff(std::string_view bytes, const std::function<void(const TiffStack&, Raster&&)>& use) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "label_values.h"
 #include "mask_volume.h"
@@ -89,16 +90,17 @@ void say_turned(const SourceFile& file, const Volume& image) {
 }
 
 // Numbers of a mask that names its segments, as those of `names` (all others: background); as they are where nothing is asked for or known.
-std::vector<uint8_t> in_order_of(const std::vector<std::string>& names, const std::vector<std::string>& own, std::vector<uint8_t> labels,
+std::vector<uint8_t> in_order_of(const std::vector<std::string>& names, const std::map<int64_t, std::string>& own, std::vector<uint8_t> labels,
                                  const std::string& subject) {
-  if (names.empty() || own.empty() || names == own) return labels;
+  if (names.empty() || own.empty()) return labels;
   std::array<uint8_t, 256> to{};
-  for (size_t i = 0; i < own.size(); ++i) {
-    const auto at = std::find(names.begin(), names.end(), own[i]);
-    if (at != names.end()) to[i + 1] = static_cast<uint8_t>(at - names.begin() + 1);
+  for (const auto& [value, name] : own) {
+    const auto at = std::find(names.begin(), names.end(), name);
+    if (at != names.end()) to[static_cast<size_t>(value)] = static_cast<uint8_t>(at - names.begin() + 1);
   }
   for (uint8_t& label : labels) {
-    if (label > own.size()) throw Error(ExitCode::data, concat(subject, " holds the value ", int{label}, ", which no segment of its header has"));
+    if (label > 0 && !own.contains(label))
+      throw Error(ExitCode::data, concat(subject, " holds the value ", int{label}, ", which no segment of its header has"));
     label = to[label];
   }
   return labels;
@@ -156,25 +158,6 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
     if (std::string_view(error.what()).starts_with(file.path.string() + ": ")) throw;  // the mask's path may begin like the image's
     throw Error(error.code(), concat(file.path.string(), ": its mask can't be used: ", error.what()), error.hint());
   }
-}
-
-std::vector<std::string> structure_names(const SourceFile& file) {
-  if (file.mask.empty() || is_picture(file.mask)) return {};
-  return is_volume(file.mask) ? segment_names(file.mask) : dicom_structure_names(file.mask);
-}
-
-std::vector<std::string> structure_names(const std::vector<SourceFile>& files) {
-  std::vector<std::string> names;
-  for (const SourceFile& file : files) {
-    const std::vector<std::string> own = structure_names(file);
-    if (own.empty()) return {};
-    if (names.empty()) names = own;
-    if (own != names) {
-      throw Error(ExitCode::data, concat("the masks of ", file.name, " have the structures [", join(own, ", "), "], others have [", join(names, ", "), "]"),
-                  "give all the same numbers first: vmae prepare with prepare.structures");
-    }
-  }
-  return names;
 }
 
 }  // namespace vmae::io

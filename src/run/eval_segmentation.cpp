@@ -12,7 +12,10 @@
 #include "vmae/io/label_map.h"
 #include "vmae/io/label_meaning.h"
 #include "vmae/io/prepared_mask.h"
+#include "vmae/io/mask_numbering.h"
+#include "vmae/io/picture.h"
 #include "vmae/io/read_image.h"
+#include "vmae/io/volume.h"
 
 namespace vmae::run {
 
@@ -247,9 +250,22 @@ eval::Grid slice_grid(const io::LabelMap& map, int axis) {
   return {{map.size[columns], map.size[rows], 1}, {map.spacing_mm[columns], map.spacing_mm[rows], map.spacing_mm[static_cast<size_t>(axis)]}};
 }
 
+// What label maps call the classes 1, 2, ...: as is said elsewhere, else as their own headers do (not DICOM-SEG, which is matched by name). Throws Error(data)
+// where they contradict that or each other.
+std::vector<std::string> own_names(const std::vector<TruthCase>& maps, const std::vector<std::string>& said) {
+  std::vector<io::SourceFile> files;
+  for (const TruthCase& one : maps) {
+    io::SourceFile file = one.label_map.empty() ? one.file : io::SourceFile{.path = {}, .name = one.label_map.filename().string(), .mask = one.label_map};
+    if (io::is_volume(file.mask) || io::is_picture(file.mask)) files.push_back(std::move(file));
+  }
+  io::check_numbering(files);
+  const std::vector<std::string> names = io::structure_names(files, said);
+  return said.empty() ? names : said;
+}
+
 // The classes: as asked for, as predicted, as the truth names them, or numbers up to the largest in the truth (then they are counted first).
 std::vector<std::string> classes_of(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth,
-                                    const std::vector<SegmentationCase>& cases, const Side& side) {
+                                    const std::vector<SegmentationCase>& cases, const Side& side, const std::vector<std::string>& truth_names) {
   if (!arguments.classes.empty()) return arguments.classes;
   for (const EvalModel& model : models) {
     if (!model.class_names.empty()) return model.class_names;
@@ -265,6 +281,7 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
     if (is_dicom_case(one.truth)) add(io::structure_names(one.truth.file));
   }
   add(side.segment_names());
+  if (names.empty()) names = truth_names;
   if (names.empty()) names = io::label_meaning(side.rules(), side.all_facts()).names;
   if (!names.empty()) return names;
   if (side.problem()) throw Error(ExitCode::data, concat("no class is known: ", side.problem()->what()), side.problem()->hint());
@@ -284,16 +301,18 @@ Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& mod
     if (!is_dicom_case(one.truth)) maps.push_back(one.truth);
   }
   const int threads = arguments.statistics.threads;
-  Sides sides{std::make_unique<Side>("the truth", std::move(maps), rules, threads), {}};
-  const std::vector<std::string> classes = classes_of(arguments, models, truth, cases, *sides.truth);
-  sides.truth->set_names(classes, truth.mask_names, !arguments.classes.empty());
+  Sides sides{std::make_unique<Side>("the truth", maps, rules, threads), {}};
+  const std::vector<std::string> truth_names = own_names(maps, truth.mask_names);
+  const std::vector<std::string> classes = classes_of(arguments, models, truth, cases, *sides.truth, truth_names);
+  sides.truth->set_names(classes, truth_names, !arguments.classes.empty());
   rules.ignore = -1;  // predictions have classes everywhere
   for (size_t m = 0; m < models.size(); ++m) {
     maps.clear();
     for (const SegmentationCase& one : cases) maps.push_back(predicted(one.predictions[m]));
     if (arguments.label_values.empty()) rules.values = models[m].label_values;
+    const std::vector<std::string> names = own_names(maps, models[m].class_names);
     sides.models.push_back(std::make_unique<Side>("the prediction of " + models[m].name, std::move(maps), rules, threads));
-    sides.models.back()->set_names(classes, models[m].class_names, !arguments.classes.empty());
+    sides.models.back()->set_names(classes, names, !arguments.classes.empty());
   }
   return sides;
 }

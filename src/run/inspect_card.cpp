@@ -5,7 +5,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/data/label_census.h"
-#include "vmae/io/read_image.h"
+#include "vmae/io/mask_numbering.h"
 #include "vmae/run/data_card.h"
 
 namespace vmae::run {
@@ -40,7 +40,9 @@ void inspect_card(const fs::path& path, const fs::path& folder) {
   }
   if (has_masks) {
     io::LabelRules rules{.names = source.mask_names, .ignore = source.ignore_label};
-    if (rules.names.empty()) rules.names = io::structure_names(source.files);
+    io::check_numbering(source.files);
+    const std::vector<std::string> structures = io::structure_names(source.files, source.mask_names);
+    if (rules.names.empty()) rules.names = structures;
     card.meaning = io::label_meaning(rules, facts);
   }
   for (auto& [name, reason] : quarantine->take_news(/*epoch=*/-1)) card.left_out.push_back({std::move(name), std::move(reason)});

@@ -9,6 +9,7 @@
 #include "vmae/core/log.h"
 #include "vmae/io/npy.h"
 #include "vmae/io/picture.h"
+#include "vmae/io/mask_numbering.h"
 #include "vmae/io/read_image.h"
 #include "vmae/io/source.h"
 #include "vmae/io/volume.h"

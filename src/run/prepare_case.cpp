@@ -182,7 +182,7 @@ void unify_scaling(io::Volume& volume) {
   std::memcpy(volume.stored.data(), in_units.data(), volume.stored.size());
 }
 
-// Structures of a DICOM mask get the dataset's numbers; those that the dataset does not name are background.
+// Structures that a mask names get the dataset's numbers; those that the dataset does not name are background.
 std::vector<uint8_t> read_labels(const PlannedCase& planned, const io::Volume& volume, const std::vector<std::string>& mask_names) {
   if (planned.structures.empty()) return io::read_mask(planned.file, volume);
   std::vector<std::string> wanted;

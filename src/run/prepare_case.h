@@ -13,7 +13,7 @@ struct FinishedCase {
   size_t bytes() const;
 };
 
-// mask_names: the dataset's, that the structures of DICOM masks are numbered by.
+// mask_names: the dataset's, that the structures of masks that name them are numbered by.
 FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options, const std::vector<std::string>& mask_names,
                           const Pseudonyms& pseudonyms);
 

@@ -12,10 +12,12 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/hash.h"
+#include "vmae/core/log.h"
 #include "vmae/core/machine.h"
 #include "vmae/io/class_names.h"
 #include "vmae/io/file_name.h"
 #include "vmae/io/picture.h"
+#include "vmae/io/mask_numbering.h"
 #include "vmae/io/read_image.h"
 
 namespace vmae::run {
@@ -100,7 +102,7 @@ std::vector<std::string> all_structures(const std::vector<PlannedCase>& cases) {
     }
   }
   if (names.size() > 255) {
-    throw Error(ExitCode::data, concat("the DICOM masks have ", names.size(), " different structures; a mask has values up to 255"),
+    throw Error(ExitCode::data, concat("the masks have ", names.size(), " different structures; a mask has values up to 255"),
                 "name those that are meant: prepare.structures=[NAME, ...]");
   }
   return names;
@@ -119,13 +121,34 @@ std::vector<std::string> wanted_structures(const std::vector<std::string>& given
   return names;
 }
 
+// What masks call their values: by their names where that is asked for or numbers differ, else numbers are kept.
+std::vector<std::string> number_structures(const io::Source& source, const std::vector<std::string>& given, std::vector<PlannedCase>& cases) {
+  io::check_class_names(given, "prepare.structures", ExitCode::usage);
+  io::check_numbering(source.files);
+  if (!given.empty()) return wanted_structures(given);
+  const bool all_named = source.mask_names.empty() && std::all_of(cases.begin(), cases.end(), [](const PlannedCase& planned) {
+                           return planned.file.mask.empty() || !planned.problem.empty() || !planned.structures.empty();
+                         });
+  try {
+    const std::vector<std::string> names = io::structure_names(source.files, source.mask_names);
+    if (!names.empty() && source.mask_names.empty()) return names;
+  } catch (const Error&) {
+    if (!all_named) throw;
+    const std::vector<std::string> names = all_structures(cases);
+    log::info(concat("masks number their structures in different ways: they are numbered by name (", join(names, ", "), ")"));
+    return names;
+  }
+  for (PlannedCase& planned : cases) planned.structures.clear();
+  return source.mask_names;
+}
+
 // What is odd about names over all cases: wanted ones that no mask has, and those that differ in case only.
-std::vector<std::string> remarks_on_structures(const std::vector<std::string>& names, const std::vector<PlannedCase>& cases) {
+std::vector<std::string> remarks_on_structures(const std::vector<std::string>& wanted, const std::vector<PlannedCase>& cases) {
   std::set<std::string> found;
   for (const PlannedCase& planned : cases) found.insert(planned.structures.begin(), planned.structures.end());
   std::vector<std::string> remarks;
   if (found.empty()) return remarks;
-  for (const std::string& name : names) {
+  for (const std::string& name : wanted) {
     if (!found.contains(name)) remarks.push_back(concat("no mask has the structure '", name, "' of prepare.structures"));
   }
   std::map<std::string, std::string> by_lower;
@@ -289,12 +312,10 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   plan.shards = divide(plan.cases, static_cast<uint64_t>(options.shard_mb) << 20);
   plan.label_names = source.label_names;
   plan.is_multi_label = source.is_multi_label;
-  io::check_class_names(options.structures, "prepare.structures", ExitCode::usage);
-  plan.mask_names = options.structures.empty() ? source.mask_names : wanted_structures(options.structures);
-  if (plan.mask_names.empty()) plan.mask_names = all_structures(plan.cases);
+  plan.mask_names = number_structures(source, options.structures, plan.cases);
   plan.ignore_label = source.ignore_label;
   plan.regions = source.regions;
-  for (const std::string& remark : remarks_on_structures(plan.mask_names, plan.cases)) source.remarks.push_back({"", remark});
+  for (const std::string& remark : remarks_on_structures(wanted_structures(options.structures), plan.cases)) source.remarks.push_back({"", remark});
   plan.has_masks = std::any_of(source.files.begin(), source.files.end(), [](const io::SourceFile& file) { return !file.mask.empty(); });
   for (const auto& [from, to] : {std::pair{&source.refused, &plan.refused}, {&source.remarks, &plan.remarks}}) {
     for (const io::SourceRemark& remark : *from) to->push_back({remark.name, pseudonyms.redact(remark.text)});

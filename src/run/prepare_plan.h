@@ -39,7 +39,7 @@ io::Source source_to_prepare(const std::filesystem::path& input, const std::stri
 struct PlannedCase {
   io::SourceFile file;
   std::optional<io::VolumeHeader> header;  // empty for pictures
-  std::vector<std::string> structures;     // of its DICOM mask
+  std::vector<std::string> structures;     // that its mask names; empty: its values are kept
   std::string problem;                     // why its header can't be read, or ""
   uint64_t bytes = 0;                      // of its files
 };

@@ -9,7 +9,7 @@
 #include "vmae/data/label_census.h"
 #include "vmae/io/class_names.h"
 #include "vmae/io/label_meaning.h"
-#include "vmae/io/read_image.h"
+#include "vmae/io/mask_numbering.h"
 #include "vmae/run/panel.h"
 
 namespace vmae::run {
@@ -58,7 +58,8 @@ io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datas
                 "give all the same numbers and names, or say with data.classes what the values mean in all of them");
   std::vector<io::SourceFile> files = datasets.split.train;
   files.insert(files.end(), datasets.split.val.begin(), datasets.split.val.end());
-  const std::vector<std::string> structures = io::structure_names(files);  // refuses DICOM masks that number their structures in different ways
+  io::check_numbering(files);
+  const std::vector<std::string> structures = io::structure_names(files, datasets.splits.mask_names);
   rules.own_names = datasets.splits.mask_names.empty() ? structures : datasets.splits.mask_names;
   if (rules.names.empty()) rules.names = rules.own_names;
   io::LabelFacts facts;

@@ -51,6 +51,9 @@ struct LabelPicture {
 };
 LabelPicture read_label_picture(const std::filesystem::path& path);
 
+// Of a mask its palette as in LabelPicture, without reading its pixels (of a BMP, with them).
+std::vector<std::array<uint8_t, 3>> picture_palette(const std::filesystem::path& path);
+
 // How a picture is to be turned to be seen upright, 1 (not at all) to 8, as EXIF and TIFF have it; 1 where it does not say.
 int64_t picture_orientation(const std::filesystem::path& path);
 
