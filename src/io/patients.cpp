@@ -14,10 +14,12 @@ std::string plain(const std::string& column) {
   return name;
 }
 
+bool names_cases_only(const std::string& layout) { return layout == "nnunet" || layout == "decathlon"; }
+
 // Where patients are not known each file (of nnU-Net and Decathlon each case, of DICOM each series) is taken for one.
 bool is_unknown(const SourceFile& file, const std::string& layout) {
   if (!file.series.empty()) return file.patient.starts_with("series ");
-  return file.patient == file.name || layout == "nnunet" || layout == "decathlon";
+  return file.patient == file.name || names_cases_only(layout);
 }
 
 }  // namespace
@@ -48,17 +50,28 @@ std::optional<size_t> patient_column(const Csv& csv) {
   return first;
 }
 
+bool knows_patients(const std::vector<SourceFile>& files, const std::vector<std::string>& layouts) {
+  const bool has_cases_only = !layouts.empty() && std::all_of(layouts.begin(), layouts.end(), names_cases_only);
+  std::set<std::string> patients;  // of prepared datasets, whose names and patients are both hashes: known where one has several cases
+  size_t num_prepared = 0;
+  for (const SourceFile& file : files) {
+    if (file.prepared_case < 0 && !is_unknown(file, has_cases_only ? layouts[0] : "")) return true;
+    if (file.prepared_case < 0) continue;
+    patients.insert(file.path.string() + '\n' + file.patient);
+    ++num_prepared;
+  }
+  return patients.size() < num_prepared;
+}
+
 std::string patients_note(const Source& source) {
   if (source.files.size() < 2) return "";
   if (source.layout == "prepared") {
-    std::set<std::string> patients;
-    for (const SourceFile& file : source.files) patients.insert(file.patient);
-    return patients.size() < source.files.size() ? "" : "each case has a patient of its own, or patients were not known when the dataset was prepared";
+    return knows_patients(source.files, {source.layout}) ? "" : "each case has a patient of its own, or patients were not known when the dataset was prepared";
   }
   const auto unknown =
       static_cast<size_t>(std::count_if(source.files.begin(), source.files.end(), [&](const SourceFile& file) { return is_unknown(file, source.layout); }));
   if (unknown == 0) return "";
-  const char* what = source.layout == "nnunet" || source.layout == "decathlon" ? "case" : source.layout == "dicom" ? "series or file" : "file";
+  const char* what = names_cases_only(source.layout) ? "case" : source.layout == "dicom" ? "series or file" : "file";
   if (unknown == source.files.size()) return concat("patients are not known: each ", what, " counts as its own patient");
   return concat("patients are not known of ", unknown, " of ", source.files.size(), " files: each ", what, " of these counts as its own patient");
 }

@@ -142,7 +142,7 @@ LabelMap read_prepared_mask(const PreparedDataset& dataset, int64_t case_number)
     dataset.decode_mask(item, reinterpret_cast<uint8_t*>(mask.data()));
     put_slice(mask, c.axis, item.slice, volume);
   }
-  LabelMap map{volume.size, volume.spacing_mm, volume.origin_mm, volume.direction, !is_picture_case(c)};
+  LabelMap map{volume.size, volume.spacing_mm, volume.origin_mm, volume.direction, c.has_millimetres && !is_picture_case(c)};
   if (!map.has_millimetres) {
     map.spacing_mm = LabelMap{}.spacing_mm;
     map.origin_mm = LabelMap{}.origin_mm;

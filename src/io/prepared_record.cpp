@@ -94,6 +94,7 @@ std::string case_record(const PreparedCase& c) {
                  {"first_item", c.first_item},
                  {"num_items", c.num_items}});
     if (c.duplicate_of) json["duplicate_of"] = *c.duplicate_of;
+    if (!c.has_millimetres) json["has_millimetres"] = false;
   }
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -122,6 +123,7 @@ PreparedCase parse_case(std::string_view record) {
     c.spacing_mm = json.at("spacing_mm");
     c.origin_mm = json.at("origin_mm");
     c.direction = json.at("direction");
+    c.has_millimetres = json.value("has_millimetres", true);
     for (const Json& label : json.at("labels")) c.labels.push_back(number(label));
     c.source_sha256 = json.at("source_sha256");
     c.pixels_sha256 = json.at("pixels_sha256");

@@ -11,7 +11,9 @@
 #include "vmae/core/error.h"
 #include "vmae/core/version.h"
 #include "vmae/io/case_names.h"
+#include "vmae/io/patients.h"
 #include "vmae/io/picture.h"
+#include "vmae/io/prepared_mask.h"
 #include "vmae/report/page.h"
 
 namespace vmae::run {
@@ -40,6 +42,7 @@ struct ClassCount {
 
 struct PartCounts {
   int64_t cases = 0, with_mask = 0, images = 0, empty_images = 0;
+  bool has_images = false, has_classes = false;  // they were counted
   std::optional<size_t> patients;  // none: not known
   std::vector<ClassCount> classes;
 };
@@ -53,18 +56,22 @@ std::map<size_t, int64_t> pixels_by_class(const data::LabelCensus& census, size_
   return pixels;
 }
 
-PartCounts count(const CardPart& part, const DataCard& card) {
+PartCounts count(const CardPart& part, const DataCard& card, bool knows_patients) {
   PartCounts counts;
   counts.cases = static_cast<int64_t>(part.files.size());
   std::set<std::string> patients;
-  bool is_known = false;
+  std::map<fs::path, std::unique_ptr<const io::PreparedDataset>> prepared;
   for (const io::SourceFile& file : part.files) {
     patients.insert(file.patient);
-    is_known |= file.patient != file.name;
-    counts.with_mask += file.mask.empty() ? 0 : 1;
+    auto& dataset = prepared[file.prepared_case >= 0 ? file.path : ""];
+    if (file.prepared_case >= 0 && !dataset) dataset = std::make_unique<const io::PreparedDataset>(file.path);
+    const bool has_mask = dataset ? io::has_mask(*dataset, dataset->read_case(file.prepared_case)) : !file.mask.empty();
+    counts.with_mask += has_mask ? 1 : 0;
   }
-  if (is_known) counts.patients = patients.size();
+  if (knows_patients) counts.patients = patients.size();
+  counts.has_images = part.dataset != nullptr;
   if (part.dataset) counts.images = part.dataset->size();
+  counts.has_classes = !card.meaning || (part.census && part.dataset);
   if (!card.meaning) {
     counts.classes.resize(card.label_names.size());
     for (const io::SourceFile& file : part.files) {
@@ -73,7 +80,7 @@ PartCounts count(const CardPart& part, const DataCard& card) {
     return counts;
   }
   counts.classes.resize(card.meaning->names.size());
-  if (!part.census || !part.dataset) return counts;
+  if (!counts.has_classes) return counts;
   std::vector<std::set<int64_t>> cases(counts.classes.size());
   for (size_t sample = 0; sample < part.census->samples.size(); ++sample) {
     const auto pixels = pixels_by_class(*part.census, sample, *card.meaning);
@@ -181,7 +188,10 @@ Tile tile_of(const Shown& shown, const DataCard& card, size_t number) {
 class Card {
  public:
   explicit Card(const DataCard& card) : card_(card), shown_(choose(card)) {
-    for (const CardPart& part : card.parts) counts_.push_back(count(part, card));
+    std::vector<io::SourceFile> files;
+    for (const CardPart& part : card.parts) files.insert(files.end(), part.files.begin(), part.files.end());
+    const bool knows_patients = io::knows_patients(files, card.layouts);
+    for (const CardPart& part : card.parts) counts_.push_back(count(part, card, knows_patients));
     std::vector<Tile> tiles;
     for (size_t i = 0; i < shown_.size(); ++i) tiles.push_back(tile_of(shown_[i], card, i + 1));
     if (!tiles.empty()) sheet_ = io::encode_png(contact_sheet(tiles));
@@ -193,12 +203,18 @@ class Card {
     Json json = {{"vmae_version", version()}, {"layouts", card_.layouts}, {"pairing", pairings()}};
     for (size_t p = 0; p < counts_.size(); ++p) {
       const PartCounts& part = counts_[p];
-      Json one = {
-          {"part", card_.parts[p].name}, {"cases", part.cases}, {"patients", part.patients ? Json(*part.patients) : Json(nullptr)}, {"images", part.images}};
-      if (card_.meaning) one.update({{"cases_with_mask", part.with_mask}, {"images_without_foreground", part.empty_images}});
+      const auto if_counted = [](bool is_counted, int64_t number) { return is_counted ? Json(number) : Json(nullptr); };
+      Json one = {{"part", card_.parts[p].name},
+                  {"cases", part.cases},
+                  {"patients", part.patients ? Json(*part.patients) : Json(nullptr)},
+                  {"images", if_counted(part.has_images, part.images)}};
+      if (card_.meaning)
+        one.update({{"cases_with_mask", part.with_mask}, {"images_without_foreground", if_counted(part.has_classes, part.empty_images)}});
       for (size_t k = 0; k < part.classes.size(); ++k) {
-        Json of_class = {{"class", names()[k]}, {"cases", part.classes[k].cases}};
-        if (card_.meaning) of_class.update({{"images", part.classes[k].images}, {"pixels", part.classes[k].pixels}});
+        Json of_class = {{"class", names()[k]}, {"cases", if_counted(part.has_classes, part.classes[k].cases)}};
+        if (card_.meaning)
+          of_class.update(
+              {{"images", if_counted(part.has_classes, part.classes[k].images)}, {"pixels", if_counted(part.has_classes, part.classes[k].pixels)}});
         one["classes"].push_back(of_class);
       }
       json["parts"].push_back(one);
@@ -315,10 +331,10 @@ class Card {
     for (size_t p = 0; p < counts_.size(); ++p) {
       const PartCounts& part = counts_[p];
       table.rows.push_back({card_.parts[p].name, std::to_string(part.cases), part.patients ? std::to_string(*part.patients) : "not known",
-                            card_.parts[p].dataset ? std::to_string(part.images) : "-"});
+                            part.has_images ? std::to_string(part.images) : "-"});
       if (!card_.meaning) continue;
       table.rows.back().push_back(std::to_string(part.with_mask));
-      table.rows.back().push_back(card_.parts[p].census ? std::to_string(part.empty_images) : "-");
+      table.rows.back().push_back(part.has_classes ? std::to_string(part.empty_images) : "-");
     }
     table.is_number.assign(table.columns.size(), true);
     table.is_number[0] = false;
@@ -334,8 +350,7 @@ class Card {
     for (size_t k = 0; k < names().size(); ++k) {
       table.rows.push_back({names()[k]});
       for (size_t p = 0; p < counts_.size(); ++p) {
-        const bool is_counted = !card_.meaning || card_.parts[p].census;
-        table.rows.back().push_back(is_counted ? std::to_string(counts_[p].classes[k].cases) : "-");
+        table.rows.back().push_back(counts_[p].has_classes ? std::to_string(counts_[p].classes[k].cases) : "-");
         if (card_.meaning && card_.parts[p].census) table.rows.back().push_back(std::to_string(counts_[p].classes[k].pixels));
       }
     }

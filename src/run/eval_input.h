@@ -73,6 +73,7 @@ struct TruthCase {
   io::SourceFile file;
   std::shared_ptr<const PreparedTruth> prepared{};  // with masks
   int axis = -1;                                    // that slices are perpendicular to; -1: see eval_axis
+  std::map<std::string, io::SourceFile> images{};   // of several that have this one mask (channels of nnU-Net): each by the name that a prediction of it has
 };
 // Its labels as they are, in a prepared dataset or a file by itself; not of DICOM series, whose masks need them.
 io::LabelMap truth_map(const TruthCase& one);
@@ -80,7 +81,7 @@ io::Volume image_of(const TruthCase& one);
 
 struct Truth {
   std::vector<TruthCase> cases;          // by name
-  bool has_patients = false;             // some patient has another name than its case
+  bool has_patients = false;             // of some case it is known whose it is
   std::vector<std::string> mask_names;   // of mask values 1, 2, ...; empty: not known
   int64_t ignore_label = -1;             // as io::Source
   std::vector<std::string> label_names;  // classes or findings
@@ -92,6 +93,8 @@ struct Truth {
 // names: test_files may also be the dataset's; then each channel and time point is a case of its own, as there.
 Truth open_truth(const std::filesystem::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification,
                  const std::vector<std::string>& identifying, const NamesTable* names);
+// Cases of which there is no prediction, but one of each channel (NAME_0000, ...) or time point (NAME_t0, ...), become a case for each.
+void split_as_predicted(const std::set<std::string>& predicted, Truth& truth);
 void add_images(const std::filesystem::path& path, Truth& truth);  // for pictures: the images of the same names
 void read_patients(const std::filesystem::path& csv, Truth& truth);
 

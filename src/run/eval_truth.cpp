@@ -24,6 +24,12 @@ namespace {
 
 bool is_label_file(const fs::path& path) { return io::kind_of(path) != io::FileKind::other; }
 
+// "_0003"
+std::string channel_suffix(int64_t channel) {
+  const std::string digits = std::to_string(channel);
+  return concat("_", std::string(4 - digits.size(), '0'), digits);
+}
+
 // A finding may be unknown; a class is one, or the file has no label.
 bool has_label(const io::SourceFile& file, bool is_multi_label) {
   return !file.labels.empty() && (is_multi_label || std::find(file.labels.begin(), file.labels.end(), 1.0F) != file.labels.end());
@@ -64,14 +70,13 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   truth.ignore_label = source.ignore_label;
   truth.label_names = source.label_names;
   truth.is_multi_label = source.is_multi_label;
+  truth.has_patients = io::knows_patients(source.files, {source.layout});
   const auto mask_of = [](const io::SourceFile& file) { return std::pair(file.mask, file.time_point); };
   std::map<std::pair<fs::path, int64_t>, int64_t> num_with_mask;  // nnU-Net's channels are images of their own with one mask: they are one case
   for (const io::SourceFile& file : source.files) num_with_mask[mask_of(file)] += file.series.empty() ? 1 : 0;
-  std::set<std::pair<fs::path, int64_t>> seen;
+  std::map<std::pair<fs::path, int64_t>, size_t> case_of_mask;
   std::shared_ptr<const PreparedTruth> prepared;
   if (source.layout == "prepared" && !is_classification) prepared = std::make_shared<const PreparedTruth>(path);
-  std::map<std::string, int64_t> num_of_patient;
-  for (const io::SourceFile& file : source.files) ++num_of_patient[file.patient];
   size_t without = 0, num_resized = 0;
   const auto is_tested = [&](const io::SourceFile& file) {
     const auto found = in_dataset.find(file.name);
@@ -92,14 +97,18 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
       continue;
     }
     std::string name = names[i];
+    std::map<std::string, io::SourceFile> images;
     if (!is_classification && in_dataset.empty() && num_with_mask[mask_of(file)] > 1 && (io::is_volume(file.mask) || source.layout == "nnunet")) {
-      if (!seen.insert(mask_of(file)).second) continue;
+      const auto [known, is_new] = case_of_mask.emplace(mask_of(file), truth.cases.size());
+      if (!is_new) {
+        truth.cases[known->second].images.emplace(name, file);
+        continue;
+      }
+      images.emplace(name, file);
       if (name.ends_with("_0000")) name.resize(name.size() - 5);
     }
-    // A dataset's names and patients are hashes: whether patients are known is seen only where one has several cases.
-    truth.has_patients |= source.layout == "prepared" ? num_of_patient[file.patient] > 1 : file.patient != file.name;
     num_resized += slices && io::is_resized(prepared->dataset, *slices) ? 1 : 0;
-    truth.cases.push_back({name, file.patient, {}, file, prepared, slices ? slices->axis : io::is_picture(file.path) ? 2 : -1});
+    truth.cases.push_back({name, file.patient, {}, file, prepared, slices ? slices->axis : io::is_picture(file.path) ? 2 : -1, std::move(images)});
   }
   if (without > 0 && !truth.cases.empty())
     log::warning(concat(path.string(), ": ", without, " of ", names.size(), " cases have no ", is_classification ? "label" : "mask", " and are not evaluated"));
@@ -231,6 +240,29 @@ std::map<std::string, std::string> match_names(const std::vector<std::string>& t
     log::info(concat(whose, ": no name is that of a case; matched by the last part of their paths: ", matches.begin()->first, " is ", matches.begin()->second,
                      matches.size() > 1 ? concat(" (and ", matches.size() - 1, " more)") : ""));
   return matches;
+}
+
+void split_as_predicted(const std::set<std::string>& predicted, Truth& truth) {
+  std::vector<TruthCase> cases;
+  for (const TruthCase& one : truth.cases) {
+    const size_t before = cases.size();
+    const auto add = [&](const std::string& name) {
+      if (!predicted.contains(name)) return false;
+      cases.push_back(one);
+      cases.back().name = name;
+      if (const auto image = one.images.find(name); image != one.images.end()) cases.back().file = image->second;
+      return true;
+    };
+    if (!predicted.contains(one.name)) {
+      for (const auto& [name, image] : one.images) add(name);
+      for (int64_t time_point = 0; one.images.empty() && add(concat(one.name, "_t", time_point)); ++time_point) cases.back().file.time_point = time_point;
+      for (int64_t channel = 0; !one.label_map.empty() && channel < 10'000; ++channel) add(concat(one.name, channel_suffix(channel)));
+    }
+    if (cases.size() == before) cases.push_back(one);
+  }
+  if (cases.size() > truth.cases.size())
+    log::info(concat("images that share a mask (channels, time points) were predicted one by one: ", cases.size(), " cases of ", truth.cases.size(), " masks"));
+  truth.cases = std::move(cases);
 }
 
 void add_images(const fs::path& path, Truth& truth) {

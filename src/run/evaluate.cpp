@@ -92,6 +92,15 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
   }
   truth = open_truth(path, test_files, classifies, identifying, names ? &*names : nullptr);
   if (!arguments.patients.empty()) read_patients(arguments.patients, *truth);
+  std::set<std::string> predicted;
+  for (const EvalModel& model : models) {
+    if (classifies) continue;
+    for (const auto& [name, file] : list_label_maps(model.predictions, identifying)) {
+      predicted.insert(name);
+      predicted.insert(name.substr(name.find_last_of('/') + 1));  // as match_names() has it
+    }
+  }
+  split_as_predicted(predicted, *truth);
   if (!arguments.images.empty()) add_images(arguments.images, *truth);
   return truth;
 }

@@ -222,6 +222,7 @@ FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const Pr
   c.spacing_mm = volume.spacing_mm;
   c.origin_mm = volume.origin_mm;
   c.direction = volume.direction;
+  c.has_millimetres = !io::is_picture(file.path) || volume.size[2] == 1 || io::stack_spacing_mm(file.path).has_value();
   const bool is_stack = !file.series.empty() || io::is_picture(file.path);
   c.axis = is_stack                       ? 2
            : options.slice_axis == "auto" ? io::slice_axis({volume.size, volume.spacing_mm})

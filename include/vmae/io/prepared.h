@@ -48,7 +48,8 @@ struct PreparedCase {
   std::array<int64_t, 3> size{};
   std::array<double, 3> spacing_mm{1, 1, 1}, origin_mm{0, 0, 0};
   std::array<double, 9> direction{1, 0, 0, 0, 1, 0, 0, 0, 1};
-  std::vector<float> labels;  // one per PreparedInfo::label_names, NaN where unknown; or empty
+  bool has_millimetres = true;  // false: a stack of pictures whose spacing is not known (single pictures: read_prepared_mask() tells them by their geometry)
+  std::vector<float> labels;    // one per PreparedInfo::label_names, NaN where unknown; or empty
   int64_t first_item = 0, num_items = 0;
 
   std::string failure;                  // why it could not be prepared (then num_items is 0), or ""
