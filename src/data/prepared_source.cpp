@@ -65,7 +65,7 @@ class PreparedSource : public SampleSource {
  private:
   void add(int64_t number) {
     const io::PreparedCase one = dataset_->read_case(number);
-    crc_ = crc32c(one.name.data(), one.name.size() + 1, crc_);
+    for (const std::string* text : {&one.name, &one.items_sha256}) crc_ = crc32c(text->data(), text->size() + 1, crc_);
     if (one.num_items > 0) {
       if (runs_.empty() || runs_.back().first_item + size_ - runs_.back().first_index != one.first_item) runs_.push_back({size_, one.first_item});
       size_ += one.num_items;
@@ -105,7 +105,7 @@ class PreparedSource : public SampleSource {
   ImageOptions image_;
   int64_t num_labels_, size_ = 0;
   bool needs_mask_, is_native_ = true;
-  uint32_t crc_ = 0;  // of the names of the cases
+  uint32_t crc_ = 0;  // of the cases' names and contents
   std::vector<Run> runs_;
   std::vector<IntensityRule> rules_;  // by case
   std::vector<float> labels_;         // by case

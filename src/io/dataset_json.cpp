@@ -130,6 +130,13 @@ void read_labels(const Json& json, const Place& place, DatasetJson& dataset) {
       if (to_lower(one.name) == "background" && one.values[0] != 0) place.at(one.name).fail(concat("is ", one.values[0], ", but the background is 0"));
     }
   }
+  const bool is_drawn = regions.empty() && name_of.contains(255) &&
+                        std::none_of(name_of.begin(), name_of.end(), [](const auto& one) { return one.first != 0 && one.first != 255; });
+  if (is_drawn) {  // a mask to be seen (label_meaning.h, rule 4)
+    dataset.mask_names = {name_of[255]};
+    dataset.remarks.push_back(concat("the only label is 255: it is class 1, ", name_of[255]));
+    name_of.clear();
+  }
   int64_t highest = 0;
   for (const auto& [value, name] : name_of) highest = std::max(highest, value);
   for (const LabelRegion& region : regions) highest = std::max(highest, region.values.back());
@@ -166,9 +173,10 @@ void check_class_order(const Json& json, const Json& labels, const Place& place,
   for (size_t i = 0; i < json.size(); ++i) {
     const auto value = integer_of(json[i]);
     if (!value) place.fail(concat("holds ", json[i].dump(), ", which is no whole number"));
-    if (i < regions.size() && std::find(regions[i].begin(), regions[i].end(), *value) == regions[i].end())
-      dataset.remarks.push_back(
-          concat("regions_class_order has ", *value, " for a region without this value: nnU-Net's predictions number their voxels differently than the masks"));
+    if (i >= regions.size() || std::find(regions[i].begin(), regions[i].end(), *value) != regions[i].end()) continue;
+    dataset.predicts_other_numbers = true;
+    dataset.remarks.push_back(
+        concat("regions_class_order has ", *value, " for a region without this value: nnU-Net's predictions number their voxels differently than the masks"));
   }
   if (json.size() != regions.size())
     dataset.remarks.push_back(concat("regions_class_order has ", json.size(), " values for ", regions.size(), " regions: it is left out of account"));

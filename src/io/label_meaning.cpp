@@ -49,11 +49,12 @@ void check(const LabelRules& rules) {
   }
   const std::string classes = rules.is_command_line ? "--classes" : "data.classes";
   for (size_t i = 0; i < rules.names.size(); ++i) {
-    const auto own = static_cast<size_t>(std::find(rules.own_names.begin(), rules.own_names.end(), rules.names[i]) - rules.own_names.begin());
-    if (own == rules.own_names.size() || own == i) continue;
-    fail(concat(classes, " calls class ", i + 1, " ", rules.names[i], ", but the dataset calls so class ", own + 1, " (its classes are ",
+    const auto own = std::find(rules.own_names.begin(), rules.own_names.end(), rules.names[i]) - rules.own_names.begin();
+    const int64_t value = rules.values.empty() ? static_cast<int64_t>(i) + 1 : rules.values[i];
+    if (own == std::ssize(rules.own_names) || own + 1 == value) continue;
+    fail(concat(classes, " calls the value ", value, " ", rules.names[i], ", but the dataset calls so the value ", own + 1, " (its values 1, 2, ... are ",
                 join(rules.own_names, ", "), ")"),
-         concat("name the classes in the dataset's order, or leave ", classes, " out"));
+         concat("name the classes in the order of their values, or leave ", classes, " out"));
   }
   std::set<int64_t> seen;
   for (const int64_t value : rules.values) {
@@ -112,7 +113,29 @@ void LabelMeaning::apply(uint8_t* labels, size_t size) const {
   for (size_t i = 0; i < size; ++i) labels[i] = class_of[labels[i]];
 }
 
-LabelMeaning label_meaning(const LabelRules& rules, const LabelFacts& facts) {
+std::vector<std::string> names_of_classes(const std::vector<std::string>& own_names, const std::vector<int64_t>& values) {
+  if (values.empty() || own_names.empty()) return own_names;
+  std::vector<std::string> names;
+  for (const int64_t value : values)
+    names.push_back(value >= 1 && value <= std::ssize(own_names) ? own_names[static_cast<size_t>(value - 1)] : std::to_string(value));
+  return names;
+}
+
+std::vector<std::string> region_rules(const std::vector<LabelRegion>& regions) {
+  std::vector<std::string> rules;
+  for (const LabelRegion& region : regions) {
+    if (region.values.size() < 2) continue;
+    std::vector<std::string> values;
+    for (const int64_t value : region.values) values.push_back(std::to_string(value));
+    rules.push_back(concat("region ", region.name, " is wherever a mask holds ", join(values, " or "),
+                           ": these values are the classes that are learnt and measured, not the region"));
+  }
+  return rules;
+}
+
+LabelMeaning label_meaning(const LabelRules& given, const LabelFacts& facts) {
+  LabelRules rules = given;
+  if (rules.names.empty()) rules.names = names_of_classes(rules.own_names, rules.values);
   check(rules);
   const std::vector<int64_t> found = foreground_values(facts, rules.ignore);
   LabelMeaning meaning;

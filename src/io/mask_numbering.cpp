@@ -67,6 +67,13 @@ class Names {
 
 std::string subject_of(const SourceFile& file) { return concat("the mask of ", file.name); }
 
+// "liver 1, tumour 2"
+std::string text_of(const std::map<int64_t, std::string>& names) {
+  std::vector<std::string> texts;
+  for (const auto& [value, name] : names) texts.push_back(concat(name, ' ', value));
+  return join(texts, ", ");
+}
+
 std::string colour_text(const Colour& colour) { return concat("(", int{colour[0]}, ", ", int{colour[1]}, ", ", int{colour[2]}, ")"); }
 
 // Colours that a mask uses, with their indices; those that have several are left out.
@@ -154,16 +161,13 @@ std::vector<std::string> structure_names(const SourceFile& file) {
 
 std::vector<std::string> structure_names(const std::vector<SourceFile>& files, const std::vector<std::string>& own_names) {
   Names names(own_names);
-  bool all_named = true;
   for (const SourceFile& file : files) {
-    if (file.prepared_case >= 0) all_named &= !own_names.empty();
     if (file.mask.empty()) continue;
     const auto own = if_readable([&] { return value_names(file); });
     if (!own) continue;
-    all_named &= !own->empty();
-    for (const auto& [value, name] : *own) names.add(value, name, subject_of(file));
+    for (const auto& [value, name] : *own) names.add(value, name, concat(subject_of(file), " (", text_of(*own), ")"));
   }
-  return all_named ? names.list() : std::vector<std::string>{};
+  return names.list();
 }
 
 void check_numbering(const std::vector<SourceFile>& files) {

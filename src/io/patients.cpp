@@ -1,9 +1,11 @@
 #include "vmae/io/patients.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "vmae/core/error.h"
+#include "vmae/io/prepared.h"
 
 namespace vmae::io {
 namespace {
@@ -51,12 +53,16 @@ std::optional<size_t> patient_column(const Csv& csv) {
 }
 
 bool knows_patients(const std::vector<SourceFile>& files, const std::vector<std::string>& layouts) {
+  std::map<std::string, bool> knows;  // by prepared dataset
   const bool has_cases_only = !layouts.empty() && std::all_of(layouts.begin(), layouts.end(), names_cases_only);
   std::set<std::string> patients;  // of prepared datasets, whose names and patients are both hashes: known where one has several cases
   size_t num_prepared = 0;
   for (const SourceFile& file : files) {
     if (file.prepared_case < 0 && !is_unknown(file, has_cases_only ? layouts[0] : "")) return true;
     if (file.prepared_case < 0) continue;
+    const auto [of_dataset, is_new] = knows.emplace(file.path.string(), true);
+    if (is_new) of_dataset->second = !names_cases_only(PreparedDataset(file.path).info().layout);
+    if (!of_dataset->second) continue;
     patients.insert(file.path.string() + '\n' + file.patient);
     ++num_prepared;
   }

@@ -131,4 +131,19 @@ bool is_prepared(const fs::path& path) {
   return json.is_object() && json.contains("format") && json["format"] == kFormatName;
 }
 
+std::vector<SourceRemark> left_out_of(const std::filesystem::path& dir) {
+  std::error_code ignored;
+  const std::filesystem::path file = (std::filesystem::is_directory(dir, ignored) ? dir : dir.parent_path()) / "quarantine.jsonl";
+  std::vector<SourceRemark> left_out;
+  if (!std::filesystem::exists(file, ignored)) return left_out;
+  const std::string lines = read_file(file);
+  for (size_t at = 0; at < lines.size();) {
+    const size_t end = std::min(lines.find('\n', at), lines.size());
+    const auto entry = nlohmann::json::parse(lines.substr(at, end - at), nullptr, /*allow_exceptions=*/false);
+    if (entry.is_object() && entry.contains("name") && entry.contains("reason")) left_out.push_back({entry["name"], entry["reason"]});
+    at = end + 1;
+  }
+  return left_out;
+}
+
 }  // namespace vmae::io

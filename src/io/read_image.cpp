@@ -83,10 +83,13 @@ void check_grid(const SourceFile& file, const Volume& image, const Volume& mask)
 // Programs that draw masks show a photograph upright or as it is stored. Where sizes don't tell, the mask is taken as drawn upright.
 void say_turned(const SourceFile& file, const Volume& image) {
   if (!is_picture(file.path)) return;
-  const int64_t orientation = picture_orientation(file.path);
-  if (orientation == picture_orientation(file.mask) || (orientation >= 5 && image.size[0] != image.size[1])) return;
-  log::warning_once(file.path.filename().string(),
-                    "has an orientation (EXIF) that its mask does not have: the image is turned upright, and the mask taken as drawn on the upright image");
+  const int64_t orientation = picture_orientation(file.path), of_mask = picture_orientation(file.mask);
+  if (orientation == of_mask || (std::max(orientation, of_mask) >= 5 && image.size[0] != image.size[1])) return;
+  const char* text =
+      of_mask == 1 ? "has an orientation (EXIF) that its mask does not have: the image is turned upright, and the mask taken as drawn on the upright image"
+      : orientation == 1 ? "has a mask with an orientation (EXIF) that the image does not have: the mask is turned upright, the image is not"
+                         : "has another orientation (EXIF) than its mask: each is turned upright as it says";
+  log::warning_once(file.path.filename().string(), text);
 }
 
 // Numbers of a mask that names its segments, as those of `names` (all others: background); as they are where nothing is asked for or known.

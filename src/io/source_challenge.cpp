@@ -9,6 +9,7 @@
 #include "vmae/core/error.h"
 #include "vmae/io/dataset_json.h"
 #include "vmae/io/file_name.h"
+#include "vmae/io/label_meaning.h"
 
 namespace vmae::io {
 namespace {
@@ -25,6 +26,15 @@ fs::path clean(const fs::path& folder, const std::string& relative) { return (fo
 std::string name_in(const fs::path& folder, const fs::path& path) {
   const fs::path relative = path.lexically_normal().lexically_relative(folder.lexically_normal());
   return relative.empty() ? path.generic_string() : relative.generic_string();
+}
+
+// The first names of a list.
+std::string few(std::vector<std::string> names) {
+  constexpr size_t kShown = 3;
+  std::sort(names.begin(), names.end());
+  const bool has_more = names.size() > kShown;
+  if (has_more) names.resize(kShown);
+  return join(names, ", ") + (has_more ? ", ..." : "");
 }
 
 std::string count_text(size_t count) { return concat(count, count == 1 ? " file" : " files"); }
@@ -62,7 +72,8 @@ void note_unlisted(const fs::path& folder, const char* name, const char* key, co
     }
   }
   if (!others.empty())
-    source.remarks.push_back({name, concat("holds ", count_text(others.size()), " that dataset.json does not list in \"", key, "\": left out")});
+    source.remarks.push_back(
+        {name, concat("holds ", count_text(others.size()), " (", few(others), ") that dataset.json does not list in \"", key, "\": left out")});
 }
 
 void add_decathlon(const DatasetJson& dataset, const fs::path& folder, Source& source) {
@@ -108,7 +119,7 @@ std::map<std::string, std::vector<fs::path>> files_of_ending(const fs::path& fol
   }
   if (!others.empty())
     source.remarks.push_back(
-        {name, concat("holds ", count_text(others.size()), " that do not end in ", ending, ", the file_ending of dataset.json: left out")});
+        {name, concat("holds ", count_text(others.size()), " (", few(others), ") that do not end in ", ending, ", the file_ending of dataset.json: left out")});
   for (const fs::path& unreadable : listing.unreadable) source.refused.push_back({name_in(folder, unreadable), "the folder can't be listed"});
   return by_stem;
 }
@@ -210,6 +221,7 @@ std::optional<Source> challenge_source(const fs::path& folder) {
   source.ignore_label = dataset.ignore_label;
   source.regions = dataset.regions;
   for (const std::string& remark : dataset.remarks) source.remarks.push_back({"dataset.json", remark});
+  for (const std::string& rule : region_rules(dataset.regions)) source.remarks.push_back({"dataset.json", rule});
   auto num_training = static_cast<int64_t>(dataset.training.size());
   if (is_decathlon) {
     add_decathlon(dataset, folder, source);

@@ -176,6 +176,7 @@ Source manifest_source(const fs::path& manifest) {
     SourceFile file = file_of(csv, row, columns, source, folder);
     const auto [first, is_new] = line_of.emplace(file.name, row.line);
     if (!is_new) fail(csv, row.line, concat("names ", row.fields[columns.image], " a second time; the first is line ", first->second));
+    if (columns.mask && file.mask.empty()) source.remarks.push_back({file.name, "has no mask: its cell is empty"});
     source.files.push_back(std::move(file));
   }
   if (source.files.empty()) throw Error(ExitCode::data, csv.name + " has a header, but no rows");

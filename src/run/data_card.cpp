@@ -14,6 +14,7 @@
 #include "vmae/io/patients.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/prepared_mask.h"
+#include "vmae/io/time_points.h"
 #include "vmae/report/page.h"
 
 namespace vmae::run {
@@ -43,7 +44,7 @@ struct ClassCount {
 struct PartCounts {
   int64_t cases = 0, with_mask = 0, images = 0, empty_images = 0;
   bool has_images = false, has_classes = false;  // they were counted
-  std::optional<size_t> patients;  // none: not known
+  std::optional<size_t> patients;                // none: not known
   std::vector<ClassCount> classes;
 };
 
@@ -56,7 +57,16 @@ std::map<size_t, int64_t> pixels_by_class(const data::LabelCensus& census, size_
   return pixels;
 }
 
-PartCounts count(const CardPart& part, const DataCard& card, bool knows_patients) {
+// Time points are cases of their own, as they are for the dataset.
+CardPart with_time_points(CardPart part) {
+  std::set<int64_t> cases;
+  for (int64_t sample = 0; part.dataset && sample < part.dataset->size(); ++sample) cases.insert(part.dataset->case_number(sample));
+  if (cases.size() > part.files.size()) part.files = io::with_time_points(part.files);
+  return part;
+}
+
+PartCounts count(const CardPart& given, const DataCard& card, bool knows_patients) {
+  const CardPart part = with_time_points(given);
   PartCounts counts;
   counts.cases = static_cast<int64_t>(part.files.size());
   std::set<std::string> patients;
@@ -187,7 +197,15 @@ Tile tile_of(const Shown& shown, const DataCard& card, size_t number) {
 
 class Card {
  public:
-  explicit Card(const DataCard& card) : card_(card), shown_(choose(card)) {
+  explicit Card(const DataCard& card) : card_(card), left_out_(card.left_out), shown_(choose(card)) {
+    std::set<fs::path> datasets;
+    for (const CardPart& part : card.parts) {
+      for (const io::SourceFile& file : part.files) {
+        if (file.prepared_case < 0 || !datasets.insert(file.path).second) continue;
+        const std::vector<io::SourceRemark> own = io::left_out_of(file.path);
+        left_out_.insert(left_out_.end(), own.begin(), own.end());
+      }
+    }
     std::vector<io::SourceFile> files;
     for (const CardPart& part : card.parts) files.insert(files.end(), part.files.begin(), part.files.end());
     const bool knows_patients = io::knows_patients(files, card.layouts);
@@ -208,13 +226,11 @@ class Card {
                   {"cases", part.cases},
                   {"patients", part.patients ? Json(*part.patients) : Json(nullptr)},
                   {"images", if_counted(part.has_images, part.images)}};
-      if (card_.meaning)
-        one.update({{"cases_with_mask", part.with_mask}, {"images_without_foreground", if_counted(part.has_classes, part.empty_images)}});
+      if (card_.meaning) one.update({{"cases_with_mask", part.with_mask}, {"images_without_foreground", if_counted(part.has_classes, part.empty_images)}});
       for (size_t k = 0; k < part.classes.size(); ++k) {
         Json of_class = {{"class", names()[k]}, {"cases", if_counted(part.has_classes, part.classes[k].cases)}};
         if (card_.meaning)
-          of_class.update(
-              {{"images", if_counted(part.has_classes, part.classes[k].images)}, {"pixels", if_counted(part.has_classes, part.classes[k].pixels)}});
+          of_class.update({{"images", if_counted(part.has_classes, part.classes[k].images)}, {"pixels", if_counted(part.has_classes, part.classes[k].pixels)}});
         one["classes"].push_back(of_class);
       }
       json["parts"].push_back(one);
@@ -227,7 +243,7 @@ class Card {
       json[card_.is_multi_label ? "findings" : "classes"] = card_.label_names;
     }
     for (size_t i = 0; i < shown_.size(); ++i) json["shown"].push_back({{"tile", i + 1}, {"image", id_of(shown_[i])}, {"what", shown_[i].what}});
-    json["left_out"] = list(card_.left_out);
+    json["left_out"] = list(left_out_);
     json["remarks"] = list(card_.remarks);
     for (const CardPart& part : card_.parts) {
       for (const io::SourceFile& file : part.files) {
@@ -265,8 +281,8 @@ class Card {
       page.sections.push_back(std::move(pictures));
     }
     report::Section rest{.title = "Left out, and remarks"};
-    if (card_.left_out.empty() && card_.remarks.empty()) rest.paragraphs.emplace_back("Nothing.");
-    if (!card_.left_out.empty()) rest.listings.emplace_back(concat(card_.left_out.size(), " files left out"), text(card_.left_out));
+    if (left_out_.empty() && card_.remarks.empty()) rest.paragraphs.emplace_back("Nothing.");
+    if (!left_out_.empty()) rest.listings.emplace_back(concat(left_out_.size(), " files left out"), text(left_out_));
     if (!card_.remarks.empty()) rest.listings.emplace_back(concat(card_.remarks.size(), " remarks"), text(card_.remarks));
     page.sections.push_back(std::move(rest));
     return page;
@@ -373,6 +389,7 @@ class Card {
   }
 
   const DataCard& card_;
+  std::vector<io::SourceRemark> left_out_;
   std::vector<Shown> shown_;
   std::vector<PartCounts> counts_;
   std::string sheet_;

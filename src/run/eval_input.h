@@ -103,12 +103,14 @@ class Problems {
  public:
   explicit Problems(bool skips) : skips_(skips) {}
   void add(const std::string& name, const std::string& text);  // of one case all texts make one problem
+  void advise(const std::string& hint);                        // what may mend them; the first that is not empty is said
   bool empty() const { return problems_.empty(); }
   std::vector<std::string> all() const;
   void raise() const;  // throws Error(data) unless skips; then warns
 
  private:
   bool skips_;
+  std::string hint_;
   std::vector<std::pair<std::string, std::string>> problems_;
   std::map<std::string, size_t> index_;
 };

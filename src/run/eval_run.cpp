@@ -4,6 +4,7 @@
 #include "eval_input.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/hash.h"
+#include "vmae/core/log.h"
 #include "vmae/io/dataset_json.h"
 #include "vmae/io/file_name.h"
 #include "vmae/run/finetune.h"
@@ -54,7 +55,7 @@ void adopt(const fs::path& file, EvalModel& model, const std::string& part, Conf
   model.truth = part == "external_test" ? config.data.test : config.data.train[0];
   model.label_fraction = config.data.splits.label_fraction;
   model.trained_from = config.model.init;
-  if constexpr (std::is_same_v<Config, SegmentConfig>) model.ignore_label = config.data.ignore_label, model.label_values = config.data.label_values;
+  if constexpr (std::is_same_v<Config, SegmentConfig>) model.ignore_label = config.data.ignore_label;
   model.slice_axis = config.data.image.slice_axis;
 }
 
@@ -89,8 +90,15 @@ EvalModel open_predictions(const fs::path& path) {
   }
   if (model.class_names.empty() && fs::is_directory(path) && fs::exists(path / "dataset.json")) {  // nnU-Net leaves that of its training set
     const io::DatasetJson dataset = io::read_dataset_json(path / "dataset.json");
+    if (dataset.predicts_other_numbers)
+      throw Error(
+          ExitCode::data,
+          concat((path / "dataset.json").string(), ": regions_class_order gives a region a value that it does not hold: nnU-Net numbered the voxels of ",
+                 "these predictions differently than the masks are"),
+          "bring the predictions to the numbers of the masks, and take regions_class_order out of that file");
     model.class_names = dataset.mask_names;
     model.ignore_label = dataset.ignore_label;
+    for (const std::string& remark : dataset.remarks) log::warning(concat(path.string(), "/dataset.json: ", remark));
   }
   return model;
 }

@@ -11,9 +11,9 @@
 #include "vmae/io/file_name.h"
 #include "vmae/io/label_map.h"
 #include "vmae/io/label_meaning.h"
-#include "vmae/io/prepared_mask.h"
 #include "vmae/io/mask_numbering.h"
 #include "vmae/io/picture.h"
+#include "vmae/io/prepared_mask.h"
 #include "vmae/io/read_image.h"
 #include "vmae/io/volume.h"
 
@@ -63,8 +63,8 @@ class Side {
   const io::LabelRules& rules() const { return rules_; }
   const std::vector<std::string>& classes() const { return classes_; }  // of the study
 
-  // own: what this side calls its classes 1, 2, ...; empty: not known. classes: what they are called in the study, by the user if
-  // is_users (then they are numbers' names on all sides). The same names in another order are matched
+  // own: what this side calls its classes 1, 2, ... (if is_users, its values 1, 2, ...); empty: not known. classes: what they are called in the study, by the
+  // user if is_users (then they are numbers' names on all sides). The same names in another order are matched
   // by name. Throws Error(data) where a name that both have stands for different numbers otherwise; other names are taken as other words for the same numbers.
   void set_names(const std::vector<std::string>& classes, const std::vector<std::string>& own, bool is_users) {
     rules_.names = classes_ = classes;
@@ -94,7 +94,14 @@ class Side {
     io::LabelFacts facts;
     facts.add(io::count_labels(map.labels.data(), map.labels.size()), name_of(file));
     const bool says_enough = facts.voxels[255] == 0 || rules_.ignore == 255 || !rules_.values.empty() || rules_.names.size() > 1;
-    io::label_meaning(rules_, says_enough ? facts : all_facts()).apply(map.labels.data(), map.labels.size());
+    if (!says_enough) {
+      io::LabelFacts all = all_facts();
+      for (size_t value = 0; value < all.first.size(); ++value) {
+        if (facts.voxels[value] > 0) all.first[value] = facts.first[value];  // for messages: this map's own values are its own
+      }
+      facts = std::move(all);
+    }
+    io::label_meaning(rules_, facts).apply(map.labels.data(), map.labels.size());
     if (to_study_.empty()) return;
     for (uint8_t& label : map.labels) label = label == io::kIgnored ? label : to_study_[label];
   }
@@ -263,6 +270,17 @@ std::vector<std::string> own_names(const std::vector<TruthCase>& maps, const std
   return said.empty() ? names : said;
 }
 
+// Names of the values 1, 2, ..., of the names of classes that have these values; a value without a class is called by its number.
+std::vector<std::string> names_of_values(const std::vector<std::string>& classes, const std::vector<int64_t>& values) {
+  if (values.size() != classes.size()) return classes;
+  std::vector<std::string> names;
+  for (int64_t value = 1; value <= *std::max_element(values.begin(), values.end()); ++value) {
+    const auto of_class = std::find(values.begin(), values.end(), value) - values.begin();
+    names.push_back(of_class < std::ssize(values) ? classes[static_cast<size_t>(of_class)] : std::to_string(value));
+  }
+  return names;
+}
+
 // The classes: as asked for, as predicted, as the truth names them, or numbers up to the largest in the truth (then they are counted first).
 std::vector<std::string> classes_of(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth,
                                     const std::vector<SegmentationCase>& cases, const Side& side, const std::vector<std::string>& truth_names) {
@@ -270,7 +288,7 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
   for (const EvalModel& model : models) {
     if (!model.class_names.empty()) return model.class_names;
   }
-  if (!truth.mask_names.empty()) return truth.mask_names;
+  if (!truth.mask_names.empty()) return truth_names;
   std::vector<std::string> names;
   const auto add = [&](const std::vector<std::string>& own) {
     for (const std::string& name : own) {
@@ -302,17 +320,22 @@ Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& mod
   }
   const int threads = arguments.statistics.threads;
   Sides sides{std::make_unique<Side>("the truth", maps, rules, threads), {}};
-  const std::vector<std::string> truth_names = own_names(maps, truth.mask_names);
+  const std::vector<std::string> by_value = own_names(maps, truth.mask_names), truth_names = io::names_of_classes(by_value, rules.values);
   const std::vector<std::string> classes = classes_of(arguments, models, truth, cases, *sides.truth, truth_names);
-  sides.truth->set_names(classes, truth_names, !arguments.classes.empty());
+  sides.truth->set_names(classes, arguments.classes.empty() ? truth_names : by_value, !arguments.classes.empty());
   rules.ignore = -1;  // predictions have classes everywhere
   for (size_t m = 0; m < models.size(); ++m) {
     maps.clear();
     for (const SegmentationCase& one : cases) maps.push_back(predicted(one.predictions[m]));
-    if (arguments.label_values.empty()) rules.values = models[m].label_values;
-    const std::vector<std::string> names = own_names(maps, models[m].class_names);
+    // Predictions that say what their numbers mean are not asked.
+    const bool says_classes = !models[m].class_names.empty();
+    rules.values = says_classes || arguments.label_values.empty() ? models[m].label_values : arguments.label_values;
+    const bool is_users = !arguments.classes.empty();
+    std::vector<std::string> names = says_classes ? models[m].class_names : own_names(maps, {});
+    if (says_classes && is_users) names = names_of_values(names, rules.values);
+    if (!says_classes && !is_users) names = io::names_of_classes(names, rules.values);
     sides.models.push_back(std::make_unique<Side>("the prediction of " + models[m].name, std::move(maps), rules, threads));
-    sides.models.back()->set_names(classes, names, !arguments.classes.empty());
+    sides.models.back()->set_names(classes, names, is_users);
   }
   return sides;
 }
@@ -320,7 +343,7 @@ Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& mod
 struct Scored {
   bool has_millimetres = true, is_resampled = false;
   std::vector<std::vector<std::vector<eval::ClassScores>>> scores;  // [slice, or 0][model][class]
-  std::string problem;
+  std::string problem, hint;
 };
 
 Scored score(const SegmentationCase& one, const EvalArguments& arguments, const std::vector<EvalModel>& models, const Sides& sides) {
@@ -411,6 +434,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
       scored[at] = score(cases[at], arguments, models, *input.sides);
     } catch (const Error& error) {
       scored[at].problem = error.what();
+      scored[at].hint = error.hint();
     }
   });
   if (const auto count = std::count_if(scored.begin(), scored.end(), [](const Scored& one) { return one.is_resampled; }); count > 0)
@@ -422,6 +446,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
   for (size_t i = 0; i < cases.size(); ++i) {
     if (!scored[i].problem.empty()) {
       problems.add(cases[i].truth.name, io::without(scored[i].problem, truth.identifying));
+      problems.advise(scored[i].hint);
       continue;
     }
     for (size_t slice = 0; slice < scored[i].scores.size(); ++slice) {

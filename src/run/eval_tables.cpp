@@ -271,7 +271,8 @@ std::string headline(const Evaluation& evaluation) {
   }
   const size_t patients = evaluation.num_patients(), cases = evaluation.num_cases();
   const char* what = evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? " slices" : cases == 1 ? " case" : " cases";
-  return text + concat("; ", cases, what, patients < cases ? concat(" of ", patients, evaluation.has_patients ? " patients" : " cases") : "");
+  return text +
+         concat("; ", cases, what, patients < cases ? concat(" of ", patients, evaluation.has_patients ? " patient" : " group", patients == 1 ? "" : "s") : "");
 }
 
 }  // namespace vmae::run

@@ -253,7 +253,8 @@ void split_as_predicted(const std::set<std::string>& predicted, Truth& truth) {
       if (const auto image = one.images.find(name); image != one.images.end()) cases.back().file = image->second;
       return true;
     };
-    if (!predicted.contains(one.name)) {
+    const auto count = std::count_if(one.images.begin(), one.images.end(), [&](const auto& image) { return predicted.contains(image.first); });
+    if (count > 1 || !predicted.contains(one.name)) {
       for (const auto& [name, image] : one.images) add(name);
       for (int64_t time_point = 0; one.images.empty() && add(concat(one.name, "_t", time_point)); ++time_point) cases.back().file.time_point = time_point;
       for (int64_t channel = 0; !one.label_map.empty() && channel < 10'000; ++channel) add(concat(one.name, channel_suffix(channel)));
@@ -290,6 +291,10 @@ void Problems::add(const std::string& name, const std::string& text) {
   }
 }
 
+void Problems::advise(const std::string& hint) {
+  if (hint_.empty()) hint_ = hint;
+}
+
 std::vector<std::string> Problems::all() const {
   std::vector<std::string> texts;
   for (const auto& [name, text] : problems_) texts.push_back(concat(name, ": ", text));
@@ -305,7 +310,7 @@ void Problems::raise() const {
   if (texts.size() > num_shown) text += concat("\n  and ", texts.size() - num_shown, " more");
   const std::string head = concat(texts.size(), texts.size() == 1 ? " case" : " cases", skips_ ? " left out:" : " can't be evaluated:");
   if (skips_) return log::warning(head + text);
-  throw Error(ExitCode::data, head + text, "mend them, or leave them out by name with --skip-bad-cases (exit code 6)");
+  throw Error(ExitCode::data, head + text, (hint_.empty() ? "mend them" : hint_) + "; or leave them out by name with --skip-bad-cases (exit code 6)");
 }
 
 }  // namespace vmae::run

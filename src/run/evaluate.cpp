@@ -53,6 +53,41 @@ std::vector<EvalModel> open_models(const EvalArguments& arguments) {
   return models;
 }
 
+// The test files of all runs, which must agree, by their names in the source where `names` has them; none: no run says.
+std::optional<std::set<std::string>> common_test_files(const std::vector<EvalModel>& models, const NamesTable* names) {
+  std::map<std::string, std::string> in_source;
+  if (names != nullptr) {
+    for (const NamedCase& one : names->cases) in_source[one.name] = one.source;
+  }
+  std::optional<std::set<std::string>> common;
+  for (const EvalModel& model : models) {
+    if (model.run.empty() || !model.test_files) continue;
+    std::set<std::string> files;
+    for (const std::string& name : *model.test_files) {
+      const auto found = in_source.find(name);
+      files.insert(found == in_source.end() ? name : found->second);
+    }
+    if (common && files != *common)
+      throw Error(
+          ExitCode::data, concat(model.name, " was tested on ", files.size(), " cases, another run on ", common->size(), ", and they are not the same"),
+          "train both with the same data.splits and fold; of a run on a prepared dataset and one on its files, give the files as --truth, and --names-table");
+    common = std::move(files);
+  }
+  return common;
+}
+
+// Throws Error(data) where `truth` is a prepared dataset that has been made anew since it was predicted.
+void require_same_dataset(const std::vector<EvalModel>& models, const fs::path& truth) {
+  if (!io::is_prepared(truth)) return;
+  const std::string digest = io::PreparedDataset(truth).info().digest;
+  for (const EvalModel& model : models) {
+    std::error_code ignored;
+    if (model.dataset_digest.empty() || model.dataset_digest == digest || !fs::equivalent(model.dataset, truth, ignored)) continue;
+    throw Error(ExitCode::data, concat(model.name, " predicted another state of ", truth.string(), ": the dataset has been prepared anew since then"),
+                "predict again, or give the dataset that was predicted as --truth");
+  }
+}
+
 // The truth as given, or that of the runs, which must agree.
 std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::vector<EvalModel>& models, std::optional<NamesTable>& names) {
   const bool classifies = is_classification(models[0]);
@@ -66,11 +101,6 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
       if (fs::weakly_canonical(model.truth) != fs::weakly_canonical(path))
         throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path), "give --truth");
     }
-    if (test_files && model.test_files && *test_files != *model.test_files)
-      throw Error(ExitCode::data,
-                  concat(model.name, " was tested on ", model.test_files->size(), " cases, another run on ", test_files->size(), ", and they are not the same"),
-                  "train both with the same data.splits and fold");
-    if (model.test_files) test_files = model.test_files;
   }
   if (path.empty()) {
     if (!classifies) throw Error(ExitCode::usage, "--truth is missing", "give a folder of label maps, or a source with masks");
@@ -80,6 +110,8 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
   // A table with a column `case` is read as it is; one with images is a manifest.
   const bool is_label_table = classifies && !arguments.truth.empty() && fs::is_regular_file(path) && io::read_csv(path).column({"case", "name", "id"});
   names = names_between(arguments, models, path, is_label_table);
+  require_same_dataset(models, path);
+  test_files = common_test_files(models, names ? &*names : nullptr);
   if (is_label_table) {
     if (!arguments.patients.empty()) throw Error(ExitCode::usage, "--patients is not for tables of labels", "give the table a column patient");
     return std::nullopt;

@@ -9,6 +9,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
+#include "vmae/core/path_problem.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/prepared.h"
 #include "vmae/run/model_file.h"
@@ -100,9 +101,10 @@ Inspection inspect_weights(const fs::path& path, bool all_keys) {
 
 void inspect(const InspectArguments& arguments, std::ostream& out) {
   const fs::path& path = arguments.path;
+  if (const std::string problem = path_problem(path); !problem.empty()) throw Error(ExitCode::data, concat(path.string(), " ", problem));
   const auto extension = to_lower(path.extension().string());
-  const bool is_weights = extension == ".safetensors" || extension == ".pth" || extension == ".pt" || extension == ".ckpt" ||
-                          fs::is_directory(path / "checkpoints") || !fs::exists(path);
+  const bool is_weights =
+      extension == ".safetensors" || extension == ".pth" || extension == ".pt" || extension == ".ckpt" || fs::is_directory(path / "checkpoints");
   const bool is_dataset = !is_weights && io::is_prepared(path);
   if (is_weights && !(arguments.png.empty() && arguments.npy.empty() && arguments.card.empty()))
     throw Error(ExitCode::usage, concat("--png, --npy and --card show images, but ", path.string(), " holds weights"));
@@ -110,7 +112,7 @@ void inspect(const InspectArguments& arguments, std::ostream& out) {
                                 : is_dataset ? inspect_prepared(path, arguments)
                                              : inspect_source(path, arguments);
   out << (arguments.as_json ? inspection.json : inspection.text) << "\n";
-  if (!arguments.card.empty()) inspect_card(path, arguments.card);
+  if (!arguments.card.empty()) inspect_card(arguments);
   if (arguments.png.empty()) return;
   write_file_atomically(arguments.png, io::encode_png(contact_sheet(is_dataset ? prepared_tiles(path) : source_tiles(path))));
   log::info("contact sheet written to " + arguments.png.string());

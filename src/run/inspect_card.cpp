@@ -12,8 +12,10 @@ namespace vmae::run {
 
 namespace fs = std::filesystem;
 
-void inspect_card(const fs::path& path, const fs::path& folder) {
+void inspect_card(const InspectArguments& arguments) {
+  const fs::path &path = arguments.path, &folder = arguments.card;
   const io::Source source = io::find_source(path);
+  const int64_t ignore = arguments.ignore_label >= 0 ? arguments.ignore_label : source.ignore_label;
   DataCard card{.layouts = {source.layout}, .label_names = source.label_names, .is_multi_label = source.is_multi_label};
   card.left_out = source.refused;
   card.remarks = source.remarks;
@@ -33,17 +35,18 @@ void inspect_card(const fs::path& path, const fs::path& folder) {
                   .files = std::move(files)};
     part.dataset = std::make_shared<const data::Dataset>(part.files, data::ImageOptions{}, quarantine);
     if (has_masks) {
-      part.census = std::make_shared<const data::LabelCensus>(data::take_census(*part.dataset, source.ignore_label));
+      part.census = std::make_shared<const data::LabelCensus>(data::take_census(*part.dataset, ignore));
       data::add_facts(*part.census, *part.dataset, facts);
     }
     card.parts.push_back(std::move(part));
   }
   if (has_masks) {
-    io::LabelRules rules{.names = source.mask_names, .ignore = source.ignore_label};
+    io::LabelRules rules{.own_names = source.mask_names, .values = arguments.label_values, .ignore = ignore, .is_command_line = true};
     io::check_numbering(source.files);
     const std::vector<std::string> structures = io::structure_names(source.files, source.mask_names);
-    if (rules.names.empty()) rules.names = structures;
+    if (rules.own_names.empty()) rules.own_names = structures;
     card.meaning = io::label_meaning(rules, facts);
+    for (std::string& rule : io::region_rules(source.regions)) card.meaning->rules.push_back(std::move(rule));
   }
   for (auto& [name, reason] : quarantine->take_news(/*epoch=*/-1)) card.left_out.push_back({std::move(name), std::move(reason)});
   write_data_card(folder, card);

@@ -17,8 +17,8 @@ Inspection inspect_weights(const std::filesystem::path& path, bool all_keys);
 Inspection inspect_prepared(const std::filesystem::path& path, const InspectArguments& arguments);
 Inspection inspect_source(const std::filesystem::path& path, const InspectArguments& arguments);
 
-// Writes the data card of a source, prepared or not, into `folder`.
-void inspect_card(const std::filesystem::path& path, const std::filesystem::path& folder);
+// Writes the data card of a source, prepared or not.
+void inspect_card(const InspectArguments& arguments);
 
 std::vector<Tile> prepared_tiles(const std::filesystem::path& path);
 std::vector<Tile> source_tiles(const std::filesystem::path& path);

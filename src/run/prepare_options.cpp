@@ -31,7 +31,8 @@ void describe(Options& options, PrepareOptions& prepare) {
               at_least(1));
   options.add("keep_aspect", prepare.keep_aspect, "true: the largest size inside prepare.resize with the aspect of the pixels; false: exactly that size");
   options.add("structures", prepare.structures,
-              "structures of DICOM RTSTRUCT or SEG, or segments of 3D Slicer, that become mask values 1, 2, ..., by name; the others are background. Empty: all that any case has, in the "
+              "structures of DICOM RTSTRUCT or SEG, or segments of 3D Slicer, that become mask values 1, 2, ..., by name; the others are background. Empty: as "
+              "the masks number them; where these differ, by name in the "
               "order in which they are met");
   options.add("duplicates", prepare.duplicates, "cases with exactly the pixels of an earlier one; both list them in duplicates.jsonl",
               one_of({"keep", "leave_out"}));

@@ -16,8 +16,8 @@
 #include "vmae/core/machine.h"
 #include "vmae/io/class_names.h"
 #include "vmae/io/file_name.h"
-#include "vmae/io/picture.h"
 #include "vmae/io/mask_numbering.h"
+#include "vmae/io/picture.h"
 #include "vmae/io/read_image.h"
 
 namespace vmae::run {
@@ -132,6 +132,7 @@ std::vector<std::string> number_structures(const io::Source& source, const std::
   try {
     const std::vector<std::string> names = io::structure_names(source.files, source.mask_names);
     if (!names.empty() && source.mask_names.empty()) return names;
+    if (all_named) return all_structures(cases);
   } catch (const Error&) {
     if (!all_named) throw;
     const std::vector<std::string> names = all_structures(cases);

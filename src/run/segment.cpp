@@ -35,10 +35,10 @@ std::string count_text(const data::LabelCensus& census, const std::vector<std::s
   return concat(census.num_with_foreground, " of ", census.has_foreground.size(), " slices have foreground; pixels: ", join(parts, ", "));
 }
 
-// Adds the masks that neither train nor validate in this run: of the test part, of other folds and fractions. So all folds of a dataset mean the same.
-void add_other_masks(const SegmentConfig& config, const Datasets& datasets, int64_t ignore, io::LabelFacts& facts) {
+// Adds the masks of parts that neither train nor validate in this run: of tests, of other folds and fractions. So all folds of a dataset mean the same.
+void add_other_masks(const SegmentConfig& config, const std::vector<const std::vector<io::SourceFile>*>& parts, int64_t ignore, io::LabelFacts& facts) {
   std::map<std::filesystem::path, std::vector<io::SourceFile>> lists;  // by prepared dataset; "": files
-  for (const auto* part : {&datasets.split.test, &datasets.split.unused}) {
+  for (const auto* part : parts) {
     for (const io::SourceFile& file : *part) {
       if (file.prepared_case >= 0 || !file.mask.empty()) lists[file.prepared_case >= 0 ? file.path : ""].push_back(file);
     }
@@ -61,19 +61,15 @@ io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datas
   io::check_numbering(files);
   const std::vector<std::string> structures = io::structure_names(files, datasets.splits.mask_names);
   rules.own_names = datasets.splits.mask_names.empty() ? structures : datasets.splits.mask_names;
-  if (rules.names.empty()) rules.names = rules.own_names;
   io::LabelFacts facts;
   data::add_facts(train, *datasets.train, facts);
   if (datasets.val) data::add_facts(val, *datasets.val, facts);
-  if (rules.values.empty() && rules.names.size() <= 1) add_other_masks(config, datasets, ignore, facts);  // else the names alone decide
+  const bool is_told = !rules.values.empty() || rules.names.size() > 1 || rules.own_names.size() > 1;  // the names alone decide
+  std::vector<const std::vector<io::SourceFile>*> others{&datasets.split.test};                        // what is wrong there is told before training
+  if (!is_told) others.push_back(&datasets.split.unused);
+  add_other_masks(config, others, ignore, facts);
   io::LabelMeaning meaning = io::label_meaning(rules, facts);
-  for (const io::LabelRegion& region : datasets.splits.regions) {
-    std::vector<std::string> values;
-    for (const int64_t value : region.values) values.push_back(std::to_string(value));
-    if (values.size() > 1)
-      meaning.rules.push_back(
-          concat("region ", region.name, " is wherever a mask holds ", join(values, " or "), ": these values are the classes that are learnt"));
-  }
+  for (std::string& rule : io::region_rules(datasets.splits.regions)) meaning.rules.push_back(std::move(rule));
   for (const std::string& rule : meaning.rules) log::info("masks: " + rule);
   return meaning;
 }

@@ -74,11 +74,15 @@ SlicePredictor::SlicePredictor(std::vector<LoadedModel> models, SliceOptions opt
     return metadata;
   };
   for (const LoadedModel& other : models_) {
-    const auto expected = card_text(model()), found = card_text(other);
-    for (const auto& [key, value] : expected) {
-      if (found.at(key) == value) continue;
-      throw Error(ExitCode::checkpoint, concat("models that are averaged must be alike, but their ", key, " differs: ", value, " and ", found.at(key)),
-                  "predict with each on its own");
+    auto expected = card_text(model()), found = card_text(other);
+    for (const auto* keys : {&expected, &found}) {
+      for (const auto& [key, any] : weights::Metadata(*keys)) {
+        const std::string a = expected[key], b = found[key];  // one may not say
+        if (a == b) continue;
+        const auto text = [](const std::string& value) { return value.empty() ? "not said" : value; };
+        throw Error(ExitCode::checkpoint, concat("models that are averaged must be alike, but their ", key, " differs: ", text(a), " and ", text(b)),
+                    "predict with each on its own");
+      }
     }
   }
 }

@@ -41,14 +41,25 @@ train::RunState read_last_checkpoint(const Session& session, const Training& tra
   if (const auto old = checkpoint.metadata.find("training_data");
       old != checkpoint.metadata.end() && old->second != data_fingerprint(*training.datasets.train)) {
     throw Error(ExitCode::data,
-                "the training files are not those of the checkpoint: files came, went or became unreadable, and the run could not continue as it was",
+                "the training files are not those of the checkpoint: files came, went, became unreadable or were prepared anew, and the run could not continue "
+                "as it was",
                 concat("bring the files back, or start a new run with model.init=", session.options.dir));
   }
-  const auto then = checkpoint.metadata.find("class_names");
-  const auto now = training.task.metadata.find("class_names");
-  if (then != checkpoint.metadata.end() && now != training.task.metadata.end() && then->second != now->second) {
-    throw Error(ExitCode::data, concat("the classes are ", now->second, " now, but those of the checkpoint are ", then->second),
+  const auto text = [](const weights::Metadata& metadata, const char* key) {
+    const auto found = metadata.find(key);
+    return found == metadata.end() ? std::string() : found->second;
+  };
+  const std::string then = text(checkpoint.metadata, "class_names"), now = text(training.task.metadata, "class_names");
+  if (!then.empty() && !now.empty() && then != now) {
+    throw Error(ExitCode::data, concat("the classes are ", now, " now, but those of the checkpoint are ", then),
                 "bring the dataset's or data.classes' names and their order back, or start a new run");
+  }
+  const std::string values_then = text(checkpoint.metadata, "label_values"), values_now = text(training.task.metadata, "label_values");
+  if (!then.empty() && values_then != values_now) {
+    throw Error(ExitCode::data,
+                concat("data.label_values is ", values_now.empty() ? "not set" : values_now, " now, but was ", values_then.empty() ? "not set" : values_then,
+                       " for the checkpoint"),
+                "bring it back, or start a new run");
   }
   train::RunState state = train::load_checkpoint(checkpoint, file, {training.task.module, training.optimizer, loss_scale});
   if (const auto old = checkpoint.metadata.find("validation_data");

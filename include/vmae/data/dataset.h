@@ -44,7 +44,7 @@ class Dataset {
   std::string id(int64_t index) const;
   int64_t case_number(int64_t index) const;  // equal for the slices of one case, and for no others; increases with the source
   std::string case_name(int64_t index) const;
-  uint32_t checksum() const;  // of the names of all files, in their order: changes when files come or go
+  uint32_t checksum() const;  // of the names of all files (prepared: and the contents), in their order: changes when files come or go
 
   // Thread-safe. augment == nullptr: none. Throws Error(data) if the file can't be read or holds a non-finite value; it then holds for all slices
   // of the file and as long as the dataset lives, so that what is readable does not depend on the order of loading.

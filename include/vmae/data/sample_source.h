@@ -40,7 +40,7 @@ class SampleSource {
   virtual Slice read(int64_t index, bool with_mask, SliceBuffer& buffer) const = 0;
   virtual const float* labels(int64_t index) const = 0;  // Targets::num_labels values, NaN where unknown
 
-  virtual uint32_t checksum(uint32_t crc) const = 0;  // crc32c of the names, continued from `crc`
+  virtual uint32_t checksum(uint32_t crc) const = 0;  // crc32c of the names (prepared: and the contents), continued from `crc`
 };
 
 // Reads the headers of volumes and series (in parallel) to count slices; files whose header can't be read are quarantined.

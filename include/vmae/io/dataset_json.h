@@ -16,6 +16,9 @@ struct DatasetJson {
   int64_t ignore_label = -1;            // of the name "ignore": higher than all others
   std::vector<LabelRegion> regions;     // of two values or more, in the file's order; values ascend
 
+  // "regions_class_order" gives a region a value that it does not hold: nnU-Net's predictions number their voxels differently than the masks.
+  bool predicts_other_numbers = false;
+
   std::vector<std::string> channels;  // "channel_names", or version 1's "modality", as written; "" where one has no name
   std::string file_ending;            // in lower case, with its dot; "" if there is none
   int64_t num_training = -1;          // "numTraining"; -1 if there is none

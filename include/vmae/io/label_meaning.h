@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "vmae/io/source.h"
+
 namespace vmae::io {
 
 using LabelCounts = std::array<int64_t, 256>;  // voxels, or pixels, of each mask value
@@ -30,11 +32,15 @@ struct LabelFacts {
 // What is said about them. option: how the user says it in this command, for messages.
 struct LabelRules {
   std::vector<std::string> names{};      // of classes 1, 2, ...; empty: not known
-  std::vector<std::string> own_names{};  // what the dataset calls them, where `names` are the user's; other words are fine, exchanged ones an error
+  std::vector<std::string> own_names{};  // what the dataset calls the values 1, 2, ...: the names where there are no others. Beside others, which are the
+                                         // user's: other words are fine, exchanged ones an error
   std::vector<int64_t> values{};         // of classes 1, 2, ... in the files; empty: not said
   int64_t ignore = -1;                   // value in the files; -1: none
   bool is_command_line = false;          // messages name --label-values and --ignore-label instead of data.label_values and data.ignore_label
 };
+
+// What own_names, which are those of the values 1, 2, ..., call the classes of rules.values in their order; a value without a name is called by its number.
+std::vector<std::string> names_of_classes(const std::vector<std::string>& own_names, const std::vector<int64_t>& values);
 
 // Labels after class_of: 0 background, 1 ... names.size() classes, kIgnored.
 constexpr uint8_t kIgnored = 255;
@@ -48,6 +54,9 @@ struct LabelMeaning {
 
   void apply(uint8_t* labels, size_t size) const;
 };
+
+// "region core is wherever a mask holds 2 or 3: ...", of each.
+std::vector<std::string> region_rules(const std::vector<LabelRegion>& regions);
 
 // Throws Error(usage) where the rules contradict each other (a value listed twice, 0 or the ignored value as a class, another number of names than values, a
 // name for another class than the dataset gives it to),

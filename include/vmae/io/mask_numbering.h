@@ -1,6 +1,6 @@
 #pragma once
-// What masks say about their own numbers: the structures that DICOM and 3D Slicer name, the colours of a palette, channels with or without one of background. In
-// a dataset all masks must say the same, or a number would mean one thing in one case and another in the next.
+// What masks say about their own numbers: the structures that DICOM and 3D Slicer name, the colours of a palette, channels with or without one of background.
+// In a dataset all masks must say the same, or a number would mean one thing in one case and another in the next.
 #include <cstdint>
 #include <map>
 #include <string>
@@ -17,9 +17,10 @@ std::map<int64_t, std::string> value_names(const SourceFile& file);
 // The names of value_names(), in the order of the values.
 std::vector<std::string> structure_names(const SourceFile& file);
 
-// What all masks together call their values 1, 2, ...; a value between others that has no name is called by its number. Empty where some mask names none, or
-// where values are so far apart that they are no numbering. own_names: what the dataset calls the values 1, 2, ...; empty: it does not say. Masks that can't be
-// read are left out here. Throws Error(data) naming two masks, or a mask and the dataset, where a structure has two values or a value two names.
+// What all masks together call their values 1, 2, ...; a value between others that has no name is called by its number. Masks that name nothing hold the same
+// numbers. Empty where no mask names any, or where values are so far apart that they are no numbering. own_names: what the dataset calls the values 1, 2, ...;
+// empty: it does not say. Masks that can't be read are left out here. Throws Error(data) naming two masks, or a mask and the dataset, where a structure has two
+// values or a value two names.
 std::vector<std::string> structure_names(const std::vector<SourceFile>& files, const std::vector<std::string>& own_names = {});
 
 // Throws Error(data) naming two masks whose numbers can't mean the same, whatever they are called: a colour has one index in the palette of one and another in

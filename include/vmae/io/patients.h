@@ -15,7 +15,8 @@ bool is_patient_column(const std::string& name);
 // A name that seems to mean patients ("subjects", "Patient name"), so that its numbers are no finding.
 bool seems_to_name_patients(const std::string& name);
 
-// Whether it is known of any of these files whose it is. Where it is not, SourceFile::patient keeps together what belongs to one case. layouts: of their sources.
+// Whether it is known of any of these files whose it is. Where it is not, SourceFile::patient keeps together what belongs to one case. layouts: of their
+// sources.
 bool knows_patients(const std::vector<SourceFile>& files, const std::vector<std::string>& layouts);
 
 // What a user should know about the patients of a source: "patients are not known: ..."; "" where all are known, and for less than two files.

@@ -83,6 +83,9 @@ struct PreparedInfo {
   std::vector<LabelRegion> regions;
 };
 
+// What `vmae prepare` left out of a dataset (`dir` or its index.json), by the dataset's names, with the reasons.
+std::vector<SourceRemark> left_out_of(const std::filesystem::path& dir);
+
 class PreparedDataset {
  public:
   // `dir` or its index.json. Throws Error(data) naming the file: not a prepared dataset, not finished, of a later version, damaged.

@@ -18,9 +18,9 @@ std::optional<VolumeHeader> read_image_header(const SourceFile& file);
 
 // The label map on the image's grid, x fastest; empty if the file has no mask. Numbers are those of the
 // file; what they mean is for the whole dataset to say (label_meaning.h).
-// `structures`: of masks that name their values (mask_numbering.h), the structures that become 1, 2, ..., the others are background; empty: as the file has them.
-// Throws Error(data) naming image and mask: another size, or another place (spacing more than 1 %, origin more than a tenth of a voxel, axes more than 2.5
-// degrees off), values that are no integers in [0, 255].
+// `structures`: of masks that name their values (mask_numbering.h), the structures that become 1, 2, ..., the others are background; empty: as the file has
+// them. Throws Error(data) naming image and mask: another size, or another place (spacing more than 1 %, origin more than a tenth of a voxel, axes more
+// than 2.5 degrees off), values that are no integers in [0, 255].
 std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures = {});
 
 }  // namespace vmae::io

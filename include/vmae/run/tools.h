@@ -30,12 +30,14 @@ void export_weights(const std::filesystem::path& weights, const std::filesystem:
 struct InspectArguments {
   std::filesystem::path path;
   bool as_json = false;
-  bool all_keys = false;       // of weights: every key with its shape
-  bool verify = false;         // of a prepared dataset: read everything and compare the digest
-  std::filesystem::path png;   // contact sheet of images; empty: none
-  std::filesystem::path card;  // of labelled images: folder for a data card; empty: none
-  std::filesystem::path npy;   // stored numbers of one image; empty: none
-  NameArguments names;         // of a prepared dataset: what it was made from, to name on the screen the files of its cases, and those that were left out
+  bool all_keys = false;              // of weights: every key with its shape
+  bool verify = false;                // of a prepared dataset: read everything and compare the digest
+  std::filesystem::path png;          // contact sheet of images; empty: none
+  std::filesystem::path card;         // of labelled images: folder for a data card; empty: none
+  std::vector<int64_t> label_values;  // of the card: as data.label_values
+  int64_t ignore_label = -1;          // of the card: as data.ignore_label
+  std::filesystem::path npy;          // stored numbers of one image; empty: none
+  NameArguments names;  // of a prepared dataset: what it was made from, to name on the screen the files of its cases, and those that were left out
 };
 // What is in a checkpoint, a weights file, a run folder, a prepared dataset, or anything that `vmae prepare` reads.
 void inspect(const InspectArguments& arguments, std::ostream& out);

@@ -70,13 +70,26 @@ TEST(LabelMeaning, NumberingsMayHaveFewGaps) {
   EXPECT_TRUE(label_meaning({}, facts_of({{0}})).names.empty());
 }
 
+// The dataset's names are those of values, whatever order data.label_values gives the classes.
+TEST(LabelMeaning, NamesFollowTheirValues) {
+  const LabelFacts facts = facts_of({{0, 1, 2}});
+  const LabelMeaning meaning = label_meaning({.own_names = {"liver", "tumour"}, .values = {2, 1}}, facts);
+  EXPECT_EQ(meaning.names, (std::vector<std::string>{"tumour", "liver"}));
+  EXPECT_EQ(meaning.class_of[1], 2);
+  EXPECT_EQ(label_meaning({.names = {"tumour", "liver"}, .own_names = {"liver", "tumour"}, .values = {2, 1}}, facts).names, meaning.names);
+  const Error error = test::error_of([&] { label_meaning({.names = {"liver", "tumour"}, .own_names = {"liver", "tumour"}, .values = {2, 1}}, facts); });
+  EXPECT_TRUE(test::contains(error.what(), "calls the value 2 liver")) << error.what();
+  EXPECT_EQ(label_meaning({.names = {"tumour"}, .own_names = {"liver", "tumour"}, .values = {2}, .ignore = 1}, facts).names[0], "tumour");
+  EXPECT_EQ(names_of_classes({"liver"}, {7, 1}), (std::vector<std::string>{"7", "liver"}));
+}
+
 TEST(LabelMeaning, NamesMayBeOtherWordsButNotExchanged) {
   const LabelFacts facts = facts_of({{0, 1, 2}});
   EXPECT_EQ(label_meaning({.names = {"Leber", "tumour"}, .own_names = {"liver", "tumour"}}, facts).names[0], "Leber");
   for (const std::vector<std::string>& names : {std::vector<std::string>{"tumour", "liver"}, {"tumour", "other"}}) {
     const Error error = test::error_of([&] { label_meaning({.names = names, .own_names = {"liver", "tumour"}}, facts); });
     EXPECT_EQ(error.code(), ExitCode::usage);
-    EXPECT_NE(std::string(error.what()).find("data.classes calls class 1 tumour"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("data.classes calls the value 1 tumour"), std::string::npos) << error.what();
   }
 }
 

@@ -74,7 +74,8 @@ TEST_F(MaskNumbering, SegmentsAreKnownByValueWhateverTheirOrder) {
   EXPECT_EQ(structure_names(std::vector{one, both}), (Names{"tumour", "edema"}));
   EXPECT_EQ(structure_names(std::vector{one, both, gap}), (Names{"tumour", "edema", "3", "necrosis"}));
   EXPECT_EQ(structure_names(std::vector{both, slicer("far", {{200, "liver"}})}), Names{});  // no numbering: the values are asked for
-  EXPECT_EQ(structure_names(std::vector{both, volume("plain", {2, 2, 1}, {0, 1, 1, 0})}), Names{});
+  EXPECT_EQ(structure_names(std::vector{volume("plain", {2, 2, 1}, {0, 1, 1, 0}), both}), (Names{"tumour", "edema"}));
+  EXPECT_EQ(structure_names(std::vector{volume("other", {2, 2, 1}, {0, 1, 1, 0})}), Names{});
   const SourceFile without{.path = both.path, .name = "without"};
   EXPECT_EQ(structure_names(std::vector{without, both}), (Names{"tumour", "edema"}));
 }
@@ -117,7 +118,8 @@ TEST_F(MaskNumbering, PalettesThatExchangeTheirIndicesAreRefused) {
   EXPECT_NO_THROW(check_numbering({whole, beginning, unused}));
   expect_refused([&] { check_numbering({whole, beginning, exchanged}); }, {"the mask of exchanged", "(0, 200, 0) as index 1", "the mask of whole as 2"});
   EXPECT_NO_THROW(check_numbering({beginning, exchanged}));  // other colours: warned of
-  const SourceFile greys = bitmap("greys", {black, {128, 128, 128}, {255, 255, 255}}, {0, 1, 2, 0}), two = bitmap("two", {black, {255, 255, 255}}, {0, 1, 1, 0});
+  const SourceFile greys = bitmap("greys", {black, {128, 128, 128}, {255, 255, 255}}, {0, 1, 2, 0}),
+                   two = bitmap("two", {black, {255, 255, 255}}, {0, 1, 1, 0});
   expect_refused([&] { check_numbering({greys, two}); }, {"(255, 255, 255) as index 1"});
 }
 

@@ -171,8 +171,8 @@ TEST(Pairing, NnUnetEndings) {
   const Source source = find_source(folder.path());
   ASSERT_EQ(source.files.size(), 2U);
   EXPECT_EQ(source.files[0].mask, folder / "labelsTr/x.nii.gz");
-  EXPECT_TRUE(contains(all_remarks(source), "imagesTr: holds 1 file that do not end in .nii.gz"));
-  EXPECT_TRUE(contains(all_remarks(source), "labelsTr: holds 1 file that do not end in .nii.gz"));
+  EXPECT_TRUE(contains(all_remarks(source), "imagesTr: holds 1 file (z_0000.nrrd) that do not end in .nii.gz"));
+  EXPECT_TRUE(contains(all_remarks(source), "labelsTr: holds 1 file (y.nrrd) that do not end in .nii.gz"));
   folder.write("labelsTr/x.NII.gz", "x");
   const std::string what = error_of([&] { find_source(folder.path()); }).what();
   EXPECT_TRUE(contains(what, "the mask of case x is there twice"));
