@@ -16,6 +16,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
+#include "vmae/core/path_problem.h"
 #include "vmae/io/file_name.h"
 
 namespace vmae::io {
@@ -52,8 +53,8 @@ void remark(const std::string& kind, const std::string& example = "") {
 }
 
 void check_exists(const fs::path& path) {
+  if (const std::string problem = path_problem(path); !problem.empty()) fail_picture(problem);
   std::error_code ignored;
-  if (!fs::exists(path, ignored)) fail_picture("does not exist");
   if (!fs::is_regular_file(path, ignored)) fail_picture("is not a file");
 }
 

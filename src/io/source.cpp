@@ -119,13 +119,13 @@ void make_names_utf8(Source& source) {
 
 // Voxels of two images, or masks, in one file: one of the headers was copied and still points to the other's.
 void check_voxel_files(const Source& source) {
-  std::map<fs::path, fs::path> header_of;
+  std::map<std::string, fs::path> header_of;  // by file and the place in it
   for (const SourceFile& file : source.files) {
     for (const fs::path* path : {&file.path, &file.mask}) {
       const std::string ending = path->empty() ? "" : ending_of(*path);
       if (ending != ".mhd" && ending != ".nhdr") continue;
       for (const fs::path& voxels : voxel_files(*path)) {
-        const auto [first, is_new] = header_of.emplace(voxels, *path);
+        const auto [first, is_new] = header_of.emplace(concat(voxels.string(), '\n', voxel_offset(*path)), *path);
         if (!is_new && first->second != *path)
           throw Error(ExitCode::data, concat(first->second.string(), " and ", path->string(), " both have their voxels in ", voxels.filename().string()),
                       "correct the name of the data file in one of the headers");

@@ -14,7 +14,9 @@
 
 #include "nifti_geometry.h"
 #include "vmae/core/error.h"
+#include "vmae/core/log_once.h"
 #include "vmae/core/machine.h"
+#include "vmae/core/path_problem.h"
 #include "vmae/io/file_name.h"
 #include "volume_data.h"
 #include "volume_file.h"
@@ -234,6 +236,14 @@ struct VolumeFile::Parts {
     }
   }
 
+  // Spaces of a scanner, and mere handedness, do not say where left is.
+  void say_space() const {
+    const std::string space = nrrd_field(path, "space");
+    if (space.find("scanner") == std::string::npos && space.find("handed") == std::string::npos) return;
+    log::warning_once(path.filename().string(),
+                      concat("has the space ", space, ", which does not say where left is: its axes are taken for left, posterior, superior"));
+  }
+
   void open_other() {
     image_io = open(path, header);
     const unsigned num_axes = std::min(image_io->GetNumberOfDimensions(), 3U);
@@ -242,7 +252,7 @@ struct VolumeFile::Parts {
       const std::vector<double> direction = image_io->GetDirection(axis);
       for (unsigned row = 0; row < num_axes; ++row) grid.direction[3 * row + axis] = direction[row];
     }
-    if (is_nrrd(path)) undo_las_mistake();
+    if (is_nrrd(path)) undo_las_mistake(), say_space();
     grid.channels = image_io->GetNumberOfComponents();
     bytes_per_voxel = image_io->GetComponentSize() * static_cast<size_t>(grid.channels);
   }
@@ -280,8 +290,8 @@ struct VolumeFile::Parts {
 
 VolumeFile::VolumeFile(const fs::path& path) : parts_(std::make_unique<Parts>()) {
   parts_->path = path;
+  if (const std::string problem = path_problem(path); !problem.empty()) fail(path, problem);
   std::error_code ignored;
-  if (!fs::exists(path, ignored)) fail(path, "does not exist");
   if (!fs::is_regular_file(path, ignored)) fail(path, "is not a file");
   const uintmax_t file_bytes = fs::file_size(path, ignored);
   if (ignored || file_bytes == 0) fail(path, "is empty (0 bytes)");

@@ -153,6 +153,21 @@ std::vector<fs::path> voxel_files(const fs::path& header) {
   return files;
 }
 
+std::string voxel_offset(const fs::path& header) {
+  if (ending_of(header) == ".nhdr") {
+    std::string text;
+    for (const char* key : {"byte skip", "byteskip", "line skip", "lineskip"}) text += nrrd_field(header, key) + ' ';
+    return text;
+  }
+  try {
+    const MetaHeader meta = parse_meta_header(first_bytes(header), header);
+    const auto size = meta.fields.find("headersize");
+    return size == meta.fields.end() ? "" : size->second;
+  } catch (const Error&) {  // reading the volume says what is wrong with its header
+    return "";
+  }
+}
+
 std::string nrrd_field(const fs::path& path, const std::string& key) {
   std::istringstream lines(first_bytes(path));
   for (std::string line; std::getline(lines, line) && !trim(line).empty();) {

@@ -17,6 +17,8 @@ uint64_t most_voxel_bytes(uint64_t file_bytes);
 
 // The files that hold the voxels of an .mhd or .nhdr; none where the header can't be understood (reading it says so), or holds them itself.
 std::vector<std::filesystem::path> voxel_files(const std::filesystem::path& header);
+// Where in such a file they begin, as the header says it; equal texts are equal places.
+std::string voxel_offset(const std::filesystem::path& header);
 
 // What an NRRD's header says after "KEY:", in lower case; "" where it does not.
 std::string nrrd_field(const std::filesystem::path& path, const std::string& key);

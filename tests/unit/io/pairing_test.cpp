@@ -293,5 +293,26 @@ TEST(Pairing, NamesThatAreNotUtf8) {
   EXPECT_TRUE(contains(all_remarks(source), "images/Gr%F6%DFe.png: has a name that is not UTF-8"));
 }
 
+// Two headers may share a file of voxels where they say that they begin at different places; else one is a copy that was not corrected.
+TEST(Pairing, HeadersThatShareTheirVoxels) {
+  const auto mhd = [](int offset) {
+    return concat("NDims = 3\nDimSize = 2 1 1\nElementType = MET_UCHAR\nHeaderSize = ", offset, "\nElementDataFile = all.raw\n");
+  };
+  const auto nhdr = [](int offset) {
+    return concat("NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 1 1\nencoding: raw\nbyte skip: ", offset, "\ndata file: all.raw\n");
+  };
+  const auto listed = [&](const std::string& ending, const std::string& a, const std::string& b) {
+    const TempFolder folder;
+    folder.write("all.raw", "abcd");
+    folder.write("a" + ending, a);
+    folder.write("b" + ending, b);
+    return find_source(folder.path()).files.size();
+  };
+  EXPECT_EQ(listed(".mhd", mhd(0), mhd(2)), 2U);
+  EXPECT_EQ(listed(".nhdr", nhdr(0), nhdr(2)), 2U);
+  for (const auto& [ending, header] : {std::pair{".mhd", mhd(2)}, {".nhdr", nhdr(2)}})
+    EXPECT_TRUE(contains(error_of([&] { listed(ending, header, header); }).what(), "all.raw")) << ending;
+}
+
 }  // namespace
 }  // namespace vmae::io

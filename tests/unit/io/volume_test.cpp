@@ -140,6 +140,29 @@ TEST(Volume, NrrdAndMetaImage) {
   }
 }
 
+// One volume in every space that says where left is: origin and axes are turned to LPS by hand here.
+TEST(Volume, NrrdSpaces) {
+  const test::TempFolder folder;
+  const std::array<double, 9> axes{2, 0, 0, 0, 3, 0, 0, 0, 4};  // columns, in LPS
+  const std::array<double, 3> origin{10, 20, 30};
+  struct Space {
+    const char* name;
+    int x, y;  // what is positive to the left, and to the back
+  };
+  for (const Space& space : {Space{"left-posterior-superior", 1, 1}, Space{"LPS", 1, 1}, Space{"right-anterior-superior", -1, -1}, Space{"RAS", -1, -1},
+                             Space{"left-anterior-superior", 1, -1}, Space{"LAS", 1, -1}}) {
+    const std::string x = space.x > 0 ? "" : "-", y = space.y > 0 ? "" : "-";
+    const std::string header = concat("NRRD0004\ntype: uint8\ndimension: 3\nspace: ", space.name, "\nsizes: 1 2 1\nspace directions: (", x, "2,0,0) (0,", y,
+                                      "3,0) (0,0,4)\nspace origin: (", x, "10,", y, "20,30)\nencoding: raw\n\n");
+    const Volume volume = read_volume(folder.write("v.nrrd", header + "ab"), 0);
+    EXPECT_EQ(volume.origin_mm, origin) << space.name;
+    for (size_t row = 0; row < 3; ++row) {
+      for (size_t axis = 0; axis < 3; ++axis)
+        EXPECT_NEAR(volume.direction[3 * row + axis] * volume.spacing_mm[axis], axes[3 * row + axis], 1e-9) << space.name << ' ' << row << ' ' << axis;
+    }
+  }
+}
+
 TEST(Volume, NonFiniteVoxelsAreKept) {
   const TempFolder folder;
   const Volume volume = read_volume(folder.write("v.nii", nifti<float>({3, 1, 1}, {1.0F, NAN, INFINITY})));
