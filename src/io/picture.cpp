@@ -377,7 +377,7 @@ std::vector<std::array<uint8_t, 3>> picture_palette(const fs::path& path) {
       const std::string bytes = read_file(path);
       constexpr size_t kBitDepth = 24;
       palette = png_palette(bytes);
-      if (bytes.size() > kBitDepth) bits = bytes[kBitDepth];
+      if (bytes.size() > kBitDepth) bits = static_cast<unsigned char>(bytes[kBitDepth]);
     } else if (start.starts_with("BM")) {
       std::string bytes = read_file(path);
       if (const std::string problem = check_picture(bytes); !problem.empty()) fail_picture(problem);

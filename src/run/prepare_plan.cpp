@@ -196,6 +196,7 @@ std::string Pseudonyms::redact(std::string message, const io::SourceFile& file) 
     replace_all(message, path.string(), with);
     replace_all(message, path.filename().string(), with);
   };
+  if (!file.mask.empty()) replace_all(message, "its mask " + file.mask.filename().string(), "its mask");  // the image may have the same name
   hide(file.path, "the file");
   for (const fs::path& path : file.series) hide(path, "a file of the series");
   if (!file.mask.empty()) hide(file.mask, "the mask");
