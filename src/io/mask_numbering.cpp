@@ -90,20 +90,39 @@ std::map<Colour, int64_t> used_colours(const SourceFile& file) {
   return colours;
 }
 
+// A palette of greys beside plain greys: index and grey must be the same number, or one of the two is not what is meant.
+void check_grey_palettes(const std::vector<const SourceFile*>& with_palette, const SourceFile& plain) {
+  for (const SourceFile* file : with_palette) {
+    const auto colours = if_readable([&] { return used_colours(*file); });
+    if (!colours) continue;
+    const bool is_grey =
+        std::all_of(colours->begin(), colours->end(), [](const auto& one) { return one.first[0] == one.first[1] && one.first[1] == one.first[2]; });
+    for (const auto& [colour, index] : *colours) {
+      if (!is_grey || colour[0] == index) continue;
+      fail(concat(subject_of(*file), " has a palette of greys, in which index ", index, " is the grey ", int{colour[0]}, "; ", subject_of(plain),
+                  " has greys without a palette: the same number would mean different things"),
+           "save all masks as grey pictures of label numbers");
+    }
+  }
+}
+
 // Most datasets have one palette, of which some files may hold the beginning alone. Where there are others, pixels are read too: entries that no pixel uses
 // mean nothing.
 void check_palettes(const std::vector<SourceFile>& files) {
   std::vector<const SourceFile*> with_palette;
   std::vector<Colour> longest;
+  const SourceFile* plain = nullptr;
   bool is_one = true;
   for (const SourceFile& file : files) {
     if (!is_picture(file.mask)) continue;
     const auto palette = if_readable([&] { return picture_palette(file.mask); });
+    if (palette && palette->empty()) plain = &file;
     if (!palette || palette->empty()) continue;
     with_palette.push_back(&file);
     is_one &= std::equal(palette->begin(), palette->begin() + static_cast<std::ptrdiff_t>(std::min(palette->size(), longest.size())), longest.begin());
     if (palette->size() > longest.size()) longest = *palette;
   }
+  if (plain != nullptr) check_grey_palettes(with_palette, *plain);
   if (is_one) return;
   std::map<Colour, std::pair<int64_t, const SourceFile*>> known;
   std::map<int64_t, std::pair<Colour, const SourceFile*>> of_index;

@@ -220,7 +220,8 @@ MaskVolume read_mask_volume(const fs::path& mask, const SourceFile& image) { ret
 MaskVolume read_mask_volume(const fs::path& mask) { return read_beside(mask, nullptr); }
 
 std::map<int64_t, std::string> segment_names(const fs::path& mask) {
-  if (!ending_of(mask).ends_with(".nrrd")) return {};
+  const std::string ending = ending_of(mask);
+  if (!ending.ends_with(".nrrd") && !ending.ends_with(".nhdr")) return {};
   std::map<int64_t, std::string> names;
   for (const auto& [number, segment] : segments_of(mask)) {
     if (segment.value < 1 || segment.value > 255 || segment.name.empty() || !names.emplace(segment.value, segment.name).second) return {};

@@ -48,7 +48,16 @@ Source folder_source(const fs::path& folder, const std::string& layout) {
   if (is_auto || layout == "manifest") {
     const auto manifest = manifest_in(folder);
     if (!is_auto) return manifest_source(require(manifest, folder, layout));
-    if (manifest) return manifest_source(*manifest);
+    if (manifest) {
+      Source source = manifest_source(*manifest);
+      const bool says_more = !source.label_names.empty() || std::any_of(source.files.begin(), source.files.end(), [](const SourceFile& file) {
+        return !file.mask.empty() || !file.split.empty() || file.fold >= 0 || file.patient != file.name;
+      });
+      auto folders = says_more ? std::nullopt : image_mask_source(folder);
+      if (!folders) return source;
+      folders->remarks.push_back({manifest->filename().string(), "names images, but neither masks, labels, patients nor parts: the folders of masks count"});
+      return *std::move(folders);
+    }
   }
   if (is_auto || layout == "image_mask_folders") {
     auto found = image_mask_source(folder);

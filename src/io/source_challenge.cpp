@@ -82,7 +82,7 @@ void add_decathlon(const DatasetJson& dataset, const fs::path& folder, Source& s
   for (const auto& entry : dataset.training) add_entry(dataset, entry, folder, has_validation ? "train" : "", source);
   for (const auto& entry : dataset.validation) add_entry(dataset, entry, folder, "val", source);
   for (const auto& entry : dataset.test) {
-    if (is_there(folder, entry)) add_entry(dataset, {"", entry.images, "", -1}, folder, "test", source);
+    if (is_there(folder, entry)) add_entry(dataset, {"", entry.images, entry.mask, -1}, folder, "test", source);
   }
   std::set<fs::path> images, masks;
   for (const SourceFile& file : source.files) images.insert(file.path), masks.insert(file.mask);

@@ -130,7 +130,7 @@ std::vector<std::string> classes_of(const Csv& csv, size_t column, Source& sourc
 SourceFile file_of(const Csv& csv, const CsvRow& row, const Columns& columns, const Source& source, const fs::path& folder) {
   const std::string& cell = row.fields[columns.image];
   if (cell.empty()) fail(csv, row.line, "no image is named");
-  const auto text = [&](std::optional<size_t> column) { return column ? row.fields[*column] : std::string(); };
+  const auto text = [&](std::optional<size_t> column) { return !column || is_missing(row.fields[*column]) ? std::string() : row.fields[*column]; };
   SourceFile file;
   file.path = (folder / cell).lexically_normal();
   file.name = fs::path(cell).is_absolute() ? fs::absolute(file.path).lexically_relative(fs::absolute(folder).lexically_normal()).generic_string()
@@ -143,7 +143,7 @@ SourceFile file_of(const Csv& csv, const CsvRow& row, const Columns& columns, co
     fail(csv, row.line, "split is '" + text(columns.split) + "'; allowed: train, val, test, or empty");
   }
   if (const std::string fold = text(columns.fold); !fold.empty()) {
-    const auto number = parse_integer(fold);
+    const auto number = parse_integer(class_name(fold));  // "2.0", as pandas writes columns with gaps
     if (!number || *number < 0) fail(csv, row.line, "fold is '" + fold + "'; allowed: 0, 1, 2, ..., or empty");
     file.fold = *number;
   }

@@ -243,11 +243,13 @@ std::map<std::string, std::string> match_names(const std::vector<std::string>& t
 }
 
 void split_as_predicted(const std::set<std::string>& predicted, Truth& truth) {
+  std::set<std::string> taken;
+  for (const TruthCase& one : truth.cases) taken.insert(one.name);
   std::vector<TruthCase> cases;
   for (const TruthCase& one : truth.cases) {
     const size_t before = cases.size();
     const auto add = [&](const std::string& name) {
-      if (!predicted.contains(name)) return false;
+      if (!predicted.contains(name) || (name != one.name && !taken.insert(name).second)) return false;
       cases.push_back(one);
       cases.back().name = name;
       if (const auto image = one.images.find(name); image != one.images.end()) cases.back().file = image->second;

@@ -125,6 +125,11 @@ std::vector<std::string> wanted_structures(const std::vector<std::string>& given
 std::vector<std::string> number_structures(const io::Source& source, const std::vector<std::string>& given, std::vector<PlannedCase>& cases) {
   io::check_class_names(given, "prepare.structures", ExitCode::usage);
   io::check_numbering(source.files);
+  for (const PlannedCase& planned : cases) {
+    if (given.empty() || planned.file.mask.empty() || !planned.problem.empty() || !planned.structures.empty()) continue;
+    throw Error(ExitCode::data, concat("the mask of ", planned.file.name, " does not name its structures, but prepare.structures chooses them by name"),
+                "leave prepare.structures out: numbers are kept then; data.classes and data.label_values of vmae finetune-seg say what they mean");
+  }
   if (!given.empty()) return wanted_structures(given);
   const bool all_named = source.mask_names.empty() && std::all_of(cases.begin(), cases.end(), [](const PlannedCase& planned) {
                            return planned.file.mask.empty() || !planned.problem.empty() || !planned.structures.empty();

@@ -56,8 +56,10 @@ io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datas
   if (rules.names.empty() && !datasets.splits.mask_conflict.empty())
     throw Error(ExitCode::data, datasets.splits.mask_conflict,
                 "give all the same numbers and names, or say with data.classes what the values mean in all of them");
+  for (const std::vector<std::string>& own : datasets.splits.mask_names_of_sources)
+    io::label_meaning({.names = rules.names, .own_names = own, .values = rules.values, .ignore = ignore}, {});  // throws where names are exchanged
   std::vector<io::SourceFile> files = datasets.split.train;
-  files.insert(files.end(), datasets.split.val.begin(), datasets.split.val.end());
+  for (const auto* part : {&datasets.split.val, &datasets.split.test, &datasets.split.unused}) files.insert(files.end(), part->begin(), part->end());
   io::check_numbering(files);
   const std::vector<std::string> structures = io::structure_names(files, datasets.splits.mask_names);
   rules.own_names = datasets.splits.mask_names.empty() ? structures : datasets.splits.mask_names;

@@ -67,6 +67,7 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
     }
     log_remarks(source);
     if (splits.mask_names.empty()) splits.mask_names = source.mask_names;
+    if (!source.mask_names.empty()) splits.mask_names_of_sources.push_back(source.mask_names);
     if (splits.ignore_label < 0) splits.ignore_label = source.ignore_label;
     if (splits.regions.empty()) splits.regions = source.regions;
     if (is_first && lists.empty()) {

@@ -214,5 +214,59 @@ class MaskNames(FinetuneTest):
                 self.assert_says(done, "regions_class_order")
 
 
+    def test_structures_are_chosen_of_masks_that_name_them(self):
+        data = self.nnunet("data", {"background": 0, "round": 1, "square": 2})
+        done = self.vmae("prepare", "--input", data, "--output", "prepared", "prepare.structures=[square,round]", expect=3)
+        self.assert_says(done, "does not name its structures")
+
+    def test_classes_are_held_against_every_source(self):
+        for name, order in (("one", ("round", "square")), ("two", ("square", "round"))):
+            self.nnunet(name, {"background": 0, order[0]: 1, order[1]: 2})
+        for sources in ("[one,two]", "[two,one]"):
+            done = self.trained(sources, "data.classes=[round,square]", expect=2)
+            self.assert_says(done, "the dataset calls so the value")
+
+    def test_palettes_of_the_test_part(self):
+        lines = ["image,mask,split"]
+        for i in range(6):
+            image, mask = labelled_picture(i, 32, 32)
+            Image.fromarray(image).save(self.tmp / f"i{i}.png")
+            picture = Image.fromarray(mask, "P")
+            picture.putpalette([0, 0, 0, *((200, 0, 0, 0, 200, 0) if i < 5 else (0, 200, 0, 200, 0, 0))] + [0] * 759)
+            picture.save(self.tmp / f"m{i}.png")
+            lines.append(f"i{i}.png,m{i}.png,{'test' if i == 5 else 'train'}")
+        (self.tmp / "list.csv").write_text("\n".join(lines) + "\n")
+        self.assert_says(self.trained("list.csv", expect=3), "i5.png", "palette")
+
+    def test_a_case_whose_name_looks_like_a_channel(self):
+        for folder in ("truth", "predicted"):
+            (self.tmp / folder).mkdir()
+        for i, name in enumerate(("x", "x_0001", "y")):
+            Image.fromarray(labelled_picture(i, 32, 32)[1]).save(self.tmp / f"truth/{name}.png")
+            if name != "x":
+                Image.fromarray(labelled_picture(i, 32, 32)[1]).save(self.tmp / f"predicted/{name}.png")
+        done = self.vmae("eval", "--pred", "predicted", "--truth", "truth", "--output", "out", "--no-distances", expect=3)
+        self.assert_says(done, "x: has no prediction")
+        self.vmae("eval", "--pred", "predicted", "--truth", "truth", "--output", "out", "--no-distances", "--skip-bad-cases", expect=6)
+        self.assertEqual({row["case"] for row in self.rows()}, {"x_0001", "y"})
+
+    def test_a_table_beside_folders_of_masks(self):
+        make_segmentation(self.tmp / "data", 6, height=32, width=32)
+        names = sorted(file.name for file in (self.tmp / "data/images").iterdir())
+        (self.tmp / "data/metadata.csv").write_text("filename,age\n" + "".join(f"images/{name},4{i}\n" for i, name in enumerate(names)))
+        found = self.vmae("inspect", "data").stdout
+        self.assertIn("layout image_mask_folders", found)
+        self.assertIn("metadata.csv: names images, but neither masks", found)
+
+    def test_missing_cells_of_a_manifest(self):
+        for i in range(4):
+            Image.fromarray(labelled_picture(i, 32, 32)[0]).save(self.tmp / f"i{i}.png")
+        rows = ["i0.png,NA,p0,0.0,NA", "i1.png,nan,NA,1.0,", "i2.png,,NA,NA,N/A", "i3.png,NA,p0,,"]
+        (self.tmp / "list.csv").write_text("image,mask,patient,fold,split\n" + "\n".join(rows) + "\n")
+        found = json.loads(self.vmae("inspect", "list.csv", "--json").stdout)
+        self.assertEqual(len(found["images"]), 4)
+        self.assertTrue(any("patients are not known of 2 of 4" in remark["text"] for remark in found["remarks"]), found["remarks"])
+
+
 if __name__ == "__main__":
     unittest.main()

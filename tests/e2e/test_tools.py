@@ -204,6 +204,7 @@ class InspectTest(ToolsTest):
                     self.assertEqual(described["state"]["step"], 2)
 
     def test_what_is_not_there(self):
+        self.assertIn("does not exist", self.vmae("inspect", "nowhere", expect=3).stderr)
         self.assertIn("run", self.vmae("inspect", "nowhere.pth", expect=4).stderr)
         self.assertIn("holds no images", self.vmae("inspect", ".", expect=3).stderr)
 

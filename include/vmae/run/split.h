@@ -24,14 +24,15 @@ struct SplitChoice {
 // The same by source: one list per source of data.train, and per source that validates.
 struct SourceSplits {
   std::vector<std::vector<io::SourceFile>> train, val;
-  std::vector<io::SourceFile> unused;    // as in TrainVal
-  std::vector<io::SourceFile> test;      // of the splits file, or marked test in data.train
-  std::vector<std::string> mask_names;   // of mask values 1, 2, ...: of the first source of data.train that has them
-  std::vector<io::LabelRegion> regions;  // as io::Source, of the first source of data.train that has them
-  std::string mask_conflict;             // which source calls mask values otherwise; empty: none
-  int64_t ignore_label = -1;             // as io::Source, of the first source of data.train that names one
-  std::vector<std::string> label_names;  // as io::Source, of the first source
-  std::string label_conflict;            // which source has others; empty: none
+  std::vector<io::SourceFile> unused;                           // as in TrainVal
+  std::vector<io::SourceFile> test;                             // of the splits file, or marked test in data.train
+  std::vector<std::string> mask_names;                          // of mask values 1, 2, ...: of the first source of data.train that has them
+  std::vector<io::LabelRegion> regions;                         // as io::Source, of the first source of data.train that has them
+  std::vector<std::vector<std::string>> mask_names_of_sources;  // mask_names of each source that has them
+  std::string mask_conflict;                                    // which source calls mask values otherwise; empty: none
+  int64_t ignore_label = -1;                                    // as io::Source, of the first source of data.train that names one
+  std::vector<std::string> label_names;                         // as io::Source, of the first source
+  std::string label_conflict;                                   // which source has others; empty: none
   bool is_multi_label = false;
   std::vector<std::string> identifying;  // as io::Source, of all sources
   std::vector<std::string> layouts;      // of all sources

@@ -80,6 +80,13 @@ TEST_F(MaskNumbering, SegmentsAreKnownByValueWhateverTheirOrder) {
   EXPECT_EQ(structure_names(std::vector{without, both}), (Names{"tumour", "edema"}));
 }
 
+TEST_F(MaskNumbering, DetachedHeadersNameSegmentsToo) {
+  folder_.write("voxels.raw", std::string(4, '\0'));
+  const std::string header = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 1\nencoding: raw\ndata file: voxels.raw\n";
+  const SourceFile file = masked("detached", folder_.write("detached.seg.nhdr", header + "Segment0_Name:=liver\nSegment0_LabelValue:=2\n"));
+  EXPECT_EQ(value_names(file), (std::map<int64_t, std::string>{{2, "liver"}}));
+}
+
 TEST_F(MaskNumbering, ContradictionsAreRefusedByName) {
   const SourceFile a = slicer("a", {{1, "tumour"}, {3, "edema"}}), b = slicer("b", {{1, "edema"}, {3, "tumour"}});
   expect_refused([&] { structure_names(std::vector{a, b}); }, {"the mask of a", "the mask of b", "'edema' as 1", "as 3"});
@@ -121,6 +128,10 @@ TEST_F(MaskNumbering, PalettesThatExchangeTheirIndicesAreRefused) {
   const SourceFile greys = bitmap("greys", {black, {128, 128, 128}, {255, 255, 255}}, {0, 1, 2, 0}),
                    two = bitmap("two", {black, {255, 255, 255}}, {0, 1, 1, 0});
   expect_refused([&] { check_numbering({greys, two}); }, {"(255, 255, 255) as index 1"});
+  // Beside greys without a palette a palette of greys must say the same; colours may be anything.
+  const SourceFile plain = masked("plain", test::source_path("tests/golden/pictures/g8.png"));
+  expect_refused([&] { check_numbering({plain, two}); }, {"the mask of two", "index 1 is the grey 255", "the mask of plain"});
+  EXPECT_NO_THROW(check_numbering({plain, whole}));
 }
 
 TEST(Palettes, AreReadWithoutPixels) {
