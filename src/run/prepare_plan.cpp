@@ -14,6 +14,7 @@
 #include "vmae/core/hash.h"
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
+#include "vmae/io/case_names.h"
 #include "vmae/io/class_names.h"
 #include "vmae/io/file_name.h"
 #include "vmae/io/mask_numbering.h"
@@ -138,11 +139,10 @@ std::vector<std::string> number_structures(const io::Source& source, const std::
     const std::vector<std::string> names = io::structure_names(source.files, source.mask_names);
     if (!names.empty() && source.mask_names.empty()) return names;
     if (all_named) return all_structures(cases);
-  } catch (const Error&) {
-    if (!all_named) throw;
-    const std::vector<std::string> names = all_structures(cases);
-    log::info(concat("masks number their structures in different ways: they are numbered by name (", join(names, ", "), ")"));
-    return names;
+  } catch (const Error& error) {
+    if (!all_named) throw Error(error.code(), io::without(error.what(), source.identifying), error.hint());
+    log::info("masks number their structures in different ways: they are numbered by name");
+    return all_structures(cases);
   }
   for (PlannedCase& planned : cases) planned.structures.clear();
   return source.mask_names;
