@@ -144,15 +144,20 @@ void check_palettes(const std::vector<SourceFile>& files) {
 }
 
 // Only masks that have channels are read whole.
-void check_forms(const std::vector<SourceFile>& files) {
+void check_forms(const std::vector<SourceFile>& files, const std::vector<std::string>& classes) {
   const SourceFile *one_hot = nullptr, *channels = nullptr;
   for (const SourceFile& file : files) {
     if (!is_volume(file.mask)) continue;
+    int64_t num_channels = 1;
     const auto form = if_readable([&] {
       const VolumeFile volume(file.mask);
-      const bool is_plain = volume.header().num_time_points == 1 && volume.values_per_voxel() == 1;
-      return is_plain ? MaskForm::labels : read_mask_volume(file.mask, file).form;
+      num_channels = volume.header().num_time_points * volume.values_per_voxel();
+      return num_channels == 1 ? MaskForm::labels : read_mask_volume(file.mask, file).form;
     });
+    if (form == MaskForm::one_hot && num_channels == std::ssize(classes))
+      fail(concat(subject_of(file), " has ", num_channels, " channels for the classes ", join(classes, ", "),
+                  ", and every voxel is in one: is the first channel the background, or the first class?"),
+           "write it with a channel of background as well, or as one volume of label numbers");
     if (form == MaskForm::one_hot) one_hot = &file;
     if (form == MaskForm::channels) channels = &file;
     if (one_hot == nullptr || channels == nullptr) continue;
@@ -189,9 +194,9 @@ std::vector<std::string> structure_names(const std::vector<SourceFile>& files, c
   return names.list();
 }
 
-void check_numbering(const std::vector<SourceFile>& files) {
+void check_numbering(const std::vector<SourceFile>& files, const std::vector<std::string>& classes) {
   check_palettes(files);
-  check_forms(files);
+  check_forms(files, classes);
 }
 
 }  // namespace vmae::io

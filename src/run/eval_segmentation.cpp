@@ -259,13 +259,13 @@ eval::Grid slice_grid(const io::LabelMap& map, int axis) {
 
 // What label maps call the classes 1, 2, ...: as is said elsewhere, else as their own headers do (not DICOM-SEG, which is matched by name). Throws Error(data)
 // where they contradict that or each other.
-std::vector<std::string> own_names(const std::vector<TruthCase>& maps, const std::vector<std::string>& said) {
+std::vector<std::string> own_names(const std::vector<TruthCase>& maps, const std::vector<std::string>& said, const std::vector<std::string>& classes) {
   std::vector<io::SourceFile> files;
   for (const TruthCase& one : maps) {
     io::SourceFile file = one.label_map.empty() ? one.file : io::SourceFile{.path = {}, .name = one.label_map.filename().string(), .mask = one.label_map};
     if (io::is_volume(file.mask) || io::is_picture(file.mask)) files.push_back(std::move(file));
   }
-  io::check_numbering(files);
+  io::check_numbering(files, classes.empty() ? said : classes);
   const std::vector<std::string> names = io::structure_names(files, said);
   return said.empty() ? names : said;
 }
@@ -320,7 +320,7 @@ Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& mod
   }
   const int threads = arguments.statistics.threads;
   Sides sides{std::make_unique<Side>("the truth", maps, rules, threads), {}};
-  const std::vector<std::string> by_value = own_names(maps, truth.mask_names), truth_names = io::names_of_classes(by_value, rules.values);
+  const std::vector<std::string> by_value = own_names(maps, truth.mask_names, arguments.classes), truth_names = io::names_of_classes(by_value, rules.values);
   const std::vector<std::string> classes = classes_of(arguments, models, truth, cases, *sides.truth, truth_names);
   sides.truth->set_names(classes, arguments.classes.empty() ? truth_names : by_value, !arguments.classes.empty());
   rules.ignore = -1;  // predictions have classes everywhere
@@ -331,7 +331,7 @@ Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& mod
     const bool says_classes = !models[m].class_names.empty();
     rules.values = says_classes || arguments.label_values.empty() ? models[m].label_values : arguments.label_values;
     const bool is_users = !arguments.classes.empty();
-    std::vector<std::string> names = says_classes ? models[m].class_names : own_names(maps, {});
+    std::vector<std::string> names = says_classes ? models[m].class_names : own_names(maps, {}, classes);
     if (says_classes && is_users) names = names_of_values(names, rules.values);
     if (!says_classes && !is_users) names = io::names_of_classes(names, rules.values);
     sides.models.push_back(std::make_unique<Side>("the prediction of " + models[m].name, std::move(maps), rules, threads));

@@ -42,7 +42,7 @@ void inspect_card(const InspectArguments& arguments) {
   }
   if (has_masks) {
     io::LabelRules rules{.own_names = source.mask_names, .values = arguments.label_values, .ignore = ignore, .is_command_line = true};
-    io::check_numbering(source.files);
+    io::check_numbering(source.files, source.mask_names);
     const std::vector<std::string> structures = io::structure_names(source.files, source.mask_names);
     if (rules.own_names.empty()) rules.own_names = structures;
     card.meaning = io::label_meaning(rules, facts);

@@ -125,7 +125,7 @@ std::vector<std::string> wanted_structures(const std::vector<std::string>& given
 // What masks call their values: by their names where that is asked for or numbers differ, else numbers are kept.
 std::vector<std::string> number_structures(const io::Source& source, const std::vector<std::string>& given, std::vector<PlannedCase>& cases) {
   io::check_class_names(given, "prepare.structures", ExitCode::usage);
-  io::check_numbering(source.files);
+  io::check_numbering(source.files, source.mask_names);
   for (const PlannedCase& planned : cases) {
     if (given.empty() || planned.file.mask.empty() || !planned.problem.empty() || !planned.structures.empty()) continue;
     throw Error(ExitCode::data, concat("the mask of ", planned.file.name, " does not name its structures, but prepare.structures chooses them by name"),

@@ -26,6 +26,7 @@ std::vector<std::string> structure_names(const std::vector<SourceFile>& files, c
 // Throws Error(data) naming two masks whose numbers can't mean the same, whatever they are called: a colour has one index in the palette of one and another in
 // that of the other (palettes that differ in their colours only are warned of); or the first channel is the background in one, and the other has no such
 // channel (MaskForm one_hot and channels).
-void check_numbering(const std::vector<SourceFile>& files);
+// classes: names of all classes, where they are known: as many channels as classes, with every voxel in one of them, can be read in two ways.
+void check_numbering(const std::vector<SourceFile>& files, const std::vector<std::string>& classes = {});
 
 }  // namespace vmae::io

@@ -113,6 +113,10 @@ TEST_F(MaskNumbering, ChannelsWithAndWithoutABackgroundDoNotGoTogether) {
   const SourceFile labels = volume("labels", {2, 2, 1}, {0, 1, 1, 0}), broken = masked("broken", folder_.write("broken.nii.gz", "no volume"));
   EXPECT_NO_THROW(check_numbering({one_hot, labels, broken, volume("other", {2, 2, 1, 2}, {1, 1, 1, 1, 0, 0, 0, 0})}));
   EXPECT_NO_THROW(check_numbering({part, labels}));
+  // Two channels are a background and one class, or two classes.
+  EXPECT_NO_THROW(check_numbering({one_hot}, {"organ"}));
+  EXPECT_NO_THROW(check_numbering({part}, {"organ", "tumour"}));
+  expect_refused([&] { check_numbering({one_hot}, {"organ", "tumour"}); }, {"the mask of one_hot", "2 channels for the classes organ, tumour"});
   expect_refused([&] { check_numbering({one_hot, labels, part}); }, {"the mask of one_hot", "the mask of part", "background"});
   expect_refused([&] { check_numbering({part, one_hot}); }, {"the mask of one_hot", "the mask of part"});
 }
