@@ -90,19 +90,31 @@ std::map<Colour, int64_t> used_colours(const SourceFile& file) {
   return colours;
 }
 
-// A palette of greys beside plain greys: index and grey must be the same number, or one of the two is not what is meant.
-void check_grey_palettes(const std::vector<const SourceFile*>& with_palette, const SourceFile& plain) {
+// A palette of greys beside plain greys that hold the same greys, as programs that make pictures smaller write it: then the greys may be the labels, which are
+// taken for indices.
+void check_grey_palettes(const std::vector<const SourceFile*>& with_palette, const std::vector<const SourceFile*>& plain) {
+  std::set<uint8_t> plain_values;  // of all plain masks, read once they are needed
+  bool are_known = false;
   for (const SourceFile* file : with_palette) {
     const auto colours = if_readable([&] { return used_colours(*file); });
     if (!colours) continue;
-    const bool is_grey =
-        std::all_of(colours->begin(), colours->end(), [](const auto& one) { return one.first[0] == one.first[1] && one.first[1] == one.first[2]; });
+    bool is_grey = true, is_same = true;
     for (const auto& [colour, index] : *colours) {
-      if (!is_grey || colour[0] == index) continue;
-      fail(concat(subject_of(*file), " has a palette of greys, in which index ", index, " is the grey ", int{colour[0]}, "; ", subject_of(plain),
-                  " has greys without a palette: the same number would mean different things"),
-           "save all masks as grey pictures of label numbers");
+      is_grey &= colour[0] == colour[1] && colour[1] == colour[2];
+      is_same &= colour[0] == index;
     }
+    if (!is_grey || is_same) continue;
+    for (size_t i = 0; i < plain.size() && !are_known; ++i) {
+      const auto picture = if_readable([&] { return read_label_picture(plain[i]->mask); });
+      if (!picture || picture->volume.type != StoredType::u8) continue;
+      for (const std::byte value : picture->volume.stored) plain_values.insert(static_cast<uint8_t>(value));
+    }
+    are_known = true;
+    if (!std::all_of(colours->begin(), colours->end(), [&](const auto& one) { return plain_values.contains(one.first[0]); })) continue;
+    const auto odd = std::find_if(colours->begin(), colours->end(), [](const auto& one) { return one.first[0] != one.second; });
+    fail(concat(subject_of(*file), " has a palette of greys, in which index ", odd->second, " is the grey ", int{odd->first[0]}, "; ", subject_of(*plain[0]),
+                " and others have such greys without a palette: is the index or the grey the label?"),
+         "save all masks as grey pictures of label numbers");
   }
 }
 
@@ -111,18 +123,18 @@ void check_grey_palettes(const std::vector<const SourceFile*>& with_palette, con
 void check_palettes(const std::vector<SourceFile>& files) {
   std::vector<const SourceFile*> with_palette;
   std::vector<Colour> longest;
-  const SourceFile* plain = nullptr;
+  std::vector<const SourceFile*> plain;
   bool is_one = true;
   for (const SourceFile& file : files) {
     if (!is_picture(file.mask)) continue;
     const auto palette = if_readable([&] { return picture_palette(file.mask); });
-    if (palette && palette->empty()) plain = &file;
+    if (palette && palette->empty()) plain.push_back(&file);
     if (!palette || palette->empty()) continue;
     with_palette.push_back(&file);
     is_one &= std::equal(palette->begin(), palette->begin() + static_cast<std::ptrdiff_t>(std::min(palette->size(), longest.size())), longest.begin());
     if (palette->size() > longest.size()) longest = *palette;
   }
-  if (plain != nullptr) check_grey_palettes(with_palette, *plain);
+  if (!plain.empty()) check_grey_palettes(with_palette, plain);
   if (is_one) return;
   std::map<Colour, std::pair<int64_t, const SourceFile*>> known;
   std::map<int64_t, std::pair<Colour, const SourceFile*>> of_index;
