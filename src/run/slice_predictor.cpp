@@ -75,14 +75,11 @@ SlicePredictor::SlicePredictor(std::vector<LoadedModel> models, SliceOptions opt
   };
   for (const LoadedModel& other : models_) {
     auto expected = card_text(model()), found = card_text(other);
-    for (const auto* keys : {&expected, &found}) {
-      for (const auto& [key, any] : weights::Metadata(*keys)) {
-        const std::string a = expected[key], b = found[key];  // one may not say
-        if (a == b) continue;
-        const auto text = [](const std::string& value) { return value.empty() ? "not said" : value; };
-        throw Error(ExitCode::checkpoint, concat("models that are averaged must be alike, but their ", key, " differs: ", text(a), " and ", text(b)),
-                    "predict with each on its own");
-      }
+    for (const auto& [key, value] : found) expected.try_emplace(key);  // one may not say
+    for (const auto& [key, value] : expected) {
+      if (found[key] == value) continue;
+      throw Error(ExitCode::checkpoint, concat("models that are averaged must be alike, but their ", key, " differs: '", value, "' and '", found[key], "'"),
+                  "predict with each on its own");
     }
   }
 }
