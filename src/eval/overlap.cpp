@@ -1,5 +1,6 @@
 #include "vmae/eval/overlap.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -115,6 +116,18 @@ std::vector<ClassScores> score_segmentation(std::span<const uint8_t> prediction,
     all.push_back(scores);
   }
   return all;
+}
+
+ClassScores score_union(std::span<const uint8_t> prediction, std::span<const uint8_t> truth, const Grid& grid, std::span<const uint8_t> labels,
+                        const SegmentationOptions& options) {
+  std::array<uint8_t, 256> is_in{};
+  for (const uint8_t label : labels) is_in[label] = 1;
+  const auto within = [&](std::span<const uint8_t> map) {
+    std::vector<uint8_t> binary(map.size());
+    std::transform(map.begin(), map.end(), binary.begin(), [&](uint8_t label) { return is_in[label]; });
+    return binary;
+  };
+  return score_segmentation(within(prediction), within(truth), grid, 1, options)[0];
 }
 
 const std::vector<SegmentationMetric>& segmentation_metrics() {

@@ -78,4 +78,6 @@ std::vector<std::string> check_class_names(const std::vector<std::string>& names
   return remarks;
 }
 
+std::string nameless_label(int64_t value) { return concat("label ", value); }
+
 }  // namespace vmae::io

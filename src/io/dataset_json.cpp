@@ -146,7 +146,7 @@ void read_labels(const Json& json, const Place& place, DatasetJson& dataset) {
   std::vector<std::string> nameless;
   for (int64_t value = 1; value <= highest; ++value) {
     const auto named = name_of.find(value);
-    dataset.mask_names.push_back(named != name_of.end() ? named->second : concat("label ", value));
+    dataset.mask_names.push_back(named != name_of.end() ? named->second : nameless_label(value));
     const bool is_part = std::any_of(regions.begin(), regions.end(), [&](const LabelRegion& region) {
       return std::find(region.values.begin(), region.values.end(), value) != region.values.end();
     });

@@ -128,7 +128,7 @@ std::vector<std::string> region_rules(const std::vector<LabelRegion>& regions) {
     std::vector<std::string> values;
     for (const int64_t value : region.values) values.push_back(std::to_string(value));
     rules.push_back(concat("region ", region.name, " is wherever a mask holds ", join(values, " or "),
-                           ": these values are the classes that are learnt and measured, not the region"));
+                           ": these values are learnt as classes; vmae eval measures the region"));
   }
   return rules;
 }

@@ -9,6 +9,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/core/utf8_text.h"
+#include "vmae/io/class_names.h"
 #include "vmae/io/dicom.h"
 #include "vmae/io/file_name.h"
 #include "vmae/io/patients.h"
@@ -87,7 +88,7 @@ Source prepared_source(const fs::path& path) {
   source.ignore_label = dataset.info().ignore_label;
   source.regions = dataset.info().regions;
   for (size_t i = 0; i < source.mask_names.size(); ++i) {  // gaps
-    if (source.mask_names[i].empty()) source.mask_names[i] = concat("label ", i + 1);
+    if (source.mask_names[i].empty()) source.mask_names[i] = nameless_label(static_cast<int64_t>(i) + 1);
   }
   for (int64_t number = 0; number < dataset.info().num_cases; ++number) {
     PreparedCase one = dataset.read_case(number);

@@ -34,7 +34,8 @@ struct EvalModel {
   std::optional<std::set<std::string>> test_files;               // of the truth; none: all
   int64_t label_fraction = -1;                                   // percent; -1: not known
   int64_t ignore_label = -1;
-  std::vector<int64_t> label_values;  // as data.label_values
+  std::vector<io::LabelRegion> regions;  // as io::Source
+  std::vector<int64_t> label_values;     // as data.label_values
   std::string slice_axis = "auto";
 };
 
@@ -84,6 +85,7 @@ struct Truth {
   bool has_patients = false;             // of some case it is known whose it is
   std::vector<std::string> mask_names;   // of mask values 1, 2, ...; empty: not known
   int64_t ignore_label = -1;             // as io::Source
+  std::vector<io::LabelRegion> regions;  // as io::Source
   std::vector<std::string> label_names;  // classes or findings
   bool is_multi_label = false;
   std::vector<std::string> identifying;  // texts that must not become names

@@ -98,6 +98,7 @@ EvalModel open_predictions(const fs::path& path) {
           "bring the predictions to the numbers of the masks, and take regions_class_order out of that file");
     model.class_names = dataset.mask_names;
     model.ignore_label = dataset.ignore_label;
+    model.regions = dataset.regions;
     for (const std::string& remark : dataset.remarks) log::warning(concat(path.string(), "/dataset.json: ", remark));
   }
   return model;

@@ -68,6 +68,7 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   Truth truth;
   truth.mask_names = source.mask_names;
   truth.ignore_label = source.ignore_label;
+  truth.regions = source.regions;
   truth.label_names = source.label_names;
   truth.is_multi_label = source.is_multi_label;
   truth.has_patients = io::knows_patients(source.files, {source.layout});

@@ -212,7 +212,65 @@ class MaskNames(FinetuneTest):
             done = self.vmae("eval", "--pred", folder.name, "--truth", data, "--output", f"out{code}", "--no-distances", expect=code)
             if code:
                 self.assert_says(done, "regions_class_order")
+            else:
+                self.assertEqual({row["class"] for row in self.rows("out0")}, {"region all", "square"})
 
+    def test_regions_are_measured(self):
+        """What dataset.json names is what the report has, whichever way the masks come; the values that have no name are parts of it."""
+        labels = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "spot": 3}
+        data = self.nnunet("data", labels, lambda mask: np.where(np.arange(32) % 3 == 0, mask, mask + (mask > 0)), regions_class_order=[1, 2, 3])
+        of_all = {"whole": (1, 2, 3), "core": (2, 3), "spot": (3,)}
+        (self.tmp / "predicted").mkdir()
+        expected = {}
+        for file in sorted((self.tmp / data / "labelsTr").iterdir()):
+            truth = np.asarray(Image.open(file))
+            predicted = np.roll(truth, 2, axis=0)
+            Image.fromarray(predicted).save(self.tmp / "predicted" / file.name)
+            for name, values in of_all.items():
+                a, b = np.isin(predicted, values), np.isin(truth, values)
+                expected[file.stem, name] = 2 * (a & b).sum() / (a.sum() + b.sum())
+        def dice(output):
+            return {(row["case"].split("/")[-1], row["class"]): float(row["Dice"]) for row in self.rows(output)}
+        def near(found, wanted):
+            self.assertEqual(found.keys(), wanted.keys())
+            for key, value in wanted.items():
+                self.assertAlmostEqual(found[key], value, places=9, msg=str(key))
+        done = self.vmae("eval", "--pred", "predicted", "--truth", data, "--output", "out", "--no-distances")
+        near(dice("out"), expected)
+        self.assertIn("Regions are unions of classes", done.stdout)
+        self.assertIn("label 1, label 2", done.stdout)
+        mean = next(one for one in json.loads((self.tmp / "out/summary.json").read_text())["models"][0]["estimates"]
+                    if (one["metric"], one["class"]) == ("Dice", "mean"))
+        by_case = [np.mean([expected[case, name] for name in of_all]) for case in sorted({case for case, _ in expected})]
+        self.assertAlmostEqual(mean["value"], np.mean(by_case), places=9)
+        # nnU-Net's predictions have the dataset.json, the truth is a folder of masks.
+        (self.tmp / "predicted/dataset.json").write_bytes((self.tmp / data / "dataset.json").read_bytes())
+        self.vmae("eval", "--pred", "predicted", "--truth", f"{data}/labelsTr", "--output", "folder", "--no-distances")
+        near(dice("folder"), expected)
+        # Whoever names the classes measures these.
+        self.vmae("eval", "--pred", "predicted", "--truth", data, "--output", "named", "--no-distances", "--classes", "a,b,c")
+        self.assertEqual({row["class"] for row in self.rows("named")}, {"a", "b", "c"})
+        # Values in another order, and one left out: a region without all of its values can't be measured.
+        self.vmae("eval", "--pred", "predicted", "--truth", data, "--output", "listed", "--no-distances", "--label-values", "3,2,1")
+        near(dice("listed"), expected)
+        (self.tmp / "predicted/dataset.json").unlink()
+        for file in (self.tmp / "predicted").glob("*.png"):
+            for folder in ("predicted", f"{data}/labelsTr"):
+                path = self.tmp / folder / file.name
+                Image.fromarray(np.asarray(Image.open(path)) * np.uint8([0, 0, 1, 1])[np.asarray(Image.open(path))]).save(path)
+        done = self.vmae("eval", "--pred", "predicted", "--truth", data, "--output", "less", "--no-distances", "--label-values", "2,3")
+        self.assertEqual({row["class"] for row in self.rows("less")}, {"core", "spot"})
+        self.assertIn("The region whole is not measured", done.stdout)
+
+    def test_regions_of_runs(self):
+        labels = {"background": 0, "whole": [1, 2], "square": 2}
+        data = self.nnunet("data", labels, tests=2)
+        self.vmae("prepare", "--input", data, "--output", "prepared")
+        for source, run in ((data, "loose"), ("prepared", "sliced")):
+            self.trained(source, run=run)
+            self.vmae("eval", "--run", run, "--output", f"out_{run}", "--no-distances")
+            self.assertEqual({row["class"] for row in self.rows(f"out_{run}")}, {"whole", "square"})
+        self.assertEqual(self.voxels("out_loose"), self.voxels("out_sliced"))
 
     def test_structures_are_chosen_of_masks_that_name_them(self):
         data = self.nnunet("data", {"background": 0, "round": 1, "square": 2})

@@ -33,6 +33,10 @@ struct ClassScores {
 std::vector<ClassScores> score_segmentation(std::span<const uint8_t> prediction, std::span<const uint8_t> truth, const Grid& grid, int64_t num_classes,
                                             const SegmentationOptions& options);
 
+// The same of a union of labels (nnU-Net's regions): a voxel is of it that has any of them.
+ClassScores score_union(std::span<const uint8_t> prediction, std::span<const uint8_t> truth, const Grid& grid, std::span<const uint8_t> labels,
+                        const SegmentationOptions& options);
+
 // The metrics of ClassScores (not truth_ml, which no prediction changes), in the order of tables; each with its name as it stands in files ("Dice", "HD95"),
 // and as a reader sees it.
 struct SegmentationMetric {

@@ -19,4 +19,7 @@ void sort_classes(std::vector<std::string>& names);
 // only.
 std::vector<std::string> check_class_names(const std::vector<std::string>& names, const std::string& where, ExitCode code = ExitCode::data);
 
+// "label 3": of a mask value to which the dataset gives no name of its own (gaps in a numbering, parts of regions).
+std::string nameless_label(int64_t value);
+
 }  // namespace vmae::io

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "support/brute_force.h"
 #include "support/errors.h"
 
@@ -51,6 +53,32 @@ TEST(Overlap, ScoresAreTheirDefinitions) {
     }
   }
   EXPECT_GT(num_compared, 300);
+}
+
+// A region is scored like the one class of maps in which all of its labels are 1.
+TEST(Overlap, UnionsOfLabels) {
+  const std::vector<std::vector<uint8_t>> unions{{1, 2, 3}, {3, 1}, {2}, {2, 2, 9}};
+  for (uint32_t seed = 0; seed < 60; ++seed) {
+    SCOPED_TRACE(seed);
+    const RandomPair pair(seed, 3, seed % 3 == 0);
+    for (const std::vector<uint8_t>& labels : unions) {
+      std::vector<uint8_t> a, b;
+      int64_t both = 0;
+      for (size_t i = 0; i < pair.a.size(); ++i) {
+        a.push_back(std::count(labels.begin(), labels.end(), pair.a[i]) > 0 ? 1 : 0);
+        b.push_back(std::count(labels.begin(), labels.end(), pair.b[i]) > 0 ? 1 : 0);
+        both += a.back() == 1 && b.back() == 1 ? 1 : 0;
+      }
+      const ClassScores scores = score_union(pair.a, pair.b, pair.grid, labels, kOptions);
+      EXPECT_EQ(scores.true_positives, both);
+      EXPECT_EQ(scores.false_negatives, std::count(b.begin(), b.end(), 1) - both);
+      EXPECT_EQ(scores.false_positives, std::count(a.begin(), a.end(), 1) - both);
+      if (std::count(a.begin(), a.end(), 1) == 0 || std::count(b.begin(), b.end(), 1) == 0) continue;
+      const BruteForce expected(a, b, 1, pair.grid);
+      EXPECT_NEAR(scores.hd95_mm, expected.hd95_pooled(), 1e-11);
+      EXPECT_NEAR(scores.surface_dice, expected.surface_dice(1.7), 1e-12);
+    }
+  }
 }
 
 // Rows longer than the eight voxels that are compared at once, with every kind of change in them.
