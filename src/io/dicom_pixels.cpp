@@ -132,19 +132,38 @@ void unpack_frame(const RawFrame& raw, const PixelFormat& pixels, const Palette&
   visit(type, [&]<class Stored>(Stored) { to_rgb(reinterpret_cast<Stored*>(to), num_pixels, raw.bits_stored, is_partial); });
 }
 
-void replace_padding(StoredType type, std::byte* slice, size_t num_values, const std::array<double, 2>& padding) {
+std::vector<bool> find_padding(const RawFrame& raw, const PixelFormat& pixels, const std::byte* slice, const std::array<double, 2>& range) {
+  const auto num_values = static_cast<size_t>(pixels.rows * pixels.columns);
+  std::vector<bool> is_padding(num_values);
+  const auto find = [&](auto number) {
+    for (size_t i = 0; i < num_values; ++i) is_padding[i] = static_cast<double>(number(i)) >= range[0] && static_cast<double>(number(i)) <= range[1];
+  };
+  const double lowest = pixels.is_signed ? -std::ldexp(1, pixels.bits_stored - 1) : 0;
+  const double highest = std::ldexp(1, pixels.bits_stored - (pixels.is_signed ? 1 : 0)) - 1;
+  if (pixels.kind == PixelKind::integer && (range[0] > highest || range[1] < lowest)) {
+    RawFrame words = raw;
+    words.bits_stored = raw.bits_allocated;
+    words.high_bit = raw.bits_allocated - 1;
+    with_numbers(words, pixels.is_signed, find);
+  } else {
+    visit(stored_type_of(pixels), [&]<class Stored>(Stored) { find([values = reinterpret_cast<const Stored*>(slice)](size_t i) { return values[i]; }); });
+  }
+  return is_padding;
+}
+
+void fill_padding(StoredType type, std::byte* slice, const std::vector<bool>& is_padding) {
   visit(type, [&]<class Stored>(Stored) {
-    auto* const begin = reinterpret_cast<Stored*>(slice);
-    auto* const end = begin + num_values;
-    const auto is_padding = [&](Stored value) { return static_cast<double>(value) >= padding[0] && static_cast<double>(value) <= padding[1]; };
+    auto* const values = reinterpret_cast<Stored*>(slice);
     bool is_found = false;
     Stored lowest{};
-    for (const Stored* value = begin; value != end; ++value) {
-      if (is_padding(*value) || std::isnan(static_cast<double>(*value)) || (is_found && *value >= lowest)) continue;
-      lowest = *value;
+    for (size_t i = 0; i < is_padding.size(); ++i) {
+      if (is_padding[i] || std::isnan(static_cast<double>(values[i])) || (is_found && values[i] >= lowest)) continue;
+      lowest = values[i];
       is_found = true;
     }
-    if (is_found) std::replace_if(begin, end, is_padding, lowest);
+    for (size_t i = 0; is_found && i < is_padding.size(); ++i) {
+      if (is_padding[i]) values[i] = lowest;
+    }
   });
 }
 

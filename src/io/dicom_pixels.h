@@ -19,9 +19,12 @@ Palette read_palette(const DicomFile& file, bool is_signed);
 // rows * columns * channels numbers of stored_type_of(pixels), to `to`.
 void unpack_frame(const RawFrame& raw, const PixelFormat& pixels, const Palette& palette, const std::filesystem::path& path, std::byte* to);
 
-// Padded numbers become the lowest other number of the slice, so that statistics don't see them; a slice of nothing but padding stays. True if there was
-// padding.
-void replace_padding(StoredType type, std::byte* slice, size_t num_values, const std::array<double, 2>& padding);
+// Which pixels of a grey frame are padding. slice: the frame unpacked. A range that the stored bits can't reach (63536 in 12 of 16 bits) is looked for in the
+// words as they are in the file.
+std::vector<bool> find_padding(const RawFrame& raw, const PixelFormat& pixels, const std::byte* slice, const std::array<double, 2>& range);
+
+// Padding becomes the lowest other number of the slice, so that statistics don't see it; a slice of nothing but padding stays.
+void fill_padding(StoredType type, std::byte* slice, const std::vector<bool>& is_padding);
 
 // MONOCHROME1 to MONOCHROME2 within the range of the stored bits: v -> 2^bits - 1 - v, or -1 - v where signed; floats -v.
 void invert(const PixelFormat& pixels, std::byte* slice, size_t num_values);

@@ -9,11 +9,6 @@
 namespace vmae::io {
 namespace {
 
-double sum_of_range(const PixelFormat& pixels) {
-  if (pixels.kind != PixelKind::integer) return 0.0;
-  return pixels.is_signed ? -1.0 : std::ldexp(1.0, pixels.bits_stored) - 1.0;
-}
-
 // RescaleType is optional; US means unspecified, as in derived maps.
 bool is_hounsfield(const DicomFrame& frame) { return frame.is_scaled && (frame.scaled_type.empty() || frame.scaled_type == "HU"); }
 
@@ -50,11 +45,6 @@ double largest_stored(const std::vector<DicomHeader>& headers, const std::string
 
 bool is_shown_inverted(const DicomHeader& header) {
   return header.pixels.photometric == "MONOCHROME1" && header.modality != "CT" && header.modality != "PT" && header.modality != "NM";
-}
-
-std::array<double, 2> inverted(const PixelFormat& pixels, const std::array<double, 2>& range) {
-  const double sum = sum_of_range(pixels);
-  return {sum - range[1], sum - range[0]};
 }
 
 bool have_comparable_numbers(const DicomHeader& a, const DicomHeader& b) {

@@ -11,7 +11,6 @@ namespace vmae::io {
 // MONOCHROME1 of a picture (CR, DX, MG, ...), whose dark and bright are to be swapped. In CT, PET and NM the numbers measure something, and the tag only says
 // how to show them.
 bool is_shown_inverted(const DicomHeader& header);
-std::array<double, 2> inverted(const PixelFormat& pixels, const std::array<double, 2>& range);  // where `invert` takes a range of stored numbers
 
 // Units, scaling (one, or one per slice) and stored_max of a volume made of these files and slices.
 void set_units(const std::vector<DicomHeader>& headers, const std::vector<DicomFrame>& slices, Volume& volume);

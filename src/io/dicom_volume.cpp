@@ -90,12 +90,9 @@ struct Builder {
       std::byte* const place = volume.stored.data() + slice_bytes * slices.size();
       std::byte* const slice = narrow.empty() ? place : narrow.data();
       unpack_frame(raw, pixels, palette, path, slice);
-      std::optional<std::array<double, 2>> padding = header.padding;
-      if (is_shown_inverted(header)) {
-        invert(pixels, slice, values_per_slice());
-        if (padding) padding = inverted(pixels, *padding);
-      }
-      if (padding) replace_padding(type, slice, values_per_slice(), *padding);
+      const std::vector<bool> is_padding = header.padding ? find_padding(raw, pixels, slice, *header.padding) : std::vector<bool>{};
+      if (is_shown_inverted(header)) invert(pixels, slice, values_per_slice());
+      fill_padding(type, slice, is_padding);
       if (slice != place) convert(type, slice, values_per_slice(), volume.type, place);
       slices.push_back(header.frames[frame]);
     }

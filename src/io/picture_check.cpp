@@ -4,6 +4,7 @@
 
 #include <zlib.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <set>
 #include <vector>
@@ -32,6 +33,10 @@ uint64_t number(std::string_view bytes, size_t at, size_t size, bool big_endian)
   return value;
 }
 
+std::string of_several(uint64_t count, const char* what) {
+  return concat("is ", what, " of ", count, " pictures, which is not read: save the one that is meant, or each as a file of its own");
+}
+
 std::string check_png(std::string& bytes) {
   const std::string_view view = bytes;
   std::string kept = bytes.substr(0, 8);
@@ -44,6 +49,7 @@ std::string check_png(std::string& bytes) {
     if (type == "IHDR") {
       if (std::string problem = check_size(number(view, at + 8, 4, true), number(view, at + 12, 4, true)); !problem.empty()) return problem;
     }
+    if (type == "acTL" && number(view, at + 8, 4, true) > 1) return of_several(number(view, at + 8, 4, true), "an animated PNG");
     if (type == "IHDR" || type == "PLTE" || type == "IDAT" || type == "IEND" || type == "eXIf") kept += view.substr(at, length + 12);
     if (type == "IEND") {
       bytes = std::move(kept);
@@ -52,6 +58,35 @@ std::string check_png(std::string& bytes) {
     at += length + 12;
   }
   return "is cut off: a PNG without its end";
+}
+
+// Height and width as one number, of the first frame header at or after `at`; 0: there is none.
+uint64_t jpeg_size(std::string_view bytes, size_t at) {
+  for (at += 2; at + 9 <= bytes.size() && bytes[at] == '\xFF'; at += 2 + number(bytes, at + 2, 2, true)) {
+    const auto marker = static_cast<unsigned char>(bytes[at + 1]);
+    if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) return number(bytes, at + 5, 4, true);
+  }
+  return 0;
+}
+
+// Pictures of their own in a multi-picture file (CIPA DC-007), whose list of pictures is a TIFF directory at `start`. Thumbnails, and what is of another size
+// than the first (gain maps of phones), are none.
+uint64_t count_pictures(std::string_view bytes, size_t start) {
+  const bool is_big_endian = number(bytes, start, 2, true) == 0x4D4D;
+  const auto at = [&](size_t place, size_t size) { return number(bytes, start + place, size, is_big_endian); };
+  const size_t directory = at(4, 4);
+  uint64_t count = 1;
+  for (size_t i = 0; i < at(directory, 2); ++i) {
+    const size_t entry = directory + 2 + 12 * i;
+    if (at(entry, 2) != 0xB002) continue;
+    const size_t list = at(entry + 8, 4);
+    for (size_t k = 1; k < std::min<uint64_t>(at(entry + 4, 4) / 16, 256) && start + list + 16 * k < bytes.size(); ++k) {
+      const uint64_t kind = at(list + 16 * k, 4) & 0xFFFFFF, picture = start + at(list + 16 * k + 8, 4);
+      const bool is_alike = kind == 0 && jpeg_size(bytes, 0) == jpeg_size(bytes, picture);
+      count += kind >> 16 == 2 || is_alike ? 1 : 0;
+    }
+  }
+  return count;
 }
 
 std::string check_jpeg(std::string_view bytes) {
@@ -69,6 +104,9 @@ std::string check_jpeg(std::string_view bytes) {
     } else {
       if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) {
         if (std::string problem = check_size(number(bytes, at + 7, 2, true), number(bytes, at + 5, 2, true)); !problem.empty()) return problem;
+      }
+      if (marker == 0xE2 && bytes.substr(at + 4, 4) == std::string_view("MPF\0", 4)) {
+        if (const uint64_t count = count_pictures(bytes, at + 8); count > 1) return of_several(count, "a multi-picture JPEG");
       }
       at += 2 + number(bytes, at + 2, 2, true);
     }

@@ -376,6 +376,37 @@ class MasksTest(VmaeTest):
             self.assertIn(text, reasons)
 
 
+class SeveralPicturesTest(VmaeTest):
+    def test_files_of_several_pictures(self):
+        """Those of which the first alone would be taken are refused; thumbnails and gain maps are no pictures of their own."""
+        smooth = np.add.outer(np.arange(40) * 5, np.arange(56) * 4).astype(np.uint8)
+        (self.tmp / "in").mkdir()
+
+        def save(name, *pictures, **options):
+            first, *others = [Image.fromarray(picture) for picture in pictures]
+            first.save(self.tmp / "in" / name, save_all=True, append_images=others, **options)
+        save("animated.png", smooth, 255 - smooth, smooth // 2)
+        save("one.png", smooth)
+        save("pair.mpo.jpg", smooth, 255 - smooth, format="MPO")
+        save("gain.jpg", smooth, smooth[:20, :28], format="MPO")
+        save("pair3.jpg", smooth, smooth[:20, :28], smooth // 2, format="MPO")
+        marked = bytearray((self.tmp / "in/gain.jpg").read_bytes())  # as a camera marks a stereo pair of another size, and a thumbnail
+        at = marked.index(b"MPF\0") + 4
+        order = "<" if marked[at:at + 2] == b"II" else ">"
+        entries = next(struct.unpack(f"{order}I", marked[at + k + 8:at + k + 12])[0] for k in range(10, 60, 12)
+                       if struct.unpack(f"{order}H", marked[at + k:at + k + 2])[0] == 0xB002)
+        for name, kind in (("stereo.jpg", 0x020002), ("thumbnail.jpg", 0x010001)):
+            marked[at + entries + 16:at + entries + 20] = struct.pack(f"{order}I", kind)
+            (self.tmp / "in" / name).write_bytes(marked)
+        self.vmae("prepare", "--input", "in", "--output", "out", "prepare.names=keep", expect=6)
+        cases, _ = read_dataset(self.tmp / "out")
+        failures = {cases[one["case"]]["name"]: one["reason"] for one in map(json.loads, (self.tmp / "out/quarantine.jsonl").read_text().splitlines())}
+        self.assertEqual(set(failures), {"animated.png", "pair.mpo.jpg", "pair3.jpg", "stereo.jpg"}, failures)
+        self.assertIn("animated PNG of 3 pictures", failures["animated.png"])
+        self.assertIn("multi-picture JPEG of 2 pictures", failures["pair3.jpg"])
+        self.assertEqual(len(cases) - len(failures), 3)
+
+
 class StacksTest(FinetuneTest):
     def write(self, name, volume, **options):
         (self.tmp / name).parent.mkdir(parents=True, exist_ok=True)

@@ -164,6 +164,34 @@ TEST(DicomVolume, PaddingBecomesTheLowestOtherNumberOfItsSlice) {
   EXPECT_EQ(picture[11], 255 - 31);
 }
 
+// Scanners write 63536 or 0x8000 where the numbers have 12 bits: cut down to these, padding would look like a number.
+TEST(DicomVolume, PaddingBeyondTheStoredBits) {
+  const TempFolder folder;
+  struct One {
+    int stored;
+    bool is_signed;
+    uint16_t word;
+  };
+  for (const One& one : {One{12, false, 63536}, {10, false, 0x8000}, {12, true, 0x8000}, {14, false, 0xFFFF}, {12, false, 4095}, {16, false, 63536}}) {
+    SCOPED_TRACE(concat(one.stored, one.is_signed ? " signed " : " unsigned ", one.word));
+    std::vector<uint16_t> pixels = ramp(20);
+    pixels[0] = pixels[5] = one.word;
+    const uint16_t like = pixels[9] = static_cast<uint16_t>(one.word & ((1U << one.stored) - 1));  // a number that only looks like it
+    const Volume volume =
+        read_dicom({DicomPhantom().format(16, one.stored, one.is_signed).set_word(DCM_PixelPaddingValue, one.word).pixels(pixels).save(folder / "a")});
+    const auto number = [&](size_t i) { return one.is_signed ? stored<int16_t>(volume)[i] : static_cast<int>(stored<uint16_t>(volume)[i]); };
+    const bool is_padding = like == one.word;
+    int lowest = 4095;
+    for (size_t i = 0; i < pixels.size(); ++i) {
+      if (i != 0 && i != 5 && (i != 9 || !is_padding)) lowest = std::min(lowest, number(i));
+    }
+    EXPECT_EQ(number(0), lowest);
+    EXPECT_EQ(number(5), lowest);
+    EXPECT_EQ(number(9), is_padding ? lowest : like);
+    EXPECT_EQ(number(1), 21);
+  }
+}
+
 TEST(DicomVolume, PaletteOfEightBitsAndPlanesOfColour) {
   const TempFolder folder;
   DicomPhantom palette;
