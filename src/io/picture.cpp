@@ -326,11 +326,16 @@ std::optional<VolumeHeader> picture_header(const fs::path& path) {
   return header;
 }
 
-std::optional<std::array<double, 3>> stack_spacing_mm(const fs::path& path) {
+std::vector<fs::path> spacing_files(const fs::path& path) {
   const std::string stem = path.stem().string();
   std::vector<fs::path> files{path.parent_path() / (stem + ".json")};
   if (stem.size() > 5 && stem[stem.size() - 5] == '_' && stem.find_first_not_of("0123456789", stem.size() - 4) == std::string::npos)
     files.push_back(path.parent_path() / (stem.substr(0, stem.size() - 5) + ".json"));
+  return files;
+}
+
+std::optional<std::array<double, 3>> stack_spacing_mm(const fs::path& path) {
+  const std::vector<fs::path> files = spacing_files(path);
   std::optional<std::array<double, 3>> found;
   for (const fs::path& file : files) {
     const auto spacing_mm = sidecar_spacing(file);

@@ -11,8 +11,10 @@
 #include "vmae/core/log_once.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/io/dicom.h"
+#include "vmae/io/file_name.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/volume.h"
+#include "volume_data.h"
 
 namespace vmae::io {
 namespace {
@@ -124,6 +126,16 @@ Volume read_image(const SourceFile& file) {
   const bool is_stack = is_picture(file.path) && volume.size[2] > 1 && volume.channels == 1 && volume.type != StoredType::u8;
   if (volume.modality == "CT" && volume.units == Units::raw && (is_volume(file.path) || is_stack)) volume.units = Units::hu;
   return volume;
+}
+
+std::vector<std::filesystem::path> files_read_with(const std::filesystem::path& path) {
+  std::vector<std::filesystem::path> files{path};
+  const bool is_stack = is_picture(path) && ending_of(path).starts_with(".tif");
+  std::error_code ignored;
+  for (const std::filesystem::path& other : is_stack ? spacing_files(path) : is_volume(path) ? voxel_files(path) : files) {
+    if (other != path && std::filesystem::is_regular_file(other, ignored)) files.push_back(other);
+  }
+  return files;
 }
 
 std::optional<VolumeHeader> read_image_header(const SourceFile& file) {

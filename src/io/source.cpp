@@ -132,8 +132,6 @@ void check_voxel_files(const Source& source) {
   std::map<std::string, fs::path> header_of;  // by file and the place in it
   for (const SourceFile& file : source.files) {
     for (const fs::path* path : {&file.path, &file.mask}) {
-      const std::string ending = path->empty() ? "" : ending_of(*path);
-      if (ending != ".mhd" && ending != ".nhdr") continue;
       for (const fs::path& voxels : voxel_files(*path)) {
         const auto [first, is_new] = header_of.emplace(concat(voxels.string(), '\n', voxel_offset(*path)), *path);
         if (!is_new && first->second != *path)

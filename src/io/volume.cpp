@@ -85,8 +85,18 @@ void check_claim(const VolumeHeader& header, double bytes_per_voxel, uint64_t mo
   }
 }
 
+// What the library has no good words for.
+void refuse_unread_nrrd(const fs::path& path) {
+  if (const std::string encoding = nrrd_field(path, "encoding"); encoding.starts_with("bz"))
+    fail(path, concat("is compressed as ", encoding, ", which is not read"), "save it with the encoding gzip or raw");
+  if (nrrd_field(path, "kinds").find("time") != std::string::npos && nrrd_field(path, "space directions").find("none") != std::string::npos)
+    fail(path, "has an axis of time (kinds: " + nrrd_field(path, "kinds") + "), which is not read",
+         "save each time point as a file of its own, or all as NIfTI");
+}
+
 // An image of one to three axes, or more axes, which are volumes one after the other.
 itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
+  if (is_nrrd(path)) refuse_unread_nrrd(path);
   const uint64_t most_bytes = most_voxel_bytes(path, is_nrrd(path));
   const std::lock_guard lock(library_mutex());
   itk::Object::SetGlobalWarningDisplay(false);

@@ -121,6 +121,23 @@ uint64_t meta_bytes(const fs::path& path) {
   return bytes;
 }
 
+// Of "slice%03d.raw", or NRRD's "slice%03d.raw 1 20 1", the files with any number in its place.
+std::vector<fs::path> numbered_files(const fs::path& pattern) {
+  const std::string name = pattern.filename().string();
+  const size_t mark = name.find('%'), number = mark == std::string::npos ? mark : name.find('d', mark);
+  if (number == std::string::npos) return {};
+  const std::string before = name.substr(0, mark), after = name.substr(number + 1, name.find(' ', number) - number - 1);
+  std::vector<fs::path> files;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(pattern.has_parent_path() ? pattern.parent_path() : ".", ignored)) {
+    const std::string other = entry.path().filename().string();
+    if (other.size() <= before.size() + after.size() || !other.starts_with(before) || !other.ends_with(after)) continue;
+    const std::string middle = other.substr(before.size(), other.size() - before.size() - after.size());
+    if (middle.find_first_not_of("0123456789") == std::string::npos) files.push_back(entry.path());
+  }
+  return files;
+}
+
 }  // namespace
 
 uint64_t most_voxel_bytes(uint64_t file_bytes) { return file_bytes > kUnlimited / kMostOfZlib ? kUnlimited : file_bytes * kMostOfZlib; }
@@ -133,8 +150,10 @@ uint64_t most_voxel_bytes(const fs::path& path, bool is_nrrd) {
 
 std::vector<fs::path> voxel_files(const fs::path& header) {
   std::vector<std::string> names;
+  const std::string ending = ending_of(header);
+  if (!ending.ends_with(".nhdr") && ending != ".mhd") return {};
   const std::string text = first_bytes(header);
-  if (ending_of(header) == ".nhdr") {
+  if (ending.ends_with(".nhdr")) {
     names = nrrd_names(text);
   } else {
     try {
@@ -149,12 +168,14 @@ std::vector<fs::path> voxel_files(const fs::path& header) {
     std::error_code ignored;
     const fs::path file = header.parent_path() / name;
     if (fs::is_regular_file(file, ignored)) files.push_back(fs::weakly_canonical(file, ignored));
+    for (const fs::path& one : numbered_files(file)) files.push_back(fs::weakly_canonical(one, ignored));
   }
+  std::sort(files.begin(), files.end());
   return files;
 }
 
 std::string voxel_offset(const fs::path& header) {
-  if (ending_of(header) == ".nhdr") {
+  if (ending_of(header).ends_with(".nhdr")) {
     std::string text;
     for (const char* key : {"byte skip", "byteskip", "line skip", "lineskip"}) text += nrrd_field(header, key) + ' ';
     return text;

@@ -262,18 +262,7 @@ std::string read_salt(const fs::path& salt_file, bool may_make) {
   return salt;
 }
 
-std::vector<fs::path> files_of(const io::SourceFile& file) {
-  if (!file.series.empty()) return file.series;
-  std::vector<fs::path> files{file.path};
-  const std::string ending = io::ending_of(file.path), stem = io::stem_of(file.path);
-  if (ending != ".mhd" && !ending.ends_with(".nhdr")) return files;
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(file.path.has_parent_path() ? file.path.parent_path() : ".", ignored)) {
-    if (entry.path() != file.path && entry.path().filename().string().starts_with(stem + ".")) files.push_back(entry.path());
-  }
-  std::sort(files.begin() + 1, files.end());
-  return files;
-}
+std::vector<fs::path> files_of(const io::SourceFile& file) { return file.series.empty() ? io::files_read_with(file.path) : file.series; }
 
 std::string PlannedShard::file() const {
   const std::string number = std::to_string(first_case);
@@ -342,7 +331,7 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
     const io::SourceFile& file = planned.file;
     std::string text = concat(file.name, '\n', file.patient, '\n', file.split, ' ', file.fold, ' ', file.modality, ' ', file.mask.string(), '\n');
     for (const fs::path& path : files_of(file)) text += state_of(path);
-    text += file.mask.empty() ? "" : state_of(file.mask);
+    for (const fs::path& path : file.mask.empty() ? std::vector<fs::path>{} : io::files_read_with(file.mask)) text += state_of(path);
     for (const float label : file.labels) text += concat(' ', label);
     add(hex(hmac_sha256("plan", text)));
   }

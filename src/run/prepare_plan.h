@@ -44,7 +44,7 @@ struct PlannedCase {
   uint64_t bytes = 0;                      // of its files
 };
 
-// All files that the image consists of: a series, or a header with the files of its voxels beside it.
+// All files that the image consists of: a series, or a file with what is read with it.
 std::vector<std::filesystem::path> files_of(const io::SourceFile& file);
 
 struct PlannedShard {

@@ -111,6 +111,35 @@ class SameContentTest(PrepareTest):
         (self.tmp / "list.csv").write_text("image,modality\nin/case000.png,MR\n")
         self.prepare("list.csv", "listed", expect=2)
 
+    def test_files_beside_the_image_count(self):
+        """Voxels of headers, of images and masks, one by one or numbered, and the spacing of a stack: where these change, the dataset is another."""
+        voxels = np.arange(5 * 4 * 3, dtype=np.uint8)
+        head = "ObjectType = Image\nNDims = 3\nDimSize = 5 4 3\nElementType = MET_UCHAR\nElementDataFile = "
+        nrrd = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 5 4 3\nencoding: raw\ndata file: "
+        for kind, header, one in (("mhd", head, "other.bin"), ("nhdr", nrrd, "other.bin"), ("nhdr", nrrd, "s%02d.bin 1 3 1"), ("tif", "", "")):
+            for changed in ("images", "masks"):
+                source = self.tmp / f"{kind}_{'' if '%' not in one else 'numbered'}_{changed}"
+                for folder, values in (("images", voxels), ("masks", voxels % 2)):
+                    (source / folder).mkdir(parents=True)
+                    stack = values.reshape(3, 4, 5)
+                    if kind == "tif":
+                        pages = [Image.fromarray(page) for page in stack]
+                        pages[0].save(source / folder / "a.tif", save_all=True, append_images=pages[1:])
+                        (source / folder / "a.json").write_text('{"spacing": [1, 1, 1]}')
+                    else:
+                        (source / folder / f"a.{kind}").write_text(header + one + "\n" + ("\n" if kind == "nhdr" else ""))
+                        for i in range(3):
+                            (source / folder / f"s{i + 1:02d}.bin").write_bytes(stack[i].tobytes())
+                        (source / folder / "other.bin").write_bytes(values.tobytes())
+                with self.subTest(source.name):
+                    self.prepare(source.name, f"out_{source.name}")
+                    self.assertIn("nothing to do", self.prepare(source.name, f"out_{source.name}").stderr)
+                    if kind == "tif":
+                        (source / changed / "a.json").write_text('{"spacing": [3, 1, 1]}')
+                    else:
+                        (source / changed / ("s02.bin" if "%" in one else "other.bin")).write_bytes(bytes(20 if "%" in one else 60))
+                    self.assertIn("have changed", self.prepare(source.name, f"out_{source.name}", expect=2).stderr)
+
     def test_a_disk_that_was_full_at_first(self):
         """What LMDB leaves when it can't write its first pages is begun anew."""
         make_pictures(self.tmp / "in", 2)

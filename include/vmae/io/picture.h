@@ -38,6 +38,7 @@ std::optional<VolumeHeader> picture_header(const std::filesystem::path& path);
 // Millimetres of a stack's voxels: of nnU-Net's file beside it ({"spacing": [z, y, x]} in CASE.json for CASE.tif and CASE_0000.tif, or in CASE_0000.json), else
 // of ImageJ's description where that has a unit of length, pixel size and spacing. Throws Error(data) where there are two such files that differ.
 std::optional<std::array<double, 3>> stack_spacing_mm(const std::filesystem::path& path);
+std::vector<std::filesystem::path> spacing_files(const std::filesystem::path& path);  // where such a file may be
 
 // A mask: as picture_volume, but of a picture with a palette the index is the value, not its colour (as nnU-Net and Pillow read it). Where all of the palette
 // is grey and its greys do not ascend with the index, index and grey contradict each other, and so do number and shade of a TIFF that stores white as 0 in more

@@ -1,6 +1,7 @@
 #pragma once
 // One case of a source, whatever it is: picture, volume or DICOM series.
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <vector>
 
@@ -12,6 +13,9 @@ namespace vmae::io {
 // A picture becomes a volume of size z = 1 (a TIFF of several pages: z of them) with 1 or 3 channels. `modality` of the file is the source's where that says
 // one; a CT volume without units is in HU. Throws Error(data) naming the file.
 Volume read_image(const SourceFile& file);
+
+// `path`, and what is read with it: the voxels of an .mhd or .nhdr, the spacing beside a TIFF stack. Files that are there.
+std::vector<std::filesystem::path> files_read_with(const std::filesystem::path& path);
 
 // Geometry from the header alone; empty for a picture, which is one slice (a TIFF of several pages is a volume). Throws Error(data) naming the file.
 std::optional<VolumeHeader> read_image_header(const SourceFile& file);

@@ -187,6 +187,10 @@ TEST(Volume, BrokenFilesAreErrorsOnly) {
   what_of(folder.write("last_byte.nii.gz", zipped.substr(0, zipped.size() - 1)));
   what_of(folder.write("damaged.nii.gz", damaged));
   what_of(folder.write("short.nrrd", "NRRD0004\ntype: int16\ndimension: 3\nsizes: 2 3 4\nencoding: raw\nendian: little\n\nabc"));
+  const std::string sizes = "NRRD0004\ntype: int16\ndimension: 4\nsizes: 2 3 4 2\nspace: left-posterior-superior\n";
+  EXPECT_TRUE(contains(what_of(folder.write("packed.nrrd", sizes + "encoding: bzip2\n\nBZh91AY")), "compressed as bzip2"));
+  const std::string time = sizes + "encoding: raw\nspace directions: (1,0,0) (0,1,0) (0,0,1) none\nkinds: domain domain domain time\n\n";
+  EXPECT_TRUE(contains(what_of(folder.write("time.nrrd", time + std::string(96, 'a'))), "axis of time"));
   what_of(folder.write("huge.nii", nifti<int16_t>({32767, 32767, 32767}, ramp<int16_t>(10))));
   what_of(folder.write("colour.nii", nifti<uint8_t>({2, 2, 2}, ramp<uint8_t>(24), {.datatype = 128})));
   fs::create_directory(folder / "folder.nii");
