@@ -171,13 +171,6 @@ struct SeriesKey {
 
 SeriesKey key_of(const DicomHeader& header) { return {header.patient, header.study_uid, header.series_uid}; }
 
-// Whether the second may be the first, said more fully.
-bool is_fuller(const std::string& patient, const std::string& other) {
-  return patient != other && !other.empty() && (patient.empty() || other.starts_with(patient + '\n'));
-}
-
-bool may_be_equal(const std::string& a, const std::string& b) { return a == b || a.empty() || b.empty() || is_fuller(a, b) || is_fuller(b, a); }
-
 // A volume, and its slices for masks.
 struct Grouped {
   SeriesKey key;
@@ -310,7 +303,7 @@ Drawn series_of(const DicomHeader& mask, std::vector<Grouped>& groups) {
                             : "does not say which series it was drawn on (no ReferencedSeriesSequence, no images), and none here has its frame of reference";
     return drawn;
   }
-  keep(drawn.on, [&](const Grouped& group) { return may_be_equal(group.key.patient, mask.patient); });
+  keep(drawn.on, [&](const Grouped& group) { return may_be_same_patient(group.key.patient, mask.patient); });
   if (drawn.on.empty()) {
     drawn.problem = "is not used: it was drawn on a series of another patient (their PatientID differ); correct the one that is wrong";
     return drawn;
@@ -400,7 +393,7 @@ void complete_keys(std::vector<Scanned>& scanned) {
     if (texts.size() == 1) return;
     for (DicomHeader* const header : headers) {
       if ((header->*text).empty() != is_empty) continue;
-      const auto is_right = [&](const std::string& other) { return is_fuller(header->*text, other); };
+      const auto is_right = [&](const std::string& other) { return is_said_more_fully(header->*text, other); };
       if (std::count_if(texts.begin(), texts.end(), is_right) == 1) header->*text = *std::find_if(texts.begin(), texts.end(), is_right);
     }
   };

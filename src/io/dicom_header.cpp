@@ -376,6 +376,14 @@ DicomHeader read_dicom_header(const DicomFile& file) {
   return header;
 }
 
+bool is_said_more_fully(const std::string& patient, const std::string& other) {
+  return patient != other && !other.empty() && (patient.empty() || other.starts_with(patient + '\n'));
+}
+
+bool may_be_same_patient(const std::string& a, const std::string& b) {
+  return a == b || a.empty() || b.empty() || is_said_more_fully(a, b) || is_said_more_fully(b, a);
+}
+
 std::string image_reference(const std::string& sop_instance_uid, int64_t frame_number) {
   return frame_number > 0 ? concat(sop_instance_uid, '/', frame_number) : sop_instance_uid;
 }

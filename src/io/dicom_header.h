@@ -65,6 +65,10 @@ struct DicomHeader {
 
 DicomHeader read_dicom_header(const DicomFile& file);
 
+// Of DicomHeader::patient, the id and after a line break its issuer: whether the second may be the first, said more fully.
+bool is_said_more_fully(const std::string& patient, const std::string& other);
+bool may_be_same_patient(const std::string& a, const std::string& b);
+
 // An image as masks refer to it: its UID, or, of a frame (from 1) of several, "UID/frame". 0: the whole image.
 std::string image_reference(const std::string& sop_instance_uid, int64_t frame_number);
 // What the items of `sequence` refer to. An item without frame numbers refers to the whole image.

@@ -152,6 +152,8 @@ DicomLabels read_dicom_mask(const std::filesystem::path& mask, const std::vector
     if (header.kind == DicomKind::other) fail_dicom(mask, header.what);
     fail_dicom(mask, "is neither a structure set (RTSTRUCT) nor a segmentation (SEG)");
   }
+  if (!may_be_same_patient(header.patient, read_dicom_header(open_dicom(image_files.at(0))).patient))
+    fail_dicom(mask, "was drawn on an image of another patient (their PatientID differ)", "correct the one that is wrong");
   const MaskGrid grid{source_slices(image_files, volume), image.size[0], image.size[1], image.spacing_mm[2]};
   if (static_cast<int64_t>(grid.slices.size()) != image.size[2]) throw Error(ExitCode::internal, "read_dicom_mask: the files are not those of the image");
   return header.kind == DicomKind::seg ? read_seg(file, header, grid, names) : read_rtstruct(file, grid, names);

@@ -60,9 +60,9 @@ io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datas
     io::label_meaning({.names = rules.names, .own_names = own, .values = rules.values, .ignore = ignore}, {});  // throws where names are exchanged
   std::vector<io::SourceFile> files = datasets.split.train;
   for (const auto* part : {&datasets.split.val, &datasets.split.test, &datasets.split.unused}) files.insert(files.end(), part->begin(), part->end());
-  io::check_numbering(files, rules.names.empty() ? datasets.splits.mask_names : rules.names);
-  const std::vector<std::string> structures = io::structure_names(files, datasets.splits.mask_names);
-  rules.own_names = datasets.splits.mask_names.empty() ? structures : datasets.splits.mask_names;
+  io::check_numbering(files, rules.names.empty() ? datasets.splits.mask_names() : rules.names);
+  const std::vector<std::string> structures = io::structure_names(files, datasets.splits.mask_names());
+  rules.own_names = datasets.splits.mask_names().empty() ? structures : datasets.splits.mask_names();
   io::LabelFacts facts;
   data::add_facts(train, *datasets.train, facts);
   if (datasets.val) data::add_facts(val, *datasets.val, facts);

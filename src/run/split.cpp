@@ -59,14 +59,14 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
   std::vector<std::vector<io::SourceFile>> lists;
   for (const std::string& path : paths) {
     io::Source source = io::find_source(path);
-    const bool says_otherwise = (!source.mask_names.empty() && !splits.mask_names.empty() && source.mask_names != splits.mask_names) ||
+    const std::vector<std::string> names = splits.mask_names();
+    const bool says_otherwise = (!source.mask_names.empty() && !names.empty() && source.mask_names != names) ||
                                 (source.ignore_label >= 0 && splits.ignore_label >= 0 && source.ignore_label != splits.ignore_label);
     if (says_otherwise) {
       splits.mask_conflict = concat(path, " calls its mask values 1, 2, ... [", join(source.mask_names, ", "), "] (ignored: ", source.ignore_label,
-                                    "), but another source [", join(splits.mask_names, ", "), "] (ignored: ", splits.ignore_label, ")");
+                                    "), but another source [", join(names, ", "), "] (ignored: ", splits.ignore_label, ")");
     }
     log_remarks(source);
-    if (splits.mask_names.empty()) splits.mask_names = source.mask_names;
     if (!source.mask_names.empty()) splits.mask_names_of_sources.push_back(source.mask_names);
     if (splits.ignore_label < 0) splits.ignore_label = source.ignore_label;
     if (splits.regions.empty()) splits.regions = source.regions;

@@ -26,9 +26,8 @@ struct SourceSplits {
   std::vector<std::vector<io::SourceFile>> train, val;
   std::vector<io::SourceFile> unused;                           // as in TrainVal
   std::vector<io::SourceFile> test;                             // of the splits file, or marked test in data.train
-  std::vector<std::string> mask_names;                          // of mask values 1, 2, ...: of the first source of data.train that has them
   std::vector<io::LabelRegion> regions;                         // as io::Source, of the first source of data.train that has them
-  std::vector<std::vector<std::string>> mask_names_of_sources;  // mask_names of each source that has them
+  std::vector<std::vector<std::string>> mask_names_of_sources;  // of mask values 1, 2, ...: of each source that has them
   std::string mask_conflict;                                    // which source calls mask values otherwise; empty: none
   int64_t ignore_label = -1;                                    // as io::Source, of the first source of data.train that names one
   std::vector<std::string> label_names;                         // as io::Source, of the first source
@@ -37,6 +36,7 @@ struct SourceSplits {
   std::vector<std::string> identifying;  // as io::Source, of all sources
   std::vector<std::string> layouts;      // of all sources
   std::vector<io::SourceRemark> refused, remarks;
+  std::vector<std::string> mask_names() const { return mask_names_of_sources.empty() ? std::vector<std::string>{} : mask_names_of_sources[0]; }
 };
 
 // choice.file given (then `val` may not be, and there is one source): that file alone says who trains and who validates, whatever a `split` column says; only

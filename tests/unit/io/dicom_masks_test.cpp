@@ -103,6 +103,25 @@ TEST_F(DicomMasks, ContoursAreFilledHolesAreLeft) {
   EXPECT_EQ(slice(result, 0), std::vector<std::string>(kRows, "00000000"));
 }
 
+// A manifest may name any mask beside any image: whose both are is held against each other there too.
+TEST_F(DicomMasks, OfAnotherPatientAreRefused) {
+  for (const fs::path& path : files_) {
+    DcmFileFormat file;
+    file.loadFile(path.c_str());
+    file.getDataset()->putAndInsertString(DCM_PatientID, "P1");
+    file.saveFile(path.c_str(), EXS_LittleEndianExplicit);
+  }
+  for (const bool is_seg : {true, false}) {
+    DicomPhantom mask = is_seg ? segmentation({{1, 1}}).bytes(std::vector<uint8_t>(kColumns * kRows / 8, 1)) : structure_set({"body"});
+    add_contour(mask, 0, 0, 1, {{0.5, 0.5}, {6.5, 0.5}, {6.5, 4.5}, {0.5, 4.5}});
+    mask.set(DCM_PatientID, "P2");
+    const std::string problem = what(mask.save(folder_ / "mask"));
+    EXPECT_TRUE(contains(problem, "another patient")) << problem;
+    EXPECT_FALSE(contains(problem, "P2"));
+    for (const char* patient : {"P1", ""}) EXPECT_FALSE(labels(mask.set(DCM_PatientID, patient).save(folder_ / "mask")).map.empty());
+  }
+}
+
 TEST_F(DicomMasks, TriangleAndCentresOnItsSides) {
   DicomPhantom structures = structure_set({"triangle"});
   add_contour(structures, 0, 0, 2, {{1, 0.5}, {5, 0.5}, {1, 4.5}});  // left side through pixel centres
