@@ -92,6 +92,10 @@ def pictures():
         file = io.BytesIO()
         tifffile.imwrite(file, array, **options)
         yield name, file.getvalue()
+    for name, kind in (("several.png", "PNG"), ("several.jpg", "MPO")):
+        file = io.BytesIO()
+        Image.fromarray(grey).save(file, kind, save_all=True, append_images=[Image.fromarray(255 - grey)])
+        yield name, file.getvalue()
     file = io.BytesIO()
     Image.fromarray(np.dstack([colour, grey]), "CMYK").save(file, "JPEG")
     yield "cmyk.jpg", file.getvalue()
