@@ -8,7 +8,8 @@
 namespace vmae::io {
 namespace {
 
-constexpr int64_t kMostClasses = 254;  // 0 is the background, 255 what is ignored
+constexpr int64_t kMostClasses = 254;   // 0 is the background, 255 what is ignored
+constexpr int64_t kMostNameless = 128;  // more different values are shades of grey; TotalSegmentator has 117 structures
 
 std::string option(const LabelRules& rules, const char* key) {
   std::string name = key;
@@ -68,7 +69,13 @@ void check(const LabelRules& rules) {
 
 // Rule 5 without names: a numbering has few gaps.
 void require_numbering(const LabelRules& rules, const LabelFacts& facts, const std::vector<int64_t>& values) {
-  if (values.empty() || values.back() <= 2 * static_cast<int64_t>(values.size()) + 8) return;
+  if (std::ssize(values) > kMostNameless)
+    throw Error(ExitCode::data,
+                concat("the masks hold ", values.size(), " different values from 1 to ", values.back(), " (", values.back(), " first in ",
+                       facts.first[static_cast<size_t>(values.back())], "): shades of grey, as smooth edges or resizing make them, rather than labels"),
+                concat("make the masks anew (resized without interpolation, or thresholded); if these are classes indeed, name them: ",
+                       rules.is_command_line ? "--classes" : "data.classes"));
+  if (values.empty() || (values.back() <= kMostClasses && values.back() <= 2 * static_cast<int64_t>(values.size()) + 8)) return;
   throw Error(ExitCode::data,
               concat("the masks hold the values ", list_text(values), " (", values.back(), " first in ", facts.first[static_cast<size_t>(values.back())],
                      "): they are not numbered from 1"),
@@ -152,7 +159,7 @@ LabelMeaning label_meaning(const LabelRules& given, const LabelFacts& facts) {
     const int64_t count = rules.names.empty() ? found.empty() ? 0 : found.back() : static_cast<int64_t>(rules.names.size());
     if (rules.ignore > 0 && rules.ignore <= count)
       throw Error(ExitCode::usage, concat(option(rules, "ignore_label"), " = ", rules.ignore, " is also a class"),
-                  "name the classes in data.classes, or use another value");
+                  concat("name the classes in ", rules.is_command_line ? "--classes" : "data.classes", ", or use another value"));
     for (int64_t value = 1; value <= count; ++value) in_files.push_back(value);
   }
   for (size_t i = 0; i < in_files.size(); ++i) {

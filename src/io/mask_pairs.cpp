@@ -1,6 +1,7 @@
 #include "mask_pairs.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "vmae/core/error.h"
 #include "vmae/io/file_name.h"
@@ -58,6 +59,32 @@ MaskPairs pair_by_name(const std::vector<fs::path>& images, const fs::path& imag
   return pairs;
 }
 
+namespace {
+
+// Under two paths (links, another way of writing it) one file, with masks or labels that differ.
+void check_real_files(const Source& source) {
+  const bool is_paired =
+      std::any_of(source.files.begin(), source.files.end(), [](const SourceFile& file) { return !file.mask.empty() || !file.labels.empty(); });
+  if (!is_paired || source.layout == "prepared") return;  // without, resolving a million paths would be for nothing
+  const auto real = [](const fs::path& path) {
+    std::error_code unresolved;
+    const fs::path canonical = path.empty() ? path : fs::canonical(path, unresolved);
+    return unresolved ? path.lexically_normal() : canonical;
+  };
+  std::map<std::pair<fs::path, int64_t>, const SourceFile*> by_file;
+  for (const SourceFile& file : source.files) {
+    const auto [first, is_new] = by_file.emplace(std::pair(real(file.path), file.time_point), &file);
+    if (is_new) continue;
+    const SourceFile& other = *first->second;
+    const bool is_same_label = std::equal(file.labels.begin(), file.labels.end(), other.labels.begin(), other.labels.end(),
+                                          [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); });
+    if (real(file.mask) == real(other.mask) && is_same_label && file.split == other.split) continue;
+    throw Error(ExitCode::data, concat(other.name, " and ", file.name, " are one file, but have different masks, labels or splits"), "keep one of them");
+  }
+}
+
+}  // namespace
+
 void check_one_to_one(const Source& source) {
   std::map<std::string, const SourceFile*> by_name;
   std::map<fs::path, const SourceFile*> by_path, by_mask;
@@ -79,6 +106,7 @@ void check_one_to_one(const Source& source) {
       throw Error(ExitCode::data, concat("two images have the same mask, ", file.mask.string(), ": ", first->second->name, " and ", file.name),
                   "every image has a mask of its own; several images of one patient (channels) may share one where a column `patient` says so");
   }
+  check_real_files(source);
 }
 
 }  // namespace vmae::io

@@ -24,11 +24,37 @@ bool is_unknown(const SourceFile& file, const std::string& layout) {
   return file.patient == file.name || names_cases_only(layout);
 }
 
+// Ids are not said: they identify.
+std::string alike_note(const Source& source) {
+  std::map<std::string, std::set<std::string>> alike;
+  for (const SourceFile& file : source.files) {
+    std::string key = to_lower(file.patient);
+    std::erase_if(key, [](char c) { return c == ' ' || c == '_' || c == '-'; });
+    key.erase(0, std::min(key.find_first_not_of('0'), key.size()));
+    alike[key].insert(file.patient);
+  }
+  const auto count = std::count_if(alike.begin(), alike.end(), [](const auto& one) { return one.second.size() > 1; });
+  if (count == 0) return "";
+  return concat("ids of patients that differ only in case, blanks, '_', '-' or leading zeros count as different patients: ", count,
+                count == 1 ? " group" : " groups", " of such ids");
+}
+
 }  // namespace
 
 bool is_patient_column(const std::string& name) {
   static const std::set<std::string> kNames{"patient", "patientid", "subject", "subjectid", "participantid"};
   return kNames.contains(plain(name));
+}
+
+std::string patient_id(std::string_view cell) {
+  for (std::string_view blank = "\u00a0"; cell.starts_with(blank);) cell.remove_prefix(blank.size());
+  for (std::string_view blank = "\u00a0"; cell.ends_with(blank);) cell.remove_suffix(blank.size());
+  cell = trim(cell);
+  const size_t point = cell.find('.');
+  const bool is_decimal =
+      point != std::string_view::npos && point > 0 && point + 1 < cell.size() && cell.find_first_not_of("0123456789.") == std::string_view::npos;
+  if (is_decimal && cell.substr(point + 1).find_first_not_of('0') == std::string_view::npos) cell = cell.substr(0, point);
+  return std::string(cell);
 }
 
 bool seems_to_name_patients(const std::string& name) {
@@ -41,7 +67,7 @@ std::optional<size_t> patient_column(const Csv& csv) {
   for (size_t column = 0; column < csv.columns.size(); ++column) {
     if (!is_patient_column(csv.columns[column])) continue;
     for (const CsvRow& row : csv.rows) {
-      if (!first || row.fields[*first] == row.fields[column]) continue;
+      if (!first || patient_id(row.fields[*first]) == patient_id(row.fields[column])) continue;
       throw Error(
           ExitCode::data,
           concat(csv.name, ":", row.line, ": the columns ", csv.columns[*first], " and ", csv.columns[column], " both say who the patient is, and differ"),
@@ -76,7 +102,7 @@ std::string patients_note(const Source& source) {
   }
   const auto unknown =
       static_cast<size_t>(std::count_if(source.files.begin(), source.files.end(), [&](const SourceFile& file) { return is_unknown(file, source.layout); }));
-  if (unknown == 0) return "";
+  if (unknown == 0) return alike_note(source);
   const char* what = names_cases_only(source.layout) ? "case" : source.layout == "dicom" ? "series or file" : "file";
   if (unknown == source.files.size()) return concat("patients are not known: each ", what, " counts as its own patient");
   return concat("patients are not known of ", unknown, " of ", source.files.size(), " files: each ", what, " of these counts as its own patient");

@@ -145,6 +145,21 @@ void turn(Raster& raster) {
   raster.orientation = 1;
 }
 
+// A mask whose drawing is in its transparency: the numbers alone would make all of it one class, or nothing.
+void refuse_drawn_alpha(const Raster& raster) {
+  if (std::all_of(raster.opacity.begin(), raster.opacity.end(), [&](uint8_t opacity) { return opacity == raster.opacity[0]; })) return;
+  const size_t pixel_bytes = raster.bytes.size() / raster.opacity.size();
+  bool is_even = true, has_hidden = false;
+  for (size_t i = 0; i < raster.opacity.size(); ++i) {
+    const std::byte* const pixel = raster.bytes.data() + i * pixel_bytes;
+    is_even &= std::equal(pixel, pixel + pixel_bytes, raster.bytes.data());
+    has_hidden |= raster.opacity[i] == 0 && std::any_of(pixel, pixel + pixel_bytes, [](std::byte byte) { return byte != std::byte{0}; });
+  }
+  if (is_even || has_hidden)
+    fail_picture(concat("has transparency (alpha), in which ", is_even ? "the drawing seems to be: all pixels have one colour" : "clear pixels hold labels"),
+                 "save it without alpha, as greys or indices");
+}
+
 enum class Use : uint8_t { image, labels };
 
 void interpret(Raster& raster, Use use) {
@@ -152,6 +167,8 @@ void interpret(Raster& raster, Use use) {
   if (use == Use::labels && raster.is_inverted)
     fail_picture(concat("is a mask of ", raster.bits, " bits that stores white as 0 (photometric interpretation 0): its numbers can be read in two ways"),
                  "save it with black as 0 (photometric interpretation 1)");
+  if (use == Use::labels) refuse_drawn_alpha(raster);
+  raster.opacity.clear();
   if (!raster.palette.empty() && use == Use::labels) {
     check_mask_palette(raster);
   } else if (!raster.palette.empty()) {
@@ -284,6 +301,23 @@ int64_t picture_orientation(const fs::path& path) {
     orientation = is_tiff(bytes) ? exif_orientation(bytes) : behind("eXIf");
   }
   return orientation >= 1 && orientation <= 8 ? orientation : 1;
+}
+
+void split_alpha(Raster& raster) {
+  const auto own = static_cast<size_t>(raster.channels), num_pixels = static_cast<size_t>(raster.height * raster.width);
+  visit(raster.type, [&]<class T>(T) {
+    const T full = std::is_floating_point_v<T>
+                       ? T{1}
+                       : static_cast<T>(raster.bits < 8 * static_cast<int64_t>(sizeof(T)) ? (1LL << raster.bits) - 1 : std::numeric_limits<T>::max());
+    auto* values = reinterpret_cast<T*>(raster.bytes.data());
+    raster.opacity.resize(num_pixels);
+    for (size_t i = 0; i < num_pixels; ++i) {
+      const T alpha = values[i * (own + 1) + own];
+      raster.opacity[i] = alpha == T{0} ? 0 : alpha == full ? 2 : 1;
+      std::copy_n(values + i * (own + 1), own, values + i * own);
+    }
+    raster.bytes.resize(num_pixels * own * sizeof(T));
+  });
 }
 
 void cmyk_to_rgb(Raster& raster, bool is_inverted) {

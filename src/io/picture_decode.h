@@ -18,13 +18,14 @@ using Palette = std::vector<std::array<uint8_t, 3>>;  // RGB
 struct Raster {
   int64_t height = 0, width = 0, channels = 1;  // 1: grey or palette indices; 3: RGB
   StoredType type = StoredType::u8;
-  std::vector<std::byte> bytes;  // height * width * channels samples of `type`, row by row, channel fastest
-  int64_t bits = 8;              // of a sample in the file; fewer than 8 are stored one to a byte, as they are
-  double stored_max = 255;       // as Image
-  Palette palette{};             // not empty: the samples are indices
-  int64_t orientation = 1;       // 1 to 8, as EXIF and TIFF have it: what is to be done to see it upright
-  bool is_lossy = false;         // JPEG: neighbouring values run into each other
-  bool is_inverted = false;      // was stored with white as 0 in more than one bit; the samples are turned round already
+  std::vector<std::byte> bytes;    // height * width * channels samples of `type`, row by row, channel fastest
+  int64_t bits = 8;                // of a sample in the file; fewer than 8 are stored one to a byte, as they are
+  double stored_max = 255;         // as Image
+  Palette palette{};               // not empty: the samples are indices
+  int64_t orientation = 1;         // 1 to 8, as EXIF and TIFF have it: what is to be done to see it upright
+  bool is_lossy = false;           // JPEG: neighbouring values run into each other
+  std::vector<uint8_t> opacity{};  // per pixel, where the file has alpha: 0 clear, 2 opaque, 1 between
+  bool is_inverted = false;        // was stored with white as 0 in more than one bit; the samples are turned round already
 };
 
 [[noreturn]] void fail_picture(const std::string& what, const std::string& hint = "");
@@ -33,6 +34,9 @@ Raster decode_png(std::string_view bytes);
 Palette png_palette(std::string_view bytes);  // of its header; empty: it has none
 Raster decode_jpeg(std::string_view bytes);
 Raster decode_bmp(std::string_view bytes);
+
+// `bytes` has alpha as one more sample than channels: it becomes `opacity`.
+void split_alpha(Raster& raster);
 
 // Four samples a pixel become three, as Pillow converts them. is_inverted: 0 is all of an ink.
 void cmyk_to_rgb(Raster& raster, bool is_inverted);

@@ -50,7 +50,7 @@ struct Reader : Png {
   ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
 };
 
-// Up to the pixels. After it the rows are samples: one or more to a byte each, 16 bits in our order, without alpha.
+// Up to the pixels. After it the rows are samples: one or more to a byte each, 16 bits in our order.
 bool read_info(Reader& reader) {
   if (setjmp(png_jmpbuf(reader.png))) return false;
   png_set_user_limits(reader.png, 1 << 16, 1 << 16);
@@ -58,7 +58,6 @@ bool read_info(Reader& reader) {
   png_read_info(reader.png, reader.info);
   png_set_packing(reader.png);
   png_set_swap(reader.png);
-  png_set_strip_alpha(reader.png);
   return true;
 }
 
@@ -149,12 +148,14 @@ Raster decode_png(std::string_view bytes) {
   png_uint_32 exif_size = 0;
   png_bytep exif = nullptr;
   if (png_get_eXIf_1(reader.png, reader.info, &exif_size, &exif) != 0) raster.orientation = exif_orientation({reinterpret_cast<const char*>(exif), exif_size});
-  const size_t row_bytes = static_cast<size_t>(raster.width * raster.channels) * size_of(raster.type);
+  const bool has_alpha = (colour & PNG_COLOR_MASK_ALPHA) != 0;
+  const size_t row_bytes = static_cast<size_t>(raster.width * (raster.channels + (has_alpha ? 1 : 0))) * size_of(raster.type);
   // Deflate makes at most 1032 bytes of one: a header can't have gigabytes allocated for a file of a few bytes.
   if (row_bytes * static_cast<size_t>(raster.height) / 8 > 1100 * bytes.size() + 4096)
     fail_picture(concat("claims ", raster.width, " x ", raster.height, " pixels, more than its bytes can hold"));
   raster.bytes.resize(row_bytes * static_cast<size_t>(raster.height));
   if (!read_rows(reader, reinterpret_cast<png_bytep>(raster.bytes.data()), row_bytes, static_cast<size_t>(raster.height))) fail_png(reader);
+  if (has_alpha) split_alpha(raster);
   return raster;
 }
 

@@ -503,7 +503,10 @@ Raster read_page(TIFF* tiff, const Memory& memory) {
   raster.bits = page.bits;
   if (page.photometric == PHOTOMETRIC_PALETTE) raster.palette = palette_of(tiff, page);
   if (page.compression == COMPRESSION_JPEG && page.photometric == PHOTOMETRIC_YCBCR) TIFFSetField(tiff, TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
-  read_samples(tiff, memory, page, wanted, raster);
+  const bool has_alpha = page.samples == wanted + 1;
+  read_samples(tiff, memory, page, wanted + (has_alpha ? 1 : 0), raster);
+  raster.channels = wanted;
+  if (has_alpha) split_alpha(raster);
   raster.channels = wanted == 1 ? 1 : 3;
   if (wanted == 4) cmyk_to_rgb(raster, /*is_inverted=*/false);
   const bool has_range = page.format == SAMPLEFORMAT_UINT && page.bits <= 16;

@@ -81,9 +81,15 @@ void add_decathlon(const DatasetJson& dataset, const fs::path& folder, Source& s
   const bool has_validation = !dataset.validation.empty();
   for (const auto& entry : dataset.training) add_entry(dataset, entry, folder, has_validation ? "train" : "", source);
   for (const auto& entry : dataset.validation) add_entry(dataset, entry, folder, "val", source);
+  std::vector<std::string> absent;
   for (const auto& entry : dataset.test) {
-    if (is_there(folder, entry)) add_entry(dataset, {"", entry.images, entry.mask, -1}, folder, "test", source);
+    if (is_there(folder, entry)) {
+      add_entry(dataset, {"", entry.images, entry.mask, -1}, folder, "test", source);
+    } else {
+      absent.push_back(fs::path(entry.images[0]).filename().string());
+    }
   }
+  if (!absent.empty()) source.remarks.push_back({"dataset.json", concat(count_text(absent.size()), " (", few(absent), ") of \"test\" are not there")});
   std::set<fs::path> images, masks;
   for (const SourceFile& file : source.files) images.insert(file.path), masks.insert(file.mask);
   note_unlisted(folder, "imagesTr", "training", images, source);
@@ -170,6 +176,11 @@ size_t add_nnunet_folder(const DatasetJson& dataset, const fs::path& folder, con
       file.modality = channel_modality(dataset, channel);
       file.split = split;
       if (mask != masks.end()) file.mask = mask->second[0];
+      const fs::path below_images = path.parent_path().lexically_relative(folder / images),
+                     below_labels = file.mask.parent_path().lexically_relative(folder / labels);
+      if (mask != masks.end() && below_images != below_labels && below_images != "." && below_labels != ".")
+        throw Error(ExitCode::data, concat(path.string(), " and the mask of its name, ", file.mask.string(), ", lie in different subfolders"),
+                    "move both into subfolders of one name, or into none");
       source.files.push_back(std::move(file));
     }
     if (has_masks && mask == masks.end()) source.remarks.push_back({name_in(folder, channels.begin()->second), concat("has no mask in ", labels)});

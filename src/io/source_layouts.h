@@ -10,15 +10,6 @@
 
 namespace vmae::io {
 
-// What a folder holds, gathered by a walk that enters every real folder once. In the order of names.
-struct Listing {
-  std::vector<std::filesystem::path> pictures, volumes, dicom;
-  std::vector<std::filesystem::path> unreadable;  // folders that can't be listed
-  std::map<std::string, int64_t> other_extensions;
-  bool is_empty() const { return pictures.empty() && volumes.empty() && dicom.empty(); }
-};
-Listing list_folder(const std::filesystem::path& folder);
-
 bool is_image_file(const std::filesystem::path& path);  // by name: a picture or volume
 
 bool is_table_file(const std::filesystem::path& path);  // by name: .csv, .tsv

@@ -61,6 +61,21 @@ bool are_paths(const Csv& csv, size_t column) {
                      [&](const CsvRow& row) { return row.fields[column].empty() || kind_of(row.fields[column]) != FileKind::other; });
 }
 
+// Masks in the column `label`, but for some cells: the paths would become classes.
+void refuse_some_paths(const Csv& csv, size_t column) {
+  const auto path_of = [&](const CsvRow& row) { return fs::path(csv.name).parent_path() / row.fields[column]; };
+  std::error_code ignored;
+  const CsvRow* mask = nullptr;
+  for (const CsvRow& row : csv.rows) {
+    if (mask == nullptr && kind_of(row.fields[column]) != FileKind::other && fs::is_regular_file(path_of(row), ignored)) mask = &row;
+  }
+  for (const CsvRow& row : csv.rows) {
+    if (mask != nullptr && !row.fields[column].empty() && kind_of(row.fields[column]) == FileKind::other)
+      fail(csv, row.line, concat("the column ", csv.columns[column], " holds '", row.fields[column], "', but in line ", mask->line, " the file of a mask"),
+           "leave the cells empty where there is no mask, or name a column of masks `mask`");
+  }
+}
+
 // 0, 1, 2, ... line by line, as pandas puts it in front, without a name.
 bool is_row_number(const Csv& csv, size_t column) {
   for (size_t row = 0; row < csv.rows.size(); ++row) {
@@ -87,6 +102,7 @@ Columns columns_of(const Csv& csv, Source& source) {
     columns.mask = columns.label;
     columns.label.reset();
   }
+  if (columns.label) refuse_some_paths(csv, *columns.label);
   std::vector<std::string> unused;
   for (size_t column = 0; column < csv.columns.size(); ++column) {
     const std::string& name = csv.columns[column];
@@ -136,7 +152,8 @@ SourceFile file_of(const Csv& csv, const CsvRow& row, const Columns& columns, co
   file.name = fs::path(cell).is_absolute() ? fs::absolute(file.path).lexically_relative(fs::absolute(folder).lexically_normal()).generic_string()
                                            : fs::path(cell).lexically_normal().generic_string();
   if (const std::string mask = text(columns.mask); !mask.empty()) file.mask = (folder / mask).lexically_normal();
-  file.patient = text(columns.patient).empty() ? file.name : text(columns.patient);
+  const std::string patient = patient_id(text(columns.patient));
+  file.patient = patient.empty() ? file.name : patient;
   file.modality = modality_code(text(columns.modality));
   file.split = to_lower(text(columns.split));
   if (!file.split.empty() && file.split != "train" && file.split != "val" && file.split != "test") {

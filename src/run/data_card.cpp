@@ -165,7 +165,7 @@ std::vector<Shown> choose(const DataCard& card) {
       if (!taken.insert(number).second) continue;
       chosen.push_back(all[number]);
       const std::string& name = card.meaning->names[k];
-      chosen.back().what = concat(parse_integer(name) ? "class " : "", name, ", ", pixels, " pixels");
+      chosen.back().what = concat(parse_integer(name) ? "class " : "", name, ", ", pixels, " px");
     }
   }
   for (size_t i = 0; i < num_empty; ++i) chosen.push_back(empty[(2 * i + 1) * empty.size() / (2 * num_empty)]);

@@ -91,7 +91,7 @@ Labels from_csv(const io::Csv& csv) {
   std::set<std::string> classes;
   for (const io::CsvRow& row : csv.rows) {
     labels.cases.push_back(row.fields[name_column]);
-    labels.patients.push_back(patient_column ? row.fields[*patient_column] : labels.cases.back());
+    labels.patients.push_back(patient_column ? io::patient_id(row.fields[*patient_column]) : labels.cases.back());
     if (labels.patients.back().empty()) fail(csv, row.line, "the patient is not given");
     if (label_column) {
       if (row.fields[*label_column].empty()) fail(csv, row.line, concat("case ", labels.cases.back(), " has no label"), "remove the line, or fill it in");

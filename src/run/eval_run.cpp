@@ -120,6 +120,10 @@ EvalModel open_run(const fs::path& run, const std::string& part) {
   model.run = run;
   model.name = run.lexically_normal().filename().string();
   if (model.name.empty()) model.name = run.lexically_normal().parent_path().filename().string();
+  if (model.name.starts_with("fold_")) {  // of several runs alike
+    const fs::path whole = fs::absolute(run / "").lexically_normal().parent_path().parent_path();
+    model.name = whole.filename().string() + "_" + model.name;
+  }
   model.config_yaml = read_file(folds[0] / "config.yaml");
   if (is_classification(model)) {
     adopt(folds[0] / "config.yaml", model, found, ClassifyConfig());

@@ -34,8 +34,6 @@ void rename_labels(io::LabelMap& map, const std::vector<std::string>& classes, c
   for (uint8_t& label : map.labels) label = to[label];
 }
 
-bool is_dicom_name(const fs::path& file) { return io::kind_of(file) == io::FileKind::dicom; }
-
 // A DICOM mask lies on the grid of its series, so that is read too.
 io::LabelMap on_series(const TruthCase& one, const fs::path& mask, const io::Volume& image, const std::vector<std::string>& classes) {
   io::SourceFile file = one.file;

@@ -7,6 +7,7 @@
 #include "vmae/core/parallel.h"
 #include "vmae/core/text.h"
 #include "vmae/io/class_names.h"
+#include "vmae/io/file_name.h"
 #include "vmae/io/mask_numbering.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/read_image.h"
@@ -17,6 +18,8 @@ namespace vmae::run {
 namespace fs = std::filesystem;
 
 TruthCase predicted(const fs::path& file) { return {.name = "", .patient = "", .label_map = file, .file = {}}; }
+
+bool is_dicom_name(const fs::path& file) { return io::kind_of(file) == io::FileKind::dicom; }
 
 bool is_dicom_case(const TruthCase& one) { return one.label_map.empty() && !one.file.series.empty(); }
 
@@ -97,7 +100,8 @@ void Side::count_all() const {
   });
   for (size_t i = 0; i < ones.size(); ++i) {
     if (ones[i].problem && !counted_.problem) counted_.problem = ones[i].problem;
-    if (!ones[i].problem && ones[i].names.empty()) counted_.facts.add(ones[i].counts, name_of(mask_of(cases_[i])));
+    if (!ones[i].problem && ones[i].names.empty())
+      counted_.facts.add(ones[i].counts, name_of(mask_of(cases_[i]).empty() ? fs::path(cases_[i].name) : mask_of(cases_[i])));
     counted_.names.insert(counted_.names.end(), ones[i].names.begin(), ones[i].names.end());
   }
 }
@@ -155,18 +159,68 @@ std::vector<std::string> classes_of(const EvalArguments& arguments, const std::v
   throw Error(ExitCode::data, "no case of the truth has any foreground", "check --truth, or name the classes: --classes");
 }
 
+// The ignored value of the truth: as its training had it, as it says itself, or as the dataset.json beside predictions has it. Throws Error(data) where one
+// ignores a value that the other calls a class.
+int64_t ignored_in_truth(const std::vector<EvalModel>& models, const Truth& truth) {
+  const auto names = [](const std::vector<std::string>& classes, int64_t value) { return value >= 1 && value <= std::ssize(classes); };
+  const auto refuse = [](const std::string& one, int64_t value, const std::string& other, const std::string& name) {
+    throw Error(ExitCode::data, concat(one, " ignores the value ", value, ", which ", other, " calls ", name),
+                "say which is meant: --ignore-label, and --classes for the names of the values 1, 2, ...");
+  };
+  int64_t ignored = -1;
+  for (const EvalModel& model : models) {
+    if (!model.run.empty() && ignored < 0) ignored = model.ignore_label;
+  }
+  if (ignored < 0) ignored = truth.ignore_label;
+  for (const EvalModel& model : models) {
+    if (!model.run.empty() || !model.label_values.empty()) continue;
+    if (names(truth.mask_names, model.ignore_label))
+      refuse("the dataset.json beside the prediction of " + model.name, model.ignore_label, "the truth",
+             truth.mask_names[static_cast<size_t>(model.ignore_label - 1)]);
+    if (names(model.class_names, ignored)) refuse("the truth", ignored, "the prediction of " + model.name, model.class_names[static_cast<size_t>(ignored - 1)]);
+    if (ignored < 0) ignored = model.ignore_label;
+  }
+  return ignored;
+}
+
+// Numbers of predictions without names stand for the structures of a DICOM truth in their order: said, and refused where the files have several orders.
+void tell_order_of_structures(const std::vector<SegmentationCase>& cases, const std::string& model, const std::vector<std::string>& classes, Sides& sides) {
+  std::vector<std::string> taken;
+  for (size_t i = 0; i < classes.size(); ++i) taken.push_back(concat(i + 1, " for ", classes[i]));
+  bool is_dicom = false;
+  for (const SegmentationCase& one : cases) {
+    if (!is_dicom_case(one.truth)) continue;
+    is_dicom = true;
+    size_t last = 0;
+    for (const std::string& name : io::structure_names(one.truth.file)) {
+      const auto at = static_cast<size_t>(std::find(classes.begin(), classes.end(), name) - classes.begin());
+      if (at < last)
+        throw Error(ExitCode::data,
+                    concat("the prediction of ", model, " has numbers without names, and the masks of the truth list their structures in several orders (",
+                           one.truth.name, ": ", join(io::structure_names(one.truth.file), ", "), ")"),
+                    "say what the numbers 1, 2, ... mean: --classes");
+      last = at;
+    }
+  }
+  if (!is_dicom) return;
+  sides.remarks.push_back(concat("The numbers of ", model, " have no names: by the order of the truth's structures, ", join(taken, ", "), " is taken."));
+  log::warning(sides.remarks.back() + " --classes says otherwise");
+}
+
 // What dataset.json names: its regions, and the values that have names of their own; without regions, or where the user names the classes: each class.
 void find_measured(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, Sides& sides) {
   std::vector<io::LabelRegion> regions = truth.regions;
-  for (const EvalModel& model : models) {
-    if (regions.empty()) regions = model.regions;
+  const Side* whose = sides.truth.get();  // whose values they hold
+  for (size_t m = 0; m < models.size() && regions.empty(); ++m) {
+    regions = models[m].regions;
+    whose = sides.models[m].get();
   }
   const std::vector<std::string>& classes = sides.truth->classes();
   std::vector<int64_t> part_of_region(classes.size() + 1, 0);  // the value of a class that is one
   for (const io::LabelRegion& region : regions) {
     if (!arguments.classes.empty() || region.values.size() < 2) continue;
     Measured measured{eval::is_whole(region.name) ? "region " + region.name : region.name, {}};  // rows over all classes have names too
-    for (const int64_t value : region.values) measured.classes.push_back(sides.truth->class_of_value(value));
+    for (const int64_t value : region.values) measured.classes.push_back(whose->class_of_value(value));
     if (std::count(measured.classes.begin(), measured.classes.end(), 0) > 0) {
       sides.remarks.push_back(concat("The region ", region.name, " is not measured: not all of its values are classes here."));
       continue;
@@ -196,10 +250,9 @@ void find_measured(const EvalArguments& arguments, const std::vector<EvalModel>&
 Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, const std::vector<SegmentationCase>& cases) {
   io::LabelRules rules{.names = {}, .values = arguments.label_values, .ignore = arguments.ignore_label};
   for (const EvalModel& model : models) {
-    if (rules.ignore < 0) rules.ignore = model.ignore_label;
     if (rules.values.empty()) rules.values = model.label_values;
   }
-  if (rules.ignore < 0) rules.ignore = truth.ignore_label;
+  if (rules.ignore < 0) rules.ignore = ignored_in_truth(models, truth);
   std::vector<TruthCase> maps;
   for (const SegmentationCase& one : cases) {
     if (!is_dicom_case(one.truth)) maps.push_back(one.truth);
@@ -220,6 +273,8 @@ Sides sides_of(const EvalArguments& arguments, const std::vector<EvalModel>& mod
     std::vector<std::string> names = says_classes ? models[m].class_names : own_names(maps, {}, classes);
     if (says_classes && is_users) names = names_of_values(names, rules.values);
     if (!says_classes && !is_users) names = io::names_of_classes(names, rules.values);
+    const bool has_numbers = std::any_of(cases.begin(), cases.end(), [&](const SegmentationCase& one) { return !is_dicom_name(one.predictions[m]); });
+    if (names.empty() && !is_users && has_numbers) tell_order_of_structures(cases, models[m].name, classes, sides);
     sides.models.push_back(std::make_unique<Side>("the prediction of " + models[m].name, std::move(maps), rules, threads));
     sides.models.back()->set_names(classes, names, is_users);
   }

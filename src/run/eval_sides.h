@@ -14,6 +14,7 @@ namespace vmae::run {
 // A prediction, as a case that has its label map only.
 TruthCase predicted(const std::filesystem::path& file);
 bool is_dicom_case(const TruthCase& one);
+bool is_dicom_name(const std::filesystem::path& file);
 const std::filesystem::path& mask_of(const TruthCase& one);
 
 // One side of the comparison: the truth, or one model's predictions. Numbers become classes by the rules of label_meaning.h. Nearly always a map by itself says

@@ -8,6 +8,7 @@
 #include "vmae/core/utf8_text.h"
 #include "vmae/io/case_names.h"
 #include "vmae/io/csv.h"
+#include "vmae/io/dataset_json.h"
 #include "vmae/io/file_name.h"
 #include "vmae/io/label_map.h"
 #include "vmae/io/patients.h"
@@ -123,14 +124,13 @@ namespace {
 
 // Files below `folder` that may be label maps, in any order.
 std::vector<fs::path> label_files(const fs::path& folder) {
+  const io::Listing listing = io::list_folder(folder);
+  for (const fs::path& unreadable : listing.unreadable) log::warning(unreadable.string() + " can't be listed");
+  const std::string probabilities = fs::exists(folder / "predict.json") ? (folder / "probabilities/").string() : "";
   std::vector<fs::path> files;
-  const bool is_ours = fs::exists(folder / "predict.json");
-  for (auto entry = fs::recursive_directory_iterator(folder); entry != fs::recursive_directory_iterator(); ++entry) {
-    if (entry->is_directory()) {
-      if (is_ours && entry->path() == folder / "probabilities") entry.disable_recursion_pending();
-    } else if (entry->is_regular_file() && !entry->path().filename().string().starts_with(".") && is_label_file(entry->path())) {
-      files.push_back(entry->path());
-    }
+  for (const auto* list : {&listing.pictures, &listing.volumes, &listing.dicom}) {
+    std::copy_if(list->begin(), list->end(), std::back_inserter(files),
+                 [&](const fs::path& file) { return is_label_file(file) && (probabilities.empty() || !file.string().starts_with(probabilities)); });
   }
   return files;
 }
@@ -161,6 +161,29 @@ std::map<std::string, fs::path> list_label_maps(const fs::path& folder, const st
   return maps;
 }
 
+namespace {
+
+// What dataset.json says of a folder of label maps: its own, or, of nnU-Net's labelsTr and labelsTs, that of the dataset.
+void adopt_dataset_json(const fs::path& folder, Truth& truth) {
+  const fs::path whole = folder.has_filename() ? folder : folder.parent_path();
+  std::vector<fs::path> places{whole};
+  if (whole.filename().string().starts_with("labels")) places.push_back(fs::absolute(whole).parent_path());
+  for (const fs::path& place : places) {
+    const fs::path file = place / "dataset.json";
+    std::error_code ignored;
+    if (!fs::is_regular_file(file, ignored)) continue;
+    const io::DatasetJson dataset = io::read_dataset_json(file);
+    truth.mask_names = dataset.mask_names;
+    truth.ignore_label = dataset.ignore_label;
+    truth.regions = dataset.regions;
+    log::info(concat("what the values of ", folder.string(), " mean is taken from ", file.string(), ": ", join(dataset.mask_names, ", "),
+                     dataset.ignore_label >= 0 ? concat("; ", dataset.ignore_label, " is ignored") : ""));
+    return;
+  }
+}
+
+}  // namespace
+
 Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification,
                  const std::vector<std::string>& identifying, const NamesTable* names) {
   if (const std::string missing = path_problem(path); !missing.empty())
@@ -180,6 +203,7 @@ Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>
     truth.identifying = identifying;
     const std::vector<std::string> own = identifying_texts_in(path);
     truth.identifying.insert(truth.identifying.end(), own.begin(), own.end());
+    adopt_dataset_json(path, truth);
     for (const auto& [name, file] : list_label_maps(path, truth.identifying)) {
       const std::string patient = io::owner_of(file).patient;
       truth.has_patients |= !patient.empty();
@@ -200,11 +224,14 @@ void read_patients(const fs::path& file, Truth& truth) {
     throw Error(ExitCode::data, concat(file.string(), ":1: needs the columns case and patient; its columns are: ", join(csv.columns, ", ")));
   std::map<std::string, std::string> patient_of;
   for (const io::CsvRow& row : csv.rows) {
-    if (!patient_of.emplace(row.fields[*case_column], row.fields[*patient_column]).second)
+    if (!patient_of.emplace(row.fields[*case_column], io::patient_id(row.fields[*patient_column])).second)
       throw Error(ExitCode::data, concat(file.string(), ":", row.line, ": case ", row.fields[*case_column], " is there twice"));
   }
+  std::map<std::string, std::string> file_of_stem;  // "a.nii.gz" of a, as tables of scores may have it
+  for (const auto& [name, patient] : patient_of) file_of_stem.emplace(io::take_apart(name).stem, name);
   for (TruthCase& one : truth.cases) {
-    const auto found = patient_of.find(one.name);
+    auto found = patient_of.find(one.name);
+    if (found == patient_of.end()) found = patient_of.find(file_of_stem[one.name]);
     if (found == patient_of.end() || found->second.empty()) throw Error(ExitCode::data, concat(file.string(), ": has no patient of case ", one.name));
     one.patient = found->second;
   }

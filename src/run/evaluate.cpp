@@ -1,5 +1,6 @@
 #include "vmae/run/evaluate.h"
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 
@@ -46,9 +47,16 @@ std::vector<EvalModel> open_models(const EvalArguments& arguments) {
     }
     if (is_classification(models[m]) != is_classification(models[0]))
       throw Error(ExitCode::data, concat(models[m].name, " and ", models[0].name, " can't be compared: one has label maps, the other scores"));
-    if (!models[m].class_names.empty() && !models[0].class_names.empty() && models[m].class_names != models[0].class_names)
-      throw Error(ExitCode::data, concat(models[m].name, " has the classes [", join(models[m].class_names, ", "), "], ", models[0].name, " [",
-                                         join(models[0].class_names, ", "), "]"));
+    std::vector<std::string> own = models[m].class_names, others = models[0].class_names;
+    const bool has_label_maps = !is_classification(models[m]);  // whose classes are matched by name
+    for (auto* names : {&own, &others}) {
+      if (has_label_maps) std::sort(names->begin(), names->end());
+    }
+    if (!own.empty() && !others.empty() && own != others)
+      throw Error(
+          ExitCode::data,
+          concat(models[m].name, " has the classes [", join(models[m].class_names, ", "), "], ", models[0].name, " [", join(models[0].class_names, ", "), "]"),
+          has_label_maps ? "evaluate them by themselves, or give label maps in one numbering and say what it means: --classes" : "");
   }
   return models;
 }

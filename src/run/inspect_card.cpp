@@ -33,8 +33,13 @@ void inspect_card(const InspectArguments& arguments) {
                           : split == "val"   ? "validation"
                                              : split,
                   .files = std::move(files)};
-    part.dataset = std::make_shared<const data::Dataset>(part.files, data::ImageOptions{}, quarantine);
-    if (has_masks) {
+    std::vector<io::SourceFile> shown = part.files;
+    if (has_masks && source.layout != "prepared") std::erase_if(shown, [](const io::SourceFile& file) { return file.mask.empty(); });
+    if (shown.size() < part.files.size())
+      card.remarks.push_back({"", concat("part ", part.name, ": ", part.files.size() - shown.size(), " of ", part.files.size(),
+                                         " cases have no mask; their slices are neither counted nor shown")});
+    if (!shown.empty()) part.dataset = std::make_shared<const data::Dataset>(std::move(shown), data::ImageOptions{}, quarantine);
+    if (has_masks && part.dataset) {
       part.census = std::make_shared<const data::LabelCensus>(data::take_census(*part.dataset, ignore));
       data::add_facts(*part.census, *part.dataset, facts);
     }

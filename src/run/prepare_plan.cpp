@@ -291,6 +291,23 @@ io::Source source_to_prepare(const fs::path& input, const std::string& layout) {
   return source;
 }
 
+namespace {
+
+// Names of structures are written without what identifies patients, and must still be names of their own.
+void check_redacted(const std::vector<std::string>& names, const Pseudonyms& pseudonyms) {
+  std::vector<std::string> redacted;
+  int64_t num_changed = 0;
+  for (const std::string& name : names) {
+    redacted.push_back(pseudonyms.redact(name));
+    num_changed += redacted.back() == name ? 0 : 1;
+  }
+  if (num_changed > 0)
+    log::warning(concat("names of patients, or ids, stand in the names of ", num_changed, num_changed == 1 ? " structure" : " structures", ": written as *"));
+  for (const std::string& remark : io::check_class_names(redacted, "names of structures, without what identifies patients")) log::warning(remark);
+}
+
+}  // namespace
+
 Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms& pseudonyms) {
   io::Source source = source_to_prepare(input, options.layout);
   pseudonyms.know(source.identifying);
@@ -309,6 +326,7 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   plan.label_names = source.label_names;
   plan.is_multi_label = source.is_multi_label;
   plan.mask_names = number_structures(source, options.structures, plan.cases);
+  check_redacted(plan.mask_names, pseudonyms);
   plan.ignore_label = source.ignore_label;
   plan.regions = source.regions;
   for (const std::string& remark : remarks_on_structures(wanted_structures(options.structures), plan.cases)) source.remarks.push_back({"", remark});

@@ -202,6 +202,32 @@ std::string identity(const io::SourceFile& file) {
   return "file " + (unreadable ? file.path : canonical).string();
 }
 
+// How patients are called in the source of a file: as in the files, or hashed with the salt of its dataset.
+std::string naming_of(const io::SourceFile& file) {
+  if (file.prepared_case < 0) return "";
+  std::error_code ignored;
+  const std::filesystem::path folder = std::filesystem::is_directory(file.path, ignored) ? file.path : file.path.parent_path();
+  if (!std::filesystem::is_regular_file(folder / "plan.json", ignored)) return folder.string();
+  const auto plan = nlohmann::json::parse(read_file(folder / "plan.json"), nullptr, /*allow_exceptions=*/false);
+  return plan.is_object() && plan.contains("salt") && plan["salt"].is_string() ? plan["salt"].get<std::string>() : folder.string();
+}
+
+// Parts whose patients are called in several ways can't be held against each other.
+void tell_incomparable(const SourceSplits& splits) {
+  std::set<std::string> train, others;
+  for (const auto& files : splits.train) {
+    if (!files.empty()) train.insert(naming_of(files[0]));
+  }
+  for (const auto& files : splits.val) {
+    if (!files.empty()) others.insert(naming_of(files[0]));
+  }
+  others.insert(train.begin(), train.end());
+  if (others.size() > 1)
+    log::warning(
+        "patients are called differently in these sources (files; prepared datasets with salts of their own): whether one of them is in several parts "
+        "can't be told. Prepare all with one salt (prepare.salt_file), or train and validate on one source");
+}
+
 }  // namespace
 
 SourceSplits split_sources(const std::vector<std::string>& train, const std::vector<std::string>& val, double val_fraction, uint64_t seed,
@@ -228,6 +254,7 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
       for (auto& files : list_all(val, splits, /*is_first=*/false)) splits.val.push_back(part(std::move(files), "val"));
     }
   }
+  tell_incomparable(splits);
   size_t num_val = 0;
   for (const auto& files : splits.val) num_val += files.size();
   std::set<std::string> training;

@@ -272,6 +272,61 @@ class MaskNames(FinetuneTest):
             self.assertEqual({row["class"] for row in self.rows(f"out_{run}")}, {"whole", "square"})
         self.assertEqual(self.voxels("out_loose"), self.voxels("out_sliced"))
 
+    def predictions(self, name, labels, change, source="data/labelsTr"):
+        """Predictions of nnU-Net, with its dataset.json."""
+        (self.tmp / name).mkdir()
+        for file in (self.tmp / source).iterdir():
+            Image.fromarray(change(np.asarray(Image.open(file))).astype(np.uint8)).save(self.tmp / name / file.name)
+        if labels:
+            (self.tmp / name / "dataset.json").write_text(json.dumps({"channel_names": {"0": "X"}, "labels": labels, "file_ending": ".png"}))
+        return name
+
+    def test_regions_have_the_numbers_of_their_own_file(self):
+        self.nnunet("data", {"background": 0, "round": 1, "square": 2})
+        self.predictions("other", {"background": 0, "both": [1, 3], "square": 1, "absent": 2, "round": 3}, lambda mask: np.uint8([0, 3, 1])[mask])
+        self.vmae("eval", "--pred", "other", "--truth", "data", "--output", "out", "--no-distances")
+        self.assertEqual({row["Dice"] for row in self.rows() if row["class"] in ("both", "round", "square")}, {"1"})
+
+    def test_ignored_values_that_contradict_each_other(self):
+        labels = {"background": 0, "round": 1, "square": 2}
+        self.nnunet("data", labels)
+        self.nnunet("open", {"background": 0, "round": 1, "ignore": 2})
+        self.predictions("ignores", {"background": 0, "round": 1, "ignore": 2}, lambda mask: np.minimum(mask, 1))
+        self.predictions("names", labels, lambda mask: mask)
+        for models, truth, words in ((["ignores"], "data", ("ignores", "ignores the value 2", "square")),
+                                     (["names"], "open", ("the truth ignores the value 2", "names", "square"))):
+            self.assert_says(self.vmae("eval", "--pred", *models, "--truth", truth, "--output", "out", "--no-distances", expect=3), *words)
+        self.vmae("eval", "--pred", "ignores", "--truth", "open", "--output", "out", "--no-distances")
+        self.assertEqual({row["class"] for row in self.rows()}, {"round"})
+
+    def test_folders_of_masks_have_a_dataset_json(self):
+        """labelsTr beside it, or the masks themselves: names, ignored value and regions are those of the dataset."""
+        labels = {"background": 0, "any": [1, 2], "square": 2, "ignore": 3}
+        self.nnunet("data", labels, lambda mask: np.where(np.arange(32) % 5 == 0, 3, mask))
+        self.predictions("p", None, lambda mask: np.where(mask == 3, 1, mask))
+        (self.tmp / "alone").mkdir()
+        for file in [*(self.tmp / "data/labelsTr").iterdir(), self.tmp / "data/dataset.json"]:
+            (self.tmp / "alone" / file.name).write_bytes(file.read_bytes())
+        for truth in ("data", "data/labelsTr", "data/labelsTr/", "alone"):
+            with self.subTest(truth):
+                self.vmae("eval", "--pred", "p", "--truth", truth, "--output", "out", "--no-distances", "--overwrite")
+                self.assertEqual({(row["class"], row["Dice"]) for row in self.rows()}, {("any", "1"), ("square", "1")})
+
+    def test_models_that_number_otherwise(self):
+        self.nnunet("data", {"background": 0, "round": 1, "square": 2})
+        self.predictions("a", {"background": 0, "round": 1, "square": 2}, lambda mask: mask)
+        self.predictions("b", {"background": 0, "square": 1, "round": 2}, lambda mask: np.uint8([0, 2, 1])[mask])
+        self.vmae("eval", "--pred", "a", "b", "--truth", "data", "--output", "out", "--no-distances")
+        self.assertEqual({row["Dice"] for row in self.rows()}, {"1"})
+
+    def test_cards_count_masks_only(self):
+        data = self.nnunet("data", {"background": 0, "round": 1, "square": 2})
+        (self.tmp / data / "labelsTr/c.2.png").unlink()
+        self.vmae("inspect", data, "--card", "card")
+        card = json.loads((self.tmp / "card/card.json").read_text())
+        self.assertEqual(sum(one["pixels"] for one in card["mask_values"]), 5 * 32 * 32)
+        self.assertIn("1 of 6 cases have no mask", json.dumps(card["remarks"]))
+
     def test_structures_are_chosen_of_masks_that_name_them(self):
         data = self.nnunet("data", {"background": 0, "round": 1, "square": 2})
         done = self.vmae("prepare", "--input", data, "--output", "prepared", "prepare.structures=[square,round]", expect=3)

@@ -146,6 +146,60 @@ class PatientsTest(EvalTest):
         for fold in json.loads(results[0])["folds"]:
             self.assertFalse({who[n] for n in fold["train"]} & {who[n] for n in fold["test"]})
 
+    def test_one_file_under_two_paths(self):
+        """A link, or another way of writing a path, does not make two images of one, with masks that differ."""
+        make_pictures(self.tmp / "real", 4)
+        (self.tmp / "lnk").symlink_to(self.tmp / "real")
+        (self.tmp / "one.png").symlink_to(self.tmp / "real/case000.png")
+        for second in ("lnk/case000.png", "one.png", "real/../real/case000.png", "./real/case000.png"):
+            for rest, code in (("case002.png", 3), ("case001.png", 0 if second in ("lnk/case000.png", "one.png") else 3)):
+                with self.subTest(second=second, mask=rest):
+                    (self.tmp / "list.csv").write_text(f"image,mask,patient\nreal/case000.png,real/case001.png,a\n{second},real/{rest},a\n")
+                    self.vmae("inspect", "list.csv", expect=code)
+
+    def test_cells_of_masks_among_other_cells(self):
+        make_pictures(self.tmp / "i", 6)
+        make_pictures(self.tmp / "m", 6)
+        rows = [f"i/case{i:03d}.png,m/case{i:03d}.png" for i in range(1, 6)]
+        for first in ("none", "no mask", "0"):
+            (self.tmp / "list.csv").write_text("\n".join(["image,label", f"i/case000.png,{first}", *rows]) + "\n")
+            done = self.vmae("inspect", "list.csv", expect=3)
+            self.assertIn("list.csv:2", done.stderr)
+        (self.tmp / "list.csv").write_text("\n".join(["image,label", "i/case000.png,", *rows]) + "\n")
+        self.assertEqual(len([one for one in json.loads(self.vmae("inspect", "list.csv", "--json").stdout)["images"] if one.get("mask")]), 5)
+
+    def test_patients_written_otherwise_do_not_leak(self):
+        make_pictures(self.tmp / "i", 8)
+        for name, numbers, form in (("train", range(4), "{}.0"), ("val", range(2, 6), "{}")):
+            lines = [f"i/case{i if name == 'train' else i + 2:03d}.png,{'ab'[i % 2]},{form.format(i)}" for i in numbers]
+            (self.tmp / f"{name}.csv").write_text("image,label,patient\n" + "\n".join(lines) + "\n")
+        done = self.vmae("finetune-cls", *SWIN, *TRAIN, "data.train=train.csv", "data.val=val.csv", "run.dir=run", expect=3)
+        self.assertIn("its patient has training files", done.stderr)
+        (self.tmp / "alike.csv").write_text("image,label,patient\ni/case000.png,a,P1\ni/case001.png,b,p1\ni/case002.png,b,P2\n")
+        self.assertIn("count as different patients: 1 group", self.vmae("inspect", "alike.csv").stdout)
+        self.vmae("prepare", "--input", "train.csv", "--output", "p")
+        done = self.vmae("finetune-cls", *SWIN, *TRAIN, "data.train=p", "data.val=val.csv", "run.dir=run", "--overwrite", "train.epochs=1")
+        self.assertIn("patients are called differently", done.stderr)
+
+    def test_links_and_folders_of_other_programs_in_evaluation(self):
+        for folder in ("truth", "pred"):
+            write_map(self.tmp / folder / "A/x.nii.gz", blob(SHAPE, 1), SPACING)
+            write_map(self.tmp / f"else_{folder}/y.nii.gz", blob(SHAPE, 2 if folder == "truth" else 3), SPACING)
+            (self.tmp / folder / "B").symlink_to(self.tmp / f"else_{folder}")
+        for trash in ("@eaDir", "__MACOSX", ".hidden"):
+            write_map(self.tmp / "pred" / trash / "x.nii.gz", blob(SHAPE, 1), SPACING)
+        self.eval(pred="pred", truth="truth", output="out")
+        self.assertEqual({row["case"] for row in self.rows(output="out")}, {"A/x", "B/y"})
+
+    def test_nnunet_subfolders_keep_their_pairs(self):
+        for i, (image, label) in enumerate((("A", "A"), ("A", "B"))):
+            data = self.tmp / f"d{i}"
+            write_map(data / f"imagesTr/{image}/c_0000.nii.gz", blob(SHAPE, 1), SPACING)
+            write_map(data / f"labelsTr/{label}/c.nii.gz", blob(SHAPE, 1), SPACING)
+            (data / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz"}))
+            done = self.vmae("inspect", data.name, expect=0 if image == label else 3)
+            self.assertEqual("different subfolders" in done.stderr, image != label)
+
     def test_unknown_patients_and_unused_columns_are_told(self):
         make_pictures(self.tmp / "d/images", 12)
         names = sorted(path.name for path in (self.tmp / "d/images").iterdir())

@@ -376,6 +376,37 @@ class MasksTest(VmaeTest):
             self.assertIn(text, reasons)
 
 
+class AlphaTest(VmaeTest):
+    def test_masks_that_are_drawn_in_alpha(self):
+        """Where the numbers say one thing and the transparency another a mask is refused; alpha that says the same, or nothing, is left out."""
+        drawn = np.zeros((24, 20), np.uint8)
+        drawn[5:15, 4:12] = 1
+        full, none = np.full_like(drawn, 255), np.zeros_like(drawn)
+        expected = {"same": True, "opaque": True, "white": False, "black": False, "hidden": False}
+        alpha = {"same": (drawn * 255, drawn * 255), "opaque": (drawn * 255, full), "white": (full, drawn * 255), "black": (none, drawn * 255),
+                 "hidden": (np.where(drawn > 0, 255, 0).astype(np.uint8), np.where(np.roll(drawn, 3) > 0, 255, 0).astype(np.uint8))}
+        for kind in ("LA.png", "RGBA.png", "LA.tif", "RGBA.tif"):
+            for name, (grey, opacity) in alpha.items():
+                with self.subTest(kind=kind, name=name):
+                    root = self.tmp / f"{name}_{kind.replace('.', '_')}"
+                    for folder in ("images", "masks"):
+                        (root / folder).mkdir(parents=True)
+                    Image.fromarray(drawn * 90 + 5).save(root / "images/a.png")
+                    array = np.dstack([grey, opacity] if kind.startswith("LA") else [grey, grey, grey, opacity])
+                    if kind.endswith("png"):
+                        Image.fromarray(array, kind.split(".")[0]).save(root / "masks" / f"a.{kind.split('.')[1]}")
+                    else:
+                        tifffile.imwrite(root / "masks/a.tif", array, photometric="minisblack" if kind.startswith("LA") else "rgb", planarconfig="contig",
+                                         extrasamples=["unassalpha"])
+                    done = self.vmae("prepare", "--input", root.name, "--output", f"out_{root.name}", expect=0 if expected[name] else 3)
+                    self.assertEqual(done.returncode == 0, expected[name], done.stderr)
+                    if expected[name]:
+                        _, items = read_dataset(self.tmp / f"out_{root.name}")
+                        np.testing.assert_array_equal(items[0]["mask"] > 0, drawn > 0)
+                    else:
+                        self.assertIn("alpha", (self.tmp / f"out_{root.name}/quarantine.jsonl").read_text() + done.stderr)
+
+
 class SeveralPicturesTest(VmaeTest):
     def test_files_of_several_pictures(self):
         """Those of which the first alone would be taken are refused; thumbnails and gain maps are no pictures of their own."""

@@ -12,6 +12,8 @@ namespace vmae::io {
 // Throws Error(data) with name:line where two such columns differ.
 std::optional<size_t> patient_column(const Csv& csv);
 bool is_patient_column(const std::string& name);
+// Who `cell` names: without blanks around it, "7.0" as "7" (pandas writes integers so where some are missing). "007" stays another than "7".
+std::string patient_id(std::string_view cell);
 // A name that seems to mean patients ("subjects", "Patient name"), so that its numbers are no finding.
 bool seems_to_name_patients(const std::string& name);
 

@@ -3,6 +3,7 @@
 // volume or a DICOM series, with its mask, labels and patient where they are known.
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,16 @@ Source find_source(const std::filesystem::path& source, const std::string& layou
 std::string modality_code(const std::string& text);
 // The tag Modality, which must be one of DICOM's defined terms: anything else becomes OT, and "" stays.
 std::string dicom_modality(const std::string& text);
+
+// What a folder holds, gathered by a walk that enters every real folder once. In the order of names; without hidden files, and
+// folders that a Synology disk or macOS adds.
+struct Listing {
+  std::vector<std::filesystem::path> pictures, volumes, dicom;
+  std::vector<std::filesystem::path> unreadable;  // folders that can't be listed
+  std::map<std::string, int64_t> other_extensions;
+  bool is_empty() const { return pictures.empty() && volumes.empty() && dicom.empty(); }
+};
+Listing list_folder(const std::filesystem::path& folder);
 
 std::vector<SourceFile> list_source(const std::filesystem::path& source);  // find_source(source).files
 

@@ -1,6 +1,8 @@
 // RTSTRUCT and SEG on phantoms made with DCMTK.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "support/dicom.h"
 #include "support/errors.h"
 #include "support/temp_folder.h"
@@ -101,6 +103,31 @@ TEST_F(DicomMasks, ContoursAreFilledHolesAreLeft) {
   EXPECT_EQ(result.names, (std::vector<std::string>{"body"}));
   EXPECT_EQ(slice(result, 1), (std::vector<std::string>{"00000000", "01111110", "01100110", "01100110", "01111110", "00000000"}));
   EXPECT_EQ(slice(result, 0), std::vector<std::string>(kRows, "00000000"));
+}
+
+// Even-odd makes nothing of a contour within its like: the one that is rounded otherwise is one, the other ones are told of.
+TEST_F(DicomMasks, ContoursThatCancelAreToldOrCountOnce) {
+  const std::vector<std::array<double, 2>> outline{{0.6, 0.6}, {6.4, 0.6}, {6.4, 4.4}, {0.6, 4.4}};
+  const auto filled = [&](double inwards, double shift) {
+    DicomPhantom structures = structure_set({"body"});
+    add_contour(structures, 0, 0, 0, outline);
+    add_contour(structures, 0, 1, 1, outline);
+    std::vector<std::array<double, 2>> second;
+    for (const auto& [x, y] : outline) second.push_back({x + shift + (x < 3 ? inwards : -inwards), y + shift + (y < 2 ? inwards : -inwards)});
+    add_contour(structures, 0, 2, 1, second);
+    return labels(structures.save(folder_ / "rs"));
+  };
+  const auto count = [](const DicomLabels& result, int z) {
+    return std::count(result.map.begin() + z * kColumns * kRows, result.map.begin() + (z + 1) * kColumns * kRows, 1);
+  };
+  for (const double shift : {0.0, 0.02, 0.04, -0.049}) {
+    const DicomLabels result = filled(0, shift);
+    EXPECT_EQ(count(result, 1), count(result, 0)) << shift;
+    EXPECT_GT(count(result, 0), 20);
+  }
+  const DicomLabels cancelled = filled(0.3, 0);
+  EXPECT_EQ(count(cancelled, 1), 0);
+  EXPECT_TRUE(std::any_of(cancelled.remarks.begin(), cancelled.remarks.end(), [](const std::string& text) { return contains(text, "cancel out"); }));
 }
 
 // A manifest may name any mask beside any image: whose both are is held against each other there too.

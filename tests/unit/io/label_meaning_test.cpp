@@ -71,6 +71,21 @@ TEST(LabelMeaning, NumberingsMayHaveFewGaps) {
 }
 
 // The dataset's names are those of values, whatever order data.label_values gives the classes.
+// Masks that were resized with interpolation hold nearly every grey; with 255 among the classes it would also be what is ignored.
+TEST(LabelMeaning, ShadesOfGreyAreNoNumbering) {
+  for (const auto& [step, highest] : {std::pair(1, 129), std::pair(1, 253), std::pair(1, 254), std::pair(1, 255), std::pair(2, 255)}) {
+    std::vector<int> shades;
+    for (int value = highest; value > 0; value -= step) shades.push_back(value);
+    const Error error = test::error_of([&] { label_meaning({}, facts_of({{0, 1}, shades})); });
+    EXPECT_EQ(error.code(), ExitCode::data) << step << " " << highest;
+    EXPECT_TRUE(test::contains(error.what(), "mask1")) << error.what();
+  }
+  std::vector<int> structures;  // as many as TotalSegmentator has
+  for (int value = 1; value <= 117; ++value) structures.push_back(value);
+  EXPECT_EQ(label_meaning({}, facts_of({structures})).names.size(), 117U);
+  EXPECT_TRUE(test::contains(test::error_of([] { label_meaning({.ignore = 2, .is_command_line = true}, facts_of({{1, 2, 3}})); }).hint(), "--classes"));
+}
+
 TEST(LabelMeaning, NamesFollowTheirValues) {
   const LabelFacts facts = facts_of({{0, 1, 2}});
   const LabelMeaning meaning = label_meaning({.own_names = {"liver", "tumour"}, .values = {2, 1}}, facts);

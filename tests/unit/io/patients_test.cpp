@@ -1,0 +1,42 @@
+#include "vmae/io/patients.h"
+
+#include <gtest/gtest.h>
+
+#include "vmae/io/case_names.h"
+
+namespace vmae::io {
+namespace {
+
+TEST(Patients, IdsAreTextsButForWhatPandasAdds) {
+  for (const char* cell : {"7", "7.0", "7.00", " 7 ", "7.0 ", "\u00a07", "7\u00a0"}) EXPECT_EQ(patient_id(cell), "7") << cell;
+  for (const char* cell : {"007", "7.1", "7.", ".0", "1.2.0", "P7.0", "-7", ""}) EXPECT_EQ(patient_id(cell), cell);
+}
+
+TEST(Patients, NearlyEqualIdsAreTold) {
+  const auto note = [](const std::vector<std::string>& patients) {
+    Source source;
+    source.layout = "manifest";
+    for (size_t i = 0; i < patients.size(); ++i) source.files.push_back({.path = "a", .name = std::to_string(i) + ".png", .patient = patients[i]});
+    return patients_note(source);
+  };
+  EXPECT_EQ(note({"P1", "P2", "P1"}), "");
+  for (const std::vector<std::string>& patients : std::vector<std::vector<std::string>>{{"P1", "p1"}, {"01", "1"}, {"A 1", "a_1", "A-1"}}) {
+    EXPECT_NE(note(patients).find("count as different patients: 1 group"), std::string::npos);
+    EXPECT_EQ(note(patients).find(patients[0]), std::string::npos) << "ids identify";
+  }
+}
+
+// Words are taken out whole: the class Spleen of all patients is not that of Mrs Lee.
+TEST(Identifying, WordsAreTakenOutNotPartsOfThem) {
+  const std::vector<std::string> texts{"Lee", "Ung", "OTHER", "HN1", "Leftson^Ann"};
+  for (const char* name : {"Spleen", "Lung", "another patient", "Sleeve"}) EXPECT_EQ(without(name, texts), name);
+  EXPECT_EQ(without("GTV Lee", texts), "GTV *");
+  EXPECT_EQ(without("lee_GTV", texts), "*_GTV");
+  EXPECT_EQ(without("LeeCT", texts), "*CT");
+  EXPECT_EQ(without("Lee2", texts), "*2");
+  EXPECT_EQ(without("xHN1y", texts), "x*y");
+  EXPECT_EQ(without("of leftson^ann.", texts), "of *.");
+}
+
+}  // namespace
+}  // namespace vmae::io
