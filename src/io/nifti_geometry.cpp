@@ -5,27 +5,23 @@
 #include <algorithm>
 #include <cmath>
 
+#include "right_angles.h"
 #include "vmae/core/error.h"
 #include "vmae/io/volume.h"
 
 namespace vmae::io {
 namespace {
 
-constexpr double kRight = 1e-4, kMostSkew = 2e-3;  // cosines between axes
-constexpr double kScale_mm = 1e-3, kMostScale = 0.01;
+constexpr double kScale_mm = 1e-3;
 constexpr double kConflict = 0.1;  // voxels
 constexpr double kInPlane = 1e-3;
 
 // Columns are the axes (RAS, times voxel size), then the first voxel.
 struct Form {
-  std::array<double, 9> axes{};
+  Axes axes{};
   std::array<double, 3> origin{};
 
-  double length(size_t axis) const { return std::hypot(axes[axis], axes[3 + axis], axes[6 + axis]); }
-  double cosine(size_t a, size_t b) const {
-    const double product = axes[a] * axes[b] + axes[3 + a] * axes[3 + b] + axes[6 + a] * axes[6 + b];
-    return product / (length(a) * length(b));
-  }
+  double length(size_t axis) const { return length_of(axes, axis); }
 };
 
 double units_mm(const NiftiFields& fields) {
@@ -77,15 +73,6 @@ Form sform(const NiftiFields& fields) {
   return form;
 }
 
-double most_skew(const Form& form) {
-  double most = 0;
-  for (size_t a = 0; a < 3; ++a) {
-    const double cosine = form.length(a) > 0 ? std::abs(form.cosine(a, (a + 1) % 3)) : 1;
-    most = std::isfinite(cosine) ? std::max(most, cosine) : 1;
-  }
-  return most;
-}
-
 bool has_sizes(const Form& form, const std::array<double, 3>& sizes, double most_mm) {
   for (size_t axis = 0; axis < 3; ++axis) {
     if (!(std::abs(form.length(axis) - sizes[axis]) <= std::min(most_mm, kMostScale * sizes[axis]))) return false;
@@ -126,12 +113,12 @@ Choice choose(const NiftiFields& fields, const std::filesystem::path& path) {
   const std::array<double, 3> sizes = pixel_sizes(fields);
   const Form s = sform(fields);
   if (has_q) {
-    const bool is_plain = has_s && most_skew(s) <= kRight && has_sizes(s, sizes, kScale_mm);
+    const bool is_plain = has_s && most_skew(s.axes) <= kRight && has_sizes(s, sizes, kScale_mm);
     return is_plain && fields.sform_code == 1 ? Choice{true, true, s} : Choice{true, false, qform(fields)};
   }
   const auto fail = [&](const std::string& what, const std::string& hint) { throw Error(ExitCode::data, concat(path.string(), ": ", what), hint); };
-  if (most_skew(s) > kMostSkew) {
-    fail(concat("the axes of its sform are not perpendicular (cosine ", number_text(std::round(1e4 * most_skew(s)) / 1e4),
+  if (most_skew(s.axes) > kMostSkew) {
+    fail(concat("the axes of its sform are not perpendicular (cosine ", number_text(std::round(1e4 * most_skew(s.axes)) / 1e4),
                 "), and it has no qform: resample it on a grid with right angles"),
          "where slices are all that counts, give it a qform (nibabel: image.set_qform(image.affine, 1))");
   }
@@ -141,24 +128,6 @@ Choice choose(const NiftiFields& fields, const std::filesystem::path& path) {
         "write the right size into both (nibabel: nibabel.Nifti1Image(image.dataobj, the right affine))");
   }
   return {true, true, s};
-}
-
-// The nearest matrix with perpendicular columns of length 1 (the polar decomposition, by Newton's method: Higham, 1986).
-std::array<double, 9> nearest_axes(std::array<double, 9> m) {
-  for (int step = 0; step < 20; ++step) {
-    const std::array<double, 9> cofactors{m[4] * m[8] - m[5] * m[7], m[5] * m[6] - m[3] * m[8], m[3] * m[7] - m[4] * m[6],
-                                          m[2] * m[7] - m[1] * m[8], m[0] * m[8] - m[2] * m[6], m[1] * m[6] - m[0] * m[7],
-                                          m[1] * m[5] - m[2] * m[4], m[2] * m[3] - m[0] * m[5], m[0] * m[4] - m[1] * m[3]};
-    const double determinant = m[0] * cofactors[0] + m[1] * cofactors[1] + m[2] * cofactors[2];
-    double change = 0;
-    for (size_t i = 0; i < 9; ++i) {
-      const double next = (m[i] + cofactors[i] / determinant) / 2;
-      change = std::max(change, std::abs(next - m[i]));
-      m[i] = next;
-    }
-    if (change < 1e-15) break;
-  }
-  return m;
 }
 
 // The first n parts of the first n columns, in LPS, of length 1.
@@ -203,7 +172,7 @@ NiftiGrid nifti_grid(const NiftiFields& fields, const std::filesystem::path& pat
     if (outside > kInPlane * choice.form.length(axis)) num_axes = 3;
   }
   grid.direction = unit_axes(choice.form, num_axes);
-  if (choice.is_sform && most_skew(choice.form) > kRight) grid.direction = nearest_axes(grid.direction);
+  if (choice.is_sform && most_skew(choice.form.axes) > kRight) grid.direction = nearest_axes(grid.direction);
   for (size_t row = 0; row < num_axes; ++row) grid.origin_mm[row] = (row < 2 ? -choice.form.origin[row] : choice.form.origin[row]) * unit_mm;
   return grid;
 }

@@ -9,7 +9,6 @@
 #include <array>
 #include <cstring>
 #include <fstream>
-#include <limits>
 #include <mutex>
 
 #include "nifti_geometry.h"
@@ -20,6 +19,7 @@
 #include "vmae/io/file_name.h"
 #include "volume_data.h"
 #include "volume_file.h"
+#include "volume_geometry.h"
 
 namespace vmae::io {
 namespace {
@@ -97,6 +97,7 @@ void refuse_unread_nrrd(const fs::path& path) {
 // An image of one to three axes, or more axes, which are volumes one after the other.
 itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
   if (is_nrrd(path)) refuse_unread_nrrd(path);
+  check_spacing_fields(path, is_nrrd(path));
   const uint64_t most_bytes = most_voxel_bytes(path, is_nrrd(path));
   const std::lock_guard lock(library_mutex());
   itk::Object::SetGlobalWarningDisplay(false);
@@ -122,8 +123,7 @@ itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
       continue;
     }
     header.size[axis] = size;
-    const double spacing_mm = image_io->GetSpacing(axis);
-    header.spacing_mm[axis] = spacing_mm > 0 && spacing_mm < std::numeric_limits<double>::infinity() ? spacing_mm : 1.0;
+    header.spacing_mm[axis] = image_io->GetSpacing(axis);
   }
   for (unsigned axis = num_axes; axis < 3; ++axis) header.size[axis] = 1;
   if (image_io->GetComponentType() == Component::UNKNOWNCOMPONENTTYPE) fail(path, "has a voxel type that is not known");
@@ -262,6 +262,10 @@ struct VolumeFile::Parts {
       const std::vector<double> direction = image_io->GetDirection(axis);
       for (unsigned row = 0; row < num_axes; ++row) grid.direction[3 * row + axis] = direction[row];
     }
+    grid.spacing_mm = header.spacing_mm;
+    check_axes(grid, path, is_nrrd(path));
+    apply_units(grid, num_axes, path, is_nrrd(path));
+    header.spacing_mm = grid.spacing_mm;
     if (is_nrrd(path)) undo_las_mistake(), say_space();
     grid.channels = image_io->GetNumberOfComponents();
     bytes_per_voxel = image_io->GetComponentSize() * static_cast<size_t>(grid.channels);

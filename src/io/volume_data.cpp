@@ -198,4 +198,11 @@ std::string nrrd_field(const fs::path& path, const std::string& key) {
   return "";
 }
 
+std::string meta_field(const fs::path& path, const std::string& key) {
+  const std::string text = first_bytes(path);
+  const MetaHeader header = parse_meta_header(text, path);
+  const auto field = header.fields.find(key);
+  return field == header.fields.end() ? "" : field->second;
+}
+
 }  // namespace vmae::io

@@ -22,5 +22,7 @@ std::string voxel_offset(const std::filesystem::path& header);
 
 // What an NRRD's header says after "KEY:", in lower case; "" where it does not.
 std::string nrrd_field(const std::filesystem::path& path, const std::string& key);
+// The same of a MetaImage, as it is written; the key in lower case. Throws Error(data) as parse_meta_header.
+std::string meta_field(const std::filesystem::path& path, const std::string& key);
 
 }  // namespace vmae::io

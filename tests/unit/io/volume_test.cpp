@@ -12,6 +12,7 @@
 #include "support/errors.h"
 #include "support/images.h"
 #include "support/temp_folder.h"
+#include "vmae/core/text.h"
 
 namespace vmae::io {
 namespace {
@@ -161,6 +162,119 @@ TEST(Volume, NrrdSpaces) {
         EXPECT_NEAR(volume.direction[3 * row + axis] * volume.spacing_mm[axis], axes[3 * row + axis], 1e-9) << space.name << ' ' << row << ' ' << axis;
     }
   }
+}
+
+// Small volumes of 2 x 3 x 4 voxels.
+std::string nrrd_of(const std::string& fields) {
+  return "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 3 4\n" + fields + "encoding: raw\n\n" + std::string(24, 'a');
+}
+std::string meta_of(const std::string& fields) {
+  return "ObjectType = Image\nNDims = 3\nDimSize = 2 3 4\n" + fields + "ElementType = MET_UCHAR\nElementDataFile = LOCAL\n" + std::string(24, 'a');
+}
+std::string directions(const std::array<double, 9>& axes) {  // columns
+  std::string text = "space: LPS\nspace directions:";
+  for (size_t axis = 0; axis < 3; ++axis) text += concat(" (", axes[axis], ",", axes[3 + axis], ",", axes[6 + axis], ")");
+  return text + "\n";
+}
+std::string transform(const std::array<double, 9>& axes) {
+  std::string text = "TransformMatrix =";
+  for (size_t axis = 0; axis < 3; ++axis) text += concat(" ", axes[axis], " ", axes[3 + axis], " ", axes[6 + axis]);
+  return text + "\n";
+}
+
+TEST(Volume, UnitsOfNrrdAndMetaImageBecomeMillimetres) {
+  const TempFolder folder;
+  struct Unit {
+    const char* name;
+    double mm;
+  };
+  const std::string place = "space directions: (20,0,0) (0,0,30) (0,40,0)\nspace origin: (7,8,9)\n", sizes = "spacings: 20 30 40\n";
+  for (const Unit& unit : {Unit{"mm", 1}, Unit{"um", 1e-3}, Unit{"\xC2\xB5m", 1e-3}, Unit{"micron", 1e-3}, Unit{"cm", 10}, Unit{"m", 1000},
+                           Unit{"Meters", 1000}, Unit{"nm", 1e-6}, Unit{"", 1}}) {
+    const std::string all = concat(": \"", unit.name, "\" \"", unit.name, "\" \"", unit.name, "\"\n");
+    for (const fs::path& path :
+         {folder.write("a.nrrd", nrrd_of("space: LPS\nspace units" + all + place)), folder.write("b.nrrd", nrrd_of("units" + all + sizes)),
+          folder.write("c.mha", meta_of(concat("DistanceUnits = ", *unit.name ? unit.name : "?", "\nElementSpacing = 20 30 40\nOffset = 7 8 9\n")))}) {
+      SCOPED_TRACE(concat(path.filename().string(), ' ', unit.name));
+      const Volume volume = read_volume(path);
+      for (size_t axis = 0; axis < 3; ++axis) {
+        EXPECT_NEAR(volume.spacing_mm[axis], (20 + 10 * static_cast<double>(axis)) * unit.mm, 1e-9 * unit.mm);
+        if (path.filename() != "b.nrrd") {
+          EXPECT_NEAR(volume.origin_mm[axis], (7 + static_cast<double>(axis)) * unit.mm, 1e-9 * unit.mm);
+        }
+      }
+      EXPECT_EQ(read_volume_header(path).spacing_mm, volume.spacing_mm);
+    }
+  }
+  const std::string of_time = "type: uint8\ndimension: 4\nsizes: 2 3 2 2\nspace: LPST\nspace units: \"um\" \"um\" \"um\" \"s\"\n";
+  const std::string axes = "space directions: (2,0,0,0) (0,3,0,0) (0,0,4,0) (0,0,0,5)\nencoding: raw\n\n";
+  EXPECT_NEAR(read_volume(folder.write("t.nrrd", "NRRD0004\n" + of_time + axes + std::string(24, 'a'))).spacing_mm[2], 4e-3, 1e-12);
+  EXPECT_TRUE(
+      contains(what_of(folder.write("d.nrrd", nrrd_of("space: LPS\nspace units: \"mm\" \"um\" \"mm\"\n" + place))), "several units (space units: mm, um, mm)"));
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(read_volume(folder.write("e.nrrd", nrrd_of("space: LPS\nspace units: \"ell\" \"ell\" \"ell\"\n" + place))).spacing_mm[0], 20);
+  EXPECT_TRUE(contains(::testing::internal::GetCapturedStderr(), "e.nrrd has space units ell, which is no known unit of length"));
+}
+
+TEST(Volume, VoxelSizesThatAreNoSizesAreRefused) {
+  const TempFolder folder;
+  for (const char* bad : {"0", "-2", "nan", "NaN", "inf", "-0.5"}) {
+    for (int axis = 0; axis < 3; ++axis) {
+      const std::string sizes = concat(axis == 0 ? bad : "1", ' ', axis == 1 ? bad : "2", ' ', axis == 2 ? bad : "3", '\n');
+      for (const auto& [path, field] : {std::pair{folder.write("a.nrrd", nrrd_of("spacings: " + sizes)), "spacings: "},
+                                        {folder.write("b.mha", meta_of("ElementSpacing = " + sizes)), "ElementSpacing: "},
+                                        {folder.write("c.mha", meta_of("ElementSize = " + sizes)), "ElementSize: "}}) {
+        const std::string what = what_of(path);
+        EXPECT_TRUE(contains(to_lower(what), to_lower(concat("a size of ", bad, " (", field)))) << what;
+      }
+    }
+  }
+  EXPECT_TRUE(contains(what_of(folder.write("a.nrrd", nrrd_of(directions({0, 0, 0, 0, 1, 0, 0, 0, 1})))), "size 0 along axis 0"));
+  // None are 1 mm, and sizes of axes that are no axes of the volume do not matter.
+  const std::string list = "NRRD0004\ntype: uint8\ndimension: 4\nsizes: 1 2 3 4\nkinds: list domain domain domain\nspacings: NaN 4 5 6\nencoding: raw\n\n";
+  EXPECT_EQ(read_volume_header(folder.write("list.nrrd", list + std::string(24, 'a'))).spacing_mm, (std::array<double, 3>{4, 5, 6}));
+  for (const fs::path& path : {folder.write("a.nrrd", nrrd_of("")), folder.write("b.mha", meta_of(""))})
+    EXPECT_EQ(read_volume(path).spacing_mm, (std::array<double, 3>{1, 1, 1}));
+  const std::string of_time = "ObjectType = Image\nNDims = 4\nDimSize = 2 3 2 2\nElementSpacing = 2 3 4 0\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n";
+  EXPECT_EQ(read_volume(folder.write("t.mha", of_time + std::string(24, 'a'))).spacing_mm, (std::array<double, 3>{2, 3, 4}));
+}
+
+TEST(Volume, AxesThatAreNotPerpendicularAreRefusedAsOfNifti) {
+  const TempFolder folder;
+  for (const double skew : {0.0, 5e-5, 1.5e-3, 3e-3, 0.2, 0.6, -0.6}) {
+    for (const size_t axis : {1U, 2U, 5U, 6U}) {  // which part of the axes is off
+      std::array<double, 9> axes{1, 0, 0, 0, 1, 0, 0, 0, 1};
+      axes[axis] = skew;
+      const size_t column = axis % 3;
+      axes[4 * column] = std::sqrt(1 - skew * skew);
+      for (const auto& [path, field] : {std::pair{folder.write("a.nrrd", nrrd_of(directions(axes))), "space directions"},
+                                        {folder.write("b.mha", meta_of(transform(axes))), "TransformMatrix"}}) {
+        SCOPED_TRACE(concat(path.filename().string(), ' ', skew, ' ', axis));
+        if (std::abs(skew) > 2e-3) {
+          const Error error = error_of([&, &file = path] { read_volume(file); });
+          EXPECT_TRUE(contains(error.what(), concat("the axes of its ", field, " are not perpendicular (cosine ", std::abs(skew)))) << error.what();
+          EXPECT_TRUE(contains(error.what(), "resample"));
+          continue;
+        }
+        const Volume volume = read_volume(path);
+        for (size_t i = 0; i < 9; ++i) EXPECT_NEAR(volume.direction[i], axes[i], skew + 1e-12);
+        EXPECT_NEAR(volume.direction[0] * volume.direction[1] + volume.direction[3] * volume.direction[4] + volume.direction[6] * volume.direction[7], 0, 1e-4);
+      }
+    }
+  }
+}
+
+TEST(Volume, TransformMatricesOfOtherLengthsAreRefused) {
+  const TempFolder folder;
+  for (const double length : {0.0, 0.5, 0.98, 1.02, 2.0, -2.0}) {
+    for (size_t axis = 0; axis < 3; ++axis) {
+      std::array<double, 9> axes{1, 0, 0, 0, 1, 0, 0, 0, 1};
+      axes[4 * axis] = length;
+      EXPECT_TRUE(contains(what_of(folder.write("a.mha", meta_of(transform(axes)))), concat("an axis of length ", std::abs(length), " (axis ", axis, ")")));
+    }
+  }
+  for (const double length : {-1.0, 0.995, 1.005})
+    EXPECT_NEAR(read_volume(folder.write("a.mha", meta_of(transform({length, 0, 0, 0, 1, 0, 0, 0, 1})))).direction[0], length < 0 ? -1 : 1, 1e-12);
 }
 
 TEST(Volume, NonFiniteVoxelsAreKept) {
