@@ -96,6 +96,9 @@ void check_geometry(const std::array<double, N>& numbers, size_t first, size_t c
   }
 }
 
+// As nibabel, which takes 0, NaN and infinity for no scaling.
+bool has_slope(const NiftiFields& fields) { return fields.scl_slope != 0.0 && std::isfinite(fields.scl_slope); }
+
 // As nifti1_io where that mends: sizes below 1 of all axes but the first.
 void check(NiftiFields& fields, const std::filesystem::path& path) {
   if (fields.dim[0] < 1 || fields.dim[0] > 7) fail(path, concat("claims to have ", fields.dim[0], " axes"));
@@ -110,6 +113,10 @@ void check(NiftiFields& fields, const std::filesystem::path& path) {
     check_geometry(fields.qoffset, 0, 3, "qoffset", path);
   }
   if (fields.sform_code > 0) check_geometry(fields.srow, 0, 12, "srow", path);
+  if (has_slope(fields) && !std::isfinite(fields.scl_inter)) {
+    fail(path, concat("its scl_slope is ", fields.scl_slope, ", its scl_inter ", fields.scl_inter, ": what its numbers mean is not known"),
+         "write the right intercept into its header, or both as 0 where its numbers are as they should be");
+  }
 }
 
 }  // namespace
@@ -185,9 +192,7 @@ void NiftiFile::read_as(StoredType type, Volume& volume) {
 }
 
 void NiftiFile::read(int64_t index, bool is_last, Volume& volume) {
-  const double slope = fields_.scl_slope, intercept = fields_.scl_inter;
-  const bool is_scaled = slope != 0.0 && std::isfinite(slope) && std::isfinite(intercept);
-  volume.scaling = {is_scaled ? Scaling{slope, intercept} : Scaling{}};
+  volume.scaling = {has_slope(fields_) ? Scaling{fields_.scl_slope, fields_.scl_inter} : Scaling{}};
   if (!(fields_.vox_offset >= kSize1 && fields_.vox_offset < 1e9)) fail(path_, concat("its voxels can't begin at byte ", fields_.vox_offset));
   const int64_t volume_bytes = volume.num_values() * static_cast<int64_t>(nifti_type_bytes(fields_.datatype, path_));
   skip_to(static_cast<int64_t>(fields_.vox_offset) + index * volume_bytes);

@@ -268,6 +268,28 @@ TEST(NiftiGeometry, SecondVersionOfTheFormat) {
   }
 }
 
+// As nibabel: "Valid slope but invalid intercept"; a slope of 0, NaN or infinity is none.
+TEST(NiftiGeometry, SlopesWithoutAnInterceptAreRefused) {
+  const TempFolder folder;
+  for (const float slope : {2.0F, 1.0F, -0.5F, 0.0F, NAN, INFINITY}) {
+    for (const float intercept : {NAN, INFINITY, -INFINITY, 3.0F}) {
+      const std::string first = nifti<uint8_t>({2, 1, 1}, {0, 2}, {.slope = slope, .intercept = intercept});
+      for (const fs::path& path : {folder.write("1.nii", first), folder.write("2.nii", second_version(first))}) {
+        SCOPED_TRACE(concat(path.filename().string(), " slope ", slope, " intercept ", intercept));
+        const bool is_scaled = slope != 0 && std::isfinite(slope);
+        if (!is_scaled || std::isfinite(intercept)) {
+          EXPECT_EQ(values(read_volume(path))[1], is_scaled ? 2 * slope + intercept : 2);
+          continue;
+        }
+        const Error error = error_of([&] { read_volume_header(path); });
+        EXPECT_EQ(error.code(), ExitCode::data);
+        EXPECT_TRUE(contains(error.what(), concat(path.string(), ": its scl_slope is ", slope, ", its scl_inter ", intercept))) << error.what();
+        EXPECT_TRUE(contains(error.hint(), "intercept"));
+      }
+    }
+  }
+}
+
 TEST(NiftiGeometry, OtherFilesAreRefusedByName) {
   const TempFolder folder;
   const auto what = [&](size_t at, const std::string& with) {
