@@ -112,6 +112,7 @@ struct Page {
   uint16_t samples = 1, bits = 1, format = SAMPLEFORMAT_UINT, photometric = 0, planar = PLANARCONFIG_CONTIG, compression = 1, orientation = 1, old_subfile = 0;
   uint16_t num_extra = 0;
   bool has_alpha = false;  // an extra sample is named so
+  bool is_shaped = false;  // has a description of tifffile, which stands on the first page of each array
 
   bool is_copy() const { return (subfile & (FILETYPE_REDUCEDIMAGE | FILETYPE_MASK)) != 0 || old_subfile == OFILETYPE_REDUCEDIMAGE; }
   bool is_turned() const { return orientation >= 5 && orientation <= 8; }
@@ -191,11 +192,11 @@ double ome_value(const std::string& description, const std::string& key) {
   return parse_number(description.substr(from, description.find('"', from) - from)).value_or(1);
 }
 
-// The sizes in tifffile's description {"shape": [2, 8, 24, 24]}, without those of the pixels of a page.
-std::vector<int64_t> tifffile_axes(const std::string& description, const Page& page) {
+// The sizes in tifffile's description {"shape": [2, 8, 24, 24]}, without those of the pixels of a page; nothing where it does not fit the page.
+std::optional<std::vector<int64_t>> tifffile_axes(const std::string& description, const Page& page) {
   const size_t at = description.find("\"shape\": [");
   std::vector<int64_t> sizes;
-  if (!description.starts_with("{") || at == std::string::npos) return {};
+  if (!description.starts_with("{") || at == std::string::npos) return std::nullopt;
   const size_t from = at + 10, end = description.find(']', from);
   std::string number;
   for (size_t i = from; i <= end && i < description.size(); ++i) {
@@ -207,38 +208,57 @@ std::vector<int64_t> tifffile_axes(const std::string& description, const Page& p
     number.clear();
   }
   if (page.samples > 1 && sizes.size() > 2 && sizes.back() == page.samples) sizes.pop_back();
-  if (sizes.size() < 2 || sizes[sizes.size() - 1] != page.width || sizes[sizes.size() - 2] != page.height) return {};
+  if (sizes.size() < 2 || sizes[sizes.size() - 1] != page.width || sizes[sizes.size() - 2] != page.height) return std::nullopt;
   sizes.resize(sizes.size() - 2);
   std::erase(sizes, 1);
   if (page.planar == PLANARCONFIG_SEPARATE && !sizes.empty() && sizes.back() == page.samples) sizes.pop_back();
   return sizes;
 }
 
-// Pages that are not slices one after the other, as the writing program says: channels, time points, and pages that only it can find.
-void check_meaning(const std::string& description, const Page& page, int64_t num_pages) {
+// How many images an OME description has, under whatever prefix.
+int64_t count_ome_images(const std::string& description) {
+  int64_t count = 0;
+  for (size_t at = description.find("Image"); at != std::string::npos; at = description.find("Image", at + 1)) {
+    const size_t open = description.find_last_of("<>/ \n\t\"", at), end = at + 5;
+    const bool is_element = open != std::string::npos && description[open] == '<' && (open + 1 == at || description[at - 1] == ':');
+    count += is_element && end < description.size() && std::string_view(" >/\n\r\t").find(description[end]) != std::string_view::npos ? 1 : 0;
+  }
+  return count;
+}
+
+// Pages that are not slices of one image one after the other, as the writing program says: several images, channels, time points, and pages that only it can
+// find.
+void check_meaning(const std::string& description, const Page& page, int64_t num_pages, int64_t num_shaped) {
   const std::string hint = "write each channel and each time point into a file of its own, with one page per slice";
   double channels = 1, times = 1, slices = 1, told = 0;
-  if (description.starts_with("ImageJ=")) {
+  const bool is_imagej = description.starts_with("ImageJ=");
+  const bool is_ome = !is_imagej && (description.find("<OME") != std::string::npos || description.find(":OME") != std::string::npos);
+  if (const int64_t images = is_ome ? count_ome_images(description) : num_shaped; images > 1)
+    fail_picture(concat("is a TIFF that holds ", images, " images (", is_ome ? "OME" : "tifffile", " says so)"), "save each as a file of its own");
+  if (is_imagej) {
     channels = imagej_value(description, "channels", 1) / (page.samples > 1 && page.samples == imagej_value(description, "channels", 1) ? page.samples : 1);
     times = imagej_value(description, "frames", 1);
     slices = imagej_value(description, "slices", 1);
     told = imagej_value(description, "images", 0);
-  } else if (description.find("<OME") != std::string::npos) {
-    channels = ome_value(description, "SizeC") / (page.samples > 1 ? page.samples : 1);
+  } else if (is_ome) {
+    channels = std::max(1.0, ome_value(description, "SizeC") / page.samples);
     times = ome_value(description, "SizeT");
     slices = ome_value(description, "SizeZ");
-    told = channels * times * slices;
-  } else if (const std::vector<int64_t> axes = tifffile_axes(description, page); !axes.empty()) {
+    if (description.find(" SizeZ=\"") != std::string::npos) told = channels * times * slices;
+  } else if (const auto axes = tifffile_axes(description, page)) {
     told = 1;
     std::string text;
-    for (const int64_t size : axes) told *= static_cast<double>(size), text += concat(text.empty() ? "" : " x ", size);
-    if (axes.size() > 1) fail_picture(concat("is a TIFF of ", text, " pages: more axes than a stack of slices has"), hint);
+    for (const int64_t size : *axes) told *= static_cast<double>(size), text += concat(text.empty() ? "" : " x ", size);
+    if (axes->size() > 1) fail_picture(concat("is a TIFF of ", text, " pages: more axes than a stack of slices has"), hint);
   }
   if (channels > 1) fail_picture(concat("is a TIFF of ", channels, " channels, which its pages hold one after the other"), hint);
   if (times > 1 && slices > 1) fail_picture(concat("is a TIFF of ", times, " time points of ", slices, " slices"), hint);
   if (told > static_cast<double>(num_pages))
     fail_picture(concat("is a TIFF of ", told, " pages, of which only ", num_pages, num_pages == 1 ? " has" : " have", " a directory"),
                  "save it again as a TIFF with all of its pages");
+  if (told > 0 && told < static_cast<double>(num_pages))
+    fail_picture(concat("is a TIFF of ", num_pages, " pages, of which its description knows ", told, ": what the others are is not known"),
+                 "save each image as a file of its own, or all pages as one stack");
 }
 
 std::string text_of(const Page& page) {
@@ -255,10 +275,13 @@ struct Listed {
 Listed list_pages(TIFF* tiff, const Memory& memory) {
   Listed listed;
   std::vector<Page> pages;
+  int64_t num_shaped = 0;
   const std::string description = description_of(tiff);
   const std::array<double, 3> spacing = description.starts_with("ImageJ=") ? imagej_spacing(tiff, description) : std::array<double, 3>{};
   do {
     pages.push_back(page_of(tiff));
+    const std::string own = description_of(tiff);
+    pages.back().is_shaped = own.starts_with("{") && own.find("\"shape\"") != std::string::npos;
   } while (TIFFReadDirectory(tiff) != 0);
   if (TIFFLastDirectory(tiff) == 0) fail_tiff(memory);
   const bool has_whole = std::any_of(pages.begin(), pages.end(), [](const Page& page) { return !page.is_copy(); });
@@ -271,6 +294,7 @@ Listed list_pages(TIFF* tiff, const Memory& memory) {
       continue;
     }
     ++listed.stack.num_pages;
+    num_shaped += page.is_shaped ? 1 : 0;
     if (first == nullptr) first = &page;
     if (text_of(page) != text_of(*first))
       fail_picture(concat("is a TIFF whose page ", i + 1, " has ", text_of(page), ", page ", first - pages.data() + 1, " ", text_of(*first)),
@@ -278,7 +302,7 @@ Listed list_pages(TIFF* tiff, const Memory& memory) {
   }
   listed.stack.width = first->is_turned() ? first->height : first->width;
   listed.stack.height = first->is_turned() ? first->width : first->height;
-  check_meaning(description, *first, listed.stack.num_pages);
+  check_meaning(description, *first, listed.stack.num_pages, num_shaped);
   if (listed.stack.num_pages > 1 && !first->is_turned()) listed.stack.spacing_mm = spacing;
   return listed;
 }

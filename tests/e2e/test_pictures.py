@@ -438,6 +438,65 @@ class SeveralPicturesTest(VmaeTest):
         self.assertEqual(len(cases) - len(failures), 3)
 
 
+class SeveralImagesInATiffTest(VmaeTest):
+    """TIFFs that hold several images, by whoever wrote them; one image of the same pages is a volume."""
+
+    def refused(self, path):
+        return self.vmae("inspect", path, "--npy", "out.npy", expect=3).stderr
+
+    def write(self, name, arrays, **options):
+        (self.tmp / "in").mkdir(exist_ok=True)
+        with tifffile.TiffWriter(self.tmp / "in" / name, ome=name.endswith(".ome.tif")) as file:
+            for array in arrays:
+                file.write(array, photometric="minisblack", **options)
+        return self.tmp / "in" / name
+
+    def test_series_of_ome_and_tifffile(self):
+        stack = RNG.integers(0, 255, (12, 9, 11)).astype(np.uint8)
+        for dtype in (np.uint8, np.uint16, np.float32):
+            for sizes in ([12], [3, 3], [6, 6], [2, 4, 6], [1, 5], [2, 1]):
+                arrays, begin = [], 0
+                for size in sizes:
+                    arrays.append(stack[begin:begin + size].astype(dtype))
+                    begin += size
+                for name, options in (("a.ome.tif", {"metadata": {"axes": "ZYX"}}), ("a.tif", {}), ("b.tif", {"compression": "zlib"})):
+                    with self.subTest(name, sizes=sizes, dtype=dtype):
+                        path = self.write(name, arrays, **options)
+                        if len(sizes) == 1:
+                            self.vmae("inspect", path, "--npy", "out.npy")
+                            np.testing.assert_array_equal(np.load(self.tmp / "out.npy").squeeze(), arrays[0])
+                        else:
+                            self.assertIn(f"holds {len(sizes)} images", self.refused(path))
+
+    def test_names_of_ome_elements(self):
+        """Prefixes of XML count, attributes and other elements that are named alike do not."""
+        stack = RNG.integers(0, 255, (4, 9, 11)).astype(np.uint8)
+        (self.tmp / "in").mkdir()
+        for prefix in ("", "OME:"):
+            for images in (1, 2, 3):
+                image = f'<{prefix}Image ID="Image:0" Name="Image of it"><{prefix}Pixels SizeC="1" SizeT="1" SizeZ="4"/><{prefix}ImagingEnvironment/></{prefix}Image>'
+                text = f'<?xml version="1.0"?><{prefix}OME>{image * images}</{prefix}OME>'
+                tifffile.imwrite(self.tmp / "in/a.tif", stack, photometric="minisblack", description=text, metadata=None)
+                with self.subTest(prefix=prefix, images=images):
+                    if images == 1:
+                        self.vmae("inspect", "in/a.tif")
+                    else:
+                        self.assertIn(f"holds {images} images", self.refused("in/a.tif"))
+
+    def test_more_pages_than_the_description_knows(self):
+        stack = RNG.integers(0, 255, (6, 9, 11)).astype(np.uint8)
+        (self.tmp / "in").mkdir()
+        for known in (1, 2, 3, 5, 6):
+            for text in (f"ImageJ=1.53t\nimages={known}\nslices={known}\nloop=false\n",
+                         f'<OME><Image ID="Image:0"><Pixels SizeC="1" SizeT="1" SizeZ="{known}"/></Image></OME>', f'{{"shape": [{known}, 9, 11]}}'):
+                tifffile.imwrite(self.tmp / "in/a.tif", stack, photometric="minisblack", description=text, metadata=None)
+                with self.subTest(text):
+                    if known == 6:
+                        self.vmae("inspect", "in/a.tif")
+                    else:
+                        self.assertIn(f"of 6 pages, of which its description knows {known}", self.refused("in/a.tif"))
+
+
 class StacksTest(FinetuneTest):
     def write(self, name, volume, **options):
         (self.tmp / name).parent.mkdir(parents=True, exist_ok=True)
