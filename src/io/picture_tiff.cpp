@@ -1,5 +1,5 @@
 // TIFF through libtiff: strips and tiles of any compression that it has, then samples are picked out here, so that all depths follow one rule. Few kinds
-// (subsampled YCbCr that is no JPEG, CIE L*a*b*) are left to its conversion to RGB. Pages: TIFF 6.0, sections 2 and 8 (NewSubfileType).
+// (YCbCr that is no JPEG) are left to its conversion to RGB. Pages: TIFF 6.0, sections 2 and 8 (NewSubfileType).
 #include <fcntl.h>
 #include <tiffio.h>
 #include <unistd.h>
@@ -372,6 +372,12 @@ const char* photometric_name(uint16_t photometric) {
   switch (photometric) {
     case PHOTOMETRIC_MASK:
       return "transparency mask";
+    case PHOTOMETRIC_CIELAB:
+      return "CIE L*a*b*";
+    case PHOTOMETRIC_ICCLAB:
+      return "ICC L*a*b*";
+    case PHOTOMETRIC_ITULAB:
+      return "ITU L*a*b*";
     case PHOTOMETRIC_CFA:
       return "colour filter array";
     case PHOTOMETRIC_LOGL:
@@ -387,8 +393,7 @@ const char* photometric_name(uint16_t photometric) {
 // Left to libtiff: 8-bit kinds that need more than picking samples.
 bool needs_conversion(const Page& page) {
   if (page.compression == COMPRESSION_OJPEG) return true;
-  if (page.photometric == PHOTOMETRIC_YCBCR) return page.compression != COMPRESSION_JPEG;
-  return page.photometric == PHOTOMETRIC_CIELAB;
+  return page.photometric == PHOTOMETRIC_YCBCR && page.compression != COMPRESSION_JPEG;
 }
 
 // How many samples of a pixel mean something: 1 grey or index, 3 RGB, 4 CMYK.
@@ -414,7 +419,8 @@ int64_t wanted_samples(const Page& page) {
       if (page.format != SAMPLEFORMAT_UINT || page.bits != 8) fail_picture(concat("is a CMYK TIFF of ", page.bits, " bits; 8 are read"));
       return check_extra(4, true);
     default:
-      fail_picture(concat("is a TIFF of a photometric interpretation that is not read: ", photometric_name(page.photometric), " (", page.photometric, ")"));
+      fail_picture(concat("is a TIFF of a photometric interpretation that is not read: ", photometric_name(page.photometric), " (", page.photometric, ")"),
+                   "save it as grey or RGB");
   }
 }
 

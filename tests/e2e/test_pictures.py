@@ -497,6 +497,24 @@ class SeveralImagesInATiffTest(VmaeTest):
                         self.assertIn(f"of 6 pages, of which its description knows {known}", self.refused("in/a.tif"))
 
 
+class ColourSpacesThatAreNotRead(VmaeTest):
+    def test_lab_of_every_kind(self):
+        (self.tmp / "in").mkdir()
+        for photometric, name in ((8, "CIE"), (9, "ICC"), (10, "ITU")):
+            for bits in (8, 16):
+                for pages in (1, 3):
+                    data = tiff(numbers(bits, 3), bits, photometric)
+                    if pages > 1:
+                        file = io.BytesIO()
+                        tifffile.imwrite(file, np.stack([numbers(bits, 3)] * pages).astype(f"u{bits // 8}"), photometric=photometric, metadata=None)
+                        data = file.getvalue()
+                    (self.tmp / "in/a.tif").write_bytes(data)
+                    with self.subTest(name, bits=bits, pages=pages):
+                        done = self.vmae("inspect", "in/a.tif", "--npy", "out.npy", expect=3)
+                        self.assertIn(f"a.tif is a TIFF of a photometric interpretation that is not read: {name} L*a*b* ({photometric})", done.stderr)
+                        self.assertIn("save it as grey or RGB", done.stderr)
+
+
 class StacksTest(FinetuneTest):
     def write(self, name, volume, **options):
         (self.tmp / name).parent.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,8 @@
 //   bits        1, 2, 4 bits are spread over 0 to 255 (black and white are 0 and 255); 8 and 16 bits as stored. TIFF also 10, 12, 14 bits (stored_max is
 //               1023, 4095, 16383), signed and 32- and 64-bit integers, floats of 16, 32 and 64 bits (64-bit integers become double, floats float).
 //   meaning     white as 0 (TIFF's photometric interpretation 0) is inverted in every depth; of floats and integers without a largest value it is refused.
-//               YCbCr and CIE L*a*b* become RGB by libtiff and libjpeg, CMYK (8 bit) as Pillow does it. Channels side by side or in planes, strips or tiles,
-//               all compressions that libtiff has. Colour profiles and gamma are not applied.
+//               YCbCr becomes RGB by libtiff and libjpeg, CMYK (8 bit) as Pillow does it; L*a*b* is refused. Channels side by side or in planes, strips or
+//               tiles, all compressions that libtiff has. Colour profiles and gamma are not applied.
 //   alpha       is dropped, and so is one sample of unknown meaning beside three of colour; more samples than grey, colour and alpha are refused.
 //   palettes    a picture whose palette is all grey is grey, else RGB. A palette that is the ramp of its depth (index 0 black ... last index white) is none.
 //   upright     the orientation of EXIF (JPEG, PNG) and of TIFF is applied.
