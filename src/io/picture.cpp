@@ -230,6 +230,7 @@ Decoded decode(const fs::path& path, Use use) {
         append(decoded, std::move(raster), whole.num_pages);
       });
       if (stack.num_skipped > 0) remark("TIFF pages that are marked as smaller copies or masks of others are left out");
+      if (stack.num_below > 0) remark("TIFF pages that hang below others (SubIFDs: smaller copies, as a rule) are left out");
       return;
     }
     Raster raster = bytes.starts_with("\x89PNG") ? decode_png(bytes) : bytes.starts_with("BM") ? decode_bmp(bytes) : decode_jpeg(bytes);

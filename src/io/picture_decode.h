@@ -52,6 +52,7 @@ bool is_tiff(std::string_view bytes);
 // A TIFF whose pages are slices, without its pixels. Pages that are marked as smaller copies or masks of others do not count.
 struct TiffStack {
   int64_t num_pages = 0, num_skipped = 0;
+  int64_t num_below = 0;                      // pages below others (SubIFDs)
   int64_t width = 0, height = 0;              // upright
   int64_t bits = 8;                           // of a sample of the first page
   Palette palette{};                          // of the first page; empty: it has none

@@ -111,6 +111,7 @@ struct Page {
   uint32_t width = 0, height = 0, subfile = 0;
   uint16_t samples = 1, bits = 1, format = SAMPLEFORMAT_UINT, photometric = 0, planar = PLANARCONFIG_CONTIG, compression = 1, orientation = 1, old_subfile = 0;
   uint16_t num_extra = 0;
+  uint16_t num_below = 0;  // SubIFDs
   bool has_alpha = false;  // an extra sample is named so
   bool is_shaped = false;  // has a description of tifffile, which stands on the first page of each array
 
@@ -134,6 +135,8 @@ Page page_of(TIFF* tiff) {
   uint16_t* kinds = nullptr;
   if (TIFFGetFieldDefaulted(tiff, TIFFTAG_EXTRASAMPLES, &page.num_extra, &kinds) == 0) page.num_extra = 0;
   for (uint16_t i = 0; i < page.num_extra; ++i) page.has_alpha |= kinds[i] == EXTRASAMPLE_ASSOCALPHA || kinds[i] == EXTRASAMPLE_UNASSALPHA;
+  const uint64_t* below = nullptr;
+  if (TIFFGetField(tiff, TIFFTAG_SUBIFD, &page.num_below, &below) == 0) page.num_below = 0;
   if (TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &page.photometric) == 0)
     page.photometric = page.samples >= 3 && page.samples != page.num_extra + 1 ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK;
   return page;
@@ -288,6 +291,7 @@ Listed list_pages(TIFF* tiff, const Memory& memory) {
   const Page* first = nullptr;
   for (size_t i = 0; i < pages.size(); ++i) {
     const Page& page = pages[i];
+    listed.stack.num_below += page.num_below;
     listed.is_page.push_back(!has_whole || !page.is_copy());
     if (!listed.is_page.back()) {
       ++listed.stack.num_skipped;

@@ -497,6 +497,23 @@ class SeveralImagesInATiffTest(VmaeTest):
                         self.assertIn(f"of 6 pages, of which its description knows {known}", self.refused("in/a.tif"))
 
 
+class CopiesBelowPages(VmaeTest):
+    def test_subifds_are_left_out_with_a_warning(self):
+        stack = RNG.integers(0, 255, (3, 40, 56)).astype(np.uint8)
+        for pages in (1, 3):
+            for copies in (0, 1, 3):
+                for byte_order in "<>":
+                    with tifffile.TiffWriter(self.tmp / "a.tif", byteorder=byte_order, bigtiff=pages == copies) as file:
+                        for page in stack[:pages]:
+                            file.write(page, photometric="minisblack", subifds=copies or None, metadata=None)
+                            for copy in range(copies):
+                                file.write(page[::2 << copy, ::2 << copy].copy(), photometric="minisblack", subfiletype=1, metadata=None)
+                    with self.subTest(pages=pages, copies=copies, byte_order=byte_order):
+                        done = self.vmae("inspect", "a.tif", "--npy", "out.npy")
+                        np.testing.assert_array_equal(np.load(self.tmp / "out.npy").reshape(pages, 40, 56), stack[:pages])
+                        self.assertEqual(done.stderr.count("SubIFDs"), int(copies > 0), done.stderr)
+
+
 class ColourSpacesThatAreNotRead(VmaeTest):
     def test_lab_of_every_kind(self):
         (self.tmp / "in").mkdir()
