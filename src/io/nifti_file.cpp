@@ -10,12 +10,14 @@
 #include <cstring>
 
 #include "vmae/core/error.h"
+#include "vmae/core/log_once.h"
 
 namespace vmae::io {
 namespace {
 
 constexpr unsigned kBuffer = 1 << 16;
-constexpr double kMaxGeometry = 1e8;  // millimetres or micrometres
+constexpr int64_t kMostPadding = 4096;  // bytes behind the last voxel
+constexpr double kMaxGeometry = 1e8;    // millimetres or micrometres
 constexpr size_t kSize1 = 348, kSize2 = 540;
 constexpr const char* kDamaged = "the file is probably cut off or damaged";
 
@@ -163,16 +165,24 @@ void NiftiFile::skip_to(int64_t offset) {
   if (gzseek(gz(file_), offset, SEEK_SET) != offset) fail(path_, concat("ends before its voxels, which begin at byte ", offset));
 }
 
-// zlib compares length and checksum when it comes to the end of the compressed stream.
-void NiftiFile::check_end() {
+// zlib compares length and checksum when it comes to the end of the compressed stream. Some programs fill the last block of a file with zeros.
+void NiftiFile::check_end(int64_t volume_bytes) {
   std::array<char, 4096> rest;
-  while (!gzdirect(gz(file_)) && gzread(gz(file_), rest.data(), rest.size()) > 0) {
-  }
+  int64_t surplus = 0;
+  bool is_zero = true;
+  for (int got = 0; (got = gzread(gz(file_), rest.data(), rest.size())) > 0; surplus += got)
+    is_zero &= std::all_of(rest.begin(), rest.begin() + got, [](char byte) { return byte == 0; });
   int code = Z_OK;
   gzerror(gz(file_), &code);
   const int closed = gzclose(gz(file_));
   file_ = nullptr;
   if (code < 0 || closed != Z_OK) fail(path_, "the checksum of the compressed data is wrong");
+  if (surplus == 0 || (is_zero && surplus <= kMostPadding)) return;
+  if (surplus % volume_bytes == 0) {
+    fail(path_, concat("holds ", surplus / volume_bytes, surplus == volume_bytes ? " volume" : " volumes", " more than its header says"),
+         "write the right number of volumes into its header (dim), or save the ones that are meant as a file of their own");
+  }
+  if (surplus > kMostPadding) log::warning_once(path_.filename().string(), "has bytes behind its last voxel, which are not read: its header may be wrong");
 }
 
 // Voxels as stored, in this machine's byte order; 64-bit integers become double (exact to 2^53).
@@ -227,7 +237,7 @@ void NiftiFile::read(int64_t index, bool is_last, Volume& volume) {
     default:
       read_as<double>(StoredType::f64, volume);
   }
-  if (is_last) check_end();
+  if (is_last) check_end(volume_bytes);
 }
 
 size_t nifti_type_bytes(int64_t datatype, const std::filesystem::path& path) {

@@ -29,13 +29,14 @@ class NiftiFile {
   const NiftiFields& fields() const { return fields_; }
 
   // Fills type, stored and scaling of a volume whose size is set, from number `index` of the volumes that lie one after the other. Reading on is cheap, going
-  // back is not. With `is_last` the checksum of a .gz is verified, and nothing can be read any more.
+  // back is not. With `is_last` the checksum of a .gz is verified, and nothing can be read any more; whole volumes behind the last one are refused, other bytes
+  // are said in the log.
   void read(int64_t index, bool is_last, Volume& volume);
 
  private:
   void read_bytes(char* to, size_t size);
   void skip_to(int64_t offset);
-  void check_end();
+  void check_end(int64_t volume_bytes);
   template <class Stored, class Kept = Stored>
   void read_as(StoredType type, Volume& volume);
 

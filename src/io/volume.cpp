@@ -290,7 +290,12 @@ struct VolumeFile::Parts {
 
   void read_other(int64_t time_point, Volume& volume) {
     const size_t volume_bytes = bytes_per_voxel * static_cast<size_t>(volume.num_values() / volume.channels);
-    if (stored.empty()) read_voxels(*image_io, volume_bytes * static_cast<size_t>(header.num_time_points), stored, path);
+    if (stored.empty()) {
+      const size_t all_bytes = volume_bytes * static_cast<size_t>(header.num_time_points);
+      read_voxels(*image_io, all_bytes, stored, path);
+      if (has_more_than(all_bytes, path, is_nrrd(path)))
+        log::warning_once(path.filename().string(), "has more bytes of voxels than its header says, of which the first are read: its header may be wrong");
+    }
     if (header.num_time_points == 1) {
       volume.stored = std::move(stored);
       stored.clear();

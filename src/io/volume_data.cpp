@@ -7,6 +7,7 @@
 #include <charconv>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -187,6 +188,59 @@ std::string voxel_offset(const fs::path& header) {
   } catch (const Error&) {  // reading the volume says what is wrong with its header
     return "";
   }
+}
+
+namespace {
+
+// Where the voxels of a file begin and in which file they are.
+struct Place {
+  fs::path file;
+  uint64_t offset = 0;
+};
+
+std::optional<Place> one_file(const std::vector<std::string>& names, const fs::path& header, const std::string& skipped) {
+  if (names.size() != 1 || names[0].find('%') != std::string::npos) return std::nullopt;
+  const auto offset = parse_integer(skipped.empty() ? "0" : skipped);
+  if (!offset || *offset < 0) return std::nullopt;  // -1: the voxels are the last bytes
+  const fs::path beside = header.parent_path() / names[0];
+  std::error_code ignored;
+  return Place{fs::exists(beside, ignored) ? beside : fs::path(names[0]), static_cast<uint64_t>(*offset)};
+}
+
+std::optional<Place> nrrd_place(const fs::path& path) {
+  const std::string encoding = nrrd_field(path, "encoding");
+  std::string skip = nrrd_field(path, "byte skip");
+  if (skip.empty()) skip = nrrd_field(path, "byteskip");
+  if (encoding != "raw" || !nrrd_field(path, "line skip").empty() || !nrrd_field(path, "lineskip").empty()) return std::nullopt;
+  const std::string text = first_bytes(path);
+  if (std::vector<std::string> names = nrrd_names(text); !names.empty()) return one_file(names, path, skip);
+  const size_t blank = std::min(text.find("\n\n"), text.find("\n\r\n"));
+  if (blank == std::string::npos) return std::nullopt;
+  auto place = one_file({path.filename().string()}, path, skip);
+  if (place) place->offset += blank + (text[blank + 1] == '\r' ? 3 : 2);
+  return place;
+}
+
+std::optional<Place> meta_place(const fs::path& path) {
+  const std::string text = first_bytes(path);
+  const MetaHeader header = parse_meta_header(text, path);
+  const auto value = [&](const char* name) {
+    const auto field = header.fields.find(name);
+    return field == header.fields.end() ? "" : to_lower(field->second);
+  };
+  const auto is_true = [&](const char* name) { return value(name).starts_with('t') || value(name) == "1"; };
+  if (is_true("compresseddata") || !is_true("binarydata")) return std::nullopt;
+  if (value("elementdatafile") == "local") return value("headersize").empty() ? std::optional(Place{path, text.size() - header.rest.size()}) : std::nullopt;
+  std::vector<std::string> names;
+  add_names(header.fields.at("elementdatafile"), header.rest, names);
+  return one_file(names, path, value("headersize"));
+}
+
+}  // namespace
+
+bool has_more_than(uint64_t voxel_bytes, const fs::path& path, bool is_nrrd) {
+  const std::optional<Place> place = is_nrrd ? nrrd_place(path) : meta_place(path);
+  return place && regular_size(place->file, path) > place->offset + voxel_bytes;
 }
 
 std::string nrrd_field(const fs::path& path, const std::string& key) {

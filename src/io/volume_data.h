@@ -20,6 +20,10 @@ std::vector<std::filesystem::path> voxel_files(const std::filesystem::path& head
 // Where in such a file they begin, as the header says it; equal texts are equal places.
 std::string voxel_offset(const std::filesystem::path& header);
 
+// Whether there are bytes behind the last of `voxel_bytes` bytes of voxels, or before the first: of voxels that are neither compressed nor text, and lie in one
+// file. False where the header says too little.
+bool has_more_than(uint64_t voxel_bytes, const std::filesystem::path& path, bool is_nrrd);
+
 // What an NRRD's header says after "KEY:", in lower case; "" where it does not.
 std::string nrrd_field(const std::filesystem::path& path, const std::string& key);
 // The same of a MetaImage, as it is written; the key in lower case. Throws Error(data) as parse_meta_header.

@@ -3,6 +3,7 @@
 #include "vmae/io/volume.h"
 
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <cmath>
 #include <random>
@@ -195,6 +196,7 @@ TEST(NiftiGeometry, TwoDimensionalFiles) {
     header.sform(1, axes, {1, 1, 1}, {4, 5, 6});
     put<int16_t>(header.bytes, 40, 2);
     put<int16_t>(header.bytes, 46, 1);
+    header.bytes.resize(352 + 2 * 12);  // one slice
     header.qform(0, {}, {});
     return read(header.bytes);
   };
@@ -288,6 +290,39 @@ TEST(NiftiGeometry, SlopesWithoutAnInterceptAreRefused) {
       }
     }
   }
+}
+
+std::string zipped(const std::string& bytes, const fs::path& path) {
+  const gzFile file = gzopen(path.c_str(), "wb");
+  gzwrite(file, bytes.data(), static_cast<unsigned>(bytes.size()));
+  gzclose(file);
+  return path;
+}
+
+TEST(NiftiGeometry, MoreVoxelsThanTheHeaderSays) {
+  const TempFolder folder;
+  for (const int16_t side : {3, 20, 40}) {
+    for (const int16_t num_volumes : {1, 2}) {
+      const auto voxels = static_cast<size_t>(side) * static_cast<size_t>(side * 2);
+      const std::string good = nifti<int16_t>({side, side, 2, num_volumes}, ramp<int16_t>(voxels * static_cast<size_t>(num_volumes)));
+      const std::string volume = good.substr(352, 2 * voxels);
+      const auto read = [&](const std::string& bytes) {
+        for (const fs::path& path : {folder.write("a.nii", bytes), fs::path(zipped(bytes, folder / "b.nii.gz"))}) read_volume(path, num_volumes - 1);
+      };
+      for (const size_t more : {1U, 2U, 7U}) {
+        std::string bytes = good;
+        for (size_t i = 0; i < more; ++i) bytes += volume;
+        const Error error = error_of([&] { read(bytes); });
+        EXPECT_EQ(error.code(), ExitCode::data);
+        EXPECT_TRUE(contains(error.what(), concat("a.nii: holds ", more, more == 1 ? " volume more" : " volumes more"))) << error.what();
+        EXPECT_TRUE(contains(error_of([&] { read_volume(zipped(bytes, folder / "b.nii.gz"), num_volumes - 1); }).what(), "b.nii.gz: holds"));
+      }
+      for (const size_t padding : {1U, 512U, 4096U}) read(good + std::string(padding, '\0'));
+    }
+  }
+  ::testing::internal::CaptureStderr();
+  read_volume(folder.write("c.nii", nifti<int16_t>({20, 20, 2}, ramp<int16_t>(800)) + std::string(5001, 'x')));
+  EXPECT_TRUE(contains(::testing::internal::GetCapturedStderr(), "c.nii has bytes behind its last voxel"));
 }
 
 TEST(NiftiGeometry, OtherFilesAreRefusedByName) {

@@ -9,6 +9,7 @@
 #include <numeric>
 #include <thread>
 
+#include "../../../src/io/volume_data.h"
 #include "support/errors.h"
 #include "support/images.h"
 #include "support/temp_folder.h"
@@ -275,6 +276,35 @@ TEST(Volume, TransformMatricesOfOtherLengthsAreRefused) {
   }
   for (const double length : {-1.0, 0.995, 1.005})
     EXPECT_NEAR(read_volume(folder.write("a.mha", meta_of(transform({length, 0, 0, 0, 1, 0, 0, 0, 1})))).direction[0], length < 0 ? -1 : 1, 1e-12);
+}
+
+// Said once for all files of a run, so the last of these says it.
+TEST(Volume, MoreBytesOfVoxelsThanTheHeaderSaysAreNoticed) {
+  const TempFolder folder;
+  const std::string voxels(24, 'a');
+  const std::string nrrd = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 3 4\nencoding: raw\n",
+                    meta = "ObjectType = Image\nNDims = 3\nBinaryData = True\nDimSize = 2 3 4\nElementType = MET_UCHAR\n";
+  folder.write("right.raw", voxels);
+  folder.write("skipped.raw", std::string(16, 'x') + voxels);
+  ::testing::internal::CaptureStderr();
+  for (const fs::path& path :
+       {folder.write("a.nrrd", nrrd + "\n" + voxels), folder.write("b.nhdr", nrrd + "data file: right.raw\n"),
+        folder.write("c.nhdr", nrrd + "byte skip: 16\ndata file: skipped.raw\n"), folder.write("d.nhdr", nrrd + "byte skip: -1\ndata file: skipped.raw\n"),
+        folder.write("e.nrrd", nrrd + "byte skip: 16\n\n" + std::string(16, 'x') + voxels), folder.write("f.mha", meta + "ElementDataFile = LOCAL\n" + voxels),
+        folder.write("g.mhd", meta + "ElementDataFile = right.raw\n"), folder.write("h.mhd", meta + "HeaderSize = 16\nElementDataFile = skipped.raw\n"),
+        folder.write("i.mhd", meta + "HeaderSize = -1\nElementDataFile = skipped.raw\n")})
+    EXPECT_EQ(values(read_volume(path)), std::vector<float>(24, 'a')) << path;
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+  for (const auto& [path, is_nrrd] : {std::pair{folder.write("j.nhdr", nrrd + "data file: skipped.raw\n"), true},
+                                      {folder.write("k.nrrd", nrrd + "\n" + voxels + "x"), true},
+                                      {folder.write("l.nhdr", nrrd + "byte skip: 15\ndata file: skipped.raw\n"), true},
+                                      {folder.write("m.mhd", meta + "ElementDataFile = skipped.raw\n"), false},
+                                      {folder.write("n.mha", meta + "ElementDataFile = LOCAL\n" + voxels + voxels), false},
+                                      {folder.write("o.mhd", meta + "HeaderSize = 3\nElementDataFile = skipped.raw\n"), false}})
+    EXPECT_TRUE(has_more_than(24, path, is_nrrd)) << path;
+  ::testing::internal::CaptureStderr();
+  read_volume(folder / "m.mhd");
+  EXPECT_TRUE(contains(::testing::internal::GetCapturedStderr(), "m.mhd has more bytes of voxels than its header says"));
 }
 
 TEST(Volume, NonFiniteVoxelsAreKept) {
