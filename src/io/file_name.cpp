@@ -51,4 +51,9 @@ FileKind kind_of(const std::filesystem::path& path) { return take_apart(path.fil
 std::string stem_of(const std::filesystem::path& path) { return take_apart(path.filename().string()).stem; }
 std::string ending_of(const std::filesystem::path& path) { return take_apart(path.filename().string()).ending; }
 
+bool is_of_pair(const std::filesystem::path& path) {
+  const std::string name = to_lower(path.filename().string());
+  return name.ends_with(".hdr") || name.ends_with(".img") || name.ends_with(".hdr.gz") || name.ends_with(".img.gz");
+}
+
 }  // namespace vmae::io

@@ -6,6 +6,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/io/dicom.h"
+#include "vmae/io/file_name.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/volume.h"
 
@@ -44,6 +45,7 @@ LabelMap read_label_map(const fs::path& file) {
     return map;
   }
   if (is_dicom(file)) return read_seg_alone(file);
+  if (is_of_pair(file)) fail(file, kPairProblem, kPairHint);
   fail(file, "is of an unknown type", "label maps are NIfTI, NRRD, MetaImage, pictures or DICOM segmentations");
 }
 

@@ -150,12 +150,14 @@ std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
   }
   if (const DicomImage dicom = unlisted_dicom(file); !dicom.files.empty()) return dicom.header;
   if (is_picture(file.path)) return picture_header(file.path);
+  if (is_of_pair(file.path)) throw Error(ExitCode::data, concat(file.path.string(), " ", kPairProblem), kPairHint);
   throw Error(ExitCode::data, concat(file.path.string(), " is of an unknown type"));
 }
 
 std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures) {
   if (file.mask.empty()) return {};
   if (const std::string problem = path_problem(file.mask); !problem.empty()) fail_mask(file, problem);
+  if (is_of_pair(file.mask) && !is_dicom(file.mask)) fail_mask(file, kPairProblem, kPairHint);
   try {
     if (is_picture(file.mask) || is_volume(file.mask)) {
       LabelPicture picture;

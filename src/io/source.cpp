@@ -29,7 +29,7 @@ constexpr const char* kKnownFiles = "pictures (.png, .jpg, .jpeg, .tif, .tiff, .
   std::vector<std::string> found;
   for (const auto& [extension, count] : listing.other_extensions) found.push_back(concat(count, " ", extension.empty() ? "without extension" : extension));
   throw NoImages(ExitCode::data, concat(folder.string(), " holds no images; found: ", found.empty() ? "nothing" : join(found, ", ")),
-                 concat("known are ", kKnownFiles));
+                 concat("known are ", kKnownFiles, listing.num_of_pairs > 0 ? concat("; of .hdr and .img, ", kPairHint) : ""));
 }
 
 template <class T>
@@ -186,6 +186,7 @@ Source read_source(const fs::path& source, const std::string& layout) {
     }
     return single;
   }
+  if (is_of_pair(source)) throw Error(ExitCode::data, concat(source.string(), " ", kPairProblem), kPairHint);
   throw Error(ExitCode::data, source.string() + " is neither a manifest (.csv, .tsv) nor an image", concat("known are ", kKnownFiles));
 }
 

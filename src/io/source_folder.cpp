@@ -50,6 +50,7 @@ struct Walk {
         listing.dicom.push_back(entry);  // one that is damaged is to be reported, so the name counts too
       } else {
         ++listing.other_extensions[to_lower(entry.extension().string())];
+        listing.num_of_pairs += is_of_pair(entry) ? 1 : 0;
       }
     }
   }
@@ -138,12 +139,17 @@ std::map<std::string, fs::path> index_by_stem(const std::vector<fs::path>& files
 
 // Pictures in formats that are not read must not make a class or a dataset smaller without a word.
 void note_other_pictures(const Listing& listing, Source& source) {
-  static const std::set<std::string> kOther{".webp", ".jfif", ".gif", ".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".img", ".mgz", ".mnc"};
+  static const std::set<std::string> kOther{".webp", ".jfif", ".gif", ".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".mgz", ".mnc"};
   std::vector<std::string> texts;
   for (const auto& [extension, count] : listing.other_extensions) {
     if (kOther.contains(extension)) texts.push_back(concat(count, " ", extension));
   }
   if (!texts.empty()) source.remarks.push_back({"", concat("files of formats that are not read are passed over: ", join(texts, ", "))});
+  if (listing.num_of_pairs > 0) {
+    source.remarks.push_back(
+        {"", concat(listing.num_of_pairs, listing.num_of_pairs == 1 ? " file" : " files", " of pairs of .hdr and .img (Analyze 7.5, or NIfTI in two files) ",
+                    listing.num_of_pairs == 1 ? "is" : "are", " passed over: ", kPairHint)});
+  }
 }
 
 void note_likely_masks(const std::vector<fs::path>& files, const fs::path& folder, Source& source) {

@@ -312,6 +312,7 @@ VolumeFile::VolumeFile(const fs::path& path) : parts_(std::make_unique<Parts>())
   if (const std::string problem = path_problem(path); !problem.empty()) fail(path, problem);
   std::error_code ignored;
   if (!fs::is_regular_file(path, ignored)) fail(path, "is not a file");
+  if (is_of_pair(path)) fail(path, kPairProblem, kPairHint);
   const uintmax_t file_bytes = fs::file_size(path, ignored);
   if (ignored || file_bytes == 0) fail(path, "is empty (0 bytes)");
   warm_up(path);

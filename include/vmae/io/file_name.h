@@ -22,6 +22,11 @@ FileKind kind_of(const std::filesystem::path& path);     // by name; is_picture,
 std::string stem_of(const std::filesystem::path& path);  // of the last part of the path
 std::string ending_of(const std::filesystem::path& path);
 
+// Whether a name is that of one of a pair of .hdr and .img (Analyze 7.5, or NIfTI in two files; also .gz), which are not read; what errors then say.
+bool is_of_pair(const std::filesystem::path& path);
+inline constexpr const char* kPairProblem = "is one of a pair of .hdr and .img (Analyze 7.5, or NIfTI in two files), which is not read";
+inline constexpr const char* kPairHint = "convert the pair to one .nii (nibabel: nibabel.save(nibabel.load(\"NAME.img\"), \"NAME.nii\"))";
+
 // `name` without `ending` (any case of letters), where it ends so and something is left; else "".
 std::string without_ending(std::string_view name, std::string_view ending);
 

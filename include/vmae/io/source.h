@@ -84,6 +84,7 @@ struct Listing {
   std::vector<std::filesystem::path> pictures, volumes, dicom;
   std::vector<std::filesystem::path> unreadable;  // folders that can't be listed
   std::map<std::string, int64_t> other_extensions;
+  int64_t num_of_pairs = 0;  // of these, files of pairs of .hdr and .img
   bool is_empty() const { return pictures.empty() && volumes.empty() && dicom.empty(); }
 };
 Listing list_folder(const std::filesystem::path& folder);

@@ -2,8 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "support/errors.h"
+#include "support/images.h"
 #include "support/temp_folder.h"
+#include "vmae/io/label_map.h"
+#include "vmae/io/read_image.h"
 
 namespace vmae::io {
 namespace {
@@ -71,6 +76,33 @@ TEST(Source, FoldersAreSearchedInAFixedOrder) {
 TEST(Source, OneFileIsASource) {
   const TempFolder folder;
   EXPECT_EQ(names(list_source(folder.write("v.nrrd", "x"))), std::vector<std::string>{"v.nrrd"});
+}
+
+// Of Analyze 7.5 and of NIfTI in two files, however such a file is met.
+TEST(Source, PairsOfTwoFilesAreRefusedByName) {
+  const TempFolder folder;
+  for (const char* name : {"a.hdr", "A.IMG", "b.img.gz", "c.d.hdr.gz"}) {
+    const fs::path path = folder.write(name, std::string(400, 'x'));
+    const fs::path image = folder.write("in/v.nii", test::nifti<uint8_t>({2, 3, 4}, test::ramp<uint8_t>(24)));
+    const SourceFile alone{.path = path, .name = name}, masked{.path = image, .name = "v.nii", .mask = path};
+    const std::vector<Error> errors{error_of([&] { list_source(path); }), error_of([&] { read_image(alone); }), error_of([&] { read_image_header(alone); }),
+                                    error_of([&] { read_mask(masked, read_image(masked)); }), error_of([&] { read_label_map(path); })};
+    for (const Error& error : errors) {
+      EXPECT_EQ(error.code(), ExitCode::data);
+      EXPECT_TRUE(contains(error.what(), name)) << error.what();
+      EXPECT_TRUE(contains(error.what(), "is one of a pair of .hdr and .img")) << error.what();
+      EXPECT_TRUE(contains(error.hint(), "one .nii")) << error.hint();
+    }
+    const fs::path pair = folder.write(concat("pair/", name), "x");
+    const Error empty = error_of([&] { list_source(pair.parent_path()); });
+    EXPECT_TRUE(contains(empty.what(), "holds no images")) << empty.what();
+    EXPECT_TRUE(contains(empty.hint(), "convert the pair to one .nii")) << empty.hint();
+    folder.write(concat("in/", name), "x");
+  }
+  const Source source = find_source(folder / "in");
+  EXPECT_EQ(names(source.files), std::vector<std::string>{"v.nii"});
+  const auto is_said = [](const SourceRemark& remark) { return contains(remark.text, "4 files of pairs of .hdr and .img"); };
+  EXPECT_EQ(std::count_if(source.remarks.begin(), source.remarks.end(), is_said), 1);
 }
 
 TEST(Source, SaysWhatItFoundInstead) {
