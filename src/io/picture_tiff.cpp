@@ -236,7 +236,8 @@ void check_meaning(const std::string& description, const Page& page, int64_t num
   double channels = 1, times = 1, slices = 1, told = 0;
   const bool is_imagej = description.starts_with("ImageJ=");
   const bool is_ome = !is_imagej && (description.find("<OME") != std::string::npos || description.find(":OME") != std::string::npos);
-  if (const int64_t images = is_ome ? count_ome_images(description) : num_shaped; images > 1)
+  const bool is_by_page = num_shaped == num_pages;  // tifffile wrote each page by itself, as programs do that have one slice at a time
+  if (const int64_t images = is_ome ? count_ome_images(description) : is_by_page ? 1 : num_shaped; images > 1)
     fail_picture(concat("is a TIFF that holds ", images, " images (", is_ome ? "OME" : "tifffile", " says so)"), "save each as a file of its own");
   if (is_imagej) {
     channels = imagej_value(description, "channels", 1) / (page.samples > 1 && page.samples == imagej_value(description, "channels", 1) ? page.samples : 1);
@@ -248,7 +249,7 @@ void check_meaning(const std::string& description, const Page& page, int64_t num
     times = ome_value(description, "SizeT");
     slices = ome_value(description, "SizeZ");
     if (description.find(" SizeZ=\"") != std::string::npos) told = channels * times * slices;
-  } else if (const auto axes = tifffile_axes(description, page)) {
+  } else if (const auto axes = tifffile_axes(description, page); axes && (!is_by_page || !axes->empty())) {
     told = 1;
     std::string text;
     for (const int64_t size : *axes) told *= static_cast<double>(size), text += concat(text.empty() ? "" : " x ", size);

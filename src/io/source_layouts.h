@@ -10,7 +10,7 @@
 
 namespace vmae::io {
 
-ool is_image_file(const std::filesystem::path& path);  // by name: a picture or volume
+bool is_image_file(const std::filesystem::path& path);  // by name: a picture or volume
 
 bool is_table_file(const std::filesystem::path& path);  // by name: .csv, .tsv
 Source manifest_source(const std::filesystem::path& manifest);
