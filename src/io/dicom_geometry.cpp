@@ -1,5 +1,6 @@
-// Position along the normal = position . (x cross y). Steps that are two or more times the usual one (the median) and nearly whole multiples of it are gaps,
-// others uneven spacing. A tilted gantry shifts slices against each other: the angle between their normal and the line through their positions.
+// Position along the normal = position . (x cross y). Steps that are two or more times the usual one and nearly whole multiples of it are gaps, others uneven
+// spacing. The usual step is the median; or the smallest, where all are multiples of it and no more than a third of the slices is missing. A tilted gantry
+// shifts slices against each other: the angle between their normal and the line through their positions.
 #include "dicom_geometry.h"
 
 #include <algorithm>
@@ -13,7 +14,7 @@ namespace vmae::io {
 namespace {
 
 constexpr double kSamePlace_mm = 1e-3;
-constexpr double kTilt_degrees = 0.1;
+constexpr double kTilt_degrees = 0.1, kEven = 0.02, kMostMissing = 1e6;
 
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
@@ -25,27 +26,43 @@ bool have_parallel_planes(const std::vector<DicomFrame>& frames) {
   return std::all_of(frames.begin(), frames.end(), [&](const DicomFrame& frame) { return frame.plane && is_parallel(*frame.plane, *frames[0].plane); });
 }
 
-void judge_steps(const std::vector<double>& steps, Grid& grid) {
-  const double usual = median(steps);
-  int64_t num_missing = 0, num_gaps = 0, num_uneven = 0;
+Steps steps_against(double usual, const std::vector<double>& steps, double tolerance) {
+  Steps judged;
+  judged.usual = usual;
   for (const double step : steps) {
     const double ratio = step / usual, nearest = std::round(ratio);
-    if (nearest >= 2 && std::abs(ratio - nearest) < 0.05 * nearest) {
-      num_missing += static_cast<int64_t>(nearest) - 1;
-      ++num_gaps;
-    } else if (std::abs(ratio - 1) > 0.02) {
-      ++num_uneven;
+    if (nearest >= 2 && nearest < kMostMissing && std::abs(ratio - nearest) < 0.05 * nearest) {
+      judged.num_missing += static_cast<int64_t>(nearest) - 1;
+      ++judged.num_gaps;
+    } else if (std::abs(ratio - 1) > tolerance) {
+      ++judged.num_uneven;
     }
   }
+  return judged;
+}
+
+void use_steps(const std::vector<double>& steps, Grid& grid) {
+  const Steps judged = judge_steps(steps, kEven);
   const auto [smallest, largest] = std::minmax_element(steps.begin(), steps.end());
-  if (num_missing > 0)
-    grid.remarks.push_back(concat(num_missing, num_missing == 1 ? " slice is" : " slices are", " missing, in ", num_gaps, num_gaps == 1 ? " gap" : " gaps"));
-  if (num_uneven > 0) grid.remarks.push_back(concat("uneven spacing: ", *smallest, " to ", *largest, " mm between slices, ", usual, " is used"));
+  if (judged.num_missing > 0)
+    grid.remarks.push_back(concat(judged.num_missing, judged.num_missing == 1 ? " slice is" : " slices are", " missing, in ", judged.num_gaps,
+                                  judged.num_gaps == 1 ? " gap" : " gaps"));
+  if (judged.num_uneven > 0) grid.remarks.push_back(concat("uneven spacing: ", *smallest, " to ", *largest, " mm between slices, ", judged.usual, " is used"));
   // Mean of an even stack; of one with gaps, what it would be without.
-  grid.spacing_mm[2] = num_missing + num_uneven > 0 ? usual : std::accumulate(steps.begin(), steps.end(), 0.0) / static_cast<double>(steps.size());
+  const bool is_even = judged.num_missing + judged.num_uneven == 0;
+  grid.spacing_mm[2] = is_even ? std::accumulate(steps.begin(), steps.end(), 0.0) / static_cast<double>(steps.size()) : judged.usual;
 }
 
 }  // namespace
+
+Steps judge_steps(const std::vector<double>& steps, double tolerance) {
+  Steps judged = steps_against(median(steps), steps, tolerance);
+  if (judged.num_uneven == 0) return judged;
+  // Of a few steps the median may be a gap.
+  const Steps by_smallest = steps_against(*std::min_element(steps.begin(), steps.end()), steps, tolerance);
+  const bool is_mostly_there = by_smallest.num_missing * 2 <= static_cast<int64_t>(steps.size()) + 1;
+  return by_smallest.num_uneven == 0 && is_mostly_there ? by_smallest : judged;
+}
 
 bool is_parallel(const DicomPlane& a, const DicomPlane& b) {
   for (size_t i = 0; i < 3; ++i) {
@@ -92,7 +109,7 @@ Grid grid_of(const std::vector<DicomFrame>& frames, std::optional<double> slice_
       grid.remarks.push_back("positions repeat or go back: its frames are left in their order");
     } else {
       if (along < 0) normal = {-normal[0], -normal[1], -normal[2]};
-      judge_steps(steps, grid);
+      use_steps(steps, grid);
       const double tilt_degrees = std::acos(std::min(std::abs(along) / length, 1.0)) * 180 / std::numbers::pi;
       if (tilt_degrees > kTilt_degrees)
         grid.remarks.push_back(concat("gantry tilt of ", std::round(tilt_degrees * 10) / 10, " degrees: slices are shifted against each other"));

@@ -67,6 +67,26 @@ TEST_F(DicomGroup, MissingSlicesAreCounted) {
   EXPECT_EQ(read_dicom(tree.series[0].files).spacing_mm[2], 2.0);
 }
 
+// Few slices, where the median of the steps may be a gap.
+TEST_F(DicomGroup, MissingSlicesOfAFew) {
+  struct Case {
+    std::vector<double> places;
+    double spacing;
+    const char* remark;
+  };
+  for (const Case& one : {Case{{0, 3, 9}, 3, "1 slice is missing, in 1 gap"}, Case{{0, 6, 9}, 3, "1 slice is missing, in 1 gap"},
+                          Case{{0, 3, 9, 15}, 3, "2 slices are missing, in 2 gaps"}, Case{{0, 6, 9, 12, 18}, 3, "2 slices are missing, in 2 gaps"},
+                          Case{{0, 3, 8}, 5, "uneven spacing: 3 to 5 mm between slices, 5 is used"},
+                          Case{{0, 1, 11, 21, 31}, 10, "uneven spacing: 1 to 10 mm between slices, 10 is used"}}) {
+    files_.clear();
+    for (const double z : one.places) save(slice(z));
+    const DicomTree tree = group();
+    ASSERT_EQ(tree.series.size(), 1U);
+    EXPECT_EQ(tree.series[0].header.spacing_mm[2], one.spacing);
+    EXPECT_EQ(remarks(tree.series[0]), one.remark);
+  }
+}
+
 TEST_F(DicomGroup, UnevenSpacing) {
   for (const double z : {0.0, 2.0, 4.0, 6.5, 8.5}) save(slice(z));
   EXPECT_TRUE(contains(remarks(group().series[0]), "uneven spacing: 2 to 2.5 mm"));
