@@ -1,8 +1,8 @@
 // A series is that of a patient and a study: a SeriesInstanceUID that de-identification gave to several is told apart.
-// Files of one series fall apart into stacks of comparable numbers, the same orientation and pixel spacing, and these, where positions repeat, into time
-// points, echoes and so on (tell_apart), after files with the same position and pixels are left out as duplicates. Files of several frames are taken apart by
-// themselves (frame_volumes). Then each mask is looked at on the grid of the images that it was drawn on, so that what is odd about it is known before it is
-// used.
+// Files of one series fall apart into stacks of comparable numbers, the same orientation and pixel spacing, and these, where positions repeat or lie between
+// each other's, into time points, echoes and so on (tell_apart), after files with the same position and pixels are left out as duplicates. Files of several
+// frames are taken apart by themselves (frame_volumes). Then each mask is looked at on the grid of the images that it was drawn on, so that what is odd about
+// it is known before it is used.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -142,16 +142,15 @@ Stack without_copies(const Stack& stack, size_t& num_copies) {
 
 struct TimePoints {
   std::vector<Stack> stacks;
-  std::string by;
+  ToldApart told;
 };
 
 TimePoints by_time(Stack stack, size_t& num_copies) {
   const auto told_apart = [](const Stack& from, bool needs_key) {
     Stack ranked;
     const std::vector<StackSlice> slices = placed(from, ranked);
-    const ToldApart told = tell_apart(slices, from[0]->header.key_names, needs_key);
-    TimePoints points{{}, told.by};
-    for (const std::vector<size_t>& volume : told.volumes) {
+    TimePoints points{{}, tell_apart(slices, from[0]->header.key_names, needs_key)};
+    for (const std::vector<size_t>& volume : points.told.volumes) {
       Stack& one = points.stacks.emplace_back();
       for (const size_t i : volume) one.push_back(ranked[i]);
     }
@@ -250,7 +249,7 @@ void add_series(const std::vector<const Scanned*>& files, std::vector<Grouped>& 
     for (size_t i = 0; i < points.stacks.size(); ++i) {
       result.push_back(describe(points.stacks[i]));
       std::vector<std::string>& remarks = result.back().series.remarks;
-      if (points.stacks.size() > 1) remarks.push_back(volume_remark(i, points.stacks.size(), points.by));
+      for (std::string& remark : volume_remarks(points.told, i)) remarks.push_back(std::move(remark));
       if (stacks.size() > 1)
         remarks.push_back(concat("mixed geometry: the series falls apart into ", stacks.size(),
                                  " stacks of different size, direction, spacing, kind of pixels or frame of reference"));

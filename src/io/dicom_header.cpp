@@ -11,7 +11,6 @@
 #include <limits>
 #include <set>
 
-#include "dicom_geometry.h"
 #include "dicom_kinds.h"
 #include "vmae/core/error.h"
 
@@ -185,6 +184,7 @@ const std::vector<Key>& keys() {
       {"RepetitionTime", DCM_RepetitionTime, DCM_MRTimingAndRelatedParametersSequence, DCM_RepetitionTime},
       {"KVP", DCM_KVP, DCM_CTXRayDetailsSequence, DCM_KVP},
       {"ConvolutionKernel", DCM_ConvolutionKernel, DCM_CTReconstructionSequence, DCM_ConvolutionKernel},
+      {"StackID", DCM_StackID, DCM_FrameContentSequence, DCM_StackID},
       {"TemporalPositionTimeOffset", DCM_TemporalPositionTimeOffset, DCM_TemporalPositionSequence, DCM_TemporalPositionTimeOffset},
       {"FrameReferenceTime", DCM_FrameReferenceTime, DCM_FrameContentSequence, DCM_FrameReferenceDateTime},
       {"AcquisitionDateTime", DCM_AcquisitionDateTime, DCM_FrameContentSequence, DCM_FrameAcquisitionDateTime},
@@ -279,9 +279,7 @@ void read_frames(DcmItem& data, DicomHeader& header) {
     }
   }
   if (!groups.is_enhanced()) place_frames(data, header);
-  // Of frames that lie apart nothing needs to be told apart; masks have segments instead.
-  if (header.kind == DicomKind::seg) return;
-  if (header.frames.size() == 1 || !lie_apart(header.frames)) read_keys(data, groups, header);
+  if (header.kind != DicomKind::seg) read_keys(data, groups, header);  // masks have segments instead
 }
 
 void read_padding(DcmItem& data, DicomHeader& header) {

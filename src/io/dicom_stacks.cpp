@@ -6,6 +6,7 @@
 #include <set>
 
 #include "dicom_geometry.h"
+#include "dicom_interleave.h"
 #include "vmae/core/error.h"
 
 namespace vmae::io {
@@ -13,13 +14,8 @@ namespace {
 
 using Values = std::vector<std::string>;
 
-// Values of keys in order: numbers by value, others as text.
 struct ValueOrder {
-  static bool is_less(const std::string& a, const std::string& b) {
-    const auto left = parse_number(a), right = parse_number(b);
-    return left && right && *left != *right ? *left < *right : a < b;
-  }
-  bool operator()(const Values& a, const Values& b) const { return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), is_less); }
+  bool operator()(const Values& a, const Values& b) const { return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), is_lower_value); }
 };
 
 using Parts = std::map<Values, std::vector<size_t>, ValueOrder>;  // numbers of slices in `sorted`
@@ -97,7 +93,7 @@ class Splitter {
       std::vector<size_t>& volume = result.volumes.emplace_back();
       for (const size_t i : part) volume.push_back(sorted_[i].index);
     }
-    for (const size_t key : keys) result.by += (result.by.empty() ? "" : " and ") + key_names_[key];
+    for (const size_t key : keys) result.by.push_back(key_names_[key]);
     return result;
   }
 
@@ -113,14 +109,15 @@ std::vector<size_t> in_order(size_t count) {
   return order;
 }
 
-// Frames in planes of one direction and pixel spacing each, or all together where the file only counts their places.
+// Frames in planes of one direction and pixel spacing each, or all together where the file only counts their places, or where they lie apart.
 std::vector<std::vector<StackSlice>> stacks_of(const DicomHeader& header, bool has_planes) {
   std::vector<std::vector<StackSlice>> stacks;
   std::vector<const DicomFrame*> first;
+  const bool is_one = !has_planes || lie_apart(header.frames);
   for (size_t i = 0; i < header.frames.size(); ++i) {
     const DicomFrame& frame = header.frames[i];
     size_t at = 0;
-    while (at < stacks.size() && has_planes && !(is_parallel(*first[at]->plane, *frame.plane) && have_equal_spacing(*first[at], frame))) ++at;
+    while (at < stacks.size() && !is_one && !(is_parallel(*first[at]->plane, *frame.plane) && have_equal_spacing(*first[at], frame))) ++at;
     if (at == stacks.size()) {
       stacks.emplace_back();
       first.push_back(&frame);
@@ -140,12 +137,62 @@ FrameVolume film(const std::vector<StackSlice>& stack) {
   return volume;
 }
 
+// How far slices of one place may lie apart. Wider than kSamePlace only where most of the small steps can't be those of a stack of very thin slices.
+double same_place(const std::vector<StackSlice>& sorted) {
+  constexpr double kRounding = 0.02;
+  std::vector<double> steps;
+  for (size_t i = 1; i < sorted.size(); ++i) {
+    if (const double step = sorted[i].place - sorted[i - 1].place; step > kSamePlace) steps.push_back(step);
+  }
+  std::sort(steps.begin(), steps.end());
+  const auto first = std::upper_bound(steps.begin(), steps.end(), kRounding);
+  const auto num_wide = steps.end() - first;
+  if (num_wide == 0 || num_wide * 3 < static_cast<std::ptrdiff_t>(steps.size())) return kSamePlace;
+  return std::clamp(*(first + num_wide / 2) / 10, kSamePlace, kRounding);
+}
+
+// Each of the volumes that is several which lie between each other.
+ToldApart without_interleaving(const ToldApart& told, const std::vector<StackSlice>& sorted, const std::vector<std::string>& key_names) {
+  std::map<size_t, const StackSlice*> by_index;
+  for (const StackSlice& slice : sorted) by_index[slice.index] = &slice;
+  std::vector<std::vector<StackSlice>> open;
+  for (const std::vector<size_t>& volume : told.volumes) {
+    std::vector<StackSlice>& slices = open.emplace_back();
+    for (const size_t index : volume) slices.push_back(*by_index.at(index));
+  }
+  ToldApart result;
+  result.by = told.by;
+  std::reverse(open.begin(), open.end());
+  while (!open.empty()) {
+    const std::vector<StackSlice> slices = std::move(open.back());
+    open.pop_back();
+    Interleaved one = tell_interleaved(slices, key_names);
+    if (one.volumes.size() > 1) {
+      if (told.by.empty() && told.volumes.size() > 1 && result.share_places) result.by.emplace_back("the order of the images");
+      result.share_places = false;
+      if (std::find(result.by.begin(), result.by.end(), one.by) == result.by.end()) result.by.push_back(one.by);
+      open.insert(open.end(), one.volumes.rbegin(), one.volumes.rend());
+      continue;
+    }
+    std::vector<size_t>& volume = result.volumes.emplace_back();
+    for (const StackSlice& slice : slices) volume.push_back(slice.index);
+    result.alternates.push_back(one.alternates);
+  }
+  return result;
+}
+
 }  // namespace
+
+bool is_lower_value(const std::string& a, const std::string& b) {
+  const auto left = parse_number(a), right = parse_number(b);
+  return left && right && *left != *right ? *left < *right : a < b;
+}
 
 std::vector<std::vector<StackSlice>> by_place(const std::vector<StackSlice>& sorted) {
   std::vector<std::vector<StackSlice>> places;
+  const double same = same_place(sorted);
   for (const StackSlice& slice : sorted) {
-    if (places.empty() || slice.place - places.back()[0].place > kSamePlace) places.emplace_back();
+    if (places.empty() || slice.place - places.back()[0].place > same) places.emplace_back();
     places.back().push_back(slice);
   }
   return places;
@@ -153,14 +200,23 @@ std::vector<std::vector<StackSlice>> by_place(const std::vector<StackSlice>& sor
 
 ToldApart tell_apart(const std::vector<StackSlice>& sorted, const std::vector<std::string>& key_names, bool needs_key) {
   const Splitter splitter(sorted, key_names);
-  if (splitter.fullest() < 2) return splitter.by_turn();
-  if (ToldApart exact = splitter.exactly(); !exact.volumes.empty()) return exact;
-  if (ToldApart loose = splitter.loosely(); !loose.volumes.empty()) return loose;
-  return needs_key ? ToldApart{} : splitter.by_turn();
+  ToldApart told;
+  if (splitter.fullest() >= 2) told = splitter.exactly();
+  if (splitter.fullest() >= 2 && told.volumes.empty()) told = splitter.loosely();
+  if (told.volumes.empty() && (splitter.fullest() < 2 || !needs_key)) told = splitter.by_turn();
+  return without_interleaving(told, sorted, key_names);
 }
 
-std::string volume_remark(size_t index, size_t count, const std::string& by) {
-  return concat("volume ", index + 1, " of ", count, " at the same place, told apart by ", by.empty() ? "nothing but the order of the images" : by);
+std::vector<std::string> volume_remarks(const ToldApart& told, size_t index) {
+  std::vector<std::string> remarks;
+  if (told.volumes.size() > 1) {
+    remarks.push_back(concat("volume ", index + 1, " of ", told.volumes.size(),
+                             told.share_places ? " at the same place" : " whose slices lie between each other's", ", told apart by ",
+                             told.by.empty() ? "nothing but the order of the images" : join(told.by, " and ")));
+  }
+  if (const std::string& key = told.alternates[index]; !key.empty())
+    remarks.push_back(concat("slices of different ", key, " take turns along it, evenly: they are kept as one volume"));
+  return remarks;
 }
 
 bool have_equal_spacing(const DicomFrame& a, const DicomFrame& b) {
@@ -175,7 +231,6 @@ std::vector<FrameVolume> frame_volumes(const DicomHeader& header) {
   const auto num_planes = std::count_if(frames.begin(), frames.end(), [](const DicomFrame& frame) { return frame.plane.has_value(); });
   const bool has_planes = num_planes == static_cast<std::ptrdiff_t>(frames.size());
   if (frames.size() < 2) return {{in_order(frames.size()), {}}};
-  if (lie_apart(frames)) return {{frame_order(frames), {}}};
   if (!has_planes && !std::all_of(frames.begin(), frames.end(), [](const DicomFrame& frame) { return frame.place_index.has_value(); })) {
     FrameVolume one{in_order(frames.size()), {}};
     if (num_planes > 0) one.remarks.push_back("only some of its frames say where they lie: they are slices in the order of the file");
@@ -189,10 +244,7 @@ std::vector<FrameVolume> frame_volumes(const DicomHeader& header) {
       volumes.push_back(film(stack));
     } else {
       const ToldApart told = tell_apart(stack, header.key_names);
-      for (size_t i = 0; i < told.volumes.size(); ++i) {
-        volumes.push_back({told.volumes[i], {}});
-        if (told.volumes.size() > 1) volumes.back().remarks.push_back(volume_remark(i, told.volumes.size(), told.by));
-      }
+      for (size_t i = 0; i < told.volumes.size(); ++i) volumes.push_back({told.volumes[i], volume_remarks(told, i)});
     }
     if (stacks.size() == 1) continue;
     for (size_t i = first; i < volumes.size(); ++i)

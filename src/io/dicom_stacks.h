@@ -1,5 +1,6 @@
 #pragma once
-// Slices of one series as volumes: those that lie at the same places are told apart, by one rule for single images and for the frames of a file.
+// Slices of one series as volumes: those that lie at the same places, or between each other, are told apart, by one rule for single images and for the frames
+// of a file.
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -18,20 +19,26 @@ struct StackSlice {
 
 constexpr double kSamePlace = 1e-3;
 
-// Runs of slices at one place; `sorted` by place.
+// Values of keys in order: numbers by value, others as text.
+bool is_lower_value(const std::string& a, const std::string& b);
+
+// Runs of slices at one place, which may be written with different rounding (up to 0.02, and a tenth of the step between places); `sorted` by place.
 std::vector<std::vector<StackSlice>> by_place(const std::vector<StackSlice>& sorted);
 
 struct ToldApart {
   std::vector<std::vector<size_t>> volumes;  // indices in the order of places; each place once at most
-  std::string by;                            // the names of the keys that did it ("EchoTime"); "": nothing did, or there was no need
+  std::vector<std::string> by;               // the names of the keys that did it ("EchoTime"); empty: nothing did, or there was no need
+  bool share_places = true;                  // false: some lie between others
+  std::vector<std::string> alternates;       // of each volume: the key whose values take turns along it, or ""
 };
 
 // Into as few volumes as the fullest place has slices: by the first key that does it, else by the first keys together; else by a key that leaves no place twice
-// and no slice alone; else, unless `needs_key`, the first slice of every place, the second, ... ; `sorted` by place.
+// and no slice alone; else, unless `needs_key`, the first slice of every place, the second, ... Then each of them, where it is several that lie between each
+// other (tell_interleaved). `sorted` by place.
 ToldApart tell_apart(const std::vector<StackSlice>& sorted, const std::vector<std::string>& key_names, bool needs_key = false);
 
-// "volume 2 of 3 at the same place, told apart by EchoTime".
-std::string volume_remark(size_t index, size_t count, const std::string& by);
+// Of a volume: "volume 2 of 3 at the same place, told apart by EchoTime", and what is odd about its keys.
+std::vector<std::string> volume_remarks(const ToldApart& told, size_t index);
 
 bool have_equal_spacing(const DicomFrame& a, const DicomFrame& b);
 

@@ -167,6 +167,16 @@ class DicomKindsTest(VmaeTest):
         self.index, self.done = json.loads((out / "index.json").read_text()), done
         return cases, stacks
 
+    def write_seg(self, images, masks, kind, path, names=("liver", "spleen"), change=None, **more):
+        algorithm = highdicom.AlgorithmIdentificationSequence(name="none", version="1", family=codes.cid7162.ArtificialIntelligence)
+        segments = [highdicom.seg.SegmentDescription(n, name, codes.SCT.Organ, codes.SCT.Liver, highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC, algorithm)
+                    for n, name in enumerate(names, 1)]
+        seg = highdicom.seg.Segmentation(images, masks, kind, segments, series_instance_uid=uid("seg"), series_number=9, sop_instance_uid=uid("seg", 1), instance_number=1,
+                                         manufacturer="none", manufacturer_model_name="none", software_versions="1", device_serial_number="1", **more)
+        if change:
+            change(seg)
+        seg.save_as(path)
+
 
 class ContoursTest(DicomKindsTest):
     def mask(self, grid, rois, **tags):
@@ -269,16 +279,6 @@ class ContoursTest(DicomKindsTest):
 
 
 class SegmentationTest(DicomKindsTest):
-    def write_seg(self, images, masks, kind, path, names=("liver", "spleen"), change=None, **more):
-        algorithm = highdicom.AlgorithmIdentificationSequence(name="none", version="1", family=codes.cid7162.ArtificialIntelligence)
-        segments = [highdicom.seg.SegmentDescription(n, name, codes.SCT.Organ, codes.SCT.Liver, highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC, algorithm)
-                    for n, name in enumerate(names, 1)]
-        seg = highdicom.seg.Segmentation(images, masks, kind, segments, series_instance_uid=uid("seg"), series_number=9, sop_instance_uid=uid("seg", 1), instance_number=1,
-                                         manufacturer="none", manufacturer_model_name="none", software_versions="1", device_serial_number="1", **more)
-        if change:
-            change(seg)
-        seg.save_as(path)
-
     def masks(self, grid, seed=0):
         generator = np.random.default_rng(seed)
         masks = np.zeros((grid.size[2], grid.size[1], grid.size[0]), np.uint8)
@@ -402,15 +402,20 @@ class FramesTest(DicomKindsTest):
     def content(self, times=2, size=(7, 6, 4)):
         return np.random.default_rng([times, *size]).integers(0, 4000, (times, size[2], size[1], size[0])).astype(np.uint16)
 
-    def single(self, folder, pixels, grid, tag):
+    def single(self, folder, pixels, grid, tag, shift_mm=0.0):
+        """shift_mm: of each time point against the one before, along the normal."""
         folder.mkdir(parents=True)
+        images = []
         for t, z in itertools.product(range(pixels.shape[0]), range(pixels.shape[1])):
             data = new(MR, folder, t, z, modality="MR")
             data.InstanceNumber = 1 + z * pixels.shape[0] + t
             grid.place(data, z)
+            data.ImagePositionPatient = [f"{v:.6f}" for v in grid.corner(z) + t * shift_mm * grid.normal]
             put_pixels(data, pixels[t, z][None])
             setattr(data, tag, 10 * (t + 1))
             data.save_as(folder / f"{t}_{z}.dcm", enforce_file_format=True)
+            images.append(data)
+        return images
 
     def enhanced(self, path, pixels, grid, how, order="interleaved", change=None):
         """how: the dimension that counts time points, or "" for none."""
@@ -478,6 +483,43 @@ class FramesTest(DicomKindsTest):
                             self.enhanced(folder / "e.dcm", pixels, grid, how, order)
                             for got, want in zip(self.volumes(folder), pixels, strict=True):
                                 np.testing.assert_array_equal(got, want)
+
+    def test_time_points_between_each_other(self):
+        """A fraction of a step apart, no two slices are at one place: still volumes of their own."""
+        for name, how, shift_mm in itertools.product(("plain", "oblique", "tilted"), ("dimension", "temporal", "echo"), (0.002, 0.02, 0.7, 1.5)):
+            with self.subTest(grid=name, how=how, shift_mm=shift_mm):
+                grid, pixels, folder = GRIDS[name], self.content(2), self.tmp / f"{name}{how}{shift_mm}"
+                self.single(folder / "single", pixels, grid, "EchoTime" if how == "echo" else "TemporalPositionIdentifier", shift_mm)
+
+                def shifted(data):  # interleaved: place by place
+                    for number, group in enumerate(data.PerFrameFunctionalGroupsSequence):
+                        z, t = divmod(number, 2)
+                        group.PlanePositionSequence[0].ImagePositionPatient = [f"{v:.6f}" for v in grid.corner(z) + t * shift_mm * grid.normal]
+                self.enhanced(folder / "enhanced/e.dcm", pixels, grid, how, change=shifted)
+                for kind in ("single", "enhanced"):
+                    for got, want in zip(self.volumes(folder / kind), pixels, strict=True):
+                        np.testing.assert_array_equal(got, want)
+                    self.assertEqual({round(case["spacing_mm"][2], 3) for case in self.inspect(folder / kind)["images"]}, {grid.step})
+
+    def test_acquired_in_turns(self):
+        """Odd slices in one acquisition, even ones in the other: one volume, which is said."""
+        grid, pixels = GRIDS["plain"], self.content(2)
+        self.single(self.tmp / "d", pixels, grid, "AcquisitionNumber", grid.step / 2)
+        [got] = self.volumes("d")
+        np.testing.assert_array_equal(got, pixels.transpose(1, 0, 2, 3).reshape(8, *pixels.shape[2:]))
+        self.assertIn("slices of different AcquisitionNumber take turns", self.said(self.inspect("d")))
+
+    def test_mask_of_a_time_point_between_others(self):
+        """The slices of the other time point are no background of it."""
+        pixels = self.content(2)
+        images = self.single(self.tmp / "d", pixels, GRIDS["plain"], "TemporalPositionIdentifier", 1.5)[:4]
+        want = (np.arange(4 * 6 * 7).reshape(4, 6, 7) % 3 == 0).astype(np.uint8)
+        self.write_seg(images, want, "BINARY", self.tmp / "d/seg.dcm", ["x"])
+        _, [(first, mask), (second, none)] = self.prepare("d")
+        np.testing.assert_array_equal(first, pixels[0])
+        np.testing.assert_array_equal(mask, want)
+        np.testing.assert_array_equal(second, pixels[1])
+        self.assertTrue(none is None or none.max() == 0)
 
     def test_two_dimensions_and_missing_slices(self):
         """Two echoes of three time points need both; a time point that lacks slices is a volume with fewer."""
