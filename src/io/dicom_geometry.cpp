@@ -97,7 +97,9 @@ Grid grid_of(const std::vector<DicomFrame>& frames, std::optional<double> slice_
   const DicomPlane& first = *frames[0].plane;
   grid.origin_mm = first.position;
   Vec3 normal = first.normal();
-  if (!have_parallel_planes(frames)) {
+  if (std::any_of(frames.begin(), frames.end(), [](const DicomFrame& frame) { return !frame.plane; })) {
+    // Some don't say where they lie, which frame_volumes says.
+  } else if (!have_parallel_planes(frames)) {
     grid.remarks.push_back("mixed geometry: its frames lie in planes of different directions");
   } else if (frames.size() > 1) {
     const Vec3 way = minus(frames.back().plane->position, first.position);

@@ -521,6 +521,15 @@ class FramesTest(DicomKindsTest):
         np.testing.assert_array_equal(second, pixels[1])
         self.assertTrue(none is None or none.max() == 0)
 
+    def test_frames_without_groups(self):
+        """Only some frames say where they lie: that is said, and not that they lie in different directions."""
+        def fewer(data):
+            del data.PerFrameFunctionalGroupsSequence[-1]
+        self.enhanced(self.tmp / "d/e.dcm", self.content(1), GRIDS["plain"], "temporal", change=fewer)
+        said = self.said(self.inspect("d"))
+        self.assertIn("only some of its frames say where they lie", said)
+        self.assertNotIn("mixed geometry", said)
+
     def test_two_dimensions_and_missing_slices(self):
         """Two echoes of three time points need both; a time point that lacks slices is a volume with fewer."""
         grid, pixels = GRIDS["plain"], self.content(6)
