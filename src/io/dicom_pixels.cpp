@@ -151,6 +151,23 @@ std::vector<bool> find_padding(const RawFrame& raw, const PixelFormat& pixels, c
   return is_padding;
 }
 
+bool has_bits_above(const RawFrame& raw, const PixelFormat& pixels, const std::vector<bool>& is_padding) {
+  if (pixels.kind != PixelKind::integer || raw.bits_allocated < 8 || raw.high_bit + 1 >= raw.bits_allocated) return false;
+  const auto find = [&]<class Word>(Word) {
+    const auto all = static_cast<Word>(static_cast<Word>(~Word{0}) >> (raw.high_bit + 1));
+    const size_t num_words = numbers_in(raw);
+    for (size_t i = 0; i < num_words; ++i) {
+      Word word;
+      std::memcpy(&word, raw.bytes.data() + i * sizeof(Word), sizeof(Word));
+      const auto above = static_cast<Word>(word >> (raw.high_bit + 1));
+      if (above != 0 && !(pixels.is_signed && above == all) && !(i < is_padding.size() && is_padding[i])) return true;
+    }
+    return false;
+  };
+  if (raw.bits_allocated == 8) return find(uint8_t{});
+  return raw.bits_allocated == 16 ? find(uint16_t{}) : find(uint32_t{});
+}
+
 void fill_padding(StoredType type, std::byte* slice, const std::vector<bool>& is_padding) {
   visit(type, [&]<class Stored>(Stored) {
     auto* const values = reinterpret_cast<Stored*>(slice);

@@ -23,6 +23,9 @@ void unpack_frame(const RawFrame& raw, const PixelFormat& pixels, const Palette&
 // words as they are in the file.
 std::vector<bool> find_padding(const RawFrame& raw, const PixelFormat& pixels, const std::byte* slice, const std::array<double, 2>& range);
 
+// Whether words of a frame have bits above its high bit that are cut off, other than those of padding and of a repeated sign. is_padding: may be empty.
+bool has_bits_above(const RawFrame& raw, const PixelFormat& pixels, const std::vector<bool>& is_padding);
+
 // Padding becomes the lowest other number of the slice, so that statistics don't see it; a slice of nothing but padding stays.
 void fill_padding(StoredType type, std::byte* slice, const std::vector<bool>& is_padding);
 

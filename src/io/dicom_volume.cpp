@@ -1,4 +1,7 @@
 // read_dicom: every frame decoded, its numbers unpacked into their place, padding and MONOCHROME1 dealt with, scalings collected slice by slice.
+#include <dcmtk/config/osconfig.h>
+#include <dcmtk/dcmdata/dctk.h>
+
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -10,6 +13,7 @@
 #include "dicom_stacks.h"
 #include "dicom_units.h"
 #include "vmae/core/error.h"
+#include "vmae/core/log_once.h"
 #include "vmae/core/machine.h"
 #include "vmae/io/dicom.h"
 
@@ -45,6 +49,14 @@ void convert(StoredType from_type, const std::byte* from, size_t num_values, Sto
       std::transform(values, values + num_values, reinterpret_cast<To*>(to), [](From value) { return static_cast<To>(value); });
     });
   });
+}
+
+// Old files keep overlays in bits of the pixels that the numbers don't use.
+bool has_overlay_in_pixels(DcmItem& data) {
+  for (Uint16 group = 0x6000; group <= 0x601E; group = static_cast<Uint16>(group + 2)) {
+    if (data.tagExists(DcmTagKey(group, 0x0102)) && !data.tagExists(DcmTagKey(group, 0x3000))) return true;  // OverlayBitPosition, but no OverlayData
+  }
+  return false;
 }
 
 struct Builder {
@@ -91,6 +103,9 @@ struct Builder {
       std::byte* const slice = narrow.empty() ? place : narrow.data();
       unpack_frame(raw, pixels, palette, path, slice);
       const std::vector<bool> is_padding = header.padding ? find_padding(raw, pixels, slice, *header.padding) : std::vector<bool>{};
+      if (has_bits_above(raw, pixels, is_padding) && !has_overlay_in_pixels(file.data()))
+        log::warning_once(path.string(),
+                          "has numbers with bits above its HighBit (0028,0102), which are cut off: HighBit and BitsStored (0028,0101) may be wrong");
       if (is_shown_inverted(header)) invert(pixels, slice, values_per_slice());
       fill_padding(type, slice, is_padding);
       if (slice != place) convert(type, slice, values_per_slice(), volume.type, place);

@@ -621,6 +621,33 @@ class FramesTest(DicomKindsTest):
         self.assertIn("drawn on other images", self.said(self.inspect("d")))
 
 
+class StoredBitsTest(DicomKindsTest):
+    def test_bits_above_the_high_bit(self):
+        """Numbers that are cut are said, unless the bits are those of a sign, an overlay or padding."""
+        cases = {"too large": (5988, {}, True), "in range": (4095, {}, False), "sign repeated": (0xFFF0, {"PixelRepresentation": 1}, False),
+                 "sign not repeated": (0x0FF0, {"PixelRepresentation": 1}, False), "signed too large": (0x2FF0, {"PixelRepresentation": 1}, True),
+                 "padding": (63536, {"PixelPaddingValue": 63536}, False), "overlay": (0x8123, {"overlay": 15}, False), "all bits": (5988, {"BitsStored": 16, "HighBit": 15}, False)}
+        for name, (number, tags, is_said) in cases.items():
+            with self.subTest(case=name):
+                shutil.rmtree(self.tmp / "d", ignore_errors=True)
+                (self.tmp / "d").mkdir()
+                data = new(CT, name)
+                GRIDS["plain"].place(data, 0)
+                pixels = np.full((1, 6, 7), 100, np.uint16)
+                pixels[0, 2, 3] = number
+                put_pixels(data, pixels)
+                data.BitsStored, data.HighBit = 12, 11
+                for keyword, value in tags.items():
+                    if keyword == "overlay":
+                        data.add_new(0x60000100, "US", 16)
+                        data.add_new(0x60000102, "US", value)
+                    else:
+                        setattr(data, keyword, value)
+                data.save_as(self.tmp / "d/one.dcm", enforce_file_format=True)
+                self.prepare("d")
+                self.assertEqual("bits above its HighBit" in self.done.stderr + self.done.stdout, is_said)
+
+
 class NumberOfFramesTest(DicomKindsTest):
     def test_all_frames_are_slices(self):
         generator = np.random.default_rng(0)
