@@ -468,6 +468,15 @@ class SeveralImagesInATiffTest(VmaeTest):
                         else:
                             self.assertIn(f"holds {len(sizes)} images", self.refused(path))
 
+    def test_pages_that_are_written_one_by_one(self):
+        """Programs that have one slice at a time write so: a stack, not as many images."""
+        stack = RNG.integers(0, 255, (5, 9, 11)).astype(np.uint8)
+        for pages in (2, 5):
+            for shape in ((9, 11), (1, 9, 11)):
+                path = self.write("a.tif", [page.reshape(shape) for page in stack[:pages]])
+                self.vmae("inspect", path, "--npy", "out.npy")
+                np.testing.assert_array_equal(np.load(self.tmp / "out.npy").squeeze(), stack[:pages])
+
     def test_names_of_ome_elements(self):
         """Prefixes of XML count, attributes and other elements that are named alike do not."""
         stack = RNG.integers(0, 255, (4, 9, 11)).astype(np.uint8)
