@@ -8,9 +8,9 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
-#include <optional>
 
 #include "picture_decode.h"
+#include "tiff_description.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
 
@@ -147,124 +147,6 @@ std::string description_of(TIFF* tiff) {
   return TIFFGetField(tiff, TIFFTAG_IMAGEDESCRIPTION, &text) != 0 && text != nullptr ? text : "";
 }
 
-// "slices=8" on a line of its own in ImageJ's description.
-double imagej_value(const std::string& description, const std::string& key, double otherwise) {
-  const size_t at = description.find("\n" + key + "=");
-  if (at == std::string::npos) return otherwise;
-  const size_t from = at + key.size() + 2;
-  return parse_number(trim(description.substr(from, description.find('\n', from) - from))).value_or(otherwise);
-}
-
-std::string imagej_unit(const std::string& description) {
-  const size_t at = description.find("\nunit=");
-  return at == std::string::npos ? "" : std::string(trim(description.substr(at + 6, description.find('\n', at + 6) - at - 6)));
-}
-
-double millimetres_of(const std::string& unit) {
-  for (const auto& [name, mm] : {std::pair{"mm", 1.0},
-                                 {"millimeter", 1.0},
-                                 {"cm", 10.0},
-                                 {"um", 1e-3},
-                                 {"\\u00B5m", 1e-3},
-                                 {"\xC2\xB5m", 1e-3},
-                                 {"\xB5m", 1e-3},
-                                 {"micron", 1e-3},
-                                 {"microns", 1e-3},
-                                 {"nm", 1e-6},
-                                 {"m", 1000.0}}) {
-    if (unit == name) return mm;
-  }
-  return 0;
-}
-
-// Size of a pixel and of the step between slices, where ImageJ wrote all of it.
-std::array<double, 3> imagej_spacing(TIFF* tiff, const std::string& description) {
-  const double mm = millimetres_of(imagej_unit(description)), step = imagej_value(description, "spacing", 0);
-  float per_unit_x = 0, per_unit_y = 0;
-  TIFFGetField(tiff, TIFFTAG_XRESOLUTION, &per_unit_x);
-  TIFFGetField(tiff, TIFFTAG_YRESOLUTION, &per_unit_y);
-  if (mm == 0 || !(step > 0) || !(per_unit_x > 0) || !(per_unit_y > 0)) return {0, 0, 0};
-  return {mm / per_unit_x, mm / per_unit_y, mm * step};
-}
-
-// `SizeC="3"` in the XML of OME.
-double ome_value(const std::string& description, const std::string& key) {
-  const size_t at = description.find(" " + key + "=\"");
-  if (at == std::string::npos) return 1;
-  const size_t from = at + key.size() + 3;
-  return parse_number(description.substr(from, description.find('"', from) - from)).value_or(1);
-}
-
-// The sizes in tifffile's description {"shape": [2, 8, 24, 24]}, without those of the pixels of a page; nothing where it does not fit the page.
-std::optional<std::vector<int64_t>> tifffile_axes(const std::string& description, const Page& page) {
-  const size_t at = description.find("\"shape\": [");
-  std::vector<int64_t> sizes;
-  if (!description.starts_with("{") || at == std::string::npos) return std::nullopt;
-  const size_t from = at + 10, end = description.find(']', from);
-  std::string number;
-  for (size_t i = from; i <= end && i < description.size(); ++i) {
-    if (description[i] != ',' && description[i] != ']') {
-      number += description[i];
-      continue;
-    }
-    sizes.push_back(parse_integer(trim(number)).value_or(0));
-    number.clear();
-  }
-  if (page.samples > 1 && sizes.size() > 2 && sizes.back() == page.samples) sizes.pop_back();
-  if (sizes.size() < 2 || sizes[sizes.size() - 1] != page.width || sizes[sizes.size() - 2] != page.height) return std::nullopt;
-  sizes.resize(sizes.size() - 2);
-  std::erase(sizes, 1);
-  if (page.planar == PLANARCONFIG_SEPARATE && !sizes.empty() && sizes.back() == page.samples) sizes.pop_back();
-  return sizes;
-}
-
-// How many images an OME description has, under whatever prefix.
-int64_t count_ome_images(const std::string& description) {
-  int64_t count = 0;
-  for (size_t at = description.find("Image"); at != std::string::npos; at = description.find("Image", at + 1)) {
-    const size_t open = description.find_last_of("<>/ \n\t\"", at), end = at + 5;
-    const bool is_element = open != std::string::npos && description[open] == '<' && (open + 1 == at || description[at - 1] == ':');
-    count += is_element && end < description.size() && std::string_view(" >/\n\r\t").find(description[end]) != std::string_view::npos ? 1 : 0;
-  }
-  return count;
-}
-
-// Pages that are not slices of one image one after the other, as the writing program says: several images, channels, time points, and pages that only it can
-// find.
-void check_meaning(const std::string& description, const Page& page, int64_t num_pages, int64_t num_shaped) {
-  const std::string hint = "write each channel and each time point into a file of its own, with one page per slice";
-  double channels = 1, times = 1, slices = 1, told = 0;
-  const bool is_imagej = description.starts_with("ImageJ=");
-  const bool is_ome = !is_imagej && (description.find("<OME") != std::string::npos || description.find(":OME") != std::string::npos);
-  const bool is_by_page = num_shaped == num_pages;  // tifffile wrote each page by itself, as programs do that have one slice at a time
-  if (const int64_t images = is_ome ? count_ome_images(description) : is_by_page ? 1 : num_shaped; images > 1)
-    fail_picture(concat("is a TIFF that holds ", images, " images (", is_ome ? "OME" : "tifffile", " says so)"), "save each as a file of its own");
-  if (is_imagej) {
-    channels = imagej_value(description, "channels", 1) / (page.samples > 1 && page.samples == imagej_value(description, "channels", 1) ? page.samples : 1);
-    times = imagej_value(description, "frames", 1);
-    slices = imagej_value(description, "slices", 1);
-    told = imagej_value(description, "images", 0);
-  } else if (is_ome) {
-    channels = std::max(1.0, ome_value(description, "SizeC") / page.samples);
-    times = ome_value(description, "SizeT");
-    slices = ome_value(description, "SizeZ");
-    if (description.find(" SizeZ=\"") != std::string::npos) told = channels * times * slices;
-  } else if (const auto axes = tifffile_axes(description, page); axes && (!is_by_page || !axes->empty())) {
-    told = 1;
-    std::string text;
-    for (const int64_t size : *axes) told *= static_cast<double>(size), text += concat(text.empty() ? "" : " x ", size);
-    if (axes->size() > 1) fail_picture(concat("is a TIFF of ", text, " pages: more axes than a stack of slices has"), hint);
-  }
-  if (channels > 1) fail_picture(concat("is a TIFF of ", channels, " channels, which its pages hold one after the other"), hint);
-  if (times > 1 && slices > 1) fail_picture(concat("is a TIFF of ", times, " time points of ", slices, " slices"), hint);
-  if (told > static_cast<double>(num_pages))
-    fail_picture(concat("is a TIFF of ", told, " pages, of which only ", num_pages, num_pages == 1 ? " has" : " have", " a directory"),
-                 "save it again as a TIFF with all of its pages");
-  if (told > 0 && told < static_cast<double>(num_pages))
-    fail_picture(concat("is a TIFF of ", num_pages, " pages, of which its description knows ", told, ": what the others are is not known"),
-                 "save each image as a file of its own, or all pages as one stack");
-}
-
 std::string text_of(const Page& page) {
   const char* kind = page.format == SAMPLEFORMAT_INT ? "-bit signed integers" : page.format == SAMPLEFORMAT_IEEEFP ? "-bit floats" : "-bit integers";
   return concat(page.is_turned() ? page.height : page.width, " x ", page.is_turned() ? page.width : page.height, " pixels of ", page.samples,
@@ -281,7 +163,10 @@ Listed list_pages(TIFF* tiff, const Memory& memory) {
   std::vector<Page> pages;
   int64_t num_shaped = 0;
   const std::string description = description_of(tiff);
-  const std::array<double, 3> spacing = description.starts_with("ImageJ=") ? imagej_spacing(tiff, description) : std::array<double, 3>{};
+  float per_unit_x = 0, per_unit_y = 0;
+  TIFFGetField(tiff, TIFFTAG_XRESOLUTION, &per_unit_x);
+  TIFFGetField(tiff, TIFFTAG_YRESOLUTION, &per_unit_y);
+  const std::array<double, 3> spacing = description.starts_with("ImageJ=") ? imagej_spacing_mm(description, per_unit_x, per_unit_y) : std::array<double, 3>{};
   do {
     pages.push_back(page_of(tiff));
     const std::string own = description_of(tiff);
@@ -307,7 +192,7 @@ Listed list_pages(TIFF* tiff, const Memory& memory) {
   }
   listed.stack.width = first->is_turned() ? first->height : first->width;
   listed.stack.height = first->is_turned() ? first->width : first->height;
-  check_meaning(description, *first, listed.stack.num_pages, num_shaped);
+  check_meaning(description, {first->width, first->height, first->samples, first->planar == PLANARCONFIG_SEPARATE}, listed.stack.num_pages, num_shaped);
   if (listed.stack.num_pages > 1 && !first->is_turned()) listed.stack.spacing_mm = spacing;
   return listed;
 }

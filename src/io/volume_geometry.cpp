@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "length_units.h"
 #include "right_angles.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log_once.h"
@@ -59,24 +60,6 @@ void check_sizes(const std::vector<std::string>& words, const std::string& field
     fail(path, concat("its header gives voxels a size of ", word, " (", field, ": ", text, ")"),
          concat("write the right voxel sizes into it, as numbers above 0; without ", field, " they are 1 mm"));
   }
-}
-
-// Millimetres of a unit; empty of an unknown one.
-std::optional<double> millimetres_of(const std::string& unit) {
-  struct Unit {
-    double mm;
-    std::vector<const char*> names;
-  };
-  static const std::vector<Unit> units{
-      {1, {"mm", "millimeter", "millimeters", "millimetre", "millimetres"}},
-      {10, {"cm", "centimeter", "centimeters", "centimetre", "centimetres"}},
-      {1000, {"m", "meter", "meters", "metre", "metres"}},
-      {1e-3, {"um", "\xC2\xB5m", "\xCE\xBCm", "\xB5m", "micron", "microns", "micrometer", "micrometers", "micrometre", "micrometres"}},
-      {1e-6, {"nm", "nanometer", "nanometers", "nanometre", "nanometres"}}};
-  for (const Unit& one : units) {
-    if (std::find(one.names.begin(), one.names.end(), unit) != one.names.end()) return one.mm;
-  }
-  return std::nullopt;
 }
 
 struct LengthUnits {

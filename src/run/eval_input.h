@@ -25,6 +25,7 @@ struct EvalModel {
   std::filesystem::path dataset;         // the prepared dataset that was predicted, where it was then; empty: none, or not known
   std::string dataset_digest;
   bool has_hashed_names = false;  // all names look like those of such a dataset
+  bool may_be_resized = true;     // false: the dataset is there, and has its slices as they were
   bool is_of_dataset() const { return !dataset.empty() || has_hashed_names; }
   // Of runs:
   std::filesystem::path run;
@@ -129,7 +130,7 @@ std::map<std::string, std::string> match_names(const std::vector<std::string>& t
 struct SegmentationCase {
   TruthCase truth;
   std::vector<std::filesystem::path> predictions;  // of each model
-  std::vector<bool> of_dataset;                    // whether it was made of prepared slices, which may have other sizes than the files'
+  std::vector<bool> of_dataset;                    // whether it was made of prepared slices that may have other sizes than the files'
 };
 // Both label maps of a case on the truth's grid, with labels as in the study.
 struct SegmentationPair {

@@ -61,6 +61,8 @@ void find_datasets(std::vector<EvalModel>& models) {
       model.dataset_digest = io::PreparedDataset(model.truth).info().digest;
     }
     model.has_hashed_names = are_hashes(predicted_names(model));
+    if (!model.dataset.empty() && io::is_prepared(model.dataset))
+      model.may_be_resized = !options_of_dataset(io::PreparedDataset(model.dataset).info().options).resize.empty();
   }
 }
 

@@ -205,7 +205,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
       }
       used.insert(match->second);
       matched[name].predictions.push_back(maps.at(match->second));
-      matched[name].of_dataset.push_back(model.is_of_dataset());
+      matched[name].of_dataset.push_back(model.is_of_dataset() && model.may_be_resized);
     }
     for (const std::string& name : found) {
       if (!used.contains(name)) problems.add(name, concat("is predicted by ", model.name, ", but has no truth"));

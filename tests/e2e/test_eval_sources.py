@@ -44,7 +44,7 @@ class TruthTest(SourcesTest):
         (self.tmp / "Dataset007/dataset.json").write_text(json.dumps({
             "channel_names": {"0": "T1"}, "labels": {"background": 0, "anterior": 1, "posterior": 2}, "numTraining": 3, "file_ending": ".nii.gz"}))
         self.eval(pred="pred", truth="Dataset007/labelsTr", output="labels")
-        self.check(predictions, truth, "pred", output="labels")
+        self.check(predictions, truth, "pred", ("anterior", "posterior"), output="labels")
         self.eval(pred="pred", truth="Dataset007")
         self.check(predictions, truth, "pred", ("anterior", "posterior"))
 

@@ -234,6 +234,20 @@ class GridTest(WayBackTest):
             self.eval(*more, pred="pred", truth="source")
             self.check("pred", {f"images/s_t{t}": (made[t], labels) for t in range(3)}, SPACING, ("1", "2"))
 
+    def test_sizes_that_were_not_changed(self):
+        """A dataset that kept its sizes has predictions of no other: the table, or the file behind a name, is another one."""
+        truth = self.make_volumes()
+        for options, code in (([], 3), (["prepare.resize=[6,5]"], 0)):
+            self.prepare(*options, "--names-table", "names.csv", "--overwrite")
+            index = json.loads((self.tmp / "data/index.json").read_text())
+            for i, (name, labels) in enumerate(truth.items()):
+                write_map(self.tmp / f"pred/{hashed(name)}.nii.gz", labels[::2, ::2], (SPACING[0] * 2, SPACING[1] * 2, SPACING[2]),
+                          (5 + SPACING[0] / 2, -7 + SPACING[1] / 2, 11 * i))
+            (self.tmp / "pred/predict.json").write_text(json.dumps({"prepared": {"path": str(self.tmp / "data"), "digest": index["digest"]}}))
+            done = self.eval("--names-table", "names.csv", pred="pred", truth="source", output="out_sizes", expect=code)
+            if code:
+                self.assertIn("different grids", done.stderr)
+
     def test_channels(self):
         """nnU-Net's channels are cases of their own in a dataset, all with the mask of the one case."""
         truth = {}

@@ -10,7 +10,7 @@
 //   upright     the orientation of EXIF (JPEG, PNG) and of TIFF is applied.
 //   pages       a TIFF of several pages of one size and type is a volume, its pages the slices along z. Pages marked as smaller copies or masks of others
 //               (NewSubfileType) do not count, nor do SubIFDs. Pages of several images, of several channels or of several time points of slices are
-//               refused where ImageJ, OME or tifffile says so. Of an APNG and of a JPEG with further pictures behind it, the first is the picture.
+//               refused where ImageJ, OME or tifffile says so. An animated PNG, and a JPEG with further pictures of its own (MPO), are refused.
 // The content decides, not the extension: a JPEG named .png is read. A file that is cut off is an error, never half a picture. Bytes of strangers: sizes are
 // bounded, nothing is written, any number of threads may read. Every failure is Error(data) naming the file.
 #include <array>
