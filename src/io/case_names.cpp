@@ -31,21 +31,23 @@ bool is_identifying(const std::string& name, const std::vector<std::string>& ide
 
 }  // namespace
 
-// Whether text[from, to) is a word: what is beside it is no letter or digit, or of another kind ("LeeCT", "Lee2"). "lee" in "spleen" is none.
+// Whether text[from, to) is a word: what is beside it is no letter or digit, or of another kind ("LeeCT", "Lee2", "CTlee"). "lee" in "spleen" is none, nor is
+// "ung" in "Lung".
 bool is_word(const std::string& text, size_t from, size_t to) {
   const auto kind = [&](size_t at) {
     const auto c = static_cast<unsigned char>(text[at]);
     return std::isdigit(c) ? 1 : std::isupper(c) ? 2 : std::islower(c) || c >= 0x80 ? 3 : 0;
   };
   const auto goes_on = [&](size_t left) { return kind(left) != 0 && (kind(left) == kind(left + 1) || (kind(left) == 2 && kind(left + 1) == 3)); };
-  return (from == 0 || !goes_on(from - 1)) && (to == text.size() || !goes_on(to - 1));
+  const bool is_after_capitals = from >= 2 && kind(from - 2) == 2 && kind(from - 1) == 2 && kind(from) == 3;
+  return (from == 0 || is_after_capitals || !goes_on(from - 1)) && (to == text.size() || !goes_on(to - 1));
 }
 
 std::string without(std::string text, const std::vector<std::string>& identifying) {
   for (const std::string& one : identifying) {
     if (one.size() < 3) continue;
-    // Of letters alone it may be part of an ordinary word; with digits, or long, it means what it says wherever it stands.
-    const bool is_anywhere = one.size() > 8 || std::any_of(one.begin(), one.end(), [](unsigned char c) { return std::isdigit(c); });
+    // Few letters may be part of an ordinary word; with digits, or longer, it means what it says wherever it stands.
+    const bool is_anywhere = one.size() > 4 || std::any_of(one.begin(), one.end(), [](unsigned char c) { return std::isdigit(c); });
     const std::string wanted = to_lower(one);
     for (size_t at = to_lower(text).find(wanted); at != std::string::npos; at = to_lower(text).find(wanted, at + 1)) {
       if (is_anywhere || is_word(text, at, at + one.size())) text.replace(at, one.size(), "*");

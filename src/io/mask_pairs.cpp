@@ -66,16 +66,22 @@ void check_real_files(const Source& source) {
   const bool is_paired =
       std::any_of(source.files.begin(), source.files.end(), [](const SourceFile& file) { return !file.mask.empty() || !file.labels.empty(); });
   if (!is_paired || source.layout == "prepared") return;  // without, resolving a million paths would be for nothing
-  const auto real = [](const fs::path& path) {
-    std::error_code unresolved;
-    const fs::path canonical = path.empty() ? path : fs::canonical(path, unresolved);
-    return unresolved ? path.lexically_normal() : canonical;
+  std::map<fs::path, fs::path> folders;                   // resolved once each
+  const auto real = [&](const fs::path& path) {
+    std::error_code problem;
+    const fs::path plain = path.lexically_normal();
+    if (path.empty() || !plain.has_filename() || fs::is_symlink(path, problem)) return fs::weakly_canonical(path, problem);
+    const auto [folder, is_new] = folders.emplace(plain.parent_path(), fs::path());
+    if (is_new) folder->second = fs::weakly_canonical(plain.has_parent_path() ? plain.parent_path() : ".", problem);
+    return folder->second / plain.filename();
   };
   std::map<std::pair<fs::path, int64_t>, const SourceFile*> by_file;
   for (const SourceFile& file : source.files) {
     const auto [first, is_new] = by_file.emplace(std::pair(real(file.path), file.time_point), &file);
     if (is_new) continue;
     const SourceFile& other = *first->second;
+    const auto says_nothing = [](const SourceFile& one) { return one.mask.empty() && one.labels.empty(); };
+    if (says_nothing(file) || says_nothing(other)) continue;
     const bool is_same_label = std::equal(file.labels.begin(), file.labels.end(), other.labels.begin(), other.labels.end(),
                                           [](float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); });
     if (real(file.mask) == real(other.mask) && is_same_label && file.split == other.split) continue;

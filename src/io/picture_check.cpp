@@ -75,6 +75,7 @@ uint64_t count_pictures(std::string_view bytes, size_t start) {
   const bool is_big_endian = number(bytes, start, 2, true) == 0x4D4D;
   const auto at = [&](size_t place, size_t size) { return number(bytes, start + place, size, is_big_endian); };
   const size_t directory = at(4, 4);
+  const uint64_t size = jpeg_size(bytes, 0);
   uint64_t count = 1;
   for (size_t i = 0; i < at(directory, 2); ++i) {
     const size_t entry = directory + 2 + 12 * i;
@@ -82,9 +83,10 @@ uint64_t count_pictures(std::string_view bytes, size_t start) {
     const size_t list = at(entry + 8, 4);
     for (size_t k = 1; k < std::min<uint64_t>(at(entry + 4, 4) / 16, 256) && start + list + 16 * k < bytes.size(); ++k) {
       const uint64_t kind = at(list + 16 * k, 4) & 0xFFFFFF, picture = start + at(list + 16 * k + 8, 4);
-      const bool is_alike = kind == 0 && jpeg_size(bytes, 0) == jpeg_size(bytes, picture);
+      const bool is_alike = kind == 0 && size == jpeg_size(bytes, picture);
       count += kind >> 16 == 2 || is_alike ? 1 : 0;
     }
+    break;
   }
   return count;
 }
@@ -105,7 +107,7 @@ std::string check_jpeg(std::string_view bytes) {
       if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) {
         if (std::string problem = check_size(number(bytes, at + 7, 2, true), number(bytes, at + 5, 2, true)); !problem.empty()) return problem;
       }
-      if (marker == 0xE2 && bytes.substr(at + 4, 4) == std::string_view("MPF\0", 4)) {
+      if (marker == 0xE2 && at + 8 <= bytes.size() && bytes.substr(at + 4, 4) == std::string_view("MPF\0", 4)) {
         if (const uint64_t count = count_pictures(bytes, at + 8); count > 1) return of_several(count, "a multi-picture JPEG");
       }
       at += 2 + number(bytes, at + 2, 2, true);

@@ -170,6 +170,9 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
       return in_order_of(structures, segment_names(file.mask), std::move(labels), subject_of(file));
     }
     const DicomImage dicom = dicom_image(file);
+    if (dicom.files.empty())
+      throw Error(ExitCode::data, file.mask.filename().string() + " is DICOM, but its image is not",
+                  "give the DICOM series as the image, or a mask in the image's format");
     return read_dicom_mask(file.mask, dicom.files, image, structures, dicom.volume).map;
   } catch (const Error& error) {
     if (std::string_view(error.what()).starts_with(file.path.string() + ": ")) throw;  // the mask's path may begin like the image's

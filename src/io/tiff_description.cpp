@@ -59,7 +59,8 @@ std::optional<std::vector<int64_t>> tifffile_axes(const std::string& description
 // How many images an OME description has, under whatever prefix.
 int64_t count_ome_images(const std::string& description) {
   int64_t count = 0;
-  for (size_t at = description.find("Image"); at != std::string::npos; at = description.find("Image", at + 1)) {
+  const size_t annotations = description.find("StructuredAnnotations");  // whatever a vendor wrote
+  for (size_t at = description.find("Image"); at < annotations && at != std::string::npos; at = description.find("Image", at + 1)) {
     const size_t open = description.find_last_of("<>/ \n\t\"", at), end = at + 5;
     const bool is_element = open != std::string::npos && description[open] == '<' && (open + 1 == at || description[at - 1] == ':');
     count += is_element && end < description.size() && std::string_view(" >/\n\r\t").find(description[end]) != std::string_view::npos ? 1 : 0;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <optional>
@@ -122,19 +123,23 @@ uint64_t meta_bytes(const fs::path& path) {
   return bytes;
 }
 
-// Of "slice%03d.raw", or NRRD's "slice%03d.raw 1 20 1", the files with any number in its place.
+// Of "slice%03d.raw" the files with any number in its place; of "slice%03d.raw 1 20 1" those from the first to the second, in steps of the third.
 std::vector<fs::path> numbered_files(const fs::path& pattern) {
   const std::string name = pattern.filename().string();
   const size_t mark = name.find('%'), number = mark == std::string::npos ? mark : name.find('d', mark);
   if (number == std::string::npos) return {};
   const std::string before = name.substr(0, mark), after = name.substr(number + 1, name.find(' ', number) - number - 1);
+  int64_t first = 0, last = std::numeric_limits<int64_t>::max(), step = 1;
+  if (const size_t range = name.find(' ', number); range != std::string::npos) std::istringstream(name.substr(range)) >> first >> last >> step;
   std::vector<fs::path> files;
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(pattern.has_parent_path() ? pattern.parent_path() : ".", ignored)) {
     const std::string other = entry.path().filename().string();
     if (other.size() <= before.size() + after.size() || !other.starts_with(before) || !other.ends_with(after)) continue;
     const std::string middle = other.substr(before.size(), other.size() - before.size() - after.size());
-    if (middle.find_first_not_of("0123456789") == std::string::npos) files.push_back(entry.path());
+    const auto value = middle.find_first_not_of("0123456789") == std::string::npos ? parse_integer(middle) : std::nullopt;
+    if (value && *value >= std::min(first, last) && *value <= std::max(first, last) && (*value - first) % std::max<int64_t>(std::abs(step), 1) == 0)
+      files.push_back(entry.path());
   }
   return files;
 }

@@ -115,7 +115,7 @@ void check_axes(Volume& grid, const fs::path& path, bool is_nrrd) {
     most_scale = std::max(most_scale, std::isfinite(length) ? std::abs(length - 1) : 1);
     if (most_scale > kMostScale)
       fail(path, concat("its ", field, " has an axis of length ", number_text(std::round(1e4 * length) / 1e4), " (axis ", axis, "); 1 is right"),
-           "write axes of length 1 into it, and the right voxel sizes into ElementSpacing");
+           is_nrrd ? "write the right voxel sizes into space directions" : "write axes of length 1 into it, and the right voxel sizes into ElementSpacing");
   }
   const double skew = most_skew(grid.direction);
   if (skew > kMostSkew)

@@ -165,14 +165,21 @@ namespace {
 
 // What dataset.json says of a folder of label maps: its own, or, of nnU-Net's labelsTr and labelsTs, that of the dataset.
 void adopt_dataset_json(const fs::path& folder, Truth& truth) {
-  const fs::path whole = folder.has_filename() ? folder : folder.parent_path();
+  const fs::path whole = (fs::absolute(folder) / "").lexically_normal().parent_path();
   std::vector<fs::path> places{whole};
-  if (whole.filename().string().starts_with("labels")) places.push_back(fs::absolute(whole).parent_path());
+  if (whole.filename().string().starts_with("labels")) places.push_back(whole.parent_path());
   for (const fs::path& place : places) {
     const fs::path file = place / "dataset.json";
     std::error_code ignored;
     if (!fs::is_regular_file(file, ignored)) continue;
-    const io::DatasetJson dataset = io::read_dataset_json(file);
+    io::DatasetJson dataset;
+    try {
+      dataset = io::read_dataset_json(file);
+    } catch (const Error& error) {  // other programs have files of this name
+      log::warning(concat("what it says of the masks is left out of account: ", error.what()));
+      continue;
+    }
+    for (const std::string& remark : dataset.remarks) log::warning(concat(file.string(), ": ", remark));
     truth.mask_names = dataset.mask_names;
     truth.ignore_label = dataset.ignore_label;
     truth.regions = dataset.regions;

@@ -368,11 +368,11 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
   info.intensity = options.intensity;
   info.label_names = plan.label_names;
   info.is_multi_label = plan.is_multi_label;
-  for (const std::string& name : plan.mask_names) info.mask_names.push_back(pseudonyms.redact(name));
+  for (const std::string& name : plan.mask_names) info.mask_names.push_back(pseudonyms.redact_name(name));
   info.has_masks = plan.has_masks;
   info.ignore_label = plan.ignore_label;
   info.regions = plan.regions;
-  for (io::LabelRegion& region : info.regions) region.name = pseudonyms.redact(region.name);
+  for (io::LabelRegion& region : info.regions) region.name = pseudonyms.redact_name(region.name);
   for (const PlannedShard& shard : plan.shards) info.shards.push_back({shard.file(), 0, static_cast<int64_t>(shard.num_cases), 0, 0});
   const io::PreparedInfo result = io::complete_info(folder.path(), info);
   write_lists(plan, result, folder, pseudonyms);

@@ -208,6 +208,8 @@ std::string Pseudonyms::redact(std::string message, const io::SourceFile& file) 
   return redact(std::move(message));
 }
 
+std::string Pseudonyms::redact_name(const std::string& name) const { return io::without(name, identifying_); }
+
 std::string Pseudonyms::redact(std::string text) const {
   for (const std::string& identifying : identifying_) {
     for (size_t at = to_lower(text).find(identifying); at != std::string::npos; at = to_lower(text).find(identifying, at))
@@ -298,7 +300,7 @@ void check_redacted(const std::vector<std::string>& names, const Pseudonyms& pse
   std::vector<std::string> redacted;
   int64_t num_changed = 0;
   for (const std::string& name : names) {
-    redacted.push_back(pseudonyms.redact(name));
+    redacted.push_back(pseudonyms.redact_name(name));
     num_changed += redacted.back() == name ? 0 : 1;
   }
   if (num_changed > 0)

@@ -21,6 +21,7 @@ class Pseudonyms {
   // The same without a case: texts that identify patients, and whatever looks like a path or a file name, are removed.
   std::string redact(std::string text) const;
   std::string salt_check() const;                          // tells one salt from another, and nothing else
+  std::string redact_name(const std::string& name) const;  // of a structure, which is no path: by words (io::without)
   void know(const std::vector<std::string>& identifying);  // texts that DICOM headers hold
 
  private:

@@ -1,5 +1,7 @@
 #include "vmae/run/split.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <iterator>
@@ -208,6 +210,7 @@ std::string naming_of(const io::SourceFile& file) {
   std::error_code ignored;
   const std::filesystem::path folder = std::filesystem::is_directory(file.path, ignored) ? file.path : file.path.parent_path();
   if (!std::filesystem::is_regular_file(folder / "plan.json", ignored)) return folder.string();
+  if (access((folder / "plan.json").c_str(), R_OK) != 0) return folder.string();  // shared without it
   const auto plan = nlohmann::json::parse(read_file(folder / "plan.json"), nullptr, /*allow_exceptions=*/false);
   return plan.is_object() && plan.contains("salt") && plan["salt"].is_string() ? plan["salt"].get<std::string>() : folder.string();
 }

@@ -13,6 +13,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+import report_inputs as made
 from harness import TINY, VmaeTest
 from test_prepared_bytes import read_dataset
 
@@ -675,6 +676,17 @@ class NumberOfFramesTest(DicomKindsTest):
                             continue
                         cases, _ = self.prepare("d", expect=3)
                         self.assertIn("frames" if said != len(pixels) + 1 or compression else "bytes of pixel data", cases[0]["failure"])
+
+
+class ManifestMasksTest(VmaeTest):
+    def test_a_dicom_mask_needs_a_dicom_image(self):
+        """Also as the first of a data set, where nothing but its own text tells what is wrong."""
+        images = made.ct_series(self.tmp / "ct", (0, 3, 6))
+        made.rtstruct(self.tmp / "rt.dcm", images, [("A", [made.box(-8, 4, -8, 4, 3)])])
+        made.write_nifti(self.tmp / "ct.nii.gz", np.zeros((32, 32, 3), np.int16))
+        (self.tmp / "list.csv").write_text("image,mask\nct.nii.gz,rt.dcm\n")
+        self.vmae("prepare", "--input", "list.csv", "--output", "out", expect=3)
+        self.assertIn("is DICOM, but its image is not", (self.tmp / "out/quarantine.jsonl").read_text())
 
 
 if __name__ == "__main__":

@@ -312,6 +312,13 @@ class MaskNames(FinetuneTest):
                 self.vmae("eval", "--pred", "p", "--truth", truth, "--output", "out", "--no-distances", "--overwrite")
                 self.assertEqual({(row["class"], row["Dice"]) for row in self.rows()}, {("any", "1"), ("square", "1")})
 
+    def test_dataset_json_of_other_programs(self):
+        self.nnunet("data", {"background": 0, "round": 1, "square": 2})
+        (self.tmp / "data/dataset.json").write_text(json.dumps({"labels": [["a.png", 0], ["b.png", 1]]}))
+        self.predictions("p", None, lambda mask: mask)
+        self.assertIn("left out of account", self.vmae("eval", "--pred", "p", "--truth", "data/labelsTr", "--output", "out", "--no-distances").stderr)
+        self.assertEqual({row["class"] for row in self.rows()}, {"1", "2"})
+
     def test_models_that_number_otherwise(self):
         self.nnunet("data", {"background": 0, "round": 1, "square": 2})
         self.predictions("a", {"background": 0, "round": 1, "square": 2}, lambda mask: mask)

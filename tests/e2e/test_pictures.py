@@ -421,6 +421,8 @@ class SeveralPicturesTest(VmaeTest):
         save("pair.mpo.jpg", smooth, 255 - smooth, format="MPO")
         save("gain.jpg", smooth, smooth[:20, :28], format="MPO")
         save("pair3.jpg", smooth, smooth[:20, :28], smooth // 2, format="MPO")
+        for size in range(4, 12):
+            (self.tmp / "in" / f"cut{size}.jpg").write_bytes(b"\xff\xd8\xff\xe2\x00\x20MPF\0II"[:size])
         marked = bytearray((self.tmp / "in/gain.jpg").read_bytes())  # as a camera marks a stereo pair of another size, and a thumbnail
         at = marked.index(b"MPF\0") + 4
         order = "<" if marked[at:at + 2] == b"II" else ">"
@@ -432,10 +434,12 @@ class SeveralPicturesTest(VmaeTest):
         self.vmae("prepare", "--input", "in", "--output", "out", "prepare.names=keep", expect=6)
         cases, _ = read_dataset(self.tmp / "out")
         failures = {cases[one["case"]]["name"]: one["reason"] for one in map(json.loads, (self.tmp / "out/quarantine.jsonl").read_text().splitlines())}
+        for size in range(4, 12):
+            self.assertIn("cut off", failures.pop(f"cut{size}.jpg"))
         self.assertEqual(set(failures), {"animated.png", "pair.mpo.jpg", "pair3.jpg", "stereo.jpg"}, failures)
         self.assertIn("animated PNG of 3 pictures", failures["animated.png"])
         self.assertIn("multi-picture JPEG of 2 pictures", failures["pair3.jpg"])
-        self.assertEqual(len(cases) - len(failures), 3)
+        self.assertEqual(len(cases) - len(failures), 3 + 8)
 
 
 class SeveralImagesInATiffTest(VmaeTest):

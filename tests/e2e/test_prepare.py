@@ -10,6 +10,7 @@ from PIL import Image
 
 from dicom_files import NEEDLES, write_ct_series
 from harness import SIGKILL, SIGTERM, SOURCE, TINY, VmaeTest, at_point, environment, make_pictures, nifti_bytes, picture
+from report_inputs import box, ct_series, rtstruct
 
 HIPPOCAMPUS = SOURCE / "tests/data/hippocampus"
 
@@ -196,6 +197,21 @@ class DeidentifiedTest(PrepareTest):
         # The owner of the source can find out on the screen which file is meant.
         named = self.vmae("inspect", "out", "--source", self.tmp / "in", "--salt-file", self.salt).stdout
         self.assertIn("Quentin_broken.nii.gz", named)
+
+    def test_structures_keep_their_names(self):
+        """But for those of patients: ordinary words that hold a short name, and names with a slash, are no such."""
+        def name_patient(data, _):
+            data.PatientName = "Lee^Ann"
+        for names, expected, code in ((("Spleen", "kidney/left", "kidney/right"), ["Spleen", "kidney/left", "kidney/right"], 0),
+                                      (("GTV_Lee", "Lung"), ["GTV_*", "Lung"], 0), (("Lee GTV", "LEE GTV"), None, 3)):
+            source = self.tmp / "_".join(name[0] for name in names)
+            images = ct_series(source, (0, 3, 6), change=name_patient)
+            rtstruct(source / "rt.dcm", images, [(name, [box(-8 + 6 * i, -3 + 6 * i, -8, 4, 3)]) for i, name in enumerate(names)])
+            with self.subTest(names):
+                done = self.prepare(source.name, f"out_{source.name}", expect=code)
+                if expected:
+                    self.assertEqual(self.index(f"out_{source.name}")["mask_names"], expected)
+                    self.assertEqual("written as *" in done.stderr, "GTV_*" in expected)
 
     def test_names_are_kept_where_asked(self):
         self.prepare(HIPPOCAMPUS, "kept", "prepare.names=keep")

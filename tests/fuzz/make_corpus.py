@@ -92,6 +92,7 @@ def pictures():
         file = io.BytesIO()
         tifffile.imwrite(file, array, **options)
         yield name, file.getvalue()
+    yield "cut.jpg", b"\xff\xd8\xff\xe2"  # right behind a marker
     for name, kind in (("several.png", "PNG"), ("several.jpg", "MPO")):
         file = io.BytesIO()
         Image.fromarray(grey).save(file, kind, save_all=True, append_images=[Image.fromarray(255 - grey)])

@@ -15,7 +15,7 @@ std::vector<std::string> case_names(const std::vector<SourceFile>& cases, const 
 // `name`, or "case_" and a hash where it holds an identifying text.
 std::string safe_name(const std::string& name, const std::vector<std::string>& identifying);
 
-// `text` with stars where it holds something identifying.
+// `text` with stars where it holds something identifying; of three or four letters only as a word of its own.
 std::string without(std::string text, const std::vector<std::string>& identifying);
 
 }  // namespace vmae::io
