@@ -126,6 +126,30 @@ class TruthTest(SourcesTest):
         everything = done.stdout + done.stderr + "".join(self.texts().values())
         self.assertEqual([needle for needle in NEEDLES if needle in everything], [])
 
+    def test_numbers_without_names_against_structures(self):
+        """They stand for the structures in the order of the truth, which is said; in several orders they stand for nothing."""
+        spacing, truth, predictions = (0.7, 0.8, 5.0), {}, {}
+        for k, names in enumerate((("liver", "tumour"), ("tumour", "liver"))):
+            truth[k], predictions[k] = blob((32, 24, 9), k), perturbed(blob((32, 24, 9), k), k + 1)
+            for archive in (f"archive{k}", "both"):
+                write_ct_series(self.tmp / archive / f"ct{k}", 9, 24, 32, seed=k)
+                self.write_seg(self.tmp / archive / f"ct{k}", truth[k].transpose(2, 1, 0), self.tmp / archive / f"seg{k}.dcm", names)
+            for pred in (f"pred{k}", "preds"):
+                write_map(self.tmp / pred / f"ct{k}.nii.gz", predictions[k], spacing, (-10, -20, -100))
+            done = self.eval(pred=f"pred{k}", truth=f"archive{k}", output=f"out{k}")
+            self.check({f"ct{k}": predictions[k]}, {f"ct{k}": truth[k]}, f"pred{k}", names, spacing, output=f"out{k}")
+            self.assertIn(f"1 for {names[0]}, 2 for {names[1]}", done.stdout)
+        self.assert_says(self.eval(pred="preds", truth="both", output="no", expect=3), "in several orders", "--classes")
+
+    def test_patients_of_files(self):
+        """A table of patients may name files, with their endings, as tables of scores do."""
+        names = ["c0", "c1", "c2.x"]
+        self.make(names, "truth"), self.make(names, "pred", seed=1)
+        for ending in ("", ".nii.gz"):
+            (self.tmp / "who.csv").write_text("case,patient\n" + "".join(f"{name}{ending},P{i // 2}\n" for i, name in enumerate(names)))
+            self.eval("--patients", "who.csv", pred="pred", truth="truth", output=f"out{ending}")
+            self.assertEqual(self.summary(f"out{ending}")["patients"], 2)
+
 
 class RunsTest(SourcesTest):
     NAMES = ["c0", "c1", "c2", "c3", "c4"]
@@ -204,6 +228,12 @@ class RunsTest(SourcesTest):
         made = self.make_run("cv", 1, tuple(self.NAMES), part="out_of_fold", folds=3)
         self.eval("--run", "runs/cv")
         self.check(made, self.truth, "cv", ("anterior", "posterior"))
+
+    def test_single_folds_are_named_by_their_runs(self):
+        for run in ("a", "b"):
+            self.make_run(f"{run}/fold_0", 1 if run == "a" else 2)
+        self.vmae("compare", "runs/a/fold_0", "runs/b/fold_0/", "--output", "out", "--no-distances")
+        self.assertEqual([one["name"] for one in self.summary()["models"]], ["a_fold_0", "b_fold_0"])
 
     def test_a_case_that_the_run_should_have_predicted(self):
         self.make_run("heart", 1)

@@ -488,7 +488,8 @@ class SeveralImagesInATiffTest(VmaeTest):
         for prefix in ("", "OME:"):
             for images in (1, 2, 3):
                 image = f'<{prefix}Image ID="Image:0" Name="Image of it"><{prefix}Pixels SizeC="1" SizeT="1" SizeZ="4"/><{prefix}ImagingEnvironment/></{prefix}Image>'
-                text = f'<?xml version="1.0"?><{prefix}OME>{image * images}</{prefix}OME>'
+                notes = f'<{prefix}StructuredAnnotations><Value><Image Id="1"/></Value></{prefix}StructuredAnnotations>'
+                text = f'<?xml version="1.0"?><{prefix}OME>{image * images}{notes}</{prefix}OME>'
                 tifffile.imwrite(self.tmp / "in/a.tif", stack, photometric="minisblack", description=text, metadata=None)
                 with self.subTest(prefix=prefix, images=images):
                     if images == 1:

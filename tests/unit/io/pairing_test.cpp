@@ -314,5 +314,22 @@ TEST(Pairing, HeadersThatShareTheirVoxels) {
     EXPECT_TRUE(contains(error_of([&] { listed(ending, header, header); }).what(), "all.raw")) << ending;
 }
 
+// A numbered series is shared where a number is in both ranges.
+TEST(Pairing, HeadersThatShareNumberedFiles) {
+  const TempFolder folder;
+  for (int number = 1; number <= 6; ++number) folder.write(concat("s", number, ".raw"), "ab");
+  folder.write("s1x.raw", "ab");
+  const auto listed = [&](const std::string& a, const std::string& b) {
+    for (const auto& [name, range] : {std::pair{"a.nhdr", a}, {"b.nhdr", b}})
+      folder.write(name, concat("NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 1 3\nencoding: raw\ndata file: s%d.raw", range, "\n"));
+    return find_source(folder.path()).files.size();
+  };
+  EXPECT_EQ(listed(" 1 3 1", " 4 6 1"), 2U);
+  EXPECT_EQ(listed(" 1 5 2", " 2 6 2"), 2U);
+  EXPECT_EQ(listed(" 3 1 -1", " 6 4 -1"), 2U);
+  for (const auto& [a, b] : {std::pair{" 1 3 1", " 3 6 1"}, {"", ""}, {" 6 2 -2", " 4 4 1"}})
+    EXPECT_TRUE(contains(error_of([&] { listed(a, b); }).what(), "both have their voxels in s")) << a << b;
+}
+
 }  // namespace
 }  // namespace vmae::io

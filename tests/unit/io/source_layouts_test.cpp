@@ -76,6 +76,7 @@ TEST(Layout, Decathlon) {
   EXPECT_EQ(source.files[0].mask, folder / "labelsTr/a.nii.gz");
   EXPECT_EQ(source.files[0].modality, "MR");
   EXPECT_EQ(source.files[2].split, "test");
+  EXPECT_EQ(remarks(source)[0], "dataset.json: 1 file (gone.nii.gz) of \"test\" are not there");
 }
 
 TEST(Layout, DamagedDescriptionsAreErrors) {
