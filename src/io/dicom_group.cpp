@@ -203,6 +203,11 @@ Grouped describe(const Stack& stack, const std::vector<size_t>& frames = {0}) {
   series.header.spacing_mm = grid.spacing_mm;
   series.remarks = grid.remarks;
   series.remarks.insert(series.remarks.end(), remarks.begin(), remarks.end());
+  const double said_mm = first.spacing_between_slices_mm.value_or(0), times = std::round(said_mm / grid.spacing_mm[2]);
+  if (planes.size() > 3 && times >= 2 && std::abs(said_mm / grid.spacing_mm[2] - times) < 0.05 * times) {
+    series.remarks.push_back(concat("its slices lie ", grid.spacing_mm[2], " mm apart, SpacingBetweenSlices says ", said_mm,
+                                    ": they are kept as one volume, but may be ", times, " whose slices lie between each other's"));
+  }
   const bool is_one_format = std::all_of(headers.begin(), headers.end(), [&](const DicomHeader* header) { return header->pixels == first.pixels; });
   if (!is_one_format) series.remarks.push_back("its files store their numbers in different ways (bits, sign, ...), which are read as one");
   if (const std::string problem = units_problem(headers); !problem.empty()) series.remarks.push_back(concat("numbers are kept as stored: ", problem));

@@ -273,10 +273,12 @@ void read_frames(DcmItem& data, DicomHeader& header) {
     read_spacing(measures, frame);
     read_scaling(groups.find(i, DCM_PixelValueTransformationSequence), frame);
     if (i > 0) continue;
-    for (const DcmTagKey& tag : {DCM_SpacingBetweenSlices, DCM_SliceThickness}) {
-      const std::optional<double> step = number_of(*measures, tag);
-      if (!header.slice_step_mm && step && std::abs(*step) > 0) header.slice_step_mm = std::abs(*step);
-    }
+    const auto length = [&](const DcmTagKey& tag) {
+      const std::optional<double> mm = number_of(*measures, tag);
+      return mm && std::abs(*mm) > 0 ? std::optional(std::abs(*mm)) : std::nullopt;
+    };
+    header.spacing_between_slices_mm = length(DCM_SpacingBetweenSlices);
+    header.slice_step_mm = header.spacing_between_slices_mm ? header.spacing_between_slices_mm : length(DCM_SliceThickness);
   }
   if (!groups.is_enhanced()) place_frames(data, header);
   if (header.kind != DicomKind::seg) read_keys(data, groups, header);  // masks have segments instead

@@ -53,6 +53,7 @@ struct DicomHeader {
   PixelFormat pixels;
   std::vector<DicomFrame> frames;
   std::optional<double> slice_step_mm;  // SpacingBetweenSlices, else SliceThickness
+  std::optional<double> spacing_between_slices_mm;
   std::optional<double> instance_number;
   std::vector<std::string> key_names;            // of DicomFrame::keys: dimension indices, temporal position, acquisition, echo, ...
   std::optional<std::array<double, 2>> padding;  // stored numbers from the first to the second are padding

@@ -1,7 +1,7 @@
 // A key tells volumes apart where each of its values has an even stack of slices and these lie between those of other values. Where they follow each other
 // (table positions, values that count slices), the key changes along one volume.
 // Two volumes that lie half a step apart look like one of half the step whose odd and even slices were acquired one after the other: if all slices together are
-// even, what was measured decides (time point, echo, stack), and not when or how (acquisition number, clock).
+// even, what was measured decides (time point, echo, stack), and not when or how (acquisition number, clock, order of the images).
 #include "dicom_interleave.h"
 
 #include <algorithm>
@@ -110,6 +110,19 @@ std::vector<Keys> candidates(const std::vector<StackSlice>& sorted, const std::v
   return result;
 }
 
+// Whether the images, in their order, run along the axis several times, each time past the places between those of the other times.
+bool runs_several_times(const std::vector<StackSlice>& sorted) {
+  std::vector<std::pair<size_t, size_t>> in_order;  // index, number of the place
+  for (size_t i = 0; i < sorted.size(); ++i) in_order.emplace_back(sorted[i].index, i);
+  std::sort(in_order.begin(), in_order.end());
+  const auto step = [&](size_t i) { return static_cast<std::ptrdiff_t>(in_order[i].second) - static_cast<std::ptrdiff_t>(in_order[i - 1].second); };
+  const std::ptrdiff_t stride = in_order.size() > 1 ? step(1) : 0;
+  if (std::abs(stride) < 2 || in_order.size() < 3 * static_cast<size_t>(std::abs(stride))) return false;
+  std::ptrdiff_t num_runs = 1;
+  for (size_t i = 1; i < in_order.size(); ++i) num_runs += step(i) != stride;
+  return num_runs == std::abs(stride);
+}
+
 }  // namespace
 
 Interleaved tell_interleaved(const std::vector<StackSlice>& sorted, const std::vector<std::string>& key_names) {
@@ -119,13 +132,14 @@ Interleaved tell_interleaved(const std::vector<StackSlice>& sorted, const std::v
     for (const Keys& keys : candidates(sorted, key_names)) {
       bool alternates = false;
       auto volumes = interleaving.by(keys, may_differ_within(key_names[keys[0]]), alternates);
-      if (alternates && result.alternates.empty()) result.alternates = key_names[keys[0]];
+      if (alternates && result.alternates.empty()) result.alternates = "slices of different " + key_names[keys[0]];
       if (volumes.empty() || (!result.volumes.empty() && volumes.size() >= result.volumes.size())) continue;  // as few as can be
       result.volumes = std::move(volumes);
       result.by = key_names[keys[0]] + (keys.size() > 1 ? " and " + key_names[keys[1]] : "");
     }
   }
   if (result.volumes.empty()) {
+    if (result.alternates.empty() && runs_several_times(sorted)) result.alternates = "earlier and later images";
     result.volumes = {sorted};
   } else {
     result.alternates.clear();

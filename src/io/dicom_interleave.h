@@ -10,7 +10,7 @@ namespace vmae::io {
 struct Interleaved {
   std::vector<std::vector<StackSlice>> volumes;  // each sorted by place; one: nothing says that there are several
   std::string by;                                // the keys that told them apart
-  std::string alternates;                        // of one volume: the key whose values take turns along it, but need not mean another volume
+  std::string alternates;                        // of one volume: what takes turns along it ("slices of different EchoTime"), but need not mean another volume
 };
 
 // `sorted` by place, each place once.

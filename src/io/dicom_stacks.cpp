@@ -214,8 +214,7 @@ std::vector<std::string> volume_remarks(const ToldApart& told, size_t index) {
                              told.share_places ? " at the same place" : " whose slices lie between each other's", ", told apart by ",
                              told.by.empty() ? "nothing but the order of the images" : join(told.by, " and ")));
   }
-  if (const std::string& key = told.alternates[index]; !key.empty())
-    remarks.push_back(concat("slices of different ", key, " take turns along it, evenly: they are kept as one volume"));
+  if (const std::string& what = told.alternates[index]; !what.empty()) remarks.push_back(what + " take turns along it, evenly: they are kept as one volume");
   return remarks;
 }
 

@@ -29,7 +29,7 @@ struct ToldApart {
   std::vector<std::vector<size_t>> volumes;  // indices in the order of places; each place once at most
   std::vector<std::string> by;               // the names of the keys that did it ("EchoTime"); empty: nothing did, or there was no need
   bool share_places = true;                  // false: some lie between others
-  std::vector<std::string> alternates;       // of each volume: the key whose values take turns along it, or ""
+  std::vector<std::string> alternates;       // of each volume: what takes turns along it, or ""
 };
 
 // Into as few volumes as the fullest place has slices: by the first key that does it, else by the first keys together; else by a key that leaves no place twice

@@ -183,21 +183,28 @@ int64_t ignored_in_truth(const std::vector<EvalModel>& models, const Truth& trut
   return ignored;
 }
 
+// What a truth in DICOM calls its structures, in its order; empty: it has numbers.
+std::vector<std::string> structures_of(const TruthCase& one) {
+  if (is_dicom_case(one)) return io::structure_names(one.file);
+  if (!is_dicom_name(mask_of(one))) return {};
+  return io::structure_names(std::vector{io::SourceFile{.path = {}, .name = one.name, .mask = mask_of(one)}});  // of one that can be read
+}
+
 // Numbers of predictions without names stand for the structures of a DICOM truth in their order: said, and refused where the files have several orders.
 void tell_order_of_structures(const std::vector<SegmentationCase>& cases, const std::string& model, const std::vector<std::string>& classes, Sides& sides) {
   std::vector<std::string> taken;
   for (size_t i = 0; i < classes.size(); ++i) taken.push_back(concat(i + 1, " for ", classes[i]));
   bool is_dicom = false;
   for (const SegmentationCase& one : cases) {
-    if (!is_dicom_case(one.truth)) continue;
-    is_dicom = true;
+    const std::vector<std::string> structures = structures_of(one.truth);
+    is_dicom |= !structures.empty();
     size_t last = 0;
-    for (const std::string& name : io::structure_names(one.truth.file)) {
+    for (const std::string& name : structures) {
       const auto at = static_cast<size_t>(std::find(classes.begin(), classes.end(), name) - classes.begin());
       if (at < last)
         throw Error(ExitCode::data,
                     concat("the prediction of ", model, " has numbers without names, and the masks of the truth list their structures in several orders (",
-                           one.truth.name, ": ", join(io::structure_names(one.truth.file), ", "), ")"),
+                           one.truth.name, ": ", join(structures, ", "), ")"),
                     "say what the numbers 1, 2, ... mean: --classes");
       last = at;
     }

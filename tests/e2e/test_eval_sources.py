@@ -139,7 +139,17 @@ class TruthTest(SourcesTest):
             done = self.eval(pred=f"pred{k}", truth=f"archive{k}", output=f"out{k}")
             self.check({f"ct{k}": predictions[k]}, {f"ct{k}": truth[k]}, f"pred{k}", names, spacing, output=f"out{k}")
             self.assertIn(f"1 for {names[0]}, 2 for {names[1]}", done.stdout)
-        self.assert_says(self.eval(pred="preds", truth="both", output="no", expect=3), "in several orders", "--classes")
+            alone = self.tmp / f"alone{k}/ct{k}.dcm"  # a SEG without its series
+            alone.parent.mkdir()
+            shutil.copy(self.tmp / f"archive{k}/seg{k}.dcm", alone)
+            (self.tmp / "alone").mkdir(exist_ok=True)
+            shutil.copy(alone, self.tmp / "alone")
+            done = self.eval(pred=f"pred{k}", truth=f"alone{k}", output=f"alone_out{k}")
+            self.check({f"ct{k}": predictions[k]}, {f"ct{k}": truth[k]}, f"pred{k}", names, spacing, output=f"alone_out{k}")
+            self.assertIn(f"1 for {names[0]}, 2 for {names[1]}", done.stdout)
+            self.assertIn(f"1 for {names[0]}, 2 for {names[1]}", (self.tmp / f"alone_out{k}/report.html").read_text())
+        for truths in ("both", "alone"):
+            self.assert_says(self.eval(pred="preds", truth=truths, output="no", expect=3), "in several orders", "--classes")
 
     def test_patients_of_files(self):
         """A table of patients may name files, with their endings, as tables of scores do."""

@@ -221,6 +221,25 @@ TEST_F(DicomInterleave, TwoTagsTogether) {
   }
 }
 
+// Half a step apart, and no tag tells them from each other: one volume, and a word where the files give a hint.
+TEST_F(DicomInterleave, VolumesThatNoTagTellsApart) {
+  const auto remarks_of = [&](bool is_in_order, const std::string& spacing, int count) {
+    std::vector<Slice> slices;
+    for (int i = 0; i < 4 * count; ++i) {
+      const double place_mm = is_in_order ? 3.0 / count * i : 3.0 * (i % 4) + 3.0 / count * (i / 4);
+      slices.push_back({place_mm, 0, {{DCM_InstanceNumber, std::to_string(i + 1)}, {DCM_SpacingBetweenSlices, spacing}}});
+    }
+    const DicomTree tree = single(slices);
+    EXPECT_EQ(tree.series.size(), 1U);
+    return remarks(tree);
+  };
+  for (const int count : {2, 3}) {
+    EXPECT_EQ(remarks_of(true, std::to_string(3.0 / count), count), "\n");
+    EXPECT_TRUE(contains(remarks_of(false, std::to_string(3.0 / count), count), "earlier and later images take turns along it"));
+    EXPECT_TRUE(contains(remarks_of(true, "3", count), concat("SpacingBetweenSlices says 3: they are kept as one volume, but may be ", count)));
+  }
+}
+
 // A time point that lacks a slice, or stops early.
 TEST_F(DicomInterleave, VolumesThatLackSlices) {
   for (const double offset : {0.005, 0.7, 1.5}) {
