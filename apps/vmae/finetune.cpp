@@ -17,6 +17,12 @@ struct Arguments {
   bool resume = false, overwrite = false, dry_run = false;
 };
 
+// Before the config is read once more: what it does not say is the recipe's.
+template <class Config>
+Config defaults_for(const Config& said) {
+  return Config(said.recipe);
+}
+
 template <class Config>
 void add(CLI::App& app, Context& context, const std::string& name, const std::string& description, const std::string& example) {
   auto* command = app.add_subcommand(name, description);
@@ -33,13 +39,11 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
                   "optim.lr. All of them: --print-config or docs/configuration.md. Guide: docs/finetune.md");
   command->callback([arguments, &context] {
     context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
-      Config config;
-      arguments->config.read(config);
-      if (!config.model.init.empty()) {  // what the config does not say about the architecture, the weights do
-        Config with_weights;
-        run::adopt_architecture(with_weights.model.net.swin, run::adopted_weights(config.run.dir, config.model.init, arguments->fold, arguments->resume));
-        config = with_weights;
-      }
+      Config said;
+      arguments->config.read(said);
+      Config config = defaults_for(said);
+      if (!said.model.init.empty() && said.model.name != "unet")  // what the config does not say about the architecture, the weights do
+        run::adopt_architecture(config.model.net.swin, run::adopted_weights(said.run.dir, said.model.init, arguments->fold, arguments->resume));
       if (!arguments->config.load(config)) return ExitCode::ok;
       const auto if_exists = arguments->resume ? train::IfExists::resume : arguments->overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
       return run::finetune_folds(config, {if_exists, arguments->dry_run, context.command_line}, arguments->fold, world);

@@ -12,7 +12,7 @@ namespace vmae::app {
 void add_forward(CLI::App& app, Context&) {
   auto* command = app.add_subcommand("forward", "One evaluation-mode forward pass over tensors, to compare with other programs");
   auto arguments = std::make_shared<run::ForwardArguments>();
-  command->add_option("--model", arguments->model, "the model")->check(CLI::IsMember({"mae", "swin-unet", "swin-classifier"}))->capture_default_str();
+  command->add_option("--model", arguments->model, "the model")->check(CLI::IsMember({"mae", "swin-unet", "unet", "swin-classifier"}))->capture_default_str();
   command->add_option("--weights", arguments->weights, "weights: .safetensors, .pth, or the folder of a run")->required()->type_name("PATH");
   command->add_option("--input", arguments->input, "safetensors with `image` (B, C, H, W) float32 and, optionally, `noise` (B, units)")
       ->required()

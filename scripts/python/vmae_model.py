@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The models of vmae in plain eager PyTorch, for going on in Python with weights that vmae trained: the masked autoencoder, the Swin-UNet, the classifier.
+"""The models of vmae in plain eager PyTorch, for going on in Python with weights that vmae trained: the masked autoencoder, the Swin-UNet, the classifier,
+the plain U-Net.
 
 The same functions as the C++ models (src/nn), with the same state-dict keys in the same order. Needs torch, and safetensors to read our files.
 Shapes: B batch, H W token grid (one token = 4x4 pixels), C channels. Activations are BHWC.
@@ -135,10 +136,50 @@ class SwinMAE(SwinModel):
         return (error * mask).sum() / mask.sum()
 
 
-class SwinUNet(SwinModel):
-    """Segmentation: the encoder and decoder of the masked autoencoder, with a skip from each encoder stage to its mirror."""
+class ConvBlock(nn.Module):
+    """Twice: 3 x 3 convolution, instance norm, leaky ReLU. BCHW."""
 
-    def __init__(self, num_classes=2, depths=(2, 2, 6, 2), **swin):
+    def __init__(self, in_channels, out_channels, stride=1):
+        super().__init__()
+        self.convs = nn.ModuleList((nn.Conv2d(in_channels, out_channels, 3, stride, 1), nn.Conv2d(out_channels, out_channels, 3, 1, 1)))
+        self.norms = nn.ModuleList(nn.InstanceNorm2d(out_channels, affine=True) for _ in range(2))
+
+    def forward(self, x):
+        for conv, norm in zip(self.convs, self.norms):
+            x = nn.functional.leaky_relu(norm(conv(x)), 0.01)
+        return x
+
+
+class UNet(nn.Module):
+    """Segmentation: a plain U-Net of convolutions. Of the options only in_channels, features and num_classes matter to it."""
+
+    def __init__(self, num_classes=2, in_channels=3, features=(32, 64, 128, 256, 512), **others):
+        super().__init__()
+        steps = list(zip(features, features[1:]))
+        self.encoder = nn.ModuleList([ConvBlock(in_channels, features[0])] + [ConvBlock(a, b, stride=2) for a, b in steps])
+        self.upsamplings = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, 2) for a, b in reversed(steps))
+        self.decoder = nn.ModuleList(ConvBlock(2 * a, a) for a, _ in reversed(steps))
+        self.head = nn.Conv2d(features[0], num_classes, 1)
+
+    load_weights = SwinModel.load_weights
+
+    def forward(self, image):
+        """image (B, in_channels, height, width) -> logits (B, num_classes, height, width)."""
+        height, width = image.shape[2:]
+        multiple = 2 ** len(self.decoder)
+        x, skips = nn.functional.pad(image, (0, -width % multiple, 0, -height % multiple)), []
+        for block in self.encoder:
+            x = block(x)
+            skips.append(x)
+        for up, block, skip in zip(self.upsamplings, self.decoder, reversed(skips[:-1])):
+            x = block(torch.cat([up(x), skip], dim=1))
+        return self.head(x)[:, :, :height, :width]
+
+
+class SwinUNet(SwinModel):
+    """Segmentation: the encoder and decoder of the masked autoencoder, with a skip from each encoder stage to its mirror; pixel_skip: and one from the image."""
+
+    def __init__(self, num_classes=2, depths=(2, 2, 6, 2), pixel_skip=False, features=None, **swin):
         super().__init__(depths=depths, **swin)
         self.add_encoder()
         self.add_decoder()
@@ -146,6 +187,9 @@ class SwinUNet(SwinModel):
         self.skip_connection_layers = nn.ModuleList(nn.Conv2d(2 * dim, dim, 1) for dim in dims)
         self.norm_up = nn.LayerNorm(self.embed_dim, eps=self.eps)
         self.final_patch_expanding = PatchExpanding(self.embed_dim, self.eps, side=4, out_dim=self.embed_dim)
+        fine = self.embed_dim // 2
+        self.pixel_skip = ConvBlock(self.in_channels, fine) if pixel_skip else None
+        self.pixel_join = ConvBlock(self.embed_dim + fine, self.embed_dim) if pixel_skip else None
         self.head = nn.Conv2d(self.embed_dim, num_classes, 1, bias=False)
         self.init_linear(lambda weight: nn.init.trunc_normal_(weight, std=0.02))
 
@@ -161,7 +205,10 @@ class SwinUNet(SwinModel):
             x = torch.cat([x, skip], dim=-1)                              # the decoder's channels first
             x = stage(join(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
         x = self.final_patch_expanding(self.norm_up(x))                   # (B, height, width, C), rounded up to multiples of 4
-        return self.head(x.permute(0, 3, 1, 2))[:, :, :image.shape[2], :image.shape[3]]
+        x = x.permute(0, 3, 1, 2)[:, :, :image.shape[2], :image.shape[3]]
+        if self.pixel_skip is not None:
+            x = self.pixel_join(torch.cat([x, self.pixel_skip(image)], dim=1))
+        return self.head(x)
 
 
 class SwinClassifier(SwinModel):
@@ -179,7 +226,7 @@ class SwinClassifier(SwinModel):
         return self.head(self.norm(self.encode(image)).mean(dim=(1, 2)))
 
 
-MODELS = {"mae": SwinMAE, "swin-unet": SwinUNet, "swin-classifier": SwinClassifier}  # as vmae names them
+MODELS = {"mae": SwinMAE, "swin-unet": SwinUNet, "unet": UNet, "swin-classifier": SwinClassifier}  # as vmae names them
 
 
 def read_weights(path):

@@ -62,6 +62,7 @@ struct Loader::State {
 
   ~State();
   void start(Position position);
+  int64_t samples_per_epoch() const { return options.shuffle && options.samples_per_epoch > 0 ? options.samples_per_epoch : dataset->size(); }
   void make_order();
   std::unique_ptr<Slot> make_slot();
   void fill_queue();
@@ -70,7 +71,7 @@ struct Loader::State {
 };
 
 void Loader::State::start(Position position) {
-  opening = position.sample < dataset->size() ? position : Position{position.epoch + 1, 0};
+  opening = position.sample < samples_per_epoch() ? position : Position{position.epoch + 1, 0};
   first_epoch = opening.epoch;
   fill_queue();
   const int64_t num_workers = options.workers > 0 ? options.workers : usable_threads();
@@ -87,23 +88,25 @@ Loader::State::~State() {
 }
 
 void Loader::State::make_order() {
-  const int64_t epoch = opening.epoch;
-  if (options.shuffle && !options.weights.empty()) {
-    order = mixture_order(dataset->source_sizes(), options.weights, options.seed, epoch);
-    order_occurrences = occurrences(order);
-  } else if (options.shuffle && options.is_marked && options.marked_share > 0.0) {
-    const bool is_first = epoch == first_epoch && options.first_step_size > 0;
-    const int64_t group = is_first ? options.first_step_size : options.step_size > 0 ? options.step_size : options.batch_size;
-    order = marked_order(*options.is_marked, options.marked_share, group, options.seed, epoch);
-    order_occurrences = occurrences(order);
+  const int64_t epoch = opening.epoch, n = dataset->size(), length = samples_per_epoch();
+  const bool is_mixed = options.shuffle && !options.weights.empty(), is_one_pass = length == n && !is_mixed;
+  const bool is_marked = options.shuffle && options.is_marked && options.marked_share > 0.0;
+  if (is_mixed) {
+    order = mixture_order(dataset->source_sizes(), options.weights, options.seed, epoch, length);
   } else {
-    order = epoch_order(dataset->size(), options.seed, epoch, options.shuffle);
+    order = is_one_pass ? epoch_order(n, options.seed, epoch, options.shuffle) : part_of_passes(n, length, options.seed, epoch);
+    if (is_marked) {
+      const bool is_first = epoch == first_epoch && options.first_step_size > 0;
+      const int64_t group = is_first ? options.first_step_size : options.step_size > 0 ? options.step_size : options.batch_size;
+      order = marked_order(std::move(order), *options.is_marked, options.marked_share, group, options.seed, epoch);
+    }
   }
+  order_occurrences = is_one_pass && !is_marked ? std::vector<int64_t>{} : occurrences(order);
   order_epoch = epoch;
 }
 
 std::unique_ptr<Slot> Loader::State::make_slot() {
-  const int64_t n = dataset->size();
+  const int64_t n = samples_per_epoch();
   if (opening.epoch != order_epoch) make_order();
   auto slot = std::make_unique<Slot>();
   int64_t end = std::min(n, opening.sample + options.batch_size);

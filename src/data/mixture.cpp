@@ -17,14 +17,13 @@ void shuffle(std::vector<int64_t>& order, Random random) {
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);  // Fisher-Yates
 }
 
-std::vector<int64_t> counts_of(const std::vector<int64_t>& sizes, const std::vector<double>& weights) {
+std::vector<int64_t> counts_of(const std::vector<int64_t>& sizes, const std::vector<double>& weights, int64_t total) {
   const bool is_usable = weights.size() == sizes.size() && std::all_of(weights.begin(), weights.end(), [](double w) { return w >= 0 && std::isfinite(w); });
   const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
   if (!is_usable || !(sum > 0)) {
     throw Error(ExitCode::usage, concat("data.weights has ", weights.size(), " values for ", sizes.size(), " sources"),
                 "give one per source of data.train, none negative and not all 0, or leave it empty");
   }
-  const int64_t total = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
   std::vector<int64_t> counts;
   std::vector<std::pair<double, size_t>> remainders;
   for (size_t i = 0; i < sizes.size(); ++i) {
@@ -39,6 +38,21 @@ std::vector<int64_t> counts_of(const std::vector<int64_t>& sizes, const std::vec
   return counts;
 }
 
+// The samples first ... first + count - 1 of an endless row of permutations of offset ... offset + size - 1; number k of these is drawn with seed_of(k).
+template <class SeedOf>
+void add_passes(int64_t offset, int64_t size, int64_t first, int64_t count, const SeedOf& seed_of, std::vector<int64_t>& order) {
+  std::vector<int64_t> permutation(static_cast<size_t>(size));
+  int64_t drawn = -1;
+  for (int64_t i = first; i < first + count; ++i) {
+    if (i / size != drawn) {
+      drawn = i / size;
+      std::iota(permutation.begin(), permutation.end(), offset);
+      shuffle(permutation, Random(seed_of(drawn)));
+    }
+    order.push_back(permutation[static_cast<size_t>(i % size)]);
+  }
+}
+
 }  // namespace
 
 std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch, bool is_shuffled) {
@@ -48,8 +62,15 @@ std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch, bool i
   return order;
 }
 
-std::vector<int64_t> marked_order(const std::vector<bool>& is_marked, double share, int64_t group, uint64_t seed, int64_t epoch) {
-  std::vector<int64_t> order = epoch_order(static_cast<int64_t>(is_marked.size()), seed, epoch, /*shuffle=*/true), marked;
+std::vector<int64_t> part_of_passes(int64_t n, int64_t length, uint64_t seed, int64_t epoch) {
+  std::vector<int64_t> order;
+  add_passes(
+      0, n, epoch * length, length, [&](int64_t pass) { return derive_seed(seed, Stream::shuffle, pass); }, order);
+  return order;
+}
+
+std::vector<int64_t> marked_order(std::vector<int64_t> order, const std::vector<bool>& is_marked, double share, int64_t group, uint64_t seed, int64_t epoch) {
+  std::vector<int64_t> marked;
   for (size_t i = 0; i < is_marked.size(); ++i) {
     if (is_marked[i]) marked.push_back(static_cast<int64_t>(i));
   }
@@ -76,23 +97,14 @@ std::vector<int64_t> marked_order(const std::vector<bool>& is_marked, double sha
   return order;
 }
 
-std::vector<int64_t> mixture_order(const std::vector<int64_t>& sizes, const std::vector<double>& weights, uint64_t seed, int64_t epoch) {
-  const std::vector<int64_t> counts = counts_of(sizes, weights);
-  std::vector<int64_t> order, permutation;
+std::vector<int64_t> mixture_order(const std::vector<int64_t>& sizes, const std::vector<double>& weights, uint64_t seed, int64_t epoch, int64_t length) {
+  const std::vector<int64_t> counts = counts_of(sizes, weights, length > 0 ? length : std::accumulate(sizes.begin(), sizes.end(), int64_t{0}));
+  std::vector<int64_t> order;
   int64_t offset = 0;
   for (size_t source = 0; source < sizes.size(); ++source) {
-    const int64_t size = sizes[source], first = epoch * counts[source];
-    int64_t drawn = -1;
-    for (int64_t i = first; i < first + counts[source]; ++i) {
-      if (i / size != drawn) {
-        drawn = i / size;
-        permutation.resize(static_cast<size_t>(size));
-        std::iota(permutation.begin(), permutation.end(), offset);
-        shuffle(permutation, Random(derive_seed(seed, Stream::mixture, source, drawn)));
-      }
-      order.push_back(permutation[static_cast<size_t>(i % size)]);
-    }
-    offset += size;
+    const auto seed_of = [&](int64_t pass) { return derive_seed(seed, Stream::mixture, source, pass); };
+    add_passes(offset, sizes[source], epoch * counts[source], counts[source], seed_of, order);
+    offset += sizes[source];
   }
   shuffle(order, Random(derive_seed(seed, Stream::shuffle, epoch)));
   return order;

@@ -5,6 +5,12 @@ namespace vmae::run {
 
 namespace {
 
+void describe_recipe(Options& options, std::string& recipe) {
+  options.add("recipe", recipe,
+              "the defaults of all other keys. auto: what worked best on small public sets (docs/recipes.md). paper: what the paper's reference code does",
+              one_of({"auto", "paper"}));
+}
+
 void describe_transfer(Options& options, TransferOptions& transfer, std::vector<std::string> transfers, std::vector<std::string> freezes) {
   options.add("init", transfer.init,
               "pretrained weights: the folder of a run, or a file (.safetensors, .pth) of ours, of the Python reference, or of an ImageNet Swin (Microsoft's, "
@@ -46,18 +52,34 @@ void describe(Options& options, SegmentDataOptions& data) {
 }
 
 void describe(Options& options, SegmentModelOptions& model) {
-  options.add("name", model.name, "the model to train", one_of({"swin-unet"}));
+  options.add("name", model.name,
+              "the model to train. swin-unet: the paper's. unet: a plain U-Net of convolutions, the baseline; of the keys below it has image_size, in_channels "
+              "and features, and it begins at random",
+              one_of({"swin-unet", "unet"}));
   describe_transfer(options, model, {"auto", "encoder", "encoder_decoder"}, {"none", "encoder"});
   describe(options, model.net);
 }
 
-SegmentConfig::SegmentConfig() {
+SegmentConfig::SegmentConfig(const std::string& recipe_name) : recipe(recipe_name) {
   data.augment = data::segmentation_augmentation();
   optim.lr = 1e-3;
   optim.warmup_epochs = 40;
+  if (recipe == "paper") return;
+  data.augment.rot90 = 0;
+  data.augment.minmax = false;
+  data.foreground_share = 0.33;
+  model.net.swin.image_size = {};
+  model.net.pixel_skip = true;
+  train.epochs = 20;
+  train.min_steps_per_epoch = 200;
+  train.batch_size = 16;
+  optim.lr = 3e-4;
+  optim.warmup_epochs = 1;
+  optim.clip_grad_norm = 1;
 }
 
 void describe(Options& options, SegmentConfig& config) {
+  describe_recipe(options, config.recipe);
   options.section("run", "Where and how", config.run);
   options.section("data", "Images and masks in", config.data);
   options.section("model", "The network", config.model);
@@ -83,14 +105,22 @@ void describe(Options& options, ClassifyTrainOptions& train) {
               one_of({"AUROC", "loss", "accuracy"}));
 }
 
-ClassifyConfig::ClassifyConfig() {
+ClassifyConfig::ClassifyConfig(const std::string& recipe_name) : recipe(recipe_name) {
   data.augment = data::classification_augmentation();
   train.epochs = 50;
   train.batch_size = 48;
   optim.lr = 1e-3;
+  if (recipe == "paper") return;
+  train.epochs = 20;
+  train.min_steps_per_epoch = 50;
+  train.batch_size = 16;
+  optim.lr = 3e-4;
+  optim.warmup_epochs = 1;
+  optim.clip_grad_norm = 1;
 }
 
 void describe(Options& options, ClassifyConfig& config) {
+  describe_recipe(options, config.recipe);
   options.section("run", "Where and how", config.run);
   options.section("data", "Images and labels in", config.data);
   options.section("model", "The network", config.model);

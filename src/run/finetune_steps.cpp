@@ -121,6 +121,32 @@ bool is_colour(const data::Dataset& dataset) {
   return false;
 }
 
+std::vector<int64_t> image_size_for(const data::Dataset& dataset) {
+  constexpr int64_t num_looked_at = 64, multiple = 32, smallest = 64, largest = 320;
+  std::vector<int64_t> heights, widths;
+  data::SliceBuffer buffer;
+  const int64_t count = std::min(num_looked_at, dataset.size());
+  for (int64_t i = 0; i < count; ++i) {
+    try {
+      const data::Slice slice = dataset.read((2 * i + 1) * dataset.size() / (2 * count), /*with_mask=*/false, buffer);
+      heights.push_back(slice.height);
+      widths.push_back(slice.width);
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::data) throw;  // the loader will quarantine it
+    }
+  }
+  if (heights.empty()) return {largest, largest};
+  const auto median = [](std::vector<int64_t>& values) {
+    std::nth_element(values.begin(), values.begin() + std::ssize(values) / 2, values.end());
+    return static_cast<double>(values[values.size() / 2]);
+  };
+  const double height = median(heights), width = median(widths), scale = std::min(1.0, static_cast<double>(largest) / std::max(height, width));
+  const auto rounded = [&](double side) { return std::max(smallest, multiple * static_cast<int64_t>(std::ceil(scale * side / multiple - 1e-9))); };
+  const std::vector<int64_t> size{rounded(height), rounded(width)};
+  log::info(concat("model.image_size = [", size[0], ", ", size[1], "]: the images are ", height, " x ", width, " pixels (median of ", heights.size(), ")"));
+  return size;
+}
+
 at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, const std::string& key, at::Device device) {
   if (weights.empty()) return {};
   if (weights.size() != 1 && static_cast<int64_t>(weights.size()) != count) {
@@ -137,6 +163,7 @@ void adopt_architecture(nn::SwinOptions& swin, const std::string& init) {
   weights::unwrap(file, path);  // what was removed is said where the weights are loaded
   const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
   const nn::SwinOptions theirs = swin_options_of(file, path, is_imagenet);
+  if (swin.image_size.empty() && file.metadata.contains("model_options")) swin.image_size = theirs.image_size;
   swin.in_channels = theirs.in_channels;
   swin.embed_dim = theirs.embed_dim;
   swin.num_heads = theirs.num_heads;

@@ -24,6 +24,9 @@ std::function<double(const std::string&)> layer_wise_scale(const nn::SwinOptions
 // Three channels in the first image that can be read. Warns where colour becomes luminance.
 bool is_colour(const data::Dataset& dataset);
 
+// [height, width] for images of this dataset: their median, rounded up to multiples of 32, at least 64, and made smaller to 320 at most.
+std::vector<int64_t> image_size_for(const data::Dataset& dataset);
+
 // Weights for the loss as a tensor on the device; undefined if there are none. One value stands for all. Throws Error(usage) naming `key`.
 at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, const std::string& key, at::Device device);
 

@@ -6,6 +6,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/core/path_problem.h"
+#include "vmae/nn/conv_unet.h"
 #include "vmae/weights/transfer.h"
 
 namespace vmae::run {
@@ -149,6 +150,19 @@ nn::SwinOptions swin_options_of(const weights::TensorFile& file, const fs::path&
   }
 }
 
+nn::UnetOptions unet_options_of(const weights::TensorFile& file, const fs::path& path, bool is_imagenet) {
+  nn::UnetOptions unet;
+  const bool is_plain = model_name_of(file) == "unet";
+  try {
+    if (is_plain || file.metadata.contains("model_options")) read_model_options(file, unet);
+    unet.num_classes = shape(file, "head.weight")[0];
+  } catch (const std::exception& problem) {
+    fail(path, is_plain ? "U-Net" : "Swin-UNet", problem);
+  }
+  if (!is_plain) unet.swin = swin_options_of(file, path, is_imagenet);
+  return unet;
+}
+
 void add_card(const ModelCard& card, weights::Metadata& metadata) {
   CardOptions options{card.image, card.minmax};
   metadata["class_names"] = nlohmann::json(card.class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -157,6 +171,11 @@ void add_card(const ModelCard& card, weights::Metadata& metadata) {
   metadata["is_multi_label"] = card.is_multi_label ? "true" : "false";
   metadata["pool"] = card.pool;
   metadata["image_options"] = model_options_json(options);
+}
+
+SegmenterModule make_segmenter(const std::string& name, const nn::UnetOptions& options) {
+  const auto of = [](auto net) { return SegmenterModule{net.ptr(), net.get()}; };
+  return name == "unet" ? of(nn::ConvUnet(options)) : of(nn::SwinUnet(options));
 }
 
 LoadedModel load_model(const fs::path& path, at::Device device) {
@@ -169,19 +188,20 @@ LoadedModel load_model(const fs::path& path, at::Device device) {
     throw Error(ExitCode::checkpoint, path.string() + ": a masked autoencoder predicts nothing",
                 "fine-tune it first: vmae finetune-seg or finetune-cls with model.init");
   }
-  const nn::SwinOptions swin = swin_options_of(file, path, is_imagenet);
-  const bool is_segmenter = model.name == "swin-unet";
+  const bool is_segmenter = model.name == "swin-unet" || model.name == "unet";
+  const nn::UnetOptions unet = is_segmenter ? unet_options_of(file, path, is_imagenet) : nn::UnetOptions{swin_options_of(file, path, is_imagenet)};
+  const nn::SwinOptions& swin = unet.swin;
   try {
     const int64_t num_outputs = shape(file, "head.weight")[0];
     model.card = card_of(file, path, num_outputs, is_segmenter);
-    if (is_segmenter) model.unet = nn::SwinUnet(nn::UnetOptions{swin, num_outputs});
+    if (is_segmenter) model.segmenter = make_segmenter(model.name, unet);
     if (!is_segmenter) model.classifier = nn::SwinClassifier(nn::ClassifierOptions{swin, num_outputs});
   } catch (const Error& problem) {
     throw Error(ExitCode::checkpoint, concat(path.string(), ": ", problem.what()), problem.hint());
   } catch (const std::exception& problem) {
-    fail(path, "Swin-UNet or classifier", problem);
+    fail(path, "segmenter or classifier", problem);
   }
-  torch::nn::Module& module = is_segmenter ? static_cast<torch::nn::Module&>(*model.unet) : static_cast<torch::nn::Module&>(*model.classifier);
+  torch::nn::Module& module = is_segmenter ? *model.segmenter.module : static_cast<torch::nn::Module&>(*model.classifier);
   weights::require_complete(weights::load_into(module, file), path);
   module.to(device);
   module.eval();

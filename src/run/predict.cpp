@@ -264,7 +264,7 @@ void write_record(const fs::path& output, const SlicePredictor& predictor, const
   const ModelCard& card = predictor.model().card;
   std::vector<std::string> names;
   for (const fs::path& file : files) names.push_back(file.string());
-  const bool is_segmenter = static_cast<bool>(predictor.model().unet);
+  const bool is_segmenter = predictor.model().is_segmenter();
   nlohmann::ordered_json json = {{"vmae_version", version()}, {"model", predictor.model().name}, {"weights", names}, {"class_names", card.class_names}};
   if (!card.label_values.empty()) json["label_values"] = card.label_values;
   json["options"] = {{"tiles", options.tiles}, {"overlap", options.overlap}, {"mirror", options.mirror}, {"largest_component", options.largest_component}};
@@ -289,7 +289,7 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   SlicePredictor predictor(std::move(models), {options.tiles, options.overlap, options.mirror, options.batch}, device,
                            train::resolve_precision(options.precision, device));
   const ModelCard& card = predictor.model().card;
-  const bool is_segmenter = static_cast<bool>(predictor.model().unet);
+  const bool is_segmenter = predictor.model().is_segmenter();
   std::vector<io::SourceFile> cases = io::with_time_points(listed);
   take_modality(cases, card.modality);
   const std::vector<std::string> names = options.names.empty() ? names_beside(cases, beside, identifying) : given_names(cases, options.names);

@@ -175,7 +175,7 @@ void sum_over_ranks(std::map<int64_t, std::vector<Overlap>>& cases, train::World
 }
 
 // On the grid of the network, every slice once; `loss` is the training loss, per batch.
-train::Metrics validate(nn::SwinUnet& model, const std::shared_ptr<data::Dataset>& dataset, const SegmentConfig& config, const train::Plan& plan,
+train::Metrics validate(nn::Segmenter& model, const std::shared_ptr<data::Dataset>& dataset, const SegmentConfig& config, const train::Plan& plan,
                         const Classes& classes, const at::Tensor& weights, train::World& world) {
   const data::AugmentOptions evaluation = data::evaluation_augmentation(config.data.augment);
   data::Loader loader(dataset, loader_options(config.data, plan, static_cast<uint64_t>(config.run.seed), /*shuffle=*/false), &evaluation, {}, /*epochs=*/1);
@@ -190,7 +190,7 @@ train::Metrics validate(nn::SwinUnet& model, const std::shared_ptr<data::Dataset
     at::Tensor logits;
     {
       const train::Autocast autocast(plan.device.type(), plan.precision);
-      logits = model->forward(batch.image);
+      logits = model.forward(batch.image);
     }
     const int64_t n = batch.counts ? batch.image.size(0) : 0;
     at::Tensor samples = at::full({}, n, at::kDouble);
@@ -221,28 +221,39 @@ train::Metrics validate(nn::SwinUnet& model, const std::shared_ptr<data::Dataset
 }  // namespace
 
 ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& arguments, train::World& world) {
+  std::vector<int64_t>& image_size = config.model.net.swin.image_size;
+  const bool is_open = image_size.empty();  // as the images are, once these are known
+  if (is_open) image_size = {320, 320};
   nn::validate(config.model.net.swin, /*size_multiple=*/1);
-  config.data.image.image_size = config.model.net.swin.image_size;
+  config.data.image.image_size = image_size;
   config.data.image.in_channels = config.model.net.swin.in_channels;
   if (config.loss.name == "dice" && (!config.loss.class_weights.empty() || config.loss.balance != "none"))
     throw Error(ExitCode::usage, "loss.class_weights and loss.balance are of the cross-entropy, which loss.name = dice has not",
                 "leave them out, or use loss.name=dice_ce");
+  if (config.model.name == "unet" && (!config.model.init.empty() || config.optim.layer_decay != 1.0))
+    throw Error(ExitCode::usage, "model.init and optim.layer_decay are of the Swin-UNet: model.name = unet begins at random", "leave them out");
   const Session session(config.run, arguments, "finetune-seg", world);
   const Datasets datasets = load_datasets(config.data, session, {.mask = true});
+  if (is_open) {
+    config.data.image.image_size = image_size = image_size_for(*datasets.train);
+    datasets.train->set_image_size(image_size);
+    if (datasets.val) datasets.val->set_image_size(image_size);
+  }
   const Classes classes = find_classes(config, datasets);
   const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
 
   config.model.net.num_classes = classes.count();
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
-  nn::SwinUnet model(config.model.net);
-  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(*datasets.train), session);
-  train::AdamW optimizer(*model, config.optim, layer_wise_scale(config.model.net.swin, config.optim.layer_decay));
+  const SegmenterModule segmenter = make_segmenter(config.model.name, config.model.net);
+  nn::Segmenter& model = *segmenter.net;
+  prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(*datasets.train), session);
+  train::AdamW optimizer(*segmenter.module, config.optim, layer_wise_scale(config.model.net.swin, config.optim.layer_decay));
   const at::Tensor weights = class_weights(config, classes, session.device);
 
-  train::Task task(*model);
-  task.draws = [&](const data::Batch& batch) -> std::vector<at::Tensor> { return {drop_path_draws(batch, model->num_draws())}; };
+  train::Task task(*segmenter.module);
+  task.draws = [&](const data::Batch& batch) -> std::vector<at::Tensor> { return {drop_path_draws(batch, model.num_draws())}; };
   task.loss = [&](const data::Batch& batch, const train::RankSum& total) {
-    return nn::segmentation_loss(model->forward(batch.image, batch.draws[0]), batch.mask, config.loss, weights, classes.ignore, total);
+    return nn::segmentation_loss(model.forward(batch.image, batch.draws[0]), batch.mask, config.loss, weights, classes.ignore, total);
   };
   if (datasets.val) task.validate = [&] { return validate(model, datasets.val, config, plan, classes, weights, world); };
   task.lower_is_better = !classes.can_measure_dice;
@@ -264,7 +275,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   const data::Batch shown =
       panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, session.seed(), session.device, num_panel_samples, classes.shown);
   const auto draw = [&](train::RunLog& log, int64_t step, int64_t epoch) {
-    const at::Tensor predicted = at::argmax(model->forward(shown.image), 1).to(at::kByte).cpu();
+    const at::Tensor predicted = at::argmax(model.forward(shown.image), 1).to(at::kByte).cpu();
     log.panel(panel_name("overlay", epoch), segmentation_panel(shown.image.cpu(), shown.mask, predicted, config.data.image.mean, config.data.image.std), step);
   };
   const ExitCode code =

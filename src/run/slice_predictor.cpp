@@ -92,8 +92,8 @@ at::Tensor SlicePredictor::of_network_input(const at::Tensor& input) {
     for (const auto& axes : mirrors) {
       const train::Autocast autocast(device_.type(), precision_);
       at::Tensor p = one.forward(axes.empty() ? input : input.flip(axes)).to(at::kFloat);
-      p = one.unet || !one.card.is_multi_label ? at::softmax(p, 1) : at::sigmoid(p);
-      if (one.unet && !axes.empty()) p = p.flip(axes);
+      p = one.is_segmenter() || !one.card.is_multi_label ? at::softmax(p, 1) : at::sigmoid(p);
+      if (one.is_segmenter() && !axes.empty()) p = p.flip(axes);
       sum = sum.defined() ? sum + p : p;
     }
   }
@@ -139,7 +139,7 @@ at::Tensor SlicePredictor::probabilities(const std::vector<io::Image>& slices, c
   const at::NoGradGuard no_grad;
   const io::Image& first = slices.front();
   const ModelCard& card = model().card;
-  const bool is_segmenter = static_cast<bool>(model().unet);
+  const bool is_segmenter = model().is_segmenter();
   const Canvas canvas = is_segmenter ? canvas_for(first.height, first.width, card.image, options_.tiles)
                                      : Canvas{card.image, 0, 0, card.image.image_size[0], card.image.image_size[1]};
   data::Augmentation evaluation;

@@ -8,6 +8,7 @@
 #include "vmae/core/random.h"
 #include "vmae/core/version.h"
 #include "vmae/data/draws.h"
+#include "vmae/nn/conv_unet.h"
 #include "vmae/run/model_file.h"
 #include "vmae/train/device.h"
 #include "vmae/weights/pth.h"
@@ -59,7 +60,12 @@ weights::NamedTensors forward_downstream(const ForwardArguments& arguments, weig
   const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
   const at::Tensor* head = file.find("head.weight");
   if (head == nullptr) throw Error(ExitCode::checkpoint, path.string() + ": has no head.weight, so it is no " + arguments.model);
-  NetOptions options{swin_options_of(file, path, is_imagenet), head->size(0)};
+  NetOptions options;
+  if constexpr (std::is_same_v<NetOptions, nn::UnetOptions>) {
+    options = unet_options_of(file, path, is_imagenet);
+  } else {
+    options = {swin_options_of(file, path, is_imagenet), head->size(0)};
+  }
   options.swin.image_size = {image.size(2), image.size(3)};
   Options list;
   nn::describe(list, options);
@@ -85,6 +91,7 @@ void forward(const ForwardArguments& arguments) {
   if (arguments.model == "mae") output = forward_mae(arguments, file, path, *image, input.find("noise"));
   if (arguments.model == "swin-unet") output = forward_downstream<nn::SwinUnet, nn::UnetOptions>(arguments, file, path, *image);
   if (arguments.model == "swin-classifier") output = forward_downstream<nn::SwinClassifier, nn::ClassifierOptions>(arguments, file, path, *image);
+  if (arguments.model == "unet") output = forward_downstream<nn::ConvUnet, nn::UnetOptions>(arguments, file, path, *image);
   weights::write_safetensors(arguments.output, output, {});
   log::info(concat(arguments.model == "mae" ? concat("loss ", output[1].second.item<float>(), ", ") : "", "written to ", arguments.output.string()));
 }

@@ -114,6 +114,10 @@ void print_plan(const Training& training, const train::Plan& plan) {
   const auto& image = training.datasets.train->image_options();
   log::info(concat("model: ", training.model_text, ", ", count_parameters(training.task.module), " parameters, input ", image.in_channels, " x ",
                    image.image_size[0], " x ", image.image_size[1]));
+  const auto num_images = static_cast<double>(training.datasets.train->size());
+  const double passes = static_cast<double>(plan.samples_per_epoch) / num_images;
+  if (plan.samples_per_epoch != training.datasets.train->size())
+    log::info(concat("an epoch is ", plan.steps_per_epoch, " steps: ", number_text(std::round(10 * passes) / 10), " passes over the training images"));
   const std::string ranks = plan.num_ranks > 1 ? concat(" on each of ", plan.num_ranks, " ranks") : "";
   log::info(concat("plan: ", plan.total_steps, " steps (", plan.steps_per_epoch, " per epoch) of ", plan.train.batch_size, " images in micro-batches of ",
                    plan.micro_batch, ranks, "; warm-up ", plan.schedule.warmup_steps, " steps to lr ", plan.schedule.peak_lr, ", then cosine to ",
@@ -211,7 +215,8 @@ data::LoaderOptions loader_options(const DataOptions& data, const train::Plan& p
           .rank = plan.rank,
           .world_size = plan.num_ranks,
           .step_size = shuffle ? plan.train.batch_size : 0,
-          .weights = shuffle ? data.weights : std::vector<double>{}};
+          .weights = shuffle ? data.weights : std::vector<double>{},
+          .samples_per_epoch = shuffle ? plan.samples_per_epoch : 0};
 }
 
 bool next_for_validation(data::Loader& loader, data::Batch& batch) {

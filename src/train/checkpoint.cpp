@@ -2,6 +2,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "vmae/core/error.h"
@@ -48,6 +49,7 @@ std::string state_text(const RunState& s, const TrainingParts& parts) {
                                  {"loss_scale_good_steps", parts.loss_scale.good_steps()},
                                  {"optimizer_steps", parts.optimizer.step_count()}};
   if (s.best_epoch >= 0) json["best"] = s.best;
+  if (std::isfinite(s.best_loss)) json["best_loss"] = s.best_loss;
   return json.dump();
 }
 
@@ -61,6 +63,7 @@ RunState restore_state(const std::string& text, const TrainingParts& parts) {
   state.best_metric = json.value("best_metric", "loss");  // older checkpoints are pretraining's
   state.epoch_to_end = json.at("epoch_to_end");
   if (json.contains("best")) state.best = json.at("best");
+  if (json.contains("best_loss")) state.best_loss = json.at("best_loss");
   state.skipped_steps = json.at("skipped_steps");
   state.interval_loss = json.at("interval_loss");
   state.interval_steps = json.at("interval_steps");

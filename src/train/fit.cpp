@@ -17,7 +17,15 @@
 namespace vmae::train {
 
 void describe(Options& options, TrainOptions& train) {
-  options.add("epochs", train.epochs, "passes over the training data", at_least(1));
+  options.add("epochs", train.epochs, "passes over the training data, or as many epochs of train.steps_per_epoch", at_least(1));
+  options.add("steps_per_epoch", train.steps_per_epoch,
+              "optimizer steps in an epoch, whatever the number of images, which are the next ones of passes that go on from epoch to epoch. 0: an epoch is "
+              "one pass",
+              at_least(0));
+  options.add("min_steps_per_epoch", train.min_steps_per_epoch,
+              "an epoch has at least so many steps: where one pass has fewer, several are an epoch, so that validation, warm-up, early stopping and panels of "
+              "small sets come after useful times",
+              at_least(0));
   options.add("max_steps", train.max_steps, "stop after this many optimizer steps, and end the schedule there; 0: no limit", at_least(0));
   options.add("batch_size", train.batch_size, "samples per optimizer step, of all ranks together", at_least(1));
   options.add("micro_batch", train.micro_batch,
@@ -57,7 +65,11 @@ Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t sam
   const int64_t share = (train.batch_size + plan.num_ranks - 1) / plan.num_ranks;
   plan.micro_batch = train.micro_batch == 0 ? share : std::min(train.micro_batch, share);
   plan.world_batch = std::min(train.batch_size, plan.micro_batch * plan.num_ranks);
-  plan.steps_per_epoch = (samples_per_epoch + train.batch_size - 1) / train.batch_size;
+  if (train.steps_per_epoch > 0 && train.min_steps_per_epoch > 0)
+    throw Error(ExitCode::usage, "train.steps_per_epoch and train.min_steps_per_epoch are both set", "set one of them to 0");
+  const int64_t own_steps = std::max(train.steps_per_epoch, train.min_steps_per_epoch);
+  if (train.steps_per_epoch > 0 || own_steps * train.batch_size > samples_per_epoch) plan.samples_per_epoch = own_steps * train.batch_size;
+  plan.steps_per_epoch = (plan.samples_per_epoch + train.batch_size - 1) / train.batch_size;
   plan.total_steps = train.epochs * plan.steps_per_epoch;
   if (train.max_steps > 0) plan.total_steps = std::min(plan.total_steps, train.max_steps);
   plan.schedule = {optim.lr, optim.min_lr, optim.warmup_epochs * plan.steps_per_epoch, plan.total_steps};
@@ -210,6 +222,13 @@ bool is_stopped_early(const TrainOptions& options, const RunState& state) {
   return options.early_stop > 0 && state.best_epoch >= 0 && state.position.epoch - 1 - state.best_epoch >= options.early_stop;
 }
 
+double loss_of(const Metrics& metrics) {
+  for (const auto& [name, value] : metrics) {
+    if (name == "loss") return value;
+  }
+  return std::numeric_limits<double>::infinity();
+}
+
 bool every(int64_t period, int64_t count) { return period > 0 && count % period == 0; }
 
 }  // namespace
@@ -243,11 +262,18 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
     if (task.validate && (run_ends || every(options.validate_every, epoch + 1))) {
       outcome.last_validation = evaluate(task.module, task.validate);
       const std::string& metric = outcome.last_validation.front().first;
-      if (metric != state.best_metric) state.best = std::numeric_limits<double>::infinity(), state.best_epoch = -1, state.best_metric = metric;
+      if (metric != state.best_metric) {
+        state.best = state.best_loss = std::numeric_limits<double>::infinity();
+        state.best_epoch = -1;
+        state.best_metric = metric;
+      }
       const double value = outcome.last_validation.front().second, badness = task.lower_is_better ? value : -value;
-      const bool is_best = badness < state.best;
+      const double loss = loss_of(outcome.last_validation);
+      const bool is_best = badness < state.best || (badness == state.best && loss < state.best_loss);  // where all Dice are 0, the loss decides
       if (is_best) {
-        state.best = badness, state.best_epoch = epoch;
+        state.best = badness;
+        state.best_loss = loss;
+        state.best_epoch = epoch;
         if (folder != nullptr) due.push_back(take_weights(folder->checkpoints() / "best.safetensors", task.module, task.metadata));
       }
       if (log != nullptr) log->validation(state.step, epoch, outcome.last_validation, is_best);

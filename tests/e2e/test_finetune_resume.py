@@ -66,6 +66,9 @@ class ResumeTest(SameRun):
     def test_segmentation(self):
         self.check("finetune-seg", "data.foreground_share=0.5")
 
+    def test_epochs_of_several_passes(self):
+        self.check("finetune-seg", "train.steps_per_epoch=3", "train.epochs=4")
+
     def test_classification(self):
         self.check("finetune-cls", "loss.label_smoothing=0.1")
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from finetuning import NO_AUGMENTATION, FinetuneTest, best, hippocampus, last, make_segmentation, metadata, trained
-from harness import metrics, read_arrays
+from harness import metrics, read_arrays, write_safetensors
 
 
 def dice(first, second):
@@ -100,6 +100,88 @@ class MetricsTest(FinetuneTest):
         state = (self.tmp / "run/checkpoints/last.safetensors").read_bytes()
         self.seg("train.epochs=30", "train.early_stop=3", "optim.lr=0", "--resume")
         self.assertEqual((self.tmp / "run/checkpoints/last.safetensors").read_bytes(), state, "a run that stopped early stays as it is")
+
+
+    def test_where_all_dice_are_0_the_loss_decides(self):
+        """A single pixel of little weight that nothing finds: Dice is 0 in all epochs, and the one with the lowest loss is the best."""
+        make_segmentation(self.tmp / "data", 8)
+        for mask in (self.tmp / "data/masks").iterdir():
+            labels = np.zeros_like(np.asarray(Image.open(mask)))
+            labels[3, 3] = 1
+            Image.fromarray(labels).save(mask)
+        self.seg("train.epochs=4", "train.steps_per_epoch=20", "optim.lr=1e-2", "loss.name=ce", "loss.class_weights=[1,0.001]", *NO_AUGMENTATION)
+        lines = metrics(self.tmp / "run", "val")
+        self.assertEqual({line["Dice"] for line in lines}, {0})
+        losses = [line["loss"] for line in lines]
+        self.assertLess(losses[-1], losses[0])
+        self.assertEqual(json.loads(metadata(last(self.tmp / "run"))["state"])["best_epoch"], int(np.argmin(losses)))
+
+
+class NetworksTest(FinetuneTest):
+    """The plain U-Net, and the Swin-UNet with a skip from the image: trained, resumed, predicted, and computed a second time in PyTorch."""
+    NETWORKS = (["model.name=unet", "model.features=[4,8,16]"], ["model.pixel_skip=true"])
+
+    def test_the_same_logits_in_python(self):
+        import torch
+        from vmae_model import load_model
+        make_segmentation(self.tmp / "data", 8)
+        for network in self.NETWORKS:
+            with self.subTest(network):
+                self.seg("--overwrite", "model.image_size=[45,50]", "optim.lr=1e-2", *network)
+                file = best(self.tmp / "run")
+                image = np.random.default_rng(5).normal(size=(2, 1, 45, 50)).astype(np.float32)
+                write_safetensors(self.tmp / "in.safetensors", {"image": image})
+                self.vmae("forward", "--model", metadata(file)["model"], "--weights", file, "--input", "in.safetensors", "--output", "out.safetensors")
+                logits = read_arrays(self.tmp / "out.safetensors")["logits"]
+                with torch.no_grad():
+                    expected = load_model(file)(torch.from_numpy(image)).numpy()
+                self.assertGreater(np.ptp(expected), 0.1)
+                np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+    def test_they_learn_and_predict(self):
+        make_segmentation(self.tmp / "data", 12, height=32, width=32)
+        for network in self.NETWORKS:
+            with self.subTest(network):
+                self.seg("--overwrite", "train.epochs=25", "optim.lr=1e-2", "data.minmax=false", *NO_AUGMENTATION, *network)
+                self.assertGreater(max(line["Dice"] for line in metrics(self.tmp / "run", "val")), 0.8)
+                self.predict("--overwrite", input="data/images")
+                scores = []
+                for mask in sorted((self.tmp / "data/masks").iterdir()):
+                    truth, found = (np.asarray(Image.open(path)) for path in (mask, self.out / mask.name))
+                    scores.append(dice(truth == 1, found == 1))
+                self.assertGreater(np.mean(scores), 0.8)
+
+    def test_what_the_plain_unet_has_not(self):
+        make_segmentation(self.tmp / "data", 8)
+        self.seg("train.epochs=1", run="first")
+        for option in ("model.init=first", "optim.layer_decay=0.8"):
+            self.assert_says(self.seg("model.name=unet", option, expect=2), "model.name = unet begins at random")
+
+
+class StepsPerEpochTest(FinetuneTest):
+    def test_epochs_of_so_many_steps(self):
+        """Six training images in batches of 4: an epoch of 5 steps sees each three or four times; validation comes after each."""
+        make_segmentation(self.tmp / "data", 8)
+        more = ["train.batch_size=4", "train.steps_per_epoch=5", "train.epochs=3", "optim.warmup_epochs=1"]
+        self.seg(*more)
+        self.assertEqual([line["step"] for line in metrics(self.tmp / "run", "train")], list(range(1, 16)))
+        self.assertEqual([line["step"] for line in metrics(self.tmp / "run", "val")], [5, 10, 15])
+        rates = [line["lr"] for line in metrics(self.tmp / "run", "train")]
+        self.assertEqual(int(np.argmax(rates)), 5, "five steps of warm-up")
+
+    def test_epochs_of_at_least_so_many_steps(self):
+        make_segmentation(self.tmp / "data", 8)  # 6 train
+        for least, steps in ((1, [2, 4]), (2, [2, 4]), (3, [3, 6])):
+            done = self.seg("--overwrite", "train.batch_size=4", f"train.min_steps_per_epoch={least}", "train.epochs=2")
+            self.assertEqual([line["step"] for line in metrics(self.tmp / "run", "val")], steps)
+            self.assertEqual("2 passes over the training images" in done.stderr, least == 3)
+        self.assert_says(self.seg("train.min_steps_per_epoch=3", "train.steps_per_epoch=3", run="other", expect=2), "are both set")
+
+    def test_with_a_share_of_foreground_and_weights_of_sources(self):
+        make_segmentation(self.tmp / "a", 8), make_segmentation(self.tmp / "b", 4)
+        for option in (["data.foreground_share=0.5"], ["data.train=[a,b]", "data.weights=[1,3]"]):
+            self.seg("--overwrite", "train.batch_size=4", "train.steps_per_epoch=4", "train.epochs=2", *option, data="a")
+            self.assertEqual([line["step"] for line in metrics(self.tmp / "run", "val")], [4, 8])
 
 
 class DataOptionsTest(FinetuneTest):

@@ -53,6 +53,8 @@ class Dataset {
   // Masks hold classes instead of their files' numbers from now on (io::LabelMeaning::class_of). Before anything is loaded.
   void set_classes(const std::array<uint8_t, 256>& class_of) { class_of_ = class_of; }
 
+  void set_image_size(const std::vector<int64_t>& image_size) { image_.image_size = image_size; }  // before anything is loaded
+
   // The sample as it is stored, with its mask if that is wanted. Thread-safe with a buffer per thread; throws as load().
   Slice read(int64_t index, bool with_mask, SliceBuffer& buffer) const;
   // Its labels, Targets::num_labels values, NaN where unknown.

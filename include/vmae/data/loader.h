@@ -27,7 +27,8 @@ struct LoaderOptions {
   std::shared_ptr<const std::vector<bool>>
       is_marked{};  // per sample, with shuffle only: at least marked_share of each step or batch is marked (marked_order())
   double marked_share = 0.0;
-  int64_t first_step_size = 0;  // that of the epoch in which the loader starts, for marked_order() alone; 0: step_size
+  int64_t samples_per_epoch = 0;  // with shuffle only: drawn from passes that go on from epoch to epoch (part_of_passes()); 0: one pass
+  int64_t first_step_size = 0;    // that of the epoch in which the loader starts, for marked_order() alone; 0: step_size
 };
 
 // Position in the data: the next sample to deliver. Saved in checkpoints.

@@ -1,28 +1,33 @@
 #pragma once
 // Swin-UNet for segmentation (Cao et al. 2021; method.md, "Fine-tuning"): the masked autoencoder's encoder and decoder with skip connections between them.
+#include "vmae/nn/conv_block.h"
+#include "vmae/nn/segmenter.h"
 #include "vmae/nn/swin.h"
 
 namespace vmae::nn {
 
 struct UnetOptions {
   SwinOptions swin{.image_size = {320, 320}, .depths = {2, 2, 6, 2}};
-  int64_t num_classes = 2;  // background included
+  bool pixel_skip = false;
+  std::vector<int64_t> features{32, 64, 128, 256, 512};  // of ConvUnet
+  int64_t num_classes = 2;                               // background included
 };
-void describe(Options& options, UnetOptions& unet);  // the keys of SwinOptions; num_classes comes from the dataset
+void describe(Options& options, UnetOptions& unet);  // num_classes comes from the dataset
 
-class SwinUnetImpl : public SwinCodecImpl {
+class SwinUnetImpl : public SwinCodecImpl, public Segmenter {
  public:
   explicit SwinUnetImpl(const UnetOptions& options);  // freshly initialised from torch's default generator
 
   // image (B, C, H, W) of options.swin.image_size; drop_path (B, 2 * num_blocks()) uniform, or undefined (evaluation) -> logits (B, num_classes, H, W).
-  at::Tensor forward(const at::Tensor& image, const at::Tensor& drop_path = {});
+  at::Tensor forward(const at::Tensor& image, const at::Tensor& drop_path = {}) override;
 
-  int64_t num_draws() const { return 2 * num_blocks(); }
+  int64_t num_draws() const override { return 2 * num_blocks(); }
   const UnetOptions& options() const { return options_; }
 
  private:
   UnetOptions options_;
   PatchExpanding final_patch_expanding_{nullptr};
+  ConvBlock pixel_skip_{nullptr}, pixel_join_{nullptr};  // with options.pixel_skip
   torch::nn::Conv2d head_{nullptr};
 };
 TORCH_MODULE(SwinUnet);

@@ -36,15 +36,16 @@ struct SegmentModelOptions : TransferOptions {
 };
 void describe(Options& options, SegmentModelOptions& model);
 
-// Defaults: method.md, "Segmentation training".
+// Defaults: those of the recipe. "paper": the reference's (method.md, "Segmentation training"); "auto": ours (docs/recipes.md).
 struct SegmentConfig {
+  std::string recipe;
   RunOptions run;
   SegmentDataOptions data;
   SegmentModelOptions model;
   train::TrainOptions train{.epochs = 150, .batch_size = 32};
   FinetuneOptimOptions optim;
   nn::SegmentationLossOptions loss;
-  SegmentConfig();
+  explicit SegmentConfig(const std::string& recipe = "auto");
 };
 void describe(Options& options, SegmentConfig& config);
 
@@ -64,20 +65,21 @@ struct ClassifyTrainOptions : train::TrainOptions {
 };
 void describe(Options& options, ClassifyTrainOptions& train);
 
-// Defaults: method.md, "Classification training".
+// Defaults: as of SegmentConfig.
 struct ClassifyConfig {
+  std::string recipe;
   RunOptions run;
   ClassifyDataOptions data;
   ClassifyModelOptions model;
   ClassifyTrainOptions train;
   FinetuneOptimOptions optim;
   nn::ClassificationLossOptions loss;
-  ClassifyConfig();
+  explicit ClassifyConfig(const std::string& recipe = "auto");
 };
 void describe(Options& options, ClassifyConfig& config);
 
 // What only the weights can tell is taken from them, where the config does not say otherwise: in_channels, embed_dim, num_heads, window_size, mlp_ratio,
-// layer_norm_eps, shift_small_grids. Not depths, image_size and drop path. Throws Error(checkpoint).
+// layer_norm_eps, shift_small_grids; and image_size, where it is open (empty) and the weights say it. Not depths and drop path. Throws Error(checkpoint).
 void adopt_architecture(nn::SwinOptions& swin, const std::string& init);
 
 // The folder of fold K of a run: run_dir/fold_K.

@@ -8,6 +8,7 @@
 #include "vmae/data/image_options.h"
 #include "vmae/nn/classifier.h"
 #include "vmae/nn/mae.h"
+#include "vmae/nn/segmenter.h"
 #include "vmae/nn/unet.h"
 #include "vmae/weights/safetensors.h"
 
@@ -22,7 +23,7 @@ std::string model_options_json(ModelOptions options) {
   return options_json(list);
 }
 
-// "mae", "swin-unet" or "swin-classifier": what the file says, or for files of other programs what its keys are those of.
+// "mae", "swin-unet", "unet" or "swin-classifier": what the file says, or for files of other programs what its keys are those of.
 std::string model_name_of(const weights::TensorFile& file);
 
 // The options of the model that a file's weights belong to: from its metadata, or, for files of other programs, from the shapes of its tensors
@@ -31,6 +32,8 @@ std::string model_name_of(const weights::TensorFile& file);
 // Throws Error(checkpoint) if these are not the weights of a Swin masked autoencoder, or of a Swin encoder.
 nn::MaeOptions model_options_of(const weights::TensorFile& file, const std::filesystem::path& path, const nn::MaeOptions& defaults = {});
 nn::SwinOptions swin_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet, const nn::SwinOptions& defaults = {});
+// Of a segmenter, the plain U-Net included, with as many classes as its head has.
+nn::UnetOptions unet_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet);
 
 // A weights file, or the best (else last) checkpoint of a run folder. Throws Error(checkpoint) naming what was looked for.
 std::filesystem::path find_weights(const std::filesystem::path& path);
@@ -47,13 +50,21 @@ struct ModelCard {
 };
 void add_card(const ModelCard& card, weights::Metadata& metadata);
 
+// The network of "swin-unet" or "unet", freshly initialised.
+struct SegmenterModule {
+  std::shared_ptr<torch::nn::Module> module;
+  nn::Segmenter* net = nullptr;  // the same object
+};
+SegmenterModule make_segmenter(const std::string& name, const nn::UnetOptions& options);
+
 // A model ready to predict.
 struct LoadedModel {
-  std::string name;  // swin-unet, swin-classifier
+  std::string name;  // swin-unet, unet, swin-classifier
   ModelCard card;
-  nn::SwinUnet unet{nullptr};
+  SegmenterModule segmenter;
   nn::SwinClassifier classifier{nullptr};
-  at::Tensor forward(const at::Tensor& image) { return unet ? unet->forward(image) : classifier->forward(image); }
+  bool is_segmenter() const { return segmenter.net != nullptr; }
+  at::Tensor forward(const at::Tensor& image) { return is_segmenter() ? segmenter.net->forward(image) : classifier->forward(image); }
 };
 // In evaluation mode on `device`. Files without a card (of other programs) get numbers for class names and the default image options with a warning.
 // Throws Error(checkpoint), also for a masked autoencoder, which predicts nothing.

@@ -21,6 +21,7 @@ struct RunState {
   data::Position position;                                // the next sample
   int64_t epoch_batch_size = 0;                           // with which that epoch began: data.foreground_share orders an epoch by it; 0: not known
   double best = std::numeric_limits<double>::infinity();  // best validation value so far
+  double best_loss = std::numeric_limits<double>::infinity();  // of that validation: of equals the lower one is better
   int64_t best_epoch = -1;
   std::string best_metric;    // what `best` is a value of; another one begins anew
   int64_t epoch_to_end = -1;  // the epoch whose last step is made, but whose validation is not; -1: none

@@ -16,6 +16,8 @@ namespace vmae::train {
 
 struct TrainOptions {
   int64_t epochs = 800;
+  int64_t steps_per_epoch = 0;
+  int64_t min_steps_per_epoch = 0;
   int64_t max_steps = 0;
   int64_t batch_size = 640;
   int64_t micro_batch = 0;

@@ -82,9 +82,9 @@ TEST(LabelCensus, TooManyBadMasks) {
 TEST(MarkedOrder, EveryGroupHasItsShare) {
   std::vector<bool> marked(103);
   for (size_t i = 0; i < 10; ++i) marked[i * 7] = true;
-  const auto plain = epoch_order(103, 5, 2, true), order = marked_order(marked, 0.5, 8, 5, 2);
-  EXPECT_EQ(order, marked_order(marked, 0.5, 8, 5, 2));
-  EXPECT_NE(order, marked_order(marked, 0.5, 8, 5, 3));
+  const auto plain = epoch_order(103, 5, 2, true), order = marked_order(plain, marked, 0.5, 8, 5, 2);
+  EXPECT_EQ(order, marked_order(plain, marked, 0.5, 8, 5, 2));
+  EXPECT_NE(order, marked_order(plain, marked, 0.5, 8, 5, 3));
   ASSERT_EQ(order.size(), plain.size());
   std::vector<int> seen(103);
   for (size_t begin = 0; begin < order.size(); begin += 8) {
@@ -94,8 +94,8 @@ TEST(MarkedOrder, EveryGroupHasItsShare) {
     EXPECT_GE(2 * count, end - begin);
   }
   for (size_t i = 0; i < seen.size(); ++i) EXPECT_TRUE(marked[i] ? seen[i] >= 3 : seen[i] <= 1) << i;  // replacements are spread evenly
-  EXPECT_EQ(marked_order(std::vector<bool>(103), 0.5, 8, 5, 2), plain);
-  EXPECT_EQ(marked_order(marked, 0.0, 8, 5, 2), plain);
+  EXPECT_EQ(marked_order(plain, std::vector<bool>(103), 0.5, 8, 5, 2), plain);
+  EXPECT_EQ(marked_order(plain, marked, 0.0, 8, 5, 2), plain);
 }
 
 }  // namespace

@@ -29,6 +29,32 @@ TEST(Mixture, SharesAreTheWeights) {
   EXPECT_EQ(counts(mixture_order({5, 5}, {1, 2}, 1, 3), {5, 5}), (std::vector<int64_t>{3, 7}));  // 3.33 and 6.67
 }
 
+// Epochs of another length than the dataset: one after the other they are whole passes, each sample once.
+TEST(Mixture, PartsOfPasses) {
+  for (const int64_t length : {1, 7, 10, 24, 35}) {
+    std::vector<int64_t> row;
+    for (int64_t epoch = 0; static_cast<int64_t>(row.size()) < 70; ++epoch) {
+      const auto part = part_of_passes(10, length, 3, epoch);
+      EXPECT_EQ(static_cast<int64_t>(part.size()), length);
+      EXPECT_EQ(part, part_of_passes(10, length, 3, epoch));
+      row.insert(row.end(), part.begin(), part.end());
+    }
+    std::set<std::vector<int64_t>> passes;
+    for (size_t first = 0; first + 10 <= row.size(); first += 10) {
+      const std::vector<int64_t> pass(row.begin() + static_cast<std::ptrdiff_t>(first), row.begin() + static_cast<std::ptrdiff_t>(first) + 10);
+      EXPECT_EQ(std::set<int64_t>(pass.begin(), pass.end()).size(), 10U) << length;
+      passes.insert(pass);
+    }
+    EXPECT_GE(passes.size(), 6U) << "each in an order of its own";
+  }
+}
+
+TEST(Mixture, SharesOfEpochsOfAnyLength) {
+  const std::vector<int64_t> sizes{100, 20, 30};
+  EXPECT_EQ(counts(mixture_order(sizes, {1, 1, 1}, 1, 0, 30), sizes), (std::vector<int64_t>{10, 10, 10}));
+  EXPECT_EQ(counts(mixture_order(sizes, {1, 2, 0}, 1, 4, 300), sizes), (std::vector<int64_t>{100, 200, 0}));
+}
+
 TEST(Mixture, IsAFunctionOfSeedAndEpoch) {
   const std::vector<int64_t> sizes{40, 10};
   const auto order = mixture_order(sizes, {1, 1}, 1, 5);

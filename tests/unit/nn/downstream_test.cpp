@@ -8,6 +8,7 @@
 #include "support/tensors.h"
 #include "vmae/core/text.h"
 #include "vmae/nn/classifier.h"
+#include "vmae/nn/conv_unet.h"
 #include "vmae/nn/unet.h"
 #include "vmae/train/device.h"
 #include "vmae/weights/weights.h"
@@ -100,6 +101,25 @@ TEST(Downstream, ParameterCounts) {
   EXPECT_EQ(parameters_of(*nn::SwinUnet(flat)), 27'167'364);
   EXPECT_EQ(parameters_of(*nn::SwinClassifier(nn::ClassifierOptions{.num_classes = 2})), 27'520'892);
   EXPECT_EQ(parameters_of(*nn::SwinClassifier(nn::ClassifierOptions{.num_classes = 1000})), 28'288'354);
+}
+
+// nnU-Net's plan for 64 x 64 and two labels has 7,766,344 parameters (baselines.md), of which 968 - 66 are heads of deep supervision that this one has not.
+TEST(Downstream, PlainUnetIsAsLargeAsNnunets) {
+  nn::UnetOptions options;
+  options.swin.in_channels = 1;
+  EXPECT_EQ(parameters_of(*nn::ConvUnet(options)), 7'766'344 - (2 * (64 + 128 + 256) + 3 * 2));
+}
+
+TEST(Downstream, PlainUnetAndSkipFromTheImageOfAnySize) {
+  for (const std::vector<int64_t>& size : {std::vector<int64_t>{33, 50}, {64, 48}, {61, 97}}) {
+    nn::UnetOptions options = tiny_unet(64);
+    options.swin.image_size = size;
+    options.features = {4, 8, 16};
+    options.pixel_skip = true;
+    const at::Tensor image = at::randn({2, 3, size[0], size[1]});
+    EXPECT_EQ(nn::ConvUnet(options)->forward(image).sizes(), at::IntArrayRef({2, 3, size[0], size[1]}));
+    EXPECT_EQ(nn::SwinUnet(options)->forward(image).sizes(), at::IntArrayRef({2, 3, size[0], size[1]}));
+  }
 }
 
 TEST(Downstream, AnyImageSize) {

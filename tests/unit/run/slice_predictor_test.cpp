@@ -24,10 +24,10 @@ LoadedModel tiny_model(const std::string& resize, int64_t seed = 1) {
   options.swin.window_size = 4;
   LoadedModel model;
   model.name = "swin-unet";
-  model.unet = nn::SwinUnet(options);
-  model.unet->eval();
+  model.segmenter = make_segmenter(model.name, options);
+  model.segmenter.module->eval();
   const at::NoGradGuard no_grad;
-  for (auto& parameter : model.unet->parameters()) parameter.mul_(3.0);  // so that outputs differ from place to place
+  for (auto& parameter : model.segmenter.module->parameters()) parameter.mul_(3.0);  // so that outputs differ from place to place
   model.card.class_names = {"a", "b"};
   model.card.image.image_size = {64, 64};
   model.card.image.in_channels = 1;
@@ -66,7 +66,7 @@ TEST(SlicePredictor, OwnSizeIsTheNetworksOutput) {
   const io::Image image = waves(64, 64);
   const at::NoGradGuard no_grad;
   const at::Tensor input = (at::tensor(image.pixels).view({1, 1, 64, 64}) - model.card.image.mean[0]) / model.card.image.std[0];
-  const at::Tensor expected = at::softmax(model.unet->forward(input), 1);
+  const at::Tensor expected = at::softmax(model.segmenter.net->forward(input), 1);
   for (const char* resize : {"stretch", "pad", "crop", "none"})
     EXPECT_LT(test::max_abs_difference(predictor(resize).probabilities({image}, kUnit), expected), 1e-5);
 }
@@ -79,7 +79,7 @@ TEST(SlicePredictor, SmallImagesLieInTheCentre) {
   const float black = static_cast<float>((0.0 - model.card.image.mean[0]) / model.card.image.std[0]);
   at::Tensor input = at::full({1, 1, 64, 64}, black);
   input.slice(2, 12, 52).slice(3, 7, 57).copy_((at::tensor(image.pixels).view({1, 1, 40, 50}) - model.card.image.mean[0]) / model.card.image.std[0]);
-  const at::Tensor expected = at::softmax(model.unet->forward(input), 1).slice(2, 12, 52).slice(3, 7, 57);
+  const at::Tensor expected = at::softmax(model.segmenter.net->forward(input), 1).slice(2, 12, 52).slice(3, 7, 57);
   EXPECT_LT(test::max_abs_difference(predictor("none").probabilities({image}, kUnit), expected), 1e-5);
 }
 
