@@ -176,7 +176,9 @@ std::string box_plot(const BoxPlot& plot) {
       svg.text((frame.left + frame.right) / 2, top + plot_height / 2, "no values", {.anchor = Anchor::middle, .color = kGrey});
     top = frame.bottom + drawing.label_top + static_cast<double>(label_lines - 1) * kLine + 24;
   }
-  top = draw_legend(svg, plot.series, Swatch::box, 16, right, top - 8);
+  std::vector<LegendEntry> legend;
+  for (size_t s = 0; s < plot.series.size(); ++s) legend.push_back({.name = plot.series[s], .series = s});
+  top = draw_legend(svg, legend, Swatch::box, 16, right, top - 8);
   return svg.document(right + 20, top + 12, plot.title, description(plot, drawing));
 }
 

@@ -19,9 +19,9 @@ struct Shade {
   const char* text = "#000000";
 };
 
-// From white to dark blue; the text in whichever of dark and white has more contrast (WCAG 2.2).
+// From white to dark grey, for colours mean models; the text in whichever of dark and white has more contrast (WCAG 2.2).
 Shade shade(double share) {
-  constexpr std::array<double, 3> kLightest{248, 250, 252}, kDarkest{8, 72, 130};
+  constexpr std::array<double, 3> kLightest{250, 250, 250}, kDarkest{64, 68, 74};
   std::array<int, 3> rgb{};
   double luminance = 0;
   constexpr std::array<double, 3> kWeights{0.2126, 0.7152, 0.0722};
@@ -101,6 +101,7 @@ std::string confusion_plot(const ConfusionPlot& plot) {
   svg.text(22, top + size / 2, "Truth", {.anchor = Anchor::middle, .rotation = -90, .room = std::max(size, 60.0)});
   double bottom = below + (is_flat ? 46 : 36 + 0.72 * longest);
   svg.text(left + size / 2, bottom, "Prediction", {.anchor = Anchor::middle});
+  if (!plot.name.empty()) bottom = draw_legend(svg, {{.name = plot.name, .series = plot.series}}, Swatch::box, 36, right, bottom + 12);
   bottom = draw_notes(svg, {"Counts, and below them their share of the row; shades show the share."}, 36, right, bottom + 6);
   const std::string diagonal = all > 0 ? concat(", ", grouped(right_ones), " of ", grouped(all), " on the diagonal") : "";
   return svg.document(right + 20, bottom + 10, plot.title, concat("Confusion matrix of ", n, " classes; rows: truth, columns: prediction", diagonal, "."));

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "plot_parts.h"
 #include "thinning.h"
@@ -36,6 +37,10 @@ class Drawing {
     return out;
   }
 
+  size_t series_of(size_t k) const { return plot_.lines[k].series < 0 ? k : static_cast<size_t>(plot_.lines[k].series); }
+
+  std::string_view color_of(size_t k) const { return plot_.lines[k].point_series.empty() ? color(series_of(k)) : kGrey; }
+
   void band(size_t k, size_t most) const {
     const Line& line = plot_.lines[k];
     Line both = line;  // a point where one of the limits is missing has none
@@ -47,7 +52,7 @@ class Drawing {
     for (size_t i = 0; i < low.size(); ++i) {
       std::string d = path_of(high[i]);
       for (auto point = low[i].rbegin(); point != low[i].rend(); ++point) d += concat("L", coordinate(point->x), " ", coordinate(point->y));
-      svg_.path(d + "Z", concat("fill=\"", color(k), "\" fill-opacity=\"0.16\""));
+      svg_.path(d + "Z", concat("fill=\"", color_of(k), "\" fill-opacity=\"0.16\""));
     }
   }
 
@@ -57,28 +62,32 @@ class Drawing {
       if (stretch.size() > 1) {
         d += path_of(stretch);
       } else if (!plot_.lines[k].has_markers) {
-        alone += marker(k, stretch[0].x, stretch[0].y, 5);
+        alone += marker(series_of(k), stretch[0].x, stretch[0].y, 5);
       }
     }
-    svg_.path(d, concat("fill=\"none\" stroke=\"", color(k), "\" stroke-width=\"2.5\" stroke-linejoin=\"round\" stroke-dasharray=\"", dash(k), "\""));
-    svg_.path(alone, concat("fill=\"", color(k), "\" stroke=\"#ffffff\""));
+    svg_.path(
+        d, concat("fill=\"none\" stroke=\"", color_of(k), "\" stroke-width=\"2.5\" stroke-linejoin=\"round\" stroke-dasharray=\"", dash(series_of(k)), "\""));
+    svg_.path(alone, concat("fill=\"", color_of(k), "\" stroke=\"#ffffff\""));
   }
 
   void whiskers_and_markers(size_t k) const {
     const Line& line = plot_.lines[k];
-    std::string whiskers, markers;
+    std::map<std::string_view, std::pair<std::string, std::string>> by_color;  // whiskers and markers
     const size_t stride = (line.points.size() + kMostMarkers - 1) / kMostMarkers;
     for (size_t i = 0; i < line.points.size(); i += stride) {
       if (!can_show(line.points[i].x, 0)) continue;
+      auto& [whiskers, markers] = by_color[i < line.point_series.size() ? color(line.point_series[i]) : color_of(k)];
       const double x = x_(line.points[i].x), low = at_or_nan(line.error_low, i), high = at_or_nan(line.error_high, i);
       if (is_plottable(low) && is_plottable(high)) {
         const std::string left = coordinate(x - 4), top = coordinate(y_(high)), bottom = coordinate(y_(low));
         whiskers += concat("M", coordinate(x), " ", bottom, "V", top, "M", left, " ", top, "h8M", left, " ", bottom, "h8");
       }
-      if (line.has_markers && is_plottable(line.points[i].y)) markers += marker(k, x, y_(line.points[i].y), 5);
+      if (line.has_markers && is_plottable(line.points[i].y)) markers += marker(series_of(k), x, y_(line.points[i].y), 5);
     }
-    svg_.path(whiskers, concat("fill=\"none\" stroke=\"", color(k), "\" stroke-width=\"1.5\""));
-    svg_.path(markers, concat("fill=\"", color(k), "\" stroke=\"#ffffff\""));
+    for (const auto& [paint, paths] : by_color) {
+      svg_.path(paths.first, concat("fill=\"none\" stroke=\"", paint, "\" stroke-width=\"1.5\""));
+      svg_.path(paths.second, concat("fill=\"", paint, "\" stroke=\"#ffffff\""));
+    }
   }
 
  private:
@@ -159,7 +168,11 @@ std::string line_plot(const LinePlot& plot) {
   std::vector<std::string> names;
   for (const Line& line : plot.lines) names.push_back(line.name + (has_values(line) ? "" : " (no values)"));
   const bool has_markers = std::any_of(plot.lines.begin(), plot.lines.end(), [](const Line& line) { return line.has_markers || line.points.size() == 1; });
-  double bottom = draw_legend(svg, names, has_markers ? Swatch::line_with_marker : Swatch::line, 16, frame.right, frame.bottom + 60);
+  std::vector<LegendEntry> legend, points;
+  for (size_t k = 0; k < names.size(); ++k) legend.push_back({names[k], drawing_of(k).series_of(k), drawing_of(k).color_of(k)});
+  for (const auto& [series, name] : plot.point_legend) points.push_back({.name = name, .series = series});
+  double bottom = draw_legend(svg, legend, has_markers ? Swatch::line_with_marker : Swatch::line, 16, frame.right, frame.bottom + 60);
+  if (!points.empty()) bottom = draw_legend(svg, points, Swatch::box, 16, frame.right, bottom);
   bottom = draw_notes(svg, plot.notes, 16, frame.right, bottom);
   return svg.document(width, bottom + 14, plot.title, concat(plot.y_axis, " against ", plot.x_axis, plot.lines.empty() ? "" : ". ", join(names, "; ")));
 }

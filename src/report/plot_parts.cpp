@@ -101,28 +101,30 @@ void draw_x_axis(Svg& svg, const Frame& frame, const Scale& x, const std::vector
   svg.text((frame.left + frame.right) / 2, frame.bottom + 43, title, {.anchor = Anchor::middle, .room = frame.right - frame.left});
 }
 
-double draw_legend(Svg& svg, const std::vector<std::string>& names, Swatch swatch, double left, double right, double top) {
+double draw_legend(Svg& svg, const std::vector<LegendEntry>& entries, Swatch swatch, double left, double right, double top) {
   const double mark = swatch == Swatch::box ? 14 : 40, gap = 8, between = 24, line_height = 18, between_entries = 6;
   double widest = 0;
-  for (const std::string& name : names) widest = std::max(widest, text_width(on_one_line(name), kLegendFont));
+  for (const LegendEntry& one : entries) widest = std::max(widest, text_width(on_one_line(one.name), kLegendFont));
   const double room = right - left, text_room = std::min(room - mark - gap, widest + 1), entry = mark + gap + text_room;
-  const auto columns = std::max<size_t>(1, std::min(names.size(), static_cast<size_t>((room + between) / (entry + between))));
-  const size_t rows = (names.size() + columns - 1) / columns;
+  const auto columns = std::max<size_t>(1, std::min(entries.size(), static_cast<size_t>((room + between) / (entry + between))));
+  const size_t rows = (entries.size() + columns - 1) / columns;
   double y = top, bottom = top;
-  for (size_t i = 0; i < names.size(); ++i) {
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const auto& [name, series, own_color] = entries[i];
+    const std::string_view paint = own_color.empty() ? color(series) : own_color;
     if (i % rows == 0) y = top;
     const size_t column = i / rows;
     const double x = left + static_cast<double>(column) * (entry + between), middle = y + line_height / 2;
     if (swatch == Swatch::box) {
-      svg.rect(x + 1, middle - 6, 12, 12, concat("fill=\"", color(i), "\" fill-opacity=\"0.3\" stroke=\"", color(i), "\" stroke-width=\"2\""));
+      svg.rect(x + 1, middle - 6, 12, 12, concat("fill=\"", paint, "\" fill-opacity=\"0.3\" stroke=\"", paint, "\" stroke-width=\"2\""));
     } else {
-      svg.line(x, middle, x + mark, middle, concat("stroke=\"", color(i), "\" stroke-width=\"2.5\" stroke-dasharray=\"", dash(i), "\""));
-      if (swatch == Swatch::line_with_marker) svg.path(marker(i, x + mark / 2, middle, 5), concat("fill=\"", color(i), "\" stroke=\"#ffffff\""));
+      svg.line(x, middle, x + mark, middle, concat("stroke=\"", paint, "\" stroke-width=\"2.5\" stroke-dasharray=\"", dash(series), "\""));
+      if (swatch == Swatch::line_with_marker) svg.path(marker(series, x + mark / 2, middle, 5), concat("fill=\"", paint, "\" stroke=\"#ffffff\""));
     }
-    const std::vector<std::string> lines = name_lines(names[i], text_room);
+    const std::vector<std::string> lines = name_lines(name, text_room);
     const bool is_cut = join(lines, "").find("\u2026") != std::string::npos;
     for (const std::string& line : lines) {
-      svg.text(x + mark + gap, y + 14, line, {.size = kLegendFont, .title = is_cut ? std::string_view(names[i]) : std::string_view()});
+      svg.text(x + mark + gap, y + 14, line, {.size = kLegendFont, .title = is_cut ? std::string_view(name) : std::string_view()});
       y += line_height;
     }
     y += between_entries;

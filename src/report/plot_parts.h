@@ -39,14 +39,19 @@ double room_for_y_axis(const std::vector<Tick>& y_ticks);
 void draw_y_axis(Svg& svg, const Frame& frame, const Scale& y, const std::vector<Tick>& y_ticks, std::string_view title);
 void draw_x_axis(Svg& svg, const Frame& frame, const Scale& x, const std::vector<Tick>& x_ticks, std::string_view title);  // 52 below the frame
 
-// Colour, dash pattern and marker number `i`. The eighth colour is grey, not yellow, which nobody sees on white.
+// Colour, dash pattern and marker of series `i`. The eighth colour is grey, not yellow, which nobody sees on white.
 std::string_view color(size_t i);
 std::string_view dash(size_t i);                                  // of stroke-dasharray; "none"
 std::string marker(size_t i, double x, double y, double radius);  // path data of a closed outline
 
 enum class Swatch { line, line_with_marker, box };
+struct LegendEntry {
+  std::string name;
+  size_t series = 0;         // whose dash pattern and marker
+  std::string_view color{};  // empty: of the series
+};
 // In columns, wrapped; returns where it ends.
-double draw_legend(Svg& svg, const std::vector<std::string>& names, Swatch swatch, double left, double right, double top);
+double draw_legend(Svg& svg, const std::vector<LegendEntry>& entries, Swatch swatch, double left, double right, double top);
 double draw_notes(Svg& svg, const std::vector<std::string>& notes, double left, double right, double top);
 
 }  // namespace vmae::report

@@ -26,7 +26,7 @@ Figure box_figure(const Evaluation& evaluation, const std::string& metric_name) 
   const eval::SegmentationStudy& study = evaluation.segmentation->study;
   const auto& metrics = eval::segmentation_metrics();
   const auto metric = std::find_if(metrics.begin(), metrics.end(), [&](const auto& one) { return one.name == metric_name; });
-  report::BoxPlot plot{.title = concat(metric->title, " of every case, by class and model"),
+  report::BoxPlot plot{.title = concat(metric->title, " of every ", evaluation.arguments.per_slice ? "slice" : "case", ", by class and model"),
                        .value_axis = metric->title + (metric->unit.empty() ? "" : " (" + evaluation.unit_of(*metric) + ")")};
   plot.groups = study.classes;
   plot.series = study.models;
@@ -42,8 +42,8 @@ Figure box_figure(const Evaluation& evaluation, const std::string& metric_name) 
   return {metric_name, plot.title, report::box_plot(plot)};
 }
 
-Line with_band(const std::string& name, const std::vector<eval::BandPoint>& band) {
-  Line line{.name = name};
+Line with_band(size_t model, const std::string& name, const std::vector<eval::BandPoint>& band) {
+  Line line{.name = name, .series = static_cast<int64_t>(model)};
   for (const eval::BandPoint& point : band) {
     line.points.push_back({point.x, point.y});
     line.band_low.push_back(point.low);
@@ -73,8 +73,8 @@ void add_curves(const Evaluation& evaluation, std::vector<Figure>& figures) {
         roc.notes.push_back(study.models[m] + ": no positive or no negative cases");
         continue;
       }
-      roc.lines.push_back(with_band(legend(evaluation, m, study.models[m], "AUROC", study.classes[c]), curves.roc_band));
-      pr.lines.push_back(with_band(legend(evaluation, m, study.models[m], "AUPRC", study.classes[c]), curves.precision_recall_band));
+      roc.lines.push_back(with_band(m, legend(evaluation, m, study.models[m], "AUROC", study.classes[c]), curves.roc_band));
+      pr.lines.push_back(with_band(m, legend(evaluation, m, study.models[m], "AUPRC", study.classes[c]), curves.precision_recall_band));
       if (m == 0) pr.notes.push_back(concat("chance: ", report::number(curves.prevalence), ", the share of positive cases"));
     }
     figures.push_back({"roc" + suffix, roc.title, report::line_plot(roc)});
@@ -100,6 +100,7 @@ void add_calibration(const Evaluation& evaluation, std::vector<Figure>& figures)
       }
       Line line;
       line.name = study.models[m];
+      line.series = static_cast<int64_t>(m);
       line.has_markers = true;
       std::string counts;
       for (const eval::CalibrationPoint& point : evaluation.calibration[m][c]) {
@@ -121,7 +122,8 @@ void add_confusion(const Evaluation& evaluation, std::vector<Figure>& figures) {
   std::vector<std::string> classes = study.classes;
   if (study.kind == eval::LabelKind::binary) classes.insert(classes.begin(), study.negative_class);
   for (size_t m = 0; m < study.models.size(); ++m) {
-    report::ConfusionPlot plot{concat("Confusion matrix of ", study.models[m]), classes, eval::confusion(study, m, evaluation.thresholds[m])};
+    report::ConfusionPlot plot{.title = concat("Confusion matrix of ", study.models[m]), .classes = classes, .name = study.models[m], .series = m};
+    plot.counts = eval::confusion(study, m, evaluation.thresholds[m]);
     figures.push_back({concat("confusion_", m + 1), plot.title, report::confusion_plot(plot)});
   }
 }
@@ -178,6 +180,7 @@ std::optional<Figure> efficiency_figure(const Evaluation& evaluation) {
     Line line{.name = name, .has_markers = true};
     for (const auto& [fraction, estimate] : points) {
       line.points.push_back({fraction, estimate->value});
+      line.point_series.push_back(estimate->model);
       line.error_low.push_back(estimate->intervals.at(0).low);
       line.error_high.push_back(estimate->intervals.at(0).high);
       if (std::find(ticks.begin(), ticks.end(), fraction) == ticks.end()) ticks.push_back(fraction);
@@ -185,6 +188,7 @@ std::optional<Figure> efficiency_figure(const Evaluation& evaluation) {
     plot.lines.push_back(std::move(line));
   }
   if (ticks.size() < 2) return std::nullopt;
+  for (size_t m = 0; m < evaluation.models.size(); ++m) plot.point_legend.emplace_back(m, evaluation.models[m].name);
   std::sort(ticks.begin(), ticks.end());
   plot.x_ticks = ticks;
   plot.x_is_log = true;

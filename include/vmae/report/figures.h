@@ -40,6 +40,10 @@ struct Line {
   std::vector<double> band_low{}, band_high{};    // per point, or empty
   std::vector<double> error_low{}, error_high{};  // whiskers per point, or empty
   bool has_markers = false;
+  // Whose colour, dash pattern and marker it has; -1: its place in `lines`. In all figures of a report a model has the same.
+  int64_t series = -1;
+  // Of points that are of several series: whose colour each marker has. The line itself is grey then.
+  std::vector<size_t> point_series{};
 };
 // ROC, precision-recall, calibration, label efficiency. Ranges are widened by values outside of them; equal limits: from the values. Points that are not finite
 // are gaps. Of many points, only those are written that make a visible difference.
@@ -49,7 +53,8 @@ struct LinePlot {
   bool has_diagonal = false, is_square = false, x_is_log = false;
   std::vector<double> x_ticks{};  // empty: chosen
   std::vector<Line> lines{};
-  std::vector<std::string> notes{};  // below the legend
+  std::vector<std::string> notes{};                            // below the legend
+  std::vector<std::pair<size_t, std::string>> point_legend{};  // of point_series: series and name
 };
 std::string line_plot(const LinePlot& plot);
 
@@ -58,6 +63,8 @@ struct ConfusionPlot {
   std::string title{};
   std::vector<std::string> classes{};
   std::vector<std::vector<int64_t>> counts{};  // [truth][prediction]
+  std::string name{};                          // of the model, beside its colour; empty: neither
+  size_t series = 0;                           // as Line::series
 };
 std::string confusion_plot(const ConfusionPlot& plot);
 

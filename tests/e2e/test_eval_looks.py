@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a report looks: legends in the colours of the pictures, one colour for a model, the same cases for all models, few remarks, few cases marked, and no page
+that is wider than a phone."""
+import base64
+import csv
+import html
+import io
+import json
+import re
+import subprocess
+import unittest
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+from PIL import Image
+
+from evaluating import EvalTest, blob, perturbed, write_map
+from finetuning import class_picture, make_segmentation
+from harness import environment
+from test_eval_report import CHROMIUM, Page
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+class Looks(Page):
+    """Also the pictures of cases, legends, and what stands below tables."""
+
+    def __init__(self, text):
+        self.rows, self.legend, self.notes, self.folded = [], {}, [], []
+        self.color = None
+        super().__init__(text)
+
+    def inside(self, tag, name=None):
+        return any(one == (tag, name) or (name is None and one[0] == tag) for one in self.opened)
+
+    @property
+    def opened(self):
+        return getattr(self, "_opened", [])
+
+    def handle_starttag(self, tag, attributes):
+        super().handle_starttag(tag, attributes)
+        attributes = dict(attributes)
+        if tag not in ("meta", "link", "br", "img", "hr", "wbr"):
+            self._opened = [*self.opened, (tag, attributes.get("class"))]
+        if (tag, attributes.get("class")) == ("figure", "row"):
+            self.rows.append({"caption": "", "pictures": []})
+        elif tag == "img" and self.inside("figure", "row"):
+            png = base64.b64decode(attributes["src"].split("base64,")[1])
+            self.rows[-1]["pictures"].append({"caption": "", "pixels": np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)})
+        elif attributes.get("class") == "swatch":
+            self.color = re.search(r"#[0-9a-f]{6}", attributes["style"]).group()
+        elif attributes.get("class") == "note":
+            (self.folded if self.inside("details") else self.notes).append("")
+
+    def handle_endtag(self, tag):
+        super().handle_endtag(tag)
+        self._opened = self.opened[:-1]
+
+    def handle_data(self, data):
+        super().handle_data(data)
+        if self.inside("p", "note"):
+            (self.folded if self.inside("details") else self.notes)[-1] += data
+        elif self.inside("ul", "legend") and data.strip():
+            self.legend[data.strip()] = self.color
+        elif self.inside("figure", "row") and self.inside("figcaption") and data.strip():
+            row = self.rows[-1]
+            target = row["pictures"][-1] if row["pictures"] else row
+            target["caption"] += data
+
+
+def rgb(color):
+    return np.array([int(color[i:i + 2], 16) for i in (1, 3, 5)])
+
+
+def near(pixels, color, distance=40):
+    return np.abs(pixels - rgb(color)).max(-1) < distance
+
+
+def colors_of_names(file, names):
+    """Of each name in an SVG's legend the colour of the mark before it."""
+    found, color = {}, None
+    for node in ElementTree.parse(file).getroot().iter():
+        kind = node.tag.removeprefix(SVG)
+        paints = [node.get(key) for key in ("stroke", "fill")]
+        paints = [paint for paint in paints if re.fullmatch(r"#[0-9a-f]{6}", paint or "") and paint != "#ffffff"]
+        if kind in ("rect", "line", "path") and paints:
+            color = paints[0]
+        text = "".join(node.itertext()).strip() if kind == "text" else ""
+        for name in names:
+            if text == name or text.startswith(name + ","):
+                found[name] = color
+    return found
+
+
+class LooksTest(EvalTest):
+    def page(self, output="out"):
+        return Looks((self.tmp / output / "report.html").read_text("utf-8"))
+
+    def table_of(self, name, head, rows):
+        with open(self.tmp / name, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([head, *rows])
+
+    def make_maps(self, n, models=("m0", "m1"), classes=2):
+        for i in range(n):
+            labels = blob((14, 13, 6), i, classes)
+            write_map(self.tmp / f"truth/c{i}.nii.gz", labels, (1, 1, 3))
+            for k, model in enumerate(models):
+                write_map(self.tmp / f"{model}/c{i}.nii.gz", perturbed(labels, 10 * k + i, 0.03 + 0.1 * k, classes), (1, 1, 3))
+
+    # Colours
+
+    def test_a_model_has_one_colour_in_all_figures(self):
+        self.make_maps(4, ("a_10", "b_10", "a_100", "b_100"))
+        names = ["b_100", "a_10", "b_10", "a_100"]
+        self.eval("--fractions", "100,10,10,100", pred=names, truth="truth", output="maps")
+        random = np.random.default_rng(0)
+        labels = random.integers(0, 2, 60)
+        self.table_of("labels.csv", ["case", "label"], enumerate(labels))
+        models = ["logits", "second", "third"]
+        for k, model in enumerate(models):  # of the first no calibration can be drawn
+            scores = labels + random.normal(0, 1, 60)
+            self.table_of(f"{model}.csv", ["case", "score"], enumerate(3 * scores - 1 if k == 0 else 1 / (1 + np.exp(-scores))))
+        self.eval(pred=[f"{model}.csv" for model in models], truth="labels.csv", output="scores")
+        for output, among, figures in (("maps", names, ("Dice", "HD95", "label_efficiency")),
+                                       ("scores", models, ("roc", "precision_recall", "calibration", "confusion_1", "confusion_2", "confusion_3"))):
+            colors = {}
+            for figure in figures:
+                found = colors_of_names(self.tmp / output / f"figures/{figure}.svg", among)
+                if not figure.startswith(("calibration", "confusion")):
+                    self.assertEqual(set(found), set(among), figure)
+                self.assertTrue(found, figure)
+                for name, color in found.items():
+                    self.assertEqual(colors.setdefault(name, color), color, f"{name} in {figure}")
+            self.assertEqual(len(set(colors.values())), len(among))
+        # The points of the figure of fractions, too: of each model, as wide as a marker.
+        root = ElementTree.parse(self.tmp / "maps/figures/label_efficiency.svg").getroot()
+        fills = {node.get("fill") for node in root.iter(SVG + "path") if node.get("stroke") == "#ffffff"}
+        self.assertLessEqual(set(colors_of_names(self.tmp / "maps/figures/label_efficiency.svg", names).values()), fills)
+        for figure in (self.tmp / "scores/figures").glob("confusion_*.svg"):
+            shades = {node.get("fill") for node in ElementTree.parse(figure).getroot().iter(SVG + "rect") if node.get("rx") == "2"}
+            self.assertTrue(all(np.ptp(rgb(shade)) < 16 for shade in shades), "shades are grey: a hue would mean a model")
+
+
+if __name__ == "__main__":
+    unittest.main()
