@@ -50,8 +50,7 @@ class Writer {
     // What scrolls must be reachable by keyboard, and then needs a name.
     std::string out = concat("<div class=\"table\">\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"", label, ", scrollable\">\n");
     out += to_html(table, label) + "</div>\n";
-    for (const std::string& note : table.notes) out += paragraph(note, " class=\"note\"");
-    return out + "</div>\n";
+    return out + notes_html(table) + "</div>\n";
   }
 
   // Ids become unique: of texts, quotes are escaped, so these patterns are only where the figure has ids.

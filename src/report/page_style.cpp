@@ -67,6 +67,8 @@ th:first-child, td:first-child { padding-left: .25rem; }
 thead .number { white-space: normal; }
 thead th:first-child, tbody th:first-child { position: sticky; left: 0; background: var(--paper); }
 .note { margin: .5rem 0 0; font: .8125rem/1.5 var(--sans); color: var(--soft); }
+.more { margin: .5rem 0 0; border: 0; background: none; }
+.more summary { padding: .15rem 0; font-size: .8125rem; color: var(--soft); }
 
 .figures, .pictures { display: grid; gap: 2rem 1.5rem; margin: 0 0 2rem; align-items: start; }
 .figures { grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); }

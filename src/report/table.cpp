@@ -33,6 +33,14 @@ std::string p_text(double p) {
   return p < 0.001 ? "<0.001" : number(p, 3);
 }
 
+std::vector<std::string> lines_below(const Table& table) {
+  std::vector<std::string> lines = table.notes;
+  const size_t shown = std::min(table.remarks.size(), kShownRemarks), rest = table.remarks.size() - shown;
+  lines.insert(lines.end(), table.remarks.begin(), table.remarks.begin() + static_cast<std::ptrdiff_t>(shown));
+  if (rest > 0) lines.push_back(concat("And ", rest, rest == 1 ? " more remark." : " more remarks."));
+  return lines;
+}
+
 std::string csv_line(const std::vector<std::string>& fields) {
   std::vector<std::string> quoted;
   for (const std::string& field : fields) {
@@ -148,10 +156,21 @@ std::string to_html(const Table& table, const std::string& label) {
   return out + "</tbody>\n</table>\n";
 }
 
+std::string notes_html(const Table& table) {
+  std::string out;
+  const auto add = [&](const std::string& text) { out += "<p class=\"note\">" + html_text(text) + "</p>\n"; };
+  for (const std::string& note : table.notes) add(note);
+  for (size_t i = 0; i < table.remarks.size(); ++i) {
+    const size_t rest = table.remarks.size() - kShownRemarks;
+    if (i == kShownRemarks) out += concat("<details class=\"more\">\n<summary>", rest, rest == 1 ? " more remark" : " more remarks", "</summary>\n");
+    add(table.remarks[i]);
+  }
+  return table.remarks.size() > kShownRemarks ? out + "</details>\n" : out;
+}
+
 std::string to_html(const Table& table) {
   std::string out = to_html(table, "");
-  for (const std::string& note : table.notes) out += "<p class=\"note\">" + html_text(note) + "</p>\n";
-  return out;
+  return out + notes_html(table);
 }
 
 }  // namespace vmae::report

@@ -8,6 +8,9 @@ namespace vmae::report {
 // `label` stands before the caption: "Table 2".
 std::string to_html(const Table& table, const std::string& label);
 
+// Notes and remarks, to stand below the table.
+std::string notes_html(const Table& table);
+
 // The cell of a row that may be too short.
 inline const std::string& cell(const std::vector<std::string>& row, size_t column) {
   static const std::string none;

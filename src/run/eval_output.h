@@ -39,6 +39,9 @@ struct Evaluation {
 
 // A line that says the most important: "Dice 0.503 (0.458-0.546) pretrained, 0.285 (0.240-0.330) scratch; difference 0.217 (...), p < 0.001; 52 cases".
 std::string headline(const Evaluation& evaluation);
+// Whether a p-value is computed from so few cases, or patients, that it says little.
+inline bool is_few(const eval::Test& test) { return test.n < eval::kFewCases; }
+
 
 report::Table result_table(const Evaluation& evaluation);      // the main metrics over all classes, a row per model
 report::Table class_table(const Evaluation& evaluation);       // a row per class and model

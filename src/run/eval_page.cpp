@@ -12,6 +12,7 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
   std::vector<std::pair<std::string, std::string>> facts;
   facts.emplace_back(evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? "Slices" : "Cases",
                      concat(cases, evaluation.has_patients ? concat(" of ", evaluation.num_patients(), " patients") : ", patients not known"));
+  if (evaluation.arguments.per_slice && evaluation.segmentation != nullptr) facts.emplace_back("Means are over", "slices, not cases");
   const auto& classes = evaluation.segmentation != nullptr ? evaluation.segmentation->study.classes : evaluation.classification->classes;
   const bool is_binary = evaluation.classification != nullptr && evaluation.classification->kind == eval::LabelKind::binary;
   facts.emplace_back(is_binary ? "Positive class" : "Classes", join(classes, ", "));
@@ -23,7 +24,6 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
   if (evaluation.segmentation != nullptr)
     facts.emplace_back("Surface Dice at", concat(report::number(evaluation.arguments.segmentation.tolerance_mm, 2),
                                                  evaluation.segmentation->study.has_millimetres ? " mm" : " pixels"));
-  for (const std::string& remark : evaluation.remarks) facts.emplace_back("Remark", remark);
   if (!evaluation.left_out.empty()) facts.emplace_back("Left out", concat(evaluation.left_out.size(), " cases, see below"));
   return facts;
 }
@@ -31,9 +31,12 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
 std::vector<std::string> methods_of(const Evaluation& evaluation) {
   const auto& options = evaluation.arguments.statistics;
   const bool is_clustered = evaluation.num_patients() < evaluation.num_cases();
+  const bool is_per_slice = evaluation.arguments.per_slice && evaluation.segmentation != nullptr;
   std::vector<std::string> texts;
   texts.push_back(concat("Intervals: bootstrap (percentile and BCa, both in summary.json) with ", options.resamples, " resamples of ",
-                         is_clustered ? "patients with all of their cases" : "cases",
+                         !is_clustered             ? (is_per_slice ? "slices" : "cases")
+                         : evaluation.has_patients ? (is_per_slice ? "patients with all of their slices" : "patients with all of their cases")
+                                                   : "cases with all of their slices",
                          ". p-values are two-sided, and corrected by Holm's method within each metric and test."));
   if (evaluation.segmentation != nullptr) {
     const char* const unit = evaluation.segmentation->study.has_millimetres ? "millimetres" : "pixels, as pictures have no spacing";

@@ -52,6 +52,7 @@ Json to_json(const eval::Comparison& comparison, const Evaluation& evaluation) {
             {"tests", Json::array()}};
   for (const eval::Test& test : comparison.tests) {
     Json one{{"method", test.method}, {"n", test.n}, {"p", number(test.p)}, {"p_holm", number(test.p_holm)}};
+    if (is_few(test)) one["few_cases"] = true;
     if (std::isfinite(test.statistic)) one["statistic"] = test.statistic;
     if (!test.remark.empty()) one["remark"] = test.remark;
     json["tests"].push_back(std::move(one));

@@ -1,6 +1,7 @@
 // The tables of `vmae eval`, from estimates and comparisons.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <set>
 
 #include "eval_output.h"
@@ -53,6 +54,24 @@ std::vector<std::string> metrics_of(const Evaluation& evaluation) {
   return metrics;
 }
 
+// Those of the table of results; the table of classes has all.
+std::vector<std::string> main_metrics_of(const Evaluation& evaluation) {
+  std::vector<std::string> metrics = metrics_of(evaluation);
+  if (evaluation.segmentation == nullptr) return metrics;
+  std::erase_if(metrics,
+                [](const std::string& metric) { return metric == "IoU" || metric == "sensitivity" || metric == "precision" || metric == "HD95_max_directed"; });
+  return metrics;
+}
+
+// What n counts, and numbers are the means of.
+std::string units_of(const Evaluation& evaluation) { return evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? "slices" : "cases"; }
+
+// What is resampled, and tested.
+std::string groups_of(const Evaluation& evaluation) {
+  if (evaluation.num_patients() == evaluation.num_cases()) return units_of(evaluation);
+  return evaluation.has_patients ? "patients" : "cases";  // without patients, of slices those of one case belong together
+}
+
 std::vector<std::string> notes_of(const Evaluation& evaluation) {
   const auto& options = evaluation.arguments.statistics;
   std::vector<std::string> notes;
@@ -61,10 +80,15 @@ std::vector<std::string> notes_of(const Evaluation& evaluation) {
     if (!estimate.intervals.empty()) methods.insert(estimate.intervals[0].method);
   }
   notes.push_back(concat("In brackets: ", report::number(100 * options.level, 0), " % confidence intervals (", join({methods.begin(), methods.end()}, ", "),
-                         "; ", options.resamples, " bootstrap resamples of ", evaluation.num_patients() < evaluation.num_cases() ? "patients" : "cases",
-                         ", seed ", options.seed, ")."));
+                         "; ", options.resamples, " bootstrap resamples of ", groups_of(evaluation), ", seed ", options.seed, ")."));
   if (evaluation.segmentation != nullptr) {
-    notes.push_back(concat("n: cases with a value. A class in neither mask: ",
+    if (evaluation.arguments.per_slice) {
+      notes.push_back(concat("Each number is the mean over all slices with a value, ", evaluation.num_cases(), " at most, not over ",
+                             evaluation.has_patients ? "patients" : "cases", ": one with more slices counts for more."));
+    } else {
+      notes.emplace_back("Each number is the mean over the cases with a value.");
+    }
+    notes.push_back(concat("n: ", units_of(evaluation), " with a value. A class in neither mask: ",
                            evaluation.arguments.segmentation.empty == eval::EmptyRule::leave_out ? "left out"
                            : evaluation.arguments.segmentation.empty == eval::EmptyRule::one     ? "counts as 1"
                                                                                                  : "counts as 0",
@@ -74,20 +98,30 @@ std::vector<std::string> notes_of(const Evaluation& evaluation) {
   return notes;
 }
 
-// What is remarkable about the numbers of a table, each once.
-void add_remarks(const Evaluation& evaluation, bool is_of_classes, Table& table) {
-  constexpr size_t num_shown = 30;
-  size_t count = 0;
+// What is remarkable about the estimates that `is_here`: each text once for a model and class, with all of its metrics.
+void add_remarks(const Evaluation& evaluation, const std::function<bool(const Estimate&)>& is_here, Table& table) {
+  constexpr size_t kMost = 200;  // summary.json has all
+  struct Remark {
+    std::string whose, text, metrics;
+  };
+  std::vector<Remark> remarks;
   for (const Estimate& estimate : evaluation.estimates) {
-    const bool is_here = is_of_classes ? !evaluation.is_main(estimate.class_name) : evaluation.is_main(estimate.class_name);
-    std::string remark = estimate.remark;
-    if (!estimate.intervals.empty() && !estimate.intervals[0].remark.empty()) remark += (remark.empty() ? "" : "; ") + estimate.intervals[0].remark;
-    const bool has_column = evaluation.segmentation == nullptr || estimate.n > 0;
-    if (!is_here || !has_column || remark.empty() || ++count > num_shown) continue;
-    table.notes.push_back(concat(title_of(evaluation, estimate.metric), " of ", evaluation.models[estimate.model].name,
-                                 is_of_classes ? ", " + estimate.class_name : "", ": ", remark, "."));
+    std::string text = estimate.remark;
+    if (!estimate.intervals.empty() && !estimate.intervals[0].remark.empty()) text += (text.empty() ? "" : "; ") + estimate.intervals[0].remark;
+    if (text.empty() || !is_here(estimate)) continue;
+    std::string whose = evaluation.models[estimate.model].name;
+    if (!evaluation.is_main(estimate.class_name)) whose += ", " + estimate.class_name;
+    const std::string metric = title_of(evaluation, estimate.metric);
+    const auto same = std::find_if(remarks.begin(), remarks.end(), [&](const Remark& one) { return one.whose == whose && one.text == text; });
+    if (same == remarks.end()) {
+      remarks.push_back({whose, text, metric});
+    } else {
+      same->metrics += ", " + metric;
+    }
   }
-  if (count > num_shown) table.notes.push_back(concat("and ", count - num_shown, " more remarks: see summary.json."));
+  for (size_t i = 0; i < std::min(remarks.size(), kMost); ++i)
+    table.remarks.push_back(concat(remarks[i].metrics, " of ", remarks[i].whose, ": ", remarks[i].text, "."));
+  if (remarks.size() > kMost) table.remarks.push_back(concat("And ", remarks.size() - kMost, " more: see summary.json."));
 }
 
 }  // namespace
@@ -112,14 +146,10 @@ size_t Evaluation::num_patients() const {
 
 Table result_table(const Evaluation& evaluation) {
   Table table{.name = "results", .caption = "All models, over all classes"};
+  if (units_of(evaluation) == "slices") table.caption += "; means over slices";
   table.columns = {"Model", "n"};
   table.is_number = {false, true};
-  std::vector<std::string> metrics = metrics_of(evaluation);
-  if (evaluation.segmentation != nullptr) {  // the others are in the table of classes
-    std::erase_if(metrics, [](const std::string& metric) {
-      return metric == "IoU" || metric == "sensitivity" || metric == "precision" || metric == "HD95_max_directed";
-    });
-  }
+  const std::vector<std::string> metrics = main_metrics_of(evaluation);
   for (const std::string& metric : metrics) {
     table.columns.push_back(title_of(evaluation, metric));
     table.is_number.push_back(true);
@@ -144,13 +174,18 @@ Table result_table(const Evaluation& evaluation) {
     table.rows.push_back(std::move(row));
   }
   table.notes = notes_of(evaluation);
-  add_remarks(evaluation, /*is_of_classes=*/false, table);
-  if (n_differs) table.notes.emplace_back("[n=...]: fewer cases have a value of this metric.");
+  if (n_differs) table.notes.push_back(concat("[n=...]: fewer ", units_of(evaluation), " have a value of this metric."));
+  for (const std::string& remark : evaluation.remarks) table.remarks.push_back(remark + ".");
+  const auto is_here = [&](const Estimate& one) {
+    return evaluation.is_main(one.class_name) && std::find(metrics.begin(), metrics.end(), one.metric) != metrics.end();
+  };
+  add_remarks(evaluation, is_here, table);
   return table;
 }
 
 Table class_table(const Evaluation& evaluation) {
   Table table{.name = "classes", .caption = "Every class and model", .num_row_headers = 2};
+  if (units_of(evaluation) == "slices") table.caption += "; means over slices";
   table.columns = {"Class", "Model", "n"};
   table.is_number = {false, false, true};
   const std::vector<std::string> metrics = metrics_of(evaluation);
@@ -181,7 +216,13 @@ Table class_table(const Evaluation& evaluation) {
       table.rows.push_back(std::move(row));
     }
   }
-  add_remarks(evaluation, /*is_of_classes=*/true, table);
+  const std::vector<std::string> main_metrics = main_metrics_of(evaluation);
+  const auto is_here = [&](const Estimate& one) {  // and not in the table of results
+    return std::find(class_names.begin(), class_names.end(), one.class_name) != class_names.end() &&
+           std::find(shown.begin(), shown.end(), one.metric) != shown.end() &&
+           (!evaluation.is_main(one.class_name) || std::find(main_metrics.begin(), main_metrics.end(), one.metric) == main_metrics.end());
+  };
+  add_remarks(evaluation, is_here, table);
   return table;
 }
 
@@ -193,7 +234,8 @@ std::string short_name(const std::string& method) { return method.substr(0, meth
 // A row per comparison, a column per test.
 Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
   Table table{.name = is_of_classes ? "class_comparisons" : "comparisons",
-              .caption = is_of_classes ? "Differences between models, class by class" : "Differences between models on the same cases, over all classes",
+              .caption = is_of_classes ? std::string("Differences between models, class by class")
+                                       : concat("Differences between models on the same ", units_of(evaluation), ", over all classes"),
               .num_row_headers = 2};
   table.columns = {"Comparison", "Metric"};
   if (is_of_classes) table.columns.emplace_back("Class");
@@ -201,6 +243,7 @@ Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
   table.columns.insert(table.columns.end(), {"n", "Difference"});
   std::vector<std::string> methods;
   std::set<std::string> remarks;
+  bool has_few = false;
   const auto belongs = [&](const Comparison& comparison) {
     return is_of_classes != (evaluation.is_main(comparison.class_name) || eval::is_whole(comparison.class_name));
   };
@@ -228,7 +271,13 @@ Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
     for (const std::string& method : methods) {
       std::string text = "-";
       for (const eval::Test& test : comparison.tests) {
-        if (short_name(test.method) == method) text = report::p_text(test.p) + (std::isnan(test.p) ? "" : " [" + report::p_text(test.p_holm) + "]");
+        if (short_name(test.method) != method) continue;
+        text = report::p_text(test.p);
+        if (std::isnan(test.p)) continue;
+        text += " [" + report::p_text(test.p_holm) + "]";
+        if (!is_few(test)) continue;
+        text += " (few cases)";
+        has_few = true;
       }
       row.push_back(text);
     }
@@ -237,13 +286,17 @@ Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
   table.notes = {
       concat("Two-sided p-values; in square brackets corrected by Holm's method for the number of comparisons", is_of_classes ? " and classes." : "."),
       evaluation.num_patients() < evaluation.num_cases()
-          ? concat("n: cases, of ", evaluation.num_patients(), " patients. Patients are what is resampled",
-                   evaluation.segmentation != nullptr ? ", and the t-test and the Wilcoxon test are of their means." : ".")
-          : "n: cases."};
+          ? concat("n: ", units_of(evaluation), ", of ", evaluation.num_patients(), " ", groups_of(evaluation), ". The ", groups_of(evaluation),
+                   " are what is resampled", evaluation.segmentation != nullptr ? ", and the t-test and the Wilcoxon test are of their means." : ".")
+          : concat("n: ", units_of(evaluation), ".")};
+  if (has_few)
+    table.notes.push_back(concat("Few cases: the p-value is computed from fewer than ", eval::kFewCases,
+                                 evaluation.has_patients ? " cases or patients" : " cases",
+                                 ". It then says little, whether it is large or small: look at the differences case by case."));
   const int64_t resamples = evaluation.arguments.statistics.resamples;
   table.notes.push_back(concat("The smallest p-value that ", resamples, " resamples can give is ", report::number(2.0 / static_cast<double>(resamples + 1), 4),
                                ": --resamples."));
-  table.notes.insert(table.notes.end(), remarks.begin(), remarks.end());
+  table.remarks.assign(remarks.begin(), remarks.end());
   return table;
 }
 
@@ -266,13 +319,16 @@ std::string headline(const Evaluation& evaluation) {
     const std::string p = report::p_text(test.p_holm);
     if (evaluation.comparisons.size() > 1 && evaluation.models.size() == 2)
       text += concat("; difference ", report::with_interval(comparison.difference, comparison.intervals[0].low, comparison.intervals[0].high), ", p ",
-                     p[0] == '<' ? "" : "= ", p, " (", test.method, ")");
+                     p[0] == '<' ? "" : "= ", p, " (", test.method, is_few(test) ? "; few cases" : "", ")");
     break;
   }
   const size_t patients = evaluation.num_patients(), cases = evaluation.num_cases();
-  const char* what = evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? " slices" : cases == 1 ? " case" : " cases";
-  return text +
-         concat("; ", cases, what, patients < cases ? concat(" of ", patients, evaluation.has_patients ? " patient" : " group", patients == 1 ? "" : "s") : "");
+  const bool is_per_slice = units_of(evaluation) == "slices";
+  const std::string what = is_per_slice ? " slices" : cases == 1 ? " case" : " cases";
+  if (is_per_slice) text = metric + ", mean over slices" + text.substr(metric.size());
+  text += concat("; ", cases, what);
+  if (patients < cases) text += concat(" of ", patients, evaluation.has_patients ? " patient" : " case", patients == 1 ? "" : "s");
+  return text;
 }
 
 }  // namespace vmae::run

@@ -270,7 +270,6 @@ ExitCode evaluate(const EvalArguments& given) {
   std::cout << report::to_text(results);
   if (!comparisons.rows.empty()) std::cout << "\n" << report::to_text(comparisons);
   std::cout << "\n" << headline(evaluation) << "\n";
-  for (const std::string& remark : evaluation.remarks) std::cout << "remark: " << remark << "\n";
   std::cout << "report: " << (arguments.output / "report.html").string() << "\n";
   return problems.empty() ? ExitCode::ok : ExitCode::some_failed;
 }

@@ -140,6 +140,67 @@ class LooksTest(EvalTest):
             shades = {node.get("fill") for node in ElementTree.parse(figure).getroot().iter(SVG + "rect") if node.get("rx") == "2"}
             self.assertTrue(all(np.ptp(rgb(shade)) < 16 for shade in shades), "shades are grey: a hue would mean a model")
 
+    # Words
+
+    def test_at_most_five_remarks_and_the_rest_folded(self):
+        for i in range(4):
+            labels = blob((14, 13, 6), i, 6)
+            write_map(self.tmp / f"truth/c{i}.nii.gz", labels)
+            for k in range(3):
+                found = perturbed(labels, i + k, 0.02, 6)
+                found[np.isin(found, [1 + i % 2, 3 + k])] = 0
+                write_map(self.tmp / f"m{k}/c{i}.nii.gz", found)
+        done = self.eval(pred=["m0", "m1", "m2"], truth="truth")
+        page = self.page()
+        remarks = [text for text in page.notes if re.search(r" of m\d.*: ", text)]
+        folded = [text for text in page.folded if re.search(r" of m\d.*: ", text)]
+        self.assertTrue(remarks)
+        self.assertGreater(len(folded), 0)
+        text = (self.tmp / "out/report.html").read_text("utf-8")
+        tables = re.findall(r'<div class="table">.*?\n</div>\n(?=<|\Z)', text, re.DOTALL)
+        self.assertGreater(len(tables), 2)
+        for table in tables:
+            open_ones = re.sub(r"<details.*?</details>", "", table, flags=re.DOTALL)
+            shown = re.findall(r'<p class="note">[^<]* of m\d[^<]*: ', open_ones)
+            self.assertLessEqual(len(shown), 5)
+        self.assertRegex(text, r"<summary>\d+ more remarks?</summary>")
+        self.assertRegex(done.stdout, r"And \d+ more remarks?\.")
+        # A remark is about what its table shows.
+        results = tables[0].split("</table>")[1]
+        for metric in ("IoU", "Precision", "HD95, larger direction"):
+            self.assertNotIn(metric, results)
+
+    def test_few_cases_are_marked_beside_every_p(self):
+        for n, few in ((5, True), (12, False)):
+            self.make_maps(n)
+            done = self.eval(pred=["m0", "m1"], truth="truth", output=f"out{n}")
+            summary = self.summary(f"out{n}")
+            texts = [done.stdout, summary["headline"], (self.tmp / f"out{n}/tables/comparisons.tex").read_text(), "".join(self.page(f"out{n}").text)]
+            for text in texts:
+                self.assertEqual("few cases" in text, few, text[:300])
+            for table in ("comparisons", "class_comparisons"):
+                for row in self.rows(f"tables/{table}.csv", f"out{n}"):
+                    for key, cell in row.items():
+                        if key.startswith("p, ") and cell != "-":
+                            self.assertEqual(cell.endswith(" (few cases)"), few, cell)
+            for comparison in summary["comparisons"]:
+                for test in comparison["tests"]:
+                    self.assertEqual(test.get("few_cases", False), test["n"] < 10)
+
+    def test_per_slice_says_what_its_mean_is_of(self):
+        self.make_maps(3)
+        self.table_of("patients.csv", ["case", "patient"], [("c0", "p"), ("c1", "p"), ("c2", "q")])
+        for more, over, other in (([], "cases", "slices"), (["--per-slice"], "slices", "cases"), (["--per-slice", "--patients", "patients.csv"], "slices", "patients")):
+            done = self.eval(*more, pred=["m0", "m1"], truth="truth")
+            page = re.sub(r"\s+", " ", "".join(self.page().text))
+            for text in (done.stdout, page):
+                self.assertRegex(text, f"mean over (all |the )?{over}")
+                self.assertNotRegex(text, f"mean over (all |the )?{other}")
+            if more:
+                self.assertIn(f"not over {other}", page)
+                self.assertIn("mean over slices", self.summary()["headline"])
+                self.assertRegex(self.summary()["headline"], r"18 slices of \d (patients|cases)")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -20,6 +20,8 @@ struct Estimate {
   std::string remark{};
 };
 
+constexpr int64_t kFewCases = 10;  // a p-value of fewer is marked
+
 struct Test {
   std::string method;
   int64_t n = 0;

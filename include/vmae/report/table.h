@@ -13,8 +13,12 @@ struct Table {
   std::vector<std::vector<std::string>> rows{};  // as many texts as columns, UTF-8
   std::vector<bool> is_number{};                 // per column: right-aligned
   size_t num_row_headers = 1;                    // columns that name the row
-  std::vector<std::string> notes{};              // below it
+  std::vector<std::string> notes{};              // below it: how it is to be read
+  std::vector<std::string> remarks{};            // below these: what is remarkable about its numbers, the first kShownRemarks of them
 };
+constexpr size_t kShownRemarks = 5;  // HTML has the others folded; text and LaTeX count them
+// The notes, the first remarks, and how many more there are.
+std::vector<std::string> lines_below(const Table& table);
 
 std::string to_text(const Table& table, size_t max_columns = 0);  // aligned; wide characters counted; 0: as wide as it is
 std::string to_csv(const Table& table);                           // RFC 4180
