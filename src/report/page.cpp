@@ -75,6 +75,20 @@ class Writer {
                   "</figure>\n");
   }
 
+  static std::string legend(const std::vector<std::pair<std::string, std::string>>& entries) {
+    if (entries.empty()) return "";
+    std::string out = "<ul class=\"legend\" aria-label=\"Colours\">\n";
+    for (const auto& [name, color] : entries)
+      out += concat("<li><span class=\"swatch\" style=\"color:", html_text(color), "\"></span>", html_text(name), "</li>\n");
+    return out + "</ul>\n";
+  }
+
+  static std::string row(const PictureRow& row) {
+    std::string out = concat("<figure class=\"row\">\n<figcaption>", html_text(row.caption), "</figcaption>\n<div>\n");
+    for (const Picture& one : row.pictures) out += picture(one);
+    return out + "</div>\n</figure>\n";
+  }
+
   static std::string listing(const std::string& title, const std::string& text) {
     const auto lines = std::count(text.begin(), text.end(), '\n') + (text.empty() || text.ends_with('\n') ? 0 : 1);
     return concat("<details>\n<summary>", html_text(title), " <span>(", lines, lines == 1 ? " line" : " lines",
@@ -106,6 +120,8 @@ std::string section_html(const Section& section, size_t index, Writer& writer) {
   if (!section.figures.empty()) out += "<div class=\"figures\">\n";
   for (const Figure& figure : section.figures) out += writer.figure(figure);
   if (!section.figures.empty()) out += "</div>\n";
+  out += Writer::legend(section.legend);
+  for (const PictureRow& row : section.rows) out += Writer::row(row);
   if (!section.pictures.empty()) out += "<div class=\"pictures\">\n";
   for (const Picture& picture : section.pictures) out += Writer::picture(picture);
   if (!section.pictures.empty()) out += "</div>\n";

@@ -80,6 +80,14 @@ figure { margin: 0; min-width: 0; }
 .pictures img { display: block; width: 100%; height: auto; border-radius: 6px; background: #000000; }
 figcaption { margin-top: .6rem; }
 .pictures figcaption { font-size: .875rem; }
+.legend { display: flex; flex-wrap: wrap; gap: .35rem 1.25rem; margin: 0 0 1.25rem; padding: 0; list-style: none; font: .9375rem/1.4 var(--sans); }
+.legend li { display: flex; align-items: baseline; gap: .5em; }
+.swatch { flex: none; width: .8em; height: .8em; border: .4em solid; outline: 1px solid var(--line); }
+.row { margin-bottom: 1.75rem; }
+.row > figcaption { margin: 0 0 .5rem; }
+.row > div { display: grid; grid-template-columns: repeat(auto-fill, minmax(12rem, 1fr)); gap: .9rem .75rem; align-items: start; }
+.row img { display: block; width: 100%; height: auto; border-radius: 6px; background: #000000; }
+.row figure figcaption { margin-top: .3rem; font-size: .875rem; line-height: 1.4; }
 
 details { margin: 0 0 .75rem; border: 1px solid var(--line); border-radius: 8px; background: var(--card); font-family: var(--sans); }
 summary { padding: .65rem 1rem; font-size: .9375rem; font-weight: 500; cursor: pointer; }
@@ -90,6 +98,7 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
 @media (max-width: 40rem) {
   body { padding-inline: 1rem; font-size: 1rem; }
   .summary { font-size: 1.1rem; }
+  .row > div { grid-template-columns: 1fr 1fr; }
   th, td { padding-inline: .6rem; }
   thead th:first-child, tbody th:first-child { max-width: 9.5rem; box-shadow: inset -1px 0 var(--line); }
 }

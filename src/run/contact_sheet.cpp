@@ -1,9 +1,9 @@
 #include "contact_sheet.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
+#include "class_colours.h"
 #include "vmae/io/caption.h"
 #include "vmae/io/resize.h"
 
@@ -11,9 +11,6 @@ namespace vmae::run {
 namespace {
 
 constexpr int64_t kTilePx = 180, kGapPx = 6, kCaptionPx = 22, kColumns = 6;
-// Okabe and Ito 2008: told apart by people with any colour vision.
-constexpr std::array<std::array<float, 3>, 7> kColours{
-    {{230, 159, 0}, {86, 180, 233}, {0, 158, 115}, {240, 228, 66}, {0, 114, 178}, {213, 94, 0}, {204, 121, 167}}};
 
 struct Placed {
   io::Image image;  // RGB, 0 to 255
@@ -60,7 +57,7 @@ void outline(Placed& placed) {
       const uint8_t here = label(row, column);
       if (here == 0 || (label(row - 1, column) == here && label(row + 1, column) == here && label(row, column - 1) == here && label(row, column + 1) == here))
         continue;
-      const auto& colour = kColours[(here - 1U) % kColours.size()];
+      const Colour colour = class_colour(here);
       std::copy(colour.begin(), colour.end(), placed.image.pixels.begin() + 3 * (row * width + column));
     }
   }

@@ -16,7 +16,7 @@ struct Tile {
   std::string caption;
 };
 
-// Columns x rows of tiles, 3 channels, 0 to 255. Outlines of mask values in a colour each.
+// Columns x rows of tiles, 3 channels, 0 to 255. Outlines of labels in their colours (class_colours.h).
 io::Image contact_sheet(const std::vector<Tile>& tiles);
 
 constexpr size_t kMaxTiles = 30;

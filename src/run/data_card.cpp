@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "class_colours.h"
 #include "contact_sheet.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
@@ -172,7 +173,7 @@ std::vector<Shown> choose(const DataCard& card) {
   return chosen;
 }
 
-// The slice as it is stored, in units. Empty if it can't be read.
+// The slice as it is stored, in units, with its classes. Empty if it can't be read.
 Tile tile_of(const Shown& shown, const DataCard& card, size_t number) {
   data::SliceBuffer buffer;
   Tile tile{{1, 1, 1, {0}, 0}, {}, {}, 1.0, concat(number, " can't be read")};
@@ -188,6 +189,7 @@ Tile tile_of(const Shown& shown, const DataCard& card, size_t number) {
     });
     tile.range = slice.range;
     if (slice.mask != nullptr) tile.mask.assign(slice.mask, slice.mask + slice.height * slice.width);
+    for (uint8_t& label : tile.mask) label = card.meaning->class_of[label];
     tile.caption = concat(number, shown.what.empty() ? "" : ": " + shown.what);
   } catch (const Error& error) {
     if (error.code() != ExitCode::data) throw;  // its file is among those that were left out, with the reason
@@ -212,10 +214,17 @@ class Card {
     for (const CardPart& part : card.parts) counts_.push_back(count(part, card, knows_patients));
     std::vector<Tile> tiles;
     for (size_t i = 0; i < shown_.size(); ++i) tiles.push_back(tile_of(shown_[i], card, i + 1));
-    if (!tiles.empty()) sheet_ = io::encode_png(contact_sheet(tiles));
+    if (tiles.empty()) return;
+    std::set<uint8_t> labels;
+    for (const Tile& tile : tiles) labels.insert(tile.mask.begin(), tile.mask.end());
+    if (card.meaning) legend_ = legend_of(labels, card.meaning->names);
+    io::Image sheet = contact_sheet(tiles);
+    sheet_ = io::encode_png(sheet);
+    draw_legend(sheet, legend_);
+    sheet_with_legend_ = io::encode_png(sheet);
   }
 
-  const std::string& sheet() const { return sheet_; }
+  const std::string& sheet() const { return sheet_with_legend_; }
 
   Json json() const {
     Json json = {{"vmae_version", version()}, {"layouts", card_.layouts}, {"pairing", pairings()}};
@@ -278,6 +287,7 @@ class Card {
                                                  : "Images, spread over the dataset.",
                                    "Contact sheet of images; the table below names them."});
       pictures.tables.push_back(shown_table());
+      for (const LegendEntry& entry : legend_) pictures.legend.emplace_back(entry.name, css_colour(entry.colour));
       page.sections.push_back(std::move(pictures));
     }
     report::Section rest{.title = "Left out, and remarks"};
@@ -392,7 +402,8 @@ class Card {
   std::vector<io::SourceRemark> left_out_;
   std::vector<Shown> shown_;
   std::vector<PartCounts> counts_;
-  std::string sheet_;
+  std::vector<LegendEntry> legend_;
+  std::string sheet_, sheet_with_legend_;  // on the page the legend is text, beside it in the picture
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <ATen/ops/where.h>
 
+#include "class_colours.h"
 #include "vmae/io/caption.h"
 
 namespace vmae::run {
@@ -58,6 +59,23 @@ io::Image sheet(const std::vector<at::Tensor>& pictures, const std::vector<const
   return panel;
 }
 
+// (256, 3), 0 to 1
+at::Tensor colours_of_labels() {
+  at::Tensor colours = at::empty({256, 3}, at::kFloat);
+  for (int64_t label = 0; label < 256; ++label) {
+    const Colour colour = class_colour(static_cast<uint8_t>(label));
+    for (size_t c = 0; c < 3; ++c) colours[label][static_cast<int64_t>(c)] = colour[c] / 255.0;
+  }
+  return colours;
+}
+
+void add_labels(const at::Tensor& mask, std::set<uint8_t>& labels) {
+  const at::Tensor counts = at::bincount(mask.flatten().to(at::kLong), /*weights=*/{}, /*minlength=*/256);
+  for (int64_t label = 0; label < 256; ++label) {
+    if (counts[label].item<int64_t>() > 0) labels.insert(static_cast<uint8_t>(label));
+  }
+}
+
 }  // namespace
 
 io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& output, const nn::MaeOptions& options, const std::vector<double>& mean,
@@ -75,11 +93,9 @@ io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& out
 }
 
 at::Tensor overlay(const at::Tensor& image, const at::Tensor& mask) {
-  // Okabe and Ito's colours, which colour-blind readers can tell apart.
-  static const at::Tensor colours =
-      at::tensor({230, 159, 0, 86, 180, 233, 0, 158, 115, 240, 228, 66, 0, 114, 178, 213, 94, 0, 204, 121, 167}, at::kFloat).view({7, 3}) / 255.0;
+  static const at::Tensor colours = colours_of_labels();
   const at::Tensor labels = mask.to(at::kLong), is_foreground = (labels > 0).unsqueeze(1);
-  const at::Tensor colour = colours.index({(labels - 1).remainder(7)}).permute({0, 3, 1, 2});  // (n, 3, h, w)
+  const at::Tensor colour = colours.index({labels}).permute({0, 3, 1, 2});  // (n, 3, h, w)
   // The outline at full strength, so that the image can be judged inside.
   const at::Tensor padded = at::constant_pad_nd(labels, {1, 1, 1, 1}, 0);
   const auto shifted = [&](int64_t dy, int64_t dx) { return padded.slice(1, 1 + dy, 1 + dy + labels.size(1)).slice(2, 1 + dx, 1 + dx + labels.size(2)); };
@@ -89,11 +105,16 @@ at::Tensor overlay(const at::Tensor& image, const at::Tensor& mask) {
   return rgb * (1.0 - strength) + colour * strength;
 }
 
-io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, const at::Tensor& prediction, const std::vector<double>& mean,
-                             const std::vector<double>& std) {
+io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, const at::Tensor& prediction, const std::vector<std::string>& class_names,
+                             const std::vector<double>& mean, const std::vector<double>& std) {
   const at::Tensor shown = (image * per_channel(std) + per_channel(mean)).clamp(0.0, 1.0);
   const at::Tensor rgb = shown.size(1) == 3 ? shown : shown.slice(1, 0, 1).expand({-1, 3, -1, -1});
-  return sheet({rgb, overlay(shown, truth), overlay(shown, prediction)}, {"image", "mask", "prediction"});
+  io::Image panel = sheet({rgb, overlay(shown, truth), overlay(shown, prediction)}, {"image", "mask", "prediction"});
+  std::set<uint8_t> labels;
+  add_labels(truth, labels);
+  add_labels(prediction, labels);
+  draw_legend(panel, legend_of(labels, class_names));
+  return panel;
 }
 
 io::Image image_panel(const at::Tensor& image, const std::vector<double>& mean, const std::vector<double>& std) {

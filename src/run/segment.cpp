@@ -276,7 +276,8 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
       panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, session.seed(), session.device, num_panel_samples, classes.shown);
   const auto draw = [&](train::RunLog& log, int64_t step, int64_t epoch) {
     const at::Tensor predicted = at::argmax(model.forward(shown.image), 1).to(at::kByte).cpu();
-    log.panel(panel_name("overlay", epoch), segmentation_panel(shown.image.cpu(), shown.mask, predicted, config.data.image.mean, config.data.image.std), step);
+    log.panel(panel_name("overlay", epoch),
+              segmentation_panel(shown.image.cpu(), shown.mask, predicted, classes.names, config.data.image.mean, config.data.image.std), step);
   };
   const ExitCode code =
       train_to_end(session, {.data = config.data,

@@ -109,6 +109,36 @@ class LooksTest(EvalTest):
 
     # Colours
 
+    def check_legend_below(self, picture, colors, height):
+        """Each colour stands as a square below the pictures, beside something in black."""
+        pixels = np.asarray(Image.open(picture).convert("RGB")).astype(int)
+        band, left = pixels[-height:], -1
+        for color in colors:
+            places = np.argwhere((band == color).all(-1))
+            self.assertEqual(len(places), 144, f"a square of {color}")
+            y, x = places.min(0)
+            self.assertGreater(x, left, "in the order of the classes")
+            self.assertGreater((band[y:y + 12, x + 16:x + 60] < 60).all(-1).sum(), 20, "its name")
+            left = x
+
+    def test_panels_and_data_cards_have_legends(self):
+        make_segmentation(self.tmp / "data", 8)
+        self.seg("data.classes=[round,square]", "train.epochs=1", "train.draw_every=1")
+        orange, blue = (230, 159, 0), (86, 180, 233)
+        (panel,) = (self.tmp / "run/samples").iterdir()
+        self.check_legend_below(panel, [orange, blue], 28)
+        self.check_legend_below(self.tmp / "run/data_card/masks.png", [orange, blue], 28)
+        card = Looks((self.tmp / "run/data_card/card.html").read_text("utf-8"))
+        self.assertEqual({name: tuple(rgb(color)) for name, color in card.legend.items()}, {"round": orange, "square": blue})
+
+    def test_contact_sheets_colour_classes_and_not_values(self):
+        make_segmentation(self.tmp / "data", 4)
+        for file in (self.tmp / "data/masks").iterdir():
+            mask = np.asarray(Image.open(file))
+            Image.fromarray(np.where(mask == 1, 50, np.where(mask == 2, 255, 0)).astype(np.uint8)).save(file)
+        self.vmae("inspect", "data", "--card", "card", "--label-values", "50,255")
+        self.check_legend_below(self.tmp / "card/masks.png", [(230, 159, 0), (86, 180, 233)], 28)
+
     def test_a_model_has_one_colour_in_all_figures(self):
         self.make_maps(4, ("a_10", "b_10", "a_100", "b_100"))
         names = ["b_100", "a_10", "b_10", "a_100"]

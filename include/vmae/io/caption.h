@@ -8,5 +8,6 @@ namespace vmae::io {
 
 // Black text into an image of 0..255, its baseline beginning at (x, y).
 void write_caption(Image& image, int64_t x, int64_t y, const std::string& text);
+int64_t caption_width(const std::string& text);  // in pixels
 
 }  // namespace vmae::io

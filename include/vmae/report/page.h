@@ -13,6 +13,12 @@ struct Picture {
   std::string caption{}, alternative_text{};
 };
 
+// Pictures of one thing side by side, each with its own caption: image, truth, predictions.
+struct PictureRow {
+  std::string caption{};
+  std::vector<Picture> pictures{};
+};
+
 struct Section {
   std::string title{};
   std::vector<std::string> paragraphs{};  // plain text
@@ -20,6 +26,8 @@ struct Section {
   std::vector<Figure> figures{};
   std::vector<Picture> pictures{};
   std::vector<std::pair<std::string, std::string>> listings{};  // title and text (config, splits), folded away
+  std::vector<std::pair<std::string, std::string>> legend{};    // of the pictures: name and colour ("#e69f00")
+  std::vector<PictureRow> rows{};
 };
 
 struct Page {

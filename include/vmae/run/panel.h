@@ -1,5 +1,6 @@
 #pragma once
 // Pictures of what a model has learnt: per sample a row of image, what the network saw or should have found, and what it made of it.
+#include <string>
 #include <vector>
 
 #include "vmae/io/image.h"
@@ -12,9 +13,10 @@ namespace vmae::run {
 io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& output, const nn::MaeOptions& options, const std::vector<double>& mean,
                                const std::vector<double>& std);
 
-// image as above; truth and prediction (n, h, w) uint8 classes. Columns: image | mask | prediction, classes in colour over the image.
-io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, const at::Tensor& prediction, const std::vector<double>& mean,
-                             const std::vector<double>& std);
+// image as above; truth and prediction (n, h, w) uint8 classes. Columns: image | mask | prediction, classes in colour
+// over the image. A legend below names those that are there.
+io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, const at::Tensor& prediction, const std::vector<std::string>& class_names,
+                             const std::vector<double>& mean, const std::vector<double>& std);
 
 // The images alone, four in a row, with room for a caption below each.
 io::Image image_panel(const at::Tensor& image, const std::vector<double>& mean, const std::vector<double>& std);

@@ -25,6 +25,9 @@ Page example() {
   Figure figure{"roc", kNasty, line_plot(plot)};
   Table table{kNasty, kNasty, {kNasty, "n"}, {{kNasty, "1"}}, {false, true}, 1, {kNasty}};
   Section section{kNasty, {kNasty}, {table, table}, {figure, figure}, {{"\x89PNG", kNasty, kNasty}}, {{kNasty, kNasty}}};
+  section.legend = {{kNasty, kNasty}};
+  section.rows = {{kNasty, {{"\x89PNG", kNasty, kNasty}}}};
+  for (Table& one : section.tables) one.remarks.assign(kShownRemarks + 2, kNasty);
   return {kNasty, kNasty, {{kNasty, kNasty}}, {section, section}, kNasty};
 }
 
@@ -72,6 +75,24 @@ TEST(Page, GivesPicturesTheirSize) {
   const std::string png("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\2\0\0\0\x10", 24);
   const Page page{"t", "", {}, {{"s", {}, {}, {}, {{png, "c", "a"}}, {}}}, ""};
   EXPECT_NE(to_html(page).find("alt=\"a\" width=\"258\" height=\"16\">"), std::string::npos);
+}
+
+TEST(Page, FoldsAllButTheFirstRemarks) {
+  Table table;
+  table.columns = {"n"};
+  for (const size_t count : {kShownRemarks, kShownRemarks + 1, kShownRemarks + 3}) {
+    table.remarks.assign(count, "a remark");
+    const std::string html = to_html(Page{"t", "", {}, {{"s", {}, {table}}}, ""});
+    const std::string open = html.substr(0, html.find("<details"));
+    EXPECT_EQ(all_between(open, "<p class=\"note\">", "<").size(), kShownRemarks);
+    EXPECT_EQ(all_between(html, "<p class=\"note\">", "<").size(), count);
+    EXPECT_EQ(html.find("<summary>3 more remarks</summary>") != std::string::npos, count == kShownRemarks + 3);
+    EXPECT_EQ(html.find("<summary>1 more remark</summary>") != std::string::npos, count == kShownRemarks + 1);
+    EXPECT_EQ(html.find("<details") == std::string::npos, count == kShownRemarks);
+    const std::vector<std::string> lines = lines_below(table);
+    EXPECT_EQ(lines.size(), kShownRemarks + (count > kShownRemarks ? 1 : 0));
+    EXPECT_EQ(lines.back(), count == kShownRemarks ? "a remark" : count == kShownRemarks + 1 ? "And 1 more remark." : "And 3 more remarks.");
+  }
 }
 
 TEST(Page, CountsTheLinesOfListings) {
