@@ -123,7 +123,11 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   caption, figcaption { font-size: 9pt; }
   caption { break-after: avoid; }
   thead { display: table-header-group; }
-  tr, figure, .facts, nav { break-inside: avoid; }
+  tr, p, figure, .facts, nav, .scroll, .row, .legend { break-inside: avoid; }
+  .scroll { break-after: avoid; }
+  .legend, .row > figcaption { break-after: avoid; }
+  .row > div { grid-template-columns: repeat(5, 1fr); gap: 2mm; }
+  .row figure figcaption, .legend { font-size: 8pt; }
   th, td { padding: 1mm 1.6mm; min-width: 0 !important; }
   .many-columns th, .many-columns td { padding-inline: 1mm; }
   .number { white-space: normal; }

@@ -132,21 +132,22 @@ struct SegmentationCase {
   std::vector<std::filesystem::path> predictions;  // of each model
   std::vector<bool> of_dataset;                    // whether it was made of prepared slices that may have other sizes than the files'
 };
-// Both label maps of a case on the truth's grid, with labels as in the study.
-struct SegmentationPair {
+// The label maps of a case on one grid, with labels as in the study.
+struct SegmentationMaps {
   std::array<int64_t, 3> size{};
   std::array<double, 3> spacing_mm{1, 1, 1};
-  std::vector<uint8_t> truth, prediction;
+  std::vector<uint8_t> truth;
+  std::vector<std::vector<uint8_t>> predictions;  // of each model
 };
 struct Sides;  // what numbers mean in the truth, and in the predictions of each model
 struct SegmentationInput {
   eval::SegmentationStudy study;
   int64_t ignore_label = -1;  // value of the truth where nothing is judged
   std::shared_ptr<const Sides> sides;
-  std::vector<SegmentationCase> cases;                            // of study.cases; by slices: the case of each
-  std::vector<int64_t> slices;                                    // by slices: the number of each, else empty
-  std::vector<std::string> remarks;                               // as Truth::remarks
-  SegmentationPair read_pair(size_t number, size_t model) const;  // of `cases`
+  std::vector<SegmentationCase> cases;              // of study.cases; by slices: the case of each
+  std::vector<int64_t> slices;                      // by slices: the number of each, else empty
+  std::vector<std::string> remarks;                 // as Truth::remarks
+  SegmentationMaps read_maps(size_t number) const;  // of `cases`
 };
 SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, const NamesTable* names,
                                       Problems& problems);

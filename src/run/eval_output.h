@@ -1,5 +1,6 @@
 #pragma once
 // What `vmae eval` leaves: tables, figures, summary.json, report.html.
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,7 @@ struct Evaluation {
   const eval::ClassificationStudy* classification = nullptr;
   std::vector<std::vector<double>> thresholds{};                                // [model][class], of classification
   std::vector<std::vector<std::vector<eval::CalibrationPoint>>> calibration{};  // [model][finding, or 0], of classification
+  std::map<std::string, TruthCase> images{};                                    // by case, of classification
   std::vector<std::string> left_out{};
   std::vector<std::string> remarks{};  // what a reader must know of how it was measured
   bool has_patients = false;
@@ -37,11 +39,11 @@ struct Evaluation {
   const eval::Estimate* find(size_t model, const std::string& metric, const std::string& class_name) const;  // class_name empty: the main row; null: none
 };
 
-// A line that says the most important: "Dice 0.503 (0.458-0.546) pretrained, 0.285 (0.240-0.330) scratch; difference 0.217 (...), p < 0.001; 52 cases".
-std::string headline(const Evaluation& evaluation);
 // Whether a p-value is computed from so few cases, or patients, that it says little.
 inline bool is_few(const eval::Test& test) { return test.n < eval::kFewCases; }
 
+// A line that says the most important: "Dice 0.503 (0.458-0.546) pretrained, 0.285 (0.240-0.330) scratch; difference 0.217 (...), p < 0.001; 52 cases".
+std::string headline(const Evaluation& evaluation);
 
 report::Table result_table(const Evaluation& evaluation);      // the main metrics over all classes, a row per model
 report::Table class_table(const Evaluation& evaluation);       // a row per class and model
@@ -50,8 +52,15 @@ report::Table class_comparison_table(const Evaluation& evaluation);
 std::vector<report::Figure> figures_of(const Evaluation& evaluation);
 std::optional<report::Figure> efficiency_figure(const Evaluation& evaluation);  // where several fractions of the labels are compared
 
-// Best, median and worst case of a model by mean Dice: image, truth, prediction.
-std::vector<report::Picture> case_pictures(const Evaluation& evaluation, size_t model);
+// Best, median and worst case of all models by mean Dice, and the one where they differ most: image, truth, predictions.
+report::Section case_section(const Evaluation& evaluation);
+
+// Images of the cases of a classification: --images, else the truth's, else those of a run's data. Throws Error(data)
+// where --images has none.
+std::map<std::string, TruthCase> images_of_cases(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
+                                                 const std::vector<std::string>& cases);
+// Of those that have an image: of each class one that is right and one that is wrong with the most confidence.
+report::Section example_section(const Evaluation& evaluation);
 
 std::string summary_json(const Evaluation& evaluation);
 std::string cases_csv(const Evaluation& evaluation);

@@ -77,11 +77,9 @@ report::Page report_page(const Evaluation& evaluation, const std::vector<report:
   if (classes.columns.size() > 3) page.sections.push_back({.title = "Classes", .tables = {classes}});
   if (const report::Table tests = class_comparison_table(evaluation); !tests.rows.empty()) page.sections.back().tables.push_back(tests);
   if (evaluation.segmentation != nullptr) {
-    for (size_t m = 0; m < evaluation.models.size(); ++m)
-      page.sections.push_back({.title = "Cases of " + evaluation.models[m].name,
-                               .paragraphs = {"The slice with the most of truth and prediction. Colours stand for classes, in their order: orange, light blue, "
-                                              "green, yellow, blue, red, pink."},
-                               .pictures = case_pictures(evaluation, m)});
+    page.sections.push_back(case_section(evaluation));
+  } else if (!evaluation.images.empty()) {
+    page.sections.push_back(example_section(evaluation));
   }
   for (const EvalModel& model : evaluation.models) {
     if (!model.data_card.empty()) page.sections.push_back(data_section(model.name, model.data_card));

@@ -1,154 +1,150 @@
-// Cases as pictures: the slice with the most of both masks; image, truth and prediction side by side, pixels square in millimetres.
+// Cases of a segmentation as pictures, the same for all models: image, truth, and the prediction of each.
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
+#include "class_colours.h"
 #include "eval_output.h"
+#include "eval_sides.h"
+#include "eval_slice.h"
 #include "vmae/core/log.h"
 #include "vmae/core/text.h"
-#include "vmae/io/caption.h"
-#include "vmae/io/picture.h"
-#include "vmae/io/resize.h"
 
 namespace vmae::run {
 
 namespace {
 
-constexpr int64_t panel_side_px = 260, gap_px = 8, caption_px = 24;
-// Okabe and Ito's colours, as in a run's overlays.
-constexpr int colours[7][3] = {{230, 159, 0}, {86, 180, 233}, {0, 158, 115}, {240, 228, 66}, {0, 114, 178}, {213, 94, 0}, {204, 121, 167}};
-
-struct Plane {
-  int64_t rows = 0, columns = 0;
-  double row_mm = 1, column_mm = 1;
-  std::vector<uint8_t> truth, prediction;
+struct Chosen {
+  std::string what;  // "Best case"
+  size_t number = 0;
 };
+
+// By the Dice of a case: the mean over classes, and of these over the models that have one.
+std::vector<Chosen> choose(const Evaluation& evaluation) {
+  const eval::SegmentationStudy& study = evaluation.segmentation->study;
+  const eval::SegmentationMetric& dice = eval::segmentation_metrics()[0];
+  const std::string unit = evaluation.arguments.per_slice ? " slice" : " case";
+  std::vector<std::pair<double, size_t>> order;
+  double widest = 0;
+  size_t most_different = 0;
+  for (size_t i = 0; i < study.cases.size(); ++i) {
+    std::vector<double> values;
+    for (const auto& scores : study.scores) {
+      const double value = eval::value_of(scores[i], dice, study.classes.size());
+      if (!std::isnan(value)) values.push_back(value);
+    }
+    if (values.empty()) continue;
+    double sum = 0;
+    for (const double value : values) sum += value;
+    order.emplace_back(sum / static_cast<double>(values.size()), i);
+    const auto [lowest, highest] = std::minmax_element(values.begin(), values.end());
+    if (*highest - *lowest > widest) {
+      widest = *highest - *lowest;
+      most_different = i;
+    }
+  }
+  std::sort(order.begin(), order.end());
+  std::vector<Chosen> chosen;
+  if (!order.empty()) chosen.push_back({"Best" + unit, order.back().second});
+  if (order.size() > 2) chosen.push_back({"Median" + unit, order[(order.size() - 1) / 2].second});
+  if (order.size() > 1) chosen.push_back({"Worst" + unit, order.front().second});
+  if (widest == 0) return chosen;
+  const auto shown = std::find_if(chosen.begin(), chosen.end(), [&](const Chosen& one) { return one.number == most_different; });
+  if (shown != chosen.end()) {
+    shown->what += ", and the one where the models differ most";
+  } else {
+    chosen.push_back({concat("The", unit, " where the models differ most"), most_different});
+  }
+  return chosen;
+}
 
 int64_t voxel_of(const std::array<int64_t, 3>& size, int axis, int64_t index, int64_t row, int64_t column) {
   const int64_t x = axis == 0 ? index : column, y = axis == 1 ? index : axis == 0 ? column : row, z = axis == 2 ? index : row;
   return x + size[0] * (y + size[1] * z);
 }
 
-Plane plane_of(const SegmentationPair& pair, int axis, int64_t index) {
-  const size_t columns = axis == 0 ? 1 : 0, rows = axis == 2 ? 1 : 2;
-  Plane plane{pair.size[rows], pair.size[columns], pair.spacing_mm[rows], pair.spacing_mm[columns], {}, {}};
-  for (int64_t row = 0; row < plane.rows; ++row) {
-    for (int64_t column = 0; column < plane.columns; ++column) {
-      const auto voxel = static_cast<size_t>(voxel_of(pair.size, axis, index, row, column));
-      plane.truth.push_back(pair.truth[voxel]);
-      plane.prediction.push_back(pair.prediction[voxel]);
-    }
+std::vector<uint8_t> labels_of(const std::vector<uint8_t>& labels, const SegmentationMaps& maps, int axis, int64_t index) {
+  const SliceGrid grid = slice_grid_of(maps.size, maps.spacing_mm, axis);
+  std::vector<uint8_t> slice;
+  slice.reserve(static_cast<size_t>(grid.rows * grid.columns));
+  for (int64_t row = 0; row < grid.rows; ++row) {
+    for (int64_t column = 0; column < grid.columns; ++column) slice.push_back(labels[static_cast<size_t>(voxel_of(maps.size, axis, index, row, column))]);
   }
-  return plane;
+  return slice;
 }
 
-int64_t fullest_slice(const SegmentationPair& pair, int axis) {
+// Where the truth has the most, which counts twice, and the models in the mean.
+int64_t fullest_slice(const SegmentationMaps& maps, int axis) {
+  const auto count = [&](const std::vector<uint8_t>& labels, int64_t index) {
+    const std::vector<uint8_t> slice = labels_of(labels, maps, axis, index);
+    return static_cast<int64_t>(slice.size()) - std::count(slice.begin(), slice.end(), uint8_t{0});
+  };
+  const auto num_models = static_cast<int64_t>(maps.predictions.size());
   int64_t best = 0, most = -1;
-  for (int64_t index = 0; index < pair.size[static_cast<size_t>(axis)]; ++index) {
-    const Plane plane = plane_of(pair, axis, index);
-    int64_t count = 0;
-    for (size_t i = 0; i < plane.truth.size(); ++i) count += (plane.truth[i] > 0 ? 2 : 0) + (plane.prediction[i] > 0 ? 1 : 0);
-    if (count > most) {
-      most = count;
+  for (int64_t index = 0; index < maps.size[static_cast<size_t>(axis)]; ++index) {
+    int64_t sum = 2 * num_models * count(maps.truth, index);
+    for (const auto& prediction : maps.predictions) sum += count(prediction, index);
+    if (sum > most) {
+      most = sum;
       best = index;
     }
   }
   return best;
 }
 
-// Grey values 0 to 255 between the slice's 1st and 99th percentile; black where there is no image.
-std::vector<float> grey_of(const SegmentationCase& one, const Plane& plane, const std::array<int64_t, 3>& size, int axis, int64_t index) {
-  std::vector<float> grey(plane.truth.size(), 40.0F);
-  if (one.truth.file.path.empty()) return grey;
+// Nothing where there is no image, or none of this size.
+std::optional<io::Image> image_of_slice(const TruthCase& truth, const SegmentationMaps& maps, int axis, int64_t index) {
+  if (truth.file.path.empty()) return std::nullopt;
   try {
-    const io::Volume volume = image_of(one.truth);
-    if (volume.size != size) return grey;
-    const io::Image slice = io::slice_of(volume, axis, index);
-    for (size_t i = 0; i < grey.size(); ++i) {
-      double sum = 0;
-      for (int64_t c = 0; c < slice.channels; ++c) sum += slice.pixels[i * static_cast<size_t>(slice.channels) + static_cast<size_t>(c)];
-      grey[i] = static_cast<float>(sum / static_cast<double>(slice.channels));
-      if (!std::isfinite(grey[i])) grey[i] = 0;
-    }
-    std::vector<float> sorted = grey;
-    std::sort(sorted.begin(), sorted.end());
-    const float low = sorted[sorted.size() / 100], high = sorted[sorted.size() - 1 - sorted.size() / 100];
-    for (float& value : grey) value = high > low ? std::clamp((value - low) / (high - low), 0.0F, 1.0F) * 255.0F : 0.0F;
+    const io::Volume volume = image_of(truth);
+    if (volume.size == maps.size) return shown_slice(volume, axis, index);
+    log::warning(concat("no image of ", truth.name, ": it has another size than its mask"));
   } catch (const Error& error) {
-    log::warning(concat("no picture of ", one.truth.name, ": ", error.what()));
+    log::warning(concat("no picture of ", truth.name, ": ", error.what()));
   }
-  return grey;
+  return std::nullopt;
 }
 
-// One panel, already enlarged: labels in colour, outlines at full strength, insides lightly.
-void draw(io::Image& sheet, int64_t left, const std::vector<float>& grey, const std::vector<uint8_t>& labels, const Plane& plane, int64_t height,
-          int64_t width) {
-  std::vector<float> large(static_cast<size_t>(height * width));
-  io::resize(grey.data(), {plane.rows, plane.columns}, 1, large.data(), {height, width});
-  const auto label_at = [&](int64_t y, int64_t x) -> int {
-    if (labels.empty() || y < 0 || x < 0 || y >= height || x >= width) return 0;
-    return labels[static_cast<size_t>((y * plane.rows / height) * plane.columns + x * plane.columns / width)];
-  };
-  for (int64_t y = 0; y < height; ++y) {
-    for (int64_t x = 0; x < width; ++x) {
-      const int label = label_at(y, x);
-      bool is_edge = false;
-      for (int64_t step = 1; step <= 2; ++step)
-        is_edge |= label_at(y - step, x) != label || label_at(y + step, x) != label || label_at(y, x - step) != label || label_at(y, x + step) != label;
-      const float strength = label == 0 ? 0.0F : is_edge ? 0.95F : 0.2F;
-      float* pixel = &sheet.pixels[static_cast<size_t>(((caption_px + y) * sheet.width + left + x) * 3)];
-      for (int c = 0; c < 3; ++c)
-        pixel[c] = large[static_cast<size_t>(y * width + x)] * (1 - strength) + static_cast<float>(colours[(label + 6) % 7][c]) * strength;
-    }
-  }
-}
-
-std::string picture_of(const Evaluation& evaluation, size_t number, size_t model) {
+report::PictureRow row_of(const Evaluation& evaluation, const Chosen& chosen, std::set<uint8_t>& labels) {
   const SegmentationInput& input = *evaluation.segmentation;
-  const SegmentationPair pair = input.read_pair(number, model);
-  const int64_t slice = input.slices.empty() ? -1 : input.slices[number];
-  const TruthCase& truth = input.cases[number].truth;
-  const int axis = truth.axis >= 0 ? truth.axis : eval_axis(evaluation.models, pair.size, pair.spacing_mm);
-  const int64_t index = slice >= 0 ? slice : fullest_slice(pair, axis);
-  const Plane plane = plane_of(pair, axis, index);
-  const std::vector<float> grey = grey_of(input.cases[number], plane, pair.size, axis, index);
-  const double height_mm = static_cast<double>(plane.rows) * plane.row_mm, width_mm = static_cast<double>(plane.columns) * plane.column_mm;
-  const double scale = panel_side_px / std::max(height_mm, width_mm);
-  const auto height = std::max<int64_t>(1, std::llround(height_mm * scale)), width = std::max<int64_t>(1, std::llround(width_mm * scale));
-  const int64_t step = std::max<int64_t>(width, 110) + gap_px;
-  io::Image sheet{height + caption_px, 3 * step, 3, {}, 255.0};
-  sheet.pixels.assign(static_cast<size_t>(sheet.height * sheet.width * 3), 255.0F);
-  const std::vector<uint8_t> none;
-  draw(sheet, 0, grey, none, plane, height, width);
-  draw(sheet, step, grey, plane.truth, plane, height, width);
-  draw(sheet, 2 * step, grey, plane.prediction, plane, height, width);
-  const char* const captions[3] = {"image", "truth", "prediction"};
-  for (int64_t i = 0; i < 3; ++i) io::write_caption(sheet, i * step, caption_px - 8, captions[i]);
-  return io::encode_png(sheet);
+  const eval::SegmentationMetric& dice = eval::segmentation_metrics()[0];
+  const std::string& name = input.study.cases[chosen.number];
+  const SegmentationMaps maps = input.read_maps(chosen.number);
+  const TruthCase& truth = input.cases[chosen.number].truth;
+  const int axis = truth.axis >= 0 ? truth.axis : eval_axis(evaluation.models, maps.size, maps.spacing_mm);
+  const int64_t index = input.slices.empty() ? fullest_slice(maps, axis) : input.slices[chosen.number];
+  const SliceGrid grid = slice_grid_of(maps.size, maps.spacing_mm, axis);
+  const std::optional<io::Image> image = image_of_slice(truth, maps, axis, index);
+  const io::Image background = image ? *image : dark_slice(grid);
+
+  report::PictureRow row{.caption = concat(chosen.what, ": ", name)};
+  if (image) row.pictures.push_back({slice_png(grid, background, {}), "image", concat("A slice of ", name, ".")});
+  const auto add = [&](const std::vector<uint8_t>& all, const std::string& caption, const std::string& whose) {
+    const std::vector<uint8_t> slice = labels_of(all, maps, axis, index);
+    labels.insert(slice.begin(), slice.end());
+    row.pictures.push_back({slice_png(grid, background, slice), caption, concat(whose, " of ", name, ", classes as coloured outlines.")});
+  };
+  add(maps.truth, "truth", "The truth");
+  for (size_t m = 0; m < evaluation.models.size(); ++m) {
+    const double value = eval::value_of(input.study.scores[m][chosen.number], dice, input.study.classes.size());
+    add(maps.predictions[m], concat(evaluation.models[m].name, ", Dice ", report::number(value)), concat("The prediction of ", evaluation.models[m].name));
+  }
+  return row;
 }
 
 }  // namespace
 
-std::vector<report::Picture> case_pictures(const Evaluation& evaluation, size_t model) {
-  const SegmentationInput& input = *evaluation.segmentation;
-  const eval::SegmentationMetric& dice = eval::segmentation_metrics()[0];
-  std::vector<std::pair<double, size_t>> order;
-  for (size_t i = 0; i < input.cases.size(); ++i) {
-    const double value = eval::value_of(input.study.scores[model][i], dice, input.study.classes.size());
-    if (!std::isnan(value)) order.emplace_back(value, i);
-  }
-  std::sort(order.begin(), order.end());
-  std::vector<report::Picture> pictures;
-  std::vector<std::pair<const char*, size_t>> chosen;
-  if (!order.empty()) chosen.emplace_back("Best case", order.size() - 1);
-  if (order.size() > 2) chosen.emplace_back("Median case", (order.size() - 1) / 2);
-  if (order.size() > 1) chosen.emplace_back("Worst case", 0);
-  for (const auto& [what, at] : chosen) {
-    const auto [value, i] = order[at];
-    const std::string text = concat(what, ": ", input.study.cases[i], ", Dice ", report::number(value));
-    pictures.push_back({picture_of(evaluation, i, model), text, concat(text, ". Three panels: the image, the truth and the prediction as coloured outlines.")});
-  }
-  return pictures;
+report::Section case_section(const Evaluation& evaluation) {
+  const bool is_one = evaluation.models.size() == 1;
+  const char* const unit = evaluation.arguments.per_slice ? "slices" : "cases";
+  report::Section section{.title = evaluation.arguments.per_slice ? "Slices" : "Cases"};
+  section.paragraphs.push_back(concat("Best, median and worst of the ", unit, " by their Dice (mean over classes",
+                                      is_one ? ")" : " and models): the same for all models", ".",
+                                      evaluation.arguments.per_slice ? "" : " Of each the slice with the most of truth and prediction."));
+  std::set<uint8_t> labels;
+  for (const Chosen& chosen : choose(evaluation)) section.rows.push_back(row_of(evaluation, chosen, labels));
+  for (const LegendEntry& entry : legend_of(labels, evaluation.segmentation->sides->truth->classes()))
+    section.legend.emplace_back(entry.name, css_colour(entry.colour));
+  return section;
 }
 
 }  // namespace vmae::run

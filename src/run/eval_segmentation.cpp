@@ -73,8 +73,7 @@ io::LabelMap read_map(const TruthCase& one, const Side& side) {
   return map;
 }
 
-// model: which one; -1: all.
-Pair read_maps(const SegmentationCase& one, const Sides& sides, int64_t model = -1) {
+Pair read_maps(const SegmentationCase& one, const Sides& sides) {
   Pair pair;
   std::optional<io::Volume> image;
   if (is_dicom_case(one.truth)) image = io::read_image(one.truth.file);
@@ -82,7 +81,6 @@ Pair read_maps(const SegmentationCase& one, const Sides& sides, int64_t model = 
   const std::vector<std::string>& classes = sides.truth->classes();
   pair.truth = image ? on_series(one.truth, mask, *image, classes) : read_map(one.truth, *sides.truth);
   for (size_t m = 0; m < one.predictions.size(); ++m) {
-    if (model >= 0 && m != static_cast<size_t>(model)) continue;
     const fs::path& file = one.predictions[m];
     if (image && is_dicom_name(file)) {
       pair.predictions.push_back(on_series(one.truth, file, *image, classes));
@@ -177,10 +175,12 @@ int eval_axis(const std::vector<EvalModel>& models, const std::array<int64_t, 3>
   return io::slice_axis({size, spacing_mm, 1});
 }
 
-SegmentationPair SegmentationInput::read_pair(size_t number, size_t model) const {
-  Pair pair = read_maps(cases[number], *sides, static_cast<int64_t>(model));
+SegmentationMaps SegmentationInput::read_maps(size_t number) const {
+  Pair pair = run::read_maps(cases[number], *sides);
   ignore(pair);
-  return {pair.truth.size, pair.truth.spacing_mm, std::move(pair.truth.labels), std::move(pair.predictions[0].labels)};
+  SegmentationMaps maps{pair.truth.size, pair.truth.spacing_mm, std::move(pair.truth.labels), {}};
+  for (io::LabelMap& prediction : pair.predictions) maps.predictions.push_back(std::move(prediction.labels));
+  return maps;
 }
 
 SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, const NamesTable* names,

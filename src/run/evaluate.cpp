@@ -141,7 +141,7 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
     }
   }
   split_as_predicted(predicted, *truth);
-  if (!arguments.images.empty()) add_images(arguments.images, *truth);
+  if (!arguments.images.empty() && !classifies) add_images(arguments.images, *truth);
   return truth;
 }
 
@@ -230,6 +230,7 @@ ExitCode evaluate(const EvalArguments& given) {
     log::info(concat(classification.cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
     evaluation.read_and_score_s = seconds_since(start);
     start = Clock::now();
+    evaluation.images = images_of_cases(arguments, models, truth, classification.cases);
     evaluation.thresholds = eval::thresholds_of(classification, arguments.threshold);
     eval::ClassificationResult result = eval::evaluate(classification, arguments.threshold, arguments.statistics);
     evaluation.estimates = std::move(result.estimates);

@@ -109,6 +109,29 @@ class LooksTest(EvalTest):
 
     # Colours
 
+    def test_the_legend_names_classes_in_the_colours_of_the_pictures(self):
+        labels = np.zeros((20, 20, 3), np.uint8)
+        labels[2:9, 4:16], labels[11:18, 4:16] = 1, 2  # x: left and right
+        for folder in ("truth", "m0", "m1"):
+            write_map(self.tmp / folder / "c0.nii.gz", labels, (1, 1, 3))
+        self.eval("--classes", "linke Hälfte,right", pred=["m0", "m1"], truth="truth")
+        page = self.page()
+        self.assertEqual(list(page.legend), ["linke Hälfte", "right"])
+        for picture in page.rows[0]["pictures"]:
+            middles = [np.argwhere(near(picture["pixels"], page.legend[name]))[:, 1].mean() for name in page.legend]
+            self.assertLess(middles[0] + 50, middles[1], picture["caption"])
+
+    def test_twenty_classes_have_twenty_colours(self):
+        labels = np.zeros((40, 20, 2), np.uint8)
+        for k in range(20):
+            labels[2 * k:2 * k + 2] = k + 1
+        for folder in ("truth", "m0"):
+            write_map(self.tmp / folder / "c0.nii.gz", labels)
+        self.eval(pred="m0", truth="truth")
+        legend = self.page().legend
+        self.assertEqual(list(legend), [f"class {k}" for k in range(1, 21)])
+        self.assertEqual(len(set(legend.values())), 20)
+
     def check_legend_below(self, picture, colors, height):
         """Each colour stands as a square below the pictures, beside something in black."""
         pixels = np.asarray(Image.open(picture).convert("RGB")).astype(int)
@@ -170,6 +193,76 @@ class LooksTest(EvalTest):
             shades = {node.get("fill") for node in ElementTree.parse(figure).getroot().iter(SVG + "rect") if node.get("rx") == "2"}
             self.assertTrue(all(np.ptp(rgb(shade)) < 16 for shade in shades), "shades are grey: a hue would mean a model")
 
+    # Cases
+
+    def test_the_same_cases_for_all_models(self):
+        self.make_maps(9, ("m0", "m1", "m2"))
+        self.eval(pred=["m0", "m1", "m2"], truth="truth")
+        page = self.page()
+        mean = {}  # of case and model, over classes
+        for row in self.rows():
+            if row["Dice"]:
+                mean.setdefault(row["case"], {}).setdefault(row["model"], []).append(float(row["Dice"]))
+        mean = {case: {model: np.mean(values) for model, values in models.items()} for case, models in mean.items()}
+        of_case = {case: np.mean(list(models.values())) for case, models in mean.items()}
+        order = sorted(of_case, key=of_case.get)
+        widest = max(mean, key=lambda case: np.ptp(list(mean[case].values())))
+        captions = {row["caption"].split(": ")[1]: row["caption"].lower() for row in page.rows}
+        for case, word in ((order[-1], "best"), (order[len(order) // 2], "median"), (order[0], "worst"), (widest, "differ most")):
+            self.assertIn(word, captions[case])
+        for row in page.rows:
+            case = row["caption"].split(": ")[1]
+            self.assertEqual([one["caption"] for one in row["pictures"]], ["truth", *(f"{m}, Dice {mean[case][m]:.3f}" for m in ("m0", "m1", "m2"))])
+            self.assertEqual(len({one["pixels"].shape for one in row["pictures"]}), 1)
+
+    def test_classification_shows_what_is_right_and_wrong_with_confidence(self):
+        names, kinds, random = ["above", "below", "none"], [i % 3 for i in range(30)], np.random.default_rng(1)
+        (self.tmp / "images").mkdir()
+        for i, kind in enumerate(kinds):
+            Image.fromarray(class_picture(i, kind)).save(self.tmp / f"images/c{i:02d}.png")
+        self.table_of("labels.csv", ["case", "label"], [(f"c{i:02d}", names[kind]) for i, kind in enumerate(kinds)])
+        certainty = []
+        for model in ("a", "b"):
+            z = random.normal(0, 1, (30, 3)) + 1.2 * np.eye(3)[kinds]
+            p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+            self.table_of(f"{model}.csv", ["case", *names], [(f"c{i:02d}", *map(float, row)) for i, row in enumerate(p)])
+            certainty.append([row[k] - np.delete(row, k).max() for row, k in zip(p, kinds)])
+        certainty = np.mean(certainty, 0)
+        self.eval("--images", "images", pred=["a.csv", "b.csv"], truth="labels.csv")
+        rows = {row["caption"].split()[0]: row["pictures"] for row in self.page().rows}
+        for word, pick, is_there in (("Right", np.argmax, lambda v: v > 0), ("Wrong", np.argmin, lambda v: v < 0)):
+            expected = []
+            for kind in range(3):
+                cases = [i for i in range(30) if kinds[i] == kind]
+                case = cases[pick(certainty[cases])]
+                if is_there(certainty[case]):
+                    expected.append((kind, case))
+            self.assertEqual(len(rows[word]), len(expected))
+            for (kind, case), picture in zip(expected, rows[word]):
+                self.assertIn(f"truth: {names[kind]}", picture["caption"])
+                self.assertIn(f"c{case:02d}", picture["caption"])
+                self.assertRegex(picture["caption"], r"a: (above|below|none) 0\.\d{3}; b: (above|below|none) 0\.\d{3}")
+                halves = np.array_split(picture["pixels"][..., 0], 2)
+                bright = [(half > 220).sum() for half in halves]
+                if kind < 2:
+                    self.assertGreater(bright[kind], 5 * bright[1 - kind] + 100, "the image of this case")
+        self.eval(pred=["a.csv", "b.csv"], truth="labels.csv", output="without")
+        self.assertEqual(self.page("without").rows, [])
+        (self.tmp / "others").mkdir()
+        Image.fromarray(class_picture(0, 0)).save(self.tmp / "others/x.png")
+        self.assertIn("no image of the name", self.eval("--images", "others", pred="a.csv", truth="labels.csv", expect=3).stderr)
+
+    def test_images_of_the_truth_are_known(self):
+        (self.tmp / "data").mkdir()
+        for i in range(12):
+            Image.fromarray(class_picture(i, i % 2)).save(self.tmp / f"data/c{i:02d}.png")
+        self.table_of("data/manifest.csv", ["image", "label"], [(f"c{i:02d}.png", ("above", "below")[i % 2]) for i in range(12)])
+        self.table_of("a.csv", ["case", "above"], [(f"c{i:02d}", 0.9 - 0.8 * (i % 2) - 0.01 * i) for i in range(12)])
+        self.eval(pred="a.csv", truth="data/manifest.csv")
+        rows = self.page().rows
+        self.assertEqual([row["caption"].split()[0] for row in rows], ["Right"])
+        self.assertEqual([re.search(r"\((.*)\)", one["caption"]).group(1) for one in rows[0]["pictures"]], ["c11", "c00"])
+
     # Words
 
     def test_at_most_five_remarks_and_the_rest_folded(self):
@@ -230,6 +323,32 @@ class LooksTest(EvalTest):
                 self.assertIn(f"not over {other}", page)
                 self.assertIn("mean over slices", self.summary()["headline"])
                 self.assertRegex(self.summary()["headline"], r"18 slices of \d (patients|cases)")
+
+    # Screens
+
+    @unittest.skipUnless(CHROMIUM, "needs chromium")
+    def test_no_page_is_wider_than_a_phone(self):
+        self.make_maps(4, ("m0", "a model of a very long name that says all about how it was trained", "m2"), 5)
+        self.eval("--classes", "one,two,a class of a rather long name,four,SegmentationOfTheFifthStructureWithoutABlank",
+                  pred=["m0", "a model of a very long name that says all about how it was trained", "m2"], truth="truth")
+        text = re.sub(r"<meta http-equiv[^>]*>", "", (self.tmp / "out/report.html").read_text("utf-8"))
+        script = ("<script>onload = () => parent.postMessage({page: document.documentElement.scrollWidth, tables: [...document.querySelectorAll('.scroll')].map("
+                  "one => [one.clientWidth, one.scrollWidth])}, '*')</script>")
+        for width in (390, 1200):
+            frame = f'<iframe width="{width}" height="800" style="border:0" srcdoc="{html.escape(text.replace("</body>", script + "</body>"))}"></iframe>'
+            (self.tmp / "frame.html").write_text(
+                f"<body><pre></pre><script>onmessage = event => document.querySelector('pre').textContent = 'found ' + JSON.stringify(event.data)</script>{frame}", "utf-8")
+            done = subprocess.run([CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={self.tmp / 'profile'}",
+                                   "--window-size=1400,1000", "--virtual-time-budget=10000", "--dump-dom", (self.tmp / "frame.html").as_uri()],
+                                  capture_output=True, timeout=120, env=environment(HOME=self.tmp))
+            found = re.search(r"<pre>found (.*?)</pre>", done.stdout.decode(errors="replace"))
+            if found is None:
+                self.skipTest("chromium does not run here: " + done.stderr.decode(errors="replace")[-300:])
+            sizes = json.loads(html.unescape(found.group(1)))
+            self.assertLessEqual(sizes["page"], width)
+            self.assertTrue(all(shown <= width for shown, _ in sizes["tables"]), sizes)
+            if width == 390:
+                self.assertTrue(any(whole > shown for shown, whole in sizes["tables"]), "wide tables scroll")
 
 
 if __name__ == "__main__":
