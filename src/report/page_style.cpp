@@ -124,7 +124,7 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   caption { break-after: avoid; }
   thead { display: table-header-group; }
   tr, p, figure, .facts, nav, .scroll, .row, .legend { break-inside: avoid; }
-  .scroll { break-after: avoid; }
+  .scroll:not(:last-child) { break-after: avoid; }
   .legend, .row > figcaption { break-after: avoid; }
   .row > div { grid-template-columns: repeat(5, 1fr); gap: 2mm; }
   .row figure figcaption, .legend { font-size: 8pt; }

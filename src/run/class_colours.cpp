@@ -15,23 +15,6 @@ constexpr std::array<Colour, 7> kColours{{{230, 159, 0}, {86, 180, 233}, {0, 158
 constexpr Colour kGrey{150, 150, 150};
 constexpr int64_t kLinePx = 22, kSquarePx = 12, kGapPx = 6, kBetweenPx = 18;
 
-// Each letter outside of ASCII as one ?.
-std::string in_ascii(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x80) out += byte < 0x20 || byte == 0x7f ? ' ' : c;
-    if (byte >= 0xc0) out += '?';  // the first byte of a letter; the others begin with the bits 10
-  }
-  return out;
-}
-
-std::string cut_to(std::string text, int64_t width) {
-  if (io::caption_width(text) <= width) return text;
-  while (!text.empty() && io::caption_width(text + "...") > width) text.pop_back();
-  return text + "...";
-}
-
 void draw_square(io::Image& picture, int64_t left, int64_t top, const Colour& colour) {
   const int64_t right = std::min(left + kSquarePx, picture.width);
   for (int64_t y = top; y < top + kSquarePx; ++y) {
@@ -82,7 +65,7 @@ void draw_legend(io::Image& picture, const std::vector<LegendEntry>& legend) {
   int64_t left = kGapPx, line = 0;
   for (const LegendEntry& entry : legend) {
     const int64_t before_text = kSquarePx + kGapPx;
-    const std::string text = cut_to(in_ascii(entry.name), picture.width - 2 * kGapPx - before_text);
+    const std::string text = io::cut_caption(entry.name, picture.width - 2 * kGapPx - before_text);
     const int64_t width = before_text + io::caption_width(text);
     if (left > kGapPx && left + width > picture.width - kGapPx) {
       left = kGapPx;

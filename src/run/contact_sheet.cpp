@@ -78,7 +78,7 @@ io::Image contact_sheet(const std::vector<Tile>& tiles) {
       const auto from = placed.image.pixels.begin() + 3 * row * placed.image.width;
       std::copy(from, from + 3 * placed.image.width, sheet.pixels.begin() + 3 * ((first_row + row) * sheet.width + first_column));
     }
-    io::write_caption(sheet, left, top - 6, tiles[static_cast<size_t>(i)].caption);
+    io::write_caption(sheet, left, top - 6, io::cut_caption(tiles[static_cast<size_t>(i)].caption, kTilePx));
   }
   return sheet;
 }

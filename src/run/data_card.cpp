@@ -286,14 +286,15 @@ class Card {
                                    card_.meaning ? "Masks as outlines, a colour for each class: large and small ones of every class, and images without."
                                                  : "Images, spread over the dataset.",
                                    "Contact sheet of images; the table below names them."});
-      pictures.tables.push_back(shown_table());
       for (const LegendEntry& entry : legend_) pictures.legend.emplace_back(entry.name, css_colour(entry.colour));
       page.sections.push_back(std::move(pictures));
+      page.sections.push_back({.title = "What is shown", .tables = {shown_table()}});
     }
     report::Section rest{.title = "Left out, and remarks"};
     if (left_out_.empty() && card_.remarks.empty()) rest.paragraphs.emplace_back("Nothing.");
-    if (!left_out_.empty()) rest.listings.emplace_back(concat(left_out_.size(), " files left out"), text(left_out_));
-    if (!card_.remarks.empty()) rest.listings.emplace_back(concat(card_.remarks.size(), " remarks"), text(card_.remarks));
+    if (!left_out_.empty()) rest.listings.emplace_back(concat(left_out_.size(), left_out_.size() == 1 ? " file left out" : " files left out"), text(left_out_));
+    if (!card_.remarks.empty())
+      rest.listings.emplace_back(concat(card_.remarks.size(), card_.remarks.size() == 1 ? " remark" : " remarks"), text(card_.remarks));
     page.sections.push_back(std::move(rest));
     return page;
   }
@@ -346,7 +347,8 @@ class Card {
 
   std::string text(const std::vector<io::SourceRemark>& remarks) const {
     std::string lines;
-    for (size_t i = 0; i < std::min(remarks.size(), kShownNames); ++i) lines += concat(safe(remarks[i].name), ": ", safe(remarks[i].text), "\n");
+    for (size_t i = 0; i < std::min(remarks.size(), kShownNames); ++i)
+      lines += concat(safe(remarks[i].name), remarks[i].name.empty() ? "" : ": ", safe(remarks[i].text), "\n");
     if (remarks.size() > kShownNames) lines += concat("and ", remarks.size() - kShownNames, " more (card.json has all)\n");
     return lines;
   }

@@ -154,6 +154,16 @@ class LooksTest(EvalTest):
         card = Looks((self.tmp / "run/data_card/card.html").read_text("utf-8"))
         self.assertEqual({name: tuple(rgb(color)) for name, color in card.legend.items()}, {"round": orange, "square": blue})
 
+    def test_captions_of_contact_sheets_stay_within_their_tiles(self):
+        make_segmentation(self.tmp / "data", 6)
+        sheets = []
+        for name in ("x", "a structure of a name that is wider than a tile of the sheet"):
+            self.seg("--overwrite", f"data.classes=[{name},y]", "train.max_steps=1", "train.epochs=1")
+            sheets.append(np.asarray(Image.open(self.tmp / "run/data_card/masks.png").convert("L")).astype(int)[:22])
+        for sheet in sheets:
+            gaps = np.stack([sheet[:, 186 * k + 1:186 * k + 6] for k in range(1, sheet.shape[1] // 186)])
+            self.assertTrue((gaps == 255).all(), "no letter between two tiles")
+
     def test_contact_sheets_colour_classes_and_not_values(self):
         make_segmentation(self.tmp / "data", 4)
         for file in (self.tmp / "data/masks").iterdir():
