@@ -176,8 +176,26 @@ class UNet(nn.Module):
         return self.head(x)[:, :, :height, :width]
 
 
+class PixelSkip(nn.Module):
+    """From tokens to pixels in two steps, each joined with convolutions of the image at that resolution. BCHW."""
+
+    def __init__(self, in_channels, token_channels):
+        super().__init__()
+        self.out_channels = fine = min(max(token_channels // 2, 4), 32)
+        self.encoder = nn.ModuleList((ConvBlock(in_channels, fine), ConvBlock(fine, 2 * fine, stride=2)))
+        self.upsamplings = nn.ModuleList((nn.ConvTranspose2d(token_channels, 2 * fine, 2, 2), nn.ConvTranspose2d(2 * fine, fine, 2, 2)))
+        self.decoder = nn.ModuleList((ConvBlock(4 * fine, 2 * fine), ConvBlock(2 * fine, fine)))
+
+    def forward(self, image, x):
+        fine = self.encoder[0](image)
+        for up, block, skip in zip(self.upsamplings, self.decoder, (self.encoder[1](fine), fine)):
+            x = up(x)[:, :, :skip.shape[2], :skip.shape[3]]
+            x = block(torch.cat([x, skip], dim=1))
+        return x
+
+
 class SwinUNet(SwinModel):
-    """Segmentation: the encoder and decoder of the masked autoencoder, with a skip from each encoder stage to its mirror; pixel_skip: and one from the image."""
+    """Segmentation: the encoder and decoder of the masked autoencoder, with a skip from each encoder stage to its mirror; pixel_skip: and from the image."""
 
     def __init__(self, num_classes=2, depths=(2, 2, 6, 2), pixel_skip=False, features=None, **swin):
         super().__init__(depths=depths, **swin)
@@ -186,11 +204,12 @@ class SwinUNet(SwinModel):
         dims = [self.embed_dim * 2**i for i in reversed(range(self.last))]  # of the decoder's stages
         self.skip_connection_layers = nn.ModuleList(nn.Conv2d(2 * dim, dim, 1) for dim in dims)
         self.norm_up = nn.LayerNorm(self.embed_dim, eps=self.eps)
-        self.final_patch_expanding = PatchExpanding(self.embed_dim, self.eps, side=4, out_dim=self.embed_dim)
-        fine = self.embed_dim // 2
-        self.pixel_skip = ConvBlock(self.in_channels, fine) if pixel_skip else None
-        self.pixel_join = ConvBlock(self.embed_dim + fine, self.embed_dim) if pixel_skip else None
-        self.head = nn.Conv2d(self.embed_dim, num_classes, 1, bias=False)
+        if pixel_skip:
+            self.pixel_skip = PixelSkip(self.in_channels, self.embed_dim)
+            self.head = nn.Conv2d(self.pixel_skip.out_channels, num_classes, 1, bias=False)
+        else:
+            self.final_patch_expanding = PatchExpanding(self.embed_dim, self.eps, side=4, out_dim=self.embed_dim)
+            self.head = nn.Conv2d(self.embed_dim, num_classes, 1, bias=False)
         self.init_linear(lambda weight: nn.init.trunc_normal_(weight, std=0.02))
 
     def forward(self, image):
@@ -204,11 +223,11 @@ class SwinUNet(SwinModel):
             x = x[:, :skip.shape[1], :skip.shape[2]]                      # an odd grid was rounded up on its way down
             x = torch.cat([x, skip], dim=-1)                              # the decoder's channels first
             x = stage(join(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-        x = self.final_patch_expanding(self.norm_up(x))                   # (B, height, width, C), rounded up to multiples of 4
-        x = x.permute(0, 3, 1, 2)[:, :, :image.shape[2], :image.shape[3]]
-        if self.pixel_skip is not None:
-            x = self.pixel_join(torch.cat([x, self.pixel_skip(image)], dim=1))
-        return self.head(x)
+        x = self.norm_up(x)
+        if hasattr(self, "pixel_skip"):
+            return self.head(self.pixel_skip(image, x.permute(0, 3, 1, 2)))
+        x = self.final_patch_expanding(x)                                 # (B, height, width, C), rounded up to multiples of 4
+        return self.head(x.permute(0, 3, 1, 2))[:, :, :image.shape[2], :image.shape[3]]
 
 
 class SwinClassifier(SwinModel):
@@ -248,7 +267,7 @@ def read_weights(path):
 
 def model_name(weights, metadata):
     """What the file says, else what its keys are those of."""
-    by_keys = "swin-unet" if "final_patch_expanding.expand.weight" in weights else "mae" if "decoder_pred.weight" in weights else "swin-classifier"
+    by_keys = "swin-unet" if "skip_connection_layers.0.weight" in weights else "mae" if "decoder_pred.weight" in weights else "swin-classifier"
     return metadata.get("model", by_keys)
 
 

@@ -32,6 +32,10 @@ void describe(Options& options, FinetuneOptimOptions& optim) {
   options.add("layer_decay", optim.layer_decay,
               "the learning rate of each block of the encoder is that of the block behind it times this; 1: the same for all (Bao et al. 2022: 0.65 to 0.9)",
               in_range(0.1, 1.0));
+  options.add("task_lr_scale", optim.task_lr_scale,
+              "factor of the learning rate for what no pretraining has and so begins at random (joins of skips, the way back to pixels, norm and head): it can "
+              "learn faster than encoder and decoder",
+              above(0.0));
 }
 
 void describe(Options& options, SegmentDataOptions& data) {

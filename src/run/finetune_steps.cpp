@@ -99,11 +99,13 @@ data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets
   return image;
 }
 
-std::function<double(const std::string&)> layer_wise_scale(const nn::SwinOptions& swin, double layer_decay) {
-  if (layer_decay == 1.0) return {};
+std::function<double(const std::string&)> lr_scale(const nn::SwinOptions& swin, const FinetuneOptimOptions& optim) {
+  if (optim.layer_decay == 1.0 && optim.task_lr_scale == 1.0) return {};
   int64_t blocks = 0;
   for (const int64_t depth : swin.depths) blocks += depth;
-  return [=, depths = swin.depths](const std::string& key) { return std::pow(layer_decay, static_cast<double>(blocks + 1 - layer_of(key, depths))); };
+  return [=, depths = swin.depths](const std::string& key) {
+    return weights::is_of_task(key) ? optim.task_lr_scale : std::pow(optim.layer_decay, static_cast<double>(blocks + 1 - layer_of(key, depths)));
+  };
 }
 
 bool is_colour(const data::Dataset& dataset) {

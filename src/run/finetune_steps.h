@@ -18,8 +18,9 @@ data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets
 // What all training images are, by DICOM's code; "" if they differ or do not say.
 std::string modality_of(const Datasets& datasets);
 
-// Factor of the learning rate of a parameter: layer_decay to the power of how many encoder blocks lie behind it, and one for what follows the encoder.
-std::function<double(const std::string&)> layer_wise_scale(const nn::SwinOptions& swin, double layer_decay);
+// Factor of the learning rate of a parameter: layer_decay to the power of how many encoder blocks lie behind it, and one for what follows the encoder; of what
+// only the task has, task_lr_scale.
+std::function<double(const std::string&)> lr_scale(const nn::SwinOptions& swin, const FinetuneOptimOptions& optim);
 
 // Three channels in the first image that can be read. Warns where colour becomes luminance.
 bool is_colour(const data::Dataset& dataset);

@@ -118,7 +118,7 @@ std::string options_json(const Options& list) {
 
 std::string model_name_of(const weights::TensorFile& file) {
   if (const auto found = file.metadata.find("model"); found != file.metadata.end()) return found->second;
-  if (file.find("final_patch_expanding.expand.weight") != nullptr) return "swin-unet";
+  if (file.find("skip_connection_layers.0.weight") != nullptr) return "swin-unet";
   return file.find("decoder_pred.weight") == nullptr && file.find("head.weight") != nullptr ? "swin-classifier" : "mae";
 }
 
@@ -159,6 +159,7 @@ nn::UnetOptions unet_options_of(const weights::TensorFile& file, const fs::path&
   } catch (const std::exception& problem) {
     fail(path, is_plain ? "U-Net" : "Swin-UNet", problem);
   }
+  unet.pixel_skip = file.find("pixel_skip.encoder.0.convs.0.weight") != nullptr;
   if (!is_plain) unet.swin = swin_options_of(file, path, is_imagenet);
   return unet;
 }

@@ -230,8 +230,8 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   if (config.loss.name == "dice" && (!config.loss.class_weights.empty() || config.loss.balance != "none"))
     throw Error(ExitCode::usage, "loss.class_weights and loss.balance are of the cross-entropy, which loss.name = dice has not",
                 "leave them out, or use loss.name=dice_ce");
-  if (config.model.name == "unet" && (!config.model.init.empty() || config.optim.layer_decay != 1.0))
-    throw Error(ExitCode::usage, "model.init and optim.layer_decay are of the Swin-UNet: model.name = unet begins at random", "leave them out");
+  if (config.model.name == "unet" && (!config.model.init.empty() || config.optim.layer_decay != 1.0 || config.optim.task_lr_scale != 1.0))
+    throw Error(ExitCode::usage, "model.init, optim.layer_decay and optim.task_lr_scale are of the Swin-UNet: model.name = unet begins at random", "leave them out");
   const Session session(config.run, arguments, "finetune-seg", world);
   const Datasets datasets = load_datasets(config.data, session, {.mask = true});
   if (is_open) {
@@ -247,7 +247,8 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   const SegmenterModule segmenter = make_segmenter(config.model.name, config.model.net);
   nn::Segmenter& model = *segmenter.net;
   prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(*datasets.train), session);
-  train::AdamW optimizer(*segmenter.module, config.optim, layer_wise_scale(config.model.net.swin, config.optim.layer_decay));
+  const auto scale = config.model.name == "unet" ? std::function<double(const std::string&)>() : lr_scale(config.model.net.swin, config.optim);
+  train::AdamW optimizer(*segmenter.module, config.optim, scale);
   const at::Tensor weights = class_weights(config, classes, session.device);
 
   train::Task task(*segmenter.module);

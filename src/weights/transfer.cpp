@@ -49,10 +49,6 @@ std::string from_torchvision(const std::string& key) {
 
 bool is_decoder(const std::string& key) { return key.starts_with("first_patch_expanding.") || key.starts_with("layers_up.") || key.starts_with("norm_up."); }
 bool is_head(const std::string& key) { return key.starts_with("head."); }
-bool is_of_task(const std::string& key) {
-  return is_head(key) || key.starts_with("norm.") || key.starts_with("skip_connection_layers.") || key.starts_with("final_patch_expanding.") ||
-         key.starts_with("pixel_skip.") || key.starts_with("pixel_join.");
-}
 bool is_of_autoencoder(const std::string& key) { return key == "mask_token" || key == "pos_embed" || key.starts_with("decoder_pred."); }
 
 // The block that a key belongs to, "layers.2.blocks.5."; "" for all else. `stage`: "layers.2.blocks.".
@@ -101,6 +97,11 @@ std::string grouped(const std::vector<std::string>& keys) {
 }
 
 }  // namespace
+
+bool is_of_task(const std::string& key) {
+  return is_head(key) || key.starts_with("norm.") || key.starts_with("skip_connection_layers.") || key.starts_with("final_patch_expanding.") ||
+         key.starts_with("pixel_skip.");
+}
 
 std::string name_of(Naming naming) {
   switch (naming) {

@@ -14,6 +14,19 @@ struct UnetOptions {
 };
 void describe(Options& options, UnetOptions& unet);  // num_classes comes from the dataset
 
+// From tokens back to pixels in two steps, each joined with convolutions of the image at that resolution: the upper two floors of a plain U-Net. BCHW.
+class PixelSkipImpl : public torch::nn::Module {
+ public:
+  PixelSkipImpl(int64_t in_channels, int64_t token_channels);
+  at::Tensor forward(const at::Tensor& image, const at::Tensor& tokens);  // (B, in, H, W), (B, C, ceil(H/4), ceil(W/4)) -> (B, out_channels(), H, W)
+  int64_t out_channels() const { return out_channels_; }
+
+ private:
+  int64_t out_channels_;
+  torch::nn::ModuleList encoder_, upsamplings_, decoder_;
+};
+TORCH_MODULE(PixelSkip);
+
 class SwinUnetImpl : public SwinCodecImpl, public Segmenter {
  public:
   explicit SwinUnetImpl(const UnetOptions& options);  // freshly initialised from torch's default generator
@@ -27,7 +40,7 @@ class SwinUnetImpl : public SwinCodecImpl, public Segmenter {
  private:
   UnetOptions options_;
   PatchExpanding final_patch_expanding_{nullptr};
-  ConvBlock pixel_skip_{nullptr}, pixel_join_{nullptr};  // with options.pixel_skip
+  PixelSkip pixel_skip_{nullptr};  // with options.pixel_skip, instead of the expanding
   torch::nn::Conv2d head_{nullptr};
 };
 TORCH_MODULE(SwinUnet);

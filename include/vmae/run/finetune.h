@@ -19,6 +19,7 @@ struct TransferOptions {
 
 struct FinetuneOptimOptions : train::OptimOptions {
   double layer_decay = 1.0;
+  double task_lr_scale = 1.0;
 };
 void describe(Options& options, FinetuneOptimOptions& optim);
 

@@ -16,6 +16,9 @@ std::string name_of(Naming naming);
 // True for weights that were trained without the shift on small grids and with a LayerNorm epsilon of 1e-5: all but `reference`.
 bool is_imagenet_swin(Naming naming);
 
+// Whether a key is of what only a fine-tuned model has: last norm, joins of skips, the way back to pixels, head.
+bool is_of_task(const std::string& key);
+
 // Finds the naming and renames every key to the reference's.
 Naming rename_to_reference(TensorFile& file);
 
