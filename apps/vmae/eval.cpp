@@ -105,7 +105,8 @@ void add_eval(CLI::App& app, Context& context) {
   auto arguments = std::make_shared<run::EvalArguments>();
   command->add_option("--pred", arguments->predictions, "folder of label maps, or CSV of scores (or the folder of a cases.csv); several are compared")
       ->type_name("PATH ...");
-  command->add_option("--run", arguments->runs, "run of finetune-seg or finetune-cls: its own out-of-fold or test predictions")->type_name("DIR ...");
+  command->add_option("--run", arguments->runs, "run of finetune-seg or finetune-cls, or a folder of its folds: its own out-of-fold or test predictions")
+      ->type_name("DIR ...");
   add_options(*command, *arguments);
   command->footer(
       "Examples:\n  vmae eval --run runs/heart\n  vmae eval --pred nnunet ours --truth labelsTs --names nnU-Net,ours --output report\n"

@@ -56,9 +56,10 @@ std::vector<std::string> names_as_predicted(const NamesTable& table) {
 
 void find_datasets(std::vector<EvalModel>& models) {
   for (EvalModel& model : models) {
-    if (model.dataset.empty() && !model.run.empty() && io::is_prepared(model.truth)) {
+    const bool is_lost = model.dataset.empty() || !io::is_prepared(model.dataset);  // its path was relative, say
+    if (is_lost && !model.run.empty() && io::is_prepared(model.truth)) {
       model.dataset = model.truth;
-      model.dataset_digest = io::PreparedDataset(model.truth).info().digest;
+      if (model.dataset_digest.empty()) model.dataset_digest = io::PreparedDataset(model.truth).info().digest;
     }
     model.has_hashed_names = are_hashes(predicted_names(model));
     if (!model.dataset.empty() && io::is_prepared(model.dataset))

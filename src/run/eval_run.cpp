@@ -8,6 +8,7 @@
 #include "vmae/io/dataset_json.h"
 #include "vmae/io/file_name.h"
 #include "vmae/run/finetune.h"
+#include "vmae/run/run_record.h"
 
 namespace vmae::run {
 
@@ -35,14 +36,6 @@ std::vector<std::string> texts_of(const nlohmann::json& json, const char* key) {
   return texts;
 }
 
-// A run of folds has the config of its first fold.
-std::vector<fs::path> folds_of(const fs::path& run) {
-  std::vector<fs::path> folds;
-  for (int64_t k = 0; fs::exists(run / concat("fold_", k) / "config.yaml"); ++k) folds.push_back(run / concat("fold_", k));
-  if (folds.empty()) folds.push_back(run);
-  return folds;
-}
-
 template <class Config>
 void adopt(const fs::path& file, EvalModel& model, const std::string& part, Config config) {
   Options options;
@@ -52,7 +45,7 @@ void adopt(const fs::path& file, EvalModel& model, const std::string& part, Conf
     throw Error(ExitCode::data, concat(model.run.string(), ": was trained on ", config.data.train.size(), " sources, so that its truth is not one of them"),
                 "give --truth and --pred");
   }
-  model.truth = part == "external_test" ? config.data.test : config.data.train[0];
+  model.truth = located(file.parent_path(), part == "external_test" ? config.data.test : config.data.train[0]);
   model.label_fraction = config.data.splits.label_fraction;
   model.trained_from = config.model.init;
   if constexpr (std::is_same_v<Config, SegmentConfig>) model.ignore_label = config.data.ignore_label;
@@ -105,18 +98,12 @@ EvalModel open_predictions(const fs::path& path) {
 }
 
 EvalModel open_run(const fs::path& run, const std::string& part) {
-  const std::vector<fs::path> folds = folds_of(run);
-  if (!fs::exists(folds[0] / "config.yaml"))
-    throw Error(ExitCode::data, concat(run.string(), " is not a run: it has no config.yaml"), "for a folder of predictions: --pred and --truth");
-  std::string found;
-  for (const char* one : {"out_of_fold", "test", "external_test"}) {
-    if (found.empty() && (part == "auto" || part == one) && fs::exists(run / one / "predict.json")) found = one;
-  }
-  if (found.empty()) {
-    throw Error(ExitCode::data, concat(run.string(), " has no ", part == "auto" ? "test" : part, " predictions"),
-                "train with a test part (vmae split, or data.test), or predict with `vmae predict` and give --pred and --truth");
-  }
-  EvalModel model = open_predictions(run / found);
+  const RunRecord record = open_run_record(run);
+  const auto [found, predictions, folds] = find_predictions(record, part);
+  const fs::path config = folds[0] / "config.yaml";  // a run of folds has the config of its first fold
+  if (!fs::exists(config))
+    throw Error(ExitCode::data, concat(folds[0].string(), " is not a run: it has no config.yaml"), "for a folder of predictions: --pred and --truth");
+  EvalModel model = open_predictions(predictions);
   model.run = run;
   model.name = run.lexically_normal().filename().string();
   if (model.name.empty()) model.name = run.lexically_normal().parent_path().filename().string();
@@ -124,11 +111,11 @@ EvalModel open_run(const fs::path& run, const std::string& part) {
     const fs::path whole = fs::absolute(run / "").lexically_normal().parent_path().parent_path();
     model.name = whole.filename().string() + "_" + model.name;
   }
-  model.config_yaml = read_file(folds[0] / "config.yaml");
+  model.config_yaml = read_file(config);
   if (is_classification(model)) {
-    adopt(folds[0] / "config.yaml", model, found, ClassifyConfig());
+    adopt(config, model, found, ClassifyConfig());
   } else {
-    adopt(folds[0] / "config.yaml", model, found, SegmentConfig());
+    adopt(config, model, found, SegmentConfig());
   }
   if (fs::exists(folds[0] / "data_card" / "card.json")) model.data_card = folds[0] / "data_card";
   if (found != "external_test") model.test_files.emplace();

@@ -54,6 +54,47 @@ void split_time_points(std::vector<io::SourceFile>& files, const std::map<std::s
   files = std::move(expanded);
 }
 
+// "imagesTr/a/x_0001.nii.gz" -> "imagesTr/a/x_0001", "imagesTr/a/x", as its label map may be called; "x.nii.gz#t2" -> "x".
+std::vector<std::string> label_names_of(const std::string& test_file) {
+  std::string name = test_file;
+  const size_t time = name.rfind("#t");
+  if (time != std::string::npos && parse_integer(name.substr(time + 2))) name.resize(time);
+  std::vector<std::string> names{io::take_apart(name).stem};
+  const std::string& stem = names[0];
+  const bool has_channel = stem.size() > 5 && stem[stem.size() - 5] == '_' && stem.find_first_not_of("0123456789", stem.size() - 4) == std::string::npos;
+  if (has_channel) names.push_back(stem.substr(0, stem.size() - 5));
+  return names;
+}
+
+// Which of these names (paths without ending) are of a run's test part, where its files lie in other folders: told by as much of their paths as both have.
+std::vector<bool> tested_by_name(const std::set<std::string>& test_files, std::vector<std::string> names) {
+  std::set<std::string> endings;  // of the paths of test files
+  for (const std::string& file : test_files) {
+    for (const std::string& name : label_names_of(file)) {
+      endings.insert(name);
+      for (size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/', slash + 1)) endings.insert(name.substr(slash + 1));
+    }
+  }
+  std::vector<bool> is_tested(names.size());
+  for (bool has_folders = true, is_found = false; has_folders && !is_found;) {
+    has_folders = false;
+    for (size_t i = 0; i < names.size(); ++i) {
+      is_tested[i] = endings.contains(names[i]);
+      is_found |= is_tested[i];
+      const size_t slash = names[i].find('/');
+      if (slash == std::string::npos) continue;
+      has_folders = true;
+      names[i].erase(0, slash + 1);
+    }
+  }
+  return is_tested;
+}
+
+void tell_the_rest(const fs::path& path, size_t num_tested, size_t num_all) {
+  if (num_tested < num_all)
+    log::info(concat(path.string(), ": ", num_tested, " of ", num_all, " files are of the run's test part; the others are not measured"));
+}
+
 // Files of one source, in the order in which names are given.
 Truth from_source(io::Source source, const std::optional<std::set<std::string>>& test_files, bool is_classification, const fs::path& path,
                   const NamesTable* names_between) {
@@ -86,16 +127,29 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
     if (file.name.ends_with(time) && test_files->contains(file.name.substr(0, file.name.size() - time.size()))) return true;
     return test_files->contains(file.name) || (found != in_dataset.end() && test_files->contains(found->second));
   };
-  const bool has_test = test_files && std::any_of(source.files.begin(), source.files.end(), is_tested);
+  std::vector<bool> tested;
+  for (const io::SourceFile& file : source.files) tested.push_back(test_files && is_tested(file));
+  auto num_tested = std::count(tested.begin(), tested.end(), true);
+  const auto says_truth = [&](const io::SourceFile& file) { return is_classification ? has_label(file, source.is_multi_label) : !file.mask.empty(); };
+  if (test_files && num_tested == 0 && std::any_of(source.files.begin(), source.files.end(), says_truth)) {  // the same files in other folders
+    std::vector<std::string> stems;
+    for (const io::SourceFile& file : source.files) stems.push_back(label_names_of(file.name)[0]);
+    tested = tested_by_name(*test_files, stems);
+    num_tested = std::count(tested.begin(), tested.end(), true);
+  }
+  const bool has_test = num_tested > 0;
+  if (has_test) tell_the_rest(path, static_cast<size_t>(num_tested), tested.size());
   for (size_t i = 0; i < names.size(); ++i) {
     io::SourceFile& file = source.files[i];
-    if (has_test && !is_tested(file)) continue;
+    if (has_test && !tested[i]) continue;
     std::optional<io::PreparedCase> slices;
     if (prepared) slices = prepared->dataset.read_case(file.prepared_case);
     const bool has_mask = slices ? io::has_mask(prepared->dataset, *slices) : !file.mask.empty();
     if (is_classification ? !has_label(file, source.is_multi_label) : !has_mask) {
       ++without;
-      if (has_test) throw Error(ExitCode::data, concat(path.string(), ": ", file.name, " has no ", is_classification ? "label" : "mask"));
+      if (has_test)
+        throw Error(ExitCode::data, concat(path.string(), ": ", file.name, " of the test part has no ", is_classification ? "label" : "mask"),
+                    "say where the truth of the test part is: --truth");
       continue;
     }
     std::string name = names[i];
@@ -216,6 +270,14 @@ Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>
       truth.has_patients |= !patient.empty();
       truth.cases.push_back({name, patient.empty() ? name : patient, file, {}, {}, io::is_picture(file) ? 2 : -1});
     }
+    std::vector<std::string> names_there;
+    for (const TruthCase& one : truth.cases) names_there.push_back(one.name);
+    const std::vector<bool> is_tested = test_files ? tested_by_name(*test_files, names_there) : std::vector<bool>{};
+    if (const auto count = std::count(is_tested.begin(), is_tested.end(), true); count > 0) {
+      tell_the_rest(path, static_cast<size_t>(count), is_tested.size());
+      size_t number = 0;
+      std::erase_if(truth.cases, [&](const TruthCase&) { return !is_tested[number++]; });
+    }
   }
   if (truth.cases.empty() && problem) throw Error(*problem);
   if (truth.cases.empty())
@@ -278,20 +340,23 @@ std::map<std::string, std::string> match_names(const std::vector<std::string>& t
 }
 
 void split_as_predicted(const std::set<std::string>& predicted, Truth& truth) {
+  const auto is_predicted = [&](const std::string& name) {  // `predicted` has the last parts of paths too
+    return predicted.contains(name) || predicted.contains(name.substr(name.find_last_of('/') + 1));
+  };
   std::set<std::string> taken;
   for (const TruthCase& one : truth.cases) taken.insert(one.name);
   std::vector<TruthCase> cases;
   for (const TruthCase& one : truth.cases) {
     const size_t before = cases.size();
     const auto add = [&](const std::string& name) {
-      if (!predicted.contains(name) || (name != one.name && !taken.insert(name).second)) return false;
+      if (!is_predicted(name) || (name != one.name && !taken.insert(name).second)) return false;
       cases.push_back(one);
       cases.back().name = name;
       if (const auto image = one.images.find(name); image != one.images.end()) cases.back().file = image->second;
       return true;
     };
-    const auto count = std::count_if(one.images.begin(), one.images.end(), [&](const auto& image) { return predicted.contains(image.first); });
-    if (count > 1 || !predicted.contains(one.name)) {
+    const auto count = std::count_if(one.images.begin(), one.images.end(), [&](const auto& image) { return is_predicted(image.first); });
+    if (count > 1 || !is_predicted(one.name)) {
       for (const auto& [name, image] : one.images) add(name);
       for (int64_t time_point = 0; one.images.empty() && add(concat(one.name, "_t", time_point)); ++time_point) cases.back().file.time_point = time_point;
       for (int64_t channel = 0; !one.label_map.empty() && channel < 10'000; ++channel) add(concat(one.name, channel_suffix(channel)));

@@ -12,6 +12,7 @@
 #include "vmae/core/text.h"
 #include "vmae/io/class_names.h"
 #include "vmae/io/csv.h"
+#include "vmae/run/run_record.h"
 
 namespace vmae::run {
 
@@ -26,8 +27,8 @@ std::vector<EvalModel> open_models(const EvalArguments& arguments) {
   std::vector<EvalModel> models;
   for (const fs::path& path : arguments.predictions) models.push_back(open_predictions(path));
   for (const fs::path& run : arguments.runs) {
-    const bool is_run = fs::exists(run / "config.yaml") || fs::exists(run / "fold_0") || !fs::is_directory(run);
-    models.push_back(is_run ? open_run(run, arguments.part) : open_predictions(run));  // a baseline beside runs
+    const bool is_baseline = fs::is_directory(run) && !is_run(run);  // beside runs
+    models.push_back(is_baseline ? open_predictions(run) : open_run(run, arguments.part));
   }
   if (models.empty()) throw Error(ExitCode::usage, "nothing to evaluate", "give --pred and --truth, or --run");
   if (!arguments.names.empty() && arguments.names.size() != models.size())

@@ -13,6 +13,7 @@
 #include "vmae/io/picture.h"
 #include "vmae/io/prepared.h"
 #include "vmae/run/model_file.h"
+#include "vmae/run/run_record.h"
 #include "vmae/run/tools.h"
 #include "vmae/weights/unwrap.h"
 #include "vmae/weights/weights.h"
@@ -91,9 +92,37 @@ std::string text_of(const nlohmann::ordered_json& json, bool all_keys) {
   return text;
 }
 
+// A line of each fold; the rest is for who looks at one of them.
+Inspection inspect_folds(const RunRecord& record) {
+  nlohmann::ordered_json json = {{"file", record.path.string()}, {"kind", "folds"}, {"folds", nlohmann::ordered_json::array()}};
+  std::string text = concat(record.path.string(), ": ", record.folders.size(), record.folders.size() == 1 ? " fold" : " folds");
+  for (const fs::path& fold : record.folders) {
+    const bool has_test = fs::exists(fold / "test" / "predict.json");
+    nlohmann::ordered_json one = {{"folder", fold.string()}, {"has_test_predictions", has_test}};
+    try {
+      const fs::path file = find_weights(fold);
+      const std::string whole = text_of(one["weights"] = summary(file, read_any(file)), /*all_keys=*/false);
+      text += "\n  " + whole.substr(0, whole.find('\n'));
+    } catch (const Error& error) {
+      text += concat("\n  ", error.what());
+      one["problem"] = error.what();
+    }
+    text += has_test ? "; test predictions" : "";
+    json["folds"].push_back(std::move(one));
+  }
+  const bool is_gathered = fs::exists(record.path / "out_of_fold" / "predict.json");
+  json["has_out_of_fold_predictions"] = is_gathered;
+  text += concat("\n", is_gathered ? "  out-of-fold predictions: " + (record.path / "out_of_fold").string() + "\n" : "", "  more of one: vmae inspect ",
+                 record.first().string());
+  return {json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace), text};
+}
+
 }  // namespace
 
 Inspection inspect_weights(const fs::path& path, bool all_keys) {
+  if (fs::is_directory(path)) {
+    if (const RunRecord record = open_run_record(path); record.has_folds) return inspect_folds(record);
+  }
   const fs::path file_path = find_weights(path);
   const auto json = summary(file_path, read_any(file_path));
   return {json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace), text_of(json, all_keys)};
@@ -104,7 +133,7 @@ void inspect(const InspectArguments& arguments, std::ostream& out) {
   const auto extension = to_lower(path.extension().string());
   const bool is_weights_name = extension == ".safetensors" || extension == ".pth" || extension == ".pt" || extension == ".ckpt";
   if (const std::string problem = path_problem(path); !problem.empty() && !is_weights_name) throw Error(ExitCode::data, concat(path.string(), " ", problem));
-  const bool is_weights = is_weights_name || fs::is_directory(path / "checkpoints");
+  const bool is_weights = is_weights_name || is_run(path);
   const bool is_dataset = !is_weights && io::is_prepared(path);
   if (is_weights && !(arguments.png.empty() && arguments.npy.empty() && arguments.card.empty()))
     throw Error(ExitCode::usage, concat("--png, --npy and --card show images, but ", path.string(), " holds weights"));

@@ -7,6 +7,7 @@
 #include "vmae/core/log.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/nn/conv_unet.h"
+#include "vmae/run/run_record.h"
 #include "vmae/weights/transfer.h"
 
 namespace vmae::run {
@@ -222,6 +223,12 @@ fs::path find_weights(const fs::path& path) {
     const std::string problem = path_problem(file);
     if (problem.empty()) return file;
     if (problem != kAbsent) throw fail(file, problem);
+  }
+  if (!fs::is_directory(path / "checkpoints") && is_run(path)) {  // folds
+    const RunRecord folds = open_run_record(path);
+    if (folds.folders.size() == 1) return find_weights(folds.first());
+    throw Error(ExitCode::checkpoint, concat(path.string(), " holds ", folds.folders.size(), " folds, and one file of weights is wanted"),
+                concat("name one of them: ", fold_names(folds)));
   }
   throw fail(path, "a folder without checkpoints/best.safetensors or last.safetensors");
 }

@@ -29,6 +29,7 @@
 #include "vmae/io/time_points.h"
 #include "vmae/report/progress.h"
 #include "vmae/report/table.h"
+#include "vmae/run/run_record.h"
 #include "vmae/train/device.h"
 
 namespace vmae::run {
@@ -41,15 +42,11 @@ namespace {
 std::vector<fs::path> weight_files(const std::vector<fs::path>& given) {
   std::vector<fs::path> files;
   for (const fs::path& path : given) {
-    std::vector<fs::path> folds;
-    constexpr int64_t kMostFolds = 1000;
-    for (int64_t k = 0; fs::is_directory(path) && k < kMostFolds; ++k) {
-      if (fs::is_directory(path / concat("fold_", k) / "checkpoints")) folds.push_back(path / concat("fold_", k));
+    if (!is_run(path)) {
+      files.push_back(find_weights(path));
+      continue;
     }
-    if (!folds.empty() && fs::is_directory(path / "checkpoints"))
-      throw Error(ExitCode::usage, concat("--weights ", path.string(), " holds a run of its own and folds"), "name the file, or the folds, that you mean");
-    if (folds.empty()) folds = {path};
-    for (const fs::path& fold : folds) files.push_back(find_weights(fold));
+    for (const fs::path& run : open_run_record(path).folders) files.push_back(find_weights(run));
   }
   return files;
 }

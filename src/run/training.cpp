@@ -9,6 +9,7 @@
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
 #include "vmae/data/draws.h"
+#include "vmae/run/run_record.h"
 #include "vmae/train/device.h"
 #include "vmae/train/step_graph.h"
 #include "vmae/weights/weights.h"
@@ -302,6 +303,7 @@ ExitCode train_to_end(const Session& session, Training training) {
   if (const train::RunFolder* folder = session.folder.get()) {
     if (session.if_exists == train::IfExists::overwrite) session.folder->clear();
     write_splits(folder->splits(), training.datasets.split);
+    write_sources(folder->path(), training.data);
     write_file_atomically(folder->config(), training.config_yaml);
     train::write_env(*folder, session.arguments.command_line, session.device.str(), train::to_string(plan.precision));
     write_data_card(folder->path() / "data_card", training.card);
