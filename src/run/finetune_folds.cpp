@@ -127,7 +127,7 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
     one.run.dir = fold_folder(config.run.dir, k).string();
     if (resumes && fold == "all") {  // a fold that was not begun yet begins
       const bool has_begun = world.from_first([&] { return has_begun_in(one.run.dir) ? "yes" : ""; }) == "yes";
-      arguments.if_exists = has_begun ? train::IfExists::resume : train::IfExists::overwrite;
+      arguments.if_exists = has_begun ? train::IfExists::resume : train::IfExists::refuse;
     }
     log::info(concat("--- fold ", k, " of ", num_folds, ": ", one.run.dir));
     const ExitCode code = finetune(one, arguments, world);

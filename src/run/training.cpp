@@ -168,9 +168,13 @@ Session::Session(const RunOptions& run_options, const TrainArguments& run_argume
     folder = std::make_unique<train::RunFolder>(options.dir, if_exists, world.launch());
     log::add_file(folder->log());
   }
+  begins_anew = folder && folder->is_failed_start();
+  asked_to_resume = begins_anew && if_exists == train::IfExists::resume;
+  if (begins_anew) if_exists = train::IfExists::overwrite;
   if_exists = static_cast<train::IfExists>(std::stoi(world.broadcast(std::to_string(static_cast<int>(if_exists)))));
   log::info(concat("vmae ", version(), " (", git_revision(), ") ", command, " on ", device.str(),
                    world.size() > 1 ? concat(", rank 0 of ", world.size(), " (started by ", world.launch().launcher, ")") : ""));
+  if (begins_anew) log::info(concat("run.dir = ", options.dir, " holds a start that left no checkpoint: the run begins anew"));
 }
 
 Datasets load_datasets(const DataOptions& options, const Session& session, const data::Targets& targets) {
@@ -294,6 +298,11 @@ ExitCode train_to_end(const Session& session, Training training) {
                         {"validation_data", validation_fingerprint(training.datasets)},
                         {"run", std::filesystem::path(session.options.dir).filename().string()}});
   train::World& world = session.world;
+  if (session.asked_to_resume && read_file(session.folder->config()) != training.config_yaml)
+    throw Error(ExitCode::checkpoint,
+                concat("nothing to resume: ", session.folder->last_checkpoint().string(), " does not exist, and ", session.folder->config().string(),
+                       " has another config than this command"),
+                "start the run without --resume: it has left nothing that would be lost");
   require_same_data(session, training.datasets);
   const train::RunState state = starting_state(session, training, loss_scale);
   const train::Plan plan = train::continued(training.plan, state);

@@ -5,6 +5,7 @@
 #include <torch/version.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -31,8 +32,17 @@ bool is_run_file(const std::string& name) {
   return name.starts_with("events.out.tfevents.");
 }
 
-// A run has begun when its config is written; what an attempt that failed before (no data, a wrong option) left does not occupy the folder.
-bool holds_a_run(const RunFolder& folder) { return fs::exists(folder.config()) || fs::exists(folder.last_checkpoint()); }
+// Something that only training can make again: weights or predictions. What a start that never came to a checkpoint has left (no data, a wrong option, a
+// full disk, a kill) does not occupy the folder.
+bool holds_results(const RunFolder& folder) {
+  const auto holds_some = [](const fs::path& path) {
+    if (!fs::is_directory(path)) return fs::exists(path);
+    const fs::directory_iterator entries(path);
+    return std::any_of(begin(entries), end(entries), [](const auto& entry) { return entry.path().extension() != ".tmp"; });
+  };
+  const fs::path &path = folder.path(), checkpoints = folder.checkpoints();
+  return holds_some(checkpoints) || holds_some(path / "test") || holds_some(path / "external_test") || holds_some(path / "eval");
+}
 
 constexpr const char* job_file = ".job";  // who began or last continued the run
 
@@ -63,12 +73,19 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists, const Launch& launch) : 
   if (path_.empty()) throw Error(ExitCode::usage, "run.dir is not set", "give a folder for this run: run.dir=runs/my-run");
   std::error_code problem;
   if (fs::exists(path_) && !fs::is_directory(path_)) throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " is a file"), "give a folder");
-  const bool exists = fs::is_directory(path_) && holds_a_run(*this);
-  if (exists && if_exists == IfExists::refuse) {
+  const auto refuse_results = [&] {
+    if (if_exists == IfExists::overwrite || fs::exists(last_checkpoint()) || !fs::is_directory(path_) || !holds_results(*this)) return;
+    throw Error(if_exists == IfExists::resume ? ExitCode::checkpoint : ExitCode::usage,
+                concat("run.dir = ", path_.string(), " holds results of a run, but no ", last_checkpoint().string()),
+                "bring that file back, start over with --overwrite, which deletes them, or choose another run.dir");
+  };
+  refuse_results();
+  if (if_exists == IfExists::refuse && fs::exists(last_checkpoint())) {
     throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " already holds a run"),
                 "continue it with --resume, start over with --overwrite, or choose another run.dir");
   }
-  if (if_exists == IfExists::resume && !fs::exists(last_checkpoint())) {
+  is_failed_start_ = if_exists != IfExists::overwrite && fs::exists(config()) && !fs::exists(last_checkpoint());
+  if (if_exists == IfExists::resume && !fs::exists(last_checkpoint()) && !is_failed_start_) {
     throw Error(ExitCode::checkpoint, concat("nothing to resume: ", last_checkpoint().string(), " does not exist"),
                 "check run.dir, or start the run without --resume");
   }
@@ -82,8 +99,9 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists, const Launch& launch) : 
   if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
     throw Error(ExitCode::usage, concat("another process is writing to run.dir = ", path_.string()), "wait for it to end, or choose another run.dir");
 
+  refuse_results();  // another process may have come to an end meanwhile
   if (if_exists == IfExists::overwrite) fs::remove(log());
-  if (if_exists != IfExists::resume) fs::remove(quarantine());
+  if (if_exists != IfExists::resume || is_failed_start_) fs::remove(quarantine());
   fs::create_directories(checkpoints());
   fs::create_directories(samples());
   for (const fs::path& written : {path_, checkpoints(), samples()}) remove_temporary_files(written);

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from harness import (GOLDEN, SIGTERM, SOURCE, TINY, VmaeTest, checkpoint_step, last_step, make_pictures, metrics, nifti_bytes, picture, read_safetensors)
+from harness import (GOLDEN, SIGKILL, SIGTERM, SOURCE, TINY, VmaeTest, at_point, checkpoint_step, last_step, make_pictures, metrics, nifti_bytes, picture,
+                     point_library, read_safetensors)
 
 CODES = {0, 1, 2, 3, 4, 5, 6, 75}
 
@@ -185,6 +186,39 @@ class UsageTest(ExitCodeTest):
                 shutil.rmtree(self.run_dir, ignore_errors=True)
                 self.pretrain(wrong, expect=code)
                 self.pretrain("train.max_steps=1")
+
+
+    def test_a_start_that_died_before_its_first_checkpoint(self):
+        """Killed, or the disk was full: the same command starts anew, --resume too, and nothing of value is deleted."""
+        if not point_library():
+            self.skipTest("no C compiler")
+        self.pretrain("run.dir=reference")
+
+        def die():
+            shutil.rmtree(self.run_dir, ignore_errors=True)
+            process = self.start("pretrain", *self.base, env=at_point("rename", "last.safetensors", 1, SIGKILL))
+            self.wait_exit(process, -SIGKILL)
+            self.assertTrue((self.run_dir / "config.yaml").exists())
+            self.assertFalse((self.checkpoints / "last.safetensors").exists())
+
+        for how in ([], ["--resume"], ["--overwrite"]):
+            with self.subTest(how=how):
+                die()
+                message = self.pretrain(*how).stderr
+                self.assertIs("a start that left no checkpoint: the run begins anew" in message, how != ["--overwrite"])
+                self.assert_same_checkpoint(self.tmp / "reference/checkpoints/last.safetensors", self.checkpoints / "last.safetensors", ignore_config=True, ignore_run=True)
+                self.assert_same_metrics(self.tmp / "reference", self.run_dir)
+        die()
+        self.complaint("--resume", "optim.lr=2e-3", expect=4, says=["nothing to resume", "another config", "without --resume"])
+        self.pretrain("optim.lr=2e-3")
+        for kept in ("checkpoints/best.safetensors", "test/case.nii.gz"):
+            with self.subTest(kept):
+                die()
+                (self.run_dir / kept).parent.mkdir(exist_ok=True)
+                (self.run_dir / kept).write_text("worth much")
+                self.complaint(expect=2, says=["holds results of a run, but no", "last.safetensors"])
+                self.complaint("--resume", expect=4, says="holds results of a run, but no")
+                self.assertEqual((self.run_dir / kept).read_text(), "worth much")
 
 
 class DataTest(ExitCodeTest):

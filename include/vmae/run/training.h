@@ -59,6 +59,7 @@ struct Session {
   train::World& world;
   at::Device device;
   train::IfExists if_exists;  // refuse, resume or overwrite: what was asked for, or, after a restart, what there is
+  bool begins_anew = false, asked_to_resume = false;  // in a folder whose start failed before its first checkpoint; asked_to_resume: with --resume
   std::unique_ptr<train::RunFolder> folder;
   uint64_t seed() const { return static_cast<uint64_t>(options.seed); }
   bool resumes() const { return if_exists == train::IfExists::resume; }

@@ -16,13 +16,16 @@ IfExists after_restart(const std::filesystem::path& folder, const Launch& launch
 class RunFolder {
  public:
   // Creates the folder and locks it for this process. An existing run is refused (usage), resumed (Error(checkpoint) if there is no last checkpoint), or, to be
-  // overwritten, left alone until clear(): a mistake in the config must not cost the earlier run.
+  // overwritten, left alone until clear(): a mistake in the config must not cost the earlier run. A start that left neither checkpoint nor predictions
+  // is neither refused nor an error: is_failed_start(), and the run begins anew.
   RunFolder(std::filesystem::path path, IfExists if_exists, const Launch& launch = {});
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
 
   void clear();  // removes what an earlier run wrote, and nothing else; this run's log and quarantine stay
+
+  bool is_failed_start() const { return is_failed_start_; }  // its config.yaml is there until clear()
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.yaml"; }
@@ -38,6 +41,7 @@ class RunFolder {
  private:
   std::filesystem::path path_;
   int lock_ = -1;
+  bool is_failed_start_ = false;
 };
 
 // env.json: versions, host, device, command line; what someone needs to repeat the run.
