@@ -7,6 +7,8 @@ Shapes: B batch, H W token grid (one token = 4x4 pixels), C channels. Activation
 """
 import argparse
 import json
+import pathlib
+import zipfile
 
 import torch
 from torch import nn
@@ -66,7 +68,7 @@ class SwinModel(nn.Module):
         return self.layers(self.embed(image))
 
     def load_weights(self, path, allow_other_keys=False):
-        """Loads a .safetensors or .pth file. Every weight of the model must be there with its shape; a key that the model
+        """Loads a .safetensors or .pth file, or the best weights of a run folder. Every weight of the model must be there with its shape; a key that the model
         does not have is an error (RuntimeError) unless allow_other_keys."""
         weights, _ = read_weights(path)
         if allow_other_keys:
@@ -249,8 +251,9 @@ MODELS = {"mae": SwinMAE, "swin-unet": SwinUNet, "unet": UNet, "swin-classifier"
 
 
 def read_weights(path):
-    """-> ({key: tensor}, metadata), of our safetensors files or of a .pth: a dict of tensors, or one under "model".
-    The metadata of our files says which "model" it is and its "model_options"; that of a .pth is empty."""
+    """-> ({key: tensor}, metadata), of our safetensors and .pth files, of a run folder (its best weights), or of another program's .pth: a dict of
+    tensors, or one under "model". The metadata of our files says which "model" it is and its "model_options"; that of other programs is empty."""
+    path = weights_file(path)
     if str(path).endswith(".safetensors"):
         from safetensors import safe_open
         with safe_open(str(path), "pt") as file:
@@ -262,7 +265,34 @@ def read_weights(path):
     weights = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(v, torch.Tensor) for v in weights.values()):
         raise ValueError(f"{path}: expected a dict of tensors, or a dict with one under 'model'")
-    return dict(weights), {}
+    return dict(weights), pth_metadata(path)
+
+
+def weights_file(path):
+    """Of a run folder, or a folder of one fold, its best weights (or, without validation, its last); a file is itself."""
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        return path
+    folds = sorted(path.glob("fold_*/checkpoints"))
+    folder = path / "checkpoints"
+    if not folder.is_dir() and len(folds) > 1:
+        raise ValueError(f"{path} holds {len(folds)} folds: name one of them, such as {folds[0].parent}")
+    if not folder.is_dir() and folds:
+        folder = folds[0]
+    for name in ("best.safetensors", "last.safetensors"):
+        if (folder / name).exists():
+            return folder / name
+    raise FileNotFoundError(f"{path}: a folder without checkpoints/best.safetensors or last.safetensors")
+
+
+def pth_metadata(path):
+    """What `vmae export` writes beside the weights; {} of other programs' files."""
+    if not zipfile.is_zipfile(path):
+        return {}
+    with zipfile.ZipFile(path) as archive:
+        records = [name for name in archive.namelist() if name.split("/", 1)[-1] == "vmae.json"]
+        metadata = json.loads(archive.read(records[0])) if records else {}
+    return {**metadata, "model_options": json.loads(metadata.get("model_options", "{}"))} if metadata else {}
 
 
 def model_name(weights, metadata):
@@ -272,7 +302,8 @@ def model_name(weights, metadata):
 
 
 def load_model(path, **options):
-    """The model that a file holds, in eval mode. Our files say how it was built; for a .pth give what differs from the defaults."""
+    """The model that a file holds, in eval mode. Our files say how it was built; for a .pth of another program give what
+    differs from the defaults."""
     weights, metadata = read_weights(path)
     name = model_name(weights, metadata)
     if name not in MODELS:

@@ -99,12 +99,12 @@ void forward(const ForwardArguments& arguments) {
 void export_weights(const fs::path& weights_path, const fs::path& output) {
   const fs::path path = find_weights(weights_path);
   const weights::TensorFile file = weights::read_weights(path);
+  weights::Metadata metadata = file.metadata;
+  metadata.erase("checksum");
+  metadata.erase("state");
   if (output.extension() == ".pth" || output.extension() == ".pt") {
-    weights::write_pth(output, file.tensors);
+    weights::write_pth(output, file.tensors, metadata);
   } else if (output.extension() == ".safetensors") {
-    weights::Metadata metadata = file.metadata;
-    metadata.erase("checksum");
-    metadata.erase("state");
     weights::write_safetensors(output, file.tensors, metadata);
   } else {
     throw Error(ExitCode::usage, concat("--output ", output.string(), ": unknown kind of file"), "end its name in .safetensors or .pth");

@@ -13,6 +13,7 @@
 #include <charconv>
 #include <exception>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
@@ -23,6 +24,8 @@
 
 namespace vmae::weights {
 namespace {
+
+constexpr const char* kMetadata = "vmae.json";
 
 using Kind = Value::Kind;
 
@@ -61,6 +64,18 @@ class Archive {
     if (reader_->hasRecord("byteorder")) {
       const c10::Storage order = read("byteorder");
       if (std::string_view(static_cast<const char*>(order.data()), order.nbytes()) != "little") fail(path, "was written on a big-endian machine");
+    }
+  }
+
+  // What write_pth() left beside the weights; nothing of other programs' files.
+  void add_metadata(Metadata& metadata) {
+    if (!reader_->hasRecord(kMetadata)) return;
+    const c10::Storage bytes = read(kMetadata);
+    const std::string_view text(static_cast<const char*>(bytes.data()), bytes.nbytes());
+    const auto json = is_deep_json(text) ? nlohmann::json() : nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object()) fail(path_, concat("its record ", kMetadata, " is no JSON object: it is damaged"));
+    for (const auto& [key, value] : json.items()) {
+      if (value.is_string()) metadata[key] = value.get<std::string>();
     }
   }
 
@@ -195,6 +210,7 @@ TensorFile read_archive(const std::filesystem::path& path) {
   }
   if (file.tensors.empty()) fail(path, "holds no tensors: neither in the dict itself nor under model, state_dict or model_state_dict");
   collect_metadata(root, &weights, "", file.metadata);
+  archive.add_metadata(file.metadata);
   return file;
 }
 
@@ -204,7 +220,7 @@ at::Tensor compact(const at::Tensor& tensor) {
   return flat.storage().nbytes() == flat.nbytes() ? flat : flat.clone();
 }
 
-void write_archive(const std::filesystem::path& path, const NamedTensors& tensors) {
+void write_archive(const std::filesystem::path& path, const NamedTensors& tensors, const Metadata& metadata) {
   c10::Dict<std::string, at::Tensor> dict;
   for (const auto& [name, tensor] : tensors) {
     const auto fits = [type = tensor.scalar_type()](const DtypeName& dtype) { return dtype.is_writable && dtype.type == type; };
@@ -231,6 +247,8 @@ void write_archive(const std::filesystem::path& path, const NamedTensors& tensor
   });
   writer.writeRecord("data.pkl", pickle.data(), pickle.size());
   writer.writeRecord("byteorder", "little", 6);
+  const std::string json = nlohmann::json(metadata).dump(1, ' ', false, nlohmann::json::error_handler_t::replace);
+  if (!metadata.empty()) writer.writeRecord(kMetadata, json.data(), json.size());
   size_t index = 0;
   for (const at::Tensor& tensor : pickler.tensorData()) writer.writeRecord(concat("data/", index++), tensor.const_data_ptr(), tensor.nbytes());
   writer.writeEndOfFile();
@@ -244,8 +262,8 @@ TensorFile read_pth(const std::filesystem::path& path) {
   return guarded(path, [&] { return read_archive(path); });
 }
 
-void write_pth(const std::filesystem::path& path, const NamedTensors& tensors) {
-  guarded(path, [&] { write_archive(path, tensors); });
+void write_pth(const std::filesystem::path& path, const NamedTensors& tensors, const Metadata& metadata) {
+  guarded(path, [&] { write_archive(path, tensors, metadata); });
 }
 
 }  // namespace vmae::weights

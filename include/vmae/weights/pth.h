@@ -13,7 +13,8 @@ namespace vmae::weights {
 // Plain numbers and strings beside it (epoch, args.*) come back as metadata ("epoch": "3", "args.lr": "0.001").
 TensorFile read_pth(const std::filesystem::path& path);
 
-// A file that torch.load(path, weights_only=True) reads as an (ordered) dict of str -> tensor.
-void write_pth(const std::filesystem::path& path, const NamedTensors& tensors);
+// A file that torch.load(path, weights_only=True) reads as an (ordered) dict of str -> tensor. The metadata (options, classes, preparation of images) lies
+// beside it in the zip as JSON, record "vmae.json", which torch.load passes over and read_pth() brings back.
+void write_pth(const std::filesystem::path& path, const NamedTensors& tensors, const Metadata& metadata = {});
 
 }  // namespace vmae::weights
