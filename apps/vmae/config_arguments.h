@@ -14,10 +14,9 @@ struct ConfigArguments {
   std::vector<std::string> overrides;
   bool print = false;
 
-  void add_to(CLI::App& command) {
+  void add_to(CLI::App& command, const std::string& example = "optim.lr=3e-4 model.image_size=[96,160]") {
     command.add_option("--config", file, "YAML file; without it, the defaults")->type_name("FILE");
-    command.add_option("overrides", overrides, "options as key=value, for example optim.lr=3e-4 model.image_size=[96,160]; they win over the file")
-        ->type_name("key=value");
+    command.add_option("overrides", overrides, "options as key=value, for example " + example + "; they win over the file")->type_name("key=value");
     command.add_flag("--print-config", print, "print the resolved config with every key and its documentation, and exit");
   }
 

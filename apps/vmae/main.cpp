@@ -1,6 +1,7 @@
 // The executable `vmae`: parses the command line, runs one subcommand, turns every error into a message and its exit code.
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <iostream>
 #include <new>
 
 #include "commands.h"
@@ -51,7 +52,12 @@ int main(int argc, char** argv) {
   vmae::app::add_bench(app, context);
   vmae::app::add_docs(app, context);
   try {
-    vmae::app::check_subcommand(app, argc > 1 ? argv[1] : "");
+    if (argc == 1) {
+      std::cout << app.help();
+      return report({vmae::ExitCode::usage, "no command is given", "the commands are above; vmae COMMAND --help says more"});
+    }
+    vmae::app::check_subcommand(app, argv[1]);
+    vmae::app::check_flags(app, context.arguments);
     app.parse(argc, argv);
     return static_cast<int>(context.exit_code);
   } catch (const CLI::ParseError& error) {

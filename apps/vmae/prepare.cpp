@@ -25,7 +25,7 @@ void add_prepare(CLI::App& app, Context& context) {
                    "also write which file each case was made of (CSV, for you alone: it identifies patients); also of a dataset that is finished already. Not "
                    "in the dataset")
       ->type_name("FILE");
-  arguments->config.add_to(*command);
+  arguments->config.add_to(*command, "prepare.modality=CT prepare.resize=[256,256]");
   command->footer(
       "Example:\n  vmae prepare --input /archive/ct --output data/ct\n  vmae pretrain data.train=data/ct run.dir=runs/ct\n"
       "Patients and names are written as salted hashes. Exit code 6: finished, but some cases were left out (quarantine.jsonl).\n"

@@ -18,7 +18,7 @@ void add_split(CLI::App& app, Context&) {
   command->add_option("--input", arguments->input, "what to divide: a manifest CSV, a folder of images, or a prepared dataset")->type_name("PATH");
   command->add_option("--output", arguments->output, "file to write")->type_name("FILE");
   command->add_flag("--overwrite", arguments->overwrite, "replace the file if it is there");
-  arguments->config.add_to(*command);
+  arguments->config.add_to(*command, "split.scheme=5fold split.seed=1");
   command->footer(
       "Example:\n  vmae split --input data/list.csv --output splits.json split.scheme=72/8/20 split.seed=1\n"
       "  vmae pretrain data.train=data/list.csv data.splits=splits.json data.fold=0 data.label_fraction=10 ...\n"

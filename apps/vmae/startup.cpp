@@ -27,4 +27,24 @@ void check_subcommand(const CLI::App& app, const std::string& word) {
               nearest.empty() ? "the commands are: " + join(names, ", ") : "did you mean '" + nearest + "'?");
 }
 
+void check_flags(const CLI::App& app, const std::vector<std::string>& arguments) {
+  const CLI::App* command = nullptr;
+  for (const CLI::App* one : app.get_subcommands(nullptr)) command = arguments.size() > 1 && one->get_name() == arguments[1] ? one : command;
+  if (command == nullptr) return;
+  std::vector<std::string> flags;
+  bool has_keys = false;
+  for (const CLI::Option* option : command->get_options()) {
+    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+    has_keys |= option->get_name() == "overrides";
+  }
+  for (size_t i = 2; i < arguments.size() && arguments[i] != "--"; ++i) {
+    const std::string word = arguments[i].substr(0, arguments[i].find('='));
+    if (!word.starts_with("--") || word.size() == 2 || std::find(flags.begin(), flags.end(), word) != flags.end()) continue;
+    const bool is_key = has_keys && word.find('.') != std::string::npos;
+    const std::string nearest = is_key ? arguments[i].substr(2) + (word == arguments[i] ? "=VALUE" : "") : did_you_mean(word, flags);
+    throw Error(ExitCode::usage, concat("unknown option '", word, "'"),
+                nearest.empty() ? concat("see vmae ", arguments[1], " --help") : concat("did you mean '", nearest, "'?"));
+  }
+}
+
 }  // namespace vmae::app

@@ -8,7 +8,14 @@
 namespace vmae {
 
 void throw_file_error(const char* action, const std::filesystem::path& path, int error_number) {
-  throw Error(ExitCode::internal, concat("cannot ", action, " ", path.string(), ": ", std::generic_category().message(error_number)));
+  const std::filesystem::path folder = path.parent_path();
+  std::error_code ignored;
+  const std::string problem = concat("cannot ", action, " ", path.string(), ": ", std::generic_category().message(error_number));
+  if (error_number == ENOENT && !folder.empty() && !std::filesystem::exists(folder, ignored))
+    throw Error(ExitCode::usage, concat(problem, ": the folder ", folder.string(), " does not exist"),
+                concat("make it (mkdir -p ", folder.string(), "), or choose another"));
+  if (error_number == EACCES || error_number == EROFS || error_number == EPERM) throw Error(ExitCode::usage, problem, "choose a folder that you may write to");
+  throw Error(ExitCode::internal, problem);
 }
 
 void throw_write_error(const std::filesystem::path& path, int error_number, size_t written, size_t needed) {

@@ -132,7 +132,7 @@ void inspect(const InspectArguments& arguments, std::ostream& out) {
   const fs::path& path = arguments.path;
   const auto extension = to_lower(path.extension().string());
   const bool is_weights_name = extension == ".safetensors" || extension == ".pth" || extension == ".pt" || extension == ".ckpt";
-  if (const std::string problem = path_problem(path); !problem.empty() && !is_weights_name) throw Error(ExitCode::data, concat(path.string(), " ", problem));
+  if (const std::string problem = path_problem(path); !problem.empty()) throw Error(ExitCode::data, concat(path.string(), " ", problem));
   const bool is_weights = is_weights_name || is_run(path);
   const bool is_dataset = !is_weights && io::is_prepared(path);
   if (is_weights && !(arguments.png.empty() && arguments.npy.empty() && arguments.card.empty()))

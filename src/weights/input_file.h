@@ -36,7 +36,7 @@ auto guarded(const std::filesystem::path& path, const Work& work) {
   try {
     return work();
   } catch (const Error& error) {
-    throw Error(ExitCode::checkpoint, error.what(), error.hint());
+    throw Error(error.code() == ExitCode::usage ? ExitCode::usage : ExitCode::checkpoint, error.what(), error.hint());  // usage: a folder that is not there
   } catch (const c10::Error& error) {
     const std::string message = error.what_without_backtrace();
     fail(path, message.substr(0, message.find("  (Could this error message be improved")));

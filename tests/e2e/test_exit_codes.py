@@ -74,9 +74,26 @@ class InternalTest(ExitCodeTest):
         self.assertIn("disk full", done.stderr)
         self.assertEqual([p.name for p in self.tmp.iterdir() if p.name.startswith("out.")], [], "no half-written file")
         self.vmae(*arguments)
-        done = self.vmae(*arguments[:-1], "nowhere/out.safetensors", expect=4)
-        self.assertIn("nowhere/out.safetensors", done.stderr)
-        self.assertIn("No such file or directory", done.stderr)
+
+    def test_2_output_into_a_folder_that_is_not_there(self):
+        """One exit code and the same advice, whatever the command writes."""
+        weights, picture_file = GOLDEN / "pth/plain_state_dict.pth", self.images / "case000.png"
+        for arguments in (["export", "--weights", weights, "--output", "nowhere/out.safetensors"], ["export", "--weights", weights, "--output", "nowhere/out.pth"],
+                          ["split", "--input", self.images, "--output", "nowhere/s.json"], ["inspect", picture_file, "--png", "nowhere/sheet.png"],
+                          ["inspect", picture_file, "--npy", "nowhere/one.npy"]):
+            with self.subTest(arguments=arguments[:2]):
+                done = self.vmae(*arguments, expect=2)
+                for words in ("nowhere", "does not exist", "mkdir -p nowhere"):
+                    self.assertIn(words, done.stderr)
+
+    def test_2_words_that_are_nearly_right(self):
+        for arguments, says in (("--optim.lr=3", "did you mean 'optim.lr=3'?"), ("--dryrun", "did you mean '--dry-run'?"), ("--zzzz", "vmae pretrain --help")):
+            self.assertIn(says, self.vmae("pretrain", arguments, expect=2).stderr)
+        self.assertIn("prepare", self.vmae(expect=2).stdout)
+        for command, key in (("split", "split."), ("prepare", "prepare.")):
+            text = self.vmae(command, "--help").stdout
+            self.assertIn(f"for example {key}", " ".join(text.split()))
+            self.assertNotIn("optim.lr", text)
 
 
 class UsageTest(ExitCodeTest):
