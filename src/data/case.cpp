@@ -7,11 +7,6 @@
 
 namespace vmae::data {
 
-int axis_of(const io::VolumeHeader& header, const std::string& slice_axis) {
-  if (slice_axis == "auto") return io::slice_axis(header);
-  return slice_axis == "x" ? 0 : slice_axis == "y" ? 1 : 2;
-}
-
 IntensityRange range_of(const io::Volume& volume, const ImageOptions& image) {
   const ImageKind kind{volume.modality, volume.units, volume.stored_max};
   const IntensityRule rule = intensity_rule(image, kind);
@@ -39,7 +34,7 @@ Case read_case(const io::SourceFile& file, const ImageOptions& image) {
     throw Error(error.code(), what.find(path) == std::string::npos ? concat(path, ": ", what) : what, error.hint());
   }
   const bool is_stack = !file.series.empty() || io::is_picture(file.path);  // along z
-  if (!is_stack) one.axis = axis_of({one.volume.size, one.volume.spacing_mm}, image.slice_axis);
+  if (!is_stack) one.axis = io::slice_axis({one.volume.size, one.volume.spacing_mm}, image.slice_axis);
   return one;
 }
 

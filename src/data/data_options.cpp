@@ -27,10 +27,12 @@ void describe(Options& options, ImageOptions& image) {
               "none: pixels are kept; of larger images training takes a random part, validation the centre, and `vmae predict` all of it, tile by tile; "
               "smaller ones are filled up with 0.",
               one_of({"stretch", "pad", "crop", "none"}));
-  options.add("slice_axis", image.slice_axis,
-              "The axis that slices of a volume are perpendicular to, in the order of the file. "
-              "auto: the one with the largest voxel spacing, which is the axis of acquisition.",
-              one_of({"auto", "x", "y", "z"}));
+  options.add(
+      "slice_axis", image.slice_axis,
+      "The axis that slices of a volume are perpendicular to, in the order of the file. "
+      "auto: the one with the largest voxel spacing in most volumes of the dataset, the same for all of them (the log says which; 2D images have their own). "
+      "Fine-tuned models remember it.",
+      one_of({"auto", "x", "y", "z"}));
 }
 
 }  // namespace vmae::data

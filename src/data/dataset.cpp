@@ -57,6 +57,12 @@ std::vector<int64_t> Dataset::source_sizes() const {
   return sizes;
 }
 
+std::vector<io::CommonAxis> Dataset::common_axes() const {
+  std::vector<io::CommonAxis> axes;
+  for (const auto& source : sources_) axes.push_back(source->common_axis());
+  return axes;
+}
+
 uint32_t Dataset::checksum() const {
   uint32_t crc = 0;
   for (const auto& source : sources_) crc = source->checksum(crc);

@@ -1,6 +1,7 @@
 // Files to slices: headers are read once to count slices, voxels when a slice is wanted, through a cache.
 #include <algorithm>
 #include <atomic>
+#include <numeric>
 #include <optional>
 #include <thread>
 
@@ -52,6 +53,18 @@ std::vector<Header> read_headers(const std::vector<io::SourceFile>& files) {
   return headers;
 }
 
+// A series, and the pages of a TIFF, are stacked along z.
+bool is_stack(const io::SourceFile& file) { return !file.series.empty() || io::is_picture(file.path); }
+
+io::CommonAxis axis_of_files(const std::vector<io::SourceFile>& files, const std::vector<Header>& headers, const std::vector<size_t>& header_of) {
+  std::vector<io::VolumeHeader> volumes;
+  for (size_t file = 0; file < files.size(); ++file) {
+    const auto& volume = headers[header_of[file]].volume;
+    if (volume && !is_stack(files[file])) volumes.push_back(*volume);
+  }
+  return io::common_slice_axis(volumes);
+}
+
 size_t cache_bytes() { return std::min<uint64_t>(uint64_t{512} << 20, memory_info().available_bytes / 4); }
 
 // Runs `step` so that its errors begin with the file's path.
@@ -72,14 +85,13 @@ class FileSource : public SampleSource {
     require(targets);
     const std::vector<Header> headers = read_headers(files_);
     const std::vector<size_t> header_of = add_time_points(headers);
+    if (image_.slice_axis == "auto") find_common_axis(headers, header_of);
     for (size_t file = 0; file < files_.size(); ++file) {
       const auto& [volume, problem] = headers[header_of[file]];
       if (problem) {
         quarantine.add(files_[file].name, problem->what());
       } else if (volume) {
-        // A series, and the pages of a TIFF, are stacked along z.
-        const bool is_stack = !files_[file].series.empty() || io::is_picture(files_[file].path);
-        const int axis = is_stack ? 2 : axis_of(*volume, image_.slice_axis);
+        const int axis = is_stack(files_[file]) ? 2 : io::slice_axis(*volume, image_.slice_axis);
         for (int64_t slice = 0; slice < volume->size[axis]; ++slice) items_.push_back({file, axis, slice});
       } else {
         items_.push_back({file, -1, 0});
@@ -120,7 +132,14 @@ class FileSource : public SampleSource {
     return slice;
   }
 
+  io::CommonAxis common_axis() const override { return common_axis_; }
+
  private:
+  void find_common_axis(const std::vector<Header>& headers, const std::vector<size_t>& header_of) {
+    common_axis_ = axis_of_files(files_, headers, header_of);
+    if (common_axis_.axis >= 0) image_.slice_axis = std::string(1, "xyz"[common_axis_.axis]);
+  }
+
   // A picture of bytes or floats is used where it lies; all else becomes floats in units.
   static Slice slice_of(const std::shared_ptr<const CachedVolume>& read, int axis, int64_t index, SliceBuffer& buffer) {
     const io::Volume& volume = read->volume;
@@ -179,10 +198,17 @@ class FileSource : public SampleSource {
   std::vector<io::SourceFile> files_;
   std::vector<Item> items_;
   ImageOptions image_;
+  io::CommonAxis common_axis_;
   mutable VolumeCache cache_;  // shared by the worker threads
 };
 
 }  // namespace
+
+io::CommonAxis common_axis_of(const std::vector<io::SourceFile>& files) {
+  std::vector<size_t> each(files.size());
+  std::iota(each.begin(), each.end(), size_t{0});
+  return axis_of_files(files, read_headers(files), each);
+}
 
 std::unique_ptr<SampleSource> file_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine) {
   return std::make_unique<FileSource>(std::move(files), image, targets, quarantine);

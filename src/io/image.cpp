@@ -56,6 +56,9 @@ std::vector<float> values(const Volume& volume) {
   return result;
 }
 
+static bool is_flat(const VolumeHeader& header) { return std::find(header.size.begin(), header.size.end(), 1) != header.size.end(); }
+static bool is_coarsest(double spacing_mm, double largest_mm) { return spacing_mm >= 0.99 * largest_mm; }
+
 int slice_axis(const VolumeHeader& header) {
   for (const int axis : {2, 1, 0}) {
     if (header.size[axis] == 1) return axis;  // a 2D image
@@ -64,7 +67,7 @@ int slice_axis(const VolumeHeader& header) {
   int best = 2;
   double best_squareness = -1.0;
   for (const int axis : {2, 1, 0}) {
-    if (header.spacing_mm[axis] < 0.99 * largest_mm) continue;
+    if (!is_coarsest(header.spacing_mm[axis], largest_mm)) continue;
     const auto [shorter, longer] = std::minmax(header.size[axis == 0 ? 1 : 0], header.size[axis == 2 ? 1 : 2]);
     const double squareness = static_cast<double>(shorter) / static_cast<double>(longer);
     if (squareness > best_squareness) {
@@ -73,6 +76,34 @@ int slice_axis(const VolumeHeader& header) {
     }
   }
   return best;
+}
+
+CommonAxis common_slice_axis(const std::vector<VolumeHeader>& headers) {
+  CommonAxis common;
+  std::array<std::pair<int64_t, int64_t>, 3> votes{};  // coarsest, then taken by slice_axis()
+  for (const VolumeHeader& header : headers) {
+    if (is_flat(header)) continue;
+    ++common.num_volumes;
+    const double largest_mm = *std::max_element(header.spacing_mm.begin(), header.spacing_mm.end());
+    for (size_t axis = 0; axis < 3; ++axis) votes[axis].first += is_coarsest(header.spacing_mm[axis], largest_mm) ? 1 : 0;
+    ++votes[static_cast<size_t>(slice_axis(header))].second;
+  }
+  if (common.num_volumes == 0) return common;
+  common.axis = 2;
+  for (const int axis : {1, 0}) {
+    if (votes[static_cast<size_t>(axis)] > votes[static_cast<size_t>(common.axis)]) common.axis = axis;
+  }
+  common.num_coarsest = votes[static_cast<size_t>(common.axis)].first;
+  return common;
+}
+
+std::string CommonAxis::text() const {
+  return concat(axis < 0 ? '-' : "xyz"[axis], ", the coarsest axis or one of several as coarse in ", num_coarsest, " of ", num_volumes, " volumes");
+}
+
+int slice_axis(const VolumeHeader& header, const std::string& wanted) {
+  if (wanted == "auto" || is_flat(header)) return slice_axis(header);
+  return wanted == "x" ? 0 : wanted == "y" ? 1 : 2;
 }
 
 Image slice_of(const Volume& volume, int axis, int64_t index) {

@@ -223,7 +223,8 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   config.model.net.num_classes = num_labels;
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   nn::SwinClassifier model(config.model.net);
-  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(*datasets.train), session);
+  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(*datasets.train), session,
+                 as_trained(config.data.image, datasets));
   train::AdamW optimizer(*model, config.optim, lr_scale(config.model.net.swin, config.optim));
   const Losses losses{is_multi_label, config.loss, weights_tensor(config.loss.class_weights, num_labels, "loss.class_weights", session.device),
                       weights_tensor(config.loss.positive_weights, num_labels, "loss.positive_weights", session.device)};
@@ -244,7 +245,8 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
             .pool = config.data.pool,
             .image = as_trained(config.data.image, datasets),
             .minmax = config.data.augment.minmax,
-            .modality = modality_of(datasets)},
+            .modality = modality_of(datasets),
+            .mirrors = mirrors_of(config.data.augment)},
            task.metadata);
 
   const data::Dataset& shown_from = datasets.val ? *datasets.val : *datasets.train;

@@ -49,7 +49,7 @@ void adopt(const fs::path& file, EvalModel& model, const std::string& part, Conf
   model.label_fraction = config.data.splits.label_fraction;
   model.trained_from = config.model.init;
   if constexpr (std::is_same_v<Config, SegmentConfig>) model.ignore_label = config.data.ignore_label;
-  model.slice_axis = config.data.image.slice_axis;
+  if (config.data.image.slice_axis != "auto") model.slice_axis = config.data.image.slice_axis;  // else as predict.json says
 }
 
 }  // namespace
@@ -66,6 +66,7 @@ EvalModel open_predictions(const fs::path& path) {
   if (fs::is_directory(path) && fs::exists(path / "predict.json")) {
     const nlohmann::json json = read_json(path / "predict.json");
     model.class_names = texts_of(json, "class_names");
+    if (json.contains("options") && json["options"].is_object()) model.slice_axis = json["options"].value("slice_axis", model.slice_axis);
     if (json.contains("label_values")) model.label_values = json["label_values"].get<std::vector<int64_t>>();
     for (const std::string& name : texts_of(json, "failed")) model.failed.insert(name);
     if (json.is_object() && json.contains("prepared") && json["prepared"].is_object()) {

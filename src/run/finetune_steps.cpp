@@ -46,10 +46,30 @@ int64_t layer_of(const std::string& key, const std::vector<int64_t>& depths) {
   return before + 1;
 }
 
+// The network computes something else than it learnt where its input has another range.
+void warn_of_other_images(const weights::TensorFile& file, const std::filesystem::path& path, const data::ImageOptions& now) {
+  const std::optional<data::ImageOptions> then = image_options_of(file);
+  if (!then) return;
+  data::ImageOptions theirs = *then, ours = now;
+  Options their_list, our_list;
+  data::describe(their_list, theirs);
+  data::describe(our_list, ours);
+  std::vector<std::string> differences;
+  for (const Option& option : our_list.all()) {
+    if (option.key == "slice_axis") continue;  // changes what is seen, not its values
+    const std::string before = their_list.find(option.key)->get(), is = option.get();
+    if (before != is)
+      differences.push_back(concat("data.", option.key, " = ", is.empty() ? "\"\"" : is, " (the weights: ", before.empty() ? "\"\"" : before, ")"));
+  }
+  if (!differences.empty())
+    log::warning(concat("images are prepared otherwise than for the weights of ", path.string(), ": ", join(differences, ", "),
+                        "; set them alike unless this is meant"));
+}
+
 }  // namespace
 
 void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options, bool is_segmenter, bool is_colour,
-                    const Session& session) {
+                    const Session& session, const data::ImageOptions& image) {
   std::vector<std::string> loaded;
   // A run that is resumed has its own weights, and may outlive those that it began from; only what is frozen must be known again.
   if (!options.init.empty() && !(session.resumes() && options.freeze == "none")) {
@@ -68,6 +88,7 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
       log::info(concat("the first convolution was changed to ", swin.in_channels, " input channel",
                        swin.in_channels == 1 ? " (sum of its weights)" : "s (weights shared out evenly)"));
     }
+    warn_of_other_images(file, path, image);
     const bool with_decoder = options.transfer == "encoder_decoder" || (options.transfer == "auto" && is_segmenter && !is_colour);
     const auto parts = with_decoder ? weights::Parts::encoder_decoder : weights::Parts::encoder;
     const weights::LoadReport report = weights::transfer_into(module, std::move(file), parts, options.allow_mismatch, path);
@@ -87,7 +108,10 @@ std::string modality_of(const Datasets& datasets) {
 
 data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets) {
   const io::SourceFile& file = datasets.split.train.front();
-  if (file.prepared_case < 0) return image;
+  if (file.prepared_case < 0) {
+    image.slice_axis = datasets.slice_axis;
+    return image;
+  }
   const io::PreparedDataset dataset(file.path);
   const io::PreparedCase one = dataset.read_case(file.prepared_case);
   if (one.size[2] > 1 || one.axis != 2) image.slice_axis = std::string(1, "xyz"[one.axis]);

@@ -7,9 +7,10 @@
 
 namespace vmae::run {
 
-// Initial weights from seed, pretrained ones over them as model.transfer says, frozen parts, device. is_colour: what `auto` looks at.
+// Initial weights from seed, pretrained ones over them as model.transfer says, frozen parts, device. is_colour: what `auto` looks at. image: how images are
+// prepared now.
 void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options, bool is_segmenter, bool is_colour,
-                    const Session& session);
+                    const Session& session, const data::ImageOptions& image);
 
 // How images become what the network was trained on, for prediction from files: a prepared dataset has its own slice axis and may have its intensities scaled
 // already.

@@ -7,6 +7,7 @@
 #include "vmae/core/log.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/nn/conv_unet.h"
+#include "vmae/run/pretrain.h"
 #include "vmae/run/run_record.h"
 #include "vmae/weights/transfer.h"
 
@@ -94,6 +95,7 @@ ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t
   read_options(file.metadata.at("image_options"), list);
   card.class_names = nlohmann::json::parse(found->second).get<std::vector<std::string>>();
   if (const auto modality = file.metadata.find("modality"); modality != file.metadata.end()) card.modality = modality->second;
+  if (const auto mirrors = file.metadata.find("mirrors"); mirrors != file.metadata.end()) card.mirrors = mirrors->second;
   if (const auto values = file.metadata.find("label_values"); values != file.metadata.end())
     card.label_values = nlohmann::json::parse(values->second).get<std::vector<int64_t>>();
   card.is_multi_label = file.metadata.at("is_multi_label") == "true";
@@ -165,10 +167,16 @@ nn::UnetOptions unet_options_of(const weights::TensorFile& file, const fs::path&
   return unet;
 }
 
+std::string mirrors_of(const data::AugmentOptions& augment) {
+  const bool horizontal = augment.flip_horizontal > 0 || augment.rot90 > 0, vertical = augment.flip_vertical > 0 || augment.rot90 > 0;
+  return horizontal && vertical ? "both" : horizontal ? "horizontal" : vertical ? "vertical" : "none";
+}
+
 void add_card(const ModelCard& card, weights::Metadata& metadata) {
   CardOptions options{card.image, card.minmax};
   metadata["class_names"] = nlohmann::json(card.class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   if (!card.modality.empty()) metadata["modality"] = card.modality;
+  if (card.mirrors != "unknown") metadata["mirrors"] = card.mirrors;
   if (!card.label_values.empty()) metadata["label_values"] = nlohmann::json(card.label_values).dump();
   metadata["is_multi_label"] = card.is_multi_label ? "true" : "false";
   metadata["pool"] = card.pool;
@@ -178,6 +186,28 @@ void add_card(const ModelCard& card, weights::Metadata& metadata) {
 SegmenterModule make_segmenter(const std::string& name, const nn::UnetOptions& options) {
   const auto of = [](auto net) { return SegmenterModule{net.ptr(), net.get()}; };
   return name == "unet" ? of(nn::ConvUnet(options)) : of(nn::SwinUnet(options));
+}
+
+std::optional<data::ImageOptions> image_options_of(const weights::TensorFile& file) {
+  if (const auto found = file.metadata.find("image_options"); found != file.metadata.end()) {
+    CardOptions options;
+    Options list;
+    describe(list, options);
+    read_options(found->second, list);
+    return options.image;
+  }
+  const auto yaml = file.metadata.find("config");
+  if (yaml == file.metadata.end()) return std::nullopt;
+  try {
+    PretrainConfig config;
+    Options list;
+    describe(list, config);
+    read_config_text(yaml->second, "the config in the weights", list);
+    return config.data.image;
+  } catch (const Error& error) {
+    log::debug(concat("how images were prepared for the weights is not known: ", error.what()));  // of another version
+    return std::nullopt;
+  }
 }
 
 LoadedModel load_model(const fs::path& path, at::Device device) {

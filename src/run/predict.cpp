@@ -2,8 +2,10 @@
 #include "vmae/run/predict.h"
 
 #include <ATen/ops/argmax.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <future>
@@ -114,6 +116,14 @@ void check_outputs(const std::vector<std::string>& names, const ModelCard& card,
                     "predict them into different folders, or without --probabilities");
     }
   }
+}
+
+void make_output_folder(const fs::path& output) {
+  std::error_code problem;
+  fs::create_directories(output, problem);
+  if (!problem && access(output.c_str(), W_OK) != 0) problem = std::error_code(errno, std::generic_category());
+  if (problem)
+    throw Error(ExitCode::usage, concat("--output ", output.string(), " can't be written to: ", problem.message()), "choose a folder that you may write to");
 }
 
 struct Loaded {
@@ -264,7 +274,11 @@ void write_record(const fs::path& output, const SlicePredictor& predictor, const
   const bool is_segmenter = predictor.model().is_segmenter();
   nlohmann::ordered_json json = {{"vmae_version", version()}, {"model", predictor.model().name}, {"weights", names}, {"class_names", card.class_names}};
   if (!card.label_values.empty()) json["label_values"] = card.label_values;
-  json["options"] = {{"tiles", options.tiles}, {"overlap", options.overlap}, {"mirror", options.mirror}, {"largest_component", options.largest_component}};
+  json["options"] = {{"tiles", options.tiles},
+                     {"overlap", options.overlap},
+                     {"mirror", options.mirror},
+                     {"largest_component", options.largest_component},
+                     {"slice_axis", card.image.slice_axis}};
   if (!is_segmenter)
     json["options"] = {{"mirror", options.mirror}, {"pool", options.pool.empty() ? card.pool : options.pool}, {"is_multi_label", card.is_multi_label}};
   if (!cases.empty() && cases.front().prepared_case >= 0)
@@ -293,7 +307,7 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
                    files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
   if (is_segmenter) check_outputs(names, card, options);
-  fs::create_directories(output);
+  make_output_folder(output);
   if (is_segmenter && !options.pool.empty()) log::warning("--pool is for classification: it changes nothing here");
   if (!is_segmenter && (options.tiles != "auto" || options.largest_component || options.probabilities))
     log::warning("--tiles, --probabilities and --largest-component are for segmentation: they change nothing here");

@@ -229,7 +229,9 @@ bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOpt
                          static_cast<int64_t>(std::min(shard.num_cases, done - shard.first_case)));
   }
   Progress progress(plan, done);
-  CaseQueue queue(plan, options, pseudonyms, done);
+  PrepareOptions decided = options;
+  decided.slice_axis = plan.slice_axis;
+  CaseQueue queue(plan, decided, pseudonyms, done);
   for (const PlannedShard& shard : plan.shards) {
     if (done >= shard.first_case + shard.num_cases) continue;
     io::ShardWriter writer(folder.file(shard.file()), static_cast<int64_t>(shard.first_case));

@@ -224,11 +224,7 @@ FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const Pr
   c.direction = volume.direction;
   c.has_millimetres = !io::is_picture(file.path) || volume.size[2] == 1 || io::stack_spacing_mm(file.path).has_value();
   const bool is_stack = !file.series.empty() || io::is_picture(file.path);
-  c.axis = is_stack                       ? 2
-           : options.slice_axis == "auto" ? io::slice_axis({volume.size, volume.spacing_mm})
-           : options.slice_axis == "x"    ? 0
-           : options.slice_axis == "y"    ? 1
-                                          : 2;
+  c.axis = is_stack ? 2 : io::slice_axis({volume.size, volume.spacing_mm}, options.slice_axis);
   if (c.axis != 2 && volume.scaling.size() > 1) unify_scaling(volume);
 
   const std::vector<float> values = io::values(volume);

@@ -16,7 +16,8 @@ void describe(Options& options, PrepareOptions& prepare) {
               "Empty: a file in the user's configuration folder, made at the first use.");
   options.add("modality", prepare.modality, "DICOM's code (CT, MR, PT, US, DX, XC, ...) of files that do not say theirs");
   options.add("slice_axis", prepare.slice_axis,
-              "the axis that slices of a volume are perpendicular to; auto: the one with the largest spacing; of DICOM series always z",
+              "the axis that slices of a volume are perpendicular to; auto: the one with the largest spacing in most volumes, the same for all; of DICOM "
+              "series always z",
               one_of({"auto", "x", "y", "z"}));
   options.add("intensity", prepare.intensity,
               "native: numbers as in the file, lossless. The others change them to [0, 1] in the given bits, as data.intensity describes, and can't be undone.",

@@ -165,9 +165,15 @@ std::vector<std::string> remarks_on_structures(const std::vector<std::string>& w
   return remarks;
 }
 
+// Not within a word or a longer name: files of DICOM are called "1", or "image".
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
   if (from.empty()) return;
-  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+  const auto goes_on = [&](size_t at) { return at < text.size() && (std::isalnum(static_cast<unsigned char>(text[at])) || text[at] == '_'); };
+  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at)) {
+    const bool is_part = (at > 0 && goes_on(at - 1)) || goes_on(at + from.size());
+    if (!is_part) text.replace(at, from.size(), to);
+    at += is_part ? from.size() : to.size();
+  }
 }
 
 constexpr size_t kShown = 20;  // lines of problems, and of notes
@@ -211,10 +217,7 @@ std::string Pseudonyms::redact(std::string message, const io::SourceFile& file) 
 std::string Pseudonyms::redact_name(const std::string& name) const { return io::without(name, identifying_); }
 
 std::string Pseudonyms::redact(std::string text) const {
-  for (const std::string& identifying : identifying_) {
-    for (size_t at = to_lower(text).find(identifying); at != std::string::npos; at = to_lower(text).find(identifying, at))
-      text.replace(at, identifying.size(), "*");
-  }
+  text = io::without(std::move(text), identifying_);
   // Words that look like a path, or like the name of a file.
   static const std::regex kPath(
       R"([^\s"'(]*/[^\s"'):,;]*[A-Za-z_][^\s"'):,;]*|[^\s"'(]+\.(raw|zraw|gz|nii|nrrd|nhdr|mha|mhd|dcm|ima|img|hdr|bin|png|jpe?g|tiff?|bmp|csv)\b)",
@@ -287,8 +290,10 @@ io::Source source_to_prepare(const fs::path& input, const std::string& layout) {
   if (source.layout == "prepared") throw Error(ExitCode::usage, concat(input.string(), " is a prepared dataset already"), "give what it was made from");
   if (source.layout == "class_folders" && layout == "auto") {  // such names are written, so nobody's name may be among them
     source = io::find_source(input, "files");
-    source.remarks.push_back(
-        {"", "pictures lie in a folder per class, it seems; prepare.layout=class_folders makes classes of the folders' names, which are then written"});
+    log::warning(
+        "pictures lie in a folder per class, it seems, but the dataset gets no labels: they would write the folders' names. Where these are classes, keep them "
+        "with "
+        "prepare.layout=class_folders");
   }
   return source;
 }
@@ -310,6 +315,15 @@ void check_redacted(const std::vector<std::string>& names, const Pseudonyms& pse
 
 }  // namespace
 
+// Of series, and the pages of a TIFF, it is z anyway.
+static io::CommonAxis common_axis(const std::vector<PlannedCase>& cases) {
+  std::vector<io::VolumeHeader> volumes;
+  for (const PlannedCase& planned : cases) {
+    if (planned.header && planned.file.series.empty() && !io::is_picture(planned.file.path)) volumes.push_back(*planned.header);
+  }
+  return io::common_slice_axis(volumes);
+}
+
 Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms& pseudonyms) {
   io::Source source = source_to_prepare(input, options.layout);
   pseudonyms.know(source.identifying);
@@ -324,6 +338,11 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   plan.layout = source.layout;
   plan.identifying = source.identifying;
   plan.cases = plan_cases(source.files, pseudonyms, options.workers > 0 ? options.workers : usable_threads());
+  plan.slice_axis = options.slice_axis;
+  if (const io::CommonAxis common = common_axis(plan.cases); plan.slice_axis == "auto" && common.axis >= 0) {
+    plan.slice_axis = std::string(1, "xyz"[common.axis]);
+    source.remarks.push_back({"", "slices of volumes are cut along " + common.text() + " (prepare.slice_axis)"});
+  }
   plan.shards = divide(plan.cases, static_cast<uint64_t>(options.shard_mb) << 20);
   plan.label_names = source.label_names;
   plan.is_multi_label = source.is_multi_label;
@@ -388,7 +407,7 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
     }
     const io::VolumeHeader& header = *planned.header;
     const bool is_tiff = planned.file.series.empty() && io::is_picture(planned.file.path);
-    const int axis = planned.file.series.empty() && !is_tiff ? io::slice_axis(header) : 2;
+    const int axis = planned.file.series.empty() && !is_tiff ? io::slice_axis(header, plan.slice_axis) : 2;
     kind.slices += header.size[static_cast<size_t>(axis)];
     const auto note = [](std::array<double, 2>& range, double value) {
       range[0] = std::min(range[0], value);

@@ -59,6 +59,7 @@ struct Plan {
   std::vector<PlannedShard> shards;
   std::vector<std::string> label_names, mask_names;
   bool is_multi_label = false, has_masks = false;
+  std::string slice_axis;  // prepare.slice_axis, or what auto came to for its volumes
   int64_t ignore_label = -1;
   std::vector<io::LabelRegion> regions;
   std::vector<std::string> identifying;  // as io::Source

@@ -71,6 +71,10 @@ io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datas
   if (!is_told) others.push_back(&datasets.split.unused);
   add_other_masks(config, others, ignore, facts);
   io::LabelMeaning meaning = io::label_meaning(rules, facts);
+  io::LabelFacts of_test;  // held against what training makes of its masks
+  const std::vector<io::SourceFile> external = config.data.test.empty() ? std::vector<io::SourceFile>{} : io::find_source(config.data.test).files;
+  add_other_masks(config, {&external}, ignore, of_test);
+  if (of_test.num_masks > 0) io::label_meaning({.names = meaning.names, .values = rules.values, .ignore = ignore}, of_test);
   for (std::string& rule : io::region_rules(datasets.splits.regions)) meaning.rules.push_back(std::move(rule));
   for (const std::string& rule : meaning.rules) log::info("masks: " + rule);
   return meaning;
@@ -246,7 +250,8 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   const SegmenterModule segmenter = make_segmenter(config.model.name, config.model.net);
   nn::Segmenter& model = *segmenter.net;
-  prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(*datasets.train), session);
+  prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(*datasets.train), session,
+                 as_trained(config.data.image, datasets));
   const auto scale = config.model.name == "unet" ? std::function<double(const std::string&)>() : lr_scale(config.model.net.swin, config.optim);
   train::AdamW optimizer(*segmenter.module, config.optim, scale);
   const at::Tensor weights = class_weights(config, classes, session.device);
@@ -263,6 +268,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
             .image = as_trained(config.data.image, datasets),
             .minmax = config.data.augment.minmax,
             .modality = modality_of(datasets),
+            .mirrors = mirrors_of(config.data.augment),
             .label_values = config.data.label_values},
            task.metadata);
 

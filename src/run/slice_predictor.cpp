@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "vmae/core/error.h"
+#include "vmae/core/log.h"
 #include "vmae/data/transforms.h"
 
 namespace vmae::run {
@@ -65,6 +66,15 @@ at::Tensor gaussian(int64_t height, int64_t width) {
 SlicePredictor::SlicePredictor(std::vector<LoadedModel> models, SliceOptions options, at::Device device, train::Precision precision)
     : models_(std::move(models)), options_(std::move(options)), device_(device), precision_(precision) {
   const ModelCard& first = model().card;
+  if (options_.mirror && (first.mirrors == "none" || first.mirrors == "unknown")) {
+    const bool is_none = first.mirrors == "none";
+    log::warning(concat("--mirror: ",
+                        is_none ? "the model never saw mirror images in training (data.flip_horizontal, data.flip_vertical and data.rot90 were 0)"
+                                : "the weights do not say whether training mirrored images",
+                        ": the mean over them may be worse than the image alone"));
+  } else if (options_.mirror && first.mirrors != "both") {
+    log::info(concat("--mirror: ", first.mirrors, " alone, as in training"));
+  }
   tile_weight_ = gaussian(first.image.image_size[0], first.image.image_size[1]).to(device);
   const auto card_text = [](const LoadedModel& one) {
     weights::Metadata metadata;
@@ -75,6 +85,7 @@ SlicePredictor::SlicePredictor(std::vector<LoadedModel> models, SliceOptions opt
   };
   for (const LoadedModel& other : models_) {
     auto expected = card_text(model()), found = card_text(other);
+    for (auto* one : {&expected, &found}) one->erase("mirrors");
     for (const auto& [key, value] : found) expected.try_emplace(key);  // one may not say
     for (const auto& [key, value] : expected) {
       if (found[key] == value) continue;
@@ -86,7 +97,12 @@ SlicePredictor::SlicePredictor(std::vector<LoadedModel> models, SliceOptions opt
 
 at::Tensor SlicePredictor::of_network_input(const at::Tensor& input) {
   std::vector<std::vector<int64_t>> mirrors{{}};
-  if (options_.mirror) mirrors.insert(mirrors.end(), {{2}, {3}, {2, 3}});
+  if (options_.mirror) {
+    const std::string& learnt = model().card.mirrors;
+    if (learnt != "horizontal") mirrors.push_back({2});
+    if (learnt != "vertical") mirrors.push_back({3});
+    if (mirrors.size() == 3) mirrors.push_back({2, 3});
+  }
   at::Tensor sum;
   for (LoadedModel& one : models_) {
     for (const auto& axes : mirrors) {

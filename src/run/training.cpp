@@ -1,8 +1,11 @@
 // From datasets, model and task to a run folder: what every training command does alike.
 #include "vmae/run/training.h"
 
+#include <algorithm>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/log.h"
@@ -113,8 +116,12 @@ bool share_bad_files(train::World& world, data::Quarantine& quarantine, int64_t 
 
 void print_plan(const Training& training, const train::Plan& plan) {
   const auto& image = training.datasets.train->image_options();
-  log::info(concat("model: ", training.model_text, ", ", count_parameters(training.task.module), " parameters, input ", image.in_channels, " x ",
-                   image.image_size[0], " x ", image.image_size[1]));
+  int64_t num_parameters = 0;
+  for (const at::Tensor& parameter : training.task.module.parameters()) num_parameters += parameter.numel();
+  const int64_t num_trained = count_parameters(training.task.module);
+  const std::string trained = num_trained < num_parameters ? concat(" of which ", num_trained, " are trained (model.freeze),") : "";
+  log::info(concat("model: ", training.model_text, ", ", num_parameters, " parameters,", trained, " input ", image.in_channels, " x ", image.image_size[0],
+                   " x ", image.image_size[1]));
   const auto num_images = static_cast<double>(training.datasets.train->size());
   const double passes = static_cast<double>(plan.samples_per_epoch) / num_images;
   if (plan.samples_per_epoch != training.datasets.train->size())
@@ -177,6 +184,50 @@ Session::Session(const RunOptions& run_options, const TrainArguments& run_argume
   if (begins_anew) log::info(concat("run.dir = ", options.dir, " holds a start that left no checkpoint: the run begins anew"));
 }
 
+// data.slice_axis = auto, decided over all that a file of splits divides, so that its folds are cut alike.
+static std::string decided_axis(const DataOptions& options, const TrainVal& split) {
+  std::vector<io::SourceFile> files;
+  for (const auto* part : {&split.train, &split.val, &split.test, &split.unused}) {
+    std::copy_if(part->begin(), part->end(), std::back_inserter(files), [](const io::SourceFile& file) { return file.prepared_case < 0; });
+  }
+  if (options.image.slice_axis != "auto" || options.splits.file.empty() || files.empty()) return options.image.slice_axis;
+  const io::CommonAxis common = data::common_axis_of(files);
+  if (common.axis < 0) return "auto";
+  log::info("slices are cut along " + common.text() + " (data.slice_axis)");
+  return {"xyz"[common.axis]};
+}
+
+// The same without splits: what the volumes that train came to, where all sources agree.
+static std::string axis_of_sources(const std::string& wanted, const data::Dataset& dataset) {
+  if (wanted != "auto") return wanted;
+  std::set<int> axes;
+  for (const io::CommonAxis& one : dataset.common_axes()) {
+    if (one.axis < 0) continue;
+    axes.insert(one.axis);
+    log::info("slices are cut along " + one.text() + " (data.slice_axis)");
+  }
+  return axes.size() == 1 ? std::string(1, "xyz"[*axes.begin()]) : wanted;
+}
+
+// What would be wrong with data.test is said before training, not after it.
+static void check_test(const std::string& test, const Datasets& datasets, bool has_masks) {
+  const io::Source source = io::find_source(test);
+  require_separate(datasets.split, source.files, "data.test");
+  const auto refuse = [&](const char* what, const std::vector<std::string>& theirs, const std::vector<std::string>& ours) {
+    throw Error(ExitCode::data, concat("data.test = ", test, " has the ", what, " [", join(theirs, ", "), "], but data.train has [", join(ours, ", "), "]"),
+                "give both the same names, or leave data.test out and predict with `vmae predict`");
+  };
+  const std::vector<std::string>& labels = datasets.splits.label_names;
+  if (!has_masks && !source.label_names.empty()) {
+    const bool are_known = std::all_of(source.label_names.begin(), source.label_names.end(),
+                                       [&](const std::string& name) { return std::find(labels.begin(), labels.end(), name) != labels.end(); });
+    if (!are_known || source.is_multi_label != datasets.splits.is_multi_label)
+      refuse(source.is_multi_label ? "findings" : "classes", source.label_names, labels);
+  }
+  const std::vector<std::string> masks = datasets.splits.mask_names();
+  if (has_masks && !source.mask_names.empty() && !masks.empty() && source.mask_names != masks) refuse("mask values 1, 2, ...", source.mask_names, masks);
+}
+
 Datasets load_datasets(const DataOptions& options, const Session& session, const data::Targets& targets) {
   const auto named = [](std::vector<std::string> sources) {  // an empty text is none
     std::erase(sources, "");
@@ -190,11 +241,14 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   datasets.split = flat(datasets.splits);
   const auto &train = datasets.split.train, &val = datasets.split.val;
   const bool is_labelled = targets.mask || targets.num_labels != 0;
-  if (is_labelled && !options.test.empty()) require_separate(datasets.split, io::find_source(options.test).files, "data.test");
+  if (is_labelled && !options.test.empty()) check_test(options.test, datasets, targets.mask);
   data::Targets wanted = targets;
   if (wanted.num_labels == data::Targets::all_labels) wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
-  datasets.train = std::make_shared<data::Dataset>(datasets.splits.train, options.image, quarantine, wanted);
-  if (!datasets.splits.val.empty()) datasets.val = std::make_shared<data::Dataset>(datasets.splits.val, options.image, quarantine, wanted);
+  data::ImageOptions image = options.image;
+  image.slice_axis = decided_axis(options, datasets.split);
+  datasets.train = std::make_shared<data::Dataset>(datasets.splits.train, image, quarantine, wanted);
+  image.slice_axis = datasets.slice_axis = axis_of_sources(image.slice_axis, *datasets.train);
+  if (!datasets.splits.val.empty()) datasets.val = std::make_shared<data::Dataset>(datasets.splits.val, image, quarantine, wanted);
   log::info(concat("training: ", datasets.train->size(), " images from ", train.size(), " files; validation: ", datasets.val ? datasets.val->size() : 0,
                    " images from ", val.size(), " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : ""));
   return datasets;

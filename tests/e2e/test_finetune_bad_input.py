@@ -35,6 +35,21 @@ class MaskTest(FinetuneTest):
         self.assertEqual(metrics(self.tmp / "run"), [])
         self.seg("data.classes=[round,square]", "data.ignore_label=7", "train.max_steps=1")
 
+    def test_data_test_is_looked_at_before_training(self):
+        make_segmentation(self.tmp / "test", 2, first=50)
+        file = self.tmp / "test/masks/case051.png"
+        mask = np.asarray(Image.open(file)).copy()
+        mask[0, 0] = 7
+        Image.fromarray(mask).save(file)
+        done = self.seg("data.classes=[round,square]", "data.test=test", expect=3)
+        self.assert_says(done, "case051.png", "the value 7")
+        self.assertEqual(metrics(self.tmp / "run"), [])
+        make_class_manifest(self.tmp / "cls", (4, 4, 4))
+        make_class_manifest(self.tmp / "other", (2, 2, 2), names=("up", "down", "sideways"))
+        done = self.cls("data.test=other/list.csv", data="cls/list.csv", run="cls-run", expect=3)
+        self.assert_says(done, "data.test = other/list.csv has the classes", "sideways", "none")
+        self.assertEqual(metrics(self.tmp / "cls-run"), [])
+
     def test_value_out_of_range_in_a_volume(self):
         """With the slice that holds it."""
         for i in range(2):

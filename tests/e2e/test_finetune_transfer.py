@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from finetuning import NO_AUGMENTATION, FinetuneTest, best, class_picture, last, make_class_manifest, make_segmentation, metadata, trained
-from harness import GOLDEN, weights_of
+from harness import GOLDEN, weights_of, write_safetensors
 
 UNTRAINED = ["optim.lr=0", "optim.weight_decay=0", "train.max_steps=1", "data.val_fraction=0"]  # the last checkpoint holds the weights that the run began with
 DECODER = ("first_patch_expanding.", "layers_up.", "norm_up.")
@@ -45,6 +45,21 @@ class TransferBase(FinetuneTest):
         trainable = {k for k in set(source) & set(weights) - wanted if weights[k].ndim > 1 and not k.endswith("index")}
         self.assertEqual({k for k in trainable if np.array_equal(weights[k], source[k])}, set(), "these are random, not the file's")
         return counts
+
+
+class PreparationTest(TransferBase):
+    def test_images_prepared_otherwise_than_for_the_weights(self):
+        """Both values are named; alike, nothing is said. Weights of older versions say it in their config."""
+        log, _ = self.begin("seg", "data.intensity=minmax", "data.mean=[0.5]")
+        self.assertIn("images are prepared otherwise than for the weights of", log)
+        for words in ("data.intensity = minmax (the weights: auto)", "data.mean = [0.5] (the weights: [0.223])"):
+            self.assertIn(words, log)
+        self.assertNotIn("data.resize", log)
+        self.assertNotIn("prepared otherwise", self.begin("seg")[0])
+        old = {k: v for k, v in metadata(last(trained("mae"))).items() if k != "image_options"}
+        write_safetensors(self.tmp / "old.safetensors", weights_of(last(trained("mae"))), old)
+        log, _ = self.begin("cls", "data.resize=pad", init="old.safetensors")
+        self.assertIn("data.resize = pad (the weights: stretch)", log)
 
 
 class WrapperTest(TransferBase):

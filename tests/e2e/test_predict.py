@@ -65,6 +65,23 @@ class ExitCodesTest(FinetuneTest):
             self.predict(*wrong, weights=trained("seg"), input="data/images", output="other", expect=2)
         self.vmae("predict", "--input", "data/images", "--output", "other", expect=2)
 
+    def test_2_an_output_that_may_not_be_written_to(self):
+        done = self.predict(weights=trained("seg"), input="data/images", output="/proc/nowhere", expect=2)
+        self.assert_says(done, "--output /proc/nowhere", "choose a folder that you may write to")
+
+    def test_mirror_as_in_training(self):
+        """Only along the axes that training mirrored; where it mirrored none, with a word."""
+        for mirrors, options, says in (("none", ["data.flip_horizontal=0", "data.rot90=0"], "the model never saw mirror images"),
+                                       ("horizontal", ["data.flip_horizontal=0.5", "data.rot90=0"], "horizontal alone, as in training"), ("both", ["data.rot90=0.5"], None)):
+            with self.subTest(mirrors):
+                self.seg("train.epochs=1", "--overwrite", *options)
+                self.assertEqual(metadata(best(self.tmp / "run"))["mirrors"], mirrors)
+                done = self.predict("--mirror", "--overwrite", input="data/images")
+                if says:
+                    self.assert_says(done, says)
+                else:
+                    self.assertNotIn("--mirror", done.stderr)
+
     def test_weights_without_a_card_are_used_with_a_warning(self):
         """As of another program: classes are numbers."""
         weights = weights_of(best(trained("seg")))

@@ -146,6 +146,29 @@ class ExportTest(ToolsTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("mask_token", done.stderr)
 
+    def test_a_pth_carries_what_safetensors_carry(self):
+        """Metadata beside the weights; the Python loader needs nothing else, of the file and of the run."""
+        import sys
+
+        import torch
+        sys.path.insert(0, str(SOURCE / "scripts/python"))
+        from vmae_model import load_model, read_weights
+        run = self.make_run()
+        for ending in ("pth", "safetensors"):
+            self.vmae("export", "--weights", run, "--output", f"out.{ending}")
+        self.vmae("export", "--weights", "out.pth", "--output", "back.safetensors")
+        metadata = [{k: v for k, v in read_safetensors(self.tmp / name)[1].items() if k != "checksum"} for name in ("out.safetensors", "back.safetensors")]
+        self.assertEqual(*metadata)
+        self.assertIn("image_options", metadata[0])
+        state = torch.load(self.tmp / "out.pth", weights_only=True)
+        self.assertTrue(all(isinstance(value, torch.Tensor) for value in state.values()))
+        self.assertEqual(read_weights(self.tmp / "out.pth")[1]["model_options"]["embed_dim"], 4)
+        models = [load_model(self.tmp / "out.pth"), load_model(run), load_model(self.tmp / "out.safetensors")]
+        for other in models[1:]:
+            for (key, one), (name, two) in zip(models[0].state_dict().items(), other.state_dict().items()):
+                self.assertEqual(key, name)
+                self.assertTrue(torch.equal(one, two), key)
+
     def test_unknown_ending(self):
         done = self.vmae("export", "--weights", PTH / "expected.safetensors", "--output", "out.onnx", expect=2)
         self.assertIn(".safetensors or .pth", done.stderr)
@@ -205,7 +228,7 @@ class InspectTest(ToolsTest):
 
     def test_what_is_not_there(self):
         self.assertIn("does not exist", self.vmae("inspect", "nowhere", expect=3).stderr)
-        self.assertIn("run", self.vmae("inspect", "nowhere.pth", expect=4).stderr)
+        self.assertIn("nowhere.pth does not exist", self.vmae("inspect", "nowhere.pth", expect=3).stderr)
         self.assertIn("holds no images", self.vmae("inspect", ".", expect=3).stderr)
 
 

@@ -18,6 +18,5 @@ struct Case {
 Case read_case(const io::SourceFile& file, const ImageOptions& image);
 
 IntensityRange range_of(const io::Volume& volume, const ImageOptions& image);  // throws Error(data) naming no file
-int axis_of(const io::VolumeHeader& header, const std::string& slice_axis);    // slice_axis: auto, x, y, z
 
 }  // namespace vmae::data

@@ -42,7 +42,8 @@ class Dataset {
   int64_t size() const { return offsets_.back(); }
   std::vector<int64_t> source_sizes() const;
   std::string id(int64_t index) const;
-  int64_t case_number(int64_t index) const;  // equal for the slices of one case, and for no others; increases with the source
+  std::vector<io::CommonAxis> common_axes() const;  // of each source: what data.slice_axis = auto came to
+  int64_t case_number(int64_t index) const;         // equal for the slices of one case, and for no others; increases with the source
   std::string case_name(int64_t index) const;
   uint32_t checksum() const;  // of the names of all files (prepared: and the contents), in their order: changes when files come or go
 

@@ -40,12 +40,17 @@ class SampleSource {
   virtual Slice read(int64_t index, bool with_mask, SliceBuffer& buffer) const = 0;
   virtual const float* labels(int64_t index) const = 0;  // Targets::num_labels values, NaN where unknown
 
+  virtual io::CommonAxis common_axis() const { return {}; }  // that data.slice_axis = auto came to for its volumes; -1: there was nothing to decide
+
   virtual uint32_t checksum(uint32_t crc) const = 0;  // crc32c of the names (prepared: and the contents), continued from `crc`
 };
 
 // Reads the headers of volumes and series (in parallel) to count slices; files whose header can't be read are quarantined.
 // Throws Error(data) if a file lacks a target that the task needs.
 std::unique_ptr<SampleSource> file_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine);
+
+// What data.slice_axis = auto comes to for these files: their headers are read, in parallel.
+io::CommonAxis common_axis_of(const std::vector<io::SourceFile>& files);
 
 // Memory: a few bytes per case and none per item. Cases in any order, each once; data.slice_axis has no meaning here, and data.intensity may be other than auto
 // only where the dataset holds native numbers. Throws Error(data) if the dataset lacks a target that the task needs, Error(usage) if an option does not fit.

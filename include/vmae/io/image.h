@@ -87,6 +87,17 @@ struct VolumeHeader {
 // An axis of length 1 comes before all: the file is one 2D image.
 int slice_axis(const VolumeHeader& header);
 
+// One axis for all volumes of a dataset: that which is coarsest (within 1 %) in most of them; of equals that which slice_axis() takes for most, then z, y.
+// 2D images don't count: they keep their own.
+struct CommonAxis {
+  int axis = -1;  // -1: there are no volumes
+  int64_t num_volumes = 0, num_coarsest = 0;
+  std::string text() const;  // "y, the coarsest axis or one of several as coarse in 58 of 60 volumes"
+};
+CommonAxis common_slice_axis(const std::vector<VolumeHeader>& headers);
+// `wanted`: "x", "y", "z", or "auto" for slice_axis(). Of a 2D image its own.
+int slice_axis(const VolumeHeader& header, const std::string& wanted);
+
 // Slice `index` along `axis` (0 x, 1 y, 2 z) in the orientation defined above, in units.
 Image slice_of(const Volume& volume, int axis, int64_t index);
 

@@ -1,10 +1,12 @@
 #pragma once
 // Models together with the options that built them, from and to weight files. What `predict` needs to know lies in the file's metadata.
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "vmae/core/options.h"
+#include "vmae/data/augment.h"
 #include "vmae/data/image_options.h"
 #include "vmae/nn/classifier.h"
 #include "vmae/nn/mae.h"
@@ -46,9 +48,14 @@ struct ModelCard {
   data::ImageOptions image{};
   bool minmax = false;                  // data.minmax
   std::string modality{};               // of all images that were trained on; "": not known, or several
+  std::string mirrors = "unknown";      // of images in training: "horizontal", "vertical", "both" or "none"; "unknown": the file does not say
   std::vector<int64_t> label_values{};  // segmentation: of the classes in label maps that are written; empty: 1, 2, ...
 };
+std::string mirrors_of(const data::AugmentOptions& augment);
 void add_card(const ModelCard& card, weights::Metadata& metadata);
+
+// How the images were prepared that weights learnt from: image_options, or what the config of the run says; nothing in files of other programs.
+std::optional<data::ImageOptions> image_options_of(const weights::TensorFile& file);
 
 // The network of "swin-unet" or "unet", freshly initialised.
 struct SegmenterModule {

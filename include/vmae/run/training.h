@@ -49,6 +49,7 @@ struct Datasets {
   SourceSplits splits;  // of which `split` has the files
   TrainVal split;
   std::shared_ptr<data::Dataset> train, val;  // val may be null
+  std::string slice_axis = "auto";            // of the volumes that train; auto: there are none, or its sources have several
 };
 
 // A run that has begun: all ranks are there; its folder is locked and its log open. The folder is rank 0's alone, and there is none in a dry run.
