@@ -101,7 +101,7 @@ TEST(AtomicFile, PassesByALeftOverTemporaryFile) {
 TEST(AtomicFile, NamesPathAndReason) {
   TempFolder folder;
   const Error missing = error_of([&] { AtomicFile file(folder / "none" / "a"); });
-  EXPECT_EQ(missing.code(), ExitCode::internal);
+  EXPECT_EQ(missing.code(), ExitCode::usage);
   EXPECT_TRUE(contains(missing.what(), (folder / "none" / "a").string()));
   EXPECT_TRUE(contains(missing.what(), "No such file"));
   EXPECT_TRUE(contains(error_of([&] { AtomicFile file(folder.path()); }).what(), "Is a directory"));
@@ -154,7 +154,7 @@ TEST(AppendFile, OpensAsAsked) {
   AppendFile(path, AppendFile::Open::truncate).append("3");
   EXPECT_EQ(slurp(path), "3");
   EXPECT_TRUE(AppendFile(folder / "b", AppendFile::Open::create_new).is_open());
-  EXPECT_EQ(error_of([&] { AppendFile(folder / "none" / "a", AppendFile::Open::append); }).code(), ExitCode::internal);
+  EXPECT_EQ(error_of([&] { AppendFile(folder / "none" / "a", AppendFile::Open::append); }).code(), ExitCode::usage);
 }
 
 TEST(AppendFile, AFullDiskLeavesWholeRecords) {
