@@ -20,7 +20,7 @@ struct Arguments {
 // Before the config is read once more: what it does not say is the recipe's.
 template <class Config>
 Config defaults_for(const Config& said) {
-  return Config(said.recipe);
+  return Config(said.recipe, said.model.name);
 }
 
 template <class Config>

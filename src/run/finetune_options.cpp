@@ -64,7 +64,8 @@ void describe(Options& options, SegmentModelOptions& model) {
   describe(options, model.net);
 }
 
-SegmentConfig::SegmentConfig(const std::string& recipe_name) : recipe(recipe_name) {
+SegmentConfig::SegmentConfig(const std::string& recipe_name, const std::string& model_name) : recipe(recipe_name) {
+  model.name = model_name;
   data.augment = data::segmentation_augmentation();
   optim.lr = 1e-3;
   optim.warmup_epochs = 40;
@@ -77,7 +78,9 @@ SegmentConfig::SegmentConfig(const std::string& recipe_name) : recipe(recipe_nam
   train.epochs = 20;
   train.min_steps_per_epoch = 200;
   train.batch_size = 16;
-  optim.lr = 3e-4;
+  const bool is_plain = model_name == "unet";
+  optim.lr = is_plain ? 1e-3 : 3e-4;
+  optim.task_lr_scale = is_plain ? 1 : 10;
   optim.warmup_epochs = 1;
   optim.clip_grad_norm = 1;
 }
@@ -109,7 +112,8 @@ void describe(Options& options, ClassifyTrainOptions& train) {
               one_of({"AUROC", "loss", "accuracy"}));
 }
 
-ClassifyConfig::ClassifyConfig(const std::string& recipe_name) : recipe(recipe_name) {
+ClassifyConfig::ClassifyConfig(const std::string& recipe_name, const std::string& model_name) : recipe(recipe_name) {
+  model.name = model_name;
   data.augment = data::classification_augmentation();
   train.epochs = 50;
   train.batch_size = 48;

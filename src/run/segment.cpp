@@ -234,8 +234,8 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   if (config.loss.name == "dice" && (!config.loss.class_weights.empty() || config.loss.balance != "none"))
     throw Error(ExitCode::usage, "loss.class_weights and loss.balance are of the cross-entropy, which loss.name = dice has not",
                 "leave them out, or use loss.name=dice_ce");
-  if (config.model.name == "unet" && (!config.model.init.empty() || config.optim.layer_decay != 1.0 || config.optim.task_lr_scale != 1.0))
-    throw Error(ExitCode::usage, "model.init, optim.layer_decay and optim.task_lr_scale are of the Swin-UNet: model.name = unet begins at random", "leave them out");
+  if (config.model.name == "unet" && (!config.model.init.empty() || config.optim.layer_decay != 1.0))
+    throw Error(ExitCode::usage, "model.init and optim.layer_decay are of the Swin-UNet: model.name = unet begins at random", "leave them out");
   const Session session(config.run, arguments, "finetune-seg", world);
   const Datasets datasets = load_datasets(config.data, session, {.mask = true});
   if (is_open) {

@@ -37,7 +37,7 @@ struct SegmentModelOptions : TransferOptions {
 };
 void describe(Options& options, SegmentModelOptions& model);
 
-// Defaults: those of the recipe. "paper": the reference's (method.md, "Segmentation training"); "auto": ours (docs/recipes.md).
+// Defaults: those of the recipe for a model. "paper": the reference's (method.md, "Segmentation training"); "auto": ours (docs/recipes.md).
 struct SegmentConfig {
   std::string recipe;
   RunOptions run;
@@ -46,7 +46,7 @@ struct SegmentConfig {
   train::TrainOptions train{.epochs = 150, .batch_size = 32};
   FinetuneOptimOptions optim;
   nn::SegmentationLossOptions loss;
-  explicit SegmentConfig(const std::string& recipe = "auto");
+  explicit SegmentConfig(const std::string& recipe = "auto", const std::string& model_name = "swin-unet");
 };
 void describe(Options& options, SegmentConfig& config);
 
@@ -75,7 +75,7 @@ struct ClassifyConfig {
   ClassifyTrainOptions train;
   FinetuneOptimOptions optim;
   nn::ClassificationLossOptions loss;
-  explicit ClassifyConfig(const std::string& recipe = "auto");
+  explicit ClassifyConfig(const std::string& recipe = "auto", const std::string& model_name = "swin-classifier");
 };
 void describe(Options& options, ClassifyConfig& config);
 
