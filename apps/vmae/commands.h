@@ -16,7 +16,7 @@ struct Context {
 
 // Both are called by main before the command line is parsed.
 void wait_without_spinning(char** argv);
-void check_subcommand(const CLI::App& app, const std::string& word);  // throws Error(usage) with "did you mean"
+void check_subcommand(const CLI::App& app, const std::string& word);               // throws Error(usage) with "did you mean"
 void check_flags(const CLI::App& app, const std::vector<std::string>& arguments);  // the same of a command's options, and of keys written as --key=value
 
 void add_pretrain(CLI::App& app, Context& context);

@@ -20,8 +20,9 @@ STS001 = SOURCE / "tests/data/sts001"
 sys.path.insert(0, str(SOURCE / "scripts/python"))
 
 SWIN = ["model.image_size=[32,32]", "model.in_channels=1", "model.embed_dim=8", "model.depths=[1,1,1,1]", "model.num_heads=[1,1,2,2]", "model.window_size=4"]
-TRAIN = ["recipe=paper", "train.batch_size=8", "train.epochs=2", "train.precision=fp32", "train.log_every=1", "train.draw_every=0", "optim.warmup_epochs=0", "optim.lr=1e-3",
+PRETRAIN = ["train.batch_size=8", "train.epochs=2", "train.precision=fp32", "train.log_every=1", "train.draw_every=0", "optim.warmup_epochs=0", "optim.lr=1e-3",
          "run.threads=1", "data.workers=2", "data.val_fraction=0.25"]
+TRAIN = ["recipe=paper", *PRETRAIN]
 NO_AUGMENTATION = ["data.flip_horizontal=0", "data.rot90=0", "data.rotate=0", "data.affine=0", "data.enlarge=1"]
 
 
@@ -171,7 +172,7 @@ def trained(what):
     if what.startswith("mae"):
         make_segmentation(folder / "mae-data", 8)
         channels = "3" if what == "mae3" else "1"
-        maker.vmae("pretrain", *SWIN, *TRAIN[1:], f"model.in_channels={channels}", "model.drop_path_rate=0", f"data.train={folder / 'mae-data/images'}",
+        maker.vmae("pretrain", *SWIN, *PRETRAIN, f"model.in_channels={channels}", "model.drop_path_rate=0", f"data.train={folder / 'mae-data/images'}",
                    f"run.dir={run}", "data.val_fraction=0")
     elif what == "seg":
         make_segmentation(folder / "seg-data", 12)

@@ -230,7 +230,7 @@ class RunsTest(SourcesTest):
         self.eval("--no-distances", "--images", "data/images", output="with", **common)
         self.assertEqual(self.rows(output="without"), self.rows(output="with"))
         pictures = [re.findall(r"data:image/png;base64,([^\"]+)", (self.tmp / output / "report.html").read_text()) for output in ("without", "with")]
-        self.assertEqual([len(found) for found in pictures], [3, 3])
+        self.assertEqual([len(found) for found in pictures], [3 * 2, 3 * 3], "truth and prediction of three cases; and their images")
         self.assertFalse(set(pictures[0]) & set(pictures[1]))
         self.assert_says(self.eval("--images", "runs/heart/checkpoints", output="other", expect=3, **common), "does not exist")
 

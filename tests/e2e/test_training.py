@@ -199,7 +199,7 @@ class FolderTest(TrainingTest):
         done = self.pretrain("data.val_fraction=0.2", "train.epochs=4", "train.draw_every=2", "train.keep_every=3", "train.log_every=2")
         names = sorted(p.name for p in self.run_dir.iterdir())
         self.assertEqual([n for n in names if not n.startswith("events.out.tfevents.") and n != ".lock"],
-                         ["checkpoints", "config.yaml", "data_card", "env.json", "metrics.jsonl", "samples", "splits.json", "train.log"])
+                         ["checkpoints", "config.yaml", "data_card", "env.json", "metrics.jsonl", "samples", "sources.json", "splits.json", "train.log"])
         self.assertEqual(sum(n.startswith("events.out.tfevents.") for n in names), 1)
         self.assertEqual(sorted(p.name for p in (self.run_dir / "checkpoints").iterdir()),
                          ["best.safetensors", "epoch=3.safetensors", "last.safetensors", "previous.safetensors"])
@@ -276,14 +276,14 @@ class FolderTest(TrainingTest):
         self.assert_same_run(kept, self.run_dir)
 
     def test_nothing_says_who_the_patients_are(self):
-        """No path of the input, no patient, in what people pass on. (config.yaml and the command line in env.json hold what the user typed.)"""
+        """No path of the input, no patient, in what people pass on. (config.yaml, sources.json and the command line in env.json hold what the user typed.)"""
         secret = self.tmp / "St-Elsewhere-Hospital"
         make_pictures(secret / "images", 8)
         (secret / "list.csv").write_text("image,patient,birth\n" + "".join(f"images/case{i:03d}.png,Mustermann Erika {i % 4},1971-02-0{i}\n" for i in range(8)))
         self.pretrain("data.val_fraction=0.25", "train.draw_every=1", images=secret / "list.csv")
         self.assertNotEqual(json.loads((self.run_dir / "splits.json").read_text())["val"], [])
         for path in self.run_dir.rglob("*"):
-            if not path.is_file() or path.name == "config.yaml":
+            if not path.is_file() or path.name in ("config.yaml", "sources.json"):
                 continue
             text = path.read_bytes()
             if path.name == "env.json":

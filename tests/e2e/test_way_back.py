@@ -14,7 +14,7 @@ from PIL import Image
 import test_eval_sources
 from dicom_files import NEEDLES, write_ct_series
 from evaluating import EvalTest, blob, expected_scores, perturbed, write_map
-from finetuning import SWIN, TRAIN, labelled_picture, make_class_manifest, trained
+from finetuning import PRETRAIN, SWIN, TRAIN, labelled_picture, make_class_manifest, trained
 from harness import SIGTERM, environment
 
 SALT, CLASSES = "0123456789abcdef0123456789abcdef", ("round", "square")
@@ -95,7 +95,7 @@ class VolumesTest(WayBackTest):
         truth = self.make_volumes()
         self.prepare(f"prepare.names={names}", *options, "--names-table", "names.csv")
         self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=72/8/20")
-        self.vmae("pretrain", *SWIN, *TRAIN, "model.drop_path_rate=0", "train.epochs=1", "data.train=data", "data.splits=splits.json", "run.dir=runs/mae")
+        self.vmae("pretrain", *SWIN, *PRETRAIN, "model.drop_path_rate=0", "train.epochs=1", "data.train=data", "data.splits=splits.json", "run.dir=runs/mae")
         for run, init in (("a", "runs/mae"), ("b", "")):
             self.finetune(run, "data.splits=splits.json", f"model.init={init}")
         spacing = [step * n / m for step, n, m in zip(SPACING, SHAPE, shape)]

@@ -59,7 +59,7 @@ struct Session {
   const TrainArguments& arguments;
   train::World& world;
   at::Device device;
-  train::IfExists if_exists;  // refuse, resume or overwrite: what was asked for, or, after a restart, what there is
+  train::IfExists if_exists;                          // refuse, resume or overwrite: what was asked for, or, after a restart, what there is
   bool begins_anew = false, asked_to_resume = false;  // in a folder whose start failed before its first checkpoint; asked_to_resume: with --resume
   std::unique_ptr<train::RunFolder> folder;
   uint64_t seed() const { return static_cast<uint64_t>(options.seed); }

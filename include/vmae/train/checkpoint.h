@@ -17,10 +17,10 @@ namespace vmae::train {
 
 // Where a run is: all that changes from step to step besides tensors.
 struct RunState {
-  int64_t step = 0;                                       // optimizer steps made
-  data::Position position;                                // the next sample
-  int64_t epoch_batch_size = 0;                           // with which that epoch began: data.foreground_share orders an epoch by it; 0: not known
-  double best = std::numeric_limits<double>::infinity();  // best validation value so far
+  int64_t step = 0;                                            // optimizer steps made
+  data::Position position;                                     // the next sample
+  int64_t epoch_batch_size = 0;                                // with which that epoch began: data.foreground_share orders an epoch by it; 0: not known
+  double best = std::numeric_limits<double>::infinity();       // best validation value so far
   double best_loss = std::numeric_limits<double>::infinity();  // of that validation: of equals the lower one is better
   int64_t best_epoch = -1;
   std::string best_metric;    // what `best` is a value of; another one begins anew

@@ -202,7 +202,7 @@ TEST(WriteLabels, RefusedWithItsReason) {
   EXPECT_TRUE(contains(ending.what(), "map.mhd"));
   EXPECT_EQ(error_of([&] { write_label_volume(folder / "map.nii", {}, image, std::vector<uint8_t>(23)); }).code(), ExitCode::internal);
   const Error folder_error = error_of([&] { write_label_volume(folder / "none" / "map.nrrd", {}, image, labels); });
-  EXPECT_EQ(folder_error.code(), ExitCode::internal);
+  EXPECT_EQ(folder_error.code(), ExitCode::usage);
   EXPECT_TRUE(contains(folder_error.what(), "none"));
   image.size = {40000, 1, 1};
   EXPECT_EQ(error_of([&] { write_label_volume(folder / "map.nii", {}, image, std::vector<uint8_t>(40000)); }).code(), ExitCode::data);

@@ -46,7 +46,7 @@ TEST(JsonLines, ANewlineInsideIsABug) {
   JsonLines lines(folder / "m.jsonl", false);
   EXPECT_EQ(test::error_of([&] { lines.write("{\n}"); }).code(), ExitCode::internal);
   EXPECT_EQ(slurp(folder / "m.jsonl"), "");
-  EXPECT_EQ(test::error_of([&] { JsonLines(folder / "none" / "m.jsonl", true); }).code(), ExitCode::internal);
+  EXPECT_EQ(test::error_of([&] { JsonLines(folder / "none" / "m.jsonl", true); }).code(), ExitCode::usage);
 }
 
 TEST(TruncateAfter, KeepsTheLinesAskedFor) {

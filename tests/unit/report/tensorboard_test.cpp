@@ -204,7 +204,7 @@ TEST(TensorBoard, TwoWritersInOneSecondHaveTwoFiles) {
 
 TEST(TensorBoard, AMissingFolderIsAnError) {
   TempFolder folder;
-  EXPECT_EQ(test::error_of([&] { TensorBoardWriter writer(folder / "none"); }).code(), ExitCode::internal);
+  EXPECT_EQ(test::error_of([&] { TensorBoardWriter writer(folder / "none"); }).code(), ExitCode::usage);
 }
 
 }  // namespace
