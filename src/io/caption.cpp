@@ -2,6 +2,8 @@
 
 #include <opencv2/imgproc.hpp>
 
+#include "vmae/core/text.h"
+
 namespace vmae::io {
 namespace {
 
@@ -32,11 +34,11 @@ std::string cut_caption(const std::string& text, int64_t width) {
   if (caption_width(left) <= width) return left;
   right = left.substr(left.size() / 2);
   left.resize(left.size() / 2);
-  while (!left.empty() && caption_width(left + ".." + right) > width) {
+  while (!left.empty() && caption_width(concat(left, "..", right)) > width) {
     left.pop_back();
     if (left.size() < right.size()) right.erase(0, 1);
   }
-  return left + ".." + right;
+  return concat(left, "..", right);
 }
 
 }  // namespace vmae::io
