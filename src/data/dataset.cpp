@@ -99,6 +99,7 @@ Slice Dataset::read(int64_t index, bool with_mask, SliceBuffer& buffer) const {
 // The mask of a slice, where it has one, lies in its buffer.
 Slice Dataset::read(const Place& at, bool with_mask, SliceBuffer& buffer) const {
   const Slice slice = at.source.read(at.index, with_mask, buffer);
+  if (with_mask && targets_.mask && slice.mask == nullptr) throw Error(ExitCode::internal, "a sample came without its mask");
   if (slice.mask == nullptr || !class_of_) return slice;
   auto* labels = reinterpret_cast<uint8_t*>(buffer.mask.data());
   for (size_t i = 0; i < buffer.mask.size(); ++i) labels[i] = (*class_of_)[labels[i]];

@@ -80,7 +80,7 @@ auto naming(const io::SourceFile& file, Step step) {
 class FileSource : public SampleSource {
  public:
   FileSource(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine)
-      : files_(std::move(files)), image_(image), cache_(cache_bytes()) {
+      : files_(std::move(files)), image_(image), reads_masks_(targets.mask), cache_(cache_bytes()) {
     quarantine.expect(static_cast<int64_t>(files_.size()));
     require(targets);
     const std::vector<Header> headers = read_headers(files_);
@@ -117,10 +117,13 @@ class FileSource : public SampleSource {
     const Item& item = items_.at(static_cast<size_t>(index));
     const int axis = item.axis < 0 ? 2 : item.axis;
     std::shared_ptr<const CachedVolume> read;
+    // One that was read without its mask is another one: whoever wants the mask later must not find it.
+    const bool has_mask = with_mask || reads_masks_;
+    const size_t key = 2 * item.file + (has_mask ? 1 : 0);
     if (item.axis < 0) {
-      cache_.remember_failure(item.file, [&] { read = std::make_shared<const CachedVolume>(read_file(files_[item.file], with_mask)); });
+      cache_.remember_failure(key, [&] { read = std::make_shared<const CachedVolume>(read_file(files_[item.file], has_mask)); });
     } else {
-      read = cache_.get(item.file, [&] { return read_file(files_[item.file], with_mask); });
+      read = cache_.get(key, [&] { return read_file(files_[item.file], has_mask); });
     }
     if (item.slice >= read->volume.size[axis] || (item.axis < 0 && read->volume.size[2] > 1))
       throw Error(ExitCode::data, files_[item.file].path.string() + ": has changed since the run began: it has another number of slices now");
@@ -198,6 +201,7 @@ class FileSource : public SampleSource {
   std::vector<io::SourceFile> files_;
   std::vector<Item> items_;
   ImageOptions image_;
+  bool reads_masks_;  // with every image, as they are wanted by training
   io::CommonAxis common_axis_;
   mutable VolumeCache cache_;  // shared by the worker threads
 };

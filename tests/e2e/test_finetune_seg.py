@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmae finetune-seg: it learns, measures Dice, keeps the best, and its options do what they say."""
 import json
+import re
 import unittest
 
 import nibabel
@@ -150,6 +151,17 @@ class NetworksTest(FinetuneTest):
                     truth, found = (np.asarray(Image.open(path)) for path in (mask, self.out / mask.name))
                     scores.append(dice(truth == 1, found == 1))
                 self.assertGreater(np.mean(scores), 0.8)
+
+    def test_image_size_by_the_images(self):
+        """Looking at the images for their size costs no mask: the counts are those of a run that was told."""
+        hippocampus(self.tmp / "data", 3, slices=20)
+        counts = []
+        for more in (["model.image_size=[]"], ["model.image_size=[64,64]"]):
+            done = self.seg("--dry-run", "data.slice_axis=z", "data.val_fraction=0", *more)
+            counts.append(re.search("training masks: .*", done.stderr).group(0))
+            self.assertEqual("model.image_size = [64, 64]: the images are" in done.stderr, more == ["model.image_size=[]"])
+        self.assertEqual(counts[0], counts[1])
+        self.assertNotIn(" 0 of", counts[0])
 
     def test_what_the_plain_unet_has_not(self):
         make_segmentation(self.tmp / "data", 8)
