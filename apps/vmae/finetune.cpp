@@ -17,12 +17,6 @@ struct Arguments {
   bool resume = false, overwrite = false, dry_run = false;
 };
 
-// Before the config is read once more: what it does not say is the recipe's.
-template <class Config>
-Config defaults_for(const Config& said) {
-  return Config(said.recipe, said.model.name);
-}
-
 template <class Config>
 void add(CLI::App& app, Context& context, const std::string& name, const std::string& description, const std::string& example) {
   auto* command = app.add_subcommand(name, description);
@@ -41,7 +35,7 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
     context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
       Config said;
       arguments->config.read(said);
-      Config config = defaults_for(said);
+      Config config = run::defaults_for(said);                    // and read once more: what it does not say is the recipe's
       if (!said.model.init.empty() && said.model.name != "unet")  // what the config does not say about the architecture, the weights do
         run::adopt_architecture(config.model.net.swin, run::adopted_weights(said.run.dir, said.model.init, arguments->fold, arguments->resume));
       if (!arguments->config.load(config)) return ExitCode::ok;

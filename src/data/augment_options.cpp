@@ -10,7 +10,7 @@ void describe(Options& options, AugmentOptions& augment) {
               probability);
   options.add("flip_vertical", augment.flip_vertical,
               "Probability of mirroring top and bottom in training, for images without a natural up, such as skin photographs.", probability);
-  options.add("rot90", augment.rot90, "Probability of 0 to 3 quarter turns followed by a mirror, left-right or top-bottom. Segmentation uses 0.5.",
+  options.add("rot90", augment.rot90, "Probability of 0 to 3 quarter turns followed by a mirror, left-right or top-bottom. Segmentation's reference uses 0.5.",
               probability);
   options.add("rotate", augment.rotate,
               "Probability of a rotation by up to data.rotate_degrees, for samples that data.rot90 left alone. Segmentation uses 0.5, classification 1.",

@@ -6,8 +6,7 @@ namespace vmae::run {
 namespace {
 
 void describe_recipe(Options& options, std::string& recipe) {
-  options.add("recipe", recipe,
-              "the defaults of all other keys. auto: what worked best on small public sets (docs/recipes.md). paper: what the paper's reference code does",
+  options.add("recipe", recipe, "the defaults of all other keys. auto: made for small sets (docs/recipes.md). paper: what the paper's reference code does",
               one_of({"auto", "paper"}));
 }
 
@@ -64,8 +63,7 @@ void describe(Options& options, SegmentModelOptions& model) {
   describe(options, model.net);
 }
 
-SegmentConfig::SegmentConfig(const std::string& recipe_name, const std::string& model_name) : recipe(recipe_name) {
-  model.name = model_name;
+SegmentConfig::SegmentConfig(const std::string& recipe_name) : recipe(recipe_name) {
   data.augment = data::segmentation_augmentation();
   optim.lr = 1e-3;
   optim.warmup_epochs = 40;
@@ -78,11 +76,20 @@ SegmentConfig::SegmentConfig(const std::string& recipe_name, const std::string& 
   train.epochs = 20;
   train.min_steps_per_epoch = 200;
   train.batch_size = 16;
-  const bool is_plain = model_name == "unet";
-  optim.lr = is_plain ? 1e-3 : 3e-4;
-  optim.task_lr_scale = is_plain ? 1 : 10;
+  optim.lr = 3e-4;
+  optim.task_lr_scale = 10;
   optim.warmup_epochs = 1;
   optim.clip_grad_norm = 1;
+}
+
+SegmentConfig defaults_for(const SegmentConfig& said) {
+  SegmentConfig defaults(said.recipe);
+  if (!said.data.weights.empty()) defaults.data.foreground_share = 0;  // both say how batches are made up
+  if (said.recipe == "auto" && said.model.name == "unet") {            // all of it begins at random
+    defaults.optim.lr = 1e-3;
+    defaults.optim.task_lr_scale = 1;
+  }
+  return defaults;
 }
 
 void describe(Options& options, SegmentConfig& config) {
@@ -112,8 +119,7 @@ void describe(Options& options, ClassifyTrainOptions& train) {
               one_of({"AUROC", "loss", "accuracy"}));
 }
 
-ClassifyConfig::ClassifyConfig(const std::string& recipe_name, const std::string& model_name) : recipe(recipe_name) {
-  model.name = model_name;
+ClassifyConfig::ClassifyConfig(const std::string& recipe_name) : recipe(recipe_name) {
   data.augment = data::classification_augmentation();
   train.epochs = 50;
   train.batch_size = 48;
@@ -126,6 +132,8 @@ ClassifyConfig::ClassifyConfig(const std::string& recipe_name, const std::string
   optim.warmup_epochs = 1;
   optim.clip_grad_norm = 1;
 }
+
+ClassifyConfig defaults_for(const ClassifyConfig& said) { return ClassifyConfig(said.recipe); }
 
 void describe(Options& options, ClassifyConfig& config) {
   describe_recipe(options, config.recipe);

@@ -24,7 +24,7 @@ void describe(Options& options, TrainOptions& train) {
               at_least(0));
   options.add("min_steps_per_epoch", train.min_steps_per_epoch,
               "an epoch has at least so many steps: where one pass has fewer, several are an epoch, so that validation, warm-up, early stopping and panels of "
-              "small sets come after useful times",
+              "small sets come after useful times; without meaning where train.steps_per_epoch is set",
               at_least(0));
   options.add("max_steps", train.max_steps, "stop after this many optimizer steps, and end the schedule there; 0: no limit", at_least(0));
   options.add("batch_size", train.batch_size, "samples per optimizer step, of all ranks together", at_least(1));
@@ -65,10 +65,8 @@ Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t sam
   const int64_t share = (train.batch_size + plan.num_ranks - 1) / plan.num_ranks;
   plan.micro_batch = train.micro_batch == 0 ? share : std::min(train.micro_batch, share);
   plan.world_batch = std::min(train.batch_size, plan.micro_batch * plan.num_ranks);
-  if (train.steps_per_epoch > 0 && train.min_steps_per_epoch > 0)
-    throw Error(ExitCode::usage, "train.steps_per_epoch and train.min_steps_per_epoch are both set", "set one of them to 0");
-  const int64_t own_steps = std::max(train.steps_per_epoch, train.min_steps_per_epoch);
-  if (train.steps_per_epoch > 0 || own_steps * train.batch_size > samples_per_epoch) plan.samples_per_epoch = own_steps * train.batch_size;
+  plan.samples_per_epoch = std::max(samples_per_epoch, train.min_steps_per_epoch * train.batch_size);
+  if (train.steps_per_epoch > 0) plan.samples_per_epoch = train.steps_per_epoch * train.batch_size;
   plan.steps_per_epoch = (plan.samples_per_epoch + train.batch_size - 1) / train.batch_size;
   plan.total_steps = train.epochs * plan.steps_per_epoch;
   if (train.max_steps > 0) plan.total_steps = std::min(plan.total_steps, train.max_steps);

@@ -187,7 +187,17 @@ class StepsPerEpochTest(FinetuneTest):
             done = self.seg("--overwrite", "train.batch_size=4", f"train.min_steps_per_epoch={least}", "train.epochs=2")
             self.assertEqual([line["step"] for line in metrics(self.tmp / "run", "val")], steps)
             self.assertEqual("2 passes over the training images" in done.stderr, least == 3)
-        self.assert_says(self.seg("train.min_steps_per_epoch=3", "train.steps_per_epoch=3", run="other", expect=2), "are both set")
+        self.seg("--overwrite", "train.batch_size=4", "train.min_steps_per_epoch=3", "train.steps_per_epoch=1", "train.epochs=2")
+        self.assertEqual([line["step"] for line in metrics(self.tmp / "run", "val")], [1, 2], "the exact number wins")
+
+    def test_what_a_config_says_goes_with_the_recipe(self):
+        """Nothing that the user did not say is in the way of what they say; the plain U-Net has a rate of its own."""
+        make_segmentation(self.tmp / "data", 8)
+        for more in (["data.weights=[1]"], ["train.steps_per_epoch=3", "train.epochs=2"], ["model.name=unet"]):
+            self.seg("--dry-run", "recipe=auto", *more)
+        for recipe, model, rate in (("auto", "swin-unet", "3e-4"), ("auto", "unet", "0.001"), ("paper", "unet", "0.001"), ("paper", "swin-unet", "0.001")):
+            config = self.vmae("finetune-seg", "--print-config", f"recipe={recipe}", f"model.name={model}").stdout
+            self.assertEqual(float(re.search(r"\n  lr: (\S+)", config).group(1)), float(rate), (recipe, model))
 
     def test_with_a_share_of_foreground_and_weights_of_sources(self):
         make_segmentation(self.tmp / "a", 8), make_segmentation(self.tmp / "b", 4)

@@ -37,7 +37,7 @@ struct SegmentModelOptions : TransferOptions {
 };
 void describe(Options& options, SegmentModelOptions& model);
 
-// Defaults: those of the recipe for a model. "paper": the reference's (method.md, "Segmentation training"); "auto": ours (docs/recipes.md).
+// Defaults: those of the recipe. "paper": the reference's (method.md, "Segmentation training"); "auto": ours (docs/recipes.md).
 struct SegmentConfig {
   std::string recipe;
   RunOptions run;
@@ -46,7 +46,7 @@ struct SegmentConfig {
   train::TrainOptions train{.epochs = 150, .batch_size = 32};
   FinetuneOptimOptions optim;
   nn::SegmentationLossOptions loss;
-  explicit SegmentConfig(const std::string& recipe = "auto", const std::string& model_name = "swin-unet");
+  explicit SegmentConfig(const std::string& recipe = "auto");
 };
 void describe(Options& options, SegmentConfig& config);
 
@@ -75,9 +75,13 @@ struct ClassifyConfig {
   ClassifyTrainOptions train;
   FinetuneOptimOptions optim;
   nn::ClassificationLossOptions loss;
-  explicit ClassifyConfig(const std::string& recipe = "auto", const std::string& model_name = "swin-classifier");
+  explicit ClassifyConfig(const std::string& recipe = "auto");
 };
 void describe(Options& options, ClassifyConfig& config);
+
+// The defaults of all that a config does not say: those of its recipe, as far as they go with what it says.
+SegmentConfig defaults_for(const SegmentConfig& said);
+ClassifyConfig defaults_for(const ClassifyConfig& said);
 
 // What only the weights can tell is taken from them, where the config does not say otherwise: in_channels, embed_dim, num_heads, window_size, mlp_ratio,
 // layer_norm_eps, shift_small_grids; and image_size, where it is open (empty) and the weights say it. Not depths and drop path. Throws Error(checkpoint).
