@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <map>
 #include <regex>
 #include <set>
@@ -165,10 +166,10 @@ std::vector<std::string> remarks_on_structures(const std::vector<std::string>& w
   return remarks;
 }
 
-// Not within a word or a longer name: files of DICOM are called "1", or "image".
+// Not within a word or a number: files of DICOM are called "1", or "image".
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
   if (from.empty()) return;
-  const auto goes_on = [&](size_t at) { return at < text.size() && (std::isalnum(static_cast<unsigned char>(text[at])) || text[at] == '_'); };
+  const auto goes_on = [&](size_t at) { return at < text.size() && std::isalnum(static_cast<unsigned char>(text[at])); };
   for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at)) {
     const bool is_part = (at > 0 && goes_on(at - 1)) || goes_on(at + from.size());
     if (!is_part) text.replace(at, from.size(), to);
