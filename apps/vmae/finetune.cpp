@@ -34,6 +34,7 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
   command->callback([arguments, &context] {
     context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
       Config said;
+      said.train.epochs = 0;  // not said
       arguments->config.read(said);
       Config config = run::defaults_for(said);                    // and read once more: what it does not say is the recipe's
       if (!said.model.init.empty() && said.model.name != "unet")  // what the config does not say about the architecture, the weights do

@@ -84,6 +84,7 @@ SegmentConfig::SegmentConfig(const std::string& recipe_name) : recipe(recipe_nam
 
 SegmentConfig defaults_for(const SegmentConfig& said) {
   SegmentConfig defaults(said.recipe);
+  if (said.train.epochs > 0) defaults.train.min_steps_per_epoch = 0;
   if (!said.data.weights.empty()) defaults.data.foreground_share = 0;  // both say how batches are made up
   if (said.recipe == "auto" && said.model.name == "unet") {            // all of it begins at random
     defaults.optim.lr = 1e-3;
@@ -133,7 +134,11 @@ ClassifyConfig::ClassifyConfig(const std::string& recipe_name) : recipe(recipe_n
   optim.clip_grad_norm = 1;
 }
 
-ClassifyConfig defaults_for(const ClassifyConfig& said) { return ClassifyConfig(said.recipe); }
+ClassifyConfig defaults_for(const ClassifyConfig& said) {
+  ClassifyConfig defaults(said.recipe);
+  if (said.train.epochs > 0) defaults.train.min_steps_per_epoch = 0;
+  return defaults;
+}
 
 void describe(Options& options, ClassifyConfig& config) {
   describe_recipe(options, config.recipe);

@@ -49,7 +49,7 @@ constexpr const char* job_file = ".job";  // who began or last continued the run
 // What a process that was killed while it wrote a file has left.
 void remove_temporary_files(const fs::path& folder) {
   std::error_code ignored;  // what stays is only untidy
-  for (const auto& entry : fs::directory_iterator(folder)) {
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
     if (entry.path().extension() == ".tmp") fs::remove(entry.path(), ignored);
   }
 }
@@ -104,7 +104,7 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists, const Launch& launch) : 
   if (if_exists != IfExists::resume || is_failed_start_) fs::remove(quarantine());
   fs::create_directories(checkpoints());
   fs::create_directories(samples());
-  for (const fs::path& written : {path_, checkpoints(), samples()}) remove_temporary_files(written);
+  for (const fs::path& written : {path_, checkpoints(), samples(), path_ / "data_card"}) remove_temporary_files(written);
   if (!launch.job.empty()) write_file_atomically(path_ / job_file, launch.job);
 }
 

@@ -193,6 +193,9 @@ class StepsPerEpochTest(FinetuneTest):
     def test_what_a_config_says_goes_with_the_recipe(self):
         """Nothing that the user did not say is in the way of what they say; the plain U-Net has a rate of its own."""
         make_segmentation(self.tmp / "data", 8)
+        for more, passes in (["train.epochs=20"], "0"), (["train.batch_size=4"], "200"):
+            config = self.vmae("finetune-seg", "--print-config", *more).stdout
+            self.assertEqual(re.search(r"\n  min_steps_per_epoch: (\S+)", config).group(1), passes, "who counts epochs counts passes")
         for more in (["data.weights=[1]"], ["train.steps_per_epoch=3", "train.epochs=2"], ["model.name=unet"]):
             self.seg("--dry-run", "recipe=auto", *more)
         for recipe, model, rate in (("auto", "swin-unet", "3e-4"), ("auto", "unet", "0.001"), ("paper", "unet", "0.001"), ("paper", "swin-unet", "0.001")):

@@ -136,6 +136,11 @@ class KillPointTest(ResumeTest):
             ("+rename", "previous.safetensors", 2),
         ], "train.save_every_steps=1")
 
+    def test_killed_while_a_resume_writes_the_other_files(self):
+        """Every file that is written anew at a start; what was half written is gone afterwards."""
+        self.kill_at_each([("/write", "metrics.jsonl", 3)] +
+                          [("rename", name, 1) for name in ("env.json", "config.yaml", "data_card/card.html", "data_card/card.json")])
+
     def test_killed_around_the_end_of_an_epoch(self):
         """save_every_steps=2 saves at an epoch's last step, before its validation: the resumed run validates again."""
         self.kill_at_each([

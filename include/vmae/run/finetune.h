@@ -79,7 +79,8 @@ struct ClassifyConfig {
 };
 void describe(Options& options, ClassifyConfig& config);
 
-// The defaults of all that a config does not say: those of its recipe, as far as they go with what it says.
+// The defaults of all that a config does not say: those of its recipe, as far as they go with what it says. said.train.epochs = 0: it does not say that; if it
+// does, an epoch is one pass.
 SegmentConfig defaults_for(const SegmentConfig& said);
 ClassifyConfig defaults_for(const ClassifyConfig& said);
 
