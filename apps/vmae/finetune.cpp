@@ -34,14 +34,14 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
   command->callback([arguments, &context] {
     context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
       Config said;
-      said.train.epochs = 0;  // not said
+      said.train.epochs = said.model.net.swin.in_channels = 0;  // not said
       arguments->config.read(said);
       Config config = run::defaults_for(said);                    // and read once more: what it does not say is the recipe's
       if (!said.model.init.empty() && said.model.name != "unet")  // what the config does not say about the architecture, the weights do
         run::adopt_architecture(config.model.net.swin, run::adopted_weights(said.run.dir, said.model.init, arguments->fold, arguments->resume));
       if (!arguments->config.load(config)) return ExitCode::ok;
       const auto if_exists = arguments->resume ? train::IfExists::resume : arguments->overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
-      return run::finetune_folds(config, {if_exists, arguments->dry_run, context.command_line}, arguments->fold, world);
+      return run::finetune_folds(config, {if_exists, arguments->dry_run, context.command_line, said.model.net.swin.in_channels > 0}, arguments->fold, world);
     });
   });
 }

@@ -29,10 +29,12 @@ void add_pretrain(CLI::App& app, Context& context) {
       "train.batch_size, train.micro_batch, train.precision, optim.lr. All of them: --print-config or docs/configuration.md");
   command->callback([arguments, &context] {
     context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
-      run::PretrainConfig config;
+      run::PretrainConfig said, config;
+      said.model.mae.swin.in_channels = 0;  // not said
+      arguments->config.read(said);
       if (!arguments->config.load(config)) return ExitCode::ok;
       const auto if_exists = arguments->resume ? train::IfExists::resume : arguments->overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
-      return run::pretrain(config, {if_exists, arguments->dry_run, context.command_line}, world);
+      return run::pretrain(config, {if_exists, arguments->dry_run, context.command_line, said.model.mae.swin.in_channels > 0}, world);
     });
   });
 }

@@ -67,16 +67,6 @@ io::CommonAxis axis_of_files(const std::vector<io::SourceFile>& files, const std
 
 size_t cache_bytes() { return std::min<uint64_t>(uint64_t{512} << 20, memory_info().available_bytes / 4); }
 
-// Runs `step` so that its errors begin with the file's path.
-template <class Step>
-auto naming(const io::SourceFile& file, Step step) {
-  try {
-    return step();
-  } catch (const Error& error) {
-    throw Error(error.code(), concat(file.path.string(), ": ", error.what()), error.hint());
-  }
-}
-
 class FileSource : public SampleSource {
  public:
   FileSource(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine)
@@ -121,9 +111,9 @@ class FileSource : public SampleSource {
     const bool has_mask = with_mask || reads_masks_;
     const size_t key = 2 * item.file + (has_mask ? 1 : 0);
     if (item.axis < 0) {
-      cache_.remember_failure(key, [&] { read = std::make_shared<const CachedVolume>(read_file(files_[item.file], has_mask)); });
+      cache_.remember_failure(key, [&] { read = std::make_shared<const CachedVolume>(read_file(files_[item.file], axis, has_mask)); });
     } else {
-      read = cache_.get(key, [&] { return read_file(files_[item.file], has_mask); });
+      read = cache_.get(key, [&] { return read_file(files_[item.file], axis, has_mask); });
     }
     if (item.slice >= read->volume.size[axis] || (item.axis < 0 && read->volume.size[2] > 1))
       throw Error(ExitCode::data, files_[item.file].path.string() + ": has changed since the run began: it has another number of slices now");
@@ -184,10 +174,9 @@ class FileSource : public SampleSource {
     }
   }
 
-  CachedVolume read_file(const io::SourceFile& file, bool with_mask) const {
-    CachedVolume read;
-    read.volume = io::read_image(file);
-    read.range = naming(file, [&] { return range_of(read.volume, image_); });
+  CachedVolume read_file(const io::SourceFile& file, int axis, bool with_mask) const {
+    Case one = read_file_case(file, image_, axis);
+    CachedVolume read{std::move(one.volume), one.range};
     if (with_mask && !file.mask.empty()) {
       const std::vector<uint8_t> map = io::read_mask(file, read.volume);
       const auto* bytes = reinterpret_cast<const std::byte*>(map.data());

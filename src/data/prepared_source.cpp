@@ -2,6 +2,7 @@
 // intensity rule, and its labels where a task wants them.
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "vmae/core/crc32c.h"
 #include "vmae/core/error.h"
@@ -17,8 +18,9 @@ struct Run {
 
 class PreparedSource : public SampleSource {
  public:
-  PreparedSource(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image, const Targets& targets)
-      : dataset_(std::move(dataset)), image_(image), num_labels_(targets.num_labels), needs_mask_(targets.mask) {
+  PreparedSource(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image, const Targets& targets,
+                 bool stacks)
+      : dataset_(std::move(dataset)), image_(image), num_labels_(targets.num_labels), stacks_(stacks), needs_mask_(targets.mask) {
     const io::PreparedInfo& info = dataset_->info();
     is_native_ = info.intensity == "native";
     if (!is_native_ && image.intensity != "auto") {
@@ -50,10 +52,8 @@ class PreparedSource : public SampleSource {
 
   Slice read(int64_t index, bool with_mask, SliceBuffer& buffer) const override {
     const io::PreparedItem item = dataset_->item(item_number(index));
-    Slice slice{item.height, item.width, item.channels, item.type, nullptr, item.scaling, range_of(item), nullptr};
-    buffer.pixels.resize(item.pixel_bytes());
-    dataset_->decode(item, buffer.pixels.data());
-    slice.pixels = buffer.pixels.data();
+    Slice slice = decoded(item, buffer);
+    if (const auto further = channels_.find(item.case_number); further != channels_.end()) slice = stacked(slice, item, further->second, buffer);
     if (with_mask && !item.mask.empty()) {
       buffer.mask.resize(item.mask_bytes());
       dataset_->decode_mask(item, reinterpret_cast<uint8_t*>(buffer.mask.data()));
@@ -63,8 +63,39 @@ class PreparedSource : public SampleSource {
   }
 
  private:
+  Slice decoded(const io::PreparedItem& item, SliceBuffer& buffer) const {
+    buffer.pixels.resize(item.pixel_bytes());
+    dataset_->decode(item, buffer.pixels.data());
+    return {item.height, item.width, item.channels, item.type, buffer.pixels.data(), item.scaling, range_of(item), nullptr};
+  }
+
+  // The slice of this number of each channel, side by side, each in [0, 1] by its own range.
+  Slice stacked(const Slice& first, const io::PreparedItem& item, const std::vector<int64_t>& further, SliceBuffer& buffer) const {
+    const auto num_pixels = static_cast<size_t>(first.height * first.width), count = 1 + further.size();
+    std::vector<float>& pixels = buffer.image.pixels;
+    pixels.resize((count + 1) * num_pixels);  // and room for one channel
+    float* channel = pixels.data() + count * num_pixels;
+    for (size_t c = 0; c < count; ++c) {
+      const io::PreparedItem other = c == 0 ? item : dataset_->item(further[c - 1] + item.slice);
+      const Slice slice = c == 0 ? first : decoded(other, buffer);
+      if (slice.channels != 1 || slice.height != first.height || slice.width != first.width || other.slice != item.slice)
+        throw Error(ExitCode::data, "its channels are in colour, or not of one size", "prepare the dataset again, or set data.channels=single");
+      to_unit(slice, channel);
+      for (size_t i = 0; i < num_pixels; ++i) pixels[i * count + c] = channel[i];
+    }
+    return {first.height, first.width, static_cast<int64_t>(count), io::StoredType::f32, pixels.data(), {}, {0.0, 1.0, /*clamp=*/false}, nullptr};
+  }
+
   void add(int64_t number) {
     const io::PreparedCase one = dataset_->read_case(number);
+    if (stacks_) {
+      for (const int64_t channel : one.channels) {
+        const io::PreparedCase other = dataset_->read_case(channel);
+        add_rule(channel, other);
+        channels_[number].push_back(other.first_item);
+        crc_ = crc32c(other.items_sha256.data(), other.items_sha256.size() + 1, crc_);
+      }
+    }
     for (const std::string* text : {&one.name, &one.items_sha256}) crc_ = crc32c(text->data(), text->size() + 1, crc_);
     if (one.num_items > 0) {
       if (runs_.empty() || runs_.back().first_item + size_ - runs_.back().first_index != one.first_item) runs_.push_back({size_, one.first_item});
@@ -72,19 +103,23 @@ class PreparedSource : public SampleSource {
       const io::PreparedItem first = dataset_->item(one.first_item);
       if (needs_mask_ && first.mask.empty())
         throw Error(ExitCode::data, concat("case ", one.name, " has no mask"), "give one for every image, or leave the image out");
-      const double stored_max = first.stored_max;
-      const IntensityRule rule = intensity_rule(image_, {one.modality, one.units, stored_max});
-      if (is_native_ && rule == IntensityRule::percentile && image_.percentiles != dataset_->info().percentiles) {
-        const auto& known = dataset_->info().percentiles;
-        throw Error(ExitCode::usage,
-                    concat("data.percentiles is [", image_.percentiles[0], ", ", image_.percentiles[1], "], but the dataset was prepared with [", known[0],
-                           ", ", known[1], "]"),
-                    "use the dataset's, or prepare it with the others");
-      }
-      rules_[static_cast<size_t>(number)] = rule;
+      add_rule(number, one);
     }
     if (num_labels_ > 0 && one.labels.size() == static_cast<size_t>(num_labels_))
       std::copy(one.labels.begin(), one.labels.end(), labels_.begin() + static_cast<std::ptrdiff_t>(number * num_labels_));
+  }
+
+  void add_rule(int64_t number, const io::PreparedCase& one) {
+    const double stored_max = dataset_->item(one.first_item).stored_max;
+    const IntensityRule rule = intensity_rule(image_, {one.modality, one.units, stored_max});
+    if (is_native_ && rule == IntensityRule::percentile && image_.percentiles != dataset_->info().percentiles) {
+      const auto& known = dataset_->info().percentiles;
+      throw Error(ExitCode::usage,
+                  concat("data.percentiles is [", image_.percentiles[0], ", ", image_.percentiles[1], "], but the dataset was prepared with [", known[0], ", ",
+                         known[1], "]"),
+                  "use the dataset's, or prepare it with the others");
+    }
+    rules_[static_cast<size_t>(number)] = rule;
   }
 
   int64_t item_number(int64_t index) const {
@@ -104,18 +139,19 @@ class PreparedSource : public SampleSource {
   std::shared_ptr<const io::PreparedDataset> dataset_;
   ImageOptions image_;
   int64_t num_labels_, size_ = 0;
-  bool needs_mask_, is_native_ = true;
+  bool stacks_, needs_mask_, is_native_ = true;
   uint32_t crc_ = 0;  // of the cases' names and contents
   std::vector<Run> runs_;
-  std::vector<IntensityRule> rules_;  // by case
-  std::vector<float> labels_;         // by case
+  std::map<int64_t, std::vector<int64_t>> channels_;  // by case: where the items of its further channels begin
+  std::vector<IntensityRule> rules_;                  // by case
+  std::vector<float> labels_;                         // by case
 };
 
 }  // namespace
 
 std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image,
-                                              const Targets& targets) {
-  return std::make_unique<PreparedSource>(std::move(dataset), cases, image, targets);
+                                              const Targets& targets, bool stacks) {
+  return std::make_unique<PreparedSource>(std::move(dataset), cases, image, targets, stacks);
 }
 
 std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine) {
@@ -123,7 +159,7 @@ std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, con
   auto dataset = std::make_shared<const io::PreparedDataset>(files.front().path);
   std::vector<int64_t> cases;
   for (const io::SourceFile& file : files) cases.push_back(file.prepared_case);
-  auto source = prepared_source(std::move(dataset), cases, image, targets);
+  auto source = prepared_source(std::move(dataset), cases, image, targets, /*stacks=*/!files.front().channels.empty());
   quarantine.expect(source->num_files());
   return source;
 }

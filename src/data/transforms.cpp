@@ -85,6 +85,8 @@ struct ToUnit {
   }
 };
 
+}  // namespace
+
 void to_unit(const Slice& slice, float* to) {
   const ToUnit unit(slice);
   const int64_t n = num_values(slice);
@@ -103,6 +105,8 @@ void to_unit(const Slice& slice, float* to) {
     });
   }
 }
+
+namespace {
 
 struct Normalisation {
   float mean, scale;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "vmae/core/error.h"
+#include "vmae/io/channels.h"
 #include "vmae/io/file_name.h"
 
 namespace vmae::io {
@@ -76,7 +77,8 @@ void check_real_files(const Source& source) {
     return folder->second / plain.filename();
   };
   std::map<std::pair<fs::path, int64_t>, const SourceFile*> by_file;
-  for (const SourceFile& file : source.files) {
+  const std::vector<SourceFile> images = single_channels(source.files);
+  for (const SourceFile& file : images) {
     const auto [first, is_new] = by_file.emplace(std::pair(real(file.path), file.time_point), &file);
     if (is_new) continue;
     const SourceFile& other = *first->second;
@@ -94,14 +96,15 @@ void check_real_files(const Source& source) {
 void check_one_to_one(const Source& source) {
   std::map<std::string, const SourceFile*> by_name;
   std::map<fs::path, const SourceFile*> by_path, by_mask;
-  for (const SourceFile& file : source.files) {
+  const std::vector<SourceFile> images = single_channels(source.files);
+  for (const SourceFile& file : images) {
     const auto [first, is_new] = by_name.emplace(file.name, &file);
     if (!is_new)
       throw Error(ExitCode::data, concat("two images have the name ", file.name, ": ", first->second->path.string(), " and ", file.path.string()),
                   "list each image once");
     by_path.emplace(file.path.lexically_normal(), &file);
   }
-  for (const SourceFile& file : source.files) {
+  for (const SourceFile& file : images) {
     if (file.mask.empty() || !file.series.empty()) continue;  // parts of a DICOM series share its mask
     const fs::path mask = file.mask.lexically_normal();
     if (const auto image = by_path.find(mask); image != by_path.end())

@@ -202,7 +202,7 @@ MaskVolume read_beside(const fs::path& mask, const SourceFile* image) {
     const std::map<int64_t, Segment> segments = segments_of(mask);
     return segments.empty() ? from_channels(file, 0, 0, mask) : from_layers(file, segments, mask);
   }
-  const bool is_volume_file = image != nullptr && image->series.empty() && is_volume(image->path);
+  const bool is_volume_file = image != nullptr && image->series.empty() && image->channels.empty() && is_volume(image->path);
   const int64_t num_time_points = is_volume_file ? read_volume_header(image->path).num_time_points : 1;
   if (num_time_points != num_volumes && (num_time_points > 1 || file.values_per_voxel() > 1)) {
     fail(mask, concat("holds ", num_volumes, " volumes, the image ", num_time_points), "give one volume for each time point of the image, or one for all");

@@ -37,6 +37,7 @@ PreparedInfo parse_index(const std::string& text, const std::string& name) {
     info.is_multi_label = json.at("is_multi_label");
     info.mask_names = json.at("mask_names").get<std::vector<std::string>>();
     info.has_masks = json.at("has_masks");
+    info.channel_names = json.value("channel_names", std::vector<std::string>());
     if (json.contains("ignore_label")) info.ignore_label = integer(json["ignore_label"]);
     for (const Json& region : json.value("regions", Json::array()))
       info.regions.push_back({region.at("name"), region.at("values").get<std::vector<int64_t>>()});
@@ -92,6 +93,7 @@ std::string index_json(const PreparedInfo& info) {
                {"options", info.options},
                {"shards", shards},
                {"digest", info.digest}};
+  if (!info.channel_names.empty()) json["channel_names"] = info.channel_names;
   if (info.ignore_label >= 0) json["ignore_label"] = info.ignore_label;
   for (const LabelRegion& region : info.regions) json["regions"].push_back({{"name", region.name}, {"values", region.values}});
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";

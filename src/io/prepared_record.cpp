@@ -95,6 +95,8 @@ std::string case_record(const PreparedCase& c) {
                  {"num_items", c.num_items}});
     if (c.duplicate_of) json["duplicate_of"] = *c.duplicate_of;
     if (!c.has_millimetres) json["has_millimetres"] = false;
+    if (!c.channels.empty()) json["channels"] = c.channels;
+    if (c.channel_of >= 0) json["channel_of"] = c.channel_of;
   }
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -131,6 +133,8 @@ PreparedCase parse_case(std::string_view record) {
     c.first_item = integer(json.at("first_item"));
     c.num_items = integer(json.at("num_items"));
     if (c.first_item < 0 || c.num_items < 0 || c.first_item > UINT32_MAX || c.num_items > UINT32_MAX) fail("a case with an impossible number of items");
+    for (const Json& channel : json.value("channels", Json::array())) c.channels.push_back(integer(channel));
+    if (json.contains("channel_of")) c.channel_of = integer(json["channel_of"]);
     if (json.contains("duplicate_of")) c.duplicate_of = integer(json["duplicate_of"]);
     return c;
   } catch (const Json::exception& error) {

@@ -10,6 +10,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/log_once.h"
 #include "vmae/core/path_problem.h"
+#include "vmae/io/channels.h"
 #include "vmae/io/dicom.h"
 #include "vmae/io/file_name.h"
 #include "vmae/io/picture.h"
@@ -138,7 +139,9 @@ std::vector<std::filesystem::path> files_read_with(const std::filesystem::path& 
   return files;
 }
 
-std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
+namespace {
+
+std::optional<VolumeHeader> header_of_one(const SourceFile& file) {
   if (is_volume(file.path)) return read_volume_header(file.path);
   if (!file.series.empty()) {
     const DicomTree tree = group_dicom(file.series);
@@ -152,6 +155,54 @@ std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
   if (is_picture(file.path)) return picture_header(file.path);
   if (is_of_pair(file.path)) throw Error(ExitCode::data, concat(file.path.string(), " ", kPairProblem), kPairHint);
   throw Error(ExitCode::data, concat(file.path.string(), " is of an unknown type"));
+}
+
+constexpr const char* kRegisterHint = "register and resample the channels of a case onto one grid, or take each image by itself: data.channels=single";
+
+[[noreturn]] void fail_channel(const SourceFile& channel, const SourceFile& first, const std::string& what, const char* hint = kRegisterHint) {
+  throw Error(ExitCode::data, concat(first.path.string(), ": its channel ", channel.path.filename().string(), " ", what), hint);
+}
+
+}  // namespace
+
+std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
+  auto header = header_of_one(file);
+  if (file.channels.empty()) return header;
+  if (are_volumes_of_one_file(file)) {
+    if (header->num_time_points != num_channels(file))
+      throw Error(ExitCode::data,
+                  concat(file.path.string(), ": holds ", header->num_time_points, " volumes where ", num_channels(file), " channels are meant"));
+    header->num_time_points = 1;
+    return header;
+  }
+  const auto require_one = [&](const SourceFile& channel, int64_t count) {
+    if (count > 1) fail_channel(channel, file, concat("holds ", count, " volumes where one image is meant"));
+  };
+  if (header) require_one(file, header->num_time_points);
+  for (const SourceFile& channel : file.channels) {
+    const auto other = header_of_one(channel);
+    if (other.has_value() != header.has_value()) fail_channel(channel, file, "is not of the same kind");
+    if (!other) continue;
+    require_one(channel, other->num_time_points);
+    if (other->size != header->size) fail_channel(channel, file, concat("has ", size_text(other->size), " voxels, the first ", size_text(header->size)));
+  }
+  return header;
+}
+
+std::vector<Volume> read_channels(const SourceFile& file) {
+  std::vector<Volume> volumes;
+  for (int64_t i = 0; i < num_channels(file); ++i) {
+    const SourceFile channel = channel_of(file, i);
+    volumes.push_back(read_image(channel));
+    const Volume &volume = volumes.back(), &first = volumes.front();
+    if (volume.channels != 1) fail_channel(channel, file, "is in colour: a channel has one value per pixel", "convert it to grey");
+    if (volume.size != first.size) fail_channel(channel, file, concat("has ", size_text(volume.size), " voxels, the first ", size_text(first.size)));
+    if (is_picture(channel.path) || is_picture(file.path)) continue;  // pictures know no millimetres
+    const std::string difference =
+        place_difference({volume.spacing_mm, volume.origin_mm, volume.direction}, {first.spacing_mm, first.origin_mm, first.direction}, "first");
+    if (!difference.empty()) fail_channel(channel, file, "lies elsewhere along " + difference);
+  }
+  return volumes;
 }
 
 std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures) {

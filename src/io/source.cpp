@@ -9,6 +9,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/core/utf8_text.h"
+#include "vmae/io/channels.h"
 #include "vmae/io/class_names.h"
 #include "vmae/io/dicom.h"
 #include "vmae/io/file_name.h"
@@ -90,9 +91,8 @@ Source prepared_source(const fs::path& path) {
   for (size_t i = 0; i < source.mask_names.size(); ++i) {  // gaps
     if (source.mask_names[i].empty()) source.mask_names[i] = nameless_label(static_cast<int64_t>(i) + 1);
   }
-  for (int64_t number = 0; number < dataset.info().num_cases; ++number) {
-    PreparedCase one = dataset.read_case(number);
-    if (one.num_items == 0) continue;
+  source.channel_names = dataset.info().channel_names;
+  const auto file_of = [&](int64_t number, PreparedCase one) {
     SourceFile file;
     file.path = path;
     file.name = std::move(one.name);
@@ -102,7 +102,26 @@ Source prepared_source(const fs::path& path) {
     file.modality = std::move(one.modality);
     file.labels = std::move(one.labels);
     file.prepared_case = number;
-    source.files.push_back(std::move(file));
+    return file;
+  };
+  for (int64_t number = 0; number < dataset.info().num_cases; ++number) {
+    const PreparedCase one = dataset.read_case(number);
+    if (one.num_items == 0 || one.channel_of >= 0) continue;
+    SourceFile file = file_of(number, one);
+    std::string problem;
+    for (const int64_t channel : one.channels) {
+      if (channel <= number || channel >= dataset.info().num_cases)
+        throw Error(ExitCode::data, concat(path.string(), ": case ", one.name, " has a channel that is no case of the dataset"));
+      PreparedCase other = dataset.read_case(channel);
+      if (other.num_items == 0) problem = "a channel of it could not be prepared";
+      if (other.num_items > 0 && (other.num_items != one.num_items || other.size != one.size)) problem = "its channels have not the same slices";
+      file.channels.push_back(file_of(channel, std::move(other)));
+    }
+    if (problem.empty()) {
+      source.files.push_back(std::move(file));
+    } else {
+      source.refused.push_back({file.name, problem});
+    }
   }
   return source;
 }
@@ -112,6 +131,7 @@ void make_names_utf8(Source& source) {
   size_t count = 0;
   std::string first;
   for (SourceFile& file : source.files) {
+    for (SourceFile& channel : file.channels) channel.name = escaped_utf8(channel.name);
     if (is_utf8(file.name) && is_utf8(file.patient)) continue;
     const bool is_unknown = file.patient == file.name;
     file.name = escaped_utf8(file.name);
@@ -130,7 +150,7 @@ void make_names_utf8(Source& source) {
 // Voxels of two images, or masks, in one file: one of the headers was copied and still points to the other's.
 void check_voxel_files(const Source& source) {
   std::map<std::string, fs::path> header_of;  // by file and the place in it
-  for (const SourceFile& file : source.files) {
+  for (const SourceFile& file : single_channels(source.files)) {
     for (const fs::path* path : {&file.path, &file.mask}) {
       for (const fs::path& voxels : voxel_files(*path)) {
         const auto [first, is_new] = header_of.emplace(concat(voxels.string(), '\n', voxel_offset(*path)), *path);

@@ -7,9 +7,11 @@
 
 #include "source_layouts.h"
 #include "vmae/core/error.h"
+#include "vmae/io/channels.h"
 #include "vmae/io/dataset_json.h"
 #include "vmae/io/file_name.h"
 #include "vmae/io/label_meaning.h"
+#include "vmae/io/volume.h"
 
 namespace vmae::io {
 namespace {
@@ -39,21 +41,39 @@ std::string few(std::vector<std::string> names) {
 
 std::string count_text(size_t count) { return concat(count, count == 1 ? " file" : " files"); }
 
-// The images of an entry, which share its mask: channels of one case.
-void add_entry(const DatasetJson& dataset, const DatasetJson::Entry& entry, const fs::path& folder, const char* split, Source& source) {
-  std::string patient = entry.name;
-  for (size_t channel = 0; channel < entry.images.size(); ++channel) {
-    SourceFile file;
-    file.path = clean(folder, entry.images[channel]);
-    file.name = name_in(folder, file.path);
-    if (patient.empty()) patient = file.name;
-    file.patient = patient;
-    if (!entry.mask.empty()) file.mask = clean(folder, entry.mask);
-    file.split = split;
-    file.fold = entry.fold;
-    file.modality = channel_modality(dataset, channel);  // further channels may also be further volumes of a 4-D file
-    source.files.push_back(std::move(file));
+// A file with as many volumes as there are channels: each is one. It is looked at where that can be, as a list says nothing about it.
+bool has_channels_as_volumes(const DatasetJson& dataset, const fs::path& path) {
+  if (dataset.channels.size() < 2 || !is_volume(path)) return false;
+  try {
+    return read_volume_header(path).num_time_points == std::ssize(dataset.channels);
+  } catch (const Error&) {  // said when the image is read
+    return false;
   }
+}
+
+// The images of an entry are the channels of one case.
+void add_entry(const DatasetJson& dataset, const DatasetJson::Entry& entry, const fs::path& folder, const char* split, Source& source) {
+  SourceFile file;
+  const auto set_channel = [&](SourceFile& of, const std::string& image, size_t channel) {
+    of.path = clean(folder, image);
+    of.name = name_in(folder, of.path);
+    of.modality = channel_modality(dataset, channel);
+  };
+  set_channel(file, entry.images[0], 0);
+  file.patient = entry.name.empty() ? file.name : entry.name;
+  if (!entry.mask.empty()) file.mask = clean(folder, entry.mask);
+  file.split = split;
+  file.fold = entry.fold;
+  const bool are_volumes = entry.images.size() == 1 && has_channels_as_volumes(dataset, file.path);
+  const size_t count = are_volumes ? dataset.channels.size() : entry.images.size();
+  for (size_t channel = 1; channel < count; ++channel) {
+    SourceFile& other = file.channels.emplace_back();
+    set_channel(other, are_volumes ? entry.images[0] : entry.images[channel], channel);
+    if (!are_volumes) continue;
+    other.time_point = static_cast<int64_t>(channel);
+    other.name += concat("#t", channel);
+  }
+  source.files.push_back(std::move(file));
 }
 
 bool is_there(const fs::path& folder, const DatasetJson::Entry& entry) {
@@ -91,7 +111,7 @@ void add_decathlon(const DatasetJson& dataset, const fs::path& folder, Source& s
   }
   if (!absent.empty()) source.remarks.push_back({"dataset.json", concat(count_text(absent.size()), " (", few(absent), ") of \"test\" are not there")});
   std::set<fs::path> images, masks;
-  for (const SourceFile& file : source.files) images.insert(file.path), masks.insert(file.mask);
+  for (const SourceFile& file : single_channels(source.files)) images.insert(file.path), masks.insert(file.mask);
   note_unlisted(folder, "imagesTr", "training", images, source);
   note_unlisted(folder, "labelsTr", "training", masks, source);
 }
@@ -132,21 +152,30 @@ std::map<std::string, std::vector<fs::path>> files_of_ending(const fs::path& fol
 
 using Channels = std::map<size_t, fs::path>;
 
-void note_channels(const std::map<std::string, Channels>& cases, const DatasetJson& dataset, const fs::path& folder, Source& source) {
+// Cases that lack a channel are taken out: another number would be in its place. Channels that dataset.json does not name are no part of a case.
+void keep_complete(std::map<std::string, Channels>& cases, const DatasetJson& dataset, const fs::path& folder, Source& source) {
   size_t count = dataset.channels.size();
   if (count == 0) {
     for (const auto& [name, channels] : cases) count = std::max(count, channels.rbegin()->first + 1);
   }
-  for (const auto& [name, channels] : cases) {
-    std::vector<std::string> missing;
+  std::vector<std::string> incomplete;
+  for (auto& [name, channels] : cases) {
+    const std::string first = name_in(folder, channels.begin()->second);
+    std::vector<std::string> missing, others;
     for (size_t channel = 0; channel < count; ++channel) {
       if (!channels.contains(channel)) missing.push_back(std::to_string(channel));
     }
-    const std::string first = name_in(folder, channels.begin()->second);
-    if (!missing.empty()) source.remarks.push_back({first, concat("is of a case without channel ", join(missing, ", "))});
-    if (channels.rbegin()->first >= count)
-      source.remarks.push_back({first, concat("is of a case with channel ", channels.rbegin()->first, ", which dataset.json does not name")});
+    for (const auto& [channel, path] : channels) {
+      if (channel >= count) others.push_back(std::to_string(channel));
+    }
+    if (!others.empty())
+      source.remarks.push_back({first, concat("is of a case with channel ", join(others, ", "), ", which dataset.json does not name: left out")});
+    std::erase_if(channels, [&](const auto& channel) { return channel.first >= count; });
+    if (missing.empty()) continue;
+    source.refused.push_back({first, concat("is of a case without channel ", join(missing, ", "))});
+    incomplete.push_back(name);
   }
+  for (const std::string& name : incomplete) cases.erase(name);
 }
 
 // Adds the images of one folder, with their masks. Returns the number of cases.
@@ -165,31 +194,36 @@ size_t add_nnunet_folder(const DatasetJson& dataset, const fs::path& folder, con
   std::map<std::string, std::vector<fs::path>> masks;
   const bool has_masks = fs::is_directory(folder / labels);
   if (has_masks) masks = files_of_ending(folder, labels, ending, source);
+  std::set<std::string> found;
+  for (const auto& [name, channels] : cases) found.insert(name);
+  const size_t count = cases.size();
+  keep_complete(cases, dataset, folder, source);
   for (const auto& [name, channels] : cases) {
     const auto mask = masks.find(name);
     if (mask != masks.end() && mask->second.size() > 1) fail_twice("the mask of case " + name, mask->second[0], mask->second[1]);
+    SourceFile file;
     for (const auto& [channel, path] : channels) {
-      SourceFile file;
-      file.path = path;
-      file.name = name_in(folder, path);
-      file.patient = name;
-      file.modality = channel_modality(dataset, channel);
-      file.split = split;
-      if (mask != masks.end()) file.mask = mask->second[0];
+      SourceFile& one = channel == channels.begin()->first ? file : file.channels.emplace_back();
+      one.path = path;
+      one.name = name_in(folder, path);
+      one.modality = channel_modality(dataset, channel);
+      if (mask == masks.end()) continue;
       const fs::path below_images = path.parent_path().lexically_relative(folder / images),
-                     below_labels = file.mask.parent_path().lexically_relative(folder / labels);
-      if (mask != masks.end() && below_images != below_labels && below_images != "." && below_labels != ".")
-        throw Error(ExitCode::data, concat(path.string(), " and the mask of its name, ", file.mask.string(), ", lie in different subfolders"),
+                     below_labels = mask->second[0].parent_path().lexically_relative(folder / labels);
+      if (below_images != below_labels && below_images != "." && below_labels != ".")
+        throw Error(ExitCode::data, concat(path.string(), " and the mask of its name, ", mask->second[0].string(), ", lie in different subfolders"),
                     "move both into subfolders of one name, or into none");
-      source.files.push_back(std::move(file));
     }
+    file.patient = name;
+    file.split = split;
+    if (mask != masks.end()) file.mask = mask->second[0];
+    source.files.push_back(std::move(file));
     if (has_masks && mask == masks.end()) source.remarks.push_back({name_in(folder, channels.begin()->second), concat("has no mask in ", labels)});
   }
   for (const auto& [name, files] : masks) {
-    if (!cases.contains(name)) source.remarks.push_back({name_in(folder, files[0]), concat("is a mask without an image in ", images)});
+    if (!found.contains(name)) source.remarks.push_back({name_in(folder, files[0]), concat("is a mask without an image in ", images)});
   }
-  note_channels(cases, dataset, folder, source);
-  return cases.size();
+  return count;
 }
 
 // The ending that is not named: version 1 knows .nii.gz alone; other programs write what they have.
@@ -228,6 +262,7 @@ std::optional<Source> challenge_source(const fs::path& folder) {
   const bool is_decathlon = std::any_of(dataset.training.begin(), dataset.training.end(), [&](const auto& entry) { return is_there(folder, entry); });
   if (!is_decathlon && !has_images && dataset.by_case.empty()) return std::nullopt;
   Source source;
+  if (dataset.channels.size() > 1) source.channel_names = dataset.channels;
   source.mask_names = dataset.mask_names;
   source.ignore_label = dataset.ignore_label;
   source.regions = dataset.regions;

@@ -19,9 +19,13 @@ namespace fs = std::filesystem;
 const std::vector<std::string> kImageColumns{"image", "image_path", "path", "file", "filename"};
 const std::vector<std::string> kMaskColumns{"mask", "mask_path", "segmentation"};
 
+constexpr std::string_view kChannelPrefix = "image:";  // image:T1, image:FLAIR: the channels of a case
+
+bool names_channel(const std::string& column) { return to_lower(column).starts_with(kChannelPrefix); }
+
 // Columns that say which class an image belongs to, and columns of findings.
 struct Columns {
-  size_t image;
+  std::vector<size_t> images;  // one, or one per channel
   std::optional<size_t> mask, label, patient, split, fold, modality;
   std::vector<size_t> findings;
 };
@@ -84,20 +88,35 @@ bool is_row_number(const Csv& csv, size_t column) {
   return true;
 }
 
-Columns columns_of(const Csv& csv, Source& source) {
-  const auto image = csv.column(kImageColumns);
-  if (!image) {
-    throw Error(ExitCode::data, concat(csv.name, ":1: no column for the images; its columns are: ", join(csv.columns, ", ")),
-                concat("name the column with the paths `image` (or ", join({kImageColumns.begin() + 1, kImageColumns.end()}, ", "), ")"));
+// The column of the images, or those of the channels, in the order of the file.
+std::vector<size_t> image_columns(const Csv& csv, Source& source) {
+  std::vector<size_t> channels;
+  for (size_t column = 0; column < csv.columns.size(); ++column) {
+    if (!names_channel(csv.columns[column])) continue;
+    channels.push_back(column);
+    source.channel_names.emplace_back(trim(csv.columns[column].substr(kChannelPrefix.size())));
   }
-  Columns columns{*image,
-                  csv.column(kMaskColumns),
-                  csv.column({"label", "class"}),
-                  patient_column(csv),
-                  csv.column({"split"}),
-                  csv.column({"fold"}),
-                  csv.column({"modality"}),
-                  {}};
+  const auto image = csv.column(kImageColumns);
+  if (image && !channels.empty())
+    fail(csv, 1, concat("the columns ", csv.columns[*image], " and ", csv.columns[channels[0]], " both name images"),
+         "keep one column of images, or one column image:NAME for each channel");
+  if (image) return {*image};
+  if (channels.empty()) {
+    throw Error(ExitCode::data, concat(csv.name, ":1: no column for the images; its columns are: ", join(csv.columns, ", ")),
+                concat("name the column with the paths `image` (or ", join({kImageColumns.begin() + 1, kImageColumns.end()}, ", "),
+                       "), or one image:NAME for each channel of a case"));
+  }
+  const std::set<std::string> names(source.channel_names.begin(), source.channel_names.end());
+  if (names.size() < channels.size() || names.contains(""))
+    fail(csv, 1, concat("the channels are called ", join(source.channel_names, ", "), ": each needs a name of its own"),
+         "name the columns image:T1, image:FLAIR, ...");
+  if (channels.size() == 1) source.channel_names.clear();
+  return channels;
+}
+
+Columns columns_of(const Csv& csv, Source& source) {
+  Columns columns{image_columns(csv, source), csv.column(kMaskColumns), csv.column({"label", "class"}), patient_column(csv),
+                  csv.column({"split"}),      csv.column({"fold"}),     csv.column({"modality"}),       {}};
   if (columns.label && !columns.mask && are_paths(csv, *columns.label)) {
     columns.mask = columns.label;
     columns.label.reset();
@@ -106,8 +125,9 @@ Columns columns_of(const Csv& csv, Source& source) {
   std::vector<std::string> unused;
   for (size_t column = 0; column < csv.columns.size(); ++column) {
     const std::string& name = csv.columns[column];
-    const bool is_named = column == columns.image || column == columns.mask || column == columns.label || column == columns.patient ||
-                          column == columns.split || column == columns.fold || column == columns.modality;
+    const bool is_image = std::find(columns.images.begin(), columns.images.end(), column) != columns.images.end();
+    const bool is_named = is_image || column == columns.mask || column == columns.label || column == columns.patient || column == columns.split ||
+                          column == columns.fold || column == columns.modality;
     if (is_named || is_patient_column(name)) continue;  // a second patient column is equal to the first
     const bool is_value = !columns.label && !seems_to_name_patients(name) && is_finding(csv, column);
     if (is_value && name.empty() && !is_row_number(csv, column))
@@ -144,17 +164,23 @@ std::vector<std::string> classes_of(const Csv& csv, size_t column, Source& sourc
 }
 
 SourceFile file_of(const Csv& csv, const CsvRow& row, const Columns& columns, const Source& source, const fs::path& folder) {
-  const std::string& cell = row.fields[columns.image];
-  if (cell.empty()) fail(csv, row.line, "no image is named");
   const auto text = [&](std::optional<size_t> column) { return !column || is_missing(row.fields[*column]) ? std::string() : row.fields[*column]; };
   SourceFile file;
-  file.path = (folder / cell).lexically_normal();
-  file.name = fs::path(cell).is_absolute() ? fs::absolute(file.path).lexically_relative(fs::absolute(folder).lexically_normal()).generic_string()
-                                           : fs::path(cell).lexically_normal().generic_string();
+  for (size_t i = 0; i < columns.images.size(); ++i) {
+    const std::string& cell = row.fields[columns.images[i]];
+    if (cell.empty())
+      fail(csv, row.line, i == 0 && columns.images.size() == 1 ? "no image is named" : concat("no image is named in ", csv.columns[columns.images[i]]));
+    SourceFile& one = i == 0 ? file : file.channels.emplace_back();
+    one.path = (folder / cell).lexically_normal();
+    one.name = fs::path(cell).is_absolute() ? fs::absolute(one.path).lexically_relative(fs::absolute(folder).lexically_normal()).generic_string()
+                                            : fs::path(cell).lexically_normal().generic_string();
+    if (columns.images.size() > 1) one.modality = modality_code(source.channel_names[i]);
+  }
   if (const std::string mask = text(columns.mask); !mask.empty()) file.mask = (folder / mask).lexically_normal();
   const std::string patient = patient_id(text(columns.patient));
   file.patient = patient.empty() ? file.name : patient;
-  file.modality = modality_code(text(columns.modality));
+  if (columns.modality) file.modality = modality_code(text(columns.modality));
+  for (SourceFile& channel : file.channels) channel.modality = channel.modality.empty() ? file.modality : channel.modality;
   file.split = to_lower(text(columns.split));
   if (!file.split.empty() && file.split != "train" && file.split != "val" && file.split != "test") {
     fail(csv, row.line, "split is '" + text(columns.split) + "'; allowed: train, val, test, or empty");
@@ -191,8 +217,10 @@ Source manifest_source(const fs::path& manifest) {
   std::map<std::string, int64_t> line_of;
   for (const CsvRow& row : csv.rows) {
     SourceFile file = file_of(csv, row, columns, source, folder);
-    const auto [first, is_new] = line_of.emplace(file.name, row.line);
-    if (!is_new) fail(csv, row.line, concat("names ", row.fields[columns.image], " a second time; the first is line ", first->second));
+    for (size_t i = 0; i < columns.images.size(); ++i) {
+      const auto [first, is_new] = line_of.emplace(i == 0 ? file.name : file.channels[i - 1].name, row.line);
+      if (!is_new) fail(csv, row.line, concat("names ", row.fields[columns.images[i]], " a second time; the first is line ", first->second));
+    }
     if (columns.mask && file.mask.empty()) source.remarks.push_back({file.name, "has no mask: its cell is empty"});
     source.files.push_back(std::move(file));
   }
@@ -236,7 +264,8 @@ std::optional<fs::path> manifest_in(const fs::path& folder) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     if (!is_table_file(entry.path()) || !entry.is_regular_file() || entry.path().filename().string().starts_with(".")) continue;
     try {
-      if (read_csv(entry.path()).column(kImageColumns)) found.push_back(entry.path());
+      const Csv csv = read_csv(entry.path());
+      if (csv.column(kImageColumns) || std::any_of(csv.columns.begin(), csv.columns.end(), names_channel)) found.push_back(entry.path());
     } catch (const Error& error) {  // what does not begin as one is some other table
       if (seems_a_manifest(entry.path()))
         problem.emplace(error.code(), error.what(),

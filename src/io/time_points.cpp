@@ -10,7 +10,7 @@ namespace vmae::io {
 namespace {
 
 int64_t num_time_points(const SourceFile& file) {
-  if (file.prepared_case >= 0 || !file.series.empty() || is_picture(file.path)) return 1;
+  if (file.prepared_case >= 0 || !file.series.empty() || !file.channels.empty() || is_picture(file.path)) return 1;
   try {
     const auto header = read_image_header(file);
     return header ? header->num_time_points : 1;

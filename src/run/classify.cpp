@@ -214,6 +214,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   config.data.image.in_channels = config.model.net.swin.in_channels;
   const Session session(config.run, arguments, "finetune-cls", world);
   const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::all_labels});
+  config.model.net.swin.in_channels = config.data.image.in_channels = datasets.in_channels;
   require_loss_of_task(config.loss, datasets.splits.is_multi_label);
   const Measurable can_measure = check_labels(datasets);
   const auto num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
@@ -223,8 +224,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   config.model.net.num_classes = num_labels;
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   nn::SwinClassifier model(config.model.net);
-  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(*datasets.train), session,
-                 as_trained(config.data.image, datasets));
+  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(datasets), session, as_trained(config.data.image, datasets));
   train::AdamW optimizer(*model, config.optim, lr_scale(config.model.net.swin, config.optim));
   const Losses losses{is_multi_label, config.loss, weights_tensor(config.loss.class_weights, num_labels, "loss.class_weights", session.device),
                       weights_tensor(config.loss.positive_weights, num_labels, "loss.positive_weights", session.device)};
@@ -246,6 +246,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
             .image = as_trained(config.data.image, datasets),
             .minmax = config.data.augment.minmax,
             .modality = modality_of(datasets),
+            .channel_names = datasets.channel_names,
             .mirrors = mirrors_of(config.data.augment)},
            task.metadata);
 

@@ -7,6 +7,7 @@
 #include "vmae/core/path_problem.h"
 #include "vmae/core/utf8_text.h"
 #include "vmae/io/case_names.h"
+#include "vmae/io/channels.h"
 #include "vmae/io/csv.h"
 #include "vmae/io/dataset_json.h"
 #include "vmae/io/file_name.h"
@@ -95,9 +96,25 @@ void tell_the_rest(const fs::path& path, size_t num_tested, size_t num_all) {
     log::info(concat(path.string(), ": ", num_tested, " of ", num_all, " files are of the run's test part; the others are not measured"));
 }
 
+// Every channel as a file of its own, since predictions may be of each. Those of prepared datasets only where the run took each by itself.
+// -> by the name of a further channel: that of its case.
+std::map<std::string, std::string> take_channels_apart(io::Source& source, const std::optional<std::set<std::string>>& test_files) {
+  std::map<std::string, std::string> case_of;
+  bool is_tested = false;
+  for (const io::SourceFile& file : source.files) {
+    for (const io::SourceFile& channel : file.channels) {
+      case_of[channel.name] = file.name;
+      is_tested |= test_files && test_files->contains(channel.name);
+    }
+  }
+  if (source.layout != "prepared" || is_tested) source.files = io::single_channels(source.files);
+  return case_of;
+}
+
 // Files of one source, in the order in which names are given.
 Truth from_source(io::Source source, const std::optional<std::set<std::string>>& test_files, bool is_classification, const fs::path& path,
                   const NamesTable* names_between) {
+  const std::map<std::string, std::string> case_of_channel = take_channels_apart(source, test_files);
   std::map<std::string, std::string> in_dataset;  // by name in the source
   if (names_between != nullptr && source.layout != "prepared") {
     for (const NamedCase& one : names_between->cases) in_dataset[one.source] = one.name;
@@ -123,6 +140,7 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   size_t without = 0, num_resized = 0;
   const auto is_tested = [&](const io::SourceFile& file) {
     const auto found = in_dataset.find(file.name);
+    if (const auto whole = case_of_channel.find(file.name); whole != case_of_channel.end() && test_files->contains(whole->second)) return true;
     const std::string time = concat("#t", file.time_point);  // splits.json names files, not their time points
     if (file.name.ends_with(time) && test_files->contains(file.name.substr(0, file.name.size() - time.size()))) return true;
     return test_files->contains(file.name) || (found != in_dataset.end() && test_files->contains(found->second));

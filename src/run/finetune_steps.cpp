@@ -132,7 +132,9 @@ std::function<double(const std::string&)> lr_scale(const nn::SwinOptions& swin, 
   };
 }
 
-bool is_colour(const data::Dataset& dataset) {
+bool is_colour(const Datasets& datasets) {
+  if (!datasets.channel_names.empty()) return false;
+  const data::Dataset& dataset = *datasets.train;
   data::SliceBuffer buffer;
   for (int64_t i = 0; i < dataset.size(); ++i) {
     try {

@@ -24,7 +24,7 @@ std::string modality_of(const Datasets& datasets);
 std::function<double(const std::string&)> lr_scale(const nn::SwinOptions& swin, const FinetuneOptimOptions& optim);
 
 // Three channels in the first image that can be read. Warns where colour becomes luminance.
-bool is_colour(const data::Dataset& dataset);
+bool is_colour(const Datasets& datasets);
 
 // [height, width] for images of this dataset: their median, rounded up to multiples of 32, at least 64, and made smaller to 320 at most.
 std::vector<int64_t> image_size_for(const data::Dataset& dataset);

@@ -25,6 +25,7 @@
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
 #include "vmae/io/case_names.h"
+#include "vmae/io/channels.h"
 #include "vmae/io/components.h"
 #include "vmae/io/prepared.h"
 #include "vmae/io/read_image.h"
@@ -85,6 +86,39 @@ void take_modality(std::vector<io::SourceFile>& cases, const std::string& traine
   }
   if (num_taken > 0) log::info(concat(num_taken, " images do not say their modality: taken as ", trained, ", which the model was trained on"));
   if (num_others > 0) log::warning(concat(num_others, " images are of another modality than ", trained, ", which the model was trained on"));
+}
+
+// As the model learnt them: channels of a case side by side, or each image by itself.
+std::vector<io::SourceFile> as_learnt(std::vector<io::SourceFile> cases, const ModelCard& card) {
+  if (card.channel_names.empty()) {
+    std::vector<io::SourceFile> single = io::single_channels(cases);
+    if (single.size() > cases.size())
+      log::info(concat("the model takes one image at a time: ", single.size(), " channels of ", cases.size(), " cases are predicted one by one"));
+    return single;
+  }
+  const auto count = std::ssize(card.channel_names);
+  if (const auto stacked = io::stacked_by_number(cases, count); !stacked.empty()) cases = stacked;
+  for (io::SourceFile& file : cases) {
+    if (io::num_channels(file) != count)
+      throw Error(ExitCode::data,
+                  concat(file.name, " has ", io::num_channels(file), io::num_channels(file) == 1 ? " channel" : " channels", ", but the model learnt from ",
+                         count, ": ", io::channel_text(card.channel_names, count)),
+                  "give cases as CASE_0000, CASE_0001, ..., an nnU-Net folder, or a manifest with the columns image:NAME");
+    for (size_t i = 0; i < file.channels.size(); ++i) {
+      std::string& modality = file.channels[i].modality;
+      if (modality.empty()) modality = io::modality_code(card.channel_names[i + 1]);
+    }
+  }
+  return cases;
+}
+
+// Channels in another order would give nonsense that looks like a prediction.
+void check_channel_names(const std::vector<std::string>& names, const std::vector<std::string>& learnt) {
+  for (size_t i = 0; i < std::min(names.size(), learnt.size()); ++i) {
+    if (names[i].empty() || learnt[i].empty() || names[i] == learnt[i]) continue;
+    throw Error(ExitCode::data, concat("the cases have the channels [", join(names, ", "), "], but the model learnt from [", join(learnt, ", "), "]"),
+                "name the channels alike, and give them in this order");
+  }
 }
 
 std::vector<std::string> given_names(const std::vector<io::SourceFile>& cases, const std::map<std::string, std::string>& name_of) {
@@ -301,9 +335,10 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
                            train::resolve_precision(options.precision, device));
   const ModelCard& card = predictor.model().card;
   const bool is_segmenter = predictor.model().is_segmenter();
-  std::vector<io::SourceFile> cases = io::with_time_points(listed);
+  check_channel_names(options.channel_names, card.channel_names);
+  std::vector<io::SourceFile> cases = io::with_time_points(as_learnt(listed, card));
   take_modality(cases, card.modality);
-  const std::vector<std::string> names = options.names.empty() ? names_beside(cases, beside, identifying) : given_names(cases, options.names);
+  const std::vector<std::string> names = options.names.empty() ? names_beside(cases, as_learnt(beside, card), identifying) : given_names(cases, options.names);
   log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
                    files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
   if (is_segmenter) check_outputs(names, card, options);
@@ -428,6 +463,7 @@ ExitCode predict(const PredictArguments& arguments) {
   io::Source source = io::find_source(arguments.input, arguments.layout);
   log_remarks(source);
   PredictOptions options = arguments.options;
+  options.channel_names = source.channel_names;
   const NameArguments& given = arguments.names;
   if (source.layout != "prepared" && !(given.table.empty() && given.source.empty() && given.salt_file.empty()))
     throw Error(ExitCode::usage, "--names-table, --source and --salt-file are for prepared datasets: other files have their names", "leave them out");

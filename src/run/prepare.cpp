@@ -255,7 +255,7 @@ bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOpt
         const int64_t first = duplicates.first_of(finished.a_case.pixels_sha256, static_cast<int64_t>(done));
         if (first != static_cast<int64_t>(done)) {
           finished.a_case.duplicate_of = first;
-          if (options.duplicates == "leave_out") finished.items.clear(), finished.a_case.items_sha256 = io::items_digest({});
+          if (options.duplicates == "leave_out" && plan.cases[done].channel_of < 0) finished.items.clear(), finished.a_case.items_sha256 = io::items_digest({});
         }
       } else {
         log::warning(concat("left out: case ", done, " (", finished.a_case.name, "): ", finished.a_case.failure));
@@ -369,6 +369,7 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
   info.percentiles = options.percentiles;
   info.intensity = options.intensity;
   info.label_names = plan.label_names;
+  info.channel_names = plan.channel_names;
   info.is_multi_label = plan.is_multi_label;
   for (const std::string& name : plan.mask_names) info.mask_names.push_back(pseudonyms.redact_name(name));
   info.has_masks = plan.has_masks;

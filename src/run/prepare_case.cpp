@@ -184,7 +184,9 @@ void unify_scaling(io::Volume& volume) {
 
 // Structures that a mask names get the dataset's numbers; those that the dataset does not name are background.
 std::vector<uint8_t> read_labels(const PlannedCase& planned, const io::Volume& volume, const std::vector<std::string>& mask_names) {
-  if (planned.structures.empty()) return io::read_mask(planned.file, volume);
+  io::SourceFile file = planned.file;
+  if (!planned.channels.empty() || planned.channel_of >= 0) file.channels.resize(1);  // so that volumes of its file are no time points
+  if (planned.structures.empty()) return io::read_mask(file, volume);
   std::vector<std::string> wanted;
   std::vector<uint8_t> number{0};
   for (size_t i = 0; i < mask_names.size(); ++i) {
@@ -193,7 +195,7 @@ std::vector<uint8_t> read_labels(const PlannedCase& planned, const io::Volume& v
     number.push_back(static_cast<uint8_t>(i + 1));
   }
   if (wanted.empty()) throw Error(ExitCode::data, "its mask has none of prepare.structures", "it has " + join(planned.structures, ", "));
-  std::vector<uint8_t> labels = io::read_mask(planned.file, volume, wanted);
+  std::vector<uint8_t> labels = io::read_mask(file, volume, wanted);
   for (uint8_t& label : labels) label = number[label];
   return labels;
 }
@@ -213,6 +215,8 @@ FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const Pr
   c.pixels_sha256 = hash_of_pixels(volume);
   drop_equal_channels(volume);
 
+  c.channels = planned.channels;
+  c.channel_of = planned.channel_of;
   c.split = file.split;
   c.fold = file.fold;
   c.labels = file.labels;

@@ -16,6 +16,7 @@
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
 #include "vmae/io/case_names.h"
+#include "vmae/io/channels.h"
 #include "vmae/io/class_names.h"
 #include "vmae/io/file_name.h"
 #include "vmae/io/mask_numbering.h"
@@ -57,6 +58,18 @@ PlannedCase plan_case(const io::SourceFile& file, const Pseudonyms& pseudonyms) 
   return planned;
 }
 
+void add_channels(const PlannedCase& whole, std::vector<PlannedCase>& to) {
+  const size_t first = to.size();
+  for (int64_t channel = 0; channel < io::num_channels(whole.file); ++channel) {
+    PlannedCase& one = to.emplace_back(whole);
+    one.file = io::channel_of(whole.file, channel);
+    one.bytes = size_of_files(one.file);
+    if (channel == 0) continue;
+    one.channel_of = static_cast<int64_t>(first);
+    to[first].channels.push_back(static_cast<int64_t>(to.size()) - 1);
+  }
+}
+
 std::vector<PlannedCase> plan_cases(const std::vector<io::SourceFile>& files, const Pseudonyms& pseudonyms, int64_t workers) {
   std::vector<PlannedCase> cases(files.size());
   std::atomic<size_t> next{0};
@@ -67,9 +80,13 @@ std::vector<PlannedCase> plan_cases(const std::vector<io::SourceFile>& files, co
   for (int64_t i = 1; i < workers; ++i) threads.emplace_back(work);
   work();
   threads.clear();
-  // Time points are cases of their own.
+  // Time points, and channels, are cases of their own.
   std::vector<PlannedCase> expanded;
   for (PlannedCase& planned : cases) {
+    if (!planned.file.channels.empty()) {
+      add_channels(planned, expanded);
+      continue;
+    }
     const int64_t num_time_points = planned.header ? planned.header->num_time_points : 1;
     for (int64_t t = 0; t < num_time_points; ++t) {
       expanded.push_back(planned);
@@ -334,6 +351,9 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   }
   for (io::SourceFile& file : source.files) {
     if (file.modality.empty()) file.modality = modality;
+    for (io::SourceFile& channel : file.channels) {
+      if (channel.modality.empty()) channel.modality = modality;
+    }
   }
   Plan plan;
   plan.layout = source.layout;
@@ -346,6 +366,7 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   }
   plan.shards = divide(plan.cases, static_cast<uint64_t>(options.shard_mb) << 20);
   plan.label_names = source.label_names;
+  plan.channel_names = source.channel_names;
   plan.is_multi_label = source.is_multi_label;
   plan.mask_names = number_structures(source, options.structures, plan.cases);
   check_redacted(plan.mask_names, pseudonyms);
@@ -363,6 +384,7 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   add(concat("format 1, layout ", plan.layout, plan.is_multi_label ? ", findings" : ""));
   for (const auto* names : {&plan.label_names, &plan.mask_names}) add(concat(names->size(), ' ', join(*names, "\n")));
   if (plan.ignore_label >= 0) add(concat("ignore ", plan.ignore_label));
+  if (!plan.channel_names.empty()) add("channels " + join(plan.channel_names, "\n"));
   for (const io::LabelRegion& region : plan.regions) {
     add("region " + region.name);
     for (const int64_t value : region.values) add(std::to_string(value));
@@ -373,6 +395,7 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
     for (const fs::path& path : files_of(file)) text += state_of(path);
     for (const fs::path& path : file.mask.empty() ? std::vector<fs::path>{} : io::files_read_with(file.mask)) text += state_of(path);
     for (const float label : file.labels) text += concat(' ', label);
+    for (const int64_t channel : planned.channels) text += concat(" channel ", channel);
     add(hex(hmac_sha256("plan", text)));
   }
   plan.fingerprint = hex(fingerprint.finish());

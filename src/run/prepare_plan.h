@@ -43,6 +43,8 @@ struct PlannedCase {
   std::vector<std::string> structures;     // that its mask names; empty: its values are kept
   std::string problem;                     // why its header can't be read, or ""
   uint64_t bytes = 0;                      // of its files
+  std::vector<int64_t> channels{};         // as io::PreparedCase, of which each channel is one
+  int64_t channel_of = -1;
 };
 
 // All files that the image consists of: a series, or a file with what is read with it.
@@ -57,7 +59,7 @@ struct Plan {
   std::string layout;
   std::vector<PlannedCase> cases;
   std::vector<PlannedShard> shards;
-  std::vector<std::string> label_names, mask_names;
+  std::vector<std::string> label_names, mask_names, channel_names;
   bool is_multi_label = false, has_masks = false;
   std::string slice_axis;  // prepare.slice_axis, or what auto came to for its volumes
   int64_t ignore_label = -1;

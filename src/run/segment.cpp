@@ -7,6 +7,7 @@
 #include "finetune_steps.h"
 #include "vmae/core/log.h"
 #include "vmae/data/label_census.h"
+#include "vmae/io/channels.h"
 #include "vmae/io/class_names.h"
 #include "vmae/io/label_meaning.h"
 #include "vmae/io/mask_numbering.h"
@@ -49,6 +50,11 @@ void add_other_masks(const SegmentConfig& config, const std::vector<const std::v
   }
 }
 
+// As the network takes them, so that its input has the channels that it expects.
+std::vector<io::SourceFile> with_channels(const SegmentConfig& config, std::vector<io::SourceFile> files) {
+  return config.data.channels == "single" ? io::single_channels(files) : std::move(files);
+}
+
 io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datasets, const data::LabelCensus& train, const data::LabelCensus& val,
                               int64_t ignore) {
   for (const std::string& remark : io::check_class_names(config.data.classes, "data.classes", ExitCode::usage)) log::warning(remark);
@@ -72,7 +78,8 @@ io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datas
   add_other_masks(config, others, ignore, facts);
   io::LabelMeaning meaning = io::label_meaning(rules, facts);
   io::LabelFacts of_test;  // held against what training makes of its masks
-  const std::vector<io::SourceFile> external = config.data.test.empty() ? std::vector<io::SourceFile>{} : io::find_source(config.data.test).files;
+  const std::vector<io::SourceFile> external =
+      config.data.test.empty() ? std::vector<io::SourceFile>{} : with_channels(config, io::find_source(config.data.test).files);
   add_other_masks(config, {&external}, ignore, of_test);
   if (of_test.num_masks > 0) io::label_meaning({.names = meaning.names, .values = rules.values, .ignore = ignore}, of_test);
   for (std::string& rule : io::region_rules(datasets.splits.regions)) meaning.rules.push_back(std::move(rule));
@@ -238,6 +245,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
     throw Error(ExitCode::usage, "model.init and optim.layer_decay are of the Swin-UNet: model.name = unet begins at random", "leave them out");
   const Session session(config.run, arguments, "finetune-seg", world);
   const Datasets datasets = load_datasets(config.data, session, {.mask = true});
+  config.model.net.swin.in_channels = config.data.image.in_channels = datasets.in_channels;
   if (is_open) {
     config.data.image.image_size = image_size = image_size_for(*datasets.train);
     datasets.train->set_image_size(image_size);
@@ -250,7 +258,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   const SegmenterModule segmenter = make_segmenter(config.model.name, config.model.net);
   nn::Segmenter& model = *segmenter.net;
-  prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(*datasets.train), session,
+  prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(datasets), session,
                  as_trained(config.data.image, datasets));
   const auto scale = config.model.name == "unet" ? std::function<double(const std::string&)>() : lr_scale(config.model.net.swin, config.optim);
   train::AdamW optimizer(*segmenter.module, config.optim, scale);
@@ -268,6 +276,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
             .image = as_trained(config.data.image, datasets),
             .minmax = config.data.augment.minmax,
             .modality = modality_of(datasets),
+            .channel_names = datasets.channel_names,
             .mirrors = mirrors_of(config.data.augment),
             .label_values = config.data.label_values},
            task.metadata);

@@ -14,6 +14,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/core/random.h"
+#include "vmae/io/channels.h"
 #include "vmae/io/splits_file.h"
 
 namespace vmae::run {
@@ -72,6 +73,11 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
     if (!source.mask_names.empty()) splits.mask_names_of_sources.push_back(source.mask_names);
     if (splits.ignore_label < 0) splits.ignore_label = source.ignore_label;
     if (splits.regions.empty()) splits.regions = source.regions;
+    if (is_first && lists.empty()) splits.channel_names = source.channel_names;
+    if (source.channel_names != splits.channel_names) {
+      splits.channel_conflict =
+          concat(path, " has the channels [", join(source.channel_names, ", "), "], but another source has [", join(splits.channel_names, ", "), "]");
+    }
     if (is_first && lists.empty()) {
       splits.label_names = source.label_names;
       splits.is_multi_label = source.is_multi_label;
@@ -157,13 +163,27 @@ std::vector<io::SourceFile> named(const std::vector<io::SourceFile>& files, cons
   return found;
 }
 
+// Files of splits that were made when every channel was a case of its own name all of them.
+bool names_further_channels(const io::Splits& splits, const std::vector<io::SourceFile>& files) {
+  std::set<std::string> further;
+  for (const auto& file : files) {
+    for (const auto& channel : file.channels) further.insert(channel.name);
+  }
+  const auto names_one = [&](const std::vector<std::string>& names) {
+    return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return further.contains(name); });
+  };
+  return std::any_of(splits.folds.begin(), splits.folds.end(),
+                     [&](const io::SplitFold& fold) { return names_one(fold.train) || names_one(fold.val) || names_one(fold.test); });
+}
+
 TrainVal split_by_file(std::vector<io::SourceFile> files, const SplitChoice& choice) {
   std::vector<io::SourceFile> test;
   std::copy_if(files.begin(), files.end(), std::back_inserter(test), is_test);
   std::erase_if(files, is_test);
-  std::vector<io::SplitCase> cases;
-  for (const auto& file : files) cases.push_back({file.name, file.patient, {}});
   const io::Splits splits = io::read_splits(choice.file);
+  const std::vector<io::SourceFile> single = io::single_channels(files);
+  std::vector<io::SplitCase> cases;
+  for (const auto& file : names_further_channels(splits, files) ? single : files) cases.push_back({file.name, file.patient, {}});
   io::check_splits(splits, choice.file, cases);
   if (choice.fold < 0 || choice.fold >= static_cast<int64_t>(splits.folds.size())) {
     throw Error(ExitCode::usage, concat("data.fold = ", choice.fold, ": ", choice.file, " has folds 0 to ", splits.folds.size() - 1));
@@ -282,6 +302,14 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
   }
   require_new(splits.test, "test");
   std::erase_if(splits.val, [](const auto& files) { return files.empty(); });
+  if (choice.single_channels) {
+    for (auto* lists : {&splits.train, &splits.val}) {
+      for (auto& files : *lists) files = io::single_channels(files);
+    }
+    for (auto* files : {&splits.test, &splits.unused}) *files = io::single_channels(*files);
+    splits.channel_names.clear();
+    splits.channel_conflict.clear();
+  }
   return splits;
 }
 

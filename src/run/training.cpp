@@ -12,6 +12,7 @@
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
 #include "vmae/data/draws.h"
+#include "vmae/io/channels.h"
 #include "vmae/run/run_record.h"
 #include "vmae/train/device.h"
 #include "vmae/train/step_graph.h"
@@ -224,8 +225,28 @@ static void check_test(const std::string& test, const Datasets& datasets, bool h
     if (!are_known || source.is_multi_label != datasets.splits.is_multi_label)
       refuse(source.is_multi_label ? "findings" : "classes", source.label_names, labels);
   }
+  if (!source.channel_names.empty() && !datasets.splits.channel_names.empty() && source.channel_names != datasets.splits.channel_names)
+    refuse("channels", source.channel_names, datasets.splits.channel_names);
   const std::vector<std::string> masks = datasets.splits.mask_names();
   if (has_masks && !source.mask_names.empty() && !masks.empty() && source.mask_names != masks) refuse("mask values 1, 2, ...", source.mask_names, masks);
+}
+
+// The channels of a case are the network's input channels.
+static int64_t fitting_channels(const DataOptions& options, const Session& session, const Datasets& datasets) {
+  const SourceSplits& splits = datasets.splits;
+  if (options.channels == "single") return options.image.in_channels;
+  std::vector<io::SourceFile> files = datasets.split.train;
+  for (const auto* part : {&datasets.split.val, &datasets.split.test}) files.insert(files.end(), part->begin(), part->end());
+  const int64_t count = io::common_channels(files);
+  if (!splits.channel_conflict.empty())
+    throw Error(ExitCode::data, splits.channel_conflict, "give all sources the same channels, or take each image by itself: data.channels=single");
+  if (count == 1) return options.image.in_channels;
+  const std::string text = io::channel_text(splits.channel_names, count);
+  if (session.arguments.says_in_channels && options.image.in_channels != count)
+    throw Error(ExitCode::usage, concat("model.in_channels is ", options.image.in_channels, ", but a case has ", count, " channels: ", text),
+                "leave model.in_channels out, or take each image by itself: data.channels=single");
+  log::info(concat("a case has ", count, " channels: ", text, " (data.channels=stacked, model.in_channels=", count, ")"));
+  return count;
 }
 
 Datasets load_datasets(const DataOptions& options, const Session& session, const data::Targets& targets) {
@@ -233,8 +254,10 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
     std::erase(sources, "");
     return sources;
   };
+  SplitChoice choice = options.splits;
+  choice.single_channels = options.channels == "single";
   Datasets datasets;
-  datasets.splits = split_sources(named(options.train), named(options.val), options.val_fraction, session.seed(), options.splits);
+  datasets.splits = split_sources(named(options.train), named(options.val), options.val_fraction, session.seed(), choice);
   auto quarantine = std::make_shared<data::Quarantine>(session.folder ? session.folder->quarantine() : "", options.max_bad_fraction);
   if (targets.num_labels != 0 && !datasets.splits.label_conflict.empty())
     throw Error(ExitCode::data, datasets.splits.label_conflict, "give all sources the same classes or findings");
@@ -245,6 +268,11 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   data::Targets wanted = targets;
   if (wanted.num_labels == data::Targets::all_labels) wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
   data::ImageOptions image = options.image;
+  image.in_channels = datasets.in_channels = fitting_channels(options, session, datasets);
+  if (options.channels == "stacked" && io::common_channels(train) > 1) {
+    datasets.channel_names = datasets.splits.channel_names;
+    datasets.channel_names.resize(static_cast<size_t>(image.in_channels));
+  }
   image.slice_axis = decided_axis(options, datasets.split);
   datasets.train = std::make_shared<data::Dataset>(datasets.splits.train, image, quarantine, wanted);
   image.slice_axis = datasets.slice_axis = axis_of_sources(image.slice_axis, *datasets.train);

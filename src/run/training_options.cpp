@@ -36,6 +36,11 @@ void describe(Options& options, DataOptions& data) {
               at_least(0));
   options.add("label_fraction", data.splits.label_fraction, "of splits: percent of the training part to train with; one of the file's fractions, or 100",
               in_range(1, 100));
+  options.add(
+      "channels", data.channels,
+      "of cases of several registered images (nnU-Net's CASE_0000 and CASE_0001; Decathlon; a manifest's columns image:T1 and image:T2). stacked: they are "
+      "the channels of one image, model.in_channels is their number; single: each is an image by itself",
+      one_of({"stacked", "single"}));
   options.add("val_fraction", data.val_fraction,
               "share of the patients (files, where patients are not known) set aside for validation if nothing else says who validates; 0: no validation",
               in_range(0.0, 0.9));

@@ -28,6 +28,9 @@ struct SampleBuffers {
   float* labels = nullptr;  // (L)
 };
 
+// Its values by its range, in [0, 1] where that clamps: height * width * channels numbers.
+void to_unit(const Slice& slice, float* to);
+
 // Writes buffers.image and, if wanted, buffers.mask. Geometry is the same for both: bilinear for the image (by area where it shrinks), nearest for the mask;
 // outside of the image lie 0 before normalisation (black; the mean under zscore) and label 0. Thread-safe; allocates nothing once a thread has seen its largest
 // slice, unless the slice has to be resized by area. Throws Error(data) if the channels don't fit.

@@ -57,6 +57,9 @@ struct PreparedCase {
   std::string pixels_sha256;            // of all values as read, with their shape: equal for exact duplicates
   std::string items_sha256;             // of the records of its items
   std::optional<int64_t> duplicate_of;  // the first case with the same pixels
+
+  std::vector<int64_t> channels;  // of a case of several channels (channels.h): the cases that hold the further ones, slice by slice
+  int64_t channel_of = -1;        // the case whose further channel this is; -1: of none
 };
 
 struct PreparedShard {
@@ -74,12 +77,13 @@ struct PreparedInfo {
   int64_t num_failed = 0, num_duplicates = 0;
   std::string layout;  // of the source, as io::Source::layout
   std::vector<double> percentiles{0.5, 99.5};
-  std::string intensity = "native";      // native: numbers as in the source; else what was applied, and values lie in [0, 1]
-  std::vector<std::string> label_names;  // findings or classes
-  bool is_multi_label = false;           // label_names are findings (0 or 1 each); else classes (one of them is 1)
-  std::vector<std::string> mask_names;   // of mask values 1, 2, ...; may be empty
-  bool has_masks = false;                // with the numbers of their files: what they mean is not decided here (label_meaning.h)
-  int64_t ignore_label = -1;             // as io::Source
+  std::string intensity = "native";        // native: numbers as in the source; else what was applied, and values lie in [0, 1]
+  std::vector<std::string> label_names;    // findings or classes
+  bool is_multi_label = false;             // label_names are findings (0 or 1 each); else classes (one of them is 1)
+  std::vector<std::string> channel_names;  // as io::Source
+  std::vector<std::string> mask_names;     // of mask values 1, 2, ...; may be empty
+  bool has_masks = false;                  // with the numbers of their files: what they mean is not decided here (label_meaning.h)
+  int64_t ignore_label = -1;               // as io::Source
   std::vector<LabelRegion> regions;
 };
 

@@ -26,6 +26,7 @@ struct SourceFile {
   std::filesystem::path mask{};                 // label map on the image's grid (picture or volume), DICOM RTSTRUCT or SEG; empty: none
   std::vector<float> labels{};                  // one per name in Source::label_names; NaN where unknown. Empty: none
   int64_t prepared_case = -1;                   // of the prepared dataset at `path`; -1: this is a file
+  std::vector<SourceFile> channels{};           // further registered images of this case (channels.h), each with path, name, series, time_point and modality
 };
 
 // What is worth telling about a case or a file, or why it can't be used. `text` names neither a path nor a patient.
@@ -41,16 +42,17 @@ struct LabelRegion {
 };
 
 struct Source {
-  std::string layout;                    // manifest, nnunet, decathlon, image_mask_folders, dicom, class_folders, files
-  std::vector<SourceFile> files;         // in an order that depends on their names only
-  std::vector<std::string> label_names;  // classes (sorted), or findings (columns)
-  bool is_multi_label = false;           // findings: each label is 0 or 1 by itself; else one of the classes is 1
-  std::vector<std::string> mask_names;   // of mask values 1, 2, ... where they are known
-  int64_t ignore_label = -1;             // the mask value that is no class and counts nowhere, where the source names one; -1: none
-  std::vector<LabelRegion> regions;      // unions of mask values that the source names besides; in its order
-  std::vector<SourceRemark> refused;     // DICOM files that are no image or can't be read
-  std::vector<SourceRemark> remarks;     // oddities that were dealt with
-  std::vector<std::string> identifying;  // texts of DICOM headers that identify patients: to be removed from whatever is written
+  std::string layout;                      // manifest, nnunet, decathlon, image_mask_folders, dicom, class_folders, files
+  std::vector<SourceFile> files;           // in an order that depends on their names only
+  std::vector<std::string> label_names;    // classes (sorted), or findings (columns)
+  bool is_multi_label = false;             // findings: each label is 0 or 1 by itself; else one of the classes is 1
+  std::vector<std::string> channel_names;  // of cases of several images, in their order; "" where one has none. Empty: every case is one image
+  std::vector<std::string> mask_names;     // of mask values 1, 2, ... where they are known
+  int64_t ignore_label = -1;               // the mask value that is no class and counts nowhere, where the source names one; -1: none
+  std::vector<LabelRegion> regions;        // unions of mask values that the source names besides; in its order
+  std::vector<SourceRemark> refused;       // DICOM files that are no image or can't be read
+  std::vector<SourceRemark> remarks;       // oddities that were dealt with
+  std::vector<std::string> identifying;    // texts of DICOM headers that identify patients: to be removed from whatever is written
 };
 
 // A folder in which there is no image that can be used.
@@ -63,8 +65,9 @@ struct NoImages : Error {
 // Manifest (a .csv or .tsv, or a folder whose only one it is): header line (csv.h), column `image` (also accepted: image_path, path, file, filename), optional
 //   `mask` (mask_path, segmentation; or `label` where its cells are paths), `label` (a class: class_names.h), patient (patients.h), split (train, val, test or
 //   empty), fold (integer), modality. Every other column whose cells are all 0, 1, -1 (unknown) or empty is a finding. Paths relative to it.
-// nnU-Net raw (dataset.json, imagesTr, labelsTr, imagesTs; CASE_0000.ext: every channel is an image of its own), Medical Segmentation Decathlon
-// (dataset_json.h),
+//   Several columns image:NAME (image:T1, image:FLAIR) instead of `image`: the channels of a case.
+// nnU-Net raw (dataset.json, imagesTr, labelsTr, imagesTs; CASE_0000.ext, CASE_0001.ext are the channels of a case), Medical Segmentation Decathlon
+// (dataset_json.h; channels are a list of files, or the volumes of a 4-D file),
 //   a folder `images` beside one `labels` or `masks` with equal file names (file_name.h).
 // DICOM: found by content, grouped into series; RTSTRUCT and SEG become the masks of the series they belong to.
 // Class folders: pictures only, in 2 to 20 folders of one level with at least 10 on average, whose names have fewer digits than letters (folders named by

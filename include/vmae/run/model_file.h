@@ -46,10 +46,11 @@ struct ModelCard {
   bool is_multi_label = false;
   std::string pool = "mean";
   data::ImageOptions image{};
-  bool minmax = false;                  // data.minmax
-  std::string modality{};               // of all images that were trained on; "": not known, or several
-  std::string mirrors = "unknown";      // of images in training: "horizontal", "vertical", "both" or "none"; "unknown": the file does not say
-  std::vector<int64_t> label_values{};  // segmentation: of the classes in label maps that are written; empty: 1, 2, ...
+  bool minmax = false;                       // data.minmax
+  std::string modality{};                    // of all images that were trained on; "": not known, or several
+  std::vector<std::string> channel_names{};  // of cases of several channels, stacked: "" where one has no name; empty: each image by itself
+  std::string mirrors = "unknown";           // of images in training: "horizontal", "vertical", "both" or "none"; "unknown": the file does not say
+  std::vector<int64_t> label_values{};       // segmentation: of the classes in label maps that are written; empty: 1, 2, ...
 };
 std::string mirrors_of(const data::AugmentOptions& augment);
 void add_card(const ModelCard& card, weights::Metadata& metadata);

@@ -24,6 +24,7 @@ struct PredictOptions {
   std::string pool{};
   // What cases are called, by their names in the source; empty: io::case_names().
   std::map<std::string, std::string> names{};
+  std::vector<std::string> channel_names{};  // as io::Source; empty: not known
 };
 
 struct PredictArguments {

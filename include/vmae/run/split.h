@@ -19,6 +19,7 @@ struct SplitChoice {
   std::string file;  // "": no such file
   int64_t fold = 0;
   int64_t label_fraction = 100;  // percent of the training part
+  bool single_channels = false;  // the channels of a case (io/channels.h) are images of their own in the parts
 };
 
 // The same by source: one list per source of data.train, and per source that validates.
@@ -31,6 +32,8 @@ struct SourceSplits {
   std::string mask_conflict;                                    // which source calls mask values otherwise; empty: none
   int64_t ignore_label = -1;                                    // as io::Source, of the first source of data.train that names one
   std::vector<std::string> label_names;                         // as io::Source, of the first source
+  std::vector<std::string> channel_names;                       // likewise
+  std::string channel_conflict;                                 // which source has others; empty: none
   std::string label_conflict;                                   // which source has others; empty: none
   bool is_multi_label = false;
   std::vector<std::string> identifying;  // as io::Source, of all sources

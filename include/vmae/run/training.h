@@ -30,6 +30,7 @@ struct DataOptions {
   std::string test;
   std::vector<double> weights;
   SplitChoice splits;
+  std::string channels = "stacked";
   double val_fraction = 0.05;
   int64_t workers = 0;
   int64_t prefetch = 4;
@@ -42,13 +43,16 @@ void describe(Options& options, DataOptions& data);
 struct TrainArguments {
   train::IfExists if_exists = train::IfExists::refuse;
   bool dry_run = false;
-  std::string command_line;  // for env.json
+  std::string command_line;       // for env.json
+  bool says_in_channels = false;  // model.in_channels is what the user wants; else it is the number of channels where cases have several
 };
 
 struct Datasets {
   SourceSplits splits;  // of which `split` has the files
   TrainVal split;
   std::shared_ptr<data::Dataset> train, val;  // val may be null
+  int64_t in_channels = 0;                    // of the network's input
+  std::vector<std::string> channel_names;     // where cases have several channels, which are stacked; "" where one has no name. Else empty
   std::string slice_axis = "auto";            // of the volumes that train; auto: there are none, or its sources have several
 };
 

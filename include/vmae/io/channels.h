@@ -1,0 +1,32 @@
+#pragma once
+// Cases of several registered images, one per channel: T1, T2 and FLAIR of one patient. A case is called after its first channel.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "vmae/io/source.h"
+
+namespace vmae::io {
+
+inline int64_t num_channels(const SourceFile& file) { return 1 + static_cast<int64_t>(file.channels.size()); }
+
+// Channel 0, 1, ... as an image of its own: with the mask, patient, labels and part of its case.
+SourceFile channel_of(const SourceFile& file, int64_t channel);
+
+// Every channel as an image of its own. Files of one channel stay as they are.
+std::vector<SourceFile> single_channels(const std::vector<SourceFile>& files);
+
+// CASE_0000.ext, CASE_0001.ext, ... as the channels of one case, as nnU-Net calls them; empty if not all names are so. Throws Error(data) naming a case that
+// has not the channels 0 to count - 1.
+std::vector<SourceFile> stacked_by_number(const std::vector<SourceFile>& files, int64_t count);
+
+// The number of channels of all files. Throws Error(data) naming two files that differ.
+int64_t common_channels(const std::vector<SourceFile>& files);
+
+// "T1, T2, FLAIR"; of channels without names their numbers.
+std::string channel_text(const std::vector<std::string>& names, int64_t count);
+
+// Whether the channels of a case are the volumes of one 4-D file.
+bool are_volumes_of_one_file(const SourceFile& file);
+
+}  // namespace vmae::io
