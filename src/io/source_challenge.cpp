@@ -279,6 +279,7 @@ std::optional<Source> challenge_source(const fs::path& folder) {
   std::sort(source.files.begin(), source.files.end(), [](const SourceFile& a, const SourceFile& b) { return a.name < b.name; });
   if (source.files.empty()) {
     std::vector<std::string> reasons;
+    for (const SourceRemark& remark : source.refused) reasons.push_back(concat(remark.name, " ", remark.text));
     for (const SourceRemark& remark : source.remarks) reasons.push_back(concat(remark.name, " ", remark.text));
     if (reasons.size() > 3) reasons.resize(3);
     throw Error(ExitCode::data, concat(folder.string(), ": its dataset.json names no image that is there", reasons.empty() ? "" : ": ", join(reasons, "; ")));

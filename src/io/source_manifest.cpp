@@ -249,7 +249,8 @@ bool seems_a_manifest(const fs::path& path) {
       if (c != '"') word += c;
       continue;
     }
-    if (std::find(kImageColumns.begin(), kImageColumns.end(), std::string(trim(word))) != kImageColumns.end()) return true;
+    const std::string name(trim(word));
+    if (names_channel(name) || std::find(kImageColumns.begin(), kImageColumns.end(), name) != kImageColumns.end()) return true;
     if (c == '\r' || c == '\n') return false;
     word.clear();
   }

@@ -7,6 +7,7 @@
 #include "support/errors.h"
 #include "support/images.h"
 #include "support/temp_folder.h"
+#include "vmae/io/channels.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/read_image.h"
 #include "vmae/io/source.h"
@@ -41,27 +42,36 @@ TEST(Layout, NnUnetChannelsAndTestImages) {
   const TempFolder folder;
   folder.write(
       "dataset.json",
-      R"({"channel_names": {"0": "CT", "1": "T2"}, "labels": {"background": 0, "liver": 1, "tumour": 2}, "numTraining": 2, "file_ending": ".nii.gz"})");
-  for (const char* name : {"imagesTr/liver_1_0000.nii.gz", "imagesTr/liver_1_0001.nii.gz", "imagesTr/liver_2_0000.nii.gz", "imagesTr/odd.nii.gz",
-                           "imagesTs/liver_9_0000.nii.gz", "labelsTr/liver_1.nii.gz"})
+      R"({"channel_names": {"0": "CT", "1": "T2"}, "labels": {"background": 0, "liver": 1, "tumour": 2}, "numTraining": 3, "file_ending": ".nii.gz"})");
+  for (const char* name : {"imagesTr/liver_1_0000.nii.gz", "imagesTr/liver_1_0001.nii.gz", "imagesTr/liver_2_0000.nii.gz", "imagesTr/liver_3_0000.nii.gz",
+                           "imagesTr/liver_3_0001.nii.gz", "imagesTr/odd.nii.gz", "imagesTs/liver_8_0000.nii.gz", "imagesTs/liver_8_0001.nii.gz",
+                           "imagesTs/liver_9_0001.nii.gz", "labelsTr/liver_1.nii.gz"})
     folder.write(name, "x");
   const Source source = find_source(folder.path());
   EXPECT_EQ(source.layout, "nnunet");
   EXPECT_EQ(source.mask_names, (std::vector<std::string>{"liver", "tumour"}));
-  EXPECT_EQ(names(source), (std::vector<std::string>{"imagesTr/liver_1_0000.nii.gz", "imagesTr/liver_1_0001.nii.gz", "imagesTr/liver_2_0000.nii.gz",
-                                                     "imagesTs/liver_9_0000.nii.gz"}));
-  EXPECT_EQ(source.files[0].patient, source.files[1].patient);
-  EXPECT_NE(source.files[0].patient, source.files[2].patient);
-  EXPECT_EQ(source.files[0].modality, "CT");
-  EXPECT_EQ(source.files[1].modality, "MR");
-  EXPECT_EQ(source.files[1].mask, folder / "labelsTr/liver_1.nii.gz");
-  EXPECT_TRUE(source.files[2].mask.empty());
-  EXPECT_EQ(source.files[3].split, "test");
-  EXPECT_EQ(remarks(source),
-            (std::vector<std::string>{"imagesTr/odd.nii.gz: does not end in a channel number such as _0000; left out",
-                                      "imagesTr/liver_2_0000.nii.gz: has no mask in labelsTr", "imagesTr/liver_2_0000.nii.gz: is of a case without channel 1",
-                                      "imagesTs/liver_9_0000.nii.gz: is of a case without channel 1",
-                                      ": patients are not known: each case counts as its own patient"}));
+  EXPECT_EQ(source.channel_names, (std::vector<std::string>{"CT", "T2"}));
+  EXPECT_EQ(names(source), (std::vector<std::string>{"imagesTr/liver_1_0000.nii.gz", "imagesTr/liver_3_0000.nii.gz", "imagesTs/liver_8_0000.nii.gz"}));
+  const SourceFile& file = source.files[0];
+  EXPECT_EQ(file.patient, "liver_1");
+  EXPECT_EQ(file.modality, "CT");
+  EXPECT_EQ(file.mask, folder / "labelsTr/liver_1.nii.gz");
+  ASSERT_EQ(num_channels(file), 2);
+  EXPECT_EQ(file.channels[0].path, folder / "imagesTr/liver_1_0001.nii.gz");
+  const SourceFile single = channel_of(file, 1);
+  EXPECT_EQ(single.name, "imagesTr/liver_1_0001.nii.gz");
+  EXPECT_EQ(single.modality, "MR");
+  EXPECT_EQ(single.mask, file.mask);
+  EXPECT_EQ(single.patient, file.patient);
+  EXPECT_EQ(num_channels(single), 1);
+  EXPECT_TRUE(source.files[1].mask.empty());
+  EXPECT_EQ(source.files[2].split, "test");
+  EXPECT_EQ(remarks(source), (std::vector<std::string>{"imagesTr/odd.nii.gz: does not end in a channel number such as _0000; left out",
+                                                       "imagesTr/liver_3_0000.nii.gz: has no mask in labelsTr",
+                                                       ": patients are not known: each case counts as its own patient"}));
+  ASSERT_EQ(source.refused.size(), 2U);
+  EXPECT_EQ(source.refused[0].name + ": " + source.refused[0].text, "imagesTr/liver_2_0000.nii.gz: is of a case without channel 1");
+  EXPECT_EQ(source.refused[1].name + ": " + source.refused[1].text, "imagesTs/liver_9_0001.nii.gz: is of a case without channel 0");
 }
 
 TEST(Layout, Decathlon) {
