@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "mask_pairs.h"
 #include "source_layouts.h"
@@ -90,6 +91,8 @@ Source prepared_source(const fs::path& path) {
   for (size_t i = 0; i < source.mask_names.size(); ++i) {  // gaps
     if (source.mask_names[i].empty()) source.mask_names[i] = nameless_label(static_cast<int64_t>(i) + 1);
   }
+  bool is_said = true;
+  std::set<std::string> patients;
   for (int64_t number = 0; number < dataset.info().num_cases; ++number) {
     PreparedCase one = dataset.read_case(number);
     if (one.num_items == 0) continue;
@@ -102,8 +105,15 @@ Source prepared_source(const fs::path& path) {
     file.modality = std::move(one.modality);
     file.labels = std::move(one.labels);
     file.prepared_case = number;
+    file.is_patient_known = one.is_patient_known.value_or(true);
+    is_said &= one.is_patient_known.has_value();
+    patients.insert(file.patient);
     source.files.push_back(std::move(file));
   }
+  // Older datasets do not say it: names and patients are both hashes, and patients known where one has several cases.
+  const std::string& layout = dataset.info().layout;
+  const bool knows = layout != "nnunet" && layout != "decathlon" && patients.size() < source.files.size();
+  for (SourceFile& file : source.files) file.is_patient_known = is_said ? file.is_patient_known : knows;
   return source;
 }
 
@@ -145,6 +155,9 @@ void check_voxel_files(const Source& source) {
 // What holds for every layout.
 Source finished(Source source) {
   check_voxel_files(source);
+  if (source.layout != "prepared") {
+    for (SourceFile& file : source.files) file.is_patient_known = knows_patient(file, source.layout);
+  }
   make_names_utf8(source);
   check_one_to_one(source);
   if (std::string note = patients_note(source); !note.empty()) source.remarks.push_back({"", std::move(note)});

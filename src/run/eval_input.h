@@ -11,6 +11,7 @@
 #include "vmae/eval/classification_study.h"
 #include "vmae/eval/segmentation_study.h"
 #include "vmae/io/label_map.h"
+#include "vmae/io/patients.h"
 #include "vmae/io/prepared.h"
 #include "vmae/io/source.h"
 #include "vmae/run/evaluate.h"
@@ -76,6 +77,7 @@ struct TruthCase {
   std::shared_ptr<const PreparedTruth> prepared{};  // with masks
   int axis = -1;                                    // that slices are perpendicular to; -1: see eval_axis
   std::map<std::string, io::SourceFile> images{};   // of several that have this one mask (channels of nnU-Net): each by the name that a prediction of it has
+  bool is_patient_known = false;                    // as io::SourceFile
 };
 // Its labels as they are, in a prepared dataset or a file by itself; not of DICOM series, whose masks need them.
 io::LabelMap truth_map(const TruthCase& one);
@@ -83,7 +85,6 @@ io::Volume image_of(const TruthCase& one);
 
 struct Truth {
   std::vector<TruthCase> cases;          // by name
-  bool has_patients = false;             // of some case it is known whose it is
   std::vector<std::string> mask_names;   // of mask values 1, 2, ...; empty: not known
   int64_t ignore_label = -1;             // as io::Source
   std::vector<io::LabelRegion> regions;  // as io::Source
@@ -153,6 +154,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
                                       Problems& problems);
 
 eval::ClassificationStudy read_classifications(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
-                                               const NamesTable* names, Problems& problems);
+// patients: those of the study.
+                                               const NamesTable* names, Problems& problems, io::PatientCount& patients);
 
 }  // namespace vmae::run

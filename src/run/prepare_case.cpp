@@ -266,3 +266,4 @@ FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const
 }
 
 }  // namespace vmae::run
+  finished.a_case.is_patient_known = planned.file.is_patient_known;

@@ -19,6 +19,7 @@
 #include "vmae/io/class_names.h"
 #include "vmae/io/file_name.h"
 #include "vmae/io/mask_numbering.h"
+#include "vmae/io/patients.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/read_image.h"
 
@@ -163,6 +164,7 @@ std::vector<std::string> remarks_on_structures(const std::vector<std::string>& w
     const auto other = by_lower.emplace(to_lower(name), name);
     if (!other.second) remarks.push_back(concat("the structures '", other.first->second, "' and '", name, "' differ in case only: they are two classes"));
   }
+  std::map<std::string, std::string> class_of;
   return remarks;
 }
 
@@ -386,10 +388,10 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
     std::array<double, 2> shorter{1e9, 0}, longer{1e9, 0}, spacing{1e9, 0};
   };
   std::map<std::string, Kind> kinds;
-  std::set<std::string> patients;
+  io::PatientCount patients;
   std::map<std::string, int64_t> problems;
   for (const PlannedCase& planned : plan.cases) {
-    patients.insert(planned.file.patient);
+    patients.add(planned.file);
     if (!planned.problem.empty()) {
       ++problems[planned.problem];
       continue;
@@ -420,7 +422,7 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
     if (!is_tiff || io::stack_spacing_mm(planned.file.path)) note(kind.spacing, std::round(100 * header.spacing_mm[axis == 0 ? 1 : 0]) / 100);
   }
   std::string text = concat(
-      "found (layout ", plan.layout, "): ", plan.cases.size(), " cases of ", patients.size(), patients.size() == 1 ? " patient" : " patients",
+      "found (layout ", plan.layout, "): ", plan.cases.size(), plan.cases.size() == 1 ? " case" : " cases", patients.suffix(),
       plan.label_names.empty() ? "" : concat(", ", plan.label_names.size(), plan.is_multi_label ? " findings: " : " classes: ", join(plan.label_names, ", ")));
   for (const auto& [name, kind] : kinds) {
     text += concat("\n  ", name, ": ", kind.cases, " cases, ", kind.slices, " slices, ", human_bytes(static_cast<double>(kind.bytes)));

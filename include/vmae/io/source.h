@@ -26,6 +26,7 @@ struct SourceFile {
   std::filesystem::path mask{};                 // label map on the image's grid (picture or volume), DICOM RTSTRUCT or SEG; empty: none
   std::vector<float> labels{};                  // one per name in Source::label_names; NaN where unknown. Empty: none
   int64_t prepared_case = -1;                   // of the prepared dataset at `path`; -1: this is a file
+  bool is_patient_known = false;                // false: `patient` only keeps together what belongs to one case (patients.h)
 };
 
 // What is worth telling about a case or a file, or why it can't be used. `text` names neither a path nor a patient.
