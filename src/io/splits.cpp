@@ -127,6 +127,30 @@ void check(const SplitOptions& options) {
   }
 }
 
+// Percents of training, validation and test part: "72/8/20", or "90/10" without a test part.
+struct Percents {
+  int64_t train = 0, val = 0, test = 0;
+};
+
+Percents percents_of(const std::string& scheme) {
+  const auto fail = [&](const std::string& what) {
+    throw Error(ExitCode::usage, concat("split.scheme = ", scheme, what),
+                "5fold, kfold, or whole percents that sum to 100: TRAINING/VALIDATION/TEST as in 80/10/10, or TRAINING/VALIDATION as in 90/10");
+  };
+  std::vector<int64_t> numbers;
+  std::istringstream parts(scheme + "/");
+  for (std::string text; std::getline(parts, text, '/');) {
+    const auto number = parse_integer(trim(text));
+    if (!number || *number < 0 || *number > 100) fail(concat(": '", text, "' is not a whole number from 0 to 100"));
+    numbers.push_back(*number);
+  }
+  if (numbers.size() != 2 && numbers.size() != 3) fail(concat(" has ", numbers.size(), numbers.size() == 1 ? " part" : " parts", ", not two or three"));
+  const int64_t sum = std::accumulate(numbers.begin(), numbers.end(), int64_t{0});
+  if (sum != 100) fail(concat(": the parts sum to ", sum, ", not to 100"));
+  if (numbers[0] == 0 || numbers[0] == 100) fail(numbers[0] == 0 ? ": nobody is left to train on" : ": nobody validates, and nobody is tested");
+  return {numbers[0], numbers[1], numbers.size() == 3 ? numbers[2] : 0};
+}
+
 // Where a scheme needs more patients than there are.
 void require_patients(size_t n, size_t needed, const std::string& scheme) {
   if (n >= needed) return;
@@ -146,7 +170,8 @@ Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& opti
   const auto seed = static_cast<uint64_t>(options.seed);
   Splits splits;
   splits.is_stratified = has_labels && options.stratify != "none";
-  splits.scheme = options.scheme == "kfold" ? concat(options.folds, "fold") : options.scheme;
+  const bool has_folds = options.scheme == "kfold" || options.scheme == "5fold";
+  splits.scheme = has_folds ? concat(options.folds, "fold") : options.scheme;
   splits.seed = options.seed;
   splits.num_cases = static_cast<int64_t>(cases.size());
   PatientCount count;
@@ -162,20 +187,14 @@ Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& opti
     splits.folds.push_back({names_of(train), names_of(validating), names_of(testing), fractions_of(train, options.fractions, key(Purpose::fraction, fold))});
   };
   const size_t n = line.size();
-  if (options.scheme == "90/10") {
-    require_patients(n, 2, splits.scheme);
-  std::set<std::string> names;
-  for (const SplitCase& one : cases) {
-    if (!names.insert(one.name).second) throw Error(ExitCode::data, "the case " + one.name + " comes twice", "names of cases must differ");
-  }
-    Line train = line;
-    const Line validating = take(train, share(n, 10), key(Purpose::val, 0));
-    add_fold(train, validating, {});
-  } else if (options.scheme == "72/8/20") {
-    require_patients(n, 3, splits.scheme);
-    Line train = line;
-    const Line testing = take(train, share(n, 20), key(Purpose::test, 0));
-    const Line validating = take(train, share(n, 8), key(Purpose::val, 0));
+  if (!has_folds) {
+    const Percents percents = percents_of(options.scheme);
+    splits.scheme = concat(percents.train, "/", percents.val, percents.test > 0 ? concat("/", percents.test) : "");
+    const size_t num_others = (percents.val > 0 ? 1 : 0) + (percents.test > 0 ? 1 : 0);
+    require_patients(n, 1 + num_others, splits.scheme);
+    Line train = line, validating, testing;
+    if (percents.test > 0) testing = take(train, std::min(share(n, percents.test), n - num_others), key(Purpose::test, 0));
+    if (percents.val > 0) validating = take(train, std::min(share(n, percents.val), train.size() - 1), key(Purpose::val, 0));
     add_fold(train, validating, testing);
   } else {
     const auto k = static_cast<size_t>(options.folds);

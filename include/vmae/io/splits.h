@@ -33,7 +33,7 @@ struct SplitFold {
 };
 
 struct Splits {
-  std::string scheme;  // 5fold (or another number), 72/8/20, 90/10; "" where the file does not say
+  std::string scheme;  // 5fold (or another number), 72/8/20 (or other percents); "" where the file does not say
   int64_t seed = 0;
   bool is_by_patient = false;  // of some case it is known whose it is
   bool is_stratified = false;

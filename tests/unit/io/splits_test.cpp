@@ -346,6 +346,59 @@ TEST(Validation, FindingsAreOnBothSides) {
   }
 }
 
+TEST(Splits, AnyPercentsThatSumToAHundred) {
+  for (const auto& [scheme, train, val, test] : std::vector<std::tuple<std::string, double, double, double>>{{"80/10/10", 80, 10, 10},
+                                                                                                             {"70/15/15", 70, 15, 15},
+                                                                                                             {"60/40", 60, 40, 0},
+                                                                                                             {"34/33/33", 34, 33, 33},
+                                                                                                             {"80/0/20", 80, 0, 20},
+                                                                                                             {"1/49/50", 1, 49, 50},
+                                                                                                             {" 80 / 10 / 10 ", 80, 10, 10},
+                                                                                                             {"98/1/1", 98, 1, 1},
+                                                                                                             {"99/1/0", 99, 1, 0}}) {
+    for (uint32_t round = 3; round < 120; round += 9) {
+      const auto cases = made_up(round, static_cast<int>(round), static_cast<int>(round % 4));
+      const auto n = static_cast<size_t>(round);
+      const Splits splits = make_splits(cases, with(scheme, round));
+      const SplitFold& fold = splits.folds.at(0);
+      const auto size = [&](const Names& part) { return patients_in(part, cases).size(); };
+      EXPECT_EQ(size(fold.train) + size(fold.val) + size(fold.test), n);
+      EXPECT_GT(size(fold.train), 0U);
+      EXPECT_EQ(fold.val.empty(), val == 0);
+      EXPECT_EQ(fold.test.empty(), test == 0);
+      if (train < 10) continue;  // one is kept for training
+      if (val > 0) expect_share(size(fold.val), n, val, scheme);
+      if (test > 0) expect_share(size(fold.test), n, test, scheme);
+    }
+  }
+  const auto cases = made_up(1, 40, 3);
+  EXPECT_EQ(make_splits(cases, with(" 080/10/ 10")).scheme, "80/10/10");
+  EXPECT_TRUE(make_splits(cases, with("80/10/10")).is_stratified);
+}
+
+TEST(Splits, PercentsThatMeanNothingAreErrorsThatSayWhy) {
+  const auto cases = made_up(1, 40, 0);
+  for (const auto& [scheme, said] : std::vector<std::pair<std::string, std::string>>{{"80/10/5", "sum to 95"},
+                                                                                     {"80/15/10", "sum to 105"},
+                                                                                     {"80", "1 part"},
+                                                                                     {"25/25/25/25", "4 parts"},
+                                                                                     {"80/10/ten", "'ten'"},
+                                                                                     {"80.5/9.5/10", "'80.5'"},
+                                                                                     {"110/-10", "'110'"},
+                                                                                     {"90/20/-10", "'-10'"},
+                                                                                     {"0/50/50", "train"},
+                                                                                     {"100/0", "nobody validates"},
+                                                                                     {"80/20/", "''"},
+                                                                                     {"5folds", "'5folds'"},
+                                                                                     {"", "''"}}) {
+    const Error error = test::error_of([&] { make_splits(cases, with(scheme)); });
+    EXPECT_EQ(error.code(), ExitCode::usage) << scheme;
+    EXPECT_TRUE(test::contains(error.what(), said)) << scheme << ": " << error.what();
+    EXPECT_TRUE(test::contains(error.hint(), "80/10/10")) << error.hint();
+  }
+  EXPECT_EQ(test::error_of([&] { make_splits(made_up(1, 2, 0), with("80/10/10")); }).code(), ExitCode::data);
+}
+
 TEST(Splits, TooFewPatientsIsAnErrorNeverAnEmptyPart) {
   for (const auto& scheme : kSchemes) {
     const size_t least = scheme == "5fold" ? 5 : scheme == "kfold" ? 7 : scheme == "72/8/20" ? 3 : 2;
