@@ -111,29 +111,40 @@ std::vector<std::string> all_structures(const std::vector<PlannedCase>& cases) {
   return names;
 }
 
-// As masks name them: without spaces around, each once.
-std::vector<std::string> wanted_structures(const std::vector<std::string>& given) {
+std::vector<std::string> names_of_classes(const std::vector<NamedTexts>& classes) {
   std::vector<std::string> names;
-  for (const std::string& text : given) {
-    const std::string name(trim(text));
-    if (name.empty() || std::find(names.begin(), names.end(), name) != names.end())
-      throw Error(ExitCode::usage, name.empty() ? "prepare.structures holds an empty name" : concat("prepare.structures names '", name, "' twice"),
-                  "name each structure once");
-    names.push_back(name);
-  }
+  for (const NamedTexts& one : classes) names.push_back(one.name);
   return names;
 }
 
+// A class of several structures is a decision about names: one that no mask has is a mistake.
+void require_structures(const std::vector<NamedTexts>& classes, const std::vector<PlannedCase>& cases, const std::vector<std::string>& identifying) {
+  std::set<std::string> found, shown;
+  for (const PlannedCase& planned : cases) found.insert(planned.structures.begin(), planned.structures.end());
+  for (const std::string& name : found) shown.insert(io::without(name, identifying));
+  for (const NamedTexts& one : classes) {
+    for (const std::string& name : one.texts) {
+      if (one.texts == std::vector{one.name} || found.contains(name)) continue;  // a class that is one structure: a remark
+      const std::string nearest = did_you_mean(name, {shown.begin(), shown.end()});
+      throw Error(ExitCode::data, concat("prepare.structures: no mask has the structure '", name, "' of the class ", one.name),
+                  concat(nearest.empty() ? "" : concat("did you mean '", nearest, "'? "), "The masks have: ", join({shown.begin(), shown.end()}, ", ")));
+    }
+  }
+}
+
 // What masks call their values: by their names where that is asked for or numbers differ, else numbers are kept.
-std::vector<std::string> number_structures(const io::Source& source, const std::vector<std::string>& given, std::vector<PlannedCase>& cases) {
-  io::check_class_names(given, "prepare.structures", ExitCode::usage);
+std::vector<std::string> number_structures(const io::Source& source, const std::vector<NamedTexts>& given, std::vector<PlannedCase>& cases) {
+  io::check_class_names(names_of_classes(given), "prepare.structures", ExitCode::usage);
   io::check_numbering(source.files, source.mask_names);
   for (const PlannedCase& planned : cases) {
     if (given.empty() || planned.file.mask.empty() || !planned.problem.empty() || !planned.structures.empty()) continue;
     throw Error(ExitCode::data, concat("the mask of ", planned.file.name, " does not name its structures, but prepare.structures chooses them by name"),
                 "leave prepare.structures out: numbers are kept then; data.classes and data.label_values of vmae finetune-seg say what they mean");
   }
-  if (!given.empty()) return wanted_structures(given);
+  if (!given.empty()) {
+    require_structures(given, cases, source.identifying);
+    return names_of_classes(given);
+  }
   const bool all_named = source.mask_names.empty() && std::all_of(cases.begin(), cases.end(), [](const PlannedCase& planned) {
                            return planned.file.mask.empty() || !planned.problem.empty() || !planned.structures.empty();
                          });
@@ -151,18 +162,23 @@ std::vector<std::string> number_structures(const io::Source& source, const std::
 }
 
 // What is odd about names over all cases: wanted ones that no mask has, and those that differ in case only.
-std::vector<std::string> remarks_on_structures(const std::vector<std::string>& wanted, const std::vector<PlannedCase>& cases) {
+std::vector<std::string> remarks_on_structures(const std::vector<NamedTexts>& classes, const std::vector<PlannedCase>& cases) {
   std::set<std::string> found;
   for (const PlannedCase& planned : cases) found.insert(planned.structures.begin(), planned.structures.end());
   std::vector<std::string> remarks;
   if (found.empty()) return remarks;
-  for (const std::string& name : wanted) {
-    if (!found.contains(name)) remarks.push_back(concat("no mask has the structure '", name, "' of prepare.structures"));
+  for (const NamedTexts& one : classes) {
+    for (const std::string& name : one.texts) {
+      class_of[name] = one.name;
+      if (!found.contains(name)) remarks.push_back(concat("no mask has the structure '", name, "' of prepare.structures"));
+    }
   }
   std::map<std::string, std::string> by_lower;
   for (const std::string& name : found) {
     const auto other = by_lower.emplace(to_lower(name), name);
-    if (!other.second) remarks.push_back(concat("the structures '", other.first->second, "' and '", name, "' differ in case only: they are two classes"));
+    const bool is_one_class = class_of.contains(name) && class_of[name] == class_of[other.first->second];
+    if (!other.second && !is_one_class)
+      remarks.push_back(concat("the structures '", other.first->second, "' and '", name, "' differ in case only: they are two classes"));
   }
   std::map<std::string, std::string> class_of;
   return remarks;
@@ -301,7 +317,42 @@ io::Source source_to_prepare(const fs::path& input, const std::string& layout) {
   return source;
 }
 
+std::vector<NamedTexts> classes_of_structures(const std::vector<NamedTexts>& given) {
+  std::vector<NamedTexts> classes;
+  std::map<std::string, std::string> class_of;
+  const auto named = [](const std::string& text) {
+    const std::string name(trim(text));
+    if (name.empty()) throw Error(ExitCode::usage, "prepare.structures holds an empty name", "name each structure once");
+    return name;
+  };
+  for (const NamedTexts& group : given) {
+    classes.push_back({named(group.name), {}});
+    for (const std::string& text : group.texts) {
+      const auto [other, is_new] = class_of.emplace(named(text), classes.back().name);
+      if (!is_new)
+        throw Error(ExitCode::usage,
+                    concat("prepare.structures names '", other->first, "' twice",
+                           other->second == classes.back().name ? "" : concat(", for ", other->second, " and for ", classes.back().name)),
+                    "name each structure once");
+      classes.back().texts.push_back(other->first);
+    }
+  }
+  return classes;
+}
+
 namespace {
+
+// Overlaps within one class are none.
+bool is_within_a_class(const std::string& remark, const std::vector<NamedTexts>& classes) {
+  for (const NamedTexts& one : classes) {
+    for (const std::string& a : one.texts) {
+      for (const std::string& b : one.texts) {
+        if (remark.find(concat("'", a, "' and '", b, "' overlap in ")) != std::string::npos) return true;
+      }
+    }
+  }
+  return false;
+}
 
 // Names of structures are written without what identifies patients, and must still be names of their own.
 void check_redacted(const std::vector<std::string>& names, const Pseudonyms& pseudonyms) {
@@ -349,11 +400,13 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   plan.shards = divide(plan.cases, static_cast<uint64_t>(options.shard_mb) << 20);
   plan.label_names = source.label_names;
   plan.is_multi_label = source.is_multi_label;
-  plan.mask_names = number_structures(source, options.structures, plan.cases);
+  const std::vector<NamedTexts> classes = classes_of_structures(options.structures);
+  plan.mask_names = number_structures(source, classes, plan.cases);
   check_redacted(plan.mask_names, pseudonyms);
   plan.ignore_label = source.ignore_label;
   plan.regions = source.regions;
-  for (const std::string& remark : remarks_on_structures(wanted_structures(options.structures), plan.cases)) source.remarks.push_back({"", remark});
+  for (const std::string& remark : remarks_on_structures(classes, plan.cases)) source.remarks.push_back({"", remark});
+  std::erase_if(source.remarks, [&](const io::SourceRemark& remark) { return is_within_a_class(remark.text, classes); });
   plan.has_masks = std::any_of(source.files.begin(), source.files.end(), [](const io::SourceFile& file) { return !file.mask.empty(); });
   for (const auto& [from, to] : {std::pair{&source.refused, &plan.refused}, {&source.remarks, &plan.remarks}}) {
     for (const io::SourceRemark& remark : *from) to->push_back({remark.name, pseudonyms.redact(remark.text)});

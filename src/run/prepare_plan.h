@@ -67,6 +67,9 @@ struct Plan {
   std::string fingerprint;  // of cases and options: a plan with another one is another dataset
 };
 
+// prepare.structures as masks name them, without spaces around. Throws Error(usage) where a name is empty or a structure comes twice.
+std::vector<NamedTexts> classes_of_structures(const std::vector<NamedTexts>& given);
+
 // `pseudonyms` learns which texts identify patients.
 Plan make_plan(const std::filesystem::path& input, const PrepareOptions& options, Pseudonyms& pseudonyms);
 
