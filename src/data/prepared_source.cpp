@@ -17,7 +17,8 @@ struct Run {
 
 class PreparedSource : public SampleSource {
  public:
-  PreparedSource(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image, const Targets& targets)
+  PreparedSource(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image, const Targets& targets,
+                 const std::vector<std::vector<float>>& labels)
       : dataset_(std::move(dataset)), image_(image), num_labels_(targets.num_labels), needs_mask_(targets.mask) {
     const io::PreparedInfo& info = dataset_->info();
     is_native_ = info.intensity == "native";
@@ -26,11 +27,11 @@ class PreparedSource : public SampleSource {
                   "set data.intensity to auto, or prepare the dataset with native numbers");
     }
     if (targets.mask && !info.has_masks) throw Error(ExitCode::data, "the prepared dataset has no masks", "prepare it from images with masks");
-    if (num_labels_ > 0 && static_cast<int64_t>(info.label_names.size()) != num_labels_)
+    if (num_labels_ > 0 && labels.empty() && static_cast<int64_t>(info.label_names.size()) != num_labels_)
       throw Error(ExitCode::data, concat("the prepared dataset has ", info.label_names.size(), " labels; needed: ", num_labels_));
     rules_.resize(static_cast<size_t>(info.num_cases));
     if (num_labels_ > 0) labels_.resize(static_cast<size_t>(info.num_cases * num_labels_), std::nanf(""));
-    for (const int64_t number : cases) add(number);
+    for (size_t i = 0; i < cases.size(); ++i) add(cases[i], labels.empty() ? nullptr : &labels[i]);
   }
 
   int64_t size() const override { return size_; }
@@ -63,7 +64,7 @@ class PreparedSource : public SampleSource {
   }
 
  private:
-  void add(int64_t number) {
+  void add(int64_t number, const std::vector<float>* given) {
     const io::PreparedCase one = dataset_->read_case(number);
     for (const std::string* text : {&one.name, &one.items_sha256}) crc_ = crc32c(text->data(), text->size() + 1, crc_);
     if (one.num_items > 0) {
@@ -83,8 +84,9 @@ class PreparedSource : public SampleSource {
       }
       rules_[static_cast<size_t>(number)] = rule;
     }
-    if (num_labels_ > 0 && one.labels.size() == static_cast<size_t>(num_labels_))
-      std::copy(one.labels.begin(), one.labels.end(), labels_.begin() + static_cast<std::ptrdiff_t>(number * num_labels_));
+    const std::vector<float>& labels = given != nullptr ? *given : one.labels;
+    if (num_labels_ > 0 && labels.size() == static_cast<size_t>(num_labels_))
+      std::copy(labels.begin(), labels.end(), labels_.begin() + static_cast<std::ptrdiff_t>(number * num_labels_));
   }
 
   int64_t item_number(int64_t index) const {
@@ -114,16 +116,20 @@ class PreparedSource : public SampleSource {
 }  // namespace
 
 std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image,
-                                              const Targets& targets) {
-  return std::make_unique<PreparedSource>(std::move(dataset), cases, image, targets);
+                                              const Targets& targets, const std::vector<std::vector<float>>& labels) {
+  return std::make_unique<PreparedSource>(std::move(dataset), cases, image, targets, labels);
 }
 
 std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine) {
   if (files.empty() || files.front().prepared_case < 0) return file_source(std::move(files), image, targets, quarantine);
   auto dataset = std::make_shared<const io::PreparedDataset>(files.front().path);
   std::vector<int64_t> cases;
-  for (const io::SourceFile& file : files) cases.push_back(file.prepared_case);
-  auto source = prepared_source(std::move(dataset), cases, image, targets);
+  std::vector<std::vector<float>> labels;
+  for (const io::SourceFile& file : files) {
+    cases.push_back(file.prepared_case);
+    if (targets.num_labels > 0) labels.push_back(file.labels);
+  }
+  auto source = prepared_source(std::move(dataset), cases, image, targets, labels);
   quarantine.expect(source->num_files());
   return source;
 }

@@ -40,7 +40,7 @@ T require(std::optional<T> found, const fs::path& folder, const std::string& lay
   return *std::move(found);
 }
 
-Source folder_source(const fs::path& folder, const std::string& layout) {
+Source folder_source(const fs::path& folder, const std::string& layout, const std::vector<std::string>& findings) {
   const bool is_auto = layout == "auto";
   if (is_auto || layout == "nnunet" || layout == "decathlon") {
     auto found = challenge_source(folder);
@@ -49,9 +49,9 @@ Source folder_source(const fs::path& folder, const std::string& layout) {
   }
   if (is_auto || layout == "manifest") {
     const auto manifest = manifest_in(folder);
-    if (!is_auto) return manifest_source(require(manifest, folder, layout));
+    if (!is_auto) return manifest_source(require(manifest, folder, layout), findings);
     if (manifest) {
-      Source source = manifest_source(*manifest);
+      Source source = manifest_source(*manifest, findings);
       const bool says_more = !source.label_names.empty() || std::any_of(source.files.begin(), source.files.end(), [](const SourceFile& file) {
         return !file.mask.empty() || !file.split.empty() || file.fold >= 0 || file.patient != file.name;
       });
@@ -170,7 +170,28 @@ bool is_image_file(const fs::path& path) { return is_picture(path) || is_volume(
 
 namespace {
 
-Source read_source(const fs::path& source, const std::string& layout) {
+// Those of a prepared dataset, in the order in which they are named.
+void choose_findings(Source& source, const std::vector<std::string>& findings, const fs::path& path) {
+  const std::vector<std::string> all = source.label_names;
+  if (!source.is_multi_label)
+    throw Error(ExitCode::usage, concat("data.findings: ", path.string(), " has no findings", all.empty() ? "" : concat(", but classes: ", join(all, ", "))),
+                "findings are columns of a manifest, or were when the dataset was prepared; leave data.findings out");
+  std::vector<size_t> places;
+  for (const std::string& name : findings) {
+    const auto found = std::find(all.begin(), all.end(), name);
+    if (found == all.end()) fail_no_finding(path.string(), name, all);
+    places.push_back(static_cast<size_t>(found - all.begin()));
+  }
+  source.label_names = findings;
+  for (SourceFile& file : source.files) {
+    if (file.labels.empty()) continue;
+    std::vector<float> labels;
+    for (const size_t place : places) labels.push_back(file.labels.at(place));
+    file.labels = std::move(labels);
+  }
+}
+
+Source read_source(const fs::path& source, const std::string& layout, const std::vector<std::string>& findings) {
   std::error_code ignored;
   if (const std::string problem = path_problem(source); !problem.empty())
     throw Error(ExitCode::data, concat(source.string(), " ", problem), "give a manifest CSV, a folder or an image file");
@@ -178,7 +199,7 @@ Source read_source(const fs::path& source, const std::string& layout) {
   if (is_prepared(source) || fs::exists(source / "plan.json", ignored)) return prepared_source(source);
   if (fs::is_directory(source, ignored)) {
     try {
-      return folder_source(source, layout);
+      return folder_source(source, layout, findings);
     } catch (const fs::filesystem_error& error) {
       throw Error(ExitCode::data, concat("can't list ", error.path1().string(), ": ", error.code().message()));
     }
@@ -190,7 +211,7 @@ Source read_source(const fs::path& source, const std::string& layout) {
     single.files = {{source, name, name, ""}};
     return single;
   }
-  if (is_table_file(source) || !without_ending(name, ".txt").empty()) return manifest_source(source);
+  if (is_table_file(source) || !without_ending(name, ".txt").empty()) return manifest_source(source, findings);
   if (is_dicom(source)) {
     single.layout = "dicom";
     add_dicom({source}, source.parent_path(), single);
@@ -205,7 +226,11 @@ Source read_source(const fs::path& source, const std::string& layout) {
 
 }  // namespace
 
-Source find_source(const fs::path& source, const std::string& layout) { return finished(read_source(source, layout)); }
+Source find_source(const fs::path& path, const std::string& layout, const std::vector<std::string>& findings) {
+  Source source = read_source(path, layout, findings);
+  if (!findings.empty() && source.layout != "manifest") choose_findings(source, findings, path);
+  return finished(std::move(source));
+}
 
 std::vector<SourceFile> list_source(const fs::path& source) { return find_source(source).files; }
 

@@ -304,8 +304,8 @@ std::vector<std::string> content_options(const PrepareOptions& options) {
   return texts;
 }
 
-io::Source source_to_prepare(const fs::path& input, const std::string& layout) {
-  io::Source source = io::find_source(input, layout);
+io::Source source_to_prepare(const fs::path& input, const std::string& layout, const std::vector<std::string>& findings) {
+  io::Source source = io::find_source(input, layout, findings);
   if (source.layout == "prepared") throw Error(ExitCode::usage, concat(input.string(), " is a prepared dataset already"), "give what it was made from");
   if (source.layout == "class_folders" && layout == "auto") {  // such names are written, so nobody's name may be among them
     source = io::find_source(input, "files");
@@ -379,7 +379,7 @@ static io::CommonAxis common_axis(const std::vector<PlannedCase>& cases) {
 }
 
 Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms& pseudonyms) {
-  io::Source source = source_to_prepare(input, options.layout);
+  io::Source source = source_to_prepare(input, options.layout, options.findings);
   pseudonyms.know(source.identifying);
   std::string modality = options.modality;
   if (!modality.empty() && (modality = io::modality_code(modality)).empty()) {

@@ -35,7 +35,7 @@ std::string read_salt(const std::filesystem::path& salt_file, bool may_make = tr
 bool has_own_salt();  // whether the default one is there
 
 // What is prepared: as find_source(), except that folders are classes only where asked for, since their names are written.
-io::Source source_to_prepare(const std::filesystem::path& input, const std::string& layout);
+io::Source source_to_prepare(const std::filesystem::path& input, const std::string& layout, const std::vector<std::string>& findings = {});
 
 struct PlannedCase {
   io::SourceFile file;

@@ -34,10 +34,11 @@ std::vector<io::SourceFile> part(std::vector<io::SourceFile> files, const char* 
 }
 
 // The files of all sources; what they call their masks and labels goes to `splits`.
-std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>& paths, SourceSplits& splits, bool is_first = true) {
+std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>& paths, const std::vector<std::string>& findings, SourceSplits& splits,
+                                                  bool is_first = true) {
   std::vector<std::vector<io::SourceFile>> lists;
   for (const std::string& path : paths) {
-    io::Source source = io::find_source(path);
+    io::Source source = io::find_source(path, "auto", findings);
     const std::vector<std::string> names = splits.mask_names();
     const bool says_otherwise = (!source.mask_names.empty() && !names.empty() && source.mask_names != names) ||
                                 (source.ignore_label >= 0 && splits.ignore_label >= 0 && source.ignore_label != splits.ignore_label);
@@ -224,10 +225,10 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
   if (train.empty()) throw Error(ExitCode::usage, "data.train is not set", "give a folder of images or a manifest CSV: data.train=/path/to/images");
   SourceSplits splits;
   if (!choice.file.empty()) {
-    TrainVal parts = split_by_file(list_all({train[0]}, splits)[0], choice);
+    TrainVal parts = split_by_file(list_all({train[0]}, choice.findings, splits)[0], choice);
     splits.train = {std::move(parts.train)}, splits.val = {std::move(parts.val)}, splits.test = std::move(parts.test), splits.unused = std::move(parts.unused);
   } else {
-    auto lists = list_all(train, splits);
+    auto lists = list_all(train, choice.findings, splits);
     const bool says_folds = std::any_of(lists.begin(), lists.end(), [](const auto& files) { return has_folds(files); });
     if (choice.fold != 0 && (!says_folds || !val.empty()))
       throw Error(ExitCode::usage, concat("data.fold = ", choice.fold, " chooses from data.splits, or from folds that the data name; there are none"),
@@ -239,7 +240,7 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
       divide(lists, val_fraction, seed, choice.fold, splits);
     } else {
       for (auto& files : lists) splits.train.push_back(part(std::move(files), "train"));
-      for (auto& files : list_all(val, splits, /*is_first=*/false)) splits.val.push_back(part(std::move(files), "val"));
+      for (auto& files : list_all(val, choice.findings, splits, /*is_first=*/false)) splits.val.push_back(part(std::move(files), "val"));
     }
   }
   tell_incomparable(splits);

@@ -22,8 +22,8 @@ namespace fs = std::filesystem;
 namespace {
 
 // What is to be divided. Cases that the source marks as test are left out.
-std::vector<io::SplitCase> list_cases(const fs::path& source) {
-  const io::Source found = io::find_source(source);
+std::vector<io::SplitCase> list_cases(const fs::path& source, const std::vector<std::string>& findings) {
+  const io::Source found = io::find_source(source, "auto", findings);
   log_remarks(found);
   const std::vector<io::SourceFile>& files = found.files;
   std::vector<io::SplitCase> cases;
@@ -80,6 +80,14 @@ class Table {
 
 }  // namespace
 
+void describe(Options& options, SplitCommandOptions& split) {
+  describe(options, static_cast<io::SplitOptions&>(split));
+  options.add(
+      "findings", split.findings,
+      "columns of the manifest (or findings of a prepared dataset) that the parts get their share of. Empty: the column label or class, else all columns "
+      "whose cells are 0, 1, -1 or empty");
+}
+
 void describe(Options& options, SplitConfig& config) { options.section("split", "How patients are divided", config.split); }
 
 void split(const SplitConfig& config, const fs::path& input, const fs::path& output, bool overwrite, std::ostream& out) {
@@ -89,7 +97,7 @@ void split(const SplitConfig& config, const fs::path& input, const fs::path& out
   if (fs::exists(output) && !overwrite) {
     throw Error(ExitCode::usage, output.string() + " is there already", "runs may have been trained with it: give another --output, or --overwrite");
   }
-  const auto cases = list_cases(input);
+  const auto cases = list_cases(input, config.split.findings);
   const io::Splits splits = io::make_splits(cases, config.split);
   io::write_splits(output, splits, cases);
 

@@ -210,8 +210,8 @@ static std::string axis_of_sources(const std::string& wanted, const data::Datase
 }
 
 // What would be wrong with data.test is said before training, not after it.
-static void check_test(const std::string& test, const Datasets& datasets, bool has_masks) {
-  const io::Source source = io::find_source(test);
+static void check_test(const std::string& test, const std::vector<std::string>& findings, const Datasets& datasets, bool has_masks) {
+  const io::Source source = io::find_source(test, "auto", findings);
   require_separate(datasets.split, source.files, "data.test");
   const auto refuse = [&](const char* what, const std::vector<std::string>& theirs, const std::vector<std::string>& ours) {
     throw Error(ExitCode::data, concat("data.test = ", test, " has the ", what, " [", join(theirs, ", "), "], but data.train has [", join(ours, ", "), "]"),
@@ -234,14 +234,16 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
     return sources;
   };
   Datasets datasets;
-  datasets.splits = split_sources(named(options.train), named(options.val), options.val_fraction, session.seed(), options.splits);
+  SplitChoice choice = options.splits;
+  choice.findings = options.findings;
+  datasets.splits = split_sources(named(options.train), named(options.val), options.val_fraction, session.seed(), choice);
   auto quarantine = std::make_shared<data::Quarantine>(session.folder ? session.folder->quarantine() : "", options.max_bad_fraction);
   if (targets.num_labels != 0 && !datasets.splits.label_conflict.empty())
     throw Error(ExitCode::data, datasets.splits.label_conflict, "give all sources the same classes or findings");
   datasets.split = flat(datasets.splits);
   const auto &train = datasets.split.train, &val = datasets.split.val;
   const bool is_labelled = targets.mask || targets.num_labels != 0;
-  if (is_labelled && !options.test.empty()) check_test(options.test, datasets, targets.mask);
+  if (is_labelled && !options.test.empty()) check_test(options.test, options.findings, datasets, targets.mask);
   data::Targets wanted = targets;
   if (wanted.num_labels == data::Targets::all_labels) wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
   data::ImageOptions image = options.image;

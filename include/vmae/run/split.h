@@ -19,7 +19,8 @@ struct TrainVal {
 struct SplitChoice {
   std::string file;  // "": no such file
   int64_t fold = 0;
-  int64_t label_fraction = 100;  // percent of the training part
+  int64_t label_fraction = 100;         // percent of the training part
+  std::vector<std::string> findings{};  // as io::find_source()
 };
 
 // The same by source: one list per source of data.train, and per source that validates.

@@ -29,6 +29,7 @@ struct DataOptions {
   std::vector<std::string> train, val;
   std::string test;
   std::vector<double> weights;
+  std::vector<std::string> findings;  // of a classification: as io::find_source()
   SplitChoice splits;
   double val_fraction = 0.05;
   int64_t workers = 0;
