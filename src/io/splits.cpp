@@ -162,6 +162,10 @@ void require_patients(size_t n, size_t needed, const std::string& scheme) {
 
 Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& options) {
   check(options);
+  std::set<std::string> names;
+  for (const SplitCase& one : cases) {
+    if (!names.insert(one.name).second) throw Error(ExitCode::data, "the case " + one.name + " comes twice", "names of cases must differ");
+  }
   std::vector<Patient> patients = gather(cases);
   const bool has_labels = std::any_of(cases.begin(), cases.end(), [](const auto& one) { return !one.labels.empty(); });
   if (options.stratify == "label" && !has_labels) {
@@ -210,16 +214,6 @@ Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& opti
   return splits;
 }
 
-std::string case_checksum(std::vector<std::string> names) {
-  std::sort(names.begin(), names.end());
-  uint32_t crc = 0;
-  for (const auto& name : names) crc = crc32c(name.c_str(), name.size() + 1, crc);
-  char text[16];
-  std::snprintf(text, sizeof(text), "%08x", static_cast<unsigned>(crc));
-  return "crc32c:" + std::string(text);
-}
-
-}  // namespace vmae::io
 namespace {
 
 // How many of the patients with a label validate, out of how many.
@@ -321,3 +315,13 @@ std::set<std::string> draw_validation(const std::vector<SplitCase>& cases, doubl
   return ids;
 }
 
+std::string case_checksum(std::vector<std::string> names) {
+  std::sort(names.begin(), names.end());
+  uint32_t crc = 0;
+  for (const auto& name : names) crc = crc32c(name.c_str(), name.size() + 1, crc);
+  char text[16];
+  std::snprintf(text, sizeof(text), "%08x", static_cast<unsigned>(crc));
+  return "crc32c:" + std::string(text);
+}
+
+}  // namespace vmae::io

@@ -248,6 +248,7 @@ class Card {
       json[card_.is_multi_label ? "findings" : "classes"] = card_.label_names;
     }
     for (size_t i = 0; i < shown_.size(); ++i) json["shown"].push_back({{"tile", i + 1}, {"image", id_of(shown_[i])}, {"what", shown_[i].what}});
+    if (!card_.seen_before.empty()) json["seen_before"] = {{"some", card_.was_seen}, {"text", card_.seen_before}};
     json["left_out"] = list(left_out_);
     json["remarks"] = list(card_.remarks);
     for (const CardPart& part : card_.parts) {
@@ -264,8 +265,12 @@ class Card {
     for (const PartCounts& part : counts_) cases += part.cases;
     page.summary = "What the files were taken to be. Look at the masks: are they in their places, and of these images?";
     page.facts.emplace_back("Cases", std::to_string(cases));
-    const bool knows_patients = std::any_of(counts_.begin(), counts_.end(), [](const PartCounts& part) { return part.patients.has_value(); });
-    page.facts.emplace_back("Patients", knows_patients ? "known" : "not known: each case counts as a patient of its own");
+    io::PatientCount patients;
+    for (const CardPart& part : card_.parts) {
+      for (const io::SourceFile& file : part.files) patients.add(file);
+    }
+    page.facts.emplace_back("Patients", patients.number_text() + (patients.number() ? "" : ": each case counts as a patient of its own"));
+    if (!card_.seen_before.empty()) page.facts.emplace_back("Pretraining", card_.seen_before);
     page.facts.emplace_back("Image and mask are paired by", join(pairings(), "; "));
     if (card_.meaning) page.facts.emplace_back("Classes", join(card_.meaning->names, ", "));
     report::Section parts{.title = "Parts and classes", .tables = {parts_table()}};

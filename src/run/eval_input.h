@@ -32,6 +32,7 @@ struct EvalModel {
   std::filesystem::path run;
   std::filesystem::path data_card;                               // folder; empty: there is none
   std::string config_yaml, splits_text, versions, trained_from;  // trained_from: the weights it began with, "" from scratch
+  std::string seen_before;                                       // of a run some of whose test or validation images its weights knew: the sentence about it
   std::string truth;                                             // data.train or data.test
   std::optional<std::set<std::string>> test_files;               // of the truth; none: all
   int64_t label_fraction = -1;                                   // percent; -1: not known
@@ -76,8 +77,8 @@ struct TruthCase {
   io::SourceFile file;
   std::shared_ptr<const PreparedTruth> prepared{};  // with masks
   int axis = -1;                                    // that slices are perpendicular to; -1: see eval_axis
-  std::map<std::string, io::SourceFile> images{};   // of several that have this one mask (channels of nnU-Net): each by the name that a prediction of it has
   bool is_patient_known = false;                    // as io::SourceFile
+  std::map<std::string, io::SourceFile> images{};   // of several that have this one mask (channels of nnU-Net): each by the name that a prediction of it has
 };
 // Its labels as they are, in a prepared dataset or a file by itself; not of DICOM series, whose masks need them.
 io::LabelMap truth_map(const TruthCase& one);
@@ -153,8 +154,8 @@ struct SegmentationInput {
 SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, const NamesTable* names,
                                       Problems& problems);
 
-eval::ClassificationStudy read_classifications(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
 // patients: those of the study.
+eval::ClassificationStudy read_classifications(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
                                                const NamesTable* names, Problems& problems, io::PatientCount& patients);
 
 }  // namespace vmae::run

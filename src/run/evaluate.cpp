@@ -256,6 +256,9 @@ ExitCode evaluate(const EvalArguments& given) {
   evaluation.statistics_s = seconds_since(start);
   evaluation.left_out = problems.all();
   if (truth) evaluation.remarks = truth->remarks;
+  for (const EvalModel& model : models) {
+    if (!model.seen_before.empty()) evaluation.remarks.push_back(concat(model.name, ": ", model.seen_before));
+  }
   evaluation.remarks.insert(evaluation.remarks.end(), segmentation.remarks.begin(), segmentation.remarks.end());
 
   const std::vector<report::Figure> figures = figures_of(evaluation);

@@ -266,8 +266,8 @@ FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const
   }
   finished.a_case.name = pseudonyms.name(planned.file.name);
   finished.a_case.patient = pseudonyms.patient(planned.file.patient);
+  finished.a_case.is_patient_known = planned.file.is_patient_known;
   return finished;
 }
 
 }  // namespace vmae::run
-  finished.a_case.is_patient_known = planned.file.is_patient_known;

@@ -164,6 +164,7 @@ std::vector<std::string> number_structures(const io::Source& source, const std::
 // What is odd about names over all cases: wanted ones that no mask has, and those that differ in case only.
 std::vector<std::string> remarks_on_structures(const std::vector<NamedTexts>& classes, const std::vector<PlannedCase>& cases) {
   std::set<std::string> found;
+  std::map<std::string, std::string> class_of;
   for (const PlannedCase& planned : cases) found.insert(planned.structures.begin(), planned.structures.end());
   std::vector<std::string> remarks;
   if (found.empty()) return remarks;
@@ -180,7 +181,6 @@ std::vector<std::string> remarks_on_structures(const std::vector<NamedTexts>& cl
     if (!other.second && !is_one_class)
       remarks.push_back(concat("the structures '", other.first->second, "' and '", name, "' differ in case only: they are two classes"));
   }
-  std::map<std::string, std::string> class_of;
   return remarks;
 }
 

@@ -61,8 +61,8 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
     splits.layouts.push_back(source.layout);
     splits.refused.insert(splits.refused.end(), source.refused.begin(), source.refused.end());
     splits.remarks.insert(splits.remarks.end(), source.remarks.begin(), source.remarks.end());
-    lists.push_back(std::move(source.files));
     if (is_first) splits.label_names_of_sources.push_back(source.label_names);
+    lists.push_back(std::move(source.files));
   }
   return lists;
 }
@@ -91,7 +91,6 @@ std::pair<std::vector<io::SourceFile>, std::vector<io::SourceFile>> by_fold(cons
   return parts;
 }
 
-// Without sources for validation: by the splits that are there, and by patient in all other sources.
 // Who validates, and a line about it.
 std::set<std::string> drawn(const std::vector<io::SplitCase>& cases, double val_fraction, uint64_t seed) {
   std::set<std::string> validating = io::draw_validation(cases, val_fraction, seed);
@@ -108,6 +107,7 @@ std::set<std::string> drawn(const std::vector<io::SplitCase>& cases, double val_
   return validating;
 }
 
+// Without sources for validation: by the splits that are there, and by patient in all other sources.
 void divide(const std::vector<std::vector<io::SourceFile>>& lists, double val_fraction, uint64_t seed, int64_t fold, SourceSplits& splits) {
   std::vector<io::SplitCase> cases;
   for (size_t source = 0; source < lists.size(); ++source) {
@@ -297,7 +297,6 @@ void require_separate(const TrainVal& split, const std::vector<io::SourceFile>& 
   }
 }
 
-void write_splits(const std::filesystem::path& file, const TrainVal& split) {
 std::string naming_of(const io::SourceFile& file) {
   if (file.prepared_case < 0) return "";
   std::error_code ignored;
@@ -316,6 +315,7 @@ io::SplitCase split_case(const io::SourceFile& file, const std::vector<std::stri
   return one;
 }
 
+void write_splits(const std::filesystem::path& file, const TrainVal& split) {
   auto names = [](const std::vector<io::SourceFile>& files) {
     nlohmann::json list = nlohmann::json::array();
     for (const auto& source : files) list.push_back(source.name);

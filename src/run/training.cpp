@@ -368,7 +368,7 @@ ExitCode train_to_end(const Session& session, Training training) {
   if (const train::RunFolder* folder = session.folder.get()) {
     if (session.if_exists == train::IfExists::overwrite) session.folder->clear();
     write_splits(folder->splits(), training.datasets.split);
-    write_sources(folder->path(), training.data);
+    write_sources(folder->path(), training.data, training.init);
     write_file_atomically(folder->config(), training.config_yaml);
     train::write_env(*folder, session.arguments.command_line, session.device.str(), train::to_string(plan.precision));
     write_data_card(folder->path() / "data_card", training.card);

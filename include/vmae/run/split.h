@@ -57,7 +57,6 @@ TrainVal flat(SourceSplits splits);
 // Throws Error(data) if a patient or file of `files` also trains or validates. part: "test", for the message.
 void require_separate(const TrainVal& split, const std::vector<io::SourceFile>& files, const std::string& part);
 
-void write_splits(const std::filesystem::path& file, const TrainVal& split);  // splits.json: file names, relative to their sources
 // How patients are called in the source of a file: "" as in the files; else by the check of the salt that they are hashed with, or, where a prepared dataset
 // is shared without it, by its folder.
 std::string naming_of(const io::SourceFile& file);
@@ -65,5 +64,6 @@ std::string naming_of(const io::SourceFile& file);
 // What a division looks at. label_names: as io::Source.
 io::SplitCase split_case(const io::SourceFile& file, const std::vector<std::string>& label_names);
 
+void write_splits(const std::filesystem::path& file, const TrainVal& split);  // splits.json: file names, relative to their sources
 
 }  // namespace vmae::run

@@ -93,6 +93,7 @@ struct Training {
   data::LoaderOptions loader;
   std::string model_text;  // for the log: "swin-unet, 3 classes"
   std::string config_yaml;
+  std::string init;  // model.init
   DataCard card;
   std::function<void(const std::string& old_yaml)> report_changes;
   std::function<void(train::RunLog& log, int64_t step, int64_t epoch)> draw;
