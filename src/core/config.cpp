@@ -67,10 +67,32 @@ std::string shown(const YamlNode& node) {
   return text.empty() ? "\"\"" : text;
 }
 
+std::vector<NamedTexts> groups_of(const YamlNode& map) {
+  std::vector<NamedTexts> groups;
+  for (size_t i = 0; i + 1 < map.children.size(); i += 2) {
+    const YamlNode &key = map.children[i], &value = map.children[i + 1];
+    if (key.kind != Kind::scalar) throw std::invalid_argument("must have names as keys, not " + shown(key));
+    NamedTexts group{key.text, {}};
+    if (value.kind == Kind::scalar) group.texts.push_back(value.text);
+    for (const YamlNode& item : value.kind == Kind::list ? value.children : std::vector<YamlNode>{}) {
+      if (item.kind != Kind::scalar) throw std::invalid_argument("must hold texts alone in each list");
+      group.texts.push_back(item.text);
+    }
+    if (group.texts.empty()) throw std::invalid_argument(concat("must have a text or a list of texts under '", key.text, "'"));
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
 OptionValue option_value(const YamlNode& node) {
   OptionValue value;
   value.is_null = node.kind == Kind::null;
   value.is_list = node.kind == Kind::list;
+  value.is_map = node.kind == Kind::map;
+  if (value.is_map) {
+    value.groups = groups_of(node);
+    return value;
+  }
   if (node.kind == Kind::scalar) value.items.push_back(node.text);
   for (const YamlNode& child : node.children) {
     if (child.kind == Kind::list || child.kind == Kind::map) throw std::invalid_argument("must not hold a list or a map inside a list");
@@ -81,7 +103,7 @@ OptionValue option_value(const YamlNode& node) {
 
 void set_option(const Option& option, const YamlNode& value, const std::string& where) {
   try {
-    if (value.kind == Kind::map) throw std::invalid_argument(concat("must be a ", option.type, ", not a map"));
+    if (value.kind == Kind::map && !option.takes_map) throw std::invalid_argument(concat("must be a ", option.type, ", not a map"));
     option.set(option_value(value));
   } catch (const std::invalid_argument& problem) {
     fail(where, concat(option.key, " = ", shown(value), ": ", problem.what()));

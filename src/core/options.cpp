@@ -129,6 +129,33 @@ Option list_option(std::vector<T>& field, const Check& check) {
   return option;
 }
 
+Option groups_option(std::vector<NamedTexts>& field) {
+  Option option;
+  option.type = "list of texts, or map of lists of texts";
+  option.takes_map = true;
+  option.set = [&field](const OptionValue& value) {
+    std::vector<NamedTexts> groups = value.groups;
+    for (const std::string& item : value.items) groups.push_back({item, {item}});
+    for (const NamedTexts& group : groups) {
+      for (const std::string& text : group.texts) {
+        if (!ValueType<std::string>::read(text)) throw std::invalid_argument("must be a list of texts, or a map of lists of texts");
+      }
+    }
+    field = std::move(groups);
+  };
+  option.get = [&field] {
+    const bool is_list = std::all_of(field.begin(), field.end(), [](const NamedTexts& group) { return group.texts == std::vector{group.name}; });
+    std::vector<std::string> items;
+    for (const NamedTexts& group : field) {
+      std::vector<std::string> texts;
+      for (const std::string& text : group.texts) texts.push_back(yaml_scalar(text));
+      items.push_back(is_list ? yaml_scalar(group.name) : concat(yaml_scalar(group.name), ": [", join(texts, ", "), "]"));
+    }
+    return is_list ? "[" + join(items, ", ") + "]" : "{" + join(items, ", ") + "}";
+  };
+  return option;
+}
+
 }  // namespace
 
 std::string NumberCheck::text() const {
@@ -150,6 +177,8 @@ void Options::add(std::string_view name, std::vector<double>& field, std::string
 void Options::add(std::string_view name, std::vector<std::string>& field, std::string_view doc, ChoiceCheck check) {
   add_option(name, doc, list_option(field, check));
 }
+
+void Options::add(std::string_view name, std::vector<NamedTexts>& field, std::string_view doc) { add_option(name, doc, groups_option(field)); }
 
 const Option* Options::find(std::string_view key) const {
   const auto found = std::find_if(options_.begin(), options_.end(), [&](const Option& option) { return option.key == key; });

@@ -19,7 +19,7 @@ struct Run {
 class PreparedSource : public SampleSource {
  public:
   PreparedSource(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image, const Targets& targets,
-                 bool stacks)
+                 const std::vector<std::vector<float>>& labels, bool stacks)
       : dataset_(std::move(dataset)), image_(image), num_labels_(targets.num_labels), stacks_(stacks), needs_mask_(targets.mask) {
     const io::PreparedInfo& info = dataset_->info();
     is_native_ = info.intensity == "native";
@@ -28,11 +28,11 @@ class PreparedSource : public SampleSource {
                   "set data.intensity to auto, or prepare the dataset with native numbers");
     }
     if (targets.mask && !info.has_masks) throw Error(ExitCode::data, "the prepared dataset has no masks", "prepare it from images with masks");
-    if (num_labels_ > 0 && static_cast<int64_t>(info.label_names.size()) != num_labels_)
+    if (num_labels_ > 0 && labels.empty() && static_cast<int64_t>(info.label_names.size()) != num_labels_)
       throw Error(ExitCode::data, concat("the prepared dataset has ", info.label_names.size(), " labels; needed: ", num_labels_));
     rules_.resize(static_cast<size_t>(info.num_cases));
     if (num_labels_ > 0) labels_.resize(static_cast<size_t>(info.num_cases * num_labels_), std::nanf(""));
-    for (const int64_t number : cases) add(number);
+    for (size_t i = 0; i < cases.size(); ++i) add(cases[i], labels.empty() ? nullptr : &labels[i]);
   }
 
   int64_t size() const override { return size_; }
@@ -86,7 +86,7 @@ class PreparedSource : public SampleSource {
     return {first.height, first.width, static_cast<int64_t>(count), io::StoredType::f32, pixels.data(), {}, {0.0, 1.0, /*clamp=*/false}, nullptr};
   }
 
-  void add(int64_t number) {
+  void add(int64_t number, const std::vector<float>* given) {
     const io::PreparedCase one = dataset_->read_case(number);
     if (stacks_) {
       for (const int64_t channel : one.channels) {
@@ -105,8 +105,9 @@ class PreparedSource : public SampleSource {
         throw Error(ExitCode::data, concat("case ", one.name, " has no mask"), "give one for every image, or leave the image out");
       add_rule(number, one);
     }
-    if (num_labels_ > 0 && one.labels.size() == static_cast<size_t>(num_labels_))
-      std::copy(one.labels.begin(), one.labels.end(), labels_.begin() + static_cast<std::ptrdiff_t>(number * num_labels_));
+    const std::vector<float>& labels = given != nullptr ? *given : one.labels;
+    if (num_labels_ > 0 && labels.size() == static_cast<size_t>(num_labels_))
+      std::copy(labels.begin(), labels.end(), labels_.begin() + static_cast<std::ptrdiff_t>(number * num_labels_));
   }
 
   void add_rule(int64_t number, const io::PreparedCase& one) {
@@ -150,16 +151,20 @@ class PreparedSource : public SampleSource {
 }  // namespace
 
 std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image,
-                                              const Targets& targets, bool stacks) {
-  return std::make_unique<PreparedSource>(std::move(dataset), cases, image, targets, stacks);
+                                              const Targets& targets, const std::vector<std::vector<float>>& labels, bool stacks) {
+  return std::make_unique<PreparedSource>(std::move(dataset), cases, image, targets, labels, stacks);
 }
 
 std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine) {
   if (files.empty() || files.front().prepared_case < 0) return file_source(std::move(files), image, targets, quarantine);
   auto dataset = std::make_shared<const io::PreparedDataset>(files.front().path);
   std::vector<int64_t> cases;
-  for (const io::SourceFile& file : files) cases.push_back(file.prepared_case);
-  auto source = prepared_source(std::move(dataset), cases, image, targets, /*stacks=*/!files.front().channels.empty());
+  std::vector<std::vector<float>> labels;
+  for (const io::SourceFile& file : files) {
+    cases.push_back(file.prepared_case);
+    if (targets.num_labels > 0) labels.push_back(file.labels);
+  }
+  auto source = prepared_source(std::move(dataset), cases, image, targets, labels, /*stacks=*/!files.front().channels.empty());
   quarantine.expect(source->num_files());
   return source;
 }

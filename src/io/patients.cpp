@@ -5,7 +5,6 @@
 #include <set>
 
 #include "vmae/core/error.h"
-#include "vmae/io/prepared.h"
 
 namespace vmae::io {
 namespace {
@@ -16,13 +15,8 @@ std::string plain(const std::string& column) {
   return name;
 }
 
-bool names_cases_only(const std::string& layout) { return layout == "nnunet" || layout == "decathlon"; }
-
 // Where patients are not known each file (of nnU-Net and Decathlon each case, of DICOM each series) is taken for one.
-bool is_unknown(const SourceFile& file, const std::string& layout) {
-  if (!file.series.empty()) return file.patient.starts_with("series ");
-  return file.patient == file.name || names_cases_only(layout);
-}
+bool names_cases_only(const std::string& layout) { return layout == "nnunet" || layout == "decathlon"; }
 
 // Ids are not said: they identify.
 std::string alike_note(const Source& source) {
@@ -78,34 +72,41 @@ std::optional<size_t> patient_column(const Csv& csv) {
   return first;
 }
 
-bool knows_patients(const std::vector<SourceFile>& files, const std::vector<std::string>& layouts) {
-  std::map<std::string, bool> knows;  // by prepared dataset
-  const bool has_cases_only = !layouts.empty() && std::all_of(layouts.begin(), layouts.end(), names_cases_only);
-  std::set<std::string> patients;  // of prepared datasets, whose names and patients are both hashes: known where one has several cases
-  size_t num_prepared = 0;
-  for (const SourceFile& file : files) {
-    if (file.prepared_case < 0 && !is_unknown(file, has_cases_only ? layouts[0] : "")) return true;
-    if (file.prepared_case < 0) continue;
-    const auto [of_dataset, is_new] = knows.emplace(file.path.string(), true);
-    if (is_new) of_dataset->second = !names_cases_only(PreparedDataset(file.path).info().layout);
-    if (!of_dataset->second) continue;
-    patients.insert(file.path.string() + '\n' + file.patient);
-    ++num_prepared;
-  }
-  return patients.size() < num_prepared;
+bool knows_patient(const SourceFile& file, const std::string& layout) {
+  if (!file.series.empty()) return !file.patient.starts_with("series ");
+  return file.patient != file.name && !names_cases_only(layout);
+}
+
+void PatientCount::add(const std::string& patient, bool is_known) { (is_known ? known_ : unknown_).insert(patient); }
+
+std::optional<size_t> PatientCount::number() const { return known_.empty() ? std::nullopt : std::optional(known_.size()); }
+
+std::string PatientCount::number_text() const {
+  if (known_.empty()) return "not known";
+  return concat(known_.size(), unknown_.empty() ? "" : concat(" (", unknown_.size(), unknown_.size() == 1 ? " case" : " cases", ": not known)"));
+}
+
+std::string PatientCount::suffix() const {
+  if (known_.empty()) return ", patients not known";
+  return concat(" of ", known_.size(), known_.size() == 1 ? " patient" : " patients", number_text().substr(std::to_string(known_.size()).size()));
+}
+
+PatientCount count_patients(const std::vector<SourceFile>& files) {
+  PatientCount count;
+  for (const SourceFile& file : files) count.add(file);
+  return count;
 }
 
 std::string patients_note(const Source& source) {
   if (source.files.size() < 2) return "";
-  if (source.layout == "prepared") {
-    return knows_patients(source.files, {source.layout}) ? "" : "each case has a patient of its own, or patients were not known when the dataset was prepared";
-  }
   const auto unknown =
-      static_cast<size_t>(std::count_if(source.files.begin(), source.files.end(), [&](const SourceFile& file) { return is_unknown(file, source.layout); }));
-  if (unknown == 0) return alike_note(source);
-  const char* what = names_cases_only(source.layout) ? "case" : source.layout == "dicom" ? "series or file" : "file";
+      static_cast<size_t>(std::count_if(source.files.begin(), source.files.end(), [](const SourceFile& file) { return !file.is_patient_known; }));
+  if (unknown == 0) return source.layout == "prepared" ? "" : alike_note(source);
+  const bool is_of_cases = names_cases_only(source.layout) || source.layout == "prepared";
+  const char* what = is_of_cases ? "case" : source.layout == "dicom" ? "series or file" : "file";
   if (unknown == source.files.size()) return concat("patients are not known: each ", what, " counts as its own patient");
-  return concat("patients are not known of ", unknown, " of ", source.files.size(), " files: each ", what, " of these counts as its own patient");
+  return concat("patients are not known of ", unknown, " of ", source.files.size(), source.layout == "prepared" ? " cases" : " files", ": each ", what,
+                " of these counts as its own patient");
 }
 
 }  // namespace vmae::io

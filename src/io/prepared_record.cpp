@@ -75,6 +75,7 @@ std::string case_record(const PreparedCase& c) {
   Json labels = Json::array();
   for (const float label : c.labels) labels.push_back(number(label));
   Json json = {{"name", c.name}, {"patient", c.patient}};
+  if (c.is_patient_known) json["patient_known"] = *c.is_patient_known;
   if (!c.failure.empty()) {
     json["failure"] = c.failure;
   } else {
@@ -108,6 +109,7 @@ PreparedCase parse_case(std::string_view record) {
     PreparedCase c;
     c.name = json.at("name");
     c.patient = json.at("patient");
+    if (json.contains("patient_known")) c.is_patient_known = json["patient_known"].get<bool>();
     if (json.contains("failure")) {
       c.failure = json["failure"];
       return c;

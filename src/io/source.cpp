@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "mask_pairs.h"
 #include "source_layouts.h"
@@ -40,7 +41,7 @@ T require(std::optional<T> found, const fs::path& folder, const std::string& lay
   return *std::move(found);
 }
 
-Source folder_source(const fs::path& folder, const std::string& layout) {
+Source folder_source(const fs::path& folder, const std::string& layout, const std::vector<std::string>& findings) {
   const bool is_auto = layout == "auto";
   if (is_auto || layout == "nnunet" || layout == "decathlon") {
     auto found = challenge_source(folder);
@@ -49,9 +50,9 @@ Source folder_source(const fs::path& folder, const std::string& layout) {
   }
   if (is_auto || layout == "manifest") {
     const auto manifest = manifest_in(folder);
-    if (!is_auto) return manifest_source(require(manifest, folder, layout));
+    if (!is_auto) return manifest_source(require(manifest, folder, layout), findings);
     if (manifest) {
-      Source source = manifest_source(*manifest);
+      Source source = manifest_source(*manifest, findings);
       const bool says_more = !source.label_names.empty() || std::any_of(source.files.begin(), source.files.end(), [](const SourceFile& file) {
         return !file.mask.empty() || !file.split.empty() || file.fold >= 0 || file.patient != file.name;
       });
@@ -92,6 +93,8 @@ Source prepared_source(const fs::path& path) {
     if (source.mask_names[i].empty()) source.mask_names[i] = nameless_label(static_cast<int64_t>(i) + 1);
   }
   source.channel_names = dataset.info().channel_names;
+  bool is_said = true;
+  std::set<std::string> patients;
   const auto file_of = [&](int64_t number, PreparedCase one) {
     SourceFile file;
     file.path = path;
@@ -102,6 +105,7 @@ Source prepared_source(const fs::path& path) {
     file.modality = std::move(one.modality);
     file.labels = std::move(one.labels);
     file.prepared_case = number;
+    file.is_patient_known = one.is_patient_known.value_or(true);
     return file;
   };
   for (int64_t number = 0; number < dataset.info().num_cases; ++number) {
@@ -117,12 +121,18 @@ Source prepared_source(const fs::path& path) {
       if (other.num_items > 0 && (other.num_items != one.num_items || other.size != one.size)) problem = "its channels have not the same slices";
       file.channels.push_back(file_of(channel, std::move(other)));
     }
+    is_said &= one.is_patient_known.has_value();
+    patients.insert(file.patient);
     if (problem.empty()) {
       source.files.push_back(std::move(file));
     } else {
       source.refused.push_back({file.name, problem});
     }
   }
+  // Older datasets do not say it: names and patients are both hashes, and patients known where one has several cases.
+  const std::string& layout = dataset.info().layout;
+  const bool knows = layout != "nnunet" && layout != "decathlon" && patients.size() < source.files.size();
+  for (SourceFile& file : source.files) file.is_patient_known = is_said ? file.is_patient_known : knows;
   return source;
 }
 
@@ -165,6 +175,9 @@ void check_voxel_files(const Source& source) {
 // What holds for every layout.
 Source finished(Source source) {
   check_voxel_files(source);
+  if (source.layout != "prepared") {
+    for (SourceFile& file : source.files) file.is_patient_known = knows_patient(file, source.layout);
+  }
   make_names_utf8(source);
   check_one_to_one(source);
   if (std::string note = patients_note(source); !note.empty()) source.remarks.push_back({"", std::move(note)});
@@ -177,7 +190,28 @@ bool is_image_file(const fs::path& path) { return is_picture(path) || is_volume(
 
 namespace {
 
-Source read_source(const fs::path& source, const std::string& layout) {
+// Those of a prepared dataset, in the order in which they are named.
+void choose_findings(Source& source, const std::vector<std::string>& findings, const fs::path& path) {
+  const std::vector<std::string> all = source.label_names;
+  if (!source.is_multi_label)
+    throw Error(ExitCode::usage, concat("data.findings: ", path.string(), " has no findings", all.empty() ? "" : concat(", but classes: ", join(all, ", "))),
+                "findings are columns of a manifest, or were when the dataset was prepared; leave data.findings out");
+  std::vector<size_t> places;
+  for (const std::string& name : findings) {
+    const auto found = std::find(all.begin(), all.end(), name);
+    if (found == all.end()) fail_no_finding(path.string(), name, all);
+    places.push_back(static_cast<size_t>(found - all.begin()));
+  }
+  source.label_names = findings;
+  for (SourceFile& file : source.files) {
+    if (file.labels.empty()) continue;
+    std::vector<float> labels;
+    for (const size_t place : places) labels.push_back(file.labels.at(place));
+    file.labels = std::move(labels);
+  }
+}
+
+Source read_source(const fs::path& source, const std::string& layout, const std::vector<std::string>& findings) {
   std::error_code ignored;
   if (const std::string problem = path_problem(source); !problem.empty())
     throw Error(ExitCode::data, concat(source.string(), " ", problem), "give a manifest CSV, a folder or an image file");
@@ -185,7 +219,7 @@ Source read_source(const fs::path& source, const std::string& layout) {
   if (is_prepared(source) || fs::exists(source / "plan.json", ignored)) return prepared_source(source);
   if (fs::is_directory(source, ignored)) {
     try {
-      return folder_source(source, layout);
+      return folder_source(source, layout, findings);
     } catch (const fs::filesystem_error& error) {
       throw Error(ExitCode::data, concat("can't list ", error.path1().string(), ": ", error.code().message()));
     }
@@ -197,7 +231,7 @@ Source read_source(const fs::path& source, const std::string& layout) {
     single.files = {{source, name, name, ""}};
     return single;
   }
-  if (is_table_file(source) || !without_ending(name, ".txt").empty()) return manifest_source(source);
+  if (is_table_file(source) || !without_ending(name, ".txt").empty()) return manifest_source(source, findings);
   if (is_dicom(source)) {
     single.layout = "dicom";
     add_dicom({source}, source.parent_path(), single);
@@ -212,7 +246,11 @@ Source read_source(const fs::path& source, const std::string& layout) {
 
 }  // namespace
 
-Source find_source(const fs::path& source, const std::string& layout) { return finished(read_source(source, layout)); }
+Source find_source(const fs::path& path, const std::string& layout, const std::vector<std::string>& findings) {
+  Source source = read_source(path, layout, findings);
+  if (!findings.empty() && source.layout != "manifest") choose_findings(source, findings, path);
+  return finished(std::move(source));
+}
 
 std::vector<SourceFile> list_source(const fs::path& source) { return find_source(source).files; }
 

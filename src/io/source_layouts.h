@@ -12,8 +12,11 @@ namespace vmae::io {
 
 bool is_image_file(const std::filesystem::path& path);  // by name: a picture or volume
 
+// No column, or finding of a prepared dataset, has this name. all: those that there are.
+[[noreturn]] void fail_no_finding(const std::string& where, const std::string& name, const std::vector<std::string>& all);
+
 bool is_table_file(const std::filesystem::path& path);  // by name: .csv, .tsv
-Source manifest_source(const std::filesystem::path& manifest);
+Source manifest_source(const std::filesystem::path& manifest, const std::vector<std::string>& findings = {});
 std::optional<std::filesystem::path> manifest_in(const std::filesystem::path& folder);  // its only table with an image column
 
 std::optional<Source> challenge_source(const std::filesystem::path& folder);   // nnU-Net, Decathlon: where there is a dataset.json

@@ -88,6 +88,29 @@ bool is_row_number(const Csv& csv, size_t column) {
   return true;
 }
 
+// A column that is a finding because the user says so.
+size_t named_finding(const Csv& csv, const std::string& name, const Columns& columns) {
+  const auto exact = std::find(csv.columns.begin(), csv.columns.end(), name);
+  const std::optional<size_t> column = exact != csv.columns.end() ? std::optional(static_cast<size_t>(exact - csv.columns.begin())) : csv.column({name});
+  if (!column || csv.columns[*column].empty()) fail_no_finding(csv.name, name, csv.columns);
+  for (const auto& [other, what] : {std::pair{std::optional(columns.images[0]), "images"},
+                                    {columns.mask, "masks"},
+                                    {columns.patient, "patients"},
+                                    {columns.split, "parts"},
+                                    {columns.fold, "folds"},
+                                    {columns.modality, "modalities"}}) {
+    if (other == column)
+      throw Error(ExitCode::usage, concat("data.findings: the column ", csv.columns[*column], " of ", csv.name, " holds ", what), "leave it out");
+  }
+  for (const CsvRow& row : csv.rows) {
+    if (!finding(row.fields[*column]))
+      fail(csv, row.line, concat("the finding ", csv.columns[*column], " is '", row.fields[*column], "'"), "findings are 0, 1, or -1 or empty where not known");
+  }
+  if (std::find(columns.findings.begin(), columns.findings.end(), *column) != columns.findings.end())
+    throw Error(ExitCode::usage, concat("data.findings names the column ", csv.columns[*column], " twice"), "name each once");
+  return *column;
+}
+
 // The column of the images, or those of the channels, in the order of the file.
 std::vector<size_t> image_columns(const Csv& csv, Source& source) {
   std::vector<size_t> channels;
@@ -114,14 +137,17 @@ std::vector<size_t> image_columns(const Csv& csv, Source& source) {
   return channels;
 }
 
-Columns columns_of(const Csv& csv, Source& source) {
+// findings: the columns that are; empty: those that look like it.
+Columns columns_of(const Csv& csv, Source& source, const std::vector<std::string>& findings) {
   Columns columns{image_columns(csv, source), csv.column(kMaskColumns), csv.column({"label", "class"}), patient_column(csv),
                   csv.column({"split"}),      csv.column({"fold"}),     csv.column({"modality"}),       {}};
   if (columns.label && !columns.mask && are_paths(csv, *columns.label)) {
     columns.mask = columns.label;
     columns.label.reset();
   }
+  if (columns.label && !findings.empty()) columns.label.reset();
   if (columns.label) refuse_some_paths(csv, *columns.label);
+  for (const std::string& name : findings) columns.findings.push_back(named_finding(csv, name, columns));
   std::vector<std::string> unused;
   for (size_t column = 0; column < csv.columns.size(); ++column) {
     const std::string& name = csv.columns[column];
@@ -129,6 +155,9 @@ Columns columns_of(const Csv& csv, Source& source) {
     const bool is_named = is_image || column == columns.mask || column == columns.label || column == columns.patient || column == columns.split ||
                           column == columns.fold || column == columns.modality;
     if (is_named || is_patient_column(name)) continue;  // a second patient column is equal to the first
+    if (!findings.empty() && !name.empty() && std::find(columns.findings.begin(), columns.findings.end(), column) == columns.findings.end())
+      unused.push_back(name);
+    if (!findings.empty()) continue;
     const bool is_value = !columns.label && !seems_to_name_patients(name) && is_finding(csv, column);
     if (is_value && name.empty() && !is_row_number(csv, column))
       fail(csv, 1, concat("column ", column + 1, " has no name, but holds findings (0, 1, -1)"), "name the finding, or remove the column");
@@ -138,6 +167,9 @@ Columns columns_of(const Csv& csv, Source& source) {
       unused.push_back(name);
     }
   }
+  std::vector<std::string> taken;
+  for (const size_t column : columns.findings) taken.push_back(csv.columns[column]);
+  if (!taken.empty()) source.remarks.push_back({"", concat(taken.size() == 1 ? "the finding is the column " : "findings are the columns ", join(taken, ", "))});
   if (!unused.empty()) source.remarks.push_back({"", concat(unused.size() == 1 ? "a column is not used: " : "columns are not used: ", join(unused, ", "))});
   return columns;
 }
@@ -203,11 +235,20 @@ SourceFile file_of(const Csv& csv, const CsvRow& row, const Columns& columns, co
 
 }  // namespace
 
-Source manifest_source(const fs::path& manifest) {
+void fail_no_finding(const std::string& where, const std::string& name, const std::vector<std::string>& all) {
+  std::vector<std::string> named = all;
+  std::erase(named, "");
+  const std::string nearest = did_you_mean(name, named);
+  throw Error(ExitCode::usage,
+              concat("data.findings: ", where, " has no finding '", name, "'", nearest.empty() ? "" : concat("; did you mean '", nearest, "'?")),
+              "it has: " + join(named, ", "));
+}
+
+Source manifest_source(const fs::path& manifest, const std::vector<std::string>& findings) {
   const Csv csv = read_csv(manifest);
   Source source;
   source.layout = "manifest";
-  const Columns columns = columns_of(csv, source);
+  const Columns columns = columns_of(csv, source, findings);
   source.is_multi_label = !columns.label;
   if (columns.label) source.label_names = classes_of(csv, *columns.label, source);
   for (const size_t column : columns.findings) source.label_names.push_back(csv.columns[column]);

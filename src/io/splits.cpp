@@ -5,12 +5,17 @@
 #include "vmae/io/splits.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <numeric>
 #include <set>
+#include <sstream>
 
 #include "vmae/core/crc32c.h"
 #include "vmae/core/error.h"
 #include "vmae/core/random.h"
+#include "vmae/core/text.h"
+#include "vmae/io/patients.h"
 
 namespace vmae::io {
 namespace {
@@ -36,9 +41,7 @@ uint64_t hash(const std::string& text) {
 
 std::vector<Patient> gather(const std::vector<SplitCase>& cases) {
   std::map<std::string, Patient> patients;
-  std::set<std::string> names;
   for (const SplitCase& one : cases) {
-    if (!names.insert(one.name).second) throw Error(ExitCode::data, "the case " + one.name + " comes twice", "names of cases must differ");
     Patient& patient = patients[one.patient];
     patient.id = one.patient;
     patient.labels.insert(one.labels.begin(), one.labels.end());
@@ -124,6 +127,30 @@ void check(const SplitOptions& options) {
   }
 }
 
+// Percents of training, validation and test part: "72/8/20", or "90/10" without a test part.
+struct Percents {
+  int64_t train = 0, val = 0, test = 0;
+};
+
+Percents percents_of(const std::string& scheme) {
+  const auto fail = [&](const std::string& what) {
+    throw Error(ExitCode::usage, concat("split.scheme = ", scheme, what),
+                "5fold, kfold, or whole percents that sum to 100: TRAINING/VALIDATION/TEST as in 80/10/10, or TRAINING/VALIDATION as in 90/10");
+  };
+  std::vector<int64_t> numbers;
+  std::istringstream parts(scheme + "/");
+  for (std::string text; std::getline(parts, text, '/');) {
+    const auto number = parse_integer(trim(text));
+    if (!number || *number < 0 || *number > 100) fail(concat(": '", text, "' is not a whole number from 0 to 100"));
+    numbers.push_back(*number);
+  }
+  if (numbers.size() != 2 && numbers.size() != 3) fail(concat(" has ", numbers.size(), numbers.size() == 1 ? " part" : " parts", ", not two or three"));
+  const int64_t sum = std::accumulate(numbers.begin(), numbers.end(), int64_t{0});
+  if (sum != 100) fail(concat(": the parts sum to ", sum, ", not to 100"));
+  if (numbers[0] == 0 || numbers[0] == 100) fail(numbers[0] == 0 ? ": nobody is left to train on" : ": nobody validates, and nobody is tested");
+  return {numbers[0], numbers[1], numbers.size() == 3 ? numbers[2] : 0};
+}
+
 // Where a scheme needs more patients than there are.
 void require_patients(size_t n, size_t needed, const std::string& scheme) {
   if (n >= needed) return;
@@ -135,6 +162,10 @@ void require_patients(size_t n, size_t needed, const std::string& scheme) {
 
 Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& options) {
   check(options);
+  std::set<std::string> names;
+  for (const SplitCase& one : cases) {
+    if (!names.insert(one.name).second) throw Error(ExitCode::data, "the case " + one.name + " comes twice", "names of cases must differ");
+  }
   std::vector<Patient> patients = gather(cases);
   const bool has_labels = std::any_of(cases.begin(), cases.end(), [](const auto& one) { return !one.labels.empty(); });
   if (options.stratify == "label" && !has_labels) {
@@ -143,11 +174,14 @@ Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& opti
   const auto seed = static_cast<uint64_t>(options.seed);
   Splits splits;
   splits.is_stratified = has_labels && options.stratify != "none";
-  splits.scheme = options.scheme == "kfold" ? concat(options.folds, "fold") : options.scheme;
+  const bool has_folds = options.scheme == "kfold" || options.scheme == "5fold";
+  splits.scheme = has_folds ? concat(options.folds, "fold") : options.scheme;
   splits.seed = options.seed;
   splits.num_cases = static_cast<int64_t>(cases.size());
-  splits.num_patients = static_cast<int64_t>(patients.size());
-  splits.is_by_patient = std::any_of(cases.begin(), cases.end(), [](const auto& one) { return one.patient != one.name; });
+  PatientCount count;
+  for (const SplitCase& one : cases) count.add(one.patient, one.is_patient_known);
+  splits.num_patients = static_cast<int64_t>(count.number().value_or(0));
+  splits.is_by_patient = count.number().has_value();
   const Line line = line_up(patients, splits.is_stratified, seed);
   splits.checksum = case_checksum(names_of(line));
 
@@ -157,16 +191,14 @@ Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& opti
     splits.folds.push_back({names_of(train), names_of(validating), names_of(testing), fractions_of(train, options.fractions, key(Purpose::fraction, fold))});
   };
   const size_t n = line.size();
-  if (options.scheme == "90/10") {
-    require_patients(n, 2, splits.scheme);
-    Line train = line;
-    const Line validating = take(train, share(n, 10), key(Purpose::val, 0));
-    add_fold(train, validating, {});
-  } else if (options.scheme == "72/8/20") {
-    require_patients(n, 3, splits.scheme);
-    Line train = line;
-    const Line testing = take(train, share(n, 20), key(Purpose::test, 0));
-    const Line validating = take(train, share(n, 8), key(Purpose::val, 0));
+  if (!has_folds) {
+    const Percents percents = percents_of(options.scheme);
+    splits.scheme = concat(percents.train, "/", percents.val, percents.test > 0 ? concat("/", percents.test) : "");
+    const size_t num_others = (percents.val > 0 ? 1 : 0) + (percents.test > 0 ? 1 : 0);
+    require_patients(n, 1 + num_others, splits.scheme);
+    Line train = line, validating, testing;
+    if (percents.test > 0) testing = take(train, std::min(share(n, percents.test), n - num_others), key(Purpose::test, 0));
+    if (percents.val > 0) validating = take(train, std::min(share(n, percents.val), train.size() - 1), key(Purpose::val, 0));
     add_fold(train, validating, testing);
   } else {
     const auto k = static_cast<size_t>(options.folds);
@@ -180,6 +212,107 @@ Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& opti
     }
   }
   return splits;
+}
+
+namespace {
+
+// How many of the patients with a label validate, out of how many.
+struct Share {
+  double wanted = 0;
+  int64_t all = 0, chosen = 0;
+  bool misses_a_side() const { return all == chosen || (all >= 2 && chosen == 0); }
+  // What is worst counts most: nobody to train on, then nobody to validate on, then a count far from its share.
+  double cost() const {
+    const double off = static_cast<double>(chosen) - wanted;
+    return (all == chosen ? 1e6 : 0) + (all >= 2 && chosen == 0 ? 1e3 : 0) + off * off / wanted;
+  }
+};
+
+class Balance {
+ public:
+  Balance(const Line& chosen, const Line& others, double fraction) : chosen_(chosen), others_(others) {
+    for (const Line* line : {&chosen_, &others_}) {
+      for (const Patient* patient : *line) {
+        for (const size_t label : patient->group) {
+          if (label >= shares_.size()) shares_.resize(label + 1);
+          ++shares_[label].all;
+          shares_[label].chosen += line == &chosen_ ? 1 : 0;
+        }
+      }
+    }
+    for (Share& one : shares_) one.wanted = std::max(1e-9, fraction * static_cast<double>(one.all));
+  }
+
+  // Exchanges patients of the two sides until each label that can be on both sides is; the rarest labels first.
+  void mend() {
+    for (size_t label = 0; label < shares_.size(); ++label) {
+      if (shares_[label].misses_a_side()) exchange_for(label);
+    }
+  }
+
+  const Line& chosen() const { return chosen_; }
+
+ private:
+  static bool has(const Patient* patient, size_t label) { return std::binary_search(patient->group.begin(), patient->group.end(), label); }
+
+  double gain(const Patient* goes, const Patient* comes) {
+    const double before = cost_of(goes) + cost_of(comes);
+    move(goes, -1), move(comes, 1);
+    const double after = cost_of(goes) + cost_of(comes);
+    move(goes, 1), move(comes, -1);
+    return before - after;
+  }
+  void move(const Patient* patient, int64_t by) {
+    for (const size_t label : patient->group) shares_[label].chosen += by;
+  }
+  double cost_of(const Patient* patient) const {
+    double cost = 0;
+    for (const size_t label : patient->group) cost += shares_[label].cost();
+    return cost;
+  }
+
+  void exchange_for(size_t label) {
+    const bool is_wanted = shares_[label].chosen == 0;  // among those who validate; else among those who train
+    double best = 1e-9;
+    std::pair<size_t, size_t> pair;
+    for (size_t i = 0; i < chosen_.size(); ++i) {
+      if (!is_wanted && !has(chosen_[i], label)) continue;
+      for (size_t k = 0; k < others_.size(); ++k) {
+        if (is_wanted && !has(others_[k], label)) continue;
+        const double gained = gain(chosen_[i], others_[k]);
+        if (gained > best) best = gained, pair = {i, k};
+      }
+    }
+    if (best <= 1e-9) return;
+    move(chosen_[pair.first], -1), move(others_[pair.second], 1);
+    std::swap(chosen_[pair.first], others_[pair.second]);
+  }
+
+  Line chosen_, others_;
+  std::vector<Share> shares_;  // by rank of the label
+};
+
+}  // namespace
+
+std::set<std::string> draw_validation(const std::vector<SplitCase>& cases, double fraction, uint64_t seed) {
+  std::vector<Patient> patients = gather(cases);
+  const bool has_labels = std::any_of(cases.begin(), cases.end(), [](const auto& one) { return !one.labels.empty(); });
+  Line others = line_up(patients, has_labels, seed);
+  const size_t n = others.size();
+  if (n == 0) return {};
+  const size_t m = std::clamp<size_t>(static_cast<size_t>(std::lround(static_cast<double>(n) * fraction)), 1, n);
+  Line chosen;
+  if (has_labels) {
+    chosen = take(others, m, derive_seed(seed, Stream::split, Purpose::val));
+    Balance balance(chosen, others, static_cast<double>(m) / static_cast<double>(n));
+    balance.mend();
+    chosen = balance.chosen();
+  } else {
+    chosen.assign(others.begin(), others.begin() + static_cast<std::ptrdiff_t>(m));
+  }
+  std::set<std::string> ids;
+  for (const Patient* patient : chosen) ids.insert(patient->id);
+  return ids;
 }
 
 std::string case_checksum(std::vector<std::string> names) {

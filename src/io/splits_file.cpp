@@ -10,6 +10,7 @@
 #include "json_number.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/io/patients.h"
 
 namespace vmae::io {
 namespace {
@@ -120,7 +121,7 @@ void read_head(const Json& json, const std::string& place, Splits& splits) {
   const Json cases = json.value("cases", Json::object());
   require_object(cases, {"count", "patients", "checksum"}, place + ": \"cases\"");
   splits.num_cases = value<int64_t>(cases, "count", 0, place);
-  splits.num_patients = value<int64_t>(cases, "patients", 0, place);
+  if (!cases.value("patients", Json()).is_null()) splits.num_patients = value<int64_t>(cases, "patients", 0, place);
   splits.checksum = value<std::string>(cases, "checksum", "", place);
 }
 
@@ -137,10 +138,10 @@ Json parse(const fs::path& file) {
 }  // namespace
 
 void write_splits(const fs::path& file, const Splits& splits, const std::vector<SplitCase>& cases) {
-  std::map<std::string, std::string> patient_of;
+  std::map<std::string, const SplitCase*> case_of;
   for (const SplitCase& one : cases) {
     if (!is_utf8(one.name)) throw Error(ExitCode::data, concat("the name of the case ", one.name, " is not UTF-8, and JSON can't hold it"), "rename the file");
-    patient_of[one.name] = one.patient;
+    case_of[one.name] = &one;
   }
   Json folds = Json::array();
   for (const SplitFold& fold : splits.folds) {
@@ -148,9 +149,9 @@ void write_splits(const fs::path& file, const Splits& splits, const std::vector<
     for (size_t part = 0; part < kParts.size(); ++part) {
       const auto& names = part_of(fold, part);
       if (names.empty()) continue;
-      std::set<std::string> patients;
-      for (const auto& name : names) patients.insert(patient_of.at(name));
-      counts[kParts[part]] = {{"cases", names.size()}, {"patients", patients.size()}};
+      PatientCount patients;
+      for (const auto& name : names) patients.add(case_of.at(name)->patient, case_of.at(name)->is_patient_known);
+      counts[kParts[part]] = {{"cases", names.size()}, {"patients", patients.number() ? Json(*patients.number()) : Json(nullptr)}};
     }
     entry["counts"] = counts;
     for (size_t part = 0; part < kParts.size(); ++part) {
@@ -160,14 +161,15 @@ void write_splits(const fs::path& file, const Splits& splits, const std::vector<
     for (const auto& [percent, names] : fold.fractions) entry["fractions"][std::to_string(percent)] = names;
     folds.push_back(entry);
   }
-  const Json json = {{"format", kFormat},
-                     {"version", kVersion},
-                     {"scheme", splits.scheme},
-                     {"seed", splits.seed},
-                     {"by", splits.is_by_patient ? "patient" : "case"},
-                     {"stratified", splits.is_stratified},
-                     {"cases", {{"count", splits.num_cases}, {"patients", splits.num_patients}, {"checksum", splits.checksum}}},
-                     {"folds", folds}};
+  const Json json = {
+      {"format", kFormat},
+      {"version", kVersion},
+      {"scheme", splits.scheme},
+      {"seed", splits.seed},
+      {"by", splits.is_by_patient ? "patient" : "case"},
+      {"stratified", splits.is_stratified},
+      {"cases", {{"count", splits.num_cases}, {"patients", splits.is_by_patient ? Json(splits.num_patients) : Json(nullptr)}, {"checksum", splits.checksum}}},
+      {"folds", folds}};
   write_file_atomically(file, json.dump(1) + "\n");
 }
 

@@ -271,6 +271,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   DataCard card = card_of(datasets);
   card.label_names = datasets.splits.label_names;
   card.is_multi_label = is_multi_label;
+  tell_seen_before(session, config.model.init, config.data, datasets, card);
   const ExitCode code = train_to_end(session, {.data = config.data,
                                                .datasets = datasets,
                                                .plan = plan,
@@ -280,6 +281,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
                                                .model_text = concat(config.model.name, " with ", num_labels, is_multi_label ? " findings (" : " classes (",
                                                                     join(datasets.splits.label_names, ", "), ")"),
                                                .config_yaml = config_text(config),
+                                               .init = config.model.init,
                                                .card = std::move(card),
                                                .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
                                                .draw = draw});

@@ -45,7 +45,7 @@ struct ClassCount {
 struct PartCounts {
   int64_t cases = 0, with_mask = 0, images = 0, empty_images = 0;
   bool has_images = false, has_classes = false;  // they were counted
-  std::optional<size_t> patients;                // none: not known
+  io::PatientCount patients;
   std::vector<ClassCount> classes;
 };
 
@@ -66,20 +66,18 @@ CardPart with_time_points(CardPart part) {
   return part;
 }
 
-PartCounts count(const CardPart& given, const DataCard& card, bool knows_patients) {
+PartCounts count(const CardPart& given, const DataCard& card) {
   const CardPart part = with_time_points(given);
   PartCounts counts;
   counts.cases = static_cast<int64_t>(part.files.size());
-  std::set<std::string> patients;
   std::map<fs::path, std::unique_ptr<const io::PreparedDataset>> prepared;
   for (const io::SourceFile& file : part.files) {
-    patients.insert(file.patient);
+    counts.patients.add(file);
     auto& dataset = prepared[file.prepared_case >= 0 ? file.path : ""];
     if (file.prepared_case >= 0 && !dataset) dataset = std::make_unique<const io::PreparedDataset>(file.path);
     const bool has_mask = dataset ? io::has_mask(*dataset, dataset->read_case(file.prepared_case)) : !file.mask.empty();
     counts.with_mask += has_mask ? 1 : 0;
   }
-  if (knows_patients) counts.patients = patients.size();
   counts.has_images = part.dataset != nullptr;
   if (part.dataset) counts.images = part.dataset->size();
   counts.has_classes = !card.meaning || (part.census && part.dataset);
@@ -208,10 +206,7 @@ class Card {
         left_out_.insert(left_out_.end(), own.begin(), own.end());
       }
     }
-    std::vector<io::SourceFile> files;
-    for (const CardPart& part : card.parts) files.insert(files.end(), part.files.begin(), part.files.end());
-    const bool knows_patients = io::knows_patients(files, card.layouts);
-    for (const CardPart& part : card.parts) counts_.push_back(count(part, card, knows_patients));
+    for (const CardPart& part : card.parts) counts_.push_back(count(part, card));
     std::vector<Tile> tiles;
     for (size_t i = 0; i < shown_.size(); ++i) tiles.push_back(tile_of(shown_[i], card, i + 1));
     if (tiles.empty()) return;
@@ -233,8 +228,9 @@ class Card {
       const auto if_counted = [](bool is_counted, int64_t number) { return is_counted ? Json(number) : Json(nullptr); };
       Json one = {{"part", card_.parts[p].name},
                   {"cases", part.cases},
-                  {"patients", part.patients ? Json(*part.patients) : Json(nullptr)},
+                  {"patients", part.patients.number() ? Json(*part.patients.number()) : Json(nullptr)},
                   {"images", if_counted(part.has_images, part.images)}};
+      if (part.patients.number() && part.patients.num_unknown() > 0) one["cases_of_unknown_patients"] = part.patients.num_unknown();
       if (card_.meaning) one.update({{"cases_with_mask", part.with_mask}, {"images_without_foreground", if_counted(part.has_classes, part.empty_images)}});
       for (size_t k = 0; k < part.classes.size(); ++k) {
         Json of_class = {{"class", names()[k]}, {"cases", if_counted(part.has_classes, part.classes[k].cases)}};
@@ -252,6 +248,7 @@ class Card {
       json[card_.is_multi_label ? "findings" : "classes"] = card_.label_names;
     }
     for (size_t i = 0; i < shown_.size(); ++i) json["shown"].push_back({{"tile", i + 1}, {"image", id_of(shown_[i])}, {"what", shown_[i].what}});
+    if (!card_.seen_before.empty()) json["seen_before"] = {{"some", card_.was_seen}, {"text", card_.seen_before}};
     json["left_out"] = list(left_out_);
     json["remarks"] = list(card_.remarks);
     for (const CardPart& part : card_.parts) {
@@ -268,8 +265,12 @@ class Card {
     for (const PartCounts& part : counts_) cases += part.cases;
     page.summary = "What the files were taken to be. Look at the masks: are they in their places, and of these images?";
     page.facts.emplace_back("Cases", std::to_string(cases));
-    const bool knows_patients = std::any_of(counts_.begin(), counts_.end(), [](const PartCounts& part) { return part.patients.has_value(); });
-    page.facts.emplace_back("Patients", knows_patients ? "known" : "not known: each case counts as a patient of its own");
+    io::PatientCount patients;
+    for (const CardPart& part : card_.parts) {
+      for (const io::SourceFile& file : part.files) patients.add(file);
+    }
+    page.facts.emplace_back("Patients", patients.number_text() + (patients.number() ? "" : ": each case counts as a patient of its own"));
+    if (!card_.seen_before.empty()) page.facts.emplace_back("Pretraining", card_.seen_before);
     page.facts.emplace_back("Image and mask are paired by", join(pairings(), "; "));
     if (card_.meaning) page.facts.emplace_back("Classes", join(card_.meaning->names, ", "));
     report::Section parts{.title = "Parts and classes", .tables = {parts_table()}};
@@ -358,8 +359,7 @@ class Card {
     if (card_.meaning) table.columns.insert(table.columns.end(), {"cases with a mask", "images without foreground"});
     for (size_t p = 0; p < counts_.size(); ++p) {
       const PartCounts& part = counts_[p];
-      table.rows.push_back({card_.parts[p].name, std::to_string(part.cases), part.patients ? std::to_string(*part.patients) : "not known",
-                            part.has_images ? std::to_string(part.images) : "-"});
+      table.rows.push_back({card_.parts[p].name, std::to_string(part.cases), part.patients.number_text(), part.has_images ? std::to_string(part.images) : "-"});
       if (!card_.meaning) continue;
       table.rows.back().push_back(std::to_string(part.with_mask));
       table.rows.back().push_back(part.has_classes ? std::to_string(part.empty_images) : "-");

@@ -61,7 +61,8 @@ std::unordered_map<std::string, size_t> rows_by_case(const io::Csv& csv) {
 // What is true, whichever file said so.
 struct Labels {
   std::vector<std::string> cases, patients;
-  bool has_patients = false, is_multi_label = false;
+  std::vector<bool> knows_patient;
+  bool is_multi_label = false;
   std::vector<std::string> names;             // findings; or classes, sorted
   std::vector<std::string> class_of_case;     // not of findings
   std::vector<std::vector<int8_t>> findings;  // [finding][case]
@@ -92,6 +93,7 @@ Labels from_csv(const io::Csv& csv) {
   for (const io::CsvRow& row : csv.rows) {
     labels.cases.push_back(row.fields[name_column]);
     labels.patients.push_back(patient_column ? io::patient_id(row.fields[*patient_column]) : labels.cases.back());
+    labels.knows_patient.push_back(patient_column.has_value());
     if (labels.patients.back().empty()) fail(csv, row.line, "the patient is not given");
     if (label_column) {
       if (row.fields[*label_column].empty()) fail(csv, row.line, concat("case ", labels.cases.back(), " has no label"), "remove the line, or fill it in");
@@ -106,7 +108,6 @@ Labels from_csv(const io::Csv& csv) {
       labels.findings[k].push_back(static_cast<int8_t>(*value));
     }
   }
-  labels.has_patients = patient_column.has_value();
   if (!labels.is_multi_label) labels.names.assign(classes.begin(), classes.end());
   if (!labels.is_multi_label) io::sort_classes(labels.names);
   warn_of(io::check_class_names(labels.names, csv.name));
@@ -116,7 +117,6 @@ Labels from_csv(const io::Csv& csv) {
 // A case without a label is a problem: it is left out, or ends the evaluation.
 Labels from_truth(const Truth& truth, Problems& problems) {
   Labels labels;
-  labels.has_patients = truth.has_patients;
   labels.is_multi_label = truth.is_multi_label;
   for (const std::string& name : truth.label_names) labels.names.push_back(io::class_name(name));
   labels.findings.resize(truth.is_multi_label ? truth.label_names.size() : 0);
@@ -129,6 +129,7 @@ Labels from_truth(const Truth& truth, Problems& problems) {
     }
     labels.cases.push_back(one.name);
     labels.patients.push_back(one.patient);
+    labels.knows_patient.push_back(one.is_patient_known);
     if (truth.is_multi_label) {
       for (size_t k = 0; k < labels.names.size(); ++k) labels.findings[k].push_back(std::isnan(values[k]) ? int8_t{-1} : static_cast<int8_t>(values[k]));
     } else {
@@ -202,7 +203,7 @@ void check_own_labels(const io::Csv& csv, const Labels& labels) {
 }  // namespace
 
 eval::ClassificationStudy read_classifications(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
-                                               const NamesTable* names, Problems& problems) {
+                                               const NamesTable* names, Problems& problems, io::PatientCount& patients) {
   std::vector<io::Csv> tables;
   for (const EvalModel& model : models)
     tables.push_back(io::read_csv(fs::is_directory(model.predictions) ? model.predictions / "cases.csv" : model.predictions));
@@ -278,6 +279,7 @@ eval::ClassificationStudy read_classifications(const EvalArguments& arguments, c
     if (!is_complete) continue;
     study.cases.push_back(name);
     study.patients.push_back(labels.patients[i]);
+    patients.add(labels.patients[i], labels.knows_patient[i]);
     for (size_t c = 0; c < study.classes.size(); ++c)
       study.labels[c].push_back(labels.is_multi_label ? labels.findings[finding_of[c]][i]
                                                       : static_cast<int8_t>(labels.class_of_case[i] == study.classes[c] ? 1 : 0));
@@ -296,7 +298,7 @@ eval::ClassificationStudy read_classifications(const EvalArguments& arguments, c
   }
   problems.raise();
   if (study.cases.empty()) throw Error(ExitCode::data, "no case has both a label and scores", "cases are matched by name: see the columns case of both files");
-  if (!labels.has_patients) study.patients.clear();
+  if (!patients.number()) study.patients.clear();
   return study;
 }
 

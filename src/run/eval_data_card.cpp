@@ -15,8 +15,12 @@ std::string text_of(const nlohmann::json& json) { return json.is_null() ? "not k
 
 report::Table parts_of(const nlohmann::json& card) {
   report::Table table{.name = "data_parts", .caption = "Parts", .columns = {"part", "cases", "patients", "images"}, .is_number = {false, true, true, true}};
-  for (const auto& part : card.at("parts"))
-    table.rows.push_back({text_of(part.at("part")), text_of(part.at("cases")), text_of(part.at("patients")), text_of(part.at("images"))});
+  for (const auto& part : card.at("parts")) {
+    const int64_t unknown = part.value("cases_of_unknown_patients", int64_t{0});
+    table.rows.push_back({text_of(part.at("part")), text_of(part.at("cases")),
+                          text_of(part.at("patients")) + (unknown > 0 ? concat(" (", unknown, unknown == 1 ? " case" : " cases", ": not known)") : ""),
+                          text_of(part.at("images"))});
+  }
   return table;
 }
 

@@ -11,6 +11,7 @@
 #include "vmae/eval/classification_study.h"
 #include "vmae/eval/segmentation_study.h"
 #include "vmae/io/label_map.h"
+#include "vmae/io/patients.h"
 #include "vmae/io/prepared.h"
 #include "vmae/io/source.h"
 #include "vmae/run/evaluate.h"
@@ -31,6 +32,7 @@ struct EvalModel {
   std::filesystem::path run;
   std::filesystem::path data_card;                               // folder; empty: there is none
   std::string config_yaml, splits_text, versions, trained_from;  // trained_from: the weights it began with, "" from scratch
+  std::string seen_before;                                       // of a run some of whose test or validation images its weights knew: the sentence about it
   std::string truth;                                             // data.train or data.test
   std::optional<std::set<std::string>> test_files;               // of the truth; none: all
   int64_t label_fraction = -1;                                   // percent; -1: not known
@@ -75,6 +77,7 @@ struct TruthCase {
   io::SourceFile file;
   std::shared_ptr<const PreparedTruth> prepared{};  // with masks
   int axis = -1;                                    // that slices are perpendicular to; -1: see eval_axis
+  bool is_patient_known = false;                    // as io::SourceFile
   std::map<std::string, io::SourceFile> images{};   // of several that have this one mask (channels of nnU-Net): each by the name that a prediction of it has
 };
 // Its labels as they are, in a prepared dataset or a file by itself; not of DICOM series, whose masks need them.
@@ -83,7 +86,6 @@ io::Volume image_of(const TruthCase& one);
 
 struct Truth {
   std::vector<TruthCase> cases;          // by name
-  bool has_patients = false;             // of some case it is known whose it is
   std::vector<std::string> mask_names;   // of mask values 1, 2, ...; empty: not known
   int64_t ignore_label = -1;             // as io::Source
   std::vector<io::LabelRegion> regions;  // as io::Source
@@ -152,7 +154,8 @@ struct SegmentationInput {
 SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, const NamesTable* names,
                                       Problems& problems);
 
+// patients: those of the study.
 eval::ClassificationStudy read_classifications(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
-                                               const NamesTable* names, Problems& problems);
+                                               const NamesTable* names, Problems& problems, io::PatientCount& patients);
 
 }  // namespace vmae::run

@@ -7,6 +7,7 @@
 
 #include "eval_input.h"
 #include "vmae/eval/curves.h"
+#include "vmae/io/patients.h"
 #include "vmae/report/page.h"
 
 namespace vmae::run {
@@ -24,7 +25,7 @@ struct Evaluation {
   std::map<std::string, TruthCase> images{};                                    // by case, of classification
   std::vector<std::string> left_out{};
   std::vector<std::string> remarks{};  // what a reader must know of how it was measured
-  bool has_patients = false;
+  io::PatientCount patients{};         // of the cases that are measured
   int64_t ignore_label = -1;
   double read_and_score_s = 0, statistics_s = 0;
 
@@ -33,7 +34,8 @@ struct Evaluation {
     return metric.unit == "mm" && !segmentation->study.has_millimetres ? "pixel" : metric.unit;
   }
   size_t num_cases() const { return segmentation != nullptr ? segmentation->study.cases.size() : classification->cases.size(); }
-  size_t num_patients() const;
+  bool has_patients() const { return patients.number().has_value(); }
+  size_t num_patients() const;  // what is resampled: patients, and cases of which it is not known whose they are
   // A row over all classes: "mean", "macro" or "all", or that of the only class.
   bool is_main(const std::string& class_name) const;
   const eval::Estimate* find(size_t model, const std::string& metric, const std::string& class_name) const;  // class_name empty: the main row; null: none

@@ -10,8 +10,7 @@ namespace {
 std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& evaluation) {
   const size_t cases = evaluation.num_cases();
   std::vector<std::pair<std::string, std::string>> facts;
-  facts.emplace_back(evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? "Slices" : "Cases",
-                     concat(cases, evaluation.has_patients ? concat(" of ", evaluation.num_patients(), " patients") : ", patients not known"));
+  facts.emplace_back(evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? "Slices" : "Cases", concat(cases, evaluation.patients.suffix()));
   if (evaluation.arguments.per_slice && evaluation.segmentation != nullptr) facts.emplace_back("Means are over", "slices, not cases");
   const auto& classes = evaluation.segmentation != nullptr ? evaluation.segmentation->study.classes : evaluation.classification->classes;
   const bool is_binary = evaluation.classification != nullptr && evaluation.classification->kind == eval::LabelKind::binary;
@@ -34,9 +33,9 @@ std::vector<std::string> methods_of(const Evaluation& evaluation) {
   const bool is_per_slice = evaluation.arguments.per_slice && evaluation.segmentation != nullptr;
   std::vector<std::string> texts;
   texts.push_back(concat("Intervals: bootstrap (percentile and BCa, both in summary.json) with ", options.resamples, " resamples of ",
-                         !is_clustered             ? (is_per_slice ? "slices" : "cases")
-                         : evaluation.has_patients ? (is_per_slice ? "patients with all of their slices" : "patients with all of their cases")
-                                                   : "cases with all of their slices",
+                         !is_clustered               ? (is_per_slice ? "slices" : "cases")
+                         : evaluation.has_patients() ? (is_per_slice ? "patients with all of their slices" : "patients with all of their cases")
+                                                     : "cases with all of their slices",
                          ". p-values are two-sided, and corrected by Holm's method within each metric and test."));
   if (evaluation.segmentation != nullptr) {
     const char* const unit = evaluation.segmentation->study.has_millimetres ? "millimetres" : "pixels, as pictures have no spacing";

@@ -130,6 +130,10 @@ EvalModel open_run(const fs::path& run, const std::string& part) {
     model.splits_text +=
         concat(folds.size() > 1 ? fold.filename().string() + ": " : "", "training ", texts_of(splits, "train").size(), ", validation ",
                texts_of(splits, "val").size(), ", test ", texts_of(splits, "test").size(), " cases; SHA-256 of splits.json ", hex(sha256(text)), "\n");
+    if (const fs::path card = fold / "data_card" / "card.json"; model.seen_before.empty() && fs::exists(card)) {
+      const nlohmann::json seen = read_json(card).value("seen_before", nlohmann::json());
+      if (seen.is_object() && seen.value("some", false)) model.seen_before = seen.value("text", "");
+    }
     if (!fs::exists(fold / "env.json")) continue;
     const nlohmann::json env = read_json(fold / "env.json");
     for (const char* key : {"vmae_version", "vmae_revision", "libtorch", "cuda", "device", "precision"}) {

@@ -123,7 +123,7 @@ std::string summary_json(const Evaluation& evaluation) {
   if (!is_segmentation) json["kind"] = name_of(evaluation.classification->kind);
   json["classes"] = is_segmentation ? evaluation.segmentation->study.classes : evaluation.classification->classes;
   json["cases"] = evaluation.num_cases();
-  json["patients"] = evaluation.has_patients ? Json(evaluation.num_patients()) : Json(nullptr);
+  json["patients"] = evaluation.has_patients() ? Json(*evaluation.patients.number()) : Json(nullptr);
   json["left_out"] = evaluation.left_out;
   json["remarks"] = evaluation.remarks;
   json["options"] = options_of(evaluation);
@@ -160,7 +160,7 @@ std::string cases_csv(const Evaluation& evaluation) {
       for (size_t m = 0; m < study.models.size(); ++m) {
         for (size_t c = 0; c < study.classes.size(); ++c) {
           const eval::ClassScores& scores = study.scores[m][i][c];
-          std::vector<std::string> row{study.cases[i], evaluation.has_patients ? std::to_string(patients[i]) : "", study.models[m], study.classes[c]};
+          std::vector<std::string> row{study.cases[i], evaluation.has_patients() ? std::to_string(patients[i]) : "", study.models[m], study.classes[c]};
           for (const auto& metric : eval::segmentation_metrics()) row.push_back(text(scores.*metric.value));
           for (const std::string& value :
                {text(scores.truth_ml), std::to_string(scores.true_positives), std::to_string(scores.false_positives), std::to_string(scores.false_negatives)})

@@ -69,7 +69,7 @@ std::string units_of(const Evaluation& evaluation) { return evaluation.arguments
 // What is resampled, and tested.
 std::string groups_of(const Evaluation& evaluation) {
   if (evaluation.num_patients() == evaluation.num_cases()) return units_of(evaluation);
-  return evaluation.has_patients ? "patients" : "cases";  // without patients, of slices those of one case belong together
+  return evaluation.has_patients() ? "patients" : "cases";  // without patients, of slices those of one case belong together
 }
 
 std::vector<std::string> notes_of(const Evaluation& evaluation) {
@@ -84,7 +84,7 @@ std::vector<std::string> notes_of(const Evaluation& evaluation) {
   if (evaluation.segmentation != nullptr) {
     if (evaluation.arguments.per_slice) {
       notes.push_back(concat("Each number is the mean over all slices with a value, ", evaluation.num_cases(), " at most, not over ",
-                             evaluation.has_patients ? "patients" : "cases", ": one with more slices counts for more."));
+                             evaluation.has_patients() ? "patients" : "cases", ": one with more slices counts for more."));
     } else {
       notes.emplace_back("Each number is the mean over the cases with a value.");
     }
@@ -291,7 +291,7 @@ Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
           : concat("n: ", units_of(evaluation), ".")};
   if (has_few)
     table.notes.push_back(concat("Few cases: the p-value is computed from fewer than ", eval::kFewCases,
-                                 evaluation.has_patients ? " cases or patients" : " cases",
+                                 evaluation.has_patients() ? " cases or patients" : " cases",
                                  ". It then says little, whether it is large or small: look at the differences case by case."));
   const int64_t resamples = evaluation.arguments.statistics.resamples;
   table.notes.push_back(concat("The smallest p-value that ", resamples, " resamples can give is ", report::number(2.0 / static_cast<double>(resamples + 1), 4),
@@ -327,7 +327,7 @@ std::string headline(const Evaluation& evaluation) {
   const std::string what = is_per_slice ? " slices" : cases == 1 ? " case" : " cases";
   if (is_per_slice) text = metric + ", mean over slices" + text.substr(metric.size());
   text += concat("; ", cases, what);
-  if (patients < cases) text += concat(" of ", patients, evaluation.has_patients ? " patient" : " case", patients == 1 ? "" : "s");
+  if (patients < cases) text += evaluation.has_patients() ? evaluation.patients.suffix() : concat(" of ", patients, patients == 1 ? " case" : " cases");
   return text;
 }
 

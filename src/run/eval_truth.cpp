@@ -130,7 +130,6 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   truth.regions = source.regions;
   truth.label_names = source.label_names;
   truth.is_multi_label = source.is_multi_label;
-  truth.has_patients = io::knows_patients(source.files, {source.layout});
   const auto mask_of = [](const io::SourceFile& file) { return std::pair(file.mask, file.time_point); };
   std::map<std::pair<fs::path, int64_t>, int64_t> num_with_mask;  // nnU-Net's channels are images of their own with one mask: they are one case
   for (const io::SourceFile& file : source.files) num_with_mask[mask_of(file)] += file.series.empty() ? 1 : 0;
@@ -182,7 +181,16 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
       if (name.ends_with("_0000")) name.resize(name.size() - 5);
     }
     num_resized += slices && io::is_resized(prepared->dataset, *slices) ? 1 : 0;
-    truth.cases.push_back({name, file.patient, {}, file, prepared, slices ? slices->axis : io::is_picture(file.path) ? 2 : -1, std::move(images)});
+    truth.cases.push_back({name,
+                           file.patient,
+                           {},
+                           file,
+                           prepared,
+                           slices                      ? slices->axis
+                           : io::is_picture(file.path) ? 2
+                                                       : -1,
+                           file.is_patient_known,
+                           std::move(images)});
   }
   if (without > 0 && !truth.cases.empty())
     log::warning(concat(path.string(), ": ", without, " of ", names.size(), " cases have no ", is_classification ? "label" : "mask", " and are not evaluated"));
@@ -285,8 +293,7 @@ Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>
     adopt_dataset_json(path, truth);
     for (const auto& [name, file] : list_label_maps(path, truth.identifying)) {
       const std::string patient = io::owner_of(file).patient;
-      truth.has_patients |= !patient.empty();
-      truth.cases.push_back({name, patient.empty() ? name : patient, file, {}, {}, io::is_picture(file) ? 2 : -1});
+      truth.cases.push_back({name, patient.empty() ? name : patient, file, {}, {}, io::is_picture(file) ? 2 : -1, !patient.empty()});
     }
     std::vector<std::string> names_there;
     for (const TruthCase& one : truth.cases) names_there.push_back(one.name);
@@ -321,8 +328,8 @@ void read_patients(const fs::path& file, Truth& truth) {
     if (found == patient_of.end()) found = patient_of.find(file_of_stem[one.name]);
     if (found == patient_of.end() || found->second.empty()) throw Error(ExitCode::data, concat(file.string(), ": has no patient of case ", one.name));
     one.patient = found->second;
+    one.is_patient_known = true;
   }
-  truth.has_patients = true;
 }
 
 std::map<std::string, std::string> match_names(const std::vector<std::string>& truth, const std::vector<std::string>& found, const std::string& whose) {

@@ -224,9 +224,8 @@ ExitCode evaluate(const EvalArguments& given) {
   eval::ClassificationStudy classification;
   auto start = Clock::now();
   if (is_classification(models[0])) {
-    classification = read_classifications(arguments, models, truth, given_names, problems);
+    classification = read_classifications(arguments, models, truth, given_names, problems, evaluation.patients);
     evaluation.classification = &classification;
-    evaluation.has_patients = !classification.patients.empty();
     check_class_names(classification.classes);
     log::info(concat(classification.cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
     evaluation.read_and_score_s = seconds_since(start);
@@ -247,7 +246,7 @@ ExitCode evaluate(const EvalArguments& given) {
     segmentation = score_segmentations(arguments, models, *truth, given_names, problems);
     evaluation.segmentation = &segmentation;
     check_class_names(segmentation.study.classes);
-    evaluation.has_patients = truth->has_patients;
+    for (const SegmentationCase& one : segmentation.cases) evaluation.patients.add(one.truth.patient, one.truth.is_patient_known);
     evaluation.ignore_label = segmentation.ignore_label;
     evaluation.read_and_score_s = seconds_since(start);
     start = Clock::now();
@@ -257,6 +256,9 @@ ExitCode evaluate(const EvalArguments& given) {
   evaluation.statistics_s = seconds_since(start);
   evaluation.left_out = problems.all();
   if (truth) evaluation.remarks = truth->remarks;
+  for (const EvalModel& model : models) {
+    if (!model.seen_before.empty()) evaluation.remarks.push_back(concat(model.name, ": ", model.seen_before));
+  }
   evaluation.remarks.insert(evaluation.remarks.end(), segmentation.remarks.begin(), segmentation.remarks.end());
 
   const std::vector<report::Figure> figures = figures_of(evaluation);

@@ -35,7 +35,7 @@ ExitCode predict_parts(const RunOptions& run, const DataOptions& data, const Dat
   for (const auto* part : {&split.val, &split.unused}) beside.insert(beside.end(), part->begin(), part->end());
   predict_into("test", split.test, datasets.splits.identifying, beside);
   if (!data.test.empty()) {
-    const io::Source external = io::find_source(data.test);
+    const io::Source external = io::find_source(data.test, "auto", data.findings);
     predict_into("external_test", external.files, external.identifying, {});
   }
   return some_failed ? ExitCode::some_failed : ExitCode::ok;

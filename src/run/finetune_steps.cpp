@@ -6,6 +6,7 @@
 #include "vmae/core/log.h"
 #include "vmae/io/prepared.h"
 #include "vmae/run/prepare.h"
+#include "vmae/run/seen_before.h"
 #include "vmae/weights/transfer.h"
 #include "vmae/weights/unwrap.h"
 
@@ -199,6 +200,17 @@ void adopt_architecture(nn::SwinOptions& swin, const std::string& init) {
   swin.mlp_ratio = theirs.mlp_ratio;
   swin.layer_norm_eps = theirs.layer_norm_eps;
   swin.shift_small_grids = theirs.shift_small_grids;
+}
+
+void tell_seen_before(const Session& session, const std::string& init, const DataOptions& data, const Datasets& datasets, DataCard& card) {
+  if (init.empty() || !session.world.is_first()) return;
+  const std::vector<io::SourceFile> external = data.test.empty() ? std::vector<io::SourceFile>{} : io::find_source(data.test, "auto", data.findings).files;
+  const SeenBefore seen = seen_before(init, datasets.splits, external);
+  card.seen_before = seen.text;
+  card.was_seen = !seen.parts.empty();
+  if (seen.text.empty()) return;
+  if (!card.was_seen) return log::info(seen.text);
+  log::warning(concat(seen.text, ". Pretrain without them (the same data.splits and data.fold), or say it with the results"));
 }
 
 }  // namespace vmae::run

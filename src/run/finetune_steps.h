@@ -32,6 +32,9 @@ std::vector<int64_t> image_size_for(const data::Dataset& dataset);
 // Weights for the loss as a tensor on the device; undefined if there are none. One value stands for all. Throws Error(usage) naming `key`.
 at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, const std::string& key, at::Device device);
 
+// Says whether validation or test images were trained on by the run that the weights come from, in the log and on the card.
+void tell_seen_before(const Session& session, const std::string& init, const DataOptions& data, const Datasets& datasets, DataCard& card);
+
 // Predicts with the run's best weights, unless that is done already: the test part of the splits (or of data.train) into run.dir/test, data.test into
 // run.dir/external_test.
 ExitCode predict_test(const Session& session, const DataOptions& data, const Datasets& datasets);

@@ -9,6 +9,7 @@
 #include "vmae/core/log.h"
 #include "vmae/io/mask_numbering.h"
 #include "vmae/io/npy.h"
+#include "vmae/io/patients.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/read_image.h"
 #include "vmae/io/source.h"
@@ -96,6 +97,7 @@ std::string text_of(const Json& json) {
     std::vector<std::string> names = json["labels"];
     text += concat("\n  ", json["is_multi_label"] ? "findings" : "classes", ": ", join(names, ", "));
   }
+  text += "\n  patients: " + json["patients"].get<std::string>();
   for (const auto& [modality, count] : json["modalities"].items()) text += concat("\n  ", modality.empty() ? "modality not known" : modality, ": ", count);
   for (size_t i = 0; i < json["images"].size() && i < kShown; ++i) {
     const Json& image = json["images"][i];
@@ -121,11 +123,19 @@ Inspection inspect_source(const fs::path& path, const InspectArguments& argument
   if (!arguments.npy.empty() && source.files.size() != 1)
     throw Error(ExitCode::usage, concat("--npy writes one image, but ", path.string(), " holds ", source.files.size()),
                 "name one file or the folder of one series");
-  Json json = {{"path", path.string()},           {"kind", "images"},
-               {"layout", source.layout},         {"num_images", source.files.size()},
-               {"labels", source.label_names},    {"is_multi_label", source.is_multi_label},
-               {"mask_names", source.mask_names}, {"modalities", Json::object()},
+  Json json = {{"path", path.string()},
+               {"kind", "images"},
+               {"layout", source.layout},
+               {"num_images", source.files.size()},
+               {"num_patients", nullptr},
+               {"labels", source.label_names},
+               {"is_multi_label", source.is_multi_label},
+               {"mask_names", source.mask_names},
+               {"modalities", Json::object()},
                {"images", Json::array()}};
+  const io::PatientCount patients = io::count_patients(source.files);
+  if (patients.number()) json["num_patients"] = *patients.number();
+  json["patients"] = patients.number_text();
   if (source.ignore_label >= 0) json["ignore_label"] = source.ignore_label;
   for (const io::SourceFile& file : source.files) {
     Json image = {{"name", file.name}};

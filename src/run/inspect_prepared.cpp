@@ -2,12 +2,12 @@
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "inspect_kinds.h"
 #include "names_table.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/io/patients.h"
 #include "vmae/io/prepared.h"
 #include "vmae/io/source.h"
 
@@ -18,22 +18,24 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 // What the cases have in common, from their records; items are not read.
-Json summarise(const io::PreparedDataset& dataset) {
-  std::set<std::string> patients;
+Json summarise(const io::PreparedDataset& dataset, const fs::path& path) {
   std::map<std::string, int64_t> splits, units;
   std::vector<int64_t> labels(dataset.info().label_names.size());
   std::array<int64_t, 2> slices{INT64_MAX, 0};
   for (int64_t i = 0; i < dataset.info().num_cases; ++i) {
     const io::PreparedCase c = dataset.read_case(i);
     if (!c.failure.empty()) continue;
-    patients.insert(c.patient);
     if (!c.split.empty()) ++splits[c.split];
     ++units[io::name_of(c.units)];
     for (size_t k = 0; k < c.labels.size() && k < labels.size(); ++k) labels[k] += c.labels[k] == 1.0F ? 1 : 0;
     slices = {std::min(slices[0], c.num_items), std::max(slices[1], c.num_items)};
   }
-  Json json = {
-      {"num_patients", patients.size()}, {"splits", splits}, {"units", units}, {"slices_per_case", {dataset.info().num_items > 0 ? slices[0] : 0, slices[1]}}};
+  const io::PatientCount patients = io::count_patients(io::find_source(path).files);
+  Json json = {{"num_patients", patients.number() ? Json(*patients.number()) : Json(nullptr)},
+               {"patients", patients.number_text()},
+               {"splits", splits},
+               {"units", units},
+               {"slices_per_case", {dataset.info().num_items > 0 ? slices[0] : 0, slices[1]}}};
   for (size_t k = 0; k < labels.size(); ++k) json["cases_by_label"][dataset.info().label_names[k]] = labels[k];
   return json;
 }
@@ -68,11 +70,11 @@ Json cases_of(const io::PreparedDataset& dataset, const std::map<std::string, co
 }
 
 std::string text_of(const Json& json) {
-  std::string text = concat(json["path"].get<std::string>(), ": prepared dataset, ", json["num_items"], " slices of ", json["num_cases"], " cases, ",
-                            json["num_patients"], " patients, ", human_bytes(json["bytes"].get<double>()));
+  std::string text = concat(json["path"].get<std::string>(), ": prepared dataset, ", json["num_items"], " slices of ", json["num_cases"],
+                            " cases, patients: ", json["patients"].get<std::string>(), ", ", human_bytes(json["bytes"].get<double>()));
   for (const auto& [key, value] : json.items()) {
-    if (key == "path" || key == "kind" || key == "num_items" || key == "num_cases" || key == "num_patients" || key == "bytes" || key == "left_out" ||
-        key == "cases" || value.empty())
+    if (key == "path" || key == "kind" || key == "num_items" || key == "num_cases" || key == "num_patients" || key == "patients" || key == "bytes" ||
+        key == "left_out" || key == "cases" || value.empty())
       continue;
     if (key == "options") {
       text += "\n  options:";
@@ -118,7 +120,7 @@ Inspection inspect_prepared(const fs::path& path, const InspectArguments& argume
                {"shards", info.shards.size()},
                {"layout", info.layout},
                {"modalities", info.modalities}};
-  json.update(summarise(dataset));
+  json.update(summarise(dataset, path));
   json["intensity"] = info.intensity;
   json["percentiles"] = info.percentiles;
   json["label_names"] = info.label_names;

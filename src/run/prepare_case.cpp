@@ -183,16 +183,20 @@ void unify_scaling(io::Volume& volume) {
 }
 
 // Structures that a mask names get the dataset's numbers; those that the dataset does not name are background.
-std::vector<uint8_t> read_labels(const PlannedCase& planned, const io::Volume& volume, const std::vector<std::string>& mask_names) {
+// classes: of prepare.structures, each of one structure or more; empty: each is the structure of its name.
+std::vector<uint8_t> read_labels(const PlannedCase& planned, const io::Volume& volume, const std::vector<std::string>& mask_names,
+                                 const std::vector<NamedTexts>& classes) {
   io::SourceFile file = planned.file;
   if (!planned.channels.empty() || planned.channel_of >= 0) file.channels.resize(1);  // so that volumes of its file are no time points
   if (planned.structures.empty()) return io::read_mask(file, volume);
   std::vector<std::string> wanted;
   std::vector<uint8_t> number{0};
   for (size_t i = 0; i < mask_names.size(); ++i) {
-    if (std::find(planned.structures.begin(), planned.structures.end(), mask_names[i]) == planned.structures.end()) continue;
-    wanted.push_back(mask_names[i]);
-    number.push_back(static_cast<uint8_t>(i + 1));
+    for (const std::string& name : classes.empty() ? std::vector{mask_names[i]} : classes[i].texts) {
+      if (std::find(planned.structures.begin(), planned.structures.end(), name) == planned.structures.end()) continue;
+      wanted.push_back(name);
+      number.push_back(static_cast<uint8_t>(i + 1));
+    }
   }
   if (wanted.empty()) throw Error(ExitCode::data, "its mask has none of prepare.structures", "it has " + join(planned.structures, ", "));
   std::vector<uint8_t> labels = io::read_mask(file, volume, wanted);
@@ -209,7 +213,7 @@ FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const Pr
   io::Volume mask;
   mask.type = io::StoredType::u8;
   mask.size = volume.size;
-  const std::vector<uint8_t> labels = read_labels(planned, volume, mask_names);
+  const std::vector<uint8_t> labels = read_labels(planned, volume, mask_names, classes_of_structures(options.structures));
   mask.stored.resize(labels.size());
   std::memcpy(mask.stored.data(), labels.data(), labels.size());
   c.pixels_sha256 = hash_of_pixels(volume);
@@ -266,6 +270,7 @@ FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const
   }
   finished.a_case.name = pseudonyms.name(planned.file.name);
   finished.a_case.patient = pseudonyms.patient(planned.file.patient);
+  finished.a_case.is_patient_known = planned.file.is_patient_known;
   return finished;
 }
 

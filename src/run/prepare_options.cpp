@@ -31,10 +31,15 @@ void describe(Options& options, PrepareOptions& prepare) {
               "[height, width] in pixels of every slice; empty: as it is. Area averaging where it shrinks, linear where it grows, nearest for masks.",
               at_least(1));
   options.add("keep_aspect", prepare.keep_aspect, "true: the largest size inside prepare.resize with the aspect of the pixels; false: exactly that size");
-  options.add("structures", prepare.structures,
-              "structures of DICOM RTSTRUCT or SEG, or segments of 3D Slicer, that become mask values 1, 2, ..., by name; the others are background. Empty: as "
-              "the masks number them; where these differ, by name in the "
-              "order in which they are met");
+  options.add(
+      "findings", prepare.findings,
+      "columns of the manifest that are the labels, each 0, 1, or -1 or empty where not known, as in [Effusion, Edema]. Empty: the column label or class, "
+      "else all columns whose cells are such numbers; a note names them");
+  options.add(
+      "structures", prepare.structures,
+      "structures of DICOM RTSTRUCT or SEG, or segments of 3D Slicer, that become mask values 1, 2, ..., by name; the others are background. A map makes "
+      "several structures one class: {tumour: [GTV_CT, GTV_PET], lung: Lung}. Empty: as the masks number them; where these differ, by name in the order "
+      "in which they are met");
   options.add("duplicates", prepare.duplicates, "cases with exactly the pixels of an earlier one; both list them in duplicates.jsonl",
               one_of({"keep", "leave_out"}));
   options.add("shard_mb", prepare.shard_mb, "size of the source files that go into one shard, in MiB", in_range(1, 1 << 20));

@@ -20,6 +20,7 @@
 #include "vmae/io/class_names.h"
 #include "vmae/io/file_name.h"
 #include "vmae/io/mask_numbering.h"
+#include "vmae/io/patients.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/read_image.h"
 
@@ -127,29 +128,40 @@ std::vector<std::string> all_structures(const std::vector<PlannedCase>& cases) {
   return names;
 }
 
-// As masks name them: without spaces around, each once.
-std::vector<std::string> wanted_structures(const std::vector<std::string>& given) {
+std::vector<std::string> names_of_classes(const std::vector<NamedTexts>& classes) {
   std::vector<std::string> names;
-  for (const std::string& text : given) {
-    const std::string name(trim(text));
-    if (name.empty() || std::find(names.begin(), names.end(), name) != names.end())
-      throw Error(ExitCode::usage, name.empty() ? "prepare.structures holds an empty name" : concat("prepare.structures names '", name, "' twice"),
-                  "name each structure once");
-    names.push_back(name);
-  }
+  for (const NamedTexts& one : classes) names.push_back(one.name);
   return names;
 }
 
+// A class of several structures is a decision about names: one that no mask has is a mistake.
+void require_structures(const std::vector<NamedTexts>& classes, const std::vector<PlannedCase>& cases, const std::vector<std::string>& identifying) {
+  std::set<std::string> found, shown;
+  for (const PlannedCase& planned : cases) found.insert(planned.structures.begin(), planned.structures.end());
+  for (const std::string& name : found) shown.insert(io::without(name, identifying));
+  for (const NamedTexts& one : classes) {
+    for (const std::string& name : one.texts) {
+      if (one.texts == std::vector{one.name} || found.contains(name)) continue;  // a class that is one structure: a remark
+      const std::string nearest = did_you_mean(name, {shown.begin(), shown.end()});
+      throw Error(ExitCode::data, concat("prepare.structures: no mask has the structure '", name, "' of the class ", one.name),
+                  concat(nearest.empty() ? "" : concat("did you mean '", nearest, "'? "), "The masks have: ", join({shown.begin(), shown.end()}, ", ")));
+    }
+  }
+}
+
 // What masks call their values: by their names where that is asked for or numbers differ, else numbers are kept.
-std::vector<std::string> number_structures(const io::Source& source, const std::vector<std::string>& given, std::vector<PlannedCase>& cases) {
-  io::check_class_names(given, "prepare.structures", ExitCode::usage);
+std::vector<std::string> number_structures(const io::Source& source, const std::vector<NamedTexts>& given, std::vector<PlannedCase>& cases) {
+  io::check_class_names(names_of_classes(given), "prepare.structures", ExitCode::usage);
   io::check_numbering(source.files, source.mask_names);
   for (const PlannedCase& planned : cases) {
     if (given.empty() || planned.file.mask.empty() || !planned.problem.empty() || !planned.structures.empty()) continue;
     throw Error(ExitCode::data, concat("the mask of ", planned.file.name, " does not name its structures, but prepare.structures chooses them by name"),
                 "leave prepare.structures out: numbers are kept then; data.classes and data.label_values of vmae finetune-seg say what they mean");
   }
-  if (!given.empty()) return wanted_structures(given);
+  if (!given.empty()) {
+    require_structures(given, cases, source.identifying);
+    return names_of_classes(given);
+  }
   const bool all_named = source.mask_names.empty() && std::all_of(cases.begin(), cases.end(), [](const PlannedCase& planned) {
                            return planned.file.mask.empty() || !planned.problem.empty() || !planned.structures.empty();
                          });
@@ -167,18 +179,24 @@ std::vector<std::string> number_structures(const io::Source& source, const std::
 }
 
 // What is odd about names over all cases: wanted ones that no mask has, and those that differ in case only.
-std::vector<std::string> remarks_on_structures(const std::vector<std::string>& wanted, const std::vector<PlannedCase>& cases) {
+std::vector<std::string> remarks_on_structures(const std::vector<NamedTexts>& classes, const std::vector<PlannedCase>& cases) {
   std::set<std::string> found;
+  std::map<std::string, std::string> class_of;
   for (const PlannedCase& planned : cases) found.insert(planned.structures.begin(), planned.structures.end());
   std::vector<std::string> remarks;
   if (found.empty()) return remarks;
-  for (const std::string& name : wanted) {
-    if (!found.contains(name)) remarks.push_back(concat("no mask has the structure '", name, "' of prepare.structures"));
+  for (const NamedTexts& one : classes) {
+    for (const std::string& name : one.texts) {
+      class_of[name] = one.name;
+      if (!found.contains(name)) remarks.push_back(concat("no mask has the structure '", name, "' of prepare.structures"));
+    }
   }
   std::map<std::string, std::string> by_lower;
   for (const std::string& name : found) {
     const auto other = by_lower.emplace(to_lower(name), name);
-    if (!other.second) remarks.push_back(concat("the structures '", other.first->second, "' and '", name, "' differ in case only: they are two classes"));
+    const bool is_one_class = class_of.contains(name) && class_of[name] == class_of[other.first->second];
+    if (!other.second && !is_one_class)
+      remarks.push_back(concat("the structures '", other.first->second, "' and '", name, "' differ in case only: they are two classes"));
   }
   return remarks;
 }
@@ -303,8 +321,8 @@ std::vector<std::string> content_options(const PrepareOptions& options) {
   return texts;
 }
 
-io::Source source_to_prepare(const fs::path& input, const std::string& layout) {
-  io::Source source = io::find_source(input, layout);
+io::Source source_to_prepare(const fs::path& input, const std::string& layout, const std::vector<std::string>& findings) {
+  io::Source source = io::find_source(input, layout, findings);
   if (source.layout == "prepared") throw Error(ExitCode::usage, concat(input.string(), " is a prepared dataset already"), "give what it was made from");
   if (source.layout == "class_folders" && layout == "auto") {  // such names are written, so nobody's name may be among them
     source = io::find_source(input, "files");
@@ -316,7 +334,42 @@ io::Source source_to_prepare(const fs::path& input, const std::string& layout) {
   return source;
 }
 
+std::vector<NamedTexts> classes_of_structures(const std::vector<NamedTexts>& given) {
+  std::vector<NamedTexts> classes;
+  std::map<std::string, std::string> class_of;
+  const auto named = [](const std::string& text) {
+    const std::string name(trim(text));
+    if (name.empty()) throw Error(ExitCode::usage, "prepare.structures holds an empty name", "name each structure once");
+    return name;
+  };
+  for (const NamedTexts& group : given) {
+    classes.push_back({named(group.name), {}});
+    for (const std::string& text : group.texts) {
+      const auto [other, is_new] = class_of.emplace(named(text), classes.back().name);
+      if (!is_new)
+        throw Error(ExitCode::usage,
+                    concat("prepare.structures names '", other->first, "' twice",
+                           other->second == classes.back().name ? "" : concat(", for ", other->second, " and for ", classes.back().name)),
+                    "name each structure once");
+      classes.back().texts.push_back(other->first);
+    }
+  }
+  return classes;
+}
+
 namespace {
+
+// Overlaps within one class are none.
+bool is_within_a_class(const std::string& remark, const std::vector<NamedTexts>& classes) {
+  for (const NamedTexts& one : classes) {
+    for (const std::string& a : one.texts) {
+      for (const std::string& b : one.texts) {
+        if (remark.find(concat("'", a, "' and '", b, "' overlap in ")) != std::string::npos) return true;
+      }
+    }
+  }
+  return false;
+}
 
 // Names of structures are written without what identifies patients, and must still be names of their own.
 void check_redacted(const std::vector<std::string>& names, const Pseudonyms& pseudonyms) {
@@ -343,7 +396,7 @@ static io::CommonAxis common_axis(const std::vector<PlannedCase>& cases) {
 }
 
 Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms& pseudonyms) {
-  io::Source source = source_to_prepare(input, options.layout);
+  io::Source source = source_to_prepare(input, options.layout, options.findings);
   pseudonyms.know(source.identifying);
   std::string modality = options.modality;
   if (!modality.empty() && (modality = io::modality_code(modality)).empty()) {
@@ -368,11 +421,13 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   plan.label_names = source.label_names;
   plan.channel_names = source.channel_names;
   plan.is_multi_label = source.is_multi_label;
-  plan.mask_names = number_structures(source, options.structures, plan.cases);
+  const std::vector<NamedTexts> classes = classes_of_structures(options.structures);
+  plan.mask_names = number_structures(source, classes, plan.cases);
   check_redacted(plan.mask_names, pseudonyms);
   plan.ignore_label = source.ignore_label;
   plan.regions = source.regions;
-  for (const std::string& remark : remarks_on_structures(wanted_structures(options.structures), plan.cases)) source.remarks.push_back({"", remark});
+  for (const std::string& remark : remarks_on_structures(classes, plan.cases)) source.remarks.push_back({"", remark});
+  std::erase_if(source.remarks, [&](const io::SourceRemark& remark) { return is_within_a_class(remark.text, classes); });
   plan.has_masks = std::any_of(source.files.begin(), source.files.end(), [](const io::SourceFile& file) { return !file.mask.empty(); });
   for (const auto& [from, to] : {std::pair{&source.refused, &plan.refused}, {&source.remarks, &plan.remarks}}) {
     for (const io::SourceRemark& remark : *from) to->push_back({remark.name, pseudonyms.redact(remark.text)});
@@ -409,10 +464,10 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
     std::array<double, 2> shorter{1e9, 0}, longer{1e9, 0}, spacing{1e9, 0};
   };
   std::map<std::string, Kind> kinds;
-  std::set<std::string> patients;
+  io::PatientCount patients;
   std::map<std::string, int64_t> problems;
   for (const PlannedCase& planned : plan.cases) {
-    patients.insert(planned.file.patient);
+    patients.add(planned.file);
     if (!planned.problem.empty()) {
       ++problems[planned.problem];
       continue;
@@ -443,7 +498,7 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
     if (!is_tiff || io::stack_spacing_mm(planned.file.path)) note(kind.spacing, std::round(100 * header.spacing_mm[axis == 0 ? 1 : 0]) / 100);
   }
   std::string text = concat(
-      "found (layout ", plan.layout, "): ", plan.cases.size(), " cases of ", patients.size(), patients.size() == 1 ? " patient" : " patients",
+      "found (layout ", plan.layout, "): ", plan.cases.size(), plan.cases.size() == 1 ? " case" : " cases", patients.suffix(),
       plan.label_names.empty() ? "" : concat(", ", plan.label_names.size(), plan.is_multi_label ? " findings: " : " classes: ", join(plan.label_names, ", ")));
   for (const auto& [name, kind] : kinds) {
     text += concat("\n  ", name, ": ", kind.cases, " cases, ", kind.slices, " slices, ", human_bytes(static_cast<double>(kind.bytes)));

@@ -35,7 +35,7 @@ std::string read_salt(const std::filesystem::path& salt_file, bool may_make = tr
 bool has_own_salt();  // whether the default one is there
 
 // What is prepared: as find_source(), except that folders are classes only where asked for, since their names are written.
-io::Source source_to_prepare(const std::filesystem::path& input, const std::string& layout);
+io::Source source_to_prepare(const std::filesystem::path& input, const std::string& layout, const std::vector<std::string>& findings = {});
 
 struct PlannedCase {
   io::SourceFile file;
@@ -68,6 +68,9 @@ struct Plan {
   std::vector<io::SourceRemark> refused, remarks;
   std::string fingerprint;  // of cases and options: a plan with another one is another dataset
 };
+
+// prepare.structures as masks name them, without spaces around. Throws Error(usage) where a name is empty or a structure comes twice.
+std::vector<NamedTexts> classes_of_structures(const std::vector<NamedTexts>& given);
 
 // `pseudonyms` learns which texts identify patients.
 Plan make_plan(const std::filesystem::path& input, const PrepareOptions& options, Pseudonyms& pseudonyms);

@@ -96,6 +96,7 @@ ExitCode pretrain(PretrainConfig config, const TrainArguments& arguments, train:
                                 .loader = loader_options(config.data, plan, session.seed(), /*shuffle=*/true),
                                 .model_text = config.model.name,
                                 .config_yaml = config_text(config),
+                                .init = config.model.init,
                                 .card = card_of(datasets),
                                 .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
                                 .draw = draw});

@@ -94,7 +94,7 @@ std::string located(const fs::path& run_folder, const std::string& source) {
   return is_there(stored) && !fs::equivalent(stored, source, ignored) ? stored : source;
 }
 
-void write_sources(const fs::path& run_folder, const DataOptions& data) {
+void write_sources(const fs::path& run_folder, const DataOptions& data, const std::string& init) {
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
   std::vector<std::string> sources = data.train;
   sources.insert(sources.end(), data.val.begin(), data.val.end());
@@ -103,6 +103,11 @@ void write_sources(const fs::path& run_folder, const DataOptions& data) {
   for (const std::string& source : sources) {
     if (!source.empty()) json[source] = fs::absolute(source).lexically_normal().string();
   }
+  json["data.train"] = nlohmann::json::array();
+  for (const std::string& source : data.train) {
+    if (!source.empty()) json["data.train"].push_back(json[source]);
+  }
+  if (!init.empty()) json["model.init"] = fs::absolute(init).lexically_normal().string();
   write_file_atomically(run_folder / kSources, json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 

@@ -295,6 +295,8 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
     log.panel(panel_name("overlay", epoch),
               segmentation_panel(shown.image.cpu(), shown.mask, predicted, classes.names, config.data.image.mean, config.data.image.std), step);
   };
+  DataCard card = classes.card;
+  tell_seen_before(session, config.model.init, config.data, datasets, card);
   const ExitCode code =
       train_to_end(session, {.data = config.data,
                              .datasets = datasets,
@@ -304,7 +306,8 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
                              .loader = loader,
                              .model_text = concat(config.model.name, " with ", classes.count(), " classes (background, ", join(classes.names, ", "), ")"),
                              .config_yaml = config_text(config),
-                             .card = classes.card,
+                             .init = config.model.init,
+                             .card = std::move(card),
                              .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
                              .draw = draw});
   return code == ExitCode::ok ? predict_test(session, config.data, datasets) : code;

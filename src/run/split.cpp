@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -13,35 +12,13 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
-#include "vmae/core/random.h"
 #include "vmae/io/channels.h"
+#include "vmae/io/patients.h"
 #include "vmae/io/splits_file.h"
 
 namespace vmae::run {
 
 namespace {
-
-std::set<std::string> patients_of(const std::vector<io::SourceFile>& files) {
-  std::set<std::string> patients;
-  for (const auto& file : files) patients.insert(file.patient);
-  return patients;
-}
-
-// FNV-1a: names become numbers, so that whether a patient validates does not depend on who else is in the folder's order.
-uint64_t hash(const std::string& text) {
-  uint64_t value = 0xcbf29ce484222325ULL;
-  for (const unsigned char c : text) value = (value ^ c) * 0x100000001b3ULL;
-  return value;
-}
-
-std::set<std::string> draw_patients(const std::set<std::string>& patients, double fraction, uint64_t seed) {
-  std::multimap<uint64_t, std::string> order;
-  for (const auto& patient : patients) order.emplace(derive_seed(seed, Stream::split, hash(patient)), patient);
-  const auto wanted = std::max<size_t>(1, static_cast<size_t>(std::lround(static_cast<double>(patients.size()) * fraction)));
-  std::set<std::string> drawn;
-  for (auto it = order.begin(); it != order.end() && drawn.size() < wanted; ++it) drawn.insert(it->second);
-  return drawn;
-}
 
 bool is_test(const io::SourceFile& file) { return file.split == "test"; }
 
@@ -58,10 +35,11 @@ std::vector<io::SourceFile> part(std::vector<io::SourceFile> files, const char* 
 }
 
 // The files of all sources; what they call their masks and labels goes to `splits`.
-std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>& paths, SourceSplits& splits, bool is_first = true) {
+std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>& paths, const std::vector<std::string>& findings, SourceSplits& splits,
+                                                  bool is_first = true) {
   std::vector<std::vector<io::SourceFile>> lists;
   for (const std::string& path : paths) {
-    io::Source source = io::find_source(path);
+    io::Source source = io::find_source(path, "auto", findings);
     const std::vector<std::string> names = splits.mask_names();
     const bool says_otherwise = (!source.mask_names.empty() && !names.empty() && source.mask_names != names) ||
                                 (source.ignore_label >= 0 && splits.ignore_label >= 0 && source.ignore_label != splits.ignore_label);
@@ -89,6 +67,7 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
     splits.layouts.push_back(source.layout);
     splits.refused.insert(splits.refused.end(), source.refused.begin(), source.refused.end());
     splits.remarks.insert(splits.remarks.end(), source.remarks.begin(), source.remarks.end());
+    if (is_first) splits.label_names_of_sources.push_back(source.label_names);
     lists.push_back(std::move(source.files));
   }
   return lists;
@@ -118,13 +97,31 @@ std::pair<std::vector<io::SourceFile>, std::vector<io::SourceFile>> by_fold(cons
   return parts;
 }
 
+// Who validates, and a line about it.
+std::set<std::string> drawn(const std::vector<io::SplitCase>& cases, double val_fraction, uint64_t seed) {
+  std::set<std::string> validating = io::draw_validation(cases, val_fraction, seed);
+  io::PatientCount some;
+  bool has_labels = false;
+  size_t num_cases = 0;
+  for (const io::SplitCase& one : cases) {
+    const bool validates = validating.contains(one.patient);
+    if (validates) some.add(one.patient, one.is_patient_known), ++num_cases;
+    has_labels |= !one.labels.empty();
+  }
+  log::info(concat("data.val_fraction = ", val_fraction, ": ", num_cases, " of ", cases.size(), " files", some.suffix(), " validate",
+                   has_labels ? ", stratified by label" : ""));
+  return validating;
+}
+
 // Without sources for validation: by the splits that are there, and by patient in all other sources.
 void divide(const std::vector<std::vector<io::SourceFile>>& lists, double val_fraction, uint64_t seed, int64_t fold, SourceSplits& splits) {
-  std::set<std::string> patients, validating;
-  for (const auto& files : lists) {
-    if (!has_splits(files) && !has_folds(part(files, ""))) patients.merge(patients_of(part(files, "")));
+  std::vector<io::SplitCase> cases;
+  for (size_t source = 0; source < lists.size(); ++source) {
+    if (has_splits(lists[source]) || has_folds(part(lists[source], ""))) continue;
+    for (const io::SourceFile& file : part(lists[source], "")) cases.push_back(split_case(file, splits.label_names_of_sources[source]));
   }
-  if (val_fraction > 0.0 && !patients.empty()) validating = draw_patients(patients, val_fraction, seed);
+  std::set<std::string> validating;
+  if (val_fraction > 0.0 && !cases.empty()) validating = drawn(cases, val_fraction, seed);
   for (const auto& files : lists) {
     if (has_splits(files)) {
       splits.train.push_back(part(files, "train"));
@@ -224,17 +221,6 @@ std::string identity(const io::SourceFile& file) {
   return "file " + (unreadable ? file.path : canonical).string();
 }
 
-// How patients are called in the source of a file: as in the files, or hashed with the salt of its dataset.
-std::string naming_of(const io::SourceFile& file) {
-  if (file.prepared_case < 0) return "";
-  std::error_code ignored;
-  const std::filesystem::path folder = std::filesystem::is_directory(file.path, ignored) ? file.path : file.path.parent_path();
-  if (!std::filesystem::is_regular_file(folder / "plan.json", ignored)) return folder.string();
-  if (access((folder / "plan.json").c_str(), R_OK) != 0) return folder.string();  // shared without it
-  const auto plan = nlohmann::json::parse(read_file(folder / "plan.json"), nullptr, /*allow_exceptions=*/false);
-  return plan.is_object() && plan.contains("salt") && plan["salt"].is_string() ? plan["salt"].get<std::string>() : folder.string();
-}
-
 // Parts whose patients are called in several ways can't be held against each other.
 void tell_incomparable(const SourceSplits& splits) {
   std::set<std::string> train, others;
@@ -259,10 +245,10 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
   if (train.empty()) throw Error(ExitCode::usage, "data.train is not set", "give a folder of images or a manifest CSV: data.train=/path/to/images");
   SourceSplits splits;
   if (!choice.file.empty()) {
-    TrainVal parts = split_by_file(list_all({train[0]}, splits)[0], choice);
+    TrainVal parts = split_by_file(list_all({train[0]}, choice.findings, splits)[0], choice);
     splits.train = {std::move(parts.train)}, splits.val = {std::move(parts.val)}, splits.test = std::move(parts.test), splits.unused = std::move(parts.unused);
   } else {
-    auto lists = list_all(train, splits);
+    auto lists = list_all(train, choice.findings, splits);
     const bool says_folds = std::any_of(lists.begin(), lists.end(), [](const auto& files) { return has_folds(files); });
     if (choice.fold != 0 && (!says_folds || !val.empty()))
       throw Error(ExitCode::usage, concat("data.fold = ", choice.fold, " chooses from data.splits, or from folds that the data name; there are none"),
@@ -274,7 +260,7 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
       divide(lists, val_fraction, seed, choice.fold, splits);
     } else {
       for (auto& files : lists) splits.train.push_back(part(std::move(files), "train"));
-      for (auto& files : list_all(val, splits, /*is_first=*/false)) splits.val.push_back(part(std::move(files), "val"));
+      for (auto& files : list_all(val, choice.findings, splits, /*is_first=*/false)) splits.val.push_back(part(std::move(files), "val"));
     }
   }
   tell_incomparable(splits);
@@ -337,6 +323,24 @@ void require_separate(const TrainVal& split, const std::vector<io::SourceFile>& 
     throw Error(ExitCode::data, concat(part_name, " file ", file.name, " or its patient is also in training or validation"),
                 "a file or patient may be in one split only: correct the manifest, data.train, data.val or data.test");
   }
+}
+
+std::string naming_of(const io::SourceFile& file) {
+  if (file.prepared_case < 0) return "";
+  std::error_code ignored;
+  const std::filesystem::path folder = std::filesystem::is_directory(file.path, ignored) ? file.path : file.path.parent_path();
+  if (!std::filesystem::is_regular_file(folder / "plan.json", ignored)) return folder.string();
+  if (access((folder / "plan.json").c_str(), R_OK) != 0) return folder.string();  // shared without it
+  const auto plan = nlohmann::json::parse(read_file(folder / "plan.json"), nullptr, /*allow_exceptions=*/false);
+  return plan.is_object() && plan.contains("salt") && plan["salt"].is_string() ? plan["salt"].get<std::string>() : folder.string();
+}
+
+io::SplitCase split_case(const io::SourceFile& file, const std::vector<std::string>& label_names) {
+  io::SplitCase one{file.name, file.patient, {}, file.is_patient_known};
+  for (size_t k = 0; k < std::min(file.labels.size(), label_names.size()); ++k) {
+    if (file.labels[k] == 1.0F) one.labels.push_back(label_names[k]);
+  }
+  return one;
 }
 
 void write_splits(const std::filesystem::path& file, const TrainVal& split) {

@@ -9,9 +9,11 @@
 #include "source_notes.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
+#include "vmae/io/patients.h"
 #include "vmae/io/prepared.h"
 #include "vmae/io/source.h"
 #include "vmae/io/splits_file.h"
+#include "vmae/run/split.h"
 
 namespace vmae::run {
 
@@ -20,18 +22,14 @@ namespace fs = std::filesystem;
 namespace {
 
 // What is to be divided. Cases that the source marks as test are left out.
-std::vector<io::SplitCase> list_cases(const fs::path& source) {
-  const io::Source found = io::find_source(source);
+std::vector<io::SplitCase> list_cases(const fs::path& source, const std::vector<std::string>& findings) {
+  const io::Source found = io::find_source(source, "auto", findings);
   log_remarks(found);
   const std::vector<io::SourceFile>& files = found.files;
   std::vector<io::SplitCase> cases;
   for (const io::SourceFile& file : files) {
     if (file.split == "test") continue;
-    io::SplitCase one{file.name, file.patient, {}};
-    for (size_t i = 0; i < file.labels.size(); ++i) {
-      if (file.labels[i] == 1.0F) one.labels.push_back(found.label_names[i]);
-    }
-    cases.push_back(std::move(one));
+    cases.push_back(split_case(file, found.label_names));
   }
   if (found.layout == "prepared") {
     if (const int64_t count = io::PreparedDataset(source).info().num_duplicates; count > 0)
@@ -54,21 +52,21 @@ class Table {
   }
 
   void print_head(std::ostream& out) const {
-    out << "fold  part         cases  patients";
+    out << "fold  part         cases   patients";
     for (const auto& label : labels_) out << "  " << std::setw(width(label)) << label;
     out << "\n";
   }
 
   void print(std::ostream& out, size_t fold, const std::string& part, const std::vector<std::string>& names) const {
     if (names.empty()) return;
-    std::set<std::string> patients;
+    io::PatientCount patients;
     std::map<std::string, size_t> count;
     for (const auto& name : names) {
       const io::SplitCase& one = *case_of_.at(name);
-      patients.insert(one.patient);
+      patients.add(one.patient, one.is_patient_known);
       for (const auto& label : one.labels) ++count[label];
     }
-    out << std::left << std::setw(6) << fold << std::setw(11) << part << std::right << std::setw(7) << names.size() << std::setw(10) << patients.size();
+    out << std::left << std::setw(6) << fold << std::setw(11) << part << std::right << std::setw(7) << names.size() << std::setw(11) << patients.number_text();
     for (const auto& label : labels_) out << "  " << std::setw(width(label)) << count[label];
     out << "\n";
   }
@@ -82,6 +80,14 @@ class Table {
 
 }  // namespace
 
+void describe(Options& options, SplitCommandOptions& split) {
+  describe(options, static_cast<io::SplitOptions&>(split));
+  options.add(
+      "findings", split.findings,
+      "columns of the manifest (or findings of a prepared dataset) that the parts get their share of. Empty: the column label or class, else all columns "
+      "whose cells are 0, 1, -1 or empty");
+}
+
 void describe(Options& options, SplitConfig& config) { options.section("split", "How patients are divided", config.split); }
 
 void split(const SplitConfig& config, const fs::path& input, const fs::path& output, bool overwrite, std::ostream& out) {
@@ -91,12 +97,14 @@ void split(const SplitConfig& config, const fs::path& input, const fs::path& out
   if (fs::exists(output) && !overwrite) {
     throw Error(ExitCode::usage, output.string() + " is there already", "runs may have been trained with it: give another --output, or --overwrite");
   }
-  const auto cases = list_cases(input);
+  const auto cases = list_cases(input, config.split.findings);
   const io::Splits splits = io::make_splits(cases, config.split);
   io::write_splits(output, splits, cases);
 
-  out << splits.num_cases << " cases of " << splits.num_patients << " patients; scheme " << splits.scheme << ", seed " << splits.seed << ", by "
-      << (splits.is_by_patient ? "patient" : "case (patients are not known)") << (splits.is_stratified ? ", stratified by label" : ", not stratified") << "\n";
+  io::PatientCount patients;
+  for (const io::SplitCase& one : cases) patients.add(one.patient, one.is_patient_known);
+  out << splits.num_cases << " cases" << patients.suffix() << "; scheme " << splits.scheme << ", seed " << splits.seed << ", by "
+      << (splits.is_by_patient ? "patient" : "case") << (splits.is_stratified ? ", stratified by label" : ", not stratified") << "\n";
   const Table table(cases);
   table.print_head(out);
   for (size_t i = 0; i < splits.folds.size(); ++i) {

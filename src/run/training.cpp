@@ -211,8 +211,8 @@ static std::string axis_of_sources(const std::string& wanted, const data::Datase
 }
 
 // What would be wrong with data.test is said before training, not after it.
-static void check_test(const std::string& test, const Datasets& datasets, bool has_masks) {
-  const io::Source source = io::find_source(test);
+static void check_test(const std::string& test, const std::vector<std::string>& findings, const Datasets& datasets, bool has_masks) {
+  const io::Source source = io::find_source(test, "auto", findings);
   require_separate(datasets.split, source.files, "data.test");
   const auto refuse = [&](const char* what, const std::vector<std::string>& theirs, const std::vector<std::string>& ours) {
     throw Error(ExitCode::data, concat("data.test = ", test, " has the ", what, " [", join(theirs, ", "), "], but data.train has [", join(ours, ", "), "]"),
@@ -257,6 +257,7 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   SplitChoice choice = options.splits;
   choice.single_channels = options.channels == "single";
   Datasets datasets;
+  choice.findings = options.findings;
   datasets.splits = split_sources(named(options.train), named(options.val), options.val_fraction, session.seed(), choice);
   auto quarantine = std::make_shared<data::Quarantine>(session.folder ? session.folder->quarantine() : "", options.max_bad_fraction);
   if (targets.num_labels != 0 && !datasets.splits.label_conflict.empty())
@@ -264,7 +265,7 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   datasets.split = flat(datasets.splits);
   const auto &train = datasets.split.train, &val = datasets.split.val;
   const bool is_labelled = targets.mask || targets.num_labels != 0;
-  if (is_labelled && !options.test.empty()) check_test(options.test, datasets, targets.mask);
+  if (is_labelled && !options.test.empty()) check_test(options.test, options.findings, datasets, targets.mask);
   data::Targets wanted = targets;
   if (wanted.num_labels == data::Targets::all_labels) wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
   data::ImageOptions image = options.image;
@@ -394,7 +395,7 @@ ExitCode train_to_end(const Session& session, Training training) {
   if (const train::RunFolder* folder = session.folder.get()) {
     if (session.if_exists == train::IfExists::overwrite) session.folder->clear();
     write_splits(folder->splits(), training.datasets.split);
-    write_sources(folder->path(), training.data);
+    write_sources(folder->path(), training.data, training.init);
     write_file_atomically(folder->config(), training.config_yaml);
     train::write_env(*folder, session.arguments.command_line, session.device.str(), train::to_string(plan.precision));
     write_data_card(folder->path() / "data_card", training.card);

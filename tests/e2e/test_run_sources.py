@@ -89,7 +89,8 @@ class RunSourcesTest(EvalTest):
         self.make_nnunet("D", channels=1)
         self.train("D", "runs/heart")
         sources = json.loads((self.tmp / "runs/heart/sources.json").read_text())
-        self.assertEqual(sources, {"D": str((self.tmp / "D").resolve()), "D.json": str((self.tmp / "D.json").resolve())})
+        self.assertEqual(sources, {"D": str((self.tmp / "D").resolve()), "D.json": str((self.tmp / "D.json").resolve()),
+                                   "data.train": [str((self.tmp / "D").resolve())]})
         self.assertIn("- D\n", (self.tmp / "runs/heart/config.yaml").read_text().replace("[D]", "- D\n"), "config.yaml has what was written")
         away = self.tmp / "away"
         (away / "D").mkdir(parents=True)  # something else of the same name

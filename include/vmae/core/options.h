@@ -15,11 +15,20 @@
 
 namespace vmae {
 
-// A value as written by the user: one scalar, a list of scalars, or null (no items).
+// Texts under one name: "tumour: [GTV_CT, GTV_PET]".
+struct NamedTexts {
+  std::string name;
+  std::vector<std::string> texts;
+  bool operator==(const NamedTexts&) const = default;
+};
+
+// A value as written by the user: one scalar, a list of scalars, null (no items), or a map of lists of scalars (`groups`, in its order).
 struct OptionValue {
   std::vector<std::string> items;
   bool is_list = false;
   bool is_null = false;
+  std::vector<NamedTexts> groups{};
+  bool is_map = false;
 };
 
 // What a value may be; `text` is shown in the documentation and in the error.
@@ -42,6 +51,7 @@ struct Option {
   std::string allowed;                          // "in [0, 10]", "one of auto, cpu, cuda", or ""
   std::string doc;                              // one or two sentences, with the unit
   std::string default_text;                     // as YAML, taken when the option was added
+  bool takes_map = false;                       // set() knows what to do with a map
   std::function<void(const OptionValue&)> set;  // throws std::invalid_argument("must be ..., allowed: ...") without naming key or place
   std::function<std::string()> get;             // the present value as YAML; reading it back gives the same value bit for bit
 };
@@ -55,6 +65,7 @@ class Options {
   void add(std::string_view name, std::vector<int64_t>& field, std::string_view doc, NumberCheck check = {});  // check: of every element
   void add(std::string_view name, std::vector<double>& field, std::string_view doc, NumberCheck check = {});   // a scalar is a list of one
   void add(std::string_view name, std::vector<std::string>& field, std::string_view doc, ChoiceCheck check = {});
+  void add(std::string_view name, std::vector<NamedTexts>& field, std::string_view doc);  // a list [a, b] is the map {a: [a], b: [b]}
 
   // Everything that describe(*this, owner) adds gets the prefix "name.". The owner must outlive this list, which writes to its fields.
   template <class Owner>

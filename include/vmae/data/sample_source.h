@@ -54,9 +54,10 @@ io::CommonAxis common_axis_of(const std::vector<io::SourceFile>& files);
 
 // Memory: a few bytes per case and none per item. Cases in any order, each once; data.slice_axis has no meaning here, and data.intensity may be other than auto
 // only where the dataset holds native numbers. Throws Error(data) if the dataset lacks a target that the task needs, Error(usage) if an option does not fit.
-// stacks: whether the further channels of a case are channels of its samples.
+// labels: of each case, where they are not those of the dataset (some of its findings). stacks: whether the further channels of a case are channels of its
+// samples.
 std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image,
-                                              const Targets& targets, bool stacks = false);
+                                              const Targets& targets, const std::vector<std::vector<float>>& labels = {}, bool stacks = false);
 
 // Either: files that are cases of a prepared dataset (SourceFile::prepared_case), or files. Not both in one list.
 std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine);

@@ -38,9 +38,10 @@ struct PreparedItem {
 };
 
 struct PreparedCase {
-  std::string name;     // as `prepare.names` says: a salted hash, or the path in the source
-  std::string patient;  // a salted hash
-  std::string split;    // train, val, test or ""
+  std::string name;                        // as `prepare.names` says: a salted hash, or the path in the source
+  std::string patient;                     // a salted hash
+  std::optional<bool> is_patient_known{};  // as io::SourceFile; datasets of older versions do not say it
+  std::string split;                       // train, val, test or ""
   int64_t fold = -1;
   std::string modality;
   Units units = Units::raw;

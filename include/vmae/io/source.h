@@ -26,6 +26,7 @@ struct SourceFile {
   std::filesystem::path mask{};                 // label map on the image's grid (picture or volume), DICOM RTSTRUCT or SEG; empty: none
   std::vector<float> labels{};                  // one per name in Source::label_names; NaN where unknown. Empty: none
   int64_t prepared_case = -1;                   // of the prepared dataset at `path`; -1: this is a file
+  bool is_patient_known = false;                // false: `patient` only keeps together what belongs to one case (patients.h)
   std::vector<SourceFile> channels{};           // further registered images of this case (channels.h), each with path, name, series, time_point and modality
 };
 
@@ -60,7 +61,8 @@ struct NoImages : Error {
   using Error::Error;
 };
 
-// layout: auto, or one of those above.
+// layout: auto, or one of those above. findings: the columns of a manifest, or the findings of a prepared dataset, that are labels, in this order; empty: as
+// below. Throws Error(usage) where a source has no such column, or none at all, naming those that it has.
 // Prepared: a dataset of `vmae prepare`; its cases, without those that failed.
 // Manifest (a .csv or .tsv, or a folder whose only one it is): header line (csv.h), column `image` (also accepted: image_path, path, file, filename), optional
 //   `mask` (mask_path, segmentation; or `label` where its cells are paths), `label` (a class: class_names.h), patient (patients.h), split (train, val, test or
@@ -74,7 +76,7 @@ struct NoImages : Error {
 // patients are no classes). Files: every picture and volume below the folder. Hidden files and symlink loops are skipped. Throws NoImages
 // with what was found where nothing is usable; Error(data) where the manifest has no image column, text is not UTF-8, a file is named twice, or image and mask
 // are not one to one. A missing file is not an error here: it is quarantined when it is read. Names that are not UTF-8 are escaped (utf8_text.h).
-Source find_source(const std::filesystem::path& source, const std::string& layout = "auto");
+Source find_source(const std::filesystem::path& source, const std::string& layout = "auto", const std::vector<std::string>& findings = {});
 
 // "MRI", "mr", "T1" -> MR; "CT" -> CT; "PET" -> PT; two capital letters as they are; unknown -> "".
 std::string modality_code(const std::string& text);

@@ -2,6 +2,7 @@
 // Who trains, who validates and who is kept for the test: divided by patient, stratified by label, a pure function of (cases, options). docs/data.md, "Splits".
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ struct SplitCase {
   std::string name;                 // unique
   std::string patient;              // where patients are not known, the name
   std::vector<std::string> labels;  // the case's class, or the findings that it has; empty: none or not known
+  bool is_patient_known = true;     // as SourceFile
 };
 
 struct SplitOptions {
@@ -31,20 +33,26 @@ struct SplitFold {
 };
 
 struct Splits {
-  std::string scheme;  // 5fold (or another number), 72/8/20, 90/10; "" where the file does not say
+  std::string scheme;  // 5fold (or another number), 72/8/20 (or other percents); "" where the file does not say
   int64_t seed = 0;
-  bool is_by_patient = false;  // some patient has a name other than its case's
+  bool is_by_patient = false;  // of some case it is known whose it is
   bool is_stratified = false;
-  int64_t num_cases = 0, num_patients = 0;
-  std::string checksum;  // of the names of all cases, case_checksum(); "": any cases will do
+  int64_t num_cases = 0, num_patients = 0;  // patients who are known
+  std::string checksum;                     // of the names of all cases, case_checksum(); "": any cases will do
   std::vector<SplitFold> folds;
 };
 
-// The order of `cases` does not matter. Sizes are counted in patients: each part is as near to its share as integers allow, and has at least one.
+// The order of `cases` does not matter. Sizes are counted in patients: validation and test part are as near to their share as integers allow; training has
+// the rest, and each part at least one.
 // Stratified: of patients with the same labels every part has its share, rounded down or up; the same holds for the rarest label as a whole.
 // Throws Error(usage) for options that contradict each other; Error(data) if there are too few patients, a name comes twice, or labels are asked for
 // (stratify = label) and no case has one.
 Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& options);
+
+// The patients (SplitCase::patient) who validate where a fraction is all that is said: `fraction` of them, to the nearest integer, at least one; a pure
+// function of patients, labels and seed. Where cases have labels every label has its share, rounded up or down; no label is in these patients alone, and one
+// of two patients or more is among them, as far as their number allows. Names of cases may come twice.
+std::set<std::string> draw_validation(const std::vector<SplitCase>& cases, double fraction, uint64_t seed);
 
 std::string case_checksum(std::vector<std::string> names);  // in any order: "crc32c:1a2b3c4d"
 

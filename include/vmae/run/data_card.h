@@ -25,6 +25,8 @@ struct DataCard {
   std::vector<std::string> label_names{};     // classes or findings of a classification
   bool is_multi_label = false;
   std::vector<io::SourceRemark> left_out{}, remarks{};
+  std::string seen_before{};               // of validation and test images: SeenBefore::text; empty: nothing to say
+  bool was_seen = false;                   // some were
   std::vector<std::string> identifying{};  // texts that must not be written
 };
 

@@ -20,7 +20,8 @@ struct PrepareOptions {
   int64_t bits = 8;
   std::vector<int64_t> resize;
   bool keep_aspect = false;
-  std::vector<std::string> structures;
+  std::vector<std::string> findings;   // as io::find_source()
+  std::vector<NamedTexts> structures;  // class -> structures
   std::string duplicates = "keep";
   int64_t shard_mb = 2048;
   int64_t workers = 0;

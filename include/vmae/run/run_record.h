@@ -36,8 +36,8 @@ RunPredictions find_predictions(const RunRecord& record, const std::string& part
 // where there is something, else as they are.
 std::string located(const std::filesystem::path& run_folder, const std::string& source);
 
-// sources.json of a run folder.
-void write_sources(const std::filesystem::path& run_folder, const DataOptions& data);
+// sources.json of a run folder: for located(), each source by the path that the config has; and what seen_before() needs: "data.train" and "model.init".
+void write_sources(const std::filesystem::path& run_folder, const DataOptions& data, const std::string& init);
 
 // "runs/a, or runs/b" for messages: the folds of a record.
 std::string fold_names(const RunRecord& record);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "vmae/io/source.h"
+#include "vmae/io/splits.h"
 
 namespace vmae::run {
 
@@ -18,23 +19,25 @@ struct TrainVal {
 struct SplitChoice {
   std::string file;  // "": no such file
   int64_t fold = 0;
-  int64_t label_fraction = 100;  // percent of the training part
-  bool single_channels = false;  // the channels of a case (io/channels.h) are images of their own in the parts
+  int64_t label_fraction = 100;         // percent of the training part
+  std::vector<std::string> findings{};  // as io::find_source()
+  bool single_channels = false;         // the channels of a case (io/channels.h) are images of their own in the parts
 };
 
 // The same by source: one list per source of data.train, and per source that validates.
 struct SourceSplits {
   std::vector<std::vector<io::SourceFile>> train, val;
-  std::vector<io::SourceFile> unused;                           // as in TrainVal
-  std::vector<io::SourceFile> test;                             // of the splits file, or marked test in data.train
-  std::vector<io::LabelRegion> regions;                         // as io::Source, of the first source of data.train that has them
-  std::vector<std::vector<std::string>> mask_names_of_sources;  // of mask values 1, 2, ...: of each source that has them
-  std::string mask_conflict;                                    // which source calls mask values otherwise; empty: none
-  int64_t ignore_label = -1;                                    // as io::Source, of the first source of data.train that names one
-  std::vector<std::string> label_names;                         // as io::Source, of the first source
-  std::vector<std::string> channel_names;                       // likewise
-  std::string channel_conflict;                                 // which source has others; empty: none
-  std::string label_conflict;                                   // which source has others; empty: none
+  std::vector<io::SourceFile> unused;                            // as in TrainVal
+  std::vector<io::SourceFile> test;                              // of the splits file, or marked test in data.train
+  std::vector<io::LabelRegion> regions;                          // as io::Source, of the first source of data.train that has them
+  std::vector<std::vector<std::string>> mask_names_of_sources;   // of mask values 1, 2, ...: of each source that has them
+  std::string mask_conflict;                                     // which source calls mask values otherwise; empty: none
+  int64_t ignore_label = -1;                                     // as io::Source, of the first source of data.train that names one
+  std::vector<std::string> label_names;                          // as io::Source, of the first source
+  std::vector<std::vector<std::string>> label_names_of_sources;  // of each source of data.train
+  std::string label_conflict;                                    // which source has others; empty: none
+  std::vector<std::string> channel_names;                        // as io::Source, of the first source
+  std::string channel_conflict;                                  // which source has others; empty: none
   bool is_multi_label = false;
   std::vector<std::string> identifying;  // as io::Source, of all sources
   std::vector<std::string> layouts;      // of all sources
@@ -44,8 +47,8 @@ struct SourceSplits {
 
 // choice.file given (then `val` may not be, and there is one source): that file alone says who trains and who validates, whatever a `split` column says; only
 // cases marked test there are never used, and may not be named. Else, val given: both sources, of one with splits (a manifest's `split` column, a prepared
-// dataset's) only its files of that part. Else the source's splits if any file has one, else val_fraction of the patients of all such sources together (at
-// least one, unless 0), a pure function of the seed and the patients' names. Throws Error(data) if a patient or a file is on both sides, nothing is left to
+// dataset's) only its files of that part. Else the source's splits if any file has one, else val_fraction of the patients of all such sources together (unless
+// it is 0), as io::draw_validation(): stratified where cases have labels. Throws Error(data) if a patient or a file is on both sides, nothing is left to
 // train on, or the splits file does not fit the data (include/vmae/io/splits_file.h); Error(usage) if it has no such fold or fraction.
 SourceSplits split_sources(const std::vector<std::string>& train, const std::vector<std::string>& val, double val_fraction, uint64_t seed,
                            const SplitChoice& choice = {});
@@ -56,6 +59,13 @@ TrainVal flat(SourceSplits splits);
 
 // Throws Error(data) if a patient or file of `files` also trains or validates. part: "test", for the message.
 void require_separate(const TrainVal& split, const std::vector<io::SourceFile>& files, const std::string& part);
+
+// How patients are called in the source of a file: "" as in the files; else by the check of the salt that they are hashed with, or, where a prepared dataset
+// is shared without it, by its folder.
+std::string naming_of(const io::SourceFile& file);
+
+// What a division looks at. label_names: as io::Source.
+io::SplitCase split_case(const io::SourceFile& file, const std::vector<std::string>& label_names);
 
 void write_splits(const std::filesystem::path& file, const TrainVal& split);  // splits.json: file names, relative to their sources
 

@@ -8,8 +8,13 @@
 
 namespace vmae::run {
 
+struct SplitCommandOptions : io::SplitOptions {
+  std::vector<std::string> findings;  // as io::find_source()
+};
+void describe(Options& options, SplitCommandOptions& split);
+
 struct SplitConfig {
-  io::SplitOptions split;
+  SplitCommandOptions split;
 };
 void describe(Options& options, SplitConfig& config);
 

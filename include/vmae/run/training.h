@@ -29,6 +29,7 @@ struct DataOptions {
   std::vector<std::string> train, val;
   std::string test;
   std::vector<double> weights;
+  std::vector<std::string> findings;  // of a classification: as io::find_source()
   SplitChoice splits;
   std::string channels = "stacked";
   double val_fraction = 0.05;
@@ -96,6 +97,7 @@ struct Training {
   data::LoaderOptions loader;
   std::string model_text;  // for the log: "swin-unet, 3 classes"
   std::string config_yaml;
+  std::string init;  // model.init
   DataCard card;
   std::function<void(const std::string& old_yaml)> report_changes;
   std::function<void(train::RunLog& log, int64_t step, int64_t epoch)> draw;

@@ -141,6 +141,27 @@ void describe(Options& o, Outer& v) {
   o.add("last", v.last, "");
 }
 
+TEST(Options, ListsUnderNames) {
+  std::vector<NamedTexts> classes;
+  Options options;
+  options.add("classes", classes, "");
+  EXPECT_EQ(options.find("classes")->default_text, "[]");
+  EXPECT_EQ(problem(options, "classes", list({"a", "b c"})), "");
+  EXPECT_EQ(classes, (std::vector<NamedTexts>{{"a", {"a"}}, {"b c", {"b c"}}}));
+  EXPECT_EQ(options.find("classes")->get(), "[a, \"b c\"]");
+  EXPECT_EQ(problem(options, "classes", scalar("a")), "");
+  EXPECT_EQ(classes, (std::vector<NamedTexts>{{"a", {"a"}}}));
+  OptionValue map;
+  map.is_map = true;
+  map.groups = {{"tumour", {"GTV_CT", "GTV: 2"}}, {"lung", {"lung"}}};
+  EXPECT_EQ(problem(options, "classes", map), "");
+  EXPECT_EQ(classes, map.groups);
+  EXPECT_EQ(options.find("classes")->get(), "{tumour: [GTV_CT, \"GTV: 2\"], lung: [lung]}");
+  EXPECT_EQ(problem(options, "classes", null()), "");
+  EXPECT_TRUE(classes.empty());
+  EXPECT_EQ(problem(options, "classes", list({std::string("a\0", 2)})), "must be a list of texts, or a map of lists of texts");
+}
+
 TEST(Options, SectionsNestAndReopen) {
   Outer outer;
   Inner more;

@@ -16,7 +16,8 @@ TEST(Patients, NearlyEqualIdsAreTold) {
   const auto note = [](const std::vector<std::string>& patients) {
     Source source;
     source.layout = "manifest";
-    for (size_t i = 0; i < patients.size(); ++i) source.files.push_back({.path = "a", .name = std::to_string(i) + ".png", .patient = patients[i]});
+    for (size_t i = 0; i < patients.size(); ++i)
+      source.files.push_back({.path = "a", .name = std::to_string(i) + ".png", .patient = patients[i], .is_patient_known = true});
     return patients_note(source);
   };
   EXPECT_EQ(note({"P1", "P2", "P1"}), "");
@@ -24,6 +25,23 @@ TEST(Patients, NearlyEqualIdsAreTold) {
     EXPECT_NE(note(patients).find("count as different patients: 1 group"), std::string::npos);
     EXPECT_EQ(note(patients).find(patients[0]), std::string::npos) << "ids identify";
   }
+}
+
+TEST(Patients, AreCountedAndNamedInOneWay) {
+  const auto count = [](int known, int unknown) {
+    PatientCount count;
+    for (int i = 0; i < known; ++i) count.add(concat("p", i), true), count.add(concat("p", i), true);
+    for (int i = 0; i < unknown; ++i) count.add(concat("u", i), false);
+    return count;
+  };
+  EXPECT_EQ(count(0, 3).number(), std::nullopt);
+  EXPECT_EQ(count(0, 3).suffix(), ", patients not known");
+  EXPECT_EQ(count(0, 3).number_text(), "not known");
+  EXPECT_EQ(count(1, 0).suffix(), " of 1 patient");
+  EXPECT_EQ(count(5, 0).suffix(), " of 5 patients");
+  EXPECT_EQ(count(5, 1).suffix(), " of 5 patients (1 case: not known)");
+  EXPECT_EQ(count(5, 2).number_text(), "5 (2 cases: not known)");
+  EXPECT_EQ(count(5, 2).number(), 5U);
 }
 
 // Words are taken out whole: the class Spleen of all patients is not that of Mrs Lee.

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <random>
 #include <set>
+#include <tuple>
 
 #include "support/errors.h"
 
@@ -260,7 +261,7 @@ TEST(Splits, EveryPatientHasTheSameChance) {
 }
 
 TEST(Splits, SaysWhatItWasMadeOf) {
-  const std::vector<SplitCase> own{{"a", "a", {}}, {"b", "b", {}}, {"c", "c", {}}};
+  const std::vector<SplitCase> own{{"a", "a", {}, false}, {"b", "b", {}, false}, {"c", "c", {}, false}};
   const Splits splits = make_splits(own, with("90/10", 9));
   EXPECT_EQ(splits.scheme, "90/10");
   EXPECT_EQ(splits.seed, 9);
@@ -274,6 +275,128 @@ TEST(Splits, SaysWhatItWasMadeOf) {
   EXPECT_TRUE(make_splits(cases, with("kfold")).is_by_patient);
   EXPECT_EQ(make_splits(cases, with("kfold")).scheme, "7fold");
   EXPECT_EQ(make_splits(cases, with("kfold")).num_patients, 9);
+}
+
+// The number of patients with each label, of those in `who`.
+std::map<std::string, int> patients_with_labels(const std::vector<SplitCase>& cases, const std::set<std::string>& who) {
+  std::map<std::string, std::set<std::string>> patients;
+  for (const auto& one : cases) {
+    for (const auto& label : one.labels) {
+      if (who.contains(one.patient)) patients[label].insert(one.patient);
+    }
+  }
+  std::map<std::string, int> count;
+  for (const auto& [label, some] : patients) count[label] = static_cast<int>(some.size());
+  return count;
+}
+
+TEST(Validation, IsAFunctionOfPatientsLabelsAndSeed) {
+  for (const int num_classes : {0, 3}) {
+    auto cases = made_up(4, 40, num_classes);
+    const auto first = draw_validation(cases, 0.2, 7);
+    EXPECT_EQ(first.size(), 8U);
+    EXPECT_NE(first, draw_validation(cases, 0.2, 8));
+    std::shuffle(cases.begin(), cases.end(), std::mt19937(1));
+    EXPECT_EQ(first, draw_validation(cases, 0.2, 7));
+  }
+  EXPECT_TRUE(draw_validation({}, 0.5, 0).empty());
+  EXPECT_EQ(draw_validation({{"a", "a", {}}}, 0.05, 0).size(), 1U);
+}
+
+// Classes of random sizes, many of them small: each has its share to within one patient, is never in validation alone, and is on both sides if two or more
+// have it, as long as there are as many places as such classes.
+TEST(Validation, SmallClassesAreOnBothSides) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 300; ++round) {
+    const int num_classes = 2 + static_cast<int>(random() % 6);
+    std::vector<SplitCase> cases;
+    for (int k = 0; k < num_classes; ++k) {
+      const int size = 1 + static_cast<int>(random() % (random() % 3 == 0 ? 60 : 4));
+      for (int i = 0; i < size; ++i) cases.push_back({concat(k, "/", i), concat("p", k, "/", i), {concat("class", k)}});
+    }
+    const double fraction = 0.05 + 0.4 * static_cast<double>(random() % 100) / 100;
+    const auto drawn = draw_validation(cases, fraction, random());
+    const auto places = static_cast<int>(drawn.size());
+    EXPECT_EQ(places, std::max(1L, std::lround(static_cast<double>(cases.size()) * fraction)));
+    std::set<std::string> everybody;
+    for (const auto& one : cases) everybody.insert(one.patient);
+    auto all = patients_with_labels(cases, everybody), val = patients_with_labels(cases, drawn);
+    const auto num_large = std::count_if(all.begin(), all.end(), [](const auto& one) { return one.second >= 2; });
+    const auto num_singles = static_cast<int64_t>(all.size()) - num_large;
+    for (const auto& [label, n] : all) {
+      const double share = n * static_cast<double>(places) / static_cast<double>(cases.size());
+      if (places <= static_cast<int>(cases.size()) - static_cast<int>(all.size())) EXPECT_LT(val[label], n) << label << ": nobody is left to train on";
+      if (n >= 2 && places >= num_large) EXPECT_GT(val[label], 0) << label << " of " << n << ", " << places << " places, " << num_singles << " singles";
+      EXPECT_LE(val[label], share + 2) << label;
+    }
+  }
+}
+
+TEST(Validation, FindingsAreOnBothSides) {
+  for (uint32_t round = 0; round < 60; ++round) {
+    const auto cases = made_up(round, 60, 0, 4);
+    std::set<std::string> everybody;
+    for (const auto& one : cases) everybody.insert(one.patient);
+    const auto drawn = draw_validation(cases, 0.15, round);
+    auto all = patients_with_labels(cases, everybody), val = patients_with_labels(cases, drawn);
+    for (const auto& [label, n] : all) {
+      EXPECT_LT(val[label], n) << label;
+      if (n >= 2) EXPECT_GT(val[label], 0) << label;
+    }
+  }
+}
+
+TEST(Splits, AnyPercentsThatSumToAHundred) {
+  for (const auto& [scheme, train, val, test] : std::vector<std::tuple<std::string, double, double, double>>{{"80/10/10", 80, 10, 10},
+                                                                                                             {"70/15/15", 70, 15, 15},
+                                                                                                             {"60/40", 60, 40, 0},
+                                                                                                             {"34/33/33", 34, 33, 33},
+                                                                                                             {"80/0/20", 80, 0, 20},
+                                                                                                             {"1/49/50", 1, 49, 50},
+                                                                                                             {" 80 / 10 / 10 ", 80, 10, 10},
+                                                                                                             {"98/1/1", 98, 1, 1},
+                                                                                                             {"99/1/0", 99, 1, 0}}) {
+    for (uint32_t round = 3; round < 120; round += 9) {
+      const auto cases = made_up(round, static_cast<int>(round), static_cast<int>(round % 4));
+      const auto n = static_cast<size_t>(round);
+      const Splits splits = make_splits(cases, with(scheme, round));
+      const SplitFold& fold = splits.folds.at(0);
+      const auto size = [&](const Names& part) { return patients_in(part, cases).size(); };
+      EXPECT_EQ(size(fold.train) + size(fold.val) + size(fold.test), n);
+      EXPECT_GT(size(fold.train), 0U);
+      EXPECT_EQ(fold.val.empty(), val == 0);
+      EXPECT_EQ(fold.test.empty(), test == 0);
+      if (train < 10) continue;  // one is kept for training
+      if (val > 0) expect_share(size(fold.val), n, val, scheme);
+      if (test > 0) expect_share(size(fold.test), n, test, scheme);
+    }
+  }
+  const auto cases = made_up(1, 40, 3);
+  EXPECT_EQ(make_splits(cases, with(" 080/10/ 10")).scheme, "80/10/10");
+  EXPECT_TRUE(make_splits(cases, with("80/10/10")).is_stratified);
+}
+
+TEST(Splits, PercentsThatMeanNothingAreErrorsThatSayWhy) {
+  const auto cases = made_up(1, 40, 0);
+  for (const auto& [scheme, said] : std::vector<std::pair<std::string, std::string>>{{"80/10/5", "sum to 95"},
+                                                                                     {"80/15/10", "sum to 105"},
+                                                                                     {"80", "1 part"},
+                                                                                     {"25/25/25/25", "4 parts"},
+                                                                                     {"80/10/ten", "'ten'"},
+                                                                                     {"80.5/9.5/10", "'80.5'"},
+                                                                                     {"110/-10", "'110'"},
+                                                                                     {"90/20/-10", "'-10'"},
+                                                                                     {"0/50/50", "train"},
+                                                                                     {"100/0", "nobody validates"},
+                                                                                     {"80/20/", "''"},
+                                                                                     {"5folds", "'5folds'"},
+                                                                                     {"", "''"}}) {
+    const Error error = test::error_of([&] { make_splits(cases, with(scheme)); });
+    EXPECT_EQ(error.code(), ExitCode::usage) << scheme;
+    EXPECT_TRUE(test::contains(error.what(), said)) << scheme << ": " << error.what();
+    EXPECT_TRUE(test::contains(error.hint(), "80/10/10")) << error.hint();
+  }
+  EXPECT_EQ(test::error_of([&] { make_splits(made_up(1, 2, 0), with("80/10/10")); }).code(), ExitCode::data);
 }
 
 TEST(Splits, TooFewPatientsIsAnErrorNeverAnEmptyPart) {
