@@ -24,6 +24,9 @@ Case read_case(const io::SourceFile& file, const ImageOptions& image) {
       if (image.slice_axis != "auto" && one.volume.size[2] > 1 && image.slice_axis[0] != "xyz"[one.axis])
         throw Error(ExitCode::data, concat("was prepared in slices along ", "xyz"[one.axis], ", but the model learnt slices along ", image.slice_axis),
                     "predict from the original files, or prepare them again with prepare.slice_axis");
+      const ImageKind kind = known_as({one.volume.modality, one.volume.units, one.volume.stored_max}, file.modality);
+      one.volume.modality = kind.modality;
+      if (dataset.info().intensity == "native") one.volume.units = kind.units;
       one.range = dataset.info().intensity == "native" ? range_of(one.volume, image) : IntensityRange{0.0, 1.0};
       return one;
     }

@@ -17,7 +17,8 @@ struct Run {
 
 class PreparedSource : public SampleSource {
  public:
-  PreparedSource(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image, const Targets& targets)
+  PreparedSource(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<PreparedChoice>& cases, const ImageOptions& image,
+                 const Targets& targets)
       : dataset_(std::move(dataset)), image_(image), num_labels_(targets.num_labels), needs_mask_(targets.mask) {
     const io::PreparedInfo& info = dataset_->info();
     is_native_ = info.intensity == "native";
@@ -30,7 +31,7 @@ class PreparedSource : public SampleSource {
       throw Error(ExitCode::data, concat("the prepared dataset has ", info.label_names.size(), " labels; needed: ", num_labels_));
     rules_.resize(static_cast<size_t>(info.num_cases));
     if (num_labels_ > 0) labels_.resize(static_cast<size_t>(info.num_cases * num_labels_), std::nanf(""));
-    for (const int64_t number : cases) add(number);
+    for (const auto& [number, modality] : cases) add(number, modality);
   }
 
   int64_t size() const override { return size_; }
@@ -63,7 +64,7 @@ class PreparedSource : public SampleSource {
   }
 
  private:
-  void add(int64_t number) {
+  void add(int64_t number, const std::string& modality) {
     const io::PreparedCase one = dataset_->read_case(number);
     for (const std::string* text : {&one.name, &one.items_sha256}) crc_ = crc32c(text->data(), text->size() + 1, crc_);
     if (one.num_items > 0) {
@@ -73,7 +74,7 @@ class PreparedSource : public SampleSource {
       if (needs_mask_ && first.mask.empty())
         throw Error(ExitCode::data, concat("case ", one.name, " has no mask"), "give one for every image, or leave the image out");
       const double stored_max = first.stored_max;
-      const IntensityRule rule = intensity_rule(image_, {one.modality, one.units, stored_max});
+      const IntensityRule rule = intensity_rule(image_, known_as({one.modality, one.units, stored_max}, modality));
       if (is_native_ && rule == IntensityRule::percentile && image_.percentiles != dataset_->info().percentiles) {
         const auto& known = dataset_->info().percentiles;
         throw Error(ExitCode::usage,
@@ -113,16 +114,16 @@ class PreparedSource : public SampleSource {
 
 }  // namespace
 
-std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image,
-                                              const Targets& targets) {
+std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<PreparedChoice>& cases,
+                                              const ImageOptions& image, const Targets& targets) {
   return std::make_unique<PreparedSource>(std::move(dataset), cases, image, targets);
 }
 
 std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine) {
   if (files.empty() || files.front().prepared_case < 0) return file_source(std::move(files), image, targets, quarantine);
   auto dataset = std::make_shared<const io::PreparedDataset>(files.front().path);
-  std::vector<int64_t> cases;
-  for (const io::SourceFile& file : files) cases.push_back(file.prepared_case);
+  std::vector<PreparedChoice> cases;
+  for (const io::SourceFile& file : files) cases.push_back({file.prepared_case, file.modality});
   auto source = prepared_source(std::move(dataset), cases, image, targets);
   quarantine.expect(source->num_files());
   return source;

@@ -245,7 +245,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
             .pool = config.data.pool,
             .image = as_trained(config.data.image, datasets),
             .minmax = config.data.augment.minmax,
-            .modality = modality_of(datasets),
+            .modalities = modalities_of(datasets),
             .mirrors = mirrors_of(config.data.augment)},
            task.metadata);
 

@@ -15,6 +15,7 @@
 #include <optional>
 #include <tuple>
 
+#include "modality.h"
 #include "names_table.h"
 #include "pool.h"
 #include "predict_output.h"
@@ -24,6 +25,7 @@
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
+#include "vmae/data/modality.h"
 #include "vmae/io/case_names.h"
 #include "vmae/io/components.h"
 #include "vmae/io/prepared.h"
@@ -73,17 +75,18 @@ std::vector<std::string> names_beside(const std::vector<io::SourceFile>& cases, 
   return names;
 }
 
-// Intensities are scaled by modality. Where images do not say theirs, and all that the model learnt from had one, it is that; another one is warned of.
-void take_modality(std::vector<io::SourceFile>& cases, const std::string& trained) {
-  if (trained.empty()) return;
-  int64_t num_taken = 0, num_others = 0;
-  for (io::SourceFile& file : cases) {
-    if (file.prepared_case >= 0) continue;
-    num_others += !file.modality.empty() && file.modality != trained ? 1 : 0;
-    num_taken += file.modality.empty() ? 1 : 0;
-    if (file.modality.empty()) file.modality = trained;
-  }
-  if (num_taken > 0) log::info(concat(num_taken, " images do not say their modality: taken as ", trained, ", which the model was trained on"));
+// Intensities are scaled by modality. What images do not say is as it was in training: what was said there (data.modality), or what all of its images were.
+// Of images that are of another one there is a warning. Where some of it was CT, the values of volumes tell (data/modality.h), as they may have in training.
+void take_modality(std::vector<io::SourceFile>& cases, const ModelCard& card) {
+  const std::string trained = card.modality(), said = card.image.modality.empty() ? trained : data::checked_modality("data.modality", card.image.modality);
+  const auto num_unknown = [&] { return std::count_if(cases.begin(), cases.end(), [](const io::SourceFile& file) { return file.modality.empty(); }); };
+  const bool learnt_ct = std::find(card.modalities.begin(), card.modalities.end(), "CT") != card.modalities.end();
+  const auto num_before = num_unknown();
+  settle_for_prediction(cases, said, learnt_ct && card.image.intensity == "auto");
+  if (const auto num_taken = num_before - num_unknown(); num_taken > 0 && !said.empty())
+    log::info(concat(num_taken, " images do not say their modality: taken as ", said, ", which the model was trained on"));
+  const auto num_others = std::count_if(cases.begin(), cases.end(),
+                                        [&](const io::SourceFile& file) { return !trained.empty() && !file.modality.empty() && file.modality != trained; });
   if (num_others > 0) log::warning(concat(num_others, " images are of another modality than ", trained, ", which the model was trained on"));
 }
 
@@ -302,10 +305,11 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   const ModelCard& card = predictor.model().card;
   const bool is_segmenter = predictor.model().is_segmenter();
   std::vector<io::SourceFile> cases = io::with_time_points(listed);
-  take_modality(cases, card.modality);
+  take_modality(cases, card);
   const std::vector<std::string> names = options.names.empty() ? names_beside(cases, beside, identifying) : given_names(cases, options.names);
   log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
                    files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
+  log_intensity({&cases}, card.image, "case");
   if (is_segmenter) check_outputs(names, card, options);
   make_output_folder(output);
   if (is_segmenter && !options.pool.empty()) log::warning("--pool is for classification: it changes nothing here");

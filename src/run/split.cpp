@@ -57,7 +57,8 @@ std::vector<io::SourceFile> part(std::vector<io::SourceFile> files, const char* 
 }
 
 // The files of all sources; what they call their masks and labels goes to `splits`.
-std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>& paths, SourceSplits& splits, bool is_first = true) {
+std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>& paths, SourceSplits& splits, const SettleSource& settle,
+                                                  bool is_first = true) {
   std::vector<std::vector<io::SourceFile>> lists;
   for (const std::string& path : paths) {
     io::Source source = io::find_source(path);
@@ -83,6 +84,7 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
     splits.layouts.push_back(source.layout);
     splits.refused.insert(splits.refused.end(), source.refused.begin(), source.refused.end());
     splits.remarks.insert(splits.remarks.end(), source.remarks.begin(), source.remarks.end());
+    if (settle) settle(source.files, is_first);
     lists.push_back(std::move(source.files));
   }
   return lists;
@@ -234,15 +236,15 @@ void tell_incomparable(const SourceSplits& splits) {
 }  // namespace
 
 SourceSplits split_sources(const std::vector<std::string>& train, const std::vector<std::string>& val, double val_fraction, uint64_t seed,
-                           const SplitChoice& choice) {
+                           const SplitChoice& choice, const SettleSource& settle) {
   check_choice(choice, train, val);
   if (train.empty()) throw Error(ExitCode::usage, "data.train is not set", "give a folder of images or a manifest CSV: data.train=/path/to/images");
   SourceSplits splits;
   if (!choice.file.empty()) {
-    TrainVal parts = split_by_file(list_all({train[0]}, splits)[0], choice);
+    TrainVal parts = split_by_file(list_all({train[0]}, splits, settle)[0], choice);
     splits.train = {std::move(parts.train)}, splits.val = {std::move(parts.val)}, splits.test = std::move(parts.test), splits.unused = std::move(parts.unused);
   } else {
-    auto lists = list_all(train, splits);
+    auto lists = list_all(train, splits, settle);
     const bool says_folds = std::any_of(lists.begin(), lists.end(), [](const auto& files) { return has_folds(files); });
     if (choice.fold != 0 && (!says_folds || !val.empty()))
       throw Error(ExitCode::usage, concat("data.fold = ", choice.fold, " chooses from data.splits, or from folds that the data name; there are none"),
@@ -254,7 +256,7 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
       divide(lists, val_fraction, seed, choice.fold, splits);
     } else {
       for (auto& files : lists) splits.train.push_back(part(std::move(files), "train"));
-      for (auto& files : list_all(val, splits, /*is_first=*/false)) splits.val.push_back(part(std::move(files), "val"));
+      for (auto& files : list_all(val, splits, settle, /*is_first=*/false)) splits.val.push_back(part(std::move(files), "val"));
     }
   }
   tell_incomparable(splits);

@@ -52,10 +52,16 @@ std::unique_ptr<SampleSource> file_source(std::vector<io::SourceFile> files, con
 // What data.slice_axis = auto comes to for these files: their headers are read, in parallel.
 io::CommonAxis common_axis_of(const std::vector<io::SourceFile>& files);
 
+// A case of a prepared dataset, and what it is if the dataset does not say it.
+struct PreparedChoice {
+  int64_t number;
+  std::string modality{};
+};
+
 // Memory: a few bytes per case and none per item. Cases in any order, each once; data.slice_axis has no meaning here, and data.intensity may be other than auto
 // only where the dataset holds native numbers. Throws Error(data) if the dataset lacks a target that the task needs, Error(usage) if an option does not fit.
-std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image,
-                                              const Targets& targets);
+std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<PreparedChoice>& cases,
+                                              const ImageOptions& image, const Targets& targets);
 
 // Either: files that are cases of a prepared dataset (SourceFile::prepared_case), or files. Not both in one list.
 std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine);

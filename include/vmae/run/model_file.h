@@ -46,8 +46,10 @@ struct ModelCard {
   bool is_multi_label = false;
   std::string pool = "mean";
   data::ImageOptions image{};
-  bool minmax = false;                  // data.minmax
-  std::string modality{};               // of all images that were trained on; "": not known, or several
+  bool minmax = false;                    // data.minmax
+  std::vector<std::string> modalities{};  // of the images that were trained on, each once, sorted; "" where it is not known. Empty: the file does not say
+  // The modality of all of them; "": not known, or several.
+  std::string modality() const { return modalities.size() == 1 ? modalities.front() : ""; }
   std::string mirrors = "unknown";      // of images in training: "horizontal", "vertical", "both" or "none"; "unknown": the file does not say
   std::vector<int64_t> label_values{};  // segmentation: of the classes in label maps that are written; empty: 1, 2, ...
 };
