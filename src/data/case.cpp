@@ -82,8 +82,13 @@ Case read_prepared(const io::SourceFile& file, const ImageOptions& image) {
   std::vector<io::Volume> volumes;
   std::vector<IntensityRange> ranges;
   for (int64_t channel = 0; channel < io::num_channels(file); ++channel) {
-    volumes.push_back(io::read_prepared_case(dataset, io::channel_of(file, channel).prepared_case));
-    ranges.push_back(dataset.info().intensity == "native" ? range_of(volumes.back(), image) : IntensityRange{0.0, 1.0});
+    const io::SourceFile one = io::channel_of(file, channel);
+    io::Volume& volume = volumes.emplace_back(io::read_prepared_case(dataset, one.prepared_case));
+    const bool is_native = dataset.info().intensity == "native";
+    const ImageKind kind = known_as({volume.modality, volume.units, volume.stored_max}, one.modality);
+    volume.modality = kind.modality;
+    if (is_native) volume.units = kind.units;
+    ranges.push_back(is_native ? range_of(volume, image) : IntensityRange{0.0, 1.0});
   }
   if (image.slice_axis != "auto" && volumes[0].size[2] > 1 && image.slice_axis[0] != "xyz"[axis])
     throw Error(ExitCode::data, concat("was prepared in slices along ", "xyz"[axis], ", but the model learnt slices along ", image.slice_axis),

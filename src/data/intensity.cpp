@@ -59,6 +59,13 @@ void check(const ImageOptions& options) {
           concat("data.std has ", options.std.size(), " values; allowed: 1, or one per channel (", num_channels, ")"));
 }
 
+ImageKind known_as(ImageKind kind, const std::string& modality) {
+  if (!kind.modality.empty() || modality.empty()) return kind;
+  kind.modality = modality;
+  if (modality == "CT" && kind.units == io::Units::raw && !(kind.stored_max > 0)) kind.units = io::Units::hu;
+  return kind;
+}
+
 IntensityRule intensity_rule(const ImageOptions& options, const ImageKind& kind) {
   const std::string& name = options.intensity;
   if (name == "window") return IntensityRule::window;

@@ -18,9 +18,9 @@ struct Run {
 
 class PreparedSource : public SampleSource {
  public:
-  PreparedSource(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image, const Targets& targets,
-                 const std::vector<std::vector<float>>& labels, bool stacks)
-      : dataset_(std::move(dataset)), image_(image), num_labels_(targets.num_labels), stacks_(stacks), needs_mask_(targets.mask) {
+  PreparedSource(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<PreparedChoice>& cases, const ImageOptions& image,
+                 const Targets& targets)
+      : dataset_(std::move(dataset)), image_(image), num_labels_(targets.num_labels), needs_mask_(targets.mask) {
     const io::PreparedInfo& info = dataset_->info();
     is_native_ = info.intensity == "native";
     if (!is_native_ && image.intensity != "auto") {
@@ -32,7 +32,7 @@ class PreparedSource : public SampleSource {
       throw Error(ExitCode::data, concat("the prepared dataset has ", info.label_names.size(), " labels; needed: ", num_labels_));
     rules_.resize(static_cast<size_t>(info.num_cases));
     if (num_labels_ > 0) labels_.resize(static_cast<size_t>(info.num_cases * num_labels_), std::nanf(""));
-    for (size_t i = 0; i < cases.size(); ++i) add(cases[i], labels.empty() ? nullptr : &labels[i]);
+    for (const PreparedChoice& one : cases) add(one);
   }
 
   int64_t size() const override { return size_; }
@@ -86,15 +86,14 @@ class PreparedSource : public SampleSource {
     return {first.height, first.width, static_cast<int64_t>(count), io::StoredType::f32, pixels.data(), {}, {0.0, 1.0, /*clamp=*/false}, nullptr};
   }
 
-  void add(int64_t number, const std::vector<float>* given) {
+  void add(const PreparedChoice& choice) {
+    const int64_t number = choice.number;
     const io::PreparedCase one = dataset_->read_case(number);
-    if (stacks_) {
-      for (const int64_t channel : one.channels) {
-        const io::PreparedCase other = dataset_->read_case(channel);
-        add_rule(channel, other);
-        channels_[number].push_back(other.first_item);
-        crc_ = crc32c(other.items_sha256.data(), other.items_sha256.size() + 1, crc_);
-      }
+    for (const PreparedChoice& channel : choice.channels) {
+      const io::PreparedCase other = dataset_->read_case(channel.number);
+      add_rule(channel.number, other, channel.modality);
+      channels_[number].push_back(other.first_item);
+      crc_ = crc32c(other.items_sha256.data(), other.items_sha256.size() + 1, crc_);
     }
     for (const std::string* text : {&one.name, &one.items_sha256}) crc_ = crc32c(text->data(), text->size() + 1, crc_);
     if (one.num_items > 0) {
@@ -103,16 +102,16 @@ class PreparedSource : public SampleSource {
       const io::PreparedItem first = dataset_->item(one.first_item);
       if (needs_mask_ && first.mask.empty())
         throw Error(ExitCode::data, concat("case ", one.name, " has no mask"), "give one for every image, or leave the image out");
-      add_rule(number, one);
+      add_rule(number, one, choice.modality);
     }
-    const std::vector<float>& labels = given != nullptr ? *given : one.labels;
+    const std::vector<float>& labels = choice.labels.empty() ? one.labels : choice.labels;
     if (num_labels_ > 0 && labels.size() == static_cast<size_t>(num_labels_))
       std::copy(labels.begin(), labels.end(), labels_.begin() + static_cast<std::ptrdiff_t>(number * num_labels_));
   }
 
-  void add_rule(int64_t number, const io::PreparedCase& one) {
+  void add_rule(int64_t number, const io::PreparedCase& one, const std::string& modality) {
     const double stored_max = dataset_->item(one.first_item).stored_max;
-    const IntensityRule rule = intensity_rule(image_, {one.modality, one.units, stored_max});
+    const IntensityRule rule = intensity_rule(image_, known_as({one.modality, one.units, stored_max}, modality));
     if (is_native_ && rule == IntensityRule::percentile && image_.percentiles != dataset_->info().percentiles) {
       const auto& known = dataset_->info().percentiles;
       throw Error(ExitCode::usage,
@@ -140,7 +139,7 @@ class PreparedSource : public SampleSource {
   std::shared_ptr<const io::PreparedDataset> dataset_;
   ImageOptions image_;
   int64_t num_labels_, size_ = 0;
-  bool stacks_, needs_mask_, is_native_ = true;
+  bool needs_mask_, is_native_ = true;
   uint32_t crc_ = 0;  // of the cases' names and contents
   std::vector<Run> runs_;
   std::map<int64_t, std::vector<int64_t>> channels_;  // by case: where the items of its further channels begin
@@ -150,21 +149,21 @@ class PreparedSource : public SampleSource {
 
 }  // namespace
 
-std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image,
-                                              const Targets& targets, const std::vector<std::vector<float>>& labels, bool stacks) {
-  return std::make_unique<PreparedSource>(std::move(dataset), cases, image, targets, labels, stacks);
+std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<PreparedChoice>& cases,
+                                              const ImageOptions& image, const Targets& targets) {
+  return std::make_unique<PreparedSource>(std::move(dataset), cases, image, targets);
 }
 
 std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine) {
   if (files.empty() || files.front().prepared_case < 0) return file_source(std::move(files), image, targets, quarantine);
   auto dataset = std::make_shared<const io::PreparedDataset>(files.front().path);
-  std::vector<int64_t> cases;
-  std::vector<std::vector<float>> labels;
+  std::vector<PreparedChoice> cases;
   for (const io::SourceFile& file : files) {
-    cases.push_back(file.prepared_case);
-    if (targets.num_labels > 0) labels.push_back(file.labels);
+    PreparedChoice& one = cases.emplace_back(file.prepared_case, file.modality);
+    if (targets.num_labels > 0) one.labels = file.labels;
+    for (const io::SourceFile& channel : file.channels) one.channels.push_back({channel.prepared_case, channel.modality});
   }
-  auto source = prepared_source(std::move(dataset), cases, image, targets, labels, /*stacks=*/!files.front().channels.empty());
+  auto source = prepared_source(std::move(dataset), cases, image, targets);
   quarantine.expect(source->num_files());
   return source;
 }

@@ -62,7 +62,9 @@ void bench_loader(const LoaderBenchArguments& arguments, std::ostream& out) {
   image.image_size = {arguments.image_size, arguments.image_size};
   const data::Targets targets{.mask = arguments.task == "segment" && prepared->info().has_masks};
   std::vector<std::unique_ptr<data::SampleSource>> sources;
-  sources.push_back(data::prepared_source(prepared, choose_cases(*prepared, arguments.items), image, targets));
+  std::vector<data::PreparedChoice> chosen;
+  for (const int64_t number : choose_cases(*prepared, arguments.items)) chosen.push_back({number});
+  sources.push_back(data::prepared_source(prepared, chosen, image, targets));
   const auto dataset = std::make_shared<const data::Dataset>(std::move(sources), image, std::make_shared<data::Quarantine>("", 0.0), targets);
   const int64_t workers = arguments.workers > 0 ? arguments.workers : usable_threads();
   const data::AugmentOptions augment = augmentation_of(arguments.task);

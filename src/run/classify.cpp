@@ -245,8 +245,9 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
             .pool = config.data.pool,
             .image = as_trained(config.data.image, datasets),
             .minmax = config.data.augment.minmax,
-            .modality = modality_of(datasets),
+            .modalities = modalities_of(datasets),
             .channel_names = datasets.channel_names,
+            .channel_modalities = channel_modalities_of(datasets),
             .mirrors = mirrors_of(config.data.augment)},
            task.metadata);
 

@@ -58,6 +58,7 @@ void warn_of_other_images(const weights::TensorFile& file, const std::filesystem
   std::vector<std::string> differences;
   for (const Option& option : our_list.all()) {
     if (option.key == "slice_axis") continue;  // changes what is seen, not its values
+    if (option.key == "modality") continue;    // says what files may say themselves
     const std::string before = their_list.find(option.key)->get(), is = option.get();
     if (before != is)
       differences.push_back(concat("data.", option.key, " = ", is.empty() ? "\"\"" : is, " (the weights: ", before.empty() ? "\"\"" : before, ")"));
@@ -101,10 +102,20 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
   module.to(session.device);
 }
 
-std::string modality_of(const Datasets& datasets) {
-  const std::vector<io::SourceFile>& files = datasets.split.train;
-  const bool is_one = std::all_of(files.begin(), files.end(), [&](const io::SourceFile& file) { return file.modality == files.front().modality; });
-  return is_one ? files.front().modality : "";
+std::vector<std::string> modalities_of(const Datasets& datasets) {
+  std::set<std::string> all;
+  for (const io::SourceFile& file : datasets.split.train) all.insert(file.modality);
+  return {all.begin(), all.end()};
+}
+
+std::vector<std::string> channel_modalities_of(const Datasets& datasets) {
+  std::vector<std::string> modalities;
+  for (size_t channel = 0; channel < datasets.channel_names.size(); ++channel) {
+    std::set<std::string> all;
+    for (const io::SourceFile& file : datasets.split.train) all.insert(channel == 0 ? file.modality : file.channels[channel - 1].modality);
+    modalities.push_back(all.size() == 1 ? *all.begin() : "");
+  }
+  return modalities;
 }
 
 data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets) {

@@ -94,9 +94,12 @@ ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t
   describe(list, options);
   read_options(file.metadata.at("image_options"), list);
   card.class_names = nlohmann::json::parse(found->second).get<std::vector<std::string>>();
-  if (const auto modality = file.metadata.find("modality"); modality != file.metadata.end()) card.modality = modality->second;
-  if (const auto names = file.metadata.find("channel_names"); names != file.metadata.end())
-    card.channel_names = nlohmann::json::parse(names->second).get<std::vector<std::string>>();
+  if (const auto modality = file.metadata.find("modality"); modality != file.metadata.end()) card.modalities = {modality->second};
+  for (const auto& [key, list] :
+       {std::pair{"modalities", &card.modalities}, {"channel_names", &card.channel_names}, {"channel_modalities", &card.channel_modalities}}) {
+    if (const auto found_list = file.metadata.find(key); found_list != file.metadata.end())
+      *list = nlohmann::json::parse(found_list->second).get<std::vector<std::string>>();
+  }
   if (const auto mirrors = file.metadata.find("mirrors"); mirrors != file.metadata.end()) card.mirrors = mirrors->second;
   if (const auto values = file.metadata.find("label_values"); values != file.metadata.end())
     card.label_values = nlohmann::json::parse(values->second).get<std::vector<int64_t>>();
@@ -177,9 +180,11 @@ std::string mirrors_of(const data::AugmentOptions& augment) {
 void add_card(const ModelCard& card, weights::Metadata& metadata) {
   CardOptions options{card.image, card.minmax};
   metadata["class_names"] = nlohmann::json(card.class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  if (!card.modality.empty()) metadata["modality"] = card.modality;
-  if (!card.channel_names.empty())
-    metadata["channel_names"] = nlohmann::json(card.channel_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  if (!card.modality().empty()) metadata["modality"] = card.modality();
+  for (const auto& [key, list] :
+       {std::pair{"modalities", &card.modalities}, {"channel_names", &card.channel_names}, {"channel_modalities", &card.channel_modalities}}) {
+    if (!list->empty()) metadata[key] = nlohmann::json(*list).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
   if (card.mirrors != "unknown") metadata["mirrors"] = card.mirrors;
   if (!card.label_values.empty()) metadata["label_values"] = nlohmann::json(card.label_values).dump();
   metadata["is_multi_label"] = card.is_multi_label ? "true" : "false";

@@ -15,6 +15,7 @@
 #include <optional>
 #include <tuple>
 
+#include "modality.h"
 #include "names_table.h"
 #include "pool.h"
 #include "predict_output.h"
@@ -24,6 +25,7 @@
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
+#include "vmae/data/modality.h"
 #include "vmae/io/case_names.h"
 #include "vmae/io/channels.h"
 #include "vmae/io/components.h"
@@ -74,17 +76,18 @@ std::vector<std::string> names_beside(const std::vector<io::SourceFile>& cases, 
   return names;
 }
 
-// Intensities are scaled by modality. Where images do not say theirs, and all that the model learnt from had one, it is that; another one is warned of.
-void take_modality(std::vector<io::SourceFile>& cases, const std::string& trained) {
-  if (trained.empty()) return;
-  int64_t num_taken = 0, num_others = 0;
-  for (io::SourceFile& file : cases) {
-    if (file.prepared_case >= 0) continue;
-    num_others += !file.modality.empty() && file.modality != trained ? 1 : 0;
-    num_taken += file.modality.empty() ? 1 : 0;
-    if (file.modality.empty()) file.modality = trained;
-  }
-  if (num_taken > 0) log::info(concat(num_taken, " images do not say their modality: taken as ", trained, ", which the model was trained on"));
+// Intensities are scaled by modality. What images do not say is as it was in training: what was said there (data.modality), or what all of its images were.
+// Of images that are of another one there is a warning. Where some of it was CT, the values of volumes tell (data/modality.h), as they may have in training.
+void take_modality(std::vector<io::SourceFile>& cases, const ModelCard& card) {
+  const std::string trained = card.modality(), said = card.image.modality.empty() ? trained : data::checked_modality("data.modality", card.image.modality);
+  const auto num_unknown = [&] { return std::count_if(cases.begin(), cases.end(), [](const io::SourceFile& file) { return file.modality.empty(); }); };
+  const bool learnt_ct = std::find(card.modalities.begin(), card.modalities.end(), "CT") != card.modalities.end();
+  const auto num_before = num_unknown();
+  settle_for_prediction(cases, said, learnt_ct && card.image.intensity == "auto");
+  if (const auto num_taken = num_before - num_unknown(); num_taken > 0 && !said.empty())
+    log::info(concat(num_taken, " images do not say their modality: taken as ", said, ", which the model was trained on"));
+  const auto num_others = std::count_if(cases.begin(), cases.end(),
+                                        [&](const io::SourceFile& file) { return !trained.empty() && !file.modality.empty() && file.modality != trained; });
   if (num_others > 0) log::warning(concat(num_others, " images are of another modality than ", trained, ", which the model was trained on"));
 }
 
@@ -104,9 +107,9 @@ std::vector<io::SourceFile> as_learnt(std::vector<io::SourceFile> cases, const M
                   concat(file.name, " has ", io::num_channels(file), io::num_channels(file) == 1 ? " channel" : " channels", ", but the model learnt from ",
                          count, ": ", io::channel_text(card.channel_names, count)),
                   "give cases as CASE_0000, CASE_0001, ..., an nnU-Net folder, or a manifest with the columns image:NAME");
-    for (size_t i = 0; i < file.channels.size(); ++i) {
-      std::string& modality = file.channels[i].modality;
-      if (modality.empty()) modality = io::modality_code(card.channel_names[i + 1]);
+    for (size_t i = 0; i < card.channel_modalities.size(); ++i) {  // what a channel does not say is as it was in training
+      std::string& modality = i == 0 ? file.modality : file.channels[i - 1].modality;
+      if (modality.empty()) modality = card.channel_modalities[i];
     }
   }
   return cases;
@@ -337,10 +340,11 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   const bool is_segmenter = predictor.model().is_segmenter();
   check_channel_names(options.channel_names, card.channel_names);
   std::vector<io::SourceFile> cases = io::with_time_points(as_learnt(listed, card));
-  take_modality(cases, card.modality);
+  if (card.channel_names.empty()) take_modality(cases, card);
   const std::vector<std::string> names = options.names.empty() ? names_beside(cases, as_learnt(beside, card), identifying) : given_names(cases, options.names);
   log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
                    files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
+  log_intensity({&cases}, card.image, "case");
   if (is_segmenter) check_outputs(names, card, options);
   make_output_folder(output);
   if (is_segmenter && !options.pool.empty()) log::warning("--pool is for classification: it changes nothing here");

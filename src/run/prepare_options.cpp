@@ -14,7 +14,10 @@ void describe(Options& options, PrepareOptions& prepare) {
               "Secret that the hashes of patients and names are made with; whoever has it can test a guess. The same file gives the same patient the same key "
               "in every dataset. "
               "Empty: a file in the user's configuration folder, made at the first use.");
-  options.add("modality", prepare.modality, "DICOM's code (CT, MR, PT, US, DX, XC, ...) of files that do not say theirs");
+  options.add(
+      "modality", prepare.modality,
+      "What images are whose files do not say it, as data.modality: CT, MR, PT (PET), US, DX (XR), XC, ... Empty: nothing is known of them; but where the "
+      "values of volumes look like Hounsfield units, they are taken as CT, with a warning.");
   options.add("slice_axis", prepare.slice_axis,
               "the axis that slices of a volume are perpendicular to; auto: the one with the largest spacing in most volumes, the same for all; of DICOM "
               "series always z",

@@ -10,11 +10,13 @@
 #include <set>
 #include <thread>
 
+#include "modality.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/hash.h"
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
+#include "vmae/data/modality.h"
 #include "vmae/io/case_names.h"
 #include "vmae/io/channels.h"
 #include "vmae/io/class_names.h"
@@ -386,6 +388,17 @@ void check_redacted(const std::vector<std::string>& names, const Pseudonyms& pse
 
 }  // namespace
 
+static std::string intensity_text(const std::vector<PlannedCase>& cases, const PrepareOptions& options) {
+  std::vector<io::SourceFile> files;
+  for (const PlannedCase& planned : cases) files.push_back(planned.file);
+  const bool is_native = options.intensity == "native";
+  data::ImageOptions image;
+  image.intensity = is_native ? "auto" : options.intensity;
+  image.window = options.window;
+  image.percentiles = options.percentiles;
+  return concat(is_native ? "intensities are kept; data.intensity = auto will take " : "intensities: ", data::intensity_text(files, image, "case"));
+}
+
 // Of series, and the pages of a TIFF, it is z anyway.
 static io::CommonAxis common_axis(const std::vector<PlannedCase>& cases) {
   std::vector<io::VolumeHeader> volumes;
@@ -398,20 +411,12 @@ static io::CommonAxis common_axis(const std::vector<PlannedCase>& cases) {
 Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms& pseudonyms) {
   io::Source source = source_to_prepare(input, options.layout, options.findings);
   pseudonyms.know(source.identifying);
-  std::string modality = options.modality;
-  if (!modality.empty() && (modality = io::modality_code(modality)).empty()) {
-    throw Error(ExitCode::usage, concat("prepare.modality = ", options.modality, " is not known"), "give DICOM's code, as CT, MR, PT, US, DX, MG, XC");
-  }
-  for (io::SourceFile& file : source.files) {
-    if (file.modality.empty()) file.modality = modality;
-    for (io::SourceFile& channel : file.channels) {
-      if (channel.modality.empty()) channel.modality = modality;
-    }
-  }
+  settle_for_preparation(source.files, options.modality, options.intensity);
   Plan plan;
   plan.layout = source.layout;
   plan.identifying = source.identifying;
   plan.cases = plan_cases(source.files, pseudonyms, options.workers > 0 ? options.workers : usable_threads());
+  plan.intensity = intensity_text(plan.cases, options);
   plan.slice_axis = options.slice_axis;
   if (const io::CommonAxis common = common_axis(plan.cases); plan.slice_axis == "auto" && common.axis >= 0) {
     plan.slice_axis = std::string(1, "xyz"[common.axis]);
@@ -507,6 +512,7 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
     if (kind.spacing[1] > 0) text += concat(", pixels of ", range_text(kind.spacing[0], kind.spacing[1]), " mm");
     if (kind.masks > 0) text += concat(", ", kind.masks, " with a mask");
   }
+  text += "\n  " + plan.intensity;
   for (const io::SourceRemark& refusal : plan.refused) ++problems[refusal.text];
   const auto more = [&text](size_t count) { text += count > kShown ? concat("\n  ... and ", count - kShown, " more kinds") : ""; };
   for (const auto& [problem, count] : first_of(problems)) text += concat("\n  left out: ", count, count == 1 ? " file: " : " files: ", problem);

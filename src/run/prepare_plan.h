@@ -64,6 +64,7 @@ struct Plan {
   std::string slice_axis;  // prepare.slice_axis, or what auto came to for its volumes
   int64_t ignore_label = -1;
   std::vector<io::LabelRegion> regions;
+  std::string intensity;                 // which rule makes intensities [0, 1], here or in training, of how many cases
   std::vector<std::string> identifying;  // as io::Source
   std::vector<io::SourceRemark> refused, remarks;
   std::string fingerprint;  // of cases and options: a plan with another one is another dataset

@@ -275,8 +275,9 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   add_card({.class_names = classes.names,
             .image = as_trained(config.data.image, datasets),
             .minmax = config.data.augment.minmax,
-            .modality = modality_of(datasets),
+            .modalities = modalities_of(datasets),
             .channel_names = datasets.channel_names,
+            .channel_modalities = channel_modalities_of(datasets),
             .mirrors = mirrors_of(config.data.augment),
             .label_values = config.data.label_values},
            task.metadata);

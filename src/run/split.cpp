@@ -36,7 +36,7 @@ std::vector<io::SourceFile> part(std::vector<io::SourceFile> files, const char* 
 
 // The files of all sources; what they call their masks and labels goes to `splits`.
 std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>& paths, const std::vector<std::string>& findings, SourceSplits& splits,
-                                                  bool is_first = true) {
+                                                  const SettleSource& settle, bool is_first = true) {
   std::vector<std::vector<io::SourceFile>> lists;
   for (const std::string& path : paths) {
     io::Source source = io::find_source(path, "auto", findings);
@@ -68,6 +68,7 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
     splits.refused.insert(splits.refused.end(), source.refused.begin(), source.refused.end());
     splits.remarks.insert(splits.remarks.end(), source.remarks.begin(), source.remarks.end());
     if (is_first) splits.label_names_of_sources.push_back(source.label_names);
+    if (settle) settle(source.files, is_first);
     lists.push_back(std::move(source.files));
   }
   return lists;
@@ -240,15 +241,15 @@ void tell_incomparable(const SourceSplits& splits) {
 }  // namespace
 
 SourceSplits split_sources(const std::vector<std::string>& train, const std::vector<std::string>& val, double val_fraction, uint64_t seed,
-                           const SplitChoice& choice) {
+                           const SplitChoice& choice, const SettleSource& settle) {
   check_choice(choice, train, val);
   if (train.empty()) throw Error(ExitCode::usage, "data.train is not set", "give a folder of images or a manifest CSV: data.train=/path/to/images");
   SourceSplits splits;
   if (!choice.file.empty()) {
-    TrainVal parts = split_by_file(list_all({train[0]}, choice.findings, splits)[0], choice);
+    TrainVal parts = split_by_file(list_all({train[0]}, choice.findings, splits, settle)[0], choice);
     splits.train = {std::move(parts.train)}, splits.val = {std::move(parts.val)}, splits.test = std::move(parts.test), splits.unused = std::move(parts.unused);
   } else {
-    auto lists = list_all(train, choice.findings, splits);
+    auto lists = list_all(train, choice.findings, splits, settle);
     const bool says_folds = std::any_of(lists.begin(), lists.end(), [](const auto& files) { return has_folds(files); });
     if (choice.fold != 0 && (!says_folds || !val.empty()))
       throw Error(ExitCode::usage, concat("data.fold = ", choice.fold, " chooses from data.splits, or from folds that the data name; there are none"),
@@ -260,7 +261,7 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
       divide(lists, val_fraction, seed, choice.fold, splits);
     } else {
       for (auto& files : lists) splits.train.push_back(part(std::move(files), "train"));
-      for (auto& files : list_all(val, choice.findings, splits, /*is_first=*/false)) splits.val.push_back(part(std::move(files), "val"));
+      for (auto& files : list_all(val, choice.findings, splits, settle, /*is_first=*/false)) splits.val.push_back(part(std::move(files), "val"));
     }
   }
   tell_incomparable(splits);

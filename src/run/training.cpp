@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "modality.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
@@ -258,7 +259,9 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   choice.single_channels = options.channels == "single";
   Datasets datasets;
   choice.findings = options.findings;
-  datasets.splits = split_sources(named(options.train), named(options.val), options.val_fraction, session.seed(), choice);
+  ModalityOfSources modality(options.image);
+  datasets.splits = split_sources(named(options.train), named(options.val), options.val_fraction, session.seed(), choice,
+                                  [&](std::vector<io::SourceFile>& files, bool is_training) { modality.settle(files, is_training); });
   auto quarantine = std::make_shared<data::Quarantine>(session.folder ? session.folder->quarantine() : "", options.max_bad_fraction);
   if (targets.num_labels != 0 && !datasets.splits.label_conflict.empty())
     throw Error(ExitCode::data, datasets.splits.label_conflict, "give all sources the same classes or findings");
@@ -280,6 +283,7 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   if (!datasets.splits.val.empty()) datasets.val = std::make_shared<data::Dataset>(datasets.splits.val, image, quarantine, wanted);
   log::info(concat("training: ", datasets.train->size(), " images from ", train.size(), " files; validation: ", datasets.val ? datasets.val->size() : 0,
                    " images from ", val.size(), " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : ""));
+  log_intensity({&train, &val}, image, "file");
   return datasets;
 }
 

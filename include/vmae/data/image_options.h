@@ -12,6 +12,7 @@ struct ImageOptions {
   std::vector<int64_t> image_size{224, 224};  // [H, W], taken from model.image_size
   int64_t in_channels = 3;                    // taken from model.in_channels; grey is repeated, colour becomes luminance for 1 channel
   std::string intensity = "auto";             // how values become [0, 1]
+  std::string modality;                       // DICOM's code, or a usual name, of images that do not say theirs; "": none
   std::vector<double> window;                 // [low, high] in the file's units, for intensity = window and for CT under auto (empty: kSoftTissueWindow)
   std::vector<double> percentiles{0.5, 99.5};
   double suv_max = 20.0;                        // for PET under auto: SUV 0 to suv_max become 0 to 1

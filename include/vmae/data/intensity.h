@@ -27,6 +27,9 @@ struct ImageKind {
   double stored_max = 0.0;  // as in io::Image
 };
 
+// The same, if an image that does not say its modality is said to be of this one: a CT without a stored range is in HU.
+ImageKind known_as(ImageKind kind, const std::string& modality);
+
 // The rule for an image: data.intensity, or if that is auto: HU: window; SUV: suv; MR, and PET without SUV: percentile; else stored where
 // the file has a stored range (X-ray, ultrasound, photographs), percentile where it has none.
 IntensityRule intensity_rule(const ImageOptions& options, const ImageKind& kind);

@@ -52,12 +52,18 @@ std::unique_ptr<SampleSource> file_source(std::vector<io::SourceFile> files, con
 // What data.slice_axis = auto comes to for these files: their headers are read, in parallel.
 io::CommonAxis common_axis_of(const std::vector<io::SourceFile>& files);
 
+// A case of a prepared dataset. modality: what it is if the dataset does not say it.
+struct PreparedChoice {
+  int64_t number;
+  std::string modality{};
+  std::vector<float> labels{};             // empty: those of the dataset
+  std::vector<PreparedChoice> channels{};  // further channels of its samples
+};
+
 // Memory: a few bytes per case and none per item. Cases in any order, each once; data.slice_axis has no meaning here, and data.intensity may be other than auto
 // only where the dataset holds native numbers. Throws Error(data) if the dataset lacks a target that the task needs, Error(usage) if an option does not fit.
-// labels: of each case, where they are not those of the dataset (some of its findings). stacks: whether the further channels of a case are channels of its
-// samples.
-std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<int64_t>& cases, const ImageOptions& image,
-                                              const Targets& targets, const std::vector<std::vector<float>>& labels = {}, bool stacks = false);
+std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<PreparedChoice>& cases,
+                                              const ImageOptions& image, const Targets& targets);
 
 // Either: files that are cases of a prepared dataset (SourceFile::prepared_case), or files. Not both in one list.
 std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine);

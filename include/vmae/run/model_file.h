@@ -46,11 +46,14 @@ struct ModelCard {
   bool is_multi_label = false;
   std::string pool = "mean";
   data::ImageOptions image{};
-  bool minmax = false;                       // data.minmax
-  std::string modality{};                    // of all images that were trained on; "": not known, or several
-  std::vector<std::string> channel_names{};  // of cases of several channels, stacked: "" where one has no name; empty: each image by itself
-  std::string mirrors = "unknown";           // of images in training: "horizontal", "vertical", "both" or "none"; "unknown": the file does not say
-  std::vector<int64_t> label_values{};       // segmentation: of the classes in label maps that are written; empty: 1, 2, ...
+  bool minmax = false;                    // data.minmax
+  std::vector<std::string> modalities{};  // of the images that were trained on, each once, sorted; "" where it is not known. Empty: the file does not say
+  // The modality of all of them; "": not known, or several.
+  std::string modality() const { return modalities.size() == 1 ? modalities.front() : ""; }
+  std::vector<std::string> channel_names{};       // of cases of several channels, stacked: "" where one has no name; empty: each image by itself
+  std::vector<std::string> channel_modalities{};  // of each of them; "": not known, or several
+  std::string mirrors = "unknown";                // of images in training: "horizontal", "vertical", "both" or "none"; "unknown": the file does not say
+  std::vector<int64_t> label_values{};            // segmentation: of the classes in label maps that are written; empty: 1, 2, ...
 };
 std::string mirrors_of(const data::AugmentOptions& augment);
 void add_card(const ModelCard& card, weights::Metadata& metadata);

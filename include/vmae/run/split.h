@@ -2,6 +2,7 @@
 // Which files train and which validate, by patient: no patient is on both sides.
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -45,13 +46,16 @@ struct SourceSplits {
   std::vector<std::string> mask_names() const { return mask_names_of_sources.empty() ? std::vector<std::string>{} : mask_names_of_sources[0]; }
 };
 
+// Called with the files of each source before they are divided: first those of data.train.
+using SettleSource = std::function<void(std::vector<io::SourceFile>& files, bool is_training)>;
+
 // choice.file given (then `val` may not be, and there is one source): that file alone says who trains and who validates, whatever a `split` column says; only
 // cases marked test there are never used, and may not be named. Else, val given: both sources, of one with splits (a manifest's `split` column, a prepared
 // dataset's) only its files of that part. Else the source's splits if any file has one, else val_fraction of the patients of all such sources together (unless
 // it is 0), as io::draw_validation(): stratified where cases have labels. Throws Error(data) if a patient or a file is on both sides, nothing is left to
 // train on, or the splits file does not fit the data (include/vmae/io/splits_file.h); Error(usage) if it has no such fold or fraction.
 SourceSplits split_sources(const std::vector<std::string>& train, const std::vector<std::string>& val, double val_fraction, uint64_t seed,
-                           const SplitChoice& choice = {});
+                           const SplitChoice& choice = {}, const SettleSource& settle = {});
 
 // split_sources() of one source, or two.
 TrainVal split_train_val(const std::string& train, const std::string& val, double val_fraction, uint64_t seed, const SplitChoice& choice = {});

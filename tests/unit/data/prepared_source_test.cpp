@@ -93,7 +93,9 @@ class PreparedSourceTest : public ::testing::Test {
 
   Dataset dataset(const std::vector<int64_t>& cases, const Targets& targets = {.mask = true, .num_labels = 2}) const {
     std::vector<std::unique_ptr<SampleSource>> sources;
-    sources.push_back(prepared_source(prepared_, cases, options_, targets));
+    std::vector<PreparedChoice> chosen;
+    for (const int64_t number : cases) chosen.push_back({number});
+    sources.push_back(prepared_source(prepared_, chosen, options_, targets));
     return {std::move(sources), options_, std::make_shared<Quarantine>("", 0.0), targets};
   }
 
