@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "vmae/core/log.h"
 #include "vmae/core/version.h"
+#include "vmae/run/counting_bar.h"
 #include "vmae/train/cpu_allocator.h"
 
 namespace {
@@ -25,6 +26,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   vmae::train::install_cpu_allocator();
 
+  const vmae::run::CountingBar counting_bar;
   vmae::app::Context context;
   context.arguments = {argv, argv + argc};
   context.command_line = vmae::join(context.arguments, " ");

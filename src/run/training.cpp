@@ -132,10 +132,23 @@ void print_plan(const Training& training, const train::Plan& plan) {
                    plan.schedule.min_lr, "; ", train::to_string(plan.precision), " on ", plan.device.str()));
 }
 
+// How long the run would take.
+void report_trial(const train::Plan& plan, const train::Outcome& outcome) {
+  const int64_t timed = outcome.timed_steps;
+  const double epoch_s = outcome.step_s * static_cast<double>(plan.steps_per_epoch), run_s = outcome.step_s * static_cast<double>(plan.total_steps);
+  const std::string from =
+      timed == 0 ? "one step, which was slower than those that follow" : concat("the mean of ", timed, timed == 1 ? " step" : " steps", " after the first");
+  log::info(concat("time: about ", human_seconds(epoch_s), " per epoch (", plan.steps_per_epoch, plan.steps_per_epoch == 1 ? " step" : " steps", " of ",
+                   human_seconds(outcome.step_s), "), ", human_seconds(run_s), " in all: an estimate from ", from,
+                   " on this machine; validation and panels come on top"));
+}
+
 ExitCode report(const Session& session, const Training& training, const train::Plan& plan, const train::Outcome& outcome, int64_t first_step) {
   const std::string memory = human_bytes(static_cast<double>(train::peak_memory_bytes(session.device))), &dir = session.options.dir;
   if (session.arguments.dry_run) {
-    log::info(concat("dry run: one step made, loss ", outcome.last_loss, ", peak memory ", memory, "; nothing was written"));
+    report_trial(plan, outcome);
+    log::info(concat("dry run: ", outcome.state.step, outcome.state.step == 1 ? " step" : " steps", " made, loss ", outcome.last_loss, ", peak memory ", memory,
+                     "; nothing was written"));
     return ExitCode::ok;
   }
   if (outcome.stopped_by_signal) {
