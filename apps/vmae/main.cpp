@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
   vmae::app::add_finetune_seg(app, context);
   vmae::app::add_finetune_cls(app, context);
   vmae::app::add_predict(app, context);
+  vmae::app::add_features(app, context);
   vmae::app::add_eval(app, context);
   vmae::app::add_compare(app, context);
   vmae::app::add_prepare(app, context);
