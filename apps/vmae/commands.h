@@ -23,6 +23,7 @@ void add_pretrain(CLI::App& app, Context& context);
 void add_finetune_seg(CLI::App& app, Context& context);
 void add_finetune_cls(CLI::App& app, Context& context);
 void add_predict(CLI::App& app, Context& context);
+void add_features(CLI::App& app, Context& context);
 void add_eval(CLI::App& app, Context& context);
 void add_compare(CLI::App& app, Context& context);
 void add_prepare(CLI::App& app, Context& context);

@@ -26,7 +26,7 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
   auto* resume = command->add_flag("--resume", arguments->resume, "continue the run in run.dir from its last checkpoint, bit for bit");
   auto* overwrite = command->add_flag("--overwrite", arguments->overwrite, "start over: delete what the earlier run in run.dir wrote");
   resume->excludes(overwrite);
-  command->add_flag("--dry-run", arguments->dry_run, "build data and model, make one step, print memory and schedule, write nothing");
+  command->add_flag("--dry-run", arguments->dry_run, "build data and model, make a few steps, print memory, schedule and time, write nothing");
   arguments->ranks.add_to(*command);
   command->footer(example +
                   "The keys used most: run.dir, data.train, data.splits, model.init, model.image_size, train.epochs, train.batch_size,\n"

@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "vmae/core/log.h"
 #include "vmae/core/version.h"
+#include "vmae/run/counting_bar.h"
 #include "vmae/train/cpu_allocator.h"
 
 namespace {
@@ -25,6 +26,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   vmae::train::install_cpu_allocator();
 
+  const vmae::run::CountingBar counting_bar;
   vmae::app::Context context;
   context.arguments = {argv, argv + argc};
   context.command_line = vmae::join(context.arguments, " ");
@@ -41,6 +43,7 @@ int main(int argc, char** argv) {
   vmae::app::add_finetune_seg(app, context);
   vmae::app::add_finetune_cls(app, context);
   vmae::app::add_predict(app, context);
+  vmae::app::add_features(app, context);
   vmae::app::add_eval(app, context);
   vmae::app::add_compare(app, context);
   vmae::app::add_prepare(app, context);

@@ -16,13 +16,15 @@ void add_predict(CLI::App& app, Context& context) {
       ->required()
       ->type_name("PATH");
   command->add_option("--output", arguments->output, "folder for the predictions")->required()->type_name("DIR");
-  command->add_flag("--overwrite", arguments->overwrite, "use a folder that holds something, and replace files of the same name");
+  command->add_flag("--overwrite", arguments->overwrite,
+                    "use a folder that holds something, and replace files of the same name; also: begin anew where a prediction was stopped");
   command->add_option("--layout", arguments->layout, "of the input")
       ->check(CLI::IsMember({"auto", "prepared", "manifest", "nnunet", "decathlon", "image_mask_folders", "dicom", "class_folders", "files"}))
       ->capture_default_str();
   add_names(*command, arguments->names);
   command->add_flag("--mirror", options.mirror, "average over mirror images: slower, often a little better");
   command->add_flag("--probabilities", options.probabilities, "segmentation: also write each class's probabilities");
+  command->add_flag("--overlays", options.overlays, "segmentation: also write pictures to look at, classes in colour over the image: overlays/NAME.png");
   command->add_flag("--largest-component", options.largest_component, "segmentation: of each class keep the largest connected part of a case");
   command->add_option("--tiles", options.tiles, "segmentation: auto: as in training; always: tiles at the image's own pixels; never: the whole image resized")
       ->check(CLI::IsMember({"auto", "always", "never"}))

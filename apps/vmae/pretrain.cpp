@@ -20,7 +20,7 @@ void add_pretrain(CLI::App& app, Context& context) {
   auto* resume = command->add_flag("--resume", arguments->resume, "continue the run in run.dir from its last checkpoint, bit for bit");
   auto* overwrite = command->add_flag("--overwrite", arguments->overwrite, "start over: delete what the earlier run in run.dir wrote");
   resume->excludes(overwrite);
-  command->add_flag("--dry-run", arguments->dry_run, "build data and model, make one step, print memory and schedule, write nothing");
+  command->add_flag("--dry-run", arguments->dry_run, "build data and model, make a few steps, print memory, schedule and time, write nothing");
   arguments->ranks.add_to(*command);
   command->footer(
       "Example:\n  vmae pretrain --config configs/pretrain/mr.yaml data.train=/data/mr run.dir=runs/mr\n"

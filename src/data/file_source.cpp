@@ -5,6 +5,7 @@
 #include <optional>
 #include <thread>
 
+#include "vmae/core/counting.h"
 #include "vmae/core/crc32c.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
@@ -41,9 +42,13 @@ Header read_header(const io::SourceFile& file) {
 // In the order of the files, whatever thread read which.
 std::vector<Header> read_headers(const std::vector<io::SourceFile>& files) {
   std::vector<Header> headers(files.size());
+  Counting counting("headers of images", std::ssize(files));
   std::atomic<size_t> next{0};
   const auto work = [&] {
-    for (size_t i = next++; i < files.size(); i = next++) headers[i] = read_header(files[i]);
+    for (size_t i = next++; i < files.size(); i = next++) {
+      headers[i] = read_header(files[i]);
+      counting.add();
+    }
   };
   std::vector<std::jthread> threads;
   const size_t num_threads = std::min<size_t>(static_cast<size_t>(usable_threads()), files.size() / 16);

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "vmae/core/counting.h"
 #include "vmae/core/machine.h"
 
 namespace vmae::data {
@@ -30,6 +31,7 @@ LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
   std::vector<uint8_t> has_foreground(static_cast<size_t>(dataset.size()));  // of bytes: threads write side by side
   std::mutex mutex;
   std::exception_ptr failure;
+  Counting counting("slices of masks", dataset.size());
   std::atomic<int64_t> next{0};
   const auto look_at = [&](int64_t index, SliceBuffer& buffer) {
     io::LabelCounts counts{};
@@ -56,7 +58,9 @@ LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
     SliceBuffer buffer;
     try {
       for (int64_t begin = kTogether * next++; begin < dataset.size(); begin = kTogether * next++) {
-        for (int64_t i = begin; i < std::min(dataset.size(), begin + kTogether); ++i) look_at(i, buffer);
+        const int64_t end = std::min(dataset.size(), begin + kTogether);
+        for (int64_t i = begin; i < end; ++i) look_at(i, buffer);
+        counting.add(end - begin);
       }
     } catch (...) {
       const std::lock_guard lock(mutex);

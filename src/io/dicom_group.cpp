@@ -21,6 +21,7 @@
 #include "dicom_masks.h"
 #include "dicom_stacks.h"
 #include "dicom_units.h"
+#include "vmae/core/counting.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
 #include "vmae/core/parallel.h"
@@ -57,9 +58,13 @@ Scanned scan(const fs::path& path) {
 
 std::vector<Scanned> scan_all(const std::vector<fs::path>& files) {
   std::vector<Scanned> scanned(files.size());
+  Counting counting("DICOM files", std::ssize(files));
   std::atomic<size_t> next{0};
   const auto work = [&] {
-    for (size_t i = next++; i < files.size(); i = next++) scanned[i] = scan(files[i]);
+    for (size_t i = next++; i < files.size(); i = next++) {
+      scanned[i] = scan(files[i]);
+      counting.add();
+    }
   };
   std::vector<std::jthread> threads;
   const size_t num_threads = std::min<size_t>(static_cast<size_t>(usable_threads()), files.size() / 4);

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "mask_volume.h"
+#include "vmae/core/counting.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log_once.h"
 #include "vmae/io/dicom.h"
@@ -125,7 +126,9 @@ void check_palettes(const std::vector<SourceFile>& files) {
   std::vector<Colour> longest;
   std::vector<const SourceFile*> plain;
   bool is_one = true;
+  Counting counting("palettes of masks", std::ssize(files));
   for (const SourceFile& file : files) {
+    counting.add();
     if (!is_picture(file.mask)) continue;
     const auto palette = if_readable([&] { return picture_palette(file.mask); });
     if (palette && palette->empty()) plain.push_back(&file);
@@ -158,7 +161,9 @@ void check_palettes(const std::vector<SourceFile>& files) {
 // Only masks that have channels are read whole.
 void check_forms(const std::vector<SourceFile>& files, const std::vector<std::string>& classes) {
   const SourceFile *one_hot = nullptr, *channels = nullptr;
+  Counting counting("headers of masks", std::ssize(files));
   for (const SourceFile& file : files) {
+    counting.add();
     if (!is_volume(file.mask)) continue;
     int64_t num_channels = 1;
     const auto form = if_readable([&] {
@@ -197,7 +202,9 @@ std::vector<std::string> structure_names(const SourceFile& file) {
 
 std::vector<std::string> structure_names(const std::vector<SourceFile>& files, const std::vector<std::string>& own_names) {
   Names names(own_names);
+  Counting counting("structures of masks", std::ssize(files));
   for (const SourceFile& file : files) {
+    counting.add();
     if (file.mask.empty()) continue;
     const auto own = if_readable([&] { return value_names(file); });
     if (!own) continue;

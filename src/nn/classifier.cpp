@@ -14,9 +14,8 @@ SwinClassifierImpl::SwinClassifierImpl(const ClassifierOptions& options) : SwinE
   init_weights(*this, LinearInit::trunc_normal);
 }
 
-at::Tensor SwinClassifierImpl::forward(const at::Tensor& image, const at::Tensor& drop_path) {
-  const at::Tensor tokens = norm_->forward(encode(embed(image), drop_path));  // (B, H/32, W/32, 8C)
-  return head_->forward(tokens.mean(at::IntArrayRef({1, 2})));
-}
+at::Tensor SwinClassifierImpl::last_norm(const at::Tensor& tokens) { return norm_->forward(tokens); }
+
+at::Tensor SwinClassifierImpl::forward(const at::Tensor& image, const at::Tensor& drop_path) { return head_->forward(features(image, drop_path)); }
 
 }  // namespace vmae::nn

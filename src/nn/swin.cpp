@@ -1,6 +1,7 @@
 #include "vmae/nn/swin.h"
 
 #include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
 #include <torch/nn/functional/normalization.h>
 
@@ -248,6 +249,14 @@ at::Tensor SwinEncoderImpl::encode(at::Tensor tokens, const at::Tensor& drop_pat
     tokens = stage->forward(std::move(tokens), draws.next(*stage));
   }
   return tokens;
+}
+
+at::Tensor SwinEncoderImpl::last_norm(const at::Tensor& tokens) {
+  return at::layer_norm(tokens, {tokens.size(3)}, /*weight=*/{}, /*bias=*/{}, swin_.layer_norm_eps);
+}
+
+at::Tensor SwinEncoderImpl::features(const at::Tensor& image, const at::Tensor& drop_path) {
+  return last_norm(encode(embed(image), drop_path)).mean(at::IntArrayRef({1, 2}));
 }
 
 void SwinCodecImpl::register_decoder(bool has_skips) {

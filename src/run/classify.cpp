@@ -247,7 +247,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
             .minmax = config.data.augment.minmax,
             .modalities = modalities_of(datasets),
             .channel_names = datasets.channel_names,
-            .channel_modalities = channel_modalities_of(datasets),
+            .channel_modalities = datasets.channel_modalities,
             .mirrors = mirrors_of(config.data.augment)},
            task.metadata);
 

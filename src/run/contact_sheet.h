@@ -16,11 +16,15 @@ struct Tile {
   std::string caption;
 };
 
+struct SheetStyle {
+  int64_t tile_px = 180;  // longest side of a tile
+  float tint = 0;         // strength of a label's colour within its outline, 0 to 1
+};
 // Columns x rows of tiles, 3 channels, 0 to 255. Outlines of labels in their colours (class_colours.h).
-io::Image contact_sheet(const std::vector<Tile>& tiles);
+io::Image contact_sheet(const std::vector<Tile>& tiles, const SheetStyle& style = {});
 
 constexpr size_t kMaxTiles = 30;
-// Up to kMaxTiles of 0...count-1, evenly spread.
-std::vector<int64_t> spread(int64_t count);
+// Up to `most` of 0...count-1, evenly spread.
+std::vector<int64_t> spread(int64_t count, int64_t most = kMaxTiles);
 
 }  // namespace vmae::run

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "eval_sides.h"
+#include "vmae/core/counting.h"
 #include "vmae/core/log.h"
 #include "vmae/core/parallel.h"
 #include "vmae/core/text.h"
@@ -225,6 +226,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
   input.ignore_label = input.sides->truth->rules().ignore;
   for (const EvalModel& model : models) input.study.models.push_back(model.name);
   std::vector<Scored> scored(cases.size());
+  Counting counting("cases", std::ssize(cases));
   parallel_for(static_cast<int64_t>(cases.size()), arguments.statistics.threads, [&](int64_t i) {
     const auto at = static_cast<size_t>(i);
     try {
@@ -233,6 +235,7 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
       scored[at].problem = error.what();
       scored[at].hint = error.hint();
     }
+    counting.add();
   });
   if (const auto count = std::count_if(scored.begin(), scored.end(), [](const Scored& one) { return one.is_resampled; }); count > 0)
     input.remarks.push_back(

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "vmae/core/counting.h"
 #include "vmae/core/log.h"
 #include "vmae/core/parallel.h"
 #include "vmae/core/text.h"
@@ -88,6 +89,7 @@ void Side::count_all() const {
     std::optional<Error> problem;
   };
   std::vector<One> ones(cases_.size());
+  Counting counting("label maps", std::ssize(cases_));
   parallel_for(static_cast<int64_t>(cases_.size()), threads_, [&](int64_t i) {
     One& one = ones[static_cast<size_t>(i)];
     try {
@@ -97,6 +99,7 @@ void Side::count_all() const {
     } catch (const Error& error) {
       one.problem = error;
     }
+    counting.add();
   });
   for (size_t i = 0; i < ones.size(); ++i) {
     if (ones[i].problem && !counted_.problem) counted_.problem = ones[i].problem;

@@ -1,8 +1,10 @@
 // The truth: label maps or labels of a source, or label maps by themselves; and which prediction belongs to which.
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "eval_input.h"
 #include "names_table.h"
+#include "vmae/core/atomic_file.h"
 #include "vmae/core/log.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/core/utf8_text.h"
@@ -206,11 +208,19 @@ namespace {
 std::vector<fs::path> label_files(const fs::path& folder) {
   const io::Listing listing = io::list_folder(folder);
   for (const fs::path& unreadable : listing.unreadable) log::warning(unreadable.string() + " can't be listed");
-  const std::string probabilities = fs::exists(folder / "predict.json") ? (folder / "probabilities/").string() : "";
+  std::vector<std::string> others;  // folders of what `vmae predict` writes beside label maps
+  if (fs::exists(folder / "predict.json")) {
+    others.push_back((folder / "probabilities/").string());
+    const auto record = nlohmann::json::parse(read_file(folder / "predict.json"), nullptr, /*allow_exceptions=*/false);
+    const bool has_overlays = record.is_object() && record.contains("options") && record["options"].is_object() && record["options"].contains("overlays");
+    if (has_overlays) others.push_back((folder / "overlays/").string());
+  }
+  const auto is_other = [&](const fs::path& file) {
+    return std::any_of(others.begin(), others.end(), [&](const std::string& other) { return file.string().starts_with(other); });
+  };
   std::vector<fs::path> files;
   for (const auto* list : {&listing.pictures, &listing.volumes, &listing.dicom}) {
-    std::copy_if(list->begin(), list->end(), std::back_inserter(files),
-                 [&](const fs::path& file) { return is_label_file(file) && (probabilities.empty() || !file.string().starts_with(probabilities)); });
+    std::copy_if(list->begin(), list->end(), std::back_inserter(files), [&](const fs::path& file) { return is_label_file(file) && !is_other(file); });
   }
   return files;
 }

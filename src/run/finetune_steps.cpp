@@ -108,16 +108,6 @@ std::vector<std::string> modalities_of(const Datasets& datasets) {
   return {all.begin(), all.end()};
 }
 
-std::vector<std::string> channel_modalities_of(const Datasets& datasets) {
-  std::vector<std::string> modalities;
-  for (size_t channel = 0; channel < datasets.channel_names.size(); ++channel) {
-    std::set<std::string> all;
-    for (const io::SourceFile& file : datasets.split.train) all.insert(channel == 0 ? file.modality : file.channels[channel - 1].modality);
-    modalities.push_back(all.size() == 1 ? *all.begin() : "");
-  }
-  return modalities;
-}
-
 data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets) {
   const io::SourceFile& file = datasets.split.train.front();
   if (file.prepared_case < 0) {

@@ -18,8 +18,6 @@ data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets
 
 // What the training images are, by DICOM's codes, each once, sorted; "" of those that do not say.
 std::vector<std::string> modalities_of(const Datasets& datasets);
-// Of each channel of a case, "" where it is not known or differs; empty: cases are one image.
-std::vector<std::string> channel_modalities_of(const Datasets& datasets);
 
 // Factor of the learning rate of a parameter: layer_decay to the power of how many encoder blocks lie behind it, and one for what follows the encoder; of what
 // only the task has, task_lr_scale.

@@ -92,7 +92,25 @@ std::string text_of(const nlohmann::ordered_json& json, bool all_keys) {
   return text;
 }
 
-// A line of each fold; the rest is for who looks at one of them.
+// What a run is, and then its weights: their first line, or with all keys everything. Where there are none yet, the run alone.
+Inspection inspect_run(const fs::path& path, bool all_keys) {
+  const std::string run = run_json(path);
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  std::string text = run_text(run, path);
+  const auto has = [&](const char* name) { return fs::exists(path / "checkpoints" / name); };
+  if (has("best.safetensors") || has("last.safetensors")) {
+    const fs::path file = find_weights(path);
+    json = summary(file, read_any(file));
+    const std::string whole = text_of(json, all_keys);
+    text += all_keys ? "\n" + whole : concat("\n  weights   ", whole.substr(0, whole.find('\n')), " (--keys says more)");
+  } else {
+    json = {{"file", path.string()}, {"kind", "run"}};
+  }
+  json["run"] = nlohmann::ordered_json::parse(run);
+  return {json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace), text};
+}
+
+// A line of each fold, with its state and best validation; the rest is for who looks at one of them.
 Inspection inspect_folds(const RunRecord& record) {
   nlohmann::ordered_json json = {{"file", record.path.string()}, {"kind", "folds"}, {"folds", nlohmann::ordered_json::array()}};
   std::string text = concat(record.path.string(), ": ", record.folders.size(), record.folders.size() == 1 ? " fold" : " folds");
@@ -102,7 +120,14 @@ Inspection inspect_folds(const RunRecord& record) {
     try {
       const fs::path file = find_weights(fold);
       const std::string whole = text_of(one["weights"] = summary(file, read_any(file)), /*all_keys=*/false);
-      text += "\n  " + whole.substr(0, whole.find('\n'));
+      one["run"] = nlohmann::ordered_json::parse(run_json(fold));
+      const std::string run = run_text(one["run"].dump(), fold), best = "\n  best";
+      text += "\n  " + run.substr(0, run.find('\n'));
+      if (const size_t at = run.find(best); at != std::string::npos) {
+        const size_t begin = run.find_first_not_of(' ', at + best.size());
+        text += "; best " + run.substr(begin, run.find('\n', begin) - begin);
+      }
+      text += "\n    " + whole.substr(0, whole.find('\n'));
     } catch (const Error& error) {
       text += concat("\n  ", error.what());
       one["problem"] = error.what();
@@ -122,6 +147,7 @@ Inspection inspect_folds(const RunRecord& record) {
 Inspection inspect_weights(const fs::path& path, bool all_keys) {
   if (fs::is_directory(path)) {
     if (const RunRecord record = open_run_record(path); record.has_folds) return inspect_folds(record);
+    return inspect_run(path, all_keys);
   }
   const fs::path file_path = find_weights(path);
   const auto json = summary(file_path, read_any(file_path));

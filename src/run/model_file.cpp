@@ -81,6 +81,38 @@ void describe(Options& options, CardOptions& card) {
   options.add("minmax", card.minmax, "");
 }
 
+// As image_options_of().
+std::optional<CardOptions> preparation_of(const weights::TensorFile& file) {
+  CardOptions options;
+  if (const auto found = file.metadata.find("image_options"); found != file.metadata.end()) {
+    Options list;
+    describe(list, options);
+    read_options(found->second, list);
+    if (nlohmann::json::parse(found->second).contains("minmax")) return options;
+  }
+  const bool is_known = file.metadata.contains("image_options");  // but for minmax
+  const auto yaml = file.metadata.find("config");
+  if (yaml == file.metadata.end()) return is_known ? std::optional(options) : std::nullopt;
+  try {
+    PretrainConfig config;
+    Options list;
+    describe(list, config);
+    read_config_text(yaml->second, "the config in the weights", list);
+    if (!is_known) options.image = config.data.image;
+    options.minmax = config.data.augment.minmax;
+    return options;
+  } catch (const Error& error) {
+    log::debug(concat("how images were prepared for the weights is not known: ", error.what()));  // of another version
+    return is_known ? std::optional(options) : std::nullopt;
+  }
+}
+
+void read_channels(const weights::TensorFile& file, ModelCard& card) {
+  for (const auto& [key, list] : {std::pair{"channel_names", &card.channel_names}, {"channel_modalities", &card.channel_modalities}}) {
+    if (const auto found = file.metadata.find(key); found != file.metadata.end()) *list = nlohmann::json::parse(found->second).get<std::vector<std::string>>();
+  }
+}
+
 ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t num_outputs, bool is_segmenter) {
   ModelCard card;
   const auto found = file.metadata.find("class_names");
@@ -95,11 +127,9 @@ ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t
   read_options(file.metadata.at("image_options"), list);
   card.class_names = nlohmann::json::parse(found->second).get<std::vector<std::string>>();
   if (const auto modality = file.metadata.find("modality"); modality != file.metadata.end()) card.modalities = {modality->second};
-  for (const auto& [key, list] :
-       {std::pair{"modalities", &card.modalities}, {"channel_names", &card.channel_names}, {"channel_modalities", &card.channel_modalities}}) {
-    if (const auto found_list = file.metadata.find(key); found_list != file.metadata.end())
-      *list = nlohmann::json::parse(found_list->second).get<std::vector<std::string>>();
-  }
+  read_channels(file, card);
+  if (const auto all = file.metadata.find("modalities"); all != file.metadata.end())
+    card.modalities = nlohmann::json::parse(all->second).get<std::vector<std::string>>();
   if (const auto mirrors = file.metadata.find("mirrors"); mirrors != file.metadata.end()) card.mirrors = mirrors->second;
   if (const auto values = file.metadata.find("label_values"); values != file.metadata.end())
     card.label_values = nlohmann::json::parse(values->second).get<std::vector<int64_t>>();
@@ -177,20 +207,31 @@ std::string mirrors_of(const data::AugmentOptions& augment) {
   return horizontal && vertical ? "both" : horizontal ? "horizontal" : vertical ? "vertical" : "none";
 }
 
+namespace {
+
+std::string text_of(const std::vector<std::string>& list) { return nlohmann::json(list).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
+
+}  // namespace
+
+void add_channels(const ModelCard& card, weights::Metadata& metadata) {
+  if (card.channel_names.empty()) return;
+  metadata["channel_names"] = text_of(card.channel_names);
+  metadata["channel_modalities"] = text_of(card.channel_modalities);
+}
+
 void add_card(const ModelCard& card, weights::Metadata& metadata) {
-  CardOptions options{card.image, card.minmax};
-  metadata["class_names"] = nlohmann::json(card.class_names).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  metadata["class_names"] = text_of(card.class_names);
   if (!card.modality().empty()) metadata["modality"] = card.modality();
-  for (const auto& [key, list] :
-       {std::pair{"modalities", &card.modalities}, {"channel_names", &card.channel_names}, {"channel_modalities", &card.channel_modalities}}) {
-    if (!list->empty()) metadata[key] = nlohmann::json(*list).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  }
+  if (!card.modalities.empty()) metadata["modalities"] = text_of(card.modalities);
+  add_channels(card, metadata);
   if (card.mirrors != "unknown") metadata["mirrors"] = card.mirrors;
   if (!card.label_values.empty()) metadata["label_values"] = nlohmann::json(card.label_values).dump();
   metadata["is_multi_label"] = card.is_multi_label ? "true" : "false";
   metadata["pool"] = card.pool;
-  metadata["image_options"] = model_options_json(options);
+  metadata["image_options"] = image_options_json(card.image, card.minmax);
 }
+
+std::string image_options_json(const data::ImageOptions& image, bool minmax) { return model_options_json(CardOptions{image, minmax}); }
 
 SegmenterModule make_segmenter(const std::string& name, const nn::UnetOptions& options) {
   const auto of = [](auto net) { return SegmenterModule{net.ptr(), net.get()}; };
@@ -198,25 +239,8 @@ SegmenterModule make_segmenter(const std::string& name, const nn::UnetOptions& o
 }
 
 std::optional<data::ImageOptions> image_options_of(const weights::TensorFile& file) {
-  if (const auto found = file.metadata.find("image_options"); found != file.metadata.end()) {
-    CardOptions options;
-    Options list;
-    describe(list, options);
-    read_options(found->second, list);
-    return options.image;
-  }
-  const auto yaml = file.metadata.find("config");
-  if (yaml == file.metadata.end()) return std::nullopt;
-  try {
-    PretrainConfig config;
-    Options list;
-    describe(list, config);
-    read_config_text(yaml->second, "the config in the weights", list);
-    return config.data.image;
-  } catch (const Error& error) {
-    log::debug(concat("how images were prepared for the weights is not known: ", error.what()));  // of another version
-    return std::nullopt;
-  }
+  const auto prepared = preparation_of(file);
+  return prepared ? std::optional(prepared->image) : std::nullopt;
 }
 
 LoadedModel load_model(const fs::path& path, at::Device device) {
@@ -249,6 +273,37 @@ LoadedModel load_model(const fs::path& path, at::Device device) {
   model.card.image.image_size = swin.image_size;
   model.card.image.in_channels = swin.in_channels;
   return model;
+}
+
+LoadedEncoder load_encoder(const fs::path& path, at::Device device) {
+  weights::TensorFile file = weights::read_weights(path);
+  LoadedEncoder encoder;
+  weights::rename_to_reference(file);
+  encoder.name = model_name_of(file);
+  if (encoder.name == "unet")
+    throw Error(ExitCode::checkpoint, path.string() + ": a plain U-Net has no Swin encoder",
+                "take weights of pretrain, finetune-cls, or finetune-seg with model.name=swin-unet");
+  if (encoder.name != "mae") {
+    const LoadedModel model = load_model(path, device);
+    encoder.card = model.card;
+    if (model.is_segmenter()) encoder.module = model.segmenter.module;
+    if (!model.is_segmenter()) encoder.module = model.classifier.ptr();
+  } else {
+    weights::require_finite(file, path);
+    nn::Mae mae(model_options_of(file, path));
+    weights::require_complete(weights::load_into(*mae, file), path);
+    const auto prepared = preparation_of(file);
+    if (!prepared) log::warning(path.string() + ": does not say how images were prepared; they are by default");
+    if (prepared) encoder.card.image = prepared->image, encoder.card.minmax = prepared->minmax;
+    read_channels(file, encoder.card);
+    encoder.card.image.image_size = mae->swin().image_size;
+    encoder.card.image.in_channels = mae->swin().in_channels;
+    mae->to(device);
+    mae->eval();
+    encoder.module = mae.ptr();
+  }
+  encoder.net = encoder.module->as<nn::SwinEncoderImpl>();
+  return encoder;
 }
 
 fs::path find_weights(const fs::path& path) {

@@ -11,13 +11,13 @@
 #include <future>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <optional>
-#include <tuple>
 
 #include "modality.h"
 #include "names_table.h"
 #include "pool.h"
+#include "predict_input.h"
+#include "predict_journal.h"
 #include "predict_output.h"
 #include "slice_predictor.h"
 #include "source_notes.h"
@@ -56,74 +56,6 @@ std::vector<fs::path> weight_files(const std::vector<fs::path>& given) {
   return files;
 }
 
-// Names of `cases` that are unique among all files, and the same whichever of them are predicted together.
-std::vector<std::string> names_beside(const std::vector<io::SourceFile>& cases, const std::vector<io::SourceFile>& beside,
-                                      const std::vector<std::string>& identifying) {
-  std::vector<const io::SourceFile*> order;
-  for (const io::SourceFile& file : cases) order.push_back(&file);
-  for (const io::SourceFile& file : beside) order.push_back(&file);
-  std::vector<size_t> sorted(order.size());
-  std::iota(sorted.begin(), sorted.end(), size_t{0});
-  std::sort(sorted.begin(), sorted.end(),
-            [&](size_t a, size_t b) { return std::tie(order[a]->name, order[a]->path) < std::tie(order[b]->name, order[b]->path); });
-  std::vector<io::SourceFile> all;
-  for (const size_t i : sorted) all.push_back(*order[i]);
-  const std::vector<std::string> all_names = io::case_names(all, identifying);
-  std::vector<std::string> names(cases.size());
-  for (size_t i = 0; i < sorted.size(); ++i) {
-    if (sorted[i] < cases.size()) names[sorted[i]] = all_names[i];
-  }
-  return names;
-}
-
-// Intensities are scaled by modality. What images do not say is as it was in training: what was said there (data.modality), or what all of its images were.
-// Of images that are of another one there is a warning. Where some of it was CT, the values of volumes tell (data/modality.h), as they may have in training.
-void take_modality(std::vector<io::SourceFile>& cases, const ModelCard& card) {
-  const std::string trained = card.modality(), said = card.image.modality.empty() ? trained : data::checked_modality("data.modality", card.image.modality);
-  const auto num_unknown = [&] { return std::count_if(cases.begin(), cases.end(), [](const io::SourceFile& file) { return file.modality.empty(); }); };
-  const bool learnt_ct = std::find(card.modalities.begin(), card.modalities.end(), "CT") != card.modalities.end();
-  const auto num_before = num_unknown();
-  settle_for_prediction(cases, said, learnt_ct && card.image.intensity == "auto");
-  if (const auto num_taken = num_before - num_unknown(); num_taken > 0 && !said.empty())
-    log::info(concat(num_taken, " images do not say their modality: taken as ", said, ", which the model was trained on"));
-  const auto num_others = std::count_if(cases.begin(), cases.end(),
-                                        [&](const io::SourceFile& file) { return !trained.empty() && !file.modality.empty() && file.modality != trained; });
-  if (num_others > 0) log::warning(concat(num_others, " images are of another modality than ", trained, ", which the model was trained on"));
-}
-
-// As the model learnt them: channels of a case side by side, or each image by itself.
-std::vector<io::SourceFile> as_learnt(std::vector<io::SourceFile> cases, const ModelCard& card) {
-  if (card.channel_names.empty()) {
-    std::vector<io::SourceFile> single = io::single_channels(cases);
-    if (single.size() > cases.size())
-      log::info(concat("the model takes one image at a time: ", single.size(), " channels of ", cases.size(), " cases are predicted one by one"));
-    return single;
-  }
-  const auto count = std::ssize(card.channel_names);
-  if (const auto stacked = io::stacked_by_number(cases, count); !stacked.empty()) cases = stacked;
-  for (io::SourceFile& file : cases) {
-    if (io::num_channels(file) != count)
-      throw Error(ExitCode::data,
-                  concat(file.name, " has ", io::num_channels(file), io::num_channels(file) == 1 ? " channel" : " channels", ", but the model learnt from ",
-                         count, ": ", io::channel_text(card.channel_names, count)),
-                  "give cases as CASE_0000, CASE_0001, ..., an nnU-Net folder, or a manifest with the columns image:NAME");
-    for (size_t i = 0; i < card.channel_modalities.size(); ++i) {  // what a channel does not say is as it was in training
-      std::string& modality = i == 0 ? file.modality : file.channels[i - 1].modality;
-      if (modality.empty()) modality = card.channel_modalities[i];
-    }
-  }
-  return cases;
-}
-
-// Channels in another order would give nonsense that looks like a prediction.
-void check_channel_names(const std::vector<std::string>& names, const std::vector<std::string>& learnt) {
-  for (size_t i = 0; i < std::min(names.size(), learnt.size()); ++i) {
-    if (names[i].empty() || learnt[i].empty() || names[i] == learnt[i]) continue;
-    throw Error(ExitCode::data, concat("the cases have the channels [", join(names, ", "), "], but the model learnt from [", join(learnt, ", "), "]"),
-                "name the channels alike, and give them in this order");
-  }
-}
-
 std::vector<std::string> given_names(const std::vector<io::SourceFile>& cases, const std::map<std::string, std::string>& name_of) {
   std::vector<std::string> names;
   for (const io::SourceFile& file : cases) {
@@ -143,6 +75,10 @@ void check_outputs(const std::vector<std::string>& names, const ModelCard& card,
       log::warning(concat("the predictions of ", first->second, " and ", name,
                           " differ by the case of letters only: where a file system does not tell these apart, one overwrites the other"));
   }
+  const auto in_overlays = std::find_if(names.begin(), names.end(), [](const std::string& name) { return to_lower(name).starts_with("overlays/"); });
+  if (options.overlays && in_overlays != names.end())
+    throw Error(ExitCode::data, concat("the prediction of ", *in_overlays, " would lie among the overlays"),
+                "predict without --overlays, or rename that folder");
   if (!options.probabilities) return;
   const std::vector<std::string> class_names = class_file_names(card.class_names);
   for (const std::string& name : names) {
@@ -161,21 +97,6 @@ void make_output_folder(const fs::path& output) {
   if (!problem && access(output.c_str(), W_OK) != 0) problem = std::error_code(errno, std::generic_category());
   if (problem)
     throw Error(ExitCode::usage, concat("--output ", output.string(), " can't be written to: ", problem.message()), "choose a folder that you may write to");
-}
-
-struct Loaded {
-  data::Case one;
-  std::optional<Error> problem;
-};
-
-Loaded load(const io::SourceFile& file, const data::ImageOptions& image) {
-  try {
-    return {data::read_case(file, image), {}};
-  } catch (const Error& error) {
-    return {{}, error};
-  } catch (const std::exception& error) {  // out of memory, say
-    return {{}, Error(ExitCode::data, concat(file.path.string(), ": ", error.what()))};
-  }
 }
 
 // Values of slices (rows, columns) at their places in a volume that is x fastest.
@@ -200,11 +121,6 @@ std::string probability_text(double value) {
   return text;
 }
 
-// Rows of cases.csv and slices.csv.
-struct Tables {
-  std::string cases, slices;
-};
-
 // Where the probabilities of a case's slices go as they come, and what is written when all are there.
 class Result {
  public:
@@ -228,18 +144,21 @@ class Result {
     }
   }
 
-  void write(const fs::path& output, Tables& tables) {
+  PredictedCase write(const fs::path& output) {
+    PredictedCase done;
     if (labels_.empty()) {
-      add_row(tables.cases, {name_, std::to_string(pool_.num_slices())}, pool_.result(card_.is_multi_label));
-      tables.slices += rows_;
-      return;
+      add_row(done.cases_row, {name_, std::to_string(pool_.num_slices())}, pool_.result(card_.is_multi_label));
+      done.slices_rows = rows_;
+      return done;
     }
+    const auto wrote = [&](const fs::path& file) { done.files.push_back(file.lexically_relative(output).string()); };
     if (options_.largest_component) io::keep_largest_components(labels_, case_.volume.size);
-    write_labels(output / name_, file_, case_, labels_, card_);
+    wrote(write_labels(output / name_, file_, case_, labels_, card_));
     const std::vector<std::string> class_names = class_file_names(card_.class_names);
-    for (size_t k = 0; k < probabilities_.size(); ++k) {
-      write_probabilities(output / "probabilities" / (name_ + "_" + class_names[k]), file_, case_, probabilities_[k]);
-    }
+    for (size_t k = 0; k < probabilities_.size(); ++k)
+      wrote(write_probabilities(output / "probabilities" / (name_ + "_" + class_names[k]), file_, case_, probabilities_[k]));
+    if (options_.overlays) wrote(write_overlay(output / "overlays" / name_, case_, labels_, card_));
+    return done;
   }
 
  private:
@@ -267,6 +186,25 @@ class Result {
   CasePool pool_;
   std::string rows_;
 };
+
+// All that decides what is written: what is there of a prediction with the same plan is there.
+PredictPlan plan_of(const SlicePredictor& predictor, const std::vector<fs::path>& weights, const PredictOptions& options, at::Device device,
+                    train::Precision precision, const std::vector<io::SourceFile>& cases, const std::vector<std::string>& names) {
+  const auto yes_or_no = [](bool value) { return value ? "yes" : "no"; };
+  PredictPlan plan = {{"vmae", concat(version(), " (", git_revision(), ")")},
+                      {"input", content_of(cases, names)},
+                      {"--tiles", options.tiles},
+                      {"--overlap", number_text(options.overlap)},
+                      {"--mirror", yes_or_no(options.mirror)},
+                      {"--largest-component", yes_or_no(options.largest_component)},
+                      {"--probabilities", yes_or_no(options.probabilities)},
+                      {"--overlays", yes_or_no(options.overlays)},
+                      {"--pool", options.pool.empty() ? predictor.model().card.pool : options.pool},
+                      {"device", device.is_cuda() ? "cuda" : "cpu"},
+                      {"precision", train::to_string(precision)}};
+  for (size_t i = 0; i < weights.size(); ++i) plan.emplace_back(concat("--weights ", i + 1), content_of(weights[i]));
+  return plan;
+}
 
 // Cases that go through the network together: one of many slices, or pictures of one size.
 struct Group {
@@ -316,6 +254,7 @@ void write_record(const fs::path& output, const SlicePredictor& predictor, const
                      {"mirror", options.mirror},
                      {"largest_component", options.largest_component},
                      {"slice_axis", card.image.slice_axis}};
+  if (options.overlays) json["options"]["overlays"] = true;
   if (!is_segmenter)
     json["options"] = {{"mirror", options.mirror}, {"pool", options.pool.empty() ? card.pool : options.pool}, {"is_multi_label", card.is_multi_label}};
   if (!cases.empty() && cases.front().prepared_case >= 0)
@@ -332,15 +271,13 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   const at::Device device = train::resolve_device(options.device);
   train::configure_compute(device, options.threads);
   const std::vector<fs::path> files = weight_files(weights);
+  const train::Precision precision = train::resolve_precision(options.precision, device);
   std::vector<LoadedModel> models;
   for (const fs::path& file : files) models.push_back(load_model(file, device));
-  SlicePredictor predictor(std::move(models), {options.tiles, options.overlap, options.mirror, options.batch}, device,
-                           train::resolve_precision(options.precision, device));
+  SlicePredictor predictor(std::move(models), {options.tiles, options.overlap, options.mirror, options.batch}, device, precision);
   const ModelCard& card = predictor.model().card;
   const bool is_segmenter = predictor.model().is_segmenter();
-  check_channel_names(options.channel_names, card.channel_names);
-  std::vector<io::SourceFile> cases = io::with_time_points(as_learnt(listed, card));
-  if (card.channel_names.empty()) take_modality(cases, card);
+  const std::vector<io::SourceFile> cases = cases_for(card, listed, options.channel_names);
   const std::vector<std::string> names = options.names.empty() ? names_beside(cases, as_learnt(beside, card), identifying) : given_names(cases, options.names);
   log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
                    files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
@@ -348,14 +285,18 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   if (is_segmenter) check_outputs(names, card, options);
   make_output_folder(output);
   if (is_segmenter && !options.pool.empty()) log::warning("--pool is for classification: it changes nothing here");
-  if (!is_segmenter && (options.tiles != "auto" || options.largest_component || options.probabilities))
-    log::warning("--tiles, --probabilities and --largest-component are for segmentation: they change nothing here");
+  if (!is_segmenter && (options.tiles != "auto" || options.largest_component || options.probabilities || options.overlays))
+    log::warning("--tiles, --probabilities, --overlays and --largest-component are for segmentation: they change nothing here");
 
-  std::vector<std::string> head{"case", "slices"};
-  head.insert(head.end(), card.class_names.begin(), card.class_names.end());
-  Tables tables{report::csv_line(head), ""};
-  head[1] = "slice";
-  tables.slices = report::csv_line(head);
+  PredictJournal journal(output, plan_of(predictor, files, options, device, precision, cases, names), options.begins_anew);
+  std::vector<PredictedCase> results(cases.size());
+  std::vector<size_t> todo;  // numbers of cases
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const PredictedCase* there = journal.find(names[i]);
+    if (there != nullptr) results[i] = *there;
+    if (there == nullptr) todo.push_back(i);
+  }
+  if (todo.size() < cases.size()) log::info(concat(cases.size() - todo.size(), " of ", cases.size(), " cases are predicted already: going on"));
 
   const auto start = std::chrono::steady_clock::now();
   ProgressBar bar(stderr_is_terminal());
@@ -371,18 +312,20 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
     log::warning(concat(names[number], " was left out: ", problems.back()));
   };
   const auto predict_group = [&](const std::vector<size_t>& numbers, const std::vector<data::Case>& group) {
-    std::vector<Result> results;
-    for (size_t i = 0; i < group.size(); ++i) results.emplace_back(cases[numbers[i]], group[i], names[numbers[i]], card, options);
-    for_slices(predictor, group, [&](size_t i, int64_t first, const at::Tensor& p) { results[i].add(first, p); });
+    std::vector<Result> predicted;
+    for (size_t i = 0; i < group.size(); ++i) predicted.emplace_back(cases[numbers[i]], group[i], names[numbers[i]], card, options);
+    for_slices(predictor, group, [&](size_t i, int64_t first, const at::Tensor& p) { predicted[i].add(first, p); });
     for (size_t i = 0; i < group.size(); ++i) {
       try {
-        results[i].write(output, tables);
+        PredictedCase& done = results[numbers[i]] = predicted[i].write(output);
+        journal.add(names[numbers[i]], done);
       } catch (const Error& error) {
         leave_out(numbers[i], error);
       }
     }
   };
   Group group;
+  auto handled = static_cast<int64_t>(cases.size() - todo.size());
   const auto flush = [&] {
     if (group.cases.empty()) return;
     bool is_broken = false;
@@ -405,32 +348,39 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
         }
       }
     }
-    bar.update({"predict", static_cast<int64_t>(group.numbers.back()) + 1, static_cast<int64_t>(cases.size()), {{"case", names[group.numbers.back()]}}});
+    handled += std::ssize(group.numbers);
+    bar.update({"predict", handled, static_cast<int64_t>(cases.size()), {{"case", names[group.numbers.back()]}}});
     group = {};
   };
   install_stop_signals();
-  std::future<Loaded> next;
+  std::future<LoadedCase> next;
   const auto read_ahead = [&](size_t i) {
-    if (i < cases.size()) next = std::async(std::launch::async, load, std::cref(cases[i]), std::cref(card.image));
+    if (i < todo.size()) next = std::async(std::launch::async, load_case, std::cref(cases[todo[i]]), std::cref(card.image));
   };
   const auto write_tables = [&] {
     if (is_segmenter) return;
-    write_file_atomically(output / "cases.csv", tables.cases);
-    write_file_atomically(output / "slices.csv", tables.slices);
+    std::vector<std::string> head{"case", "slices"};
+    head.insert(head.end(), card.class_names.begin(), card.class_names.end());
+    std::string of_cases = report::csv_line(head);
+    head[1] = "slice";
+    std::string of_slices = report::csv_line(head);
+    for (const PredictedCase& one : results) of_cases += one.cases_row, of_slices += one.slices_rows;
+    write_file_atomically(output / "cases.csv", of_cases);
+    write_file_atomically(output / "slices.csv", of_slices);
   };
   read_ahead(0);
   size_t read = 0;
   try {
-    for (; read < cases.size(); ++read) {
-      Loaded loaded = next.get();
+    for (; read < todo.size(); ++read) {
+      LoadedCase loaded = next.get();
       if (stop_requested()) throw Error(ExitCode::stopped, "stopped");
       read_ahead(read + 1);
       if (loaded.problem) {
-        leave_out(read, *loaded.problem);
+        leave_out(todo[read], *loaded.problem);
         continue;
       }
       if (!group.takes(loaded.one, options.batch)) flush();
-      group.numbers.push_back(read);
+      group.numbers.push_back(todo[read]);
       group.cases.push_back(std::move(loaded.one));
       if (group.cases.front().volume.size[2] > 1) flush();
     }
@@ -439,13 +389,16 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
     if (error.code() != ExitCode::stopped) throw;
     bar.finish();
     write_tables();
-    throw Error(ExitCode::stopped, concat("stopped by ", stop_signal_name(), " at case ", read + 1, " of ", cases.size(), "; what is written is whole"),
-                "start again: vmae predict with --overwrite, fine-tuning with --resume");
+    throw Error(
+        ExitCode::stopped,
+        concat("stopped by ", stop_signal_name(), " at case ", cases.size() - todo.size() + read + 1, " of ", cases.size(), "; what is written is whole"),
+        "go on with the same command (without --overwrite), fine-tuning with --resume");
   }
   bar.finish();
   write_tables();
   const size_t done = cases.size() + refused.size() - failed.size();
   write_record(output, predictor, files, cases, options, done, failed);
+  journal.finish();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   log::info(concat(done, " of ", cases.size() + refused.size(), " cases predicted in ", human_seconds(seconds), ": ", output.string(),
                    is_segmenter ? "" : "/{cases.csv, slices.csv}"));
@@ -458,7 +411,8 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
 
 ExitCode predict(const PredictArguments& arguments) {
   std::error_code problem;
-  const bool is_taken = fs::is_directory(arguments.output, problem) && !fs::is_empty(arguments.output, problem) && !arguments.overwrite;
+  const bool is_taken = fs::is_directory(arguments.output, problem) && !fs::is_empty(arguments.output, problem) && !arguments.overwrite &&
+                        !PredictJournal::is_in(arguments.output);
   if (is_taken && problem) throw Error(ExitCode::usage, concat("--output ", arguments.output.string(), " can't be listed: ", problem.message()));
   if (is_taken) {
     throw Error(ExitCode::usage, concat("--output ", arguments.output.string(), " is not empty"),
@@ -468,6 +422,7 @@ ExitCode predict(const PredictArguments& arguments) {
   log_remarks(source);
   PredictOptions options = arguments.options;
   options.channel_names = source.channel_names;
+  options.begins_anew = arguments.overwrite;
   const NameArguments& given = arguments.names;
   if (source.layout != "prepared" && !(given.table.empty() && given.source.empty() && given.salt_file.empty()))
     throw Error(ExitCode::usage, "--names-table, --source and --salt-file are for prepared datasets: other files have their names", "leave them out");

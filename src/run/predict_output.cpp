@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
 
+#include "class_colours.h"
+#include "contact_sheet.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/text.h"
 #include "vmae/core/version.h"
@@ -60,14 +64,59 @@ fs::path write_labels(const fs::path& stem, const io::SourceFile& file, const da
   return with(volume_ending(file));
 }
 
-void write_probabilities(const fs::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const float> values) {
+fs::path write_probabilities(const fs::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const float> values) {
   fs::create_directories(stem.parent_path());
-  if (!is_picture_case(file, one) && is_stack(file))
-    return io::write_float_stack(stem.string() + volume_ending(file), one.volume.size, io::stack_spacing_mm(file.path), values);
-  if (!is_picture_case(file, one)) return io::write_float_volume(stem.string() + ".nii.gz", file, one.volume, values);
+  if (!is_picture_case(file, one) && is_stack(file)) {
+    io::write_float_stack(stem.string() + volume_ending(file), one.volume.size, io::stack_spacing_mm(file.path), values);
+    return stem.string() + volume_ending(file);
+  }
+  if (!is_picture_case(file, one)) {
+    io::write_float_volume(stem.string() + ".nii.gz", file, one.volume, values);
+    return stem.string() + ".nii.gz";
+  }
   io::Image image{one.volume.size[1], one.volume.size[0], 1, {values.begin(), values.end()}, 255.0};
   for (float& value : image.pixels) value *= 255.0F;
   write_file_atomically(stem.string() + ".png", io::encode_png(image));
+  return stem.string() + ".png";
+}
+
+fs::path write_overlay(const fs::path& stem, const data::Case& one, std::span<const uint8_t> classes, const ModelCard& card) {
+  constexpr int64_t kMostSlices = 12, kTilePx = 240, kLargestPx = 1024;
+  io::Volume map;
+  map.size = one.volume.size;
+  map.type = io::StoredType::u8;
+  const auto* bytes = reinterpret_cast<const std::byte*>(classes.data());
+  map.stored.assign(bytes, bytes + classes.size());
+  const auto axis = static_cast<size_t>(one.axis), columns = axis == 0 ? size_t{1} : size_t{0}, rows = axis == 2 ? size_t{1} : size_t{2};
+  const auto labels_of = [&](int64_t slice) {
+    std::vector<std::byte> stored;
+    io::stored_slice_of(map, one.axis, slice, stored);
+    std::vector<uint8_t> labels;
+    for (const std::byte label : stored) labels.push_back(static_cast<uint8_t>(label));
+    return labels;
+  };
+  const int64_t depth = one.volume.size[axis];
+  std::vector<int64_t> all(static_cast<size_t>(depth)), with_foreground;
+  std::iota(all.begin(), all.end(), int64_t{0});
+  std::copy_if(all.begin(), all.end(), std::back_inserter(with_foreground), [&](int64_t slice) {
+    const std::vector<uint8_t> labels = labels_of(slice);
+    return std::any_of(labels.begin(), labels.end(), [](uint8_t label) { return label != 0; });
+  });
+  const std::vector<int64_t>& candidates = with_foreground.empty() ? all : with_foreground;
+  std::vector<Tile> tiles;
+  std::set<uint8_t> seen;
+  for (const int64_t place : spread(std::ssize(candidates), kMostSlices)) {
+    const int64_t slice = candidates[static_cast<size_t>(place)];
+    tiles.push_back({io::slice_of(one.volume, one.axis, slice), labels_of(slice), one.range, one.volume.spacing_mm[rows] / one.volume.spacing_mm[columns],
+                     depth == 1 ? "" : concat("xyz"[axis], ' ', slice)});
+    seen.insert(tiles.back().mask.begin(), tiles.back().mask.end());
+  }
+  const int64_t side = std::max(one.volume.size[rows], one.volume.size[columns]);
+  io::Image sheet = contact_sheet(tiles, {.tile_px = depth == 1 ? std::clamp(side, kTilePx, kLargestPx) : kTilePx, .tint = 0.25F});
+  draw_legend(sheet, legend_of(seen, card.class_names));
+  fs::create_directories(stem.parent_path());
+  write_file_atomically(stem.string() + ".png", io::encode_png(sheet));
+  return stem.string() + ".png";
 }
 
 std::vector<std::string> class_file_names(const std::vector<std::string>& classes) {

@@ -12,6 +12,7 @@
 
 #include "modality.h"
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/counting.h"
 #include "vmae/core/error.h"
 #include "vmae/core/hash.h"
 #include "vmae/core/log.h"
@@ -75,9 +76,13 @@ void add_channels(const PlannedCase& whole, std::vector<PlannedCase>& to) {
 
 std::vector<PlannedCase> plan_cases(const std::vector<io::SourceFile>& files, const Pseudonyms& pseudonyms, int64_t workers) {
   std::vector<PlannedCase> cases(files.size());
+  Counting counting("headers of images", std::ssize(files));
   std::atomic<size_t> next{0};
   const auto work = [&] {
-    for (size_t i = next++; i < files.size(); i = next++) cases[i] = plan_case(files[i], pseudonyms);
+    for (size_t i = next++; i < files.size(); i = next++) {
+      cases[i] = plan_case(files[i], pseudonyms);
+      counting.add();
+    }
   };
   std::vector<std::jthread> threads;
   for (int64_t i = 1; i < workers; ++i) threads.emplace_back(work);

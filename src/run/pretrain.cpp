@@ -78,8 +78,10 @@ ExitCode pretrain(PretrainConfig config, const TrainArguments& arguments, train:
   };
   task.loss = [&](const data::Batch& batch, const train::RankSum& total) { return training_loss(model, batch, total); };
   if (datasets.val) task.validate = [&] { return validation_loss(model, datasets.val, config, plan, world); };
-  task.metadata = {
-      {"model", config.model.name}, {"model_options", model_options_json(config.model.mae)}, {"image_options", model_options_json(config.data.image)}};
+  task.metadata = {{"model", config.model.name},
+                   {"model_options", model_options_json(config.model.mae)},
+                   {"image_options", image_options_json(config.data.image, config.data.augment.minmax)}};
+  add_channels({.channel_names = datasets.channel_names, .channel_modalities = datasets.channel_modalities}, task.metadata);
 
   const data::Batch shown = panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, session.seed(), session.device, num_panel_samples);
   const auto draw = [&](train::RunLog& log, int64_t step, int64_t epoch) {

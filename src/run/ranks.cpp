@@ -7,6 +7,7 @@
 #include <new>
 #include <optional>
 
+#include "vmae/core/counting.h"
 #include "vmae/core/launch.h"
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
@@ -24,6 +25,7 @@ ExitCode run_on_ranks(const std::function<ExitCode(train::World&)>& command) {
   const Launch launch = find_launch([](const char* name) { return std::getenv(name); });
   if (launch.rank > 0) {
     log::set_level(log::Level::nothing);
+    set_counting_listener({});
     std::cout.rdbuf(nullptr);
   }
   // Launchers send SIGTERM to all ranks as soon as one has failed: it must not end the one that prints why.

@@ -277,7 +277,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
             .minmax = config.data.augment.minmax,
             .modalities = modalities_of(datasets),
             .channel_names = datasets.channel_names,
-            .channel_modalities = channel_modalities_of(datasets),
+            .channel_modalities = datasets.channel_modalities,
             .mirrors = mirrors_of(config.data.augment),
             .label_values = config.data.label_values},
            task.metadata);

@@ -63,6 +63,26 @@ at::Tensor gaussian(int64_t height, int64_t width) {
 
 }  // namespace
 
+at::Tensor network_input(const std::vector<io::Image>& slices, const std::vector<data::IntensityRange>& ranges, const data::ImageOptions& image, bool minmax) {
+  data::Augmentation evaluation;
+  evaluation.minmax = minmax;
+  const auto n = static_cast<int64_t>(slices.size());
+  at::Tensor input = at::empty({n, image.in_channels, image.image_size[0], image.image_size[1]}, at::kFloat);
+  for (int64_t i = 0; i < n; ++i) {
+    const io::Image& slice = slices[static_cast<size_t>(i)];
+    data::to_input({slice.height,
+                    slice.width,
+                    slice.channels,
+                    io::StoredType::f32,
+                    slice.pixels.data(),
+                    {},
+                    ranges[ranges.size() == 1 ? 0 : static_cast<size_t>(i)],
+                    nullptr},
+                   image, evaluation, {input[i].mutable_data_ptr<float>()});
+  }
+  return input;
+}
+
 SlicePredictor::SlicePredictor(std::vector<LoadedModel> models, SliceOptions options, at::Device device, train::Precision precision)
     : models_(std::move(models)), options_(std::move(options)), device_(device), precision_(precision) {
   const ModelCard& first = model().card;
@@ -158,23 +178,8 @@ at::Tensor SlicePredictor::probabilities(const std::vector<io::Image>& slices, c
   const bool is_segmenter = model().is_segmenter();
   const Canvas canvas = is_segmenter ? canvas_for(first.height, first.width, card.image, options_.tiles)
                                      : Canvas{card.image, 0, 0, card.image.image_size[0], card.image.image_size[1]};
-  data::Augmentation evaluation;
-  evaluation.minmax = card.minmax && canvas.options.image_size == card.image.image_size;
-  const auto n = static_cast<int64_t>(slices.size());
-  at::Tensor input = at::empty({n, card.image.in_channels, canvas.options.image_size[0], canvas.options.image_size[1]}, at::kFloat);
-  for (int64_t i = 0; i < n; ++i) {
-    const io::Image& slice = slices[static_cast<size_t>(i)];
-    data::to_input({slice.height,
-                    slice.width,
-                    slice.channels,
-                    io::StoredType::f32,
-                    slice.pixels.data(),
-                    {},
-                    ranges[ranges.size() == 1 ? 0 : static_cast<size_t>(i)],
-                    nullptr},
-                   canvas.options, evaluation, {input[i].mutable_data_ptr<float>()});
-  }
-  input = input.to(device_);
+  const bool minmax = card.minmax && canvas.options.image_size == card.image.image_size;
+  const at::Tensor input = network_input(slices, ranges, canvas.options, minmax).to(device_);
   if (!is_segmenter) return of_network_input(input).cpu();
   at::Tensor p = of_canvas(input).slice(2, canvas.row, canvas.row + canvas.height).slice(3, canvas.column, canvas.column + canvas.width);
   if (p.size(2) != first.height || p.size(3) != first.width) p = at::upsample_bilinear2d(p.contiguous(), {first.height, first.width}, /*align_corners=*/false);

@@ -20,6 +20,9 @@ struct SliceOptions {
   int64_t batch = 16;    // slices, and tiles at once
 };
 
+// Slices of one size, values in units, with a range for all of them or one each -> (n, C, H, W) float32 on the CPU: as training prepares images.
+at::Tensor network_input(const std::vector<io::Image>& slices, const std::vector<data::IntensityRange>& ranges, const data::ImageOptions& image, bool minmax);
+
 class SlicePredictor {
  public:
   // Models of one kind, classes and image options, whose probabilities are averaged. Throws Error(checkpoint) if they differ.

@@ -134,10 +134,23 @@ void print_plan(const Training& training, const train::Plan& plan) {
                    plan.schedule.min_lr, "; ", train::to_string(plan.precision), " on ", plan.device.str()));
 }
 
+// How long the run would take.
+void report_trial(const train::Plan& plan, const train::Outcome& outcome) {
+  const int64_t timed = outcome.timed_steps;
+  const double epoch_s = outcome.step_s * static_cast<double>(plan.steps_per_epoch), run_s = outcome.step_s * static_cast<double>(plan.total_steps);
+  const std::string from =
+      timed == 0 ? "one step, which was slower than those that follow" : concat("the mean of ", timed, timed == 1 ? " step" : " steps", " after the first");
+  log::info(concat("time: about ", human_seconds(epoch_s), " per epoch (", plan.steps_per_epoch, plan.steps_per_epoch == 1 ? " step" : " steps", " of ",
+                   human_seconds(outcome.step_s), "), ", human_seconds(run_s), " in all: an estimate from ", from,
+                   " on this machine; validation and panels come on top"));
+}
+
 ExitCode report(const Session& session, const Training& training, const train::Plan& plan, const train::Outcome& outcome, int64_t first_step) {
   const std::string memory = human_bytes(static_cast<double>(train::peak_memory_bytes(session.device))), &dir = session.options.dir;
   if (session.arguments.dry_run) {
-    log::info(concat("dry run: one step made, loss ", outcome.last_loss, ", peak memory ", memory, "; nothing was written"));
+    report_trial(plan, outcome);
+    log::info(concat("dry run: ", outcome.state.step, outcome.state.step == 1 ? " step" : " steps", " made, loss ", outcome.last_loss, ", peak memory ", memory,
+                     "; nothing was written"));
     return ExitCode::ok;
   }
   if (outcome.stopped_by_signal) {
@@ -250,6 +263,19 @@ static int64_t fitting_channels(const DataOptions& options, const Session& sessi
   return count;
 }
 
+static void name_channels(const DataOptions& options, Datasets& datasets) {
+  const std::vector<io::SourceFile>& train = datasets.split.train;
+  const auto count = static_cast<size_t>(io::common_channels(train));
+  if (options.channels == "single" || count == 1) return;
+  datasets.channel_names = datasets.splits.channel_names;
+  datasets.channel_names.resize(count);
+  for (size_t channel = 0; channel < count; ++channel) {
+    std::set<std::string> all;
+    for (const io::SourceFile& file : train) all.insert(channel == 0 ? file.modality : file.channels[channel - 1].modality);
+    datasets.channel_modalities.push_back(all.size() == 1 ? *all.begin() : "");
+  }
+}
+
 Datasets load_datasets(const DataOptions& options, const Session& session, const data::Targets& targets) {
   const auto named = [](std::vector<std::string> sources) {  // an empty text is none
     std::erase(sources, "");
@@ -273,10 +299,7 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   if (wanted.num_labels == data::Targets::all_labels) wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
   data::ImageOptions image = options.image;
   image.in_channels = datasets.in_channels = fitting_channels(options, session, datasets);
-  if (options.channels == "stacked" && io::common_channels(train) > 1) {
-    datasets.channel_names = datasets.splits.channel_names;
-    datasets.channel_names.resize(static_cast<size_t>(image.in_channels));
-  }
+  name_channels(options, datasets);
   image.slice_axis = decided_axis(options, datasets.split);
   datasets.train = std::make_shared<data::Dataset>(datasets.splits.train, image, quarantine, wanted);
   image.slice_axis = datasets.slice_axis = axis_of_sources(image.slice_axis, *datasets.train);

@@ -5,8 +5,10 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/counting.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
@@ -34,7 +36,7 @@ void describe(Options& options, TrainOptions& train) {
               one_of({"auto", "fp32", "bf16", "fp16"}));
   options.add("log_every", train.log_every, "steps between two lines of metrics", at_least(1));
   options.add("validate_every", train.validate_every, "epochs between two validations", at_least(1));
-  options.add("draw_every", train.draw_every, "epochs between two panels of sample pictures; 0: none", at_least(0));
+  options.add("draw_every", train.draw_every, "epochs between two panels of sample pictures, beside those of the beginning; 0: none at all", at_least(0));
   options.add("early_stop", train.early_stop, "end the run after this many epochs without a better validation; 0: never", at_least(0));
   options.add("keep_every", train.keep_every, "epochs between two weight files that are kept for good (checkpoints/epoch=E.safetensors); 0: none", at_least(0));
   options.add("save_every_steps", train.save_every_steps, "steps between two checkpoints within an epoch; 0: only as save_every_minutes says", at_least(0));
@@ -134,7 +136,7 @@ struct Step {
 }
 
 // Forward and backward over the micro-batches of one step; gradients are left in the parameters.
-Step accumulate(Task& task, LossScale& loss_scale, DeviceInput& input, const Plan& plan, const RunState& state, World& world) {
+Step accumulate(Task& task, LossScale& loss_scale, DeviceInput& input, const Plan& plan, const RunState& state, World& world, Counting* counting) {
   Step step;
   const int64_t first = state.position.sample, batch_size = plan.train.batch_size;
   const int64_t step_samples = std::min((first / batch_size + 1) * batch_size, plan.samples_per_epoch) - first;
@@ -144,6 +146,7 @@ Step accumulate(Task& task, LossScale& loss_scale, DeviceInput& input, const Pla
     if (!input.next(batch)) throw Error(ExitCode::internal, "the data ended before the plan did");
     const int64_t samples = (batch.next.epoch > batch.position.epoch ? plan.samples_per_epoch : batch.next.sample) - batch.position.sample;
     done += samples;
+    if (counting != nullptr) counting->add(samples);
     at::Tensor loss;
     {
       const Autocast autocast(plan.device.type(), plan.precision);
@@ -229,6 +232,41 @@ double loss_of(const Metrics& metrics) {
 
 bool every(int64_t period, int64_t count) { return period > 0 && count % period == 0; }
 
+// What comes out, and whether images are as they should be, is to be seen before the first of many epochs ends: after so many steps, on slow machines earlier.
+constexpr int64_t kFirstPanelSteps = 100;
+constexpr double kFirstPanelSeconds = 120;
+
+// Is it time for the panel within the first epoch? By what was trained alone, so that a resumed run draws it as one that was never interrupted.
+bool is_first_panel(const RunState& state, double trained_s_before, double trained_s) {
+  if (state.position.epoch > 0) return false;
+  if (trained_s_before < kFirstPanelSeconds && trained_s >= kFirstPanelSeconds) return state.step <= kFirstPanelSteps;
+  return state.step == kFirstPanelSteps && trained_s < kFirstPanelSeconds;
+}
+
+// The steps of a dry run: the first warms up, the others are timed until their mean can be trusted, or it has taken long enough.
+struct Trial {
+  static constexpr int64_t kMostSteps = 10, kEnoughSteps = 3;
+  static constexpr double kEnoughSeconds = 5, kMostSeconds = 30, kLongStep = 60;
+
+  explicit Trial(const Plan& plan) : counting("images of the dry run's steps", (1 + std::min(kMostSteps, plan.total_steps - 1)) * plan.train.batch_size) {}
+
+  void add_step() {
+    if (num_steps++ == 0) first_s = seconds_since(begin);
+    if (num_steps == 1) begin = Clock::now();
+    timed_s = num_steps == 1 ? 0 : seconds_since(begin);
+  }
+  bool is_enough() const {
+    const int64_t timed = num_steps - 1;
+    return timed >= kMostSteps || (timed >= kEnoughSteps && timed_s >= kEnoughSeconds) || timed_s >= kMostSeconds || first_s >= kLongStep;
+  }
+  double step_s() const { return num_steps > 1 ? timed_s / static_cast<double>(num_steps - 1) : first_s; }
+
+  Counting counting;
+  Clock::time_point begin = Clock::now();
+  int64_t num_steps = 0;
+  double first_s = 0, timed_s = 0;
+};
+
 }  // namespace
 
 Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& new_plan, RunState state, World& world,
@@ -245,6 +283,8 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
   CheckpointWriter writer;
   StepGraph graph(step_body(task, optimizer, plan, world));
   const bool has_whole_steps = plan.world_batch == options.batch_size;  // without accumulation
+  std::optional<Trial> trial;
+  if (plan.is_dry_run) trial.emplace(plan);
 
   auto checkpoint = [&] {
     state.trained_s = trained_before_s + seconds_since(session_start);
@@ -276,7 +316,7 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
       }
       if (log != nullptr) log->validation(state.step, epoch, outcome.last_validation, is_best);
     }
-    if (task.draw && log != nullptr && options.draw_every > 0 && (run_ends || every(options.draw_every, epoch + 1))) {
+    if (task.draw && log != nullptr && options.draw_every > 0 && (run_ends || epoch == 0 || every(options.draw_every, epoch + 1))) {
       evaluate(task.module, [&] { task.draw(state.step, epoch); });
     }
     if (folder != nullptr && every(options.keep_every, epoch + 1))
@@ -296,11 +336,13 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
       break;
     }
 
+    const double trained_s_before = trained_before_s + seconds_since(session_start);
     const double lr = learning_rate(plan.schedule, steps_done(plan, state.position)), waited_before_s = loader.wait_s(),
                  gradient_waited_before_s = world.gradient_wait_s();
     const bool is_whole = state.position.sample % options.batch_size == 0 && state.position.sample + options.batch_size <= plan.samples_per_epoch;
     const bool is_replayed = options.cuda_graph && has_whole_steps && is_whole;
-    Step step = is_replayed ? replay(graph, optimizer, input, plan, lr) : accumulate(task, loss_scale, input, plan, state, world);
+    Step step =
+        is_replayed ? replay(graph, optimizer, input, plan, lr) : accumulate(task, loss_scale, input, plan, state, world, trial ? &trial->counting : nullptr);
     if (!std::isfinite(step.loss)) stop_non_finite("loss", step.loss, step, loader.dataset(), state, folder, world);
 
     bool usable = true;
@@ -325,7 +367,12 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
     state.interval_loss += step.loss;
     ++state.interval_steps;
     outcome.last_loss = step.loss;
-    if (plan.is_dry_run) break;
+    if (trial) {
+      trial->add_step();
+      state.epoch_to_end = -1;  // nothing is validated
+      if (world.any(trial->is_enough())) break;
+      continue;
+    }
 
     interval.images += step.num_samples;
     interval.wait_s += loader.wait_s() - waited_before_s;
@@ -343,6 +390,13 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
       }
     }
 
+    const double trained_s = trained_before_s + seconds_since(session_start);
+    if (task.draw && log != nullptr && options.draw_every > 0 && state.epoch_to_end < 0 && is_first_panel(state, trained_s_before, trained_s)) {
+      const auto begin = Clock::now();
+      evaluate(task.module, [&] { task.draw(state.step, /*epoch=*/-1); });
+      interval.start += Clock::now() - begin;
+    }
+
     // All ranks stop at the same step. Asking takes a message around all of them, so many ask less often.
     const bool asks = every(std::max<int64_t>(1, world.size() / 16), state.step) || state.epoch_to_end >= 0;
     const bool stop = asks && world.any(stop_requested());
@@ -357,6 +411,7 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
   }
   writer.finish();
   outcome.state = state;
+  if (trial) outcome.timed_steps = trial->num_steps - 1, outcome.step_s = trial->step_s();
   return outcome;
 }
 

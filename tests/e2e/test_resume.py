@@ -168,6 +168,21 @@ class KillPointTest(ResumeTest):
             self.assertEqual(calls[i + 1], ["fsync", str((self.run_dir / "checkpoints").resolve())])
 
 
+@unittest.skipUnless(point_library(), "needs a C compiler")
+class FirstPanelTest(ResumeTest):
+    MORE = ["train.steps_per_epoch=103", "train.epochs=1", "train.batch_size=2", "train.micro_batch=2", "optim.warmup_epochs=0", "train.save_every_steps=99"]
+
+    def test_killed_around_the_first_panel(self):
+        """It is drawn at step 100; the checkpoint before it is of step 99."""
+        self.vmae("pretrain", *EVERYTHING_ON, *self.MORE, cwd=self.make_data(self.reference.parent))
+        self.assertEqual(sorted(p.name for p in (self.reference / "samples").iterdir()), ["reconstruction_epoch0000.png", "reconstruction_epoch0001.png"])
+        for point in [("rename", "samples/", 1), ("+rename", "samples/", 1)]:
+            process = self.start(*self.arguments(*self.MORE), cwd=self.work, env=at_point(*point, SIGKILL))
+            self.wait_exit(process, -SIGKILL)
+            self.assertEqual(checkpoint_step(self.run_dir), 99)
+        self.finish(*self.MORE)
+
+
 class SignalTest(ResumeTest):
     MANY = ["train.epochs=16", "train.save_every_minutes=1000", "train.keep_every=0", "train.draw_every=0"]
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training: it learns, whatever the shape of the input; what it writes; and what decides its result."""
 import json
+import re
 import shutil
 import unittest
 
@@ -203,7 +204,7 @@ class FolderTest(TrainingTest):
         self.assertEqual(sum(n.startswith("events.out.tfevents.") for n in names), 1)
         self.assertEqual(sorted(p.name for p in (self.run_dir / "checkpoints").iterdir()),
                          ["best.safetensors", "epoch=3.safetensors", "last.safetensors", "previous.safetensors"])
-        self.assertEqual(sorted(p.name for p in (self.run_dir / "samples").iterdir()), ["reconstruction_epoch0002.png", "reconstruction_epoch0004.png"])
+        self.assertEqual(sorted(p.name for p in (self.run_dir / "samples").iterdir()), [f"reconstruction_epoch000{n}.png" for n in (1, 2, 4)])
         env = json.loads((self.run_dir / "env.json").read_text())
         for key in ("time", "command_line", "vmae_version", "vmae_revision", "libtorch", "host", "cpu", "device", "precision"):
             self.assertIn(key, env)
@@ -234,7 +235,7 @@ class FolderTest(TrainingTest):
         for tag in (b"train/loss", b"train/lr", b"train/grad_norm", b"train/images_per_s", b"train/data_wait_s", b"val/loss"):
             kind = tag.split(b"/")[0].decode()
             self.assertEqual(sum(tag in r for r in records), sum(line["kind"] == kind for line in lines), tag)
-        self.assertEqual(sum(b"\x89PNG" in r for r in records), 2)
+        self.assertEqual(sum(b"\x89PNG" in r for r in records), 3)
 
     def test_dry_run_writes_nothing(self):
         make_pictures(self.tmp / "images", 4)
@@ -247,6 +248,32 @@ class FolderTest(TrainingTest):
         self.pretrain("--dry-run", run="")  # and needs no run.dir
         self.pretrain()
         self.pretrain("--dry-run")  # nor minds an existing run
+
+    def test_dry_run_says_how_long_it_takes(self):
+        """Steps after the first are timed, and what they say is multiplied by the plan's."""
+        make_pictures(self.tmp / "images", 12)
+        for more, steps, epochs in ((["train.batch_size=4", "train.epochs=7"], 3, 7), (["train.steps_per_epoch=2", "train.epochs=20"], 2, 20)):
+            done = self.pretrain("--dry-run", *more)
+            said = re.search(r"time: about ([\d.]+) s per epoch \((\d+) steps of ([\d.]+) s\), ([\d.]+) s in all: an estimate from the mean of (\d+) steps after "
+                             r"the first on this machine", done.stderr)
+            self.assertTrue(said, done.stderr)
+            epoch_s, step_s, run_s = (float(said[i]) for i in (1, 3, 4))
+            self.assertEqual(int(said[2]), steps)
+            self.assertAlmostEqual(epoch_s, steps * step_s, delta=0.02 * epoch_s + 0.1)
+            self.assertAlmostEqual(run_s, epochs * steps * step_s, delta=0.02 * run_s + 0.1)
+            self.assertEqual(int(said[5]), 10)
+            self.assertRegex(done.stderr, r"dry run: 11 steps made")
+        done = self.pretrain("--dry-run", "train.max_steps=1")
+        self.assertIn("an estimate from one step, which was slower than those that follow", done.stderr)
+        self.assertFalse(self.run_dir.exists())
+
+    def test_the_first_panel_comes_within_the_first_epoch(self):
+        make_pictures(self.tmp / "images", 4)
+        more = ["train.steps_per_epoch=101", "train.batch_size=1", "train.log_every=101"]
+        self.pretrain(*more, "train.epochs=1", "train.draw_every=10")
+        self.assertEqual(sorted(p.name for p in (self.run_dir / "samples").iterdir()), ["reconstruction_epoch0000.png", "reconstruction_epoch0001.png"])
+        self.pretrain("--overwrite", *more, "train.epochs=1")
+        self.assertEqual(list(self.run_dir.glob("samples/*")), [])
 
     def test_overwrite_keeps_foreign_files(self):
         make_pictures(self.tmp / "images", 4)

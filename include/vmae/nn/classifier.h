@@ -20,6 +20,9 @@ class SwinClassifierImpl : public SwinEncoderImpl {
   int64_t num_draws() const { return 2 * num_encoder_blocks(); }
   const ClassifierOptions& options() const { return options_; }
 
+ protected:
+  at::Tensor last_norm(const at::Tensor& tokens) override;
+
  private:
   ClassifierOptions options_;
   torch::nn::LayerNorm norm_{nullptr};

@@ -132,6 +132,9 @@ class SwinEncoderImpl : public torch::nn::Module {
   at::Tensor embed(const at::Tensor& image);  // (B, C, H, W) pixels -> (B, H, W, embed_dim)
   // -> (B, H/8, W/8, 8 embed_dim), no final norm; odd grids round up. stage_inputs: what each stage was given, for skip connections.
   at::Tensor encode(at::Tensor tokens, const at::Tensor& drop_path, std::vector<at::Tensor>* stage_inputs = nullptr);
+  // (B, C, H, W) pixels -> (B, 8 embed_dim): the last stage's tokens, normed, their mean over the grid: what a classifier's head is given. Where the model has
+  // no such norm of its own, LayerNorm without scale and shift: what a classifier begins with.
+  at::Tensor features(const at::Tensor& image, const at::Tensor& drop_path = {});
   int64_t num_encoder_blocks() const { return total_blocks_; }
   const SwinOptions& swin() const { return swin_; }
 
@@ -141,6 +144,7 @@ class SwinEncoderImpl : public torch::nn::Module {
   void register_encoder();
   std::vector<double> drop_rates_of_stage(size_t stage) const;  // 0 -> drop_path_rate, linear over all encoder blocks
   void check_image(const at::Tensor& image) const;
+  virtual at::Tensor last_norm(const at::Tensor& tokens);  // (B, H, W, C) -> same
 
  private:
   SwinOptions swin_;

@@ -57,9 +57,11 @@ struct ModelCard {
 };
 std::string mirrors_of(const data::AugmentOptions& augment);
 void add_card(const ModelCard& card, weights::Metadata& metadata);
+void add_channels(const ModelCard& card, weights::Metadata& metadata);  // of it the channels alone: what weights of pretraining say besides
 
 // How the images were prepared that weights learnt from: image_options, or what the config of the run says; nothing in files of other programs.
 std::optional<data::ImageOptions> image_options_of(const weights::TensorFile& file);
+std::string image_options_json(const data::ImageOptions& image, bool minmax);  // metadata "image_options"; minmax: data.minmax
 
 // The network of "swin-unet" or "unet", freshly initialised.
 struct SegmenterModule {
@@ -80,5 +82,15 @@ struct LoadedModel {
 // In evaluation mode on `device`. Files without a card (of other programs) get numbers for class names and the default image options with a warning.
 // Throws Error(checkpoint), also for a masked autoencoder, which predicts nothing.
 LoadedModel load_model(const std::filesystem::path& path, at::Device device);
+
+// The Swin encoder of any of our models that has one.
+struct LoadedEncoder {
+  std::string name;  // mae, swin-unet, swin-classifier
+  ModelCard card;    // of a masked autoencoder: image, minmax and channels alone
+  std::shared_ptr<torch::nn::Module> module;
+  nn::SwinEncoderImpl* net = nullptr;  // the same object
+};
+// As load_model(). Throws Error(checkpoint), also for the plain U-Net, which has none.
+LoadedEncoder load_encoder(const std::filesystem::path& path, at::Device device);
 
 }  // namespace vmae::run

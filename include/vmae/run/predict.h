@@ -19,7 +19,8 @@ struct PredictOptions {
   // Segmentation.
   std::string tiles = "auto";
   double overlap = 0.5;
-  bool largest_component = false, probabilities = false;
+  bool largest_component = false, probabilities = false, overlays = false;
+  bool begins_anew = false;  // although the folder holds a prediction that was begun and could be gone on with
   // Classification: mean, max, or "": as the model was validated.
   std::string pool{};
   // What cases are called, by their names in the source; empty: io::case_names().
@@ -36,8 +37,9 @@ struct PredictArguments {
   PredictOptions options;
 };
 
-// ok, or some_failed: cases that can't be read are named at the end. An output folder that holds anything is refused without `overwrite`; then files of the
-// same name are replaced. Throws Error: weights that don't fit together or are no fine-tuned model, an input without images.
+// ok, or some_failed: cases that can't be read are named at the end. In an output folder that holds a prediction which did not come to its end, cases that are
+// done are left alone; Error(usage) where it was begun with other weights, options or input. A folder that holds anything else is refused without `overwrite`,
+// with which files of the same name are replaced. Throws Error: weights that don't fit together or are no fine-tuned model, an input without images.
 ExitCode predict(const PredictArguments& arguments);
 
 // The same for cases that are known. `identifying`: texts that must not become part of a name. `beside`: files that get names together with the cases, so that

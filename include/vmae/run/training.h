@@ -51,10 +51,11 @@ struct TrainArguments {
 struct Datasets {
   SourceSplits splits;  // of which `split` has the files
   TrainVal split;
-  std::shared_ptr<data::Dataset> train, val;  // val may be null
-  int64_t in_channels = 0;                    // of the network's input
-  std::vector<std::string> channel_names;     // where cases have several channels, which are stacked; "" where one has no name. Else empty
-  std::string slice_axis = "auto";            // of the volumes that train; auto: there are none, or its sources have several
+  std::shared_ptr<data::Dataset> train, val;    // val may be null
+  int64_t in_channels = 0;                      // of the network's input
+  std::vector<std::string> channel_names;       // where cases have several channels, which are stacked; "" where one has no name. Else empty
+  std::vector<std::string> channel_modalities;  // of each of them; "" where it is not known or differs
+  std::string slice_axis = "auto";              // of the volumes that train; auto: there are none, or its sources have several
 };
 
 // A run that has begun: all ranks are there; its folder is locked and its log open. The folder is rank 0's alone, and there is none in a dry run.

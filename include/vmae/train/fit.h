@@ -62,7 +62,7 @@ struct Plan {
   int64_t rank = 0, num_ranks = 1;
   int64_t micro_batch = 0;  // samples of a forward pass, at most: on one rank,
   int64_t world_batch = 0;  // and on all of them
-  bool is_dry_run = false;  // one step, nothing is saved
+  bool is_dry_run = false;  // a few steps, nothing is saved
   Schedule schedule;        // in steps of this plan: steps_done()
 };
 // Error(usage) where options contradict each other.
@@ -79,6 +79,8 @@ struct Outcome {
   RunState state;
   bool stopped_by_signal = false, stopped_early = false;  // early: by train.early_stop
   double last_loss = 0;                                   // of the last step
+  int64_t timed_steps = 0;                                // of a dry run: those that step_s is the mean of; 0: the first step alone, warm-up included
+  double step_s = 0;                                      // likewise: seconds of a step
   Metrics last_validation;
 };
 

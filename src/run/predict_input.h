@@ -1,0 +1,31 @@
+#pragma once
+// What `vmae predict` and `vmae features` read alike: cases, what they are called, and their modality.
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmae/core/error.h"
+#include "vmae/data/case.h"
+#include "vmae/io/source.h"
+#include "vmae/run/model_file.h"
+
+namespace vmae::run {
+
+// Names of `cases` that are unique among all files, and the same whichever of them are predicted together.
+std::vector<std::string> names_beside(const std::vector<io::SourceFile>& cases, const std::vector<io::SourceFile>& beside,
+                                      const std::vector<std::string>& identifying);
+
+// As the model learnt them: channels of a case side by side, or each image by itself. Throws Error(data) naming a case of another number of channels.
+std::vector<io::SourceFile> as_learnt(std::vector<io::SourceFile> cases, const ModelCard& card);
+
+// What is listed as the model's cases: as_learnt(), time points apart, each with the modality that it is taken for. channel_names: as io::Source.
+// Throws Error(data) where channels are called otherwise than those that the model learnt from.
+std::vector<io::SourceFile> cases_for(const ModelCard& card, const std::vector<io::SourceFile>& listed, const std::vector<std::string>& channel_names);
+
+struct LoadedCase {
+  data::Case one;
+  std::optional<Error> problem;
+};
+LoadedCase load_case(const io::SourceFile& file, const data::ImageOptions& image);  // throws nothing
+
+}  // namespace vmae::run
