@@ -95,7 +95,7 @@ class MaskNames(FinetuneTest):
 
     def test_channels_of_nnunet_are_measured_one_by_one(self):
         data = self.nnunet("data", {"background": 0, "round": 1, "square": 2}, channels=2, tests=2)
-        self.trained(data)
+        self.trained(data, "data.channels=single")
         for truth in ([], ["--truth", f"{data}/labelsTs"]):
             if truth:
                 self.vmae("eval", "--pred", "run/test", *truth, "--output", "out", "--overwrite", "--no-distances")
