@@ -77,7 +77,7 @@ Source folder_source(const fs::path& folder, const std::string& layout, const st
   if (layout == "dicom") listing.pictures.clear(), listing.volumes.clear();
   if (layout == "files") listing.dicom.clear();
   if (listing.is_empty()) fail_empty(folder, listing);
-  return dicom_and_files(folder, listing);
+  return dicom_and_files(folder, listing, /*is_forced=*/!is_auto);
 }
 
 Source prepared_source(const fs::path& path) {

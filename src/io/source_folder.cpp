@@ -6,6 +6,7 @@
 
 #include "mask_pairs.h"
 #include "source_layouts.h"
+#include "source_tree.h"
 #include "vmae/core/error.h"
 #include "vmae/io/class_names.h"
 #include "vmae/io/dicom.h"
@@ -109,34 +110,6 @@ std::vector<fs::path> both(const Listing& listing) {
   return files;
 }
 
-// Pictures and volumes are images wherever they lie, unless a layout knows masks. Where names say that some are masks, the user is to hear of it.
-const std::set<std::string> kMaskFolders{"label", "labels",       "labelstr",      "labelsts",    "mask",
-                                         "masks", "segmentation", "segmentations", "groundtruth", "ground_truth"};
-const std::vector<std::string> kMaskSuffixes{"_mask", "-mask", "_masks", "_seg", "-seg", "_segmentation", "_label", "_labels", "_gt"};
-
-// The file beside `path` that it is named as the mask of ("x_mask.png" of "x.png", "x.seg.nrrd" of "x.nrrd"); or nothing.
-std::optional<fs::path> is_named_as_mask_of(const fs::path& path, const std::map<std::string, fs::path>& by_stem) {
-  const FileName name = take_apart(path.generic_string());
-  const auto other = [&](const std::string& stem) -> std::optional<fs::path> {
-    const auto found = by_stem.find(stem);
-    return found == by_stem.end() || found->second == path ? std::nullopt : std::optional(found->second);
-  };
-  if (name.ending.starts_with(".seg.")) return other(name.stem);
-  for (const std::string& suffix : kMaskSuffixes) {
-    if (const std::string stem = without_ending(name.stem, suffix); !stem.empty()) return other(stem);
-  }
-  return std::nullopt;
-}
-
-std::map<std::string, fs::path> index_by_stem(const std::vector<fs::path>& files) {
-  std::map<std::string, fs::path> by_stem;
-  for (const fs::path& path : files) {
-    const FileName name = take_apart(path.generic_string());
-    if (!name.ending.starts_with(".seg.")) by_stem.emplace(name.stem, path);
-  }
-  return by_stem;
-}
-
 // Pictures in formats that are not read must not make a class or a dataset smaller without a word.
 void note_other_pictures(const Listing& listing, Source& source) {
   static const std::set<std::string> kOther{".webp", ".jfif", ".gif", ".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".mgz", ".mnc"};
@@ -152,6 +125,7 @@ void note_other_pictures(const Listing& listing, Source& source) {
   }
 }
 
+// Where files are images because somebody said so, the user is to hear which are named as masks.
 void note_likely_masks(const std::vector<fs::path>& files, const fs::path& folder, Source& source) {
   const std::map<std::string, fs::path> by_stem = index_by_stem(files);
   size_t num_beside = 0, num_below = 0, num_named = 0;
@@ -161,11 +135,11 @@ void note_likely_masks(const std::vector<fs::path>& files, const fs::path& folde
     const std::string stem = take_apart(name).stem;
     if (is_named_as_mask_of(path, by_stem)) {
       beside = num_beside++ == 0 ? name : beside;
-    } else if (std::any_of(kMaskSuffixes.begin(), kMaskSuffixes.end(), [&](const auto& suffix) { return !without_ending(stem, suffix).empty(); })) {
+    } else if (std::any_of(mask_suffixes().begin(), mask_suffixes().end(), [&](const auto& suffix) { return !without_ending(stem, suffix).empty(); })) {
       named = num_named++ == 0 ? name : named;  // B01_seg beside B01_t1
     }
     const fs::path folders = fs::path(name).parent_path();
-    if (std::any_of(folders.begin(), folders.end(), [](const fs::path& part) { return kMaskFolders.contains(to_lower(part.string())); }))
+    if (std::any_of(folders.begin(), folders.end(), [](const fs::path& part) { return is_mask_folder(part.string()); }))
       below = num_below++ == 0 ? name : below;
   }
   constexpr const char* kAdvice =
@@ -207,6 +181,7 @@ std::optional<Source> image_mask_source(const fs::path& folder) {
   }
   note_other_pictures(listing, source);
   sort_by_name(source.files);
+  settle_patients(source);
   return source;
 }
 
@@ -279,15 +254,19 @@ void add_dicom(const std::vector<fs::path>& files, const fs::path& folder, Sourc
   }
 }
 
-Source dicom_and_files(const fs::path& folder, const Listing& listing) {
+Source dicom_and_files(const fs::path& folder, const Listing& listing, bool is_forced) {
   Source source;
   source.layout = listing.dicom.empty() ? "files" : "dicom";
   if (!listing.dicom.empty()) add_dicom(listing.dicom, folder, source);
   refuse_unreadable(listing, folder, source);
   for (const fs::path& path : both(listing)) source.files.push_back(plain_file(path, folder));
-  note_likely_masks(both(listing), folder, source);
-  note_other_pictures(listing, source);
   sort_by_name(source.files);
+  if (is_forced) {
+    note_likely_masks(both(listing), folder, source);
+  } else {
+    settle_tree(source);
+  }
+  note_other_pictures(listing, source);
   if (source.files.empty()) {
     throw NoImages(ExitCode::data, concat(folder.string(), " holds no image that can be used; ", source.refused.size(), " DICOM files were refused",
                                           source.refused.empty() ? "" : ", the first because: " + source.refused[0].text));

@@ -22,7 +22,8 @@ std::optional<std::filesystem::path> manifest_in(const std::filesystem::path& fo
 std::optional<Source> challenge_source(const std::filesystem::path& folder);   // nnU-Net, Decathlon: where there is a dataset.json
 std::optional<Source> image_mask_source(const std::filesystem::path& folder);  // images beside labels or masks
 std::optional<Source> class_source(const std::filesystem::path& folder, const Listing& listing, bool is_forced);
-Source dicom_and_files(const std::filesystem::path& folder, const Listing& listing);  // layouts dicom and files
+// Layouts dicom and files. is_forced: all files are images, whatever they are called; else source_tree.h.
+Source dicom_and_files(const std::filesystem::path& folder, const Listing& listing, bool is_forced);
 
 // DICOM files as series with their masks, added to `source`. Names are relative to `folder`.
 void add_dicom(const std::vector<std::filesystem::path>& files, const std::filesystem::path& folder, Source& source);

@@ -45,8 +45,12 @@ struct Measurable {
 Measurable check_labels(const Datasets& datasets) {
   const SourceSplits& splits = datasets.splits;
   if (splits.label_names.empty()) {
-    throw Error(ExitCode::data, "data.train has no labels",
-                "give a manifest with a column `label` (classes) or one column per finding (0, 1 or empty), or a folder per class");
+    const auto& layouts = splits.layouts;
+    const bool is_prepared = std::find(layouts.begin(), layouts.end(), "prepared") != layouts.end();
+    throw Error(ExitCode::data, is_prepared ? "data.train was prepared without labels" : "data.train has no labels",
+                is_prepared
+                    ? "prepare it from a manifest with a column `label` or columns of findings, or from a folder per class with prepare.layout=class_folders"
+                    : "give a manifest with a column `label` (classes) or one column per finding (0, 1 or empty), or a folder per class");
   }
   const size_t n = splits.label_names.size();
   const std::vector<int64_t> train = count_labels(datasets.split.train, n), val = count_labels(datasets.split.val, n);

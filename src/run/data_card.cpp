@@ -35,6 +35,7 @@ std::string pairing_of(const std::string& layout) {
   if (layout == "image_mask_folders") return "folders: the same path and name below the images and the masks, without the ending";
   if (layout == "dicom") return "DICOM: the RTSTRUCT or SEG that refers to the series";
   if (layout == "prepared") return "prepared dataset: as it was prepared";
+  if (layout == "files") return "files: the label map that is named for the image, or is the only one of its patient";
   return layout + ": no masks";
 }
 

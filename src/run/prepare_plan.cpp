@@ -334,9 +334,9 @@ io::Source source_to_prepare(const fs::path& input, const std::string& layout, c
   if (source.layout == "class_folders" && layout == "auto") {  // such names are written, so nobody's name may be among them
     source = io::find_source(input, "files");
     log::warning(
-        "pictures lie in a folder per class, it seems, but the dataset gets no labels: they would write the folders' names. Where these are classes, keep them "
-        "with "
-        "prepare.layout=class_folders");
+        "pictures lie in a folder per class, it seems, but the dataset gets no labels: names of folders may be those of patients, and are written only if "
+        "asked "
+        "for. Where they are classes, prepare.layout=class_folders keeps them as labels");
   }
   return source;
 }

@@ -69,6 +69,27 @@ class ClassesTest(ClassifyTest):
         self.predict()
         self.assertEqual(sorted(self.table("cases.csv")), sorted(f"{name}/{i}" for name in ("up", "down") for i in range(10)))
 
+    def test_class_folders_that_were_prepared(self):
+        """With the option that the note names the dataset has the labels, and classification learns as from the folders; without, it says what is missing."""
+        for kind, name in enumerate(("benign", "malignant")):
+            (self.tmp / "data" / name).mkdir(parents=True)
+            for i in range(10):
+                Image.fromarray(class_picture(100 * kind + i, kind)).save(self.tmp / f"data/{name}/{i}.png")
+        (self.tmp / "salt").write_text("0123456789abcdef" * 2)
+        prepare = ["prepare", "--input", "data", f"prepare.salt_file={self.tmp / 'salt'}"]
+        for more in ([], ["--dry-run"]):
+            self.assert_says(self.vmae(*prepare, "--output", "plain", *more, "--overwrite"), "the dataset gets no labels", "prepare.layout=class_folders keeps them as labels")
+        self.assert_says(self.cls(data="plain", run="none", expect=3), "data.train was prepared without labels", "with prepare.layout=class_folders")
+        done = self.vmae(*prepare, "--output", "kept", "prepare.layout=class_folders")
+        self.assertNotIn("no labels", done.stderr)
+        self.assert_says(self.cls("train.epochs=2", *NO_AUGMENTATION, data="kept"), "2 classes (benign, malignant)")
+        self.assertEqual(set(metrics(self.tmp / "run", "val")[-1]), {"kind", "step", "epoch", "AUROC", "loss", "accuracy"})
+        self.assertEqual(json.loads(metadata(last(self.tmp / "run"))["class_names"]), ["benign", "malignant"])
+        self.vmae("inspect", "kept", "--source", "data", "--salt-file", self.tmp / "salt")
+        self.predict(input="kept")
+        self.assertEqual(len(self.table("cases.csv")), 20)
+        self.assertEqual(set(next(iter(self.table("cases.csv").values()))), {"case", "slices", "benign", "malignant"})
+
     def test_best_metric(self):
         make_class_manifest(self.tmp / "data", (8, 8, 8), split=True)
         for metric, lowest in (("loss", True), ("accuracy", False), ("AUROC", False)):

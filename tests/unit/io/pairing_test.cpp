@@ -236,7 +236,7 @@ TEST(Pairing, MasksThatWouldBeImages) {
   EXPECT_TRUE(contains(all_remarks(find_source(folder.path(), "files")), "benign/b (3)_mask.png: is named as the mask of the file beside it"));
   const TempFolder other;
   for (const char* name : {"imagesTr/a.nii.gz", "labelsTr/a.nii.gz", "labelsTr/b.nii.gz"}) other.write(name, "x");
-  EXPECT_TRUE(contains(all_remarks(find_source(other.path())), "labelsTr/a.nii.gz: lies in a folder that is named as one of masks (and 1 more)"));
+  EXPECT_TRUE(contains(all_remarks(find_source(other.path(), "files")), "labelsTr/a.nii.gz: lies in a folder that is named as one of masks (and 1 more)"));
 }
 
 // No two cases have one name, and a case that is alone in having its name is called so whoever else is there.
