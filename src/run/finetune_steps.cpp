@@ -1,8 +1,10 @@
 #include "finetune_steps.h"
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <set>
 
+#include "vmae/core/atomic_file.h"
 #include "vmae/core/log.h"
 #include "vmae/io/prepared.h"
 #include "vmae/run/prepare.h"
@@ -209,6 +211,15 @@ void tell_seen_before(const Session& session, const std::string& init, const Dat
   const SeenBefore seen = seen_before(init, datasets.splits, external);
   card.seen_before = seen.text;
   card.was_seen = !seen.parts.empty();
+  if (const auto old = session.folder ? session.folder->path() / "data_card" / "card.json" : std::filesystem::path();
+      session.resumes() && !seen.is_known && std::filesystem::exists(old)) {  // what the run began from may be gone since
+    const auto json = nlohmann::json::parse(read_file(old), nullptr, /*allow_exceptions=*/false);
+    if (json.is_object() && json.contains("seen_before") && json["seen_before"].is_object()) {
+      card.seen_before = json["seen_before"].value("text", card.seen_before);
+      card.was_seen = json["seen_before"].value("some", card.was_seen);
+      return;
+    }
+  }
   if (seen.text.empty()) return;
   if (!card.was_seen) return log::info(seen.text);
   log::warning(concat(seen.text, ". Pretrain without them (the same data.splits and data.fold), or say it with the results"));

@@ -16,12 +16,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Who an image is of, and among which names that can be looked up: patients as files say them, or hashed with one salt; files by their place; cases of one
-// prepared dataset.
-struct Identity {
-  std::string among, id;
-  auto operator<=>(const Identity&) const = default;
-};
+// Among which names an image, or who it is of, can be looked up (patients as files say them, or hashed with one salt; files by their place; cases of one
+// prepared dataset), and the name there.
+using Identity = std::pair<std::string, std::string>;
 
 Identity identity_of(const io::SourceFile& file) {
   std::error_code ignored;
@@ -71,6 +68,7 @@ std::string gather(const std::string& init, std::set<Identity>& trained) {
       return run.string() + " does not say what it was trained on (it is older)";
     const std::set<std::string> names = texts_of(splits["train"]);
     for (const std::string& source : texts_of(sources["data.train"])) {
+      log::info(concat("model.init: listing what ", run.string(), " was trained on, ", source));  // of a large tree of DICOM this takes a while
       try {
         for (const io::SourceFile& file : io::find_source(source).files) {
           if (names.contains(file.name)) trained.insert(identity_of(file));
@@ -101,13 +99,13 @@ SeenBefore seen_before(const std::string& init, const SourceSplits& splits, cons
   std::set<Identity> trained;
   std::set<std::string> names_then;
   std::string unknown = gather(init, trained);
-  for (const Identity& one : trained) names_then.insert(one.among);
+  for (const auto& [among, id] : trained) names_then.insert(among);
   for (const auto& [name, files] : {std::pair{"validation", &val}, {"test", &test}}) {
     SeenPart part{name, files->size(), 0};
     for (const io::SourceFile& file : *files) {
       const Identity who = identity_of(file);
       part.num_seen += trained.contains(who) ? 1 : 0;
-      const bool is_comparable = std::all_of(names_then.begin(), names_then.end(), [&](const auto& then) { return are_comparable(who.among, then); });
+      const bool is_comparable = std::all_of(names_then.begin(), names_then.end(), [&](const auto& then) { return are_comparable(who.first, then); });
       if (!is_comparable && unknown.empty()) unknown = "patients and files are called differently there (prepared datasets with a salt of their own, or none)";
     }
     if (part.num_seen > 0) result.parts.push_back(part);

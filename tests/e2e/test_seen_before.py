@@ -127,6 +127,15 @@ class SeenTest(EvalTest):
         self.assertNotIn("trained on before", done.stderr)
         self.assertIsNone(self.card)
 
+    def test_a_resumed_run_keeps_what_was_said(self):
+        self.pretrain(self.manifest("pre.csv", self.rows))
+        tuned = self.manifest("tuned.csv", self.rows, self.PARTS)
+        self.tune(tuned)
+        before = self.card
+        (self.tmp / "pre/sources.json").unlink()
+        self.vmae("finetune-seg", *SWIN, *TRAIN, f"data.train={tuned}", "run.dir=run", "model.init=pre", "train.epochs=2", "--resume")
+        self.assertEqual(json.loads((self.tmp / "run/data_card/card.json").read_text())["seen_before"], before)
+
     def test_scratch_says_nothing(self):
         self.assertNotIn("trained on", self.tune(self.manifest("tuned.csv", self.rows, self.PARTS), init="").stderr)
 

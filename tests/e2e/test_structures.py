@@ -25,8 +25,7 @@ class StructuresTest(FinetuneTest):
         self.patient("C", ["Lung", "GTV_CT"])
 
     def prepare(self, structures, output="out", source="ct", **kw):
-        self.done = self.vmae("prepare", "--input", source, "--output", output, f"prepare.structures={structures}", "prepare.names=keep", **kw)
-        return self.done
+        return self.vmae("prepare", "--input", source, "--output", output, f"prepare.structures={structures}", "prepare.names=keep", **kw)
 
     def masks(self, output="out"):
         """By case: all of its slices."""
@@ -42,7 +41,7 @@ class StructuresTest(FinetuneTest):
         return {name: mask == 1 for name, mask in self.masks(f"alone_{structure}").items()}
 
     def test_a_union_is_one_class(self):
-        self.prepare("{tumour: [GTV_CT, GTV_PET], lung: Lung}")
+        said = self.prepare("{tumour: [GTV_CT, GTV_PET], lung: Lung}").stderr
         self.assertEqual(json.loads(self.vmae("inspect", "out", "--json").stdout)["mask_names"], ["tumour", "lung"])
         ct, pet, lung = (self.alone(name) for name in ("GTV_CT", "GTV_PET", "Lung"))
         for name, mask in self.masks().items():
@@ -51,7 +50,8 @@ class StructuresTest(FinetuneTest):
             self.assertGreater(tumour.sum(), 0)
             np.testing.assert_array_equal(mask, np.where(tumour & (mask == 1), 1, np.where(lung[name], 2, np.where(tumour, 1, 0))))
         self.assertGreater((ct["A"] & pet["A"]).sum(), 0)  # they overlap, which is no loss within one class
-        self.assertNotIn("'GTV_CT' and 'GTV_PET' overlap", self.done.stderr)
+        self.assertNotIn("'GTV_CT' and 'GTV_PET' overlap", said)
+        self.assertIn("'Lung' and 'GTV_PET' overlap", said)
 
     def test_the_order_is_that_of_the_map(self):
         self.prepare("{lung: [Lung], tumour: [GTV_PET, GTV_CT]}")
