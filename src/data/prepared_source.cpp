@@ -27,8 +27,9 @@ class PreparedSource : public SampleSource {
       throw Error(ExitCode::usage, concat("data.intensity is ", image.intensity, ", but the dataset was prepared with intensity = ", info.intensity),
                   "set data.intensity to auto, or prepare the dataset with native numbers");
     }
+    const bool has_labels = !cases.empty() && !cases.front().labels.empty();  // of their own
     if (targets.mask && !info.has_masks) throw Error(ExitCode::data, "the prepared dataset has no masks", "prepare it from images with masks");
-    if (num_labels_ > 0 && labels.empty() && static_cast<int64_t>(info.label_names.size()) != num_labels_)
+    if (num_labels_ > 0 && !has_labels && static_cast<int64_t>(info.label_names.size()) != num_labels_)
       throw Error(ExitCode::data, concat("the prepared dataset has ", info.label_names.size(), " labels; needed: ", num_labels_));
     rules_.resize(static_cast<size_t>(info.num_cases));
     if (num_labels_ > 0) labels_.resize(static_cast<size_t>(info.num_cases * num_labels_), std::nanf(""));

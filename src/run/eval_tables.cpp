@@ -140,8 +140,8 @@ const Estimate* Evaluation::find(size_t model, const std::string& metric, const 
 }
 
 size_t Evaluation::num_patients() const {
-  const auto& patients = segmentation != nullptr ? segmentation->study.patients : classification->patients;
-  return patients.empty() ? num_cases() : std::set<std::string>(patients.begin(), patients.end()).size();
+  const auto& of_cases = segmentation != nullptr ? segmentation->study.patients : classification->patients;
+  return of_cases.empty() ? num_cases() : std::set<std::string>(of_cases.begin(), of_cases.end()).size();
 }
 
 Table result_table(const Evaluation& evaluation) {

@@ -29,10 +29,10 @@ TEST(Patients, NearlyEqualIdsAreTold) {
 
 TEST(Patients, AreCountedAndNamedInOneWay) {
   const auto count = [](int known, int unknown) {
-    PatientCount count;
-    for (int i = 0; i < known; ++i) count.add(concat("p", i), true), count.add(concat("p", i), true);
-    for (int i = 0; i < unknown; ++i) count.add(concat("u", i), false);
-    return count;
+    PatientCount patients;
+    for (int i = 0; i < 2 * known; ++i) patients.add(concat("p", i / 2), true);
+    for (int i = 0; i < unknown; ++i) patients.add(concat("u", i), false);
+    return patients;
   };
   EXPECT_EQ(count(0, 3).number(), std::nullopt);
   EXPECT_EQ(count(0, 3).suffix(), ", patients not known");

@@ -325,8 +325,12 @@ TEST(Validation, SmallClassesAreOnBothSides) {
     const auto num_singles = static_cast<int64_t>(all.size()) - num_large;
     for (const auto& [label, n] : all) {
       const double share = n * static_cast<double>(places) / static_cast<double>(cases.size());
-      if (places <= static_cast<int>(cases.size()) - static_cast<int>(all.size())) EXPECT_LT(val[label], n) << label << ": nobody is left to train on";
-      if (n >= 2 && places >= num_large) EXPECT_GT(val[label], 0) << label << " of " << n << ", " << places << " places, " << num_singles << " singles";
+      if (places <= static_cast<int>(cases.size()) - static_cast<int>(all.size())) {
+        EXPECT_LT(val[label], n) << label << ": nobody is left to train on";
+      }
+      if (n >= 2 && places >= num_large) {
+        EXPECT_GT(val[label], 0) << label << " of " << n << ", " << places << " places, " << num_singles << " singles";
+      }
       EXPECT_LE(val[label], share + 2) << label;
     }
   }
