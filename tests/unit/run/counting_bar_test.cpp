@@ -7,6 +7,7 @@
 
 #include "support/errors.h"
 #include "support/pseudo_terminal.h"
+#include "vmae/core/log.h"
 
 namespace vmae::run {
 namespace {
@@ -42,6 +43,7 @@ TEST(CountingBar, IsSilentAboutWhatIsQuick) {
 }
 
 TEST(CountingBar, WritesLinesWhereThereIsNoTerminal) {
+  log::set_level(log::Level::info);  // other tests silence it
   testing::internal::CaptureStderr();
   {
     const CountingBar bar(/*silent_s=*/0, /*line_s=*/0);
