@@ -49,6 +49,7 @@ struct Datasets {
   SourceSplits splits;  // of which `split` has the files
   TrainVal split;
   std::shared_ptr<data::Dataset> train, val;  // val may be null
+  std::vector<std::string> volume_rules;      // of the files that train (data/modality.h)
   std::string slice_axis = "auto";            // of the volumes that train; auto: there are none, or its sources have several
 };
 
