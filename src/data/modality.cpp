@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <set>
 #include <thread>
 
 #include "vmae/core/error.h"
@@ -203,6 +204,16 @@ std::string intensity_text(const std::vector<io::SourceFile>& files, const Image
     texts.push_back(concat(rule, " on ", count, " ", unit, count == 1 ? "" : "s", kind.empty() ? "" : concat(" (", kind, ")")));
   }
   return join(texts, "; ");
+}
+
+std::vector<std::string> volume_rules(const std::vector<io::SourceFile>& files, const ImageOptions& image) {
+  Datasets datasets;
+  std::set<std::string> rules;
+  for (const io::SourceFile& file : files) {
+    const std::string rule = rule_and_kind(file, image, datasets).first;
+    if (rule.starts_with("window") || rule.starts_with("SUV") || rule.starts_with("percentiles")) rules.insert(rule);
+  }
+  return {rules.begin(), rules.end()};
 }
 
 }  // namespace vmae::data

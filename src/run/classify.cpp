@@ -228,7 +228,8 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   config.model.net.num_classes = num_labels;
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   nn::SwinClassifier model(config.model.net);
-  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(datasets), session, as_trained(config.data.image, datasets));
+  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(datasets), session, as_trained(config.data.image, datasets),
+                 datasets.volume_rules);
   train::AdamW optimizer(*model, config.optim, lr_scale(config.model.net.swin, config.optim));
   const Losses losses{is_multi_label, config.loss, weights_tensor(config.loss.class_weights, num_labels, "loss.class_weights", session.device),
                       weights_tensor(config.loss.positive_weights, num_labels, "loss.positive_weights", session.device)};

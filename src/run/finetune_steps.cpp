@@ -1,5 +1,6 @@
 #include "finetune_steps.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -50,7 +51,8 @@ int64_t layer_of(const std::string& key, const std::vector<int64_t>& depths) {
 }
 
 // The network computes something else than it learnt where its input has another range.
-void warn_of_other_images(const weights::TensorFile& file, const std::filesystem::path& path, const data::ImageOptions& now) {
+void warn_of_other_images(const weights::TensorFile& file, const std::filesystem::path& path, const data::ImageOptions& now,
+                          const std::vector<std::string>& volume_rules) {
   const std::optional<data::ImageOptions> then = image_options_of(file);
   if (!then) return;
   data::ImageOptions theirs = *then, ours = now;
@@ -68,12 +70,21 @@ void warn_of_other_images(const weights::TensorFile& file, const std::filesystem
   if (!differences.empty())
     log::warning(concat("images are prepared otherwise than for the weights of ", path.string(), ": ", join(differences, ", "),
                         "; set them alike unless this is meant"));
+  // The same options, but volumes whose modality was not known in pretraining, or is not now.
+  const auto rules = file.metadata.find("volume_rules");
+  if (!differences.empty() || rules == file.metadata.end() || rules->second.empty()) return;
+  const std::string known = "; " + rules->second + "; ";
+  const auto other =
+      std::find_if(volume_rules.begin(), volume_rules.end(), [&](const auto& rule) { return known.find("; " + rule + "; ") == std::string::npos; });
+  if (other != volume_rules.end())
+    log::warning(concat("intensities are scaled by ", *other, " now, but were by ", rules->second, " for the weights of ", path.string(),
+                        ", as the modality of volumes was another, or not known; data.modality says it"));
 }
 
 }  // namespace
 
 void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options, bool is_segmenter, bool is_colour,
-                    const Session& session, const data::ImageOptions& image) {
+                    const Session& session, const data::ImageOptions& image, const std::vector<std::string>& volume_rules) {
   std::vector<std::string> loaded;
   // A run that is resumed has its own weights, and may outlive those that it began from; only what is frozen must be known again.
   if (!options.init.empty() && !(session.resumes() && options.freeze == "none")) {
@@ -92,7 +103,7 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
       log::info(concat("the first convolution was changed to ", swin.in_channels, " input channel",
                        swin.in_channels == 1 ? " (sum of its weights)" : "s (weights shared out evenly)"));
     }
-    warn_of_other_images(file, path, image);
+    warn_of_other_images(file, path, image, volume_rules);
     const bool with_decoder = options.transfer == "encoder_decoder" || (options.transfer == "auto" && is_segmenter && !is_colour);
     const auto parts = with_decoder ? weights::Parts::encoder_decoder : weights::Parts::encoder;
     const weights::LoadReport report = weights::transfer_into(module, std::move(file), parts, options.allow_mismatch, path);

@@ -8,9 +8,9 @@
 namespace vmae::run {
 
 // Initial weights from seed, pretrained ones over them as model.transfer says, frozen parts, device. is_colour: what `auto` looks at. image: how images are
-// prepared now.
+// prepared now, and datasets.volume_rules.
 void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options, bool is_segmenter, bool is_colour,
-                    const Session& session, const data::ImageOptions& image);
+                    const Session& session, const data::ImageOptions& image, const std::vector<std::string>& volume_rules);
 
 // How images become what the network was trained on, for prediction from files: a prepared dataset has its own slice axis and may have its intensities scaled
 // already.

@@ -259,7 +259,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   const SegmenterModule segmenter = make_segmenter(config.model.name, config.model.net);
   nn::Segmenter& model = *segmenter.net;
   prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(datasets), session,
-                 as_trained(config.data.image, datasets));
+                 as_trained(config.data.image, datasets), datasets.volume_rules);
   const auto scale = config.model.name == "unet" ? std::function<double(const std::string&)>() : lr_scale(config.model.net.swin, config.optim);
   train::AdamW optimizer(*segmenter.module, config.optim, scale);
   const at::Tensor weights = class_weights(config, classes, session.device);

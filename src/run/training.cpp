@@ -13,6 +13,7 @@
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
 #include "vmae/data/draws.h"
+#include "vmae/data/modality.h"
 #include "vmae/io/channels.h"
 #include "vmae/run/run_record.h"
 #include "vmae/train/device.h"
@@ -307,6 +308,7 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   log::info(concat("training: ", datasets.train->size(), " images from ", train.size(), " files; validation: ", datasets.val ? datasets.val->size() : 0,
                    " images from ", val.size(), " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : ""));
   log_intensity({&train, &val}, image, "file");
+  datasets.volume_rules = data::volume_rules(train, image);
   return datasets;
 }
 
@@ -404,6 +406,7 @@ ExitCode train_to_end(const Session& session, Training training) {
   task.metadata.insert({{"format", "pt"},
                         {"vmae_version", version()},
                         {"config", training.config_yaml},
+                        {"volume_rules", join(training.datasets.volume_rules, "; ")},
                         {"training_data", data_fingerprint(*training.datasets.train)},
                         {"validation_data", validation_fingerprint(training.datasets)},
                         {"run", std::filesystem::path(session.options.dir).filename().string()}});

@@ -254,6 +254,15 @@ class ModalityTest(FinetuneTest):
         self.assertEqual(rule_line(log), "window -160 to 240 HU on 8 files (CT)")
         self.assertIn("nothing says what 4 images are", log)
 
+    def test_weights_that_learnt_from_other_numbers(self):
+        """Pretraining of volumes that nobody knew, fine-tuning of CT: a warning names both rules; none where they are the same."""
+        self.segmentation("ct", ct)
+        fine = [one for one in TRAIN if not one.startswith("train.epochs")] + ["train.epochs=1"]
+        for run, more, warns in (("unknown", ["data.intensity=auto", "data.modality=MR"], True), ("known", [], False)):
+            self.pretrain("ct/images", run, *more)
+            log = self.vmae("finetune-seg", *SWIN, *fine, "data.train=ct", "run.dir=run", f"model.init={run}", "--dry-run").stderr
+            self.assertEqual("intensities are scaled by window -160 to 240 HU now, but were by percentiles 0.5 to 99.5 for the weights of" in log, warns, log)
+
     def test_no_modality(self):
         save(self.tmp / "in/a.nii.gz", ct(1)), save(self.tmp / "in/b.nii.gz", ct(2))
         for text in ("TC", "tomography", "7", "C T"):

@@ -32,4 +32,7 @@ ModalityGuess settle_modality(std::vector<io::SourceFile>& files, const std::str
 // unit: what a file is called. Opens TIFFs and prepared datasets only.
 std::string intensity_text(const std::vector<io::SourceFile>& files, const ImageOptions& image, const std::string& unit);
 
+// The rules among these that values of volumes get by their modality, each once, sorted: "percentiles 0.5 to 99.5", "window -160 to 240 HU".
+std::vector<std::string> volume_rules(const std::vector<io::SourceFile>& files, const ImageOptions& image);
+
 }  // namespace vmae::data
