@@ -345,7 +345,9 @@ TEST(Validation, FindingsAreOnBothSides) {
     auto all = patients_with_labels(cases, everybody), val = patients_with_labels(cases, drawn);
     for (const auto& [label, n] : all) {
       EXPECT_LT(val[label], n) << label;
-      if (n >= 2) EXPECT_GT(val[label], 0) << label;
+      if (n >= 2) {
+        EXPECT_GT(val[label], 0) << label;
+      }
     }
   }
 }
