@@ -156,10 +156,30 @@ TEST(DataOptions, EveryKeyIsDocumented) {
     keys.push_back(option.key);
     EXPECT_GT(option.doc.size(), 40U) << option.key;
   }
-  EXPECT_EQ(keys, (std::vector<std::string>{"intensity",      "window",     "percentiles",     "suv_max",       "mean",         "std",
-                                            "resize",         "slice_axis", "flip_horizontal", "flip_vertical", "rot90",        "rotate",
-                                            "rotate_degrees", "affine",     "affine_degrees",  "affine_shift",  "affine_scale", "affine_shear_degrees",
-                                            "enlarge",        "brightness", "contrast",        "gamma",         "minmax"}));
+  EXPECT_EQ(keys, (std::vector<std::string>{"intensity",
+                                            "modality",
+                                            "window",
+                                            "percentiles",
+                                            "suv_max",
+                                            "mean",
+                                            "std",
+                                            "resize",
+                                            "slice_axis",
+                                            "flip_horizontal",
+                                            "flip_vertical",
+                                            "rot90",
+                                            "rotate",
+                                            "rotate_degrees",
+                                            "affine",
+                                            "affine_degrees",
+                                            "affine_shift",
+                                            "affine_scale",
+                                            "affine_shear_degrees",
+                                            "enlarge",
+                                            "brightness",
+                                            "contrast",
+                                            "gamma",
+                                            "minmax"}));
 }
 
 }  // namespace
