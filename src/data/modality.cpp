@@ -129,7 +129,7 @@ std::pair<std::string, std::string> rule_and_kind(const io::SourceFile& file, co
 
 std::string checked_modality(const std::string& key, const std::string& text) {
   if (text.empty()) return "";
-  const std::string code = io::modality_code(text);
+  std::string code = io::modality_code(text);
   if (code.empty() || (io::dicom_modality(code) == "OT" && code != "OT"))
     throw Error(ExitCode::usage, concat(key, " = ", text, " is not known"), "give DICOM's code, as CT, MR, PT, US, DX, MG, XC, or leave it empty");
   return code;

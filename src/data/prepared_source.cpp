@@ -160,7 +160,7 @@ std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, con
   auto dataset = std::make_shared<const io::PreparedDataset>(files.front().path);
   std::vector<PreparedChoice> cases;
   for (const io::SourceFile& file : files) {
-    PreparedChoice& one = cases.emplace_back(file.prepared_case, file.modality);
+    PreparedChoice& one = cases.emplace_back(PreparedChoice{file.prepared_case, file.modality});
     if (targets.num_labels > 0) one.labels = file.labels;
     for (const io::SourceFile& channel : file.channels) one.channels.push_back({channel.prepared_case, channel.modality});
   }

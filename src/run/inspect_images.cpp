@@ -7,6 +7,7 @@
 #include "inspect_kinds.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
+#include "vmae/io/channels.h"
 #include "vmae/io/mask_numbering.h"
 #include "vmae/io/npy.h"
 #include "vmae/io/patients.h"
@@ -97,6 +98,7 @@ std::string text_of(const Json& json) {
     std::vector<std::string> names = json["labels"];
     text += concat("\n  ", json["is_multi_label"] ? "findings" : "classes", ": ", join(names, ", "));
   }
+  if (json.contains("channel_names")) text += "\n  channels of each: " + join(json["channel_names"].get<std::vector<std::string>>(), ", ");
   text += "\n  patients: " + json["patients"].get<std::string>();
   for (const auto& [modality, count] : json["modalities"].items()) text += concat("\n  ", modality.empty() ? "modality not known" : modality, ": ", count);
   for (size_t i = 0; i < json["images"].size() && i < kShown; ++i) {
@@ -137,10 +139,12 @@ Inspection inspect_source(const fs::path& path, const InspectArguments& argument
   if (patients.number()) json["num_patients"] = *patients.number();
   json["patients"] = patients.number_text();
   if (source.ignore_label >= 0) json["ignore_label"] = source.ignore_label;
+  if (!source.channel_names.empty()) json["channel_names"] = source.channel_names;
   for (const io::SourceFile& file : source.files) {
     Json image = {{"name", file.name}};
     image.update(source.files.size() == 1 ? whole_image(file, arguments.npy) : listed_image(file));
     if (!file.modality.empty()) image["modality"] = file.modality;
+    if (!file.channels.empty()) image["channels"] = io::num_channels(file);
     if (!file.series.empty()) image["files"] = file.series.size();
     if (!file.labels.empty()) image["labels"] = labels_json(file);
     if (!file.split.empty()) image["split"] = file.split;

@@ -429,7 +429,7 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   }
   plan.shards = divide(plan.cases, static_cast<uint64_t>(options.shard_mb) << 20);
   plan.label_names = source.label_names;
-  plan.channel_names = source.channel_names;
+  for (const std::string& name : source.channel_names) plan.channel_names.push_back(pseudonyms.redact_name(name));
   plan.is_multi_label = source.is_multi_label;
   const std::vector<NamedTexts> classes = classes_of_structures(options.structures);
   plan.mask_names = number_structures(source, classes, plan.cases);
@@ -507,8 +507,10 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
     note(kind.longer, static_cast<double>(longer));
     if (!is_tiff || io::stack_spacing_mm(planned.file.path)) note(kind.spacing, std::round(100 * header.spacing_mm[axis == 0 ? 1 : 0]) / 100);
   }
+  const auto num_cases = std::count_if(plan.cases.begin(), plan.cases.end(), [](const PlannedCase& one) { return one.channel_of < 0; });
   std::string text = concat(
-      "found (layout ", plan.layout, "): ", plan.cases.size(), plan.cases.size() == 1 ? " case" : " cases", patients.suffix(),
+      "found (layout ", plan.layout, "): ", num_cases, num_cases == 1 ? " case" : " cases", patients.suffix(),
+      plan.channel_names.empty() ? "" : concat(", each of ", plan.channel_names.size(), " channels: ", join(plan.channel_names, ", ")),
       plan.label_names.empty() ? "" : concat(", ", plan.label_names.size(), plan.is_multi_label ? " findings: " : " classes: ", join(plan.label_names, ", ")));
   for (const auto& [name, kind] : kinds) {
     text += concat("\n  ", name, ": ", kind.cases, " cases, ", kind.slices, " slices, ", human_bytes(static_cast<double>(kind.bytes)));

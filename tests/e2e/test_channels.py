@@ -101,10 +101,14 @@ class LayoutsTest(ChannelsTest):
         """The same two channels as nnU-Net's files, Decathlon's list and 4-D files, columns of a manifest, and prepared: one plan, one model."""
         sources = {"nnunet": nnunet(self.tmp / "nnunet"), "list": decathlon_list(self.tmp / "list"), "volumes": decathlon_volumes(self.tmp / "volumes"),
                    "manifest": manifest(self.tmp / "manifest")}
-        self.vmae("prepare", "--input", sources["nnunet"], "--output", self.tmp / "prepared")
+        done = self.vmae("prepare", "--input", sources["nnunet"], "--output", self.tmp / "prepared")
+        self.assert_says(done, "6 cases, patients not known, each of 2 channels: T1, FLAIR")
         sources["prepared"] = self.tmp / "prepared"
         found = {}
         for name, source in sources.items():
+            if name != "prepared":
+                self.assertIn("channels of each: T1, FLAIR", self.vmae("inspect", source).stdout)
+                self.assertEqual({image["channels"] for image in json.loads(self.vmae("inspect", source, "--json").stdout)["images"]}, {2})
             # Who validates is drawn by the patients' names, which differ: all train.
             done = self.stacked("data.val_fraction=0", data=source, run=f"run_{name}")
             self.assert_says(done, "a case has 2 channels: T1, FLAIR", "model: swin-unet", "input 2 x 32 x 32", "training: 18 images from 6 files")

@@ -93,7 +93,7 @@ class PatientsTest(EvalTest):
             "one each": (self.manifest("each", [f"p{i}" for i in range(6)]), 6, (6, 0)),
             "unknown": (self.manifest("unknown", [""] * 6), 6, (None, 0)),
             "mixed": (self.manifest("mixed", ["p0", "p0", "p1", "", "", ""]), 6, (2, 3)),
-            "nnunet": (self.nnunet("nnunet"), 12, (None, 0)),
+            "nnunet": (self.nnunet("nnunet"), 6, (None, 0)),
             "folders": (str(make_segmentation(self.tmp / "folders", 5).name), 5, (None, 0)),
             "classes": (self.classes("classes"), 24, (None, 0)),
             "dicom": (self.dicom("dicom", ["A", "A", "B"]), 3, (2, 0)),
