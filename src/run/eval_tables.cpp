@@ -327,8 +327,11 @@ std::string headline(const Evaluation& evaluation) {
   const std::string what = is_per_slice ? " slices" : cases == 1 ? " case" : " cases";
   if (is_per_slice) text = metric + ", mean over slices" + text.substr(metric.size());
   text += concat("; ", cases, what);
-  if (patients < cases) text += evaluation.has_patients() ? evaluation.patients.suffix() : concat(" of ", patients, patients == 1 ? " case" : " cases");
-  return text;
+  if (patients == cases) return text;
+  if (evaluation.has_patients()) return text + evaluation.patients.suffix();
+  // Images that belong together, though nothing says whose they are: slices of a case, channels of one.
+  const char* const whole = is_per_slice ? "case" : "group";
+  return text + concat(is_per_slice ? " of " : " in ", patients, " ", whole, patients == 1 ? "" : "s");
 }
 
 }  // namespace vmae::run

@@ -109,7 +109,7 @@ std::set<std::string> drawn(const std::vector<io::SplitCase>& cases, double val_
     if (validates) some.add(one.patient, one.is_patient_known), ++num_cases;
     has_labels |= !one.labels.empty();
   }
-  log::info(concat("data.val_fraction = ", val_fraction, ": ", num_cases, " of ", cases.size(), " files", some.suffix(), " validate",
+  log::info(concat("data.val_fraction = ", val_fraction, ": validation takes ", num_cases, " of ", cases.size(), " files", some.suffix(),
                    has_labels ? ", stratified by label" : ""));
   return validating;
 }
