@@ -30,21 +30,24 @@ std::vector<SourceFile> single_channels(const std::vector<SourceFile>& files) {
   return single;
 }
 
-std::vector<SourceFile> stacked_by_number(const std::vector<SourceFile>& files, int64_t count) {
+std::optional<std::vector<SourceFile>> stacked_by_number(const std::vector<SourceFile>& files, int64_t count, std::vector<SourceRemark>& refused) {
   std::map<std::string, std::map<int64_t, const SourceFile*>> cases;
   for (const SourceFile& file : files) {
     const std::string stem = take_apart(file.name).stem;
     const bool has_number = stem.size() > 5 && stem[stem.size() - 5] == '_' && stem.find_first_not_of("0123456789", stem.size() - 4) == std::string::npos;
-    if (!has_number || file.prepared_case >= 0 || !file.channels.empty()) return {};
+    if (!has_number || file.prepared_case >= 0 || !file.channels.empty()) return std::nullopt;
     const auto [other, is_new] = cases[stem.substr(0, stem.size() - 5)].emplace(*parse_integer(stem.substr(stem.size() - 4)), &file);
     if (!is_new) throw Error(ExitCode::data, concat(other->second->name, " and ", file.name, " are the same channel of a case"), "keep one of them");
   }
   std::vector<SourceFile> stacked;
   for (const auto& [name, channels] : cases) {
-    if (std::ssize(channels) != count || channels.begin()->first != 0 || channels.rbegin()->first != count - 1)
-      throw Error(ExitCode::data,
-                  concat("case ", name, " has ", channels.size(), " channels, from _000", channels.begin()->first, "; needed: ", count, ", from _0000"),
-                  "give every case all channels that the model learnt from");
+    if (std::ssize(channels) != count || channels.begin()->first != 0 || channels.rbegin()->first != count - 1) {
+      std::vector<std::string> numbers;
+      for (const auto& [number, file] : channels) numbers.push_back(std::to_string(number));
+      refused.push_back(
+          {channels.begin()->second->name, concat("is of a case that has the channels ", join(numbers, ", "), "; the model learnt from ", count)});
+      continue;
+    }
     SourceFile& file = stacked.emplace_back(*channels.at(0));
     for (int64_t channel = 1; channel < count; ++channel) file.channels.push_back(*channels.at(channel));
   }

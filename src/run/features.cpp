@@ -108,13 +108,14 @@ ExitCode features(const FeaturesArguments& arguments) {
 
   const io::Source source = io::find_source(arguments.input, arguments.layout);
   log_remarks(source);
-  const std::vector<io::SourceFile> cases = cases_for(encoder.card, source.files, source.channel_names);
+  std::vector<io::SourceRemark> refused = source.refused;
+  const std::vector<io::SourceFile> cases = cases_for(encoder.card, source.files, source.channel_names, refused);
   const std::vector<std::string> names = names_beside(cases, {}, source.identifying);
   log::info(concat("encoder of a ", encoder.name, ", ", num_features, " features per ", arguments.per, "; ", cases.size(), " cases, on ", device.str()));
 
   Rows rows;
   std::vector<std::string> failed, problems;
-  for (const io::SourceRemark& one : source.refused) {
+  for (const io::SourceRemark& one : refused) {
     failed.push_back(io::without(one.name, source.identifying));
     problems.push_back(one.text);
   }

@@ -85,6 +85,7 @@ SegmentConfig::SegmentConfig(const std::string& recipe_name) : recipe(recipe_nam
 SegmentConfig defaults_for(const SegmentConfig& said) {
   SegmentConfig defaults(said.recipe);
   if (said.train.epochs > 0) defaults.train.min_steps_per_epoch = 0;
+  if (said.train.epochs == 1) defaults.optim.warmup_epochs = 0;        // it would be the whole run
   if (!said.data.weights.empty()) defaults.data.foreground_share = 0;  // both say how batches are made up
   if (said.recipe == "auto" && said.model.name == "unet") {            // all of it begins at random
     defaults.optim.lr = 1e-3;
@@ -140,6 +141,7 @@ ClassifyConfig::ClassifyConfig(const std::string& recipe_name) : recipe(recipe_n
 ClassifyConfig defaults_for(const ClassifyConfig& said) {
   ClassifyConfig defaults(said.recipe);
   if (said.train.epochs > 0) defaults.train.min_steps_per_epoch = 0;
+  if (said.train.epochs == 1) defaults.optim.warmup_epochs = 0;  // it would be the whole run
   return defaults;
 }
 

@@ -147,14 +147,30 @@ std::function<double(const std::string&)> lr_scale(const nn::SwinOptions& swin, 
   };
 }
 
+namespace {
+
+// Grey that is stored in three channels, as many JPEGs are.
+bool has_equal_channels(const data::Slice& slice) {
+  return io::visit(slice.type, [&]<class T>(T) {
+    const T* values = static_cast<const T*>(slice.pixels);
+    for (int64_t i = 0; i < slice.height * slice.width; ++i) {
+      if (values[3 * i] != values[3 * i + 1] || values[3 * i] != values[3 * i + 2]) return false;
+    }
+    return true;
+  });
+}
+
+}  // namespace
+
 bool is_colour(const Datasets& datasets) {
   if (!datasets.channel_names.empty()) return false;
   const data::Dataset& dataset = *datasets.train;
   data::SliceBuffer buffer;
   for (int64_t i = 0; i < dataset.size(); ++i) {
     try {
-      const bool is_three = dataset.read(i, /*with_mask=*/false, buffer).channels == 3;
-      if (is_three && dataset.image_options().in_channels == 1)
+      const data::Slice slice = dataset.read(i, /*with_mask=*/false, buffer);
+      const bool is_three = slice.channels == 3;
+      if (is_three && dataset.image_options().in_channels == 1 && !has_equal_channels(slice))
         log::warning("the images are in colour, but model.in_channels = 1: they become grey; set model.in_channels=3 to use the colour");
       return is_three;
     } catch (const Error& error) {

@@ -45,6 +45,7 @@ void settle_for_preparation(std::vector<io::SourceFile>& files, const std::strin
 void log_intensity(const std::vector<const std::vector<io::SourceFile>*>& parts, const data::ImageOptions& image, const std::string& unit) {
   std::vector<io::SourceFile> files;
   for (const auto* part : parts) files.insert(files.end(), part->begin(), part->end());
+  if (files.empty()) return;
   log::info(concat("intensity (data.intensity = ", image.intensity, "): ", data::intensity_text(files, image, unit)));
 }
 

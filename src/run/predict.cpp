@@ -267,7 +267,8 @@ void write_record(const fs::path& output, const SlicePredictor& predictor, const
 }  // namespace
 
 ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vector<fs::path>& weights, const fs::path& output, const PredictOptions& options,
-                       const std::vector<std::string>& identifying, const std::vector<io::SourceFile>& beside, const std::vector<io::SourceRemark>& refused) {
+                       const std::vector<std::string>& identifying, const std::vector<io::SourceFile>& beside,
+                       const std::vector<io::SourceRemark>& refused_files) {
   const at::Device device = train::resolve_device(options.device);
   train::configure_compute(device, options.threads);
   const std::vector<fs::path> files = weight_files(weights);
@@ -277,8 +278,10 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   SlicePredictor predictor(std::move(models), {options.tiles, options.overlap, options.mirror, options.batch}, device, precision);
   const ModelCard& card = predictor.model().card;
   const bool is_segmenter = predictor.model().is_segmenter();
-  const std::vector<io::SourceFile> cases = cases_for(card, listed, options.channel_names);
-  const std::vector<std::string> names = options.names.empty() ? names_beside(cases, as_learnt(beside, card), identifying) : given_names(cases, options.names);
+  std::vector<io::SourceRemark> refused = refused_files, of_others;
+  const std::vector<io::SourceFile> cases = cases_for(card, listed, options.channel_names, refused);
+  const std::vector<std::string> names =
+      options.names.empty() ? names_beside(cases, as_learnt(beside, card, of_others), identifying) : given_names(cases, options.names);
   log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
                    files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
   log_intensity({&cases}, card.image, "case");
@@ -392,7 +395,7 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
     throw Error(
         ExitCode::stopped,
         concat("stopped by ", stop_signal_name(), " at case ", cases.size() - todo.size() + read + 1, " of ", cases.size(), "; what is written is whole"),
-        "go on with the same command (without --overwrite), fine-tuning with --resume");
+        "go on with the same command, without --overwrite; of fine-tuning's test part with --resume");
   }
   bar.finish();
   write_tables();

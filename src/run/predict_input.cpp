@@ -60,32 +60,36 @@ void check_channel_names(const std::vector<std::string>& names, const std::vecto
 
 }  // namespace
 
-std::vector<io::SourceFile> as_learnt(std::vector<io::SourceFile> cases, const ModelCard& card) {
-  if (card.channel_names.empty()) {
-    std::vector<io::SourceFile> single = io::single_channels(cases);
-    if (single.size() > cases.size())
-      log::info(concat("the model takes one image at a time: ", single.size(), " channels of ", cases.size(), " cases are predicted one by one"));
-    return single;
-  }
+std::vector<io::SourceFile> as_learnt(const std::vector<io::SourceFile>& cases, const ModelCard& card, std::vector<io::SourceRemark>& refused) {
+  if (card.channel_names.empty()) return io::single_channels(cases);
   const auto count = std::ssize(card.channel_names);
-  if (const auto stacked = io::stacked_by_number(cases, count); !stacked.empty()) cases = stacked;
-  for (io::SourceFile& file : cases) {
-    if (io::num_channels(file) != count)
-      throw Error(ExitCode::data,
-                  concat(file.name, " has ", io::num_channels(file), io::num_channels(file) == 1 ? " channel" : " channels", ", but the model learnt from ",
-                         count, ": ", io::channel_text(card.channel_names, count)),
-                  "give cases as CASE_0000, CASE_0001, ..., an nnU-Net folder, or a manifest with the columns image:NAME");
+  std::vector<io::SourceFile> learnt;
+  for (io::SourceFile& file : io::stacked_by_number(cases, count, refused).value_or(cases)) {
+    if (io::num_channels(file) != count) {
+      refused.push_back({file.name, concat("has ", io::num_channels(file), io::num_channels(file) == 1 ? " channel" : " channels",
+                                           ", but the model learnt from ", count, ": ", io::channel_text(card.channel_names, count),
+                                           ". Give cases as CASE_0000, CASE_0001, ..., an nnU-Net folder, or a manifest with the columns image:NAME")});
+      continue;
+    }
     for (size_t i = 0; i < card.channel_modalities.size(); ++i) {  // what a channel does not say is as it was in training
       std::string& modality = i == 0 ? file.modality : file.channels[i - 1].modality;
       if (modality.empty()) modality = card.channel_modalities[i];
     }
+    learnt.push_back(std::move(file));
   }
-  return cases;
+  return learnt;
 }
 
-std::vector<io::SourceFile> cases_for(const ModelCard& card, const std::vector<io::SourceFile>& listed, const std::vector<std::string>& channel_names) {
+std::vector<io::SourceFile> cases_for(const ModelCard& card, const std::vector<io::SourceFile>& listed, const std::vector<std::string>& channel_names,
+                                      std::vector<io::SourceRemark>& refused) {
   check_channel_names(channel_names, card.channel_names);
-  std::vector<io::SourceFile> cases = io::with_time_points(as_learnt(listed, card));
+  const std::vector<io::SourceFile> learnt = as_learnt(listed, card, refused);
+  if (card.channel_names.empty() && learnt.size() > listed.size())
+    log::info(concat("the model takes one image at a time: ", learnt.size(), " channels of ", listed.size(), " cases are predicted one by one"));
+  if (!card.channel_names.empty() && channel_names.empty() && !learnt.empty())
+    log::info(concat("nothing names the channels: those of a case are taken as ", io::channel_text(card.channel_names, std::ssize(card.channel_names)),
+                     ", in the order of their numbers"));
+  std::vector<io::SourceFile> cases = io::with_time_points(learnt);
   if (card.channel_names.empty()) take_modality(cases, card);
   return cases;
 }

@@ -15,12 +15,13 @@ namespace vmae::run {
 std::vector<std::string> names_beside(const std::vector<io::SourceFile>& cases, const std::vector<io::SourceFile>& beside,
                                       const std::vector<std::string>& identifying);
 
-// As the model learnt them: channels of a case side by side, or each image by itself. Throws Error(data) naming a case of another number of channels.
-std::vector<io::SourceFile> as_learnt(std::vector<io::SourceFile> cases, const ModelCard& card);
+// As the model learnt them: channels of a case side by side, or each image by itself. Cases of another number of channels go to `refused`.
+std::vector<io::SourceFile> as_learnt(const std::vector<io::SourceFile>& cases, const ModelCard& card, std::vector<io::SourceRemark>& refused);
 
 // What is listed as the model's cases: as_learnt(), time points apart, each with the modality that it is taken for. channel_names: as io::Source.
 // Throws Error(data) where channels are called otherwise than those that the model learnt from.
-std::vector<io::SourceFile> cases_for(const ModelCard& card, const std::vector<io::SourceFile>& listed, const std::vector<std::string>& channel_names);
+std::vector<io::SourceFile> cases_for(const ModelCard& card, const std::vector<io::SourceFile>& listed, const std::vector<std::string>& channel_names,
+                                      std::vector<io::SourceRemark>& refused);
 
 struct LoadedCase {
   data::Case one;

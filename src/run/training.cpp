@@ -400,6 +400,17 @@ void report_changed_options(const Options& before, const Options& now) {
   }
 }
 
+// What the folder says beside weights and metrics.
+static void describe_run(const Session& session, const Training& training, const train::Plan& plan) {
+  const train::RunFolder& folder = *session.folder;
+  write_splits(folder.splits(), training.datasets.split);
+  write_sources(folder.path(), training.data, training.init);
+  write_file_atomically(folder.config(), training.config_yaml);
+  train::write_env(folder, session.arguments.command_line, session.device.str(), train::to_string(plan.precision));
+  write_data_card(folder.path() / "data_card", training.card);
+  log::info(concat("look at what the data were taken to be: ", session.options.dir, "/data_card/card.html"));
+}
+
 ExitCode train_to_end(const Session& session, Training training) {
   train::Task& task = training.task;
   train::LossScale loss_scale(training.plan.precision, session.device);
@@ -424,12 +435,9 @@ ExitCode train_to_end(const Session& session, Training training) {
   std::unique_ptr<train::RunLog> run_log;
   if (const train::RunFolder* folder = session.folder.get()) {
     if (session.if_exists == train::IfExists::overwrite) session.folder->clear();
-    write_splits(folder->splits(), training.datasets.split);
-    write_sources(folder->path(), training.data, training.init);
-    write_file_atomically(folder->config(), training.config_yaml);
-    train::write_env(*folder, session.arguments.command_line, session.device.str(), train::to_string(plan.precision));
-    write_data_card(folder->path() / "data_card", training.card);
-    log::info(concat("look at what the data were taken to be: ", session.options.dir, "/data_card/card.html"));
+    // Of a finished run the folder says what it was trained with, whatever this command says.
+    const bool is_finished = session.resumes() && state.step == plan.total_steps && state.epoch_to_end < 0;
+    if (!is_finished) describe_run(session, training, plan);
     run_log = std::make_unique<train::RunLog>(*folder, state.step, state.epoch_to_end >= 0);
     task.draw = [&](int64_t step, int64_t epoch) { training.draw(*run_log, step, epoch); };
   }

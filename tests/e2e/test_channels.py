@@ -258,10 +258,15 @@ class RefusedTest(ChannelsTest):
         volumes, _ = case_volumes(30)
         save(self.tmp / "lonely/x.nii.gz", volumes[0])
         done = self.predict(input="lonely", expect=3)
-        self.assert_says(done, "x.nii.gz has 1 channel, but the model learnt from 2: T1, FLAIR", "CASE_0000")
+        self.assert_says(done, "x.nii.gz: has 1 channel, but the model learnt from 2: T1, FLAIR", "CASE_0000")
         save(self.tmp / "half/x_0000.nii.gz", volumes[0])
         done = self.predict(input="half", expect=3)
-        self.assert_says(done, "case x has 1 channels", "needed: 2")
+        self.assert_says(done, "x_0000", "is of a case that has the channels 0; the model learnt from 2", "no case could be predicted")
+        for channel, volume in enumerate(volumes):
+            save(self.tmp / f"half/y_{channel:04d}.nii.gz", volume)
+        done = self.predict("--overwrite", input="half", expect=6)
+        self.assert_says(done, "x_0000", "those of a case are taken as T1, FLAIR, in the order of their numbers")
+        self.assertEqual(list(self.maps("out")), ["y.nii.gz"])
 
     def test_manifests(self):
         csv = manifest(self.tmp / "data", 3)

@@ -230,6 +230,11 @@ class SignalTest(ResumeTest):
         self.run_uninterrupted()
         shutil.copytree(self.reference, self.run_dir)
         self.finish()
+        told = {name: (self.run_dir / name).read_bytes() for name in ("config.yaml", "env.json", "splits.json", "sources.json", "data_card/card.json")}
+        done = self.vmae(*self.arguments("optim.lr=0.5"), cwd=self.work)
+        self.assertIn("nothing to do: this run is finished", done.stderr)
+        for name, content in told.items():
+            self.assertEqual((self.run_dir / name).read_bytes(), content, name)
 
 
 def rate(done, warmup, total, peak=1e-3):
