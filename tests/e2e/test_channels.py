@@ -257,7 +257,7 @@ class RefusedTest(ChannelsTest):
         self.stacked(data=nnunet(self.tmp / "data"))
         volumes, _ = case_volumes(30)
         save(self.tmp / "lonely/x.nii.gz", volumes[0])
-        done = self.predict(input="lonely", expect=3)
+        done = self.predict(input="lonely", output="lonely_out", expect=3)
         self.assert_says(done, "x.nii.gz: has 1 channel, but the model learnt from 2: T1, FLAIR", "CASE_0000")
         save(self.tmp / "half/x_0000.nii.gz", volumes[0])
         done = self.predict(input="half", expect=3)
