@@ -90,6 +90,15 @@ class ClassesTest(ClassifyTest):
         self.assertEqual(len(self.table("cases.csv")), 20)
         self.assertEqual(set(next(iter(self.table("cases.csv").values()))), {"case", "slices", "benign", "malignant"})
 
+    def test_grey_that_is_stored_in_three_channels_is_no_colour(self):
+        make_class_manifest(self.tmp / "data", [9, 9, 9])
+        for tint, says in (0, False), (40, True):
+            for file in (self.tmp / "data/images").iterdir():
+                grey = np.asarray(Image.open(file).convert("L"))
+                Image.fromarray(np.stack([grey, grey, np.minimum(grey, 255 - tint) + np.uint8(tint)], -1)).save(file)
+            done = self.cls("--dry-run")
+            self.assertEqual("images are in colour" in done.stderr, says, tint)
+
     def test_best_metric(self):
         make_class_manifest(self.tmp / "data", (8, 8, 8), split=True)
         for metric, lowest in (("loss", True), ("accuracy", False), ("AUROC", False)):

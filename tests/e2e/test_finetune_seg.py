@@ -193,8 +193,9 @@ class StepsPerEpochTest(FinetuneTest):
     def test_what_a_config_says_goes_with_the_recipe(self):
         """Nothing that the user did not say is in the way of what they say; the plain U-Net has a rate of its own."""
         make_segmentation(self.tmp / "data", 8)
-        for more, passes in (["train.epochs=20"], "0"), (["train.batch_size=4"], "200"):
+        for more, passes, warmup in (["train.epochs=20"], "0", "1"), (["train.epochs=1"], "0", "0"), (["train.batch_size=4"], "200", "1"):
             config = self.vmae("finetune-seg", "--print-config", *more).stdout
+            self.assertEqual(re.search(r"\n  warmup_epochs: (\S+)", config).group(1), warmup, "a warm-up of the whole run is none")
             self.assertEqual(re.search(r"\n  min_steps_per_epoch: (\S+)", config).group(1), passes, "who counts epochs counts passes")
         for more in (["data.weights=[1]"], ["train.steps_per_epoch=3", "train.epochs=2"], ["model.name=unet"]):
             self.seg("--dry-run", "recipe=auto", *more)
