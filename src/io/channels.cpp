@@ -25,7 +25,8 @@ SourceFile channel_of(const SourceFile& file, int64_t channel) {
 std::vector<SourceFile> single_channels(const std::vector<SourceFile>& files) {
   std::vector<SourceFile> single;
   for (const SourceFile& file : files) {
-    for (int64_t channel = 0; channel < num_channels(file); ++channel) single.push_back(channel_of(file, channel));
+    const int64_t count = are_volumes_of_one_file(file) ? 1 : num_channels(file);
+    for (int64_t channel = 0; channel < count; ++channel) single.push_back(channel_of(file, channel));
   }
   return single;
 }
@@ -72,7 +73,7 @@ std::string channel_text(const std::vector<std::string>& names, int64_t count) {
 }
 
 bool are_volumes_of_one_file(const SourceFile& file) {
-  return !file.channels.empty() && file.series.empty() &&
+  return !file.channels.empty() && file.series.empty() && file.prepared_case < 0 &&
          std::all_of(file.channels.begin(), file.channels.end(), [&](const SourceFile& other) { return other.path == file.path; });
 }
 

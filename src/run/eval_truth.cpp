@@ -173,6 +173,10 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
     }
     std::string name = names[i];
     std::map<std::string, io::SourceFile> images;
+    for (int64_t channel = 0; prepared && !file.channels.empty() && channel < io::num_channels(file); ++channel) {  // that may be predicted one by one
+      const io::SourceFile one = io::channel_of(file, channel);
+      images.emplace(channel == 0 ? name : one.name, one);
+    }
     if (!is_classification && in_dataset.empty() && num_with_mask[mask_of(file)] > 1 && (io::is_volume(file.mask) || source.layout == "nnunet")) {
       const auto [known, is_new] = case_of_mask.emplace(mask_of(file), truth.cases.size());
       if (!is_new) {

@@ -9,6 +9,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/io/case_names.h"
+#include "vmae/io/channels.h"
 #include "vmae/io/csv.h"
 
 namespace vmae::run {
@@ -125,7 +126,11 @@ NamesTable names_by_salt(const fs::path& source_path, const std::string& layout,
   const Pseudonyms pseudonyms(keeps_names ? "" : read_salt(salt_file, /*may_make=*/false), keeps_names);
   const io::Source source = source_to_prepare(source_path, layout);
   std::vector<io::SourceFile> files;
+  std::vector<io::SourceFile> images;  // as they were prepared: each channel is a case
   for (const io::SourceFile& file : source.files) {
+    for (int64_t channel = 0; channel < io::num_channels(file); ++channel) images.push_back(io::channel_of(file, channel));
+  }
+  for (const io::SourceFile& file : images) {
     const auto time_point = [&](int64_t t) {
       io::SourceFile one = file;
       one.time_point = t;

@@ -179,6 +179,14 @@ class LayoutsTest(ChannelsTest):
         self.assert_says(done, "the model takes one image at a time: 12 channels of 6 cases")
         self.assertEqual(len(self.maps("out")), 12)
 
+    def test_single_takes_each_volume_of_a_file_by_itself(self):
+        decathlon_volumes(self.tmp / "data")
+        done = self.stacked("data.channels=single", "model.in_channels=1")
+        self.assert_says(done, "input 1 x 32 x 32", "training: 24 images from 4 files; validation: 12 images from 2 files")
+        self.predict()
+        self.assertEqual(sorted(self.maps("out"))[:2], ["case0_t0.nii.gz", "case0_t1.nii.gz"])
+        self.assertEqual(len(self.maps("out")), 12)
+
     def test_pretraining(self):
         """Stacked by default, one at a time by option; weights of one channel serve two."""
         nnunet(self.tmp / "data")

@@ -52,7 +52,10 @@ class RunSourcesTest(EvalTest):
 
     def test_channels_and_truth_that_holds_more(self):
         self.make_nnunet("D")
-        self.train("D", "run")
+        self.train("D", "stacked", "model.in_channels=2")
+        self.eval("--run", "stacked", "--no-distances", output="cases")
+        self.assertEqual(self.measured("cases"), [stem[:-len("_0000")] for stem in self.stems_of_test("stacked")])
+        self.train("D", "run", "data.channels=single")
         tested = self.stems_of_test("run")
         self.eval("--run", "run", "--no-distances")
         self.assertEqual(self.measured("out"), tested)

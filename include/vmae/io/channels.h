@@ -14,7 +14,8 @@ inline int64_t num_channels(const SourceFile& file) { return 1 + static_cast<int
 // Channel 0, 1, ... as an image of its own: with the mask, patient, labels and part of its case.
 SourceFile channel_of(const SourceFile& file, int64_t channel);
 
-// Every channel as an image of its own. Files of one channel stay as they are.
+// Every channel as an image of its own. Files of one channel stay as they are; of channels that are the volumes of one file there is the file, whose time
+// points they are.
 std::vector<SourceFile> single_channels(const std::vector<SourceFile>& files);
 
 // CASE_0000.ext, CASE_0001.ext, ... as the channels of one case, as nnU-Net calls them; none if not all names are so. Cases that have not the channels 0 to
