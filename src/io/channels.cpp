@@ -8,6 +8,13 @@
 
 namespace vmae::io {
 
+std::optional<std::pair<std::string, int64_t>> case_and_channel(const std::string& stem) {
+  if (stem.size() < 6 || stem[stem.size() - 5] != '_') return std::nullopt;
+  const std::string digits = stem.substr(stem.size() - 4);
+  if (digits.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  return std::pair{stem.substr(0, stem.size() - 5), *parse_integer(digits)};
+}
+
 SourceFile channel_of(const SourceFile& file, int64_t channel) {
   SourceFile one = file;
   one.channels.clear();
@@ -34,10 +41,9 @@ std::vector<SourceFile> single_channels(const std::vector<SourceFile>& files) {
 std::optional<std::vector<SourceFile>> stacked_by_number(const std::vector<SourceFile>& files, int64_t count, std::vector<SourceRemark>& refused) {
   std::map<std::string, std::map<int64_t, const SourceFile*>> cases;
   for (const SourceFile& file : files) {
-    const std::string stem = take_apart(file.name).stem;
-    const bool has_number = stem.size() > 5 && stem[stem.size() - 5] == '_' && stem.find_first_not_of("0123456789", stem.size() - 4) == std::string::npos;
-    if (!has_number || file.prepared_case >= 0 || !file.channels.empty()) return std::nullopt;
-    const auto [other, is_new] = cases[stem.substr(0, stem.size() - 5)].emplace(*parse_integer(stem.substr(stem.size() - 4)), &file);
+    const auto found = case_and_channel(take_apart(file.name).stem);
+    if (!found || file.prepared_case >= 0 || !file.channels.empty()) return std::nullopt;
+    const auto [other, is_new] = cases[found->first].emplace(found->second, &file);
     if (!is_new) throw Error(ExitCode::data, concat(other->second->name, " and ", file.name, " are the same channel of a case"), "keep one of them");
   }
   std::vector<SourceFile> stacked;

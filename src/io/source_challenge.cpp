@@ -116,14 +116,6 @@ void add_decathlon(const DatasetJson& dataset, const fs::path& folder, Source& s
   note_unlisted(folder, "labelsTr", "training", masks, source);
 }
 
-// CASE_0000 -> (CASE, 0); nothing if the name does not end in a channel number.
-std::optional<std::pair<std::string, size_t>> case_and_channel(const std::string& stem) {
-  if (stem.size() < 6 || stem[stem.size() - 5] != '_') return std::nullopt;
-  const std::string digits = stem.substr(stem.size() - 4);
-  if (digits.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
-  return std::pair{stem.substr(0, stem.size() - 5), static_cast<size_t>(*parse_integer(digits))};
-}
-
 [[noreturn]] void fail_twice(const std::string& what, const fs::path& a, const fs::path& b) {
   throw Error(ExitCode::data, concat(what, " is there twice: ", a.string(), " and ", b.string()), "keep one of them");
 }
@@ -189,7 +181,7 @@ size_t add_nnunet_folder(const DatasetJson& dataset, const fs::path& folder, con
       continue;
     }
     if (files.size() > 1) fail_twice(concat("channel ", found->second, " of case ", found->first), files[0], files[1]);
-    cases[found->first][found->second] = files[0];
+    cases[found->first][static_cast<size_t>(found->second)] = files[0];
   }
   std::map<std::string, std::vector<fs::path>> masks;
   const bool has_masks = fs::is_directory(folder / labels);

@@ -211,7 +211,7 @@ SourceFile file_of(const Csv& csv, const CsvRow& row, const Columns& columns, co
   if (const std::string mask = text(columns.mask); !mask.empty()) file.mask = (folder / mask).lexically_normal();
   const std::string patient = patient_id(text(columns.patient));
   file.patient = patient.empty() ? file.name : patient;
-  if (columns.modality) file.modality = modality_code(text(columns.modality));
+  if (const std::string modality = modality_code(text(columns.modality)); !modality.empty()) file.modality = modality;
   for (SourceFile& channel : file.channels) channel.modality = channel.modality.empty() ? file.modality : channel.modality;
   file.split = to_lower(text(columns.split));
   if (!file.split.empty() && file.split != "train" && file.split != "val" && file.split != "test") {

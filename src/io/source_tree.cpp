@@ -6,6 +6,7 @@
 
 #include "vmae/core/error.h"
 #include "vmae/core/text.h"
+#include "vmae/io/channels.h"
 #include "vmae/io/file_name.h"
 #include "vmae/io/patients.h"
 #include "vmae/io/read_image.h"
@@ -59,10 +60,9 @@ std::string without_modality(const std::string& stem) {
   return at != std::string::npos && at > 0 && kModalities.contains(stem.substr(at + 1)) ? stem.substr(0, at) : "";
 }
 
-// "p1_0000" -> "p1", as nnU-Net numbers channels.
 std::string without_channel(const std::string& stem) {
-  const bool is_numbered = stem.size() > 5 && stem[stem.size() - 5] == '_' && stem.find_first_not_of("0123456789", stem.size() - 4) == std::string::npos;
-  return is_numbered ? stem.substr(0, stem.size() - 5) : stem;
+  const auto found = case_and_channel(stem);
+  return found ? found->first : stem;
 }
 
 std::string first_word(const std::string& name) {

@@ -63,9 +63,7 @@ std::vector<std::string> label_names_of(const std::string& test_file) {
   const size_t time = name.rfind("#t");
   if (time != std::string::npos && parse_integer(name.substr(time + 2))) name.resize(time);
   std::vector<std::string> names{io::take_apart(name).stem};
-  const std::string& stem = names[0];
-  const bool has_channel = stem.size() > 5 && stem[stem.size() - 5] == '_' && stem.find_first_not_of("0123456789", stem.size() - 4) == std::string::npos;
-  if (has_channel) names.push_back(stem.substr(0, stem.size() - 5));
+  if (const auto found = io::case_and_channel(names[0])) names.push_back(found->first);
   return names;
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vmae/io/source.h"
@@ -10,6 +11,9 @@
 namespace vmae::io {
 
 inline int64_t num_channels(const SourceFile& file) { return 1 + static_cast<int64_t>(file.channels.size()); }
+
+// "CASE_0001", as nnU-Net numbers channels -> (CASE, 1); none if the stem does not end so.
+std::optional<std::pair<std::string, int64_t>> case_and_channel(const std::string& stem);
 
 // Channel 0, 1, ... as an image of its own: with the mask, patient, labels and part of its case.
 SourceFile channel_of(const SourceFile& file, int64_t channel);
