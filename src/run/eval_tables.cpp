@@ -244,7 +244,9 @@ Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
   std::vector<std::string> methods;
   std::set<std::string> remarks;
   bool has_few = false;
+  const std::vector<std::string> measured = metrics_of(evaluation);
   const auto belongs = [&](const Comparison& comparison) {
+    if (std::find(measured.begin(), measured.end(), comparison.metric) == measured.end()) return false;
     return is_of_classes != (evaluation.is_main(comparison.class_name) || eval::is_whole(comparison.class_name));
   };
   for (const Comparison& comparison : evaluation.comparisons) {

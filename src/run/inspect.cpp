@@ -3,8 +3,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <set>
 #include <sstream>
 
+#include "class_colours.h"
 #include "inspect_kinds.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
@@ -169,7 +171,12 @@ void inspect(const InspectArguments& arguments, std::ostream& out) {
   out << (arguments.as_json ? inspection.json : inspection.text) << "\n";
   if (!arguments.card.empty()) inspect_card(arguments);
   if (arguments.png.empty()) return;
-  write_file_atomically(arguments.png, io::encode_png(contact_sheet(is_dataset ? prepared_tiles(path) : source_tiles(path))));
+  const Look look = is_dataset ? look_at_prepared(path) : look_at_source(path);
+  std::set<uint8_t> labels;
+  for (const Tile& tile : look.tiles) labels.insert(tile.mask.begin(), tile.mask.end());
+  io::Image sheet = contact_sheet(look.tiles);
+  draw_legend(sheet, legend_of(labels, look.class_names));
+  write_file_atomically(arguments.png, io::encode_png(sheet));
   log::info("contact sheet written to " + arguments.png.string());
 }
 

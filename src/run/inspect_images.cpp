@@ -160,11 +160,20 @@ Inspection inspect_source(const fs::path& path, const InspectArguments& argument
   return {json.dump(2, ' ', false, Json::error_handler_t::replace), text_of(json)};
 }
 
-std::vector<Tile> source_tiles(const fs::path& path) {
+Look look_at_source(const fs::path& path) {
   const io::Source source = io::find_source(path);
-  std::vector<Tile> tiles;
   const bool is_single = source.files.size() == 1;
-  for (const int64_t chosen : spread(static_cast<int64_t>(source.files.size()))) {
+  const std::vector<int64_t> order = spread(static_cast<int64_t>(source.files.size()));
+  Look look;
+  try {
+    std::vector<io::SourceFile> shown;
+    for (const int64_t chosen : order) shown.push_back(source.files[static_cast<size_t>(chosen)]);
+    look.class_names = io::structure_names(shown, source.mask_names);
+    if (look.class_names.empty()) look.class_names = source.mask_names;
+  } catch (const Error& error) {
+    log::warning(concat("a colour of the contact sheet is not the same class in all masks: ", error.what()));
+  }
+  for (const int64_t chosen : order) {
     const io::SourceFile& file = source.files[static_cast<size_t>(chosen)];
     io::Volume volume, mask;
     data::IntensityRange range;
@@ -178,7 +187,7 @@ std::vector<Tile> source_tiles(const fs::path& path) {
       range = data::intensity_range(io::values(volume), {volume.modality, volume.units, volume.stored_max}, {});
     } catch (const Error& error) {
       log::warning(concat("image ", chosen, " of the contact sheet: ", error.what()));
-      tiles.push_back({{1, 1, 1, {0}, 0}, {}, {}, 1.0, "unreadable: " + std::to_string(chosen)});
+      look.tiles.push_back({{1, 1, 1, {0}, 0}, {}, {}, 1.0, "unreadable: " + std::to_string(chosen)});
       continue;
     }
     const bool is_stack = !file.series.empty() || io::is_picture(file.path);
@@ -192,10 +201,10 @@ std::vector<Tile> source_tiles(const fs::path& path) {
         for (const std::byte label : bytes) tile.mask.push_back(static_cast<uint8_t>(label));
       }
       tile.caption = is_single ? concat("xyz"[axis], ' ', index) : concat(chosen, file.modality.empty() ? "" : " " + file.modality);
-      tiles.push_back(std::move(tile));
+      look.tiles.push_back(std::move(tile));
     }
   }
-  return tiles;
+  return look;
 }
 
 }  // namespace vmae::run

@@ -24,7 +24,12 @@ Inspection inspect_source(const std::filesystem::path& path, const InspectArgume
 // Writes the data card of a source, prepared or not.
 void inspect_card(const InspectArguments& arguments);
 
-std::vector<Tile> prepared_tiles(const std::filesystem::path& path);
-std::vector<Tile> source_tiles(const std::filesystem::path& path);
+// What --png shows.
+struct Look {
+  std::vector<Tile> tiles;
+  std::vector<std::string> class_names;  // of labels 1, 2, ... in all tiles; may be empty
+};
+Look look_at_prepared(const std::filesystem::path& path);
+Look look_at_source(const std::filesystem::path& path);
 
 }  // namespace vmae::run

@@ -146,9 +146,9 @@ Inspection inspect_prepared(const fs::path& path, const InspectArguments& argume
   return {json.dump(2, ' ', false, Json::error_handler_t::replace), text_of(json)};
 }
 
-std::vector<Tile> prepared_tiles(const fs::path& path) {
+Look look_at_prepared(const fs::path& path) {
   const io::PreparedDataset dataset(path);
-  std::vector<Tile> tiles;
+  Look look{.tiles = {}, .class_names = dataset.info().mask_names};
   for (const int64_t index : spread(dataset.size())) {
     const io::PreparedItem item = dataset.item(index);
     const io::PreparedCase c = dataset.read_case(item.case_number);
@@ -177,9 +177,9 @@ std::vector<Tile> prepared_tiles(const fs::path& path) {
     } else {
       tile.aspect = c.spacing_mm[c.axis == 2 ? 1 : 2] / c.spacing_mm[c.axis == 0 ? 1 : 0];
     }
-    tiles.push_back(std::move(tile));
+    look.tiles.push_back(std::move(tile));
   }
-  return tiles;
+  return look;
 }
 
 }  // namespace vmae::run

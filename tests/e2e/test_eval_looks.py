@@ -172,6 +172,23 @@ class LooksTest(EvalTest):
         self.vmae("inspect", "data", "--card", "card", "--label-values", "50,255")
         self.check_legend_below(self.tmp / "card/masks.png", [(230, 159, 0), (86, 180, 233)], 28)
 
+    def test_sheets_of_inspect_name_their_classes(self):
+        make_segmentation(self.tmp / "data", 4)
+        self.vmae("inspect", "data", "--png", "sheet.png")
+        self.check_legend_below(self.tmp / "sheet.png", [(230, 159, 0), (86, 180, 233)], 28)
+        self.vmae("prepare", "--input", "data", "--output", "prepared")
+        self.vmae("inspect", "prepared", "--png", "sheet.png")
+        self.check_legend_below(self.tmp / "sheet.png", [(230, 159, 0), (86, 180, 233)], 28)
+
+    def test_what_was_not_measured_is_not_compared(self):
+        self.make_maps(4)
+        for options, measured in (((), True), (("--no-distances",), False)):
+            self.eval(*options, pred=["m0", "m1"], truth="truth", output=f"out{measured}")
+            for table in ("comparisons", "class_comparisons"):
+                metrics = {row["Metric"] for row in self.rows(f"tables/{table}.csv", f"out{measured}")}
+                self.assertIn("Dice", metrics)
+                self.assertEqual(any(metric.startswith(("HD95", "ASD", "Surface")) for metric in metrics), measured, metrics)
+
     def test_a_model_has_one_colour_in_all_figures(self):
         self.make_maps(4, ("a_10", "b_10", "a_100", "b_100"))
         names = ["b_100", "a_10", "b_10", "a_100"]
