@@ -56,16 +56,21 @@ class SwinModel(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def embed(self, image):
-        """image (B, in_channels, height, width) -> tokens (B, height/4, width/4, embed_dim), rounded up."""
+    def stem(self, image):
+        """The features of the convolutions beside the patch embedding, where the model has them, else []."""
+        return self.conv_stem(image) if hasattr(self, "conv_stem") else []
+
+    def embed(self, image, stem=()):
+        """image (B, in_channels, height, width), and what stem() gives of it -> tokens (B, height/4, width/4, embed_dim), rounded up."""
         if any(side < 32 or side % self.size_multiple for side in image.shape[2:]):
             what = "multiples of 32" if self.size_multiple == 32 else "at least 32"
             raise ValueError(f"image size {tuple(image.shape[2:])}: height and width must be {what}")
-        return self.patch_embed(image)
+        tokens = self.patch_embed(image)
+        return tokens + self.conv_stem.proj(stem[-1]).permute(0, 2, 3, 1) if stem else tokens
 
     def encode(self, image):
         """image (B, in_channels, height, width) -> features (B, height/32, width/32, 8 * embed_dim), rounded up, nothing masked."""
-        return self.layers(self.embed(image))
+        return self.layers(self.embed(image, self.stem(image)))
 
     def load_weights(self, path, allow_other_keys=False):
         """Loads a .safetensors or .pth file, or the best weights of a run folder. Every weight of the model must be there with its shape; a key that the model
@@ -178,45 +183,72 @@ class UNet(nn.Module):
         return self.head(x)[:, :, :height, :width]
 
 
-class PixelSkip(nn.Module):
-    """From tokens to pixels in two steps, each joined with convolutions of the image at that resolution. BCHW."""
+class ConvStem(nn.Module):
+    """Beside the patch embedding: convolutions of the image at full, half and quarter resolution. BCHW."""
 
     def __init__(self, in_channels, token_channels):
         super().__init__()
-        self.out_channels = fine = min(max(token_channels // 2, 4), 32)
-        self.encoder = nn.ModuleList((ConvBlock(in_channels, fine), ConvBlock(fine, 2 * fine, stride=2)))
-        self.upsamplings = nn.ModuleList((nn.ConvTranspose2d(token_channels, 2 * fine, 2, 2), nn.ConvTranspose2d(2 * fine, fine, 2, 2)))
-        self.decoder = nn.ModuleList((ConvBlock(4 * fine, 2 * fine), ConvBlock(2 * fine, fine)))
+        fine = stem_channels(token_channels)
+        self.blocks = nn.ModuleList((ConvBlock(in_channels, fine), ConvBlock(fine, 2 * fine, stride=2), ConvBlock(2 * fine, 4 * fine, stride=2)))
+        self.proj = nn.Conv2d(4 * fine, token_channels, 1)  # what is added to the tokens
+        nn.init.zeros_(self.proj.weight)
+        nn.init.zeros_(self.proj.bias)
 
-    def forward(self, image, x):
-        fine = self.encoder[0](image)
-        for up, block, skip in zip(self.upsamplings, self.decoder, (self.encoder[1](fine), fine)):
+    def forward(self, image):
+        features = []
+        for block in self.blocks:
+            image = block(image)
+            features.append(image)
+        return features
+
+
+def stem_channels(token_channels):
+    return min(max(token_channels // 2, 4), 32)
+
+
+class PixelDecoder(nn.Module):
+    """From tokens to pixels in two steps, each joined with the stem's features at that resolution. BCHW."""
+
+    def __init__(self, token_channels):
+        super().__init__()
+        fine = stem_channels(token_channels)
+        self.upsamplings = nn.ModuleList((nn.ConvTranspose2d(token_channels, 2 * fine, 2, 2), nn.ConvTranspose2d(2 * fine, fine, 2, 2)))
+        self.blocks = nn.ModuleList((ConvBlock(4 * fine, 2 * fine), ConvBlock(2 * fine, fine)))
+
+    def forward(self, x, stem):
+        for up, block, skip in zip(self.upsamplings, self.blocks, (stem[1], stem[0])):
             x = up(x)[:, :, :skip.shape[2], :skip.shape[3]]
             x = block(torch.cat([x, skip], dim=1))
         return x
 
 
 class SwinUNet(SwinModel):
-    """Segmentation: the encoder and decoder of the masked autoencoder, with a skip from each encoder stage to its mirror; pixel_skip: and from the image."""
+    """Segmentation: the encoder and decoder of the masked autoencoder, with a skip from each encoder stage to its mirror; conv_stem: and from convolutions of the image."""
 
-    def __init__(self, num_classes=2, depths=(2, 2, 6, 2), pixel_skip=False, features=None, **swin):
+    def __init__(self, num_classes=2, depths=(2, 2, 6, 2), conv_stem=False, features=None, identity_joins=False, **swin):
         super().__init__(depths=depths, **swin)
         self.add_encoder()
         self.add_decoder()
         dims = [self.embed_dim * 2**i for i in reversed(range(self.last))]  # of the decoder's stages
         self.skip_connection_layers = nn.ModuleList(nn.Conv2d(2 * dim, dim, 1) for dim in dims)
         self.norm_up = nn.LayerNorm(self.embed_dim, eps=self.eps)
-        if pixel_skip:
-            self.pixel_skip = PixelSkip(self.in_channels, self.embed_dim)
-            self.head = nn.Conv2d(self.pixel_skip.out_channels, num_classes, 1, bias=False)
+        if conv_stem:
+            self.conv_stem = ConvStem(self.in_channels, self.embed_dim)
+            self.pixel_decoder = PixelDecoder(self.embed_dim)
+            self.head = nn.Conv2d(stem_channels(self.embed_dim), num_classes, 1, bias=False)
         else:
             self.final_patch_expanding = PatchExpanding(self.embed_dim, self.eps, side=4, out_dim=self.embed_dim)
             self.head = nn.Conv2d(self.embed_dim, num_classes, 1, bias=False)
         self.init_linear(lambda weight: nn.init.trunc_normal_(weight, std=0.02))
+        if identity_joins:
+            for join in self.skip_connection_layers:
+                nn.init.dirac_(join.weight)  # the decoder's channels, and none of the encoder's
+                nn.init.zeros_(join.bias)
 
     def forward(self, image):
         """image (B, in_channels, height, width) -> logits (B, num_classes, height, width)."""
-        x, skips = self.embed(image), []
+        stem, skips = self.stem(image), []
+        x = self.embed(image, stem)
         for stage in self.layers:
             skips.append(x)                                               # what enters the stage
             x = stage(x)
@@ -226,8 +258,8 @@ class SwinUNet(SwinModel):
             x = torch.cat([x, skip], dim=-1)                              # the decoder's channels first
             x = stage(join(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
         x = self.norm_up(x)
-        if hasattr(self, "pixel_skip"):
-            return self.head(self.pixel_skip(image, x.permute(0, 3, 1, 2)))
+        if stem:
+            return self.head(self.pixel_decoder(x.permute(0, 3, 1, 2), stem))
         x = self.final_patch_expanding(x)                                 # (B, height, width, C), rounded up to multiples of 4
         return self.head(x.permute(0, 3, 1, 2))[:, :, :image.shape[2], :image.shape[3]]
 
@@ -235,9 +267,11 @@ class SwinUNet(SwinModel):
 class SwinClassifier(SwinModel):
     """Classification: the encoder, LayerNorm, mean over the grid, a linear head."""
 
-    def __init__(self, num_classes=2, depths=(2, 2, 6, 2), **swin):
+    def __init__(self, num_classes=2, depths=(2, 2, 6, 2), conv_stem=False, **swin):
         super().__init__(depths=depths, **swin)
         self.add_encoder()
+        if conv_stem:
+            self.conv_stem = ConvStem(self.in_channels, self.embed_dim)
         self.norm = nn.LayerNorm(self.num_features, eps=self.eps)
         self.head = nn.Linear(self.num_features, num_classes)
         self.init_linear(lambda weight: nn.init.trunc_normal_(weight, std=0.02))

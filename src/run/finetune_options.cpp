@@ -72,7 +72,8 @@ SegmentConfig::SegmentConfig(const std::string& recipe_name) : recipe(recipe_nam
   data.augment.minmax = false;
   data.foreground_share = 0.33;
   model.net.swin.image_size = {};
-  model.net.pixel_skip = true;
+  model.net.swin.conv_stem = true;
+  model.net.identity_joins = true;
   train.epochs = 20;
   train.min_steps_per_epoch = 200;
   train.batch_size = 16;

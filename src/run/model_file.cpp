@@ -59,6 +59,7 @@ void read_shapes(const weights::TensorFile& file, nn::SwinOptions& swin) {
   swin.in_channels = shape(file, "patch_embed.proj.weight")[1];
   swin.mlp_ratio = static_cast<double>(shape(file, "layers.0.blocks.0.mlp.fc1.weight")[0]) / static_cast<double>(swin.embed_dim);
   swin.window_size = (static_cast<int64_t>(std::lround(std::sqrt(shape(file, "layers.0.blocks.0.attn.relative_position_bias_table")[0]))) + 1) / 2;
+  swin.conv_stem = file.find("conv_stem.proj.weight") != nullptr;
   for (size_t stage = 0; stage < 4; ++stage) {
     swin.num_heads[stage] = shape(file, concat("layers.", stage, ".blocks.0.attn.relative_position_bias_table"))[1];
     int64_t depth = 1;
@@ -197,7 +198,6 @@ nn::UnetOptions unet_options_of(const weights::TensorFile& file, const fs::path&
   } catch (const std::exception& problem) {
     fail(path, is_plain ? "U-Net" : "Swin-UNet", problem);
   }
-  unet.pixel_skip = file.find("pixel_skip.encoder.0.convs.0.weight") != nullptr;
   if (!is_plain) unet.swin = swin_options_of(file, path, is_imagenet);
   return unet;
 }

@@ -100,7 +100,7 @@ std::string grouped(const std::vector<std::string>& keys) {
 
 bool is_of_task(const std::string& key) {
   return is_head(key) || key.starts_with("norm.") || key.starts_with("skip_connection_layers.") || key.starts_with("final_patch_expanding.") ||
-         key.starts_with("pixel_skip.");
+         key.starts_with("conv_stem.") || key.starts_with("pixel_decoder.");
 }
 
 std::string name_of(Naming naming) {

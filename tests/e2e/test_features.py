@@ -64,6 +64,19 @@ class FeaturesTest(FinetuneTest):
                 np.testing.assert_array_equal(found, self.vectors(rows).astype(np.float32), "nine digits are enough")
                 self.assertEqual((json.loads(meta["names"]), meta["per"]), ([row["case"] for row in rows], "case"))
 
+    def test_of_a_model_with_a_conv_stem(self):
+        make_segmentation(self.tmp / "data", 5)
+        make_class_manifest(self.tmp / "labels", (4, 4, 4))
+        self.seg("model.conv_stem=true", "optim.lr=1e-2", run="seg")
+        self.cls("model.conv_stem=true", "optim.lr=1e-2", data="labels", run="cls")
+        pixels = [np.asarray(Image.open(self.tmp / f"data/images/case{i:03d}.png")).astype(float) for i in range(5)]
+        for run in ("seg", "cls"):
+            file = best(self.tmp / run)
+            model = python_model(file)
+            self.assertGreater(model.conv_stem.proj.weight.abs().max().item(), 1e-3)
+            self.features("--overwrite", weights=file)
+            np.testing.assert_allclose(self.vectors(self.csv()), expected(model, pixels, json.loads(metadata(file)["image_options"])["minmax"]), atol=2e-4)
+
     def test_what_the_head_of_a_classifier_is_given(self):
         """Features times the head's weights are the classifier's logits."""
         make_class_manifest(self.tmp / "data", (3, 3, 3))

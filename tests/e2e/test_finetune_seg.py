@@ -119,8 +119,8 @@ class MetricsTest(FinetuneTest):
 
 
 class NetworksTest(FinetuneTest):
-    """The plain U-Net, and the Swin-UNet with a skip from the image: trained, resumed, predicted, and computed a second time in PyTorch."""
-    NETWORKS = (["model.name=unet", "model.features=[4,8,16]"], ["model.pixel_skip=true"])
+    """The plain U-Net, and the Swin-UNet with a conv stem: trained, resumed, predicted, and computed a second time in PyTorch."""
+    NETWORKS = (["model.name=unet", "model.features=[4,8,16]"], ["model.conv_stem=true"])
 
     def test_the_same_logits_in_python(self):
         import torch
@@ -143,7 +143,7 @@ class NetworksTest(FinetuneTest):
         make_segmentation(self.tmp / "data", 12, height=32, width=32)
         for network in self.NETWORKS:
             with self.subTest(network):
-                self.seg("--overwrite", "train.epochs=25", "optim.lr=1e-2", "data.minmax=false", *NO_AUGMENTATION, *network)
+                self.seg("--overwrite", "train.epochs=120", "optim.lr=1e-2", "data.minmax=false", *NO_AUGMENTATION, *network)
                 self.assertGreater(max(line["Dice"] for line in metrics(self.tmp / "run", "val")), 0.8)
                 self.predict("--overwrite", input="data/images")
                 scores = []

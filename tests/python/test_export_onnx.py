@@ -26,8 +26,9 @@ SWIN = {"in_channels": 1, "embed_dim": 8, "depths": [2, 2, 1, 1], "num_heads": [
 # Sizes that windows of 7 and patches of 4 do not divide: padding, shifted windows with and without masks.
 CASES = {
     "swin-unet": ("swin-unet", {**SWIN, "image_size": [66, 50]}),
-    "pixel-skip": ("swin-unet", {**SWIN, "image_size": [64, 70], "in_channels": 3, "window_size": 4, "pixel_skip": True}),
+    "swin-unet, conv stem": ("swin-unet", {**SWIN, "image_size": [64, 70], "in_channels": 3, "window_size": 4, "conv_stem": True}),
     "unet": ("unet", {"image_size": [50, 37], "in_channels": 1, "features": [4, 8, 16]}),
+    "classifier, conv stem": ("swin-classifier", {**SWIN, "image_size": [61, 50], "conv_stem": True}),
     "classifier": ("swin-classifier", {**SWIN, "image_size": [64, 48], "shift_small_grids": False, "layer_norm_eps": 1e-5}),
 }
 

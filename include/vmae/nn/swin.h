@@ -15,6 +15,7 @@
 
 #include "vmae/core/options.h"
 #include "vmae/nn/block_ops.h"
+#include "vmae/nn/conv_block.h"
 
 namespace vmae::nn {
 
@@ -28,9 +29,11 @@ struct SwinOptions {
   double mlp_ratio = 4.0;
   double drop_path_rate = 0.1;
   double layer_norm_eps = 1e-6;
+  bool conv_stem = false;         // of fine-tuned models (ConvStem); the masked autoencoder has none
   bool shift_small_grids = true;  // shift odd blocks even where the grid is one window (method.md: VISION-MAE yes, ImageNet Swin no)
 };
-void describe(Options& options, SwinOptions& swin);
+void describe(Options& options, SwinOptions& swin);  // all but conv_stem
+void describe_conv_stem(Options& options, SwinOptions& swin);
 // Throws Error(usage): a size that is no multiple of `size_multiple` gets the nearest valid ones.
 void validate(const SwinOptions& swin, int64_t size_multiple = 32);
 
@@ -129,7 +132,8 @@ TORCH_MODULE(SwinStage);
 // Base of every model here: patch_embed and layers.
 class SwinEncoderImpl : public torch::nn::Module {
  public:
-  at::Tensor embed(const at::Tensor& image);  // (B, C, H, W) pixels -> (B, H, W, embed_dim)
+  // (B, C, H, W) pixels -> (B, H, W, embed_dim); with a conv stem, `stem` gets its features.
+  at::Tensor embed(const at::Tensor& image, std::vector<at::Tensor>* stem = nullptr);
   // -> (B, H/8, W/8, 8 embed_dim), no final norm; odd grids round up. stage_inputs: what each stage was given, for skip connections.
   at::Tensor encode(at::Tensor tokens, const at::Tensor& drop_path, std::vector<at::Tensor>* stage_inputs = nullptr);
   // (B, C, H, W) pixels -> (B, 8 embed_dim): the last stage's tokens, normed, their mean over the grid: what a classifier's head is given. Where the model has
@@ -142,6 +146,8 @@ class SwinEncoderImpl : public torch::nn::Module {
   // Subclasses register what precedes the encoder in the state dict themselves, then call this.
   SwinEncoderImpl(const SwinOptions& swin, int64_t size_multiple);
   void register_encoder();
+  void register_conv_stem();
+  void init_conv_stem();  // after init_weights, which knows no convolutions but the patch embedding's; nothing where there is none
   std::vector<double> drop_rates_of_stage(size_t stage) const;  // 0 -> drop_path_rate, linear over all encoder blocks
   void check_image(const at::Tensor& image) const;
   virtual at::Tensor last_norm(const at::Tensor& tokens);  // (B, H, W, C) -> same
@@ -150,6 +156,7 @@ class SwinEncoderImpl : public torch::nn::Module {
   SwinOptions swin_;
   int64_t total_blocks_ = 0;
   PatchEmbed patch_embed_{nullptr};
+  ConvStem conv_stem_{nullptr};
   torch::nn::ModuleList layers_;
 };
 
@@ -163,6 +170,7 @@ class SwinCodecImpl : public SwinEncoderImpl {
  protected:
   using SwinEncoderImpl::SwinEncoderImpl;
   void register_decoder(bool has_skips);
+  void init_identity_joins();  // the joins of skips: 1 from each channel of the decoder to itself, 0 from the encoder's
 
  private:
   int64_t decoder_blocks_ = 0;

@@ -9,6 +9,7 @@
 #include "vmae/core/text.h"
 #include "vmae/nn/classifier.h"
 #include "vmae/nn/conv_unet.h"
+#include "vmae/nn/mae.h"
 #include "vmae/nn/unet.h"
 #include "vmae/train/device.h"
 #include "vmae/weights/weights.h"
@@ -110,15 +111,55 @@ TEST(Downstream, PlainUnetIsAsLargeAsNnunets) {
   EXPECT_EQ(parameters_of(*nn::ConvUnet(options)), 7'766'344 - (2 * (64 + 128 + 256) + 3 * 2));
 }
 
-TEST(Downstream, PlainUnetAndSkipFromTheImageOfAnySize) {
+TEST(Downstream, PlainUnetAndConvStemOfAnySize) {
   for (const std::vector<int64_t>& size : {std::vector<int64_t>{33, 50}, {64, 48}, {61, 97}}) {
     nn::UnetOptions options = tiny_unet(64);
     options.swin.image_size = size;
     options.features = {4, 8, 16};
-    options.pixel_skip = true;
+    options.swin.conv_stem = true;
     const at::Tensor image = at::randn({2, 3, size[0], size[1]});
     EXPECT_EQ(nn::ConvUnet(options)->forward(image).sizes(), at::IntArrayRef({2, 3, size[0], size[1]}));
     EXPECT_EQ(nn::SwinUnet(options)->forward(image).sizes(), at::IntArrayRef({2, 3, size[0], size[1]}));
+  }
+}
+
+// What a pretrained network is given for fine-tuning changes nothing at first: the tokens in, and those that leave the decoder.
+TEST(Downstream, StemAndIdentityJoinsBeginAsThePretrainedNetwork) {
+  nn::UnetOptions options = tiny_unet(224);
+  options.swin.depths = {2, 2, 2, 2};
+  options.swin.conv_stem = true;
+  options.identity_joins = true;
+  nn::Mae pretrained(nn::MaeOptions{.swin = options.swin});
+  pretrained->eval();
+  weights::TensorFile file = golden("mae_tiny");
+  weights::require_complete(weights::load_into(*pretrained, file), "mae_tiny");
+  const at::Tensor image = *golden("mae_tiny_io").find("image");
+  const at::NoGradGuard no_grad;
+  const at::Tensor tokens = pretrained->embed(image), decoded = pretrained->decode(pretrained->encode(tokens, {}), {});
+  for (const bool identity : {true, false}) {
+    options.identity_joins = identity;
+    nn::SwinUnet unet(options);
+    unet->eval();
+    weights::load_into(*unet, file);
+    std::vector<at::Tensor> stage_inputs;
+    EXPECT_LT(test::max_abs_difference(unet->embed(image), tokens), 1e-6);
+    const at::Tensor latent = unet->encode(unet->embed(image), {}, &stage_inputs);
+    const double difference = test::max_abs_difference(unet->decode(latent, {}, stage_inputs), decoded);
+    EXPECT_EQ(difference < 1e-4, identity) << difference;
+  }
+}
+
+TEST(Downstream, TheStemIsSeenByTheHead) {
+  torch::manual_seed(1);
+  nn::UnetOptions options = tiny_unet(64);
+  options.swin.conv_stem = true;
+  nn::SwinUnet unet(options);
+  nn::SwinClassifier classifier(nn::ClassifierOptions{.swin = options.swin, .num_classes = 2});
+  const at::Tensor image = at::randn({2, 3, 64, 64});
+  (unet->forward(image).square().mean() + classifier->forward(image).square().mean()).backward();
+  for (const auto& module : {std::static_pointer_cast<torch::nn::Module>(unet.ptr()), std::static_pointer_cast<torch::nn::Module>(classifier.ptr())}) {
+    const at::Tensor gradient = module->named_parameters()["conv_stem.proj.weight"].grad();
+    EXPECT_GT(gradient.abs().max().item<double>(), 0);  // so it leaves its 0 with the first step
   }
 }
 
