@@ -318,8 +318,35 @@ void keep_those_of_its_size(Entry& mask, Source& source) {
   if (mask.images.empty()) mask.doubt = "each image of its patient has another size";
 }
 
+// "t1" of "p1/T1", "p1_t1" and "t1/p1"; "" where nothing names a sequence or modality.
+std::string modality_word(const Entry& entry) {
+  if (kModalities.contains(entry.stem)) return entry.stem;
+  if (const std::string base = without_modality(entry.stem); !base.empty()) return entry.stem.substr(base.size() + 1);
+  for (auto folder = entry.folders.rbegin(); folder != entry.folders.rend(); ++folder) {
+    if (kModalities.contains(to_lower(*folder))) return to_lower(*folder);
+  }
+  return "";
+}
+
+// Images of several kinds that all patients have may be meant as channels of one input, which files by themselves are not.
+void tell_of_channels(const std::map<std::string, std::vector<const Entry*>>& by_unit, Source& source) {
+  std::map<std::set<std::string>, int64_t> counts;  // patients by the kinds of image that they have
+  for (const auto& [unit, images] : by_unit) {
+    std::set<std::string> words;
+    for (const Entry* image : images) words.insert(modality_word(*image));
+    if (words.size() == images.size() && !words.contains("")) ++counts[words];
+  }
+  const auto most = std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most == counts.end() || most->first.size() < 2 || most->second < 2 || 2 * most->second < std::ssize(by_unit)) return;
+  std::vector<std::string> words(most->first.begin(), most->first.end()), columns;
+  for (const std::string& word : words) columns.push_back("image:" + word);
+  source.remarks.push_back({"", concat(most->second, " patients have an image each of ", join(words, ", "),
+                                       ": taken one by one. To give them to the network together, as channels of one input: a manifest with the columns ",
+                                       join(columns, ", "))});
+}
+
 void take_patients(const std::vector<Entry>& entries, Source& source) {
-  std::set<std::string> patients;
+  std::map<std::string, std::vector<const Entry*>> by_unit;
   for (const Entry& entry : entries) {
     if (entry.unit.empty() || entry.is_mask || !entry.file->series.empty()) continue;
     std::vector<std::string> parts;  // "images/p1" is p1
@@ -327,11 +354,12 @@ void take_patients(const std::vector<Entry>& entries, Source& source) {
       if (!kImageFolders.contains(to_lower(part.string()))) parts.push_back(part.string());
     }
     entry.file->patient = join(parts, "/");
-    patients.insert(entry.unit);
+    by_unit[entry.unit].push_back(&entry);
   }
-  if (patients.empty()) return;
-  source.remarks.push_back({"", concat("files of one folder, or of one name, are taken as of one patient: ", patients.size(),
-                                       patients.size() == 1 ? " patient" : " patients", " (a manifest's column patient says otherwise)")});
+  if (by_unit.empty()) return;
+  source.remarks.push_back({"", concat("files of one folder, or of one name, are taken as of one patient: ", by_unit.size(),
+                                       by_unit.size() == 1 ? " patient" : " patients", " (a manifest's column patient says otherwise)")});
+  tell_of_channels(by_unit, source);
 }
 
 }  // namespace

@@ -123,7 +123,11 @@ TEST(SourceTree, PatientsAndTheirMasks) {
             folder.write(prefix + image, "x");
             if (!expected.mask.empty()) folder.write(prefix + expected.mask, "x");
           }
-          expect_tree(folder.path(), tree, concat(name, ", ", num_patients, " like ", prefix, style[0], ", ", join(kinds, " "), ", ", mask, ": "));
+          const std::string what = concat(name, ", ", num_patients, " like ", prefix, style[0], ", ", join(kinds, " "), ", ", mask, ": ");
+          expect_tree(folder.path(), tree, what);
+          const std::string remarks = all_remarks(find_source(folder.path()));
+          const bool are_channels = num_patients > 1 && !contains(name, "day");  // of two days there are two of each
+          for (const std::string& kind : kinds) EXPECT_EQ(contains(remarks, "image:" + kind), are_channels) << what << remarks;
         }
       }
     }
