@@ -253,7 +253,8 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
             .modalities = modalities_of(datasets),
             .channel_names = datasets.channel_names,
             .channel_modalities = datasets.channel_modalities,
-            .mirrors = mirrors_of(config.data.augment)},
+            .mirrors = mirrors_of(config.data.augment),
+            .input = input_statistics(*datasets.train, config.data.augment)},
            task.metadata);
 
   const data::Dataset& shown_from = datasets.val ? *datasets.val : *datasets.train;

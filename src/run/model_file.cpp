@@ -134,6 +134,7 @@ ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t
   if (const auto mirrors = file.metadata.find("mirrors"); mirrors != file.metadata.end()) card.mirrors = mirrors->second;
   if (const auto values = file.metadata.find("label_values"); values != file.metadata.end())
     card.label_values = nlohmann::json::parse(values->second).get<std::vector<int64_t>>();
+  if (const auto input = file.metadata.find("input_statistics"); input != file.metadata.end()) card.input = input_statistics_of(input->second);
   card.is_multi_label = file.metadata.at("is_multi_label") == "true";
   card.pool = file.metadata.at("pool");
   card.image = options.image;
@@ -226,6 +227,7 @@ void add_card(const ModelCard& card, weights::Metadata& metadata) {
   add_channels(card, metadata);
   if (card.mirrors != "unknown") metadata["mirrors"] = card.mirrors;
   if (!card.label_values.empty()) metadata["label_values"] = nlohmann::json(card.label_values).dump();
+  if (card.input) metadata["input_statistics"] = to_json(*card.input);
   metadata["is_multi_label"] = card.is_multi_label ? "true" : "false";
   metadata["pool"] = card.pool;
   metadata["image_options"] = image_options_json(card.image, card.minmax);

@@ -264,6 +264,13 @@ void write_record(const fs::path& output, const SlicePredictor& predictor, const
   write_file_atomically(output / "predict.json", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
+void warn_of_unlike(const SlicePredictor& predictor) {
+  if (2 * predictor.num_unlike() <= predictor.num_slices()) return;
+  log::warning(concat(predictor.num_unlike(), " of ", predictor.num_slices(), predictor.num_slices() == 1 ? " image looks" : " images (slices of volumes) look",
+                      " unlike those that the model was trained on, by mean or contrast of the network's input: another modality, region or scaling? What was "
+                      "predicted may mean nothing"));
+}
+
 }  // namespace
 
 ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vector<fs::path>& weights, const fs::path& output, const PredictOptions& options,
@@ -399,6 +406,7 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   }
   bar.finish();
   write_tables();
+  warn_of_unlike(predictor);
   const size_t done = cases.size() + refused.size() - failed.size();
   write_record(output, predictor, files, cases, options, done, failed);
   journal.finish();

@@ -279,7 +279,8 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
             .channel_names = datasets.channel_names,
             .channel_modalities = datasets.channel_modalities,
             .mirrors = mirrors_of(config.data.augment),
-            .label_values = config.data.label_values},
+            .label_values = config.data.label_values,
+            .input = input_statistics(*datasets.train, config.data.augment)},
            task.metadata);
 
   data::LoaderOptions loader = loader_options(config.data, plan, session.seed(), /*shuffle=*/true);

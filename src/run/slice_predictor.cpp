@@ -105,7 +105,10 @@ SlicePredictor::SlicePredictor(std::vector<LoadedModel> models, SliceOptions opt
   };
   for (const LoadedModel& other : models_) {
     auto expected = card_text(model()), found = card_text(other);
-    for (auto* one : {&expected, &found}) one->erase("mirrors");
+    for (auto* one : {&expected, &found}) {
+      one->erase("mirrors");
+      one->erase("input_statistics");
+    }
     for (const auto& [key, value] : found) expected.try_emplace(key);  // one may not say
     for (const auto& [key, value] : expected) {
       if (found[key] == value) continue;
@@ -179,7 +182,9 @@ at::Tensor SlicePredictor::probabilities(const std::vector<io::Image>& slices, c
   const Canvas canvas = is_segmenter ? canvas_for(first.height, first.width, card.image, options_.tiles)
                                      : Canvas{card.image, 0, 0, card.image.image_size[0], card.image.image_size[1]};
   const bool minmax = card.minmax && canvas.options.image_size == card.image.image_size;
-  const at::Tensor input = network_input(slices, ranges, canvas.options, minmax).to(device_);
+  const at::Tensor on_cpu = network_input(slices, ranges, canvas.options, minmax), input = on_cpu.to(device_);
+  num_slices_ += on_cpu.size(0);
+  if (card.input) num_unlike_ += are_unlike(on_cpu, *card.input).sum().item<int64_t>();
   if (!is_segmenter) return of_network_input(input).cpu();
   at::Tensor p = of_canvas(input).slice(2, canvas.row, canvas.row + canvas.height).slice(3, canvas.column, canvas.column + canvas.width);
   if (p.size(2) != first.height || p.size(3) != first.width) p = at::upsample_bilinear2d(p.contiguous(), {first.height, first.width}, /*align_corners=*/false);

@@ -35,6 +35,10 @@ class SlicePredictor {
   // classes). float32 on the CPU.
   at::Tensor probabilities(const std::vector<io::Image>& slices, const std::vector<data::IntensityRange>& ranges);
 
+  // Of all slices so far, those that look unlike what the (first) model was trained on (input_statistics.h).
+  int64_t num_slices() const { return num_slices_; }
+  int64_t num_unlike() const { return num_unlike_; }
+
  private:
   at::Tensor of_network_input(const at::Tensor& input);  // (n, C, H, W) of the network's size
   at::Tensor of_canvas(const at::Tensor& canvas);        // any larger size, by tiles
@@ -44,6 +48,7 @@ class SlicePredictor {
   at::Device device_;
   train::Precision precision_;
   at::Tensor tile_weight_;  // (1, 1, H, W)
+  int64_t num_slices_ = 0, num_unlike_ = 0;
 };
 
 }  // namespace vmae::run

@@ -4,8 +4,10 @@ import json
 import unittest
 
 import numpy as np
+from PIL import Image
 
-from finetuning import FinetuneTest, best, make_class_manifest, make_segmentation, metadata, trained, volume_of_pictures, write_nifti
+from finetuning import (FinetuneTest, best, labelled_picture, last, make_class_manifest, make_segmentation, metadata, trained, volume_of_pictures,
+                        write_nifti)
 from harness import SIGTERM, at_point, make_pictures, point_library, weights_of, write_safetensors
 
 
@@ -98,6 +100,54 @@ class ExitCodesTest(FinetuneTest):
         self.assertIn("SIGTERM", process.log.read_text())
         self.assertTrue((self.tmp / "out/case000.png").exists())
         self.assertFalse((self.tmp / "out/predict.json").exists(), "it is written when all is done")
+
+
+class OtherImagesTest(FinetuneTest):
+    """Weights know what their input looked like: images of another kind are told of, though nothing in the files names it."""
+    LOOK = "look unlike those that the model was trained on"
+
+    def changed(self, name, change):
+        (self.tmp / name).mkdir()
+        for i in range(200, 206):
+            pixels = change(labelled_picture(i)[0].astype(float))
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(self.tmp / name / f"case{i}.png")
+
+    def test_pictures(self):
+        make_segmentation(self.tmp / "data", 24)
+        self.seg("data.val_fraction=0.1", "data.minmax=false")
+        changes = {"alike": (lambda x: x, False), "a_bit_brighter": (lambda x: x + 6, False), "mirrored": (lambda x: x[:, ::-1], False),
+                   "inverted": (lambda x: 255 - x, True), "dark": (lambda x: x * 0.4, True), "flat": (lambda x: x * 0.2 + 85, True)}
+        for name, (change, is_told) in changes.items():
+            with self.subTest(name):
+                self.changed(name, change)
+                self.assertEqual(self.LOOK in self.predict(input=name, output=name + "_out").stderr, is_told)
+        # Of 2 among 6, nothing is said; of one, it is.
+        for i in (200, 201):
+            (self.tmp / f"dark/case{i}.png").rename(self.tmp / f"alike/dark{i}.png")
+        self.assertNotIn(self.LOOK, self.predict(input="alike", output="few").stderr)
+        self.assertIn("1 of 1 image looks unlike those", self.predict(input="dark/case202.png", output="one").stderr)
+
+    def test_classification_and_volumes(self):
+        make_class_manifest(self.tmp / "data", (8, 8, 8))
+        self.cls(data="data/list.csv")
+        self.assertNotIn(self.LOOK, self.predict(input="data/images").stderr)
+        for i in range(3):
+            write_nifti(self.tmp / f"volumes/v{i}.nii.gz", np.random.default_rng(i).normal(1, 0.01, (40, 40, 6)))
+        self.assertIn("18 of 18 images (slices of volumes) " + self.LOOK, self.predict(input="volumes", output="out2").stderr)
+
+    def test_few_images_say_nothing(self):
+        make_segmentation(self.tmp / "data", 12)
+        self.seg()
+        self.assertNotIn("input_statistics", metadata(best(self.tmp / "run")))
+        self.changed("dark", lambda x: x * 0.4)
+        self.assertNotIn(self.LOOK, self.predict(input="dark").stderr)
+
+    def test_resumed_weights_say_the_same(self):
+        make_segmentation(self.tmp / "data", 24)
+        self.seg("train.epochs=1")
+        before = metadata(last(self.tmp / "run"))["input_statistics"]
+        self.seg("train.epochs=2", "--resume")
+        self.assertEqual(metadata(last(self.tmp / "run"))["input_statistics"], before)
 
 
 class TablesTest(FinetuneTest):

@@ -12,6 +12,7 @@
 #include "vmae/nn/mae.h"
 #include "vmae/nn/segmenter.h"
 #include "vmae/nn/unet.h"
+#include "vmae/run/input_statistics.h"
 #include "vmae/weights/safetensors.h"
 
 namespace vmae::run {
@@ -54,6 +55,7 @@ struct ModelCard {
   std::vector<std::string> channel_modalities{};  // of each of them; "": not known, or several
   std::string mirrors = "unknown";                // of images in training: "horizontal", "vertical", "both" or "none"; "unknown": the file does not say
   std::vector<int64_t> label_values{};            // segmentation: of the classes in label maps that are written; empty: 1, 2, ...
+  std::optional<InputStatistics> input{};         // none: the file does not say
 };
 std::string mirrors_of(const data::AugmentOptions& augment);
 void add_card(const ModelCard& card, weights::Metadata& metadata);
