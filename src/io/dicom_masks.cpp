@@ -119,7 +119,10 @@ LabelChoice choose_labels(const StructureNames& available, const std::vector<std
   if (choice.names.size() > 255) fail_dicom(path, concat("has ", choice.names.size(), " structures, 255 are supported"), "name those that are wanted");
   for (size_t i = 0; i < choice.names.size(); ++i) {
     const auto found = std::find(available.names.begin(), available.names.end(), trim(choice.names[i]));
-    if (found == available.names.end()) fail_dicom(path, concat("has no structure '", choice.names[i], "'"), "it has: " + join(available.names, ", "));
+    if (found == available.names.end())
+      fail_dicom(path, concat("has no structure '", choice.names[i], "'"),
+                 concat("it has: ", join(available.names, ", "),
+                        ". A class that prepare.structures made of several is known to the prepared dataset alone: predict and evaluate that"));
     uint8_t& label = choice.label[static_cast<size_t>(found - available.names.begin())];
     if (label != 0) fail_dicom(path, concat("is asked for the structure '", choice.names[i], "' twice"), "name each once");
     label = static_cast<uint8_t>(i + 1);

@@ -79,13 +79,13 @@ std::vector<std::string> filter(const std::vector<std::string>& keys, const std:
   return kept;
 }
 
-// Blocks and modules together, with their numbers of trained entries.
+// Blocks, and the model's parts that have none, with their numbers of trained entries.
 std::string grouped(const std::vector<std::string>& keys) {
   std::vector<std::pair<std::string, int64_t>> groups;
   for (const std::string& key : keys) {
     if (is_computed(key)) continue;
     std::string name = block_of(key);
-    if (name.empty()) name = key.substr(0, key.rfind('.') + 1);
+    if (name.empty()) name = key.starts_with("layers") ? key.substr(0, key.rfind('.') + 1) : key.substr(0, key.find('.') + 1);
     name = name.empty() ? key : name.substr(0, name.size() - 1);
     auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& one) { return one.first == name; });
     if (group == groups.end()) group = groups.insert(groups.end(), {name, 0});

@@ -139,7 +139,7 @@ class TransferTest(TransferBase):
         log, weights = self.begin("seg")
         counts = self.check_counts(log, weights, source, with_decoder=True)
         self.assertEqual(counts[2], 4)
-        for name in ("skip_connection_layers.0", "final_patch_expanding.expand", "head", "mask_token"):
+        for name in ("skip_connection_layers (6)", "final_patch_expanding (3)", "head", "mask_token"):
             self.assertIn(name, log)
         log, weights = self.begin("seg", "model.transfer=encoder")
         self.check_counts(log, weights, source, with_decoder=False)
