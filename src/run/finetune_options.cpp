@@ -74,6 +74,7 @@ SegmentConfig::SegmentConfig(const std::string& recipe_name) : recipe(recipe_nam
   model.net.swin.image_size = {};
   model.net.swin.conv_stem = true;
   model.net.identity_joins = true;
+  model.transfer = "encoder_decoder";
   train.epochs = 20;
   train.min_steps_per_epoch = 200;
   train.batch_size = 16;

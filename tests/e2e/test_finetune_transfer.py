@@ -153,6 +153,18 @@ class TransferTest(TransferBase):
         log, weights = self.begin("cls")
         self.check_counts(log, weights, weights_of(last(trained("mae"))), with_decoder=False)
 
+    def test_recipe_auto_takes_the_decoder_that_there_is(self):
+        make_segmentation(self.tmp / "colour", 6, channels=3)
+        more = ("recipe=auto", "data.foreground_share=0")
+        log, weights = self.begin("seg", "model.in_channels=3", *more, init=trained("mae3"), data="colour")
+        self.assertIn("encoder and decoder", log)
+        source = weights_of(last(trained("mae3")))
+        np.testing.assert_array_equal(weights["layers_up.0.blocks.0.mlp.fc1.weight"], source["layers_up.0.blocks.0.mlp.fc1.weight"])
+        np.testing.assert_array_equal(weights["conv_stem.proj.weight"], 0)
+        log, weights = self.begin("seg", *more, init=best(trained("cls")))  # it has none
+        np.testing.assert_array_equal(weights["layers.0.blocks.0.mlp.fc1.weight"], weights_of(best(trained("cls")))["layers.0.blocks.0.mlp.fc1.weight"])
+        self.assertIn("layers_up.0.blocks.0 (", log)
+
     def test_deeper_models_keep_their_added_blocks_random(self):
         log, weights = self.begin("seg", "model.depths=[1,1,3,1]")
         self.check_counts(log, weights, weights_of(last(trained("mae"))), with_decoder=True)
