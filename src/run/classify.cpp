@@ -217,6 +217,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   config.data.image.image_size = config.model.net.swin.image_size;
   config.data.image.in_channels = config.model.net.swin.in_channels;
   const Session session(config.run, arguments, "finetune-cls", world);
+  log::info(text_of_recipe(config));
   const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::all_labels});
   config.model.net.swin.in_channels = config.data.image.in_channels = datasets.in_channels;
   require_loss_of_task(config.loss, datasets.splits.is_multi_label);

@@ -10,6 +10,23 @@ void describe_recipe(Options& options, std::string& recipe) {
               one_of({"auto", "paper"}));
 }
 
+// What the recipe changes of the paper's values, where the config leaves it to the recipe.
+template <class Config>
+std::string recipe_text(Config config) {
+  if (config.recipe == "paper") return "recipe paper: the values of the paper's reference code, where the config says nothing else";
+  Config paper("paper"), own(config.recipe);
+  Options is, was, chosen;
+  describe(is, config);
+  describe(was, paper);
+  describe(chosen, own);
+  std::vector<std::string> texts;
+  for (const Option& option : chosen.all()) {
+    const std::string value = option.get();
+    if (option.key != "recipe" && value != was.find(option.key)->get() && value == is.find(option.key)->get()) texts.push_back(concat(option.key, "=", value));
+  }
+  return concat("recipe ", config.recipe, " instead of the paper's values: ", join(texts, " "));
+}
+
 void describe_transfer(Options& options, TransferOptions& transfer, std::vector<std::string> transfers, std::vector<std::string> freezes) {
   options.add("init", transfer.init,
               "pretrained weights: the folder of a run, or a file (.safetensors, .pth) of ours, of the Python reference, or of an ImageNet Swin (Microsoft's, "
@@ -105,6 +122,9 @@ void describe(Options& options, SegmentConfig& config) {
   options.section("optim", "AdamW and its schedule: linear warm-up from 0, then half a cosine, per step", config.optim);
   options.section("loss", "What is minimised", config.loss);
 }
+
+std::string text_of_recipe(const SegmentConfig& config) { return recipe_text(config); }
+std::string text_of_recipe(const ClassifyConfig& config) { return recipe_text(config); }
 
 void describe(Options& options, ClassifyDataOptions& data) {
   describe(options, static_cast<DataOptions&>(data));

@@ -244,6 +244,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   if (config.model.name == "unet" && (!config.model.init.empty() || config.optim.layer_decay != 1.0))
     throw Error(ExitCode::usage, "model.init and optim.layer_decay are of the Swin-UNet: model.name = unet begins at random", "leave them out");
   const Session session(config.run, arguments, "finetune-seg", world);
+  log::info(text_of_recipe(config));
   const Datasets datasets = load_datasets(config.data, session, {.mask = true});
   config.model.net.swin.in_channels = config.data.image.in_channels = datasets.in_channels;
   if (is_open) {

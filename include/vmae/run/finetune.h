@@ -83,6 +83,9 @@ void describe(Options& options, ClassifyConfig& config);
 // does, an epoch is one pass.
 SegmentConfig defaults_for(const SegmentConfig& said);
 ClassifyConfig defaults_for(const ClassifyConfig& said);
+// For the log: the recipe, and which keys it is that have other values than the paper's because of it.
+std::string text_of_recipe(const SegmentConfig& config);
+std::string text_of_recipe(const ClassifyConfig& config);
 
 // What only the weights can tell is taken from them, where the config does not say otherwise: in_channels, embed_dim, num_heads, window_size, mlp_ratio,
 // layer_norm_eps, shift_small_grids; and image_size, where it is open (empty) and the weights say it. Not depths and drop path. Throws Error(checkpoint).
