@@ -98,6 +98,16 @@ std::vector<std::string> notes_of(const Evaluation& evaluation) {
   return notes;
 }
 
+// The models' Dice are means over other cases: what finds nothing where nothing is has no value there, and what finds something has 0.
+bool are_of_other_cases(const Evaluation& evaluation) {
+  if (evaluation.segmentation == nullptr) return false;
+  std::set<int64_t> numbers;
+  for (size_t m = 0; m < evaluation.models.size(); ++m) {
+    if (const Estimate* estimate = evaluation.find(m, "Dice", "")) numbers.insert(estimate->n);
+  }
+  return numbers.size() > 1;
+}
+
 // What is remarkable about the estimates that `is_here`: each text once for a model and class, with all of its metrics.
 void add_remarks(const Evaluation& evaluation, const std::function<bool(const Estimate&)>& is_here, Table& table) {
   constexpr size_t kMost = 200;  // summary.json has all
@@ -174,6 +184,10 @@ Table result_table(const Evaluation& evaluation) {
     table.rows.push_back(std::move(row));
   }
   table.notes = notes_of(evaluation);
+  if (are_of_other_cases(evaluation))
+    table.notes.push_back(concat("n differs between the models: in ", units_of(evaluation),
+                                 " where the truth has nothing, one that finds nothing has no Dice and one that finds something has 0, so these means are of "
+                                 "different cases, and the differences of the common ones alone. --empty one counts all."));
   if (n_differs) table.notes.push_back(concat("[n=...]: fewer ", units_of(evaluation), " have a value of this metric."));
   for (const std::string& remark : evaluation.remarks) table.remarks.push_back(remark + ".");
   const auto is_here = [&](const Estimate& one) {
@@ -309,10 +323,11 @@ Table class_comparison_table(const Evaluation& evaluation) { return tests_table(
 
 std::string headline(const Evaluation& evaluation) {
   const std::string metric = evaluation.segmentation != nullptr ? "Dice" : "AUROC";
+  const bool has_other_n = are_of_other_cases(evaluation);
   std::vector<std::string> parts;
   for (size_t m = 0; m < evaluation.models.size(); ++m) {
     const Estimate* estimate = evaluation.find(m, metric, "");
-    if (estimate != nullptr) parts.push_back(concat(evaluation.models[m].name, " ", cell(*estimate)));
+    if (estimate != nullptr) parts.push_back(concat(evaluation.models[m].name, " ", cell(*estimate), has_other_n ? concat(" [n=", estimate->n, "]") : ""));
   }
   std::string text = concat(metric, ": ", join(parts, ", "));
   for (const Comparison& comparison : evaluation.comparisons) {

@@ -189,6 +189,19 @@ class LooksTest(EvalTest):
                 self.assertIn("Dice", metrics)
                 self.assertEqual(any(metric.startswith(("HD95", "ASD", "Surface")) for metric in metrics), measured, metrics)
 
+    def test_means_over_different_cases_are_said_to_be(self):
+        """One model finds something where nothing is: 0 for it, and no value for the other."""
+        self.make_maps(4)
+        for folder, found in (("truth", 0), ("m0", 0), ("m1", 1)):
+            labels = np.zeros((14, 13, 6), np.uint8)
+            labels[3:5, 3:5, 3] = found
+            write_map(self.tmp / folder / "empty.nii.gz", labels, (1, 1, 3))
+        for options, differ in (((), True), (("--empty", "one"), False), (("--empty", "zero"), False)):
+            done = self.eval(*options, pred=["m0", "m1"], truth="truth", output="out" + "".join(options))
+            self.assertEqual("n differs between the models" in done.stdout, differ, options)
+            headline = done.stdout[done.stdout.rindex("\nDice: "):]
+            self.assertEqual(re.findall(r"\[n=(\d)\]", headline), ["4", "5"] if differ else [])
+
     def test_a_model_has_one_colour_in_all_figures(self):
         self.make_maps(4, ("a_10", "b_10", "a_100", "b_100"))
         names = ["b_100", "a_10", "b_10", "a_100"]
