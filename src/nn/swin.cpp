@@ -232,7 +232,7 @@ void SwinEncoderImpl::check_image(const at::Tensor& image) const {
 
 at::Tensor SwinEncoderImpl::embed(const at::Tensor& image, std::vector<at::Tensor>* stem) {
   check_image(image);
-  const at::Tensor tokens = patch_embed_->forward(image);
+  at::Tensor tokens = patch_embed_->forward(image);
   if (!conv_stem_) return tokens;
   std::vector<at::Tensor> features = conv_stem_->forward(image);
   const at::Tensor more = conv_stem_->tokens(features.back());

@@ -1,5 +1,6 @@
 #include "vmae/run/input_statistics.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>

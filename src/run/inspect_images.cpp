@@ -112,7 +112,7 @@ std::string text_of(const Json& json) {
   if (json["images"].size() > kShown) text += concat("\n  ... ", json["images"].size() - kShown, " more (--json lists all)");
   for (const char* kind : {"refused", "remarks"}) {
     for (const Json& remark : json[kind])
-      text += concat("\n  ", kind[2] == 'f' ? "refused: " : "note: ", remark["name"].get<std::string>(), remark["name"] == "" ? "" : ": ",
+      text += concat("\n  ", kind[2] == 'f' ? "refused: " : "note: ", remark["name"].get<std::string>(), remark["name"].get<std::string>().empty() ? "" : ": ",
                      remark["text"].get<std::string>());
   }
   return text;

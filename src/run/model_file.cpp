@@ -315,7 +315,7 @@ fs::path find_weights(const fs::path& path) {
   if (const std::string problem = path_problem(path); !problem.empty()) throw fail(path, problem == kAbsent ? "no such file" : problem);
   if (!fs::is_directory(path)) return path;
   for (const char* name : {"best.safetensors", "last.safetensors"}) {
-    const fs::path file = path / "checkpoints" / name;
+    fs::path file = path / "checkpoints" / name;
     const std::string problem = path_problem(file);
     if (problem.empty()) return file;
     if (problem != kAbsent) throw fail(file, problem);
