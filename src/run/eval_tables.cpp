@@ -81,6 +81,8 @@ std::vector<std::string> notes_of(const Evaluation& evaluation) {
   }
   notes.push_back(concat("In brackets: ", report::number(100 * options.level, 0), " % confidence intervals (", join({methods.begin(), methods.end()}, ", "),
                          "; ", options.resamples, " bootstrap resamples of ", groups_of(evaluation), ", seed ", options.seed, ")."));
+  if (evaluation.num_cases() < eval::kFewCases)
+    notes.push_back(concat("Few cases: fewer than ", eval::kFewCases, ". Their intervals say little: a bootstrap knows nothing of cases that were not seen."));
   if (evaluation.segmentation != nullptr) {
     if (evaluation.arguments.per_slice) {
       notes.push_back(concat("Each number is the mean over all slices with a value, ", evaluation.num_cases(), " at most, not over ",
@@ -126,7 +128,7 @@ void add_remarks(const Evaluation& evaluation, const std::function<bool(const Es
     if (same == remarks.end()) {
       remarks.push_back({whose, text, metric});
     } else {
-      same->metrics += ", " + metric;
+      if (!same->metrics.ends_with(metric)) same->metrics += ", " + metric;  // of a class, and of the mean over this class alone
     }
   }
   for (size_t i = 0; i < std::min(remarks.size(), kMost); ++i)

@@ -1,4 +1,5 @@
 // `vmae inspect`: finds out what a path is, and what is to be said about weights: from a safetensors header, or a whole .pth.
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -156,6 +157,37 @@ Inspection inspect_weights(const fs::path& path, bool all_keys) {
   return {json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace), text_of(json, all_keys)};
 }
 
+namespace {
+
+// Colours are those of the classes that training would make of the masks.
+void write_sheet(const InspectArguments& arguments, Look look) {
+  io::LabelFacts facts;
+  for (const Tile& tile : look.tiles) {
+    if (!tile.mask.empty()) facts.add(io::count_labels(tile.mask.data(), tile.mask.size()), "the mask of tile " + tile.caption);
+  }
+  look.rules.values = arguments.label_values;
+  if (arguments.ignore_label >= 0) look.rules.ignore = arguments.ignore_label;
+  look.rules.is_command_line = true;
+  std::vector<std::string> names = look.rules.own_names;
+  try {
+    if (facts.num_masks > 0) {
+      const io::LabelMeaning meaning = io::label_meaning(look.rules, facts);
+      names = meaning.names;
+      for (Tile& tile : look.tiles)
+        std::transform(tile.mask.begin(), tile.mask.end(), tile.mask.begin(), [&](uint8_t value) { return meaning.class_of[value]; });
+    }
+  } catch (const Error& error) {
+    log::warning(concat("the masks of the contact sheet are shown by their values: ", error.what()));
+  }
+  std::set<uint8_t> labels;
+  for (const Tile& tile : look.tiles) labels.insert(tile.mask.begin(), tile.mask.end());
+  io::Image sheet = contact_sheet(look.tiles);
+  draw_legend(sheet, legend_of(labels, names));
+  write_file_atomically(arguments.png, io::encode_png(sheet));
+}
+
+}  // namespace
+
 void inspect(const InspectArguments& arguments, std::ostream& out) {
   const fs::path& path = arguments.path;
   const auto extension = to_lower(path.extension().string());
@@ -171,12 +203,7 @@ void inspect(const InspectArguments& arguments, std::ostream& out) {
   out << (arguments.as_json ? inspection.json : inspection.text) << "\n";
   if (!arguments.card.empty()) inspect_card(arguments);
   if (arguments.png.empty()) return;
-  const Look look = is_dataset ? look_at_prepared(path) : look_at_source(path);
-  std::set<uint8_t> labels;
-  for (const Tile& tile : look.tiles) labels.insert(tile.mask.begin(), tile.mask.end());
-  io::Image sheet = contact_sheet(look.tiles);
-  draw_legend(sheet, legend_of(labels, look.class_names));
-  write_file_atomically(arguments.png, io::encode_png(sheet));
+  write_sheet(arguments, is_dataset ? look_at_prepared(path) : look_at_source(path));
   log::info("contact sheet written to " + arguments.png.string());
 }
 

@@ -168,8 +168,9 @@ Look look_at_source(const fs::path& path) {
   try {
     std::vector<io::SourceFile> shown;
     for (const int64_t chosen : order) shown.push_back(source.files[static_cast<size_t>(chosen)]);
-    look.class_names = io::structure_names(shown, source.mask_names);
-    if (look.class_names.empty()) look.class_names = source.mask_names;
+    look.rules.own_names = io::structure_names(shown, source.mask_names);
+    if (look.rules.own_names.empty()) look.rules.own_names = source.mask_names;
+    look.rules.ignore = source.ignore_label;
   } catch (const Error& error) {
     log::warning(concat("a colour of the contact sheet is not the same class in all masks: ", error.what()));
   }

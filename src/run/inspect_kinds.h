@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "contact_sheet.h"
+#include "vmae/io/label_meaning.h"
 #include "vmae/run/tools.h"
 
 namespace vmae::run {
@@ -27,7 +28,7 @@ void inspect_card(const InspectArguments& arguments);
 // What --png shows.
 struct Look {
   std::vector<Tile> tiles;
-  std::vector<std::string> class_names;  // of labels 1, 2, ... in all tiles; may be empty
+  io::LabelRules rules;  // what masks mean, as far as the data say
 };
 Look look_at_prepared(const std::filesystem::path& path);
 Look look_at_source(const std::filesystem::path& path);

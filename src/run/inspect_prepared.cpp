@@ -148,7 +148,7 @@ Inspection inspect_prepared(const fs::path& path, const InspectArguments& argume
 
 Look look_at_prepared(const fs::path& path) {
   const io::PreparedDataset dataset(path);
-  Look look{.tiles = {}, .class_names = dataset.info().mask_names};
+  Look look{.tiles = {}, .rules = {.own_names = dataset.info().mask_names, .ignore = dataset.info().ignore_label}};
   for (const int64_t index : spread(dataset.size())) {
     const io::PreparedItem item = dataset.item(index);
     const io::PreparedCase c = dataset.read_case(item.case_number);

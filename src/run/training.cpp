@@ -306,7 +306,8 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   image.slice_axis = datasets.slice_axis = axis_of_sources(image.slice_axis, *datasets.train);
   if (!datasets.splits.val.empty()) datasets.val = std::make_shared<data::Dataset>(datasets.splits.val, image, quarantine, wanted);
   log::info(concat("training: ", datasets.train->size(), " images from ", train.size(), " files; validation: ", datasets.val ? datasets.val->size() : 0,
-                   " images from ", val.size(), " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : ""));
+                   " images from ", val.size(), " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : "",
+                   datasets.val ? "" : "; nothing tells better weights from worse, the last ones are the result"));
   log_intensity({&train, &val}, image, "file");
   datasets.volume_rules = data::volume_rules(train, image);
   return datasets;

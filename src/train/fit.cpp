@@ -73,6 +73,12 @@ Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t sam
   plan.total_steps = train.epochs * plan.steps_per_epoch;
   if (train.max_steps > 0) plan.total_steps = std::min(plan.total_steps, train.max_steps);
   plan.schedule = {optim.lr, optim.min_lr, optim.warmup_epochs * plan.steps_per_epoch, plan.total_steps};
+  const bool is_cut_short = plan.total_steps < train.epochs * plan.steps_per_epoch;
+  if (plan.schedule.warmup_steps >= plan.total_steps && is_cut_short) {  // a trial of a recipe whose epochs are longer
+    plan.schedule.warmup_steps = plan.total_steps / 10;
+    log::info(concat("optim.warmup_epochs = ", optim.warmup_epochs, " is ", optim.warmup_epochs * plan.steps_per_epoch,
+                     " steps, and train.max_steps ends the run after ", plan.total_steps, ": the warm-up is ", plan.schedule.warmup_steps, " steps"));
+  }
   if (plan.schedule.warmup_steps >= plan.total_steps) {
     throw Error(ExitCode::usage,
                 concat("optim.warmup_epochs = ", optim.warmup_epochs, " (", plan.schedule.warmup_steps, " steps) is not shorter than the run (",
@@ -92,6 +98,9 @@ double steps_done(const Plan& plan, const data::Position& position) {
 }
 
 Plan continued(Plan plan, const RunState& state) {
+  if (plan.train.max_steps > 0 && state.step > plan.train.max_steps)
+    throw Error(ExitCode::usage, concat("train.max_steps = ", plan.train.max_steps, ", but this run has made ", state.step, " steps already"),
+                "leave train.max_steps as it was or raise it; what was trained so far can be used as it is (vmae predict --weights RUN)");
   const int64_t planned = plan.train.epochs * plan.steps_per_epoch;
   const auto done = static_cast<int64_t>(steps_done(plan, state.position));
   int64_t left = std::max<int64_t>(0, planned - done);

@@ -180,6 +180,19 @@ class LooksTest(EvalTest):
         self.vmae("inspect", "prepared", "--png", "sheet.png")
         self.check_legend_below(self.tmp / "sheet.png", [(230, 159, 0), (86, 180, 233)], 28)
 
+    def test_sheets_of_inspect_show_classes_and_not_values(self):
+        """0 and 255 alone are class 1, as in training; values that are said to be the classes."""
+        for values, options, colors in (((255, 255), (), [(230, 159, 0)]), ((50, 255), ("--label-values", "50,255"), [(230, 159, 0), (86, 180, 233)])):
+            folder = make_segmentation(self.tmp / f"data{values[0]}", 4)
+            for file in (folder / "masks").iterdir():
+                mask = np.asarray(Image.open(file))
+                Image.fromarray(np.array([0, *values], np.uint8)[mask]).save(file)
+            self.vmae("inspect", folder, "--png", "sheet.png", *options)
+            self.check_legend_below(self.tmp / "sheet.png", colors, 28)
+            self.vmae("prepare", "--input", folder, "--output", f"prepared{values[0]}")
+            self.vmae("inspect", f"prepared{values[0]}", "--png", "sheet.png", *options)
+            self.check_legend_below(self.tmp / "sheet.png", colors, 28)
+
     def test_what_was_not_measured_is_not_compared(self):
         self.make_maps(4)
         for options, measured in (((), True), (("--no-distances",), False)):

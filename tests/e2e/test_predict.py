@@ -127,6 +127,14 @@ class OtherImagesTest(FinetuneTest):
         self.assertNotIn(self.LOOK, self.predict(input="alike", output="few").stderr)
         self.assertIn("1 of 1 image looks unlike those", self.predict(input="dark/case202.png", output="one").stderr)
 
+    def test_grey_images_for_a_model_of_colour(self):
+        make_segmentation(self.tmp / "data", 24, channels=3)
+        self.seg("data.val_fraction=0.1", "model.in_channels=3")
+        make_segmentation(self.tmp / "colour", 5, first=50, channels=3)
+        make_segmentation(self.tmp / "grey", 5, first=50)
+        self.assertNotIn(self.LOOK, self.predict(input="colour/images").stderr)
+        self.assertIn("5 of 5 images (slices of volumes) " + self.LOOK, self.predict(input="grey/images", output="out2").stderr)
+
     def test_classification_and_volumes(self):
         make_class_manifest(self.tmp / "data", (8, 8, 8))
         self.cls(data="data/list.csv")
