@@ -8,8 +8,8 @@ import nibabel
 import numpy as np
 from PIL import Image
 
-from finetuning import NO_AUGMENTATION, FinetuneTest, best, hippocampus, last, make_segmentation, metadata, trained
-from harness import metrics, read_arrays, write_safetensors
+from finetuning import NO_AUGMENTATION, SWIN, FinetuneTest, best, hippocampus, last, make_segmentation, metadata, trained
+from harness import last_step, metrics, read_arrays, write_safetensors
 
 
 def dice(first, second):
@@ -116,6 +116,27 @@ class MetricsTest(FinetuneTest):
         losses = [line["loss"] for line in lines]
         self.assertLess(losses[-1], losses[0])
         self.assertEqual(json.loads(metadata(last(self.tmp / "run"))["state"])["best_epoch"], int(np.argmin(losses)))
+
+
+class TrialsTest(FinetuneTest):
+    def test_a_trial_needs_no_other_warm_up(self):
+        """train.max_steps ends the run within the warm-up that the recipe has; what is said to be a whole run stays an error."""
+        make_segmentation(self.tmp / "data", 8)
+        done = self.vmae("finetune-seg", *SWIN, "data.train=data", "run.dir=run", "train.max_steps=20", "run.threads=1")
+        self.assertIn("ends the run after 20: the warm-up is 2 steps", done.stderr)
+        rates = [line["lr"] for line in metrics(self.tmp / "run", "train")]
+        self.assertGreater(max(rates), 0)
+        self.assert_says(self.seg("train.epochs=2", "optim.warmup_epochs=2", "--overwrite", expect=2), "is not shorter than the run")
+
+    def test_a_run_is_not_ended_by_fewer_steps(self):
+        make_segmentation(self.tmp / "data", 8)
+        self.seg("train.epochs=4", "train.max_steps=3")
+        before = last(self.tmp / "run").read_bytes()
+        self.assert_says(self.seg("train.epochs=4", "train.max_steps=2", "--resume", expect=2), "train.max_steps = 2, but this run has made 3 steps already")
+        self.assertEqual(last(self.tmp / "run").read_bytes(), before)
+        self.assertIn("nothing to do", self.seg("train.epochs=4", "train.max_steps=3", "--resume").stderr)
+        self.seg("train.epochs=4", "--resume")
+        self.assertEqual(last_step(self.tmp / "run"), 4)
 
 
 class NetworksTest(FinetuneTest):
