@@ -28,7 +28,7 @@ LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
   LabelCensus census;
   census.first_sample.fill(-1);
   census.samples.resize(static_cast<size_t>(dataset.size()));
-  std::vector<uint8_t> has_foreground(static_cast<size_t>(dataset.size()));  // of bytes: threads write side by side
+  std::vector<uint8_t> has_foreground(static_cast<size_t>(dataset.size())), is_unusable(has_foreground.size());  // of bytes: threads write side by side
   std::mutex mutex;
   std::exception_ptr failure;
   Counting counting("slices of masks", dataset.size());
@@ -39,6 +39,7 @@ LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
       counts = histogram_of(dataset.read(index, /*with_mask=*/true, buffer));
     } catch (const Error& error) {
       if (error.code() != ExitCode::data) throw;
+      is_unusable[static_cast<size_t>(index)] = 1;
       dataset.quarantine(index, error.what());
       return;
     }
@@ -76,11 +77,13 @@ LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
   if (failure) std::rethrow_exception(failure);
   census.has_foreground.assign(has_foreground.begin(), has_foreground.end());
   census.num_with_foreground = std::count(has_foreground.begin(), has_foreground.end(), 1);
+  census.is_unusable.assign(is_unusable.begin(), is_unusable.end());
+  census.num_unusable = std::count(is_unusable.begin(), is_unusable.end(), 1);
   return census;
 }
 
 void add_facts(const LabelCensus& census, const Dataset& dataset, io::LabelFacts& facts) {
-  facts.num_masks += dataset.size();
+  facts.num_masks += dataset.size() - census.num_unusable;
   for (size_t value = 0; value < census.num_pixels.size(); ++value) {
     if (census.num_pixels[value] > 0 && facts.voxels[value] == 0) facts.first[value] = "the mask of " + dataset.id(census.first_sample[value]);
     facts.voxels[value] += census.num_pixels[value];

@@ -92,7 +92,13 @@ PartCounts count(const CardPart& given, const DataCard& card) {
   counts.classes.resize(card.meaning->names.size());
   if (!counts.has_classes) return counts;
   std::vector<std::set<int64_t>> cases(counts.classes.size());
+  std::set<int64_t> unusable;
   for (size_t sample = 0; sample < part.census->samples.size(); ++sample) {
+    if (part.census->is_unusable[sample]) {  // which they are is listed as left out
+      unusable.insert(part.dataset->case_number(static_cast<int64_t>(sample)));
+      --counts.images;
+      continue;
+    }
     const auto pixels = pixels_by_class(*part.census, sample, *card.meaning);
     counts.empty_images += pixels.empty() ? 1 : 0;
     for (const auto& [of_class, number] : pixels) {
@@ -103,6 +109,7 @@ PartCounts count(const CardPart& given, const DataCard& card) {
     }
   }
   for (size_t k = 0; k < cases.size(); ++k) counts.classes[k].cases = static_cast<int64_t>(cases[k].size());
+  counts.with_mask -= std::ssize(unusable);
   return counts;
 }
 

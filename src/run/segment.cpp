@@ -33,7 +33,9 @@ struct Classes {
 std::string count_text(const data::LabelCensus& census, const std::vector<std::string>& names) {
   std::vector<std::string> parts;
   for (size_t i = 0; i < names.size(); ++i) parts.push_back(concat(names[i], " ", census.num_pixels[i + 1]));
-  return concat(census.num_with_foreground, " of ", census.has_foreground.size(), " slices have foreground; pixels: ", join(parts, ", "));
+  return concat(census.num_with_foreground, " of ", std::ssize(census.has_foreground) - census.num_unusable,
+                " slices have foreground; pixels: ", join(parts, ", "),
+                census.num_unusable > 0 ? concat("; slices that can't be used: ", census.num_unusable) : "");
 }
 
 // Adds the masks of parts that neither train nor validate in this run: of tests, of other folds and fractions. So all folds of a dataset mean the same.

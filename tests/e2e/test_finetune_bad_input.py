@@ -91,6 +91,18 @@ class MaskTest(FinetuneTest):
         self.assertEqual([r["file"] for r in self.quarantined()], ["images/v1.nii.gz", "images/v2.nii.gz"])
         self.assertRegex(self.quarantined()[0]["reason"], "(?i)mask.*(origin|grid)")
 
+    def test_what_cant_be_used_is_not_counted_as_empty(self):
+        make_segmentation(self.tmp / "data", 24)
+        self.change(3, lambda mask: mask[::2, ::2])
+        (self.tmp / "data/images/case005.png").write_bytes((self.tmp / "data/images/case005.png").read_bytes()[:300])
+        self.change(7, lambda mask: 0 * mask)
+        done = self.seg("data.val_fraction=0", "data.max_bad_fraction=0.2", "train.max_steps=1")
+        self.assertRegex(done.stderr, r"training masks: 21 of 22 slices have foreground; .*; slices that can't be used: 2\n")
+        self.vmae("inspect", "data", "--card", "card")
+        for card in ("run/data_card", "card"):
+            [part] = [part for part in json.loads((self.tmp / card / "card.json").read_text())["parts"] if part["cases"]]
+            self.assertEqual([part["cases_with_mask"], part["images"], part["images_without_foreground"]], [22, 22, 1], card)
+
     def test_missing_and_broken_masks(self):
         (self.masks / "case002.png").write_bytes(b"no picture")
         self.seg("data.max_bad_fraction=0.3")

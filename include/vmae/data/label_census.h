@@ -14,7 +14,8 @@ struct LabelCensus {
   std::array<int64_t, 256> first_sample{};                        // where each value occurs first; -1: nowhere
   std::vector<std::vector<std::pair<uint8_t, int64_t>>> samples;  // per sample: the values other than 0 that its mask holds, with their pixels
   std::vector<bool> has_foreground;                               // per sample: holds a value other than 0 and ignore_label
-  int64_t num_with_foreground = 0;                                // samples
+  std::vector<bool> is_unusable;                                  // per sample: its image or mask can't be used, so nothing is counted of it
+  int64_t num_with_foreground = 0, num_unusable = 0;              // samples
 };
 
 // Reads every mask, in parallel. ignore_label: -1 where there is none. Files whose image or mask can't be read, or whose mask lies on another grid, are
