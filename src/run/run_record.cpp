@@ -40,6 +40,20 @@ std::vector<fs::path> folds_in(const fs::path& path) {
   return sorted;
 }
 
+// What there is instead of test predictions, and what to do.
+std::string without_test(const RunRecord& record) {
+  for (const fs::path& folder : record.folders) {
+    if (is_there(folder / "config.yaml") && read_file(folder / "config.yaml").find("\n  mask_ratio:") != std::string::npos)
+      return "it is a run of pretraining, which predicts nothing: give runs of finetune-seg or finetune-cls";
+    if (!is_there(folder / "splits.json")) continue;
+    const auto splits = nlohmann::json::parse(read_file(folder / "splits.json"), nullptr, /*allow_exceptions=*/false);
+    if (splits.is_object() && splits.contains("test") && splits["test"].is_array() && !splits["test"].empty())
+      return concat("its test part (", splits["test"].size(), " cases in ", (folder / "splits.json").string(),
+                    ") is predicted at the end of training: wait for that, or go on with the command that began it and --resume");
+  }
+  return kNoTest;
+}
+
 }  // namespace
 
 bool is_run(const fs::path& path) { return is_run_folder(path) || !folds_in(path).empty(); }
@@ -80,7 +94,7 @@ RunPredictions find_predictions(const RunRecord& record, const std::string& part
                   concat("give one of them (", fold_names({record.path, found, true}),
                          "), or gather the test parts with the command that trained them, --fold all and --resume"));
   }
-  throw Error(ExitCode::data, concat(record.path.string(), " has no ", part == "auto" ? "test" : part, " predictions"), kNoTest);
+  throw Error(ExitCode::data, concat(record.path.string(), " has no ", part == "auto" ? "test" : part, " predictions"), without_test(record));
 }
 
 std::string located(const fs::path& run_folder, const std::string& source) {

@@ -196,7 +196,12 @@ class RunsTest(SourcesTest):
         for text in ("Config of heart", "label_fraction: 100", "Splits of heart"):
             self.assertIn(text, page)
         shutil.rmtree(self.tmp / "runs/heart/test")
-        self.assert_says(self.eval("--run", "runs/heart", output="other", expect=3), "heart", "no test predictions")
+        done = self.eval("--run", "runs/heart", output="other", expect=3)
+        self.assert_says(done, "heart", "no test predictions", f"({len(made)} cases in runs/heart/splits.json) is predicted at the end of training", "--resume")
+        (self.tmp / "runs/heart/splits.json").write_text('{"train": ["images/a.nii.gz"], "val": [], "test": []}')
+        self.assert_says(self.eval("--run", "runs/heart", output="other", expect=3), "train with a test part")
+        (self.tmp / "runs/heart/config.yaml").write_text("model:\n  mask_ratio: 0.75\n")
+        self.assert_says(self.eval("--run", "runs/heart", output="other", expect=3), "a run of pretraining, which predicts nothing")
 
     def test_where_the_report_of_a_run_goes(self):
         made = self.make_run("heart", 1)
