@@ -45,11 +45,13 @@ TEST(LabelCensus, CountsAndNames) {
   const LabelCensus census = take_census(*dataset, 255);
   EXPECT_EQ(census.has_foreground, (std::vector<bool>{false, true, false, true, true, false}));
   EXPECT_EQ(census.num_with_foreground, 3);
+  EXPECT_EQ(census.is_unusable, (std::vector<bool>{false, false, false, false, false, true}));
+  EXPECT_EQ(census.num_unusable, 1);
   EXPECT_EQ(census.num_pixels[2], 8);
   EXPECT_EQ(census.first_sample[2], 1);
   io::LabelFacts facts;
   add_facts(census, *dataset, facts);
-  EXPECT_EQ(facts.num_masks, 6);
+  EXPECT_EQ(facts.num_masks, 5);
   EXPECT_EQ(facts.voxels[2], 8);
   EXPECT_EQ(facts.first[2], "the mask of slice1");
   const io::LabelMeaning meaning = io::label_meaning({.ignore = 255}, facts);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "support/errors.h"
 #include "support/tensors.h"
 #include "vmae/train/fit.h"
 #include "vmae/train/precision.h"
@@ -113,7 +114,9 @@ TEST(Plan, MaxStepsCountsAllStepsAndEndsTheSchedule) {
   const Plan plan = continued(plan_of(100, 8, 40, 60), state);
   EXPECT_EQ(plan.total_steps, 60);
   EXPECT_EQ(plan.schedule.total_steps, 5 * 5 + 10);
-  EXPECT_EQ(continued(plan_of(100, 8, 40, 30), state).total_steps, 50);
+  EXPECT_EQ(continued(plan_of(100, 8, 40, 50), state).total_steps, 50);
+  const std::string error = test::error_of([&] { continued(plan_of(100, 8, 40, 30), state); }).what();
+  EXPECT_TRUE(test::contains(error, "this run has made 50 steps already")) << error;
   RunState end = played(plan_of(100, 8, 40, 60), state);
   EXPECT_EQ(end.step, 60);
   state.step = 51, state.position = {5, 4};
