@@ -340,9 +340,9 @@ void tell_of_channels(const std::map<std::string, std::vector<const Entry*>>& by
   if (most == counts.end() || most->first.size() < 2 || most->second < 2 || 2 * most->second < std::ssize(by_unit)) return;
   std::vector<std::string> words(most->first.begin(), most->first.end()), columns;
   for (const std::string& word : words) columns.push_back("image:" + word);
-  source.remarks.push_back({"", concat(most->second, " patients have an image each of ", join(words, ", "),
-                                       ": taken one by one. To give them to the network together, as channels of one input: a manifest with the columns ",
-                                       join(columns, ", "))});
+  source.remarks.push_back(
+      {"", concat(most->second, " patients have an image each of ", join(words, ", "),
+                  ": taken one by one. To give them to the network together, as channels of one input: a manifest with the columns ", join(columns, ", "))});
 }
 
 void take_patients(const std::vector<Entry>& entries, Source& source) {

@@ -92,7 +92,7 @@ std::optional<InputStatistics> input_statistics_of(const std::string& text) {
     InputStatistics statistics{ranges_of(json.at("mean")), ranges_of(json.at("std")), ranges_of(json.at("distance"))};
     const size_t channels = statistics.mean.size();
     return statistics.std.size() == channels && statistics.distance.size() == (channels > 1 ? 1 : 0) ? std::optional(statistics) : std::nullopt;
-  } catch (const nlohmann::json::exception&) {
+  } catch (const nlohmann::json::exception&) {  // written by another version: prediction does without
     return std::nullopt;
   }
 }

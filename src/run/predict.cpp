@@ -266,9 +266,10 @@ void write_record(const fs::path& output, const SlicePredictor& predictor, const
 
 void warn_of_unlike(const SlicePredictor& predictor) {
   if (2 * predictor.num_unlike() <= predictor.num_slices()) return;
-  log::warning(concat(predictor.num_unlike(), " of ", predictor.num_slices(), predictor.num_slices() == 1 ? " image looks" : " images (slices of volumes) look",
-                      " unlike those that the model was trained on, by mean, contrast or colour of the network's input: another modality, region or scaling? What was "
-                      "predicted may mean nothing"));
+  log::warning(
+      concat(predictor.num_unlike(), " of ", predictor.num_slices(), predictor.num_slices() == 1 ? " image looks" : " images (slices of volumes) look",
+             " unlike those that the model was trained on, by mean, contrast or colour of the network's input: another modality, region or scaling? What was "
+             "predicted may mean nothing"));
 }
 
 }  // namespace
