@@ -219,7 +219,11 @@ Source read_source(const fs::path& source, const std::string& layout, const std:
   if (is_prepared(source) || fs::exists(source / "plan.json", ignored)) return prepared_source(source);
   if (fs::is_directory(source, ignored)) {
     try {
-      return folder_source(source, layout, findings);
+      Source found = folder_source(source, layout, findings);
+      if (found.layout != "manifest") {
+        for (SourceRemark& remark : unused_tables(source)) found.remarks.push_back(std::move(remark));
+      }
+      return found;
     } catch (const fs::filesystem_error& error) {
       throw Error(ExitCode::data, concat("can't list ", error.path1().string(), ": ", error.code().message()));
     }

@@ -18,6 +18,8 @@ bool is_image_file(const std::filesystem::path& path);  // by name: a picture or
 bool is_table_file(const std::filesystem::path& path);  // by name: .csv, .tsv
 Source manifest_source(const std::filesystem::path& manifest, const std::vector<std::string>& findings = {});
 std::optional<std::filesystem::path> manifest_in(const std::filesystem::path& folder);  // its only table with an image column
+// Its tables that name image files in a column that is not called so: whoever wrote them means them to be read.
+std::vector<SourceRemark> unused_tables(const std::filesystem::path& folder);
 
 std::optional<Source> challenge_source(const std::filesystem::path& folder);   // nnU-Net, Decathlon: where there is a dataset.json
 std::optional<Source> image_mask_source(const std::filesystem::path& folder);  // images beside labels or masks

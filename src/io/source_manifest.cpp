@@ -324,4 +324,26 @@ std::optional<fs::path> manifest_in(const fs::path& folder) {
   return found.empty() ? std::nullopt : std::optional(found[0]);
 }
 
+std::vector<SourceRemark> unused_tables(const fs::path& folder) {
+  std::vector<SourceRemark> remarks;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (!is_table_file(entry.path()) || !entry.is_regular_file() || name.starts_with(".")) continue;
+    try {
+      const Csv csv = read_csv(entry.path());
+      if (csv.rows.empty() || csv.column(kImageColumns) || std::any_of(csv.columns.begin(), csv.columns.end(), names_channel)) continue;
+      const std::vector<std::string>& first = csv.rows.front().fields;
+      for (size_t i = 0; i < std::min(first.size(), csv.columns.size()); ++i) {
+        if (kind_of(first[i]) == FileKind::other) continue;
+        remarks.push_back({name, concat("is not used: its column '", csv.columns[i], "' names images; call it `image` if this is the list of them")});
+        break;
+      }
+    } catch (const Error&) {  // some other table
+      continue;
+    }
+  }
+  std::sort(remarks.begin(), remarks.end(), [](const SourceRemark& a, const SourceRemark& b) { return a.name < b.name; });
+  return remarks;
+}
+
 }  // namespace vmae::io

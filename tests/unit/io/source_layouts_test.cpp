@@ -140,6 +140,19 @@ TEST(Layout, AManifestInTheFolderDescribesIt) {
   EXPECT_TRUE(contains(error_of([&] { find_source(folder.path()); }).what(), "2 manifests"));
 }
 
+TEST(Layout, ATableThatNamesImagesOtherwiseIsToldOf) {
+  const TempFolder folder;
+  folder.write("images/a.png", png(4, 4, 9)), folder.write("masks/a.png", png(4, 4, 1));
+  folder.write("labels.csv", "img,mask,melanoma\nimages/a.png,masks/a.png,1\n");
+  folder.write("patients.csv", "case,age\na,50\n");
+  folder.write("empty.csv", "img,melanoma\n");
+  folder.write("broken.csv", "img,\"melanoma\nimages/a.png,1\n");
+  const Source source = find_source(folder.path());
+  EXPECT_EQ(source.layout, "image_mask_folders");
+  const std::string expected = "labels.csv: is not used: its column 'img' names images; call it `image` if this is the list of them";
+  EXPECT_EQ(remarks(source), std::vector<std::string>{expected});
+}
+
 TEST(Layout, ABrokenManifestIsNotPassedOver) {
   std::string utf16 = "\xFF\xFE";
   for (const char c : std::string("image,label\na.png,1\n")) utf16 += c, utf16 += '\0';
