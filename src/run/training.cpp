@@ -129,6 +129,9 @@ void print_plan(const Training& training, const train::Plan& plan) {
   const double passes = static_cast<double>(plan.samples_per_epoch) / num_images;
   if (plan.samples_per_epoch != training.datasets.train->size())
     log::info(concat("an epoch is ", plan.steps_per_epoch, " steps: ", number_text(std::round(10 * passes) / 10), " passes over the training images"));
+  if (plan.train.batch_size > plan.samples_per_epoch)
+    log::info(concat("train.batch_size = ", plan.train.batch_size, " is more than the ", plan.samples_per_epoch,
+                     " images of an epoch: each step sees all of them; a smaller batch makes more steps"));
   const std::string ranks = plan.num_ranks > 1 ? concat(" on each of ", plan.num_ranks, " ranks") : "";
   log::info(concat("plan: ", plan.total_steps, " steps (", plan.steps_per_epoch, " per epoch) of ", plan.train.batch_size, " images in micro-batches of ",
                    plan.micro_batch, ranks, "; warm-up ", plan.schedule.warmup_steps, " steps to lr ", plan.schedule.peak_lr, ", then cosine to ",
