@@ -309,7 +309,9 @@ class ChangedTest(VmaeTest):
     def test_fewer_epochs_and_a_limit_of_steps(self):
         self.check(4, 4, 2, before=3)            # less than is done
         self.check(4, 8, 9, max_steps=13)        # 10 steps were made
-        self.check(4, 8, 9, max_steps=7)
+        self.check(4, 8, 9, max_steps=10)
+        with self.assertRaisesRegex(AssertionError, "exit code 2(.|\\n)*train.max_steps = 7, but this run has made 10 steps already"):
+            self.check(4, 8, 9, max_steps=7)
         self.check(6, 6, 3, stop=2, before=5)    # fewer than were planned
 
 
