@@ -207,7 +207,10 @@ void check_splits(const Splits& splits, const fs::path& file, const std::vector<
       const std::string place = concat(file.string(), ": fold ", number, ", part ", kParts[part]);
       for (const auto& name : part_of(fold, part)) {
         const auto it = case_of.find(name);
-        if (it == case_of.end()) throw wrong(place, concat("the case ", name, " is not in the data, or is marked as test there"));
+        if (it == case_of.end())
+          throw Error(ExitCode::data, concat(place, ": the case ", name, " is not in the data, or is marked as test there"),
+                      "make the splits of what is trained on (`vmae split --input` with data.train): other data, and a dataset that was prepared from "
+                      "these files, have other names");
         const auto& [first_part, first_name] = seen.emplace(it->second->patient, std::make_pair(part, name)).first->second;
         if (first_part != part) throw wrong(place, concat("the patient of ", name, " is in part ", kParts[first_part], " too, with ", first_name));
         assigned.insert(name);
