@@ -223,7 +223,8 @@ class PixelDecoder(nn.Module):
 
 
 class SwinUNet(SwinModel):
-    """Segmentation: the encoder and decoder of the masked autoencoder, with a skip from each encoder stage to its mirror; conv_stem: and from convolutions of the image."""
+    """Segmentation: the encoder and decoder of the masked autoencoder, with a skip from each encoder stage to its mirror; conv_stem: and from convolutions of
+    the image."""
 
     def __init__(self, num_classes=2, depths=(2, 2, 6, 2), conv_stem=False, features=None, identity_joins=False, **swin):
         super().__init__(depths=depths, **swin)

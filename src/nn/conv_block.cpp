@@ -41,9 +41,8 @@ ConvStemImpl::ConvStemImpl(int64_t in_channels, int64_t token_channels) {
 }
 
 std::vector<at::Tensor> ConvStemImpl::forward(const at::Tensor& image) {
-  std::vector<at::Tensor> features{image};
-  for (const auto& block : *blocks_) features.push_back(block->as<ConvBlock>()->forward(features.back()));
-  features.erase(features.begin());
+  std::vector<at::Tensor> features;
+  for (const auto& block : *blocks_) features.push_back(block->as<ConvBlock>()->forward(features.empty() ? image : features.back()));
   return features;
 }
 

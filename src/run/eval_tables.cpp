@@ -128,7 +128,8 @@ void add_remarks(const Evaluation& evaluation, const std::function<bool(const Es
     if (same == remarks.end()) {
       remarks.push_back({whose, text, metric});
     } else {
-      if (!same->metrics.ends_with(metric)) same->metrics += ", " + metric;  // of a class, and of the mean over this class alone
+      const bool is_there = same->metrics == metric || same->metrics.ends_with(", " + metric);  // of a class, and of the mean over this class alone
+      if (!is_there) same->metrics += ", " + metric;
     }
   }
   for (size_t i = 0; i < std::min(remarks.size(), kMost); ++i)
