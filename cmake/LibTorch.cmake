@@ -1,7 +1,7 @@
 # LibTorch from the PyPI wheel, as imported targets. find_package(Torch) is not usable: with a CUDA wheel it demands a CUDA toolkit.
 #   LIBTORCH_DIR   the wheel's `torch` folder; default: where scripts/setup puts it
 #   VMAE_CUDA      ON links libtorch_cuda, the CUDA runtime and NCCL from the wheels beside it (no toolkit, no GPU needed to build)
-# Gives the target vmae::torch and the list VMAE_TORCH_LIBRARY_DIRS (for RPATH and install).
+# Gives the target vmae::torch, the list VMAE_TORCH_LIBRARY_DIRS (for RPATH and install), and VMAE_CUDA_COMPILE_OPTIONS for the sources that see CUDA's headers.
 if(DEFINED ENV{XDG_CACHE_HOME})
   set(_cache "$ENV{XDG_CACHE_HOME}")
 else()
@@ -30,8 +30,7 @@ if(VMAE_CUDA)
       message(FATAL_ERROR "VMAE_CUDA=ON, but ${_needed} is missing.\n  Run scripts/setup --cuda, or configure with -DVMAE_CUDA=OFF")
     endif()
   endforeach()
-  target_include_directories(vmae_torch SYSTEM INTERFACE "${_cuda}/include" "${_nvidia}/nccl/include")
-  target_compile_definitions(vmae_torch INTERFACE USE_C10D_NCCL VMAE_CUDA=1)
+  set(VMAE_CUDA_COMPILE_OPTIONS "-isystem${_cuda}/include" "-isystem${_nvidia}/nccl/include" -DUSE_C10D_NCCL -DVMAE_CUDA=1)
   list(APPEND _libraries "${_torch}/lib/libtorch_cuda.so" "${_torch}/lib/libc10_cuda.so" "${_cuda}/lib/libcudart.so.13" "${_nvidia}/nccl/lib/libnccl.so.2")
   list(APPEND VMAE_TORCH_LIBRARY_DIRS "${_cuda}/lib" "${_nvidia}/nccl/lib")
 endif()

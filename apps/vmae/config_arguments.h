@@ -3,9 +3,12 @@
 #include <CLI/App.hpp>
 #include <iostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "vmae/core/config.h"
+#include "vmae/core/error.h"
+#include "vmae/run/run_record.h"
 
 namespace vmae::app {
 
@@ -40,8 +43,20 @@ struct ConfigArguments {
 
  private:
   void set(Options& options) const {
-    if (!file.empty()) read_config_file(file, options);
+    if (!file.empty()) read_file(options);
     for (const auto& assignment : overrides) apply_override(assignment, options);
+  }
+
+  // A key that this command does not know may be another command's: then that is the advice, and no key that is spelt alike.
+  void read_file(Options& options) const {
+    try {
+      read_config_file(file, options);
+    } catch (const Error& error) {
+      const bool is_unknown = std::string_view(error.what()).find(": unknown ") != std::string_view::npos;
+      const std::string other = is_unknown ? run::command_of_config(file) : "";
+      if (other.empty()) throw;
+      throw Error(error.code(), error.what(), "it is a config of vmae " + other);
+    }
   }
 };
 

@@ -30,12 +30,14 @@ void add_export(CLI::App& app, Context&) {
   auto* command = app.add_subcommand("export", "Write weights as .safetensors or as a .pth for torch.load(weights_only=True)");
   struct Arguments {
     std::string weights, output;
+    bool overwrite = false;
   };
   auto arguments = std::make_shared<Arguments>();
   command->add_option("--weights", arguments->weights, "weights: .safetensors, .pth, or the folder of a run (its best weights)")->required()->type_name("PATH");
   command->add_option("--output", arguments->output, "file to write; its ending decides the format")->required()->type_name("FILE");
+  command->add_flag("--overwrite", arguments->overwrite, "replace the file");
   command->footer("Example:\n  vmae export --weights runs/mr --output mr.pth");
-  command->callback([arguments] { run::export_weights(arguments->weights, arguments->output); });
+  command->callback([arguments] { run::export_weights(arguments->weights, arguments->output, arguments->overwrite); });
 }
 
 void add_inspect(CLI::App& app, Context&) {

@@ -200,8 +200,7 @@ SourceFile file_of(const Csv& csv, const CsvRow& row, const Columns& columns, co
   SourceFile file;
   for (size_t i = 0; i < columns.images.size(); ++i) {
     const std::string& cell = row.fields[columns.images[i]];
-    if (cell.empty())
-      fail(csv, row.line, i == 0 && columns.images.size() == 1 ? "no image is named" : concat("no image is named in ", csv.columns[columns.images[i]]));
+    if (cell.empty()) fail(csv, row.line, "no image is named");
     SourceFile& one = i == 0 ? file : file.channels.emplace_back();
     one.path = (folder / cell).lexically_normal();
     one.name = fs::path(cell).is_absolute() ? fs::absolute(one.path).lexically_relative(fs::absolute(folder).lexically_normal()).generic_string()
@@ -233,6 +232,32 @@ SourceFile file_of(const Csv& csv, const CsvRow& row, const Columns& columns, co
   return file;
 }
 
+// Of a case of several channels: which are not named.
+std::vector<std::string> missing_channels(const CsvRow& row, const Columns& columns, const Source& source) {
+  std::vector<std::string> missing;
+  for (size_t i = 0; i < columns.images.size() && columns.images.size() > 1; ++i) {
+    if (row.fields[columns.images[i]].empty()) missing.push_back(source.channel_names[i]);
+  }
+  return missing;
+}
+
+// As Windows writes paths: read with slashes where nothing has the name as it stands.
+void turn_backslashes(Csv& csv, const Columns& columns, const fs::path& folder, Source& source) {
+  std::vector<size_t> paths = columns.images;
+  if (columns.mask) paths.push_back(*columns.mask);
+  std::string first;
+  for (CsvRow& row : csv.rows) {
+    for (const size_t column : paths) {
+      std::string& cell = row.fields[column];
+      std::error_code ignored;
+      if (cell.find('\\') == std::string::npos || fs::exists(folder / cell, ignored)) continue;
+      if (first.empty()) first = cell;
+      std::replace(cell.begin(), cell.end(), '\\', '/');
+    }
+  }
+  if (!first.empty()) source.remarks.push_back({first, "and other paths have backslashes, which are read as /"});
+}
+
 }  // namespace
 
 void fail_no_finding(const std::string& where, const std::string& name, const std::vector<std::string>& all) {
@@ -245,18 +270,23 @@ void fail_no_finding(const std::string& where, const std::string& name, const st
 }
 
 Source manifest_source(const fs::path& manifest, const std::vector<std::string>& findings) {
-  const Csv csv = read_csv(manifest);
+  Csv csv = read_csv(manifest);
   Source source;
   source.layout = "manifest";
   const Columns columns = columns_of(csv, source, findings);
+  const fs::path folder = manifest.has_parent_path() ? manifest.parent_path() : ".";
+  turn_backslashes(csv, columns, folder, source);
   source.is_multi_label = !columns.label;
   if (columns.label) source.label_names = classes_of(csv, *columns.label, source);
   for (const size_t column : columns.findings) source.label_names.push_back(csv.columns[column]);
   for (std::string& remark : check_class_names(source.label_names, csv.name)) source.remarks.push_back({"", std::move(remark)});
   if (source.label_names.empty()) source.is_multi_label = false;
-  const fs::path folder = manifest.has_parent_path() ? manifest.parent_path() : ".";
   std::map<std::string, int64_t> line_of;
   for (const CsvRow& row : csv.rows) {
+    if (const std::vector<std::string> missing = missing_channels(row, columns, source); !missing.empty()) {
+      source.refused.push_back({concat(csv.name, ":", row.line), concat("is a case without channel ", join(missing, ", "))});
+      continue;
+    }
     SourceFile file = file_of(csv, row, columns, source, folder);
     for (size_t i = 0; i < columns.images.size(); ++i) {
       const auto [first, is_new] = line_of.emplace(i == 0 ? file.name : file.channels[i - 1].name, row.line);
@@ -265,6 +295,9 @@ Source manifest_source(const fs::path& manifest, const std::vector<std::string>&
     if (columns.mask && file.mask.empty()) source.remarks.push_back({file.name, "has no mask: its cell is empty"});
     source.files.push_back(std::move(file));
   }
+  if (source.files.empty() && !source.refused.empty())
+    throw Error(ExitCode::data, concat(source.refused[0].name, ": ", source.refused[0].text, "; no row is complete"),
+                "name an image in each column image:NAME");
   if (source.files.empty()) throw Error(ExitCode::data, csv.name + " has a header, but no rows");
   return source;
 }
@@ -318,7 +351,8 @@ std::optional<fs::path> manifest_in(const fs::path& folder) {
   if (found.size() > 1) {
     std::sort(found.begin(), found.end());
     throw Error(ExitCode::data,
-                concat(folder.string(), " holds ", found.size(), " manifests: ", found[0].filename().string(), ", ", found[1].filename().string()),
+                concat(folder.string(), " holds ", found.size(), " manifests: ", found[0].filename().string(), ", ", found[1].filename().string(),
+                       found.size() > 2 ? ", ..." : ""),
                 "name the one that is meant");
   }
   return found.empty() ? std::nullopt : std::optional(found[0]);

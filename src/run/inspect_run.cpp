@@ -313,6 +313,7 @@ std::string head_text(const Json& run, const std::string& path) {
   if (run.contains("recipe")) text += "recipe " + run["recipe"].get<std::string>() + ", ";
   text += state == "no checkpoint" ? "no checkpoint: a start that failed, or has just begun (train.log says more)" : state;
   if (!run.contains("step")) return text;
+  if (run.contains("max_steps")) return text + concat(": step ", run["step"].get<int64_t>(), " of ", run["max_steps"].get<int64_t>());
   text += concat(": ", run["epochs_done"].get<int64_t>());
   if (run.contains("epochs")) text += concat(" of ", run["epochs"].get<int64_t>());
   return text + concat(" epochs, step ", run["step"].get<int64_t>());
@@ -338,6 +339,7 @@ std::string run_json(const fs::path& folder) {
     json["epochs_done"] = value_of<int64_t>(state, "epoch", 0);
   }
   if (known) json["epochs"] = known->epochs;
+  if (known && known->max_steps > 0) json["max_steps"] = known->max_steps;
   const Json env = read_json(folder / "env.json");
   if (known && json["state"] != "finished" && json["state"] != "stopped early" && json["state"] != "running")
     json["continue"] =

@@ -27,6 +27,7 @@
 #include "vmae/core/machine.h"
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
+#include "vmae/io/label_meaning.h"
 #include "vmae/io/prepared.h"
 #include "vmae/io/prepared_writer.h"
 #include "vmae/report/progress.h"
@@ -208,6 +209,16 @@ class Progress {
   Clock::time_point begin_ = Clock::now(), last_log_ = Clock::now();
 };
 
+// What training is going to refuse is said now, when the masks can still be mended. Masks are kept as they are all the same: data.label_values may say what
+// their values mean.
+void tell_of_labels(const Plan& plan, const io::LabelFacts& labels) {
+  try {
+    io::label_meaning({.names = plan.mask_names, .ignore = plan.ignore_label}, labels);
+  } catch (const Error& error) {
+    log::warning(concat("fine-tuning will refuse these masks as they are: ", error.what(), " (", error.hint(), ")"));
+  }
+}
+
 // Writes all cases that are not there yet. False if a signal stopped it.
 bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOptions& options, const Pseudonyms& pseudonyms) {
   // Where an earlier run stopped.
@@ -232,6 +243,7 @@ bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOpt
   PrepareOptions decided = options;
   decided.slice_axis = plan.slice_axis;
   CaseQueue queue(plan, decided, pseudonyms, done);
+  io::LabelFacts labels;
   for (const PlannedShard& shard : plan.shards) {
     if (done >= shard.first_case + shard.num_cases) continue;
     io::ShardWriter writer(folder.file(shard.file()), static_cast<int64_t>(shard.first_case));
@@ -260,6 +272,7 @@ bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOpt
       } else {
         log::warning(concat("left out: case ", done, " (", finished.a_case.name, "): ", finished.a_case.failure));
       }
+      if (finished.mask_values) labels.add(*finished.mask_values, concat("the mask of case ", done, " (", finished.a_case.name, ")"));
       writer.add(finished.a_case, finished.items);
       uncommitted += finished.bytes();
       if (uncommitted > kCommitBytes || seconds_since(committed_at) > kCommitSeconds) commit();
@@ -268,6 +281,7 @@ bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOpt
     commit();
   }
   progress.finish();
+  tell_of_labels(plan, labels);
   return true;
 }
 

@@ -214,6 +214,7 @@ FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const Pr
   mask.type = io::StoredType::u8;
   mask.size = volume.size;
   const std::vector<uint8_t> labels = read_labels(planned, volume, mask_names, classes_of_structures(options.structures));
+  if (!labels.empty()) finished.mask_values = io::count_labels(labels.data(), labels.size());
   mask.stored.resize(labels.size());
   std::memcpy(mask.stored.data(), labels.data(), labels.size());
   c.pixels_sha256 = hash_of_pixels(volume);

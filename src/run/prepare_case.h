@@ -1,8 +1,10 @@
 #pragma once
 // One case of a prepared dataset: read, cut into slices, packed. A pure function of the files and the options; any thread.
+#include <optional>
 #include <vector>
 
 #include "prepare_plan.h"
+#include "vmae/io/label_meaning.h"
 #include "vmae/io/prepared_writer.h"
 
 namespace vmae::run {
@@ -10,6 +12,7 @@ namespace vmae::run {
 struct FinishedCase {
   io::PreparedCase a_case;  // with the reason in `failure` where it could not be read
   std::vector<io::PackedItem> items;
+  std::optional<io::LabelCounts> mask_values;  // of its mask, before any resizing; empty: it has none
   size_t bytes() const;
 };
 

@@ -96,7 +96,10 @@ void forward(const ForwardArguments& arguments) {
   log::info(concat(arguments.model == "mae" ? concat("loss ", output[1].second.item<float>(), ", ") : "", "written to ", arguments.output.string()));
 }
 
-void export_weights(const fs::path& weights_path, const fs::path& output) {
+void export_weights(const fs::path& weights_path, const fs::path& output, bool overwrite) {
+  std::error_code problem;
+  if (fs::exists(output, problem) && !overwrite)
+    throw Error(ExitCode::usage, concat("--output ", output.string(), " exists already"), "choose another name, or replace it with --overwrite");
   const fs::path path = find_weights(weights_path);
   const weights::TensorFile file = weights::read_weights(path);
   weights::Metadata metadata = file.metadata;

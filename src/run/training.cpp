@@ -453,7 +453,7 @@ ExitCode train_to_end(const Session& session, Training training) {
   world.share_gradients(training.optimizer.parameters(), plan.train.gradient_compression == "bf16");
   if (state.position.sample > 0) training.loader.first_step_size = state.epoch_batch_size;
   data::Loader loader(training.datasets.train, training.loader, &training.data.augment, state.position);
-  install_stop_signals();
+  if (!session.arguments.dry_run) install_stop_signals();  // a dry run has nothing to save: it ends at once
   const train::Outcome outcome = train::fit(task, training.optimizer, loss_scale, loader, plan, state, world, session.folder.get(), run_log.get());
   world.keep_gradients();
   if (run_log) run_log->finish();

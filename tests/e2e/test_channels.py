@@ -281,10 +281,20 @@ class RefusedTest(ChannelsTest):
         text = csv.read_text()
         for changed, says in ((text.replace("image:FLAIR", "image:t1").replace("image:T1", "image:T1", 1), "column"),
                               (text.replace("image:T1,", "image,"), "both name images"),
-                              (text.replace("p1/FLAIR.nii.gz", ""), "no image is named in image:FLAIR"),
                               (text.replace("p1/FLAIR.nii.gz", "p1/T1.nii.gz"), "a second time")):
             csv.write_text(changed)
             self.assert_says(self.stacked(expect=3), says)
+
+    def test_a_case_without_a_channel_is_left_out_by_name(self):
+        csv = manifest(self.tmp / "data", 3)
+        self.stacked()
+        text = csv.read_text()
+        csv.write_text(text.replace("p1/FLAIR.nii.gz", ""))
+        done = self.predict(input=csv, expect=6)
+        self.assert_says(done, f"{csv}:3", "is a case without channel FLAIR")
+        self.assertEqual(len(list((self.tmp / "out").rglob("*.nii.gz"))), 2)
+        csv.write_text("\n".join(line if line.startswith("image") else line.replace(line.split(",")[0], "") for line in text.splitlines()) + "\n")
+        self.assert_says(self.predict("--overwrite", input=csv, expect=3), "without channel T1", "no row is complete")
 
     def test_sources_of_different_channels(self):
         nnunet(self.tmp / "a")

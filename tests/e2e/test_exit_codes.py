@@ -113,6 +113,21 @@ class UsageTest(ExitCodeTest):
         self.assertNotIn("Traceback", message)
         self.nothing_was_written()
 
+    def test_2_config_of_another_command(self):
+        configs = {"pretrain": "train:\n  masks_per_step: 1\nmodel:\n  mask_ratio: 0.6\n", "finetune-seg": "data:\n  foreground_share: 0.3\n",
+                   "finetune-cls": "model:\n  num_layers: 1\n", "prepare": "prepare:\n  bits: 16\n", "split": "split:\n  seed: 2\n"}
+        configs["pretrain"] = "model:\n  mask_ratio: 0.6\n"
+        configs["finetune-cls"] = "data:\n  findings: [a]\n"
+        for owner, text in configs.items():
+            (self.tmp / "my.yaml").write_text(text)
+            for command in configs:
+                if command == owner:
+                    continue
+                with self.subTest(config=owner, command=command):
+                    done = self.vmae(command, "--config", "my.yaml", expect=2)
+                    self.assertIn(f"it is a config of vmae {owner}", done.stderr)
+                    self.assertNotIn("did you mean", done.stderr)
+
     def test_2_mutated_configs(self):
         good = self.vmae("pretrain", "--print-config").stdout
         (self.tmp / "good.yaml").write_text(good)

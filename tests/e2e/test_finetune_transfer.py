@@ -82,7 +82,7 @@ class WrapperTest(TransferBase):
         return path
 
     def exported(self, path):
-        done = self.vmae("export", "--weights", path, "--output", "plain.safetensors")
+        done = self.vmae("export", "--weights", path, "--output", "plain.safetensors", "--overwrite")
         return done.stderr, weights_of(self.tmp / "plain.safetensors")
 
     def test_every_prefix_in_every_format(self):

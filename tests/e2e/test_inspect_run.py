@@ -96,6 +96,11 @@ class InspectRunTest(FinetuneTest):
         self.vmae(*command.split(" (")[0].split()[1:])  # as it says
         self.assertIn("finished: 3 of 3 epochs", self.inspect("run"))
 
+    def test_a_run_of_so_many_steps(self):
+        make_segmentation(self.tmp / "data", 8)
+        self.seg("train.max_steps=2", "train.epochs=50")
+        self.assertRegex(self.inspect("run"), r"^run: finetune-seg, recipe paper, finished: step 2 of 2\n")
+
     def test_running(self):
         make_pictures(self.tmp / "images", 8)
         from finetuning import PRETRAIN, SWIN

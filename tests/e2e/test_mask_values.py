@@ -87,6 +87,17 @@ class MaskValues(FinetuneTest):
         self.assert_says(self.trained(far, expect=3), "2, 200", "case", "data.label_values=[2,200]")
         self.assert_says(self.trained(far, "data.label_values=[2,2]", expect=2), "data.label_values")
 
+    def test_prepare_says_what_training_will_refuse(self):
+        """Masks with smooth edges: said while they can still be made anew, and kept as they are."""
+        smooth = self.dataset("smooth", lambda i, mask: np.where(mask > 0, 60 + np.arange(mask.size).reshape(mask.shape) % 190, 0))
+        done = self.vmae("prepare", "--input", smooth, "--output", "smooth.prepared", "prepare.names=keep")
+        self.assert_says(done, "fine-tuning will refuse these masks as they are", "shades of grey", "the mask of case")
+        self.assert_says(self.trained("smooth.prepared", expect=3), "shades of grey")
+        far = self.dataset("far", lambda i, mask: np.array([0, 128, 255])[mask])
+        self.assert_says(self.vmae("prepare", "--input", far, "--output", "far.prepared", "prepare.names=keep"), "128, 255", "data.label_values")
+        good = self.dataset("good", lambda i, mask: mask)
+        self.assertNotIn("refuse", self.vmae("prepare", "--input", good, "--output", "good.prepared", "prepare.names=keep").stderr)
+
     def test_jpeg_masks_are_refused(self):
         data = self.dataset("jpeg", lambda i, mask: 100 * mask, ".jpg")
         self.assertRegex(self.trained(data, "data.max_bad_fraction=0.01", expect=3).stderr, "JPEG")

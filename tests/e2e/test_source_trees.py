@@ -5,6 +5,7 @@ import unittest
 
 import nibabel
 import numpy as np
+from PIL import Image
 
 from finetuning import PRETRAIN, SWIN, TRAIN, FinetuneTest, make_segmentation
 from test_prepared_bytes import read_dataset
@@ -46,6 +47,53 @@ class TreesTest(FinetuneTest):
                 self.assertEqual(len(parts["train"]) + len(parts["val"]), 12)
                 patients = {part: {word[:4] for word in parts[part]} for part in ("train", "val")}
                 self.assertFalse(patients["train"] & patients["val"])
+
+    SURNAMES = ["smith", "jones", "li", "garcia"]
+    MANY = [a + b for a in "bdfghjklm" for b in ("aker", "owe", "ussi", "entz", "olm", "ardy", "irsch", "uber")]
+    BY_VALUES = ("{p}/t1.nii.gz", "{p}/{w}.nii.gz"), ("site/{p}/flair.nii.gz", "site/{p}/{w}.nii.gz"), ("{p}_t1.nii.gz", "{p}_{w}.nii.gz"), \
+        ("{p}/{p}.nii.gz", "{p}/{p}_{w}.nii.gz"), ("{p}/{p}.png", "{p}/{p}_{w}.png"), ("{p}.png", "{p}_{w}.png")
+
+    def write(self, name, array):
+        """A volume, or its first slice as a picture."""
+        if not name.endswith(".png"):
+            return self.save(name, array)
+        path = self.tmp / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array[..., 0].T.astype(np.uint8)).save(path)
+
+    def test_label_maps_that_only_their_values_tell(self):
+        """Called "lesion" or "roi", in folders of surnames: masks of the images beside them. What holds many values is an image, whatever it is called."""
+        random = np.random.default_rng(0)
+        for number, (image, mask) in enumerate(self.BY_VALUES):
+            for word, largest in (("lesion", 1), ("roi", 255), ("tumour", 3)):
+                folder = f"{word}{number}"
+                with self.subTest(image=image, word=word):
+                    masks = {}
+                    for p in self.SURNAMES:
+                        labels = np.zeros(SHAPE, np.uint8)
+                        labels[4:20, 6:15] = largest
+                        names = [f"{folder}/" + name.format(p=p, w=word) for name in (image, mask)]
+                        self.write(names[0], random.integers(0, 200, SHAPE).astype(np.int16))
+                        self.write(names[1], labels)
+                        masks[names[0].removeprefix(folder + "/")] = names[1].split("/")[-1]
+                    source = self.inspect(folder)
+                    self.assertEqual({one["name"]: one.get("mask") for one in source["images"]}, masks)
+                    self.assertIn("is a label map, by its values (few whole numbers) (and 3 more)", json.dumps(source["remarks"]))
+                    for p in self.SURNAMES:  # an image of that name
+                        self.write(f"{folder}/" + mask.format(p=p, w=word), random.integers(0, 200, SHAPE).astype(np.int16))
+                    self.assertEqual(self.inspect(folder)["num_images"], 8)
+
+    def test_label_maps_of_many_surnames(self):
+        for p in self.MANY:
+            labels = np.zeros(SHAPE, np.uint8)
+            labels[3:9, 3:9] = 1
+            self.write(f"in/{p}.png", np.random.default_rng(len(p)).integers(0, 200, SHAPE))
+            self.write(f"in/{p}_lesion.png", labels)
+        source = self.inspect("in")
+        self.assertEqual({one["name"]: one.get("mask") for one in source["images"]}, {f"{p}.png": f"{p}_lesion.png" for p in self.MANY})
+
+    def inspect(self, folder):
+        return json.loads(self.vmae("inspect", folder, "--json").stdout)
 
     def test_segmentation_and_prediction(self):
         for name, layout in self.LAYOUTS.items():

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import unittest
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -169,6 +170,16 @@ class ExportTest(ToolsTest):
                 self.assertEqual(key, name)
                 self.assertTrue(torch.equal(one, two), key)
 
+    def test_what_is_there_stays(self):
+        for name in ("out.safetensors", "out.pth"):
+            (self.tmp / name).write_text("mine")
+            done = self.vmae("export", "--weights", PTH / "expected.safetensors", "--output", name, expect=2)
+            for text in (name, "exists already", "--overwrite"):
+                self.assertIn(text, done.stderr)
+            self.assertEqual((self.tmp / name).read_text(), "mine")
+            self.vmae("export", "--weights", PTH / "expected.safetensors", "--output", name, "--overwrite")
+            self.compare_weights(PTH / "expected.safetensors", self.tmp / name)
+
     def test_unknown_ending(self):
         done = self.vmae("export", "--weights", PTH / "expected.safetensors", "--output", "out.onnx", expect=2)
         self.assertIn(".safetensors or .pth", done.stderr)
@@ -176,8 +187,9 @@ class ExportTest(ToolsTest):
     def test_reference_checkpoint(self):
         """The Python reference's own file, with optimizer, scaler and argparse.Namespace; halves; a plain state dict."""
         for name in ("reference_style.pth", "plain_state_dict.pth"):
-            self.vmae("export", "--weights", PTH / name, "--output", "out.safetensors")
-            self.compare_weights(PTH / "expected.safetensors", self.tmp / "out.safetensors")
+            output = Path(name).with_suffix(".safetensors")
+            self.vmae("export", "--weights", PTH / name, "--output", output)
+            self.compare_weights(PTH / "expected.safetensors", self.tmp / output)
         self.vmae("export", "--weights", PTH / "fp16.pth", "--output", "half.safetensors")
         self.compare_weights(PTH / "fp16.pth", self.tmp / "half.safetensors")
         make_pictures(self.tmp / "images", 4)
@@ -189,7 +201,7 @@ class ExportTest(ToolsTest):
             pickle.dump({"model": Evil()}, file)
         make_pictures(self.tmp / "images", 4)
         for evil in (PTH / "evil.pth", self.tmp / "plain_evil.pth"):
-            for arguments in (["inspect", evil], ["export", "--weights", evil, "--output", "out.safetensors"],
+            for arguments in (["inspect", evil], ["export", "--weights", evil, "--output", evil.stem + ".safetensors"],
                               ["pretrain", *TINY, "data.train=images", "run.dir=run", "--overwrite", f"model.init={evil}"]):
                 with self.subTest(command=arguments[0], file=evil.name):
                     done = subprocess.run([str(VMAE), *map(str, arguments)], cwd=self.tmp, env=environment(), capture_output=True, text=True)

@@ -25,7 +25,7 @@ struct ForwardArguments {
 void forward(const ForwardArguments& arguments);
 
 // Weights (of a file or a run) as .safetensors or, for torch.load(weights_only=True), as .pth: told by the extension of `output`.
-void export_weights(const std::filesystem::path& weights, const std::filesystem::path& output);
+void export_weights(const std::filesystem::path& weights, const std::filesystem::path& output, bool overwrite);
 
 struct InspectArguments {
   std::filesystem::path path;

@@ -51,6 +51,19 @@ TEST(Source, AbsolutePathsInAManifestGetRelativeNames) {
   EXPECT_EQ(list_source(csv)[0].path, folder / "images/a.png");
 }
 
+TEST(Source, BackslashesInAManifestAreSeparatorsWhereNothingIsCalledSo) {
+  const TempFolder folder;
+  folder.write("scans/a.png", "x");
+  folder.write("masks/a.png", "x");
+  folder.write("odd\\b.png", "x");
+  const Source source = find_source(folder.write("m.csv", "image,mask\nscans\\a.png,masks\\a.png\nodd\\b.png,\n"));
+  EXPECT_EQ(names(source.files), (std::vector<std::string>{"scans/a.png", "odd\\b.png"}));
+  EXPECT_EQ(source.files[0].path, folder / "scans/a.png");
+  EXPECT_EQ(source.files[0].mask, folder / "masks/a.png");
+  EXPECT_EQ(source.files[1].path, folder / "odd\\b.png");
+  EXPECT_TRUE(std::any_of(source.remarks.begin(), source.remarks.end(), [](const auto& remark) { return contains(remark.text, "backslashes"); }));
+}
+
 TEST(Source, ManifestProblemsNameTheLine) {
   const TempFolder folder;
   const auto manifest = [&](const std::string& text) { return what_of(folder.write("m.csv", text)); };
