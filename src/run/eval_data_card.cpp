@@ -1,4 +1,5 @@
 // The data card of a run, as it stands in a report of its results.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "eval_output.h"
@@ -24,10 +25,8 @@ report::Table parts_of(const nlohmann::json& card) {
   return table;
 }
 
-}  // namespace
-
-report::Section data_section(const std::string& model, const fs::path& data_card) {
-  report::Section section{.title = "Data of " + model};
+report::Section data_section(const fs::path& data_card) {
+  report::Section section;
   const fs::path file = data_card / "card.json";
   try {
     const auto card = nlohmann::json::parse(read_file(file));
@@ -42,6 +41,29 @@ report::Section data_section(const std::string& model, const fs::path& data_card
   if (fs::exists(data_card / "masks.png"))
     section.pictures.push_back({read_file(data_card / "masks.png"), "Images of the training data, masks as outlines.", "Contact sheet of training images."});
   return section;
+}
+
+bool say_the_same(const report::Section& a, const report::Section& b) {
+  return a.paragraphs == b.paragraphs && a.tables[0].rows == b.tables[0].rows && a.pictures.size() == b.pictures.size() &&
+         (a.pictures.empty() || a.pictures[0].png == b.pictures[0].png);
+}
+
+}  // namespace
+
+std::vector<report::Section> data_sections(const std::vector<EvalModel>& models) {
+  std::vector<report::Section> sections;
+  for (const EvalModel& model : models) {
+    if (model.data_card.empty()) continue;
+    report::Section section = data_section(model.data_card);
+    const auto same = std::find_if(sections.begin(), sections.end(), [&](const report::Section& other) { return say_the_same(section, other); });
+    if (same == sections.end()) {
+      section.title = "Data of " + model.name;
+      sections.push_back(std::move(section));
+    } else {
+      same->title += " and " + model.name;
+    }
+  }
+  return sections;
 }
 
 }  // namespace vmae::run

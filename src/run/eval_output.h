@@ -68,7 +68,7 @@ std::string summary_json(const Evaluation& evaluation);
 std::string cases_csv(const Evaluation& evaluation);
 report::Page report_page(const Evaluation& evaluation, const std::vector<report::Figure>& figures);
 
-// What a run's data card says, for the report.
-report::Section data_section(const std::string& model, const std::filesystem::path& data_card);
+// What the runs' data cards say, for the report: a section for each, or one for all models whose cards say the same.
+std::vector<report::Section> data_sections(const std::vector<EvalModel>& models);
 
 }  // namespace vmae::run

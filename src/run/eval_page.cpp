@@ -80,9 +80,7 @@ report::Page report_page(const Evaluation& evaluation, const std::vector<report:
   } else if (!evaluation.images.empty()) {
     page.sections.push_back(example_section(evaluation));
   }
-  for (const EvalModel& model : evaluation.models) {
-    if (!model.data_card.empty()) page.sections.push_back(data_section(model.name, model.data_card));
-  }
+  for (report::Section& section : data_sections(evaluation.models)) page.sections.push_back(std::move(section));
   report::Section methods{.title = "Methods", .paragraphs = methods_of(evaluation)};
   methods.listings.emplace_back("Command", evaluation.arguments.command_line);
   for (const EvalModel& model : evaluation.models) {

@@ -154,6 +154,23 @@ class LooksTest(EvalTest):
         card = Looks((self.tmp / "run/data_card/card.html").read_text("utf-8"))
         self.assertEqual({name: tuple(rgb(color)) for name, color in card.legend.items()}, {"round": orange, "square": blue})
 
+    def test_runs_of_the_same_data_share_a_section(self):
+        make_segmentation(self.tmp / "data", 12)
+        make_segmentation(self.tmp / "more", 14)
+        for run, data, seed in (("a", "data", 0), ("b", "data", 1), ("c", "more", 0)):
+            if not (self.tmp / f"{data}.json").exists():
+                self.vmae("split", "--input", data, "--output", f"{data}.json", "split.scheme=70/10/20")
+            self.seg("train.epochs=1", f"data.splits={data}.json", f"run.seed={seed}", data=data, run=run)
+        for runs, titles in ((["a", "b"], ["Data of a and b"]), (["a"], ["Data of a"])):
+            self.vmae("eval" if len(runs) == 1 else "compare", *(["--run"] if len(runs) == 1 else []), *runs, "--output", "out", "--overwrite", "--resamples", "20")
+            page = (self.tmp / "out/report.html").read_text("utf-8")
+            self.assertEqual(re.findall(r"(Data of [^<]*)</a>", page), titles)
+        for run in ("b", "c"):  # predictions of one folder, cards of two
+            (self.tmp / f"{run}/data_card/card.json").replace(self.tmp / f"{run}.json.card")
+        (self.tmp / "c.json.card").replace(self.tmp / "b/data_card/card.json")
+        self.vmae("compare", "a", "b", "--output", "out", "--overwrite", "--resamples", "20")
+        self.assertEqual(re.findall(r"(Data of [^<]*)</a>", (self.tmp / "out/report.html").read_text("utf-8")), ["Data of a", "Data of b"])
+
     def test_captions_of_contact_sheets_stay_within_their_tiles(self):
         make_segmentation(self.tmp / "data", 6)
         sheets = []
