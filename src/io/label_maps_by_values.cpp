@@ -79,7 +79,8 @@ void find_label_maps_by_values(std::vector<TreeEntry>& entries) {
     if (++num_words > kMostWords) return;  // these are names, not kinds of file
     const auto seems_one = [&](const TreeEntry* one) {
       const auto size = size_of(*one->file);
-      return size && holds_labels(*one->file) && has_image(*one, word, by_folder[one->folder], [&](const SourceFile& other) { return size_of(other) == size; });
+      const auto is_image = [&](const SourceFile& other) { return size_of(other) == size && !holds_labels(other); };
+      return size && holds_labels(*one->file) && has_image(*one, word, by_folder[one->folder], is_image);
     };
     if (!std::all_of(group.begin(), group.begin() + static_cast<std::ptrdiff_t>(std::min(group.size(), kLooked)), seems_one)) continue;
     for (TreeEntry* entry : group) {

@@ -15,6 +15,7 @@
 #include "vmae/core/path_problem.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/prepared.h"
+#include "vmae/io/splits_file.h"
 #include "vmae/run/model_file.h"
 #include "vmae/run/run_record.h"
 #include "vmae/run/tools.h"
@@ -113,10 +114,23 @@ Inspection inspect_run(const fs::path& path, bool all_keys) {
   return {json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace), text};
 }
 
+// How many folds the splits of a run have; 0 where the file is no longer what, or where, it was.
+size_t num_folds_of(const nlohmann::ordered_json& run, const fs::path& folder) {
+  const auto differs = run.value("differs", nlohmann::ordered_json::object());
+  if (!differs.contains("data.splits")) return 0;
+  try {
+    return io::read_splits(located(folder, differs["data.splits"]["value"].get<std::string>())).folds.size();
+  } catch (const Error& error) {  // the folds that are there can be told all the same
+    log::debug(error.what());
+    return 0;
+  }
+}
+
 // A line of each fold, with its state and best validation; the rest is for who looks at one of them.
 Inspection inspect_folds(const RunRecord& record) {
   nlohmann::ordered_json json = {{"file", record.path.string()}, {"kind", "folds"}, {"folds", nlohmann::ordered_json::array()}};
-  std::string text = concat(record.path.string(), ": ", record.folders.size(), record.folders.size() == 1 ? " fold" : " folds");
+  size_t num_folds = 0;
+  std::string text;
   for (const fs::path& fold : record.folders) {
     const bool has_test = fs::exists(fold / "test" / "predict.json");
     nlohmann::ordered_json one = {{"folder", fold.string()}, {"has_test_predictions", has_test}};
@@ -124,6 +138,7 @@ Inspection inspect_folds(const RunRecord& record) {
       const fs::path file = find_weights(fold);
       const std::string whole = text_of(one["weights"] = summary(file, read_any(file)), /*all_keys=*/false);
       one["run"] = nlohmann::ordered_json::parse(run_json(fold));
+      if (num_folds == 0) num_folds = num_folds_of(one["run"], fold);
       const std::string run = run_text(one["run"].dump(), fold), best = "\n  best";
       text += "\n  " + run.substr(0, run.find('\n'));
       if (const size_t at = run.find(best); at != std::string::npos) {
@@ -138,6 +153,9 @@ Inspection inspect_folds(const RunRecord& record) {
     text += has_test ? "; test predictions" : "";
     json["folds"].push_back(std::move(one));
   }
+  const std::string count = num_folds > 0 ? concat(record.folders.size(), " of ", num_folds) : concat(record.folders.size());
+  text = concat(record.path.string(), ": ", count, num_folds == 1 || (num_folds == 0 && record.folders.size() == 1) ? " fold" : " folds") + text;
+  if (num_folds > 0) json["num_folds"] = num_folds;
   const bool is_gathered = fs::exists(record.path / "out_of_fold" / "predict.json");
   json["has_out_of_fold_predictions"] = is_gathered;
   text += concat("\n", is_gathered ? "  out-of-fold predictions: " + (record.path / "out_of_fold").string() + "\n" : "", "  more of one: vmae inspect ",

@@ -119,9 +119,11 @@ class InspectRunTest(FinetuneTest):
         self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=kfold", "split.folds=2")
         self.seg("data.splits=splits.json", "train.epochs=2", "--fold", "0")
         text = self.inspect("run")
-        self.assertIn("run: 1 fold", text)
+        self.assertIn("run: 1 of 2 folds", text)
         self.assertRegex(text, r"fold_0: finetune-seg, recipe paper, finished: 2 of 2 epochs, step \d+; best Dice [\d.e-]+ in epoch \d")
         found = json.loads(self.inspect("run", "--json"))["folds"][0]["run"]
+        (self.tmp / "splits.json").rename(self.tmp / "elsewhere.json")
+        self.assertIn("run: 1 fold\n", self.inspect("run"))
         self.assertEqual((found["state"], found["predictions"]["test"]["failed"]), ("finished", 0))
         self.assertIn(f"test ({found['predictions']['test']['cases']} cases predicted)", self.line(self.inspect("run/fold_0"), "results"))
 

@@ -83,6 +83,16 @@ class TreesTest(FinetuneTest):
                         self.write(f"{folder}/" + mask.format(p=p, w=word), random.integers(0, 200, SHAPE).astype(np.int16))
                     self.assertEqual(self.inspect(folder)["num_images"], 8)
 
+    def test_label_maps_alone_stay(self):
+        """Whatever they are called: somebody's truth, or predictions."""
+        for number, (image, mask) in enumerate(self.BY_VALUES):
+            for p in self.SURNAMES:
+                for name in (image, mask):
+                    labels = np.zeros(SHAPE, np.uint8)
+                    labels[3:9, 3:9] = 1
+                    self.write(f"only{number}/" + name.format(p=p, w="lesion"), labels)
+            self.assertEqual(self.inspect(f"only{number}")["num_images"], 8, image)
+
     def test_label_maps_of_many_surnames(self):
         for p in self.MANY:
             labels = np.zeros(SHAPE, np.uint8)
