@@ -123,7 +123,7 @@ class RunSourcesTest(EvalTest):
         self.assertEqual(found["folds"][0]["weights"]["metadata"]["model"], "swin-unet")
         self.vmae("export", "--weights", "cv", "--output", "one.safetensors")
         self.train("D", "cv", "--fold", "3")
-        self.assertIn("2 folds", self.vmae("inspect", "cv").stdout)
+        self.assertIn("2 of 5 folds", self.vmae("inspect", "cv").stdout)
         self.assert_says(self.vmae("export", "--weights", "cv", "--output", "two.safetensors", expect=4), "holds 2 folds", "cv/fold_3")
         self.assert_says(self.eval("--run", "cv", output="two", expect=3), "2 folds have test predictions", "cv/fold_0, cv/fold_3")
         self.predict(weights="cv", input="D/imagesTr", output="both")
