@@ -240,6 +240,15 @@ void pair_by_names(std::vector<TreeEntry>& entries) {
   }
 }
 
+// Where a name says which is the mask, what only its values tell (a brain, an organ around) is none.
+void keep_named(std::vector<TreeEntry*>& masks) {
+  if (std::all_of(masks.begin(), masks.end(), [](const TreeEntry* mask) { return mask->is_mask_by_values; })) return;
+  std::erase_if(masks, [](TreeEntry* mask) {
+    if (mask->is_mask_by_values) mask->doubt = "another is named as the mask of its image";
+    return mask->is_mask_by_values;
+  });
+}
+
 // What is left belongs to the images of its patient: those of its own folder, or of the nearest around it that has any.
 void pair_by_patients(std::vector<TreeEntry>& entries) {
   std::map<std::string, std::vector<TreeEntry*>> units;
@@ -251,6 +260,7 @@ void pair_by_patients(std::vector<TreeEntry>& entries) {
     for (TreeEntry* entry : group) {
       if (entry->is_mask && entry->images.empty() && entry->doubt.empty()) open.push_back(entry);
     }
+    keep_named(open);
     for (TreeEntry* mask : open) {
       for (size_t depth = mask->folders.size();; --depth) {
         const std::string outer = joined(mask->folders, depth);
@@ -394,6 +404,7 @@ void settle_tree(Source& source) {
     for (const TreeEntry* image : entry.images) masks_of[image->file].push_back(&entry);
   }
   for (auto& [image, masks] : masks_of) {
+    keep_named(masks);
     if (masks.size() == 1 && image->mask.empty()) {
       image->mask = masks[0]->file->path;
       continue;

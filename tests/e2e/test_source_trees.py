@@ -93,6 +93,22 @@ class TreesTest(FinetuneTest):
                     self.write(f"only{number}/" + name.format(p=p, w="lesion"), labels)
             self.assertEqual(self.inspect(f"only{number}")["num_images"], 8, image)
 
+    def test_a_mask_by_name_comes_before_one_by_values(self):
+        for number, (image, mask) in enumerate(self.BY_VALUES):
+            masks = {}
+            for i, p in enumerate(self.SURNAMES):
+                labels = np.zeros(SHAPE, np.uint8)
+                labels[3:9, 3:9] = 1
+                names = [name.format(p=p, w=word) for name, word in ((image, ""), (mask, "seg"), (mask, "brain"))]
+                self.write(f"both{number}/{names[0]}", np.random.default_rng(i).integers(0, 200, SHAPE).astype(np.int16))
+                self.write(f"both{number}/{names[1]}", labels)
+                self.write(f"both{number}/{names[2]}", labels)
+                masks[names[0]] = names[1].split("/")[-1]
+            source = self.inspect(f"both{number}")
+            self.assertEqual({one["name"]: one.get("mask") for one in source["images"]}, masks)
+            left_out = [remark["name"] for remark in source["remarks"] if "left out: it seems a label map by its values, and another is named" in remark["text"]]
+            self.assertEqual(len(left_out), len(self.SURNAMES))
+
     def test_label_maps_of_many_surnames(self):
         for p in self.MANY:
             labels = np.zeros(SHAPE, np.uint8)
