@@ -8,7 +8,7 @@
 
 #include "vmae/core/config.h"
 #include "vmae/core/error.h"
-#include "vmae/run/run_record.h"
+#include "vmae/run/config_owner.h"
 
 namespace vmae::app {
 

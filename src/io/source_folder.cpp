@@ -7,6 +7,7 @@
 #include "mask_pairs.h"
 #include "source_layouts.h"
 #include "source_tree.h"
+#include "unnamed_label_maps.h"
 #include "vmae/core/error.h"
 #include "vmae/io/class_names.h"
 #include "vmae/io/dicom.h"
@@ -265,6 +266,7 @@ Source dicom_and_files(const fs::path& folder, const Listing& listing, bool is_f
     note_likely_masks(both(listing), folder, source);
   } else {
     settle_tree(source);
+    tell_of_unnamed_label_maps(source);
   }
   note_other_pictures(listing, source);
   if (source.files.empty()) {

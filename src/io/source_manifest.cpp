@@ -232,30 +232,35 @@ SourceFile file_of(const Csv& csv, const CsvRow& row, const Columns& columns, co
   return file;
 }
 
-// Of a case of several channels: which are not named.
-std::vector<std::string> missing_channels(const CsvRow& row, const Columns& columns, const Source& source) {
-  std::vector<std::string> missing;
-  for (size_t i = 0; i < columns.images.size() && columns.images.size() > 1; ++i) {
-    if (row.fields[columns.images[i]].empty()) missing.push_back(source.channel_names[i]);
-  }
-  return missing;
+// Rows of several channels that lack one are taken out.
+void refuse_incomplete(Csv& csv, const Columns& columns, Source& source) {
+  if (columns.images.size() < 2) return;
+  std::erase_if(csv.rows, [&](const CsvRow& row) {
+    std::vector<std::string> missing;
+    for (size_t i = 0; i < columns.images.size(); ++i) {
+      if (is_missing(row.fields[columns.images[i]])) missing.push_back(source.channel_names[i]);
+    }
+    if (!missing.empty()) source.refused.push_back({concat(csv.name, ":", row.line), concat("is a case without channel ", join(missing, ", "))});
+    return !missing.empty();
+  });
 }
 
 // As Windows writes paths: read with slashes where nothing has the name as it stands.
-void turn_backslashes(Csv& csv, const Columns& columns, const fs::path& folder, Source& source) {
-  std::vector<size_t> paths = columns.images;
-  if (columns.mask) paths.push_back(*columns.mask);
+void turn_backslashes(Csv& csv, const fs::path& folder, Source& source) {
   std::string first;
-  for (CsvRow& row : csv.rows) {
-    for (const size_t column : paths) {
+  for (size_t column = 0; column < csv.columns.size(); ++column) {
+    const bool may_be_masks = csv.column(kMaskColumns) == column || csv.column({"label", "class"}) == column;
+    if (!may_be_masks && csv.column(kImageColumns) != column && !names_channel(csv.columns[column])) continue;
+    for (CsvRow& row : csv.rows) {
       std::string& cell = row.fields[column];
       std::error_code ignored;
       if (cell.find('\\') == std::string::npos || fs::exists(folder / cell, ignored)) continue;
+      if (may_be_masks && kind_of(cell) == FileKind::other) continue;  // a class
       if (first.empty()) first = cell;
       std::replace(cell.begin(), cell.end(), '\\', '/');
     }
   }
-  if (!first.empty()) source.remarks.push_back({first, "and other paths have backslashes, which are read as /"});
+  if (!first.empty()) source.remarks.push_back({first, "has backslashes, as other paths may: they are read as /"});
 }
 
 }  // namespace
@@ -273,9 +278,10 @@ Source manifest_source(const fs::path& manifest, const std::vector<std::string>&
   Csv csv = read_csv(manifest);
   Source source;
   source.layout = "manifest";
-  const Columns columns = columns_of(csv, source, findings);
   const fs::path folder = manifest.has_parent_path() ? manifest.parent_path() : ".";
-  turn_backslashes(csv, columns, folder, source);
+  turn_backslashes(csv, folder, source);
+  const Columns columns = columns_of(csv, source, findings);
+  refuse_incomplete(csv, columns, source);
   source.is_multi_label = !columns.label;
   if (columns.label) source.label_names = classes_of(csv, *columns.label, source);
   for (const size_t column : columns.findings) source.label_names.push_back(csv.columns[column]);
@@ -283,10 +289,6 @@ Source manifest_source(const fs::path& manifest, const std::vector<std::string>&
   if (source.label_names.empty()) source.is_multi_label = false;
   std::map<std::string, int64_t> line_of;
   for (const CsvRow& row : csv.rows) {
-    if (const std::vector<std::string> missing = missing_channels(row, columns, source); !missing.empty()) {
-      source.refused.push_back({concat(csv.name, ":", row.line), concat("is a case without channel ", join(missing, ", "))});
-      continue;
-    }
     SourceFile file = file_of(csv, row, columns, source, folder);
     for (size_t i = 0; i < columns.images.size(); ++i) {
       const auto [first, is_new] = line_of.emplace(i == 0 ? file.name : file.channels[i - 1].name, row.line);

@@ -52,17 +52,19 @@ bool say_the_same(const report::Section& a, const report::Section& b) {
 
 std::vector<report::Section> data_sections(const std::vector<EvalModel>& models) {
   std::vector<report::Section> sections;
+  std::vector<std::vector<std::string>> names;  // of each section's models
   for (const EvalModel& model : models) {
     if (model.data_card.empty()) continue;
     report::Section section = data_section(model.data_card);
     const auto same = std::find_if(sections.begin(), sections.end(), [&](const report::Section& other) { return say_the_same(section, other); });
+    const auto at = static_cast<size_t>(same - sections.begin());
     if (same == sections.end()) {
-      section.title = "Data of " + model.name;
       sections.push_back(std::move(section));
-    } else {
-      same->title += " and " + model.name;
+      names.emplace_back();
     }
+    names[at].push_back(model.name);
   }
+  for (size_t i = 0; i < sections.size(); ++i) sections[i].title = "Data of " + join(names[i], ", ");
   return sections;
 }
 

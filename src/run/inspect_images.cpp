@@ -113,7 +113,7 @@ std::string text_of(const Json& json) {
   int64_t num_problems = 0;
   for (size_t i = kShown; i < json["images"].size(); ++i) num_problems += json["images"][i].contains("problem") ? 1 : 0;
   if (num_problems > 0) text += concat("\n  of these ", num_problems, " can't be read");
-  if (json["images"].size() > 1) text += "\n  names and headers were looked at, no pixels or masks: --card DIR reads them all, --png FILE shows some";
+  if (json["images"].size() > 1) text += "\n  headers were looked at: --card DIR reads the pixels and masks of all, --png FILE shows some";
   for (const char* kind : {"refused", "remarks"}) {
     for (const Json& remark : json[kind])
       text += concat("\n  ", kind[2] == 'f' ? "refused: " : "note: ", remark["name"].get<std::string>(), remark["name"].get<std::string>().empty() ? "" : ": ",

@@ -313,7 +313,8 @@ std::string head_text(const Json& run, const std::string& path) {
   if (run.contains("recipe")) text += "recipe " + run["recipe"].get<std::string>() + ", ";
   text += state == "no checkpoint" ? "no checkpoint: a start that failed, or has just begun (train.log says more)" : state;
   if (!run.contains("step")) return text;
-  if (run.contains("max_steps")) return text + concat(": step ", run["step"].get<int64_t>(), " of ", run["max_steps"].get<int64_t>());
+  const bool ends_by_steps = run.contains("max_steps") && (state != "finished" || run["step"] >= run["max_steps"]);
+  if (ends_by_steps) return text + concat(": step ", run["step"].get<int64_t>(), " of ", run["max_steps"].get<int64_t>());
   text += concat(": ", run["epochs_done"].get<int64_t>());
   if (run.contains("epochs")) text += concat(" of ", run["epochs"].get<int64_t>());
   return text + concat(" epochs, step ", run["step"].get<int64_t>());

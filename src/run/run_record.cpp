@@ -5,14 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "vmae/core/atomic_file.h"
-#include "vmae/core/config.h"
 #include "vmae/core/error.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/core/text.h"
-#include "vmae/run/finetune.h"
-#include "vmae/run/prepare.h"
-#include "vmae/run/pretrain.h"
-#include "vmae/run/split_command.h"
 #include "vmae/run/training.h"
 
 namespace vmae::run {
@@ -43,19 +38,6 @@ std::vector<fs::path> folds_in(const fs::path& path) {
   std::vector<fs::path> sorted;
   for (const auto& [number, fold] : folds) sorted.push_back(fold);
   return sorted;
-}
-
-template <class Config>
-bool takes(const fs::path& config) {
-  Config values;
-  Options options;
-  describe(options, values);
-  try {
-    read_config_file(config, options);
-  } catch (const Error&) {  // another command's
-    return false;
-  }
-  return true;
 }
 
 // What there is instead of test predictions, and what to do.
@@ -141,14 +123,6 @@ void write_sources(const fs::path& run_folder, const DataOptions& data, const st
   }
   if (!init.empty()) json["model.init"] = fs::absolute(init).lexically_normal().string();
   write_file_atomically(run_folder / kSources, json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-}
-
-std::string command_of_config(const fs::path& config) {
-  if (takes<PretrainConfig>(config)) return "pretrain";
-  if (takes<SegmentConfig>(config)) return "finetune-seg";
-  if (takes<ClassifyConfig>(config)) return "finetune-cls";
-  if (takes<PrepareConfig>(config)) return "prepare";
-  return takes<SplitConfig>(config) ? "split" : "";
 }
 
 }  // namespace vmae::run

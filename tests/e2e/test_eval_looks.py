@@ -161,7 +161,7 @@ class LooksTest(EvalTest):
             if not (self.tmp / f"{data}.json").exists():
                 self.vmae("split", "--input", data, "--output", f"{data}.json", "split.scheme=70/10/20")
             self.seg("train.epochs=1", f"data.splits={data}.json", f"run.seed={seed}", data=data, run=run)
-        for runs, titles in ((["a", "b"], ["Data of a and b"]), (["a"], ["Data of a"])):
+        for runs, titles in ((["a", "b"], ["Data of a, b"]), (["a"], ["Data of a"])):
             self.vmae("eval" if len(runs) == 1 else "compare", *(["--run"] if len(runs) == 1 else []), *runs, "--output", "out", "--overwrite", "--resamples", "20")
             page = (self.tmp / "out/report.html").read_text("utf-8")
             self.assertEqual(re.findall(r"(Data of [^<]*)</a>", page), titles)

@@ -114,10 +114,8 @@ class UsageTest(ExitCodeTest):
         self.nothing_was_written()
 
     def test_2_config_of_another_command(self):
-        configs = {"pretrain": "train:\n  masks_per_step: 1\nmodel:\n  mask_ratio: 0.6\n", "finetune-seg": "data:\n  foreground_share: 0.3\n",
-                   "finetune-cls": "model:\n  num_layers: 1\n", "prepare": "prepare:\n  bits: 16\n", "split": "split:\n  seed: 2\n"}
-        configs["pretrain"] = "model:\n  mask_ratio: 0.6\n"
-        configs["finetune-cls"] = "data:\n  findings: [a]\n"
+        configs = {"pretrain": "model:\n  mask_ratio: 0.6\n", "finetune-seg": "data:\n  foreground_share: 0.3\n",
+                   "finetune-cls": "data:\n  findings: [a]\n", "prepare": "prepare:\n  bits: 16\n", "split": "split:\n  seed: 2\n"}
         for owner, text in configs.items():
             (self.tmp / "my.yaml").write_text(text)
             for command in configs:

@@ -100,6 +100,8 @@ class InspectRunTest(FinetuneTest):
         make_segmentation(self.tmp / "data", 8)
         self.seg("train.max_steps=2", "train.epochs=50")
         self.assertRegex(self.inspect("run"), r"^run: finetune-seg, recipe paper, finished: step 2 of 2\n")
+        self.seg("train.max_steps=1000", "train.epochs=1", "--overwrite")
+        self.assertRegex(self.inspect("run"), r"^run: finetune-seg, recipe paper, finished: 1 of 1 epochs, step \d\n")
 
     def test_running(self):
         make_pictures(self.tmp / "images", 8)

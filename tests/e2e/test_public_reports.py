@@ -601,7 +601,7 @@ class TableReports(ReportTest):
         table.write_text(table.read_text().replace("images/", "images\\"))
         done = self.train("cls", "list.csv", "data.val_fraction=0.25")
         self.assertEqual(done.code, 0)
-        self.assertRegex(done.text, "backslashes, which are read as /")
+        self.assertRegex(done.text, "backslashes.*read as /")
 
     def test_leading_zeros(self):
         """cwatson/brainGraph#13, sisinflab/Ducho#2: a spreadsheet made 001 of 1. Names are text: what doesn't match is named, nothing is matched by order."""

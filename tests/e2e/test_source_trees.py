@@ -61,62 +61,60 @@ class TreesTest(FinetuneTest):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(array[..., 0].T.astype(np.uint8)).save(path)
 
-    def test_label_maps_that_only_their_values_tell(self):
-        """Called "lesion" or "roi", in folders of surnames: masks of the images beside them. What holds many values is an image, whatever it is called."""
+    def make_by_values(self, folder, image, mask, word="lesion", largest=1, names=SURNAMES, is_empty=lambda p: False):
         random = np.random.default_rng(0)
+        for p in names:
+            labels = np.zeros(SHAPE, np.uint8)
+            labels[4:20, 6:15] = 0 if is_empty(p) else largest
+            self.write(f"{folder}/" + image.format(p=p, w=word), random.integers(0, 200, SHAPE).astype(np.int16))
+            self.write(f"{folder}/" + mask.format(p=p, w=word), labels)
+
+    def told(self, folder):
+        """Names in notes about label maps that only their values tell; all files stay images without masks."""
+        source = self.inspect(folder)
+        self.assertEqual(source["num_images"], len([file for file in (self.tmp / folder).rglob("*") if file.is_file()]))
+        self.assertFalse([one for one in source["images"] if one.get("mask")])
+        return [remark["name"] for remark in source["remarks"] if "seem label maps by their values" in remark["text"]]
+
+    def test_label_maps_that_only_their_values_tell_are_told_of(self):
+        """Called "lesion" or "roi", in folders of surnames. What holds many values is an image, whatever it is called."""
         for number, (image, mask) in enumerate(self.BY_VALUES):
             for word, largest in (("lesion", 1), ("roi", 255), ("tumour", 3)):
                 folder = f"{word}{number}"
                 with self.subTest(image=image, word=word):
-                    masks = {}
-                    for p in self.SURNAMES:
-                        labels = np.zeros(SHAPE, np.uint8)
-                        labels[4:20, 6:15] = largest
-                        names = [f"{folder}/" + name.format(p=p, w=word) for name in (image, mask)]
-                        self.write(names[0], random.integers(0, 200, SHAPE).astype(np.int16))
-                        self.write(names[1], labels)
-                        masks[names[0].removeprefix(folder + "/")] = names[1].split("/")[-1]
-                    source = self.inspect(folder)
-                    self.assertEqual({one["name"]: one.get("mask") for one in source["images"]}, masks)
-                    self.assertIn("is a label map, by its values (few whole numbers) (and 3 more)", json.dumps(source["remarks"]))
+                    self.make_by_values(folder, image, mask, word, largest)
+                    self.assertEqual(self.told(folder), [mask.format(p="garcia", w=word)])
                     for p in self.SURNAMES:  # an image of that name
-                        self.write(f"{folder}/" + mask.format(p=p, w=word), random.integers(0, 200, SHAPE).astype(np.int16))
-                    self.assertEqual(self.inspect(folder)["num_images"], 8)
+                        self.write(f"{folder}/" + mask.format(p=p, w=word), np.random.default_rng(1).integers(0, 200, SHAPE).astype(np.int16))
+                    self.assertEqual(self.told(folder), [])
 
-    def test_label_maps_alone_stay(self):
-        """Whatever they are called: somebody's truth, or predictions."""
+    def test_odd_ones_among_them(self):
+        """A healthy patient's empty mask, a mask without image, one that can't be read, a float that is not finite."""
         for number, (image, mask) in enumerate(self.BY_VALUES):
-            for p in self.SURNAMES:
-                for name in (image, mask):
-                    labels = np.zeros(SHAPE, np.uint8)
-                    labels[3:9, 3:9] = 1
-                    self.write(f"only{number}/" + name.format(p=p, w="lesion"), labels)
-            self.assertEqual(self.inspect(f"only{number}")["num_images"], 8, image)
+            folder = f"odd{number}"
+            self.make_by_values(folder, image, mask, is_empty=lambda p: p == "garcia")
+            self.write(f"{folder}/" + mask.format(p="zoe", w="lesion"), np.zeros(SHAPE, np.uint8))
+            with self.subTest(image=image):
+                self.assertEqual(self.told(folder), [mask.format(p="garcia", w="lesion")])
+        self.make_by_values("nan", *self.BY_VALUES[0])
+        for p in self.SURNAMES:
+            self.save(f"nan/{p}/lesion.nii.gz", np.full(SHAPE, np.nan, np.float32))
+        self.assertEqual(self.told("nan"), [])
 
-    def test_a_mask_by_name_comes_before_one_by_values(self):
+    def test_label_maps_alone_and_names_that_repeat(self):
+        """Somebody's truth, or predictions, whatever they are called; people who came twice."""
         for number, (image, mask) in enumerate(self.BY_VALUES):
-            masks = {}
-            for i, p in enumerate(self.SURNAMES):
-                labels = np.zeros(SHAPE, np.uint8)
-                labels[3:9, 3:9] = 1
-                names = [name.format(p=p, w=word) for name, word in ((image, ""), (mask, "seg"), (mask, "brain"))]
-                self.write(f"both{number}/{names[0]}", np.random.default_rng(i).integers(0, 200, SHAPE).astype(np.int16))
-                self.write(f"both{number}/{names[1]}", labels)
-                self.write(f"both{number}/{names[2]}", labels)
-                masks[names[0]] = names[1].split("/")[-1]
-            source = self.inspect(f"both{number}")
-            self.assertEqual({one["name"]: one.get("mask") for one in source["images"]}, masks)
-            left_out = [remark["name"] for remark in source["remarks"] if "left out: it seems a label map by its values, and another is named" in remark["text"]]
-            self.assertEqual(len(left_out), len(self.SURNAMES))
+            self.make_by_values(f"only{number}", mask, mask)
+            self.make_by_values(f"only{number}", mask, mask, word="brain")
+            self.assertEqual(self.told(f"only{number}"), [], image)
+        for visit in "ab":
+            self.make_by_values("visits", visit + "/{p}.png", visit + "/{p}.png", names=["smith"])
+            self.make_by_values("visits", visit + "/{p}.png", visit + "/{p}_t1.png", names=["jones", "li"])
+        self.assertLessEqual(len(self.told("visits")), 1)
 
-    def test_label_maps_of_many_surnames(self):
-        for p in self.MANY:
-            labels = np.zeros(SHAPE, np.uint8)
-            labels[3:9, 3:9] = 1
-            self.write(f"in/{p}.png", np.random.default_rng(len(p)).integers(0, 200, SHAPE))
-            self.write(f"in/{p}_lesion.png", labels)
-        source = self.inspect("in")
-        self.assertEqual({one["name"]: one.get("mask") for one in source["images"]}, {f"{p}.png": f"{p}_lesion.png" for p in self.MANY})
+    def test_many_surnames(self):
+        self.make_by_values("in", "{p}.png", "{p}_lesion.png", names=self.MANY)
+        self.assertEqual(self.told("in"), [min(self.MANY) + "_lesion.png"])
 
     def inspect(self, folder):
         return json.loads(self.vmae("inspect", folder, "--json").stdout)

@@ -39,9 +39,6 @@ std::string located(const std::filesystem::path& run_folder, const std::string& 
 // sources.json of a run folder: for located(), each source by the path that the config has; and what seen_before() needs: "data.train" and "model.init".
 void write_sources(const std::filesystem::path& run_folder, const DataOptions& data, const std::string& init);
 
-// The first command that takes all keys of a config file: "pretrain", "finetune-seg", "finetune-cls", "prepare" or "split"; "" where none does.
-std::string command_of_config(const std::filesystem::path& config);
-
 // "runs/a, or runs/b" for messages: the folds of a record.
 std::string fold_names(const RunRecord& record);
 

@@ -64,6 +64,24 @@ TEST(Source, BackslashesInAManifestAreSeparatorsWhereNothingIsCalledSo) {
   EXPECT_TRUE(std::any_of(source.remarks.begin(), source.remarks.end(), [](const auto& remark) { return contains(remark.text, "backslashes"); }));
 }
 
+TEST(Source, BackslashesInAColumnLabelThatHoldsMasks) {
+  const TempFolder folder;
+  for (const char* name : {"scans/a.png", "scans/b.png", "masks/a.png"}) folder.write(name, "x");
+  const Source source = find_source(folder.write("m.csv", "image,label\nscans\\a.png,masks\\a.png\nscans\\b.png,\n"));
+  EXPECT_EQ(source.files[0].mask, folder / "masks/a.png");
+  EXPECT_TRUE(contains(what_of(folder.write("n.csv", "image,label\nscans\\a.png,masks\\a.png\nscans\\b.png,none\n")), "holds 'none'"));
+  EXPECT_EQ(find_source(folder.write("c.csv", "image,label\nscans\\a.png,x\\y\nscans\\b.png,z\n")).label_names, (std::vector<std::string>{"x\\y", "z"}));
+}
+
+TEST(Source, CasesWithoutAChannelGiveNoClass) {
+  const TempFolder folder;
+  const Source source = find_source(folder.write("m.csv", "image:T1,image:FLAIR,label\na.png,b.png,x\nc.png,NA,y\n,d.png,x\n"));
+  EXPECT_EQ(source.label_names, std::vector<std::string>{"x"});
+  EXPECT_EQ(source.files.size(), 1U);
+  ASSERT_EQ(source.refused.size(), 2U);
+  EXPECT_TRUE(contains(source.refused[0].name, "m.csv:3"));
+}
+
 TEST(Source, ManifestProblemsNameTheLine) {
   const TempFolder folder;
   const auto manifest = [&](const std::string& text) { return what_of(folder.write("m.csv", text)); };

@@ -1,0 +1,11 @@
+#pragma once
+// Whose config a file is: for the message where a command is given another's.
+#include <filesystem>
+#include <string>
+
+namespace vmae::run {
+
+// The first command that takes all keys of a config file: "pretrain", "finetune-seg", "finetune-cls", "prepare" or "split"; "" where none does.
+std::string command_of_config(const std::filesystem::path& config);
+
+}  // namespace vmae::run
