@@ -91,10 +91,11 @@ void tell_of_unnamed_label_maps(Source& source) {
       if (!file.series.empty() || last_word(file) != word) others.push_back(&file);
     }
     if (seem_label_maps(others)) continue;  // label maps alone, which somebody wants to look at or to evaluate
-    source.remarks.push_back(
-        {group[0]->name,
-         concat("and ", group.size() - 1, " more that are called ", word, " seem label maps by their values (few whole numbers), but are taken as images: ",
-                "if they are masks, end their names in _mask, put them into a folder masks, or name them in a manifest's column mask")});
+    source.remarks.push_back({group[0]->name,
+                              // the word itself may be a surname
+                              concat("and ", group.size() - 1,
+                                     " more whose names end alike seem label maps by their values (few whole numbers), but are taken as images: if they are "
+                                     "masks, end their names in _mask, put them into a folder masks, or name them in a manifest's column mask")});
   }
 }
 
