@@ -2,6 +2,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -15,6 +16,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* optimizer_prefix = "optimizer.";
+const std::string unaveraged_prefix = "optimizer.unaveraged.";
 constexpr const char* generator_key = "state.generator";
 
 void keep_previous(const fs::path& last) {
@@ -80,6 +82,7 @@ weights::NamedTensors optimizer_tensors(const TrainingParts& parts) {
 }
 
 Snapshot take_checkpoint(const fs::path& file, const TrainingParts& parts, const RunState& state, weights::Metadata metadata) {
+  const WithAverages averages(parts.optimizer);  // whoever reads the file finds the weights that were validated
   weights::NamedTensors tensors = weights::state_dict(parts.module);
   for (auto& moment : optimizer_tensors(parts)) tensors.push_back(std::move(moment));
   tensors.emplace_back(generator_key, at::detail::getDefaultCPUGenerator().get_state());
@@ -110,19 +113,28 @@ RunState load_checkpoint(const weights::TensorFile& checkpoint, const fs::path& 
   weights::TensorFile model;
   std::map<std::string, at::Tensor> rest;
   for (const auto& [name, tensor] : checkpoint.tensors) {
-    if (name.starts_with(optimizer_prefix) || name.starts_with("state."))
-      rest.emplace(name, tensor);
-    else
-      model.tensors.emplace_back(name, tensor);
+    if (name.starts_with(optimizer_prefix) || name.starts_with("state.")) rest.emplace(name, tensor);
+  }
+  const bool was_averaged = std::any_of(rest.begin(), rest.end(), [](const auto& entry) { return entry.first.starts_with(unaveraged_prefix); });
+  const bool goes_on_averaging = was_averaged && parts.optimizer.has_averages();
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    if (rest.contains(name)) continue;
+    const auto unaveraged = rest.find(unaveraged_prefix + name);
+    model.tensors.emplace_back(name, was_averaged && !goes_on_averaging && unaveraged != rest.end() ? unaveraged->second : tensor);
   }
   weights::require_complete(weights::load_into(parts.module, model), file);
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : optimizer_tensors(parts)) {
+    if (name.starts_with(unaveraged_prefix) && !was_averaged) continue;
     const auto saved = rest.find(name);
     if (saved == rest.end()) throw fail(concat(name, " is missing"), "the file is not a complete checkpoint of this model");
     if (saved->second.sizes() != tensor.sizes()) throw fail(concat(name, " has another shape"), "resume with the model options of the run");
     at::Tensor(tensor).copy_(saved->second);
   }
+  if (goes_on_averaging)
+    parts.optimizer.swap_averages();
+  else if (parts.optimizer.has_averages())
+    parts.optimizer.restart_averages();
   if (!rest.contains(generator_key)) throw fail("the generator's state is missing", "the file is not a complete checkpoint");
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   generator.set_state(rest.at(generator_key));

@@ -206,9 +206,9 @@ StepGraph::Body step_body(Task& task, AdamW& optimizer, const Plan& plan, World&
   };
 }
 
-// Runs `action` in evaluation mode without gradients.
+// Runs `action` in evaluation mode without gradients, on the weights that are saved.
 template <class Action>
-auto evaluate(torch::nn::Module& module, const Action& action) {
+auto evaluate(torch::nn::Module& module, AdamW& optimizer, const Action& action) {
   struct Evaluation {
     torch::nn::Module& module;
     explicit Evaluation(torch::nn::Module& m) : module(m) { module.eval(); }
@@ -216,6 +216,7 @@ auto evaluate(torch::nn::Module& module, const Action& action) {
   };
   const at::NoGradGuard no_grad;
   const Evaluation evaluation(module);
+  const WithAverages averages(optimizer);
   return action();
 }
 
@@ -304,10 +305,14 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
   auto end_epoch = [&] {
     const int64_t epoch = state.epoch_to_end;
     const bool run_ends = state.step == plan.total_steps;
+    auto weights_alone = [&](const std::string& name) {
+      const WithAverages averages(optimizer);
+      return take_weights(folder->checkpoints() / name, task.module, task.metadata);
+    };
     std::vector<Snapshot> due;
     if (task.end_epoch && task.end_epoch(epoch) && !run_ends) input.restart(state.position);
     if (task.validate && (run_ends || every(options.validate_every, epoch + 1))) {
-      outcome.last_validation = evaluate(task.module, task.validate);
+      outcome.last_validation = evaluate(task.module, optimizer, task.validate);
       const std::string& metric = outcome.last_validation.front().first;
       if (metric != state.best_metric) {
         state.best = state.best_loss = std::numeric_limits<double>::infinity();
@@ -321,15 +326,14 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
         state.best = badness;
         state.best_loss = loss;
         state.best_epoch = epoch;
-        if (folder != nullptr) due.push_back(take_weights(folder->checkpoints() / "best.safetensors", task.module, task.metadata));
+        if (folder != nullptr) due.push_back(weights_alone("best.safetensors"));
       }
       if (log != nullptr) log->validation(state.step, epoch, outcome.last_validation, is_best);
     }
     if (task.draw && log != nullptr && options.draw_every > 0 && (run_ends || epoch == 0 || every(options.draw_every, epoch + 1))) {
-      evaluate(task.module, [&] { task.draw(state.step, epoch); });
+      evaluate(task.module, optimizer, [&] { task.draw(state.step, epoch); });
     }
-    if (folder != nullptr && every(options.keep_every, epoch + 1))
-      due.push_back(take_weights(folder->checkpoints() / concat("epoch=", epoch + 1, ".safetensors"), task.module, task.metadata));
+    if (folder != nullptr && every(options.keep_every, epoch + 1)) due.push_back(weights_alone(concat("epoch=", epoch + 1, ".safetensors")));
     state.epoch_to_end = -1;
     if (folder != nullptr && (run_ends || is_stopped_early(options, state))) due.push_back(checkpoint());
     writer.start(std::move(due));
@@ -402,7 +406,7 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
     const double trained_s = trained_before_s + seconds_since(session_start);
     if (task.draw && log != nullptr && options.draw_every > 0 && state.epoch_to_end < 0 && is_first_panel(state, trained_s_before, trained_s)) {
       const auto begin = Clock::now();
-      evaluate(task.module, [&] { task.draw(state.step, /*epoch=*/-1); });
+      evaluate(task.module, optimizer, [&] { task.draw(state.step, /*epoch=*/-1); });
       interval.start += Clock::now() - begin;
     }
 

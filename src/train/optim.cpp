@@ -1,6 +1,7 @@
 #include "vmae/train/optim.h"
 
 #include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_foreach_sub.h>
@@ -24,6 +25,10 @@ void describe(Options& options, OptimOptions& optim) {
   options.add("decay_norm_and_bias", optim.decay_norm_and_bias,
               "weight decay on every parameter, norms and biases too, as the reference does; false: on matrices only");
   options.add("clip_grad_norm", optim.clip_grad_norm, "largest L2 norm of the gradient; 0 does not clip", at_least(0.0));
+  options.add("ema_decay", optim.ema_decay,
+              "validation, panels and saved weights are a moving average of the weights, which with each step keeps this share of itself (early on less: "
+              "(1 + steps) / (10 + steps)); 0: the weights themselves",
+              in_range(0.0, 0.999999));
 }
 
 AdamW::AdamW(const torch::nn::Module& module, const OptimOptions& options, const std::function<double(const std::string&)>& lr_scale) : options_(options) {
@@ -43,6 +48,21 @@ AdamW::AdamW(const torch::nn::Module& module, const OptimOptions& options, const
       steps_.push_back(at::zeros({}, parameter.options().dtype(at::kFloat).requires_grad(false)));
     }
   }
+  if (options.ema_decay > 0) restart_averages();
+}
+
+void AdamW::restart_averages() {
+  averages_.clear();
+  for (const auto& parameter : parameters_) averages_.push_back(parameter.detach().clone());
+}
+
+void AdamW::swap_averages() {
+  const at::NoGradGuard no_grad;
+  for (size_t i = 0; i < averages_.size(); ++i) {
+    const at::Tensor average = averages_[i].clone();
+    averages_[i].copy_(parameters_[i]);
+    parameters_[i].copy_(average);
+  }
 }
 
 std::vector<at::Tensor> AdamW::gradients() const {
@@ -60,6 +80,10 @@ void AdamW::step(double lr) {
     at::_fused_adamw_(part(parameters_), part(all_gradients), part(exp_avgs_), part(exp_avg_sqs_), /*max_exp_avg_sqs=*/{}, part(steps_), lr * group.lr_scale,
                       options_.betas[0], options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
   }
+  if (!averages_.empty()) {
+    const auto t = static_cast<double>(step_count_);
+    at::_foreach_lerp_(averages_, parameters_, 1.0 - std::min(options_.ema_decay, (1.0 + t) / (10.0 + t)));
+  }
 }
 
 void AdamW::step(const at::Tensor& lr, const at::Tensor& divisor, const at::Tensor& skip) {
@@ -72,6 +96,13 @@ void AdamW::step(const at::Tensor& lr, const at::Tensor& divisor, const at::Tens
                       options_.betas[0], options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false, divisor, skip);
   }
   at::_foreach_sub_(steps_, std::vector<at::Tensor>(steps_.size(), skip));
+  if (!averages_.empty()) {
+    const at::Tensor& t = steps_.front();
+    const at::Tensor share = (1.0 - ((t + 1.0) / (t + 10.0)).clamp_max(options_.ema_decay)) * (1.0 - skip);
+    std::vector<at::Tensor> changes = at::_foreach_sub(parameters_, averages_);
+    at::_foreach_mul_(changes, share);
+    at::_foreach_add_(averages_, changes);
+  }
 }
 
 void AdamW::clear_gradients() {
@@ -82,6 +113,7 @@ std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
   std::vector<std::pair<std::string, at::Tensor>> state;
   for (size_t i = 0; i < names_.size(); ++i) state.emplace_back("exp_avg." + names_[i], exp_avgs_[i]);
   for (size_t i = 0; i < names_.size(); ++i) state.emplace_back("exp_avg_sq." + names_[i], exp_avg_sqs_[i]);
+  for (size_t i = 0; i < averages_.size(); ++i) state.emplace_back("unaveraged." + names_[i], averages_[i]);
   return state;
 }
 

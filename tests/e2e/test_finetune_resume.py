@@ -69,6 +69,9 @@ class ResumeTest(SameRun):
     def test_epochs_of_several_passes(self):
         self.check("finetune-seg", "train.steps_per_epoch=3", "train.epochs=4")
 
+    def test_averaged_weights(self):
+        self.check("finetune-seg", "optim.ema_decay=0.9")
+
     def test_classification(self):
         self.check("finetune-cls", "loss.label_smoothing=0.1")
 

@@ -1,6 +1,7 @@
 #pragma once
 // A checkpoint is one safetensors file: the weights under their state-dict keys, optimizer.exp_avg.KEY and optimizer.exp_avg_sq.KEY, state.generator (torch's
-// CPU generator), and in the metadata the config, the model's options and the position. Any safetensors reader gets at the weights.
+// CPU generator), with averaged weights (optim.ema_decay) also optimizer.unaveraged.KEY, and in the metadata the config, the model's options and the position.
+// Any safetensors reader gets at the weights.
 #include <torch/nn/module.h>
 
 #include <filesystem>

@@ -20,6 +20,7 @@ struct OptimOptions {
   double eps = 1e-8;
   bool decay_norm_and_bias = true;
   double clip_grad_norm = 0.0;
+  double ema_decay = 0.0;
 };
 void describe(Options& options, OptimOptions& optim);
 
@@ -37,7 +38,13 @@ class AdamW {
   void count_step() { ++step_count_; }
   void clear_gradients();
 
-  // exp_avg.KEY, exp_avg_sq.KEY: the tensors themselves, to be saved or overwritten in place.
+  // With optim.ema_decay: exchanges the parameters' values with their moving averages; without, does nothing.
+  void swap_averages();
+  bool has_averages() const { return !averages_.empty(); }
+  void restart_averages();  // from the parameters as they are
+
+  // exp_avg.KEY, exp_avg_sq.KEY: the tensors themselves, to be saved or overwritten in place. With averages also unaveraged.KEY, what swap_averages() has put
+  // aside: a checkpoint holds the averages as its weights.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
   int64_t step_count() const { return step_count_; }
   void set_step_count(int64_t steps);
@@ -45,13 +52,25 @@ class AdamW {
  private:
   OptimOptions options_;
   std::vector<std::string> names_;
-  std::vector<at::Tensor> parameters_, exp_avgs_, exp_avg_sqs_, steps_;
+  std::vector<at::Tensor> parameters_, exp_avgs_, exp_avg_sqs_, steps_, averages_;
   struct Group {  // parameters_ [begin, end) share these
     size_t begin, end;
     double weight_decay, lr_scale;
   };
   std::vector<Group> groups_;
   int64_t step_count_ = 0;
+};
+
+// While it lives, the module computes with the moving averages of its weights (optim.ema_decay).
+class WithAverages {
+ public:
+  explicit WithAverages(AdamW& optimizer) : optimizer_(optimizer) { optimizer_.swap_averages(); }
+  ~WithAverages() { optimizer_.swap_averages(); }
+  WithAverages(const WithAverages&) = delete;
+  WithAverages& operator=(const WithAverages&) = delete;
+
+ private:
+  AdamW& optimizer_;
 };
 
 at::Tensor grad_norm(const std::vector<at::Tensor>& gradients);  // global L2 norm, a scalar on their device

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <algorithm>
+
 #include "support/errors.h"
 #include "support/temp_folder.h"
 #include "support/tensors.h"
@@ -12,9 +14,9 @@ namespace {
 
 struct Trained {
   torch::nn::Linear module{4, 3};
-  AdamW optimizer{*module, OptimOptions{}};
+  AdamW optimizer;
   LossScale scale{Precision::fp16, at::kCPU};
-  explicit Trained(int64_t steps) {
+  explicit Trained(int64_t steps, double ema_decay = 0) : optimizer(*module, OptimOptions{.ema_decay = ema_decay}) {
     for (int64_t i = 0; i < steps; ++i) {
       module->forward(at::randn({2, 4})).square().sum().backward();
       optimizer.step(1e-2);
@@ -52,6 +54,26 @@ TEST(Checkpoint, RestoresEveryBit) {
   EXPECT_TRUE(test::same_bits(after.module->weight, before.module->weight));
   const auto a = after.optimizer.state(), b = before.optimizer.state();
   for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(test::same_bits(a[i].second, b[i].second)) << a[i].first;
+}
+
+// The file's weights are the averages; the trained ones go on, with averages or without, as they were.
+TEST(Checkpoint, HoldsAveragedWeights) {
+  const test::TempFolder folder;
+  const auto file = folder.path() / "last.safetensors";
+  for (const double then : {0.0, 0.9}) {
+    for (const double now : {0.0, 0.9}) {
+      Trained before(5, then), after(0, now);
+      write(take_checkpoint(file, before.parts(), {}, {}));
+      const weights::TensorFile saved = weights::read_safetensors(file);
+      load_checkpoint(saved, file, after.parts());
+      EXPECT_TRUE(test::same_bits(after.module->weight, before.module->weight)) << then << " then, now " << now;
+      const WithAverages of_before(before.optimizer), of_after(after.optimizer);
+      EXPECT_EQ(test::same_bits(after.module->weight, before.module->weight), then == 0 || now != 0);
+      const auto weight = std::find_if(saved.tensors.begin(), saved.tensors.end(), [](const auto& entry) { return entry.first == "weight"; });
+      ASSERT_NE(weight, saved.tensors.end());
+      EXPECT_TRUE(test::same_bits(weight->second, before.module->weight));
+    }
+  }
 }
 
 TEST(Checkpoint, BeforeAnyValidationThereIsNoBest) {

@@ -174,6 +174,41 @@ TEST(AdamW, StepsWithTensorsAlone) {
   for (size_t i = 0; i < plain->parameters().size(); ++i) EXPECT_LT(test::max_abs_difference(plain->parameters()[i], tensors->parameters()[i]), 1e-6);
 }
 
+// Against the sum by hand: (1 + t) / (10 + t) of itself in step t, at most the decay; with the step's numbers on the host and as tensors.
+TEST(AdamW, AveragesWeights) {
+  for (const bool with_tensors : {false, true}) {
+    auto model = small_model();
+    OptimOptions options;
+    options.ema_decay = 0.4;  // from the sixth step on
+    AdamW optimizer(*model, options);
+    std::vector<at::Tensor> expected;
+    for (const auto& parameter : model->parameters()) expected.push_back(parameter.detach().to(at::kDouble, /*non_blocking=*/false, /*copy=*/true));
+    for (int step = 1; step <= 12; ++step) {
+      loss_of(model, at::randn({5, 6})).backward();
+      if (with_tensors) {
+        optimizer.step(at::full({}, 1e-2), at::ones({}), at::zeros({}));
+        optimizer.count_step();
+        optimizer.step(at::full({}, 1e-2), at::ones({}), at::ones({}));  // skipped
+      } else {
+        optimizer.step(1e-2);
+      }
+      optimizer.clear_gradients();
+      const double kept = std::min(0.4, (1.0 + step) / (10.0 + step));
+      for (size_t i = 0; i < expected.size(); ++i) expected[i] = kept * expected[i] + (1 - kept) * model->parameters()[i].detach().to(at::kDouble);
+    }
+    std::vector<at::Tensor> trained;
+    for (const auto& parameter : model->parameters()) trained.push_back(parameter.detach().clone());
+    {
+      const WithAverages averages(optimizer);
+      for (size_t i = 0; i < expected.size(); ++i) {
+        EXPECT_LT(test::max_abs_difference(model->parameters()[i].to(at::kDouble), expected[i]), 1e-6);
+        EXPECT_FALSE(test::same_bits(model->parameters()[i], trained[i]));
+      }
+    }
+    for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(test::same_bits(model->parameters()[i], trained[i]));
+  }
+}
+
 TEST(AdamW, SparesNormsAndBiasesIfAsked) {
   auto model = small_model();
   OptimOptions options;
