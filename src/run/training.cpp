@@ -75,6 +75,10 @@ train::RunState read_last_checkpoint(const Session& session, const Training& tra
                         "): the best epoch is looked for anew from here on"));
     state.best = std::numeric_limits<double>::infinity(), state.best_epoch = -1;
   }
+  if (const bool averages = !training.optimizer.averages().empty(); averages != train::has_averages(checkpoint)) {
+    log::warning(concat("weights are averaged ", averages ? "from here on" : "no more", " (optim.ema_decay): the best epoch is looked for anew"));
+    state.best = std::numeric_limits<double>::infinity(), state.best_epoch = -1;
+  }
   log::info(concat("resumed at step ", state.step, ", epoch ", state.position.epoch + 1, " from ", file.string()));
   return state;
 }
@@ -91,6 +95,7 @@ train::RunState starting_state(const Session& session, const Training& training,
   for (const at::Tensor& parameter : training.task.module.parameters()) tensors.push_back(parameter.detach());
   for (const at::Tensor& buffer : training.task.module.buffers()) tensors.push_back(buffer.detach());
   for (const auto& [name, tensor] : train::optimizer_tensors(parts)) tensors.push_back(tensor);
+  for (const auto& [name, tensor] : training.optimizer.averages()) tensors.push_back(tensor);
   world.broadcast(tensors);
   return state;
 }

@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* optimizer_prefix = "optimizer.";
-const std::string unaveraged_prefix = "optimizer.unaveraged.";
+constexpr const char* unaveraged_prefix = "optimizer.unaveraged.";
 constexpr const char* generator_key = "state.generator";
 
 void keep_previous(const fs::path& last) {
@@ -26,6 +26,16 @@ void keep_previous(const fs::path& last) {
   fs::remove(link, ignored);
   fs::create_hard_link(last, link, ignored);
   if (!ignored) fs::rename(link, previous, ignored);
+}
+
+// The module's tensors, averages instead of the weights where there are any.
+weights::NamedTensors with_averages(const torch::nn::Module& module, const weights::NamedTensors& averages) {
+  const std::map<std::string, at::Tensor> by_key(averages.begin(), averages.end());
+  weights::NamedTensors tensors = weights::state_dict(module);
+  for (auto& [key, tensor] : tensors) {
+    if (const auto average = by_key.find(key); average != by_key.end()) tensor = average->second;
+  }
+  return tensors;
 }
 
 weights::NamedTensors copied(weights::NamedTensors tensors) {
@@ -82,16 +92,24 @@ weights::NamedTensors optimizer_tensors(const TrainingParts& parts) {
 }
 
 Snapshot take_checkpoint(const fs::path& file, const TrainingParts& parts, const RunState& state, weights::Metadata metadata) {
-  const WithAverages averages(parts.optimizer);  // whoever reads the file finds the weights that were validated
-  weights::NamedTensors tensors = weights::state_dict(parts.module);
+  const weights::NamedTensors averages = parts.optimizer.averages();
+  weights::NamedTensors tensors = with_averages(parts.module, averages);
   for (auto& moment : optimizer_tensors(parts)) tensors.push_back(std::move(moment));
+  if (!averages.empty()) {
+    const auto parameters = parts.module.named_parameters();
+    for (const auto& [key, average] : averages) tensors.emplace_back(unaveraged_prefix + key, parameters[key]);
+  }
   tensors.emplace_back(generator_key, at::detail::getDefaultCPUGenerator().get_state());
   metadata["state"] = state_text(state, parts);
   return {file, copied(std::move(tensors)), std::move(metadata), /*keeps_previous=*/true};
 }
 
-Snapshot take_weights(const fs::path& file, const torch::nn::Module& module, weights::Metadata metadata) {
-  return {file, copied(weights::state_dict(module)), std::move(metadata)};
+Snapshot take_weights(const fs::path& file, const torch::nn::Module& module, weights::Metadata metadata, const weights::NamedTensors& averages) {
+  return {file, copied(with_averages(module, averages)), std::move(metadata)};
+}
+
+bool has_averages(const weights::TensorFile& checkpoint) {
+  return std::any_of(checkpoint.tensors.begin(), checkpoint.tensors.end(), [](const auto& entry) { return entry.first.starts_with(unaveraged_prefix); });
 }
 
 void write(const Snapshot& snapshot) {
@@ -111,30 +129,26 @@ RunState load_checkpoint(const weights::TensorFile& checkpoint, const fs::path& 
     throw fail("holds weights, but no training state", "to start a new run from these weights, set model.init to this file instead of --resume");
 
   weights::TensorFile model;
-  std::map<std::string, at::Tensor> rest;
+  std::map<std::string, at::Tensor> rest, saved_weights;
   for (const auto& [name, tensor] : checkpoint.tensors) {
-    if (name.starts_with(optimizer_prefix) || name.starts_with("state.")) rest.emplace(name, tensor);
+    if (name.starts_with(optimizer_prefix) || name.starts_with("state."))
+      rest.emplace(name, tensor);
+    else
+      saved_weights.emplace(name, tensor);
   }
-  const bool was_averaged = std::any_of(rest.begin(), rest.end(), [](const auto& entry) { return entry.first.starts_with(unaveraged_prefix); });
-  const bool goes_on_averaging = was_averaged && parts.optimizer.has_averages();
-  for (const auto& [name, tensor] : checkpoint.tensors) {
-    if (rest.contains(name)) continue;
-    const auto unaveraged = rest.find(unaveraged_prefix + name);
-    model.tensors.emplace_back(name, was_averaged && !goes_on_averaging && unaveraged != rest.end() ? unaveraged->second : tensor);
+  for (const auto& [name, tensor] : saved_weights) {
+    const auto trained = rest.find(unaveraged_prefix + name);
+    model.tensors.emplace_back(name, trained == rest.end() ? tensor : trained->second);
   }
   weights::require_complete(weights::load_into(parts.module, model), file);
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : optimizer_tensors(parts)) {
-    if (name.starts_with(unaveraged_prefix) && !was_averaged) continue;
     const auto saved = rest.find(name);
     if (saved == rest.end()) throw fail(concat(name, " is missing"), "the file is not a complete checkpoint of this model");
     if (saved->second.sizes() != tensor.sizes()) throw fail(concat(name, " has another shape"), "resume with the model options of the run");
     at::Tensor(tensor).copy_(saved->second);
   }
-  if (goes_on_averaging)
-    parts.optimizer.swap_averages();
-  else if (parts.optimizer.has_averages())
-    parts.optimizer.restart_averages();
+  for (auto& [name, average] : parts.optimizer.averages()) at::Tensor(average).copy_(saved_weights.at(name));
   if (!rest.contains(generator_key)) throw fail("the generator's state is missing", "the file is not a complete checkpoint");
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   generator.set_state(rest.at(generator_key));

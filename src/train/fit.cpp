@@ -206,18 +206,15 @@ StepGraph::Body step_body(Task& task, AdamW& optimizer, const Plan& plan, World&
   };
 }
 
-// Runs `action` in evaluation mode without gradients, on the weights that are saved.
+// Runs `action` in evaluation mode without gradients, on the weights that are saved. An error in it ends the run, and nothing more is saved.
 template <class Action>
-auto evaluate(torch::nn::Module& module, AdamW& optimizer, const Action& action) {
-  struct Evaluation {
-    torch::nn::Module& module;
-    explicit Evaluation(torch::nn::Module& m) : module(m) { module.eval(); }
-    ~Evaluation() { module.train(); }
-  };
+void evaluate(torch::nn::Module& module, AdamW& optimizer, const Action& action) {
   const at::NoGradGuard no_grad;
-  const Evaluation evaluation(module);
-  const WithAverages averages(optimizer);
-  return action();
+  module.eval();
+  optimizer.swap_averages();
+  action();
+  optimizer.swap_averages();
+  module.train();
 }
 
 // Throughput and waiting since the last log line.
@@ -305,14 +302,11 @@ Outcome fit(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& l
   auto end_epoch = [&] {
     const int64_t epoch = state.epoch_to_end;
     const bool run_ends = state.step == plan.total_steps;
-    auto weights_alone = [&](const std::string& name) {
-      const WithAverages averages(optimizer);
-      return take_weights(folder->checkpoints() / name, task.module, task.metadata);
-    };
+    auto weights_alone = [&](const std::string& name) { return take_weights(folder->checkpoints() / name, task.module, task.metadata, optimizer.averages()); };
     std::vector<Snapshot> due;
     if (task.end_epoch && task.end_epoch(epoch) && !run_ends) input.restart(state.position);
     if (task.validate && (run_ends || every(options.validate_every, epoch + 1))) {
-      outcome.last_validation = evaluate(task.module, optimizer, task.validate);
+      evaluate(task.module, optimizer, [&] { outcome.last_validation = task.validate(); });
       const std::string& metric = outcome.last_validation.front().first;
       if (metric != state.best_metric) {
         state.best = state.best_loss = std::numeric_limits<double>::infinity();

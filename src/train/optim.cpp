@@ -11,6 +11,7 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
 #include <map>
 
 namespace vmae::train {
@@ -26,8 +27,8 @@ void describe(Options& options, OptimOptions& optim) {
               "weight decay on every parameter, norms and biases too, as the reference does; false: on matrices only");
   options.add("clip_grad_norm", optim.clip_grad_norm, "largest L2 norm of the gradient; 0 does not clip", at_least(0.0));
   options.add("ema_decay", optim.ema_decay,
-              "validation, panels and saved weights are a moving average of the weights, which with each step keeps this share of itself (early on less: "
-              "(1 + steps) / (10 + steps)); 0: the weights themselves",
+              "what is validated, drawn and saved is a moving average of the weights, of which each step keeps this share (step n at most (1 + n) / (10 + n)); "
+              "0: the weights themselves",
               in_range(0.0, 0.999999));
 }
 
@@ -48,11 +49,7 @@ AdamW::AdamW(const torch::nn::Module& module, const OptimOptions& options, const
       steps_.push_back(at::zeros({}, parameter.options().dtype(at::kFloat).requires_grad(false)));
     }
   }
-  if (options.ema_decay > 0) restart_averages();
-}
-
-void AdamW::restart_averages() {
-  averages_.clear();
+  if (options.ema_decay == 0) return;
   for (const auto& parameter : parameters_) averages_.push_back(parameter.detach().clone());
 }
 
@@ -80,10 +77,7 @@ void AdamW::step(double lr) {
     at::_fused_adamw_(part(parameters_), part(all_gradients), part(exp_avgs_), part(exp_avg_sqs_), /*max_exp_avg_sqs=*/{}, part(steps_), lr * group.lr_scale,
                       options_.betas[0], options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
   }
-  if (!averages_.empty()) {
-    const auto t = static_cast<double>(step_count_);
-    at::_foreach_lerp_(averages_, parameters_, 1.0 - std::min(options_.ema_decay, (1.0 + t) / (10.0 + t)));
-  }
+  if (!averages_.empty()) at::_foreach_lerp_(averages_, parameters_, std::max(1.0 - options_.ema_decay, 9.0 / (10.0 + static_cast<double>(step_count_))));
 }
 
 void AdamW::step(const at::Tensor& lr, const at::Tensor& divisor, const at::Tensor& skip) {
@@ -96,13 +90,11 @@ void AdamW::step(const at::Tensor& lr, const at::Tensor& divisor, const at::Tens
                       options_.betas[0], options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false, divisor, skip);
   }
   at::_foreach_sub_(steps_, std::vector<at::Tensor>(steps_.size(), skip));
-  if (!averages_.empty()) {
-    const at::Tensor& t = steps_.front();
-    const at::Tensor share = (1.0 - ((t + 1.0) / (t + 10.0)).clamp_max(options_.ema_decay)) * (1.0 - skip);
-    std::vector<at::Tensor> changes = at::_foreach_sub(parameters_, averages_);
-    at::_foreach_mul_(changes, share);
-    at::_foreach_add_(averages_, changes);
-  }
+  if (averages_.empty()) return;
+  const at::Tensor share = (9.0 / (10.0 + steps_.front())).clamp_min(1.0 - options_.ema_decay) * (1.0 - skip);
+  const std::vector<at::Tensor> changes = at::_foreach_sub(parameters_, averages_);
+  at::_foreach_mul_(changes, share);
+  at::_foreach_add_(averages_, changes);
 }
 
 void AdamW::clear_gradients() {
@@ -113,8 +105,13 @@ std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
   std::vector<std::pair<std::string, at::Tensor>> state;
   for (size_t i = 0; i < names_.size(); ++i) state.emplace_back("exp_avg." + names_[i], exp_avgs_[i]);
   for (size_t i = 0; i < names_.size(); ++i) state.emplace_back("exp_avg_sq." + names_[i], exp_avg_sqs_[i]);
-  for (size_t i = 0; i < averages_.size(); ++i) state.emplace_back("unaveraged." + names_[i], averages_[i]);
   return state;
+}
+
+std::vector<std::pair<std::string, at::Tensor>> AdamW::averages() const {
+  std::vector<std::pair<std::string, at::Tensor>> averages;
+  for (size_t i = 0; i < averages_.size(); ++i) averages.emplace_back(names_[i], averages_[i]);
+  return averages;
 }
 
 void AdamW::set_step_count(int64_t steps) {

@@ -46,7 +46,8 @@ class ResumeTest(SameRun):
         for folder in (reference, work):
             self.make_data(command, folder)
         self.vmae(command, *arguments, cwd=reference)
-        stops = [(SIGKILL, ("write", "metrics.jsonl", 3)), (SIGTERM, ("write", "metrics.jsonl", 2)), (SIGKILL, ("/pwrite", "last.safetensors", 400)),
+        tensors = len(read_safetensors(last(reference / "run"))[0])
+        stops = [(SIGKILL, ("write", "metrics.jsonl", 3)), (SIGTERM, ("write", "metrics.jsonl", 2)), (SIGKILL, ("/pwrite", "last.safetensors", tensors * 3 // 2)),
                  (SIGTERM, ("+write", "metrics.jsonl", 3)), (SIGKILL, ("rename", "best.safetensors", 1))]
         steps = []
         for signal, point in stops:
@@ -74,6 +75,28 @@ class ResumeTest(SameRun):
 
     def test_classification(self):
         self.check("finetune-cls", "loss.label_smoothing=0.1")
+
+    def test_averages_are_what_is_saved_and_measured(self):
+        """The same training with averages and without; then one is resumed as the other."""
+        make_segmentation(self.tmp / "data", 8)
+        more = ["train.epochs=4", "train.keep_every=1"]
+        for run, decay in (("plain", 0), ("averaged", 0.9)):
+            self.seg(*more, f"optim.ema_decay={decay}", run=run)
+        plain, averaged = self.tmp / "plain", self.tmp / "averaged"
+        self.assertEqual([line["loss"] for line in metrics(plain, "train")], [line["loss"] for line in metrics(averaged, "train")])
+        self.assertNotEqual([line["loss"] for line in metrics(plain, "val")], [line["loss"] for line in metrics(averaged, "val")])
+        trained, saved = read_safetensors(last(plain))[0], read_safetensors(last(averaged))[0]
+        keys = [key.removeprefix("optimizer.unaveraged.") for key in saved if key.startswith("optimizer.unaveraged.")]
+        self.assertEqual(keys, [key.removeprefix("optimizer.exp_avg.") for key in saved if key.startswith("optimizer.exp_avg.")], "all that is trained")
+        self.assertEqual([trained[key] for key in keys], [saved["optimizer.unaveraged." + key] for key in keys])
+        kept = read_safetensors(averaged / "checkpoints/epoch=4.safetensors")[0]
+        self.assertEqual(kept, {key: saved[key] for key in kept})
+        self.assertNotEqual(kept, read_safetensors(plain / "checkpoints/epoch=4.safetensors")[0])
+        for run, decay, said in ((plain, 0.9, "averaged from here on"), (averaged, 0, "averaged no more")):
+            done = self.seg("--resume", *more, "train.epochs=5", f"optim.ema_decay={decay}", run=run.name)
+            self.assertIn(f"weights are {said} (optim.ema_decay): the best epoch is looked for anew", done.stderr)
+        again = {run: [line["loss"] for line in metrics(run, "train")] for run in (plain, averaged)}
+        self.assertEqual(again[plain], again[averaged])
 
     def test_early_stop_counts_across_the_stop(self):
         """The best epoch is the first (the weights never change); three epochs later it ends, also if it was killed in between."""

@@ -1,7 +1,7 @@
 #pragma once
 // A checkpoint is one safetensors file: the weights under their state-dict keys, optimizer.exp_avg.KEY and optimizer.exp_avg_sq.KEY, state.generator (torch's
-// CPU generator), with averaged weights (optim.ema_decay) also optimizer.unaveraged.KEY, and in the metadata the config, the model's options and the position.
-// Any safetensors reader gets at the weights.
+// CPU generator), and in the metadata the config, the model's options and the position. Any safetensors reader gets at the weights. With optim.ema_decay these
+// are the moving averages, and optimizer.unaveraged.KEY what was averaged.
 #include <torch/nn/module.h>
 
 #include <filesystem>
@@ -46,8 +46,10 @@ struct Snapshot {
   bool keeps_previous = false;  // the file that is there becomes previous.safetensors beside it
 };
 Snapshot take_checkpoint(const std::filesystem::path& file, const TrainingParts& parts, const RunState& state, weights::Metadata metadata);
-// Weights alone, with the same metadata: best.safetensors, epoch=E.safetensors.
-Snapshot take_weights(const std::filesystem::path& file, const torch::nn::Module& module, weights::Metadata metadata);
+// Weights alone, or their averages, with the same metadata: best.safetensors, epoch=E.safetensors.
+Snapshot take_weights(const std::filesystem::path& file, const torch::nn::Module& module, weights::Metadata metadata,
+                      const weights::NamedTensors& averages = {});
+bool has_averages(const weights::TensorFile& checkpoint);
 
 // Atomically. Throws Error(checkpoint) if that fails (a full disk): what was there before is untouched.
 void write(const Snapshot& snapshot);
@@ -58,7 +60,7 @@ RunState load_checkpoint(const weights::TensorFile& checkpoint, const std::files
 // The state as text, in checkpoints and for the other ranks; from it the loss scale and the optimizer's step count are set too.
 std::string state_text(const RunState& state, const TrainingParts& parts);
 RunState restore_state(const std::string& text, const TrainingParts& parts);
-// All tensors that a checkpoint restores but the weights' own: moments, generator.
+// The optimizer's moments, as a checkpoint names them.
 weights::NamedTensors optimizer_tensors(const TrainingParts& parts);
 
 }  // namespace vmae::train

@@ -38,14 +38,14 @@ class AdamW {
   void count_step() { ++step_count_; }
   void clear_gradients();
 
-  // With optim.ema_decay: exchanges the parameters' values with their moving averages; without, does nothing.
-  void swap_averages();
-  bool has_averages() const { return !averages_.empty(); }
-  void restart_averages();  // from the parameters as they are
-
-  // exp_avg.KEY, exp_avg_sq.KEY: the tensors themselves, to be saved or overwritten in place. With averages also unaveraged.KEY, what swap_averages() has put
-  // aside: a checkpoint holds the averages as its weights.
+  // exp_avg.KEY, exp_avg_sq.KEY: the tensors themselves, to be saved or overwritten in place.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
+
+  // With optim.ema_decay, of each parameter: its KEY with the moving average, likewise; without, empty.
+  std::vector<std::pair<std::string, at::Tensor>> averages() const;
+  // Exchanges, in place, what parameters and averages hold.
+  void swap_averages();
+
   int64_t step_count() const { return step_count_; }
   void set_step_count(int64_t steps);
 
@@ -59,18 +59,6 @@ class AdamW {
   };
   std::vector<Group> groups_;
   int64_t step_count_ = 0;
-};
-
-// While it lives, the module computes with the moving averages of its weights (optim.ema_decay).
-class WithAverages {
- public:
-  explicit WithAverages(AdamW& optimizer) : optimizer_(optimizer) { optimizer_.swap_averages(); }
-  ~WithAverages() { optimizer_.swap_averages(); }
-  WithAverages(const WithAverages&) = delete;
-  WithAverages& operator=(const WithAverages&) = delete;
-
- private:
-  AdamW& optimizer_;
 };
 
 at::Tensor grad_norm(const std::vector<at::Tensor>& gradients);  // global L2 norm, a scalar on their device

@@ -56,6 +56,11 @@ TEST(Checkpoint, RestoresEveryBit) {
   for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(test::same_bits(a[i].second, b[i].second)) << a[i].first;
 }
 
+at::Tensor find(const weights::NamedTensors& tensors, const std::string& key) {
+  const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& entry) { return entry.first == key; });
+  return found == tensors.end() ? at::Tensor() : found->second;
+}
+
 // The file's weights are the averages; the trained ones go on, with averages or without, as they were.
 TEST(Checkpoint, HoldsAveragedWeights) {
   const test::TempFolder folder;
@@ -67,13 +72,31 @@ TEST(Checkpoint, HoldsAveragedWeights) {
       const weights::TensorFile saved = weights::read_safetensors(file);
       load_checkpoint(saved, file, after.parts());
       EXPECT_TRUE(test::same_bits(after.module->weight, before.module->weight)) << then << " then, now " << now;
-      const WithAverages of_before(before.optimizer), of_after(after.optimizer);
-      EXPECT_EQ(test::same_bits(after.module->weight, before.module->weight), then == 0 || now != 0);
-      const auto weight = std::find_if(saved.tensors.begin(), saved.tensors.end(), [](const auto& entry) { return entry.first == "weight"; });
-      ASSERT_NE(weight, saved.tensors.end());
-      EXPECT_TRUE(test::same_bits(weight->second, before.module->weight));
+      EXPECT_EQ(has_averages(saved), then > 0);
+      const at::Tensor expected = then > 0 ? find(before.optimizer.averages(), "weight") : before.module->weight;
+      EXPECT_TRUE(test::same_bits(find(saved.tensors, "weight"), expected));
+      EXPECT_EQ(after.optimizer.averages().empty(), now == 0);
+      for (const auto& [key, average] : after.optimizer.averages()) EXPECT_TRUE(test::same_bits(average, find(saved.tensors, key))) << key;
+      EXPECT_EQ(test::same_bits(expected, before.module->weight), then == 0);
+      write(take_weights(file, *before.module, {}, before.optimizer.averages()));
+      EXPECT_TRUE(test::same_bits(find(weights::read_safetensors(file).tensors, "weight"), expected));
     }
   }
+}
+
+// What is not trained any more goes on as it was trained, not as it was averaged.
+TEST(Checkpoint, OfMoreThanIsTrainedNow) {
+  const test::TempFolder folder;
+  const auto file = folder.path() / "last.safetensors";
+  Trained before(5, 0.9);
+  write(take_checkpoint(file, before.parts(), {}, {}));
+  torch::nn::Linear module{4, 3};
+  module->weight.set_requires_grad(false);
+  AdamW optimizer(*module, OptimOptions{.ema_decay = 0.9});
+  LossScale scale{Precision::fp16, at::kCPU};
+  load_checkpoint(weights::read_safetensors(file), file, {*module, optimizer, scale});
+  EXPECT_TRUE(test::same_bits(module->weight, before.module->weight));
+  EXPECT_TRUE(test::same_bits(module->bias, before.module->bias));
 }
 
 TEST(Checkpoint, BeforeAnyValidationThereIsNoBest) {
