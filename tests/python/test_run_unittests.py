@@ -98,7 +98,9 @@ class RunUnittests(unittest.TestCase):
         for stop, code in ((signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)):
             seconds = f"{200 + time.time_ns() % 10**6}.25"
             self.write("sleeps", SLEEPS.format(seconds=seconds))
-            runner = subprocess.Popen([sys.executable, RUNNER, self.folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            # What a shell starts in the background ignores the interrupt, and so would what is started here.
+            runner = subprocess.Popen([sys.executable, RUNNER, self.folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
             self.addCleanup(runner.kill)
             self.wait_until(lambda: self.is_running(seconds), "it sleeps")
             runner.send_signal(stop)
