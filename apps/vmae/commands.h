@@ -1,10 +1,17 @@
 #pragma once
 // One function per subcommand: declares its arguments and what to do when it was called. The exit code goes to `exit_code`.
+// Two programs are made of them. bin/vmae has the commands that need no LibTorch, whose start takes longer than most of what they do, and starts
+// libexec/vmae/vmae for all others; that one has all commands.
 #include <CLI/App.hpp>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "vmae/core/error.h"
+
+namespace vmae::run {
+struct InspectArguments;
+}
 
 namespace vmae::app {
 
@@ -14,10 +21,9 @@ struct Context {
   ExitCode exit_code = ExitCode::ok;
 };
 
-// Both are called by main before the command line is parsed.
-void wait_without_spinning(char** argv);
-void check_subcommand(const CLI::App& app, const std::string& word);               // throws Error(usage) with "did you mean"
-void check_flags(const CLI::App& app, const std::vector<std::string>& arguments);  // the same of a command's options, and of keys written as --key=value
+using AddCommands = std::function<void(CLI::App& app, Context& context)>;
+// Runs the command that the arguments name, and turns every error into a message and its exit code, which is returned.
+int run_command(int argc, char** argv, const AddCommands& add_commands);
 
 void add_pretrain(CLI::App& app, Context& context);
 void add_finetune_seg(CLI::App& app, Context& context);
@@ -30,7 +36,8 @@ void add_prepare(CLI::App& app, Context& context);
 void add_split(CLI::App& app, Context& context);
 void add_forward(CLI::App& app, Context& context);
 void add_export(CLI::App& app, Context& context);
-void add_inspect(CLI::App& app, Context& context);
+// with_torch: inspects what run::needs_torch().
+void add_inspect(CLI::App& app, Context& context, const std::function<void(const run::InspectArguments&)>& with_torch);
 void add_doctor(CLI::App& app, Context& context);
 void add_bench(CLI::App& app, Context& context);
 void add_docs(CLI::App& app, Context& context);

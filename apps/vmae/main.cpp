@@ -1,75 +1,50 @@
-// The executable `vmae`: parses the command line, runs one subcommand, turns every error into a message and its exit code.
+// The executable bin/vmae: runs the commands that need no LibTorch, and becomes libexec/vmae/vmae for all others.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
-#include <csignal>
-#include <iostream>
-#include <new>
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <iterator>
 
 #include "commands.h"
 #include "vmae/core/log.h"
-#include "vmae/core/version.h"
-#include "vmae/run/counting_bar.h"
-#include "vmae/train/cpu_allocator.h"
 
 namespace {
 
-int report(const vmae::Error& error) {
-  vmae::log::error(error.what());
-  if (!error.hint().empty()) vmae::log::error("  " + error.hint());
-  return static_cast<int>(error.code());
+namespace fs = std::filesystem;
+
+constexpr const char* kCommands[] = {"eval", "compare", "prepare", "split", "inspect", "docs", "--version"};
+
+bool is_own(const char* word) {
+  return std::any_of(std::begin(kCommands), std::end(kCommands), [&](const char* own) { return std::strcmp(own, word) == 0; });
+}
+
+[[noreturn]] void start_with_torch(char** argv) {
+  // OpenMP's threads wait for work by spinning, which on a machine with other work (or with our own reader threads) costs up to 15 times the training speed.
+  // The library reads its setting when it is loaded, so it has to be in the environment before.
+  if (std::getenv("GOMP_SPINCOUNT") == nullptr) setenv("OMP_WAIT_POLICY", "passive", /*overwrite=*/0);
+  std::error_code problem;
+  const fs::path self = fs::read_symlink("/proc/self/exe", problem);
+  const fs::path program = self.parent_path().parent_path() / "libexec" / "vmae" / "vmae";
+  execv(program.c_str(), argv);
+  vmae::log::error(vmae::concat(program.string(), " can't be started: ", std::strerror(errno)));
+  vmae::log::error("  it belongs to this program: install or copy the folders bin and libexec (and lib) together");
+  std::exit(static_cast<int>(vmae::ExitCode::internal));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  vmae::app::wait_without_spinning(argv);
-  std::signal(SIGXFSZ, SIG_IGN);  // a full quota is an error of write(), not the end of the process
-  std::signal(SIGPIPE, SIG_IGN);
-  vmae::train::install_cpu_allocator();
-
-  const vmae::run::CountingBar counting_bar;
-  vmae::app::Context context;
-  context.arguments = {argv, argv + argc};
-  context.command_line = vmae::join(context.arguments, " ");
-  CLI::App app{
-      "vmae: self-supervised pretraining, fine-tuning, prediction and evaluation of medical image models\n\nTry `vmae doctor` first. Exit codes: 0 ok, 1 "
-      "internal, 2 usage "
-      "or config, 3 data,\n"
-      "4 checkpoint or weights, 5 loss not finite, 6 some cases failed, 75 stopped by a signal\nwith the checkpoint saved (start again with --resume).",
-      "vmae"};
-  app.set_version_flag("--version", vmae::concat("vmae ", vmae::version(), " (", vmae::git_revision(), "), ", vmae::build_summary()));
-  app.require_subcommand(1);
-  app.get_formatter()->column_width(34);
-  vmae::app::add_pretrain(app, context);
-  vmae::app::add_finetune_seg(app, context);
-  vmae::app::add_finetune_cls(app, context);
-  vmae::app::add_predict(app, context);
-  vmae::app::add_features(app, context);
-  vmae::app::add_eval(app, context);
-  vmae::app::add_compare(app, context);
-  vmae::app::add_prepare(app, context);
-  vmae::app::add_split(app, context);
-  vmae::app::add_forward(app, context);
-  vmae::app::add_export(app, context);
-  vmae::app::add_inspect(app, context);
-  vmae::app::add_doctor(app, context);
-  vmae::app::add_bench(app, context);
-  vmae::app::add_docs(app, context);
-  try {
-    if (argc == 1) {
-      std::cout << app.help();
-      return report({vmae::ExitCode::usage, "no command is given", "the commands are above; vmae COMMAND --help says more"});
-    }
-    vmae::app::check_subcommand(app, argv[1]);
-    vmae::app::check_flags(app, context.arguments);
-    app.parse(argc, argv);
-    return static_cast<int>(context.exit_code);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : static_cast<int>(vmae::ExitCode::usage);
-  } catch (const vmae::Error& error) {
-    return report(error);
-  } catch (const std::bad_alloc&) {
-    return report({vmae::ExitCode::internal, "out of memory", "lower train.micro_batch or data.prefetch"});
-  } catch (const std::exception& error) {
-    return report({vmae::ExitCode::internal, vmae::concat("internal error: ", error.what()), "please report this with the command line and the log"});
-  }
+  if (argc < 2 || !is_own(argv[1])) start_with_torch(argv);
+  return vmae::app::run_command(argc, argv, [argv](CLI::App& app, vmae::app::Context& context) {
+    vmae::app::add_eval(app, context);
+    vmae::app::add_compare(app, context);
+    vmae::app::add_prepare(app, context);
+    vmae::app::add_split(app, context);
+    vmae::app::add_inspect(app, context, [argv](const auto&) { start_with_torch(argv); });
+    vmae::app::add_docs(app, context);
+  });
 }

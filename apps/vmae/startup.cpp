@@ -1,19 +1,22 @@
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdlib>
+#include <csignal>
+#include <iostream>
+#include <new>
 
 #include "commands.h"
+#include "vmae/core/log.h"
+#include "vmae/core/version.h"
+#include "vmae/run/counting_bar.h"
 
 namespace vmae::app {
 
-// OpenMP's threads wait for work by spinning, which on a machine with other work (or with our own reader threads) costs up to 15 times the training speed.
-// The library reads its setting when it is loaded, so it has to be in the environment before: the program starts itself once more.
-void wait_without_spinning(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
-  setenv("OMP_WAIT_POLICY", "passive", 1);
-  execv("/proc/self/exe", argv);  // returns only where it is not possible; then we go on as we are
+namespace {
+
+int report(const Error& error) {
+  log::error(error.what());
+  if (!error.hint().empty()) log::error("  " + error.hint());
+  return static_cast<int>(error.code());
 }
 
 // CLI11 says only that a subcommand is required.
@@ -44,6 +47,46 @@ void check_flags(const CLI::App& app, const std::vector<std::string>& arguments)
     const std::string nearest = is_key ? arguments[i].substr(2) + (word == arguments[i] ? "=VALUE" : "") : did_you_mean(word, flags);
     throw Error(ExitCode::usage, concat("unknown option '", word, "'"),
                 nearest.empty() ? concat("see vmae ", arguments[1], " --help") : concat("did you mean '", nearest, "'?"));
+  }
+}
+
+}  // namespace
+
+int run_command(int argc, char** argv, const AddCommands& add_commands) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a full quota is an error of write(), not the end of the process
+  std::signal(SIGPIPE, SIG_IGN);
+
+  const run::CountingBar counting_bar;
+  Context context;
+  context.arguments = {argv, argv + argc};
+  context.command_line = join(context.arguments, " ");
+  CLI::App app{
+      "vmae: self-supervised pretraining, fine-tuning, prediction and evaluation of medical image models\n\nTry `vmae doctor` first. Exit codes: 0 ok, 1 "
+      "internal, 2 usage "
+      "or config, 3 data,\n"
+      "4 checkpoint or weights, 5 loss not finite, 6 some cases failed, 75 stopped by a signal\nwith the checkpoint saved (start again with --resume).",
+      "vmae"};
+  app.set_version_flag("--version", concat("vmae ", version(), " (", git_revision(), "), ", build_summary()));
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  add_commands(app, context);
+  try {
+    if (argc == 1) {
+      std::cout << app.help();
+      return report({ExitCode::usage, "no command is given", "the commands are above; vmae COMMAND --help says more"});
+    }
+    check_subcommand(app, argv[1]);
+    check_flags(app, context.arguments);
+    app.parse(argc, argv);
+    return static_cast<int>(context.exit_code);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  } catch (const Error& error) {
+    return report(error);
+  } catch (const std::bad_alloc&) {
+    return report({ExitCode::internal, "out of memory", "lower train.micro_batch or data.prefetch"});
+  } catch (const std::exception& error) {
+    return report({ExitCode::internal, concat("internal error: ", error.what()), "please report this with the command line and the log"});
   }
 }
 

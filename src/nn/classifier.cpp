@@ -4,11 +4,6 @@
 
 namespace vmae::nn {
 
-void describe(Options& options, ClassifierOptions& classifier) {
-  describe(options, classifier.swin);
-  describe_conv_stem(options, classifier.swin);
-}
-
 SwinClassifierImpl::SwinClassifierImpl(const ClassifierOptions& options) : SwinEncoderImpl(options.swin, /*size_multiple=*/1), options_(options) {
   const int64_t dim = options.swin.embed_dim << 3;
   register_encoder();

@@ -9,12 +9,6 @@
 
 namespace vmae::nn {
 
-void describe(Options& options, MaeOptions& mae) {
-  describe(options, mae.swin);
-  options.add("mask_ratio", mae.mask_ratio, "share of each image that is hidden, in units of 16 x 16 pixels", in_range(0.01, 0.99));
-  options.add("norm_pix_loss", mae.norm_pix_loss, "compare with pixels normalised per 4 x 4 patch (He et al. 2022) instead of the pixels themselves");
-}
-
 MaeImpl::MaeImpl(const MaeOptions& options) : SwinCodecImpl(options.swin, /*size_multiple=*/32), options_(options) {
   const int64_t dim = options.swin.embed_dim;
   const int64_t rows = options.swin.image_size[0] / patch_size, columns = options.swin.image_size[1] / patch_size;

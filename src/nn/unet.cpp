@@ -6,15 +6,6 @@
 
 namespace vmae::nn {
 
-void describe(Options& options, UnetOptions& unet) {
-  describe(options, unet.swin);
-  describe_conv_stem(options, unet.swin);
-  options.add("identity_joins", unet.identity_joins,
-              "the 1x1 convolutions that join the decoder with the encoder's skips begin by passing the decoder on, so that a pretrained one begins as it was; "
-              "false: random, as the reference");
-  options.add("features", unet.features, "unet: channels of each stage; every stage after the first halves height and width", at_least(1));
-}
-
 SwinUnetImpl::SwinUnetImpl(const UnetOptions& options) : SwinCodecImpl(options.swin, /*size_multiple=*/1), options_(options) {
   const int64_t dim = options.swin.embed_dim;
   register_encoder();

@@ -7,6 +7,7 @@
 #include "pool.h"
 #include "vmae/core/log.h"
 #include "vmae/io/caption.h"
+#include "vmae/nn/losses.h"
 #include "vmae/run/panel.h"
 #include "vmae/stats/auroc.h"
 

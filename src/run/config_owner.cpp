@@ -2,9 +2,9 @@
 
 #include "vmae/core/config.h"
 #include "vmae/core/error.h"
-#include "vmae/run/finetune.h"
+#include "vmae/run/finetune_options.h"
 #include "vmae/run/prepare.h"
-#include "vmae/run/pretrain.h"
+#include "vmae/run/pretrain_options.h"
 #include "vmae/run/split_command.h"
 
 namespace vmae::run {

@@ -1,10 +1,10 @@
 // The generated pages: one list of commands with options, each with a section of its own.
+#include "vmae/run/docs.h"
 #include "vmae/core/config.h"
-#include "vmae/run/finetune.h"
+#include "vmae/run/finetune_options.h"
 #include "vmae/run/prepare.h"
-#include "vmae/run/pretrain.h"
+#include "vmae/run/pretrain_options.h"
 #include "vmae/run/split_command.h"
-#include "vmae/run/tools.h"
 
 namespace vmae::run {
 

@@ -7,7 +7,7 @@
 #include "vmae/core/log.h"
 #include "vmae/io/dataset_json.h"
 #include "vmae/io/file_name.h"
-#include "vmae/run/finetune.h"
+#include "vmae/run/finetune_options.h"
 #include "vmae/run/run_record.h"
 
 namespace vmae::run {

@@ -1,5 +1,5 @@
 // Keys and defaults of fine-tuning.
-#include "vmae/run/finetune.h"
+#include "vmae/run/finetune_options.h"
 
 namespace vmae::run {
 

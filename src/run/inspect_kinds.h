@@ -1,12 +1,13 @@
 #pragma once
 // What `vmae inspect` says about each kind of thing: JSON for programs and, from the same JSON, text for people.
 #include <filesystem>
+#include <ostream>
 #include <string>
 #include <vector>
 
 #include "contact_sheet.h"
 #include "vmae/io/label_meaning.h"
-#include "vmae/run/tools.h"
+#include "vmae/run/inspect.h"
 
 namespace vmae::run {
 
@@ -18,9 +19,15 @@ struct Inspection {
 std::string run_json(const std::filesystem::path& folder);
 std::string run_text(const std::string& json, const std::filesystem::path& folder);
 
-Inspection inspect_weights(const std::filesystem::path& path, bool all_keys);
 Inspection inspect_prepared(const std::filesystem::path& path, const InspectArguments& arguments);
 Inspection inspect_source(const std::filesystem::path& path, const InspectArguments& arguments);
+
+// As the command line asks for it.
+inline void print(const Inspection& inspection, const InspectArguments& arguments, std::ostream& out) {
+  out << (arguments.as_json ? inspection.json : inspection.text) << "\n";
+}
+
+bool holds_weights(const std::filesystem::path& path);
 
 // Writes the data card of a source, prepared or not.
 void inspect_card(const InspectArguments& arguments);

@@ -15,9 +15,9 @@
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/core/text.h"
-#include "vmae/run/finetune.h"
+#include "vmae/run/finetune_options.h"
 #include "vmae/run/model_file.h"
-#include "vmae/run/pretrain.h"
+#include "vmae/run/pretrain_options.h"
 
 namespace vmae::run {
 

@@ -1,4 +1,4 @@
-#include "vmae/run/pretrain.h"
+#include "vmae/run/pretrain_options.h"
 
 namespace vmae::run {
 

@@ -8,7 +8,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/core/text.h"
-#include "vmae/run/training.h"
+#include "vmae/run/training_options.h"
 
 namespace vmae::run {
 

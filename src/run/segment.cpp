@@ -11,6 +11,7 @@
 #include "vmae/io/class_names.h"
 #include "vmae/io/label_meaning.h"
 #include "vmae/io/mask_numbering.h"
+#include "vmae/nn/losses.h"
 #include "vmae/run/panel.h"
 
 namespace vmae::run {

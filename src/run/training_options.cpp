@@ -1,5 +1,5 @@
 // Keys of the options that all training commands share.
-#include "vmae/run/training.h"
+#include "vmae/run/training_options.h"
 
 namespace vmae::run {
 

@@ -16,22 +16,6 @@
 
 namespace vmae::train {
 
-void describe(Options& options, OptimOptions& optim) {
-  options.add("lr", optim.lr, "peak learning rate, for the whole batch of all ranks", in_range(0.0, 10.0));
-  options.add("min_lr", optim.min_lr, "learning rate at the end of the cosine", in_range(0.0, 10.0));
-  options.add("warmup_epochs", optim.warmup_epochs, "epochs of linear warm-up from 0; the schedule moves with every step", at_least(0));
-  options.add("weight_decay", optim.weight_decay, "decoupled weight decay (AdamW)", in_range(0.0, 1.0));
-  options.add("betas", optim.betas, "[beta1, beta2] of AdamW", in_range(0.0, 0.99999));
-  options.add("eps", optim.eps, "epsilon of AdamW", above(0.0));
-  options.add("decay_norm_and_bias", optim.decay_norm_and_bias,
-              "weight decay on every parameter, norms and biases too, as the reference does; false: on matrices only");
-  options.add("clip_grad_norm", optim.clip_grad_norm, "largest L2 norm of the gradient; 0 does not clip", at_least(0.0));
-  options.add("ema_decay", optim.ema_decay,
-              "what is validated, drawn and saved is a moving average of the weights, of which each step keeps this share (step n at most (1 + n) / (10 + n)); "
-              "0: the weights themselves",
-              in_range(0.0, 0.999999));
-}
-
 AdamW::AdamW(const torch::nn::Module& module, const OptimOptions& options, const std::function<double(const std::string&)>& lr_scale) : options_(options) {
   std::map<std::pair<double, double>, std::vector<std::pair<std::string, at::Tensor>>, std::greater<>> grouped;  // by (weight decay, lr scale)
   for (const auto& item : module.named_parameters()) {

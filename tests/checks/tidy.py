@@ -3,8 +3,8 @@
 
 usage: tidy.py BUILD_FOLDER [--jobs N] [FILE ...]     without files: all of src/ and apps/
 
-g++'s precompiled header means nothing to clang: it is left out, so that every file must include what it uses. Results are cached by content in
-BUILD_FOLDER/tidy, so that a second run only looks at what changed.
+g++'s precompiled header means nothing to clang: it is left out, so that every file must include what it uses. That a file is clean is remembered by content
+(an empty file in ~/.cache/vmae/tidy), so that a second run, in another clone too, only looks at what changed.
 """
 import argparse
 import concurrent.futures
@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "vmae" / "tidy"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LEFT_OUT = {"src/io/volume.cpp"}  # ITK 5.2's headers refuse this clang
 
@@ -41,18 +42,21 @@ def main():
     args = parser.parse_args()
     folder = args.build / "tidy"
     folder.mkdir(exist_ok=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
     entries = commands_without_pch(args.build)
     (folder / "compile_commands.json").write_text(json.dumps(entries))
     known = [pathlib.Path(e["file"]) for e in entries]
     files = [f.resolve() for f in args.files if f.resolve() in known] or known
 
-    # A file's result depends on itself, on every header of the project, and on the checks.
+    # A file's result depends on itself, on every header of the project, on how it is compiled, and on the checks.
     shared = hashlib.sha256((ROOT / ".clang-tidy").read_bytes())
+    shared.update(subprocess.run(["clang-tidy", "--version"], capture_output=True, check=True).stdout)
+    command_of = {pathlib.Path(entry["file"]): entry["command"].replace(str(ROOT), "") for entry in entries}
     for header in sorted(ROOT.glob("include/**/*.h")) + sorted(ROOT.glob("src/**/*.h")) + sorted(ROOT.glob("apps/**/*.h")):
         shared.update(header.read_bytes())
 
     def check(path):
-        stamp = folder / hashlib.sha256(shared.digest() + str(path).encode() + path.read_bytes()).hexdigest()
+        stamp = CACHE / hashlib.sha256(shared.digest() + command_of[path].encode() + path.read_bytes()).hexdigest()
         if stamp.exists():
             return path, ""
         result = subprocess.run(["clang-tidy", "-p", str(folder), "--quiet", str(path)], capture_output=True, text=True)

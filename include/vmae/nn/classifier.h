@@ -4,12 +4,6 @@
 
 namespace vmae::nn {
 
-struct ClassifierOptions {
-  SwinOptions swin{.depths = {2, 2, 6, 2}};
-  int64_t num_classes = 2;  // outputs: classes of a softmax, or findings of which each has its own sigmoid
-};
-void describe(Options& options, ClassifierOptions& classifier);  // the keys of SwinOptions; num_classes comes from the dataset
-
 class SwinClassifierImpl : public SwinEncoderImpl {
  public:
   explicit SwinClassifierImpl(const ClassifierOptions& options);  // freshly initialised from torch's default generator

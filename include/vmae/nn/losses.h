@@ -8,24 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "vmae/core/options.h"
+#include "vmae/nn/loss_options.h"
 
 namespace vmae::nn {
 
 using SumOverRanks = std::function<at::Tensor(const at::Tensor&)>;  // differentiable; empty: one rank
-
-struct SegmentationLossOptions {
-  std::string name = "dice_ce";
-  std::string dice = "soft";
-  double dice_weight = 1.0, ce_weight = 1.0;
-  bool include_background = false;
-  bool batch_dice = true;
-  double smooth = 1e-5;
-  std::vector<double> class_weights{};
-  std::string balance = "none";
-  double focal_gamma = 2.0;
-};
-void describe(Options& options, SegmentationLossOptions& loss);
 
 // logits (B, K, H, W) with class 0 the background; mask (B, H, W) uint8 of classes; pixels equal to `ignore_label` (-1: none) count nowhere.
 // class_weights (K) float32 for the cross-entropy, or undefined. Scalar float32.
@@ -36,12 +23,6 @@ void describe(Options& options, SegmentationLossOptions& loss);
 // 0.
 at::Tensor segmentation_loss(const at::Tensor& logits, const at::Tensor& mask, const SegmentationLossOptions& options, const at::Tensor& class_weights,
                              int64_t ignore_label, const SumOverRanks& total = {});
-
-struct ClassificationLossOptions {
-  double label_smoothing = 0.0;
-  std::vector<double> class_weights{}, positive_weights{};
-};
-void describe(Options& options, ClassificationLossOptions& loss);
 
 // logits (B, L); labels (B, L) float32: NaN is unknown and counts nowhere.
 // Classes (one of each row is 1): cross-entropy with label smoothing, weighted by class_weights (L); rows with an unknown label are left out.

@@ -6,13 +6,6 @@
 
 namespace vmae::nn {
 
-struct MaeOptions {
-  SwinOptions swin;
-  double mask_ratio = 0.75;
-  bool norm_pix_loss = false;
-};
-void describe(Options& options, MaeOptions& mae);  // adds the keys of SwinOptions too
-
 constexpr int64_t mask_unit = 4;  // tokens: masking works in units of 4 x 4 tokens = 16 x 16 pixels
 
 struct MaeOutput {

@@ -13,29 +13,11 @@
 #include <string>
 #include <vector>
 
-#include "vmae/core/options.h"
 #include "vmae/nn/block_ops.h"
 #include "vmae/nn/conv_block.h"
+#include "vmae/nn/model_options.h"
 
 namespace vmae::nn {
-
-struct SwinOptions {
-  std::vector<int64_t> image_size{224, 224};  // [H, W] in pixels; the masked autoencoder needs multiples of 32
-  int64_t in_channels = 3;
-  int64_t embed_dim = 96;
-  std::vector<int64_t> depths{2, 2, 2, 2};
-  std::vector<int64_t> num_heads{3, 6, 12, 24};
-  int64_t window_size = 7;
-  double mlp_ratio = 4.0;
-  double drop_path_rate = 0.1;
-  double layer_norm_eps = 1e-6;
-  bool conv_stem = false;         // of fine-tuned models (ConvStem); the masked autoencoder has none
-  bool shift_small_grids = true;  // shift odd blocks even where the grid is one window (method.md: VISION-MAE yes, ImageNet Swin no)
-};
-void describe(Options& options, SwinOptions& swin);  // all but conv_stem
-void describe_conv_stem(Options& options, SwinOptions& swin);
-// Throws Error(usage): a size that is no multiple of `size_multiple` gets the nearest valid ones.
-void validate(const SwinOptions& swin, int64_t size_multiple = 32);
 
 constexpr int64_t patch_size = 4;  // pixels
 

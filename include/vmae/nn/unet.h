@@ -6,14 +6,6 @@
 
 namespace vmae::nn {
 
-struct UnetOptions {
-  SwinOptions swin{.image_size = {320, 320}, .depths = {2, 2, 6, 2}};
-  bool identity_joins = false;                           // how the joins of skips begin
-  std::vector<int64_t> features{32, 64, 128, 256, 512};  // of ConvUnet
-  int64_t num_classes = 2;                               // background included
-};
-void describe(Options& options, UnetOptions& unet);  // num_classes comes from the dataset
-
 // With a conv stem, its features are joined on the way back to pixels (PixelDecoder), which else is one expanding of the tokens.
 class SwinUnetImpl : public SwinCodecImpl, public Segmenter {
  public:

@@ -1,12 +1,10 @@
 #pragma once
-// The commands that work on weights and tensors: forward, export, inspect, doctor, bench, docs.
+// The commands that work on weights and tensors: forward, export, doctor, bench.
 #include <cstdint>
 #include <filesystem>
 #include <iosfwd>
 #include <string>
 #include <vector>
-
-#include "vmae/run/names.h"
 
 namespace vmae::train {
 class World;
@@ -26,21 +24,6 @@ void forward(const ForwardArguments& arguments);
 
 // Weights (of a file or a run) as .safetensors or, for torch.load(weights_only=True), as .pth: told by the extension of `output`.
 void export_weights(const std::filesystem::path& weights, const std::filesystem::path& output, bool overwrite);
-
-struct InspectArguments {
-  std::filesystem::path path;
-  bool as_json = false;
-  bool all_keys = false;              // of weights: every key with its shape
-  bool verify = false;                // of a prepared dataset: read everything and compare the digest
-  std::filesystem::path png;          // contact sheet of images; empty: none
-  std::filesystem::path card;         // of labelled images: folder for a data card; empty: none
-  std::vector<int64_t> label_values;  // of the card: as data.label_values
-  int64_t ignore_label = -1;          // of the card: as data.ignore_label
-  std::filesystem::path npy;          // stored numbers of one image; empty: none
-  NameArguments names;  // of a prepared dataset: what it was made from, to name on the screen the files of its cases, and those that were left out
-};
-// What is in a checkpoint, a weights file, a run folder, a prepared dataset, or anything that `vmae prepare` reads.
-void inspect(const InspectArguments& arguments, std::ostream& out);
 
 // Versions, devices, threads, memory, instruction sets, and what is wrong. Returns false if something is.
 bool doctor(std::ostream& out);
@@ -75,9 +58,5 @@ struct EvalBenchArguments {
 // Times one calculation of `vmae eval`, once, on made-up cases; one line of JSON: seconds, value (delong: z), low, high (95 % percentile or DeLong interval),
 // peak_rss_mb.
 void bench_eval(const EvalBenchArguments& arguments, std::ostream& out);
-
-// docs/configuration.md and configs/default.yaml, from the declarations of the options.
-std::string configuration_page();
-std::string default_config();
 
 }  // namespace vmae::run

@@ -10,36 +10,11 @@
 #include "vmae/data/dataset.h"
 #include "vmae/run/data_card.h"
 #include "vmae/run/split.h"
+#include "vmae/run/training_options.h"
 #include "vmae/train/fit.h"
 #include "vmae/train/run_folder.h"
 
 namespace vmae::run {
-
-struct RunOptions {
-  std::string dir;
-  int64_t seed = 0;
-  std::string device = "auto";
-  int64_t threads = 0;
-  double timeout_s = 600;
-  bool deterministic = true;
-};
-void describe(Options& options, RunOptions& run);
-
-struct DataOptions {
-  std::vector<std::string> train, val;
-  std::string test;
-  std::vector<double> weights;
-  std::vector<std::string> findings;  // of a classification: as io::find_source()
-  SplitChoice splits;
-  std::string channels = "stacked";
-  double val_fraction = 0.05;
-  int64_t workers = 0;
-  int64_t prefetch = 4;
-  double max_bad_fraction = 0.05;
-  data::ImageOptions image;
-  data::AugmentOptions augment;
-};
-void describe(Options& options, DataOptions& data);
 
 struct TrainArguments {
   train::IfExists if_exists = train::IfExists::refuse;
@@ -109,13 +84,6 @@ struct Training {
 ExitCode train_to_end(const Session& session, Training training);
 
 std::string panel_name(const std::string& kind, int64_t epoch);  // "overlay_epoch0012": sorts by name
-
-template <class Config>
-std::string config_text(Config config) {
-  Options options;
-  describe(options, config);
-  return config_yaml(options, /*with_comments=*/false);
-}
 
 void report_changed_options(const Options& before, const Options& now);
 

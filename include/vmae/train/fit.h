@@ -3,36 +3,16 @@
 #include <functional>
 #include <string>
 
-#include "vmae/core/options.h"
 #include "vmae/data/loader.h"
 #include "vmae/train/checkpoint.h"
 #include "vmae/train/optim.h"
 #include "vmae/train/precision.h"
 #include "vmae/train/run_log.h"
 #include "vmae/train/schedule.h"
+#include "vmae/train/train_options.h"
 #include "vmae/train/world.h"
 
 namespace vmae::train {
-
-struct TrainOptions {
-  int64_t epochs = 800;
-  int64_t steps_per_epoch = 0;
-  int64_t min_steps_per_epoch = 0;
-  int64_t max_steps = 0;
-  int64_t batch_size = 640;
-  int64_t micro_batch = 0;
-  std::string precision = "auto";
-  int64_t log_every = 20;
-  int64_t validate_every = 1;
-  int64_t draw_every = 10;
-  int64_t early_stop = 0;
-  int64_t keep_every = 0;
-  int64_t save_every_steps = 0;
-  double save_every_minutes = 15.0;
-  std::string gradient_compression = "none";
-  bool cuda_graph = false;
-};
-void describe(Options& options, TrainOptions& train);
 
 // A model with what is to be done with it. Functions run on the loop's thread.
 struct Task {

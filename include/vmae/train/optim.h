@@ -7,22 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "vmae/core/options.h"
+#include "vmae/train/train_options.h"
 
 namespace vmae::train {
-
-struct OptimOptions {
-  double lr = 1e-4;
-  double min_lr = 0.0;
-  int64_t warmup_epochs = 10;
-  double weight_decay = 0.05;
-  std::vector<double> betas{0.9, 0.95};
-  double eps = 1e-8;
-  bool decay_norm_and_bias = true;
-  double clip_grad_norm = 0.0;
-  double ema_decay = 0.0;
-};
-void describe(Options& options, OptimOptions& optim);
 
 class AdamW {
  public:

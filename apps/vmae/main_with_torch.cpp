@@ -1,0 +1,33 @@
+// The executable libexec/vmae/vmae, with all commands; bin/vmae starts it.
+#include <iostream>
+
+#include "commands.h"
+#include "vmae/run/inspect.h"
+#include "vmae/train/cpu_allocator.h"
+
+namespace {
+
+void add_commands(CLI::App& app, vmae::app::Context& context) {
+  vmae::app::add_pretrain(app, context);
+  vmae::app::add_finetune_seg(app, context);
+  vmae::app::add_finetune_cls(app, context);
+  vmae::app::add_predict(app, context);
+  vmae::app::add_features(app, context);
+  vmae::app::add_eval(app, context);
+  vmae::app::add_compare(app, context);
+  vmae::app::add_prepare(app, context);
+  vmae::app::add_split(app, context);
+  vmae::app::add_forward(app, context);
+  vmae::app::add_export(app, context);
+  vmae::app::add_inspect(app, context, [](const auto& arguments) { vmae::run::inspect_with_torch(arguments, std::cout); });
+  vmae::app::add_doctor(app, context);
+  vmae::app::add_bench(app, context);
+  vmae::app::add_docs(app, context);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  vmae::train::install_cpu_allocator();
+  return vmae::app::run_command(argc, argv, add_commands);
+}

@@ -1,0 +1,50 @@
+#pragma once
+// The keys that describe a network: what of it a config, a checkpoint and a file of weights say. Without torch, as all *_options.h.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "vmae/core/options.h"
+
+namespace vmae::nn {
+
+struct SwinOptions {
+  std::vector<int64_t> image_size{224, 224};  // [H, W] in pixels; the masked autoencoder needs multiples of 32
+  int64_t in_channels = 3;
+  int64_t embed_dim = 96;
+  std::vector<int64_t> depths{2, 2, 2, 2};
+  std::vector<int64_t> num_heads{3, 6, 12, 24};
+  int64_t window_size = 7;
+  double mlp_ratio = 4.0;
+  double drop_path_rate = 0.1;
+  double layer_norm_eps = 1e-6;
+  bool conv_stem = false;         // of fine-tuned models (ConvStem); the masked autoencoder has none
+  bool shift_small_grids = true;  // shift odd blocks even where the grid is one window (method.md: VISION-MAE yes, ImageNet Swin no)
+};
+void describe(Options& options, SwinOptions& swin);  // all but conv_stem
+void describe_conv_stem(Options& options, SwinOptions& swin);
+// Throws Error(usage): a size that is no multiple of `size_multiple` gets the nearest valid ones.
+void validate(const SwinOptions& swin, int64_t size_multiple = 32);
+
+struct MaeOptions {
+  SwinOptions swin;
+  double mask_ratio = 0.75;
+  bool norm_pix_loss = false;
+};
+void describe(Options& options, MaeOptions& mae);  // adds the keys of SwinOptions too
+
+struct UnetOptions {
+  SwinOptions swin{.image_size = {320, 320}, .depths = {2, 2, 6, 2}};
+  bool identity_joins = false;                           // how the joins of skips begin
+  std::vector<int64_t> features{32, 64, 128, 256, 512};  // of ConvUnet
+  int64_t num_classes = 2;                               // background included
+};
+void describe(Options& options, UnetOptions& unet);  // num_classes comes from the dataset
+
+struct ClassifierOptions {
+  SwinOptions swin{.depths = {2, 2, 6, 2}};
+  int64_t num_classes = 2;  // outputs: classes of a softmax, or findings of which each has its own sigmoid
+};
+void describe(Options& options, ClassifierOptions& classifier);  // the keys of SwinOptions; num_classes comes from the dataset
+
+}  // namespace vmae::nn
