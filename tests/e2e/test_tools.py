@@ -243,6 +243,17 @@ class InspectTest(ToolsTest):
         self.assertIn("nowhere.pth does not exist", self.vmae("inspect", "nowhere.pth", expect=3).stderr)
         self.assertIn("holds no images", self.vmae("inspect", ".", expect=3).stderr)
 
+    def test_what_a_folder_holds_beyond_the_files_that_are_shown(self):
+        """20 images are listed, the others counted, and how many of these can't be read."""
+        volume = min((SOURCE / "tests/data/hippocampus/images").glob("*.nii.gz")).read_bytes()
+        (self.tmp / "images").mkdir()
+        for i in range(23):
+            (self.tmp / f"images/v{i:02d}.nii.gz").write_bytes(volume[:40] if i in (20, 22) else volume)
+        text = self.vmae("inspect", "images").stdout
+        self.assertIn("... 3 more", text)
+        self.assertIn("of these 2 can't be read", text)
+        self.assertEqual(sum("problem" in one for one in json.loads(self.vmae("inspect", "images", "--json").stdout)["images"]), 2)
+
 
 class HelpTest(ToolsTest):
     def test_doctor(self):
