@@ -1,8 +1,12 @@
 # `cmake --install build/release --prefix P`: P/bin/vmae, P/libexec/vmae/vmae, P/lib (LibTorch and what it brings), P/share/vmae/configs. P can be moved.
 # Debian's own libraries (OpenCV, ITK, ...) are not copied: the target machine installs them by scripts/setup or its own packages.
 include(GNUInstallDirs)
-install(TARGETS vmae_front RUNTIME DESTINATION bin)
-install(TARGETS vmae_app RUNTIME DESTINATION libexec/vmae)
+if(VMAE_ONE_PROGRAM)
+  install(TARGETS vmae_app RUNTIME DESTINATION bin)
+else()
+  install(TARGETS vmae_front RUNTIME DESTINATION bin)
+  install(TARGETS vmae_app RUNTIME DESTINATION libexec/vmae)
+endif()
 install(DIRECTORY configs/ DESTINATION share/vmae/configs)
 install(FILES LICENSE README.md DESTINATION share/doc/vmae)
 install(CODE "set(VMAE_BINARY \"$<TARGET_FILE:vmae_app>\")")

@@ -21,6 +21,10 @@ struct Context {
   ExitCode exit_code = ExitCode::ok;
 };
 
+// OpenMP's threads are to sleep while they wait, unless the environment says otherwise. The library reads that when it is loaded, so it has to be said before
+// the program with LibTorch starts. True if it was not said yet.
+bool set_wait_policy();
+
 using AddCommands = std::function<void(CLI::App& app, Context& context)>;
 // Runs the command that the arguments name, and turns every error into a message and its exit code, which is returned.
 int run_command(int argc, char** argv, const AddCommands& add_commands);

@@ -1,4 +1,6 @@
-// The executable libexec/vmae/vmae, with all commands; bin/vmae starts it.
+// The executable libexec/vmae/vmae, with all commands; bin/vmae starts it. With VMAE_ONE_PROGRAM it is bin/vmae itself.
+#include <unistd.h>
+
 #include <iostream>
 
 #include "commands.h"
@@ -28,6 +30,7 @@ void add_commands(CLI::App& app, vmae::app::Context& context) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (vmae::app::set_wait_policy()) execv("/proc/self/exe", argv);  // once more; returns only where it is not possible: then we go on as we are
   vmae::train::install_cpu_allocator();
   return vmae::app::run_command(argc, argv, add_commands);
 }

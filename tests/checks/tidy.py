@@ -7,6 +7,7 @@ g++'s precompiled header means nothing to clang: it is left out, so that every f
 (an empty file in ~/.cache/vmae/tidy), so that a second run, in another clone too, only looks at what changed.
 """
 import argparse
+import collections
 import concurrent.futures
 import hashlib
 import json
@@ -15,6 +16,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "vmae" / "tidy"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -49,22 +51,30 @@ def main():
     files = [f.resolve() for f in args.files if f.resolve() in known] or known
 
     # A file's result depends on itself, on every header of the project, on how it is compiled, and on the checks.
-    shared = hashlib.sha256((ROOT / ".clang-tidy").read_bytes())
-    shared.update(subprocess.run(["clang-tidy", "--version"], capture_output=True, check=True).stdout)
-    command_of = {pathlib.Path(entry["file"]): entry["command"].replace(str(ROOT), "") for entry in entries}
+    shared = hashlib.sha256((ROOT / ".clang-tidy").read_bytes() + pathlib.Path(__file__).read_bytes())
+    shared.update(subprocess.run(["dpkg-query", "-W"], capture_output=True, check=True).stdout)  # clang-tidy's own version, and the libraries' headers
+    commands_of = collections.defaultdict(str)  # several, where a file belongs to several targets
+    for entry in entries:
+        commands_of[pathlib.Path(entry["file"])] += entry["command"].replace(str(ROOT), "") + "\n"
     for header in sorted(ROOT.glob("include/**/*.h")) + sorted(ROOT.glob("src/**/*.h")) + sorted(ROOT.glob("apps/**/*.h")):
-        shared.update(header.read_bytes())
+        shared.update(f"{header.relative_to(ROOT)} {header.stat().st_size}\n".encode() + header.read_bytes())
 
     def check(path):
-        stamp = CACHE / hashlib.sha256(shared.digest() + command_of[path].encode() + path.read_bytes()).hexdigest()
+        content = path.read_bytes()
+        stamp = CACHE / hashlib.sha256(shared.digest() + commands_of[path].encode() + content).hexdigest()
         if stamp.exists():
+            stamp.touch()
             return path, ""
         result = subprocess.run(["clang-tidy", "-p", str(folder), "--quiet", str(path)], capture_output=True, text=True)
         if result.returncode == 0:
-            stamp.touch()
+            if path.read_bytes() == content:  # nobody edited it meanwhile
+                stamp.touch()
             return path, ""
         return path, result.stdout + "\n".join(line for line in result.stderr.splitlines() if "warnings generated" not in line)
 
+    for stamp in CACHE.iterdir():
+        if stamp.stat().st_mtime < time.time() - 30 * 86400:
+            stamp.unlink(missing_ok=True)
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for path, output in pool.map(check, files):
