@@ -32,6 +32,9 @@ void add_options(CLI::App& command, run::EvalArguments& arguments) {
   command.add_option("--classes", arguments.classes, "names of labels 1, 2, ..., or of the classes; default: as predicted, else as in the truth")
       ->delimiter(',')
       ->type_name("NAME,...");
+  command.add_option("--findings", arguments.findings, "columns of the truth that are the labels, as data.findings; default: as the runs were trained")
+      ->delimiter(',')
+      ->type_name("NAME,...");
   command.add_option("--positive", arguments.positive, "binary tasks: the positive class; default: the one with scores, 1 of 0 and 1, or the later column")
       ->type_name("NAME");
   command.add_option("--reference", arguments.reference, "model that the others are compared with, or all: all pairs; default: the first (of equal fraction)")

@@ -80,4 +80,13 @@ std::vector<std::string> check_class_names(const std::vector<std::string>& names
 
 std::string nameless_label(int64_t value) { return concat("label ", value); }
 
+std::string class_list(const std::vector<std::string>& names) {
+  std::vector<std::string> shown;
+  for (const std::string& name : names) {
+    const auto number = parse_integer(name);
+    shown.push_back(number ? nameless_label(*number) : name);
+  }
+  return join(shown, ", ");
+}
+
 }  // namespace vmae::io

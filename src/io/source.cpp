@@ -193,6 +193,10 @@ namespace {
 // Those of a prepared dataset, in the order in which they are named.
 void choose_findings(Source& source, const std::vector<std::string>& findings, const fs::path& path) {
   const std::vector<std::string> all = source.label_names;
+  if (!source.is_multi_label && !all.empty() && findings.size() == 1) {  // of one column it was prepared
+    source.remarks.push_back({"", concat("the labels are the classes that the dataset was prepared with: ", join(all, ", "))});
+    return;
+  }
   if (!source.is_multi_label)
     throw Error(ExitCode::usage, concat("data.findings: ", path.string(), " has no findings", all.empty() ? "" : concat(", but classes: ", join(all, ", "))),
                 "findings are columns of a manifest, or were when the dataset was prepared; leave data.findings out");

@@ -34,13 +34,13 @@ struct Columns {
   throw Error(ExitCode::data, concat(csv.name, ":", line, ": ", what), hint);
 }
 
-// 0, 1, NaN for -1 (uncertain, as in CheXpert) and empty; nothing else.
 // As R and pandas write a missing value.
 bool is_missing(const std::string& cell) {
   const std::string lower = to_lower(cell);
   return lower.empty() || lower == "na" || lower == "n/a" || lower == "#n/a" || lower == "nan" || lower == "null";
 }
 
+// 0, 1, NaN for -1 (uncertain, as in CheXpert) and empty; nothing else.
 std::optional<float> finding(const std::string& cell) {
   if (is_missing(cell)) return std::nanf("");
   const auto value = parse_number(cell);
@@ -88,8 +88,8 @@ bool is_row_number(const Csv& csv, size_t column) {
   return true;
 }
 
-// A column that is a finding because the user says so.
-size_t named_finding(const Csv& csv, const std::string& name, const Columns& columns) {
+// A column of labels because the user says so.
+size_t named_column(const Csv& csv, const std::string& name, const Columns& columns) {
   const auto exact = std::find(csv.columns.begin(), csv.columns.end(), name);
   const std::optional<size_t> column = exact != csv.columns.end() ? std::optional(static_cast<size_t>(exact - csv.columns.begin())) : csv.column({name});
   if (!column || csv.columns[*column].empty()) fail_no_finding(csv.name, name, csv.columns);
@@ -102,13 +102,41 @@ size_t named_finding(const Csv& csv, const std::string& name, const Columns& col
     if (other == column)
       throw Error(ExitCode::usage, concat("data.findings: the column ", csv.columns[*column], " of ", csv.name, " holds ", what), "leave it out");
   }
-  for (const CsvRow& row : csv.rows) {
-    if (!finding(row.fields[*column]))
-      fail(csv, row.line, concat("the finding ", csv.columns[*column], " is '", row.fields[*column], "'"), "findings are 0, 1, or -1 or empty where not known");
-  }
-  if (std::find(columns.findings.begin(), columns.findings.end(), *column) != columns.findings.end())
-    throw Error(ExitCode::usage, concat("data.findings names the column ", csv.columns[*column], " twice"), "name each once");
   return *column;
+}
+
+// What a finding is written as in other tables; as classes these words would make another task of it.
+bool is_truth_word(const std::string& cell) {
+  const std::string lower = to_lower(cell);
+  return lower == "true" || lower == "false" || lower == "yes" || lower == "no" || lower == "positive" || lower == "negative" || lower == "t" || lower == "f" ||
+         lower == "y" || lower == "n";
+}
+
+// Words that are neither numbers nor files nor yes and no, so that it can hold no findings.
+bool are_classes(const Csv& csv, size_t column) {
+  bool is_some = false;
+  for (const CsvRow& row : csv.rows) {
+    const std::string& cell = row.fields[column];
+    if (is_missing(cell)) continue;
+    if (parse_number(cell) || is_truth_word(cell) || kind_of(cell) != FileKind::other) return false;
+    is_some = true;
+  }
+  return is_some;
+}
+
+void add_finding(const Csv& csv, size_t column, Columns& columns) {
+  const std::string& name = csv.columns[column];
+  if (std::find(columns.findings.begin(), columns.findings.end(), column) != columns.findings.end())
+    throw Error(ExitCode::usage, concat("data.findings names the column ", name, " twice"), "name each once");
+  for (const CsvRow& row : csv.rows) {
+    const std::string& cell = row.fields[column];
+    if (finding(cell)) continue;
+    fail(csv, row.line, concat("the finding ", name, " is '", cell, "'"),
+         concat("findings are 0, 1, or -1 or empty where not known", is_truth_word(cell)  ? ""
+                                                                     : parse_number(cell) ? "; if these are classes, call the column `label`"
+                                                                                          : "; a column of words holds classes if it is named alone"));
+  }
+  columns.findings.push_back(column);
 }
 
 // The column of the images, or those of the channels, in the order of the file.
@@ -137,7 +165,7 @@ std::vector<size_t> image_columns(const Csv& csv, Source& source) {
   return channels;
 }
 
-// findings: the columns that are; empty: those that look like it.
+// findings: the columns that are, or the one of the classes; empty: those that look like it.
 Columns columns_of(const Csv& csv, Source& source, const std::vector<std::string>& findings) {
   Columns columns{image_columns(csv, source), csv.column(kMaskColumns), csv.column({"label", "class"}), patient_column(csv),
                   csv.column({"split"}),      csv.column({"fold"}),     csv.column({"modality"}),       {}};
@@ -145,9 +173,17 @@ Columns columns_of(const Csv& csv, Source& source, const std::vector<std::string
     columns.mask = columns.label;
     columns.label.reset();
   }
-  if (columns.label && !findings.empty()) columns.label.reset();
+  if (!findings.empty()) columns.label.reset();
+  for (const std::string& name : findings) {
+    const size_t column = named_column(csv, name, columns);
+    if (findings.size() > 1 || !are_classes(csv, column)) {
+      add_finding(csv, column, columns);
+    } else {
+      columns.label = column;
+      source.remarks.push_back({"", "the classes are those of the column " + csv.columns[column]});
+    }
+  }
   if (columns.label) refuse_some_paths(csv, *columns.label);
-  for (const std::string& name : findings) columns.findings.push_back(named_finding(csv, name, columns));
   std::vector<std::string> unused;
   for (size_t column = 0; column < csv.columns.size(); ++column) {
     const std::string& name = csv.columns[column];

@@ -12,6 +12,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/version.h"
 #include "vmae/io/case_names.h"
+#include "vmae/io/class_names.h"
 #include "vmae/io/patients.h"
 #include "vmae/io/picture.h"
 #include "vmae/io/prepared_mask.h"
@@ -280,7 +281,7 @@ class Card {
     page.facts.emplace_back("Patients", patients.number_text() + (patients.number() ? "" : ": each case counts as a patient of its own"));
     if (!card_.seen_before.empty()) page.facts.emplace_back("Pretraining", card_.seen_before);
     page.facts.emplace_back("Image and mask are paired by", join(pairings(), "; "));
-    if (card_.meaning) page.facts.emplace_back("Classes", join(card_.meaning->names, ", "));
+    if (card_.meaning) page.facts.emplace_back("Classes", io::class_list(card_.meaning->names));
     report::Section parts{.title = "Parts and classes", .tables = {parts_table()}};
     if (!names().empty()) parts.tables.push_back(class_table());
     page.sections.push_back(std::move(parts));

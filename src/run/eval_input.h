@@ -34,6 +34,7 @@ struct EvalModel {
   std::string config_yaml, splits_text, versions, trained_from;  // trained_from: the weights it began with, "" from scratch
   std::string seen_before;                                       // of a run some of whose test or validation images its weights knew: the sentence about it
   std::string truth;                                             // data.train or data.test
+  std::vector<std::string> findings;                             // data.findings
   std::optional<std::set<std::string>> test_files;               // of the truth; none: all
   int64_t label_fraction = -1;                                   // percent; -1: not known
   int64_t ignore_label = -1;
@@ -96,8 +97,9 @@ struct Truth {
 };
 // test_files: names in the source that count; none: all that have truth. identifying: of the predictions.
 // names: test_files may also be the dataset's; then each channel and time point is a case of its own, as there.
+// findings: as io::find_source().
 Truth open_truth(const std::filesystem::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification,
-                 const std::vector<std::string>& identifying, const NamesTable* names);
+                 const std::vector<std::string>& findings, const std::vector<std::string>& identifying, const NamesTable* names);
 // Cases of which there is no prediction, but one of each channel (NAME_0000, ...) or time point (NAME_t0, ...), become a case for each.
 void split_as_predicted(const std::set<std::string>& predicted, Truth& truth);
 void add_images(const std::filesystem::path& path, Truth& truth);  // for pictures: the images of the same names

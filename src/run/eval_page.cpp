@@ -2,6 +2,7 @@
 #include "eval_output.h"
 #include "vmae/core/text.h"
 #include "vmae/core/version.h"
+#include "vmae/io/class_names.h"
 
 namespace vmae::run {
 
@@ -14,7 +15,7 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
   if (evaluation.arguments.per_slice && evaluation.segmentation != nullptr) facts.emplace_back("Means are over", "slices, not cases");
   const auto& classes = evaluation.segmentation != nullptr ? evaluation.segmentation->study.classes : evaluation.classification->classes;
   const bool is_binary = evaluation.classification != nullptr && evaluation.classification->kind == eval::LabelKind::binary;
-  facts.emplace_back(is_binary ? "Positive class" : "Classes", join(classes, ", "));
+  facts.emplace_back(is_binary ? "Positive class" : "Classes", evaluation.segmentation != nullptr ? io::class_list(classes) : join(classes, ", "));
   std::vector<std::string> names;
   for (const EvalModel& model : evaluation.models) names.push_back(model.name);
   facts.emplace_back("Models", join(names, ", "));

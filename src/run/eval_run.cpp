@@ -48,6 +48,7 @@ void adopt(const fs::path& file, EvalModel& model, const std::string& part, Conf
   model.truth = located(file.parent_path(), part == "external_test" ? config.data.test : config.data.train[0]);
   model.label_fraction = config.data.splits.label_fraction;
   model.trained_from = config.model.init;
+  model.findings = config.data.findings;
   if constexpr (std::is_same_v<Config, SegmentConfig>) model.ignore_label = config.data.ignore_label;
   if (config.data.image.slice_axis != "auto") model.slice_axis = config.data.image.slice_axis;  // else as predict.json says
 }

@@ -283,14 +283,14 @@ void adopt_dataset_json(const fs::path& folder, Truth& truth) {
 
 }  // namespace
 
-Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification,
+Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification, const std::vector<std::string>& findings,
                  const std::vector<std::string>& identifying, const NamesTable* names) {
   if (const std::string missing = path_problem(path); !missing.empty())
     throw Error(ExitCode::data, concat(path.string(), " ", missing), "--truth takes label maps, labels, or a source that has them");
   // A folder of label maps looks like a folder of images; one of DICOM-SEG like one without images.
   std::optional<Error> problem;
   try {
-    Truth truth = from_source(io::find_source(path), test_files, is_classification, path, names);
+    Truth truth = from_source(io::find_source(path, "auto", findings), test_files, is_classification, path, names);
     truth.identifying = identifying;
     if (!truth.cases.empty()) return truth;
   } catch (const io::NoImages& error) {

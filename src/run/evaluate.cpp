@@ -97,23 +97,45 @@ void require_same_dataset(const std::vector<EvalModel>& models, const fs::path& 
   }
 }
 
+// Columns of the truth that are the labels: as given, or those of the runs, which must agree.
+std::vector<std::string> findings_of(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
+  if (!arguments.findings.empty()) return arguments.findings;
+  const EvalModel* first = nullptr;
+  for (const EvalModel& model : models) {
+    if (model.run.empty()) continue;
+    if (!first) first = &model;
+    if (model.findings != first->findings)
+      throw Error(ExitCode::data,
+                  concat("data.findings: ", first->name, " was trained on the columns [", join(first->findings, ", "), "], ", model.name, " on [",
+                         join(model.findings, ", "), "]"),
+                  "compare runs of the same labels, or say which columns are the truth: --findings");
+  }
+  return first ? first->findings : std::vector<std::string>{};
+}
+
+// A table of labels says all of it itself.
+void refuse_options_of_sources(const EvalArguments& arguments) {
+  if (!arguments.patients.empty()) throw Error(ExitCode::usage, "--patients is not for tables of labels", "give the table a column patient");
+  if (!arguments.findings.empty()) throw Error(ExitCode::usage, "--findings is not for tables of labels", "give the table the columns that count");
+}
+
 // The truth as given, or that of the runs, which must agree.
 std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::vector<EvalModel>& models, std::optional<NamesTable>& names) {
   const bool classifies = is_classification(models[0]);
+  if (!arguments.findings.empty() && !classifies) throw Error(ExitCode::usage, "--findings is for classification", "leave it out");
   std::optional<Truth> truth;
   std::optional<std::set<std::string>> test_files;
   std::string path = arguments.truth.string();
   for (const EvalModel& model : models) {
-    if (model.run.empty()) continue;
-    if (arguments.truth.empty()) {
-      if (path.empty()) path = model.truth;
-      if (fs::weakly_canonical(model.truth) != fs::weakly_canonical(path))
-        throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path), "give --truth");
-    }
+    if (!arguments.truth.empty() || model.run.empty()) continue;
+    if (path.empty()) path = model.truth;
+    if (fs::weakly_canonical(model.truth) != fs::weakly_canonical(path))
+      throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path), "give --truth");
   }
+  const std::vector<std::string> findings = findings_of(arguments, models);
   if (path.empty()) {
     if (!classifies) throw Error(ExitCode::usage, "--truth is missing", "give a folder of label maps, or a source with masks");
-    if (!arguments.patients.empty()) throw Error(ExitCode::usage, "--patients is not for tables of labels", "give the table a column patient");
+    refuse_options_of_sources(arguments);
     return std::nullopt;  // the table of scores has the labels
   }
   // A table with a column `case` is read as it is; one with images is a manifest.
@@ -122,7 +144,7 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
   require_same_dataset(models, path);
   test_files = common_test_files(models, names ? &*names : nullptr);
   if (is_label_table) {
-    if (!arguments.patients.empty()) throw Error(ExitCode::usage, "--patients is not for tables of labels", "give the table a column patient");
+    refuse_options_of_sources(arguments);
     return std::nullopt;
   }
   std::vector<std::string> identifying;
@@ -131,7 +153,7 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
     const std::vector<std::string> own = identifying_texts_in(model.predictions);
     identifying.insert(identifying.end(), own.begin(), own.end());
   }
-  truth = open_truth(path, test_files, classifies, identifying, names ? &*names : nullptr);
+  truth = open_truth(path, test_files, classifies, findings, identifying, names ? &*names : nullptr);
   if (!arguments.patients.empty()) read_patients(arguments.patients, *truth);
   std::set<std::string> predicted;
   for (const EvalModel& model : models) {

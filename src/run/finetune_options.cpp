@@ -128,9 +128,11 @@ std::string text_of_recipe(const ClassifyConfig& config) { return recipe_text(co
 
 void describe(Options& options, ClassifyDataOptions& data) {
   describe(options, static_cast<DataOptions&>(data));
-  options.add("findings", data.findings,
-              "columns of the manifest (or findings of a prepared dataset) that are the labels, each 0, 1, or -1 or empty where not known, as in [Effusion, "
-              "Edema]. Empty: the column label or class, else all columns whose cells are such numbers; the log names them");
+  options.add(
+      "findings", data.findings,
+      "columns of the manifest (or findings of a prepared dataset) that are the labels, each 0, 1, or -1 or empty where not known, as in [Effusion, "
+      "Edema]; or the one column of words that are the classes, as in [dx]. Empty: the column label or class, else all columns whose cells are such numbers; "
+      "the log names them");
   options.add("pool", data.pool, "how the scores of a case's slices become the case's, in validation and prediction", one_of({"mean", "max"}));
 }
 

@@ -6,13 +6,28 @@
 #include <ATen/ops/where.h>
 
 #include "class_colours.h"
+#include "vmae/core/text.h"
 #include "vmae/io/caption.h"
 
 namespace vmae::run {
 
 namespace {
 
-constexpr int64_t min_side_px = 160, gap_px = 6, caption_px = 24;
+constexpr int64_t min_side_px = 160, gap_px = 6, caption_px = 24, max_channels = 4;
+
+bool is_picture(const at::Tensor& image) { return image.size(1) == 1 || image.size(1) == 3; }
+
+// What is shown of (n, C, h, w): grey and colour as they are, else the first channels, each in grey.
+std::vector<at::Tensor> pictures_of(const at::Tensor& image) {
+  if (is_picture(image)) return {image};
+  return image.slice(1, 0, max_channels).split(1, 1);
+}
+
+// The same, below each other.
+at::Tensor rows_of(const at::Tensor& image) {
+  if (is_picture(image)) return image;
+  return image.slice(1, 0, max_channels).reshape({-1, 1, image.size(2), image.size(3)});
+}
 
 // A value per channel, ready to be broadcast over (n, C, h, w).
 at::Tensor per_channel(const std::vector<double>& values) { return at::tensor(values, at::kFloat).view({1, -1, 1, 1}); }
@@ -27,7 +42,7 @@ at::Tensor pixels_of(const at::Tensor& prediction, const at::Tensor& image, cons
 }
 
 // columns: each (n, C, h, w), values 0 to 1.
-io::Image sheet(const std::vector<at::Tensor>& pictures, const std::vector<const char*>& captions) {
+io::Image sheet(const std::vector<at::Tensor>& pictures, const std::vector<std::string>& captions) {
   const int64_t n = pictures[0].size(0), height = pictures[0].size(2), width = pictures[0].size(3);
   const int64_t zoom = std::max<int64_t>(1, (min_side_px + std::min(height, width) - 1) / std::min(height, width));
   std::vector<at::Tensor> columns;
@@ -46,7 +61,6 @@ io::Image sheet(const std::vector<at::Tensor>& pictures, const std::vector<const
     pairs.push_back(at::cat(pair, 2));
   }
   at::Tensor paper = at::constant_pad_nd(at::cat(pairs, 1), {gap_px, 0, caption_px, 0}, 255.0);  // (C, h, w)
-  if (paper.size(0) != 1 && paper.size(0) != 3) paper = paper.slice(0, 0, 1);                    // of multi-channel input, the first
   paper = paper.permute({1, 2, 0}).contiguous();
 
   io::Image panel{paper.size(0), paper.size(1), paper.size(2), {}, 255.0};
@@ -88,7 +102,7 @@ io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& out
   const at::Tensor reconstruction = at::where(hidden > 0.5, pixels_of(output.prediction, image, options), image);
 
   std::vector<at::Tensor> columns;
-  for (const at::Tensor& column : {image, masked, reconstruction}) columns.push_back(column * per_channel(std) + per_channel(mean));
+  for (const at::Tensor& column : {image, masked, reconstruction}) columns.push_back(rows_of(column * per_channel(std) + per_channel(mean)));
   return sheet(columns, {"image", "masked", "reconstruction"});
 }
 
@@ -108,8 +122,13 @@ at::Tensor overlay(const at::Tensor& image, const at::Tensor& mask) {
 io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, const at::Tensor& prediction, const std::vector<std::string>& class_names,
                              const std::vector<double>& mean, const std::vector<double>& std) {
   const at::Tensor shown = (image * per_channel(std) + per_channel(mean)).clamp(0.0, 1.0);
-  const at::Tensor rgb = shown.size(1) == 3 ? shown : shown.slice(1, 0, 1).expand({-1, 3, -1, -1});
-  io::Image panel = sheet({rgb, overlay(shown, truth), overlay(shown, prediction)}, {"image", "mask", "prediction"});
+  std::vector<at::Tensor> columns = pictures_of(shown);
+  std::vector<std::string> captions{"image"};
+  for (size_t channel = 1; channel < columns.size(); ++channel) captions.push_back(concat("channel ", channel + 1));
+  for (at::Tensor& column : columns) column = column.expand({-1, 3, -1, -1});
+  columns.insert(columns.end(), {overlay(shown, truth), overlay(shown, prediction)});
+  captions.insert(captions.end(), {"mask", "prediction"});
+  io::Image panel = sheet(columns, captions);
   std::set<uint8_t> labels;
   add_labels(truth, labels);
   add_labels(prediction, labels);
@@ -122,7 +141,7 @@ io::Image image_panel(const at::Tensor& image, const std::vector<double>& mean, 
   const int64_t n = image.size(0), columns = std::min(n, per_row), rows = (n + columns - 1) / columns, side = std::min(image.size(2), image.size(3));
   const int64_t zoom = std::max<int64_t>(1, (caption_side_px + side - 1) / side);
   at::Tensor shown = ((image * per_channel(std) + per_channel(mean)) * 255.0).clamp(0.0, 255.0);
-  shown = shown.size(1) == 3 ? shown : shown.slice(1, 0, 1);
+  shown = at::cat(pictures_of(shown), 3);
   shown = at::constant_pad_nd(shown.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3), {gap_px, gap_px, gap_px, caption_px}, 255.0);
   if (rows * columns > n) shown = at::cat({shown, at::full({rows * columns - n, shown.size(1), shown.size(2), shown.size(3)}, 255.0)});
   const int64_t c = shown.size(1), h = shown.size(2), w = shown.size(3);

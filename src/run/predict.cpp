@@ -28,6 +28,7 @@
 #include "vmae/data/modality.h"
 #include "vmae/io/case_names.h"
 #include "vmae/io/channels.h"
+#include "vmae/io/class_names.h"
 #include "vmae/io/components.h"
 #include "vmae/io/prepared.h"
 #include "vmae/io/read_image.h"
@@ -290,8 +291,8 @@ ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vec
   const std::vector<io::SourceFile> cases = cases_for(card, listed, options.channel_names, refused);
   const std::vector<std::string> names =
       options.names.empty() ? names_beside(cases, as_learnt(beside, card, of_others), identifying) : given_names(cases, options.names);
-  log::info(concat(predictor.model().name, is_segmenter ? ", background and " : ", ", join(card.class_names, ", "), "; ", files.size(),
-                   files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
+  log::info(concat(predictor.model().name, ", ", is_segmenter ? "background and " + io::class_list(card.class_names) : join(card.class_names, ", "), "; ",
+                   files.size(), files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
   log_intensity({&cases}, card.image, "case");
   if (is_segmenter) check_outputs(names, card, options);
   make_output_folder(output);

@@ -34,10 +34,9 @@ void describe(Options& options, PrepareOptions& prepare) {
               "[height, width] in pixels of every slice; empty: as it is. Area averaging where it shrinks, linear where it grows, nearest for masks.",
               at_least(1));
   options.add("keep_aspect", prepare.keep_aspect, "true: the largest size inside prepare.resize with the aspect of the pixels; false: exactly that size");
-  options.add(
-      "findings", prepare.findings,
-      "columns of the manifest that are the labels, each 0, 1, or -1 or empty where not known, as in [Effusion, Edema]. Empty: the column label or class, "
-      "else all columns whose cells are such numbers; a note names them");
+  options.add("findings", prepare.findings,
+              "columns of the manifest that are the labels, each 0, 1, or -1 or empty where not known, as in [Effusion, Edema]; or the one column of words "
+              "that are the classes, as in [dx]. Empty: the column label or class, else all columns whose cells are such numbers; a note names them");
   options.add(
       "structures", prepare.structures,
       "structures of DICOM RTSTRUCT or SEG, or segments of 3D Slicer, that become mask values 1, 2, ..., by name; the others are background. A map makes "

@@ -310,7 +310,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
                              .task = task,
                              .optimizer = optimizer,
                              .loader = loader,
-                             .model_text = concat(config.model.name, " with ", classes.count(), " classes (background, ", join(classes.names, ", "), ")"),
+                             .model_text = concat(config.model.name, " with ", classes.count(), " classes (background, ", io::class_list(classes.names), ")"),
                              .config_yaml = config_text(config),
                              .init = config.model.init,
                              .card = std::move(card),

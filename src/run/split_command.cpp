@@ -84,8 +84,8 @@ void describe(Options& options, SplitCommandOptions& split) {
   describe(options, static_cast<io::SplitOptions&>(split));
   options.add(
       "findings", split.findings,
-      "columns of the manifest (or findings of a prepared dataset) that the parts get their share of. Empty: the column label or class, else all columns "
-      "whose cells are 0, 1, -1 or empty");
+      "columns of the manifest (or findings of a prepared dataset) that the parts get their share of, or the one column of classes. Empty: the column label "
+      "or class, else all columns whose cells are 0, 1, -1 or empty");
 }
 
 void describe(Options& options, SplitConfig& config) { options.section("split", "How patients are divided", config.split); }

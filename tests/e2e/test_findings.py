@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which columns of a manifest are findings: those that are named, in every command that reads labels; without names those that look like it, which is said."""
+import csv
 import json
 import unittest
 
@@ -51,6 +52,67 @@ class FindingsTest(FinetuneTest):
         self.train("data.findings=[ effusion , MASS]")  # case of letters does not matter; names are those of the file
         self.assert_trained_on(["Effusion", "Mass"])
 
+    def test_one_column_of_words_holds_the_classes(self):
+        rows = (self.tmp / "data/list.csv").read_text().splitlines()
+        words = [row + "," + ("dx" if i == 0 else ("nevus", "melanoma")[i % 2]) for i, row in enumerate(rows)]
+        (self.tmp / "data/words.csv").write_text("\n".join(words) + "\n")
+        done = self.train("data.findings=[dx]", data="data/words.csv")
+        self.assert_says(done, "the classes are those of the column dx")
+        self.assertEqual(json.loads(metadata(best(self.tmp / "run"))["class_names"]), ["melanoma", "nevus"])
+        self.vmae("prepare", "--input", "data/words.csv", "--output", "words", "prepare.findings=[dx]")
+        self.assertEqual(json.loads(self.vmae("inspect", "words", "--json").stdout)["cases_by_label"], {"melanoma": 12, "nevus": 12})
+
+    def evaluated(self, folder):
+        """case -> melanoma or nevus, as the evaluation took the truth"""
+        with open(self.tmp / folder / "cases.csv") as file:
+            rows = list(csv.DictReader(file))
+        return {row["case"] + ".png": "nevus" if row["label nevus"] == "1" else "melanoma" for row in rows}
+
+    def test_a_column_of_words_in_every_place(self):
+        rows = (self.tmp / "data/list.csv").read_text().splitlines()
+        words = [row + "," + ("dx" if i == 0 else ("nevus", "melanoma")[i % 2]) for i, row in enumerate(rows)]
+        for name, part in (("all", words[1:]), ("train", words[1:13]), ("val", words[13:19]), ("test", words[19:])):
+            (self.tmp / f"data/{name}.csv").write_text("\n".join([words[0], *part]).replace(",split,", ",part,") + "\n")
+        self.train("data.findings=[dx]", "data.val=data/val.csv", "data.test=data/test.csv", data="data/train.csv")
+        self.assertEqual(list(self.table("cases.csv", "run/external_test").values())[0].keys() - {"case", "slices"}, {"melanoma", "nevus"})
+        self.vmae("eval", "--run", "run", "--output", "external", "--resamples", "10")
+        truth = self.evaluated("external")
+        self.assertEqual(truth, {line.split(",")[0]: line.split(",")[-1] for line in words[19:]})
+        done = self.vmae("split", "--input", "data/all.csv", "--output", "s.json", "split.scheme=50/50", "split.findings=[dx]")
+        self.assertRegex(done.stdout, r"melanoma +nevus\n")
+        self.train("data.findings=[dx]", "data.splits=s.json", data="data/all.csv")
+        self.vmae("prepare", "--input", "data/all.csv", "--output", "all", "prepare.findings=[dx]")
+        said = self.train("data.findings=[dx]", data="all")
+        self.assert_says(said, "the classes that the dataset was prepared with: melanoma, nevus")
+        # A slip in one file of the two is no class: the other does not have it.
+        test = self.tmp / "data/test.csv"
+        test.write_text(test.read_text().replace("melanoma", "Melanom", 1))
+        self.assert_says(self.train("data.findings=[dx]", "data.test=data/test.csv", data="data/train.csv", expect=3), "Melanom")
+
+    def test_evaluation_takes_the_columns_of_the_run(self):
+        """And no other column with classes of the same names, of another reader, say."""
+        rows = (self.tmp / "data/list.csv").read_text().splitlines()
+        kinds = ("nevus", "melanoma")
+        words = [row + "," + ("dx,label" if i == 0 else f"{kinds[i % 2]},{kinds[i // 4 % 2]}") for i, row in enumerate(rows)]
+        for patient in range(0, 12, 3):
+            for i in (2 * patient + 1, 2 * patient + 2):
+                words[i] = words[i].replace(",train,", ",test,").replace(",val,", ",test,")
+        (self.tmp / "data/words.csv").write_text("\n".join(words) + "\n")
+        for name in ("dx", "label"):
+            self.train(f"data.findings=[{name}]", data="data/words.csv", run=f"by_{name}")
+            self.vmae("eval", "--run", f"by_{name}", "--output", f"{name}_eval", "--resamples", "10")
+            truth = self.evaluated(f"{name}_eval")
+            column = {line.split(",")[0]: line.split(",")[-2 if name == "dx" else -1] for line in words[1:]}
+            self.assertTrue(truth)
+            self.assertEqual(truth, {case: column[case] for case in truth})
+        (self.tmp / "truth.csv").write_text("case,label\n" + "".join(f"{case[:-4]},{kind}\n" for case, kind in truth.items()))
+        refused = self.vmae("eval", "--run", "by_dx", "--truth", "truth.csv", "--findings", "dx", "--output", "table", expect=2)
+        self.assert_says(refused, "--findings is not for tables of labels")
+        self.assert_says(self.vmae("compare", "by_dx", "by_label", "--output", "both", expect=3), "data.findings", "--findings")
+        self.vmae("compare", "by_dx", "by_label", "--findings", "dx", "--output", "both", "--resamples", "10")
+        truth = self.evaluated("both")
+        self.assertEqual(truth, {line.split(",")[0]: line.split(",")[-2] for line in words[1:] if ",test," in line})
+
     def test_a_prepared_dataset(self):
         """Named when it is prepared, or when it is trained on: the same numbers."""
         self.vmae("prepare", "--input", "data/list.csv", "--output", "all")
@@ -92,7 +154,8 @@ class FindingsTest(FinetuneTest):
             with self.subTest(key):
                 self.assert_says(self.train(f"data.findings={key}", expect=2), *said)
                 self.assert_says(self.vmae("prepare", "--input", "data/list.csv", "--output", "p", f"prepare.findings={key}", expect=2), *said)
-        self.assert_says(self.train("data.findings=[note]", expect=3), "list.csv:2", "note", "'x0'")
+        self.assert_says(self.train("data.findings=[note]", expect=3), "classes for", "hardly two cases have the same one")
+        self.assert_says(self.train("data.findings=[note,Mass]", expect=3), "list.csv:2", "note", "'x0'")
         (self.tmp / "pictures").mkdir()
         Image.fromarray(np.zeros((40, 40), np.uint8)).save(self.tmp / "pictures/a.png")
         self.assert_says(self.train("data.findings=[Mass]", data="pictures", expect=2), "no findings")

@@ -22,4 +22,7 @@ std::vector<std::string> check_class_names(const std::vector<std::string>& names
 // "label 3": of a mask value to which the dataset gives no name of its own (gaps in a numbering, parts of regions).
 std::string nameless_label(int64_t value);
 
+// The classes of masks, for people: "kidney, tumour"; "label 1, label 2" where they have no names but their numbers.
+std::string class_list(const std::vector<std::string>& names);
+
 }  // namespace vmae::io

@@ -61,8 +61,9 @@ struct NoImages : Error {
   using Error::Error;
 };
 
-// layout: auto, or one of those above. findings: the columns of a manifest, or the findings of a prepared dataset, that are labels, in this order; empty: as
-// below. Throws Error(usage) where a source has no such column, or none at all, naming those that it has.
+// layout: auto, or one of those above. findings: the columns of a manifest, or the findings of a prepared dataset, that are labels, in this order; or the
+// one column of a manifest that holds classes: words that are neither numbers nor yes and no. Empty: as below. Throws Error(usage) where a source has no
+// such column, or none at all, naming those that it has.
 // Prepared: a dataset of `vmae prepare`; its cases, without those that failed.
 // Manifest (a .csv or .tsv, or a folder whose only one it is): header line (csv.h), column `image` (also accepted: image_path, path, file, filename), optional
 //   `mask` (mask_path, segmentation; or `label` where its cells are paths), `label` (a class: class_names.h), patient (patients.h), split (train, val, test or

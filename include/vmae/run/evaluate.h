@@ -23,7 +23,8 @@ struct EvalArguments {
   std::string salt_file;
   std::string part = "auto";  // of runs: out_of_fold, test, external_test
   std::vector<std::string> classes;
-  std::string positive;  // class of a binary task
+  std::string positive;               // class of a binary task
+  std::vector<std::string> findings;  // columns of the truth that are the labels, as io::find_source(); empty: as the runs say
   int64_t ignore_label = -1;
   std::vector<int64_t> label_values;  // of the classes in the files; empty: 1, 2, ...
   bool per_slice = false, skip_bad_cases = false, overwrite = false;

@@ -1,5 +1,6 @@
 #pragma once
-// Pictures of what a model has learnt: per sample a row of image, what the network saw or should have found, and what it made of it.
+// Pictures of what a model has learnt: per sample a row of image, what the network saw or should have found, and what it made of it. One channel is grey,
+// three are colours; of other numbers the first four are shown, each in grey, beside each other (reconstruction_panel: below each other).
 #include <string>
 #include <vector>
 

@@ -53,5 +53,11 @@ TEST(ClassNames, EmptyAndEqualOnesAreErrors) {
   EXPECT_TRUE(contains(remarks[0], "'Liver' and 'liver' differ by the case of letters only"));
 }
 
+TEST(ClassNames, NumbersAreNoNamesInALine) {
+  EXPECT_EQ(class_list({"liver", "tumour"}), "liver, tumour");
+  EXPECT_EQ(class_list({"1"}), "label 1");
+  EXPECT_EQ(class_list({"kidney", "2", "grade 3"}), "kidney, label 2, grade 3");
+}
+
 }  // namespace
 }  // namespace vmae::io

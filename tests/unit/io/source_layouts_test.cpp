@@ -181,6 +181,31 @@ TEST(Source, WhatCannotBeLookedAtIsNotAbsent) {
   EXPECT_TRUE(contains(error_of([&] { find_source(folder / "none.csv"); }).what(), "does not exist"));
 }
 
+TEST(Manifest, OneNamedColumnOfWordsHoldsTheClasses) {
+  const TempFolder folder;
+  const auto file = folder.write("m.csv",
+                                 "image,label,dx,grade,Edema,mixed,file,note\na.png,1,nv,2,0,x,m.png,p\nb.png,0,mel,3,1,1,m.png,q\nc.png,0,,0,-1,,,\n"
+                                 "d.png,1,nv,2,0,x,n.png,r\ne.png,0,mel,1,0,1,n.png,s\n");
+  const Source classes = find_source(file, "auto", {"DX"});
+  EXPECT_EQ(classes.label_names, (std::vector<std::string>{"mel", "nv"}));
+  EXPECT_FALSE(classes.is_multi_label);
+  EXPECT_EQ(classes.files[0].labels, (std::vector<float>{0, 1}));
+  EXPECT_TRUE(std::isnan(classes.files[2].labels[0]));
+  EXPECT_TRUE(
+      std::any_of(classes.remarks.begin(), classes.remarks.end(), [](const auto& one) { return one.text == "the classes are those of the column dx"; }));
+  EXPECT_TRUE(find_source(file, "auto", {"Edema"}).is_multi_label);
+  const auto refused = [&](const std::vector<std::string>& names) { return std::string(error_of([&] { find_source(file, "auto", names); }).what()); };
+  EXPECT_TRUE(contains(refused({"grade"}), "m.csv:2: the finding grade is '2'"));
+  EXPECT_TRUE(contains(refused({"mixed"}), "m.csv:2: the finding mixed is 'x'"));  // a slip among findings makes no classes
+  EXPECT_TRUE(contains(refused({"file"}), "the finding file is 'm.png'"));
+  EXPECT_TRUE(contains(refused({"Edema", "Edema"}), "names the column Edema twice"));
+  for (const std::string no : {"False", "no", "Negative", "n"}) {  // a finding that is written in words, and no second task
+    const auto words = folder.write("w.csv", "image,Edema\na.png,1\nb.png," + no + "\nc.png," + no + "\n");
+    EXPECT_TRUE(contains(error_of([&] { find_source(words, "auto", {"Edema"}); }).what(), "w.csv:3: the finding Edema is '" + no + "'")) << no;
+  }
+  EXPECT_TRUE(contains(refused({"dx", "Edema"}), "the finding dx is 'nv'"));
+}
+
 TEST(Manifest, FindingsClassesAndMasks) {
   const TempFolder folder;
   const Source findings =
