@@ -3,7 +3,6 @@
 #include <CLI/App.hpp>
 #include <iostream>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "vmae/core/config.h"
@@ -51,9 +50,8 @@ struct ConfigArguments {
   void read_file(Options& options) const {
     try {
       read_config_file(file, options);
-    } catch (const Error& error) {
-      const bool is_unknown = std::string_view(error.what()).find(": unknown ") != std::string_view::npos;
-      const std::string other = is_unknown ? run::command_of_config(file) : "";
+    } catch (const UnknownKey& error) {
+      const std::string other = run::command_of_config(file);
       if (other.empty()) throw;
       throw Error(error.code(), error.what(), "it is a config of vmae " + other);
     }

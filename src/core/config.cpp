@@ -129,7 +129,8 @@ void read_map(const YamlNode& map, const std::string& prefix, const std::string&
       YamlNode shown_key;
       shown_key.kind = Kind::scalar;
       shown_key.text = key;
-      fail(where, concat("unknown ", value.kind == Kind::map ? "section" : "key", " '", shown(shown_key), "'"), unknown_key_hint(options, key));
+      throw UnknownKey(ExitCode::usage, concat(where, ": unknown ", value.kind == Kind::map ? "section" : "key", " '", shown(shown_key), "'"),
+                       unknown_key_hint(options, key));
     } else if (value.kind == Kind::map) {
       read_map(value, key + ".", name, options, first_lines);
     } else if (value.kind != Kind::null) {  // "optim:" with every key commented out is null

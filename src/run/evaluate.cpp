@@ -46,6 +46,8 @@ std::vector<EvalModel> open_models(const EvalArguments& arguments) {
                     concat("two models are called ", models[m].name, ": ", models[k].predictions.string(), " and ", models[m].predictions.string()),
                     "name them: --names A,B");
     }
+    if (is_classification(models[m]) && models[m].name == "label")
+      throw Error(ExitCode::usage, "a model may not be called label: so are the columns of the truth in cases.csv", "name it: --names A,B");
     if (is_classification(models[m]) != is_classification(models[0]))
       throw Error(ExitCode::data, concat(models[m].name, " and ", models[0].name, " can't be compared: one has label maps, the other scores"));
     std::vector<std::string> own = models[m].class_names, others = models[0].class_names;

@@ -123,9 +123,11 @@ io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, c
                              const std::vector<double>& mean, const std::vector<double>& std) {
   const at::Tensor shown = (image * per_channel(std) + per_channel(mean)).clamp(0.0, 1.0);
   std::vector<at::Tensor> columns = pictures_of(shown);
-  std::vector<std::string> captions{"image"};
-  for (size_t channel = 1; channel < columns.size(); ++channel) captions.push_back(concat("channel ", channel + 1));
-  for (at::Tensor& column : columns) column = column.expand({-1, 3, -1, -1});
+  std::vector<std::string> captions;
+  for (at::Tensor& column : columns) {
+    captions.push_back(columns.size() > 1 ? concat("channel ", captions.size() + 1) : "image");
+    column = column.expand({-1, 3, -1, -1});
+  }
   columns.insert(columns.end(), {overlay(shown, truth), overlay(shown, prediction)});
   captions.insert(captions.end(), {"mask", "prediction"});
   io::Image panel = sheet(columns, captions);

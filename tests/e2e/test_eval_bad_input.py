@@ -153,6 +153,7 @@ class SegmentationTest(BadInputTest):
         self.refused("--names", more=["--names", "A,B"], expect=2)
         self.refused("--fractions", more=["--fractions", "10,20"], expect=2)
         self.refused("--reference", "ghost", more=["--reference", "ghost"], expect=2)
+        self.refused("--findings is for classification", more=["--findings", "a"], expect=2)
         self.refused("two models are called pred", pred=["pred", "pred"], expect=2)
         self.refused("same", more=["--names", "same,same"], pred=["pred", "truth"], expect=2)
         for wrong in (["--empty", "some"], ["--level", "1"], ["--resamples", "0"], ["--ignore-label", "256"], ["--threshold", "high"], ["--threshold", "nan"]):
@@ -199,6 +200,7 @@ class ScoresTest(BadInputTest):
         (self.tmp / "labels.csv").write_text(self.LABELS)
         (self.tmp / "scores.csv").write_text(self.SCORES)
         self.eval(pred="scores.csv", truth="labels.csv")
+        self.check("a model may not be called label", expect=2, more=["--names", "label"])
 
     def test_scores(self):
         for cell in ("", "high", "nan", "-inf", "0,4", "1e999"):

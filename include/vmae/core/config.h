@@ -4,9 +4,15 @@
 #include <string>
 #include <vector>
 
+#include "vmae/core/error.h"
 #include "vmae/core/options.h"
 
 namespace vmae {
+
+// Of a file: a key or section that the command does not have, and another may.
+struct UnknownKey : Error {
+  using Error::Error;
+};
 
 // Reads a YAML file: nested maps ("optim: {lr: 1e-4}") or dotted keys ("optim.lr: 1e-4").
 // Unknown key, key given twice, wrong type, out of range, YAML syntax, anchors with merge keys: an error with file:line and, for a key, "did you mean".
