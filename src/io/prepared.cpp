@@ -9,6 +9,7 @@
 #include "prepared_index.h"
 #include "prepared_record.h"
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/config.h"
 #include "vmae/core/error.h"
 #include "vmae/core/hash.h"
 
@@ -129,6 +130,16 @@ bool is_prepared(const fs::path& path) {
   if (is_deep_json(text)) return false;
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   return json.is_object() && json.contains("format") && json["format"] == kFormatName;
+}
+
+std::vector<std::string> label_columns(const PreparedInfo& dataset) {
+  std::vector<std::string> columns;
+  Options options;
+  options.add("prepare.findings", columns, "");
+  for (const std::string& option : dataset.options) {
+    if (option.starts_with("prepare.findings=")) apply_override(option, options);
+  }
+  return columns;
 }
 
 std::vector<SourceRemark> left_out_of(const std::filesystem::path& dir) {

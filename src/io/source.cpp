@@ -193,9 +193,15 @@ namespace {
 // Those of a prepared dataset, in the order in which they are named.
 void choose_findings(Source& source, const std::vector<std::string>& findings, const fs::path& path) {
   const std::vector<std::string> all = source.label_names;
-  if (!source.is_multi_label && !all.empty() && findings.size() == 1) {  // of one column it was prepared
-    source.remarks.push_back({"", concat("the labels are the classes that the dataset was prepared with: ", join(all, ", "))});
-    return;
+  if (source.layout == "prepared" && !source.is_multi_label && !all.empty()) {
+    std::vector<std::string> own = label_columns(PreparedDataset(path).info());
+    if (own.empty()) own = {"label", "class"};
+    const bool is_own = findings.size() == 1 && std::any_of(own.begin(), own.end(), [&](const auto& name) { return to_lower(name) == to_lower(findings[0]); });
+    if (is_own) return;
+    throw Error(ExitCode::usage,
+                concat("data.findings = [", join(findings, ", "), "]: ", path.string(), " was prepared with the classes of ",
+                       own.size() > 1 ? "the column label, or of its folders" : "the column " + own[0]),
+                "leave data.findings out, or prepare the dataset with prepare.findings");
   }
   if (!source.is_multi_label)
     throw Error(ExitCode::usage, concat("data.findings: ", path.string(), " has no findings", all.empty() ? "" : concat(", but classes: ", join(all, ", "))),

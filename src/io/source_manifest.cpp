@@ -102,6 +102,8 @@ size_t named_column(const Csv& csv, const std::string& name, const Columns& colu
     if (other == column)
       throw Error(ExitCode::usage, concat("data.findings: the column ", csv.columns[*column], " of ", csv.name, " holds ", what), "leave it out");
   }
+  if (is_patient_column(csv.columns[*column]) || seems_to_name_patients(csv.columns[*column]) || column == csv.column({"case", "name", "id"}))
+    throw Error(ExitCode::usage, concat("data.findings: the column ", csv.columns[*column], " of ", csv.name, " holds names, by its own"), "leave it out");
   return *column;
 }
 
@@ -112,19 +114,40 @@ bool is_truth_word(const std::string& cell) {
          lower == "y" || lower == "n";
 }
 
-// Words that are neither numbers nor files nor yes and no, so that it can hold no findings.
+// Words that are neither numbers nor files, and not all yes and no, so that it can hold no findings.
 bool are_classes(const Csv& csv, size_t column) {
   bool is_some = false;
   for (const CsvRow& row : csv.rows) {
     const std::string& cell = row.fields[column];
     if (is_missing(cell)) continue;
-    if (parse_number(cell) || is_truth_word(cell) || kind_of(cell) != FileKind::other) return false;
-    is_some = true;
+    if (parse_number(cell) || kind_of(cell) != FileKind::other) return false;
+    is_some = is_some || !is_truth_word(cell);
   }
   return is_some;
 }
 
-void add_finding(const Csv& csv, size_t column, Columns& columns) {
+bool are_findings(const Csv& csv, size_t column) {
+  return std::all_of(csv.rows.begin(), csv.rows.end(), [&](const CsvRow& row) { return finding(row.fields[column]).has_value(); });
+}
+
+// The column of the classes because the user says so. Its texts become names of classes, which are logged and written: no remarks, dates or names of people.
+void set_classes(const Csv& csv, size_t column, Source& source, Columns& columns) {
+  std::set<std::string> different;
+  size_t known = 0;
+  for (const CsvRow& row : csv.rows) {
+    if (is_missing(row.fields[column])) continue;
+    different.insert(class_name(row.fields[column]));
+    ++known;
+  }
+  const std::string& name = csv.columns[column];
+  if (different.size() > 2 && 2 * different.size() > known)
+    throw Error(ExitCode::data, concat(csv.name, ": the column ", name, " (data.findings) holds ", different.size(), " different texts in ", known, " rows"),
+                "labels are classes of several cases each, not names or remarks: name another column, or call this one `label`");
+  columns.label = column;
+  source.remarks.push_back({"", concat("the classes are those of the column ", name)});
+}
+
+void add_finding(const Csv& csv, size_t column, bool is_alone, Columns& columns) {
   const std::string& name = csv.columns[column];
   if (std::find(columns.findings.begin(), columns.findings.end(), column) != columns.findings.end())
     throw Error(ExitCode::usage, concat("data.findings names the column ", name, " twice"), "name each once");
@@ -132,9 +155,10 @@ void add_finding(const Csv& csv, size_t column, Columns& columns) {
     const std::string& cell = row.fields[column];
     if (finding(cell)) continue;
     fail(csv, row.line, concat("the finding ", name, " is '", cell, "'"),
-         concat("findings are 0, 1, or -1 or empty where not known", is_truth_word(cell)  ? ""
-                                                                     : parse_number(cell) ? "; if these are classes, call the column `label`"
-                                                                                          : "; a column of words holds classes if it is named alone"));
+         concat("findings are 0, 1, or -1 or empty where not known", is_truth_word(cell) || parse_number(cell)
+                                                                         ? "; if these are classes, call the column `label`"
+                                                                     : is_alone ? "; a column of classes holds words alone, no numbers and no files"
+                                                                                : "; a column of words holds classes if it is named alone"));
   }
   columns.findings.push_back(column);
 }
@@ -173,14 +197,15 @@ Columns columns_of(const Csv& csv, Source& source, const std::vector<std::string
     columns.mask = columns.label;
     columns.label.reset();
   }
+  const std::optional<size_t> label = columns.label;
+  const bool is_alone = findings.size() == 1;
   if (!findings.empty()) columns.label.reset();
   for (const std::string& name : findings) {
     const size_t column = named_column(csv, name, columns);
-    if (findings.size() > 1 || !are_classes(csv, column)) {
-      add_finding(csv, column, columns);
+    if (is_alone && (column == label ? !are_findings(csv, column) : are_classes(csv, column))) {
+      set_classes(csv, column, source, columns);
     } else {
-      columns.label = column;
-      source.remarks.push_back({"", "the classes are those of the column " + csv.columns[column]});
+      add_finding(csv, column, is_alone, columns);
     }
   }
   if (columns.label) refuse_some_paths(csv, *columns.label);

@@ -58,9 +58,6 @@ Measurable check_labels(const Datasets& datasets) {
   const int64_t known = count_known(datasets.split.train), known_val = count_known(datasets.split.val);
   log::info(concat(splits.is_multi_label ? "findings" : "classes", ", cases in training: ", counts_text(splits.label_names, train), " (of ", known,
                    "); in validation: ", counts_text(splits.label_names, val), " (of ", known_val, ")"));
-  if (!splits.is_multi_label && n > 2 && static_cast<int64_t>(n) >= known)
-    throw Error(ExitCode::data, concat(n, " classes for ", known, " labelled training cases: hardly two cases have the same one"),
-                "labels are to be classes, not names or remarks: name another column");
   int64_t learnable = 0, measurable = 0;
   for (size_t i = 0; i < n; ++i) {
     const bool can_learn = train[i] > 0 && train[i]<known, can_measure = val[i]> 0 && val[i] < known_val;

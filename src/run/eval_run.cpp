@@ -7,6 +7,7 @@
 #include "vmae/core/log.h"
 #include "vmae/io/dataset_json.h"
 #include "vmae/io/file_name.h"
+#include "vmae/io/prepared.h"
 #include "vmae/run/finetune_options.h"
 #include "vmae/run/run_record.h"
 
@@ -48,7 +49,12 @@ void adopt(const fs::path& file, EvalModel& model, const std::string& part, Conf
   model.truth = located(file.parent_path(), part == "external_test" ? config.data.test : config.data.train[0]);
   model.label_fraction = config.data.splits.label_fraction;
   model.trained_from = config.model.init;
-  model.findings = config.data.findings;
+  if constexpr (std::is_same_v<Config, ClassifyConfig>) {
+    model.findings = config.data.findings;
+    const fs::path trained_on = located(file.parent_path(), config.data.train[0]);
+    if (model.findings.empty() && io::is_prepared(trained_on))  // the truth may be the files that it was prepared from
+      model.findings = io::label_columns(io::PreparedDataset(trained_on).info());
+  }
   if constexpr (std::is_same_v<Config, SegmentConfig>) model.ignore_label = config.data.ignore_label;
   if (config.data.image.slice_axis != "auto") model.slice_axis = config.data.image.slice_axis;  // else as predict.json says
 }

@@ -290,7 +290,11 @@ Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>
   // A folder of label maps looks like a folder of images; one of DICOM-SEG like one without images.
   std::optional<Error> problem;
   try {
-    Truth truth = from_source(io::find_source(path, "auto", findings), test_files, is_classification, path, names);
+    io::Source source = io::find_source(path, "auto", findings);
+    for (const io::SourceRemark& remark : source.remarks) {
+      if (is_classification && remark.name.empty()) log::info(concat("truth: ", remark.text));  // which columns it is
+    }
+    Truth truth = from_source(std::move(source), test_files, is_classification, path, names);
     truth.identifying = identifying;
     if (!truth.cases.empty()) return truth;
   } catch (const io::NoImages& error) {

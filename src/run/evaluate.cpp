@@ -99,6 +99,10 @@ void require_same_dataset(const std::vector<EvalModel>& models, const fs::path& 
   }
 }
 
+std::string columns_text(const EvalModel& model) {
+  return model.findings.empty() ? "columns that it does not name" : concat("the columns [", join(model.findings, ", "), "]");
+}
+
 // Columns of the truth that are the labels: as given, or those of the runs, which must agree.
 std::vector<std::string> findings_of(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
   if (!arguments.findings.empty()) return arguments.findings;
@@ -106,10 +110,9 @@ std::vector<std::string> findings_of(const EvalArguments& arguments, const std::
   for (const EvalModel& model : models) {
     if (model.run.empty()) continue;
     if (!first) first = &model;
-    if (model.findings != first->findings)
+    if (to_lower(join(model.findings, "\n")) != to_lower(join(first->findings, "\n")))
       throw Error(ExitCode::data,
-                  concat("data.findings: ", first->name, " was trained on the columns [", join(first->findings, ", "), "], ", model.name, " on [",
-                         join(model.findings, ", "), "]"),
+                  concat("data.findings: ", first->name, " was trained on ", columns_text(*first), ", ", model.name, " on ", columns_text(model)),
                   "compare runs of the same labels, or say which columns are the truth: --findings");
   }
   return first ? first->findings : std::vector<std::string>{};
@@ -134,14 +137,16 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
     if (fs::weakly_canonical(model.truth) != fs::weakly_canonical(path))
       throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path), "give --truth");
   }
-  const std::vector<std::string> findings = findings_of(arguments, models);
   if (path.empty()) {
     if (!classifies) throw Error(ExitCode::usage, "--truth is missing", "give a folder of label maps, or a source with masks");
     refuse_options_of_sources(arguments);
     return std::nullopt;  // the table of scores has the labels
   }
-  // A table with a column `case` is read as it is; one with images is a manifest.
-  const bool is_label_table = classifies && !arguments.truth.empty() && fs::is_regular_file(path) && io::read_csv(path).column({"case", "name", "id"});
+  const bool has_cases = classifies && !arguments.truth.empty() && fs::is_regular_file(path) && io::read_csv(path).column({"case", "name", "id"});
+  const bool has_images = has_cases && io::read_csv(path).column({"image", "image_path", "path"});
+  const std::vector<std::string> findings = !classifies || (has_cases && !has_images) ? std::vector<std::string>{} : findings_of(arguments, models);
+  // A table of cases is read as it is: labels have the columns that it says. One with images is a manifest where columns are named.
+  const bool is_label_table = has_cases && (!has_images || findings.empty());
   names = names_between(arguments, models, path, is_label_table);
   require_same_dataset(models, path);
   test_files = common_test_files(models, names ? &*names : nullptr);
@@ -155,7 +160,13 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
     const std::vector<std::string> own = identifying_texts_in(model.predictions);
     identifying.insert(identifying.end(), own.begin(), own.end());
   }
-  truth = open_truth(path, test_files, classifies, findings, identifying, names ? &*names : nullptr);
+  try {
+    truth = open_truth(path, test_files, classifies, findings, identifying, names ? &*names : nullptr);
+  } catch (const Error& error) {
+    if (findings.empty() || error.code() != ExitCode::usage) throw;
+    throw Error(ExitCode::data, concat("the truth has not the columns ", arguments.findings.empty() ? "of the runs: " : "of --findings: ", error.what()),
+                concat(error.hint(), error.hint().empty() ? "" : "; ", "--findings says which columns of the truth are its labels"));
+  }
   if (!arguments.patients.empty()) read_patients(arguments.patients, *truth);
   std::set<std::string> predicted;
   for (const EvalModel& model : models) {

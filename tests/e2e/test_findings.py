@@ -82,36 +82,91 @@ class FindingsTest(FinetuneTest):
         self.assertRegex(done.stdout, r"melanoma +nevus\n")
         self.train("data.findings=[dx]", "data.splits=s.json", data="data/all.csv")
         self.vmae("prepare", "--input", "data/all.csv", "--output", "all", "prepare.findings=[dx]")
-        said = self.train("data.findings=[dx]", data="all")
-        self.assert_says(said, "the classes that the dataset was prepared with: melanoma, nevus")
+        self.train("data.findings=[DX]", data="all")
+        self.assertEqual(json.loads(metadata(best(self.tmp / "run"))["class_names"]), ["melanoma", "nevus"])
+        for name in ("[label]", "[Effusion]", "[no_such]", "[dx,Mass]"):
+            self.assert_says(self.train(f"data.findings={name}", data="all", expect=2), name[1:-1].replace(",", ", "), "the classes of the column dx")
         # A slip in one file of the two is no class: the other does not have it.
         test = self.tmp / "data/test.csv"
         test.write_text(test.read_text().replace("melanoma", "Melanom", 1))
         self.assert_says(self.train("data.findings=[dx]", "data.test=data/test.csv", data="data/train.csv", expect=3), "Melanom")
 
-    def test_evaluation_takes_the_columns_of_the_run(self):
-        """And no other column with classes of the same names, of another reader, say."""
+    def words(self, *columns):
+        """data/words.csv: the list with further columns of nevus and melanoma that differ from each other; its last third of patients is for tests"""
         rows = (self.tmp / "data/list.csv").read_text().splitlines()
         kinds = ("nevus", "melanoma")
-        words = [row + "," + ("dx,label" if i == 0 else f"{kinds[i % 2]},{kinds[i // 4 % 2]}") for i, row in enumerate(rows)]
-        for patient in range(0, 12, 3):
-            for i in (2 * patient + 1, 2 * patient + 2):
-                words[i] = words[i].replace(",train,", ",test,").replace(",val,", ",test,")
-        (self.tmp / "data/words.csv").write_text("\n".join(words) + "\n")
+        lines = [rows[0] + "".join("," + name for name in columns)]
+        for i, row in enumerate(rows[1:]):
+            row = row.replace(",train,", ",test,").replace(",val,", ",test,") if i >= 16 else row
+            lines.append(row + "".join("," + kinds[i // 2**c % 2] for c in range(len(columns))))
+        (self.tmp / "data/words.csv").write_text("\n".join(lines) + "\n")
+        return {name: {f"p{i:02d}.png": kinds[i // 2**c % 2] for i in range(16, 24)} for c, name in enumerate(columns)}
+
+    def test_files_of_a_prepared_dataset_as_the_truth(self):
+        """The column that the dataset was prepared with, not one called label."""
+        truth = self.words("dx", "label")
+        self.vmae("prepare", "--input", "data/words.csv", "--output", "set", "--names-table", "names.csv", "prepare.findings=[dx]")
+        self.train(data="set")
+        self.vmae("eval", "--run", "run", "--truth", "data/words.csv", "--names-table", "names.csv", "--output", "by_files", "--resamples", "10")
+        self.assertEqual(self.evaluated("by_files"), truth["dx"])
+
+    def test_a_manifest_with_ids_as_the_truth(self):
+        truth = self.words("dx", "label")
+        file = self.tmp / "data/words.csv"
+        lines = file.read_text().splitlines()
+        file.write_text("\n".join([lines[0] + ",id", *(f"{line},p{i:02d}" for i, line in enumerate(lines[1:]))]) + "\n")
+        self.train("data.findings=[dx]", data="data/words.csv")
+        said = self.vmae("eval", "--run", "run", "--truth", "data/words.csv", "--output", "by_files", "--resamples", "10")
+        self.assert_says(said, "truth: the classes are those of the column dx")
+        self.assertEqual(self.evaluated("by_files"), truth["dx"])
+
+    def test_columns_that_the_truth_does_not_have(self):
+        self.words("dx", "label")
+        self.train("data.findings=[dx]", data="data/words.csv")
+        text = (self.tmp / "data/words.csv").read_text()
+        (self.tmp / "data/other.csv").write_text(text.replace(",dx,", ",diagnosis,"))
+        refused = self.vmae("eval", "--run", "run", "--truth", "data/other.csv", "--output", "other", expect=3)
+        self.assert_says(refused, "the columns of the runs", "'dx'", "--findings")
+        self.vmae("eval", "--run", "run", "--truth", "data/other.csv", "--findings", "diagnosis", "--output", "other", "--resamples", "10")
+
+    def test_classes_of_folders_have_no_columns(self):
+        for kind in ("nevus", "melanoma"):
+            (self.tmp / f"folders/{kind}").mkdir(parents=True)
+            for i in range(12):
+                Image.fromarray(np.random.default_rng(i).integers(0, 255, (40, 40), dtype=np.uint8)).save(self.tmp / f"folders/{kind}/{i}.png")
+        self.assert_says(self.vmae("split", "--input", "folders", "--output", "s.json", "split.findings=[Effusion]", expect=2), "has no findings, but classes")
+
+    def test_who_the_patient_is_makes_no_classes(self):
+        file = self.tmp / "data/list.csv"
+        lines = file.read_text().splitlines()
+        for name in ("subject", "patient_name", "name"):
+            file.write_text("\n".join([f"{lines[0]},{name}", *(f"{line},{line.split(',')[1]}" for line in lines[1:])]) + "\n")
+            done = self.vmae("prepare", "--input", "data/list.csv", "--output", "p", f"prepare.findings=[{name}]", expect=2)
+            self.assert_says(done, name, "holds names")
+            self.assertNotIn("q11", done.stdout + done.stderr)
+
+    def test_a_column_called_label_is_what_it_holds(self):
+        file = self.tmp / "data/list.csv"
+        lines = file.read_text().splitlines()
+        for cells, names in ((("1", "2", "3"), ["1", "2", "3"]), (("0", "1", "1"), ["label"])):
+            file.write_text("\n".join([f"{lines[0]},label", *(f"{line},{cells[i % 3]}" for i, line in enumerate(lines[1:]))]) + "\n")
+            self.train("data.findings=[label]")
+            self.assertEqual(json.loads(metadata(best(self.tmp / "run"))["class_names"]), names)
+
+    def test_evaluation_takes_the_columns_of_the_run(self):
+        """And no other column with classes of the same names, of another reader, say."""
+        column = self.words("dx", "label")
         for name in ("dx", "label"):
             self.train(f"data.findings=[{name}]", data="data/words.csv", run=f"by_{name}")
             self.vmae("eval", "--run", f"by_{name}", "--output", f"{name}_eval", "--resamples", "10")
-            truth = self.evaluated(f"{name}_eval")
-            column = {line.split(",")[0]: line.split(",")[-2 if name == "dx" else -1] for line in words[1:]}
-            self.assertTrue(truth)
-            self.assertEqual(truth, {case: column[case] for case in truth})
-        (self.tmp / "truth.csv").write_text("case,label\n" + "".join(f"{case[:-4]},{kind}\n" for case, kind in truth.items()))
+            self.assertEqual(self.evaluated(f"{name}_eval"), column[name])
+        (self.tmp / "truth.csv").write_text("case,label\n" + "".join(f"{case[:-4]},{kind}\n" for case, kind in column["dx"].items()))
         refused = self.vmae("eval", "--run", "by_dx", "--truth", "truth.csv", "--findings", "dx", "--output", "table", expect=2)
         self.assert_says(refused, "--findings is not for tables of labels")
         self.assert_says(self.vmae("compare", "by_dx", "by_label", "--output", "both", expect=3), "data.findings", "--findings")
+        self.vmae("compare", "by_dx", "by_label", "--truth", "truth.csv", "--output", "table", "--resamples", "10")
         self.vmae("compare", "by_dx", "by_label", "--findings", "dx", "--output", "both", "--resamples", "10")
-        truth = self.evaluated("both")
-        self.assertEqual(truth, {line.split(",")[0]: line.split(",")[-2] for line in words[1:] if ",test," in line})
+        self.assertEqual(self.evaluated("both"), column["dx"])
 
     def test_a_prepared_dataset(self):
         """Named when it is prepared, or when it is trained on: the same numbers."""
@@ -154,7 +209,12 @@ class FindingsTest(FinetuneTest):
             with self.subTest(key):
                 self.assert_says(self.train(f"data.findings={key}", expect=2), *said)
                 self.assert_says(self.vmae("prepare", "--input", "data/list.csv", "--output", "p", f"prepare.findings={key}", expect=2), *said)
-        self.assert_says(self.train("data.findings=[note]", expect=3), "classes for", "hardly two cases have the same one")
+        for key in ("data.findings", "prepare.findings", "split.findings"):
+            done = {"data.findings": lambda: self.train("data.findings=[note]", expect=3),
+                    "prepare.findings": lambda: self.vmae("prepare", "--input", "data/list.csv", "--output", "p", "prepare.findings=[note]", expect=3),
+                    "split.findings": lambda: self.vmae("split", "--input", "data/list.csv", "--output", "s.json", "split.findings=[note]", expect=3)}[key]()
+            self.assert_says(done, "the column note", "24 different texts in 24 rows")
+            self.assertNotIn("x11", done.stdout + done.stderr)
         self.assert_says(self.train("data.findings=[note,Mass]", expect=3), "list.csv:2", "note", "'x0'")
         (self.tmp / "pictures").mkdir()
         Image.fromarray(np.zeros((40, 40), np.uint8)).save(self.tmp / "pictures/a.png")

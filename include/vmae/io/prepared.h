@@ -88,6 +88,9 @@ struct PreparedInfo {
   std::vector<LabelRegion> regions;
 };
 
+// Columns of the manifest that prepare.findings said are the labels. Empty: none was named.
+std::vector<std::string> label_columns(const PreparedInfo& dataset);
+
 // What `vmae prepare` left out of a dataset (`dir` or its index.json), by the dataset's names, with the reasons.
 std::vector<SourceRemark> left_out_of(const std::filesystem::path& dir);
 

@@ -14,12 +14,12 @@ namespace vmae::run {
 io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& output, const nn::MaeOptions& options, const std::vector<double>& mean,
                                const std::vector<double>& std);
 
-// image as above; truth and prediction (n, h, w) uint8 classes. Columns: image | mask | prediction, classes in colour
-// over the image. A legend below names those that are there.
+// image as above; truth and prediction (n, h, w) uint8 classes. Columns: image (or channel 1 | channel 2 | ...) | mask | prediction, classes in
+// colour over the image or its first channel. A legend below names those that are there.
 io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, const at::Tensor& prediction, const std::vector<std::string>& class_names,
                              const std::vector<double>& mean, const std::vector<double>& std);
 
-// The images alone, four in a row, with room for a caption below each.
+// The images alone (channels beside each other), four in a row, with room for a caption below each.
 io::Image image_panel(const at::Tensor& image, const std::vector<double>& mean, const std::vector<double>& std);
 
 // Classes (n, h, w) in colour over images (n, 1 or 3, h, w) with values 0 to 1: outlines, and a light tint inside. (n, 3, h, w)

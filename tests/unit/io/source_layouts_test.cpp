@@ -204,6 +204,10 @@ TEST(Manifest, OneNamedColumnOfWordsHoldsTheClasses) {
     EXPECT_TRUE(contains(error_of([&] { find_source(words, "auto", {"Edema"}); }).what(), "w.csv:3: the finding Edema is '" + no + "'")) << no;
   }
   EXPECT_TRUE(contains(refused({"dx", "Edema"}), "the finding dx is 'nv'"));
+  const auto sorts =
+      folder.write("s.csv", "image,a,b\na.png,positive,N\nb.png,negative,S\nc.png,equivocal,F\nd.png,negative,N\ne.png,positive,S\nf.png,equivocal,F\n");
+  EXPECT_EQ(find_source(sorts, "auto", {"a"}).label_names, (std::vector<std::string>{"equivocal", "negative", "positive"}));
+  EXPECT_EQ(find_source(sorts, "auto", {"b"}).label_names, (std::vector<std::string>{"F", "N", "S"}));  // not all are yes or no
 }
 
 TEST(Manifest, FindingsClassesAndMasks) {
