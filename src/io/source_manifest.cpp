@@ -103,7 +103,7 @@ size_t named_column(const Csv& csv, const std::string& name, const Columns& colu
       throw Error(ExitCode::usage, concat("data.findings: the column ", csv.columns[*column], " of ", csv.name, " holds ", what), "leave it out");
   }
   if (is_patient_column(csv.columns[*column]) || seems_to_name_patients(csv.columns[*column]) || column == csv.column({"case", "name", "id"}))
-    throw Error(ExitCode::usage, concat("data.findings: the column ", csv.columns[*column], " of ", csv.name, " holds names, by its own"), "leave it out");
+    throw Error(ExitCode::usage, concat("data.findings: the column ", csv.columns[*column], " of ", csv.name, " holds names, as it is called"), "leave it out");
   return *column;
 }
 
@@ -141,8 +141,9 @@ void set_classes(const Csv& csv, size_t column, Source& source, Columns& columns
   }
   const std::string& name = csv.columns[column];
   if (different.size() > 2 && 2 * different.size() > known)
-    throw Error(ExitCode::data, concat(csv.name, ": the column ", name, " (data.findings) holds ", different.size(), " different texts in ", known, " rows"),
-                "labels are classes of several cases each, not names or remarks: name another column, or call this one `label`");
+    throw Error(
+        ExitCode::data, concat(csv.name, ": the column ", name, " (data.findings) holds ", different.size(), " different texts in ", known, " rows"),
+        "labels are classes of several cases each, not names or remarks: name another column; without data.findings a column `label` is taken as it is");
   columns.label = column;
   source.remarks.push_back({"", concat("the classes are those of the column ", name)});
 }

@@ -164,7 +164,7 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
     truth = open_truth(path, test_files, classifies, findings, identifying, names ? &*names : nullptr);
   } catch (const Error& error) {
     if (findings.empty() || error.code() != ExitCode::usage) throw;
-    throw Error(ExitCode::data, concat("the truth has not the columns ", arguments.findings.empty() ? "of the runs: " : "of --findings: ", error.what()),
+    throw Error(ExitCode::data, concat("the truth does not have the columns ", arguments.findings.empty() ? "of the runs: " : "of --findings: ", error.what()),
                 concat(error.hint(), error.hint().empty() ? "" : "; ", "--findings says which columns of the truth are its labels"));
   }
   if (!arguments.patients.empty()) read_patients(arguments.patients, *truth);
