@@ -7,7 +7,7 @@
 
 #include "vmae/core/config.h"
 #include "vmae/core/error.h"
-#include "vmae/run/config_owner.h"
+#include "vmae/tools/config_owner.h"
 
 namespace vmae::app {
 

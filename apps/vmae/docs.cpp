@@ -1,4 +1,4 @@
-#include "vmae/run/docs.h"
+#include "vmae/tools/docs.h"
 
 #include <CLI/CLI.hpp>
 #include <iostream>

@@ -1,4 +1,4 @@
-#include "vmae/run/evaluate.h"
+#include "vmae/evaluate/evaluate.h"
 
 #include <memory>
 
@@ -63,7 +63,7 @@ void add_options(CLI::App& command, run::EvalArguments& arguments) {
       .add_option_function<std::string>(
           "--empty",
           [&segmentation](const std::string& rule) {
-            segmentation.empty = rule == "one" ? eval::EmptyRule::one : rule == "zero" ? eval::EmptyRule::zero : eval::EmptyRule::leave_out;
+            segmentation.empty = rule == "one" ? metrics::EmptyRule::one : rule == "zero" ? metrics::EmptyRule::zero : metrics::EmptyRule::leave_out;
           },
           "a class in neither mask: leave-out (and count), one, or zero [leave-out]")
       ->check(CLI::IsMember({"leave-out", "one", "zero"}))

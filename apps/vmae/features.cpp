@@ -1,4 +1,4 @@
-#include "vmae/run/features.h"
+#include "vmae/predict/features.h"
 
 #include <CLI/CLI.hpp>
 #include <memory>

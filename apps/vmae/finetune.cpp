@@ -1,4 +1,5 @@
-#include "vmae/run/finetune.h"
+#include "vmae/tasks/finetune.h"
+#include "vmae/tasks/folds.h"
 
 #include <memory>
 

@@ -1,4 +1,4 @@
-#include "vmae/run/inspect.h"
+#include "vmae/inspect/inspect.h"
 
 #include <CLI/CLI.hpp>
 #include <iostream>

@@ -4,7 +4,7 @@
 #include <iostream>
 
 #include "commands.h"
-#include "vmae/run/inspect.h"
+#include "vmae/inspect/inspect.h"
 #include "vmae/train/cpu_allocator.h"
 
 namespace {

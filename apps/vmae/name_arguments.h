@@ -2,7 +2,7 @@
 // The options that turn names of a prepared dataset back into those of the files that it was made of.
 #include <CLI/CLI.hpp>
 
-#include "vmae/run/names.h"
+#include "vmae/runs/names.h"
 
 namespace vmae::app {
 

@@ -1,4 +1,4 @@
-#include "vmae/run/predict.h"
+#include "vmae/predict/predict.h"
 
 #include <memory>
 

@@ -1,4 +1,4 @@
-#include "vmae/run/prepare.h"
+#include "vmae/prepare/prepare.h"
 
 #include <memory>
 

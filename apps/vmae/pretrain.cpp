@@ -1,4 +1,4 @@
-#include "vmae/run/pretrain.h"
+#include "vmae/tasks/pretrain.h"
 
 #include <memory>
 

@@ -5,7 +5,7 @@
 
 #include "commands.h"
 #include "vmae/core/launch.h"
-#include "vmae/run/ranks.h"
+#include "vmae/tasks/ranks.h"
 
 namespace vmae::app {
 

@@ -3,7 +3,7 @@
 
 #include "commands.h"
 #include "config_arguments.h"
-#include "vmae/run/split_command.h"
+#include "vmae/runs/split_command.h"
 
 namespace vmae::app {
 

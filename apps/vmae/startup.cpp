@@ -8,7 +8,7 @@
 #include "commands.h"
 #include "vmae/core/log.h"
 #include "vmae/core/version.h"
-#include "vmae/run/counting_bar.h"
+#include "vmae/runs/counting_bar.h"
 
 namespace vmae::app {
 

@@ -1,10 +1,14 @@
-#include "vmae/run/tools.h"
-
 #include <iostream>
 #include <memory>
 
 #include "commands.h"
 #include "rank_arguments.h"
+#include "vmae/tools/bench.h"
+#include "vmae/tools/bench_eval.h"
+#include "vmae/tools/bench_loader.h"
+#include "vmae/tools/doctor.h"
+#include "vmae/tools/export_weights.h"
+#include "vmae/tools/forward.h"
 
 namespace vmae::app {
 

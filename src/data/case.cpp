@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <limits>
 
+#include "vmae/cases/channels.h"
+#include "vmae/cases/read_image.h"
 #include "vmae/core/error.h"
-#include "vmae/io/channels.h"
-#include "vmae/io/picture.h"
-#include "vmae/io/prepared.h"
-#include "vmae/io/read_image.h"
+#include "vmae/image/picture.h"
+#include "vmae/prepared/prepared.h"
 
 namespace vmae::data {
 

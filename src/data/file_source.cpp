@@ -5,14 +5,14 @@
 #include <optional>
 #include <thread>
 
+#include "vmae/cases/read_image.h"
 #include "vmae/core/counting.h"
 #include "vmae/core/crc32c.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
 #include "vmae/data/case.h"
-#include "vmae/data/sample_source.h"
-#include "vmae/io/picture.h"
-#include "vmae/io/read_image.h"
+#include "vmae/data/file_source.h"
+#include "vmae/image/picture.h"
 #include "volume_cache.h"
 
 namespace vmae::data {

@@ -8,14 +8,15 @@
 #include <set>
 #include <thread>
 
+#include "vmae/cases/channels.h"
+#include "vmae/cases/read_image.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
 #include "vmae/data/intensity.h"
-#include "vmae/io/channels.h"
-#include "vmae/io/picture.h"
-#include "vmae/io/prepared.h"
-#include "vmae/io/read_image.h"
-#include "vmae/io/volume.h"
+#include "vmae/image/modality_code.h"
+#include "vmae/image/picture.h"
+#include "vmae/prepared/prepared.h"
+#include "vmae/volume/volume.h"
 
 namespace vmae::data {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "pixel_ops.h"
 #include "vmae/core/error.h"
-#include "vmae/io/resize.h"
+#include "vmae/image/resize.h"
 
 namespace vmae::data {
 namespace {

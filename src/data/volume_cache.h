@@ -8,7 +8,7 @@
 
 #include "vmae/core/error.h"
 #include "vmae/data/intensity.h"
-#include "vmae/io/image.h"
+#include "vmae/image/image.h"
 
 namespace vmae::data {
 

@@ -8,7 +8,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
-#include "vmae/io/picture.h"
+#include "vmae/image/picture.h"
 
 namespace vmae::train {
 

@@ -11,37 +11,51 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # A module may include itself and these. Every list holds earlier modules only, so there are no cycles.
+FILES = ["core", "image", "volume", "dicom", "cases", "prepared", "sources", "splits"]
 ALLOWED = {
     "core": [],
-    "io": ["core"],
+    "image": ["core"],
+    "volume": ["core", "image"],
+    "dicom": ["core", "image", "volume"],
+    "cases": ["core", "image", "volume", "dicom"],
+    "prepared": ["core", "image", "volume", "cases"],
+    "sources": ["core", "image", "volume", "dicom", "cases", "prepared"],
+    "splits": ["core", "image", "cases", "sources"],
     "report": ["core"],
     "stats": ["core"],
-    "eval": ["core", "stats"],
-    "data": ["core", "io"],
+    "metrics": ["core", "stats"],
+    "data": ["core", "image", "volume", "dicom", "cases", "prepared", "sources"],
     "nn": ["core"],
     "weights": ["core"],
-    "train": ["core", "io", "report", "data", "weights"],  # io: panels are encoded as PNG; not nn: the loop knows no model
-    "run": ["core", "io", "report", "stats", "eval", "data", "nn", "weights", "train"],
-    "apps": ["core", "run"],
+    "train": ["core", "image", "report", "data", "weights", "sources"],  # image: panels are encoded as PNG; not nn: the loop knows no model
+    "runs": [*FILES, "report", "data", "nn", "train"],
+    "pictures": [*FILES, "report", "data", "nn"],
+    "prepare": [*FILES, "report", "data", "runs"],
+    "evaluate": [*FILES, "report", "stats", "metrics", "data", "runs", "pictures", "prepare"],
+    "predict": [*FILES, "report", "data", "nn", "weights", "train", "runs", "pictures", "prepare"],
+    "tasks": [*FILES, "report", "stats", "data", "nn", "weights", "train", "runs", "pictures", "prepare", "predict"],
+    "inspect": [*FILES, "report", "data", "weights", "runs", "pictures", "prepare", "predict"],
+    "tools": [*FILES, "report", "stats", "metrics", "data", "nn", "weights", "train", "runs", "prepare", "predict"],
+    "apps": ["core", "runs", "prepare", "evaluate", "predict", "tasks", "inspect", "tools"],
 }
 # What one file may include beyond its module's list.
 EXCEPTIONS = {"apps/vmae/main_with_torch.cpp": ["vmae/train/cpu_allocator.h"]}  # must be in place before the first tensor
 
 TORCH = r"(torch|ATen|c10|caffe2|aten)/"
-TORCH_FREE = ["core", "io", "report", "stats", "eval"]
+TORCH_FREE = ["core", *FILES, "report", "stats", "metrics"]
 # Library -> where its headers may be: a pattern of file names.
 LIBRARIES = {
-    TORCH: r"(include/vmae|src)/(data|nn|weights|train|run)/|src/torch_pch\.h$",
+    TORCH: r"(include/vmae|src)/(data|nn|weights|train|pictures|predict|tasks|inspect|tools)/|src/torch_pch\.h$",
     r"spdlog/|fmt/": r"src/core/\w+\.cpp$",
     r"yaml-cpp/": r"src/core/\w+\.cpp$",
-    r"opencv2/": r"src/io/\w+\.cpp$",
-    r"itk": r"src/io/\w+\.cpp$",
-    r"zlib\.h": r"src/io/\w+\.cpp$",
-    r"zstd\.h": r"src/io/prepared_codec\.cpp$",
-    r"lmdb\.h$": r"src/io/lmdb_file\.h$",
+    r"opencv2/": r"src/image/\w+\.cpp$",
+    r"itk": r"src/volume/\w+\.cpp$",
+    r"zlib\.h": r"src/(image|volume|dicom|cases)/\w+\.cpp$",
+    r"zstd\.h": r"src/prepared/codec\.cpp$",
+    r"lmdb\.h$": r"src/prepared/lmdb_file\.h$",
     r"openssl/": r"src/core/hash\.cpp$",
-    r"dcmtk/|openjpeg|charls/": r"src/io/dicom_\w+\.cpp$",
-    r"nlohmann/": r"src/\w+/\w+\.cpp$|src/torch_pch\.h$",
+    r"dcmtk/|openjpeg|charls/": r"src/dicom/(series/)?\w+\.cpp$",
+    r"nlohmann/": r"src/\w+/(\w+/)?\w+\.cpp$|src/torch_pch\.h$",
     r"boost/math/": r"src/stats/\w+\.cpp$",
     r"CLI/": r"apps/",
     r"cuda|nccl|ATen/cuda/|c10/cuda/|.*NCCL": r"src/train/(device|device_input|process_group|step_graph)\.cpp$",  # what knows about CUDA
@@ -55,6 +69,12 @@ def module_of(name):
     if parts[:2] == ["include", "vmae"]:
         return parts[2]
     return parts[1] if parts[0] == "src" and len(parts) > 2 else "apps" if parts[0] == "apps" else None
+
+
+def is_beside(name, header):
+    """In its folder, or in another of its module."""
+    file = ((ROOT / name).parent / header).resolve()
+    return file.is_file() and module_of(str(file.relative_to(ROOT))) == module_of(name)
 
 
 def problems_of(name, text):
@@ -73,8 +93,8 @@ def problems_of(name, text):
                 yield f"includes {header}, but {module} may use {', '.join(ALLOWED[module]) or 'no other module'}"
             if mark == "<":
                 yield f"includes <{header}>: own headers are written in quotes"
-        elif mark == '"' and module is not None and header != "git_revision.h" and ("/" in header or not (ROOT / name).with_name(header).is_file()):
-            yield f'includes "{header}", which does not lie beside it: a private header belongs to one module'
+        elif mark == '"' and module is not None and header != "git_revision.h" and not is_beside(name, header):
+            yield f'includes "{header}", which does not lie in its module: a private header belongs to one module'
         for library, place in LIBRARIES.items():
             if re.match(library, header) and not re.match(place, name):
                 yield f"includes {header}, which may stand only in {place}"

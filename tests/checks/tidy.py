@@ -20,7 +20,7 @@ import time
 
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "vmae" / "tidy"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LEFT_OUT = {"src/io/volume.cpp"}  # ITK 5.2's headers refuse this clang
+LEFT_OUT = {"src/volume/volume.cpp"}  # ITK 5.2's headers refuse this clang
 
 
 def commands_without_pch(build):

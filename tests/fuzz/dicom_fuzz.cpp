@@ -1,7 +1,11 @@
 // DICOM: one file as a series of its own, and as a mask (RTSTRUCT, SEG) drawn on the two CT slices of the corpus.
 #include "scratch_file.h"
 #include "vmae/core/error.h"
-#include "vmae/io/dicom.h"
+#include "vmae/dicom/group.h"
+#include "vmae/dicom/kinds.h"
+#include "vmae/dicom/masks.h"
+#include "vmae/dicom/volume.h"
+#include "vmae/image/image.h"
 
 namespace {
 

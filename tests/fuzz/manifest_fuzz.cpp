@@ -1,8 +1,8 @@
 // Manifests: the table, and the list of images that it names.
 #include "scratch_file.h"
 #include "vmae/core/error.h"
-#include "vmae/io/csv.h"
-#include "vmae/io/source.h"
+#include "vmae/sources/csv.h"
+#include "vmae/sources/source.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text = vmae::test::text_of(data, size);

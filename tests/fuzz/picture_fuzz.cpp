@@ -3,7 +3,7 @@
 
 #include "scratch_file.h"
 #include "vmae/core/error.h"
-#include "vmae/io/picture.h"
+#include "vmae/image/picture.h"
 
 namespace {
 

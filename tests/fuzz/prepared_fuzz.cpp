@@ -1,8 +1,8 @@
 // A prepared dataset: its index (begins with '{'), the record of a case ('[' before it) or of an item. LMDB, which finds the records, is not fuzzed: it trusts
 // its files, and says so.
-#include "prepared_codec.h"
-#include "prepared_index.h"
-#include "prepared_record.h"
+#include "codec.h"
+#include "index.h"
+#include "record.h"
 #include "scratch_file.h"
 #include "vmae/core/error.h"
 

@@ -3,7 +3,7 @@
 
 #include "scratch_file.h"
 #include "vmae/core/error.h"
-#include "vmae/io/splits_file.h"
+#include "vmae/splits/splits_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const vmae::test::ScratchFile file("splits.json", vmae::test::text_of(data, size));

@@ -1,8 +1,8 @@
 // NIfTI, NRRD and MetaImage. The extension, by which the reader is chosen, is guessed from the content.
 #include "scratch_file.h"
+#include "vmae/cases/read_label_map.h"
 #include "vmae/core/error.h"
-#include "vmae/io/label_map.h"
-#include "vmae/io/volume.h"
+#include "vmae/volume/volume.h"
 
 namespace {
 

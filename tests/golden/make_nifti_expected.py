@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Decodes NIfTI files of tests/data with gzip, struct and numpy alone, as an oracle for src/io/volume.cpp. Writes nifti_expected.json beside itself.
+"""Decodes NIfTI files of tests/data with gzip, struct and numpy alone, as an oracle for src/volume/volume.cpp. Writes nifti_expected.json beside itself.
 
 Geometry is turned from NIfTI's RAS frame into LPS (x and y change sign). The files have an sform; pixdim is the spacing."""
 import gzip

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Small pictures for tests/unit/io/picture_test.cpp, written by Pillow and tifffile: 20 rows, 30 columns of a ramp whose values the test computes for itself
+"""Small pictures for tests/unit/image/picture_test.cpp, written by Pillow and tifffile: 20 rows, 30 columns of a ramp whose values the test computes for itself
 (4 row + 3 column + 20 channel; 16 bit: times 200; float: half of it minus 10). Writes pictures/ beside itself.
 
 The matrix of all formats, depths and kinds is tests/e2e/test_pictures.py, which writes its files anew each time."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A segmentation as highdicom writes it, of a made-up series that is not kept: seg_highdicom.dcm beside this file, for src/io/dicom_seg_alone.cpp.
+"""A segmentation as highdicom writes it, of a made-up series that is not kept: seg_highdicom.dcm beside this file, for src/dicom/series/seg_alone.cpp.
 
 10 x 8 x 7 voxels of 0.9 x 0.7 x 2.5 mm; "liver" in slices 1, 2 and 5, "tumour" in 2: voxel_is_labelled() says where. The series is given in reverse.
 Slices without a voxel are left out by highdicom."""
@@ -14,7 +14,7 @@ SIZE = (10, 8, 7)
 
 
 def voxel_is_labelled(label, x, y, z):
-    """Repeated in tests/unit/io/label_map_test.cpp."""
+    """Repeated in tests/unit/cases/read_label_map_test.cpp."""
     return z in (1, 2, 5) and (x + 2 * y + z) % 5 == 0 if label == 1 else z == 2 and (x + 2 * y) % 7 == 1
 
 

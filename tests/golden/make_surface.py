@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Dice, HD95 and ASSD of MedPy, as an oracle for src/eval. Writes surface_expected.json beside itself.
+"""Dice, HD95 and ASSD of MedPy, as an oracle for src/metrics. Writes surface_expected.json beside itself.
 
 Masks are stored as the lengths of their runs, background first, x fastest. MedPy takes everything outside of an array for background; of one slice it
 gets a 2D array, as in 3D each voxel of a slice would be surface. The real case is a label map of tests/data/hippocampus against itself, shifted."""

@@ -5,14 +5,14 @@
 #include <random>
 #include <vector>
 
-#include "vmae/eval/surface.h"
+#include "vmae/metrics/surface.h"
 
 namespace vmae::test {
 
 struct BruteForce {
   std::vector<double> a_to_b, b_to_a;
 
-  BruteForce(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b, uint8_t label, const eval::Grid& grid) {
+  BruteForce(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b, uint8_t label, const metrics::Grid& grid) {
     const auto of_a = surface(a, label, grid), of_b = surface(b, label, grid);
     a_to_b = nearest(of_a, of_b, grid);
     b_to_a = nearest(of_b, of_a, grid);
@@ -41,7 +41,7 @@ struct BruteForce {
  private:
   using Point = std::array<int64_t, 3>;
 
-  static std::vector<Point> surface(const std::vector<uint8_t>& labels, uint8_t label, const eval::Grid& grid) {
+  static std::vector<Point> surface(const std::vector<uint8_t>& labels, uint8_t label, const metrics::Grid& grid) {
     const auto is_class = [&](Point p) {
       for (size_t i = 0; i < 3; ++i) {
         if (p[i] < 0 || p[i] >= grid.size[i]) return false;
@@ -68,7 +68,7 @@ struct BruteForce {
     return points;
   }
 
-  static std::vector<double> nearest(const std::vector<Point>& from, const std::vector<Point>& to, const eval::Grid& grid) {
+  static std::vector<double> nearest(const std::vector<Point>& from, const std::vector<Point>& to, const metrics::Grid& grid) {
     std::vector<double> distances;
     if (to.empty()) return distances;
     for (const Point& p : from) {
@@ -93,7 +93,7 @@ struct BruteForce {
 
 // Two label maps of random boxes of the labels 1 to num_classes, some over the border, with a share of noise. A function of the seed alone.
 struct RandomPair {
-  eval::Grid grid;
+  metrics::Grid grid;
   std::vector<uint8_t> a, b;
 
   RandomPair(uint32_t seed, uint8_t num_classes, bool is_flat) : random_(seed) {

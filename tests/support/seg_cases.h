@@ -1,8 +1,8 @@
 #pragma once
 // What the tests of DICOM segmentations share.
 #include "support/dicom.h"
-#include "vmae/io/dicom.h"
-#include "vmae/io/write_dicom_seg.h"
+#include "vmae/dicom/group.h"
+#include "vmae/dicom/seg_write.h"
 
 namespace vmae::test {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "support/images.h"
-#include "vmae/io/image.h"
+#include "vmae/image/image.h"
 
 namespace vmae::test {
 

@@ -2,9 +2,9 @@
 // One whole case, by the rules that its slices are made by: what prediction reads, and what a dataset of files keeps.
 #include <string>
 
+#include "vmae/cases/source_file.h"
 #include "vmae/data/intensity.h"
-#include "vmae/io/image.h"
-#include "vmae/io/source.h"
+#include "vmae/image/image.h"
 
 namespace vmae::data {
 

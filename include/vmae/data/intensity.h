@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "vmae/data/image_options.h"
-#include "vmae/io/image.h"
+#include "vmae/image/image.h"
 
 namespace vmae::data {
 

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "vmae/cases/label_meaning.h"
 #include "vmae/data/dataset.h"
-#include "vmae/io/label_meaning.h"
 
 namespace vmae::data {
 

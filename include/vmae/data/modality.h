@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "vmae/cases/source_file.h"
 #include "vmae/data/image_options.h"
-#include "vmae/io/source.h"
 
 namespace vmae::data {
 

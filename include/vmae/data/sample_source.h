@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "vmae/cases/source_file.h"
 #include "vmae/data/quarantine.h"
 #include "vmae/data/transforms.h"
-#include "vmae/io/prepared.h"
-#include "vmae/io/source.h"
+#include "vmae/image/image.h"
 
 namespace vmae::data {
 
@@ -44,26 +44,6 @@ class SampleSource {
 
   virtual uint32_t checksum(uint32_t crc) const = 0;  // crc32c of the names (prepared: and the contents), continued from `crc`
 };
-
-// Reads the headers of volumes and series (in parallel) to count slices; files whose header can't be read are quarantined.
-// Throws Error(data) if a file lacks a target that the task needs.
-std::unique_ptr<SampleSource> file_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine);
-
-// What data.slice_axis = auto comes to for these files: their headers are read, in parallel.
-io::CommonAxis common_axis_of(const std::vector<io::SourceFile>& files);
-
-// A case of a prepared dataset. modality: what it is if the dataset does not say it.
-struct PreparedChoice {
-  int64_t number;
-  std::string modality{};
-  std::vector<float> labels{};             // empty: those of the dataset
-  std::vector<PreparedChoice> channels{};  // further channels of its samples
-};
-
-// Memory: a few bytes per case and none per item. Cases in any order, each once; data.slice_axis has no meaning here, and data.intensity may be other than auto
-// only where the dataset holds native numbers. Throws Error(data) if the dataset lacks a target that the task needs, Error(usage) if an option does not fit.
-std::unique_ptr<SampleSource> prepared_source(std::shared_ptr<const io::PreparedDataset> dataset, const std::vector<PreparedChoice>& cases,
-                                              const ImageOptions& image, const Targets& targets);
 
 // Either: files that are cases of a prepared dataset (SourceFile::prepared_case), or files. Not both in one list.
 std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine);

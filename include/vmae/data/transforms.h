@@ -7,7 +7,7 @@
 #include "vmae/data/augment.h"
 #include "vmae/data/image_options.h"
 #include "vmae/data/intensity.h"
-#include "vmae/io/image.h"
+#include "vmae/image/image.h"
 
 namespace vmae::data {
 

@@ -5,7 +5,7 @@
 // the same place. (PyTorch's grid_sample with align_corners=false and padding_mode="border" inside, and `border` outside.)
 #include <cstdint>
 
-#include "vmae/io/resize.h"
+#include "vmae/image/resize.h"
 
 namespace vmae::data {
 

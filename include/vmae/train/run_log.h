@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "vmae/io/image.h"
+#include "vmae/image/image.h"
 #include "vmae/report/json_lines.h"
 #include "vmae/report/progress.h"
 #include "vmae/report/tensorboard.h"

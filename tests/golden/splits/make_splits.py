@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What `vmae split` is to write for cases.csv, by a second implementation of the algorithm described in src/io/splits.cpp.
+"""What `vmae split` is to write for cases.csv, by a second implementation of the algorithm described in src/splits/splits.cpp.
 
 usage: make_splits.py    (writes cases.csv and the *.json beside it)
 """

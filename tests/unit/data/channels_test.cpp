@@ -5,10 +5,10 @@
 #include "support/images.h"
 #include "support/temp_folder.h"
 #include "support/tensors.h"
+#include "vmae/cases/channels.h"
 #include "vmae/core/random.h"
 #include "vmae/data/case.h"
 #include "vmae/data/dataset.h"
-#include "vmae/io/channels.h"
 
 namespace vmae::data {
 namespace {

@@ -7,7 +7,8 @@
 #include "support/temp_folder.h"
 #include "vmae/core/log.h"
 #include "vmae/data/dataset.h"
-#include "vmae/io/picture.h"
+#include "vmae/image/picture.h"
+#include "vmae/sources/source.h"
 
 namespace vmae::data {
 

@@ -11,6 +11,7 @@
 #include "data_folder.h"
 #include "support/errors.h"
 #include "vmae/core/random.h"
+#include "vmae/sources/source.h"
 
 namespace vmae::data {
 namespace {

@@ -10,7 +10,8 @@
 #include "support/temp_folder.h"
 #include "vmae/core/random.h"
 #include "vmae/data/loader.h"
-#include "vmae/io/prepared_writer.h"
+#include "vmae/data/prepared_source.h"
+#include "vmae/prepared/writer.h"
 
 namespace vmae::data {
 namespace {

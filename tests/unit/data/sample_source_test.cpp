@@ -1,5 +1,6 @@
 // Datasets over sources: targets, several sources, and a worker's memory.
 #include "vmae/data/sample_source.h"
+#include "vmae/data/file_source.h"
 
 #include <gtest/gtest.h>
 

@@ -10,7 +10,7 @@
 #include "support/errors.h"
 #include "support/images.h"
 #include "support/temp_folder.h"
-#include "vmae/io/volume.h"
+#include "vmae/volume/volume.h"
 
 namespace vmae::data {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "vmae/io/csv.h"
+#include "vmae/sources/csv.h"
 
 namespace vmae::report {
 namespace {

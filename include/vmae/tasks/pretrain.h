@@ -1,0 +1,13 @@
+#pragma once
+// `vmae pretrain`: everything from a config to a finished (or interrupted) run.
+#include <string>
+
+#include "vmae/runs/pretrain_options.h"
+#include "vmae/tasks/training.h"
+
+namespace vmae::run {
+
+// Exit code ok or stopped; everything else is thrown as Error.
+ExitCode pretrain(PretrainConfig config, const TrainArguments& arguments, train::World& world);
+
+}  // namespace vmae::run

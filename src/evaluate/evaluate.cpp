@@ -1,0 +1,316 @@
+#include "vmae/evaluate/evaluate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+
+#include "report/output.h"
+#include "vmae/core/atomic_file.h"
+#include "vmae/core/log.h"
+#include "vmae/core/machine.h"
+#include "vmae/core/text.h"
+#include "vmae/prepare/names_table.h"
+#include "vmae/runs/run_record.h"
+#include "vmae/sources/class_names.h"
+#include "vmae/sources/csv.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::vector<EvalModel> open_models(const EvalArguments& arguments) {
+  std::vector<EvalModel> models;
+  for (const fs::path& path : arguments.predictions) models.push_back(open_predictions(path));
+  for (const fs::path& run : arguments.runs) {
+    const bool is_baseline = fs::is_directory(run) && !is_run(run);  // beside runs
+    models.push_back(is_baseline ? open_predictions(run) : open_run(run, arguments.part));
+  }
+  if (models.empty()) throw Error(ExitCode::usage, "nothing to evaluate", "give --pred and --truth, or --run");
+  if (!arguments.names.empty() && arguments.names.size() != models.size())
+    throw Error(ExitCode::usage, concat("--names has ", arguments.names.size(), " names for ", models.size(), " models"),
+                "give one for each --pred and --run, in this order");
+  if (!arguments.fractions.empty() && arguments.fractions.size() != models.size())
+    throw Error(ExitCode::usage, concat("--fractions has ", arguments.fractions.size(), " numbers for ", models.size(), " models"),
+                "give one for each, in their order");
+  for (size_t m = 0; m < models.size(); ++m) {
+    if (!arguments.names.empty()) models[m].name = arguments.names[m];
+    if (!arguments.fractions.empty()) models[m].label_fraction = arguments.fractions[m];
+    for (size_t k = 0; k < m; ++k) {
+      if (models[k].name == models[m].name)
+        throw Error(ExitCode::usage,
+                    concat("two models are called ", models[m].name, ": ", models[k].predictions.string(), " and ", models[m].predictions.string()),
+                    "name them: --names A,B");
+    }
+    if (is_classification(models[m]) && models[m].name == "label")
+      throw Error(ExitCode::usage, "a model may not be called label: so are the columns of the truth in cases.csv", "name it: --names A,B");
+    if (is_classification(models[m]) != is_classification(models[0]))
+      throw Error(ExitCode::data, concat(models[m].name, " and ", models[0].name, " can't be compared: one has label maps, the other scores"));
+    std::vector<std::string> own = models[m].class_names, others = models[0].class_names;
+    const bool has_label_maps = !is_classification(models[m]);  // whose classes are matched by name
+    for (auto* names : {&own, &others}) {
+      if (has_label_maps) std::sort(names->begin(), names->end());
+    }
+    if (!own.empty() && !others.empty() && own != others)
+      throw Error(
+          ExitCode::data,
+          concat(models[m].name, " has the classes [", join(models[m].class_names, ", "), "], ", models[0].name, " [", join(models[0].class_names, ", "), "]"),
+          has_label_maps ? "evaluate them by themselves, or give label maps in one numbering and say what it means: --classes" : "");
+  }
+  return models;
+}
+
+// The test files of all runs, which must agree, by their names in the source where `names` has them; none: no run says.
+std::optional<std::set<std::string>> common_test_files(const std::vector<EvalModel>& models, const NamesTable* names) {
+  std::map<std::string, std::string> in_source;
+  if (names != nullptr) {
+    for (const NamedCase& one : names->cases) in_source[one.name] = one.source;
+  }
+  std::optional<std::set<std::string>> common;
+  for (const EvalModel& model : models) {
+    if (model.run.empty() || !model.test_files) continue;
+    std::set<std::string> files;
+    for (const std::string& name : *model.test_files) {
+      const auto found = in_source.find(name);
+      files.insert(found == in_source.end() ? name : found->second);
+    }
+    if (common && files != *common)
+      throw Error(
+          ExitCode::data, concat(model.name, " was tested on ", files.size(), " cases, another run on ", common->size(), ", and they are not the same"),
+          "train both with the same data.splits and fold; of a run on a prepared dataset and one on its files, give the files as --truth, and --names-table");
+    common = std::move(files);
+  }
+  return common;
+}
+
+// Throws Error(data) where `truth` is a prepared dataset that has been made anew since it was predicted.
+void require_same_dataset(const std::vector<EvalModel>& models, const fs::path& truth) {
+  if (!io::is_prepared(truth)) return;
+  const std::string digest = io::PreparedDataset(truth).info().digest;
+  for (const EvalModel& model : models) {
+    std::error_code ignored;
+    if (model.dataset_digest.empty() || model.dataset_digest == digest || !fs::equivalent(model.dataset, truth, ignored)) continue;
+    throw Error(ExitCode::data, concat(model.name, " predicted another state of ", truth.string(), ": the dataset has been prepared anew since then"),
+                "predict again, or give the dataset that was predicted as --truth");
+  }
+}
+
+std::string columns_text(const EvalModel& model) {
+  return model.findings.empty() ? "columns that it does not name" : concat("the columns [", join(model.findings, ", "), "]");
+}
+
+// Columns of the truth that are the labels: as given, or those of the runs, which must agree.
+std::vector<std::string> findings_of(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
+  if (!arguments.findings.empty()) return arguments.findings;
+  const EvalModel* first = nullptr;
+  for (const EvalModel& model : models) {
+    if (model.run.empty()) continue;
+    if (!first) first = &model;
+    if (to_lower(join(model.findings, "\n")) != to_lower(join(first->findings, "\n")))
+      throw Error(ExitCode::data,
+                  concat("data.findings: ", first->name, " was trained on ", columns_text(*first), ", ", model.name, " on ", columns_text(model)),
+                  "compare runs of the same labels, or say which columns are the truth: --findings");
+  }
+  return first ? first->findings : std::vector<std::string>{};
+}
+
+// A table of labels says all of it itself.
+void refuse_options_of_sources(const EvalArguments& arguments) {
+  if (!arguments.patients.empty()) throw Error(ExitCode::usage, "--patients is not for tables of labels", "give the table a column patient");
+  if (!arguments.findings.empty()) throw Error(ExitCode::usage, "--findings is not for tables of labels", "give the table the columns that count");
+}
+
+// The truth as given, or that of the runs, which must agree.
+std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::vector<EvalModel>& models, std::optional<NamesTable>& names) {
+  const bool classifies = is_classification(models[0]);
+  if (!arguments.findings.empty() && !classifies) throw Error(ExitCode::usage, "--findings is for classification", "leave it out");
+  std::optional<Truth> truth;
+  std::optional<std::set<std::string>> test_files;
+  std::string path = arguments.truth.string();
+  for (const EvalModel& model : models) {
+    if (!arguments.truth.empty() || model.run.empty()) continue;
+    if (path.empty()) path = model.truth;
+    if (fs::weakly_canonical(model.truth) != fs::weakly_canonical(path))
+      throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path), "give --truth");
+  }
+  if (path.empty()) {
+    if (!classifies) throw Error(ExitCode::usage, "--truth is missing", "give a folder of label maps, or a source with masks");
+    refuse_options_of_sources(arguments);
+    return std::nullopt;  // the table of scores has the labels
+  }
+  const bool has_cases = classifies && !arguments.truth.empty() && fs::is_regular_file(path) && io::read_csv(path).column({"case", "name", "id"});
+  const bool has_images = has_cases && io::read_csv(path).column({"image", "image_path", "path"});
+  const std::vector<std::string> findings = !classifies || (has_cases && !has_images) ? std::vector<std::string>{} : findings_of(arguments, models);
+  // A table of cases is read as it is: labels have the columns that it says. One with images is a manifest where columns are named.
+  const bool is_label_table = has_cases && (!has_images || findings.empty());
+  names = names_between(arguments, models, path, is_label_table);
+  require_same_dataset(models, path);
+  test_files = common_test_files(models, names ? &*names : nullptr);
+  if (is_label_table) {
+    refuse_options_of_sources(arguments);
+    return std::nullopt;
+  }
+  std::vector<std::string> identifying;
+  for (const EvalModel& model : models) {
+    if (classifies) continue;
+    const std::vector<std::string> own = identifying_texts_in(model.predictions);
+    identifying.insert(identifying.end(), own.begin(), own.end());
+  }
+  try {
+    truth = open_truth(path, test_files, classifies, findings, identifying, names ? &*names : nullptr);
+  } catch (const Error& error) {
+    if (findings.empty() || error.code() != ExitCode::usage) throw;
+    throw Error(ExitCode::data, concat("the truth does not have the columns ", arguments.findings.empty() ? "of the runs: " : "of --findings: ", error.what()),
+                concat(error.hint(), error.hint().empty() ? "" : "; ", "--findings says which columns of the truth are its labels"));
+  }
+  if (!arguments.patients.empty()) read_patients(arguments.patients, *truth);
+  std::set<std::string> predicted;
+  for (const EvalModel& model : models) {
+    if (classifies) continue;
+    for (const auto& [name, file] : list_label_maps(model.predictions, identifying)) {
+      predicted.insert(name);
+      predicted.insert(name.substr(name.find_last_of('/') + 1));  // as match_names() has it
+    }
+  }
+  split_as_predicted(predicted, *truth);
+  if (!arguments.images.empty() && !classifies) add_images(arguments.images, *truth);
+  return truth;
+}
+
+// Each model with the first, of those with the same share of labels the first of them; or with the one named, or all with all.
+std::vector<std::pair<size_t, size_t>> pairs_of(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
+  std::vector<std::pair<size_t, size_t>> pairs;
+  if (arguments.reference == "all") {
+    for (size_t a = 0; a < models.size(); ++a) {
+      for (size_t b = a + 1; b < models.size(); ++b) pairs.emplace_back(a, b);
+    }
+    return pairs;
+  }
+  if (!arguments.reference.empty()) {
+    size_t reference = models.size();
+    for (size_t m = 0; m < models.size(); ++m) reference = models[m].name == arguments.reference ? m : reference;
+    if (reference == models.size()) throw Error(ExitCode::usage, concat("--reference ", arguments.reference, " is no model"), "give the name of one, or all");
+    for (size_t m = 0; m < models.size(); ++m) {
+      if (m != reference) pairs.emplace_back(m, reference);
+    }
+    return pairs;
+  }
+  for (size_t m = 1; m < models.size(); ++m) {
+    size_t first = 0;
+    while (models[first].label_fraction != models[m].label_fraction) ++first;
+    if (first == m) first = 0;
+    pairs.emplace_back(first, m);
+  }
+  return pairs;
+}
+
+// Rows over all classes have names too.
+void check_class_names(const std::vector<std::string>& classes) {
+  for (const std::string& remark : io::check_class_names(classes, "classes", ExitCode::usage)) log::warning(remark);
+  for (const std::string& name : classes) {
+    if (metrics::is_whole(name))
+      throw Error(ExitCode::usage, concat("a class may not be called ", name, ": so are rows over all classes"), "rename it: --classes");
+  }
+}
+
+void write_tables(const fs::path& output, const std::vector<report::Table>& tables) {
+  fs::create_directories(output / "tables");
+  for (const report::Table& table : tables) {
+    if (table.rows.empty()) continue;
+    write_file_atomically(output / "tables" / (table.name + ".csv"), report::to_csv(table));
+    write_file_atomically(output / "tables" / (table.name + ".tex"), report::to_latex(table));
+  }
+}
+
+}  // namespace
+
+ExitCode evaluate(const EvalArguments& given) {
+  EvalArguments arguments = given;
+  if (arguments.output.empty()) {
+    if (given.runs.size() != 1 || !given.predictions.empty()) throw Error(ExitCode::usage, "--output is missing", "name a folder for the report");
+    arguments.output = given.runs[0] / "eval";
+  }
+  std::error_code ignored;  // what can't be looked at is no file, and fails when it is written to
+  if (fs::exists(arguments.output, ignored) && !fs::is_directory(arguments.output, ignored))
+    throw Error(ExitCode::usage, concat(arguments.output.string(), " is a file where a folder is meant"), "choose another with --output");
+  for (const fs::path& path : arguments.predictions) {
+    if (fs::equivalent(path, arguments.output, ignored)) throw Error(ExitCode::usage, "--output is the folder of the predictions", "choose another");
+  }
+  std::error_code problem;
+  const bool is_taken = fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, problem) && !given.overwrite;
+  if (is_taken && problem) throw Error(ExitCode::usage, concat(arguments.output.string(), " can't be listed: ", problem.message()));
+  if (is_taken)
+    throw Error(ExitCode::usage, concat(arguments.output.string(), " is not empty"),
+                "choose another folder with --output, or replace its files with --overwrite");
+  std::vector<EvalModel> models = open_models(given);
+  find_datasets(models);
+  arguments.statistics.pairs = pairs_of(given, models);
+  std::optional<NamesTable> names;
+  const std::optional<Truth> truth = open_truth_of(arguments, models, names);
+  const NamesTable* const given_names = names ? &*names : nullptr;
+  Problems problems(arguments.skip_bad_cases);
+
+  Evaluation evaluation{.arguments = arguments, .models = models, .estimates = {}, .comparisons = {}};
+  SegmentationInput segmentation;
+  metrics::ClassificationStudy classification;
+  auto start = Clock::now();
+  if (is_classification(models[0])) {
+    classification = read_classifications(arguments, models, truth, given_names, problems, evaluation.patients);
+    evaluation.classification = &classification;
+    check_class_names(classification.classes);
+    log::info(concat(classification.cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
+    evaluation.read_and_score_s = seconds_since(start);
+    start = Clock::now();
+    evaluation.images = images_of_cases(arguments, models, truth, classification.cases);
+    evaluation.thresholds = metrics::thresholds_of(classification, arguments.threshold);
+    metrics::ClassificationResult result = metrics::evaluate(classification, arguments.threshold, arguments.statistics);
+    evaluation.estimates = std::move(result.estimates);
+    evaluation.comparisons = std::move(result.comparisons);
+    for (size_t m = 0; m < models.size(); ++m) {
+      const metrics::Decisions decisions(classification, m, evaluation.thresholds[m]);
+      const size_t count = classification.kind == metrics::LabelKind::multi_class ? 1 : classification.classes.size();
+      evaluation.calibration.emplace_back();
+      for (size_t c = 0; c < count; ++c) evaluation.calibration.back().push_back(metrics::calibration_of(classification, decisions, c, arguments.statistics));
+    }
+  } else {
+    log::info(concat("comparing ", truth->cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
+    segmentation = score_segmentations(arguments, models, *truth, given_names, problems);
+    evaluation.segmentation = &segmentation;
+    check_class_names(segmentation.study.classes);
+    for (const SegmentationCase& one : segmentation.cases) evaluation.patients.add(one.truth.patient, one.truth.is_patient_known);
+    evaluation.ignore_label = segmentation.ignore_label;
+    evaluation.read_and_score_s = seconds_since(start);
+    start = Clock::now();
+    evaluation.estimates = metrics::estimate(segmentation.study, arguments.statistics);
+    evaluation.comparisons = metrics::compare(segmentation.study, arguments.statistics);
+  }
+  evaluation.statistics_s = seconds_since(start);
+  evaluation.left_out = problems.all();
+  if (truth) evaluation.remarks = truth->remarks;
+  for (const EvalModel& model : models) {
+    if (!model.seen_before.empty()) evaluation.remarks.push_back(concat(model.name, ": ", model.seen_before));
+  }
+  evaluation.remarks.insert(evaluation.remarks.end(), segmentation.remarks.begin(), segmentation.remarks.end());
+
+  const std::vector<report::Figure> figures = figures_of(evaluation);
+  const report::Table results = result_table(evaluation), comparisons = comparison_table(evaluation);
+  if (fs::create_directories(arguments.output / "figures", ignored); ignored)
+    throw Error(ExitCode::usage, concat("can't create ", arguments.output.string(), ": ", ignored.message()), "choose another folder with --output");
+  write_file_atomically(arguments.output / "cases.csv", cases_csv(evaluation));
+  write_tables(arguments.output, {results, class_table(evaluation), comparisons, class_comparison_table(evaluation)});
+  for (const report::Figure& figure : figures) write_file_atomically(arguments.output / "figures" / (figure.name + ".svg"), figure.svg);
+  write_file_atomically(arguments.output / "summary.json", summary_json(evaluation));
+  write_file_atomically(arguments.output / "report.html", report::to_html(report_page(evaluation, figures)));
+
+  std::cout << report::to_text(results);
+  if (!comparisons.rows.empty()) std::cout << "\n" << report::to_text(comparisons);
+  std::cout << "\n" << headline(evaluation) << "\n";
+  std::cout << "report: " << (arguments.output / "report.html").string() << "\n";
+  return problems.empty() ? ExitCode::ok : ExitCode::some_failed;
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,182 @@
+#include "journal.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "vmae/cases/channels.h"
+#include "vmae/core/atomic_file.h"
+#include "vmae/core/crc32c.h"
+#include "vmae/core/error.h"
+#include "vmae/prepared/prepared.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+std::string line_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+Json json_of(const PredictPlan& plan) {
+  Json json = Json::object();
+  for (const auto& [key, value] : plan) json[key] = value;
+  return Json::parse(line_of(json));
+}
+
+// "mirror was false, is true"
+std::vector<std::string> differences(const Json& was, const Json& is) {
+  std::vector<std::string> texts;
+  const auto text = [](const Json& json, const std::string& key) { return json.contains(key) ? json[key].get<std::string>() : "not set"; };
+  for (const auto& [key, value] : was.items()) {
+    if (text(was, key) != text(is, key)) texts.push_back(concat(key, " was ", text(was, key), ", is ", text(is, key)));
+  }
+  for (const auto& [key, value] : is.items()) {
+    if (!was.contains(key)) texts.push_back(concat(key, " was not set, is ", text(is, key)));
+  }
+  return texts;
+}
+
+// "case.nii.gz.4711.0.tmp": what a process that was killed while it wrote a file has left (core/atomic_file.h).
+bool is_unfinished_write(const fs::path& file) {
+  fs::path name = file.filename();
+  if (name.extension() != ".tmp") return false;
+  for (int i = 0; i < 2; ++i) {
+    name = name.stem();
+    const std::string number = name.extension().string();
+    if (number.size() < 2 || number.find_first_not_of("0123456789", 1) != std::string::npos) return false;
+  }
+  return true;
+}
+
+void remove_unfinished_writes(const fs::path& output) {
+  std::vector<fs::path> found;
+  std::error_code ignored;  // what stays is only untidy
+  for (fs::recursive_directory_iterator entry(output, ignored), end; !ignored && entry != end; entry.increment(ignored)) {
+    if (entry->is_regular_file(ignored) && is_unfinished_write(entry->path())) found.push_back(entry->path());
+  }
+  for (const fs::path& file : found) fs::remove(file, ignored);
+}
+
+Error in_use(const fs::path& output) {
+  return Error(ExitCode::usage, concat("--output ", output.string(), ": another vmae predict is at work there"), "wait for it, or choose another folder");
+}
+
+}  // namespace
+
+bool PredictJournal::is_in(const fs::path& output) {
+  std::error_code problem;
+  return fs::is_regular_file(file_in(output), problem);
+}
+
+PredictJournal::PredictJournal(const fs::path& output, const PredictPlan& plan, bool begins_anew) : output_(output) {
+  const fs::path path = file_in(output);
+  lock_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (lock_ < 0)
+    throw Error(ExitCode::usage, concat("--output ", output.string(), " can't be written to: ", std::strerror(errno)), "choose a folder that you may write to");
+  struct stat status {};
+  if (flock(lock_, LOCK_EX | LOCK_NB) != 0 || fstat(lock_, &status) != 0 || status.st_nlink == 0) {  // 0: its owner has just finished
+    close(lock_);
+    throw in_use(output);
+  }
+  try {
+    if (!begins_anew) read(plan);
+    // Anew: what was read, whole; so a torn line at the end is gone.
+    std::string text = line_of({{"plan", json_of(plan)}});
+    for (const auto& [name, done] : done_)
+      text += line_of({{"case", name}, {"files", done.files}, {"cases_row", done.cases_row}, {"slices_rows", done.slices_rows}});
+    file_.emplace(path, AppendFile::Open::truncate);
+    file_->append(text);
+  } catch (...) {
+    close(lock_);
+    throw;
+  }
+}
+
+PredictJournal::~PredictJournal() { close(lock_); }
+
+void PredictJournal::read(const PredictPlan& plan) {
+  const fs::path path = file_in(output_);
+  std::istringstream lines(read_file(path));
+  std::string line;
+  if (!std::getline(lines, line)) return;  // killed before it had begun
+  const Json head = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!head.is_object() || !head.contains("plan")) {
+    if (lines.peek() == std::istringstream::traits_type::eof()) return;  // the first line is torn: nothing was done
+    throw Error(ExitCode::usage, concat(path.string(), " is damaged"), "predict with --overwrite, or into another folder");
+  }
+  const Json now = json_of(plan);
+  if (head["plan"] != now) {
+    throw Error(
+        ExitCode::usage,
+        concat("--output ", output_.string(), " holds a prediction that is not finished, of another plan: ", join(differences(head["plan"], now), "; ")),
+        "go on with the command that it was begun with, start over with --overwrite, or choose another folder");
+  }
+  remove_unfinished_writes(output_);
+  while (std::getline(lines, line)) {
+    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object()) break;  // torn: its case is predicted again
+    const auto text = [&](const char* key) { return json.at(key).get<std::string>(); };
+    done_[text("case")] = {json.at("files").get<std::vector<std::string>>(), text("cases_row"), text("slices_rows")};
+  }
+}
+
+const PredictedCase* PredictJournal::find(const std::string& name) const {
+  const auto found = done_.find(name);
+  if (found == done_.end()) return nullptr;
+  const auto& files = found->second.files;
+  std::error_code problem;
+  const bool is_whole = std::all_of(files.begin(), files.end(), [&](const std::string& file) { return fs::is_regular_file(output_ / file, problem); });
+  return is_whole ? &found->second : nullptr;
+}
+
+void PredictJournal::add(const std::string& name, const PredictedCase& done) {
+  file_->append(line_of({{"case", name}, {"files", done.files}, {"cases_row", done.cases_row}, {"slices_rows", done.slices_rows}}));
+}
+
+void PredictJournal::finish() {
+  std::error_code problem;
+  fs::remove(file_in(output_), problem);
+}
+
+std::string content_of(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  std::vector<char> buffer(size_t{1} << 20);
+  uint32_t crc = 0;
+  uint64_t bytes = 0;
+  while (stream.read(buffer.data(), static_cast<std::streamsize>(buffer.size())), stream.gcount() > 0) {
+    crc = crc32c(buffer.data(), static_cast<size_t>(stream.gcount()), crc);
+    bytes += static_cast<uint64_t>(stream.gcount());
+  }
+  return concat(fs::absolute(file).lexically_normal().string(), " (", bytes, " bytes, crc32c ", crc, ")");
+}
+
+std::string content_of(const std::vector<io::SourceFile>& cases, const std::vector<std::string>& names) {
+  uint32_t crc = 0;
+  const auto add = [&](const std::string& text) { crc = crc32c(text.c_str(), text.size() + 1, crc); };
+  for (const std::string& name : names) add(name);
+  for (const io::SourceFile& file : io::single_channels(cases)) {
+    add(fs::absolute(file.path).lexically_normal().string());
+    add(concat(file.time_point, ' ', file.prepared_case, ' ', file.modality));
+    if (file.prepared_case >= 0) continue;
+    for (const fs::path& path : file.series.empty() ? std::vector<fs::path>{file.path} : file.series) {
+      std::error_code problem;
+      add(path.filename().string());
+      add(concat(fs::file_size(path, problem), ' ', fs::last_write_time(path, problem).time_since_epoch().count()));
+    }
+  }
+  const bool is_prepared = !cases.empty() && cases.front().prepared_case >= 0;
+  return concat(cases.size(), " cases (crc32c of names, sizes and times of change ", crc, ")",
+                is_prepared ? concat(" of the dataset ", io::PreparedDataset(cases.front().path).info().digest) : "");
+}
+
+}  // namespace vmae::run

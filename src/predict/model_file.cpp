@@ -1,0 +1,332 @@
+#include "vmae/predict/model_file.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "vmae/core/error.h"
+#include "vmae/core/log.h"
+#include "vmae/core/path_problem.h"
+#include "vmae/nn/conv_unet.h"
+#include "vmae/runs/pretrain_options.h"
+#include "vmae/runs/run_record.h"
+#include "vmae/weights/transfer.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// As YAML writes it: numbers, booleans and lists of them are written alike in JSON; texts are quoted here.
+nlohmann::ordered_json to_json(const Option& option) {
+  const std::string text = option.get();
+  auto json = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+  return json.is_discarded() ? nlohmann::ordered_json(text) : json;
+}
+
+void read_options(const std::string& text, const Options& list) {
+  if (is_deep_json(text)) throw Error(ExitCode::checkpoint, "the model options in the file nest too deeply: it is damaged");
+  const auto json = nlohmann::json::parse(text);
+  for (const auto& [key, value] : json.items()) {
+    const Option* option = list.find(key);
+    if (option == nullptr) continue;  // written by a later version, or of another model
+    const auto as_text = [](const nlohmann::json& item) { return item.is_string() ? item.get<std::string>() : item.dump(); };
+    OptionValue parsed;
+    parsed.is_list = value.is_array();
+    if (value.is_array())
+      for (const auto& item : value) parsed.items.push_back(as_text(item));
+    else
+      parsed.items.push_back(as_text(value));
+    option->set(parsed);
+  }
+}
+
+template <class ModelOptions>
+void read_model_options(const weights::TensorFile& file, ModelOptions& options) {
+  Options list;
+  describe(list, options);
+  read_options(file.metadata.at("model_options"), list);
+}
+
+at::IntArrayRef shape(const weights::TensorFile& file, const std::string& key) {
+  const at::Tensor* tensor = file.find(key);
+  if (tensor == nullptr) throw std::out_of_range(key);
+  return tensor->sizes();
+}
+
+void read_shapes(const weights::TensorFile& file, nn::SwinOptions& swin) {
+  swin.embed_dim = shape(file, "patch_embed.proj.weight")[0];
+  swin.in_channels = shape(file, "patch_embed.proj.weight")[1];
+  swin.mlp_ratio = static_cast<double>(shape(file, "layers.0.blocks.0.mlp.fc1.weight")[0]) / static_cast<double>(swin.embed_dim);
+  swin.window_size = (static_cast<int64_t>(std::lround(std::sqrt(shape(file, "layers.0.blocks.0.attn.relative_position_bias_table")[0]))) + 1) / 2;
+  swin.conv_stem = file.find("conv_stem.proj.weight") != nullptr;
+  for (size_t stage = 0; stage < 4; ++stage) {
+    swin.num_heads[stage] = shape(file, concat("layers.", stage, ".blocks.0.attn.relative_position_bias_table"))[1];
+    int64_t depth = 1;
+    while (file.find(concat("layers.", stage, ".blocks.", depth, ".norm1.weight")) != nullptr) ++depth;
+    swin.depths[stage] = depth;
+  }
+}
+
+[[noreturn]] void fail(const fs::path& path, const std::string& what, const std::exception& problem) {
+  throw Error(ExitCode::checkpoint, concat(path.string(), ": not the weights of a ", what, " (", problem.what(), ")"),
+              "see what is in it: vmae inspect " + path.string());
+}
+
+struct CardOptions {
+  data::ImageOptions image;
+  bool minmax = false;
+};
+void describe(Options& options, CardOptions& card) {
+  data::describe(options, card.image);
+  options.add("minmax", card.minmax, "");
+}
+
+// As image_options_of().
+std::optional<CardOptions> preparation_of(const weights::TensorFile& file) {
+  CardOptions options;
+  if (const auto found = file.metadata.find("image_options"); found != file.metadata.end()) {
+    Options list;
+    describe(list, options);
+    read_options(found->second, list);
+    if (nlohmann::json::parse(found->second).contains("minmax")) return options;
+  }
+  const bool is_known = file.metadata.contains("image_options");  // but for minmax
+  const auto yaml = file.metadata.find("config");
+  if (yaml == file.metadata.end()) return is_known ? std::optional(options) : std::nullopt;
+  try {
+    PretrainConfig config;
+    Options list;
+    describe(list, config);
+    read_config_text(yaml->second, "the config in the weights", list);
+    if (!is_known) options.image = config.data.image;
+    options.minmax = config.data.augment.minmax;
+    return options;
+  } catch (const Error& error) {
+    log::debug(concat("how images were prepared for the weights is not known: ", error.what()));  // of another version
+    return is_known ? std::optional(options) : std::nullopt;
+  }
+}
+
+void read_channels(const weights::TensorFile& file, ModelCard& card) {
+  for (const auto& [key, list] : {std::pair{"channel_names", &card.channel_names}, {"channel_modalities", &card.channel_modalities}}) {
+    if (const auto found = file.metadata.find(key); found != file.metadata.end()) *list = nlohmann::json::parse(found->second).get<std::vector<std::string>>();
+  }
+}
+
+ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t num_outputs, bool is_segmenter) {
+  ModelCard card;
+  const auto found = file.metadata.find("class_names");
+  if (found == file.metadata.end()) {
+    log::warning(path.string() + ": does not say its classes and how images were prepared; classes are named by numbers, images are prepared by default");
+    for (int64_t i = is_segmenter ? 1 : 0; i < num_outputs; ++i) card.class_names.push_back(std::to_string(i));
+    return card;
+  }
+  CardOptions options;
+  Options list;
+  describe(list, options);
+  read_options(file.metadata.at("image_options"), list);
+  card.class_names = nlohmann::json::parse(found->second).get<std::vector<std::string>>();
+  if (const auto modality = file.metadata.find("modality"); modality != file.metadata.end()) card.modalities = {modality->second};
+  read_channels(file, card);
+  if (const auto all = file.metadata.find("modalities"); all != file.metadata.end())
+    card.modalities = nlohmann::json::parse(all->second).get<std::vector<std::string>>();
+  if (const auto mirrors = file.metadata.find("mirrors"); mirrors != file.metadata.end()) card.mirrors = mirrors->second;
+  if (const auto values = file.metadata.find("label_values"); values != file.metadata.end())
+    card.label_values = nlohmann::json::parse(values->second).get<std::vector<int64_t>>();
+  if (const auto input = file.metadata.find("input_statistics"); input != file.metadata.end()) card.input = input_statistics_of(input->second);
+  card.is_multi_label = file.metadata.at("is_multi_label") == "true";
+  card.pool = file.metadata.at("pool");
+  card.image = options.image;
+  card.minmax = options.minmax;
+  if (static_cast<int64_t>(card.class_names.size()) != num_outputs - (is_segmenter ? 1 : 0)) {
+    throw Error(ExitCode::checkpoint, concat(card.class_names.size(), " class names for ", num_outputs, " outputs"));
+  }
+  const bool has_values = card.label_values.empty() || card.label_values.size() == card.class_names.size();
+  if (!has_values || std::any_of(card.label_values.begin(), card.label_values.end(), [](int64_t value) { return value < 1 || value > 255; }))
+    throw Error(ExitCode::checkpoint, "its label_values are not one mask value from 1 to 255 for each class");
+  return card;
+}
+
+}  // namespace
+
+std::string options_json(const Options& list) {
+  nlohmann::ordered_json json;
+  for (const auto& option : list.all()) json[option.key] = to_json(option);
+  return json.dump();
+}
+
+std::string model_name_of(const weights::TensorFile& file) {
+  if (const auto found = file.metadata.find("model"); found != file.metadata.end()) return found->second;
+  if (file.find("skip_connection_layers.0.weight") != nullptr) return "swin-unet";
+  return file.find("decoder_pred.weight") == nullptr && file.find("head.weight") != nullptr ? "swin-classifier" : "mae";
+}
+
+nn::MaeOptions model_options_of(const weights::TensorFile& file, const fs::path& path, const nn::MaeOptions& defaults) {
+  try {
+    nn::MaeOptions options = defaults;
+    if (file.metadata.contains("model_options")) {
+      options = {};
+      read_model_options(file, options);
+      return options;
+    }
+    read_shapes(file, options.swin);
+    shape(file, "decoder_pred.weight");
+    return options;
+  } catch (const std::exception& problem) {
+    fail(path, "Swin masked autoencoder", problem);
+  }
+}
+
+nn::SwinOptions swin_options_of(const weights::TensorFile& file, const fs::path& path, bool is_imagenet, const nn::SwinOptions& defaults) {
+  try {
+    nn::SwinOptions swin = defaults;
+    if (is_imagenet) swin.shift_small_grids = false, swin.layer_norm_eps = 1e-5;
+    if (file.metadata.contains("model_options")) read_model_options(file, swin);
+    read_shapes(file, swin);
+    return swin;
+  } catch (const std::exception& problem) {
+    fail(path, "Swin encoder", problem);
+  }
+}
+
+nn::UnetOptions unet_options_of(const weights::TensorFile& file, const fs::path& path, bool is_imagenet) {
+  nn::UnetOptions unet;
+  const bool is_plain = model_name_of(file) == "unet";
+  try {
+    if (is_plain || file.metadata.contains("model_options")) read_model_options(file, unet);
+    unet.num_classes = shape(file, "head.weight")[0];
+  } catch (const std::exception& problem) {
+    fail(path, is_plain ? "U-Net" : "Swin-UNet", problem);
+  }
+  if (!is_plain) unet.swin = swin_options_of(file, path, is_imagenet);
+  return unet;
+}
+
+std::string mirrors_of(const data::AugmentOptions& augment) {
+  const bool horizontal = augment.flip_horizontal > 0 || augment.rot90 > 0, vertical = augment.flip_vertical > 0 || augment.rot90 > 0;
+  return horizontal && vertical ? "both" : horizontal ? "horizontal" : vertical ? "vertical" : "none";
+}
+
+namespace {
+
+std::string text_of(const std::vector<std::string>& list) { return nlohmann::json(list).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
+
+}  // namespace
+
+void add_channels(const ModelCard& card, weights::Metadata& metadata) {
+  if (card.channel_names.empty()) return;
+  metadata["channel_names"] = text_of(card.channel_names);
+  metadata["channel_modalities"] = text_of(card.channel_modalities);
+}
+
+void add_card(const ModelCard& card, weights::Metadata& metadata) {
+  metadata["class_names"] = text_of(card.class_names);
+  if (!card.modality().empty()) metadata["modality"] = card.modality();
+  if (!card.modalities.empty()) metadata["modalities"] = text_of(card.modalities);
+  add_channels(card, metadata);
+  if (card.mirrors != "unknown") metadata["mirrors"] = card.mirrors;
+  if (!card.label_values.empty()) metadata["label_values"] = nlohmann::json(card.label_values).dump();
+  if (card.input) metadata["input_statistics"] = to_json(*card.input);
+  metadata["is_multi_label"] = card.is_multi_label ? "true" : "false";
+  metadata["pool"] = card.pool;
+  metadata["image_options"] = image_options_json(card.image, card.minmax);
+}
+
+std::string image_options_json(const data::ImageOptions& image, bool minmax) { return model_options_json(CardOptions{image, minmax}); }
+
+SegmenterModule make_segmenter(const std::string& name, const nn::UnetOptions& options) {
+  const auto of = [](auto net) { return SegmenterModule{net.ptr(), net.get()}; };
+  return name == "unet" ? of(nn::ConvUnet(options)) : of(nn::SwinUnet(options));
+}
+
+std::optional<data::ImageOptions> image_options_of(const weights::TensorFile& file) {
+  const auto prepared = preparation_of(file);
+  return prepared ? std::optional(prepared->image) : std::nullopt;
+}
+
+LoadedModel load_model(const fs::path& path, at::Device device) {
+  weights::TensorFile file = weights::read_weights(path);
+  weights::require_finite(file, path);
+  const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
+  LoadedModel model;
+  model.name = model_name_of(file);
+  if (model.name == "mae") {
+    throw Error(ExitCode::checkpoint, path.string() + ": a masked autoencoder predicts nothing",
+                "fine-tune it first: vmae finetune-seg or finetune-cls with model.init");
+  }
+  const bool is_segmenter = model.name == "swin-unet" || model.name == "unet";
+  const nn::UnetOptions unet = is_segmenter ? unet_options_of(file, path, is_imagenet) : nn::UnetOptions{swin_options_of(file, path, is_imagenet)};
+  const nn::SwinOptions& swin = unet.swin;
+  try {
+    const int64_t num_outputs = shape(file, "head.weight")[0];
+    model.card = card_of(file, path, num_outputs, is_segmenter);
+    if (is_segmenter) model.segmenter = make_segmenter(model.name, unet);
+    if (!is_segmenter) model.classifier = nn::SwinClassifier(nn::ClassifierOptions{swin, num_outputs});
+  } catch (const Error& problem) {
+    throw Error(ExitCode::checkpoint, concat(path.string(), ": ", problem.what()), problem.hint());
+  } catch (const std::exception& problem) {
+    fail(path, "segmenter or classifier", problem);
+  }
+  torch::nn::Module& module = is_segmenter ? *model.segmenter.module : static_cast<torch::nn::Module&>(*model.classifier);
+  weights::require_complete(weights::load_into(module, file), path);
+  module.to(device);
+  module.eval();
+  model.card.image.image_size = swin.image_size;
+  model.card.image.in_channels = swin.in_channels;
+  return model;
+}
+
+LoadedEncoder load_encoder(const fs::path& path, at::Device device) {
+  weights::TensorFile file = weights::read_weights(path);
+  LoadedEncoder encoder;
+  weights::rename_to_reference(file);
+  encoder.name = model_name_of(file);
+  if (encoder.name == "unet")
+    throw Error(ExitCode::checkpoint, path.string() + ": a plain U-Net has no Swin encoder",
+                "take weights of pretrain, finetune-cls, or finetune-seg with model.name=swin-unet");
+  if (encoder.name != "mae") {
+    const LoadedModel model = load_model(path, device);
+    encoder.card = model.card;
+    if (model.is_segmenter()) encoder.module = model.segmenter.module;
+    if (!model.is_segmenter()) encoder.module = model.classifier.ptr();
+  } else {
+    weights::require_finite(file, path);
+    nn::Mae mae(model_options_of(file, path));
+    weights::require_complete(weights::load_into(*mae, file), path);
+    const auto prepared = preparation_of(file);
+    if (!prepared) log::warning(path.string() + ": does not say how images were prepared; they are by default");
+    if (prepared) encoder.card.image = prepared->image, encoder.card.minmax = prepared->minmax;
+    read_channels(file, encoder.card);
+    encoder.card.image.image_size = mae->swin().image_size;
+    encoder.card.image.in_channels = mae->swin().in_channels;
+    mae->to(device);
+    mae->eval();
+    encoder.module = mae.ptr();
+  }
+  encoder.net = encoder.module->as<nn::SwinEncoderImpl>();
+  return encoder;
+}
+
+fs::path find_weights(const fs::path& path) {
+  const auto fail = [](const fs::path& at, const std::string& problem) {
+    return Error(ExitCode::checkpoint, concat(at.string(), ": ", problem), "give a weights file (.safetensors, .pth) or the folder of a run");
+  };
+  if (const std::string problem = path_problem(path); !problem.empty()) throw fail(path, problem == kAbsent ? "no such file" : problem);
+  if (!fs::is_directory(path)) return path;
+  for (const char* name : {"best.safetensors", "last.safetensors"}) {
+    fs::path file = path / "checkpoints" / name;
+    const std::string problem = path_problem(file);
+    if (problem.empty()) return file;
+    if (problem != kAbsent) throw fail(file, problem);
+  }
+  if (!fs::is_directory(path / "checkpoints") && is_run(path)) {  // folds
+    const RunRecord folds = open_run_record(path);
+    if (folds.folders.size() == 1) return find_weights(folds.first());
+    throw Error(ExitCode::checkpoint, concat(path.string(), " holds ", folds.folders.size(), " folds, and one file of weights is wanted"),
+                concat("name one of them: ", fold_names(folds)));
+  }
+  throw fail(path, "a folder without checkpoints/best.safetensors or last.safetensors");
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,303 @@
+// Assembles a classification run: labels are counted, then a Swin classifier is trained on slices; AUROC is measured per case.
+#include "vmae/tasks/classify.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "vmae/core/log.h"
+#include "vmae/image/caption.h"
+#include "vmae/nn/losses.h"
+#include "vmae/pictures/panel.h"
+#include "vmae/predict/pool.h"
+#include "vmae/stats/auroc.h"
+#include "vmae/tasks/finetune.h"
+#include "vmae/tasks/folds.h"
+
+namespace vmae::run {
+
+namespace {
+
+constexpr int64_t num_panel_samples = 8;
+
+// How many cases (files) have each label.
+std::vector<int64_t> count_labels(const std::vector<io::SourceFile>& files, size_t num_labels) {
+  std::vector<int64_t> counts(num_labels);
+  for (const io::SourceFile& file : files) {
+    for (size_t i = 0; i < file.labels.size(); ++i) counts[i] += file.labels[i] == 1.0F ? 1 : 0;
+  }
+  return counts;
+}
+
+int64_t count_known(const std::vector<io::SourceFile>& files) {
+  return std::count_if(files.begin(), files.end(), [](const io::SourceFile& file) {
+    return std::any_of(file.labels.begin(), file.labels.end(), [](float label) { return !std::isnan(label); });
+  });
+}
+
+std::string counts_text(const std::vector<std::string>& names, const std::vector<int64_t>& counts) {
+  std::vector<std::string> parts;
+  for (size_t i = 0; i < names.size(); ++i) parts.push_back(concat(names[i], " ", counts[i]));
+  return join(parts, ", ");
+}
+
+struct Measurable {
+  bool auroc = false, accuracy = false;
+};
+
+// Throws where nothing can be learnt; says what can't be learnt or measured.
+Measurable check_labels(const Datasets& datasets) {
+  const SourceSplits& splits = datasets.splits;
+  if (splits.label_names.empty()) {
+    const auto& layouts = splits.layouts;
+    const bool is_prepared = std::find(layouts.begin(), layouts.end(), "prepared") != layouts.end();
+    throw Error(ExitCode::data, is_prepared ? "data.train was prepared without labels" : "data.train has no labels",
+                is_prepared
+                    ? "prepare it from a manifest with a column `label` or columns of findings, or from a folder per class with prepare.layout=class_folders"
+                    : "give a manifest with a column `label` (classes) or one column per finding (0, 1 or empty), or a folder per class");
+  }
+  const size_t n = splits.label_names.size();
+  const std::vector<int64_t> train = count_labels(datasets.split.train, n), val = count_labels(datasets.split.val, n);
+  const int64_t known = count_known(datasets.split.train), known_val = count_known(datasets.split.val);
+  log::info(concat(splits.is_multi_label ? "findings" : "classes", ", cases in training: ", counts_text(splits.label_names, train), " (of ", known,
+                   "); in validation: ", counts_text(splits.label_names, val), " (of ", known_val, ")"));
+  int64_t learnable = 0, measurable = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const bool can_learn = train[i] > 0 && train[i]<known, can_measure = val[i]> 0 && val[i] < known_val;
+    learnable += can_learn ? 1 : 0, measurable += can_measure ? 1 : 0;
+    if (!can_learn)
+      log::warning(concat(splits.label_names[i], train[i] == 0 ? " is in no training case" : " is in every training case", ": it can't be learnt"));
+    if (datasets.val && !can_measure)
+      log::warning(concat(splits.label_names[i], val[i] == 0 ? " is in no validation case" : " is in every validation case", ": its AUROC is not measured"));
+  }
+  if (learnable == 0) {
+    throw Error(
+        ExitCode::data,
+        concat("all ", known, " labelled training cases have the same label: there is nothing to tell apart (", counts_text(splits.label_names, train), ")"),
+        "check the labels, or choose another fold or a larger data.label_fraction");
+  }
+  return {measurable > 0, known_val > 0};
+}
+
+void require_loss_of_task(const nn::ClassificationLossOptions& loss, bool is_multi_label) {
+  const std::string wrong = is_multi_label && !loss.class_weights.empty()       ? "loss.class_weights"
+                            : is_multi_label && loss.label_smoothing > 0        ? "loss.label_smoothing"
+                            : !is_multi_label && !loss.positive_weights.empty() ? "loss.positive_weights"
+                                                                                : "";
+  if (wrong.empty()) return;
+  throw Error(ExitCode::usage, concat(wrong, " is for ", is_multi_label ? "classes, but the labels are findings" : "findings, but the labels are classes"),
+              "leave it out");
+}
+
+struct Losses {
+  bool is_multi_label;
+  nn::ClassificationLossOptions options;
+  at::Tensor class_weights, positive_weights;
+  at::Tensor operator()(const at::Tensor& logits, const at::Tensor& labels, const train::RankSum& total) const {
+    return is_multi_label ? nn::multi_label_loss(logits, labels, positive_weights, total)
+                          : nn::multi_class_loss(logits, labels, options.label_smoothing, class_weights, total);
+  }
+};
+
+struct Scored {
+  CasePool pool;
+  const float* labels = nullptr;
+};
+
+// Of one label over all cases where it is known.
+double auroc_of(const std::map<int64_t, Scored>& cases, size_t label, bool is_multi_label) {
+  std::vector<double> scores;
+  std::vector<uint8_t> truth;
+  for (const auto& [number, one] : cases) {
+    if (std::isnan(one.labels[label])) continue;
+    scores.push_back(one.pool.result(is_multi_label)[label]);
+    truth.push_back(one.labels[label] == 1.0F);
+  }
+  return stats::auroc(scores, truth);
+}
+
+// Classes: the share of cases whose largest score is their class. Findings: the share of known entries on the right side of 0.5.
+double accuracy_of(const std::map<int64_t, Scored>& cases, size_t num_labels, bool is_multi_label) {
+  int64_t right = 0, known = 0;
+  for (const auto& [number, one] : cases) {
+    const std::vector<double> scores = one.pool.result(is_multi_label);
+    if (is_multi_label) {
+      for (size_t i = 0; i < num_labels; ++i) {
+        if (std::isnan(one.labels[i])) continue;
+        right += (scores[i] >= 0.5) == (one.labels[i] == 1.0F) ? 1 : 0;
+        ++known;
+      }
+    } else if (!std::isnan(one.labels[0])) {
+      right += one.labels[std::max_element(scores.begin(), scores.end()) - scores.begin()] == 1.0F ? 1 : 0;
+      ++known;
+    }
+  }
+  return known > 0 ? static_cast<double>(right) / static_cast<double>(known) : std::nan("");
+}
+
+train::Metrics validate(nn::SwinClassifier& model, const Datasets& datasets, const ClassifyConfig& config, const train::Plan& plan, const Losses& losses,
+                        const std::string& best_metric, train::World& world) {
+  const data::AugmentOptions evaluation = data::evaluation_augmentation(config.data.augment);
+  data::Loader loader(datasets.val, loader_options(config.data, plan, static_cast<uint64_t>(config.run.seed), /*shuffle=*/false), &evaluation, {},
+                      /*epochs=*/1);
+  const auto num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
+  at::Tensor scores = at::zeros({datasets.val->size(), num_labels + 1}, at::kDouble);  // by sample; the last column is 1 where there are any
+  double loss_sum = 0, count = 0;
+  for (data::Batch batch; next_for_validation(loader, batch);) {
+    const train::RankSum total = world.total(batch.counts);
+    batch.image = batch.image.to(plan.device);
+    at::Tensor logits;
+    {
+      const train::Autocast autocast(plan.device.type(), plan.precision);
+      logits = model->forward(batch.image).to(at::kFloat);
+    }
+    const int64_t n = batch.counts ? batch.image.size(0) : 0;
+    at::Tensor known = n > 0 ? (~batch.labels.isnan()).any(1).sum().to(at::kDouble) : at::zeros({}, at::kDouble);
+    world.sum(known);
+    loss_sum += losses(logits, batch.labels.to(plan.device), total).item<double>() * known.item<double>();
+    count += known.item<double>();
+    const at::Tensor p = (losses.is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1)).to(at::kCPU, at::kDouble);
+    for (int64_t i = 0; i < n; ++i) {
+      const at::Tensor row = scores[batch.indices[static_cast<size_t>(i)]];
+      row.slice(0, 0, num_labels).copy_(p[i]);
+      row[num_labels] = 1.0;
+    }
+  }
+  world.sum(scores);  // each sample is on one rank: nothing is rounded
+  std::map<int64_t, Scored> cases;
+  for (int64_t index = 0; index < scores.size(0); ++index) {
+    const double* row = scores.const_data_ptr<double>() + index * (num_labels + 1);
+    if (row[num_labels] == 0.0) continue;
+    Scored& scored = cases[datasets.val->case_number(index)];
+    scored.pool.add({row, row + num_labels}, config.data.pool);
+    scored.labels = datasets.val->labels(index);
+  }
+  const std::vector<std::string>& names = datasets.splits.label_names;
+  train::Metrics metrics;
+  double sum = 0;
+  int64_t measured = 0;
+  // Of two classes that exclude each other both curves have the same area.
+  const bool is_binary = !losses.is_multi_label && names.size() == 2;
+  for (size_t i = is_binary ? 1 : 0; i < names.size(); ++i) {
+    const double area = auroc_of(cases, i, losses.is_multi_label);
+    if (std::isnan(area)) continue;
+    if (!is_binary) metrics.emplace_back("AUROC/" + names[i], area);
+    sum += area;
+    ++measured;
+  }
+  if (measured > 0) metrics.insert(metrics.begin(), {"AUROC", sum / static_cast<double>(measured)});
+  metrics.emplace_back("loss", loss_sum / std::max(1.0, count));
+  metrics.emplace_back("accuracy", accuracy_of(cases, names.size(), losses.is_multi_label));
+  const auto best = std::find_if(metrics.begin(), metrics.end(), [&](const auto& metric) { return metric.first == best_metric; });
+  std::rotate(metrics.begin(), best, best + 1);  // the first decides
+  return metrics;
+}
+
+// Images with truth and prediction in words.
+io::Image panel(const at::Tensor& image, const std::vector<std::string>& captions, const std::vector<double>& mean, const std::vector<double>& std) {
+  io::Image panel = image_panel(image, mean, std);
+  const int64_t cell_width = panel.width / std::min<int64_t>(4, image.size(0)), rows = (image.size(0) + 3) / 4, cell_height = panel.height / rows;
+  for (size_t i = 0; i < captions.size(); ++i) {
+    const auto place = static_cast<int64_t>(i);
+    io::write_caption(panel, place % 4 * cell_width + 6, (place / 4 + 1) * cell_height - 8, captions[i]);
+  }
+  return panel;
+}
+
+std::string label_text(const std::vector<std::string>& names, const std::function<double(size_t)>& value, bool is_multi_label) {
+  std::vector<std::string> positive;
+  size_t best = 0;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (value(i) > value(best)) best = i;
+    if (value(i) >= 0.5) positive.push_back(names[i]);
+  }
+  return !is_multi_label ? names[best] : positive.empty() ? "none" : join(positive, "+");
+}
+
+}  // namespace
+
+ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& arguments, train::World& world) {
+  nn::validate(config.model.net.swin, /*size_multiple=*/1);
+  config.data.image.image_size = config.model.net.swin.image_size;
+  config.data.image.in_channels = config.model.net.swin.in_channels;
+  const Session session(config.run, arguments, "finetune-cls", world);
+  log::info(text_of_recipe(config));
+  const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::all_labels});
+  config.model.net.swin.in_channels = config.data.image.in_channels = datasets.in_channels;
+  require_loss_of_task(config.loss, datasets.splits.is_multi_label);
+  const Measurable can_measure = check_labels(datasets);
+  const auto num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
+  const bool is_multi_label = datasets.splits.is_multi_label;
+  const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
+
+  config.model.net.num_classes = num_labels;
+  torch::manual_seed(derive_seed(session.seed(), Stream::init));
+  nn::SwinClassifier model(config.model.net);
+  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(datasets), session, as_trained(config.data.image, datasets),
+                 datasets.volume_rules);
+  train::AdamW optimizer(*model, config.optim, lr_scale(config.model.net.swin, config.optim));
+  const Losses losses{is_multi_label, config.loss, weights_tensor(config.loss.class_weights, num_labels, "loss.class_weights", session.device),
+                      weights_tensor(config.loss.positive_weights, num_labels, "loss.positive_weights", session.device)};
+
+  std::string best_metric = config.train.best_metric;
+  if (datasets.val && ((best_metric == "AUROC" && !can_measure.auroc) || (best_metric == "accuracy" && !can_measure.accuracy))) {
+    log::warning("no " + best_metric + " can be measured in validation: the loss decides which weights are the best");
+    best_metric = "loss";
+  }
+  train::Task task(*model);
+  task.draws = [&](const data::Batch& batch) -> std::vector<at::Tensor> { return {drop_path_draws(batch, model->num_draws())}; };
+  task.loss = [&](const data::Batch& batch, const train::RankSum& total) { return losses(model->forward(batch.image, batch.draws[0]), batch.labels, total); };
+  if (datasets.val) task.validate = [&] { return validate(model, datasets, config, plan, losses, best_metric, world); };
+  task.lower_is_better = best_metric == "loss";
+  task.metadata = {{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
+  add_card({.class_names = datasets.splits.label_names,
+            .is_multi_label = is_multi_label,
+            .pool = config.data.pool,
+            .image = as_trained(config.data.image, datasets),
+            .minmax = config.data.augment.minmax,
+            .modalities = modalities_of(datasets),
+            .channel_names = datasets.channel_names,
+            .channel_modalities = datasets.channel_modalities,
+            .mirrors = mirrors_of(config.data.augment),
+            .input = input_statistics(*datasets.train, config.data.augment)},
+           task.metadata);
+
+  const data::Dataset& shown_from = datasets.val ? *datasets.val : *datasets.train;
+  const data::Batch shown = panel_batch(shown_from, config.data.augment, session.seed(), session.device, num_panel_samples);
+  const auto draw = [&](train::RunLog& log, int64_t step, int64_t epoch) {
+    const at::Tensor logits = model->forward(shown.image).to(at::kFloat), p = (is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1)).cpu();
+    std::vector<std::string> captions;
+    for (size_t i = 0; i < shown.indices.size(); ++i) {
+      const float* truth = shown_from.labels(shown.indices[i]);
+      const at::Tensor row = p[static_cast<int64_t>(i)];
+      const auto& names = datasets.splits.label_names;
+      captions.push_back(concat(std::isnan(truth[0]) ? "?"
+                                                     : label_text(
+                                                           names, [&](size_t k) { return truth[k]; }, is_multi_label),
+                                " > ",
+                                label_text(
+                                    names, [&](size_t k) { return row[static_cast<int64_t>(k)].item<double>(); }, is_multi_label)));
+    }
+    log.panel(panel_name("prediction", epoch), panel(shown.image.cpu(), captions, config.data.image.mean, config.data.image.std), step);
+  };
+  DataCard card = card_of(datasets);
+  card.label_names = datasets.splits.label_names;
+  card.is_multi_label = is_multi_label;
+  tell_seen_before(session, config.model.init, config.data, datasets, card);
+  const ExitCode code = train_to_end(session, {.data = config.data,
+                                               .datasets = datasets,
+                                               .plan = plan,
+                                               .task = task,
+                                               .optimizer = optimizer,
+                                               .loader = loader_options(config.data, plan, session.seed(), /*shuffle=*/true),
+                                               .model_text = concat(config.model.name, " with ", num_labels, is_multi_label ? " findings (" : " classes (",
+                                                                    join(datasets.splits.label_names, ", "), ")"),
+                                               .config_yaml = config_text(config),
+                                               .init = config.model.init,
+                                               .card = std::move(card),
+                                               .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
+                                               .draw = draw});
+  return code == ExitCode::ok ? predict_test(session, config.data, datasets) : code;
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,326 @@
+// Assembles a segmentation run: masks are looked at, then a Swin-UNet is trained on slices; Dice is measured per case.
+#include "vmae/tasks/segment.h"
+
+#include <ATen/ops/argmax.h>
+
+#include <cmath>
+#include <map>
+
+#include "vmae/cases/channels.h"
+#include "vmae/cases/label_meaning.h"
+#include "vmae/cases/mask_numbering.h"
+#include "vmae/core/log.h"
+#include "vmae/data/label_census.h"
+#include "vmae/nn/losses.h"
+#include "vmae/pictures/panel.h"
+#include "vmae/sources/class_names.h"
+#include "vmae/sources/source.h"
+#include "vmae/tasks/finetune.h"
+#include "vmae/tasks/folds.h"
+
+namespace vmae::run {
+
+namespace {
+
+constexpr int64_t num_panel_samples = 8;
+
+// What the masks say: which classes there are, and where there is anything.
+struct Classes {
+  std::vector<std::string> names;  // of values 1, 2, ...
+  data::LabelCensus train;
+  std::vector<int64_t> shown;  // validation (else training) samples with foreground
+  int64_t ignore = -1;         // io::kIgnored, or -1
+  DataCard card;
+  bool can_measure_dice = false;
+  int64_t count() const { return static_cast<int64_t>(names.size()) + 1; }
+};
+
+std::string count_text(const data::LabelCensus& census, const std::vector<std::string>& names) {
+  std::vector<std::string> parts;
+  for (size_t i = 0; i < names.size(); ++i) parts.push_back(concat(names[i], " ", census.num_pixels[i + 1]));
+  return concat(census.num_with_foreground, " of ", std::ssize(census.has_foreground) - census.num_unusable,
+                " slices have foreground; pixels: ", join(parts, ", "),
+                census.num_unusable > 0 ? concat("; slices that can't be used: ", census.num_unusable) : "");
+}
+
+// Adds the masks of parts that neither train nor validate in this run: of tests, of other folds and fractions. So all folds of a dataset mean the same.
+void add_other_masks(const SegmentConfig& config, const std::vector<const std::vector<io::SourceFile>*>& parts, int64_t ignore, io::LabelFacts& facts) {
+  std::map<std::filesystem::path, std::vector<io::SourceFile>> lists;  // by prepared dataset; "": files
+  for (const auto* part : parts) {
+    for (const io::SourceFile& file : *part) {
+      if (file.prepared_case >= 0 || !file.mask.empty()) lists[file.prepared_case >= 0 ? file.path : ""].push_back(file);
+    }
+  }
+  for (auto& [path, files] : lists) {
+    const data::Dataset others(std::move(files), config.data.image, std::make_shared<data::Quarantine>("", /*max_bad_fraction=*/1.0));
+    data::add_facts(data::take_census(others, ignore), others, facts);
+  }
+}
+
+// As the network takes them, so that its input has the channels that it expects.
+std::vector<io::SourceFile> with_channels(const SegmentConfig& config, std::vector<io::SourceFile> files) {
+  return config.data.channels == "single" ? io::single_channels(files) : std::move(files);
+}
+
+io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datasets, const data::LabelCensus& train, const data::LabelCensus& val,
+                              int64_t ignore) {
+  for (const std::string& remark : io::check_class_names(config.data.classes, "data.classes", ExitCode::usage)) log::warning(remark);
+  io::LabelRules rules{.names = config.data.classes, .values = config.data.label_values, .ignore = ignore};
+  if (rules.names.empty() && !datasets.splits.mask_conflict.empty())
+    throw Error(ExitCode::data, datasets.splits.mask_conflict,
+                "give all the same numbers and names, or say with data.classes what the values mean in all of them");
+  for (const std::vector<std::string>& own : datasets.splits.mask_names_of_sources)
+    io::label_meaning({.names = rules.names, .own_names = own, .values = rules.values, .ignore = ignore}, {});  // throws where names are exchanged
+  std::vector<io::SourceFile> files = datasets.split.train;
+  for (const auto* part : {&datasets.split.val, &datasets.split.test, &datasets.split.unused}) files.insert(files.end(), part->begin(), part->end());
+  io::check_numbering(files, rules.names.empty() ? datasets.splits.mask_names() : rules.names);
+  const std::vector<std::string> structures = io::structure_names(files, datasets.splits.mask_names());
+  rules.own_names = datasets.splits.mask_names().empty() ? structures : datasets.splits.mask_names();
+  io::LabelFacts facts;
+  data::add_facts(train, *datasets.train, facts);
+  if (datasets.val) data::add_facts(val, *datasets.val, facts);
+  const bool is_told = !rules.values.empty() || rules.names.size() > 1 || rules.own_names.size() > 1;  // the names alone decide
+  std::vector<const std::vector<io::SourceFile>*> others{&datasets.split.test};                        // what is wrong there is told before training
+  if (!is_told) others.push_back(&datasets.split.unused);
+  add_other_masks(config, others, ignore, facts);
+  io::LabelMeaning meaning = io::label_meaning(rules, facts);
+  io::LabelFacts of_test;  // held against what training makes of its masks
+  const std::vector<io::SourceFile> external =
+      config.data.test.empty() ? std::vector<io::SourceFile>{} : with_channels(config, io::find_source(config.data.test).files);
+  add_other_masks(config, {&external}, ignore, of_test);
+  if (of_test.num_masks > 0) io::label_meaning({.names = meaning.names, .values = rules.values, .ignore = ignore}, of_test);
+  for (std::string& rule : io::region_rules(datasets.splits.regions)) meaning.rules.push_back(std::move(rule));
+  for (const std::string& rule : meaning.rules) log::info("masks: " + rule);
+  return meaning;
+}
+
+Classes find_classes(const SegmentConfig& config, const Datasets& datasets) {
+  const int64_t ignore = config.data.ignore_label >= 0 ? config.data.ignore_label : datasets.splits.ignore_label;
+  Classes classes;
+  classes.train = data::take_census(*datasets.train, ignore);
+  data::LabelCensus val = datasets.val ? data::take_census(*datasets.val, ignore) : data::LabelCensus{};
+  const io::LabelMeaning meaning = find_meaning(config, datasets, classes.train, val, ignore);
+  classes.names = meaning.names;
+  classes.ignore = meaning.ignore;
+  classes.card = card_of(datasets);
+  classes.card.meaning = meaning;
+  classes.card.parts[0].census = std::make_shared<const data::LabelCensus>(classes.train);
+  if (datasets.val) classes.card.parts[1].census = std::make_shared<const data::LabelCensus>(val);
+  classes.train = data::in_classes(std::move(classes.train), meaning);
+  val = data::in_classes(std::move(val), meaning);
+  if (!meaning.keeps_values) {
+    datasets.train->set_classes(meaning.class_of);
+    if (datasets.val) datasets.val->set_classes(meaning.class_of);
+  }
+  if (classes.train.num_with_foreground == 0)
+    throw Error(ExitCode::data, "no training mask has any foreground", "check that the masks belong to the images, and data.ignore_label");
+  log::info(concat("training masks: ", count_text(classes.train, classes.names)));
+  const auto warn_of_absent = [&](const data::LabelCensus& census, const std::string& text) {
+    std::vector<std::string> absent;
+    for (size_t i = 0; i < classes.names.size(); ++i) {
+      if (census.num_pixels[i + 1] == 0) absent.push_back(concat(i + 1, " (", classes.names[i], ")"));
+    }
+    if (!absent.empty()) log::warning(concat(absent.size() == 1 ? "class " : "classes ", join(absent, ", "), absent.size() == 1 ? " is " : " are ", text));
+  };
+  warn_of_absent(classes.train, "in no training mask: can't be learnt");
+  if (datasets.val) warn_of_absent(val, "in no validation mask: no Dice is measured");
+  classes.can_measure_dice = val.num_with_foreground > 0;
+  if (datasets.val && !classes.can_measure_dice) log::warning("no validation mask has any foreground: the loss decides which weights are the best, not Dice");
+  const auto& seen = datasets.val ? val.has_foreground : classes.train.has_foreground;
+  for (size_t i = 0; i < seen.size(); ++i) {
+    if (seen[i]) classes.shown.push_back(static_cast<int64_t>(i));
+  }
+  return classes;
+}
+
+at::Tensor class_weights(const SegmentConfig& config, const Classes& classes, at::Device device) {
+  if (!config.loss.class_weights.empty()) return weights_tensor(config.loss.class_weights, classes.count(), "loss.class_weights", device);
+  if (config.loss.balance == "none") return {};
+  std::vector<double> weights;
+  double smallest = 1e300, sum = 0;
+  for (int64_t k = 0; k < classes.count(); ++k) {
+    weights.push_back(1.0 / static_cast<double>(std::max<int64_t>(1, classes.train.num_pixels[static_cast<size_t>(k)])));
+    smallest = std::min(smallest, weights.back());
+  }
+  for (double& weight : weights) sum += weight = std::min(weight, 10 * smallest);
+  for (double& weight : weights) weight *= static_cast<double>(classes.count()) / sum;
+  std::vector<std::string> parts;
+  for (const double weight : weights) parts.push_back(number_text(std::round(weight * 1000) / 1000));
+  log::info(concat("loss.class_weights from the training masks: [", join(parts, ", "), "]"));
+  return weights_tensor(weights, classes.count(), "loss.class_weights", device);
+}
+
+// Pixels of one class over all slices of a case.
+struct Overlap {
+  double both = 0, predicted = 0, truth = 0;
+};
+
+// Dice of each class: the mean over the cases in which mask or prediction has it; then the mean over the classes that some mask has.
+train::Metrics dice_metrics(const std::map<int64_t, std::vector<Overlap>>& cases, const std::vector<std::string>& names) {
+  train::Metrics metrics;
+  double sum = 0;
+  int64_t measured = 0;
+  for (size_t k = 0; k < names.size(); ++k) {
+    double class_sum = 0, truth = 0;
+    int64_t n = 0;
+    for (const auto& [number, overlaps] : cases) {
+      const Overlap& overlap = overlaps[k];
+      if (overlap.predicted + overlap.truth == 0) continue;
+      class_sum += 2 * overlap.both / (overlap.predicted + overlap.truth);
+      truth += overlap.truth;
+      ++n;
+    }
+    if (truth == 0) continue;
+    metrics.emplace_back("Dice/" + names[k], class_sum / static_cast<double>(n));
+    sum += metrics.back().second;
+    ++measured;
+  }
+  metrics.insert(metrics.begin(), {"Dice", measured > 0 ? sum / static_cast<double>(measured) : std::nan("")});
+  return metrics;
+}
+
+void sum_over_ranks(std::map<int64_t, std::vector<Overlap>>& cases, train::World& world) {
+  std::vector<double> values;
+  for (const auto& [number, overlaps] : cases) {
+    for (const Overlap& one : overlaps) values.insert(values.end(), {one.both, one.predicted, one.truth});
+  }
+  at::Tensor table = at::tensor(values, at::kDouble);
+  world.sum(table);
+  const double* value = table.const_data_ptr<double>();
+  for (auto& [number, overlaps] : cases) {
+    for (Overlap& one : overlaps) one.both = *value++, one.predicted = *value++, one.truth = *value++;
+  }
+}
+
+// On the grid of the network, every slice once; `loss` is the training loss, per batch.
+train::Metrics validate(nn::Segmenter& model, const std::shared_ptr<data::Dataset>& dataset, const SegmentConfig& config, const train::Plan& plan,
+                        const Classes& classes, const at::Tensor& weights, train::World& world) {
+  const data::AugmentOptions evaluation = data::evaluation_augmentation(config.data.augment);
+  data::Loader loader(dataset, loader_options(config.data, plan, static_cast<uint64_t>(config.run.seed), /*shuffle=*/false), &evaluation, {}, /*epochs=*/1);
+  // Every rank has every case, so that what the ranks counted can be added up: whole numbers, exactly.
+  std::map<int64_t, std::vector<Overlap>> cases;
+  for (int64_t i = 0; i < dataset->size(); ++i) cases[dataset->case_number(i)].resize(classes.names.size());
+  double loss_sum = 0, count = 0;
+  for (data::Batch batch; next_for_validation(loader, batch);) {
+    const train::RankSum total = world.total(batch.counts);
+    batch.image = batch.image.to(plan.device);
+    const at::Tensor mask = batch.mask.to(plan.device);
+    at::Tensor logits;
+    {
+      const train::Autocast autocast(plan.device.type(), plan.precision);
+      logits = model.forward(batch.image);
+    }
+    const int64_t n = batch.counts ? batch.image.size(0) : 0;
+    at::Tensor samples = at::full({}, n, at::kDouble);
+    world.sum(samples);
+    loss_sum += nn::segmentation_loss(logits, mask, config.loss, weights, classes.ignore, total).item<double>() * samples.item<double>();
+    count += samples.item<double>();
+    const at::Tensor counts = mask != classes.ignore, predicted = at::argmax(logits, 1);
+    for (int64_t k = 1; k < classes.count(); ++k) {
+      const at::Tensor is_predicted = (predicted == k) & counts, is_true = (mask == k) & counts;
+      const auto sums = [](const at::Tensor& pixels) { return pixels.sum(at::IntArrayRef({1, 2})).to(at::kDouble); };
+      const at::Tensor table = at::stack({sums(is_predicted & is_true), sums(is_predicted), sums(is_true)}).cpu();  // (3, n)
+      const auto values = table.accessor<double, 2>();
+      for (int64_t i = 0; i < n; ++i) {
+        auto& overlaps = cases[dataset->case_number(batch.indices[static_cast<size_t>(i)])];
+        Overlap& overlap = overlaps[static_cast<size_t>(k - 1)];
+        overlap.both += values[0][i], overlap.predicted += values[1][i], overlap.truth += values[2][i];
+      }
+    }
+  }
+  sum_over_ranks(cases, world);
+  train::Metrics metrics = dice_metrics(cases, classes.names);
+  const std::pair<std::string, double> loss{"loss", loss_sum / count};
+  if (!classes.can_measure_dice) return {loss};
+  metrics.push_back(loss);
+  return metrics;
+}
+
+}  // namespace
+
+ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& arguments, train::World& world) {
+  std::vector<int64_t>& image_size = config.model.net.swin.image_size;
+  const bool is_open = image_size.empty();  // as the images are, once these are known
+  if (is_open) image_size = {320, 320};
+  nn::validate(config.model.net.swin, /*size_multiple=*/1);
+  config.data.image.image_size = image_size;
+  config.data.image.in_channels = config.model.net.swin.in_channels;
+  if (config.loss.name == "dice" && (!config.loss.class_weights.empty() || config.loss.balance != "none"))
+    throw Error(ExitCode::usage, "loss.class_weights and loss.balance are of the cross-entropy, which loss.name = dice has not",
+                "leave them out, or use loss.name=dice_ce");
+  if (config.model.name == "unet" && (!config.model.init.empty() || config.optim.layer_decay != 1.0))
+    throw Error(ExitCode::usage, "model.init and optim.layer_decay are of the Swin-UNet: model.name = unet begins at random", "leave them out");
+  const Session session(config.run, arguments, "finetune-seg", world);
+  log::info(text_of_recipe(config));
+  const Datasets datasets = load_datasets(config.data, session, {.mask = true});
+  config.model.net.swin.in_channels = config.data.image.in_channels = datasets.in_channels;
+  if (is_open) {
+    config.data.image.image_size = image_size = image_size_for(*datasets.train);
+    datasets.train->set_image_size(image_size);
+    if (datasets.val) datasets.val->set_image_size(image_size);
+  }
+  const Classes classes = find_classes(config, datasets);
+  const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
+
+  config.model.net.num_classes = classes.count();
+  torch::manual_seed(derive_seed(session.seed(), Stream::init));
+  const SegmenterModule segmenter = make_segmenter(config.model.name, config.model.net);
+  nn::Segmenter& model = *segmenter.net;
+  prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(datasets), session,
+                 as_trained(config.data.image, datasets), datasets.volume_rules);
+  const auto scale = config.model.name == "unet" ? std::function<double(const std::string&)>() : lr_scale(config.model.net.swin, config.optim);
+  train::AdamW optimizer(*segmenter.module, config.optim, scale);
+  const at::Tensor weights = class_weights(config, classes, session.device);
+
+  train::Task task(*segmenter.module);
+  task.draws = [&](const data::Batch& batch) -> std::vector<at::Tensor> { return {drop_path_draws(batch, model.num_draws())}; };
+  task.loss = [&](const data::Batch& batch, const train::RankSum& total) {
+    return nn::segmentation_loss(model.forward(batch.image, batch.draws[0]), batch.mask, config.loss, weights, classes.ignore, total);
+  };
+  if (datasets.val) task.validate = [&] { return validate(model, datasets.val, config, plan, classes, weights, world); };
+  task.lower_is_better = !classes.can_measure_dice;
+  task.metadata = {{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
+  add_card({.class_names = classes.names,
+            .image = as_trained(config.data.image, datasets),
+            .minmax = config.data.augment.minmax,
+            .modalities = modalities_of(datasets),
+            .channel_names = datasets.channel_names,
+            .channel_modalities = datasets.channel_modalities,
+            .mirrors = mirrors_of(config.data.augment),
+            .label_values = config.data.label_values,
+            .input = input_statistics(*datasets.train, config.data.augment)},
+           task.metadata);
+
+  data::LoaderOptions loader = loader_options(config.data, plan, session.seed(), /*shuffle=*/true);
+  if (config.data.foreground_share > 0) {
+    if (!config.data.weights.empty())
+      throw Error(ExitCode::usage, "data.weights and data.foreground_share both say how batches are made up", "leave one of them out");
+    loader.is_marked = std::make_shared<const std::vector<bool>>(classes.train.has_foreground);
+    loader.marked_share = config.data.foreground_share;
+  }
+  const data::Batch shown =
+      panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, session.seed(), session.device, num_panel_samples, classes.shown);
+  const auto draw = [&](train::RunLog& log, int64_t step, int64_t epoch) {
+    const at::Tensor predicted = at::argmax(model.forward(shown.image), 1).to(at::kByte).cpu();
+    log.panel(panel_name("overlay", epoch),
+              segmentation_panel(shown.image.cpu(), shown.mask, predicted, classes.names, config.data.image.mean, config.data.image.std), step);
+  };
+  DataCard card = classes.card;
+  tell_seen_before(session, config.model.init, config.data, datasets, card);
+  const ExitCode code =
+      train_to_end(session, {.data = config.data,
+                             .datasets = datasets,
+                             .plan = plan,
+                             .task = task,
+                             .optimizer = optimizer,
+                             .loader = loader,
+                             .model_text = concat(config.model.name, " with ", classes.count(), " classes (background, ", io::class_list(classes.names), ")"),
+                             .config_yaml = config_text(config),
+                             .init = config.model.init,
+                             .card = std::move(card),
+                             .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
+                             .draw = draw});
+  return code == ExitCode::ok ? predict_test(session, config.data, datasets) : code;
+}
+
+}  // namespace vmae::run

@@ -1,0 +1,39 @@
+#include "vmae/tools/config_owner.h"
+
+#include "vmae/core/config.h"
+#include "vmae/core/error.h"
+#include "vmae/prepare/prepare.h"
+#include "vmae/runs/finetune_options.h"
+#include "vmae/runs/pretrain_options.h"
+#include "vmae/runs/split_command.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+template <class Config>
+bool takes(const fs::path& config) {
+  Config values;
+  Options options;
+  describe(options, values);
+  try {
+    read_config_file(config, options);
+  } catch (const Error&) {  // another command's
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string command_of_config(const fs::path& config) {
+  if (takes<PretrainConfig>(config)) return "pretrain";
+  if (takes<SegmentConfig>(config)) return "finetune-seg";
+  if (takes<ClassifyConfig>(config)) return "finetune-cls";
+  if (takes<PrepareConfig>(config)) return "prepare";
+  return takes<SplitConfig>(config) ? "split" : "";
+}
+
+}  // namespace vmae::run

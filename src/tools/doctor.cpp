@@ -1,0 +1,72 @@
+// `vmae doctor`: what a user is asked for first when something does not work.
+#include <ATen/Context.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/randn.h>
+#include <torch/version.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <ostream>
+#include <thread>
+
+#include "vmae/core/machine.h"
+#include "vmae/core/text.h"
+#include "vmae/core/version.h"
+#include "vmae/tools/doctor.h"
+#include "vmae/train/device.h"
+#include "vmae/train/precision.h"
+
+namespace vmae::run {
+
+namespace {
+
+// Speed of a matrix product as a training step makes them, in GFLOP/s.
+double measure_gflops(at::ScalarType type) {
+  const at::Tensor a = at::randn({1024, 768}).to(type), b = at::randn({768, 768}).to(type);
+  constexpr int repeats = 20;
+  at::mm(a, b);
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < repeats; ++i) at::mm(a, b);
+  return 2.0 * 1024 * 768 * 768 * repeats / std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() * 1e-9;
+}
+
+}  // namespace
+
+bool doctor(std::ostream& out) {
+  std::vector<std::string> problems, remarks;
+  const auto line = [&](const std::string& name, const std::string& value) {
+    out << name << std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') << value << "\n";
+  };
+  line("vmae", concat(version(), " (", git_revision(), "), ", build_summary()));
+  line("LibTorch", TORCH_VERSION);
+  line("CUDA", train::cuda_versions().empty() ? "not in this build" : train::cuda_versions());
+  const auto devices = train::cuda_devices();
+  for (size_t i = 0; i < devices.size(); ++i) line(concat("GPU ", i), devices[i]);
+  if (devices.empty()) line("GPUs", "none: " + train::cuda_problem());
+
+  line("CPU", cpu_model());
+  const InstructionSets sets = instruction_sets();
+  line("instruction sets",
+       concat(sets.avx2 ? "AVX2 " : "", sets.avx512 ? "AVX-512 " : "", sets.avx512_bf16 ? "AVX512_BF16 " : "", sets.amx_bf16 ? "AMX " : ""));
+  if (!sets.avx2) problems.push_back("this CPU has no AVX2: training will be very slow");
+  const int threads = usable_threads();
+  line("threads", concat(threads, " usable of ", std::thread::hardware_concurrency(), " (affinity and cgroup)"));
+  if (const char* omp = std::getenv("OMP_NUM_THREADS")) remarks.push_back(concat("OMP_NUM_THREADS=", omp, " is set; vmae uses run.threads instead"));
+  const MemoryInfo memory = memory_info();
+  line("memory", concat(human_bytes(static_cast<double>(memory.available_bytes)), " free of ", human_bytes(static_cast<double>(memory.limit_bytes))));
+  if (memory.available_bytes < (uint64_t{4} << 30)) problems.push_back("less than 4 GiB of memory is free: lower train.micro_batch, or free some");
+
+  const at::Device device = train::resolve_device("auto");
+  train::configure_compute(at::kCPU, 0);
+  line("matrix products",
+       concat(static_cast<int>(measure_gflops(at::kFloat)), " GFLOP/s fp32, ", static_cast<int>(measure_gflops(at::kBFloat16)), " GFLOP/s bf16 on the CPU"));
+  line("run.device auto", device.str());
+  line("precision auto", train::to_string(train::resolve_precision("auto", device)));
+
+  for (const auto& remark : remarks) out << "note: " << remark << "\n";
+  for (const auto& problem : problems) out << "problem: " << problem << "\n";
+  out << (problems.empty() ? "all good\n" : concat(problems.size(), " problem(s) found\n"));
+  return problems.empty();
+}
+
+}  // namespace vmae::run

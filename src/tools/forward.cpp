@@ -1,0 +1,96 @@
+#include "vmae/tools/forward.h"
+
+#include "vmae/core/config.h"
+#include "vmae/core/error.h"
+#include "vmae/core/log.h"
+#include "vmae/core/random.h"
+#include "vmae/core/version.h"
+#include "vmae/data/draws.h"
+#include "vmae/nn/conv_unet.h"
+#include "vmae/predict/model_file.h"
+#include "vmae/train/device.h"
+#include "vmae/weights/transfer.h"
+#include "vmae/weights/weights.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+static constexpr const char* kInput = "give `image` (B, C, H, W) float32 and, optionally, `noise` (B, units) float32";
+
+namespace {
+
+void set_overrides(Options& list, const std::vector<std::string>& overrides) {
+  for (const auto& assignment : overrides) apply_override(assignment, list);
+}
+
+weights::NamedTensors forward_mae(const ForwardArguments& arguments, const weights::TensorFile& file, const fs::path& path, const at::Tensor& image,
+                                  const at::Tensor* given_noise) {
+  nn::MaeOptions options = model_options_of(file, path);
+  options.swin.image_size = {image.size(2), image.size(3)};
+  Options list;
+  nn::describe(list, options);
+  set_overrides(list, arguments.model_overrides);
+  nn::Mae model(options);
+  weights::require_complete(weights::load_into(*model, file), path);
+  model->eval();
+  at::Tensor noise;
+  if (given_noise != nullptr) {
+    noise = *given_noise;
+    if (noise.dim() != 2 || noise.size(0) != image.size(0) || noise.size(1) != model->num_units() || noise.scalar_type() != at::kFloat) {
+      throw Error(
+          ExitCode::data,
+          concat(arguments.input.string(), ": `noise` has shape ", noise.sizes(), ", this image needs float32 (", image.size(0), ", ", model->num_units(), ")"),
+          kInput);
+    }
+  } else {
+    std::vector<uint64_t> seeds;
+    for (int64_t i = 0; i < image.size(0); ++i) seeds.push_back(derive_seed(static_cast<uint64_t>(arguments.seed), i));
+    noise = data::uniform_draws(seeds, Stream::validation_mask, model->num_units());
+  }
+  const nn::MaeOutput result = model->forward(image, noise);
+  return {{"pred", result.prediction}, {"loss", result.loss.view({1})}, {"mask", result.hidden.to(at::kFloat)}, {"noise", noise}};
+}
+
+template <class Net, class NetOptions>
+weights::NamedTensors forward_downstream(const ForwardArguments& arguments, weights::TensorFile file, const fs::path& path, const at::Tensor& image) {
+  const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
+  const at::Tensor* head = file.find("head.weight");
+  if (head == nullptr) throw Error(ExitCode::checkpoint, path.string() + ": has no head.weight, so it is no " + arguments.model);
+  NetOptions options;
+  if constexpr (std::is_same_v<NetOptions, nn::UnetOptions>) {
+    options = unet_options_of(file, path, is_imagenet);
+  } else {
+    options = {swin_options_of(file, path, is_imagenet), head->size(0)};
+  }
+  options.swin.image_size = {image.size(2), image.size(3)};
+  Options list;
+  nn::describe(list, options);
+  set_overrides(list, arguments.model_overrides);
+  Net model(options);
+  weights::require_complete(weights::load_into(*model, file), path);
+  model->eval();
+  return {{"logits", model->forward(image).contiguous()}};
+}
+
+}  // namespace
+
+void forward(const ForwardArguments& arguments) {
+  const fs::path path = find_weights(arguments.weights);
+  const weights::TensorFile file = weights::read_weights(path);
+  const weights::TensorFile input = weights::read_safetensors(arguments.input);
+  const at::Tensor* image = input.find("image");
+  if (image == nullptr || image->dim() != 4 || image->scalar_type() != at::kFloat)
+    throw Error(ExitCode::data, arguments.input.string() + ": no float32 tensor `image` of four dimensions", kInput);
+  train::configure_compute(at::kCPU, /*threads=*/0);
+  const at::NoGradGuard no_grad;
+  weights::NamedTensors output;
+  if (arguments.model == "mae") output = forward_mae(arguments, file, path, *image, input.find("noise"));
+  if (arguments.model == "swin-unet") output = forward_downstream<nn::SwinUnet, nn::UnetOptions>(arguments, file, path, *image);
+  if (arguments.model == "swin-classifier") output = forward_downstream<nn::SwinClassifier, nn::ClassifierOptions>(arguments, file, path, *image);
+  if (arguments.model == "unet") output = forward_downstream<nn::ConvUnet, nn::UnetOptions>(arguments, file, path, *image);
+  weights::write_safetensors(arguments.output, output, {});
+  log::info(concat(arguments.model == "mae" ? concat("loss ", output[1].second.item<float>(), ", ") : "", "written to ", arguments.output.string()));
+}
+
+}  // namespace vmae::run
