@@ -5,12 +5,14 @@ VMAE names the executable (default: build/release/bin/vmae), VMAE_SOURCE_DIR the
 so that the files are judged by code that is not vmae's.
 """
 import atexit
+import functools
 import json
 import os
 import shutil
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -26,11 +28,23 @@ GOLDEN = SOURCE / "tests/golden"
 OPTIMIZER, STATE = "optimizer.", "state."
 WALL_CLOCK = ("images_per_s", "data_wait_s", "comm_wait_s")
 
-# 52,196 parameters, about 10 ms a step; as tests/golden/pth.
+# 52,196 parameters, about 10 ms a step; as TINY in tests/golden/make_pth.py.
 TINY_MODEL = ["model.image_size=[64,64]", "model.in_channels=1", "model.embed_dim=4", "model.num_heads=[1,1,2,2]"]
 TINY = [*TINY_MODEL, "train.batch_size=4", "train.epochs=2", "train.precision=fp32", "train.log_every=1", "optim.warmup_epochs=0", "optim.lr=1e-3",
         "run.threads=1", "data.workers=2"]
 LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+@functools.cache
+def tiny_pth():
+    """A folder with the files of tests/golden/make_pth.py, of the model that TINY trains."""
+    sys.path.insert(0, str(GOLDEN))
+    from make_pth import TINY as options
+    from make_pth import make
+    folder = Path(tempfile.mkdtemp(prefix="vmae-pth-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    make(folder, options)
+    return folder
 
 
 def environment(**extra):

@@ -7,6 +7,7 @@ import resource
 import shutil
 import struct
 import subprocess
+import sys
 import unittest
 import zlib
 from pathlib import Path
@@ -16,6 +17,9 @@ from PIL import Image
 
 from harness import (GOLDEN, SIGKILL, SIGTERM, SOURCE, TINY, VmaeTest, at_point, checkpoint_step, last_step, make_pictures, metrics, nifti_bytes, picture,
                      point_library, read_safetensors)
+
+sys.path.insert(0, str(GOLDEN))
+from golden import write_weights  # noqa: E402
 
 CODES = {0, 1, 2, 3, 4, 5, 6, 75}
 
@@ -381,7 +385,7 @@ class CheckpointTest(ExitCodeTest):
         (self.tmp / "text.safetensors").write_text("no weights")
         self.vmae("forward", "--weights", "junk.pth", "--input", GOLDEN / "mae_tiny_io.safetensors", "--output", "out.safetensors", expect=4)
         for init, says in [("missing.pth", "missing.pth: no such file"), ("junk.pth", "junk.pth"), ("text.safetensors", "text.safetensors"),
-                           (GOLDEN / "mae_tiny.safetensors", "does not fit the model"), (self.images, "a folder without")]:
+                           (write_weights("mae_tiny", self.tmp), "does not fit the model"), (self.images, "a folder without")]:
             with self.subTest(str(init)):
                 self.complaint(f"model.init={init}", "--overwrite", expect=4, says=says)
 

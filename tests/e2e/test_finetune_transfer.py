@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from finetuning import NO_AUGMENTATION, FinetuneTest, best, class_picture, last, make_class_manifest, make_segmentation, metadata, trained
-from harness import GOLDEN, weights_of, write_safetensors
+from harness import GOLDEN, tiny_pth, weights_of, write_safetensors
 
 UNTRAINED = ["optim.lr=0", "optim.weight_decay=0", "train.max_steps=1", "data.val_fraction=0"]  # the last checkpoint holds the weights that the run began with
 DECODER = ("first_patch_expanding.", "layers_up.", "norm_up.")
@@ -185,7 +185,7 @@ class TransferTest(TransferBase):
         self.assertEqual(weights["layers.0.blocks.0.mlp.fc1.weight"].shape, (16, 8))
 
     def test_fewer_blocks_than_the_weights_have(self):
-        error = self.begin("seg", "model.embed_dim=4", "model.window_size=7", init=GOLDEN / "pth/reference_style.pth", expect=4)
+        error = self.begin("seg", "model.embed_dim=4", "model.window_size=7", init=tiny_pth() / "reference_style.pth", expect=4)
         self.assertIn("only in the file: layers.0.blocks.1.norm1.weight", error)
 
     def test_channels(self):
@@ -201,12 +201,12 @@ class TransferTest(TransferBase):
     def test_architecture_is_adopted_from_the_reference_file(self):
         """52,196 parameters: embed_dim 4, heads 1 1 2 2, window 7, one channel; nothing of it is said here."""
         for command, data in (("finetune-seg", "data"), ("finetune-cls", "cls/list.csv")):
-            done = self.vmae(command, f"data.train={data}", f"model.init={GOLDEN / 'pth/reference_style.pth'}", "run.dir=run", "--overwrite",
+            done = self.vmae(command, f"data.train={data}", f"model.init={tiny_pth() / 'reference_style.pth'}", "run.dir=run", "--overwrite",
                              "model.image_size=[64,64]", "train.max_steps=1", "optim.warmup_epochs=0", "train.batch_size=4", "data.val_fraction=0",
                              "optim.lr=0", "optim.weight_decay=0")
             options = json.loads(metadata(last(self.tmp / "run"))["model_options"])
             self.assertEqual([options[k] for k in ("embed_dim", "in_channels", "num_heads", "window_size", "depths")], [4, 1, [1, 1, 2, 2], 7, [2, 2, 6, 2]])
-            weights, source = weights_of(last(self.tmp / "run")), weights_of(GOLDEN / "pth/expected.safetensors")
+            weights, source = weights_of(last(self.tmp / "run")), weights_of(tiny_pth() / "expected.safetensors")
             self.check_counts(done.stderr, weights, source, with_decoder=command == "finetune-seg")
 
     def test_imagenet_swin(self):

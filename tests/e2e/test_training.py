@@ -9,7 +9,7 @@ import unittest
 import numpy as np
 from PIL import Image
 
-from harness import GOLDEN, SOURCE, TINY, VmaeTest, last_step, make_pictures, metrics, picture, read_arrays, read_safetensors, weights_of
+from harness import SOURCE, TINY, VmaeTest, last_step, make_pictures, metrics, picture, read_arrays, read_safetensors, tiny_pth, weights_of
 
 HIPPOCAMPUS = SOURCE / "tests/data/hippocampus/images"
 
@@ -186,10 +186,10 @@ class SourcesTest(TrainingTest):
 
     def test_weights_as_start(self):
         make_pictures(self.tmp / "images", 4)
-        start = read_arrays(GOLDEN / "pth/expected.safetensors")
+        start = read_arrays(tiny_pth() / "expected.safetensors")
         for name in ("reference_style.pth", "plain_state_dict.pth", "expected.safetensors"):
             with self.subTest(name):
-                self.pretrain("--overwrite", f"model.init={GOLDEN / 'pth' / name}", "train.max_steps=1", "optim.lr=0", "train.epochs=1")
+                self.pretrain("--overwrite", f"model.init={tiny_pth() / name}", "train.max_steps=1", "optim.lr=0", "train.epochs=1")
                 weights = weights_of(self.last())
                 for key, value in start.items():
                     np.testing.assert_array_equal(weights[key], value, key)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes tests/golden/pth: small .pth files as PyTorch users have them, for the reader's tests. Run: python make_pth.py"""
+"""Makes tests/golden/pth: small .pth files as PyTorch users have them, for the reader's tests. Run: python make_pth.py
+
+The end-to-end tests make them anew, for the model that they train (make(folder, TINY))."""
 import argparse
 import json
 import os
@@ -14,9 +16,10 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "scripts" / "python"))
 from vmae_model import SwinMAE  # noqa: E402
 
-OPTIONS = {"image_size": [64, 64], "in_channels": 1, "embed_dim": 4, "depths": [2, 2, 2, 2], "num_heads": [1, 1, 2, 2], "window_size": 7,
-           "mlp_ratio": 4, "drop_path_rate": 0.1, "mask_ratio": 0.75, "norm_pix_loss": False, "shift_small_grids": True,
+OPTIONS = {"image_size": [32, 32], "in_channels": 1, "embed_dim": 4, "depths": [2, 2, 2, 2], "num_heads": [1, 1, 2, 2], "window_size": 2,
+           "mlp_ratio": 1, "drop_path_rate": 0.1, "mask_ratio": 0.75, "norm_pix_loss": False, "shift_small_grids": True,
            "layer_norm_eps": 1e-6}
+TINY = {**OPTIONS, "image_size": [64, 64], "window_size": 7, "mlp_ratio": 4}
 
 
 class RunsACommand:
@@ -35,7 +38,7 @@ def save_safetensors(tensors, path, metadata=None):
 
 def train_one_step(model):
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05)
-    model(torch.randn(2, 1, 64, 64))[0].backward()
+    model(torch.randn(2, 1, *model.image_size))[0].backward()
     optimizer.step()
     return optimizer
 
@@ -51,10 +54,9 @@ def half_with_views(state):
     return half
 
 
-def main(folder):
+def make(folder, options):
     torch.manual_seed(0)
-    torch.set_num_threads(1)
-    model = SwinMAE(**OPTIONS)
+    model = SwinMAE(**options)
     optimizer = train_one_step(model)
     state = OrderedDict((k, v.detach().clone()) for k, v in model.state_dict().items())
     folder.mkdir(exist_ok=True)
@@ -69,10 +71,9 @@ def main(folder):
     torch.save(state, folder / "plain_state_dict.pth")
     torch.save(half_with_views(state), folder / "fp16.pth")
     torch.save({"model": OrderedDict(mask_token=state["mask_token"]), "args": RunsACommand()}, folder / "evil.pth")
-    save_safetensors(state, folder / "expected.safetensors", {"model_options": json.dumps(OPTIONS)})
-    for path in sorted(folder.iterdir()):
-        print(f"{path.stat().st_size:8d} {path.name}")
+    save_safetensors(state, folder / "expected.safetensors", {"model_options": json.dumps(options)})
 
 
 if __name__ == "__main__":
-    main(HERE / "pth")
+    torch.set_num_threads(1)
+    make(HERE / "pth", OPTIONS)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes tests/golden/swin: a small Swin Transformer in the key naming of Microsoft, timm and torchvision, and its logits as timm and torchvision compute them.
 
-Image 128, window 4, embed_dim 4, depths (2, 2, 6, 2), heads (1, 2, 2, 4), 5 classes, LayerNorm eps 1e-5, no shift where the grid is one window (the last stage).
+Image 128, window 4, embed_dim 4, depths (2, 2, 6, 2), heads (1, 2, 2, 4), MLP ratio 1, 5 classes, LayerNorm eps 1e-5, no shift where the grid is one window (the last stage).
 Run: python make_swin_weights.py"""
 import re
 from collections import OrderedDict
@@ -28,12 +28,12 @@ def perturb(model, seed):
 
 def timm_swin():
     from timm.models.swin_transformer import SwinTransformer
-    return SwinTransformer(img_size=SIZE, window_size=WINDOW, embed_dim=4, depths=DEPTHS, num_heads=HEADS, num_classes=CLASSES)
+    return SwinTransformer(img_size=SIZE, window_size=WINDOW, embed_dim=4, depths=DEPTHS, num_heads=HEADS, mlp_ratio=1, num_classes=CLASSES)
 
 
 def torchvision_swin():
     from torchvision.models.swin_transformer import SwinTransformer
-    return SwinTransformer([4, 4], 4, list(DEPTHS), list(HEADS), [WINDOW, WINDOW], num_classes=CLASSES)
+    return SwinTransformer([4, 4], 4, list(DEPTHS), list(HEADS), [WINDOW, WINDOW], mlp_ratio=1, num_classes=CLASSES)
 
 
 def from_timm(weights, window):
@@ -71,16 +71,18 @@ def to_torchvision(ours):
     return weights
 
 
+def image():
+    return torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+
+
 def main(folder):
     torch.set_num_threads(1)
-    torch.manual_seed(0)
     timm = perturb(timm_swin(), 1)
     ours = from_timm(timm.state_dict(), WINDOW)
     torchvision = torchvision_swin().eval()
     torchvision.load_state_dict(to_torchvision(ours))
-    image = torch.randn(1, 3, SIZE, SIZE)
     with torch.no_grad():
-        logits, other = timm(image), torchvision(image)
+        logits, other = timm(image()), torchvision(image())
     assert (logits - other).abs().max() < 1e-5, "timm and torchvision differ"
 
     folder.mkdir(exist_ok=True)
@@ -88,7 +90,7 @@ def main(folder):
     torch.save(torchvision.state_dict(), folder / "torchvision.pth")
     torch.save({"model": to_microsoft(ours, SIZE, WINDOW)}, folder / "microsoft.pth")
     save_safetensors(ours, folder / "expected.safetensors")
-    save_safetensors({"image": image, "logits": logits}, folder / "io.safetensors")
+    save_safetensors({"logits": logits}, folder / "io.safetensors")
     for path in sorted(folder.iterdir()):
         print(f"{path.stat().st_size:8d} {path.name}")
 

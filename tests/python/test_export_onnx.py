@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 TESTS = Path(__file__).resolve().parents[1]
 ROOT = Path(os.environ.get("VMAE_SOURCE_DIR", TESTS.parent))
 VMAE = Path(os.environ.get("VMAE", ROOT / "build/release/bin/vmae"))
-sys.path.insert(0, str(TESTS.parent / "scripts" / "python"))
+sys.path[:0] = [str(TESTS.parent / "scripts" / "python"), str(TESTS / "golden")]
 from export_onnx import export_onnx  # noqa: E402
+from golden import write_weights  # noqa: E402
 from vmae_model import MODELS, load_model  # noqa: E402
 
 TOLERANCE = 5e-5
@@ -102,7 +103,7 @@ class OnnxTest(unittest.TestCase):
 
     def test_a_masked_autoencoder_is_refused(self):
         with self.assertRaisesRegex(ValueError, "fine-tune"):
-            export_onnx(TESTS / "golden/mae_tiny.safetensors", self.tmp / "model.onnx")
+            export_onnx(write_weights("mae_tiny", self.tmp), self.tmp / "model.onnx")
         self.assertFalse((self.tmp / "model.onnx").exists())
 
 

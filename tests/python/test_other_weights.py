@@ -14,7 +14,7 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent / "scripts" / "python"), str(TESTS / "golden"), str(TESTS / "e2e")]
 from harness import VmaeTest, read_arrays, write_safetensors  # noqa: E402
 from make_pth import save_safetensors  # noqa: E402
-from make_swin_weights import CLASSES, HEADS, WINDOW, from_timm, perturb, to_microsoft, to_torchvision  # noqa: E402
+from make_swin_weights import CLASSES, HEADS, WINDOW, from_timm, image as small_image, perturb, to_microsoft, to_torchvision  # noqa: E402
 from vmae_model import SwinClassifier, read_weights  # noqa: E402
 
 torch.set_num_threads(1)  # beside other tests
@@ -76,7 +76,7 @@ class OtherWeights(VmaeTest):
         io = read_weights(SWIN / "io.safetensors")[0]
         for name in ("microsoft.pth", "timm.safetensors", "torchvision.pth"):
             with self.subTest(name):
-                self.check(SWIN / name, io["image"], io["logits"])
+                self.check(SWIN / name, small_image(), io["logits"])
 
 
 class OtherNames(unittest.TestCase):
@@ -98,14 +98,14 @@ class OtherNames(unittest.TestCase):
 
     def test_small_files(self):
         io, expected = (read_weights(SWIN / f"{name}.safetensors")[0] for name in ("io", "expected"))
-        options = {"embed_dim": 4, "num_heads": HEADS, "window_size": WINDOW, "num_classes": CLASSES}
+        options = {"embed_dim": 4, "num_heads": HEADS, "window_size": WINDOW, "mlp_ratio": 1, "num_classes": CLASSES}
         model = self.ours(**options)
         model.load_state_dict(expected)
-        self.assertLess(largest(run(model, io["image"]) - io["logits"]), TOLERANCE)
+        self.assertLess(largest(run(model, small_image()) - io["logits"]), TOLERANCE)
         for wrong in ({"shift_small_grids": True}, {"layer_norm_eps": 1e-6}):  # these would be noticed
             other = SwinClassifier(**{"shift_small_grids": False, "layer_norm_eps": 1e-5, **options, **wrong}).eval()
             other.load_state_dict(expected)
-            self.assertGreater(largest(run(other, io["image"]) - io["logits"]), 10 * TOLERANCE, wrong)
+            self.assertGreater(largest(run(other, small_image()) - io["logits"]), 10 * TOLERANCE, wrong)
         as_timm, as_torchvision, as_microsoft = (read_weights(SWIN / name)[0] for name in ("timm.safetensors", "torchvision.pth", "microsoft.pth"))
         for weights, same in ((from_timm(as_timm, WINDOW), expected), (as_torchvision, to_torchvision(expected)), (as_microsoft, to_microsoft(expected, 128, WINDOW))):
             self.assertEqual(set(weights), set(same))
