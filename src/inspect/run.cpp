@@ -153,7 +153,7 @@ Json curve_of(const std::vector<Line>& lines, const std::string& metric) {
   return json;
 }
 
-// The validation that decided, as fit() decides it.
+// The validation that decided, as Trainer::validate() decides it.
 Json validation_of(const std::vector<Line>& val, const Json& state) {
   if (val.empty()) return {};
   const std::string metric = val.back().metrics.front().first;

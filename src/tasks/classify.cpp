@@ -13,6 +13,7 @@
 #include "vmae/stats/auroc.h"
 #include "vmae/tasks/finetune.h"
 #include "vmae/tasks/folds.h"
+#include "vmae/tasks/validation.h"
 
 namespace vmae::run {
 
@@ -135,66 +136,8 @@ double accuracy_of(const std::map<int64_t, Scored>& cases, size_t num_labels, bo
   return known > 0 ? static_cast<double>(right) / static_cast<double>(known) : std::nan("");
 }
 
-train::Metrics validate(nn::SwinClassifier& model, const Datasets& datasets, const ClassifyConfig& config, const train::Plan& plan, const Losses& losses,
-                        const std::string& best_metric, train::World& world) {
-  const data::AugmentOptions evaluation = data::evaluation_augmentation(config.data.augment);
-  data::Loader loader(datasets.val, loader_options(config.data, plan, static_cast<uint64_t>(config.run.seed), /*shuffle=*/false), &evaluation, {},
-                      /*epochs=*/1);
-  const auto num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
-  at::Tensor scores = at::zeros({datasets.val->size(), num_labels + 1}, at::kDouble);  // by sample; the last column is 1 where there are any
-  double loss_sum = 0, count = 0;
-  for (data::Batch batch; next_for_validation(loader, batch);) {
-    const train::RankSum total = world.total(batch.counts);
-    batch.image = batch.image.to(plan.device);
-    at::Tensor logits;
-    {
-      const train::Autocast autocast(plan.device.type(), plan.precision);
-      logits = model->forward(batch.image).to(at::kFloat);
-    }
-    const int64_t n = batch.counts ? batch.image.size(0) : 0;
-    at::Tensor known = n > 0 ? (~batch.labels.isnan()).any(1).sum().to(at::kDouble) : at::zeros({}, at::kDouble);
-    world.sum(known);
-    loss_sum += losses(logits, batch.labels.to(plan.device), total).item<double>() * known.item<double>();
-    count += known.item<double>();
-    const at::Tensor p = (losses.is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1)).to(at::kCPU, at::kDouble);
-    for (int64_t i = 0; i < n; ++i) {
-      const at::Tensor row = scores[batch.indices[static_cast<size_t>(i)]];
-      row.slice(0, 0, num_labels).copy_(p[i]);
-      row[num_labels] = 1.0;
-    }
-  }
-  world.sum(scores);  // each sample is on one rank: nothing is rounded
-  std::map<int64_t, Scored> cases;
-  for (int64_t index = 0; index < scores.size(0); ++index) {
-    const double* row = scores.const_data_ptr<double>() + index * (num_labels + 1);
-    if (row[num_labels] == 0.0) continue;
-    Scored& scored = cases[datasets.val->case_number(index)];
-    scored.pool.add({row, row + num_labels}, config.data.pool);
-    scored.labels = datasets.val->labels(index);
-  }
-  const std::vector<std::string>& names = datasets.splits.label_names;
-  train::Metrics metrics;
-  double sum = 0;
-  int64_t measured = 0;
-  // Of two classes that exclude each other both curves have the same area.
-  const bool is_binary = !losses.is_multi_label && names.size() == 2;
-  for (size_t i = is_binary ? 1 : 0; i < names.size(); ++i) {
-    const double area = auroc_of(cases, i, losses.is_multi_label);
-    if (std::isnan(area)) continue;
-    if (!is_binary) metrics.emplace_back("AUROC/" + names[i], area);
-    sum += area;
-    ++measured;
-  }
-  if (measured > 0) metrics.insert(metrics.begin(), {"AUROC", sum / static_cast<double>(measured)});
-  metrics.emplace_back("loss", loss_sum / std::max(1.0, count));
-  metrics.emplace_back("accuracy", accuracy_of(cases, names.size(), losses.is_multi_label));
-  const auto best = std::find_if(metrics.begin(), metrics.end(), [&](const auto& metric) { return metric.first == best_metric; });
-  std::rotate(metrics.begin(), best, best + 1);  // the first decides
-  return metrics;
-}
-
 // Images with truth and prediction in words.
-io::Image panel(const at::Tensor& image, const std::vector<std::string>& captions, const std::vector<double>& mean, const std::vector<double>& std) {
+io::Image captioned_panel(const at::Tensor& image, const std::vector<std::string>& captions, const std::vector<double>& mean, const std::vector<double>& std) {
   io::Image panel = image_panel(image, mean, std);
   const int64_t cell_width = panel.width / std::min<int64_t>(4, image.size(0)), rows = (image.size(0) + 3) / 4, cell_height = panel.height / rows;
   for (size_t i = 0; i < captions.size(); ++i) {
@@ -213,6 +156,120 @@ std::string label_text(const std::vector<std::string>& names, const std::functio
   }
   return !is_multi_label ? names[best] : positive.empty() ? "none" : join(positive, "+");
 }
+
+class ClassifyTask : public train::Task {
+ public:
+  ClassifyTask(nn::SwinClassifier model, const Datasets& datasets, const ClassifyConfig& config, const train::Plan& plan, Losses losses,
+               std::string best_metric, train::World& world)
+      : model_(std::move(model)),
+        datasets_(datasets),
+        config_(config),
+        plan_(plan),
+        losses_(std::move(losses)),
+        best_metric_(std::move(best_metric)),
+        world_(world),
+        shown_(panel_batch(shown_from(), config.data.augment, seed(), plan.device, num_panel_samples)) {}
+  torch::nn::Module& module() override { return *model_; }
+
+  std::vector<at::Tensor> draws(const data::Batch& batch) override { return {drop_path_draws(batch, model_->num_draws())}; }
+
+  at::Tensor loss(const data::Batch& batch, const train::RankSum& total) override {
+    return losses_(model_->forward(batch.image, batch.draws[0]), batch.labels, total);
+  }
+
+  bool can_validate() const override { return datasets_.val != nullptr; }
+  bool lower_is_better() const override { return best_metric_ == "loss"; }
+
+  train::Metrics validate() override {
+    at::Tensor scores = at::zeros({datasets_.val->size(), num_labels() + 1}, at::kDouble);  // by sample; the last column is 1 where there are any
+    double loss_sum = 0, count = 0;
+    for_each_validation_batch(datasets_.val, config_.data, plan_, seed(), [&](const data::Batch& batch) {
+      at::Tensor logits;
+      {
+        const train::Autocast autocast(plan_.device.type(), plan_.precision);
+        logits = model_->forward(batch.image).to(at::kFloat);
+      }
+      at::Tensor known = (~batch.labels.isnan()).any(1).sum().to(at::kDouble) * (batch.counts ? 1 : 0);
+      world_.sum(known);
+      loss_sum += losses_(logits, batch.labels, world_.total(batch.counts)).item<double>() * known.item<double>();
+      count += known.item<double>();
+      const at::Tensor p = probabilities(logits).to(at::kCPU, at::kDouble);
+      for (int64_t i = 0; batch.counts && i < p.size(0); ++i) {
+        const at::Tensor row = scores[batch.indices[static_cast<size_t>(i)]];
+        row.slice(0, 0, num_labels()).copy_(p[i]);
+        row[num_labels()] = 1.0;
+      }
+    });
+    world_.sum(scores);  // each sample is on one rank: nothing is rounded
+    train::Metrics metrics = metrics_of(pooled(scores), loss_sum / std::max(1.0, count));
+    const auto best = std::find_if(metrics.begin(), metrics.end(), [&](const auto& metric) { return metric.first == best_metric_; });
+    std::rotate(metrics.begin(), best, best + 1);  // the first decides
+    return metrics;
+  }
+
+  train::Panel panel() override {
+    const at::Tensor p = probabilities(model_->forward(shown_.image).to(at::kFloat)).cpu();
+    const bool is_multi_label = losses_.is_multi_label;
+    std::vector<std::string> captions;
+    for (size_t i = 0; i < shown_.indices.size(); ++i) {
+      const float* truth = shown_from().labels(shown_.indices[i]);
+      const at::Tensor row = p[static_cast<int64_t>(i)];
+      const auto true_value = [&](size_t k) { return truth[k]; };
+      const auto predicted = [&](size_t k) { return row[static_cast<int64_t>(k)].item<double>(); };
+      const std::string is = std::isnan(truth[0]) ? "?" : label_text(names(), true_value, is_multi_label);
+      captions.push_back(concat(is, " > ", label_text(names(), predicted, is_multi_label)));
+    }
+    return {"prediction", captioned_panel(shown_.image.cpu(), captions, config_.data.image.mean, config_.data.image.std)};
+  }
+
+ private:
+  uint64_t seed() const { return static_cast<uint64_t>(config_.run.seed); }
+  const std::vector<std::string>& names() const { return datasets_.splits.label_names; }
+  int64_t num_labels() const { return std::ssize(names()); }
+  const data::Dataset& shown_from() const { return datasets_.val ? *datasets_.val : *datasets_.train; }
+  at::Tensor probabilities(const at::Tensor& logits) const { return losses_.is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1); }
+
+  std::map<int64_t, Scored> pooled(const at::Tensor& scores) const {
+    std::map<int64_t, Scored> cases;
+    for (int64_t index = 0; index < scores.size(0); ++index) {
+      const double* row = scores.const_data_ptr<double>() + index * (num_labels() + 1);
+      if (row[num_labels()] == 0.0) continue;
+      Scored& scored = cases[datasets_.val->case_number(index)];
+      scored.pool.add({row, row + num_labels()}, config_.data.pool);
+      scored.labels = datasets_.val->labels(index);
+    }
+    return cases;
+  }
+
+  // AUROC (the mean first, then of each label), loss and accuracy.
+  train::Metrics metrics_of(const std::map<int64_t, Scored>& cases, double loss) const {
+    train::Metrics metrics;
+    double sum = 0;
+    int64_t measured = 0;
+    // Of two classes that exclude each other both curves have the same area.
+    const bool is_binary = !losses_.is_multi_label && names().size() == 2;
+    for (size_t i = is_binary ? 1 : 0; i < names().size(); ++i) {
+      const double area = auroc_of(cases, i, losses_.is_multi_label);
+      if (std::isnan(area)) continue;
+      if (!is_binary) metrics.emplace_back("AUROC/" + names()[i], area);
+      sum += area;
+      ++measured;
+    }
+    if (measured > 0) metrics.insert(metrics.begin(), {"AUROC", sum / static_cast<double>(measured)});
+    metrics.emplace_back("loss", loss);
+    metrics.emplace_back("accuracy", accuracy_of(cases, names().size(), losses_.is_multi_label));
+    return metrics;
+  }
+
+  nn::SwinClassifier model_;
+  const Datasets& datasets_;
+  const ClassifyConfig& config_;
+  const train::Plan& plan_;
+  Losses losses_;
+  std::string best_metric_;
+  train::World& world_;
+  data::Batch shown_;
+};
 
 }  // namespace
 
@@ -235,21 +292,17 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   nn::SwinClassifier model(config.model.net);
   prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(datasets), session, as_trained(config.data.image, datasets),
                  datasets.volume_rules);
-  train::AdamW optimizer(*model, config.optim, lr_scale(config.model.net.swin, config.optim));
-  const Losses losses{is_multi_label, config.loss, weights_tensor(config.loss.class_weights, num_labels, "loss.class_weights", session.device),
-                      weights_tensor(config.loss.positive_weights, num_labels, "loss.positive_weights", session.device)};
+  Losses losses{is_multi_label, config.loss, weights_tensor(config.loss.class_weights, num_labels, "loss.class_weights", session.device),
+                weights_tensor(config.loss.positive_weights, num_labels, "loss.positive_weights", session.device)};
 
   std::string best_metric = config.train.best_metric;
   if (datasets.val && ((best_metric == "AUROC" && !can_measure.auroc) || (best_metric == "accuracy" && !can_measure.accuracy))) {
     log::warning("no " + best_metric + " can be measured in validation: the loss decides which weights are the best");
     best_metric = "loss";
   }
-  train::Task task(*model);
-  task.draws = [&](const data::Batch& batch) -> std::vector<at::Tensor> { return {drop_path_draws(batch, model->num_draws())}; };
-  task.loss = [&](const data::Batch& batch, const train::RankSum& total) { return losses(model->forward(batch.image, batch.draws[0]), batch.labels, total); };
-  if (datasets.val) task.validate = [&] { return validate(model, datasets, config, plan, losses, best_metric, world); };
-  task.lower_is_better = best_metric == "loss";
-  task.metadata = {{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
+  ClassifyTask task(std::move(model), datasets, config, plan, std::move(losses), best_metric, world);
+  train::AdamW optimizer(task.module(), config.optim, lr_scale(config.model.net.swin, config.optim));
+  weights::Metadata metadata{{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
   add_card({.class_names = datasets.splits.label_names,
             .is_multi_label = is_multi_label,
             .pool = config.data.pool,
@@ -260,26 +313,8 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
             .channel_modalities = datasets.channel_modalities,
             .mirrors = mirrors_of(config.data.augment),
             .input = input_statistics(*datasets.train, config.data.augment)},
-           task.metadata);
+           metadata);
 
-  const data::Dataset& shown_from = datasets.val ? *datasets.val : *datasets.train;
-  const data::Batch shown = panel_batch(shown_from, config.data.augment, session.seed(), session.device, num_panel_samples);
-  const auto draw = [&](train::RunLog& log, int64_t step, int64_t epoch) {
-    const at::Tensor logits = model->forward(shown.image).to(at::kFloat), p = (is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1)).cpu();
-    std::vector<std::string> captions;
-    for (size_t i = 0; i < shown.indices.size(); ++i) {
-      const float* truth = shown_from.labels(shown.indices[i]);
-      const at::Tensor row = p[static_cast<int64_t>(i)];
-      const auto& names = datasets.splits.label_names;
-      captions.push_back(concat(std::isnan(truth[0]) ? "?"
-                                                     : label_text(
-                                                           names, [&](size_t k) { return truth[k]; }, is_multi_label),
-                                " > ",
-                                label_text(
-                                    names, [&](size_t k) { return row[static_cast<int64_t>(k)].item<double>(); }, is_multi_label)));
-    }
-    log.panel(panel_name("prediction", epoch), panel(shown.image.cpu(), captions, config.data.image.mean, config.data.image.std), step);
-  };
   DataCard card = card_of(datasets);
   card.label_names = datasets.splits.label_names;
   card.is_multi_label = is_multi_label;
@@ -289,14 +324,14 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
                                                .plan = plan,
                                                .task = task,
                                                .optimizer = optimizer,
-                                               .loader = loader_options(config.data, plan, session.seed(), /*shuffle=*/true),
+                                               .loader = training_loader(config.data, plan, session.seed()),
+                                               .metadata = std::move(metadata),
                                                .model_text = concat(config.model.name, " with ", num_labels, is_multi_label ? " findings (" : " classes (",
                                                                     join(datasets.splits.label_names, ", "), ")"),
                                                .config_yaml = config_text(config),
                                                .init = config.model.init,
                                                .card = std::move(card),
-                                               .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
-                                               .draw = draw});
+                                               .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); }});
   return code == ExitCode::ok ? predict_test(session, config.data, datasets) : code;
 }
 

@@ -17,6 +17,7 @@
 #include "vmae/sources/source.h"
 #include "vmae/tasks/finetune.h"
 #include "vmae/tasks/folds.h"
+#include "vmae/tasks/validation.h"
 
 namespace vmae::run {
 
@@ -192,49 +193,92 @@ void sum_over_ranks(std::map<int64_t, std::vector<Overlap>>& cases, train::World
   }
 }
 
-// On the grid of the network, every slice once; `loss` is the training loss, per batch.
-train::Metrics validate(nn::Segmenter& model, const std::shared_ptr<data::Dataset>& dataset, const SegmentConfig& config, const train::Plan& plan,
-                        const Classes& classes, const at::Tensor& weights, train::World& world) {
-  const data::AugmentOptions evaluation = data::evaluation_augmentation(config.data.augment);
-  data::Loader loader(dataset, loader_options(config.data, plan, static_cast<uint64_t>(config.run.seed), /*shuffle=*/false), &evaluation, {}, /*epochs=*/1);
-  // Every rank has every case, so that what the ranks counted can be added up: whole numbers, exactly.
-  std::map<int64_t, std::vector<Overlap>> cases;
-  for (int64_t i = 0; i < dataset->size(); ++i) cases[dataset->case_number(i)].resize(classes.names.size());
-  double loss_sum = 0, count = 0;
-  for (data::Batch batch; next_for_validation(loader, batch);) {
-    const train::RankSum total = world.total(batch.counts);
-    batch.image = batch.image.to(plan.device);
-    const at::Tensor mask = batch.mask.to(plan.device);
-    at::Tensor logits;
-    {
-      const train::Autocast autocast(plan.device.type(), plan.precision);
-      logits = model.forward(batch.image);
-    }
-    const int64_t n = batch.counts ? batch.image.size(0) : 0;
-    at::Tensor samples = at::full({}, n, at::kDouble);
-    world.sum(samples);
-    loss_sum += nn::segmentation_loss(logits, mask, config.loss, weights, classes.ignore, total).item<double>() * samples.item<double>();
-    count += samples.item<double>();
-    const at::Tensor counts = mask != classes.ignore, predicted = at::argmax(logits, 1);
-    for (int64_t k = 1; k < classes.count(); ++k) {
-      const at::Tensor is_predicted = (predicted == k) & counts, is_true = (mask == k) & counts;
+class SegmentTask : public train::Task {
+ public:
+  // weights: of the classes in the loss; undefined if there are none.
+  SegmentTask(SegmenterModule segmenter, const Datasets& datasets, const SegmentConfig& config, const train::Plan& plan, const Classes& classes,
+              at::Tensor weights, train::World& world)
+      : segmenter_(std::move(segmenter)),
+        datasets_(datasets),
+        config_(config),
+        plan_(plan),
+        classes_(classes),
+        weights_(std::move(weights)),
+        world_(world),
+        shown_(panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, seed(), plan.device, num_panel_samples, classes.shown)) {}
+  torch::nn::Module& module() override { return *segmenter_.module; }
+
+  std::vector<at::Tensor> draws(const data::Batch& batch) override { return {drop_path_draws(batch, model().num_draws())}; }
+
+  at::Tensor loss(const data::Batch& batch, const train::RankSum& total) override {
+    return loss_of(model().forward(batch.image, batch.draws[0]), batch.mask, total);
+  }
+
+  bool can_validate() const override { return datasets_.val != nullptr; }
+  bool lower_is_better() const override { return !classes_.can_measure_dice; }
+
+  // On the grid of the network, every slice once; `loss` is the training loss, per batch.
+  train::Metrics validate() override {
+    // Every rank has every case, so that what the ranks counted can be added up: whole numbers, exactly.
+    std::map<int64_t, std::vector<Overlap>> cases;
+    for (int64_t i = 0; i < datasets_.val->size(); ++i) cases[datasets_.val->case_number(i)].resize(classes_.names.size());
+    double loss_sum = 0, count = 0;
+    for_each_validation_batch(datasets_.val, config_.data, plan_, seed(), [&](const data::Batch& batch) {
+      at::Tensor logits;
+      {
+        const train::Autocast autocast(plan_.device.type(), plan_.precision);
+        logits = model().forward(batch.image);
+      }
+      at::Tensor samples = at::full({}, batch.counts ? batch.image.size(0) : 0, at::kDouble);
+      world_.sum(samples);
+      loss_sum += loss_of(logits, batch.mask, world_.total(batch.counts)).item<double>() * samples.item<double>();
+      count += samples.item<double>();
+      if (batch.counts) add_overlaps(at::argmax(logits, 1), batch, cases);
+    });
+    sum_over_ranks(cases, world_);
+    train::Metrics metrics = dice_metrics(cases, classes_.names);
+    const std::pair<std::string, double> loss{"loss", loss_sum / count};
+    if (!classes_.can_measure_dice) return {loss};
+    metrics.push_back(loss);
+    return metrics;
+  }
+
+  train::Panel panel() override {
+    const at::Tensor predicted = at::argmax(model().forward(shown_.image), 1).to(at::kByte).cpu();
+    return {"overlay", segmentation_panel(shown_.image.cpu(), shown_.mask, predicted, classes_.names, config_.data.image.mean, config_.data.image.std)};
+  }
+
+ private:
+  uint64_t seed() const { return static_cast<uint64_t>(config_.run.seed); }
+  nn::Segmenter& model() { return *segmenter_.net; }
+  at::Tensor loss_of(const at::Tensor& logits, const at::Tensor& mask, const train::RankSum& total) const {
+    return nn::segmentation_loss(logits, mask, config_.loss, weights_, classes_.ignore, total);
+  }
+
+  void add_overlaps(const at::Tensor& predicted, const data::Batch& batch, std::map<int64_t, std::vector<Overlap>>& cases) const {
+    const at::Tensor counts = batch.mask != classes_.ignore;
+    for (int64_t k = 1; k < classes_.count(); ++k) {
+      const at::Tensor is_predicted = (predicted == k) & counts, is_true = (batch.mask == k) & counts;
       const auto sums = [](const at::Tensor& pixels) { return pixels.sum(at::IntArrayRef({1, 2})).to(at::kDouble); };
-      const at::Tensor table = at::stack({sums(is_predicted & is_true), sums(is_predicted), sums(is_true)}).cpu();  // (3, n)
+      const at::Tensor table = at::stack({sums(is_predicted & is_true), sums(is_predicted), sums(is_true)}).cpu();  // (3, B)
       const auto values = table.accessor<double, 2>();
-      for (int64_t i = 0; i < n; ++i) {
-        auto& overlaps = cases[dataset->case_number(batch.indices[static_cast<size_t>(i)])];
+      for (int64_t i = 0; i < batch.image.size(0); ++i) {
+        auto& overlaps = cases[datasets_.val->case_number(batch.indices[static_cast<size_t>(i)])];
         Overlap& overlap = overlaps[static_cast<size_t>(k - 1)];
         overlap.both += values[0][i], overlap.predicted += values[1][i], overlap.truth += values[2][i];
       }
     }
   }
-  sum_over_ranks(cases, world);
-  train::Metrics metrics = dice_metrics(cases, classes.names);
-  const std::pair<std::string, double> loss{"loss", loss_sum / count};
-  if (!classes.can_measure_dice) return {loss};
-  metrics.push_back(loss);
-  return metrics;
-}
+
+  SegmenterModule segmenter_;
+  const Datasets& datasets_;
+  const SegmentConfig& config_;
+  const train::Plan& plan_;
+  const Classes& classes_;
+  at::Tensor weights_;
+  train::World& world_;
+  data::Batch shown_;
+};
 
 }  // namespace
 
@@ -264,22 +308,14 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
 
   config.model.net.num_classes = classes.count();
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
-  const SegmenterModule segmenter = make_segmenter(config.model.name, config.model.net);
-  nn::Segmenter& model = *segmenter.net;
+  SegmenterModule segmenter = make_segmenter(config.model.name, config.model.net);
   prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(datasets), session,
                  as_trained(config.data.image, datasets), datasets.volume_rules);
+  SegmentTask task(std::move(segmenter), datasets, config, plan, classes, class_weights(config, classes, session.device), world);
   const auto scale = config.model.name == "unet" ? std::function<double(const std::string&)>() : lr_scale(config.model.net.swin, config.optim);
-  train::AdamW optimizer(*segmenter.module, config.optim, scale);
-  const at::Tensor weights = class_weights(config, classes, session.device);
+  train::AdamW optimizer(task.module(), config.optim, scale);
 
-  train::Task task(*segmenter.module);
-  task.draws = [&](const data::Batch& batch) -> std::vector<at::Tensor> { return {drop_path_draws(batch, model.num_draws())}; };
-  task.loss = [&](const data::Batch& batch, const train::RankSum& total) {
-    return nn::segmentation_loss(model.forward(batch.image, batch.draws[0]), batch.mask, config.loss, weights, classes.ignore, total);
-  };
-  if (datasets.val) task.validate = [&] { return validate(model, datasets.val, config, plan, classes, weights, world); };
-  task.lower_is_better = !classes.can_measure_dice;
-  task.metadata = {{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
+  weights::Metadata metadata{{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
   add_card({.class_names = classes.names,
             .image = as_trained(config.data.image, datasets),
             .minmax = config.data.augment.minmax,
@@ -289,22 +325,15 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
             .mirrors = mirrors_of(config.data.augment),
             .label_values = config.data.label_values,
             .input = input_statistics(*datasets.train, config.data.augment)},
-           task.metadata);
+           metadata);
 
-  data::LoaderOptions loader = loader_options(config.data, plan, session.seed(), /*shuffle=*/true);
+  data::LoaderOptions loader = training_loader(config.data, plan, session.seed());
   if (config.data.foreground_share > 0) {
     if (!config.data.weights.empty())
       throw Error(ExitCode::usage, "data.weights and data.foreground_share both say how batches are made up", "leave one of them out");
     loader.is_marked = std::make_shared<const std::vector<bool>>(classes.train.has_foreground);
     loader.marked_share = config.data.foreground_share;
   }
-  const data::Batch shown =
-      panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, session.seed(), session.device, num_panel_samples, classes.shown);
-  const auto draw = [&](train::RunLog& log, int64_t step, int64_t epoch) {
-    const at::Tensor predicted = at::argmax(model.forward(shown.image), 1).to(at::kByte).cpu();
-    log.panel(panel_name("overlay", epoch),
-              segmentation_panel(shown.image.cpu(), shown.mask, predicted, classes.names, config.data.image.mean, config.data.image.std), step);
-  };
   DataCard card = classes.card;
   tell_seen_before(session, config.model.init, config.data, datasets, card);
   const ExitCode code =
@@ -314,12 +343,12 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
                              .task = task,
                              .optimizer = optimizer,
                              .loader = loader,
+                             .metadata = std::move(metadata),
                              .model_text = concat(config.model.name, " with ", classes.count(), " classes (background, ", io::class_list(classes.names), ")"),
                              .config_yaml = config_text(config),
                              .init = config.model.init,
                              .card = std::move(card),
-                             .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); },
-                             .draw = draw});
+                             .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); }});
   return code == ExitCode::ok ? predict_test(session, config.data, datasets) : code;
 }
 

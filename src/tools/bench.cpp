@@ -13,21 +13,30 @@
 #include "vmae/tools/bench.h"
 #include "vmae/train/checkpoint_writer.h"
 #include "vmae/train/device.h"
-#include "vmae/train/optim.h"
-#include "vmae/train/precision.h"
+#include "vmae/train/step.h"
 #include "vmae/train/world.h"
 
 namespace vmae::run {
 
 namespace {
 
-// One training step's loss of each model, with random masks and drop path as in training.
-struct Step {
-  std::shared_ptr<torch::nn::Module> module;
-  std::function<at::Tensor()> loss;
+// The loss of each model on the same images, with random masks and drop path as in training.
+class RandomImages : public train::Task {
+ public:
+  RandomImages(std::shared_ptr<torch::nn::Module> module, std::function<at::Tensor()> loss) : module_(std::move(module)), loss_(std::move(loss)) {}
+  torch::nn::Module& module() override { return *module_; }
+  std::vector<at::Tensor> draws(const data::Batch&) override { return {}; }
+  at::Tensor loss(const data::Batch&, const train::RankSum&) override { return loss_(); }
+  bool can_validate() const override { return false; }
+  train::Metrics validate() override { return {}; }
+  train::Panel panel() override { return {}; }
+
+ private:
+  std::shared_ptr<torch::nn::Module> module_;
+  std::function<at::Tensor()> loss_;
 };
 
-Step make_step(const BenchArguments& arguments, at::Device device) {
+RandomImages make_task(const BenchArguments& arguments, at::Device device) {
   const int64_t b = arguments.batch, side = arguments.image_size;
   const at::Tensor image = at::randn({b, 3, side, side}, device);
   const auto draws = [=](int64_t count) { return at::rand({b, count}, device); };
@@ -64,10 +73,15 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
   const int64_t b = arguments.batch;
   BenchArguments own = arguments;
   own.batch = b / world.size();
-  const Step one = make_step(own, device);
-  one.module->to(device);
-  one.module->train();
-  train::AdamW optimizer(*one.module, {});
+  RandomImages task = make_task(own, device);
+  task.module().to(device);
+  task.module().train();
+  train::AdamW optimizer(task.module(), {});
+  train::LossScale scale(precision, device);
+  train::Plan plan;
+  plan.precision = precision;
+  plan.device = device;
+  train::Step one(task, optimizer, scale, plan, world);
   world.share_gradients(optimizer.parameters(), /*compress=*/false);
 
   std::vector<double> step_s;
@@ -75,15 +89,9 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
   for (int64_t step = 0; step < arguments.warmup + arguments.steps; ++step) {
     if (step == arguments.warmup) waited_in_warmup_s = world.gradient_wait_s();
     const auto start = std::chrono::steady_clock::now();
-    at::Tensor loss;
-    {
-      const train::Autocast autocast(device.type(), precision);
-      loss = one.loss();
-    }
-    world.backward(loss, /*synchronise=*/true);
-    optimizer.step(/*lr=*/1e-4);
-    optimizer.clear_gradients();
-    loss_value = loss.item<double>();
+    one.begin();
+    one.add({}, /*share=*/1.0, /*is_last=*/true);
+    loss_value = train::read(one.finish(one.scalar(/*lr=*/1e-4), one.scalar(0))).loss;
     if (step >= arguments.warmup) step_s.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   std::vector<double> sorted = step_s;
@@ -104,10 +112,9 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
     result["comm_wait_share"] = (world.gradient_wait_s() - waited_in_warmup_s) / sum_s;
   }
   if (!arguments.checkpoint.empty() && world.is_first()) {
-    train::LossScale scale(precision, device);
     train::CheckpointWriter writer;
     const auto start = std::chrono::steady_clock::now();
-    writer.start({train::take_checkpoint(arguments.checkpoint, {*one.module, optimizer, scale}, {}, {})});
+    writer.start({train::take_checkpoint(arguments.checkpoint, {task.module(), optimizer, scale}, {}, {})});
     const auto copied = std::chrono::steady_clock::now();
     writer.finish();
     result["checkpoint_pause_s"] = std::chrono::duration<double>(copied - start).count();

@@ -6,6 +6,7 @@
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_foreach_sub.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
@@ -52,33 +53,25 @@ std::vector<at::Tensor> AdamW::gradients() const {
   return gradients;
 }
 
-void AdamW::step(double lr) {
-  const at::NoGradGuard no_grad;
-  set_step_count(step_count_ + 1);
-  const std::vector<at::Tensor> all_gradients = gradients();
-  for (const Group& group : groups_) {
-    auto part = [&](const std::vector<at::Tensor>& all) { return at::TensorList(all).slice(group.begin, group.end - group.begin); };
-    at::_fused_adamw_(part(parameters_), part(all_gradients), part(exp_avgs_), part(exp_avg_sqs_), /*max_exp_avg_sqs=*/{}, part(steps_), lr * group.lr_scale,
-                      options_.betas[0], options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
-  }
-  if (!averages_.empty()) at::_foreach_lerp_(averages_, parameters_, std::max(1.0 - options_.ema_decay, 9.0 / (10.0 + static_cast<double>(step_count_))));
-}
-
-void AdamW::step(const at::Tensor& lr, const at::Tensor& divisor, const at::Tensor& skip) {
+void AdamW::step(const at::Tensor& lr, const at::Tensor& skip) {
   const at::NoGradGuard no_grad;
   const std::vector<at::Tensor> all_gradients = gradients();
   at::_foreach_add_(steps_, 1.0);
   for (const Group& group : groups_) {
     auto part = [&](const std::vector<at::Tensor>& all) { return at::TensorList(all).slice(group.begin, group.end - group.begin); };
     at::_fused_adamw_(part(parameters_), part(all_gradients), part(exp_avgs_), part(exp_avg_sqs_), /*max_exp_avg_sqs=*/{}, part(steps_), lr * group.lr_scale,
-                      options_.betas[0], options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false, divisor, skip);
+                      options_.betas[0], options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false,
+                      /*grad_scale=*/std::nullopt, /*found_inf=*/skip);
   }
   at::_foreach_sub_(steps_, std::vector<at::Tensor>(steps_.size(), skip));
   if (averages_.empty()) return;
-  const at::Tensor share = (9.0 / (10.0 + steps_.front())).clamp_min(1.0 - options_.ema_decay) * (1.0 - skip);
-  const std::vector<at::Tensor> changes = at::_foreach_sub(parameters_, averages_);
-  at::_foreach_mul_(changes, share);
-  at::_foreach_add_(averages_, changes);
+  const at::Tensor share = (9.0 / (10.0 + steps_.front().to(at::kDouble))).clamp_min(1.0 - options_.ema_decay).to(at::kFloat) * (1 - skip);
+  at::_foreach_lerp_(averages_, parameters_, std::vector<at::Tensor>(averages_.size(), share));
+}
+
+void AdamW::step(double lr) {
+  const at::TensorOptions on_device(parameters_.front().device());
+  step(at::full({}, lr, on_device.dtype(on_device.device().is_cuda() ? at::kFloat : at::kDouble)), at::zeros({}, on_device.dtype(at::kFloat)));
 }
 
 void AdamW::clear_gradients() {
@@ -98,16 +91,17 @@ std::vector<std::pair<std::string, at::Tensor>> AdamW::averages() const {
   return averages;
 }
 
+int64_t AdamW::step_count() const { return static_cast<int64_t>(steps_.front().item<double>()); }
+
 void AdamW::set_step_count(int64_t steps) {
-  step_count_ = steps;
   for (auto& step : steps_) step.fill_(static_cast<double>(steps));
 }
 
 at::Tensor grad_norm(const std::vector<at::Tensor>& gradients) { return at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients, 2))); }
 
-double clip_grad_norm(const std::vector<at::Tensor>& gradients, double max_norm) {
-  const double norm = grad_norm(gradients).item<double>();
-  if (max_norm > 0.0 && norm > max_norm) at::_foreach_mul_(gradients, at::Scalar(max_norm / norm));
+at::Tensor clip_grad_norm(const std::vector<at::Tensor>& gradients, double max_norm) {
+  const at::Tensor norm = grad_norm(gradients);
+  if (max_norm > 0) at::_foreach_mul_(gradients, (max_norm / norm.to(at::kDouble)).clamp_max(1.0).to(norm.scalar_type()));
   return norm;
 }
 

@@ -1,8 +1,8 @@
 #include "vmae/train/precision.h"
 
 #include <ATen/autocast_mode.h>
-#include <ATen/ops/_amp_foreach_non_finite_check_and_unscale.h>
 #include <ATen/ops/_amp_update_scale.h>
+#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/zeros.h>
@@ -59,20 +59,16 @@ LossScale::LossScale(Precision precision, at::Device device) : active_(precision
   if (!active_) return;
   scale_ = at::full({1}, initial_scale, at::TensorOptions(device).dtype(at::kFloat));
   good_steps_ = at::zeros({1}, at::TensorOptions(device).dtype(at::kInt));
-  found_inf_ = at::zeros({1}, at::TensorOptions(device).dtype(at::kFloat));
 }
 
 at::Tensor LossScale::scale(const at::Tensor& loss) const { return active_ ? at::mul(loss, scale_).squeeze() : loss; }
 
-bool LossScale::unscale(const std::vector<at::Tensor>& gradients) {
-  if (!active_) return true;
-  found_inf_.zero_();
-  at::_amp_foreach_non_finite_check_and_unscale_(gradients, found_inf_, scale_.reciprocal());
-  return found_inf_.item<float>() == 0.0F;
+void LossScale::unscale(const std::vector<at::Tensor>& gradients) const {
+  if (active_) at::_foreach_mul_(gradients, scale_.squeeze().reciprocal());
 }
 
-void LossScale::update() {
-  if (active_) at::_amp_update_scale_(scale_, good_steps_, found_inf_, growth, backoff, growth_interval);
+void LossScale::update(const at::Tensor& skipped) {
+  if (active_) at::_amp_update_scale_(scale_, good_steps_, skipped.view({1}), growth, backoff, growth_interval);
 }
 
 double LossScale::value() const { return active_ ? scale_.item<double>() : 1.0; }

@@ -53,7 +53,7 @@ struct Capturable {
 
 struct StepGraph::State {
   data::Batch inputs;  // static addresses
-  at::Tensor lr, result;
+  at::Tensor lr, stops, result;
   std::unique_ptr<at::cuda::CUDAGraph> graph;
 };
 
@@ -65,25 +65,32 @@ void StepGraph::record(const data::Batch& batch) {
     if (tensor->defined()) *tensor = tensor->clone();
   }
   for (at::Tensor& tensor : state.inputs.draws) tensor = tensor.clone();
-  state.lr = at::zeros({}, batch.image.options().dtype(at::kFloat));
+  state.lr = step_.scalar(0);
+  state.stops = step_.scalar(0);
   const Capturable capturable;
-  for (int i = 0; i < num_warmups; ++i) body_(state.inputs, state.lr, /*updates=*/false);
+  for (int i = 0; i < num_warmups; ++i) {
+    step_.begin();
+    step_.add(state.inputs, /*share=*/1.0, /*is_last=*/true);
+  }
   c10::cuda::device_synchronize();
   c10::cuda::CUDACachingAllocator::emptyCache();
   at::getHostAllocator(at::kCUDA)->empty_cache();
   state.graph = std::make_unique<at::cuda::CUDAGraph>();
   state.graph->capture_begin(/*pool=*/{0, 0}, cudaStreamCaptureModeThreadLocal);  // threads of the loader may go on
-  state.result = body_(state.inputs, state.lr, /*updates=*/true);
+  step_.begin();
+  step_.add(state.inputs, /*share=*/1.0, /*is_last=*/true);
+  state.result = step_.finish(state.lr, state.stops);
   state.graph->capture_end();
 }
 
-at::Tensor StepGraph::run(const data::Batch& batch, double lr) {
+at::Tensor StepGraph::run(const data::Batch& batch, double lr, bool stops) {
   if (!state_) record(batch);
   const std::vector<at::Tensor> from = tensors_of(batch), to = tensors_of(state_->inputs);
   for (size_t i = 0; i < from.size(); ++i) to[i].copy_(from[i], /*non_blocking=*/true);
   state_->lr.fill_(lr);
+  state_->stops.fill_(stops ? 1 : 0);
   state_->graph->replay();
-  return state_->result;
+  return state_->result.clone();  // for the next replay writes there
 }
 
 #else
@@ -92,12 +99,12 @@ struct ComputeStream::State {};
 ComputeStream::ComputeStream(at::Device, bool) {}
 struct StepGraph::State {};
 void StepGraph::record(const data::Batch&) {}
-at::Tensor StepGraph::run(const data::Batch&, double) { throw Error(ExitCode::internal, "a CUDA graph in a build without CUDA"); }
+at::Tensor StepGraph::run(const data::Batch&, double, bool) { throw Error(ExitCode::internal, "a CUDA graph in a build without CUDA"); }
 
 #endif
 
 ComputeStream::~ComputeStream() = default;
-StepGraph::StepGraph(Body body) : body_(std::move(body)) {}
+StepGraph::StepGraph(Step& step) : step_(step) {}
 StepGraph::~StepGraph() = default;
 
 }  // namespace vmae::train

@@ -18,11 +18,9 @@ class AdamW {
   const std::vector<at::Tensor>& parameters() const { return parameters_; }
   std::vector<at::Tensor> gradients() const;  // in the order of parameters(); a parameter that got none has zeros
 
+  // With scalars on the parameters' device, without waiting for it. lr: fp32 on a GPU. skip (fp32): where it is 1 nothing changes.
+  void step(const at::Tensor& lr, const at::Tensor& skip);
   void step(double lr);
-  // The same with tensors on the parameters' device, and without waiting for it: gradients are divided by `divisor`, and where `skip` is 1 nothing changes.
-  // step_count() is then the caller's: count_step().
-  void step(const at::Tensor& lr, const at::Tensor& divisor, const at::Tensor& skip);
-  void count_step() { ++step_count_; }
   void clear_gradients();
 
   // exp_avg.KEY, exp_avg_sq.KEY: the tensors themselves, to be saved or overwritten in place.
@@ -33,7 +31,7 @@ class AdamW {
   // Exchanges, in place, what parameters and averages hold.
   void swap_averages();
 
-  int64_t step_count() const { return step_count_; }
+  int64_t step_count() const;  // made, without those that were skipped; waits for the device
   void set_step_count(int64_t steps);
 
  private:
@@ -45,12 +43,11 @@ class AdamW {
     double weight_decay, lr_scale;
   };
   std::vector<Group> groups_;
-  int64_t step_count_ = 0;
 };
 
 at::Tensor grad_norm(const std::vector<at::Tensor>& gradients);  // global L2 norm, a scalar on their device
 
-// grad_norm(); with max_norm > 0 they are scaled down to it (Pascanu et al. 2013). Deterministic, one synchronisation.
-double clip_grad_norm(const std::vector<at::Tensor>& gradients, double max_norm);
+// grad_norm(); with max_norm > 0 they are scaled down to it (Pascanu et al. 2013).
+at::Tensor clip_grad_norm(const std::vector<at::Tensor>& gradients, double max_norm);
 
 }  // namespace vmae::train

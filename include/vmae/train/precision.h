@@ -33,9 +33,8 @@ class LossScale {
  public:
   LossScale(Precision precision, at::Device device);
   at::Tensor scale(const at::Tensor& loss) const;
-  // Divides the gradients by the scale; false: not finite, skip this step.
-  bool unscale(const std::vector<at::Tensor>& gradients);
-  void update();  // once after every step, skipped or not
+  void unscale(const std::vector<at::Tensor>& gradients) const;  // divides them by the scale
+  void update(const at::Tensor& skipped);                        // once after every step: 1 if it was skipped, else 0; a scalar on the device
   bool active() const { return active_; }
 
   double value() const;
@@ -44,7 +43,7 @@ class LossScale {
 
  private:
   bool active_;
-  at::Tensor scale_, good_steps_, found_inf_;
+  at::Tensor scale_, good_steps_;
 };
 
 }  // namespace vmae::train

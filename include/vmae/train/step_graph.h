@@ -1,10 +1,9 @@
 #pragma once
 // A whole training step recorded as a CUDA graph and replayed: one launch instead of thousands, which helps where launching takes longer than computing (small
 // batches). An option, off by default.
-#include <functional>
 #include <memory>
 
-#include "vmae/data/loader.h"
+#include "vmae/train/step.h"
 
 namespace vmae::train {
 
@@ -22,19 +21,17 @@ class ComputeStream {
 
 class StepGraph {
  public:
-  // Forward, backward and, if `updates`, the optimizer: operations on tensors alone, without waiting for the GPU. lr and the result (loss, gradient norm) are
-  // tensors on the GPU.
-  using Body = std::function<at::Tensor(const data::Batch& batch, const at::Tensor& lr, bool updates)>;
-  explicit StepGraph(Body body);
+  explicit StepGraph(Step& step);
   ~StepGraph();
 
-  // Records at the first call, after passes without update that let cuBLAS, NCCL and the Reducer come to rest. All batches must have the first one's shape.
-  at::Tensor run(const data::Batch& batch, double lr);
+  // A step of one micro-batch; its result as Step::finish(). Records at the first call, after passes without update that let cuBLAS, NCCL and the Reducer come
+  // to rest. All batches must have the first one's shape.
+  at::Tensor run(const data::Batch& batch, double lr, bool stops);
 
  private:
   struct State;
   void record(const data::Batch& batch);
-  Body body_;
+  Step& step_;
   std::unique_ptr<State> state_;
 };
 

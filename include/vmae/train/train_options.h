@@ -1,5 +1,5 @@
 #pragma once
-// The keys of the training loop (fit.h) and of the optimizer (optim.h).
+// The keys of the training loop (trainer.h) and of the optimizer (optim.h).
 #include <cstdint>
 #include <string>
 #include <vector>

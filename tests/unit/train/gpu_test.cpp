@@ -105,35 +105,55 @@ TEST_F(Gpu, BatchesArriveAsTheLoaderMadeThem) {
   EXPECT_FALSE(on_gpu.next(none));
 }
 
+class MaeTask : public Task {
+ public:
+  explicit MaeTask(nn::Mae model) : model_(std::move(model)) {}
+  torch::nn::Module& module() override { return *model_; }
+  std::vector<at::Tensor> draws(const data::Batch& batch) override { return batch.draws; }
+  at::Tensor loss(const data::Batch& batch, const RankSum&) override { return model_->forward(batch.image, batch.draws[0]).loss; }
+  bool can_validate() const override { return false; }
+  Metrics validate() override { return {}; }
+  Panel panel() override { return {}; }
+
+ private:
+  nn::Mae model_;
+};
+
 // 20 steps recorded and replayed, and the same 20 one operation at a time.
 TEST_F(Gpu, AReplayedStepIsTheStep) {
   const auto train = [&](bool replayed) {
     const ComputeStream stream(device(), replayed);
     nn::Mae model = small_mae(device());
+    MaeTask task(model);
     AdamW optimizer(*model, {});
-    const StepGraph::Body body = [&](const data::Batch& batch, const at::Tensor& lr, bool updates) {
-      optimizer.clear_gradients();
-      at::Tensor loss;
-      {
-        const Autocast autocast(at::kCUDA, Precision::bf16);
-        loss = model->forward(batch.image, batch.draws[0]).loss;
-      }
-      loss.backward();
-      const at::Tensor norm = grad_norm(optimizer.gradients());
-      if (updates) optimizer.step(lr, at::ones_like(norm), at::zeros_like(norm));
-      return at::stack({loss.detach().to(at::kFloat), norm});
-    };
-    StepGraph graph(body);
+    LossScale scale(Precision::bf16, device());
+    Plan plan;
+    plan.precision = Precision::bf16;
+    plan.device = device();
+    World world;
+    Step step(task, optimizer, scale, plan, world);
+    StepGraph graph(step);
     std::vector<double> losses;
-    for (int step = 0; step < 20; ++step) {
-      const Inputs inputs = inputs_for(model, 4, step, device());
+    for (int number = 0; number < 20; ++number) {
+      const Inputs inputs = inputs_for(model, 4, number, device());
       data::Batch batch;
       batch.image = inputs.image;
       batch.draws = {inputs.noise};
-      const double lr = 1e-3 * step;
-      const at::Tensor result = replayed ? graph.run(batch, lr) : body(batch, at::full({}, lr, inputs.image.options()), true);
-      losses.push_back(result[0].item<double>());
+      const double lr = 1e-3 * number;
+      at::Tensor result;
+      if (replayed) {
+        result = graph.run(batch, lr, /*stops=*/number == 19);
+      } else {
+        step.begin();
+        step.add(batch, 1.0, /*is_last=*/true);
+        result = step.finish(step.scalar(lr), step.scalar(number == 19 ? 1 : 0));
+      }
+      const StepResult values = read(result);
+      EXPECT_TRUE(values.is_finite);
+      EXPECT_EQ(values.stops, number == 19);
+      losses.push_back(values.loss);
     }
+    EXPECT_EQ(optimizer.step_count(), 20);
     return losses;
   };
   const std::vector<double> replayed = train(true), eager = train(false);

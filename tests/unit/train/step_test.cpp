@@ -1,0 +1,154 @@
+#include "vmae/train/step.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <limits>
+
+#include "linear_task.h"
+#include "support/tensors.h"
+
+namespace vmae::train {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+data::Batch batch_of(const at::Tensor& image) {
+  data::Batch batch;
+  batch.image = image;
+  return batch;
+}
+
+// A task, and all that a step of it needs.
+struct Parts {
+  explicit Parts(std::unique_ptr<Task> one, double clip = 0, Precision precision = Precision::fp32) : task(std::move(one)), scale(precision, at::kCPU) {
+    plan.optim.clip_grad_norm = clip;
+    plan.optim.ema_decay = 0.9;
+    optimizer = std::make_unique<AdamW>(task->module(), plan.optim);
+    step = std::make_unique<Step>(*task, *optimizer, scale, plan, world);
+  }
+  StepResult run(const std::vector<at::Tensor>& images, double lr = 1e-2) {
+    int64_t total = 0;
+    for (const at::Tensor& image : images) total += image.size(0);
+    step->begin();
+    for (const at::Tensor& image : images) {
+      step->add(batch_of(image), static_cast<double>(image.size(0)) / static_cast<double>(total), /*is_last=*/&image == &images.back());
+    }
+    return read(step->finish(step->scalar(lr), step->scalar(0)));
+  }
+  // Weights, moments, averages.
+  std::vector<at::Tensor> tensors() const {
+    std::vector<at::Tensor> all;
+    for (const at::Tensor& parameter : task->module().parameters()) all.push_back(parameter.detach().clone());
+    for (const auto& [name, tensor] : optimizer->state()) all.push_back(tensor.clone());
+    for (const auto& [name, tensor] : optimizer->averages()) all.push_back(tensor.clone());
+    return all;
+  }
+  std::unique_ptr<Task> task;
+  LossScale scale;
+  Plan plan;
+  World world;
+  std::unique_ptr<AdamW> optimizer;
+  std::unique_ptr<Step> step;
+};
+
+void expect_same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(test::same_bits(a[i], b[i])) << i;
+}
+
+TEST(Step, MicroBatchesAddUp) {
+  torch::manual_seed(1);
+  const at::Tensor images = at::randn({7, 1, 2, 3});
+  Parts whole(std::make_unique<LinearTask>(6)), parts(std::make_unique<LinearTask>(6));
+  for (int i = 0; i < 5; ++i) {
+    const StepResult a = whole.run({images}), b = parts.run({images.slice(0, 0, 3), images.slice(0, 3, 6), images.slice(0, 6, 7)});
+    EXPECT_NEAR(a.loss, b.loss, 1e-6);
+    EXPECT_NEAR(a.grad_norm, b.grad_norm, 1e-6);
+  }
+  const auto a = whole.tensors(), b = parts.tensors();
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_LT(test::max_abs_difference(a[i], b[i]), 1e-6);
+}
+
+// Against torch's own clipping and optimizer, fed the same gradients.
+TEST(Step, ClipsAndUpdates) {
+  torch::manual_seed(2);
+  for (const double limit : {0.0, 0.05, 100.0}) {
+    Parts ours(std::make_unique<LinearTask>(6), limit);
+    LinearTask theirs(6);
+    torch::optim::AdamW reference(theirs.module().parameters(), torch::optim::AdamWOptions(1e-2).betas({0.9, 0.95}).weight_decay(0.05));
+    for (int i = 0; i < 8; ++i) {
+      const at::Tensor images = at::randn({5, 1, 2, 3});
+      const StepResult result = ours.run({images});
+      reference.zero_grad();
+      const at::Tensor loss = theirs.loss(batch_of(images), {});
+      loss.backward();
+      const double norm = torch::nn::utils::clip_grad_norm_(theirs.module().parameters(), limit > 0 ? limit : 1e9);
+      reference.step();
+      EXPECT_NEAR(result.loss, loss.item<double>(), 1e-6);
+      EXPECT_NEAR(result.grad_norm, norm, 1e-6) << "before clipping";
+    }
+    const auto parameters = theirs.module().parameters();
+    for (size_t i = 0; i < parameters.size(); ++i) EXPECT_LT(test::max_abs_difference(ours.tensors()[i], parameters[i]), 1e-5) << limit;
+  }
+}
+
+// The gradient of the root of 0 is infinite, the loss is not.
+struct RootTask : LinearTask {
+  using LinearTask::LinearTask;
+  at::Tensor loss(const data::Batch& batch, const RankSum&) override { return (outputs(batch) * batch.image.sum()).abs().sqrt().mean(); }
+};
+
+TEST(Step, WhatIsNotFiniteChangesNothing) {
+  torch::manual_seed(4);
+  const at::Tensor good = at::randn({4, 1, 2, 3});
+  std::vector<at::Tensor> bad{at::full_like(good, kInfinity), at::full_like(good, -kInfinity), at::full_like(good, std::nan("")), at::full_like(good, 1e30)};
+  bad.push_back(good.clone());
+  bad.back()[2][0][1][1] = std::nan("");
+  for (const double clip : {0.0, 1.0}) {
+    for (const at::Tensor& images : bad) {
+      Parts parts(std::make_unique<LinearTask>(6), clip);
+      parts.run({good});
+      const auto before = parts.tensors();
+      const StepResult alone = parts.run({images}), among_good = parts.run({good, images});
+      EXPECT_FALSE(alone.is_finite);
+      EXPECT_FALSE(among_good.is_finite);
+      EXPECT_FALSE(std::isfinite(alone.loss) && std::isfinite(alone.grad_norm));
+      expect_same(parts.tensors(), before);
+      EXPECT_EQ(parts.optimizer->step_count(), 1);
+      EXPECT_TRUE(parts.run({good}).is_finite);
+      EXPECT_EQ(parts.optimizer->step_count(), 2);
+    }
+    Parts root(std::make_unique<RootTask>(6), clip);
+    root.run({good});
+    const auto before = root.tensors();
+    const StepResult result = root.run({at::zeros_like(good)});
+    EXPECT_TRUE(std::isfinite(result.loss));
+    EXPECT_FALSE(result.is_finite);
+    expect_same(root.tensors(), before);
+  }
+}
+
+TEST(Step, AnOverflowLowersTheScale) {
+  torch::manual_seed(5);
+  const at::Tensor images = at::randn({4, 1, 2, 3});
+  Parts parts(std::make_unique<LinearTask>(6, /*factor=*/1e35), 0, Precision::fp16);  // times 65536 it is too large for fp32
+  const auto before = parts.tensors();
+  const StepResult first = parts.run({images});
+  EXPECT_TRUE(std::isfinite(first.loss));
+  EXPECT_FALSE(first.is_finite);
+  EXPECT_EQ(parts.scale.value(), 32768.0);
+  expect_same(parts.tensors(), before);
+}
+
+TEST(Step, SaysWhoWasAskedToStop) {
+  Parts parts(std::make_unique<LinearTask>(6));
+  for (const double asked : {0.0, 1.0, 0.0}) {
+    parts.step->begin();
+    parts.step->add(batch_of(at::ones({1, 1, 2, 3})), 1, /*is_last=*/true);
+    EXPECT_EQ(read(parts.step->finish(parts.step->scalar(1e-3), parts.step->scalar(asked))).stops, asked == 1);
+  }
+}
+
+}  // namespace
+}  // namespace vmae::train
