@@ -36,6 +36,24 @@ def commands_without_pch(build):
     return wanted
 
 
+def own_includes(path):
+    for name in re.findall(r'^\s*#\s*include\s*"([^"]+)"', path.read_text(), re.MULTILINE):
+        for header in (path.parent / name, ROOT / "include" / name):
+            if header.is_file():
+                yield header.resolve()
+                break
+
+
+def content_of(path):
+    """The bytes of a file and of all headers of the project that it sees."""
+    seen, waiting = {path}, [path]
+    while waiting:
+        found = set(own_includes(waiting.pop())) - seen
+        seen |= found
+        waiting += found
+    return b"".join(f"{one.relative_to(ROOT)} {one.stat().st_size}\n".encode() + one.read_bytes() for one in sorted(seen))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build", type=pathlib.Path)
@@ -50,24 +68,21 @@ def main():
     known = [pathlib.Path(e["file"]) for e in entries]
     files = [f.resolve() for f in args.files if f.resolve() in known] or known
 
-    # A file's result depends on itself, on every header of the project, on how it is compiled, and on the checks.
+    # A file's result depends on itself, on the headers of the project that it sees, on how it is compiled, and on the checks.
     shared = hashlib.sha256((ROOT / ".clang-tidy").read_bytes() + pathlib.Path(__file__).read_bytes())
     shared.update(subprocess.run(["dpkg-query", "-W"], capture_output=True, check=True).stdout)  # clang-tidy's own version, and the libraries' headers
     commands_of = collections.defaultdict(str)  # several, where a file belongs to several targets
     for entry in entries:
         commands_of[pathlib.Path(entry["file"])] += entry["command"].replace(str(ROOT), "") + "\n"
-    for header in sorted(ROOT.glob("include/**/*.h")) + sorted(ROOT.glob("src/**/*.h")) + sorted(ROOT.glob("apps/**/*.h")):
-        shared.update(f"{header.relative_to(ROOT)} {header.stat().st_size}\n".encode() + header.read_bytes())
-
     def check(path):
-        content = path.read_bytes()
+        content = content_of(path)
         stamp = CACHE / hashlib.sha256(shared.digest() + commands_of[path].encode() + content).hexdigest()
         if stamp.exists():
             stamp.touch()
             return path, ""
         result = subprocess.run(["clang-tidy", "-p", str(folder), "--quiet", str(path)], capture_output=True, text=True)
         if result.returncode == 0:
-            if path.read_bytes() == content:  # nobody edited it meanwhile
+            if content_of(path) == content:  # nobody edited it meanwhile
                 stamp.touch()
             return path, ""
         return path, result.stdout + "\n".join(line for line in result.stderr.splitlines() if "warnings generated" not in line)

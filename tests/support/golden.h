@@ -21,9 +21,7 @@ inline at::Tensor sampled(const at::Tensor& tensor) {
 }
 
 // What the reference computed, as sampled() leaves it.
-inline weights::TensorFile golden(const std::string& name) {
-  return weights::read_safetensors(source_path("tests/golden/" + name + ".safetensors"));
-}
+inline weights::TensorFile golden(const std::string& name) { return weights::read_safetensors(source_path("tests/golden/" + name + ".safetensors")); }
 
 // An image that the reference was given.
 inline at::Tensor golden_image(uint64_t seed, at::IntArrayRef shape) { return at::randn(shape, at::detail::createCPUGenerator(seed)); }
