@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "config_arguments.h"
 #include "rank_arguments.h"
+#include "run_arguments.h"
 
 namespace vmae::app {
 
@@ -15,7 +16,7 @@ struct Arguments {
   ConfigArguments config;
   RankArguments ranks;
   std::string fold;
-  bool resume = false, overwrite = false, dry_run = false;
+  RunArguments run;
 };
 
 template <class Config>
@@ -24,10 +25,7 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
   auto arguments = std::make_shared<Arguments>();
   arguments->config.add_to(*command);
   command->add_option("--fold", arguments->fold, "a fold of data.splits, trained in run.dir/fold_K; all: one after the other")->type_name("K|all");
-  auto* resume = command->add_flag("--resume", arguments->resume, "continue the run in run.dir from its last checkpoint, bit for bit");
-  auto* overwrite = command->add_flag("--overwrite", arguments->overwrite, "start over: delete what the earlier run in run.dir wrote");
-  resume->excludes(overwrite);
-  command->add_flag("--dry-run", arguments->dry_run, "build data and model, make a few steps, print memory, schedule and time, write nothing");
+  arguments->run.add_to(*command);
   arguments->ranks.add_to(*command);
   command->footer(example +
                   "The keys used most: run.dir, data.train, data.splits, model.init, model.image_size, train.epochs, train.batch_size,\n"
@@ -39,10 +37,9 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
       arguments->config.read(said);
       Config config = run::defaults_for(said);                    // and read once more: what it does not say is the recipe's
       if (!said.model.init.empty() && said.model.name != "unet")  // what the config does not say about the architecture, the weights do
-        run::adopt_architecture(config.model.net.swin, run::adopted_weights(said.run.dir, said.model.init, arguments->fold, arguments->resume));
+        run::adopt_architecture(config.model.net.swin, run::adopted_weights(said.run.dir, said.model.init, arguments->fold, arguments->run.resume));
       if (!arguments->config.load(config)) return ExitCode::ok;
-      const auto if_exists = arguments->resume ? train::IfExists::resume : arguments->overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
-      return run::finetune_folds(config, {if_exists, arguments->dry_run, context.command_line, said.model.net.swin.in_channels > 0}, arguments->fold, world);
+      return run::finetune_folds(config, arguments->run.arguments(context.command_line, said.model.net.swin.in_channels), arguments->fold, world);
     });
   });
 }

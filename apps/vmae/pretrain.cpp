@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "config_arguments.h"
 #include "rank_arguments.h"
+#include "run_arguments.h"
 
 namespace vmae::app {
 
@@ -13,14 +14,11 @@ void add_pretrain(CLI::App& app, Context& context) {
   struct Arguments {
     ConfigArguments config;
     RankArguments ranks;
-    bool resume = false, overwrite = false, dry_run = false;
+    RunArguments run;
   };
   auto arguments = std::make_shared<Arguments>();
   arguments->config.add_to(*command);
-  auto* resume = command->add_flag("--resume", arguments->resume, "continue the run in run.dir from its last checkpoint, bit for bit");
-  auto* overwrite = command->add_flag("--overwrite", arguments->overwrite, "start over: delete what the earlier run in run.dir wrote");
-  resume->excludes(overwrite);
-  command->add_flag("--dry-run", arguments->dry_run, "build data and model, make a few steps, print memory, schedule and time, write nothing");
+  arguments->run.add_to(*command);
   arguments->ranks.add_to(*command);
   command->footer(
       "Example:\n  vmae pretrain --config configs/pretrain/mr.yaml data.train=/data/mr run.dir=runs/mr\n"
@@ -33,8 +31,7 @@ void add_pretrain(CLI::App& app, Context& context) {
       said.model.mae.swin.in_channels = 0;  // not said
       arguments->config.read(said);
       if (!arguments->config.load(config)) return ExitCode::ok;
-      const auto if_exists = arguments->resume ? train::IfExists::resume : arguments->overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
-      return run::pretrain(config, {if_exists, arguments->dry_run, context.command_line, said.model.mae.swin.in_channels > 0}, world);
+      return run::pretrain(config, arguments->run.arguments(context.command_line, said.model.mae.swin.in_channels), world);
     });
   });
 }

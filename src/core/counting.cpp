@@ -1,4 +1,5 @@
 #include "vmae/core/counting.h"
+#include "vmae/core/clock.h"
 
 #include <mutex>
 #include <utility>
@@ -40,7 +41,7 @@ Counting::~Counting() {
   tell(last);
 }
 
-Counted Counting::counted() const { return {what_, done_, total_, std::chrono::duration<double>(Clock::now() - start_).count()}; }
+Counted Counting::counted() const { return {what_, done_, total_, seconds_since(start_)}; }
 
 void Counting::add(int64_t n) {
   done_ += n;

@@ -50,7 +50,7 @@ Launch from_torchrun(const Variables& variables) {
           .local_rank = variables.number("LOCAL_RANK"),
           .master_address = variables.text("MASTER_ADDR"),
           .master_port = variables.number("MASTER_PORT"),
-          .launcher = variables.has(local_launch_mark) ? "--nproc-per-node" : "torchrun",
+          .launcher = variables.has(kLocalLaunchMark) ? "--nproc-per-node" : "torchrun",
           .job = !has_agent         ? ""
                  : run_id != "none" ? "torchrun " + run_id
                                     : concat("torchrun agent ", getppid()),

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "vmae/core/clock.h"
 #include "vmae/core/error.h"
 #include "vmae/core/launch.h"
 #include "vmae/core/log.h"
@@ -19,9 +20,7 @@
 namespace vmae {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr std::chrono::seconds grace{10};
+constexpr std::chrono::seconds kGrace{10};
 
 int free_port() {
   sockaddr_in address{};
@@ -51,7 +50,7 @@ pid_t start(const std::vector<std::string>& arguments, const sigset_t& mask) {
 
 }  // namespace
 
-bool is_local_rank() { return std::getenv(local_launch_mark) != nullptr; }
+bool is_local_rank() { return std::getenv(kLocalLaunchMark) != nullptr; }
 
 int run_local_ranks(int64_t count, const std::vector<std::string>& arguments) {
   sigset_t taken, before;
@@ -60,7 +59,7 @@ int run_local_ranks(int64_t count, const std::vector<std::string>& arguments) {
   sigprocmask(SIG_BLOCK, &taken, &before);
 
   const auto set = [](const char* name, int64_t value) { setenv(name, std::to_string(value).c_str(), 1); };
-  set(local_launch_mark, 1);
+  set(kLocalLaunchMark, 1);
   set("WORLD_SIZE", count), set("LOCAL_WORLD_SIZE", count), set("MASTER_PORT", free_port());
   setenv("MASTER_ADDR", "127.0.0.1", 1);
   std::vector<pid_t> ranks(static_cast<size_t>(count));  // 0: ended
@@ -98,7 +97,7 @@ int run_local_ranks(int64_t count, const std::vector<std::string>& arguments) {
       if (WIFSIGNALED(status))
         log::error(concat("rank ", rank - ranks.begin(), " of ", count, " was ended by signal ", WTERMSIG(status), " (", strsignal(WTERMSIG(status)), ")"));
     }
-    if (has_failed && Clock::now() - failed_at > grace) pass_on(SIGKILL);
+    if (has_failed && Clock::now() - failed_at > kGrace) pass_on(SIGKILL);
   }
   return code;
 }

@@ -90,8 +90,8 @@ Case read_prepared(const io::SourceFile& file, const ImageOptions& image) {
     if (is_native) volume.units = kind.units;
     ranges.push_back(is_native ? range_of(volume, image) : IntensityRange{0.0, 1.0});
   }
-  if (image.slice_axis != "auto" && volumes[0].size[2] > 1 && image.slice_axis[0] != "xyz"[axis])
-    throw Error(ExitCode::data, concat("was prepared in slices along ", "xyz"[axis], ", but the model learnt slices along ", image.slice_axis),
+  if (image.slice_axis != "auto" && volumes[0].size[2] > 1 && image.slice_axis != io::axis_name(axis))
+    throw Error(ExitCode::data, concat("was prepared in slices along ", io::axis_name(axis), ", but the model learnt slices along ", image.slice_axis),
                 "predict from the original files, or prepare them again with prepare.slice_axis");
   return volumes.size() > 1 ? stack_channels(volumes, ranges, axis) : Case{std::move(volumes[0]), ranges[0], axis};
 }

@@ -99,7 +99,7 @@ class FileSource : public SampleSource {
   std::string file_name(int64_t index) const override { return file_of(index).name; }
   std::string id(int64_t index) const override {
     const Item& item = items_.at(static_cast<size_t>(index));
-    return item.axis < 0 ? file_name(index) : concat(file_name(index), '#', "xyz"[item.axis], item.slice);
+    return item.axis < 0 ? file_name(index) : concat(file_name(index), '#', io::axis_name(item.axis), item.slice);
   }
   int64_t case_number(int64_t index) const override { return static_cast<int64_t>(items_.at(static_cast<size_t>(index)).file); }
   const float* labels(int64_t index) const override { return file_of(index).labels.data(); }
@@ -135,7 +135,7 @@ class FileSource : public SampleSource {
  private:
   void find_common_axis(const std::vector<Header>& headers, const std::vector<size_t>& header_of) {
     common_axis_ = axis_of_files(files_, headers, header_of);
-    if (common_axis_.axis >= 0) image_.slice_axis = std::string(1, "xyz"[common_axis_.axis]);
+    if (common_axis_.axis >= 0) image_.slice_axis = io::axis_name(common_axis_.axis);
   }
 
   // A picture of bytes or floats is used where it lies; all else becomes floats in units.

@@ -13,6 +13,7 @@
 #include <optional>
 #include <thread>
 
+#include "vmae/core/clock.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
 
@@ -226,9 +227,9 @@ bool Loader::next(Batch& batch) {
   {
     std::unique_lock lock(state.mutex);
     const Slot& oldest = *state.slots.front();
-    const auto began = std::chrono::steady_clock::now();
+    const auto began = Clock::now();
     state.has_result.wait(lock, [&oldest] { return oldest.is_done(); });
-    state.wait_s += std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    state.wait_s += seconds_since(began);
     if (oldest.error) std::rethrow_exception(oldest.error);
     slot = std::move(state.slots.front());
     state.slots.pop_front();

@@ -42,7 +42,7 @@ class PreparedSource : public SampleSource {
   std::string id(int64_t index) const override {
     const io::PreparedItem item = dataset_->item(item_number(index));
     const io::PreparedCase one = dataset_->read_case(item.case_number);
-    return one.num_items == 1 ? one.name : concat(one.name, '#', "xyz"[one.axis], item.slice);
+    return one.num_items == 1 ? one.name : concat(one.name, '#', io::axis_name(one.axis), item.slice);
   }
   int64_t case_number(int64_t index) const override { return dataset_->item(item_number(index)).case_number; }
   std::string case_name(int64_t index) const override { return dataset_->read_case(case_number(index)).name; }

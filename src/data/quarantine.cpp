@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "vmae/core/error.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 
 namespace vmae::data {
@@ -33,7 +34,7 @@ void Quarantine::add(const std::string& name, const std::string& reason, int64_t
   log::warning(concat("unreadable file left out: ", reason));
   if (!file_.empty() && written_.insert(name).second) {
     std::ofstream out(file_, std::ios::app);
-    out << nlohmann::json{{"file", name}, {"reason", reason}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
+    out << json_text(nlohmann::json{{"file", name}, {"reason", reason}}) << std::endl;
     if (!out) log::warning("can't write " + file_.string());
   }
   if (static_cast<double>(names_.size()) <= max_bad_fraction_ * static_cast<double>(num_files_)) return;

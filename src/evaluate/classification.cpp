@@ -4,9 +4,9 @@
 #include <unordered_map>
 
 #include "input.h"
+#include "vmae/cases/class_names.h"
 #include "vmae/core/log.h"
 #include "vmae/core/text.h"
-#include "vmae/sources/class_names.h"
 #include "vmae/sources/csv.h"
 #include "vmae/sources/patients.h"
 
@@ -66,6 +66,14 @@ struct Labels {
   std::vector<std::string> names;             // findings; or classes, sorted
   std::vector<std::string> class_of_case;     // not of findings
   std::vector<std::vector<int8_t>> findings;  // [finding][case]
+
+  // 1, 0 or (findings) -1, not known: of every case.
+  std::vector<int8_t> values_of(const std::string& name) const {
+    if (is_multi_label) return findings[static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin())];
+    std::vector<int8_t> values;
+    for (const std::string& one : class_of_case) values.push_back(one == name ? 1 : 0);
+    return values;
+  }
 };
 
 void warn_of(const std::vector<std::string>& remarks) {
@@ -200,6 +208,95 @@ void check_own_labels(const io::Csv& csv, const Labels& labels) {
   }
 }
 
+// What is told apart: kind, classes, and which of two is positive.
+void find_classes(const EvalArguments& arguments, const EvalModel& first_model, const io::Csv& first_table, const Labels& labels,
+                  metrics::ClassificationStudy& study) {
+  using metrics::LabelKind;
+  const bool is_declared = !arguments.classes.empty() || !first_model.class_names.empty();
+  std::vector<std::string> classes = !arguments.classes.empty()         ? class_names(arguments.classes, "--classes", ExitCode::usage)
+                                     : !first_model.class_names.empty() ? class_names(first_model.class_names, first_model.predictions.string())
+                                                                        : labels.names;
+  if (labels.is_multi_label) {
+    study.kind = LabelKind::multi_label;
+    for (const std::string& name : classes) {
+      if (std::find(labels.names.begin(), labels.names.end(), name) == labels.names.end())
+        throw Error(ExitCode::data, concat("the truth has no finding '", name, "'"), "it has: " + join(labels.names, ", "));
+    }
+  } else {
+    for (const std::string& name : labels.names) {
+      if (std::find(classes.begin(), classes.end(), name) == classes.end())
+        throw Error(ExitCode::data, concat("the label '", name, "' of the truth is not declared"), "the classes are: " + join(classes, ", "));
+    }
+    if (classes.size() == 1 && (classes[0] == "0" || classes[0] == "1")) classes = {"0", "1"};
+    study.kind = classes.size() <= 2 ? LabelKind::binary : LabelKind::multi_class;
+  }
+  if (study.kind == LabelKind::binary) {
+    const std::string positive = positive_of(arguments, classes, first_table, is_declared);
+    if (std::find(classes.begin(), classes.end(), positive) == classes.end())
+      throw Error(ExitCode::usage, concat("--positive ", positive, " is no class"), "the classes are: " + join(classes, ", "));
+    study.negative_class = classes.front() != positive ? classes.front() : classes.size() > 1 ? classes.back() : "other";
+    classes = {positive};
+    log::info(concat("positive class: ", positive));
+  }
+  if (study.kind == LabelKind::multi_class && (arguments.threshold.is_youden || arguments.threshold.value != metrics::ThresholdOptions{}.value))
+    throw Error(ExitCode::usage, "--threshold is for binary tasks and findings: of several classes the likeliest is chosen", "leave it out");
+  if (study.kind != LabelKind::binary && !arguments.positive.empty())
+    throw Error(ExitCode::usage, "--positive is for two classes", "there are: " + join(classes, ", "));
+  study.classes = classes;
+}
+
+// The scores of one model, found by the names of the truth's cases.
+class Scores {
+ public:
+  Scores(const EvalModel& model, const io::Csv& table, const Labels& labels, const NamesTable* names, const metrics::ClassificationStudy& study,
+         Problems& problems)
+      : model_(model),
+        table_(table),
+        negative_class_(study.negative_class),
+        classes_(study.classes),
+        by_case_(rows_by_case(table)),
+        columns_(columns_of(table, study)),
+        negative_column_(column_of_class(table, study.negative_class)) {
+    std::vector<std::string> found;
+    for (const io::CsvRow& row : table.rows) found.push_back(row.fields[case_column(table)]);
+    matches_ = match_predictions(labels.cases, found, names, model.name);
+    std::set<std::string> used;
+    for (const auto& [name, match] : matches_) used.insert(match);
+    for (const std::string& name : found) {
+      if (!used.contains(name)) problems.add(name, concat("has scores of ", model.name, ", but no label"));
+    }
+  }
+
+  bool has(const std::string& name, Problems& problems) const {
+    if (matches_.contains(name)) return true;
+    problems.add(name, concat("has no scores of ", model_.name, model_.failed.contains(name) ? " (it could not be read there)" : ""));
+    return false;
+  }
+
+  // One per class.
+  void add_to(std::vector<std::vector<double>>& scores, const std::string& name) const {
+    const io::CsvRow& row = table_.rows[by_case_.at(matches_.at(name))];
+    if (negative_column_) number(row, *negative_column_, negative_class_, name);  // not used, but it must be one
+    for (size_t c = 0; c < classes_.size(); ++c) scores[c].push_back(number(row, columns_[c], classes_[c], name));
+  }
+
+ private:
+  double number(const io::CsvRow& row, size_t column, const std::string& of, const std::string& name) const {
+    const std::optional<double> score = parse_number(row.fields[column]);
+    if (!score) fail(table_, row.line, concat("the score of ", of, " of case ", name, " is '", row.fields[column], "'"), "scores are finite numbers");
+    return *score;
+  }
+
+  const EvalModel& model_;
+  const io::Csv& table_;
+  std::string negative_class_;
+  std::vector<std::string> classes_;
+  std::unordered_map<std::string, size_t> by_case_;
+  std::vector<size_t> columns_;
+  std::optional<size_t> negative_column_;
+  std::map<std::string, std::string> matches_;
+};
+
 }  // namespace
 
 metrics::ClassificationStudy read_classifications(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
@@ -207,94 +304,30 @@ metrics::ClassificationStudy read_classifications(const EvalArguments& arguments
   std::vector<io::Csv> tables;
   for (const EvalModel& model : models)
     tables.push_back(io::read_csv(fs::is_directory(model.predictions) ? model.predictions / "cases.csv" : model.predictions));
-  Labels labels = truth ? from_truth(*truth, problems) : from_csv(arguments.truth.empty() ? tables[0] : io::read_csv(arguments.truth));
+  const Labels labels = truth ? from_truth(*truth, problems) : from_csv(arguments.truth.empty() ? tables[0] : io::read_csv(arguments.truth));
+  for (const io::Csv& table : tables) check_own_labels(table, labels);
 
   metrics::ClassificationStudy study;
-  for (const EvalModel& model : models) study.models.push_back(model.name);
-  for (const io::Csv& table : tables) check_own_labels(table, labels);
-  const bool is_declared = !arguments.classes.empty() || !models[0].class_names.empty();
-  std::vector<std::string> classes = !arguments.classes.empty()       ? class_names(arguments.classes, "--classes", ExitCode::usage)
-                                     : !models[0].class_names.empty() ? class_names(models[0].class_names, models[0].predictions.string())
-                                                                      : labels.names;
-  std::vector<size_t> finding_of(classes.size());
-  for (size_t c = 0; c < classes.size(); ++c) {
-    const auto found = std::find(labels.names.begin(), labels.names.end(), classes[c]);
-    if (labels.is_multi_label && found == labels.names.end())
-      throw Error(ExitCode::data, concat("the truth has no finding '", classes[c], "'"), "it has: " + join(labels.names, ", "));
-    finding_of[c] = static_cast<size_t>(found - labels.names.begin());
-  }
-  if (labels.is_multi_label) {
-    study.kind = metrics::LabelKind::multi_label;
-  } else {
-    for (const std::string& name : labels.names) {
-      if (std::find(classes.begin(), classes.end(), name) == classes.end())
-        throw Error(ExitCode::data, concat("the label '", name, "' of the truth is not declared"), "the classes are: " + join(classes, ", "));
-    }
-    if (classes.size() == 1 && (classes[0] == "0" || classes[0] == "1")) classes = {"0", "1"};
-    study.kind = classes.size() <= 2 ? metrics::LabelKind::binary : metrics::LabelKind::multi_class;
-    if (study.kind == metrics::LabelKind::binary) {
-      const std::string positive = positive_of(arguments, classes, tables[0], is_declared);
-      if (std::find(classes.begin(), classes.end(), positive) == classes.end())
-        throw Error(ExitCode::usage, concat("--positive ", positive, " is no class"), "the classes are: " + join(classes, ", "));
-      study.negative_class = classes.front() != positive ? classes.front() : classes.size() > 1 ? classes.back() : "other";
-      classes = {positive};
-      log::info(concat("positive class: ", positive));
-    }
-    if (study.kind == metrics::LabelKind::multi_class && (arguments.threshold.is_youden || arguments.threshold.value != metrics::ThresholdOptions{}.value))
-      throw Error(ExitCode::usage, "--threshold is for binary tasks and findings: of several classes the likeliest is chosen", "leave it out");
-  }
-  if (study.kind != metrics::LabelKind::binary && !arguments.positive.empty())
-    throw Error(ExitCode::usage, "--positive is for two classes", "there are: " + join(classes, ", "));
-  study.classes = classes;
-
-  std::vector<std::string> matched_names;
-  std::vector<std::vector<size_t>> rows(models.size());  // [model][case], of those that all have
-  std::vector<std::unordered_map<std::string, size_t>> by_case;
-  std::vector<std::map<std::string, std::string>> matches;
-  std::vector<std::vector<size_t>> columns;
-  std::vector<std::optional<size_t>> other_column;  // scores of a binary task's negative class: not used, but they must be numbers
+  find_classes(arguments, models[0], tables[0], labels, study);
+  std::vector<Scores> scores;
   for (size_t m = 0; m < models.size(); ++m) {
-    by_case.push_back(rows_by_case(tables[m]));
-    columns.push_back(columns_of(tables[m], study));
-    other_column.push_back(column_of_class(tables[m], study.negative_class));
-    std::vector<std::string> found;
-    for (const io::CsvRow& row : tables[m].rows) found.push_back(row.fields[case_column(tables[m])]);
-    matches.push_back(match_predictions(labels.cases, found, names, models[m].name));
-    std::set<std::string> used;
-    for (const auto& [name, match] : matches.back()) used.insert(match);
-    for (const std::string& name : found) {
-      if (!used.contains(name)) problems.add(name, concat("has scores of ", models[m].name, ", but no label"));
-    }
+    study.models.push_back(models[m].name);
+    scores.emplace_back(models[m], tables[m], labels, names, study, problems);
   }
   study.scores.assign(models.size(), std::vector<std::vector<double>>(study.classes.size()));
   study.labels.resize(study.classes.size());
+  std::vector<std::vector<int8_t>> values;  // [class][case of the truth]
+  for (const std::string& name : study.classes) values.push_back(labels.values_of(name));
   for (size_t i = 0; i < labels.cases.size(); ++i) {
     const std::string& name = labels.cases[i];
     bool is_complete = true;
-    for (size_t m = 0; m < models.size(); ++m) {
-      if (matches[m].contains(name)) continue;
-      problems.add(name, concat("has no scores of ", models[m].name, models[m].failed.contains(name) ? " (it could not be read there)" : ""));
-      is_complete = false;
-    }
+    for (const Scores& of_model : scores) is_complete &= of_model.has(name, problems);
     if (!is_complete) continue;
     study.cases.push_back(name);
     study.patients.push_back(labels.patients[i]);
     patients.add(labels.patients[i], labels.knows_patient[i]);
-    for (size_t c = 0; c < study.classes.size(); ++c)
-      study.labels[c].push_back(labels.is_multi_label ? labels.findings[finding_of[c]][i]
-                                                      : static_cast<int8_t>(labels.class_of_case[i] == study.classes[c] ? 1 : 0));
-    for (size_t m = 0; m < models.size(); ++m) {
-      const io::CsvRow& row = tables[m].rows[by_case[m].at(matches[m].at(name))];
-      if (other_column[m] && !parse_number(row.fields[*other_column[m]]))
-        fail(tables[m], row.line, concat("the score of ", study.negative_class, " of case ", name, " is '", row.fields[*other_column[m]], "'"),
-             "scores are finite numbers");
-      for (size_t c = 0; c < study.classes.size(); ++c) {
-        const std::string& cell = row.fields[columns[m][c]];
-        const std::optional<double> score = parse_number(cell);
-        if (!score) fail(tables[m], row.line, concat("the score of ", study.classes[c], " of case ", name, " is '", cell, "'"), "scores are finite numbers");
-        study.scores[m][c].push_back(*score);
-      }
-    }
+    for (size_t c = 0; c < study.classes.size(); ++c) study.labels[c].push_back(values[c][i]);
+    for (size_t m = 0; m < models.size(); ++m) scores[m].add_to(study.scores[m], name);
   }
   problems.raise();
   if (study.cases.empty()) throw Error(ExitCode::data, "no case has both a label and scores", "cases are matched by name: see the columns case of both files");

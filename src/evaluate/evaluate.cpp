@@ -5,13 +5,14 @@
 #include <iostream>
 
 #include "report/output.h"
+#include "vmae/cases/class_names.h"
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/clock.h"
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
 #include "vmae/core/text.h"
 #include "vmae/prepare/names_table.h"
 #include "vmae/runs/run_record.h"
-#include "vmae/sources/class_names.h"
 #include "vmae/sources/csv.h"
 
 namespace vmae::run {
@@ -19,9 +20,6 @@ namespace vmae::run {
 namespace fs = std::filesystem;
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 std::vector<EvalModel> open_models(const EvalArguments& arguments) {
   std::vector<EvalModel> models;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "vmae/cases/class_names.h"
 #include "vmae/cases/mask_numbering.h"
 #include "vmae/cases/read_image.h"
 #include "vmae/core/counting.h"
@@ -11,7 +12,6 @@
 #include "vmae/core/text.h"
 #include "vmae/image/file_name.h"
 #include "vmae/image/picture.h"
-#include "vmae/sources/class_names.h"
 #include "vmae/volume/volume.h"
 
 namespace vmae::run {

@@ -447,11 +447,11 @@ std::vector<std::string> Problems::all() const {
 
 void Problems::raise() const {
   if (problems_.empty()) return;
-  constexpr size_t num_shown = 20;
+  constexpr size_t kNumShown = 20;
   const std::vector<std::string> texts = all();
   std::string text;
-  for (size_t i = 0; i < std::min(num_shown, texts.size()); ++i) text += "\n  " + texts[i];
-  if (texts.size() > num_shown) text += concat("\n  and ", texts.size() - num_shown, " more");
+  for (size_t i = 0; i < std::min(kNumShown, texts.size()); ++i) text += "\n  " + texts[i];
+  if (texts.size() > kNumShown) text += concat("\n  and ", texts.size() - kNumShown, " more");
   const std::string head = concat(texts.size(), texts.size() == 1 ? " case" : " cases", skips_ ? " left out:" : " can't be evaluated:");
   if (skips_) return log::warning(head + text);
   throw Error(ExitCode::data, head + text, (hint_.empty() ? "mend them" : hint_) + "; or leave them out by name with --skip-bad-cases (exit code 6)");

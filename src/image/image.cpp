@@ -98,7 +98,7 @@ CommonAxis common_slice_axis(const std::vector<VolumeHeader>& headers) {
 }
 
 std::string CommonAxis::text() const {
-  return concat(axis < 0 ? '-' : "xyz"[axis], ", the coarsest axis or one of several as coarse in ", num_coarsest, " of ", num_volumes, " volumes");
+  return concat(axis < 0 ? "-" : axis_name(axis), ", the coarsest axis or one of several as coarse in ", num_coarsest, " of ", num_volumes, " volumes");
 }
 
 int slice_axis(const VolumeHeader& header, const std::string& wanted) {

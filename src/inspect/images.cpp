@@ -9,6 +9,7 @@
 #include "vmae/cases/mask_numbering.h"
 #include "vmae/cases/read_image.h"
 #include "vmae/core/error.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/image/image.h"
 #include "vmae/image/npy.h"
@@ -162,7 +163,7 @@ Inspection inspect_source(const fs::path& path, const InspectArguments& argument
     json[key] = Json::array();
     for (const io::SourceRemark& remark : *list) json[key].push_back({{"name", remark.name}, {"text", remark.text}});
   }
-  return {json.dump(2, ' ', false, Json::error_handler_t::replace), text_of(json)};
+  return {json_text(json, 2), text_of(json)};
 }
 
 Look look_at_source(const fs::path& path) {
@@ -206,7 +207,7 @@ Look look_at_source(const fs::path& path) {
         io::stored_slice_of(mask, axis, index, bytes);
         for (const std::byte label : bytes) tile.mask.push_back(static_cast<uint8_t>(label));
       }
-      tile.caption = is_single ? concat("xyz"[axis], ' ', index) : concat(chosen, file.modality.empty() ? "" : " " + file.modality);
+      tile.caption = is_single ? concat(io::axis_name(axis), ' ', index) : concat(chosen, file.modality.empty() ? "" : " " + file.modality);
       look.tiles.push_back(std::move(tile));
     }
   }

@@ -6,6 +6,7 @@
 #include "kinds.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/core/json_text.h"
 #include "vmae/image/image.h"
 #include "vmae/prepare/names_table.h"
 #include "vmae/prepared/prepared.h"
@@ -144,7 +145,7 @@ Inspection inspect_prepared(const fs::path& path, const InspectArguments& argume
   }
   json["left_out"] = left_out(folder, named);
   if (table) json["cases"] = cases_of(dataset, named);
-  return {json.dump(2, ' ', false, Json::error_handler_t::replace), text_of(json)};
+  return {json_text(json, 2), text_of(json)};
 }
 
 Look look_at_prepared(const fs::path& path) {

@@ -13,6 +13,7 @@
 #include "kinds.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/core/text.h"
 #include "vmae/predict/model_file.h"
@@ -368,7 +369,7 @@ std::string run_json(const fs::path& folder) {
   if (const std::string time = time_text(last); !time.empty()) json["last_checkpoint"] = time;
   json["predictions"] = predictions_of(folder);
   json["has_report"] = fs::is_regular_file(folder / "eval" / "report.html", problem);
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(json);
 }
 
 std::string run_text(const std::string& json, const fs::path& folder) {

@@ -7,6 +7,7 @@
 #include "kinds.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/runs/run_record.h"
@@ -74,10 +75,10 @@ std::string text_of(const nlohmann::ordered_json& json, bool all_keys) {
     for (const auto& [key, value] : json[section].items()) out << "    " << key << ": " << value.dump() << "\n";
   }
   out << "  keys:\n";
-  constexpr size_t shown = 12;
+  constexpr size_t kShown = 12;
   for (size_t i = 0; i < json["tensors"].size(); ++i) {
-    if (!all_keys && i == shown) {
-      out << "    ... " << json["tensors"].size() - shown << " more (--keys lists all)\n";
+    if (!all_keys && i == kShown) {
+      out << "    ... " << json["tensors"].size() - kShown << " more (--keys lists all)\n";
       break;
     }
     const auto& tensor = json["tensors"][i];
@@ -103,7 +104,7 @@ Inspection inspect_run(const fs::path& path, bool all_keys) {
     json = {{"file", path.string()}, {"kind", "run"}};
   }
   json["run"] = nlohmann::ordered_json::parse(run);
-  return {json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace), text};
+  return {json_text(json, 2), text};
 }
 
 // How many folds the splits of a run have; 0 where the file is no longer what, or where, it was.
@@ -152,7 +153,7 @@ Inspection inspect_folds(const RunRecord& record) {
   json["has_out_of_fold_predictions"] = is_gathered;
   text += concat("\n", is_gathered ? "  out-of-fold predictions: " + (record.path / "out_of_fold").string() + "\n" : "", "  more of one: vmae inspect ",
                  record.first().string());
-  return {json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace), text};
+  return {json_text(json, 2), text};
 }
 
 }  // namespace
@@ -164,7 +165,7 @@ static Inspection inspect_weights(const fs::path& path, bool all_keys) {
   }
   const fs::path file_path = find_weights(path);
   const auto json = summary(file_path, read_any(file_path));
-  return {json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace), text_of(json, all_keys)};
+  return {json_text(json, 2), text_of(json, all_keys)};
 }
 
 void inspect_with_torch(const InspectArguments& arguments, std::ostream& out) {

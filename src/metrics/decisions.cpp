@@ -15,16 +15,16 @@ const double nan = std::nan("");
 double ratio(double part, double whole) { return whole > 0 ? part / whole : nan; }
 
 // out: a row of metrics for each class, and behind them the mean of each over the classes that have a value.
-void put_means(std::span<double> out, size_t num_metrics, size_t num_classes) {
-  for (size_t k = 0; k < num_metrics; ++k) {
+void put_means(std::span<double> out, size_t kNumMetrics, size_t num_classes) {
+  for (size_t k = 0; k < kNumMetrics; ++k) {
     double sum = 0, count = 0;
     for (size_t c = 0; c < num_classes; ++c) {
-      const double value = out[c * num_metrics + k];
+      const double value = out[c * kNumMetrics + k];
       if (std::isnan(value)) continue;
       sum += value;
       count += 1;
     }
-    out[num_classes * num_metrics + k] = ratio(sum, count);
+    out[num_classes * kNumMetrics + k] = ratio(sum, count);
   }
 }
 
@@ -41,7 +41,7 @@ struct Decisions::Rates {
 
 struct Decisions::Measured {
   std::vector<Rates> rates;  // of each class (multi-class), or one
-  std::vector<CalibrationBin> bins = std::vector<CalibrationBin>(num_calibration_bins);
+  std::vector<CalibrationBin> bins = std::vector<CalibrationBin>(kNumCalibrationBins);
   double squared_error = 0, count = 0;
 
   double brier() const { return ratio(squared_error, count); }
@@ -72,8 +72,8 @@ Decisions::Decisions(const ClassificationStudy& study, size_t model, std::vector
       if (study.labels[first][i] < 0) continue;
       confidence[i] = static_cast<float>(scores[decision][i]);
       if (!is_exclusive) decision = scores[first][i] >= thresholds[first] ? 1 : 0;
-      const float place = has_probabilities_ ? confidence[i] * num_calibration_bins : 0.0F;
-      cells[{std::min<size_t>(num_calibration_bins - 1, static_cast<size_t>(place)), truth, decision}].push_back(static_cast<uint32_t>(i));
+      const float place = has_probabilities_ ? confidence[i] * kNumCalibrationBins : 0.0F;
+      cells[{std::min<size_t>(kNumCalibrationBins - 1, static_cast<size_t>(place)), truth, decision}].push_back(static_cast<uint32_t>(i));
     }
     Column column;
     for (const auto& [key, cases] : cells) {
@@ -142,7 +142,7 @@ Decisions::Measured Decisions::measure(const Column& column, std::span<const uin
 }
 
 std::vector<CalibrationBin> Decisions::calibration(size_t c, std::span<const uint32_t> weights) const {
-  return has_probabilities_ ? measure(columns_[c], weights).bins : std::vector<CalibrationBin>(num_calibration_bins);
+  return has_probabilities_ ? measure(columns_[c], weights).bins : std::vector<CalibrationBin>(kNumCalibrationBins);
 }
 
 void Decisions::values(std::span<const uint32_t> weights, std::span<double> out) const {
@@ -151,14 +151,14 @@ void Decisions::values(std::span<const uint32_t> weights, std::span<double> out)
     for (const double value : values) out[at++] = value;
   };
   if (kind_ == LabelKind::multi_label) {
-    constexpr size_t num_metrics = 7;
+    constexpr size_t kNumMetrics = 7;
     for (const Column& column : columns_) {
       const Measured measured = measure(column, weights);
       const Rates& rates = measured.rates[0];
       put({rates.accuracy(), rates.sensitivity(), rates.specificity(), rates.f1(), rates.balanced_accuracy(), has_probabilities_ ? measured.brier() : nan,
            has_probabilities_ ? measured.ece() : nan});
     }
-    put_means(out, num_metrics, num_classes_);
+    put_means(out, kNumMetrics, num_classes_);
     return;
   }
   const Measured measured = measure(columns_[0], weights);

@@ -10,7 +10,7 @@ namespace vmae::nn {
 
 namespace {
 
-constexpr double negative_slope = 0.01;
+constexpr double kNegativeSlope = 0.01;
 
 }  // namespace
 
@@ -27,7 +27,7 @@ ConvBlockImpl::ConvBlockImpl(int64_t in_channels, int64_t out_channels, int64_t 
 at::Tensor ConvBlockImpl::forward(at::Tensor x) {
   for (size_t i = 0; i < convs_->size(); ++i) {
     x = convs_[i]->as<torch::nn::Conv2d>()->forward(x);
-    x = at::leaky_relu(norms_[i]->as<torch::nn::InstanceNorm2d>()->forward(x), negative_slope);
+    x = at::leaky_relu(norms_[i]->as<torch::nn::InstanceNorm2d>()->forward(x), kNegativeSlope);
   }
   return x;
 }
@@ -81,7 +81,7 @@ void init_convolutions(torch::nn::Module& module) {
       weight = up->weight;
       bias = up->bias;
     }
-    if (weight.defined()) torch::nn::init::kaiming_normal_(weight, negative_slope);
+    if (weight.defined()) torch::nn::init::kaiming_normal_(weight, kNegativeSlope);
     if (bias.defined()) bias.zero_();
   }
 }

@@ -89,7 +89,7 @@ const WindowLayout& SwinBlockImpl::layout(int64_t height, int64_t width, at::Dev
 // --- change of resolution
 
 PatchEmbedImpl::PatchEmbedImpl(const SwinOptions& swin) {
-  proj_ = register_module("proj", torch::nn::Conv2d(torch::nn::Conv2dOptions(swin.in_channels, swin.embed_dim, patch_size).stride(patch_size)));
+  proj_ = register_module("proj", torch::nn::Conv2d(torch::nn::Conv2dOptions(swin.in_channels, swin.embed_dim, kPatchSize).stride(kPatchSize)));
   norm_ = register_module("norm", layer_norm(swin.embed_dim, swin.layer_norm_eps));
 }
 
@@ -101,7 +101,7 @@ static at::Tensor pad_to_multiple(const at::Tensor& x, int64_t rows, int64_t col
 }
 
 at::Tensor PatchEmbedImpl::forward(const at::Tensor& image) {
-  const at::Tensor padded = pad_to_multiple(image, image.size(2), image.size(3), patch_size, /*is_channels_last=*/false);
+  const at::Tensor padded = pad_to_multiple(image, image.size(2), image.size(3), kPatchSize, /*is_channels_last=*/false);
   return norm_->forward(proj_->forward(padded).permute({0, 2, 3, 1}));
 }
 

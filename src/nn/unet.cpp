@@ -15,7 +15,7 @@ SwinUnetImpl::SwinUnetImpl(const UnetOptions& options) : SwinCodecImpl(options.s
     register_conv_stem();
     pixel_decoder_ = register_module("pixel_decoder", PixelDecoder(dim));
   } else {
-    final_patch_expanding_ = register_module("final_patch_expanding", PatchExpanding(dim, dim, patch_size, options.swin.layer_norm_eps));
+    final_patch_expanding_ = register_module("final_patch_expanding", PatchExpanding(dim, dim, kPatchSize, options.swin.layer_norm_eps));
   }
   const int64_t head_dim = has_stem ? ConvStemImpl::channels_of(dim) : dim;
   head_ = register_module("head", torch::nn::Conv2d(torch::nn::Conv2dOptions(head_dim, options.num_classes, 1).bias(false)));

@@ -6,9 +6,11 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "vmae/cases/class_names.h"
 #include "vmae/cases/time_points.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/version.h"
 #include "vmae/image/picture.h"
 #include "vmae/pictures/class_colours.h"
@@ -16,7 +18,6 @@
 #include "vmae/prepared/mask.h"
 #include "vmae/report/page.h"
 #include "vmae/sources/case_names.h"
-#include "vmae/sources/class_names.h"
 #include "vmae/sources/patients.h"
 
 namespace vmae::run {
@@ -425,7 +426,7 @@ void write_data_card(const fs::path& folder, const DataCard& data) {
   if (fs::create_directories(folder, problem); problem) throw Error(ExitCode::internal, concat(folder.string(), " can't be created: ", problem.message()));
   if (!card.sheet().empty()) write_file_atomically(folder / "masks.png", card.sheet());
   write_file_atomically(folder / "card.html", report::to_html(card.page()));
-  write_file_atomically(folder / "card.json", card.json().dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_file_atomically(folder / "card.json", json_text(card.json(), 1) + "\n");
 }
 
 }  // namespace vmae::run

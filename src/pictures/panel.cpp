@@ -13,20 +13,20 @@ namespace vmae::run {
 
 namespace {
 
-constexpr int64_t min_side_px = 160, gap_px = 6, caption_px = 24, max_channels = 4;
+constexpr int64_t kMinSidePx = 160, kGapPx = 6, kCaptionPx = 24, kMaxChannels = 4;
 
 bool is_picture(const at::Tensor& image) { return image.size(1) == 1 || image.size(1) == 3; }
 
 // What is shown of (n, C, h, w): grey and colour as they are, else the first channels, each in grey.
 std::vector<at::Tensor> pictures_of(const at::Tensor& image) {
   if (is_picture(image)) return {image};
-  return image.slice(1, 0, max_channels).split(1, 1);
+  return image.slice(1, 0, kMaxChannels).split(1, 1);
 }
 
 // The same, below each other.
 at::Tensor rows_of(const at::Tensor& image) {
   if (is_picture(image)) return image;
-  return image.slice(1, 0, max_channels).reshape({-1, 1, image.size(2), image.size(3)});
+  return image.slice(1, 0, kMaxChannels).reshape({-1, 1, image.size(2), image.size(3)});
 }
 
 // A value per channel, ready to be broadcast over (n, C, h, w).
@@ -44,11 +44,11 @@ at::Tensor pixels_of(const at::Tensor& prediction, const at::Tensor& image, cons
 // columns: each (n, C, h, w), values 0 to 1.
 io::Image sheet(const std::vector<at::Tensor>& pictures, const std::vector<std::string>& captions) {
   const int64_t n = pictures[0].size(0), height = pictures[0].size(2), width = pictures[0].size(3);
-  const int64_t zoom = std::max<int64_t>(1, (min_side_px + std::min(height, width) - 1) / std::min(height, width));
+  const int64_t zoom = std::max<int64_t>(1, (kMinSidePx + std::min(height, width) - 1) / std::min(height, width));
   std::vector<at::Tensor> columns;
   for (const at::Tensor& column : pictures) {
     const at::Tensor shown = (column * 255.0).clamp(0.0, 255.0);
-    columns.push_back(at::constant_pad_nd(shown.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3), {0, gap_px, 0, gap_px}, 255.0));
+    columns.push_back(at::constant_pad_nd(shown.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3), {0, kGapPx, 0, kGapPx}, 255.0));
   }
   const at::Tensor rows = at::cat(columns, 3);  // (n, C, h', 3 w')
   const int64_t side_by_side = n > 1 ? 2 : 1, lines = (n + side_by_side - 1) / side_by_side;
@@ -56,19 +56,19 @@ io::Image sheet(const std::vector<at::Tensor>& pictures, const std::vector<std::
   for (int64_t line = 0; line < lines; ++line) {
     std::vector<at::Tensor> pair;
     for (int64_t i = line * side_by_side; i < (line + 1) * side_by_side; ++i) {
-      pair.push_back(at::constant_pad_nd(i < n ? rows[i] : at::full_like(rows[0], 255.0), {0, 2 * gap_px}, 255.0));
+      pair.push_back(at::constant_pad_nd(i < n ? rows[i] : at::full_like(rows[0], 255.0), {0, 2 * kGapPx}, 255.0));
     }
     pairs.push_back(at::cat(pair, 2));
   }
-  at::Tensor paper = at::constant_pad_nd(at::cat(pairs, 1), {gap_px, 0, caption_px, 0}, 255.0);  // (C, h, w)
+  at::Tensor paper = at::constant_pad_nd(at::cat(pairs, 1), {kGapPx, 0, kCaptionPx, 0}, 255.0);  // (C, h, w)
   paper = paper.permute({1, 2, 0}).contiguous();
 
   io::Image panel{paper.size(0), paper.size(1), paper.size(2), {}, 255.0};
   panel.pixels.assign(paper.const_data_ptr<float>(), paper.const_data_ptr<float>() + paper.numel());
-  const int64_t column_px = width * zoom + gap_px, columns_px = static_cast<int64_t>(captions.size()) * column_px;
+  const int64_t column_px = width * zoom + kGapPx, columns_px = static_cast<int64_t>(captions.size()) * column_px;
   for (int64_t pair = 0; pair < side_by_side; ++pair) {
     for (size_t c = 0; c < captions.size(); ++c)
-      io::write_caption(panel, gap_px + pair * (columns_px + 2 * gap_px) + static_cast<int64_t>(c) * column_px, caption_px - 8, captions[c]);
+      io::write_caption(panel, kGapPx + pair * (columns_px + 2 * kGapPx) + static_cast<int64_t>(c) * column_px, kCaptionPx - 8, captions[c]);
   }
   return panel;
 }
@@ -96,7 +96,7 @@ io::Image reconstruction_panel(const at::Tensor& image, const nn::MaeOutput& out
                                const std::vector<double>& std) {
   const int64_t height = image.size(2), width = image.size(3);
   const at::Tensor hidden =
-      nn::unpatchify(output.hidden.unsqueeze(-1).expand({-1, -1, nn::patch_size * nn::patch_size}).to(at::kFloat).contiguous(), height, width);  // (n, 1, h, w)
+      nn::unpatchify(output.hidden.unsqueeze(-1).expand({-1, -1, nn::kPatchSize * nn::kPatchSize}).to(at::kFloat).contiguous(), height, width);  // (n, 1, h, w)
   const at::Tensor grey = (at::full({1}, 0.5) - per_channel(mean)) / per_channel(std);
   const at::Tensor masked = at::where(hidden > 0.5, grey, image);
   const at::Tensor reconstruction = at::where(hidden > 0.5, pixels_of(output.prediction, image, options), image);
@@ -139,12 +139,12 @@ io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, c
 }
 
 io::Image image_panel(const at::Tensor& image, const std::vector<double>& mean, const std::vector<double>& std) {
-  constexpr int64_t per_row = 4, caption_side_px = 224;
-  const int64_t n = image.size(0), columns = std::min(n, per_row), rows = (n + columns - 1) / columns, side = std::min(image.size(2), image.size(3));
-  const int64_t zoom = std::max<int64_t>(1, (caption_side_px + side - 1) / side);
+  constexpr int64_t kPerRow = 4, kCaptionSidePx = 224;
+  const int64_t n = image.size(0), columns = std::min(n, kPerRow), rows = (n + columns - 1) / columns, side = std::min(image.size(2), image.size(3));
+  const int64_t zoom = std::max<int64_t>(1, (kCaptionSidePx + side - 1) / side);
   at::Tensor shown = ((image * per_channel(std) + per_channel(mean)) * 255.0).clamp(0.0, 255.0);
   shown = at::cat(pictures_of(shown), 3);
-  shown = at::constant_pad_nd(shown.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3), {gap_px, gap_px, gap_px, caption_px}, 255.0);
+  shown = at::constant_pad_nd(shown.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3), {kGapPx, kGapPx, kGapPx, kCaptionPx}, 255.0);
   if (rows * columns > n) shown = at::cat({shown, at::full({rows * columns - n, shown.size(1), shown.size(2), shown.size(3)}, 255.0)});
   const int64_t c = shown.size(1), h = shown.size(2), w = shown.size(3);
   shown = shown.view({rows, columns, c, h, w}).permute({0, 3, 1, 4, 2}).reshape({rows * h, columns * w, c}).contiguous();

@@ -11,6 +11,7 @@
 #include "slice_predictor.h"
 #include "vmae/cases/time_points.h"
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/core/version.h"
 #include "vmae/predict/model_file.h"
@@ -91,8 +92,6 @@ std::string csv_of(const Rows& rows, bool per_case, int64_t num_features) {
   return text;
 }
 
-std::string json_text(const nlohmann::json& json) { return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
-
 }  // namespace
 
 ExitCode features(const FeaturesArguments& arguments) {
@@ -153,8 +152,8 @@ ExitCode features(const FeaturesArguments& arguments) {
     write_file_atomically(arguments.output, csv_of(rows, per_case, num_features));
   } else {
     weights::write_safetensors(arguments.output, {{"features", at::stack(rows.vectors)}},
-                               {{"names", json_text(rows.names)},
-                                {per_case ? "num_slices" : "slices", json_text(rows.slices)},
+                               {{"names", json_text(nlohmann::json(rows.names))},
+                                {per_case ? "num_slices" : "slices", json_text(nlohmann::json(rows.slices))},
                                 {"per", arguments.per},
                                 {"model", encoder.name},
                                 {"weights", weights.filename().string()},

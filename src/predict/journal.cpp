@@ -1,13 +1,6 @@
 #include "journal.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -16,6 +9,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/crc32c.h"
 #include "vmae/core/error.h"
+#include "vmae/core/json_text.h"
 #include "vmae/prepared/prepared.h"
 
 namespace vmae::run {
@@ -25,7 +19,7 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-std::string line_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+std::string line_of(const Json& json) { return json_text(json) + "\n"; }
 
 Json json_of(const PredictPlan& plan) {
   Json json = Json::object();
@@ -80,29 +74,16 @@ bool PredictJournal::is_in(const fs::path& output) {
 
 PredictJournal::PredictJournal(const fs::path& output, const PredictPlan& plan, bool begins_anew) : output_(output) {
   const fs::path path = file_in(output);
-  lock_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (lock_ < 0)
-    throw Error(ExitCode::usage, concat("--output ", output.string(), " can't be written to: ", std::strerror(errno)), "choose a folder that you may write to");
-  struct stat status {};
-  if (flock(lock_, LOCK_EX | LOCK_NB) != 0 || fstat(lock_, &status) != 0 || status.st_nlink == 0) {  // 0: its owner has just finished
-    close(lock_);
-    throw in_use(output);
-  }
-  try {
-    if (!begins_anew) read(plan);
-    // Anew: what was read, whole; so a torn line at the end is gone.
-    std::string text = line_of({{"plan", json_of(plan)}});
-    for (const auto& [name, done] : done_)
-      text += line_of({{"case", name}, {"files", done.files}, {"cases_row", done.cases_row}, {"slices_rows", done.slices_rows}});
-    file_.emplace(path, AppendFile::Open::truncate);
-    file_->append(text);
-  } catch (...) {
-    close(lock_);
-    throw;
-  }
+  lock_ = std::make_unique<FileLock>(path, concat("--output ", output.string()));
+  if (!lock_->is_held()) throw in_use(output);  // or its holder has just finished, and removed it
+  if (!begins_anew) read(plan);
+  // Anew: what was read, whole; so a torn line at the end is gone.
+  std::string text = line_of({{"plan", json_of(plan)}});
+  for (const auto& [name, done] : done_)
+    text += line_of({{"case", name}, {"files", done.files}, {"cases_row", done.cases_row}, {"slices_rows", done.slices_rows}});
+  file_.emplace(path, AppendFile::Open::truncate);
+  file_->append(text);
 }
-
-PredictJournal::~PredictJournal() { close(lock_); }
 
 void PredictJournal::read(const PredictPlan& plan) {
   const fs::path path = file_in(output_);

@@ -2,6 +2,7 @@
 // What a prediction under way has done, line by line in its output folder, so that one that was killed goes on where it was. When all is done the file goes.
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 
 #include "vmae/cases/source_file.h"
 #include "vmae/core/append_file.h"
+#include "vmae/core/file_lock.h"
 
 namespace vmae::run {
 
@@ -28,9 +30,6 @@ class PredictJournal {
   // Begins, or goes on where the folder has a journal of the same plan. Throws Error(usage) naming what differs, or
   // where another process is at work. begins_anew: an earlier journal does not count.
   PredictJournal(const std::filesystem::path& output, const PredictPlan& plan, bool begins_anew);
-  ~PredictJournal();
-  PredictJournal(const PredictJournal&) = delete;
-  PredictJournal& operator=(const PredictJournal&) = delete;
 
   // What an earlier process did of this case; nullptr: nothing, or not all of its files are there any more.
   const PredictedCase* find(const std::string& name) const;
@@ -40,7 +39,7 @@ class PredictJournal {
  private:
   void read(const PredictPlan& plan);
   std::filesystem::path output_;
-  int lock_ = -1;
+  std::unique_ptr<FileLock> lock_;
   std::optional<AppendFile> file_;
   std::map<std::string, PredictedCase> done_;
 };

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "vmae/core/error.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/nn/conv_unet.h"
@@ -210,7 +211,7 @@ std::string mirrors_of(const data::AugmentOptions& augment) {
 
 namespace {
 
-std::string text_of(const std::vector<std::string>& list) { return nlohmann::json(list).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
+std::string text_of(const std::vector<std::string>& list) { return json_text(nlohmann::json(list)); }
 
 }  // namespace
 

@@ -108,7 +108,7 @@ fs::path write_overlay(const fs::path& stem, const data::Case& one, std::span<co
   for (const int64_t place : spread(std::ssize(candidates), kMostSlices)) {
     const int64_t slice = candidates[static_cast<size_t>(place)];
     tiles.push_back({io::slice_of(one.volume, one.axis, slice), labels_of(slice), one.range, one.volume.spacing_mm[rows] / one.volume.spacing_mm[columns],
-                     depth == 1 ? "" : concat("xyz"[axis], ' ', slice)});
+                     depth == 1 ? "" : concat(io::axis_name(axis), ' ', slice)});
     seen.insert(tiles.back().mask.begin(), tiles.back().mask.end());
   }
   const int64_t side = std::max(one.volume.size[rows], one.volume.size[columns]);

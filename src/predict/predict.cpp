@@ -18,9 +18,12 @@
 #include "output.h"
 #include "slice_predictor.h"
 #include "vmae/cases/channels.h"
+#include "vmae/cases/class_names.h"
 #include "vmae/cases/read_image.h"
 #include "vmae/cases/time_points.h"
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/clock.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
@@ -35,7 +38,6 @@
 #include "vmae/runs/run_record.h"
 #include "vmae/runs/source_notes.h"
 #include "vmae/sources/case_names.h"
-#include "vmae/sources/class_names.h"
 #include "vmae/train/device.h"
 
 namespace vmae::run {
@@ -262,7 +264,7 @@ void write_record(const fs::path& output, const SlicePredictor& predictor, const
     json["prepared"] = {{"path", cases.front().path.string()}, {"digest", io::PreparedDataset(cases.front().path).info().digest}};
   json["cases"] = done;
   json["failed"] = failed;
-  write_file_atomically(output / "predict.json", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  write_file_atomically(output / "predict.json", json_text(json, 2) + "\n");
 }
 
 void warn_of_unlike(const SlicePredictor& predictor) {
@@ -273,153 +275,208 @@ void warn_of_unlike(const SlicePredictor& predictor) {
              "predicted may mean nothing"));
 }
 
-}  // namespace
-
-ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vector<fs::path>& weights, const fs::path& output, const PredictOptions& options,
-                       const std::vector<std::string>& identifying, const std::vector<io::SourceFile>& beside,
-                       const std::vector<io::SourceRemark>& refused_files) {
-  const at::Device device = train::resolve_device(options.device);
-  train::configure_compute(device, options.threads);
-  const std::vector<fs::path> files = weight_files(weights);
-  const train::Precision precision = train::resolve_precision(options.precision, device);
-  std::vector<LoadedModel> models;
-  for (const fs::path& file : files) models.push_back(load_model(file, device));
-  SlicePredictor predictor(std::move(models), {options.tiles, options.overlap, options.mirror, options.batch}, device, precision);
-  const ModelCard& card = predictor.model().card;
-  const bool is_segmenter = predictor.model().is_segmenter();
-  std::vector<io::SourceRemark> refused = refused_files, of_others;
-  const std::vector<io::SourceFile> cases = cases_for(card, listed, options.channel_names, refused);
-  const std::vector<std::string> names =
-      options.names.empty() ? names_beside(cases, as_learnt(beside, card, of_others), identifying) : given_names(cases, options.names);
-  log::info(concat(predictor.model().name, ", ", is_segmenter ? "background and " + io::class_list(card.class_names) : join(card.class_names, ", "), "; ",
-                   files.size(), files.size() == 1 ? " model" : " models", "; ", cases.size(), " cases, on ", device.str()));
-  log_intensity({&cases}, card.image, "case");
-  if (is_segmenter) check_outputs(names, card, options);
-  make_output_folder(output);
-  if (is_segmenter && !options.pool.empty()) log::warning("--pool is for classification: it changes nothing here");
-  if (!is_segmenter && (options.tiles != "auto" || options.largest_component || options.probabilities || options.overlays))
-    log::warning("--tiles, --probabilities, --overlays and --largest-component are for segmentation: they change nothing here");
-
-  PredictJournal journal(output, plan_of(predictor, files, options, device, precision, cases, names), options.begins_anew);
-  std::vector<PredictedCase> results(cases.size());
-  std::vector<size_t> todo;  // numbers of cases
-  for (size_t i = 0; i < cases.size(); ++i) {
-    const PredictedCase* there = journal.find(names[i]);
-    if (there != nullptr) results[i] = *there;
-    if (there == nullptr) todo.push_back(i);
+// Cases through the models, one after the other, and what becomes of them.
+class Prediction {
+ public:
+  Prediction(const std::vector<io::SourceFile>& listed, const std::vector<fs::path>& weights, fs::path output, const PredictOptions& options,
+             const std::vector<std::string>& identifying, const std::vector<io::SourceFile>& beside, std::vector<io::SourceRemark> refused)
+      : output_(std::move(output)),
+        options_(options),
+        identifying_(identifying),
+        device_(train::resolve_device(options.device)),
+        precision_(train::resolve_precision(options.precision, device_)),
+        weights_(weight_files(weights)),
+        refused_(std::move(refused)),
+        bar_(stderr_is_terminal()) {
+    train::configure_compute(device_, options.threads);
+    std::vector<LoadedModel> models;
+    for (const fs::path& file : weights_) models.push_back(load_model(file, device_));
+    predictor_.emplace(std::move(models), SliceOptions{options.tiles, options.overlap, options.mirror, options.batch}, device_, precision_);
+    std::vector<io::SourceRemark> of_others;
+    cases_ = cases_for(card(), listed, options.channel_names, refused_);
+    names_ = options.names.empty() ? names_beside(cases_, as_learnt(beside, card(), of_others), identifying) : given_names(cases_, options.names);
+    results_.resize(cases_.size());
+    for (const io::SourceRemark& one : refused_) failed_.push_back({io::without(one.name, identifying), one.text});
   }
-  if (todo.size() < cases.size()) log::info(concat(cases.size() - todo.size(), " of ", cases.size(), " cases are predicted already: going on"));
 
-  const auto start = std::chrono::steady_clock::now();
-  ProgressBar bar(stderr_is_terminal());
-  std::vector<std::string> failed, problems;
-  for (const io::SourceRemark& one : refused) {
-    failed.push_back(io::without(one.name, identifying));
-    problems.push_back(one.text);
+  ExitCode run() {
+    const auto start = Clock::now();
+    describe();
+    make_output_folder(output_);
+    journal_.emplace(output_, plan_of(*predictor_, weights_, options_, device_, precision_, cases_, names_), options_.begins_anew);
+    find_what_is_done();
+    install_stop_signals();
+    try {
+      predict_all();
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::stopped) throw;
+      bar_.finish();
+      write_tables();
+      throw Error(ExitCode::stopped,
+                  concat("stopped by ", stop_signal_name(), " at case ", cases_.size() - todo_.size() + num_read_ + 1, " of ", cases_.size(),
+                         "; what is written is whole"),
+                  "go on with the same command, without --overwrite; of fine-tuning's test part with --resume");
+    }
+    bar_.finish();
+    write_tables();
+    warn_of_unlike(*predictor_);
+    std::vector<std::string> failed;
+    for (const Failure& one : failed_) failed.push_back(one.name);
+    const size_t all = cases_.size() + refused_.size(), done = all - failed.size();
+    write_record(output_, *predictor_, weights_, cases_, options_, done, failed);
+    journal_->finish();
+    log::info(concat(done, " of ", all, " cases predicted in ", human_seconds(seconds_since(start)), ": ", output_.string(),
+                     is_segmenter() ? "" : "/{cases.csv, slices.csv}"));
+    if (failed.empty()) return ExitCode::ok;
+    log::warning(concat(failed.size(), failed.size() == 1 ? " case was" : " cases were", " left out (also in predict.json):"));
+    for (const Failure& one : failed_) log::warning(concat("  ", one.name, ": ", one.problem));
+    if (done == 0) throw Error(ExitCode::data, "no case could be predicted", "see the reasons above");
+    return ExitCode::some_failed;
   }
-  const auto leave_out = [&](size_t number, const Error& error) {
-    if (error.code() != ExitCode::data) throw error;  // a full disk would hit all that follow
-    failed.push_back(names[number]);
-    problems.emplace_back(io::without(error.what(), identifying));
-    log::warning(concat(names[number], " was left out: ", problems.back()));
+
+ private:
+  struct Failure {
+    std::string name, problem;
   };
-  const auto predict_group = [&](const std::vector<size_t>& numbers, const std::vector<data::Case>& group) {
+  const ModelCard& card() const { return predictor_->model().card; }
+  bool is_segmenter() const { return predictor_->model().is_segmenter(); }
+
+  void describe() const {
+    log::info(concat(predictor_->model().name, ", ", is_segmenter() ? "background and " + io::class_list(card().class_names) : join(card().class_names, ", "),
+                     "; ", weights_.size(), weights_.size() == 1 ? " model" : " models", "; ", cases_.size(), " cases, on ", device_.str()));
+    log_intensity({&cases_}, card().image, "case");
+    if (is_segmenter()) check_outputs(names_, card(), options_);
+    if (is_segmenter() && !options_.pool.empty()) log::warning("--pool is for classification: it changes nothing here");
+    if (!is_segmenter() && (options_.tiles != "auto" || options_.largest_component || options_.probabilities || options_.overlays))
+      log::warning("--tiles, --probabilities, --overlays and --largest-component are for segmentation: they change nothing here");
+  }
+
+  void find_what_is_done() {
+    for (size_t i = 0; i < cases_.size(); ++i) {
+      if (const PredictedCase* there = journal_->find(names_[i])) {
+        results_[i] = *there;
+      } else {
+        todo_.push_back(i);
+      }
+    }
+    num_handled_ = std::ssize(cases_) - std::ssize(todo_);
+    if (num_handled_ > 0) log::info(concat(num_handled_, " of ", cases_.size(), " cases are predicted already: going on"));
+  }
+
+  // While one case is predicted, the next is read.
+  void predict_all() {
+    std::future<LoadedCase> next;
+    const auto read_ahead = [&](size_t i) {
+      if (i < todo_.size()) next = std::async(std::launch::async, load_case, std::cref(cases_[todo_[i]]), std::cref(card().image));
+    };
+    read_ahead(0);
+    for (; num_read_ < todo_.size(); ++num_read_) {
+      LoadedCase loaded = next.get();
+      if (stop_requested()) throw Error(ExitCode::stopped, "stopped");
+      read_ahead(num_read_ + 1);
+      if (loaded.problem) {
+        leave_out(todo_[num_read_], *loaded.problem);
+        continue;
+      }
+      if (!group_.takes(loaded.one, options_.batch)) flush();
+      group_.numbers.push_back(todo_[num_read_]);
+      group_.cases.push_back(std::move(loaded.one));
+      if (group_.cases.front().volume.size[2] > 1) flush();
+    }
+    flush();
+  }
+
+  // Predicts the group; where that fails its cases one by one, to know which of them it was.
+  void flush() {
+    if (group_.cases.empty()) return;
+    if (!can_predict_together()) {
+      for (size_t i = 0; i < group_.cases.size(); ++i) {
+        try {
+          predict_together({group_.numbers[i]}, {group_.cases[i]});
+        } catch (const Error& own) {
+          leave_out(group_.numbers[i], own);
+        } catch (const std::bad_alloc&) {
+          leave_out(group_.numbers[i], Error(ExitCode::data, "does not fit in memory", "lower --batch"));
+        }
+      }
+    }
+    num_handled_ += std::ssize(group_.numbers);
+    bar_.update({"predict", num_handled_, std::ssize(cases_), {{"case", names_[group_.numbers.back()]}}});
+    group_ = {};
+  }
+
+  bool can_predict_together() {
+    try {
+      predict_together(group_.numbers, group_.cases);
+      return true;
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::data) throw;
+    } catch (const std::bad_alloc&) {  // one by one they may fit
+    }
+    return false;
+  }
+
+  void predict_together(const std::vector<size_t>& numbers, const std::vector<data::Case>& group) {
     std::vector<Result> predicted;
-    for (size_t i = 0; i < group.size(); ++i) predicted.emplace_back(cases[numbers[i]], group[i], names[numbers[i]], card, options);
-    for_slices(predictor, group, [&](size_t i, int64_t first, const at::Tensor& p) { predicted[i].add(first, p); });
+    for (size_t i = 0; i < group.size(); ++i) predicted.emplace_back(cases_[numbers[i]], group[i], names_[numbers[i]], card(), options_);
+    for_slices(*predictor_, group, [&](size_t i, int64_t first, const at::Tensor& p) { predicted[i].add(first, p); });
     for (size_t i = 0; i < group.size(); ++i) {
       try {
-        PredictedCase& done = results[numbers[i]] = predicted[i].write(output);
-        journal.add(names[numbers[i]], done);
+        PredictedCase& done = results_[numbers[i]] = predicted[i].write(output_);
+        journal_->add(names_[numbers[i]], done);
       } catch (const Error& error) {
         leave_out(numbers[i], error);
       }
     }
-  };
-  Group group;
-  auto handled = static_cast<int64_t>(cases.size() - todo.size());
-  const auto flush = [&] {
-    if (group.cases.empty()) return;
-    bool is_broken = false;
-    try {
-      predict_group(group.numbers, group.cases);
-    } catch (const Error& error) {
-      if (error.code() != ExitCode::data) throw;
-      is_broken = true;
-    } catch (const std::bad_alloc&) {  // one by one they may fit; what does not is named below
-      is_broken = true;
-    }
-    if (is_broken) {
-      for (size_t i = 0; i < group.cases.size(); ++i) {  // which of them it was
-        try {
-          predict_group({group.numbers[i]}, {group.cases[i]});
-        } catch (const Error& own) {
-          leave_out(group.numbers[i], own);
-        } catch (const std::bad_alloc&) {
-          leave_out(group.numbers[i], Error(ExitCode::data, "does not fit in memory", "lower --batch"));
-        }
-      }
-    }
-    handled += std::ssize(group.numbers);
-    bar.update({"predict", handled, static_cast<int64_t>(cases.size()), {{"case", names[group.numbers.back()]}}});
-    group = {};
-  };
-  install_stop_signals();
-  std::future<LoadedCase> next;
-  const auto read_ahead = [&](size_t i) {
-    if (i < todo.size()) next = std::async(std::launch::async, load_case, std::cref(cases[todo[i]]), std::cref(card.image));
-  };
-  const auto write_tables = [&] {
-    if (is_segmenter) return;
+  }
+
+  void leave_out(size_t number, const Error& error) {
+    if (error.code() != ExitCode::data) throw error;  // a full disk would hit all that follow
+    failed_.push_back({names_[number], io::without(error.what(), identifying_)});
+    log::warning(concat(names_[number], " was left out: ", failed_.back().problem));
+  }
+
+  // Of a classifier: scores of cases and of slices.
+  void write_tables() const {
+    if (is_segmenter()) return;
     std::vector<std::string> head{"case", "slices"};
-    head.insert(head.end(), card.class_names.begin(), card.class_names.end());
+    head.insert(head.end(), card().class_names.begin(), card().class_names.end());
     std::string of_cases = report::csv_line(head);
     head[1] = "slice";
     std::string of_slices = report::csv_line(head);
-    for (const PredictedCase& one : results) of_cases += one.cases_row, of_slices += one.slices_rows;
-    write_file_atomically(output / "cases.csv", of_cases);
-    write_file_atomically(output / "slices.csv", of_slices);
-  };
-  read_ahead(0);
-  size_t read = 0;
-  try {
-    for (; read < todo.size(); ++read) {
-      LoadedCase loaded = next.get();
-      if (stop_requested()) throw Error(ExitCode::stopped, "stopped");
-      read_ahead(read + 1);
-      if (loaded.problem) {
-        leave_out(todo[read], *loaded.problem);
-        continue;
-      }
-      if (!group.takes(loaded.one, options.batch)) flush();
-      group.numbers.push_back(todo[read]);
-      group.cases.push_back(std::move(loaded.one));
-      if (group.cases.front().volume.size[2] > 1) flush();
+    for (const PredictedCase& one : results_) {
+      of_cases += one.cases_row;
+      of_slices += one.slices_rows;
     }
-    flush();
-  } catch (const Error& error) {
-    if (error.code() != ExitCode::stopped) throw;
-    bar.finish();
-    write_tables();
-    throw Error(
-        ExitCode::stopped,
-        concat("stopped by ", stop_signal_name(), " at case ", cases.size() - todo.size() + read + 1, " of ", cases.size(), "; what is written is whole"),
-        "go on with the same command, without --overwrite; of fine-tuning's test part with --resume");
+    write_file_atomically(output_ / "cases.csv", of_cases);
+    write_file_atomically(output_ / "slices.csv", of_slices);
   }
-  bar.finish();
-  write_tables();
-  warn_of_unlike(predictor);
-  const size_t done = cases.size() + refused.size() - failed.size();
-  write_record(output, predictor, files, cases, options, done, failed);
-  journal.finish();
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  log::info(concat(done, " of ", cases.size() + refused.size(), " cases predicted in ", human_seconds(seconds), ": ", output.string(),
-                   is_segmenter ? "" : "/{cases.csv, slices.csv}"));
-  if (failed.empty()) return ExitCode::ok;
-  log::warning(concat(failed.size(), failed.size() == 1 ? " case was" : " cases were", " left out (also in predict.json):"));
-  for (size_t i = 0; i < failed.size(); ++i) log::warning(concat("  ", failed[i], ": ", problems[i]));
-  if (done == 0) throw Error(ExitCode::data, "no case could be predicted", "see the reasons above");
-  return ExitCode::some_failed;
+
+  fs::path output_;
+  const PredictOptions& options_;
+  const std::vector<std::string>& identifying_;
+  at::Device device_;
+  train::Precision precision_;
+  std::vector<fs::path> weights_;
+  std::vector<io::SourceRemark> refused_;  // files
+  ProgressBar bar_;
+  std::optional<SlicePredictor> predictor_;
+  std::vector<io::SourceFile> cases_;
+  std::vector<std::string> names_;
+  std::optional<PredictJournal> journal_;
+  std::vector<PredictedCase> results_;  // by case
+  std::vector<size_t> todo_;            // numbers of cases
+  size_t num_read_ = 0;                 // of those
+  int64_t num_handled_ = 0;             // with those of an earlier start
+  Group group_;
+  std::vector<Failure> failed_;
+};
+
+}  // namespace
+
+ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vector<fs::path>& weights, const fs::path& output, const PredictOptions& options,
+                       const std::vector<std::string>& identifying, const std::vector<io::SourceFile>& beside, const std::vector<io::SourceRemark>& refused) {
+  return Prediction(listed, weights, output, options, identifying, beside, refused).run();
 }
 
 ExitCode predict(const PredictArguments& arguments) {

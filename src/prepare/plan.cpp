@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "vmae/cases/channels.h"
+#include "vmae/cases/class_names.h"
 #include "vmae/cases/mask_numbering.h"
 #include "vmae/cases/read_image.h"
 #include "vmae/core/atomic_file.h"
@@ -25,7 +26,6 @@
 #include "vmae/image/picture.h"
 #include "vmae/runs/modality.h"
 #include "vmae/sources/case_names.h"
-#include "vmae/sources/class_names.h"
 #include "vmae/sources/patients.h"
 
 namespace vmae::run {
@@ -425,7 +425,7 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   plan.intensity = intensity_text(plan.cases, options);
   plan.slice_axis = options.slice_axis;
   if (const io::CommonAxis common = common_axis(plan.cases); plan.slice_axis == "auto" && common.axis >= 0) {
-    plan.slice_axis = std::string(1, "xyz"[common.axis]);
+    plan.slice_axis = io::axis_name(common.axis);
     source.remarks.push_back({"", "slices of volumes are cut along " + common.text() + " (prepare.slice_axis)"});
   }
   plan.shards = divide(plan.cases, static_cast<uint64_t>(options.shard_mb) << 20);

@@ -2,14 +2,8 @@
 // waits, up to a limit.
 #include "vmae/prepare/prepare.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <cstring>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -20,7 +14,10 @@
 #include "vmae/cases/label_meaning.h"
 #include "vmae/core/append_file.h"
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/clock.h"
 #include "vmae/core/error.h"
+#include "vmae/core/file_lock.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/core/log_once.h"
 #include "vmae/core/machine.h"
@@ -36,13 +33,10 @@ namespace vmae::run {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
 
 constexpr size_t kMaxWaitingBytes = size_t{256} << 20;
 constexpr size_t kCommitBytes = size_t{64} << 20;
 constexpr double kCommitSeconds = 2.0, kLogSeconds = 30.0;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 // Cases in their order from worker threads.
 class CaseQueue {
@@ -122,16 +116,10 @@ class OutputFolder {
       throw Error(ExitCode::usage, concat("--output ", path_.string(), " is a file"), "give a folder");
     refuse_others();
     fs::create_directories(path_, problem);
-    lock_ = open((path_ / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-    if (lock_ < 0)
-      throw Error(ExitCode::usage, concat("--output ", path_.string(), " can't be written to: ", std::strerror(errno)),
-                  "choose a folder that you may write to");
-    if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
+    lock_.emplace(path_ / ".lock", concat("--output ", path_.string()));
+    if (!lock_->is_held())
       throw Error(ExitCode::usage, concat("--output ", path_.string(), ": another vmae prepare is at work there"), "wait for it, or choose another folder");
   }
-  ~OutputFolder() { close(lock_); }
-  OutputFolder(const OutputFolder&) = delete;
-  OutputFolder& operator=(const OutputFolder&) = delete;
 
   fs::path file(const std::string& name) const { return path_ / name; }
   const fs::path& path() const { return path_; }
@@ -184,7 +172,7 @@ class OutputFolder {
   }
 
   fs::path path_;
-  int lock_ = -1;
+  std::optional<FileLock> lock_;
 };
 
 class Progress {
@@ -288,7 +276,7 @@ bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOpt
 void write_lists(const Plan& plan, const io::PreparedInfo& info, const OutputFolder& folder, const Pseudonyms& pseudonyms) {
   using Json = nlohmann::ordered_json;
   std::string quarantine, duplicates;
-  const auto line = [](const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; };
+  const auto line = [](const Json& json) { return json_text(json) + "\n"; };
   for (const io::SourceRemark& refusal : plan.refused) quarantine += line({{"name", pseudonyms.name(refusal.name)}, {"reason", refusal.text}});
   const io::PreparedDataset dataset(folder.path(), info);
   for (int64_t i = 0; i < dataset.info().num_cases && (dataset.info().num_failed > 0 || dataset.info().num_duplicates > 0); ++i) {

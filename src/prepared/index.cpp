@@ -6,6 +6,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/hash.h"
 #include "vmae/core/json_number.h"
+#include "vmae/core/json_text.h"
 
 namespace vmae::io {
 
@@ -96,7 +97,7 @@ std::string index_json(const PreparedInfo& info) {
   if (!info.channel_names.empty()) json["channel_names"] = info.channel_names;
   if (info.ignore_label >= 0) json["ignore_label"] = info.ignore_label;
   for (const LabelRegion& region : info.regions) json["regions"].push_back({{"name", region.name}, {"values", region.values}});
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(json, 1) + "\n";
 }
 
 std::string dataset_digest(const std::string& cases_digest, PreparedInfo info) {

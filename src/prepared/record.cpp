@@ -9,6 +9,7 @@
 #include "vmae/core/crc32c.h"
 #include "vmae/core/error.h"
 #include "vmae/core/json_number.h"
+#include "vmae/core/json_text.h"
 
 namespace vmae::io {
 namespace {
@@ -99,7 +100,7 @@ std::string case_record(const PreparedCase& c) {
     if (!c.channels.empty()) json["channels"] = c.channels;
     if (c.channel_of >= 0) json["channel_of"] = c.channel_of;
   }
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(json);
 }
 
 PreparedCase parse_case(std::string_view record) {

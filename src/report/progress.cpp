@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "vmae/core/clock.h"
 #include "vmae/core/log.h"
 #include "vmae/core/text.h"
 
@@ -122,7 +123,7 @@ void ProgressBar::finish() {
 
 void ProgressBar::draw() {
   last_draw_ = Clock::now();
-  const double elapsed_s = std::chrono::duration<double>(last_draw_ - start_).count();
+  const double elapsed_s = seconds_between(start_, last_draw_);
   write_to_terminal("\r" + progress_line(state_, started_at_, elapsed_s, terminal_columns() - 1) + "\033[K");
   is_visible_ = true;
 }

@@ -6,6 +6,7 @@
 
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/core/text.h"
 #include "vmae/runs/training_options.h"
@@ -122,7 +123,7 @@ void write_sources(const fs::path& run_folder, const DataOptions& data, const st
     if (!source.empty()) json["data.train"].push_back(json[source]);
   }
   if (!init.empty()) json["model.init"] = fs::absolute(init).lexically_normal().string();
-  write_file_atomically(run_folder / kSources, json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  write_file_atomically(run_folder / kSources, json_text(json, 1) + "\n");
 }
 
 }  // namespace vmae::run

@@ -11,6 +11,7 @@
 #include "vmae/cases/channels.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/runs/source_notes.h"
 #include "vmae/sources/patients.h"
@@ -352,7 +353,7 @@ void write_splits(const std::filesystem::path& file, const TrainVal& split) {
   };
   nlohmann::ordered_json splits = {{"train", names(split.train)}, {"val", names(split.val)}};
   if (!split.test.empty()) splits["test"] = names(split.test);
-  write_file_atomically(file, splits.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  write_file_atomically(file, json_text(splits, 1) + "\n");
 }
 
 }  // namespace vmae::run

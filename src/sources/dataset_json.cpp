@@ -5,11 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "vmae/cases/class_names.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/json_number.h"
 #include "vmae/core/utf8_text.h"
 #include "vmae/image/file_name.h"
-#include "vmae/sources/class_names.h"
 
 namespace vmae::io {
 namespace {

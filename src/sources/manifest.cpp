@@ -4,11 +4,11 @@
 #include <set>
 
 #include "layouts.h"
+#include "vmae/cases/class_names.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/image/file_name.h"
 #include "vmae/image/modality_code.h"
-#include "vmae/sources/class_names.h"
 #include "vmae/sources/csv.h"
 #include "vmae/sources/patients.h"
 

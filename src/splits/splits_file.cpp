@@ -10,6 +10,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/json_number.h"
+#include "vmae/core/json_text.h"
 #include "vmae/sources/patients.h"
 
 namespace vmae::io {
@@ -43,7 +44,7 @@ T value(const Json& object, const char* key, T missing, const std::string& place
       return it->template get<T>();
     }
   } catch (const Json::exception&) {
-    throw wrong(place, concat("\"", key, "\" is ", it->dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 40), ", not of the right type"));
+    throw wrong(place, concat("\"", key, "\" is ", json_text(*it).substr(0, 40), ", not of the right type"));
   }
 }
 

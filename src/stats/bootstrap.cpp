@@ -14,7 +14,7 @@
 namespace vmae::stats {
 namespace {
 
-constexpr size_t max_left_out_singly = 2000, num_groups = 500;
+constexpr size_t kMaxLeftOutSingly = 2000, kNumGroups = 500;
 
 struct Slots {
   std::vector<size_t> stratum_sizes;
@@ -94,7 +94,7 @@ Groups groups_of(const Slots& slots, uint64_t seed) {
   Random random(derive_seed(seed, Stream::bootstrap, ~uint64_t{0}));
   for (const size_t size : slots.stratum_sizes) {
     size_t wanted = size;
-    if (slots.num_slots > max_left_out_singly) wanted = std::min(size, std::max<size_t>(2, size * num_groups / slots.num_slots));
+    if (slots.num_slots > kMaxLeftOutSingly) wanted = std::min(size, std::max<size_t>(2, size * kNumGroups / slots.num_slots));
     std::vector<uint32_t> numbers(size);
     for (size_t i = 0; i < size; ++i) numbers[i] = static_cast<uint32_t>(groups.count + i % std::max<size_t>(wanted, 1));
     if (wanted < size) {

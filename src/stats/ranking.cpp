@@ -13,8 +13,8 @@
 namespace vmae::stats {
 namespace {
 
-constexpr uint32_t positive_bit = 1U << 31, begins_bit = 1U << 30, closes_bit = 1U << 29;  // of a group: its first item; its last, if it has positives
-constexpr uint32_t case_bits = closes_bit - 1;
+constexpr uint32_t kPositiveBit = 1U << 31, kBeginsBit = 1U << 30, kClosesBit = 1U << 29;  // of a group: its first item; its last, if it has positives
+constexpr uint32_t kCaseBits = kClosesBit - 1;
 
 uint64_t mask_of(uint32_t item) { return static_cast<uint64_t>(int64_t{static_cast<int32_t>(item)} >> 63); }  // all bits of a positive, none of a negative
 
@@ -29,12 +29,12 @@ Ranking::Ranking(std::span<const double> scores, std::span<const int8_t> labels,
   for (size_t i = 0; i < scores.size(); ++i) {
     if (labels[i] < -1 || labels[i] > 1) throw Error(ExitCode::data, concat("label ", i, " is ", int{labels[i]}, ": labels are 0 or 1, or -1"));
     const size_t which = case_of_item.empty() ? i : case_of_item[i];
-    if (which > case_bits) throw Error(ExitCode::data, concat(which, " cases are too many"));
+    if (which > kCaseBits) throw Error(ExitCode::data, concat(which, " cases are too many"));
     num_cases_ = std::max(num_cases_, which + 1);
     if (labels[i] < 0) continue;
     if (!std::isfinite(scores[i])) throw Error(ExitCode::data, concat("score ", i, " is ", scores[i], ": scores must be finite"));
     known.push_back(scores[i]);
-    marked.push_back(static_cast<uint32_t>(which) | (labels[i] == 1 ? positive_bit : 0));
+    marked.push_back(static_cast<uint32_t>(which) | (labels[i] == 1 ? kPositiveBit : 0));
     num_positive_ += labels[i];
   }
 
@@ -44,14 +44,14 @@ Ranking::Ranking(std::span<const double> scores, std::span<const int8_t> labels,
   for (size_t group = ties.ends.size(); group-- > 0;) {
     const size_t begin = items_.size(), first = group == 0 ? 0 : ties.ends[group - 1];
     const std::span<const uint32_t> members = std::span(ties.order).subspan(first, ties.ends[group] - first);
-    for (const uint32_t bit : {positive_bit, uint32_t{0}}) {
+    for (const uint32_t bit : {kPositiveBit, uint32_t{0}}) {
       for (const uint32_t i : members) {
-        if ((marked[i] & positive_bit) == bit) items_.push_back(marked[i]);
+        if ((marked[i] & kPositiveBit) == bit) items_.push_back(marked[i]);
       }
     }
-    const bool has_positives = (items_[begin] & positive_bit) != 0;
-    items_[begin] |= begins_bit;
-    if (has_positives) items_.back() |= closes_bit;
+    const bool has_positives = (items_[begin] & kPositiveBit) != 0;
+    items_[begin] |= kBeginsBit;
+    if (has_positives) items_.back() |= kClosesBit;
     group_scores_.push_back(known[members[0]]);
   }
 }
@@ -63,29 +63,29 @@ void Ranking::require(std::span<const uint32_t> weights) const {
 template <bool has_auroc, bool has_average_precision>
 Ranking::Values Ranking::sweep(std::span<const uint32_t> weights) const {
   require(weights);
-  constexpr size_t block = 512;
+  constexpr size_t kBlock = 512;
   struct Place {
     uint32_t positives, all;  // at or above
   };
-  std::array<Place, has_average_precision ? block : 1> places;
-  std::array<uint32_t, block> gathered;
+  std::array<Place, has_average_precision ? kBlock : 1> places;
+  std::array<uint32_t, kBlock> gathered;
   const uint32_t* const weight = weights.data();
   uint64_t all = 0, positives = 0, above = 0, twice_wins = 0;  // above: positives of higher scores
   double precisions = 0, counted = 0;
-  for (size_t begin = 0; begin < items_.size(); begin += block) {
+  for (size_t begin = 0; begin < items_.size(); begin += kBlock) {
     size_t num_places = 0;
-    const std::span<const uint32_t> items = std::span(items_).subspan(begin, std::min(block, items_.size() - begin));
-    for (size_t k = 0; k < items.size(); ++k) gathered[k] = weight[items[k] & case_bits];
+    const std::span<const uint32_t> items = std::span(items_).subspan(begin, std::min(kBlock, items_.size() - begin));
+    for (size_t k = 0; k < items.size(); ++k) gathered[k] = weight[items[k] & kCaseBits];
     for (size_t k = 0; k < items.size(); ++k) {
       const uint32_t item = items[k];
       const uint64_t w = gathered[k], w_positive = w & mask_of(item);
-      if constexpr (has_auroc) above = (item & begins_bit) != 0 ? positives : above;
+      if constexpr (has_auroc) above = (item & kBeginsBit) != 0 ? positives : above;
       positives += w_positive;
       all += w;
       if constexpr (has_auroc) twice_wins += (w - w_positive) * (above + positives);
       if constexpr (has_average_precision) {
         places[num_places] = {static_cast<uint32_t>(positives), static_cast<uint32_t>(all)};
-        num_places += item / closes_bit & 1;
+        num_places += item / kClosesBit & 1;
       }
     }
     if constexpr (has_average_precision) {
@@ -110,9 +110,9 @@ std::vector<Ranking::Step> Ranking::steps(std::span<const uint32_t> weights) con
   size_t group = 0;
   uint64_t positives = 0, all = 0;
   for (const uint32_t item : items_) {
-    group += item / begins_bit & 1;
-    positives += weights[item & case_bits] & mask_of(item);
-    all += weights[item & case_bits];
+    group += item / kBeginsBit & 1;
+    positives += weights[item & kCaseBits] & mask_of(item);
+    all += weights[item & kCaseBits];
     steps[group - 1] = {group_scores_[group - 1], static_cast<double>(positives), static_cast<double>(all - positives)};
   }
   return steps;

@@ -26,15 +26,15 @@ uint64_t key_of(double value) {
 
 // By digits, the lowest first, keeping the order of equal ones: several times as fast as comparing. Digits that all keys share are skipped.
 void sort_items(std::vector<Item>& items) {
-  constexpr int digit_bits = 11, num_digits = 6;
-  constexpr size_t num_values = size_t{1} << digit_bits;
-  const auto digit = [](uint64_t key, int d) { return key >> (d * digit_bits) & (num_values - 1); };
-  std::vector<std::array<uint32_t, num_values>> begins(num_digits);
+  constexpr int kDigitBits = 11, kNumDigits = 6;
+  constexpr size_t kNumValues = size_t{1} << kDigitBits;
+  const auto digit = [](uint64_t key, int d) { return key >> (d * kDigitBits) & (kNumValues - 1); };
+  std::vector<std::array<uint32_t, kNumValues>> begins(kNumDigits);
   for (const Item& item : items) {
-    for (int d = 0; d < num_digits; ++d) ++begins[static_cast<size_t>(d)][digit(item.key, d)];
+    for (int d = 0; d < kNumDigits; ++d) ++begins[static_cast<size_t>(d)][digit(item.key, d)];
   }
   std::vector<Item> sorted(items.size());
-  for (int d = 0; d < num_digits; ++d) {
+  for (int d = 0; d < kNumDigits; ++d) {
     auto& begin = begins[static_cast<size_t>(d)];
     if (begin[digit(items[0].key, d)] == items.size()) continue;
     std::exclusive_scan(begin.begin(), begin.end(), begin.begin(), uint32_t{0});
@@ -46,11 +46,11 @@ void sort_items(std::vector<Item>& items) {
 }  // namespace
 
 Ties find_ties(std::span<const double> values) {
-  constexpr size_t few = 500;
+  constexpr size_t kFew = 500;
   if (values.size() > std::numeric_limits<uint32_t>::max()) throw Error(ExitCode::data, concat(values.size(), " values are more than statistics are made for"));
   std::vector<Item> items(values.size());
   for (size_t i = 0; i < items.size(); ++i) items[i] = {key_of(values[i]), static_cast<uint32_t>(i)};
-  if (items.size() > few)
+  if (items.size() > kFew)
     sort_items(items);
   else
     std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.key != b.key ? a.key < b.key : a.index < b.index; });

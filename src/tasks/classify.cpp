@@ -19,7 +19,7 @@ namespace vmae::run {
 
 namespace {
 
-constexpr int64_t num_panel_samples = 8;
+constexpr int64_t kNumPanelSamples = 8;
 
 // How many cases (files) have each label.
 std::vector<int64_t> count_labels(const std::vector<io::SourceFile>& files, size_t num_labels) {
@@ -168,7 +168,7 @@ class ClassifyTask : public train::Task {
         losses_(std::move(losses)),
         best_metric_(std::move(best_metric)),
         world_(world),
-        shown_(panel_batch(shown_from(), config.data.augment, seed(), plan.device, num_panel_samples)) {}
+        shown_(panel_batch(shown_from(), config.data.augment, seed(), plan.device, kNumPanelSamples)) {}
   torch::nn::Module& module() override { return *model_; }
 
   std::vector<at::Tensor> draws(const data::Batch& batch) override { return {drop_path_draws(batch, model_->num_draws())}; }
@@ -279,7 +279,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   config.data.image.in_channels = config.model.net.swin.in_channels;
   const Session session(config.run, arguments, "finetune-cls", world);
   log::info(text_of_recipe(config));
-  const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::all_labels});
+  const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::kAllLabels});
   config.model.net.swin.in_channels = config.data.image.in_channels = datasets.in_channels;
   require_loss_of_task(config.loss, datasets.splits.is_multi_label);
   const Measurable can_measure = check_labels(datasets);

@@ -26,7 +26,7 @@ std::string decided_axis(const DataOptions& options, const TrainVal& split) {
   const io::CommonAxis common = data::common_axis_of(files);
   if (common.axis < 0) return "auto";
   log::info("slices are cut along " + common.text() + " (data.slice_axis)");
-  return {"xyz"[common.axis]};
+  return io::axis_name(common.axis);
 }
 
 // The same without splits: what the volumes that train came to, where all sources agree.
@@ -38,7 +38,7 @@ std::string axis_of_sources(const std::string& wanted, const data::Dataset& data
     axes.insert(one.axis);
     log::info("slices are cut along " + one.text() + " (data.slice_axis)");
   }
-  return axes.size() == 1 ? std::string(1, "xyz"[*axes.begin()]) : wanted;
+  return axes.size() == 1 ? io::axis_name(*axes.begin()) : wanted;
 }
 
 // What would be wrong with data.test is said before training, not after it.
@@ -115,7 +115,7 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   const bool is_labelled = targets.mask || targets.num_labels != 0;
   if (is_labelled && !options.test.empty()) check_test(options.test, options.findings, datasets, targets.mask);
   data::Targets wanted = targets;
-  if (wanted.num_labels == data::Targets::all_labels) wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
+  if (wanted.num_labels == data::Targets::kAllLabels) wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
   data::ImageOptions image = options.image;
   image.in_channels = datasets.in_channels = fitting_channels(options, session, datasets);
   name_channels(options, datasets);

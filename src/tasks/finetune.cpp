@@ -130,7 +130,7 @@ data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets
   }
   const io::PreparedDataset dataset(file.path);
   const io::PreparedCase one = dataset.read_case(file.prepared_case);
-  if (one.size[2] > 1 || one.axis != 2) image.slice_axis = std::string(1, "xyz"[one.axis]);
+  if (one.size[2] > 1 || one.axis != 2) image.slice_axis = io::axis_name(one.axis);
   if (dataset.info().intensity == "native") return image;
   const PrepareOptions prepared = options_of_dataset(dataset.info().options);
   image.intensity = prepared.intensity;
@@ -182,10 +182,10 @@ bool is_colour(const Datasets& datasets) {
 }
 
 std::vector<int64_t> image_size_for(const data::Dataset& dataset) {
-  constexpr int64_t num_looked_at = 64, multiple = 32, smallest = 64, largest = 320;
+  constexpr int64_t kNumLookedAt = 64, kMultiple = 32, kSmallest = 64, kLargest = 320;
   std::vector<int64_t> heights, widths;
   data::SliceBuffer buffer;
-  const int64_t count = std::min(num_looked_at, dataset.size());
+  const int64_t count = std::min(kNumLookedAt, dataset.size());
   for (int64_t i = 0; i < count; ++i) {
     try {
       const data::Slice slice = dataset.read((2 * i + 1) * dataset.size() / (2 * count), /*with_mask=*/false, buffer);
@@ -195,13 +195,13 @@ std::vector<int64_t> image_size_for(const data::Dataset& dataset) {
       if (error.code() != ExitCode::data) throw;  // the loader will quarantine it
     }
   }
-  if (heights.empty()) return {largest, largest};
+  if (heights.empty()) return {kLargest, kLargest};
   const auto median = [](std::vector<int64_t>& values) {
     std::nth_element(values.begin(), values.begin() + std::ssize(values) / 2, values.end());
     return static_cast<double>(values[values.size() / 2]);
   };
-  const double height = median(heights), width = median(widths), scale = std::min(1.0, static_cast<double>(largest) / std::max(height, width));
-  const auto rounded = [&](double side) { return std::max(smallest, multiple * static_cast<int64_t>(std::ceil(scale * side / multiple - 1e-9))); };
+  const double height = median(heights), width = median(widths), scale = std::min(1.0, static_cast<double>(kLargest) / std::max(height, width));
+  const auto rounded = [&](double side) { return std::max(kSmallest, kMultiple * static_cast<int64_t>(std::ceil(scale * side / kMultiple - 1e-9))); };
   const std::vector<int64_t> size{rounded(height), rounded(width)};
   log::info(concat("model.image_size = [", size[0], ", ", size[1], "]: the images are ", height, " x ", width, " pixels (median of ", heights.size(), ")"));
   return size;
@@ -219,7 +219,7 @@ at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, con
 
 void adopt_architecture(nn::SwinOptions& swin, const std::string& init) {
   const auto path = find_weights(init);
-  weights::TensorFile file = weights::read_wrapped_weights(path);
+  weights::TensorFile file = weights::read_wrapped_weights(path, /*shapes_only=*/true);
   weights::unwrap(file, path);  // what was removed is said where the weights are loaded
   const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
   const nn::SwinOptions theirs = swin_options_of(file, path, is_imagenet);

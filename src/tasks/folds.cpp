@@ -7,6 +7,7 @@
 #include <set>
 
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/predict/predict.h"
@@ -95,7 +96,7 @@ void gather(const fs::path& dir, int64_t num_folds) {
     }
   }
   for (const auto& [name, table] : tables) write_file_atomically(output / name, table);
-  write_file_atomically(output / "predict.json", record.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  write_file_atomically(output / "predict.json", json_text(record, 2) + "\n");
   log::info("out-of-fold predictions: " + output.string());
 }
 

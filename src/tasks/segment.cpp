@@ -7,13 +7,13 @@
 #include <map>
 
 #include "vmae/cases/channels.h"
+#include "vmae/cases/class_names.h"
 #include "vmae/cases/label_meaning.h"
 #include "vmae/cases/mask_numbering.h"
 #include "vmae/core/log.h"
 #include "vmae/data/label_census.h"
 #include "vmae/nn/losses.h"
 #include "vmae/pictures/panel.h"
-#include "vmae/sources/class_names.h"
 #include "vmae/sources/source.h"
 #include "vmae/tasks/finetune.h"
 #include "vmae/tasks/folds.h"
@@ -23,7 +23,7 @@ namespace vmae::run {
 
 namespace {
 
-constexpr int64_t num_panel_samples = 8;
+constexpr int64_t kNumPanelSamples = 8;
 
 // What the masks say: which classes there are, and where there is anything.
 struct Classes {
@@ -205,7 +205,7 @@ class SegmentTask : public train::Task {
         classes_(classes),
         weights_(std::move(weights)),
         world_(world),
-        shown_(panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, seed(), plan.device, num_panel_samples, classes.shown)) {}
+        shown_(panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, seed(), plan.device, kNumPanelSamples, classes.shown)) {}
   torch::nn::Module& module() override { return *segmenter_.module; }
 
   std::vector<at::Tensor> draws(const data::Batch& batch) override { return {drop_path_draws(batch, model().num_draws())}; }

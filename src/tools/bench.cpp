@@ -6,15 +6,16 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "vmae/core/clock.h"
 #include "vmae/nn/classifier.h"
 #include "vmae/nn/losses.h"
 #include "vmae/nn/mae.h"
 #include "vmae/nn/unet.h"
+#include "vmae/ranks/world.h"
 #include "vmae/tools/bench.h"
 #include "vmae/train/checkpoint_writer.h"
 #include "vmae/train/device.h"
 #include "vmae/train/step.h"
-#include "vmae/train/world.h"
 
 namespace vmae::run {
 
@@ -88,11 +89,11 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
   double loss_value = 0, waited_in_warmup_s = 0;
   for (int64_t step = 0; step < arguments.warmup + arguments.steps; ++step) {
     if (step == arguments.warmup) waited_in_warmup_s = world.gradient_wait_s();
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     one.begin();
     one.add({}, /*share=*/1.0, /*is_last=*/true);
     loss_value = train::read(one.finish(one.scalar(/*lr=*/1e-4), one.scalar(0))).loss;
-    if (step >= arguments.warmup) step_s.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    if (step >= arguments.warmup) step_s.push_back(seconds_since(start));
   }
   std::vector<double> sorted = step_s;
   std::sort(sorted.begin(), sorted.end());
@@ -113,12 +114,12 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
   }
   if (!arguments.checkpoint.empty() && world.is_first()) {
     train::CheckpointWriter writer;
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     writer.start({train::take_checkpoint(arguments.checkpoint, {task.module(), optimizer, scale}, {}, {})});
-    const auto copied = std::chrono::steady_clock::now();
+    const auto copied = Clock::now();
     writer.finish();
-    result["checkpoint_pause_s"] = std::chrono::duration<double>(copied - start).count();
-    result["checkpoint_write_s"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - copied).count();
+    result["checkpoint_pause_s"] = seconds_between(start, copied);
+    result["checkpoint_write_s"] = seconds_since(copied);
   }
   world.keep_gradients();
   out << result.dump() << "\n";

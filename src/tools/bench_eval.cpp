@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "vmae/core/clock.h"
 #include "vmae/core/machine.h"
 #include "vmae/metrics/surface.h"
 #include "vmae/stats/delong.h"
@@ -61,7 +62,7 @@ void bench_eval(const EvalBenchArguments& arguments, std::ostream& out) {
     for (int64_t f = 0; f < (arguments.what == "findings" ? arguments.findings : 1); ++f)
       findings.emplace_back(static_cast<uint64_t>(f), static_cast<uint64_t>(arguments.cases));
   }
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   double value = 0, low = std::nan(""), high = low;
   if (arguments.what == "hd95") {
     value = metrics::hd95_pooled(metrics::surface_distances(prediction, truth, 1, grid));
@@ -90,9 +91,9 @@ void bench_eval(const EvalBenchArguments& arguments, std::ostream& out) {
     low = interval.low;
     high = interval.high;
   }
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const double seconds = seconds_since(start);
   const nlohmann::ordered_json result = {
-      {"seconds", seconds.count()}, {"value", value}, {"low", low}, {"high", high}, {"peak_rss_mb", static_cast<double>(peak_resident_bytes()) / 1048576.0}};
+      {"seconds", seconds}, {"value", value}, {"low", low}, {"high", high}, {"peak_rss_mb", static_cast<double>(peak_resident_bytes()) / 1048576.0}};
   out << result.dump() << "\n";
 }
 

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <ostream>
 
+#include "vmae/core/clock.h"
 #include "vmae/core/machine.h"
 #include "vmae/core/text.h"
 #include "vmae/data/loader.h"
@@ -16,10 +17,6 @@
 namespace vmae::run {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 double cpu_s() {
   rusage usage{};

@@ -9,6 +9,7 @@
 #include <ostream>
 #include <thread>
 
+#include "vmae/core/clock.h"
 #include "vmae/core/machine.h"
 #include "vmae/core/text.h"
 #include "vmae/core/version.h"
@@ -23,11 +24,11 @@ namespace {
 // Speed of a matrix product as a training step makes them, in GFLOP/s.
 double measure_gflops(at::ScalarType type) {
   const at::Tensor a = at::randn({1024, 768}).to(type), b = at::randn({768, 768}).to(type);
-  constexpr int repeats = 20;
+  constexpr int kRepeats = 20;
   at::mm(a, b);
-  const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < repeats; ++i) at::mm(a, b);
-  return 2.0 * 1024 * 768 * 768 * repeats / std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() * 1e-9;
+  const auto start = Clock::now();
+  for (int i = 0; i < kRepeats; ++i) at::mm(a, b);
+  return 2.0 * 1024 * 768 * 768 * kRepeats / seconds_since(start) * 1e-9;
 }
 
 }  // namespace

@@ -6,16 +6,17 @@
 #include <iomanip>
 #include <ostream>
 
+#include "vmae/core/clock.h"
 #include "vmae/core/machine.h"
+#include "vmae/ranks/world.h"
 #include "vmae/tools/doctor.h"
 #include "vmae/train/device.h"
-#include "vmae/train/world.h"
 
 namespace vmae::run {
 
 namespace {
 
-constexpr int64_t sizes_bytes[] = {4 << 10, 1 << 20, 25 << 20, 106 << 20};  // a loss; buckets of gradients; all gradients of the full-size model
+constexpr int64_t kSizesBytes[] = {4 << 10, 1 << 20, 25 << 20, 106 << 20};  // a loss; buckets of gradients; all gradients of the full-size model
 
 struct Timing {
   double seconds = 0;
@@ -30,10 +31,10 @@ Timing time_sum(train::World& world, at::Device device, int64_t bytes) {
   bool is_right = true;
   for (int64_t i = 0; i <= repeats; ++i) {
     at::Tensor values = at::full({bytes / 4}, static_cast<double>(world.rank() + 1), at::TensorOptions(at::kFloat).device(device));
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     world.sum(values);
     is_right = is_right && (values == expected).all().item<bool>();  // waits for the GPU
-    if (i > 0) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    if (i > 0) seconds.push_back(seconds_since(start));
   }
   std::sort(seconds.begin(), seconds.end());
   return {seconds[seconds.size() / 2], is_right};
@@ -59,7 +60,7 @@ bool doctor_distributed(train::World& world, const std::string& device_name, dou
 
   out << "all-reduce over " << (device.is_cuda() ? "NCCL" : "Gloo") << ", checked:\n" << std::fixed;
   bool is_right = true;
-  for (const int64_t bytes : sizes_bytes) {
+  for (const int64_t bytes : kSizesBytes) {
     const Timing timing = time_sum(world, device, bytes);
     const auto n = static_cast<double>(world.size());
     is_right = is_right && timing.is_right;

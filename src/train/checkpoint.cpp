@@ -15,9 +15,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* optimizer_prefix = "optimizer.";
-constexpr const char* unaveraged_prefix = "optimizer.unaveraged.";
-constexpr const char* generator_key = "state.generator";
+constexpr const char* kOptimizerPrefix = "optimizer.";
+constexpr const char* kUnaveragedPrefix = "optimizer.unaveraged.";
+constexpr const char* kGeneratorKey = "state.generator";
 
 void keep_previous(const fs::path& last) {
   std::error_code ignored;  // a file system without hard links keeps no previous checkpoint; the new one is written atomically all the same
@@ -87,7 +87,7 @@ RunState restore_state(const std::string& text, const TrainingParts& parts) {
 
 weights::NamedTensors optimizer_tensors(const TrainingParts& parts) {
   weights::NamedTensors tensors;
-  for (const auto& [name, tensor] : parts.optimizer.state()) tensors.emplace_back(optimizer_prefix + name, tensor);
+  for (const auto& [name, tensor] : parts.optimizer.state()) tensors.emplace_back(kOptimizerPrefix + name, tensor);
   return tensors;
 }
 
@@ -97,9 +97,9 @@ Snapshot take_checkpoint(const fs::path& file, const TrainingParts& parts, const
   for (auto& moment : optimizer_tensors(parts)) tensors.push_back(std::move(moment));
   if (!averages.empty()) {
     const auto parameters = parts.module.named_parameters();
-    for (const auto& [key, average] : averages) tensors.emplace_back(unaveraged_prefix + key, parameters[key]);
+    for (const auto& [key, average] : averages) tensors.emplace_back(kUnaveragedPrefix + key, parameters[key]);
   }
-  tensors.emplace_back(generator_key, at::detail::getDefaultCPUGenerator().get_state());
+  tensors.emplace_back(kGeneratorKey, at::detail::getDefaultCPUGenerator().get_state());
   metadata["state"] = state_text(state, parts);
   return {file, copied(std::move(tensors)), std::move(metadata), /*keeps_previous=*/true};
 }
@@ -109,7 +109,7 @@ Snapshot take_weights(const fs::path& file, const torch::nn::Module& module, wei
 }
 
 bool has_averages(const weights::TensorFile& checkpoint) {
-  return std::any_of(checkpoint.tensors.begin(), checkpoint.tensors.end(), [](const auto& entry) { return entry.first.starts_with(unaveraged_prefix); });
+  return std::any_of(checkpoint.tensors.begin(), checkpoint.tensors.end(), [](const auto& entry) { return entry.first.starts_with(kUnaveragedPrefix); });
 }
 
 void write(const Snapshot& snapshot) {
@@ -131,13 +131,13 @@ RunState load_checkpoint(const weights::TensorFile& checkpoint, const fs::path& 
   weights::TensorFile model;
   std::map<std::string, at::Tensor> rest, saved_weights;
   for (const auto& [name, tensor] : checkpoint.tensors) {
-    if (name.starts_with(optimizer_prefix) || name.starts_with("state."))
+    if (name.starts_with(kOptimizerPrefix) || name.starts_with("state."))
       rest.emplace(name, tensor);
     else
       saved_weights.emplace(name, tensor);
   }
   for (const auto& [name, tensor] : saved_weights) {
-    const auto trained = rest.find(unaveraged_prefix + name);
+    const auto trained = rest.find(kUnaveragedPrefix + name);
     model.tensors.emplace_back(name, trained == rest.end() ? tensor : trained->second);
   }
   weights::require_complete(weights::load_into(parts.module, model), file);
@@ -149,9 +149,9 @@ RunState load_checkpoint(const weights::TensorFile& checkpoint, const fs::path& 
     at::Tensor(tensor).copy_(saved->second);
   }
   for (auto& [name, average] : parts.optimizer.averages()) at::Tensor(average).copy_(saved_weights.at(name));
-  if (!rest.contains(generator_key)) throw fail("the generator's state is missing", "the file is not a complete checkpoint");
+  if (!rest.contains(kGeneratorKey)) throw fail("the generator's state is missing", "the file is not a complete checkpoint");
   at::Generator generator = at::detail::getDefaultCPUGenerator();
-  generator.set_state(rest.at(generator_key));
+  generator.set_state(rest.at(kGeneratorKey));
 
   try {
     return restore_state(found->second, parts);

@@ -20,10 +20,10 @@ namespace vmae::train {
 
 namespace {
 
-constexpr size_t alignment = 64, large = size_t{1} << 20, huge_page = size_t{2} << 20;
+constexpr size_t kAlignment = 64, kLarge = size_t{1} << 20, kHugePage = size_t{2} << 20;
 
 size_t size_class(size_t bytes) {
-  if (bytes <= 1024) return (std::max<size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
+  if (bytes <= 1024) return (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
   const size_t step = std::bit_floor(bytes - 1) / 8;
   return (bytes + step - 1) / step * step;
 }
@@ -66,14 +66,14 @@ class CachingAllocator final : public c10::Allocator {
   }
 
   static void* create(size_t size) {
-    if (size < large) return std::aligned_alloc(alignment, size);
+    if (size < kLarge) return std::aligned_alloc(kAlignment, size);
     void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) return nullptr;
-    if (size >= huge_page) madvise(data, size, MADV_HUGEPAGE);
+    if (size >= kHugePage) madvise(data, size, MADV_HUGEPAGE);
     return data;
   }
 
-  static void destroy(void* data, size_t size) { size < large ? std::free(data) : void(munmap(data, size)); }
+  static void destroy(void* data, size_t size) { size < kLarge ? std::free(data) : void(munmap(data, size)); }
 
   static void release(void* data);
 

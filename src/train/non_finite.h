@@ -3,9 +3,9 @@
 #include <vector>
 
 #include "vmae/data/dataset.h"
+#include "vmae/ranks/world.h"
 #include "vmae/train/run_folder.h"
 #include "vmae/train/step.h"
-#include "vmae/train/world.h"
 
 namespace vmae::train {
 

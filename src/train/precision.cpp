@@ -51,13 +51,13 @@ Autocast::~Autocast() {
 }
 
 namespace {
-constexpr double initial_scale = 65536.0, growth = 2.0, backoff = 0.5;
-constexpr int64_t growth_interval = 2000;
+constexpr double kInitialScale = 65536.0, kGrowth = 2.0, kBackoff = 0.5;
+constexpr int64_t kGrowthInterval = 2000;
 }  // namespace
 
 LossScale::LossScale(Precision precision, at::Device device) : active_(precision == Precision::fp16) {
   if (!active_) return;
-  scale_ = at::full({1}, initial_scale, at::TensorOptions(device).dtype(at::kFloat));
+  scale_ = at::full({1}, kInitialScale, at::TensorOptions(device).dtype(at::kFloat));
   good_steps_ = at::zeros({1}, at::TensorOptions(device).dtype(at::kInt));
 }
 
@@ -68,7 +68,7 @@ void LossScale::unscale(const std::vector<at::Tensor>& gradients) const {
 }
 
 void LossScale::update(const at::Tensor& skipped) {
-  if (active_) at::_amp_update_scale_(scale_, good_steps_, skipped.view({1}), growth, backoff, growth_interval);
+  if (active_) at::_amp_update_scale_(scale_, good_steps_, skipped.view({1}), kGrowth, kBackoff, kGrowthInterval);
 }
 
 double LossScale::value() const { return active_ ? scale_.item<double>() : 1.0; }

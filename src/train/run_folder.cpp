@@ -1,18 +1,14 @@
 #include "vmae/train/run_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <torch/version.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/machine.h"
 #include "vmae/core/version.h"
 #include "vmae/train/device.h"
@@ -44,7 +40,7 @@ bool holds_results(const RunFolder& folder) {
   return holds_some(checkpoints) || holds_some(path / "test") || holds_some(path / "external_test") || holds_some(path / "eval");
 }
 
-constexpr const char* job_file = ".job";  // who began or last continued the run
+constexpr const char* kJobFile = ".job";  // who began or last continued the run
 
 // What a process that was killed while it wrote a file has left.
 void remove_temporary_files(const fs::path& folder) {
@@ -65,7 +61,7 @@ IfExists after_restart(const fs::path& folder, const Launch& launch, IfExists wa
       throw Error(ExitCode::usage, concat("run.dir: ", path.string(), " can't be looked at: ", problem.message()), "see that the folder can be reached");
     return exists;
   };
-  if (launch.attempt == 0 || !is_there(folder / job_file) || read_file(folder / job_file) != launch.job) return wanted;
+  if (launch.attempt == 0 || !is_there(folder / kJobFile) || read_file(folder / kJobFile) != launch.job) return wanted;
   return is_there(folder / "checkpoints" / "last.safetensors") ? IfExists::resume : IfExists::overwrite;
 }
 
@@ -93,10 +89,8 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists, const Launch& launch) : 
   if (problem)
     throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " can't be created: ", problem.message()), "choose a folder that you may write to");
 
-  lock_ = open((path_ / ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
-  if (lock_ < 0)
-    throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " can't be written to: ", std::strerror(errno)), "choose a folder that you may write to");
-  if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
+  lock_ = std::make_unique<FileLock>(path_ / ".lock", concat("run.dir = ", path_.string()));
+  if (!lock_->is_held())
     throw Error(ExitCode::usage, concat("another process is writing to run.dir = ", path_.string()), "wait for it to end, or choose another run.dir");
 
   refuse_results();  // another process may have come to an end meanwhile
@@ -105,7 +99,7 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists, const Launch& launch) : 
   fs::create_directories(checkpoints());
   fs::create_directories(samples());
   for (const fs::path& written : {path_, checkpoints(), samples(), path_ / "data_card"}) remove_temporary_files(written);
-  if (!launch.job.empty()) write_file_atomically(path_ / job_file, launch.job);
+  if (!launch.job.empty()) write_file_atomically(path_ / kJobFile, launch.job);
 }
 
 void RunFolder::clear() {
@@ -115,8 +109,6 @@ void RunFolder::clear() {
   fs::create_directories(checkpoints());
   fs::create_directories(samples());
 }
-
-RunFolder::~RunFolder() { close(lock_); }  // .lock stays: removing it would let two later processes lock two different files
 
 void write_env(const RunFolder& folder, const std::string& command_line, const std::string& device, const std::string& precision) {
   char time[32];
@@ -135,7 +127,7 @@ void write_env(const RunFolder& folder, const std::string& command_line, const s
                                       {"gpus", cuda_devices()},
                                       {"device", device},
                                       {"precision", precision}};
-  write_file_atomically(folder.env(), env.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  write_file_atomically(folder.env(), json_text(env, 2) + "\n");
 }
 
 }  // namespace vmae::train

@@ -27,7 +27,7 @@ ComputeStream::ComputeStream(at::Device device, bool wanted) {
 
 namespace {
 
-constexpr int num_warmups = 11;  // the Reducer times its first 10 passes with events, which can't be captured
+constexpr int kNumWarmups = 11;  // the Reducer times its first 10 passes with events, which can't be captured
 
 std::vector<at::Tensor> tensors_of(const data::Batch& batch) {
   std::vector<at::Tensor> tensors;
@@ -68,7 +68,7 @@ void StepGraph::record(const data::Batch& batch) {
   state.lr = step_.scalar(0);
   state.stops = step_.scalar(0);
   const Capturable capturable;
-  for (int i = 0; i < num_warmups; ++i) {
+  for (int i = 0; i < kNumWarmups; ++i) {
     step_.begin();
     step_.add(state.inputs, /*share=*/1.0, /*is_last=*/true);
   }

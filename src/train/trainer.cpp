@@ -6,6 +6,7 @@
 
 #include "non_finite.h"
 #include "trial.h"
+#include "vmae/core/clock.h"
 #include "vmae/core/error.h"
 #include "vmae/core/signals.h"
 #include "vmae/train/share_bad_files.h"
@@ -15,10 +16,6 @@ namespace vmae::train {
 namespace {
 
 bool every(int64_t period, int64_t count) { return period > 0 && count % period == 0; }
-
-double seconds_between(std::chrono::steady_clock::time_point begin, std::chrono::steady_clock::time_point end) {
-  return std::chrono::duration<double>(end - begin).count();
-}
 
 }  // namespace
 
@@ -58,6 +55,7 @@ Outcome Trainer::run() {
     }
     draw_first_panel(trained_before_step_s);
     writer_.check();
+    stop_ |= world_.size() == 1 && stop_requested();  // alone: at once, also where it came after the step
     if (is_save_due()) save();
     if (outcome_.stopped_by_signal = stop_ && state_.step < plan_.total_steps; outcome_.stopped_by_signal) break;
   }
@@ -148,7 +146,7 @@ void Trainer::tell(const Launched& launched, const StepResult& result) {
   const int64_t step = launched.step + 1;
   const double mean_loss = state_.interval_loss / static_cast<double>(state_.interval_steps), images_per_s = interval_.images_per_s();
   output_->log.progress(launched.epoch, plan_.train.epochs, step, plan_.total_steps, mean_loss, images_per_s,
-                        interval_.data_wait_s / seconds_between(interval_.start, Clock::now()));
+                        interval_.data_wait_s / seconds_since(interval_.start));
   if (!every(plan_.train.log_every, step) && !launched.ends_epoch) return;
   Metrics metrics = {
       {"loss", mean_loss}, {"lr", launched.lr}, {"grad_norm", result.grad_norm}, {"images_per_s", images_per_s}, {"data_wait_s", interval_.data_wait_s}};
@@ -178,15 +176,15 @@ void Trainer::end_epoch() {
 
 // True if no epoch before was as good.
 bool Trainer::validate(int64_t epoch) {
-  constexpr double worst = std::numeric_limits<double>::infinity();
+  constexpr double kWorst = std::numeric_limits<double>::infinity();
   evaluate([&] { outcome_.last_validation = task_.validate(); });
   const auto& [metric, value] = outcome_.last_validation.front();
   if (metric != state_.best_metric) {
-    state_.best = state_.best_loss = worst;
+    state_.best = state_.best_loss = kWorst;
     state_.best_epoch = -1;
     state_.best_metric = metric;
   }
-  double loss = worst;
+  double loss = kWorst;
   for (const auto& [name, one] : outcome_.last_validation) loss = name == "loss" ? one : loss;
   const double badness = task_.lower_is_better() ? value : -value;
   const bool is_best = badness < state_.best || (badness == state_.best && loss < state_.best_loss);  // where all Dice are 0, the loss decides
@@ -202,8 +200,7 @@ bool Trainer::validate(int64_t epoch) {
 bool Trainer::is_save_due() const {
   if (!output_) return false;
   // After the first step too: a full disk or a folder without rights shows at once, not after hours.
-  return stop_ || state_.step == 1 || every(plan_.train.save_every_steps, state_.step) ||
-         seconds_between(last_save_, Clock::now()) > 60.0 * plan_.train.save_every_minutes;
+  return stop_ || state_.step == 1 || every(plan_.train.save_every_steps, state_.step) || seconds_since(last_save_) > 60.0 * plan_.train.save_every_minutes;
 }
 
 void Trainer::save() {
@@ -224,12 +221,12 @@ Snapshot Trainer::weights_alone(const std::string& name) const {
 // What comes out, and whether images are as they should be, is to be seen before the first of many epochs ends: after so many steps, on slow machines earlier.
 // By what was trained alone, so that a resumed run draws it as one that was never interrupted.
 void Trainer::draw_first_panel(double trained_before_s) {
-  constexpr int64_t first_steps = 100;
-  constexpr double first_s = 120;
+  constexpr int64_t kFirstSteps = 100;
+  constexpr double kFirstS = 120;
   if (!output_ || plan_.train.draw_every == 0 || state_.position.epoch > 0 || state_.epoch_to_end >= 0) return;
   const double now_s = trained_s();
-  const bool is_time = trained_before_s < first_s && now_s >= first_s && state_.step <= first_steps;
-  if (!is_time && !(state_.step == first_steps && now_s < first_s)) return;
+  const bool is_time = trained_before_s < kFirstS && now_s >= kFirstS && state_.step <= kFirstSteps;
+  if (!is_time && !(state_.step == kFirstSteps && now_s < kFirstS)) return;
   const auto begin = Clock::now();
   draw(/*epoch=*/-1);
   interval_.start += Clock::now() - begin;
@@ -254,9 +251,9 @@ void Trainer::evaluate(const Action& action) {
   task_.module().train();
 }
 
-double Trainer::Interval::images_per_s() const { return static_cast<double>(images) / seconds_between(start, Clock::now()); }
+double Trainer::Interval::images_per_s() const { return static_cast<double>(images) / seconds_since(start); }
 
-double Trainer::trained_s() const { return trained_before_s_ + seconds_between(start_, Clock::now()); }
+double Trainer::trained_s() const { return trained_before_s_ + seconds_since(start_); }
 
 // Epochs are counted as they are trained: after a resume the answer is the same.
 bool Trainer::is_stopped_early() const {

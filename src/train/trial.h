@@ -1,8 +1,8 @@
 #pragma once
 // The steps of a dry run: the first warms up, the others are timed until their mean can be trusted, or it has taken long enough.
 #include <algorithm>
-#include <chrono>
 
+#include "vmae/core/clock.h"
 #include "vmae/core/counting.h"
 #include "vmae/train/plan.h"
 
@@ -31,10 +31,9 @@ class Trial {
   Counting counting;
 
  private:
-  using Clock = std::chrono::steady_clock;
   static constexpr int64_t kMostSteps = 10, kEnoughSteps = 3;
   static constexpr double kEnoughSeconds = 5, kMostSeconds = 30, kLongStep = 60;
-  double seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
+  double seconds() const { return seconds_since(begin_); }
 
   Clock::time_point begin_ = Clock::now();
   int64_t num_steps_ = 0;

@@ -20,6 +20,7 @@
 
 #include "input_file.h"
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/json_text.h"
 #include "vmae/weights/unpickle.h"
 
 namespace vmae::weights {
@@ -247,7 +248,7 @@ void write_archive(const std::filesystem::path& path, const NamedTensors& tensor
   });
   writer.writeRecord("data.pkl", pickle.data(), pickle.size());
   writer.writeRecord("byteorder", "little", 6);
-  const std::string json = nlohmann::json(metadata).dump(1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string json = json_text(nlohmann::json(metadata), 1);
   if (!metadata.empty()) writer.writeRecord(kMetadata, json.data(), json.size());
   size_t index = 0;
   for (const at::Tensor& tensor : pickler.tensorData()) writer.writeRecord(concat("data/", index++), tensor.const_data_ptr(), tensor.nbytes());

@@ -14,6 +14,7 @@
 #include "safetensors_header.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/crc32c.h"
+#include "vmae/core/json_text.h"
 
 namespace vmae::weights {
 namespace {
@@ -102,7 +103,7 @@ TensorFile read_tensors(const std::filesystem::path& path) {
 // The header's text, with the checksum still 00000000.
 std::string header_text(const NamedTensors& tensors, Metadata metadata, const std::filesystem::path& path) {
   metadata["checksum"] = concat("crc32c:", kNoDigits);
-  std::string json = R"({"__metadata__":)" + nlohmann::json(metadata).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string json = R"({"__metadata__":)" + json_text(nlohmann::json(metadata));
   std::unordered_set<std::string> names{"__metadata__"};
   uint64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {

@@ -53,12 +53,12 @@ TensorFile read_weights(const std::filesystem::path& path) {
   return file;
 }
 
-TensorFile read_wrapped_weights(const std::filesystem::path& path) {
+TensorFile read_wrapped_weights(const std::filesystem::path& path, bool shapes_only) {
   const std::string head = InputFile(path).head(512);
   if (head.starts_with("PK")) return read_pth(path);
   const bool is_safetensors = head.size() > 8 && head[8] == '{' && head.compare(4, 4, std::string(4, '\0')) == 0;  // a header of less than 4 GB
   if (is_safetensors) {
-    TensorFile file = read_safetensors(path);
+    TensorFile file = shapes_only ? read_safetensors_header(path) : read_safetensors(path);
     std::erase_if(file.tensors, [](const auto& entry) { return entry.first.starts_with("optimizer.") || entry.first.starts_with("state."); });
     return file;
   }

@@ -6,6 +6,8 @@
 #include <functional>
 #include <string>
 
+#include "vmae/core/clock.h"
+
 namespace vmae {
 
 struct Counted {
@@ -24,7 +26,6 @@ class Counting {
   void add(int64_t n = 1);  // any thread; tells at most ten times a second
 
  private:
-  using Clock = std::chrono::steady_clock;
   Counted counted() const;
 
   std::string what_;

@@ -30,7 +30,7 @@ std::string first_host(const std::string& hostlist);  // of Slurm's notation: "g
 // others get 10 s to end, then SIGKILL; when this process dies they get SIGTERM. Returns the exit code of the run: 0; 75 if it was stopped; that of the rank
 // that failed first (1 if a signal ended it, which is said).
 int run_local_ranks(int64_t count, const std::vector<std::string>& arguments);
-bool is_local_rank();                                                  // this process was started by run_local_ranks()
-inline constexpr const char* local_launch_mark = "VMAE_LOCAL_LAUNCH";  // the variable that says so
+bool is_local_rank();                                                 // this process was started by run_local_ranks()
+inline constexpr const char* kLocalLaunchMark = "VMAE_LOCAL_LAUNCH";  // the variable that says so
 
 }  // namespace vmae

@@ -13,7 +13,7 @@ namespace vmae::data {
 
 // What a task learns from besides the image. Pretraining: nothing.
 struct Targets {
-  static constexpr int64_t all_labels = -1;  // for who knows the number: as many as the sources have
+  static constexpr int64_t kAllLabels = -1;  // for who knows the number: as many as the sources have
   bool mask = false;
   int64_t num_labels = 0;
 };

@@ -89,6 +89,8 @@ int slice_axis(const VolumeHeader& header);
 
 // One axis for all volumes of a dataset: that which is coarsest (within 1 %) in most of them; of equals that which slice_axis() takes for most, then z, y.
 // 2D images don't count: they keep their own.
+inline std::string axis_name(int axis) { return {"xyz"[axis]}; }
+
 struct CommonAxis {
   int axis = -1;  // -1: there are no volumes
   int64_t num_volumes = 0, num_coarsest = 0;

@@ -8,7 +8,7 @@
 
 namespace vmae::metrics {
 
-constexpr int64_t num_calibration_bins = 10;  // of equal width: [0, 0.1), ..., [0.9, 1]
+constexpr int64_t kNumCalibrationBins = 10;  // of equal width: [0, 0.1), ..., [0.9, 1]
 
 // Cases whose probability (multi-class: the largest) lies in a bin.
 struct CalibrationBin {

@@ -6,7 +6,7 @@
 
 namespace vmae::nn {
 
-constexpr int64_t mask_unit = 4;  // tokens: masking works in units of 4 x 4 tokens = 16 x 16 pixels
+constexpr int64_t kMaskUnit = 4;  // tokens: masking works in units of 4 x 4 tokens = 16 x 16 pixels
 
 struct MaeOutput {
   at::Tensor loss;        // scalar float32: mean over the hidden tokens of their mean squared error

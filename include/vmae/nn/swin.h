@@ -19,7 +19,7 @@
 
 namespace vmae::nn {
 
-constexpr int64_t patch_size = 4;  // pixels
+constexpr int64_t kPatchSize = 4;  // pixels
 
 // Every stage halves the grid; `drop_path` below is one uniform number per sample and residual branch, (B, 2 * blocks), or undefined for evaluation:
 // randomness enters a forward pass only through arguments.

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "vmae/core/clock.h"
+
 namespace vmae {
 
 struct ProgressState {
@@ -35,7 +37,6 @@ class ProgressBar {
   void finish();                            // draws the last state and leaves it there; the bar is then off
 
  private:
-  using Clock = std::chrono::steady_clock;
   void draw();
 
   bool enabled_;

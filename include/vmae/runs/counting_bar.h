@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 
+#include "vmae/core/clock.h"
 #include "vmae/core/counting.h"
 #include "vmae/report/progress.h"
 
@@ -17,7 +18,6 @@ class CountingBar {
   CountingBar& operator=(const CountingBar&) = delete;
 
  private:
-  using Clock = std::chrono::steady_clock;
   void show(const Counted& counted);
 
   std::unique_ptr<ProgressBar> bar_;

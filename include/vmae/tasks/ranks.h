@@ -3,7 +3,7 @@
 #include <functional>
 
 #include "vmae/core/error.h"
-#include "vmae/train/world.h"
+#include "vmae/ranks/world.h"
 
 namespace vmae::run {
 

@@ -3,9 +3,9 @@
 #include <memory>
 #include <string>
 
+#include "vmae/ranks/world.h"
 #include "vmae/runs/training_options.h"
 #include "vmae/train/run_folder.h"
-#include "vmae/train/world.h"
 
 namespace vmae::run {
 

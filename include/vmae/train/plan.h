@@ -2,11 +2,11 @@
 // How long, how often and how large: everything about a run that is known before its first step.
 #include <cstdint>
 
+#include "vmae/ranks/world.h"
 #include "vmae/train/checkpoint.h"
 #include "vmae/train/precision.h"
 #include "vmae/train/schedule.h"
 #include "vmae/train/train_options.h"
-#include "vmae/train/world.h"
 
 namespace vmae::train {
 

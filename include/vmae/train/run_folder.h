@@ -1,8 +1,10 @@
 #pragma once
 // The folder of one run: what is where (docs/run-folder.md), and who may write into it.
 #include <filesystem>
+#include <memory>
 #include <string>
 
+#include "vmae/core/file_lock.h"
 #include "vmae/core/launch.h"
 
 namespace vmae::train {
@@ -19,9 +21,6 @@ class RunFolder {
   // overwritten, left alone until clear(): a mistake in the config must not cost the earlier run. A start that left neither checkpoint nor predictions
   // is neither refused nor an error: is_failed_start(), and the run begins anew.
   RunFolder(std::filesystem::path path, IfExists if_exists, const Launch& launch = {});
-  ~RunFolder();
-  RunFolder(const RunFolder&) = delete;
-  RunFolder& operator=(const RunFolder&) = delete;
 
   void clear();  // removes what an earlier run wrote, and nothing else; this run's log and quarantine stay
 
@@ -40,7 +39,7 @@ class RunFolder {
 
  private:
   std::filesystem::path path_;
-  int lock_ = -1;
+  std::unique_ptr<FileLock> lock_;
   bool is_failed_start_ = false;
 };
 

@@ -2,7 +2,7 @@
 #include <cstdint>
 
 #include "vmae/data/quarantine.h"
-#include "vmae/train/world.h"
+#include "vmae/ranks/world.h"
 
 namespace vmae::train {
 

@@ -1,11 +1,11 @@
 #pragma once
 // One optimizer step: forward, backward, clipping, update. Operations on tensors of the device alone, without waiting for it, so that a whole step can be
 // recorded (step_graph.h).
+#include "vmae/ranks/world.h"
 #include "vmae/train/optim.h"
 #include "vmae/train/plan.h"
 #include "vmae/train/precision.h"
 #include "vmae/train/task.h"
-#include "vmae/train/world.h"
 
 namespace vmae::train {
 

@@ -7,8 +7,8 @@
 
 #include "vmae/data/loader.h"
 #include "vmae/image/image.h"
+#include "vmae/ranks/world.h"
 #include "vmae/train/run_log.h"
-#include "vmae/train/world.h"
 
 namespace vmae::train {
 

@@ -1,5 +1,6 @@
 #pragma once
 // The keys of the training loop (trainer.h) and of the optimizer (optim.h).
+#include <concepts>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -40,5 +41,8 @@ struct OptimOptions {
   double ema_decay = 0.0;
 };
 void describe(Options& options, OptimOptions& optim);
+// Of what derives from it this would leave keys out: that needs a describe() of its own.
+template <std::derived_from<OptimOptions> Derived>
+requires(!std::same_as<Derived, OptimOptions>) void describe(Options& options, Derived& optim) = delete;
 
 }  // namespace vmae::train

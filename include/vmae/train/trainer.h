@@ -1,11 +1,11 @@
 #pragma once
 // The one training loop, for pretraining, segmentation and classification. What differs between them is a Task.
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "vmae/core/clock.h"
 #include "vmae/data/loader.h"
 #include "vmae/train/checkpoint_writer.h"
 #include "vmae/train/device_input.h"
@@ -48,7 +48,6 @@ class Trainer {
   Outcome run();
 
  private:
-  using Clock = std::chrono::steady_clock;
   // A step that was given to the device, and what is to be said of it once its result is read.
   struct Launched {
     at::Tensor result;

@@ -19,7 +19,7 @@ namespace vmae::weights {
 // networks (a student and its teacher), naming them; the file is then unchanged.
 std::string unwrap(TensorFile& file, const std::filesystem::path& path);
 
-// read_weights() without unwrap().
-TensorFile read_wrapped_weights(const std::filesystem::path& path);
+// read_weights() without unwrap(). shapes_only: of safetensors the header alone is read, and tensors are on the meta device.
+TensorFile read_wrapped_weights(const std::filesystem::path& path, bool shapes_only = false);
 
 }  // namespace vmae::weights

@@ -1,8 +1,8 @@
 // report.html: what was found, from the headline down to config and versions.
 #include "output.h"
+#include "vmae/cases/class_names.h"
 #include "vmae/core/text.h"
 #include "vmae/core/version.h"
-#include "vmae/sources/class_names.h"
 
 namespace vmae::run {
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "output.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/text.h"
 #include "vmae/core/version.h"
 
@@ -144,7 +145,7 @@ std::string summary_json(const Evaluation& evaluation) {
   }
   json["comparisons"] = Json::array();
   for (const metrics::Comparison& comparison : evaluation.comparisons) json["comparisons"].push_back(to_json(comparison, evaluation));
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(json, 1) + "\n";
 }
 
 std::string cases_csv(const Evaluation& evaluation) {

@@ -49,10 +49,10 @@ TEST(Panel, ThreeChannelsAreColours) {
 
 TEST(Panel, ReconstructionsOfChannelsStandBelowEachOther) {
   nn::MaeOutput output;
-  constexpr int64_t kPatches = (kSide / nn::patch_size) * (kSide / nn::patch_size);
+  constexpr int64_t kPatches = (kSide / nn::kPatchSize) * (kSide / nn::kPatchSize);
   for (const int64_t channels : {1, 2, 3}) {
     output.hidden = at::zeros({1, kPatches}, at::kBool);
-    output.prediction = at::zeros({1, kPatches, nn::patch_size * nn::patch_size * channels});
+    output.prediction = at::zeros({1, kPatches, nn::kPatchSize * nn::kPatchSize * channels});
     const io::Image panel = reconstruction_panel(image_of(channels), output, {}, all(channels, 0), all(channels, 1));
     EXPECT_EQ(panel.channels, channels == 3 ? 3 : 1);
     EXPECT_NEAR(middle(panel, 0), 51.0, 0.01) << channels;

@@ -7,12 +7,12 @@
 #include "../data/data_folder.h"
 #include "support/tensors.h"
 #include "vmae/nn/mae.h"
+#include "vmae/ranks/world.h"
 #include "vmae/train/device.h"
 #include "vmae/train/device_input.h"
 #include "vmae/train/optim.h"
 #include "vmae/train/precision.h"
 #include "vmae/train/step_graph.h"
-#include "vmae/train/world.h"
 
 namespace vmae::train {
 namespace {

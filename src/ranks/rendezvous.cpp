@@ -13,10 +13,12 @@
 #include <nlohmann/json.hpp>
 
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/clock.h"
+#include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
 #include "vmae/core/signals.h"
-#include "vmae/train/world.h"
+#include "vmae/ranks/world.h"
 
 namespace vmae::train {
 
@@ -24,13 +26,11 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using Clock = std::chrono::steady_clock;
-
-constexpr milliseconds poll{50};
-constexpr seconds connect_limit{300};  // for a rank of a node that starts late
-constexpr seconds hear_limit{3};       // rank 0 waits that long for what the others have to say
-constexpr seconds own_end_limit{2};    // a rank whose watcher hears of a failure gets that long to end by itself
-constexpr seconds end_limit{12};       // from a failure to the end of its process, whatever the network does
+constexpr milliseconds kPoll{50};
+constexpr seconds kConnectLimit{300};  // for a rank of a node that starts late
+constexpr seconds kHearLimit{3};       // rank 0 waits that long for what the others have to say
+constexpr seconds kOwnEndLimit{2};     // a rank whose watcher hears of a failure gets that long to end by itself
+constexpr seconds kEndLimit{12};       // from a failure to the end of its process, whatever the network does
 
 std::string numbered(const char* key, int64_t rank) { return concat(key, "/", rank); }
 
@@ -55,7 +55,7 @@ bool can_reach(const std::string& host, int64_t port) {
 // Before there is anything to save. A launcher that stops the ranks because one has failed gives the watcher time to say which.
 void end_if_stopped() {
   if (!stop_requested()) return;
-  std::this_thread::sleep_for(own_end_limit + hear_limit);
+  std::this_thread::sleep_for(kOwnEndLimit + kHearLimit);
   throw Error(ExitCode::stopped, concat("stopped by ", stop_signal_name(), " before all ranks were there"),
               "nothing was trained: start again with the same command");
 }
@@ -102,9 +102,9 @@ c10::intrusive_ptr<c10d::Store> Rendezvous::connect(bool may_serve) {
   options.numWorkers = static_cast<size_t>(launch_.size);
   options.waitWorkers = false;
   // The store's own attempts can't be interrupted, and go on for longer than it is told.
-  for (const auto limit = Clock::now() + connect_limit; !options.isServer && Clock::now() < limit && !can_reach(launch_.master_address, launch_.master_port);) {
+  for (const auto limit = Clock::now() + kConnectLimit; !options.isServer && Clock::now() < limit && !can_reach(launch_.master_address, launch_.master_port);) {
     end_if_stopped();
-    std::this_thread::sleep_for(2 * poll);
+    std::this_thread::sleep_for(2 * kPoll);
   }
   options.timeout = std::chrono::seconds(30);
   try {
@@ -144,20 +144,20 @@ void Rendezvous::wait_for_all(double timeout_s) {
       all_came_ = true;
       return;
     }
-    const double waited_s = std::chrono::duration<double>(Clock::now() - start).count();
+    const double waited_s = seconds_since(start);
     const std::string who = concat(missing.size() == 1 ? "rank " : "ranks ", join(missing, ", "), " of ", launch_.size);
     if (waited_s > timeout_s)
       throw Error(ExitCode::internal, concat(who, " did not come within ", human_seconds(timeout_s)),
                   "check that all of them were started (srun or torchrun, not the bare program in a batch script); run.timeout_s is the limit");
     if (waited_s > 10 && !has_said) log::info(concat("waiting for ", who));
     has_said |= waited_s > 10;
-    std::this_thread::sleep_for(poll);
+    std::this_thread::sleep_for(kPoll);
   }
 }
 
 std::string Rendezvous::wait_for(const std::string& key) {
   try {
-    while (!store_->check({key})) std::this_thread::sleep_for(4 * poll);
+    while (!store_->check({key})) std::this_thread::sleep_for(4 * kPoll);
     return store_->get_to_str(key);
   } catch (const std::exception& problem) {
     throw LostContact(concat(place(), " lost contact with rank 0: ", reason_of(problem)));
@@ -170,9 +170,9 @@ void Rendezvous::leave() {
   try {
     put(numbered("left", launch_.rank), "");
     if (launch_.rank != 0 || launch_.agent_hosts_store) return;
-    const auto limit = Clock::now() + hear_limit;
+    const auto limit = Clock::now() + kHearLimit;
     for (int64_t r = 1; r < launch_.size; ++r) {
-      while (!store_->check({numbered("left", r)}) && Clock::now() < limit) std::this_thread::sleep_for(poll);
+      while (!store_->check({numbered("left", r)}) && Clock::now() < limit) std::this_thread::sleep_for(kPoll);
     }
   } catch (const std::exception&) {  // a rank that left earlier has taken the store with it
   }
@@ -198,13 +198,13 @@ void Rendezvous::watch_until_leaving() {
     if (round % 2 == 0 && launch_.rank == 0 && all_came_ && some_are_silent()) watch_store_->set("failures", "");
     if (watch_store_->check({"failures"})) {
       watch_store_->set(numbered("alive", launch_.rank), "");
-      const auto limit = Clock::now() + own_end_limit;
-      while (!is_leaving_ && Clock::now() < limit) std::this_thread::sleep_for(poll);
+      const auto limit = Clock::now() + kOwnEndLimit;
+      while (!is_leaving_ && Clock::now() < limit) std::this_thread::sleep_for(kPoll);
       if (is_leaving_) return;
       if (launch_.rank == 0) report_failures();
       follow_to_the_end(LostContact(concat(place(), " was told that another rank failed, but not which")));
     }
-    std::this_thread::sleep_for(10 * poll);
+    std::this_thread::sleep_for(10 * kPoll);
   }
 }
 
@@ -218,26 +218,26 @@ bool Rendezvous::some_are_silent() {
   beats_.resize(static_cast<size_t>(launch_.size));
   const auto now = Clock::now();
   // A long time since the last call: this process was stopped itself, and with it perhaps all of the job (a scheduler that suspends it).
-  const bool was_away = now - last_look_ > own_end_limit + hear_limit;
+  const bool was_away = now - last_look_ > kOwnEndLimit + kHearLimit;
   last_look_ = now;
   bool is_silent = false;
   for (size_t r = 0; r < beats_.size(); ++r) {
     const int64_t count = watch_store_->add(numbered("beat", static_cast<int64_t>(r)), 0);
     if (count != beats_[r].count || was_away) beats_[r] = {count, now};
-    is_silent |= std::chrono::duration<double>(now - beats_[r].changed).count() > silence_limit_s_;
+    is_silent |= seconds_between(beats_[r].changed, now) > silence_limit_s_;
   }
   return is_silent;
 }
 
 void Rendezvous::report_failures() {
   // The main thread and the watcher may both come here; what is said is said once.
-  if (is_reporting_.exchange(true)) std::this_thread::sleep_for(end_limit);
+  if (is_reporting_.exchange(true)) std::this_thread::sleep_for(kEndLimit);
   c10d::Store& store = *watch_store_;
   std::vector<nlohmann::json> failed(static_cast<size_t>(launch_.size));
   std::vector<bool> is_alive(static_cast<size_t>(launch_.size));
   is_alive[0] = true;
-  const auto limit = Clock::now() + hear_limit;
-  for (bool is_complete = false; !is_complete && Clock::now() < limit; std::this_thread::sleep_for(poll)) {
+  const auto limit = Clock::now() + kHearLimit;
+  for (bool is_complete = false; !is_complete && Clock::now() < limit; std::this_thread::sleep_for(kPoll)) {
     is_complete = true;
     for (int64_t r = 0; r < launch_.size; ++r) {
       const auto i = static_cast<size_t>(r);
@@ -273,15 +273,15 @@ void Rendezvous::report_failures() {
     print(detail.empty() ? what : concat(what, " (", detail, ")"), LostContact("").hint());
   }
   store.set("ended", std::to_string(code));
-  std::this_thread::sleep_for(10 * poll);  // the store is here: the others read it first
+  std::this_thread::sleep_for(10 * kPoll);  // the store is here: the others read it first
   end(code);
 }
 
 void Rendezvous::follow_to_the_end(const Error& error) {
   int code = static_cast<int>(error.code());
   try {
-    const auto limit = Clock::now() + 2 * hear_limit + own_end_limit;
-    while (!watch_store_->check({"ended"}) && Clock::now() < limit) std::this_thread::sleep_for(poll);
+    const auto limit = Clock::now() + 2 * kHearLimit + kOwnEndLimit;
+    while (!watch_store_->check({"ended"}) && Clock::now() < limit) std::this_thread::sleep_for(kPoll);
     if (watch_store_->check({"ended"})) end(static_cast<int>(parse_integer(watch_store_->get_to_str("ended")).value_or(code)));
   } catch (const std::exception&) {  // rank 0 is gone
   }
@@ -295,14 +295,14 @@ void Rendezvous::fail(const Error& error, bool has_lost_contact) {
     try {
       const std::string what = error.what() + watch_problem();
       const nlohmann::json record = {{"code", static_cast<int>(error.code())}, {"what", what}, {"hint", error.hint()}, {"lost", has_lost_contact}};
-      watch_store_->set(numbered("failed", launch_.rank), record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      watch_store_->set(numbered("failed", launch_.rank), json_text(record));
       watch_store_->set("failures", "");
       if (launch_.rank == 0) report_failures();
     } catch (const std::exception&) {  // rank 0, and the store with it, is gone
     }
     follow_to_the_end(error);
   }).detach();
-  std::this_thread::sleep_for(end_limit);
+  std::this_thread::sleep_for(kEndLimit);
   print(concat(place(), ": ", error.what(), watch_problem()), error.hint());
   end(static_cast<int>(error.code()));
 }

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "../header.h"
-#include "stacks.h"
+#include "../series/stacks.h"
 #include "vmae/dicom/seg_write.h"
 
 namespace vmae::io {

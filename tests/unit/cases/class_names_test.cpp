@@ -1,4 +1,4 @@
-#include "vmae/sources/class_names.h"
+#include "vmae/cases/class_names.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "vmae/train/world.h"
+#include "vmae/ranks/world.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -99,8 +99,8 @@ RankSum World::total(bool counts) {
 
 void World::broadcast(std::vector<at::Tensor> tensors) {
   if (size() == 1) return;
-  constexpr size_t message_bytes = 25 << 20;
-  impl_->together("a broadcast", [&] { c10d::broadcast_coalesced(impl_->group, tensors, message_bytes, /*rank=*/0); });
+  constexpr size_t kMessageBytes = 25 << 20;
+  impl_->together("a broadcast", [&] { c10d::broadcast_coalesced(impl_->group, tensors, kMessageBytes, /*rank=*/0); });
 }
 
 std::string World::broadcast(const std::string& text) { return gather(is_first() ? text : "").front(); }

@@ -2,7 +2,7 @@
 
 #include <set>
 
-#include "geometry.h"
+#include "../series/geometry.h"
 #include "vmae/core/error.h"
 #include "vmae/core/hash.h"
 

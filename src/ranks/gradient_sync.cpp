@@ -12,13 +12,12 @@
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
 #include "rendezvous.h"
-#include "vmae/train/world.h"
+#include "vmae/core/clock.h"
+#include "vmae/ranks/world.h"
 
 namespace vmae::train {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Traffic {
   c10::intrusive_ptr<c10d::ProcessGroup> group;
@@ -120,7 +119,7 @@ void GradientSync::backward(const at::Tensor& loss, bool synchronise) {
     if (!state.hook->has_failed()) throw;
     throw LostContact(concat("gradients could not be exchanged: ", reason_of(problem)));
   }
-  state.wait_s += std::chrono::duration<double>(Clock::now() - state.traffic->last_bucket).count();
+  state.wait_s += seconds_since(state.traffic->last_bucket);
 }
 
 double GradientSync::wait_s() const { return state_->wait_s; }

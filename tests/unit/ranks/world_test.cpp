@@ -1,5 +1,5 @@
 // Ranks as threads of this process, over real sockets: what several processes do, where ThreadSanitizer can watch. Processes are in tests/e2e/test_ranks.py.
-#include "vmae/train/world.h"
+#include "vmae/ranks/world.h"
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
