@@ -1,7 +1,7 @@
 #pragma once
-// One function per subcommand: declares its arguments and what to do when it was called. The exit code goes to `exit_code`.
-// Two programs are made of them. bin/vmae has the commands that need no LibTorch, whose start takes longer than most of what they do, and starts
-// libexec/vmae/vmae for all others; that one has all commands.
+// One function per subcommand: declares its arguments and what to do when it was called. The exit code goes to
+// `exit_code`. Two programs are made of them. bin/vmae has the commands that need no LibTorch, whose start takes
+// longer than most of what they do, and starts libexec/vmae/vmae for all others; that one has all commands.
 #include <CLI/App.hpp>
 #include <functional>
 #include <string>
@@ -21,8 +21,8 @@ struct Context {
   ExitCode exit_code = ExitCode::ok;
 };
 
-// OpenMP's threads are to sleep while they wait, unless the environment says otherwise. The library reads that when it is loaded, so it has to be said before
-// the program with LibTorch starts. True if it was not said yet.
+// OpenMP's threads are to sleep while they wait, unless the environment says otherwise. The library reads that
+// when it is loaded, so it has to be said before the program with LibTorch starts. True if it was not said yet.
 bool set_wait_policy();
 
 using AddCommands = std::function<void(CLI::App& app, Context& context)>;

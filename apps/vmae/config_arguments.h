@@ -18,8 +18,11 @@ struct ConfigArguments {
 
   void add_to(CLI::App& command, const std::string& example = "optim.lr=3e-4 model.image_size=[96,160]") {
     command.add_option("--config", file, "YAML file; without it, the defaults")->type_name("FILE");
-    command.add_option("overrides", overrides, "options as key=value, for example " + example + "; they win over the file")->type_name("key=value");
-    command.add_flag("--print-config", print, "print the resolved config with every key and its documentation, and exit");
+    command
+        .add_option("overrides", overrides, "options as key=value, for example " + example + "; they win over the file")
+        ->type_name("key=value");
+    command.add_flag("--print-config", print,
+                     "print the resolved config with every key and its documentation, and exit");
   }
 
   // True if the caller should go on; false after --print-config. What `config` holds beforehand are the defaults.
@@ -46,7 +49,8 @@ struct ConfigArguments {
     for (const auto& assignment : overrides) apply_override(assignment, options);
   }
 
-  // A key that this command does not know may be another command's: then that is the advice, and no key that is spelt alike.
+  // A key that this command does not know may be another command's:
+  // then that is the advice, and no key that is spelt alike.
   void read_file(Options& options) const {
     try {
       read_config_file(file, options);

@@ -14,7 +14,8 @@ void add_docs(CLI::App& app, Context&) {
   command->add_option("page", *page, "configuration (docs/configuration.md) or default-config (configs/default.yaml)")
       ->required()
       ->check(CLI::IsMember({"configuration", "default-config"}));
-  command->callback([page] { std::cout << (*page == "configuration" ? run::configuration_page() : run::default_config()); });
+  command->callback(
+      [page] { std::cout << (*page == "configuration" ? run::configuration_page() : run::default_config()); });
 }
 
 }  // namespace vmae::app

@@ -20,26 +20,36 @@ struct Arguments {
 };
 
 template <class Config>
-void add(CLI::App& app, Context& context, const std::string& name, const std::string& description, const std::string& example) {
+void add(CLI::App& app, Context& context, const std::string& name, const std::string& description,
+         const std::string& example) {
   auto* command = app.add_subcommand(name, description);
   auto arguments = std::make_shared<Arguments>();
   arguments->config.add_to(*command);
-  command->add_option("--fold", arguments->fold, "a fold of data.splits, trained in run.dir/fold_K; all: one after the other")->type_name("K|all");
+  command
+      ->add_option("--fold", arguments->fold,
+                   "a fold of data.splits, trained in run.dir/fold_K; all: one after the other")
+      ->type_name("K|all");
   arguments->run.add_to(*command);
   arguments->ranks.add_to(*command);
   command->footer(example +
-                  "The keys used most: run.dir, data.train, data.splits, model.init, model.image_size, train.epochs, train.batch_size,\n"
+                  "The keys used most: run.dir, data.train, data.splits, model.init, model.image_size, train.epochs, "
+                  "train.batch_size,\n"
                   "optim.lr. All of them: --print-config or docs/configuration.md. Guide: docs/finetune.md");
   command->callback([arguments, &context] {
     context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
       Config said;
       said.train.epochs = said.model.net.swin.in_channels = 0;  // not said
       arguments->config.read(said);
-      Config config = run::defaults_for(said);                    // and read once more: what it does not say is the recipe's
-      if (!said.model.init.empty() && said.model.name != "unet")  // what the config does not say about the architecture, the weights do
-        run::adopt_architecture(config.model.net.swin, run::adopted_weights(said.run.dir, said.model.init, arguments->fold, arguments->run.resume));
+      // and read once more: what it does not say is the recipe's
+      Config config = run::defaults_for(said);
+      // what the config does not say about the architecture, the weights do
+      if (!said.model.init.empty() && said.model.name != "unet")
+        run::adopt_architecture(config.model.net.swin, run::adopted_weights(said.run.dir, said.model.init,
+                                                                            arguments->fold, arguments->run.resume));
       if (!arguments->config.load(config)) return ExitCode::ok;
-      return run::finetune_folds(config, arguments->run.arguments(context.command_line, said.model.net.swin.in_channels), arguments->fold, world);
+      return run::finetune_folds(config,
+                                 arguments->run.arguments(context.command_line, said.model.net.swin.in_channels),
+                                 arguments->fold, world);
     });
   });
 }
@@ -47,17 +57,21 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
 }  // namespace
 
 void add_finetune_seg(CLI::App& app, Context& context) {
-  add<run::SegmentConfig>(app, context, "finetune-seg", "Fine-tune a Swin-UNet to segment images",
-                          "Example:\n  vmae finetune-seg data.train=/data/Dataset001_Heart model.init=runs/mr run.dir=runs/heart\n"
-                          "  vmae predict --weights runs/heart --input /data/new --output predictions\n"
-                          "Masks: nnU-Net or Decathlon folders, images/ beside labels/ or masks/, a manifest CSV with `mask`, DICOM RTSTRUCT or SEG.\n");
+  add<run::SegmentConfig>(
+      app, context, "finetune-seg", "Fine-tune a Swin-UNet to segment images",
+      "Example:\n  vmae finetune-seg data.train=/data/Dataset001_Heart model.init=runs/mr run.dir=runs/heart\n"
+      "  vmae predict --weights runs/heart --input /data/new --output predictions\n"
+      "Masks: nnU-Net or Decathlon folders, images/ beside labels/ or masks/, a manifest CSV with `mask`, DICOM "
+      "RTSTRUCT or SEG.\n");
 }
 
 void add_finetune_cls(CLI::App& app, Context& context) {
-  add<run::ClassifyConfig>(app, context, "finetune-cls", "Fine-tune a Swin classifier: classes, or findings of which several can be true",
-                           "Example:\n  vmae finetune-cls data.train=labels.csv model.init=runs/xray run.dir=runs/tuberculosis\n"
-                           "  vmae predict --weights runs/tuberculosis --input /data/new --output predictions\n"
-                           "Labels: a manifest CSV with `label` (a class) or a column per finding (0, 1 or empty), or a folder per class.\n");
+  add<run::ClassifyConfig>(
+      app, context, "finetune-cls", "Fine-tune a Swin classifier: classes, or findings of which several can be true",
+      "Example:\n  vmae finetune-cls data.train=labels.csv model.init=runs/xray run.dir=runs/tuberculosis\n"
+      "  vmae predict --weights runs/tuberculosis --input /data/new --output predictions\n"
+      "Labels: a manifest CSV with `label` (a class) or a column per finding (0, 1 or empty), or a folder per "
+      "class.\n");
 }
 
 }  // namespace vmae::app

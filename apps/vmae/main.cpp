@@ -42,7 +42,8 @@ constexpr Command kCommands[] = {
     {"compare", [](CLI::App& app, app::Context& context, char**) { app::add_compare(app, context); }},
     {"prepare", [](CLI::App& app, app::Context& context, char**) { app::add_prepare(app, context); }},
     {"split", [](CLI::App& app, app::Context& context, char**) { app::add_split(app, context); }},
-    {"inspect", [](CLI::App& app, app::Context& context, char** argv) { app::add_inspect(app, context, [argv](const auto&) { start_with_torch(argv); }); }},
+    {"inspect", [](CLI::App& app, app::Context& context,
+                   char** argv) { app::add_inspect(app, context, [argv](const auto&) { start_with_torch(argv); }); }},
     {"docs", [](CLI::App& app, app::Context& context, char**) { app::add_docs(app, context); }},
 };
 
@@ -51,7 +52,8 @@ constexpr Command kCommands[] = {
 int main(int argc, char** argv) {
   for (const Command& command : kCommands) {
     if (argc > 1 && command.name == argv[1])
-      return app::run_command(argc, argv, [&](CLI::App& app, app::Context& context) { command.add(app, context, argv); });
+      return app::run_command(argc, argv,
+                              [&](CLI::App& app, app::Context& context) { command.add(app, context, argv); });
   }
   start_with_torch(argv);
 }

@@ -21,7 +21,8 @@ void add_commands(CLI::App& app, vmae::app::Context& context) {
   vmae::app::add_split(app, context);
   vmae::app::add_forward(app, context);
   vmae::app::add_export(app, context);
-  vmae::app::add_inspect(app, context, [](const auto& arguments) { vmae::run::inspect_with_torch(arguments, std::cout); });
+  vmae::app::add_inspect(app, context,
+                         [](const auto& arguments) { vmae::run::inspect_with_torch(arguments, std::cout); });
   vmae::app::add_doctor(app, context);
   vmae::app::add_bench(app, context);
   vmae::app::add_docs(app, context);
@@ -30,7 +31,8 @@ void add_commands(CLI::App& app, vmae::app::Context& context) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (vmae::app::set_wait_policy()) execv("/proc/self/exe", argv);  // once more; returns only where it is not possible: then we go on as we are
+  // once more; returns only where it is not possible: then we go on as we are
+  if (vmae::app::set_wait_policy()) execv("/proc/self/exe", argv);
   vmae::train::install_cpu_allocator();
   return vmae::app::run_command(argc, argv, add_commands);
 }

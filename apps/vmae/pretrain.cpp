@@ -24,14 +24,16 @@ void add_pretrain(CLI::App& app, Context& context) {
       "Example:\n  vmae pretrain --config configs/pretrain/mr.yaml data.train=/data/mr run.dir=runs/mr\n"
       "Images: PNG, JPEG, TIFF, BMP, NIfTI, NRRD, MetaImage; a folder or a manifest CSV with the column `image`.\n"
       "The keys used most: run.dir, data.train, data.val, model.image_size, model.init, train.epochs,\n"
-      "train.batch_size, train.micro_batch, train.precision, optim.lr. All of them: --print-config or docs/configuration.md");
+      "train.batch_size, train.micro_batch, train.precision, optim.lr. All of them: --print-config or "
+      "docs/configuration.md");
   command->callback([arguments, &context] {
     context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
       run::PretrainConfig said, config;
       said.model.mae.swin.in_channels = 0;  // not said
       arguments->config.read(said);
       if (!arguments->config.load(config)) return ExitCode::ok;
-      return run::pretrain(config, arguments->run.arguments(context.command_line, said.model.mae.swin.in_channels), world);
+      return run::pretrain(config, arguments->run.arguments(context.command_line, said.model.mae.swin.in_channels),
+                           world);
     });
   });
 }

@@ -13,7 +13,9 @@ struct RankArguments {
   int64_t per_node = 0;
 
   CLI::Option* add_to(CLI::App& command) {
-    return command.add_option("--nproc-per-node", per_node, "start this many ranks on this machine, one per GPU; several machines: srun, torchrun or mpirun")
+    return command
+        .add_option("--nproc-per-node", per_node,
+                    "start this many ranks on this machine, one per GPU; several machines: srun, torchrun or mpirun")
         ->type_name("N")
         ->check(CLI::Range(1, 1024));
   }
@@ -23,7 +25,9 @@ struct RankArguments {
     if (per_node == 0 || is_local_rank()) return run::run_on_ranks(command);
     const Launch launch = find_launch([](const char* name) { return std::getenv(name); });
     if (launch.size > 1)
-      throw Error(ExitCode::usage, concat("--nproc-per-node = ", per_node, ", but ", launch.launcher, " has started ", launch.size, " ranks already"),
+      throw Error(ExitCode::usage,
+                  concat("--nproc-per-node = ", per_node, ", but ", launch.launcher, " has started ", launch.size,
+                         " ranks already"),
                   "leave --nproc-per-node out");
     return static_cast<ExitCode>(run_local_ranks(per_node, context.arguments));
   }

@@ -11,14 +11,19 @@ struct RunArguments {
   bool resume = false, overwrite = false, dry_run = false;
 
   void add_to(CLI::App& command) {
-    auto* resumes = command.add_flag("--resume", resume, "continue the run in run.dir from its last checkpoint, bit for bit");
-    auto* overwrites = command.add_flag("--overwrite", overwrite, "start over: delete what the earlier run in run.dir wrote");
+    auto* resumes =
+        command.add_flag("--resume", resume, "continue the run in run.dir from its last checkpoint, bit for bit");
+    auto* overwrites =
+        command.add_flag("--overwrite", overwrite, "start over: delete what the earlier run in run.dir wrote");
     resumes->excludes(overwrites);
-    command.add_flag("--dry-run", dry_run, "build data and model, make a few steps, print memory, schedule and time, write nothing");
+    command.add_flag("--dry-run", dry_run,
+                     "build data and model, make a few steps, print memory, schedule and time, write nothing");
   }
   // said_in_channels: model.in_channels as the user gave it; 0: not given.
   run::TrainArguments arguments(const std::string& command_line, int64_t said_in_channels) const {
-    const auto if_exists = resume ? train::IfExists::resume : overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
+    const auto if_exists = resume      ? train::IfExists::resume
+                           : overwrite ? train::IfExists::overwrite
+                                       : train::IfExists::refuse;
     return {if_exists, dry_run, command_line, said_in_channels > 0};
   }
 };

@@ -15,7 +15,10 @@ void add_split(CLI::App& app, Context&) {
     bool overwrite = false;
   };
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("--input", arguments->input, "what to divide: a manifest CSV, a folder of images, or a prepared dataset")->type_name("PATH");
+  command
+      ->add_option("--input", arguments->input,
+                   "what to divide: a manifest CSV, a folder of images, or a prepared dataset")
+      ->type_name("PATH");
   command->add_option("--output", arguments->output, "file to write")->type_name("FILE");
   command->add_flag("--overwrite", arguments->overwrite, "replace the file if it is there");
   arguments->config.add_to(*command, "split.scheme=5fold split.seed=1");
@@ -25,7 +28,8 @@ void add_split(CLI::App& app, Context&) {
       "The same cases, options and seed give the same file. All options: --print-config or docs/configuration.md");
   command->callback([arguments] {
     run::SplitConfig config;
-    if (arguments->config.load(config)) run::split(config, arguments->input, arguments->output, arguments->overwrite, std::cout);
+    if (arguments->config.load(config))
+      run::split(config, arguments->input, arguments->output, arguments->overwrite, std::cout);
   });
 }
 

@@ -33,7 +33,8 @@ void check_subcommand(const CLI::App& app, const std::string& word) {
 
 void check_flags(const CLI::App& app, const std::vector<std::string>& arguments) {
   const CLI::App* command = nullptr;
-  for (const CLI::App* one : app.get_subcommands(nullptr)) command = arguments.size() > 1 && one->get_name() == arguments[1] ? one : command;
+  for (const CLI::App* one : app.get_subcommands(nullptr))
+    command = arguments.size() > 1 && one->get_name() == arguments[1] ? one : command;
   if (command == nullptr) return;
   std::vector<std::string> flags;
   bool has_keys = false;
@@ -43,11 +44,14 @@ void check_flags(const CLI::App& app, const std::vector<std::string>& arguments)
   }
   for (size_t i = 2; i < arguments.size() && arguments[i] != "--"; ++i) {
     const std::string word = arguments[i].substr(0, arguments[i].find('='));
-    if (!word.starts_with("--") || word.size() == 2 || std::find(flags.begin(), flags.end(), word) != flags.end()) continue;
+    if (!word.starts_with("--") || word.size() == 2 || std::find(flags.begin(), flags.end(), word) != flags.end())
+      continue;
     const bool is_key = has_keys && word.find('.') != std::string::npos;
-    const std::string nearest = is_key ? arguments[i].substr(2) + (word == arguments[i] ? "=VALUE" : "") : did_you_mean(word, flags);
-    throw Error(ExitCode::usage, concat("unknown option '", word, "'"),
-                nearest.empty() ? concat("see vmae ", arguments[1], " --help") : concat("did you mean '", nearest, "'?"));
+    const std::string nearest =
+        is_key ? arguments[i].substr(2) + (word == arguments[i] ? "=VALUE" : "") : did_you_mean(word, flags);
+    throw Error(
+        ExitCode::usage, concat("unknown option '", word, "'"),
+        nearest.empty() ? concat("see vmae ", arguments[1], " --help") : concat("did you mean '", nearest, "'?"));
   }
 }
 
@@ -69,10 +73,12 @@ int run_command(int argc, char** argv, const AddCommands& add_commands) {
   context.arguments = {argv, argv + argc};
   context.command_line = join(context.arguments, " ");
   CLI::App app{
-      "vmae: self-supervised pretraining, fine-tuning, prediction and evaluation of medical image models\n\nTry `vmae doctor` first. Exit codes: 0 ok, 1 "
+      "vmae: self-supervised pretraining, fine-tuning, prediction and evaluation of medical image models\n\nTry `vmae "
+      "doctor` first. Exit codes: 0 ok, 1 "
       "internal, 2 usage "
       "or config, 3 data,\n"
-      "4 checkpoint or weights, 5 loss not finite, 6 some cases failed, 75 stopped by a signal\nwith the checkpoint saved (start again with --resume).",
+      "4 checkpoint or weights, 5 loss not finite, 6 some cases failed, 75 stopped by a signal\nwith the checkpoint "
+      "saved (start again with --resume).",
       "vmae"};
   app.set_version_flag("--version", concat("vmae ", version(), " (", git_revision(), "), ", build_summary()));
   app.require_subcommand(1);
@@ -94,7 +100,8 @@ int run_command(int argc, char** argv, const AddCommands& add_commands) {
   } catch (const std::bad_alloc&) {
     return report({ExitCode::internal, "out of memory", "lower train.micro_batch or data.prefetch"});
   } catch (const std::exception& error) {
-    return report({ExitCode::internal, concat("internal error: ", error.what()), "please report this with the command line and the log"});
+    return report({ExitCode::internal, concat("internal error: ", error.what()),
+                   "please report this with the command line and the log"});
   }
 }
 

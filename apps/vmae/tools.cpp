@@ -13,38 +13,56 @@
 namespace vmae::app {
 
 void add_forward(CLI::App& app, Context&) {
-  auto* command = app.add_subcommand("forward", "One evaluation-mode forward pass over tensors, to compare with other programs");
+  auto* command =
+      app.add_subcommand("forward", "One evaluation-mode forward pass over tensors, to compare with other programs");
   auto arguments = std::make_shared<run::ForwardArguments>();
-  command->add_option("--model", arguments->model, "the model")->check(CLI::IsMember({"mae", "swin-unet", "unet", "swin-classifier"}))->capture_default_str();
-  command->add_option("--weights", arguments->weights, "weights: .safetensors, .pth, or the folder of a run")->required()->type_name("PATH");
-  command->add_option("--input", arguments->input, "safetensors with `image` (B, C, H, W) float32 and, optionally, `noise` (B, units)")
+  command->add_option("--model", arguments->model, "the model")
+      ->check(CLI::IsMember({"mae", "swin-unet", "unet", "swin-classifier"}))
+      ->capture_default_str();
+  command->add_option("--weights", arguments->weights, "weights: .safetensors, .pth, or the folder of a run")
+      ->required()
+      ->type_name("PATH");
+  command
+      ->add_option("--input", arguments->input,
+                   "safetensors with `image` (B, C, H, W) float32 and, optionally, `noise` (B, units)")
       ->required()
       ->type_name("FILE");
-  command->add_option("--output", arguments->output, "safetensors to write: pred, loss, mask, noise; or logits")->required()->type_name("FILE");
+  command->add_option("--output", arguments->output, "safetensors to write: pred, loss, mask, noise; or logits")
+      ->required()
+      ->type_name("FILE");
   command->add_option("--seed", arguments->seed, "of the noise, where the input has none")->capture_default_str();
   command
-      ->add_option("overrides", arguments->model_overrides,
-                   "model options as key=value, for example norm_pix_loss=true; the default is what the weights' file says")
+      ->add_option(
+          "overrides", arguments->model_overrides,
+          "model options as key=value, for example norm_pix_loss=true; the default is what the weights' file says")
       ->type_name("key=value");
   command->callback([arguments] { run::forward(*arguments); });
 }
 
 void add_export(CLI::App& app, Context&) {
-  auto* command = app.add_subcommand("export", "Write weights as .safetensors or as a .pth for torch.load(weights_only=True)");
+  auto* command =
+      app.add_subcommand("export", "Write weights as .safetensors or as a .pth for torch.load(weights_only=True)");
   struct Arguments {
     std::string weights, output;
     bool overwrite = false;
   };
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("--weights", arguments->weights, "weights: .safetensors, .pth, or the folder of a run (its best weights)")->required()->type_name("PATH");
-  command->add_option("--output", arguments->output, "file to write; its ending decides the format")->required()->type_name("FILE");
+  command
+      ->add_option("--weights", arguments->weights,
+                   "weights: .safetensors, .pth, or the folder of a run (its best weights)")
+      ->required()
+      ->type_name("PATH");
+  command->add_option("--output", arguments->output, "file to write; its ending decides the format")
+      ->required()
+      ->type_name("FILE");
   command->add_flag("--overwrite", arguments->overwrite, "replace the file");
   command->footer("Example:\n  vmae export --weights runs/mr --output mr.pth");
   command->callback([arguments] { run::export_weights(arguments->weights, arguments->output, arguments->overwrite); });
 }
 
 void add_doctor(CLI::App& app, Context& context) {
-  auto* command = app.add_subcommand("doctor", "Print versions, devices, threads, memory, instruction sets, and what is wrong");
+  auto* command =
+      app.add_subcommand("doctor", "Print versions, devices, threads, memory, instruction sets, and what is wrong");
   struct Arguments {
     RankArguments ranks;
     bool distributed = false;
@@ -52,11 +70,16 @@ void add_doctor(CLI::App& app, Context& context) {
     double timeout_s = 60;
   };
   auto arguments = std::make_shared<Arguments>();
-  auto* distributed = command->add_flag("--distributed", arguments->distributed,
-                                        "check several ranks instead: start it as training will be started (srun, torchrun, mpirun, --nproc-per-node)");
+  auto* distributed = command->add_flag(
+      "--distributed", arguments->distributed,
+      "check several ranks instead: start it as training will be started (srun, torchrun, mpirun, --nproc-per-node)");
   arguments->ranks.add_to(*command)->needs(distributed);
-  command->add_option("--device", arguments->device, "of the ranks: auto, cpu or cuda")->capture_default_str()->needs(distributed);
-  command->add_option("--timeout", arguments->timeout_s, "seconds that a rank waits for the others")->capture_default_str()->needs(distributed);
+  command->add_option("--device", arguments->device, "of the ranks: auto, cpu or cuda")
+      ->capture_default_str()
+      ->needs(distributed);
+  command->add_option("--timeout", arguments->timeout_s, "seconds that a rank waits for the others")
+      ->capture_default_str()
+      ->needs(distributed);
   command->footer("Example:\n  srun --nodes 2 --ntasks-per-node 8 --gpus-per-node 8 vmae doctor --distributed");
   command->callback([arguments, &context] {
     const auto code = [](bool is_good) { return is_good ? ExitCode::ok : ExitCode::internal; };
@@ -64,42 +87,63 @@ void add_doctor(CLI::App& app, Context& context) {
       context.exit_code = code(run::doctor(std::cout));
       return;
     }
-    context.exit_code = arguments->ranks.run(
-        context, [&](train::World& world) { return code(run::doctor_distributed(world, arguments->device, arguments->timeout_s, std::cout)); });
+    context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
+      return code(run::doctor_distributed(world, arguments->device, arguments->timeout_s, std::cout));
+    });
   });
 }
 
 void add_bench(CLI::App& app, Context& context) {
-  auto* command = app.add_subcommand("bench", "Time training steps of the full-size model on random images, the loader on a prepared dataset, or statistics");
+  auto* command = app.add_subcommand(
+      "bench",
+      "Time training steps of the full-size model on random images, the loader on a prepared dataset, or statistics");
   auto arguments = std::make_shared<run::BenchArguments>();
   auto loader = std::make_shared<run::LoaderBenchArguments>();
   auto statistics = std::make_shared<run::EvalBenchArguments>();
-  command->add_option("--model", arguments->model, "which training step: pretraining, segmentation (9 classes), classification (5 classes)")
+  command
+      ->add_option("--model", arguments->model,
+                   "which training step: pretraining, segmentation (9 classes), classification (5 classes)")
       ->check(CLI::IsMember({"mae", "swin-unet", "swin-classifier"}))
       ->capture_default_str();
-  command->add_option("--device", arguments->device, "where to run")->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
+  command->add_option("--device", arguments->device, "where to run")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
   command->add_option("--precision", arguments->precision, "of the matrix products")
       ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))
       ->capture_default_str();
-  auto* batch =
-      command->add_option("--batch", arguments->batch, "images per step, of all ranks; with --loader 64")->check(CLI::PositiveNumber)->capture_default_str();
+  auto* batch = command->add_option("--batch", arguments->batch, "images per step, of all ranks; with --loader 64")
+                    ->check(CLI::PositiveNumber)
+                    ->capture_default_str();
   command->add_option("--steps", arguments->steps, "timed steps")->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--warmup", arguments->warmup, "steps before them")->check(CLI::NonNegativeNumber)->capture_default_str();
+  command->add_option("--warmup", arguments->warmup, "steps before them")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command->add_option("--image-size", arguments->image_size, "side of the images in pixels")->capture_default_str();
-  command->add_option("--threads", arguments->threads, "0: as many as affinity and cgroup allow")->capture_default_str();
+  command->add_option("--threads", arguments->threads, "0: as many as affinity and cgroup allow")
+      ->capture_default_str();
   auto ranks = std::make_shared<RankArguments>();
   ranks->add_to(*command);
-  command->add_option("--checkpoint", arguments->checkpoint, "write a checkpoint to this file after the steps, and time it")->type_name("FILE");
-  auto* dataset = command->add_option("--loader", loader->dataset, "time the loader alone, on this prepared dataset")->type_name("DIR");
+  command
+      ->add_option("--checkpoint", arguments->checkpoint,
+                   "write a checkpoint to this file after the steps, and time it")
+      ->type_name("FILE");
+  auto* dataset = command->add_option("--loader", loader->dataset, "time the loader alone, on this prepared dataset")
+                      ->type_name("DIR");
   const auto of_loader = [&](CLI::Option* option) { option->needs(dataset)->capture_default_str(); };
-  of_loader(command->add_option("--task", loader->task, "whose augmentations")->check(CLI::IsMember({"pretrain", "segment", "classify"})));
-  of_loader(command->add_option("--workers", loader->workers, "threads; 0: as many as affinity and cgroup allow")->check(CLI::NonNegativeNumber));
+  of_loader(command->add_option("--task", loader->task, "whose augmentations")
+                ->check(CLI::IsMember({"pretrain", "segment", "classify"})));
+  of_loader(command->add_option("--workers", loader->workers, "threads; 0: as many as affinity and cgroup allow")
+                ->check(CLI::NonNegativeNumber));
   of_loader(command->add_option("--seconds", loader->seconds, "how long, after a warm-up")->check(CLI::PositiveNumber));
-  of_loader(command->add_option("--items", loader->items, "repeat the dataset to so many images; 0: as it is")->check(CLI::NonNegativeNumber));
-  auto* what = command->add_option("--eval", statistics->what, "time one calculation of `vmae eval` alone, on made-up cases")
-                   ->check(CLI::IsMember({"auroc", "findings", "delong", "hd95"}))
-                   ->excludes(dataset);
-  const auto of_statistics = [&](CLI::Option* option) { option->needs(what)->check(CLI::PositiveNumber)->capture_default_str(); };
+  of_loader(command->add_option("--items", loader->items, "repeat the dataset to so many images; 0: as it is")
+                ->check(CLI::NonNegativeNumber));
+  auto* what =
+      command->add_option("--eval", statistics->what, "time one calculation of `vmae eval` alone, on made-up cases")
+          ->check(CLI::IsMember({"auroc", "findings", "delong", "hd95"}))
+          ->excludes(dataset);
+  const auto of_statistics = [&](CLI::Option* option) {
+    option->needs(what)->check(CLI::PositiveNumber)->capture_default_str();
+  };
   of_statistics(command->add_option("--cases", statistics->cases, "how many"));
   of_statistics(command->add_option("--findings", statistics->findings, "how many"));
   of_statistics(command->add_option("--resamples", statistics->resamples, "of the bootstrap"));
@@ -109,7 +153,8 @@ void add_bench(CLI::App& app, Context& context) {
       return run::bench_eval(*statistics, std::cout);
     }
     if (dataset->count() == 0) {
-      context.exit_code = ranks->run(context, [&](train::World& world) { return run::bench(*arguments, world, std::cout), ExitCode::ok; });
+      context.exit_code = ranks->run(
+          context, [&](train::World& world) { return run::bench(*arguments, world, std::cout), ExitCode::ok; });
       return;
     }
     if (batch->count() > 0) loader->batch = arguments->batch;

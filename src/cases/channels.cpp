@@ -38,13 +38,16 @@ std::vector<SourceFile> single_channels(const std::vector<SourceFile>& files) {
   return single;
 }
 
-std::optional<std::vector<SourceFile>> stacked_by_number(const std::vector<SourceFile>& files, int64_t count, std::vector<SourceRemark>& refused) {
+std::optional<std::vector<SourceFile>> stacked_by_number(const std::vector<SourceFile>& files, int64_t count,
+                                                         std::vector<SourceRemark>& refused) {
   std::map<std::string, std::map<int64_t, const SourceFile*>> cases;
   for (const SourceFile& file : files) {
     const auto found = case_and_channel(take_apart(file.name).stem);
     if (!found || file.prepared_case >= 0 || !file.channels.empty()) return std::nullopt;
     const auto [other, is_new] = cases[found->first].emplace(found->second, &file);
-    if (!is_new) throw Error(ExitCode::data, concat(other->second->name, " and ", file.name, " are the same channel of a case"), "keep one of them");
+    if (!is_new)
+      throw Error(ExitCode::data, concat(other->second->name, " and ", file.name, " are the same channel of a case"),
+                  "keep one of them");
   }
   std::vector<SourceFile> stacked;
   for (const auto& [name, channels] : cases) {
@@ -52,7 +55,8 @@ std::optional<std::vector<SourceFile>> stacked_by_number(const std::vector<Sourc
       std::vector<std::string> numbers;
       for (const auto& [number, file] : channels) numbers.push_back(std::to_string(number));
       refused.push_back(
-          {channels.begin()->second->name, concat("is of a case that has the channels ", join(numbers, ", "), "; the model learnt from ", count)});
+          {channels.begin()->second->name,
+           concat("is of a case that has the channels ", join(numbers, ", "), "; the model learnt from ", count)});
       continue;
     }
     SourceFile& file = stacked.emplace_back(*channels.at(0));
@@ -63,9 +67,12 @@ std::optional<std::vector<SourceFile>> stacked_by_number(const std::vector<Sourc
 
 int64_t common_channels(const std::vector<SourceFile>& files) {
   if (files.empty()) return 1;
-  const auto other = std::find_if(files.begin(), files.end(), [&](const SourceFile& file) { return num_channels(file) != num_channels(files[0]); });
+  const auto other = std::find_if(files.begin(), files.end(),
+                                  [&](const SourceFile& file) { return num_channels(file) != num_channels(files[0]); });
   if (other == files.end()) return num_channels(files[0]);
-  throw Error(ExitCode::data, concat(files[0].name, " is a case of ", num_channels(files[0]), " channels, ", other->name, " of ", num_channels(*other)),
+  throw Error(ExitCode::data,
+              concat(files[0].name, " is a case of ", num_channels(files[0]), " channels, ", other->name, " of ",
+                     num_channels(*other)),
               "give all cases the same channels, or take each image by itself: data.channels=single");
 }
 
@@ -80,7 +87,8 @@ std::string channel_text(const std::vector<std::string>& names, int64_t count) {
 
 bool are_volumes_of_one_file(const SourceFile& file) {
   return !file.channels.empty() && file.series.empty() && file.prepared_case < 0 &&
-         std::all_of(file.channels.begin(), file.channels.end(), [&](const SourceFile& other) { return other.path == file.path; });
+         std::all_of(file.channels.begin(), file.channels.end(),
+                     [&](const SourceFile& other) { return other.path == file.path; });
 }
 
 }  // namespace vmae::io

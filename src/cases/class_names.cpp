@@ -61,19 +61,25 @@ void sort_classes(std::vector<std::string>& names) {
   });
 }
 
-std::vector<std::string> check_class_names(const std::vector<std::string>& names, const std::string& where, ExitCode code) {
+std::vector<std::string> check_class_names(const std::vector<std::string>& names, const std::string& where,
+                                           ExitCode code) {
   std::vector<std::string> remarks;
   std::map<std::string, std::string> seen, seen_lower;
   for (size_t i = 0; i < names.size(); ++i) {
     const std::string name = class_name(names[i]);
-    if (name.empty()) throw Error(code, concat(where, ": the name of class ", i + 1, " of ", names.size(), " is empty"), "give every class a name");
+    if (name.empty())
+      throw Error(code, concat(where, ": the name of class ", i + 1, " of ", names.size(), " is empty"),
+                  "give every class a name");
     const auto [same, is_new] = seen.emplace(name, names[i]);
     if (!is_new)
       throw Error(code,
-                  concat(where, ": two classes are called ", name, same->second == names[i] ? "" : concat(" ('", same->second, "' and '", names[i], "')")),
+                  concat(where, ": two classes are called ", name,
+                         same->second == names[i] ? "" : concat(" ('", same->second, "' and '", names[i], "')")),
                   "rename one of them, or make them one class");
     const auto [alike, is_other] = seen_lower.emplace(to_lower(name), names[i]);
-    if (!is_other) remarks.push_back(concat("the classes '", alike->second, "' and '", names[i], "' differ by the case of letters only; they are two classes"));
+    if (!is_other)
+      remarks.push_back(concat("the classes '", alike->second, "' and '", names[i],
+                               "' differ by the case of letters only; they are two classes"));
   }
   return remarks;
 }

@@ -45,9 +45,13 @@ class Names {
     const auto by_value = names_.emplace(value, std::pair(name, whose)).first;
     const auto& [other_value, of_name] = by_name->second;
     const auto& [other_name, of_value] = by_value->second;
-    constexpr const char* kHint = "number all masks alike; vmae prepare with prepare.structures=[NAME, ...] does so by their names";
-    if (other_value != value) fail(concat(whose, " has the structure '", name, "' as ", value, ", ", of_name, " as ", other_value), kHint);
-    if (other_name != name) fail(concat(whose, " calls the value ", value, " '", name, "', ", of_value, " calls it '", other_name, "'"), kHint);
+    constexpr const char* kHint =
+        "number all masks alike; vmae prepare with prepare.structures=[NAME, ...] does so by their names";
+    if (other_value != value)
+      fail(concat(whose, " has the structure '", name, "' as ", value, ", ", of_name, " as ", other_value), kHint);
+    if (other_name != name)
+      fail(concat(whose, " calls the value ", value, " '", name, "', ", of_value, " calls it '", other_name, "'"),
+           kHint);
   }
 
   // Of 1, 2, ...
@@ -76,7 +80,9 @@ std::string text_of(const std::map<int64_t, std::string>& names) {
   return join(texts, ", ");
 }
 
-std::string colour_text(const Colour& colour) { return concat("(", int{colour[0]}, ", ", int{colour[1]}, ", ", int{colour[2]}, ")"); }
+std::string colour_text(const Colour& colour) {
+  return concat("(", int{colour[0]}, ", ", int{colour[1]}, ", ", int{colour[2]}, ")");
+}
 
 // Colours that a mask uses, with their indices; those that have several are left out.
 std::map<Colour, int64_t> used_colours(const SourceFile& file) {
@@ -86,15 +92,17 @@ std::map<Colour, int64_t> used_colours(const SourceFile& file) {
   std::map<Colour, int64_t> colours;
   std::set<Colour> ambiguous;
   for (const uint8_t index : indices) {
-    if (index < picture.palette.size() && !colours.emplace(picture.palette[index], index).second) ambiguous.insert(picture.palette[index]);
+    if (index < picture.palette.size() && !colours.emplace(picture.palette[index], index).second)
+      ambiguous.insert(picture.palette[index]);
   }
   for (const Colour& colour : ambiguous) colours.erase(colour);
   return colours;
 }
 
-// A palette of greys beside plain greys that hold the same greys, as programs that make pictures smaller write it: then the greys may be the labels, which are
-// taken for indices.
-void check_grey_palettes(const std::vector<const SourceFile*>& with_palette, const std::vector<const SourceFile*>& plain) {
+// A palette of greys beside plain greys that hold the same greys, as programs that make
+// pictures smaller write it: then the greys may be the labels, which are taken for indices.
+void check_grey_palettes(const std::vector<const SourceFile*>& with_palette,
+                         const std::vector<const SourceFile*>& plain) {
   std::set<uint8_t> plain_values;  // of all plain masks, read once they are needed
   bool are_known = false;
   for (const SourceFile* file : with_palette) {
@@ -112,16 +120,20 @@ void check_grey_palettes(const std::vector<const SourceFile*>& with_palette, con
       for (const std::byte value : picture->volume.stored) plain_values.insert(static_cast<uint8_t>(value));
     }
     are_known = true;
-    if (!std::all_of(colours->begin(), colours->end(), [&](const auto& one) { return plain_values.contains(one.first[0]); })) continue;
-    const auto odd = std::find_if(colours->begin(), colours->end(), [](const auto& one) { return one.first[0] != one.second; });
-    fail(concat(subject_of(*file), " has a palette of greys, in which index ", odd->second, " is the grey ", int{odd->first[0]}, "; ", subject_of(*plain[0]),
+    if (!std::all_of(colours->begin(), colours->end(),
+                     [&](const auto& one) { return plain_values.contains(one.first[0]); }))
+      continue;
+    const auto odd =
+        std::find_if(colours->begin(), colours->end(), [](const auto& one) { return one.first[0] != one.second; });
+    fail(concat(subject_of(*file), " has a palette of greys, in which index ", odd->second, " is the grey ",
+                int{odd->first[0]}, "; ", subject_of(*plain[0]),
                 " and others have such greys without a palette: is the index or the grey the label?"),
          "save all masks as grey pictures of label numbers");
   }
 }
 
-// Most datasets have one palette, of which some files may hold the beginning alone. Where there are others, pixels are read too: entries that no pixel uses
-// mean nothing.
+// Most datasets have one palette, of which some files may hold the beginning alone.
+// Where there are others, pixels are read too: entries that no pixel uses mean nothing.
 void check_palettes(const std::vector<SourceFile>& files) {
   std::vector<const SourceFile*> with_palette;
   std::vector<Colour> longest;
@@ -135,7 +147,9 @@ void check_palettes(const std::vector<SourceFile>& files) {
     if (palette && palette->empty()) plain.push_back(&file);
     if (!palette || palette->empty()) continue;
     with_palette.push_back(&file);
-    is_one &= std::equal(palette->begin(), palette->begin() + static_cast<std::ptrdiff_t>(std::min(palette->size(), longest.size())), longest.begin());
+    is_one &= std::equal(palette->begin(),
+                         palette->begin() + static_cast<std::ptrdiff_t>(std::min(palette->size(), longest.size())),
+                         longest.begin());
     if (palette->size() > longest.size()) longest = *palette;
   }
   if (!plain.empty()) check_grey_palettes(with_palette, plain);
@@ -148,13 +162,15 @@ void check_palettes(const std::vector<SourceFile>& files) {
     for (const auto& [colour, index] : *colours) {
       const auto [first, other] = known.emplace(colour, std::pair(index, file)).first->second;
       if (first != index)
-        fail(concat(subject_of(*file), " has the colour ", colour_text(colour), " as index ", index, " of its palette, ", subject_of(*other), " as ", first,
-                    ": the same number would mean different things"),
-             "save the masks as grey pictures of label numbers, or with one palette");
+        fail(
+            concat(subject_of(*file), " has the colour ", colour_text(colour), " as index ", index, " of its palette, ",
+                   subject_of(*other), " as ", first, ": the same number would mean different things"),
+            "save the masks as grey pictures of label numbers, or with one palette");
       const auto& [other_colour, same] = of_index.emplace(index, std::pair(colour, file)).first->second;
       if (other_colour != colour)
-        log::warning_once("palettes", concat("of masks differ: index ", index, " is ", colour_text(colour), " in ", subject_of(*file), ", ",
-                                             colour_text(other_colour), " in ", subject_of(*same), "; the index is the label, not the colour"));
+        log::warning_once("palettes", concat("of masks differ: index ", index, " is ", colour_text(colour), " in ",
+                                             subject_of(*file), ", ", colour_text(other_colour), " in ",
+                                             subject_of(*same), "; the index is the label, not the colour"));
     }
   }
 }
@@ -179,7 +195,8 @@ void check_forms(const std::vector<SourceFile>& files, const std::vector<std::st
     if (form == MaskForm::one_hot) one_hot = &file;
     if (form == MaskForm::channels) channels = &file;
     if (one_hot == nullptr || channels == nullptr) continue;
-    fail(concat(subject_of(*one_hot), " has every voxel in one of its channels, as if the first were the background; ", subject_of(*channels),
+    fail(concat(subject_of(*one_hot), " has every voxel in one of its channels, as if the first were the background; ",
+                subject_of(*channels),
                 " has voxels that are in none: channel k would be class k in one and class k + 1 in the other"),
          "write all masks with a channel of background, or none, or as one volume of label numbers");
   }
@@ -191,7 +208,8 @@ std::map<int64_t, std::string> value_names(const SourceFile& file) {
   if (file.mask.empty() || is_picture(file.mask)) return {};
   if (is_volume(file.mask)) return segment_names(file.mask);
   std::map<int64_t, std::string> names;
-  for (const std::string& name : dicom_structure_names(file.mask)) names.emplace(static_cast<int64_t>(names.size()) + 1, name);
+  for (const std::string& name : dicom_structure_names(file.mask))
+    names.emplace(static_cast<int64_t>(names.size()) + 1, name);
   return names;
 }
 
@@ -201,7 +219,8 @@ std::vector<std::string> structure_names(const SourceFile& file) {
   return names;
 }
 
-std::vector<std::string> structure_names(const std::vector<SourceFile>& files, const std::vector<std::string>& own_names) {
+std::vector<std::string> structure_names(const std::vector<SourceFile>& files,
+                                         const std::vector<std::string>& own_names) {
   Names names(own_names);
   Counting counting("structures of masks", std::ssize(files));
   for (const SourceFile& file : files) {

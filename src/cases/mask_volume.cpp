@@ -1,5 +1,5 @@
-// 3D Slicer's segmentations (https://slicer.readthedocs.io/en/latest/user_guide/modules/segmentations.html): NRRD whose first axis is the layers, with the
-// key/value pairs Segment0_Name, Segment0_LabelValue, Segment0_Layer, ...
+// 3D Slicer's segmentations (https://slicer.readthedocs.io/en/latest/user_guide/modules/segmentations.html): NRRD
+// whose first axis is the layers, with the key/value pairs Segment0_Name, Segment0_LabelValue, Segment0_Layer, ...
 #include "mask_volume.h"
 
 #include <algorithm>
@@ -49,7 +49,8 @@ class Channels {
         if (set_ == 0) set_ = is_near(value, 255) ? 255.0F : 1.0F;
         if (!is_near(value, set_)) return concat("channel ", count_, " holds the value ", value);
         std::byte& label = volume_.stored[i];
-        if (label != std::byte{0}) return concat("channels ", std::to_integer<int>(label) - 1, " and ", count_, " overlap");
+        if (label != std::byte{0})
+          return concat("channels ", std::to_integer<int>(label) - 1, " and ", count_, " overlap");
         label = static_cast<std::byte>(count_ + 1);
         ++num_set_;
       }
@@ -76,17 +77,21 @@ class Channels {
 
 void say(const fs::path& mask, const MaskVolume& read, int64_t num_channels) {
   if (read.form == MaskForm::one_hot) {
-    log::info_once(mask.string(), concat("is one-hot with ", num_channels, " channels: channel 0 is the background, channel k is class k"));
+    log::info_once(mask.string(), concat("is one-hot with ", num_channels,
+                                         " channels: channel 0 is the background, channel k is class k"));
   } else {
-    log::info_once(mask.string(),
-                   concat("has ", num_channels, " channels and voxels that are in none: there is no channel of background, channel k is class k + 1"));
+    log::info_once(
+        mask.string(),
+        concat("has ", num_channels,
+               " channels and voxels that are in none: there is no channel of background, channel k is class k + 1"));
   }
 }
 
 // All volumes of a 4-D file, or the values of a voxel.
 MaskVolume from_channels(VolumeFile& file, int64_t first, int64_t last, const fs::path& mask) {
   const int64_t num_channels = (last - first + 1) * file.values_per_voxel();
-  const std::string found = file.values_per_voxel() > 1 ? concat("has ", num_channels, " values per voxel") : concat("holds ", num_channels, " volumes");
+  const std::string found = file.values_per_voxel() > 1 ? concat("has ", num_channels, " values per voxel")
+                                                        : concat("holds ", num_channels, " volumes");
   if (num_channels > kMostChannels) fail(mask, concat(found, ", more than there can be classes (", kMostChannels, ")"));
   Volume part = file.read(first);
   Channels channels(part);
@@ -119,7 +124,8 @@ struct Segment {
 };
 
 int64_t number_in(const std::string& text) {
-  const bool is_number = !text.empty() && text.size() <= 6 && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  const bool is_number = !text.empty() && text.size() <= 6 &&
+                         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
   return is_number ? std::stoll(text) : -1;
 }
 
@@ -134,7 +140,8 @@ std::map<int64_t, Segment> segments_of(const fs::path& mask) {
     if (i == 0 && !text.starts_with("NRRD")) return {};
     if (text.empty()) break;  // then come the voxels
     const size_t mark = text.find(":="), end = text.find('_');
-    if (!text.starts_with("Segment") || mark == std::string_view::npos || end == std::string_view::npos || end > mark) continue;
+    if (!text.starts_with("Segment") || mark == std::string_view::npos || end == std::string_view::npos || end > mark)
+      continue;
     const int64_t number = number_in(std::string(text.substr(7, end - 7)));
     const std::string_view key = text.substr(end + 1, mark - end - 1);
     const std::string value(trim(text.substr(mark + 2)));
@@ -167,7 +174,8 @@ MaskVolume from_layers(VolumeFile& file, const std::map<int64_t, Segment>& segme
   };
   std::map<int64_t, int64_t> layer_of;  // by value
   for (const auto& [number, segment] : segments) {
-    if (segment.layer < 0 || segment.layer >= num_layers || segment.value < 1) refuse("that its header does not describe");
+    if (segment.layer < 0 || segment.layer >= num_layers || segment.value < 1)
+      refuse("that its header does not describe");
     const auto [known, is_new] = layer_of.emplace(segment.value, segment.layer);
     if (!is_new && known->second != segment.layer) refuse("that have the same numbers");
   }
@@ -190,7 +198,8 @@ MaskVolume from_layers(VolumeFile& file, const std::map<int64_t, Segment>& segme
     if (label != std::byte{0}) refuse("that overlap");
     label = static_cast<std::byte>(known->first);
   }
-  log::info_once(mask.string(), concat("has its segments in ", num_layers, " layers, which do not overlap: they are one label map"));
+  log::info_once(mask.string(),
+                 concat("has its segments in ", num_layers, " layers, which do not overlap: they are one label map"));
   return read;
 }
 
@@ -202,10 +211,12 @@ MaskVolume read_beside(const fs::path& mask, const SourceFile* image) {
     const std::map<int64_t, Segment> segments = segments_of(mask);
     return segments.empty() ? from_channels(file, 0, 0, mask) : from_layers(file, segments, mask);
   }
-  const bool is_volume_file = image != nullptr && image->series.empty() && image->channels.empty() && is_volume(image->path);
+  const bool is_volume_file =
+      image != nullptr && image->series.empty() && image->channels.empty() && is_volume(image->path);
   const int64_t num_time_points = is_volume_file ? read_volume_header(image->path).num_time_points : 1;
   if (num_time_points != num_volumes && (num_time_points > 1 || file.values_per_voxel() > 1)) {
-    fail(mask, concat("holds ", num_volumes, " volumes, the image ", num_time_points), "give one volume for each time point of the image, or one for all");
+    fail(mask, concat("holds ", num_volumes, " volumes, the image ", num_time_points),
+         "give one volume for each time point of the image, or one for all");
   }
   if (num_time_points == 1) return from_channels(file, 0, num_volumes - 1, mask);
   if (file.values_per_voxel() > 1) return from_channels(file, image->time_point, image->time_point, mask);
@@ -224,7 +235,9 @@ std::map<int64_t, std::string> segment_names(const fs::path& mask) {
   if (!ending.ends_with(".nrrd") && !ending.ends_with(".nhdr")) return {};
   std::map<int64_t, std::string> names;
   for (const auto& [number, segment] : segments_of(mask)) {
-    if (segment.value < 1 || segment.value > 255 || segment.name.empty() || !names.emplace(segment.value, segment.name).second) return {};
+    if (segment.value < 1 || segment.value > 255 || segment.name.empty() ||
+        !names.emplace(segment.value, segment.name).second)
+      return {};
   }
   return names;
 }

@@ -33,7 +33,8 @@ struct DicomImage {
   VolumeHeader header{};  // where it was not listed; volumes of one file and one size are its time points
 };
 
-// A manifest may name a DICOM file, or a folder that holds one series. Of a file that holds several volumes each is a time point, as in a 4-D file.
+// A manifest may name a DICOM file, or a folder that holds one series. Of a
+// file that holds several volumes each is a time point, as in a 4-D file.
 DicomImage unlisted_dicom(const SourceFile& file) {
   std::error_code ignored;
   std::vector<fs::path> files;
@@ -49,14 +50,16 @@ DicomImage unlisted_dicom(const SourceFile& file) {
   const DicomTree tree = group_dicom(files);
   const auto count = static_cast<int64_t>(tree.series.size());
   const bool is_one_file = count > 0 && tree.series[0].num_volumes == count;
-  if (count == 0 && files.size() == 1 && !tree.refused.empty()) throw Error(ExitCode::data, concat(file.path.string(), ": ", tree.refused[0].reason));
+  if (count == 0 && files.size() == 1 && !tree.refused.empty())
+    throw Error(ExitCode::data, concat(file.path.string(), ": ", tree.refused[0].reason));
   if (!is_one_file && count != 1) {
     throw Error(ExitCode::data, concat(file.path.string(), ": holds ", count, " DICOM series where one image is meant"),
                 "name the folder or a file of one series");
   }
   for (const DicomSeries& series : tree.series) {
     if (series.header.size != tree.series[0].header.size)
-      throw Error(ExitCode::data, concat(file.path.string(), ": holds ", count, " volumes of different size where one image is meant"),
+      throw Error(ExitCode::data,
+                  concat(file.path.string(), ": holds ", count, " volumes of different size where one image is meant"),
                   "give the folder that it lies in as the source: there each volume is an image");
   }
   const DicomSeries& series = tree.series.at(static_cast<size_t>(std::clamp<int64_t>(file.time_point, 0, count - 1)));
@@ -70,7 +73,9 @@ DicomImage dicom_image(const SourceFile& file) {
   return unlisted_dicom(file);
 }
 
-std::string subject_of(const SourceFile& file) { return concat(file.path.string(), ": its mask ", file.mask.filename().string()); }
+std::string subject_of(const SourceFile& file) {
+  return concat(file.path.string(), ": its mask ", file.mask.filename().string());
+}
 
 [[noreturn]] void fail_mask(const SourceFile& file, const std::string& what, const std::string& hint = "") {
   throw Error(ExitCode::data, subject_of(file) + " " + what, hint);
@@ -78,31 +83,38 @@ std::string subject_of(const SourceFile& file) { return concat(file.path.string(
 
 void check_grid(const SourceFile& file, const Volume& image, const Volume& mask) {
   const std::string hint = "resample it on the image's grid";
-  if (mask.size != image.size) fail_mask(file, concat("has ", size_text(mask.size), " voxels, the image ", size_text(image.size)), hint);
+  if (mask.size != image.size)
+    fail_mask(file, concat("has ", size_text(mask.size), " voxels, the image ", size_text(image.size)), hint);
   if (is_picture(file.mask) || is_picture(file.path)) return;  // pictures know no millimetres
-  const std::string difference =
-      place_difference({mask.spacing_mm, mask.origin_mm, mask.direction}, {image.spacing_mm, image.origin_mm, image.direction}, "image");
+  const std::string difference = place_difference({mask.spacing_mm, mask.origin_mm, mask.direction},
+                                                  {image.spacing_mm, image.origin_mm, image.direction}, "image");
   if (difference.empty()) return;
   const std::string of_image = nifti_conflict(file.path, "the image"), of_mask = nifti_conflict(file.mask, "the mask");
-  fail_mask(file, concat("lies elsewhere along ", difference, of_image.empty() ? "" : "; ", of_image, of_mask.empty() ? "" : "; ", of_mask),
+  fail_mask(file,
+            concat("lies elsewhere along ", difference, of_image.empty() ? "" : "; ", of_image,
+                   of_mask.empty() ? "" : "; ", of_mask),
             of_image.empty() && of_mask.empty() ? hint : "make both forms of the file say the same");
 }
 
-// Programs that draw masks show a photograph upright or as it is stored. Where sizes don't tell, the mask is taken as drawn upright.
+// Programs that draw masks show a photograph upright or as it is
+// stored. Where sizes don't tell, the mask is taken as drawn upright.
 void say_turned(const SourceFile& file, const Volume& image) {
   if (!is_picture(file.path)) return;
   const int64_t orientation = picture_orientation(file.path), of_mask = picture_orientation(file.mask);
   if (orientation == of_mask || (std::max(orientation, of_mask) >= 5 && image.size[0] != image.size[1])) return;
-  const char* text =
-      of_mask == 1 ? "has an orientation (EXIF) that its mask does not have: the image is turned upright, and the mask taken as drawn on the upright image"
-      : orientation == 1 ? "has a mask with an orientation (EXIF) that the image does not have: the mask is turned upright, the image is not"
+  const char* text = of_mask == 1 ? "has an orientation (EXIF) that its mask does not have: the image is turned "
+                                    "upright, and the mask taken as drawn on the upright image"
+                     : orientation == 1
+                         ? "has a mask with an orientation (EXIF) that the image does not have: the mask is turned "
+                           "upright, the image is not"
                          : "has another orientation (EXIF) than its mask: each is turned upright as it says";
   log::warning_once(file.path.filename().string(), text);
 }
 
-// Numbers of a mask that names its segments, as those of `names` (all others: background); as they are where nothing is asked for or known.
-std::vector<uint8_t> in_order_of(const std::vector<std::string>& names, const std::map<int64_t, std::string>& own, std::vector<uint8_t> labels,
-                                 const std::string& subject) {
+// Numbers of a mask that names its segments, as those of `names` (all
+// others: background); as they are where nothing is asked for or known.
+std::vector<uint8_t> in_order_of(const std::vector<std::string>& names, const std::map<int64_t, std::string>& own,
+                                 std::vector<uint8_t> labels, const std::string& subject) {
   if (names.empty() || own.empty()) return labels;
   std::array<uint8_t, 256> to{};
   for (const auto& [value, name] : own) {
@@ -111,7 +123,8 @@ std::vector<uint8_t> in_order_of(const std::vector<std::string>& names, const st
   }
   for (uint8_t& label : labels) {
     if (label > 0 && !own.contains(label))
-      throw Error(ExitCode::data, concat(subject, " holds the value ", int{label}, ", which no segment of its header has"));
+      throw Error(ExitCode::data,
+                  concat(subject, " holds the value ", int{label}, ", which no segment of its header has"));
     label = to[label];
   }
   return labels;
@@ -128,9 +141,12 @@ Volume read_image(const SourceFile& file) {
     volume = is_picture(file.path) ? picture_volume(file.path) : read_volume(file.path, file.time_point);
   }
   if (!file.modality.empty()) volume.modality = file.modality;
-  // Of a volume without a header that says more (DICOM says its units itself), which a stack of more than 8 bits is too.
-  const bool is_stack = is_picture(file.path) && volume.size[2] > 1 && volume.channels == 1 && volume.type != StoredType::u8;
-  if (volume.modality == "CT" && volume.units == Units::raw && (is_volume(file.path) || is_stack)) volume.units = Units::hu;
+  // Of a volume without a header that says more (DICOM says its
+  // units itself), which a stack of more than 8 bits is too.
+  const bool is_stack =
+      is_picture(file.path) && volume.size[2] > 1 && volume.channels == 1 && volume.type != StoredType::u8;
+  if (volume.modality == "CT" && volume.units == Units::raw && (is_volume(file.path) || is_stack))
+    volume.units = Units::hu;
   return volume;
 }
 
@@ -138,7 +154,9 @@ std::vector<std::filesystem::path> files_read_with(const std::filesystem::path& 
   std::vector<std::filesystem::path> files{path};
   const bool is_stack = is_picture(path) && ending_of(path).starts_with(".tif");
   std::error_code ignored;
-  for (const std::filesystem::path& other : is_stack ? spacing_files(path) : is_volume(path) ? voxel_files(path) : files) {
+  for (const std::filesystem::path& other : is_stack          ? spacing_files(path)
+                                            : is_volume(path) ? voxel_files(path)
+                                                              : files) {
     if (other != path && std::filesystem::is_regular_file(other, ignored)) files.push_back(other);
   }
   return files;
@@ -150,8 +168,11 @@ std::optional<VolumeHeader> header_of_one(const SourceFile& file) {
   if (is_volume(file.path)) return read_volume_header(file.path);
   if (!file.series.empty()) {
     const DicomTree tree = group_dicom(file.series);
-    if (tree.series.empty()) throw Error(ExitCode::data, concat(file.path.string(), ": ", tree.refused.empty() ? "is no DICOM image" : tree.refused[0].reason));
-    const auto found = std::find_if(tree.series.begin(), tree.series.end(), [&](const DicomSeries& series) { return series.volume == file.time_point; });
+    if (tree.series.empty())
+      throw Error(ExitCode::data, concat(file.path.string(), ": ",
+                                         tree.refused.empty() ? "is no DICOM image" : tree.refused[0].reason));
+    const auto found = std::find_if(tree.series.begin(), tree.series.end(),
+                                    [&](const DicomSeries& series) { return series.volume == file.time_point; });
     if (found == tree.series.end() || static_cast<int64_t>(tree.series.size()) != found->num_volumes)
       throw Error(ExitCode::data, concat(file.path.string(), ": is not one DICOM series"));
     return found->header;
@@ -162,10 +183,13 @@ std::optional<VolumeHeader> header_of_one(const SourceFile& file) {
   throw Error(ExitCode::data, concat(file.path.string(), " is of an unknown type"));
 }
 
-constexpr const char* kRegisterHint = "register and resample the channels of a case onto one grid, or take each image by itself: data.channels=single";
+constexpr const char* kRegisterHint =
+    "register and resample the channels of a case onto one grid, or take each image by itself: data.channels=single";
 
-[[noreturn]] void fail_channel(const SourceFile& channel, const SourceFile& first, const std::string& what, const char* hint = kRegisterHint) {
-  throw Error(ExitCode::data, concat(first.path.string(), ": its channel ", channel.path.filename().string(), " ", what), hint);
+[[noreturn]] void fail_channel(const SourceFile& channel, const SourceFile& first, const std::string& what,
+                               const char* hint = kRegisterHint) {
+  throw Error(ExitCode::data,
+              concat(first.path.string(), ": its channel ", channel.path.filename().string(), " ", what), hint);
 }
 
 }  // namespace
@@ -175,8 +199,8 @@ std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
   if (file.channels.empty()) return header;
   if (are_volumes_of_one_file(file)) {
     if (header->num_time_points != num_channels(file))
-      throw Error(ExitCode::data,
-                  concat(file.path.string(), ": holds ", header->num_time_points, " volumes where ", num_channels(file), " channels are meant"));
+      throw Error(ExitCode::data, concat(file.path.string(), ": holds ", header->num_time_points, " volumes where ",
+                                         num_channels(file), " channels are meant"));
     header->num_time_points = 1;
     return header;
   }
@@ -189,7 +213,9 @@ std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
     if (other.has_value() != header.has_value()) fail_channel(channel, file, "is not of the same kind");
     if (!other) continue;
     require_one(channel, other->num_time_points);
-    if (other->size != header->size) fail_channel(channel, file, concat("has ", size_text(other->size), " voxels, the first ", size_text(header->size)));
+    if (other->size != header->size)
+      fail_channel(channel, file,
+                   concat("has ", size_text(other->size), " voxels, the first ", size_text(header->size)));
   }
   return header;
 }
@@ -200,17 +226,20 @@ std::vector<Volume> read_channels(const SourceFile& file) {
     const SourceFile channel = channel_of(file, i);
     volumes.push_back(read_image(channel));
     const Volume &volume = volumes.back(), &first = volumes.front();
-    if (volume.channels != 1) fail_channel(channel, file, "is in colour: a channel has one value per pixel", "convert it to grey");
-    if (volume.size != first.size) fail_channel(channel, file, concat("has ", size_text(volume.size), " voxels, the first ", size_text(first.size)));
+    if (volume.channels != 1)
+      fail_channel(channel, file, "is in colour: a channel has one value per pixel", "convert it to grey");
+    if (volume.size != first.size)
+      fail_channel(channel, file, concat("has ", size_text(volume.size), " voxels, the first ", size_text(first.size)));
     if (is_picture(channel.path) || is_picture(file.path)) continue;  // pictures know no millimetres
-    const std::string difference =
-        place_difference({volume.spacing_mm, volume.origin_mm, volume.direction}, {first.spacing_mm, first.origin_mm, first.direction}, "first");
+    const std::string difference = place_difference({volume.spacing_mm, volume.origin_mm, volume.direction},
+                                                    {first.spacing_mm, first.origin_mm, first.direction}, "first");
     if (!difference.empty()) fail_channel(channel, file, "lies elsewhere along " + difference);
   }
   return volumes;
 }
 
-std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, const std::vector<std::string>& structures) {
+std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image,
+                               const std::vector<std::string>& structures) {
   if (file.mask.empty()) return {};
   if (const std::string problem = path_problem(file.mask); !problem.empty()) fail_mask(file, problem);
   if (is_of_pair(file.mask) && !is_dicom(file.mask)) fail_mask(file, kPairProblem, kPairHint);
@@ -231,7 +260,8 @@ std::vector<uint8_t> read_mask(const SourceFile& file, const Volume& image, cons
                   "give the DICOM series as the image, or a mask in the image's format");
     return read_dicom_mask(file.mask, dicom.files, image, structures, dicom.volume).map;
   } catch (const Error& error) {
-    if (std::string_view(error.what()).starts_with(file.path.string() + ": ")) throw;  // the mask's path may begin like the image's
+    // the mask's path may begin like the image's
+    if (std::string_view(error.what()).starts_with(file.path.string() + ": ")) throw;
     throw Error(error.code(), concat(file.path.string(), ": its mask can't be used: ", error.what()), error.hint());
   }
 }

@@ -35,7 +35,8 @@ void AppendFile::append(std::string_view record) {
 }
 
 void AppendFile::sync() {
-  if (fdatasync(descriptor_) != 0 && errno != EINVAL) throw_file_error("sync", path_, errno);  // EINVAL: a pipe or a device
+  // EINVAL: a pipe or a device
+  if (fdatasync(descriptor_) != 0 && errno != EINVAL) throw_file_error("sync", path_, errno);
 }
 
 }  // namespace vmae

@@ -61,7 +61,8 @@ void AtomicFile::write(const void* bytes, size_t size) {
 
 void AtomicFile::write_at(size_t offset, const void* bytes, size_t size) {
   if (offset > size_ || size > size_ - offset) {
-    throw Error(ExitCode::internal, concat("write_at ", offset, " + ", size, " is past the ", size_, " bytes of ", target_.string()));
+    throw Error(ExitCode::internal,
+                concat("write_at ", offset, " + ", size, " is past the ", size_, " bytes of ", target_.string()));
   }
   write_fully(descriptor_, temporary_, static_cast<const char*>(bytes), size, offset);
 }
@@ -83,7 +84,8 @@ void write_file_atomically(const std::filesystem::path& target, std::string_view
 
 std::string read_file(const std::filesystem::path& path) {
   const auto fail = [&](int error_number) {
-    throw Error(ExitCode::data, concat("cannot read ", path.string(), ": ", std::generic_category().message(error_number)));
+    throw Error(ExitCode::data,
+                concat("cannot read ", path.string(), ": ", std::generic_category().message(error_number)));
   };
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) fail(errno);

@@ -1,4 +1,5 @@
-// A file becomes a tree (yaml_text.h); walking it, the path of keys so far plus the key is looked up in the option list, which checks the value.
+// A file becomes a tree (yaml_text.h); walking it, the path of keys so far
+// plus the key is looked up in the option list, which checks the value.
 #include "vmae/core/config.h"
 
 #include <fcntl.h>
@@ -28,7 +29,8 @@ constexpr size_t kMaxConfigBytes = 4 << 20;
 }
 
 bool is_section(const Options& options, const std::string& name) {
-  return std::any_of(options.all().begin(), options.all().end(), [&](const Option& option) { return option.key.rfind(name + ".", 0) == 0; });
+  return std::any_of(options.all().begin(), options.all().end(),
+                     [&](const Option& option) { return option.key.rfind(name + ".", 0) == 0; });
 }
 
 // Every key and every section. A key that is right but for its section ("lr", "train.lr") is found by its last part.
@@ -37,8 +39,10 @@ std::string unknown_key_hint(const Options& options, const std::string& key) {
   std::vector<std::string> candidates, same_last;
   for (const Option& option : options.all()) {
     candidates.push_back(option.key);
-    for (size_t dot = option.key.find('.'); dot != std::string::npos; dot = option.key.find('.', dot + 1)) candidates.push_back(option.key.substr(0, dot));
-    if (last.size() > 1 && option.key.size() > last.size() && option.key.ends_with(last)) same_last.push_back(option.key);
+    for (size_t dot = option.key.find('.'); dot != std::string::npos; dot = option.key.find('.', dot + 1))
+      candidates.push_back(option.key.substr(0, dot));
+    if (last.size() > 1 && option.key.size() > last.size() && option.key.ends_with(last))
+      same_last.push_back(option.key);
   }
   std::string near = did_you_mean(key, candidates);
   if (near.empty() && same_last.size() <= 3) near = join(same_last, "' or '");
@@ -78,7 +82,8 @@ std::vector<NamedTexts> groups_of(const YamlNode& map) {
       if (item.kind != Kind::scalar) throw std::invalid_argument("must hold texts alone in each list");
       group.texts.push_back(item.text);
     }
-    if (group.texts.empty()) throw std::invalid_argument(concat("must have a text or a list of texts under '", key.text, "'"));
+    if (group.texts.empty())
+      throw std::invalid_argument(concat("must have a text or a list of texts under '", key.text, "'"));
     groups.push_back(std::move(group));
   }
   return groups;
@@ -95,7 +100,8 @@ OptionValue option_value(const YamlNode& node) {
   }
   if (node.kind == Kind::scalar) value.items.push_back(node.text);
   for (const YamlNode& child : node.children) {
-    if (child.kind == Kind::list || child.kind == Kind::map) throw std::invalid_argument("must not hold a list or a map inside a list");
+    if (child.kind == Kind::list || child.kind == Kind::map)
+      throw std::invalid_argument("must not hold a list or a map inside a list");
     value.items.push_back(child.text);
   }
   return value;
@@ -103,7 +109,8 @@ OptionValue option_value(const YamlNode& node) {
 
 void set_option(const Option& option, const YamlNode& value, const std::string& where) {
   try {
-    if (value.kind == Kind::map && !option.takes_map) throw std::invalid_argument(concat("must be a ", option.type, ", not a map"));
+    if (value.kind == Kind::map && !option.takes_map)
+      throw std::invalid_argument(concat("must be a ", option.type, ", not a map"));
     option.set(option_value(value));
   } catch (const std::invalid_argument& problem) {
     fail(where, concat(option.key, " = ", shown(value), ": ", problem.what()));
@@ -112,13 +119,15 @@ void set_option(const Option& option, const YamlNode& value, const std::string& 
 
 using FirstLines = std::map<std::string, int>;  // of every key of one file
 
-void read_map(const YamlNode& map, const std::string& prefix, const std::string& name, Options& options, FirstLines& first_lines) {
+void read_map(const YamlNode& map, const std::string& prefix, const std::string& name, Options& options,
+              FirstLines& first_lines) {
   for (size_t i = 0; i + 1 < map.children.size(); i += 2) {
     const YamlNode& key_node = map.children[i];
     const YamlNode& value = map.children[i + 1];
     const std::string where = concat(name, ":", key_node.line);
     if (key_node.kind != Kind::scalar) fail(where, "a key must be a name, not " + shown(key_node));
-    if (key_node.text == "<<") fail(where, "merge keys (<<) are not supported", "use 'base: other.yaml' to start from another config");
+    if (key_node.text == "<<")
+      fail(where, "merge keys (<<) are not supported", "use 'base: other.yaml' to start from another config");
     const std::string key = prefix + key_node.text;
     const auto [first, is_new] = first_lines.emplace(key, key_node.line);
     if (!is_new) fail(where, concat("'", key, "' is given twice; first on line ", first->second));
@@ -129,8 +138,10 @@ void read_map(const YamlNode& map, const std::string& prefix, const std::string&
       YamlNode shown_key;
       shown_key.kind = Kind::scalar;
       shown_key.text = key;
-      throw UnknownKey(ExitCode::usage, concat(where, ": unknown ", value.kind == Kind::map ? "section" : "key", " '", shown(shown_key), "'"),
-                       unknown_key_hint(options, key));
+      throw UnknownKey(
+          ExitCode::usage,
+          concat(where, ": unknown ", value.kind == Kind::map ? "section" : "key", " '", shown(shown_key), "'"),
+          unknown_key_hint(options, key));
     } else if (value.kind == Kind::map) {
       read_map(value, key + ".", name, options, first_lines);
     } else if (value.kind != Kind::null) {  // "optim:" with every key commented out is null
@@ -173,23 +184,27 @@ std::string read_config_bytes(const fs::path& path, const std::string& where) {
   const int error_number = count < 0 ? errno : 0;
   close(descriptor);
   if (error_number != 0) fail_to_read(error_number);
-  if (size > kMaxConfigBytes) fail(where, concat(path.string(), " is larger than ", human_bytes(kMaxConfigBytes), ", so it cannot be a config"));
+  if (size > kMaxConfigBytes)
+    fail(where, concat(path.string(), " is larger than ", human_bytes(kMaxConfigBytes), ", so it cannot be a config"));
   content.resize(size);
   return content;
 }
 
 // `chain`: the files that are being read, outermost first.
-void read_file_after_base(const fs::path& path, const std::string& where, std::vector<fs::path>& chain, Options& options) {
+void read_file_after_base(const fs::path& path, const std::string& where, std::vector<fs::path>& chain,
+                          Options& options) {
   const std::string name = path.string();
   const YamlNode root = read_root(read_config_bytes(path, where), name);
   std::error_code ignored;
   chain.push_back(fs::weakly_canonical(path, ignored));
   if (const YamlNode* base = find_base(root)) {
     const std::string base_where = concat(name, ":", base->line);
-    if (base->kind != Kind::scalar || base->text.empty()) fail(base_where, concat("base = ", shown(*base), ": must be the path of another config"));
+    if (base->kind != Kind::scalar || base->text.empty())
+      fail(base_where, concat("base = ", shown(*base), ": must be the path of another config"));
     const fs::path base_path = (path.parent_path() / base->text).lexically_normal();
     if (std::find(chain.begin(), chain.end(), fs::weakly_canonical(base_path, ignored)) != chain.end()) {
-      fail(base_where, concat("base = ", base->text, ": the base files form a cycle"), "a config must not be, directly or through others, its own base");
+      fail(base_where, concat("base = ", base->text, ": the base files form a cycle"),
+           "a config must not be, directly or through others, its own base");
     }
     read_file_after_base(base_path, base_where, chain, options);
   }
@@ -219,7 +234,8 @@ void apply_override(const std::string& assignment, Options& options) {
   const std::string key(trim(std::string_view(assignment).substr(0, equals)));
   if (equals == std::string::npos) {
     fail(where, concat("'", assignment, "' has no '='"),
-         options.find(key) != nullptr ? concat("write ", key, "=VALUE") : "overrides are written key=value, such as optim.lr=1e-4");
+         options.find(key) != nullptr ? concat("write ", key, "=VALUE")
+                                      : "overrides are written key=value, such as optim.lr=1e-4");
   }
   const Option* option = options.find(key);
   if (option == nullptr && key == "base") fail(where, "'base' works only in a file");

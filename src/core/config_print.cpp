@@ -1,4 +1,5 @@
-// Both forms follow the tree of sections: an option belongs to the longest section name that starts its key, a section to the longest that starts its name.
+// Both forms follow the tree of sections: an option belongs to the longest section
+// name that starts its key, a section to the longest that starts its name.
 #include <algorithm>
 
 #include "vmae/core/config.h"
@@ -17,10 +18,13 @@ std::string section_of(const Options& options, const std::string& name) {
   return longest;
 }
 
-std::string without_section(const std::string& name, const std::string& section) { return section.empty() ? name : name.substr(section.size() + 1); }
+std::string without_section(const std::string& name, const std::string& section) {
+  return section.empty() ? name : name.substr(section.size() + 1);
+}
 
 std::string allowed_values(const Option& option) {
-  if (option.allowed.empty() || option.allowed.starts_with("one of")) return option.allowed.empty() ? option.type : option.allowed;
+  if (option.allowed.empty() || option.allowed.starts_with("one of"))
+    return option.allowed.empty() ? option.type : option.allowed;
   return option.type + (option.allowed.starts_with("each") ? ", " : " ") + option.allowed;
 }
 
@@ -37,10 +41,13 @@ std::string wrapped_comment(const std::string& text, const std::string& indent) 
   return out + line + "\n";
 }
 
-void print_section(const Options& options, const std::string& section, const std::string& indent, bool with_comments, std::string& out) {
+void print_section(const Options& options, const std::string& section, const std::string& indent, bool with_comments,
+                   std::string& out) {
   for (const Option& option : options.all()) {
     if (section_of(options, option.key) != section) continue;
-    if (with_comments) out += wrapped_comment(concat(option.doc, " (", allowed_values(option), "; default: ", option.default_text, ")"), indent);
+    if (with_comments)
+      out += wrapped_comment(concat(option.doc, " (", allowed_values(option), "; default: ", option.default_text, ")"),
+                             indent);
     out += concat(indent, without_section(option.key, section), ": ", option.get(), "\n");
   }
   for (const auto& [inner, doc] : options.sections()) {
@@ -69,7 +76,8 @@ void markdown_table(const Options& options, const std::string& section, std::str
   std::string rows;
   for (const Option& option : options.all()) {
     if (section_of(options, option.key) != section) continue;
-    rows += concat("| `", option.key, "` | `", cell(option.default_text), "` | ", cell(allowed_values(option)), " | ", cell(option.doc), " |\n");
+    rows += concat("| `", option.key, "` | `", cell(option.default_text), "` | ", cell(allowed_values(option)), " | ",
+                   cell(option.doc), " |\n");
   }
   if (!rows.empty()) out += "\n| key | default | allowed | meaning |\n|---|---|---|---|\n" + rows;
 }

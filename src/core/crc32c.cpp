@@ -1,5 +1,5 @@
-// CRC-32C: the reflected polynomial 0x82f63b78, start and end inverted.
-// Portable form: "slicing by 8" (Kounavis and Berry 2005): eight tables, table k holding the CRC of a byte followed by k zero bytes.
+// CRC-32C: the reflected polynomial 0x82f63b78, start and end inverted. Portable form: "slicing by 8"
+// (Kounavis and Berry 2005): eight tables, table k holding the CRC of a byte followed by k zero bytes.
 #include "vmae/core/crc32c.h"
 
 #include <array>
@@ -22,7 +22,8 @@ constexpr Tables make_tables() {
     tables[0][byte] = crc;
   }
   for (size_t k = 1; k < tables.size(); ++k) {
-    for (size_t byte = 0; byte < 256; ++byte) tables[k][byte] = (tables[k - 1][byte] >> 8) ^ tables[0][tables[k - 1][byte] & 0xff];
+    for (size_t byte = 0; byte < 256; ++byte)
+      tables[k][byte] = (tables[k - 1][byte] >> 8) ^ tables[0][tables[k - 1][byte] & 0xff];
   }
   return tables;
 }
@@ -49,9 +50,10 @@ uint32_t crc32c_portable(const void* data, size_t size, uint32_t previous) {
   const auto* bytes = static_cast<const unsigned char*>(data);
   uint32_t crc = ~previous;
   for (; size >= 8; size -= 8, bytes += 8) {
-    const uint32_t low = crc ^ (bytes[0] | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24);
-    crc = kTables[7][low & 0xff] ^ kTables[6][low >> 8 & 0xff] ^ kTables[5][low >> 16 & 0xff] ^ kTables[4][low >> 24] ^ kTables[3][bytes[4]] ^
-          kTables[2][bytes[5]] ^ kTables[1][bytes[6]] ^ kTables[0][bytes[7]];
+    const uint32_t low =
+        crc ^ (bytes[0] | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24);
+    crc = kTables[7][low & 0xff] ^ kTables[6][low >> 8 & 0xff] ^ kTables[5][low >> 16 & 0xff] ^ kTables[4][low >> 24] ^
+          kTables[3][bytes[4]] ^ kTables[2][bytes[5]] ^ kTables[1][bytes[6]] ^ kTables[0][bytes[7]];
   }
   for (; size > 0; --size, ++bytes) crc = (crc >> 8) ^ kTables[0][(crc ^ *bytes) & 0xff];
   return ~crc;

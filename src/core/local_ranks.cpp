@@ -1,4 +1,5 @@
-// Signals are blocked and taken one by one with sigtimedwait(), so nothing happens between two lines that is not written here.
+// Signals are blocked and taken one by one with sigtimedwait(),
+// so nothing happens between two lines that is not written here.
 #include <arpa/inet.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -28,7 +29,8 @@ int free_port() {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t length = sizeof address;
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const bool is_bound = bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 && getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
+  const bool is_bound = bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
+                        getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
   close(fd);
   if (!is_bound) throw Error(ExitCode::internal, concat("no free port on 127.0.0.1: ", std::strerror(errno)));
   return ntohs(address.sin_port);
@@ -95,7 +97,8 @@ int run_local_ranks(int64_t count, const std::vector<std::string>& arguments) {
       has_failed = true;
       failed_at = Clock::now();
       if (WIFSIGNALED(status))
-        log::error(concat("rank ", rank - ranks.begin(), " of ", count, " was ended by signal ", WTERMSIG(status), " (", strsignal(WTERMSIG(status)), ")"));
+        log::error(concat("rank ", rank - ranks.begin(), " of ", count, " was ended by signal ", WTERMSIG(status), " (",
+                          strsignal(WTERMSIG(status)), ")"));
     }
     if (has_failed && Clock::now() - failed_at > kGrace) pass_on(SIGKILL);
   }

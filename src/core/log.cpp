@@ -30,7 +30,8 @@ State& state() {
   return instance;
 }
 
-// File names and DICOM texts must not steer the terminal: control characters other than tab and newline become '?', bytes that are not UTF-8 "%FC".
+// File names and DICOM texts must not steer the terminal: control characters
+// other than tab and newline become '?', bytes that are not UTF-8 "%FC".
 std::string printable(std::string_view message) {
   std::string out = escaped_utf8(message);
   for (char& c : out) {

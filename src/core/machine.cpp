@@ -1,7 +1,8 @@
-// Affinity from the kernel, limits from cgroup files, the rest from /proc.
-// cgroups: /proc/self/cgroup names this process's group in each hierarchy ("0::/job" is v2, "4:cpu,cpuacct:/job" is v1), /proc/self/mountinfo says where
-// the hierarchy is mounted and which of its groups the mount shows. A limit on any group from there up to the mount's root binds. Where the group is not
-// visible (a container without a cgroup namespace), the walk up ends at the mount's root, which is then the container's own group.
+// Affinity from the kernel, limits from cgroup files, the rest from /proc. cgroups: /proc/self/cgroup names
+// this process's group in each hierarchy ("0::/job" is v2, "4:cpu,cpuacct:/job" is v1),
+// /proc/self/mountinfo says where the hierarchy is mounted and which of its groups the mount shows. A limit
+// on any group from there up to the mount's root binds. Where the group is not visible (a container without
+// a cgroup namespace), the walk up ends at the mount's root, which is then the container's own group.
 #include "vmae/core/machine.h"
 
 #include <sched.h>
@@ -61,7 +62,8 @@ std::string cpuinfo_line(std::string_view name) {
   std::ifstream in("/proc/cpuinfo");
   for (std::string line; std::getline(in, line);) {
     const size_t colon = line.find(':');
-    if (colon != std::string::npos && trim(std::string_view(line).substr(0, colon)) == name) return std::string(trim(std::string_view(line).substr(colon + 1)));
+    if (colon != std::string::npos && trim(std::string_view(line).substr(0, colon)) == name)
+      return std::string(trim(std::string_view(line).substr(colon + 1)));
   }
   return "";
 }
@@ -70,7 +72,8 @@ struct Mount {
   std::string shown_group, folder;
 };
 
-// The mount of the v2 hierarchy (controller "") or of a v1 controller. mountinfo: id parent dev root folder options ... - type source options.
+// The mount of the v2 hierarchy (controller "") or of a v1 controller.
+// mountinfo: id parent dev root folder options ... - type source options.
 std::optional<Mount> find_mount(const fs::path& root, const std::string& controller) {
   std::ifstream in(root / "proc/self/mountinfo");
   for (std::string line; std::getline(in, line);) {
@@ -78,7 +81,8 @@ std::optional<Mount> find_mount(const fs::path& root, const std::string& control
     const auto dash = std::find(parts.begin(), parts.end(), "-");
     if (parts.size() < 6 || parts.end() - dash < 4) continue;
     const bool is_v2 = controller.empty() && dash[1] == "cgroup2";
-    const bool is_v1 = !controller.empty() && dash[1] == "cgroup" && ("," + dash[3] + ",").find("," + controller + ",") != std::string::npos;
+    const bool is_v1 = !controller.empty() && dash[1] == "cgroup" &&
+                       ("," + dash[3] + ",").find("," + controller + ",") != std::string::npos;
     if (is_v2 || is_v1) return Mount{parts[3], parts[4]};
   }
   return std::nullopt;
@@ -94,13 +98,17 @@ std::vector<fs::path> groups(const fs::path& root, const std::string& controller
     const size_t first = line.find(':'), second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
     const std::string controllers = line.substr(first + 1, second - first - 1);
-    if (controller.empty() ? controllers.empty() : ("," + controllers + ",").find("," + controller + ",") != std::string::npos) group = line.substr(second + 1);
+    if (controller.empty() ? controllers.empty()
+                           : ("," + controllers + ",").find("," + controller + ",") != std::string::npos)
+      group = line.substr(second + 1);
   }
-  if (mount->shown_group != "/" && (group + "/").rfind(mount->shown_group + "/", 0) == 0) group.erase(0, mount->shown_group.size());
+  if (mount->shown_group != "/" && (group + "/").rfind(mount->shown_group + "/", 0) == 0)
+    group.erase(0, mount->shown_group.size());
 
   const fs::path top = root / fs::path(mount->folder).relative_path();
   std::vector<fs::path> out;
-  for (fs::path inner = fs::path(group).relative_path(); !inner.empty(); inner = inner.parent_path()) out.push_back(top / inner);
+  for (fs::path inner = fs::path(group).relative_path(); !inner.empty(); inner = inner.parent_path())
+    out.push_back(top / inner);
   out.push_back(top);
   return out;
 }
@@ -112,9 +120,11 @@ CgroupLimits cgroup_limits(const fs::path& root) {
   const auto limit_cpus = [&](double quota, double period) {
     if (quota > 0 && period > 0) limits.cpus = std::min(quota / period, limits.cpus.value_or(quota / period));
   };
-  const auto limit_memory = [&](const fs::path& group, const char* limit_file, const char* usage_file, const char* cache_name) {
+  const auto limit_memory = [&](const fs::path& group, const char* limit_file, const char* usage_file,
+                                const char* cache_name) {
     const auto limit = first_integer(group / limit_file);
-    if (!limit || *limit >= limits.memory_bytes.value_or(uint64_t{1} << 60)) return;  // v1 writes "no limit" as about 2^63
+    // v1 writes "no limit" as about 2^63
+    if (!limit || *limit >= limits.memory_bytes.value_or(uint64_t{1} << 60)) return;
     limits.memory_bytes = limit;
     const uint64_t used = first_integer(group / usage_file).value_or(0);
     limits.memory_used_bytes = used - std::min(used, named_integer(group / "memory.stat", cache_name).value_or(0));
@@ -125,10 +135,13 @@ CgroupLimits cgroup_limits(const fs::path& root) {
     limit_memory(group, "memory.max", "memory.current", "inactive_file");
   }
   for (const fs::path& group : groups(root, "cpu")) {
-    const auto microseconds = [&](const char* file) { return static_cast<double>(first_integer(group / file).value_or(0)); };
+    const auto microseconds = [&](const char* file) {
+      return static_cast<double>(first_integer(group / file).value_or(0));
+    };
     limit_cpus(microseconds("cpu.cfs_quota_us"), microseconds("cpu.cfs_period_us"));
   }
-  for (const fs::path& group : groups(root, "memory")) limit_memory(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file");
+  for (const fs::path& group : groups(root, "memory"))
+    limit_memory(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file");
   return limits;
 }
 
@@ -149,7 +162,8 @@ std::string cpu_affinity() {
 
 int usable_threads() {
   int threads = 1;
-  for (int capacity = 1024; capacity <= 1 << 20; capacity *= 2) {  // EINVAL: the kernel knows more CPUs than the mask holds
+  // EINVAL: the kernel knows more CPUs than the mask holds
+  for (int capacity = 1024; capacity <= 1 << 20; capacity *= 2) {
     cpu_set_t* mask = CPU_ALLOC(capacity);
     const int status = sched_getaffinity(0, CPU_ALLOC_SIZE(capacity), mask);
     if (status == 0) threads = CPU_COUNT_S(CPU_ALLOC_SIZE(capacity), mask);
@@ -176,7 +190,8 @@ uint64_t peak_resident_bytes() { return proc_kib("/proc/self/status", "VmHWM"); 
 InstructionSets instruction_sets() {
   const auto flags = words(cpuinfo_line("flags"));
   const auto has = [&](const char* flag) { return std::find(flags.begin(), flags.end(), flag) != flags.end(); };
-  return {has("avx2"), has("avx512f") && has("avx512bw") && has("avx512vl") && has("avx512dq"), has("avx512_bf16"), has("amx_bf16")};
+  return {has("avx2"), has("avx512f") && has("avx512bw") && has("avx512vl") && has("avx512dq"), has("avx512_bf16"),
+          has("amx_bf16")};
 }
 
 std::string cpu_model() {

@@ -93,7 +93,8 @@ Option scalar_option(T& field, const Check& check) {
   option.type = ValueType<T>::name;
   option.allowed = allowed_text(check);
   const bool is_choice = std::is_same_v<Check, ChoiceCheck> && !option.allowed.empty();
-  const std::string rule = is_choice ? "must be " + option.allowed : std::string(trim(concat(ValueType<T>::rule, " ", option.allowed)));
+  const std::string rule =
+      is_choice ? "must be " + option.allowed : std::string(trim(concat(ValueType<T>::rule, " ", option.allowed)));
   option.set = [&field, check, rule](const OptionValue& value) {
     if (value.is_list) throw std::invalid_argument(rule + ", not a list");
     const std::string text = value.is_null ? "" : value.items.at(0);
@@ -138,18 +139,21 @@ Option groups_option(std::vector<NamedTexts>& field) {
     for (const std::string& item : value.items) groups.push_back({item, {item}});
     for (const NamedTexts& group : groups) {
       for (const std::string& text : group.texts) {
-        if (!ValueType<std::string>::read(text)) throw std::invalid_argument("must be a list of texts, or a map of lists of texts");
+        if (!ValueType<std::string>::read(text))
+          throw std::invalid_argument("must be a list of texts, or a map of lists of texts");
       }
     }
     field = std::move(groups);
   };
   option.get = [&field] {
-    const bool is_list = std::all_of(field.begin(), field.end(), [](const NamedTexts& group) { return group.texts == std::vector{group.name}; });
+    const bool is_list = std::all_of(field.begin(), field.end(),
+                                     [](const NamedTexts& group) { return group.texts == std::vector{group.name}; });
     std::vector<std::string> items;
     for (const NamedTexts& group : field) {
       std::vector<std::string> texts;
       for (const std::string& text : group.texts) texts.push_back(yaml_scalar(text));
-      items.push_back(is_list ? yaml_scalar(group.name) : concat(yaml_scalar(group.name), ": [", join(texts, ", "), "]"));
+      items.push_back(is_list ? yaml_scalar(group.name)
+                              : concat(yaml_scalar(group.name), ": [", join(texts, ", "), "]"));
     }
     return is_list ? "[" + join(items, ", ") + "]" : "{" + join(items, ", ") + "}";
   };
@@ -164,10 +168,18 @@ std::string NumberCheck::text() const {
   return high ? "at most " + number_text(*high) : "";
 }
 
-void Options::add(std::string_view name, bool& field, std::string_view doc) { add_option(name, doc, scalar_option(field, NoCheck{})); }
-void Options::add(std::string_view name, int64_t& field, std::string_view doc, NumberCheck check) { add_option(name, doc, scalar_option(field, check)); }
-void Options::add(std::string_view name, double& field, std::string_view doc, NumberCheck check) { add_option(name, doc, scalar_option(field, check)); }
-void Options::add(std::string_view name, std::string& field, std::string_view doc, ChoiceCheck check) { add_option(name, doc, scalar_option(field, check)); }
+void Options::add(std::string_view name, bool& field, std::string_view doc) {
+  add_option(name, doc, scalar_option(field, NoCheck{}));
+}
+void Options::add(std::string_view name, int64_t& field, std::string_view doc, NumberCheck check) {
+  add_option(name, doc, scalar_option(field, check));
+}
+void Options::add(std::string_view name, double& field, std::string_view doc, NumberCheck check) {
+  add_option(name, doc, scalar_option(field, check));
+}
+void Options::add(std::string_view name, std::string& field, std::string_view doc, ChoiceCheck check) {
+  add_option(name, doc, scalar_option(field, check));
+}
 void Options::add(std::string_view name, std::vector<int64_t>& field, std::string_view doc, NumberCheck check) {
   add_option(name, doc, list_option(field, check));
 }
@@ -178,16 +190,20 @@ void Options::add(std::string_view name, std::vector<std::string>& field, std::s
   add_option(name, doc, list_option(field, check));
 }
 
-void Options::add(std::string_view name, std::vector<NamedTexts>& field, std::string_view doc) { add_option(name, doc, groups_option(field)); }
+void Options::add(std::string_view name, std::vector<NamedTexts>& field, std::string_view doc) {
+  add_option(name, doc, groups_option(field));
+}
 
 const Option* Options::find(std::string_view key) const {
-  const auto found = std::find_if(options_.begin(), options_.end(), [&](const Option& option) { return option.key == key; });
+  const auto found =
+      std::find_if(options_.begin(), options_.end(), [&](const Option& option) { return option.key == key; });
   return found == options_.end() ? nullptr : &*found;
 }
 
 std::string Options::begin_section(std::string_view name, std::string_view doc) {
   const std::string full = prefix_ + std::string(name);
-  const bool is_known = std::any_of(sections_.begin(), sections_.end(), [&](const auto& section) { return section.first == full; });
+  const bool is_known =
+      std::any_of(sections_.begin(), sections_.end(), [&](const auto& section) { return section.first == full; });
   if (!is_known) sections_.emplace_back(full, doc);
   return std::exchange(prefix_, full + ".");
 }

@@ -1,4 +1,5 @@
-// The handler only stores the first signal's number. SIGINT is reset by its first delivery (SA_RESETHAND), so that a second Ctrl-C ends the process.
+// The handler only stores the first signal's number. SIGINT is reset by its
+// first delivery (SA_RESETHAND), so that a second Ctrl-C ends the process.
 #include "vmae/core/signals.h"
 
 #include <array>
@@ -12,7 +13,8 @@ struct StopSignal {
   int number;
   const char* name;
 };
-constexpr std::array<StopSignal, 4> kStopSignals = {{{SIGTERM, "SIGTERM"}, {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}, {SIGINT, "SIGINT"}}};
+constexpr std::array<StopSignal, 4> kStopSignals = {
+    {{SIGTERM, "SIGTERM"}, {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}, {SIGINT, "SIGINT"}}};
 
 std::atomic<int> first_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may only use lock-free atomics");

@@ -34,7 +34,9 @@ std::string printed(const char* format, Values... values) {
 }
 
 // from_chars takes no '+'; YAML and people do.
-std::string_view without_plus(std::string_view text) { return text.size() > 1 && text[0] == '+' && text[1] != '-' ? text.substr(1) : text; }
+std::string_view without_plus(std::string_view text) {
+  return text.size() > 1 && text[0] == '+' && text[1] != '-' ? text.substr(1) : text;
+}
 
 }  // namespace
 
@@ -58,25 +60,33 @@ std::string to_lower(std::string_view text) {
 std::string_view trim(std::string_view text) {
   constexpr std::string_view kBlank = " \t\r\n\f\v";
   const size_t begin = text.find_first_not_of(kBlank);
-  return begin == std::string_view::npos ? std::string_view() : text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
+  return begin == std::string_view::npos ? std::string_view()
+                                         : text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
 }
 
 // Rejects overlong forms, surrogates and code points above U+10FFFF (Unicode 15, table 3-7).
 bool is_utf8(std::string_view bytes) {
   for (size_t i = 0; i < bytes.size();) {
-    const auto byte = [&](size_t k) -> unsigned { return i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U; };
+    const auto byte = [&](size_t k) -> unsigned {
+      return i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U;
+    };
     const unsigned lead = byte(0);
     if (lead < 0x80) {
       ++i;
       continue;
     }
-    const size_t length = lead >= 0xc2 && lead <= 0xdf ? 2 : (lead & 0xf0) == 0xe0 ? 3 : lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
+    const size_t length = lead >= 0xc2 && lead <= 0xdf   ? 2
+                          : (lead & 0xf0) == 0xe0        ? 3
+                          : lead >= 0xf0 && lead <= 0xf4 ? 4
+                                                         : 0;
     if (length == 0) return false;
     for (size_t k = 1; k < length; ++k) {
       if ((byte(k) & 0xc0) != 0x80) return false;
     }
     const unsigned second = byte(1);
-    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) || (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) return false;
+    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) || (lead == 0xf0 && second < 0x90) ||
+        (lead == 0xf4 && second > 0x8f))
+      return false;
     i += length;
   }
   return true;

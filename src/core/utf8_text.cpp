@@ -26,7 +26,9 @@ void require_utf8(std::string_view text, const std::string& name, const std::str
   size_t at = 0;
   for (size_t length = character_length(text, at); length > 0; length = character_length(text, at)) at += length;
   const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
-  throw Error(code, concat(name, ":", line, ": is not UTF-8 text: the byte 0x", hex_byte(text[at]), " belongs to no character"), hint);
+  throw Error(
+      code, concat(name, ":", line, ": is not UTF-8 text: the byte 0x", hex_byte(text[at]), " belongs to no character"),
+      hint);
 }
 
 std::string escaped_utf8(std::string_view bytes) {

@@ -1,5 +1,6 @@
-// yaml-cpp's event parser fills a stack of open lists and maps; a node that closes moves into the one below it.
-// Its node API is not used because it hides duplicate keys and aliases (which can make cycles and exponentially large trees).
+// yaml-cpp's event parser fills a stack of open lists and maps; a node that closes
+// moves into the one below it. Its node API is not used because it hides duplicate
+// keys and aliases (which can make cycles and exponentially large trees).
 #include "yaml_text.h"
 
 #include <yaml-cpp/eventhandler.h>
@@ -22,19 +23,27 @@ class TreeBuilder : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { add(checked(YamlNode::Kind::null, mark, "?", anchor)); }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { throw YAML::ParserException(mark, "aliases (*name) are not supported; write the value out"); }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    add(checked(YamlNode::Kind::null, mark, "?", anchor));
+  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    throw YAML::ParserException(mark, "aliases (*name) are not supported; write the value out");
+  }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
     YamlNode node = checked(YamlNode::Kind::scalar, mark, tag, anchor);
-    if (!is_utf8(value)) throw YAML::ParserException(mark, "the escapes \\N and \\_ are not supported");  // yaml-cpp makes them one byte of Latin-1
+    // yaml-cpp makes them one byte of Latin-1
+    if (!is_utf8(value)) throw YAML::ParserException(mark, "the escapes \\N and \\_ are not supported");
     node.text = value;
     add(std::move(node));
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
     open_.push_back(checked(YamlNode::Kind::list, mark, tag, anchor));
   }
   void OnSequenceEnd() override { close(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
     open_.push_back(checked(YamlNode::Kind::map, mark, tag, anchor));
   }
   void OnMapEnd() override { close(); }
@@ -42,7 +51,9 @@ class TreeBuilder : public YAML::EventHandler {
  private:
   static YamlNode checked(YamlNode::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
     if (anchor != 0) throw YAML::ParserException(mark, "anchors (&name) are not supported; write the value out");
-    if (!tag.empty() && tag != "?" && tag != "!") throw YAML::ParserException(mark, "tags (" + tag + ") are not supported");  // "?": plain, "!": quoted
+    // "?": plain, "!": quoted
+    if (!tag.empty() && tag != "?" && tag != "!")
+      throw YAML::ParserException(mark, "tags (" + tag + ") are not supported");
     YamlNode node;
     node.kind = kind;
     node.line = mark.line + 1;
@@ -65,16 +76,20 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<YamlNode> open_;
 };
 
-// yaml-cpp takes byte 4 for the end of the file and lets a tab count as indentation or not, silently; both are caught here.
+// yaml-cpp takes byte 4 for the end of the file and lets a tab
+// count as indentation or not, silently; both are caught here.
 void check_text(const std::string& yaml, const std::string& name) {
   int line = 1;
   bool is_indentation = true;
   for (const char c : yaml) {
     const auto byte = static_cast<unsigned char>(c);
     if ((byte < 0x20 && c != '\n' && c != '\r' && c != '\t') || byte == 0x7f) {
-      throw Error(ExitCode::usage, concat(name, ":", line, ": not a text file: it holds the byte ", static_cast<int>(byte)), "a config is YAML text in UTF-8");
+      throw Error(ExitCode::usage,
+                  concat(name, ":", line, ": not a text file: it holds the byte ", static_cast<int>(byte)),
+                  "a config is YAML text in UTF-8");
     }
-    if (is_indentation && c == '\t') throw Error(ExitCode::usage, concat(name, ":", line, ": a tab at the start of the line"), "indent with spaces");
+    if (is_indentation && c == '\t')
+      throw Error(ExitCode::usage, concat(name, ":", line, ": a tab at the start of the line"), "indent with spaces");
     is_indentation = c == '\n' || (is_indentation && c == ' ');
     if (c == '\n') ++line;
   }
@@ -82,10 +97,15 @@ void check_text(const std::string& yaml, const std::string& name) {
 }
 
 bool reads_as_text(const std::string& text) {
-  static constexpr std::array<const char*, 11> kWords = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "inf", "nan"};
+  static constexpr std::array<const char*, 11> kWords = {"null", "true", "false", "yes", "no", "on",
+                                                         "off",  "y",    "n",     "inf", "nan"};
   if (std::find(kWords.begin(), kWords.end(), to_lower(text)) != kWords.end()) return false;
-  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '/'; };
-  const auto is_inner = [&](char c) { return is_letter(c) || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+'; };
+  const auto is_letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '/';
+  };
+  const auto is_inner = [&](char c) {
+    return is_letter(c) || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+';
+  };
   const size_t dots = text.rfind("./", 0) == 0 ? 1 : text.rfind("../", 0) == 0 ? 2 : 0;
   return text.size() > dots && is_letter(text[dots]) && std::all_of(text.begin(), text.end(), is_inner);
 }
@@ -101,7 +121,8 @@ YamlNode parse_yaml(const std::string& yaml, const std::string& name) {
     if (!parser.HandleNextDocument(builder)) return {};
     TreeBuilder second;
     if (parser.HandleNextDocument(second)) {
-      throw Error(ExitCode::usage, concat(name, ":", second.take_root().line, ": a second YAML document"), "remove the line '---' between them");
+      throw Error(ExitCode::usage, concat(name, ":", second.take_root().line, ": a second YAML document"),
+                  "remove the line '---' between them");
     }
     return builder.take_root();
   } catch (const YAML::Exception& problem) {

@@ -9,8 +9,9 @@ struct YamlNode {
   enum class Kind { null, scalar, list, map };
   Kind kind = Kind::null;
   int line = 1;
-  std::string text;                // of a scalar
-  std::vector<YamlNode> children;  // of a list; of a map: key, value, key, value, ... in the file's order, duplicates kept
+  std::string text;  // of a scalar
+  // of a list; of a map: key, value, key, value, ... in the file's order, duplicates kept
+  std::vector<YamlNode> children;
 };
 
 // One document; empty text is null. Anchors, aliases, tags, a second document and text that is not UTF-8 are errors.

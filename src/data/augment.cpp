@@ -1,4 +1,5 @@
-// Draws in a fixed order, flips first; matrices map output to input, so what is done to the image last comes first in the chain.
+// Draws in a fixed order, flips first; matrices map output to input,
+// so what is done to the image last comes first in the chain.
 #include "vmae/data/augment.h"
 
 #include <cmath>
@@ -45,7 +46,9 @@ Affine affine_warp(double degrees, double shift_x, double shift_y, double scale,
   return then(unshift, then(rotation_warp(degrees, size), then(unscale, unshear)));
 }
 
-Affine mirror_warp(Flips flips, PixelSize size) { return about_centre(flips.horizontal ? -1 : 1, 0, 0, flips.vertical ? -1 : 1, size); }
+Affine mirror_warp(Flips flips, PixelSize size) {
+  return about_centre(flips.horizontal ? -1 : 1, 0, 0, flips.vertical ? -1 : 1, size);
+}
 
 Affine crop_warp(PixelSize enlarged, int64_t row, int64_t column, PixelSize size) {
   const double x = static_cast<double>(size.width) / static_cast<double>(enlarged.width),
@@ -79,16 +82,23 @@ Augmentation draw_augmentation(const AugmentOptions& options, Random random, Pix
     warp(affine_warp(degrees, x, y, scale, shear, size));
   }
   if (options.enlarge > 1.0) {
-    const PixelSize large{std::llround(options.enlarge * static_cast<double>(size.height)), std::llround(options.enlarge * static_cast<double>(size.width))};
+    const PixelSize large{std::llround(options.enlarge * static_cast<double>(size.height)),
+                          std::llround(options.enlarge * static_cast<double>(size.width))};
     const auto row = static_cast<int64_t>(random.below(static_cast<uint64_t>(large.height - size.height + 1)));
     const auto column = static_cast<int64_t>(random.below(static_cast<uint64_t>(large.width - size.width + 1)));
     warp(crop_warp(large, row, column, size));
   }
   if (drawn.is_warped && (drawn.flips.horizontal || drawn.flips.vertical)) warp(mirror_warp(drawn.flips, size));
-  if (options.brightness > 0) drawn.brightness = static_cast<float>(random.uniform(-options.brightness, options.brightness));
-  if (options.contrast > 0) drawn.contrast = static_cast<float>(random.uniform(1 - options.contrast, 1 + options.contrast));
-  if (options.gamma > 0) drawn.gamma = static_cast<float>(std::exp(random.uniform(-1.0, 1.0) * std::log1p(options.gamma)));
-  if (options.random_crop) drawn.crop_row = random.uniform(), drawn.crop_column = random.uniform();
+  if (options.brightness > 0)
+    drawn.brightness = static_cast<float>(random.uniform(-options.brightness, options.brightness));
+  if (options.contrast > 0)
+    drawn.contrast = static_cast<float>(random.uniform(1 - options.contrast, 1 + options.contrast));
+  if (options.gamma > 0)
+    drawn.gamma = static_cast<float>(std::exp(random.uniform(-1.0, 1.0) * std::log1p(options.gamma)));
+  if (options.random_crop) {
+    drawn.crop_row = random.uniform();
+    drawn.crop_column = random.uniform();
+  }
   return drawn;
 }
 

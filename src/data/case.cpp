@@ -14,8 +14,10 @@ namespace vmae::data {
 IntensityRange range_of(const io::Volume& volume, const ImageOptions& image) {
   const ImageKind kind{volume.modality, volume.units, volume.stored_max};
   const IntensityRule rule = intensity_rule(image, kind);
-  const bool is_float = volume.type == io::StoredType::f32 || volume.type == io::StoredType::f64;  // may hold NaN, which is an error
-  return is_float || needs_values(rule) ? intensity_range(io::values(volume), kind, image) : fixed_range(rule, kind.stored_max, image);
+  // may hold NaN, which is an error
+  const bool is_float = volume.type == io::StoredType::f32 || volume.type == io::StoredType::f64;
+  return is_float || needs_values(rule) ? intensity_range(io::values(volume), kind, image)
+                                        : fixed_range(rule, kind.stored_max, image);
 }
 
 namespace {
@@ -32,15 +34,18 @@ void add_channel(const io::Volume& volume, const IntensityRange& range, int axis
   const auto count = static_cast<size_t>(range.per_slice ? volume.size[static_cast<size_t>(axis)] : 1);
   std::vector<std::pair<double, double>> ranges(count, {range.low, range.high});
   if (range.per_slice) {
-    std::fill(ranges.begin(), ranges.end(), std::pair(std::numeric_limits<double>::max(), std::numeric_limits<double>::lowest()));
+    std::fill(ranges.begin(), ranges.end(),
+              std::pair(std::numeric_limits<double>::max(), std::numeric_limits<double>::lowest()));
     for (size_t i = 0; i < numbers.size(); ++i) {
       auto& [low, high] = ranges[slice_number(volume, axis, i)];
-      low = std::min<double>(low, numbers[i]), high = std::max<double>(high, numbers[i]);
+      low = std::min<double>(low, numbers[i]);
+      high = std::max<double>(high, numbers[i]);
     }
   }
   for (size_t i = 0; i < numbers.size(); ++i) {
     const auto& [low, high] = ranges[range.per_slice ? slice_number(volume, axis, i) : 0];
-    const float value = high > low ? static_cast<float>((numbers[i] - low) * (1.0 / (high - low))) : 0.0F;  // 0: a constant image
+    // 0: a constant image
+    const float value = high > low ? static_cast<float>((numbers[i] - low) * (1.0 / (high - low))) : 0.0F;
     to[static_cast<int64_t>(i) * stride] = range.clamp ? std::clamp(value, 0.0F, 1.0F) : value;
   }
 }
@@ -91,7 +96,9 @@ Case read_prepared(const io::SourceFile& file, const ImageOptions& image) {
     ranges.push_back(is_native ? range_of(volume, image) : IntensityRange{0.0, 1.0});
   }
   if (image.slice_axis != "auto" && volumes[0].size[2] > 1 && image.slice_axis != io::axis_name(axis))
-    throw Error(ExitCode::data, concat("was prepared in slices along ", io::axis_name(axis), ", but the model learnt slices along ", image.slice_axis),
+    throw Error(ExitCode::data,
+                concat("was prepared in slices along ", io::axis_name(axis), ", but the model learnt slices along ",
+                       image.slice_axis),
                 "predict from the original files, or prepare them again with prepare.slice_axis");
   return volumes.size() > 1 ? stack_channels(volumes, ranges, axis) : Case{std::move(volumes[0]), ranges[0], axis};
 }

@@ -17,7 +17,8 @@ SliceBuffer& slice_buffer() {
   return buffer;
 }
 
-std::vector<std::unique_ptr<SampleSource>> open(std::vector<std::vector<io::SourceFile>> lists, const ImageOptions& image, const Targets& targets,
+std::vector<std::unique_ptr<SampleSource>> open(std::vector<std::vector<io::SourceFile>> lists,
+                                                const ImageOptions& image, const Targets& targets,
                                                 Quarantine& quarantine) {
   std::vector<std::unique_ptr<SampleSource>> sources;
   for (auto& files : lists) sources.push_back(open_source(std::move(files), image, targets, quarantine));
@@ -38,17 +39,20 @@ const ImageOptions& checked(const ImageOptions& image) {
 
 }  // namespace
 
-Dataset::Dataset(std::vector<std::unique_ptr<SampleSource>> sources, ImageOptions image, std::shared_ptr<Quarantine> quarantine, Targets targets)
+Dataset::Dataset(std::vector<std::unique_ptr<SampleSource>> sources, ImageOptions image,
+                 std::shared_ptr<Quarantine> quarantine, Targets targets)
     : sources_(std::move(sources)), image_(std::move(image)), quarantine_(std::move(quarantine)), targets_(targets) {
   check(image_);
   for (const auto& source : sources_) offsets_.push_back(offsets_.back() + source->size());
   if (size() == 0) throw nothing_readable();
 }
 
-Dataset::Dataset(std::vector<std::vector<io::SourceFile>> sources, const ImageOptions& image, std::shared_ptr<Quarantine> quarantine, const Targets& targets)
+Dataset::Dataset(std::vector<std::vector<io::SourceFile>> sources, const ImageOptions& image,
+                 std::shared_ptr<Quarantine> quarantine, const Targets& targets)
     : Dataset(open(std::move(sources), checked(image), targets, *quarantine), image, quarantine, targets) {}
 
-Dataset::Dataset(std::vector<io::SourceFile> files, const ImageOptions& image, std::shared_ptr<Quarantine> quarantine, const Targets& targets)
+Dataset::Dataset(std::vector<io::SourceFile> files, const ImageOptions& image, std::shared_ptr<Quarantine> quarantine,
+                 const Targets& targets)
     : Dataset(one(std::move(files)), image, std::move(quarantine), targets) {}
 
 std::vector<int64_t> Dataset::source_sizes() const {
@@ -99,7 +103,8 @@ Slice Dataset::read(int64_t index, bool with_mask, SliceBuffer& buffer) const {
 // The mask of a slice, where it has one, lies in its buffer.
 Slice Dataset::read(const Place& at, bool with_mask, SliceBuffer& buffer) const {
   const Slice slice = at.source.read(at.index, with_mask, buffer);
-  if (with_mask && targets_.mask && slice.mask == nullptr) throw Error(ExitCode::internal, "a sample came without its mask");
+  if (with_mask && targets_.mask && slice.mask == nullptr)
+    throw Error(ExitCode::internal, "a sample came without its mask");
   if (slice.mask == nullptr || !class_of_) return slice;
   auto* labels = reinterpret_cast<uint8_t*>(buffer.mask.data());
   for (size_t i = 0; i < buffer.mask.size(); ++i) labels[i] = (*class_of_)[labels[i]];
@@ -120,10 +125,12 @@ uint64_t Dataset::sample_seed(uint64_t seed, int64_t epoch, int64_t index, uint6
   return repeat == 0 ? derive_seed(seed, epoch, index) : derive_seed(seed, epoch, index, repeat);
 }
 
-void Dataset::load_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers, uint64_t repeat) const {
+void Dataset::load_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment,
+                        const SampleBuffers& buffers, uint64_t repeat) const {
   Augmentation augmentation;
   if (augment != nullptr) {
-    const uint64_t key = repeat == 0 ? derive_seed(seed, Stream::augment, epoch, index) : derive_seed(seed, Stream::augment, epoch, index, repeat);
+    const uint64_t key = repeat == 0 ? derive_seed(seed, Stream::augment, epoch, index)
+                                     : derive_seed(seed, Stream::augment, epoch, index, repeat);
     augmentation = draw_augmentation(*augment, Random(key), {image_.image_size[0], image_.image_size[1]});
   }
   const Place at = place(index);
@@ -160,8 +167,8 @@ bool Dataset::is_left_out(int64_t index) const {
   return quarantine_->is_left_out(at.source.file_name(at.index));
 }
 
-Loaded Dataset::load_readable_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers,
-                                   int64_t occurrence) const {
+Loaded Dataset::load_readable_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment,
+                                   const SampleBuffers& buffers, int64_t occurrence) const {
   for (int64_t tried = 0; tried < size(); ++tried) {
     const int64_t candidate = (index + tried) % size();
     if (is_left_out(candidate)) continue;
@@ -182,7 +189,8 @@ Loaded Dataset::load_readable_into(int64_t index, uint64_t seed, int64_t epoch, 
 Error Dataset::nothing_readable() const {
   int64_t num_files = 0;
   for (const auto& source : sources_) num_files += source->num_files();
-  return {ExitCode::data, concat("none of ", num_files, " files is readable"), "see the warnings above for the reasons"};
+  return {ExitCode::data, concat("none of ", num_files, " files is readable"),
+          "see the warnings above for the reasons"};
 }
 
 }  // namespace vmae::data

@@ -9,7 +9,8 @@ at::Tensor uniform_draws(const std::vector<uint64_t>& seeds, Stream stream, int6
   float* out = draws.mutable_data_ptr<float>();
   for (const uint64_t seed : seeds) {
     Random random(derive_seed(seed, stream));
-    for (int64_t i = 0; i < count; ++i) *out++ = static_cast<float>(random.bits() >> 40) * 0x1.0p-24F;  // 24 bits: exact in float, below 1
+    // 24 bits: exact in float, below 1
+    for (int64_t i = 0; i < count; ++i) *out++ = static_cast<float>(random.bits() >> 40) * 0x1.0p-24F;
   }
   return draws;
 }

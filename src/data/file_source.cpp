@@ -61,7 +61,8 @@ std::vector<Header> read_headers(const std::vector<io::SourceFile>& files) {
 // A series, and the pages of a TIFF, are stacked along z.
 bool is_stack(const io::SourceFile& file) { return !file.series.empty() || io::is_picture(file.path); }
 
-io::CommonAxis axis_of_files(const std::vector<io::SourceFile>& files, const std::vector<Header>& headers, const std::vector<size_t>& header_of) {
+io::CommonAxis axis_of_files(const std::vector<io::SourceFile>& files, const std::vector<Header>& headers,
+                             const std::vector<size_t>& header_of) {
   std::vector<io::VolumeHeader> volumes;
   for (size_t file = 0; file < files.size(); ++file) {
     const auto& volume = headers[header_of[file]].volume;
@@ -74,7 +75,8 @@ size_t cache_bytes() { return std::min<uint64_t>(uint64_t{512} << 20, memory_inf
 
 class FileSource : public SampleSource {
  public:
-  FileSource(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine)
+  FileSource(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets,
+             Quarantine& quarantine)
       : files_(std::move(files)), image_(image), reads_masks_(targets.mask), cache_(cache_bytes()) {
     quarantine.expect(static_cast<int64_t>(files_.size()));
     require(targets);
@@ -101,7 +103,9 @@ class FileSource : public SampleSource {
     const Item& item = items_.at(static_cast<size_t>(index));
     return item.axis < 0 ? file_name(index) : concat(file_name(index), '#', io::axis_name(item.axis), item.slice);
   }
-  int64_t case_number(int64_t index) const override { return static_cast<int64_t>(items_.at(static_cast<size_t>(index)).file); }
+  int64_t case_number(int64_t index) const override {
+    return static_cast<int64_t>(items_.at(static_cast<size_t>(index)).file);
+  }
   const float* labels(int64_t index) const override { return file_of(index).labels.data(); }
   uint32_t checksum(uint32_t crc) const override {
     for (const io::SourceFile& file : files_) crc = crc32c(file.name.data(), file.name.size() + 1, crc);
@@ -116,12 +120,14 @@ class FileSource : public SampleSource {
     const bool has_mask = with_mask || reads_masks_;
     const size_t key = 2 * item.file + (has_mask ? 1 : 0);
     if (item.axis < 0) {
-      cache_.remember_failure(key, [&] { read = std::make_shared<const CachedVolume>(read_file(files_[item.file], axis, has_mask)); });
+      cache_.remember_failure(
+          key, [&] { read = std::make_shared<const CachedVolume>(read_file(files_[item.file], axis, has_mask)); });
     } else {
       read = cache_.get(key, [&] { return read_file(files_[item.file], axis, has_mask); });
     }
     if (item.slice >= read->volume.size[axis] || (item.axis < 0 && read->volume.size[2] > 1))
-      throw Error(ExitCode::data, files_[item.file].path.string() + ": has changed since the run began: it has another number of slices now");
+      throw Error(ExitCode::data, files_[item.file].path.string() +
+                                      ": has changed since the run began: it has another number of slices now");
     Slice slice = slice_of(read, axis, item.slice, buffer);
     if (with_mask && !read->mask.stored.empty()) {
       io::stored_slice_of(read->mask, axis, item.slice, buffer.mask);
@@ -144,10 +150,18 @@ class FileSource : public SampleSource {
     const bool is_plain = volume.type == io::StoredType::u8 || volume.type == io::StoredType::f32;
     if (is_plain && volume.size[2] == 1 && axis == 2 && volume.scaling_of(0) == io::Scaling{}) {
       buffer.owner = read;
-      return {volume.size[1], volume.size[0], volume.channels, volume.type, volume.stored.data(), {}, read->range, nullptr};
+      return {volume.size[1], volume.size[0], volume.channels, volume.type, volume.stored.data(), {},
+              read->range,    nullptr};
     }
     buffer.image = io::slice_of(volume, axis, index);
-    return {buffer.image.height, buffer.image.width, buffer.image.channels, io::StoredType::f32, buffer.image.pixels.data(), {}, read->range, nullptr};
+    return {buffer.image.height,
+            buffer.image.width,
+            buffer.image.channels,
+            io::StoredType::f32,
+            buffer.image.pixels.data(),
+            {},
+            read->range,
+            nullptr};
   }
 
   // The time points of a 4-D file become files of their own. -> which of `headers` each file has.
@@ -173,9 +187,12 @@ class FileSource : public SampleSource {
   void require(const Targets& targets) const {
     const auto num_labels = static_cast<size_t>(targets.num_labels);
     for (const io::SourceFile& file : files_) {
-      if (targets.mask && file.mask.empty()) throw Error(ExitCode::data, concat(file.name, " has no mask"), "give one for every image, or leave the image out");
+      if (targets.mask && file.mask.empty())
+        throw Error(ExitCode::data, concat(file.name, " has no mask"),
+                    "give one for every image, or leave the image out");
       if (num_labels > 0 && file.labels.size() != num_labels)
-        throw Error(ExitCode::data, concat(file.name, " has ", file.labels.size(), " labels; needed: ", num_labels), "give all, or leave the image out");
+        throw Error(ExitCode::data, concat(file.name, " has ", file.labels.size(), " labels; needed: ", num_labels),
+                    "give all, or leave the image out");
     }
   }
 
@@ -208,7 +225,8 @@ io::CommonAxis common_axis_of(const std::vector<io::SourceFile>& files) {
   return axis_of_files(files, read_headers(files), each);
 }
 
-std::unique_ptr<SampleSource> file_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine) {
+std::unique_ptr<SampleSource> file_source(std::vector<io::SourceFile> files, const ImageOptions& image,
+                                          const Targets& targets, Quarantine& quarantine) {
   return std::make_unique<FileSource>(std::move(files), image, targets, quarantine);
 }
 

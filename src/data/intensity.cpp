@@ -35,7 +35,8 @@ double percentile_of(std::vector<float>& values, double percent) {
 IntensityRange zscore_of(const std::vector<float>& values) {
   const auto n = static_cast<double>(values.size());
   const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
-  const double squares = std::accumulate(values.begin(), values.end(), 0.0, [mean](double sum, float v) { return sum + (v - mean) * (v - mean); });
+  const double squares = std::accumulate(values.begin(), values.end(), 0.0,
+                                         [mean](double sum, float v) { return sum + (v - mean) * (v - mean); });
   return {mean, mean + std::sqrt(squares / n), /*clamp=*/false};
 }
 
@@ -46,15 +47,21 @@ void check(const ImageOptions& options) {
     if (!is_good) throw Error(ExitCode::usage, problem);
   };
   const auto num_channels = static_cast<size_t>(options.in_channels);
-  const auto ascending_pair = [](const std::vector<double>& values) { return values.size() == 2 && values[0] < values[1]; };
-  require(options.image_size.size() == 2 && options.image_size[0] > 0 && options.image_size[1] > 0, "model.image_size must be [H, W], both at least 1");
+  const auto ascending_pair = [](const std::vector<double>& values) {
+    return values.size() == 2 && values[0] < values[1];
+  };
+  require(options.image_size.size() == 2 && options.image_size[0] > 0 && options.image_size[1] > 0,
+          "model.image_size must be [H, W], both at least 1");
   require(options.in_channels >= 1, concat("model.in_channels is ", options.in_channels, "; allowed: at least 1"));
-  require(ascending_pair(options.percentiles), "data.percentiles must be two values, the lower first, as in [0.5, 99.5]");
+  require(ascending_pair(options.percentiles),
+          "data.percentiles must be two values, the lower first, as in [0.5, 99.5]");
   require(options.intensity != "window" || ascending_pair(options.window),
           "data.intensity is window, so data.window must be two values, the lower first, as in [-160, 240]");
-  require(options.window.empty() || ascending_pair(options.window), "data.window must be two values, the lower first, as in [-160, 240], or empty");
-  require(options.mean.size() == 1 || options.mean.size() == num_channels,
-          concat("data.mean has ", options.mean.size(), " values; allowed: 1, or one per channel (", num_channels, ")"));
+  require(options.window.empty() || ascending_pair(options.window),
+          "data.window must be two values, the lower first, as in [-160, 240], or empty");
+  require(
+      options.mean.size() == 1 || options.mean.size() == num_channels,
+      concat("data.mean has ", options.mean.size(), " values; allowed: 1, or one per channel (", num_channels, ")"));
   require(options.std.size() == 1 || options.std.size() == num_channels,
           concat("data.std has ", options.std.size(), " values; allowed: 1, or one per channel (", num_channels, ")"));
 }
@@ -76,7 +83,8 @@ IntensityRule intensity_rule(const ImageOptions& options, const ImageKind& kind)
   const bool is_volume = !(kind.stored_max > 0);
   if (kind.units == io::Units::hu) return IntensityRule::window;
   if (kind.units == io::Units::suv) return IntensityRule::suv;
-  if (kind.modality == "MR" || kind.modality == "PT") return is_volume || kind.stored_max > 255 ? IntensityRule::percentile : IntensityRule::stored;
+  if (kind.modality == "MR" || kind.modality == "PT")
+    return is_volume || kind.stored_max > 255 ? IntensityRule::percentile : IntensityRule::stored;
   return is_volume ? IntensityRule::percentile : IntensityRule::stored;
 }
 
@@ -90,7 +98,8 @@ IntensityRange fixed_range(IntensityRule rule, double stored_max, const ImageOpt
   if (rule == IntensityRule::suv) return {0.0, options.suv_max};
   if (rule == IntensityRule::minmax) return {0.0, 1.0, /*clamp=*/true, /*per_slice=*/true};
   if (!(stored_max > 0)) {
-    throw Error(ExitCode::data, "has physical units, not a stored range, so data.intensity = stored has no meaning for it",
+    throw Error(ExitCode::data,
+                "has physical units, not a stored range, so data.intensity = stored has no meaning for it",
                 "set data.intensity to auto, percentile or window");
   }
   return {0.0, stored_max};
@@ -99,7 +108,8 @@ IntensityRange fixed_range(IntensityRule rule, double stored_max, const ImageOpt
 IntensityRange intensity_range(const std::vector<float>& values, const ImageKind& kind, const ImageOptions& options) {
   const auto num_bad = std::count_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
   if (num_bad > 0)
-    throw Error(ExitCode::data, concat("holds ", num_bad, " values that are NaN or infinite, of ", values.size()), "replace them, for example by 0");
+    throw Error(ExitCode::data, concat("holds ", num_bad, " values that are NaN or infinite, of ", values.size()),
+                "replace them, for example by 0");
   const IntensityRule rule = intensity_rule(options, kind);
   if (!needs_values(rule)) return fixed_range(rule, kind.stored_max, options);
   if (rule == IntensityRule::zscore) return zscore_of(values);

@@ -28,7 +28,8 @@ LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
   LabelCensus census;
   census.first_sample.fill(-1);
   census.samples.resize(static_cast<size_t>(dataset.size()));
-  std::vector<uint8_t> has_foreground(static_cast<size_t>(dataset.size())), is_unusable(has_foreground.size());  // of bytes: threads write side by side
+  // of bytes: threads write side by side
+  std::vector<uint8_t> has_foreground(static_cast<size_t>(dataset.size())), is_unusable(has_foreground.size());
   std::mutex mutex;
   std::exception_ptr failure;
   Counting counting("slices of masks", dataset.size());
@@ -85,7 +86,8 @@ LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
 void add_facts(const LabelCensus& census, const Dataset& dataset, io::LabelFacts& facts) {
   facts.num_masks += dataset.size() - census.num_unusable;
   for (size_t value = 0; value < census.num_pixels.size(); ++value) {
-    if (census.num_pixels[value] > 0 && facts.voxels[value] == 0) facts.first[value] = "the mask of " + dataset.id(census.first_sample[value]);
+    if (census.num_pixels[value] > 0 && facts.voxels[value] == 0)
+      facts.first[value] = "the mask of " + dataset.id(census.first_sample[value]);
     facts.voxels[value] += census.num_pixels[value];
   }
 }

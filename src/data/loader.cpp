@@ -1,5 +1,6 @@
-// A queue of open batches. next() opens them in order, allocating their memory; workers take the samples of the oldest batch that has any left and write them
-// into it; a batch is delivered when its last sample is done. The order of delivery is the order of opening, so threads decide nothing but speed.
+// A queue of open batches. next() opens them in order, allocating their memory; workers take the samples
+// of the oldest batch that has any left and write them into it; a batch is delivered when its last
+// sample is done. The order of delivery is the order of opening, so threads decide nothing but speed.
 #include "vmae/data/loader.h"
 
 #include <ATen/ops/empty.h>
@@ -36,7 +37,9 @@ void check(const LoaderOptions& options) {
   if (options.world_size < 1 || options.rank < 0 || options.rank >= options.world_size)
     throw Error(ExitCode::internal, concat("loader: rank ", options.rank, " of ", options.world_size));
   if (options.batch_size < options.world_size) {
-    throw Error(ExitCode::usage, concat("train.batch_size = ", options.batch_size, " is smaller than the number of processes, ", options.world_size),
+    throw Error(ExitCode::usage,
+                concat("train.batch_size = ", options.batch_size, " is smaller than the number of processes, ",
+                       options.world_size),
                 "it counts the samples of all processes together");
   }
 }
@@ -63,7 +66,9 @@ struct Loader::State {
 
   ~State();
   void start(Position position);
-  int64_t samples_per_epoch() const { return options.shuffle && options.samples_per_epoch > 0 ? options.samples_per_epoch : dataset->size(); }
+  int64_t samples_per_epoch() const {
+    return options.shuffle && options.samples_per_epoch > 0 ? options.samples_per_epoch : dataset->size();
+  }
   void make_order();
   std::unique_ptr<Slot> make_slot();
   void fill_queue();
@@ -95,10 +100,13 @@ void Loader::State::make_order() {
   if (is_mixed) {
     order = mixture_order(dataset->source_sizes(), options.weights, options.seed, epoch, length);
   } else {
-    order = is_one_pass ? epoch_order(n, options.seed, epoch, options.shuffle) : part_of_passes(n, length, options.seed, epoch);
+    order = is_one_pass ? epoch_order(n, options.seed, epoch, options.shuffle)
+                        : part_of_passes(n, length, options.seed, epoch);
     if (is_marked) {
       const bool is_first = epoch == first_epoch && options.first_step_size > 0;
-      const int64_t group = is_first ? options.first_step_size : options.step_size > 0 ? options.step_size : options.batch_size;
+      const int64_t group = is_first                ? options.first_step_size
+                            : options.step_size > 0 ? options.step_size
+                                                    : options.batch_size;
       order = marked_order(std::move(order), *options.is_marked, options.marked_share, group, options.seed, epoch);
     }
   }
@@ -123,7 +131,9 @@ std::unique_ptr<Slot> Loader::State::make_slot() {
   const ImageOptions& image = dataset->image_options();
   const int64_t height = image.image_size[0], width = image.image_size[1], num_labels = dataset->targets().num_labels;
   Batch& batch = slot->batch;
-  const auto make = [&](at::IntArrayRef shape, at::ScalarType type) { return at::empty(shape, at::TensorOptions(type).pinned_memory(options.pin_memory)); };
+  const auto make = [&](at::IntArrayRef shape, at::ScalarType type) {
+    return at::empty(shape, at::TensorOptions(type).pinned_memory(options.pin_memory));
+  };
   batch.image = make({size, image.in_channels, height, width}, at::kFloat);
   slot->buffers.image = batch.image.data_ptr<float>();
   if (dataset->targets().mask) {
@@ -159,7 +169,8 @@ void Loader::State::load_sample(Slot& slot, size_t i) const {
   if (slot.buffers.mask != nullptr) buffers.mask = slot.buffers.mask + nth * plane;
   if (slot.buffers.labels != nullptr) buffers.labels = slot.buffers.labels + nth * dataset->targets().num_labels;
   const int64_t epoch = slot.batch.position.epoch;
-  const Loaded loaded = dataset->load_readable_into(slot.wanted[i], options.seed, epoch, augment ? &*augment : nullptr, buffers, slot.occurrences[i]);
+  const Loaded loaded = dataset->load_readable_into(slot.wanted[i], options.seed, epoch, augment ? &*augment : nullptr,
+                                                    buffers, slot.occurrences[i]);
   slot.batch.indices[i] = loaded.index;
   slot.batch.seeds[i] = Dataset::sample_seed(options.seed, epoch, loaded.index, loaded.repeat);
 }
@@ -167,7 +178,8 @@ void Loader::State::load_sample(Slot& slot, size_t i) const {
 void Loader::State::work() {
   std::unique_lock lock(mutex);
   while (!is_stopping) {
-    const auto found = std::find_if(slots.begin(), slots.end(), [](const auto& slot) { return slot->num_taken < slot->wanted.size(); });
+    const auto found = std::find_if(slots.begin(), slots.end(),
+                                    [](const auto& slot) { return slot->num_taken < slot->wanted.size(); });
     if (found == slots.end()) {
       has_work.wait(lock);
       continue;
@@ -191,7 +203,8 @@ void Loader::State::work() {
   }
 }
 
-Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, const AugmentOptions* augment, Position start, int64_t epochs)
+Loader::Loader(std::shared_ptr<const Dataset> dataset, LoaderOptions options, const AugmentOptions* augment,
+               Position start, int64_t epochs)
     : state_(std::make_unique<State>()) {
   check(options);
   State& state = *state_;

@@ -44,7 +44,9 @@ bool is_stack(const io::SourceFile& file) {
   }
 }
 
-bool is_voxel_file(const io::SourceFile& file) { return file.series.empty() && (io::is_volume(file.path) || is_stack(file)); }
+bool is_voxel_file(const io::SourceFile& file) {
+  return file.series.empty() && (io::is_volume(file.path) || is_stack(file));
+}
 
 ImageKind kind_of_case(const io::PreparedDataset& dataset, const io::SourceFile& file) {
   const io::PreparedCase one = dataset.read_case(file.prepared_case);
@@ -53,7 +55,8 @@ ImageKind kind_of_case(const io::PreparedDataset& dataset, const io::SourceFile&
 
 // DICOM files that a manifest names say it when they are read.
 bool says_nothing(const io::SourceFile& file) {
-  return file.modality.empty() && (file.prepared_case >= 0 || !file.series.empty() || io::is_volume(file.path) || io::is_picture(file.path));
+  return file.modality.empty() &&
+         (file.prepared_case >= 0 || !file.series.empty() || io::is_volume(file.path) || io::is_picture(file.path));
 }
 
 // Of these a modality changes how intensities are scaled, and values may tell it.
@@ -68,7 +71,8 @@ bool may_be_ct(const io::SourceFile& file, Datasets& datasets) {
 
 bool looks_like_ct(const io::SourceFile& file, const io::PreparedDataset* dataset) {
   try {
-    const io::Volume volume = dataset != nullptr ? io::read_prepared_case(*dataset, file.prepared_case) : io::read_image(file);
+    const io::Volume volume =
+        dataset != nullptr ? io::read_prepared_case(*dataset, file.prepared_case) : io::read_image(file);
     return volume.channels == 1 && volume.units == io::Units::raw && looks_like_hounsfield(io::values(volume));
   } catch (const std::exception&) {  // found again, and named, when its turn comes
     return false;
@@ -87,7 +91,8 @@ std::vector<char> look_at(const std::vector<const io::SourceFile*>& files, Datas
     for (size_t i = next++; i < files.size(); i = next++) is_ct[i] = looks_like_ct(*files[i], dataset_of[i]) ? 1 : 0;
   };
   std::vector<std::jthread> threads;
-  const size_t num_threads = std::min({static_cast<size_t>(usable_threads()), files.size(), size_t{4}});  // each holds a volume
+  // each holds a volume
+  const size_t num_threads = std::min({static_cast<size_t>(usable_threads()), files.size(), size_t{4}});
   for (size_t i = 1; i < num_threads; ++i) threads.emplace_back(work);
   work();
   threads.clear();
@@ -107,22 +112,29 @@ std::string rule_text(IntensityRule rule, const ImageOptions& image, bool is_hu)
 }
 
 // Two texts: the rule, and what files of this kind are.
-std::pair<std::string, std::string> rule_and_kind(const io::SourceFile& file, const ImageOptions& image, Datasets& datasets) {
+std::pair<std::string, std::string> rule_and_kind(const io::SourceFile& file, const ImageOptions& image,
+                                                  Datasets& datasets) {
   const std::string known = file.modality.empty() ? "modality not known" : file.modality;
   if (file.prepared_case >= 0) {
     const io::PreparedDataset& dataset = datasets.of(file);
     if (dataset.info().intensity != "native") return {"as prepared (" + dataset.info().intensity + ")", "prepared"};
     const ImageKind kind = kind_of_case(dataset, file);
-    return {rule_text(intensity_rule(image, kind), image, kind.units == io::Units::hu), kind.modality.empty() ? "modality not known" : kind.modality};
+    return {rule_text(intensity_rule(image, kind), image, kind.units == io::Units::hu),
+            kind.modality.empty() ? "modality not known" : kind.modality};
   }
   if (image.intensity != "auto") return {rule_text(intensity_rule(image, {}), image, /*is_hu=*/false), ""};
   const bool is_series = !file.series.empty(), is_volume = is_series || is_voxel_file(file);
-  if (!is_volume && !io::is_picture(file.path)) return {"what each file is", "DICOM"};  // listed by a manifest: not opened yet
-  if (!is_volume && (file.modality == "MR" || file.modality == "PT")) return {"as stored in 8 bits, else percentiles", known + " pictures"};
-  if (!is_volume) return {"as stored, or percentiles of floats", file.modality.empty() ? "pictures" : known + " pictures"};
+  // listed by a manifest: not opened yet
+  if (!is_volume && !io::is_picture(file.path)) return {"what each file is", "DICOM"};
+  if (!is_volume && (file.modality == "MR" || file.modality == "PT"))
+    return {"as stored in 8 bits, else percentiles", known + " pictures"};
+  if (!is_volume)
+    return {"as stored, or percentiles of floats", file.modality.empty() ? "pictures" : known + " pictures"};
   if (file.modality == "CT") return {rule_text(IntensityRule::window, image, /*is_hu=*/true), known};
-  if (is_series && file.modality == "PT") return {rule_text(IntensityRule::suv, image, false) + " (percentiles where SUV is not known)", known};
-  const double stored_max = is_series && file.modality != "MR" && file.modality != "NM" ? 255.0 : 0.0;  // of a series the others are pictures
+  if (is_series && file.modality == "PT")
+    return {rule_text(IntensityRule::suv, image, false) + " (percentiles where SUV is not known)", known};
+  // of a series the others are pictures
+  const double stored_max = is_series && file.modality != "MR" && file.modality != "NM" ? 255.0 : 0.0;
   return {rule_text(intensity_rule(image, {file.modality, io::Units::raw, stored_max}), image, false), known};
 }
 
@@ -132,13 +144,15 @@ std::string checked_modality(const std::string& key, const std::string& text) {
   if (text.empty()) return "";
   std::string code = io::modality_code(text);
   if (code.empty() || (io::dicom_modality(code) == "OT" && code != "OT"))
-    throw Error(ExitCode::usage, concat(key, " = ", text, " is not known"), "give DICOM's code, as CT, MR, PT, US, DX, MG, XC, or leave it empty");
+    throw Error(ExitCode::usage, concat(key, " = ", text, " is not known"),
+                "give DICOM's code, as CT, MR, PT, US, DX, MG, XC, or leave it empty");
   return code;
 }
 
 bool looks_like_hounsfield(const std::vector<float>& values) {
   constexpr size_t kMaxSampled = 1'000'000;
-  const size_t stride = std::max<size_t>(1, values.size() / kMaxSampled) | 1U;  // odd: visits every column of images of even width
+  // odd: visits every column of images of even width
+  const size_t stride = std::max<size_t>(1, values.size() / kMaxSampled) | 1U;
   std::vector<float> looked_at;
   float smallest = 0;
   for (size_t i = 0; i < values.size(); i += stride) {
@@ -159,7 +173,9 @@ bool looks_like_hounsfield(const std::vector<float>& values) {
     if (value > -500) dense.push_back(value);
   }
   const size_t count = looked_at.size();
-  if (200 * num_air < count || 50 * num_soft < count || 100 * num_below > count || 2 * num_between > num_light || dense.empty()) return false;
+  if (200 * num_air < count || 50 * num_soft < count || 100 * num_below > count || 2 * num_between > num_light ||
+      dense.empty())
+    return false;
   const auto middle = dense.begin() + static_cast<std::ptrdiff_t>(dense.size() / 2);
   std::nth_element(dense.begin(), middle, dense.end());
   return *middle >= -150 && *middle <= 300;
@@ -181,7 +197,8 @@ ModalityGuess settle_modality(std::vector<io::SourceFile>& files, const std::str
   if (unknown.empty()) return guess;
   std::vector<const io::SourceFile*> sample;
   const size_t num_looked_at = std::min(kLookedAt, unknown.size());
-  for (size_t i = 0; i < num_looked_at; ++i) sample.push_back(unknown[(2 * i + 1) * unknown.size() / (2 * num_looked_at)]);
+  for (size_t i = 0; i < num_looked_at; ++i)
+    sample.push_back(unknown[(2 * i + 1) * unknown.size() / (2 * num_looked_at)]);
   const std::vector<char> seen = look_at(sample, datasets);
   const auto num_seen = static_cast<size_t>(std::count(seen.begin(), seen.end(), 1));
   if (num_seen == 0) return guess;
@@ -195,14 +212,16 @@ ModalityGuess settle_modality(std::vector<io::SourceFile>& files, const std::str
   return guess;
 }
 
-std::string intensity_text(const std::vector<io::SourceFile>& files, const ImageOptions& image, const std::string& unit) {
+std::string intensity_text(const std::vector<io::SourceFile>& files, const ImageOptions& image,
+                           const std::string& unit) {
   Datasets datasets;
   std::map<std::pair<std::string, std::string>, int64_t> counts;
   for (const io::SourceFile& file : io::single_channels(files)) ++counts[rule_and_kind(file, image, datasets)];
   std::vector<std::string> texts;
   for (const auto& [rule_and_kind, count] : counts) {
     const auto& [rule, kind] = rule_and_kind;
-    texts.push_back(concat(rule, " on ", count, " ", unit, count == 1 ? "" : "s", kind.empty() ? "" : concat(" (", kind, ")")));
+    texts.push_back(
+        concat(rule, " on ", count, " ", unit, count == 1 ? "" : "s", kind.empty() ? "" : concat(" (", kind, ")")));
   }
   return join(texts, "; ");
 }

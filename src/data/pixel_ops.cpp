@@ -1,5 +1,5 @@
-// Written so that the compiler can use vector instructions: no calls, no aliases, sums and extremes in eight lanes. Without fused multiply-add, so results do
-// not depend on the processor.
+// Written so that the compiler can use vector instructions: no calls, no aliases, sums and
+// extremes in eight lanes. Without fused multiply-add, so results do not depend on the processor.
 #include "pixel_ops.h"
 
 #include <algorithm>
@@ -26,7 +26,8 @@ void map_values(const T* __restrict from, int64_t n, int64_t stride, const Linea
 
 }  // namespace
 
-void look_up(const uint8_t* __restrict from, int64_t n, int64_t stride, bool reversed, const float* __restrict table, float* __restrict to) {
+void look_up(const uint8_t* __restrict from, int64_t n, int64_t stride, bool reversed, const float* __restrict table,
+             float* __restrict to) {
   if (reversed) {
     const uint8_t* last = from + (n - 1) * stride;
     for (int64_t i = 0; i < n; ++i) to[i] = table[last[-i * stride]];
@@ -37,8 +38,12 @@ void look_up(const uint8_t* __restrict from, int64_t n, int64_t stride, bool rev
   }
 }
 
-void map_linear(const uint16_t* from, int64_t n, int64_t stride, const LinearMap& map, float* to) { map_values(from, n, stride, map, to); }
-void map_linear(const int16_t* from, int64_t n, int64_t stride, const LinearMap& map, float* to) { map_values(from, n, stride, map, to); }
+void map_linear(const uint16_t* from, int64_t n, int64_t stride, const LinearMap& map, float* to) {
+  map_values(from, n, stride, map, to);
+}
+void map_linear(const int16_t* from, int64_t n, int64_t stride, const LinearMap& map, float* to) {
+  map_values(from, n, stride, map, to);
+}
 
 void normalise(const float* from, int64_t n, float mean, float scale, float* to) {
   for (int64_t i = 0; i < n; ++i) to[i] = (from[i] - mean) * scale;

@@ -11,7 +11,8 @@
 
 namespace vmae::data {
 
-Quarantine::Quarantine(std::filesystem::path file, double max_bad_fraction) : file_(std::move(file)), max_bad_fraction_(max_bad_fraction) {
+Quarantine::Quarantine(std::filesystem::path file, double max_bad_fraction)
+    : file_(std::move(file)), max_bad_fraction_(max_bad_fraction) {
   std::ifstream lines(file_);
   for (std::string line; std::getline(lines, line);) {
     const auto record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
@@ -27,7 +28,8 @@ void Quarantine::expect(int64_t num_files) {
 void Quarantine::add(const std::string& name, const std::string& reason, int64_t epoch) {
   const std::lock_guard lock(mutex_);
   if (!names_.insert(name).second) {
-    if (const auto known = news_.find(name); known != news_.end()) known->second.epoch = std::min(known->second.epoch, epoch);
+    if (const auto known = news_.find(name); known != news_.end())
+      known->second.epoch = std::min(known->second.epoch, epoch);
     return;
   }
   news_.emplace(name, News{reason, epoch});
@@ -44,10 +46,12 @@ void Quarantine::add(const std::string& name, const std::string& reason, int64_t
     first_few.push_back(bad);
   }
   throw Error(ExitCode::data,
-              concat(names_.size(), " of ", num_files_, " files can't be read, more than data.max_bad_fraction = ", max_bad_fraction_,
-                     " allows: ", join(first_few, ", "), names_.size() > first_few.size() ? ", ..." : "", "; the last because: ", reason),
+              concat(names_.size(), " of ", num_files_, " files can't be read, more than data.max_bad_fraction = ",
+                     max_bad_fraction_, " allows: ", join(first_few, ", "),
+                     names_.size() > first_few.size() ? ", ..." : "", "; the last because: ", reason),
               file_.empty() ? "repair or remove them, or raise data.max_bad_fraction"
-                            : concat("the reasons are in ", file_.string(), "; repair or remove the files, or raise data.max_bad_fraction"));
+                            : concat("the reasons are in ", file_.string(),
+                                     "; repair or remove the files, or raise data.max_bad_fraction"));
 }
 
 bool Quarantine::contains(const std::string& name) const {

@@ -1,6 +1,6 @@
-// Two ways to the same result. Slices that already have the network's size and are at most mirrored go in one pass from stored to normalised numbers. All
-// others become floats in [0, 1], are resized (by area where they shrink), then sampled once with all geometry in one matrix, changed in value, and normalised
-// in place.
+// Two ways to the same result. Slices that already have the network's size and are at most mirrored go in one
+// pass from stored to normalised numbers. All others become floats in [0, 1], are resized (by area where they
+// shrink), then sampled once with all geometry in one matrix, changed in value, and normalised in place.
 #include "vmae/data/transforms.h"
 
 #include <algorithm>
@@ -41,7 +41,8 @@ bool is_sixteen_bit(io::StoredType type) { return type == io::StoredType::u16 ||
 
 // ---- stored numbers to [0, 1]
 
-// The two roundings to float, of units and of the result, are those of volumes and pictures that are read as floats: the same image gives the same input.
+// The two roundings to float, of units and of the result, are those of volumes
+// and pictures that are read as floats: the same image gives the same input.
 struct ToUnit {
   io::Scaling scaling;
   IntensityRange range;
@@ -74,14 +75,16 @@ struct ToUnit {
   }
   // Of the byte that an 8-bit number is stored in.
   void table(io::StoredType type, float* values) const {
-    for (int byte = 0; byte < 256; ++byte) values[byte] = type == io::StoredType::i8 ? (*this)(static_cast<int8_t>(byte)) : (*this)(static_cast<uint8_t>(byte));
+    for (int byte = 0; byte < 256; ++byte)
+      values[byte] =
+          type == io::StoredType::i8 ? (*this)(static_cast<int8_t>(byte)) : (*this)(static_cast<uint8_t>(byte));
   }
   // For 16-bit numbers: one multiplication and one addition in float.
   LinearMap linear_map() const {
     if (factor == 0.0) return {0, 0, 0, 0};
     constexpr float kAny = std::numeric_limits<float>::max();
-    return {static_cast<float>(scaling.slope * factor), static_cast<float>((scaling.intercept - range.low) * factor), range.clamp ? 0.0F : -kAny,
-            range.clamp ? 1.0F : kAny};
+    return {static_cast<float>(scaling.slope * factor), static_cast<float>((scaling.intercept - range.low) * factor),
+            range.clamp ? 0.0F : -kAny, range.clamp ? 1.0F : kAny};
   }
 };
 
@@ -114,15 +117,19 @@ struct Normalisation {
 };
 
 Normalisation normalisation_of(const ImageOptions& options, int64_t channel) {
-  const auto of = [channel](const std::vector<double>& values) { return values[values.size() == 1 ? 0 : static_cast<size_t>(channel)]; };
+  const auto of = [channel](const std::vector<double>& values) {
+    return values[values.size() == 1 ? 0 : static_cast<size_t>(channel)];
+  };
   return {static_cast<float>(of(options.mean)), static_cast<float>(1.0 / of(options.std))};
 }
 
 // ---- the direct way
 
 bool is_direct(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation) {
-  return slice.height == options.image_size[0] && slice.width == options.image_size[1] && (slice.channels == 1 || slice.channels == options.in_channels) &&
-         (is_eight_bit(slice.type) || is_sixteen_bit(slice.type)) && !augmentation.is_warped && !augmentation.changes_values();
+  return slice.height == options.image_size[0] && slice.width == options.image_size[1] &&
+         (slice.channels == 1 || slice.channels == options.in_channels) &&
+         (is_eight_bit(slice.type) || is_sixteen_bit(slice.type)) && !augmentation.is_warped &&
+         !augmentation.changes_values();
 }
 
 // Calls row(first value of the row in the slice, where it goes), for all rows at once where nothing is mirrored.
@@ -151,10 +158,13 @@ void directly(const Slice& slice, const ImageOptions& options, Flips flips, floa
     if (is_eight_bit(slice.type)) {
       normalise(units, 256, norm.mean, norm.scale, table);
       const auto* from = static_cast<const uint8_t*>(slice.pixels) + first_value;
-      for_each_row(slice, flips, to, [&](int64_t first, int64_t n, float* row) { look_up(from + first, n, stride, flips.horizontal, table, row); });
+      for_each_row(slice, flips, to, [&](int64_t first, int64_t n, float* row) {
+        look_up(from + first, n, stride, flips.horizontal, table, row);
+      });
     } else {
       LinearMap map = unit.linear_map();
-      map = {map.factor * norm.scale, (map.offset - norm.mean) * norm.scale, (map.low - norm.mean) * norm.scale, (map.high - norm.mean) * norm.scale};
+      map = {map.factor * norm.scale, (map.offset - norm.mean) * norm.scale, (map.low - norm.mean) * norm.scale,
+             (map.high - norm.mean) * norm.scale};
       io::visit(slice.type, [&]<class T>(T) {
         if constexpr (std::is_same_v<T, uint16_t> || std::is_same_v<T, int16_t>) {
           const T* from = static_cast<const T*>(slice.pixels) + first_value;
@@ -187,7 +197,8 @@ void check_channels(int64_t channels, int64_t in_channels) {
                             : concat("set model.in_channels to ", channels, ", or convert the image to grey or RGB"));
 }
 
-// The part of a slice that is used, and where it lies on the grid of the network: everywhere, or with `pad` and `none` in its centre.
+// The part of a slice that is used, and where it lies on the grid of
+// the network: everywhere, or with `pad` and `none` in its centre.
 struct Placement {
   int64_t first_row = 0, first_column = 0;  // in the slice
   PixelSize part;
@@ -202,19 +213,25 @@ Placement place(const Slice& slice, const ImageOptions& options, const Augmentat
                by_width = static_cast<double>(width) / static_cast<double>(slice.width);
   if (options.resize == "crop") {
     const double scale = std::max(by_height, by_width);
-    const auto cut = [scale](int64_t side, int64_t target) { return std::clamp<int64_t>(std::llround(static_cast<double>(target) / scale), 1, side); };
+    const auto cut = [scale](int64_t side, int64_t target) {
+      return std::clamp<int64_t>(std::llround(static_cast<double>(target) / scale), 1, side);
+    };
     placement.part = {cut(slice.height, height), cut(slice.width, width)};
     placement.first_row = (slice.height - placement.part.height) / 2;
     placement.first_column = (slice.width - placement.part.width) / 2;
   } else if (options.resize == "none") {
     placement.part = placement.size = {std::min(slice.height, height), std::min(slice.width, width)};
-    placement.first_row = std::llround(augmentation.crop_row * static_cast<double>(slice.height - placement.part.height));
-    placement.first_column = std::llround(augmentation.crop_column * static_cast<double>(slice.width - placement.part.width));
+    placement.first_row =
+        std::llround(augmentation.crop_row * static_cast<double>(slice.height - placement.part.height));
+    placement.first_column =
+        std::llround(augmentation.crop_column * static_cast<double>(slice.width - placement.part.width));
     placement.row = (height - placement.size.height) / 2;
     placement.column = (width - placement.size.width) / 2;
   } else if (options.resize == "pad") {
     const double scale = std::min(by_height, by_width);
-    const auto scaled = [scale](int64_t side, int64_t target) { return std::clamp<int64_t>(std::llround(scale * static_cast<double>(side)), 1, target); };
+    const auto scaled = [scale](int64_t side, int64_t target) {
+      return std::clamp<int64_t>(std::llround(scale * static_cast<double>(side)), 1, target);
+    };
     placement.size = {scaled(slice.height, height), scaled(slice.width, width)};
     placement.row = (height - placement.size.height) / 2;
     placement.column = (width - placement.size.width) / 2;
@@ -226,7 +243,8 @@ Placement place(const Slice& slice, const ImageOptions& options, const Augmentat
 Affine placement_warp(const Placement& placement, PixelSize size) {
   const double x = static_cast<double>(size.width) / static_cast<double>(placement.size.width);
   const double y = static_cast<double>(size.height) / static_cast<double>(placement.size.height);
-  return {x, 0, (0.5 - static_cast<double>(placement.column)) * x - 0.5, 0, y, (0.5 - static_cast<double>(placement.row)) * y - 0.5};
+  return {x, 0, (0.5 - static_cast<double>(placement.column)) * x - 0.5,
+          0, y, (0.5 - static_cast<double>(placement.row)) * y - 0.5};
 }
 
 // Moves the used part to the front, in place.
@@ -247,20 +265,24 @@ const float* resized(const float* pixels, PixelSize size, int64_t channels, Pixe
 }
 
 // One channel of pixels on the grid of the network, mirrored there, 0 around them.
-void put_on_grid(const float* pixels, int64_t channels, const Placement& placement, PixelSize grid, Flips flips, float* output) {
+void put_on_grid(const float* pixels, int64_t channels, const Placement& placement, PixelSize grid, Flips flips,
+                 float* output) {
   for (int64_t row = 0; row < grid.height; ++row) {
     const int64_t from_row = (flips.vertical ? grid.height - 1 - row : row) - placement.row;
     const bool is_inside = from_row >= 0 && from_row < placement.size.height;
     const float* from = pixels + (is_inside ? from_row * placement.size.width * channels : 0);
     for (int64_t column = 0; column < grid.width; ++column) {
       const int64_t from_column = (flips.horizontal ? grid.width - 1 - column : column) - placement.column;
-      *output++ = is_inside && from_column >= 0 && from_column < placement.size.width ? from[from_column * channels] : 0.0F;
+      *output++ =
+          is_inside && from_column >= 0 && from_column < placement.size.width ? from[from_column * channels] : 0.0F;
     }
   }
 }
 
-void warp_to_grid(const float* pixels, int64_t channels, const Placement& placement, PixelSize grid, const Affine& warp, float* output, Workspace& work) {
-  const PixelSize shrunk{std::min(placement.part.height, placement.size.height), std::min(placement.part.width, placement.size.width)};
+void warp_to_grid(const float* pixels, int64_t channels, const Placement& placement, PixelSize grid, const Affine& warp,
+                  float* output, Workspace& work) {
+  const PixelSize shrunk{std::min(placement.part.height, placement.size.height),
+                         std::min(placement.part.width, placement.size.width)};
   pixels = resized(pixels, placement.part, channels, shrunk, work);
   const Affine whole = then(warp, placement_warp(placement, shrunk));
   const int64_t n = shrunk.height * shrunk.width, plane = grid.height * grid.width;
@@ -278,7 +300,8 @@ void warp_to_grid(const float* pixels, int64_t channels, const Placement& placem
 void change_values(float* values, int64_t n, const Augmentation& augmentation) {
   if (augmentation.brightness != 0.0F || augmentation.contrast != 1.0F) {
     const auto mean = static_cast<float>(mean_of(values, n));
-    for (int64_t i = 0; i < n; ++i) values[i] = (values[i] - mean) * augmentation.contrast + mean + augmentation.brightness;
+    for (int64_t i = 0; i < n; ++i)
+      values[i] = (values[i] - mean) * augmentation.contrast + mean + augmentation.brightness;
   }
   if (augmentation.gamma == 1.0F && !augmentation.minmax) return;
   const auto [low, high] = extremes_of(values, n);
@@ -287,8 +310,12 @@ void change_values(float* values, int64_t n, const Augmentation& augmentation) {
     return;
   }
   normalise(values, n, low, 1.0F / (high - low), values);
-  if (augmentation.gamma != 1.0F) std::for_each(values, values + n, [&](float& value) { value = std::pow(std::max(value, 0.0F), augmentation.gamma); });
-  if (!augmentation.minmax) std::for_each(values, values + n, [&, bottom = low, height = high - low](float& value) { value = bottom + value * height; });
+  if (augmentation.gamma != 1.0F)
+    std::for_each(values, values + n,
+                  [&](float& value) { value = std::pow(std::max(value, 0.0F), augmentation.gamma); });
+  if (!augmentation.minmax)
+    std::for_each(values, values + n,
+                  [&, bottom = low, height = high - low](float& value) { value = bottom + value * height; });
 }
 
 void generally(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation, float* output) {
@@ -297,7 +324,8 @@ void generally(const Slice& slice, const ImageOptions& options, const Augmentati
   const Placement placement = place(slice, options, augmentation);
   float* pixels = sized(work.unit, num_values(slice));
   to_unit(slice, pixels);
-  const int64_t channels = fit_channels(pixels, slice.height * slice.width, slice.channels, options.in_channels), plane = grid.height * grid.width;
+  const int64_t channels = fit_channels(pixels, slice.height * slice.width, slice.channels, options.in_channels),
+                plane = grid.height * grid.width;
   cut(pixels, slice, channels, placement);
   if (augmentation.is_warped) {
     warp_to_grid(pixels, channels, placement, grid, augmentation.warp, output, work);
@@ -307,7 +335,8 @@ void generally(const Slice& slice, const ImageOptions& options, const Augmentati
       put_on_grid(placed + channel, channels, placement, grid, augmentation.flips, output + channel * plane);
   }
   if (augmentation.changes_values()) change_values(output, channels * plane, augmentation);
-  for (int64_t channel = options.in_channels - 1; channel >= 0; --channel) {  // from the last, as grey is repeated from the first
+  // from the last, as grey is repeated from the first
+  for (int64_t channel = options.in_channels - 1; channel >= 0; --channel) {
     const Normalisation norm = normalisation_of(options, channel);
     normalise(output + (channels == 1 ? 0 : channel * plane), plane, norm.mean, norm.scale, output + channel * plane);
   }
@@ -321,7 +350,8 @@ void mask_to_input(const Slice& slice, const ImageOptions& options, const Augmen
     return;
   }
   const Placement placement = place(slice, options, augmentation);
-  const Plane<uint8_t> part{slice.mask + placement.first_row * slice.width + placement.first_column, placement.part, slice.width};
+  const Plane<uint8_t> part{slice.mask + placement.first_row * slice.width + placement.first_column, placement.part,
+                            slice.width};
   const Affine to_part = placement_warp(placement, placement.part);
   if (augmentation.is_warped) return warp_nearest(part, then(augmentation.warp, to_part), 0, output, grid);
   const uint8_t* placed = slice.mask;
@@ -342,7 +372,8 @@ void mask_to_input(const Slice& slice, const ImageOptions& options, const Augmen
 
 }  // namespace
 
-void to_input(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation, const SampleBuffers& buffers) {
+void to_input(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation,
+              const SampleBuffers& buffers) {
   check_channels(slice.channels, options.in_channels);
   if (is_direct(slice, options, augmentation)) {
     directly(slice, options, augmentation.flips, buffers.image);
@@ -352,10 +383,12 @@ void to_input(const Slice& slice, const ImageOptions& options, const Augmentatio
   if (buffers.mask != nullptr) mask_to_input(slice, options, augmentation, buffers.mask);
 }
 
-void to_input(const io::Image& image, const IntensityRange& range, const ImageOptions& options, Flips flips, float* output) {
+void to_input(const io::Image& image, const IntensityRange& range, const ImageOptions& options, Flips flips,
+              float* output) {
   Augmentation augmentation;
   augmentation.flips = flips;
-  to_input({image.height, image.width, image.channels, io::StoredType::f32, image.pixels.data(), {}, range, nullptr}, options, augmentation, {output});
+  to_input({image.height, image.width, image.channels, io::StoredType::f32, image.pixels.data(), {}, range, nullptr},
+           options, augmentation, {output});
 }
 
 }  // namespace vmae::data

@@ -1,4 +1,5 @@
-// One lock for the table; reading happens outside of it. Threads that find a slot without a volume wait until its reader is done.
+// One lock for the table; reading happens outside of it. Threads
+// that find a slot without a volume wait until its reader is done.
 #include "volume_cache.h"
 
 #include <algorithm>
@@ -55,14 +56,17 @@ void VolumeCache::remember_failure(size_t file, const std::function<void()>& rea
 }
 
 void VolumeCache::throw_if_failed(size_t file) const {
-  if (const auto failed = failures_.find(file); failed != failures_.end()) throw Error(failed->second.code(), failed->second.what(), failed->second.hint());
+  if (const auto failed = failures_.find(file); failed != failures_.end())
+    throw Error(failed->second.code(), failed->second.what(), failed->second.hint());
 }
 
 void VolumeCache::evict(size_t keep) {
   while (bytes_ > max_bytes_) {
     auto oldest = slots_.end();
     for (auto slot = slots_.begin(); slot != slots_.end(); ++slot) {
-      if (slot->first != keep && slot->second.volume && (oldest == slots_.end() || slot->second.last_used < oldest->second.last_used)) oldest = slot;
+      if (slot->first != keep && slot->second.volume &&
+          (oldest == slots_.end() || slot->second.last_used < oldest->second.last_used))
+        oldest = slot;
     }
     if (oldest == slots_.end()) return;
     bytes_ -= bytes_of(*oldest->second.volume);

@@ -1,5 +1,6 @@
 #pragma once
-// Recently read volumes, bounded in bytes. A volume is read by one thread at a time, the others that want it wait. A file that failed once fails always.
+// Recently read volumes, bounded in bytes. A volume is read by one thread at
+// a time, the others that want it wait. A file that failed once fails always.
 #include <condition_variable>
 #include <functional>
 #include <map>

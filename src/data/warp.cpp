@@ -1,6 +1,7 @@
-// Rows in blocks of 8 pixels. A block's first coordinate is computed in double and split into whole pixels and a rest; within the block the rest grows in
-// float, so errors stay near 1e-6 pixels whatever the size of the image. Blocks whose pixels all have their neighbours inside take a path without conditions,
-// with AVX2 where the processor has it; without fused multiply-add, so that every processor gives the same bits.
+// Rows in blocks of 8 pixels. A block's first coordinate is computed in double and split into whole pixels
+// and a rest; within the block the rest grows in float, so errors stay near 1e-6 pixels whatever the size
+// of the image. Blocks whose pixels all have their neighbours inside take a path without conditions, with
+// AVX2 where the processor has it; without fused multiply-add, so that every processor gives the same bits.
 #include "vmae/data/warp.h"
 
 #include <algorithm>
@@ -66,12 +67,14 @@ struct Range {
   int64_t begin, end;
 };
 
-// The blocks that lie inside [0, size - 1] along one axis, a little less than all: i with begin <= i * kLanes < end is one.
+// The blocks that lie inside [0, size - 1] along one axis, a
+// little less than all: i with begin <= i * kLanes < end is one.
 Range inside_along(double start, double step, int64_t size, Range columns) {
   constexpr double kMargin = 1e-3, kLongestStep = 512;  // a block this long is still precise to less than the margin
   const double low = kMargin - start, high = static_cast<double>(size - 1) - kMargin - start;
   if (high < low || std::abs(step) > kLongestStep) return {0, 0};
-  if (std::abs(step) * static_cast<double>(columns.end) < kMargin / 2) return low <= -kMargin / 2 && high >= kMargin / 2 ? columns : Range{0, 0};
+  if (std::abs(step) * static_cast<double>(columns.end) < kMargin / 2)
+    return low <= -kMargin / 2 && high >= kMargin / 2 ? columns : Range{0, 0};
   const double first = std::min(low / step, high / step), last = std::max(low / step, high / step);
   const double end = static_cast<double>(columns.end);
   return {std::max(columns.begin, static_cast<int64_t>(std::ceil(std::clamp(first, 0.0, end)))),
@@ -87,7 +90,9 @@ Range inside_blocks(const Row& row, PixelSize from, int64_t width) {
   return columns.end > columns.begin ? columns : Range{0, 0};
 }
 
-bool contains(const PixelSize& size, int64_t row, int64_t column) { return row >= 0 && row < size.height && column >= 0 && column < size.width; }
+bool contains(const PixelSize& size, int64_t row, int64_t column) {
+  return row >= 0 && row < size.height && column >= 0 && column < size.width;
+}
 
 float bilinear(float top_left, float top_right, float bottom_left, float bottom_right, float x, float y) {
   const float above = top_left + x * (top_right - top_left), below = bottom_left + x * (bottom_right - bottom_left);
@@ -104,7 +109,8 @@ float bilinear_anywhere(const Plane<float>& from, const Position& x, const Posit
 }
 
 uint8_t nearest_anywhere(const Plane<uint8_t>& from, const Position& x, const Position& y, uint8_t border) {
-  return contains(from.size, y.nearest(), x.nearest()) ? from.pixels[y.nearest() * from.row_stride + x.nearest()] : border;
+  return contains(from.size, y.nearest(), x.nearest()) ? from.pixels[y.nearest() * from.row_stride + x.nearest()]
+                                                       : border;
 }
 
 // Inside, per block of columns.
@@ -123,7 +129,8 @@ void nearest_blocks(const Plane<uint8_t>& from, const Row& row, Range columns, u
   for (int64_t column = columns.begin; column < columns.end; column += kLanes) {
     const Start x = row.x_start(column), y = row.y_start(column);
     for (int64_t lane = 0; lane < kLanes; ++lane)
-      to[column + lane] = from.pixels[Position(y, row.y_step, lane).nearest() * from.row_stride + Position(x, row.x_step, lane).nearest()];
+      to[column + lane] = from.pixels[Position(y, row.y_step, lane).nearest() * from.row_stride +
+                                      Position(x, row.x_step, lane).nearest()];
   }
 }
 
@@ -138,13 +145,16 @@ struct Lanes {
 VMAE_AVX2 Lanes lanes_of(double at, float step) {
   const double floored = std::floor(at);
   const __m256 number = _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7);
-  const __m256 position = _mm256_add_ps(_mm256_set1_ps(static_cast<float>(at - floored)), _mm256_mul_ps(_mm256_set1_ps(step), number));
+  const __m256 position =
+      _mm256_add_ps(_mm256_set1_ps(static_cast<float>(at - floored)), _mm256_mul_ps(_mm256_set1_ps(step), number));
   const __m256 whole = _mm256_floor_ps(position);
-  return {_mm256_add_epi32(_mm256_set1_epi32(static_cast<int32_t>(floored)), _mm256_cvttps_epi32(whole)), _mm256_sub_ps(position, whole)};
+  return {_mm256_add_epi32(_mm256_set1_epi32(static_cast<int32_t>(floored)), _mm256_cvttps_epi32(whole)),
+          _mm256_sub_ps(position, whole)};
 }
 
 VMAE_AVX2 __m256i nearest_of(const Lanes& lanes) {  // a comparison gives -1 where it holds
-  return _mm256_sub_epi32(lanes.index, _mm256_castps_si256(_mm256_cmp_ps(lanes.weight, _mm256_set1_ps(0.5F), _CMP_GE_OQ)));
+  return _mm256_sub_epi32(lanes.index,
+                          _mm256_castps_si256(_mm256_cmp_ps(lanes.weight, _mm256_set1_ps(0.5F), _CMP_GE_OQ)));
 }
 
 // Pixels side by side at eight places: the left ones and the right ones. Loads in pairs are faster than gathers.
@@ -153,12 +163,14 @@ VMAE_AVX2 void load_pairs(const float* pixels, const int32_t* at, __m256& left, 
     const __m128d first = _mm_load_sd(reinterpret_cast<const double*>(pixels + at[lane]));
     return _mm_castpd_ps(_mm_loadh_pd(first, reinterpret_cast<const double*>(pixels + at[lane + 1])));
   };
-  const __m256 even = _mm256_insertf128_ps(_mm256_castps128_ps256(two(0)), two(4), 1), odd = _mm256_insertf128_ps(_mm256_castps128_ps256(two(2)), two(6), 1);
+  const __m256 even = _mm256_insertf128_ps(_mm256_castps128_ps256(two(0)), two(4), 1),
+               odd = _mm256_insertf128_ps(_mm256_castps128_ps256(two(2)), two(6), 1);
   left = _mm256_shuffle_ps(even, odd, 0x88);
   right = _mm256_shuffle_ps(even, odd, 0xDD);
 }
 
-__attribute__((target("avx2"))) void bilinear_blocks_avx2(const Plane<float>& from, const Row& row, Range columns, float* to) {
+__attribute__((target("avx2"))) void bilinear_blocks_avx2(const Plane<float>& from, const Row& row, Range columns,
+                                                          float* to) {
   const __m256i stride = _mm256_set1_epi32(static_cast<int32_t>(from.row_stride));
   alignas(32) int32_t at[kLanes];
   for (int64_t column = columns.begin; column < columns.end; column += kLanes) {
@@ -174,13 +186,15 @@ __attribute__((target("avx2"))) void bilinear_blocks_avx2(const Plane<float>& fr
   }
 }
 
-__attribute__((target("avx2"))) void nearest_blocks_avx2(const Plane<uint8_t>& from, const Row& row, Range columns, uint8_t* to) {
+__attribute__((target("avx2"))) void nearest_blocks_avx2(const Plane<uint8_t>& from, const Row& row, Range columns,
+                                                         uint8_t* to) {
   const __m256i stride = _mm256_set1_epi32(static_cast<int32_t>(from.row_stride));
   alignas(32) int32_t at[kLanes];
   for (int64_t column = columns.begin; column < columns.end; column += kLanes) {
     const Lanes x = lanes_of(row.affine.xx * static_cast<double>(column) + row.x, row.x_step);
     const Lanes y = lanes_of(row.affine.yx * static_cast<double>(column) + row.y, row.y_step);
-    _mm256_store_si256(reinterpret_cast<__m256i*>(at), _mm256_add_epi32(_mm256_mullo_epi32(nearest_of(y), stride), nearest_of(x)));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(at),
+                       _mm256_add_epi32(_mm256_mullo_epi32(nearest_of(y), stride), nearest_of(x)));
     for (int lane = 0; lane < kLanes; ++lane) to[column + lane] = from.pixels[at[lane]];
   }
 }
@@ -194,7 +208,8 @@ bool use_avx2(const Plane<T>& from) {
 #endif
 
 template <class T, class Blocks, class Anywhere>
-void warp(const Plane<T>& from, const Affine& affine, T* to, PixelSize to_size, const Blocks& blocks, const Anywhere& anywhere) {
+void warp(const Plane<T>& from, const Affine& affine, T* to, PixelSize to_size, const Blocks& blocks,
+          const Anywhere& anywhere) {
   for (int64_t r = 0; r < to_size.height; ++r, to += to_size.width) {
     const Row row(affine, r);
     const Range fast = inside_blocks(row, from.size, to_size.width);
@@ -212,24 +227,32 @@ void warp(const Plane<T>& from, const Affine& affine, T* to, PixelSize to_size, 
 }  // namespace
 
 Affine then(const Affine& first, const Affine& second) {
-  return {second.xx * first.xx + second.xy * first.yx, second.xx * first.xy + second.xy * first.yy, second.xx * first.x0 + second.xy * first.y0 + second.x0,
-          second.yx * first.xx + second.yy * first.yx, second.yx * first.xy + second.yy * first.yy, second.yx * first.x0 + second.yy * first.y0 + second.y0};
+  return {second.xx * first.xx + second.xy * first.yx,
+          second.xx * first.xy + second.xy * first.yy,
+          second.xx * first.x0 + second.xy * first.y0 + second.x0,
+          second.yx * first.xx + second.yy * first.yx,
+          second.yx * first.xy + second.yy * first.yy,
+          second.yx * first.x0 + second.yy * first.y0 + second.y0};
 }
 
-void warp_bilinear(const Plane<float>& from, const Affine& affine, float border, float* to, PixelSize to_size, bool is_portable) {
+void warp_bilinear(const Plane<float>& from, const Affine& affine, float border, float* to, PixelSize to_size,
+                   bool is_portable) {
   auto* blocks = bilinear_blocks;
 #if defined(__x86_64__)
   if (!is_portable && use_avx2(from)) blocks = bilinear_blocks_avx2;
 #endif
-  warp(from, affine, to, to_size, blocks, [&](const Position& x, const Position& y) { return bilinear_anywhere(from, x, y, border); });
+  warp(from, affine, to, to_size, blocks,
+       [&](const Position& x, const Position& y) { return bilinear_anywhere(from, x, y, border); });
 }
 
-void warp_nearest(const Plane<uint8_t>& from, const Affine& affine, uint8_t border, uint8_t* to, PixelSize to_size, bool is_portable) {
+void warp_nearest(const Plane<uint8_t>& from, const Affine& affine, uint8_t border, uint8_t* to, PixelSize to_size,
+                  bool is_portable) {
   auto* blocks = nearest_blocks;
 #if defined(__x86_64__)
   if (!is_portable && use_avx2(from)) blocks = nearest_blocks_avx2;
 #endif
-  warp(from, affine, to, to_size, blocks, [&](const Position& x, const Position& y) { return nearest_anywhere(from, x, y, border); });
+  warp(from, affine, to, to_size, blocks,
+       [&](const Position& x, const Position& y) { return nearest_anywhere(from, x, y, border); });
 }
 
 }  // namespace vmae::data

@@ -1,5 +1,6 @@
-// Files without a preamble or meta header are read too. Two transfer syntaxes are younger than DCMTK 3.6.7 (HTJ2K; deflated frames); their data sets are
-// explicit little endian with encapsulated pixel data, as JPEG 2000's is, and DCMTK reads them as that.
+// Files without a preamble or meta header are read too. Two transfer syntaxes are
+// younger than DCMTK 3.6.7 (HTJ2K; deflated frames); their data sets are explicit little
+// endian with encapsulated pixel data, as JPEG 2000's is, and DCMTK reads them as that.
 #include "file.h"
 
 #include <dcmtk/config/osconfig.h>
@@ -57,12 +58,17 @@ DicomFile open_dicom(const fs::path& path) {
   start_dcmtk();
   if (const std::string problem = path_problem(path); !problem.empty()) fail_dicom(path, problem);
   if (!is_dicom(path)) fail_dicom(path, "is not a DICOM file");
-  if (const std::string problem = header_problem(path); !problem.empty()) fail_dicom(path, problem, "the file is probably damaged");
+  if (const std::string problem = header_problem(path); !problem.empty())
+    fail_dicom(path, problem, "the file is probably damaged");
   DicomFile file{path, std::make_shared<DcmFileFormat>(), said_transfer_syntax(path)};
-  const bool is_unknown = !file.transfer_syntax.empty() && DcmXfer(file.transfer_syntax.c_str()).getXfer() == EXS_Unknown;
-  const OFCondition condition = file.format->loadFile(path.c_str(), is_unknown ? EXS_JPEG2000 : EXS_Unknown, EGL_noChange, kLongValue);
-  if (condition.bad()) fail_dicom(path, concat("can't be read as DICOM: ", condition.text()), "the file is probably cut off or damaged");
-  if (file.transfer_syntax.empty()) file.transfer_syntax = DcmXfer(file.format->getDataset()->getOriginalXfer()).getXferID();
+  const bool is_unknown =
+      !file.transfer_syntax.empty() && DcmXfer(file.transfer_syntax.c_str()).getXfer() == EXS_Unknown;
+  const OFCondition condition =
+      file.format->loadFile(path.c_str(), is_unknown ? EXS_JPEG2000 : EXS_Unknown, EGL_noChange, kLongValue);
+  if (condition.bad())
+    fail_dicom(path, concat("can't be read as DICOM: ", condition.text()), "the file is probably cut off or damaged");
+  if (file.transfer_syntax.empty())
+    file.transfer_syntax = DcmXfer(file.format->getDataset()->getOriginalXfer()).getXferID();
   return file;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// One open DICOM file: its data set, values of its header, and its errors. DCMTK prints nothing and its codecs are registered once, whatever thread comes
-// first.
+// One open DICOM file: its data set, values of its header, and its errors. DCMTK
+// prints nothing and its codecs are registered once, whatever thread comes first.
 #include <array>
 #include <filesystem>
 #include <memory>

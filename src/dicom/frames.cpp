@@ -1,6 +1,6 @@
-// Native pixel data are taken as they lie. Of encapsulated ones (PS3.5 annex A.4) JPEG is decoded by DCMTK, a frame at a time, with the size
-// that the stream claims compared first. Fragments of a frame for the other decoders: one per frame, or all of a single frame, or as the basic offset table
-// says.
+// Native pixel data are taken as they lie. Of encapsulated ones (PS3.5 annex A.4) JPEG is decoded by
+// DCMTK, a frame at a time, with the size that the stream claims compared first. Fragments of a frame
+// for the other decoders: one per frame, or all of a single frame, or as the basic offset table says.
 #include "frames.h"
 
 #include <dcmtk/config/osconfig.h>
@@ -49,7 +49,8 @@ const std::map<std::string, Way>& ways() {
 
 // Names that DCMTK 3.6.7 does not have.
 std::string transfer_syntax_name(const std::string& uid) {
-  if (uid == "1.2.840.10008.1.2.4.110" || uid == "1.2.840.10008.1.2.4.111" || uid == "1.2.840.10008.1.2.4.112") return concat("JPEG XL (", uid, ")");
+  if (uid == "1.2.840.10008.1.2.4.110" || uid == "1.2.840.10008.1.2.4.111" || uid == "1.2.840.10008.1.2.4.112")
+    return concat("JPEG XL (", uid, ")");
   return name_of_uid(uid);
 }
 
@@ -83,7 +84,8 @@ JpegFrameSize jpeg_frame_size(std::span<const uint8_t> stream) {
     }
     const size_t length = 256U * stream[i + 2] + stream[i + 3];
     const bool is_frame = (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC);
-    if (is_frame) return {256 * stream[i + 5] + stream[i + 6], 256 * stream[i + 7] + stream[i + 8], stream[i + 9], stream[i + 4]};
+    if (is_frame)
+      return {256 * stream[i + 5] + stream[i + 6], 256 * stream[i + 7] + stream[i + 8], stream[i + 9], stream[i + 4]};
     if (marker == 0xDA || length < 2) return {};
     i += 2 + length;
   }
@@ -109,9 +111,12 @@ struct FrameReader::Impl {
     way = ways().at(header.transfer_syntax);
     const PixelFormat& pixels = header.pixels;
     const auto num_samples = static_cast<size_t>(pixels.rows * pixels.columns * pixels.samples);
-    const int bits = pixels.kind == PixelKind::float32 ? 32 : pixels.kind == PixelKind::float64 ? 64 : pixels.bits_allocated;
+    const int bits = pixels.kind == PixelKind::float32   ? 32
+                     : pixels.kind == PixelKind::float64 ? 64
+                                                         : pixels.bits_allocated;
     frame_bytes = bits == 1 ? (num_samples + 7) / 8 : num_samples * static_cast<size_t>(bits) / 8;
-    if (is_subsampled() && way == Way::native) frame_bytes = static_cast<size_t>(pixels.rows) * static_cast<size_t>((pixels.columns + 1) / 2 * 4);
+    if (is_subsampled() && way == Way::native)
+      frame_bytes = static_cast<size_t>(pixels.rows) * static_cast<size_t>((pixels.columns + 1) / 2 * 4);
     if (way == Way::native || pixels.kind != PixelKind::integer) {
       way = Way::native;
       read_native();
@@ -120,11 +125,14 @@ struct FrameReader::Impl {
     }
   }
 
-  bool is_subsampled() const { return header.pixels.photometric == "YBR_FULL_422" || header.pixels.photometric == "YBR_PARTIAL_422"; }
+  bool is_subsampled() const {
+    return header.pixels.photometric == "YBR_FULL_422" || header.pixels.photometric == "YBR_PARTIAL_422";
+  }
 
   size_t native_bytes() const {
     const PixelFormat& pixels = header.pixels;
-    if (pixels.bits_allocated == 1) return static_cast<size_t>(pixels.rows * pixels.columns * pixels.num_frames + 7) / 8;
+    if (pixels.bits_allocated == 1)
+      return static_cast<size_t>(pixels.rows * pixels.columns * pixels.num_frames + 7) / 8;
     return frame_bytes * static_cast<size_t>(pixels.num_frames);
   }
 
@@ -136,18 +144,24 @@ struct FrameReader::Impl {
   [[noreturn]] void too_many(size_t frames) const {
     const int64_t said = header.pixels.num_frames;
     const bool is_said = file.data().tagExists(DCM_NumberOfFrames);
-    fail_dicom(file.path, concat("has the pixel data of ", frames, " frames, but ", is_said ? concat("its NumberOfFrames is ", said) : "no NumberOfFrames"),
+    fail_dicom(file.path,
+               concat("has the pixel data of ", frames, " frames, but ",
+                      is_said ? concat("its NumberOfFrames is ", said) : "no NumberOfFrames"),
                "set NumberOfFrames (0028,0008), or rows, columns and bits if they are wrong");
   }
 
   void read_native() {
     const PixelKind kind = header.pixels.kind;
-    const DcmTagKey tag = kind == PixelKind::float32 ? DCM_FloatPixelData : kind == PixelKind::float64 ? DCM_DoubleFloatPixelData : DCM_PixelData;
+    const DcmTagKey tag = kind == PixelKind::float32   ? DCM_FloatPixelData
+                          : kind == PixelKind::float64 ? DCM_DoubleFloatPixelData
+                                                       : DCM_PixelData;
     DcmElement* pixel_element = nullptr;
-    if (file.data().findAndGetElement(tag, pixel_element).bad() || pixel_element == nullptr) fail_dicom(file.path, "has no pixel data");
+    if (file.data().findAndGetElement(tag, pixel_element).bad() || pixel_element == nullptr)
+      fail_dicom(file.path, "has no pixel data");
     const size_t length = pixel_element->getLength();
     if (length < native_bytes()) too_short(length);
-    if (length > native_bytes() + 1 && length - native_bytes() >= frame_bytes) too_many(length / frame_bytes);  // one byte may be there for even length
+    // one byte may be there for even length
+    if (length > native_bytes() + 1 && length - native_bytes() >= frame_bytes) too_many(length / frame_bytes);
     Uint8* bytes = nullptr;
     Uint16* words = nullptr;
     Float32* floats = nullptr;
@@ -167,10 +181,12 @@ struct FrameReader::Impl {
       condition = pixel_element->getUint8Array(bytes);
       from = bytes;
     }
-    if (condition.bad() || from == nullptr) fail_dicom(file.path, concat("its pixel data can't be read: ", condition.text()), kDamaged);
+    if (condition.bad() || from == nullptr)
+      fail_dicom(file.path, concat("its pixel data can't be read: ", condition.text()), kDamaged);
     native.assign(static_cast<const uint8_t*>(from), static_cast<const uint8_t*>(from) + native_bytes());
     pixel_element->compact();
-    is_word_swapped = words != nullptr && header.pixels.bits_allocated == 32 && header.transfer_syntax == "1.2.840.10008.1.2.2";
+    is_word_swapped =
+        words != nullptr && header.pixels.bits_allocated == 32 && header.transfer_syntax == "1.2.840.10008.1.2.2";
   }
 
   void open_sequence() {
@@ -186,20 +202,26 @@ struct FrameReader::Impl {
     }
     const auto num_fragments = static_cast<int64_t>(sequence->card()) - 1;  // the first item is the offset table
     if (num_fragments < header.pixels.num_frames) {
-      fail_dicom(file.path, concat("has ", std::max<int64_t>(num_fragments, 0), " compressed pieces for ", header.pixels.num_frames, " frames"), kDamaged);
+      fail_dicom(file.path,
+                 concat("has ", std::max<int64_t>(num_fragments, 0), " compressed pieces for ",
+                        header.pixels.num_frames, " frames"),
+                 kDamaged);
     }
     if (num_fragments == header.pixels.num_frames) return;
     int64_t num_begun = 0;
-    for (unsigned long i = 1; i <= static_cast<unsigned long>(num_fragments); ++i) num_begun += begins_frame(fragment(i)) ? 1 : 0;
+    for (unsigned long i = 1; i <= static_cast<unsigned long>(num_fragments); ++i)
+      num_begun += begins_frame(fragment(i)) ? 1 : 0;
     if (num_begun > header.pixels.num_frames) too_many(static_cast<size_t>(num_begun));
   }
 
   std::span<const uint8_t> fragment(unsigned long index) const {
     DcmPixelItem* item = nullptr;
     Uint8* bytes = nullptr;
-    if (sequence->getItem(item, index).bad() || item == nullptr) fail_dicom(file.path, "a piece of its compressed pixel data is missing", kDamaged);
+    if (sequence->getItem(item, index).bad() || item == nullptr)
+      fail_dicom(file.path, "a piece of its compressed pixel data is missing", kDamaged);
     if (item->getLength() == 0) return {};
-    if (item->getUint8Array(bytes).bad() || bytes == nullptr) fail_dicom(file.path, "its compressed pixel data end early", kDamaged);
+    if (item->getUint8Array(bytes).bad() || bytes == nullptr)
+      fail_dicom(file.path, "its compressed pixel data end early", kDamaged);
     return {bytes, item->getLength()};
   }
 
@@ -210,7 +232,8 @@ struct FrameReader::Impl {
     return {first_fragments[index], first_fragments[index + 1]};
   }
 
-  // One fragment per frame; or as the table of offsets says; or, without one, each frame from a fragment that begins with a start marker.
+  // One fragment per frame; or as the table of offsets says; or, without
+  // one, each frame from a fragment that begins with a start marker.
   void find_first_fragments() {
     const unsigned long end = sequence->card();
     const auto num_frames = static_cast<size_t>(header.pixels.num_frames);
@@ -224,24 +247,31 @@ struct FrameReader::Impl {
     uint64_t at = 0;
     for (unsigned long i = 1; i < end; ++i) {
       DcmPixelItem* item = nullptr;
-      if (sequence->getItem(item, i).bad() || item == nullptr) fail_dicom(file.path, "a piece of its compressed pixel data is missing", kDamaged);
-      const bool is_first = num_frames == 1 ? i == 1 : end - 1 == num_frames || (offsets.empty() ? begins_stream(fragment(i)) : offsets.contains(at));
+      if (sequence->getItem(item, i).bad() || item == nullptr)
+        fail_dicom(file.path, "a piece of its compressed pixel data is missing", kDamaged);
+      const bool is_first = num_frames == 1 ? i == 1
+                                            : end - 1 == num_frames ||
+                                                  (offsets.empty() ? begins_stream(fragment(i)) : offsets.contains(at));
       if (is_first) first_fragments.push_back(i);
       at += 8 + item->getLength();
     }
-    if (first_fragments.size() != num_frames) fail_dicom(file.path, "its compressed pieces can't be told apart into frames", kDamaged);
+    if (first_fragments.size() != num_frames)
+      fail_dicom(file.path, "its compressed pieces can't be told apart into frames", kDamaged);
     first_fragments.push_back(end);
   }
 
   // SOI of JPEG and JPEG-LS, SOC and SIZ of JPEG 2000.
   static bool begins_stream(std::span<const uint8_t> piece) {
-    return piece.size() > 3 && piece[0] == 0xFF && ((piece[1] == 0xD8 && piece[2] == 0xFF) || (piece[1] == 0x4F && piece[2] == 0xFF && piece[3] == 0x51));
+    return piece.size() > 3 && piece[0] == 0xFF &&
+           ((piece[1] == 0xD8 && piece[2] == 0xFF) || (piece[1] == 0x4F && piece[2] == 0xFF && piece[3] == 0x51));
   }
 
-  // As above, or the header of run lengths: the number of segments, the first of which lies behind the 64 bytes of the header.
+  // As above, or the header of run lengths: the number of segments,
+  // the first of which lies behind the 64 bytes of the header.
   bool begins_frame(std::span<const uint8_t> piece) const {
     if (way != Way::rle) return begins_stream(piece);
-    return piece.size() >= 64 && piece[0] >= 1 && piece[0] <= 15 && piece[1] == 0 && piece[2] == 0 && piece[3] == 0 && piece[4] == 64 && piece[5] == 0;
+    return piece.size() >= 64 && piece[0] >= 1 && piece[0] <= 15 && piece[1] == 0 && piece[2] == 0 && piece[3] == 0 &&
+           piece[4] == 64 && piece[5] == 0;
   }
 
   void gather(int64_t frame) {
@@ -256,7 +286,9 @@ struct FrameReader::Impl {
 
   void describe(RawFrame& to) const {
     const PixelFormat& pixels = header.pixels;
-    to.bits_allocated = pixels.kind == PixelKind::float64 ? 64 : pixels.kind == PixelKind::float32 ? 32 : pixels.bits_allocated;
+    to.bits_allocated = pixels.kind == PixelKind::float64   ? 64
+                        : pixels.kind == PixelKind::float32 ? 32
+                                                            : pixels.bits_allocated;
     to.bits_stored = pixels.bits_stored;
     to.high_bit = pixels.high_bit;
     to.is_by_plane = pixels.is_by_plane;
@@ -288,21 +320,26 @@ struct FrameReader::Impl {
     const JpegFrameSize size = jpeg_frame_size(stream);
     if (size.rows != pixels.rows || size.columns != pixels.columns || size.components != pixels.samples) {
       fail_dicom(file.path,
-                 concat("its JPEG stream has ", size.columns, " x ", size.rows, " pixels of ", size.components, " components, its header says ", pixels.columns,
-                        " x ", pixels.rows, " of ", pixels.samples),
+                 concat("its JPEG stream has ", size.columns, " x ", size.rows, " pixels of ", size.components,
+                        " components, its header says ", pixels.columns, " x ", pixels.rows, " of ", pixels.samples),
                  kDamaged);
     }
     if (size.precision > pixels.bits_allocated) {
-      fail_dicom(file.path, concat("its JPEG stream has ", size.precision, " bits, its header allocates ", pixels.bits_allocated), kDamaged);
+      fail_dicom(file.path,
+                 concat("its JPEG stream has ", size.precision, " bits, its header allocates ", pixels.bits_allocated),
+                 kDamaged);
     }
     if (size.precision <= 8 && pixels.bits_allocated > 8) to.bits_allocated = 8;
     to.bytes.assign(frame_bytes + frame_bytes % 2, 0);
     OFString colour;
     auto first_fragment = static_cast<Uint32>(fragments_of(frame).first);  // DCMTK would go on from the frame before
     const OFCondition condition =
-        element->getUncompressedFrame(&file.data(), static_cast<Uint32>(frame), first_fragment, to.bytes.data(), static_cast<Uint32>(to.bytes.size()), colour);
+        element->getUncompressedFrame(&file.data(), static_cast<Uint32>(frame), first_fragment, to.bytes.data(),
+                                      static_cast<Uint32>(to.bytes.size()), colour);
     if (condition.bad()) {
-      fail_dicom(file.path, concat("its compressed pixel data can't be decoded (", transfer_syntax_name(header.transfer_syntax), "): ", condition.text()),
+      fail_dicom(file.path,
+                 concat("its compressed pixel data can't be decoded (", transfer_syntax_name(header.transfer_syntax),
+                        "): ", condition.text()),
                  kDamaged);
     }
     to.photometric = std::string(trim(colour.c_str()));
@@ -333,7 +370,8 @@ struct FrameReader::Impl {
   }
 };
 
-FrameReader::FrameReader(const DicomFile& file, const DicomHeader& header) : impl_(std::make_unique<Impl>(file, header)) {}
+FrameReader::FrameReader(const DicomFile& file, const DicomHeader& header)
+    : impl_(std::make_unique<Impl>(file, header)) {}
 FrameReader::~FrameReader() = default;
 void FrameReader::read(int64_t frame, RawFrame& to) { impl_->read(frame, to); }
 

@@ -1,6 +1,6 @@
-// DICOM PS3.3. A value of a frame is looked for in the frame's own functional groups, then in the shared ones, then in the data set (C.7.6.16). Frames without
-// groups of their own get their planes from GridFrameOffsetVector (RT dose, C.8.8.3) or the detector's plane and SpacingBetweenSlices (reconstructed NM,
-// C.8.4.11).
+// DICOM PS3.3. A value of a frame is looked for in the frame's own functional groups, then in the shared ones,
+// then in the data set (C.7.6.16). Frames without groups of their own get their planes from GridFrameOffsetVector
+// (RT dose, C.8.8.3) or the detector's plane and SpacingBetweenSlices (reconstructed NM, C.8.4.11).
 #include "header.h"
 
 #include <dcmtk/config/osconfig.h>
@@ -47,10 +47,15 @@ PixelFormat pixel_format(DcmItem& data) {
   return pixels;
 }
 
-bool has_pixels(DcmItem& data) { return data.tagExists(DCM_PixelData) || data.tagExists(DCM_FloatPixelData) || data.tagExists(DCM_DoubleFloatPixelData); }
+bool has_pixels(DcmItem& data) {
+  return data.tagExists(DCM_PixelData) || data.tagExists(DCM_FloatPixelData) ||
+         data.tagExists(DCM_DoubleFloatPixelData);
+}
 
 void check(const PixelFormat& pixels, const std::filesystem::path& path) {
-  const auto fail = [&](const std::string& what) { fail_dicom(path, what, "the file is damaged, or of a kind that is not supported"); };
+  const auto fail = [&](const std::string& what) {
+    fail_dicom(path, what, "the file is damaged, or of a kind that is not supported");
+  };
   if (pixels.rows < 1 || pixels.columns < 1 || pixels.rows > 65535 || pixels.columns > 65535)
     fail(concat("has ", pixels.rows, " rows and ", pixels.columns, " columns"));
   if (pixels.num_frames < 1 || pixels.num_frames > kMaxFrames) fail(concat("claims ", pixels.num_frames, " frames"));
@@ -58,16 +63,22 @@ void check(const PixelFormat& pixels, const std::filesystem::path& path) {
     if (pixels.samples != 1) fail(concat("has floating point pixels with ", pixels.samples, " samples"));
     return;
   }
-  static const std::set<std::string> kColours{"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT"};
+  static const std::set<std::string> kColours{"RGB",     "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422",
+                                              "YBR_ICT", "YBR_RCT"};
   const bool is_colour = kColours.contains(pixels.photometric);
-  if (!is_colour && pixels.photometric != "MONOCHROME1" && pixels.photometric != "MONOCHROME2" && pixels.photometric != "PALETTE COLOR") {
+  if (!is_colour && pixels.photometric != "MONOCHROME1" && pixels.photometric != "MONOCHROME2" &&
+      pixels.photometric != "PALETTE COLOR") {
     fail("has a photometric interpretation that is not supported");
   }
-  if (pixels.samples != (is_colour ? 3 : 1)) fail(concat("has ", pixels.samples, " samples per pixel, which does not fit its photometric interpretation"));
+  if (pixels.samples != (is_colour ? 3 : 1))
+    fail(concat("has ", pixels.samples, " samples per pixel, which does not fit its photometric interpretation"));
   const int allocated = pixels.bits_allocated;
-  if (allocated != 1 && allocated != 8 && allocated != 16 && allocated != 32) fail(concat("has ", allocated, " bits allocated; 1, 8, 16 and 32 are supported"));
-  if (pixels.bits_stored < 1 || pixels.bits_stored > allocated || pixels.high_bit >= allocated || pixels.high_bit + 1 < pixels.bits_stored) {
-    fail(concat("has ", pixels.bits_stored, " bits stored and high bit ", pixels.high_bit, " in ", allocated, " bits allocated"));
+  if (allocated != 1 && allocated != 8 && allocated != 16 && allocated != 32)
+    fail(concat("has ", allocated, " bits allocated; 1, 8, 16 and 32 are supported"));
+  if (pixels.bits_stored < 1 || pixels.bits_stored > allocated || pixels.high_bit >= allocated ||
+      pixels.high_bit + 1 < pixels.bits_stored) {
+    fail(concat("has ", pixels.bits_stored, " bits stored and high bit ", pixels.high_bit, " in ", allocated,
+                " bits allocated"));
   }
   if (allocated == 1 && is_colour) fail("has colour of one bit");
 }
@@ -77,7 +88,8 @@ std::optional<DicomPlane> plane_of(DcmItem* position_item, DcmItem* orientation_
   const auto position = array_of<3>(*position_item, DCM_ImagePositionPatient);
   const auto cosines = array_of<6>(*orientation_item, DCM_ImageOrientationPatient);
   if (!position || !cosines) return {};
-  DicomPlane plane{*position, {(*cosines)[0], (*cosines)[1], (*cosines)[2]}, {(*cosines)[3], (*cosines)[4], (*cosines)[5]}};
+  DicomPlane plane{
+      *position, {(*cosines)[0], (*cosines)[1], (*cosines)[2]}, {(*cosines)[3], (*cosines)[4], (*cosines)[5]}};
   const double x = std::sqrt(dot(plane.x, plane.x)), y = std::sqrt(dot(plane.y, plane.y));
   if (!(std::abs(x - 1) < 0.05 && std::abs(y - 1) < 0.05 && std::abs(dot(plane.x, plane.y)) < 0.05)) return {};
   // Written with few digits: made orthonormal, the rows' direction first.
@@ -101,7 +113,8 @@ void read_spacing(DcmItem* item, DicomFrame& frame) {
 
 void read_scaling(DcmItem* item, DicomFrame& frame) {
   if (item == nullptr) return;
-  const std::optional<double> slope = number_of(*item, DCM_RescaleSlope), intercept = number_of(*item, DCM_RescaleIntercept);
+  const std::optional<double> slope = number_of(*item, DCM_RescaleSlope),
+                              intercept = number_of(*item, DCM_RescaleIntercept);
   if (slope && *slope != 0) {
     frame.scaling = {*slope, intercept.value_or(0.0)};
     frame.is_scaled = true;
@@ -115,7 +128,9 @@ void read_scaling(DcmItem* item, DicomFrame& frame) {
 class FrameGroups {
  public:
   explicit FrameGroups(DcmItem& data)
-      : data_(data), shared_(item_of(data, DCM_SharedFunctionalGroupsSequence)), own_(items_of(data, DCM_PerFrameFunctionalGroupsSequence)) {}
+      : data_(data),
+        shared_(item_of(data, DCM_SharedFunctionalGroupsSequence)),
+        own_(items_of(data, DCM_PerFrameFunctionalGroupsSequence)) {}
   bool is_enhanced() const { return shared_ != nullptr || !own_.empty(); }
   // The frame's item of a macro, or the data set.
   DcmItem* find(size_t frame, const DcmTagKey& macro) {
@@ -134,7 +149,8 @@ class FrameGroups {
   std::vector<DcmItem*> own_;
 };
 
-// Where the frames of RT dose and reconstructed NM lie. NM counts them by vectors: of gated or two-window images, the slice is one of several counts.
+// Where the frames of RT dose and reconstructed NM lie. NM counts them by
+// vectors: of gated or two-window images, the slice is one of several counts.
 void place_frames(DcmItem& data, DicomHeader& header) {
   if (header.frames.size() < 2) return;
   if (!header.frames[0].plane) {
@@ -144,7 +160,8 @@ void place_frames(DcmItem& data, DicomHeader& header) {
   if (!header.frames[0].plane) return;
   const DicomPlane first = *header.frames[0].plane;
   const size_t num_frames = header.frames.size();
-  const std::vector<double> offsets = numbers_of(data, DCM_GridFrameOffsetVector), slices = numbers_of(data, DCM_SliceVector);
+  const std::vector<double> offsets = numbers_of(data, DCM_GridFrameOffsetVector),
+                            slices = numbers_of(data, DCM_SliceVector);
   const std::optional<double> step = number_of(data, DCM_SpacingBetweenSlices);
   for (size_t i = 0; i < num_frames; ++i) {
     header.frames[i].plane.reset();
@@ -159,7 +176,8 @@ void place_frames(DcmItem& data, DicomHeader& header) {
   }
 }
 
-// What may tell images of one place apart: where single images say it, and where frames do. In the order in which they are tried.
+// What may tell images of one place apart: where single images say
+// it, and where frames do. In the order in which they are tried.
 struct Key {
   const char* name;
   DcmTagKey tag, macro, frame_tag;
@@ -167,7 +185,8 @@ struct Key {
 
 const std::vector<Key>& keys() {
   static const std::vector<Key> kKeys{
-      {"TemporalPositionIdentifier", DCM_TemporalPositionIdentifier, DCM_FrameContentSequence, DCM_TemporalPositionIndex},
+      {"TemporalPositionIdentifier", DCM_TemporalPositionIdentifier, DCM_FrameContentSequence,
+       DCM_TemporalPositionIndex},
       {"AcquisitionNumber", DCM_AcquisitionNumber, DCM_FrameContentSequence, DCM_FrameAcquisitionNumber},
       {"EchoNumbers", DCM_EchoNumbers, DCM_MREchoSequence, DCM_EchoNumbers},
       {"EchoTime", DCM_EchoTime, DCM_MREchoSequence, DCM_EffectiveEchoTime},
@@ -177,15 +196,18 @@ const std::vector<Key>& keys() {
       {"FrameType", DCM_FrameType, DCM_CTImageFrameTypeSequence, DCM_FrameType},
       {"FrameType", DCM_FrameType, DCM_PETFrameTypeSequence, DCM_FrameType},
       {"ComplexImageComponent", DCM_ComplexImageComponent, DCM_MRImageFrameTypeSequence, DCM_ComplexImageComponent},
-      {"CardiacPhase", DCM_NominalPercentageOfCardiacPhase, DCM_CardiacSynchronizationSequence, DCM_NominalPercentageOfCardiacPhase},
-      {"RespiratoryPhase", DCM_NominalPercentageOfRespiratoryPhase, DCM_RespiratorySynchronizationSequence, DCM_NominalPercentageOfRespiratoryPhase},
+      {"CardiacPhase", DCM_NominalPercentageOfCardiacPhase, DCM_CardiacSynchronizationSequence,
+       DCM_NominalPercentageOfCardiacPhase},
+      {"RespiratoryPhase", DCM_NominalPercentageOfRespiratoryPhase, DCM_RespiratorySynchronizationSequence,
+       DCM_NominalPercentageOfRespiratoryPhase},
       {"InversionTime", DCM_InversionTime, DCM_MRModifierSequence, DCM_InversionTimes},
       {"FlipAngle", DCM_FlipAngle, DCM_MRTimingAndRelatedParametersSequence, DCM_FlipAngle},
       {"RepetitionTime", DCM_RepetitionTime, DCM_MRTimingAndRelatedParametersSequence, DCM_RepetitionTime},
       {"KVP", DCM_KVP, DCM_CTXRayDetailsSequence, DCM_KVP},
       {"ConvolutionKernel", DCM_ConvolutionKernel, DCM_CTReconstructionSequence, DCM_ConvolutionKernel},
       {"StackID", DCM_StackID, DCM_FrameContentSequence, DCM_StackID},
-      {"TemporalPositionTimeOffset", DCM_TemporalPositionTimeOffset, DCM_TemporalPositionSequence, DCM_TemporalPositionTimeOffset},
+      {"TemporalPositionTimeOffset", DCM_TemporalPositionTimeOffset, DCM_TemporalPositionSequence,
+       DCM_TemporalPositionTimeOffset},
       {"FrameReferenceTime", DCM_FrameReferenceTime, DCM_FrameContentSequence, DCM_FrameReferenceDateTime},
       {"AcquisitionDateTime", DCM_AcquisitionDateTime, DCM_FrameContentSequence, DCM_FrameAcquisitionDateTime},
       {"AcquisitionTime", DCM_AcquisitionTime, DCM_AcquisitionTime, DCM_AcquisitionTime},
@@ -195,28 +217,33 @@ const std::vector<Key>& keys() {
 
 // NM counts frames by vectors, one number a frame each.
 const std::vector<std::pair<const char*, DcmTagKey>>& count_vectors() {
-  static const std::vector<std::pair<const char*, DcmTagKey>> kVectors{
-      {"EnergyWindowVector", DCM_EnergyWindowVector}, {"DetectorVector", DCM_DetectorVector}, {"PhaseVector", DCM_PhaseVector},
-      {"RRIntervalVector", DCM_RRIntervalVector},     {"TimeSlotVector", DCM_TimeSlotVector}, {"TimeSliceVector", DCM_TimeSliceVector}};
+  static const std::vector<std::pair<const char*, DcmTagKey>> kVectors{{"EnergyWindowVector", DCM_EnergyWindowVector},
+                                                                       {"DetectorVector", DCM_DetectorVector},
+                                                                       {"PhaseVector", DCM_PhaseVector},
+                                                                       {"RRIntervalVector", DCM_RRIntervalVector},
+                                                                       {"TimeSlotVector", DCM_TimeSlotVector},
+                                                                       {"TimeSliceVector", DCM_TimeSliceVector}};
   return kVectors;
 }
 
-// The dimensions of a multi-frame file (C.7.6.17): those that count places, and the others, which tell apart what lies at one place.
+// The dimensions of a multi-frame file (C.7.6.17): those that count
+// places, and the others, which tell apart what lies at one place.
 struct Dimensions {
   std::vector<size_t> places, others;  // their number in DimensionIndexValues
   std::vector<std::string> names;      // of `others`
 };
 
 Dimensions dimensions_of(DcmItem& data) {
-  static const std::set<std::pair<Uint16, Uint16>> kPlaces{{0x0020, 0x0032}, {0x0020, 0x9057}, {0x0020, 0x1041}, {0x0020, 0x9301}};
+  static const std::set<std::pair<Uint16, Uint16>> kPlaces{
+      {0x0020, 0x0032}, {0x0020, 0x9057}, {0x0020, 0x1041}, {0x0020, 0x9301}};
   static const std::set<std::pair<Uint16, Uint16>> kInPlane{
       {0x0048, 0x021E}, {0x0048, 0x021F}, {0x0040, 0x072A}, {0x0040, 0x073A}, {0x0040, 0x074A}};  // of tiles
   Dimensions dimensions;
   for (size_t i = 0; i < num_items(data, DCM_DimensionIndexSequence); ++i) {
     DcmElement* pointer = nullptr;
     DcmTagKey tag;
-    if (item_of(data, DCM_DimensionIndexSequence, i)->findAndGetElement(DCM_DimensionIndexPointer, pointer).bad() || pointer == nullptr ||
-        pointer->getTagVal(tag, 0).bad()) {
+    if (item_of(data, DCM_DimensionIndexSequence, i)->findAndGetElement(DCM_DimensionIndexPointer, pointer).bad() ||
+        pointer == nullptr || pointer->getTagVal(tag, 0).bad()) {
       continue;
     }
     const std::pair<Uint16, Uint16> number{tag.getGroup(), tag.getElement()};
@@ -231,7 +258,9 @@ Dimensions dimensions_of(DcmItem& data) {
   return dimensions;
 }
 
-std::string number_at(const std::vector<double>& numbers, size_t index) { return index < numbers.size() ? number_text(numbers[index]) : ""; }
+std::string number_at(const std::vector<double>& numbers, size_t index) {
+  return index < numbers.size() ? number_text(numbers[index]) : "";
+}
 
 void read_keys(DcmItem& data, FrameGroups& groups, DicomHeader& header) {
   const Dimensions dimensions = dimensions_of(data);
@@ -244,15 +273,19 @@ void read_keys(DcmItem& data, FrameGroups& groups, DicomHeader& header) {
   for (const Key& key : keys()) header.key_names.emplace_back(key.name);
   header.key_names.emplace_back("pixel format");  // last: two reconstructions that only that tells apart
   const PixelFormat& pixels = header.pixels;
-  const std::string format = concat(pixels.photometric, ' ', pixels.bits_allocated, ' ', pixels.bits_stored, ' ', pixels.high_bit, ' ', pixels.is_signed);
+  const std::string format = concat(pixels.photometric, ' ', pixels.bits_allocated, ' ', pixels.bits_stored, ' ',
+                                    pixels.high_bit, ' ', pixels.is_signed);
   for (size_t i = 0; i < header.frames.size(); ++i) {
     DicomFrame& frame = header.frames[i];
-    const std::vector<double> indices = dimensions.others.empty() && dimensions.places.empty()
-                                            ? std::vector<double>{}
-                                            : numbers_of(*groups.find(i, DCM_FrameContentSequence), DCM_DimensionIndexValues);
-    if (dimensions.places.size() == 1 && dimensions.places[0] < indices.size()) frame.place_index = indices[dimensions.places[0]];
+    const std::vector<double> indices =
+        dimensions.others.empty() && dimensions.places.empty()
+            ? std::vector<double>{}
+            : numbers_of(*groups.find(i, DCM_FrameContentSequence), DCM_DimensionIndexValues);
+    if (dimensions.places.size() == 1 && dimensions.places[0] < indices.size())
+      frame.place_index = indices[dimensions.places[0]];
     for (const size_t at : dimensions.others) frame.keys.push_back(number_at(indices, at));
-    for (const std::vector<double>& vector : vectors) frame.keys.push_back(vector.size() == header.frames.size() ? number_at(vector, i) : "");
+    for (const std::vector<double>& vector : vectors)
+      frame.keys.push_back(vector.size() == header.frames.size() ? number_at(vector, i) : "");
     for (const Key& key : keys()) {
       DcmItem* const item = groups.find(i, key.macro);
       const std::string value = item != &data ? text_of(*item, key.frame_tag) : "";
@@ -278,7 +311,8 @@ void read_frames(DcmItem& data, DicomHeader& header) {
       return mm && std::abs(*mm) > 0 ? std::optional(std::abs(*mm)) : std::nullopt;
     };
     header.spacing_between_slices_mm = length(DCM_SpacingBetweenSlices);
-    header.slice_step_mm = header.spacing_between_slices_mm ? header.spacing_between_slices_mm : length(DCM_SliceThickness);
+    header.slice_step_mm =
+        header.spacing_between_slices_mm ? header.spacing_between_slices_mm : length(DCM_SliceThickness);
   }
   if (!groups.is_enhanced()) place_frames(data, header);
   if (header.kind != DicomKind::seg) read_keys(data, groups, header);  // masks have segments instead
@@ -288,8 +322,12 @@ void read_padding(DcmItem& data, DicomHeader& header) {
   const PixelFormat& pixels = header.pixels;
   if (!is_grey(pixels)) return;
   const bool is_float = pixels.kind == PixelKind::float32, is_double = pixels.kind == PixelKind::float64;
-  const DcmTagKey value_tag = is_float ? DCM_FloatPixelPaddingValue : is_double ? DCM_DoubleFloatPixelPaddingValue : DCM_PixelPaddingValue;
-  const DcmTagKey limit_tag = is_float ? DCM_FloatPixelPaddingRangeLimit : is_double ? DCM_DoubleFloatPixelPaddingRangeLimit : DCM_PixelPaddingRangeLimit;
+  const DcmTagKey value_tag = is_float    ? DCM_FloatPixelPaddingValue
+                              : is_double ? DCM_DoubleFloatPixelPaddingValue
+                                          : DCM_PixelPaddingValue;
+  const DcmTagKey limit_tag = is_float    ? DCM_FloatPixelPaddingRangeLimit
+                              : is_double ? DCM_DoubleFloatPixelPaddingRangeLimit
+                                          : DCM_PixelPaddingRangeLimit;
   const std::optional<double> value = number_of(data, value_tag);
   if (!value) return;
   // Of VR US or SS; implicit files do not say which, and some explicit ones say the wrong one.
@@ -313,7 +351,8 @@ void describe_mask(DcmItem& data, DicomHeader& header) {
   header.described_frame_uid = header.frame_of_reference_uid;
   const auto add_series = [&](DcmItem& series) {
     const std::string uid = text_of(series, DCM_SeriesInstanceUID);
-    if (!uid.empty() && std::find(header.described_series.begin(), header.described_series.end(), uid) == header.described_series.end())
+    if (!uid.empty() &&
+        std::find(header.described_series.begin(), header.described_series.end(), uid) == header.described_series.end())
       header.described_series.push_back(uid);
   };
   const auto add_images = [&](DcmItem& item, const DcmTagKey& sequence) {
@@ -323,17 +362,23 @@ void describe_mask(DcmItem& data, DicomHeader& header) {
   if (header.kind == DicomKind::seg) {
     for_each_item(data, {DCM_ReferencedSeriesSequence}, add_series);
     for (const DcmTagKey& groups : {DCM_PerFrameFunctionalGroupsSequence, DCM_SharedFunctionalGroupsSequence})
-      for_each_item(data, {groups, DCM_DerivationImageSequence}, [&](DcmItem& item) { add_images(item, DCM_SourceImageSequence); });
+      for_each_item(data, {groups, DCM_DerivationImageSequence},
+                    [&](DcmItem& item) { add_images(item, DCM_SourceImageSequence); });
     if (header.described_images.empty()) add_images(data, DCM_SourceImageSequence);
     if (!header.described_images.empty()) return;
-    for_each_item(data, {DCM_ReferencedSeriesSequence}, [&](DcmItem& item) { add_images(item, DCM_ReferencedInstanceSequence); });
+    for_each_item(data, {DCM_ReferencedSeriesSequence},
+                  [&](DcmItem& item) { add_images(item, DCM_ReferencedInstanceSequence); });
     return;
   }
-  if (DcmItem* const frame = item_of(data, DCM_ReferencedFrameOfReferenceSequence)) header.described_frame_uid = text_of(*frame, DCM_FrameOfReferenceUID);
-  const std::vector<DcmTagKey> series{DCM_ReferencedFrameOfReferenceSequence, DCM_RTReferencedStudySequence, DCM_RTReferencedSeriesSequence};
+  if (DcmItem* const frame = item_of(data, DCM_ReferencedFrameOfReferenceSequence))
+    header.described_frame_uid = text_of(*frame, DCM_FrameOfReferenceUID);
+  const std::vector<DcmTagKey> series{DCM_ReferencedFrameOfReferenceSequence, DCM_RTReferencedStudySequence,
+                                      DCM_RTReferencedSeriesSequence};
   for_each_item(data, series, add_series);
-  for_each_item(data, {DCM_ROIContourSequence, DCM_ContourSequence}, [&](DcmItem& item) { add_images(item, DCM_ContourImageSequence); });
-  if (header.described_images.empty()) for_each_item(data, series, [&](DcmItem& item) { add_images(item, DCM_ContourImageSequence); });
+  for_each_item(data, {DCM_ROIContourSequence, DCM_ContourSequence},
+                [&](DcmItem& item) { add_images(item, DCM_ContourImageSequence); });
+  if (header.described_images.empty())
+    for_each_item(data, series, [&](DcmItem& item) { add_images(item, DCM_ContourImageSequence); });
 }
 
 }  // namespace
@@ -349,7 +394,8 @@ DicomHeader read_dicom_header(const DicomFile& file) {
   header.frame_of_reference_uid = text_of(data, DCM_FrameOfReferenceUID);
   header.modality = text_of(data, DCM_Modality);
   header.patient = text_of(data, DCM_PatientID);
-  if (const std::string issuer = text_of(data, DCM_IssuerOfPatientID); !header.patient.empty() && !issuer.empty()) header.patient += '\n' + issuer;
+  if (const std::string issuer = text_of(data, DCM_IssuerOfPatientID); !header.patient.empty() && !issuer.empty())
+    header.patient += '\n' + issuer;
   const DicomClass known = class_of(header.sop_class, header.modality);
   header.kind = known.kind;
   header.what = kind_problem(file);
@@ -366,13 +412,16 @@ DicomHeader read_dicom_header(const DicomFile& file) {
   read_padding(data, header);
   if (header.modality == "PT") header.pet = read_pet_tags(file);
   header.instance_number = number_of(data, DCM_InstanceNumber);
-  if (header.sop_class == UID_RTDoseStorage) header.remarks.push_back("is a dose distribution (RTDOSE), which is read as an image");
+  if (header.sop_class == UID_RTDoseStorage)
+    header.remarks.push_back("is a dose distribution (RTDOSE), which is read as an image");
   if (const std::optional<double> width = number_of(data, DCM_TotalPixelMatrixColumns);
       width && *width > static_cast<double>(header.pixels.columns) && header.frames.size() > 1)
     header.remarks.push_back("its frames are tiles of one large picture: each is taken as a slice");
   if (const int64_t part = whole_number(data, DCM_InConcatenationNumber, 0); part > 0)
-    header.remarks.push_back(concat("is part ", part, " of an image that was cut into several files; each part is taken as a volume of its own"));
-  if (data.tagExists(DCM_ModalityLUTSequence)) header.remarks.push_back("has a modality lookup table, which is not applied: numbers are as stored");
+    header.remarks.push_back(concat(
+        "is part ", part, " of an image that was cut into several files; each part is taken as a volume of its own"));
+  if (data.tagExists(DCM_ModalityLUTSequence))
+    header.remarks.push_back("has a modality lookup table, which is not applied: numbers are as stored");
   return header;
 }
 
@@ -395,15 +444,16 @@ std::vector<std::string> references_in(DcmItem& item, const DcmTagKey& sequence)
     if (uid.empty()) return;
     const std::vector<double> frames = numbers_of(image, DCM_ReferencedFrameNumber);
     if (frames.empty()) references.push_back(uid);
-    for (const double frame : frames) references.push_back(image_reference(uid, std::abs(frame) < 1e9 ? static_cast<int64_t>(frame) : 0));
+    for (const double frame : frames)
+      references.push_back(image_reference(uid, std::abs(frame) < 1e9 ? static_cast<int64_t>(frame) : 0));
   });
   return references;
 }
 
 std::vector<std::string> identifying_texts(const DicomFile& file) {
-  static const std::set<std::pair<Uint16, Uint16>> kIds{{0x0008, 0x0050}, {0x0010, 0x0020}, {0x0010, 0x0030}, {0x0010, 0x1000},
-                                                        {0x0010, 0x1040}, {0x0010, 0x1090}, {0x0010, 0x2154}, {0x0038, 0x0010},
-                                                        {0x0010, 0x0050}, {0x0040, 0x2016}, {0x0040, 0x2017}, {0x0010, 0x0032}};
+  static const std::set<std::pair<Uint16, Uint16>> kIds{
+      {0x0008, 0x0050}, {0x0010, 0x0020}, {0x0010, 0x0030}, {0x0010, 0x1000}, {0x0010, 0x1040}, {0x0010, 0x1090},
+      {0x0010, 0x2154}, {0x0038, 0x0010}, {0x0010, 0x0050}, {0x0040, 0x2016}, {0x0040, 0x2017}, {0x0010, 0x0032}};
   std::set<std::string> texts;
   const auto add = [&](std::string_view text, size_t min_length) {
     text = trim(text);
@@ -444,7 +494,8 @@ StoredType common_type(StoredType a, StoredType b) {
       return visit(other, []<class Other>(Other) {
         using To = std::numeric_limits<Type>;
         using From = std::numeric_limits<Other>;
-        return To::digits >= From::digits && (To::is_signed || !From::is_signed) && (!To::is_integer || From::is_integer);
+        return To::digits >= From::digits && (To::is_signed || !From::is_signed) &&
+               (!To::is_integer || From::is_integer);
       });
     });
   };

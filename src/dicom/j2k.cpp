@@ -1,4 +1,5 @@
-// ISO/IEC 15444-1 (and -15, HTJ2K) through OpenJPEG. It turns the codestream's own colour transform back, so YBR_ICT and YBR_RCT come out as RGB.
+// ISO/IEC 15444-1 (and -15, HTJ2K) through OpenJPEG. It turns the codestream's
+// own colour transform back, so YBR_ICT and YBR_RCT come out as RGB.
 #include <openjpeg.h>
 
 #include <algorithm>
@@ -57,17 +58,20 @@ struct StreamCloser {
 
 void check_image(const opj_image_t& image, const PixelFormat& pixels, const std::filesystem::path& path) {
   if (static_cast<int>(image.numcomps) != pixels.samples) {
-    fail_dicom(path, concat("its JPEG 2000 stream has ", image.numcomps, " components, its header says ", pixels.samples));
+    fail_dicom(path,
+               concat("its JPEG 2000 stream has ", image.numcomps, " components, its header says ", pixels.samples));
   }
   for (OPJ_UINT32 i = 0; i < image.numcomps; ++i) {
     const opj_image_comp_t& component = image.comps[i];
     if (component.w != pixels.columns || component.h != pixels.rows || component.dx != 1 || component.dy != 1) {
-      fail_dicom(path, concat("its JPEG 2000 stream is ", component.w, " x ", component.h, " pixels, its header says ", pixels.columns, " x ", pixels.rows));
+      fail_dicom(path, concat("its JPEG 2000 stream is ", component.w, " x ", component.h, " pixels, its header says ",
+                              pixels.columns, " x ", pixels.rows));
     }
     if (component.prec != image.comps[0].prec || component.sgnd != image.comps[0].sgnd)
       fail_dicom(path, "its JPEG 2000 stream has components of different types");
     if (component.prec > static_cast<OPJ_UINT32>(std::max(pixels.bits_allocated, 8))) {
-      fail_dicom(path, concat("its JPEG 2000 stream has ", component.prec, " bits, its header allocates ", pixels.bits_allocated));
+      fail_dicom(path, concat("its JPEG 2000 stream has ", component.prec, " bits, its header allocates ",
+                              pixels.bits_allocated));
     }
   }
 }
@@ -84,17 +88,20 @@ void store(const opj_image_t& image, RawFrame& to) {
 
 }  // namespace
 
-void decode_jpeg2000(std::span<const uint8_t> stream, const PixelFormat& pixels, const std::filesystem::path& path, RawFrame& to) {
+void decode_jpeg2000(std::span<const uint8_t> stream, const PixelFormat& pixels, const std::filesystem::path& path,
+                     RawFrame& to) {
   constexpr std::array<uint8_t, 4> kJp2Box{'j', 'P', ' ', ' '};
   const bool is_boxed = stream.size() > 12 && std::equal(kJp2Box.begin(), kJp2Box.end(), stream.begin() + 4);
-  const std::unique_ptr<opj_codec_t, Closer> codec{static_cast<opj_codec_t*>(opj_create_decompress(is_boxed ? OPJ_CODEC_JP2 : OPJ_CODEC_J2K))};
+  const std::unique_ptr<opj_codec_t, Closer> codec{
+      static_cast<opj_codec_t*>(opj_create_decompress(is_boxed ? OPJ_CODEC_JP2 : OPJ_CODEC_J2K))};
   bool is_cut = false;
   opj_set_info_handler(codec.get(), say_nothing, nullptr);
   opj_set_warning_handler(codec.get(), note_warning, &is_cut);
   opj_set_error_handler(codec.get(), say_nothing, nullptr);
 
   Source source{stream};
-  const std::unique_ptr<opj_stream_t, StreamCloser> input{static_cast<opj_stream_t*>(opj_stream_create(1 << 16, OPJ_TRUE))};
+  const std::unique_ptr<opj_stream_t, StreamCloser> input{
+      static_cast<opj_stream_t*>(opj_stream_create(1 << 16, OPJ_TRUE))};
   opj_stream_set_user_data(input.get(), &source, nullptr);
   opj_stream_set_user_data_length(input.get(), stream.size());
   opj_stream_set_read_function(input.get(), read_source);
@@ -104,13 +111,16 @@ void decode_jpeg2000(std::span<const uint8_t> stream, const PixelFormat& pixels,
   opj_dparameters_t parameters;
   opj_set_default_decoder_parameters(&parameters);
   opj_image_t* raw_image = nullptr;
-  const auto fail = [&] { fail_dicom(path, "its JPEG 2000 stream can't be decoded", "the file is probably cut off or damaged"); };
+  const auto fail = [&] {
+    fail_dicom(path, "its JPEG 2000 stream can't be decoded", "the file is probably cut off or damaged");
+  };
   if (!opj_setup_decoder(codec.get(), &parameters)) fail();
   const bool has_header = opj_read_header(input.get(), codec.get(), &raw_image);
   const std::unique_ptr<opj_image_t, Closer> image(raw_image);
   if (!has_header || image == nullptr) fail();
   check_image(*image, pixels, path);  // before memory is taken for what the stream claims
-  if (!opj_decode(codec.get(), input.get(), image.get()) || !opj_end_decompress(codec.get(), input.get()) || is_cut) fail();
+  if (!opj_decode(codec.get(), input.get(), image.get()) || !opj_end_decompress(codec.get(), input.get()) || is_cut)
+    fail();
   check_image(*image, pixels, path);
   for (OPJ_UINT32 i = 0; i < image->numcomps; ++i) {
     if (image->comps[i].data == nullptr) fail();

@@ -1,5 +1,5 @@
-// PS3.3 C.7.6.3.1.5 and, for segmented tables, C.7.9.2: segments of opcode, length and data; 0 discrete, 1 linear from the value before, 2 indirect (an earlier
-// part).
+// PS3.3 C.7.6.3.1.5 and, for segmented tables, C.7.9.2: segments of opcode, length
+// and data; 0 discrete, 1 linear from the value before, 2 indirect (an earlier part).
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmdata/dctk.h>
 
@@ -40,19 +40,22 @@ std::vector<uint16_t> entries_of(const std::vector<uint16_t>& words, size_t coun
   return entries;
 }
 
-bool expand(const std::vector<uint16_t>& words, size_t begin, size_t num_segments, size_t count, int depth, std::vector<uint16_t>& to) {
+bool expand(const std::vector<uint16_t>& words, size_t begin, size_t num_segments, size_t count, int depth,
+            std::vector<uint16_t>& to) {
   for (size_t at = begin; num_segments > 0 && to.size() < count; --num_segments) {
     if (at + 2 >= words.size()) return false;
     const unsigned opcode = words[at];
     const size_t length = words[at + 1];
     if (opcode == 0) {
       if (words.size() - at - 2 < length) return false;
-      to.insert(to.end(), words.begin() + static_cast<std::ptrdiff_t>(at + 2), words.begin() + static_cast<std::ptrdiff_t>(at + 2 + length));
+      to.insert(to.end(), words.begin() + static_cast<std::ptrdiff_t>(at + 2),
+                words.begin() + static_cast<std::ptrdiff_t>(at + 2 + length));
       at += 2 + length;
     } else if (opcode == 1) {
       if (to.empty()) return false;
       const double from = to.back(), step = (words[at + 2] - from) / static_cast<double>(std::max<size_t>(length, 1));
-      for (size_t i = 1; i <= length; ++i) to.push_back(static_cast<uint16_t>(std::lround(from + step * static_cast<double>(i))));
+      for (size_t i = 1; i <= length; ++i)
+        to.push_back(static_cast<uint16_t>(std::lround(from + step * static_cast<double>(i))));
       at += 3;
     } else if (opcode == 2 && depth == 0) {
       if (at + 3 >= words.size()) return false;
@@ -72,10 +75,12 @@ Palette read_palette(const DicomFile& file, bool is_signed) {
   struct Tags {
     DcmTagKey descriptor, data, segmented;
   };
-  const std::array<Tags, 3> kTags{
-      {{DCM_RedPaletteColorLookupTableDescriptor, DCM_RedPaletteColorLookupTableData, DCM_SegmentedRedPaletteColorLookupTableData},
-       {DCM_GreenPaletteColorLookupTableDescriptor, DCM_GreenPaletteColorLookupTableData, DCM_SegmentedGreenPaletteColorLookupTableData},
-       {DCM_BluePaletteColorLookupTableDescriptor, DCM_BluePaletteColorLookupTableData, DCM_SegmentedBluePaletteColorLookupTableData}}};
+  const std::array<Tags, 3> kTags{{{DCM_RedPaletteColorLookupTableDescriptor, DCM_RedPaletteColorLookupTableData,
+                                    DCM_SegmentedRedPaletteColorLookupTableData},
+                                   {DCM_GreenPaletteColorLookupTableDescriptor, DCM_GreenPaletteColorLookupTableData,
+                                    DCM_SegmentedGreenPaletteColorLookupTableData},
+                                   {DCM_BluePaletteColorLookupTableDescriptor, DCM_BluePaletteColorLookupTableData,
+                                    DCM_SegmentedBluePaletteColorLookupTableData}}};
   Palette palette;
   for (size_t c = 0; c < 3; ++c) {
     const std::vector<double> descriptor = numbers_of(file.data(), kTags[c].descriptor);

@@ -25,10 +25,12 @@ int64_t stored_number(const RawFrame& raw, bool is_signed, size_t i) {
 
 template <class Stored, class Number>
 void unpack_integers(const RawFrame& raw, const PixelFormat& pixels, Number number, std::byte* to) {
-  const auto num_pixels = static_cast<size_t>(pixels.rows * pixels.columns), samples = static_cast<size_t>(pixels.samples);
+  const auto num_pixels = static_cast<size_t>(pixels.rows * pixels.columns),
+             samples = static_cast<size_t>(pixels.samples);
   auto* out = reinterpret_cast<Stored*>(to);
   for (size_t i = 0; i < num_pixels; ++i) {
-    for (size_t c = 0; c < samples; ++c) *out++ = static_cast<Stored>(number(raw.is_by_plane ? c * num_pixels + i : i * samples + c));
+    for (size_t c = 0; c < samples; ++c)
+      *out++ = static_cast<Stored>(number(raw.is_by_plane ? c * num_pixels + i : i * samples + c));
   }
 }
 
@@ -48,7 +50,8 @@ void with_numbers(const RawFrame& raw, bool is_signed, F f) {
 }
 
 size_t numbers_in(const RawFrame& raw) {
-  return raw.bits_allocated == 1 ? raw.bytes.size() * 8 : raw.bytes.size() * 8 / static_cast<size_t>(raw.bits_allocated);
+  return raw.bits_allocated == 1 ? raw.bytes.size() * 8
+                                 : raw.bytes.size() * 8 / static_cast<size_t>(raw.bits_allocated);
 }
 
 void apply_palette(const RawFrame& raw, const PixelFormat& pixels, const Palette& palette, std::byte* to) {
@@ -72,20 +75,25 @@ void apply_palette(const RawFrame& raw, const PixelFormat& pixels, const Palette
   });
 }
 
-// PS3.3 C.7.6.3.1.2. Full range: Y 0...max, Cb and Cr around the middle; partial range: Y from 16/256 to 235/256, Cb and Cr to 240/256.
+// PS3.3 C.7.6.3.1.2. Full range: Y 0...max, Cb and Cr around the middle;
+// partial range: Y from 16/256 to 235/256, Cb and Cr to 240/256.
 template <class Stored>
 void to_rgb(Stored* values, size_t num_pixels, int bits, bool is_partial) {
   const double max = std::pow(2.0, bits) - 1, middle = std::pow(2.0, bits - 1), unit = std::pow(2.0, bits - 8);
-  const auto rounded = [max](double value) { return static_cast<Stored>(std::clamp(std::floor(value + 0.5), 0.0, max)); };
+  const auto rounded = [max](double value) {
+    return static_cast<Stored>(std::clamp(std::floor(value + 0.5), 0.0, max));
+  };
   for (size_t i = 0; i < num_pixels; ++i, values += 3) {
-    double y = static_cast<double>(values[0]), cb = static_cast<double>(values[1]) - middle, cr = static_cast<double>(values[2]) - middle;
+    double y = static_cast<double>(values[0]), cb = static_cast<double>(values[1]) - middle,
+           cr = static_cast<double>(values[2]) - middle;
     if (is_partial) {
       y = (y - 16 * unit) * (255.0 / 219.0);
       cb *= 255.0 / 224.0;
       cr *= 255.0 / 224.0;
     }
     values[0] = rounded(y + 1.402 * cr);
-    values[1] = rounded(y - 0.344136286201022 * cb - 0.714136286201022 * cr);  // (0.114 * 1.772) / 0.587, (0.299 * 1.402) / 0.587
+    // (0.114 * 1.772) / 0.587, (0.299 * 1.402) / 0.587
+    values[1] = rounded(y - 0.344136286201022 * cb - 0.714136286201022 * cr);
     values[2] = rounded(y + 1.772 * cb);
   }
 }
@@ -93,7 +101,8 @@ void to_rgb(Stored* values, size_t num_pixels, int bits, bool is_partial) {
 // Y Y Cb Cr of two neighbours each, rows of even length: as three numbers per pixel.
 void expand_422(const RawFrame& raw, const PixelFormat& pixels, const std::filesystem::path& path, RawFrame& full) {
   if (raw.bits_allocated != 8 || pixels.columns % 2 != 0)
-    fail_dicom(path, concat("has ", raw.photometric, " with ", raw.bits_allocated, " bits and ", pixels.columns, " columns"));
+    fail_dicom(path,
+               concat("has ", raw.photometric, " with ", raw.bits_allocated, " bits and ", pixels.columns, " columns"));
   full = raw;
   full.bytes.resize(static_cast<size_t>(pixels.rows * pixels.columns) * 3);
   uint8_t* out = full.bytes.data();
@@ -109,7 +118,8 @@ void expand_422(const RawFrame& raw, const PixelFormat& pixels, const std::files
 
 }  // namespace
 
-void unpack_frame(const RawFrame& raw, const PixelFormat& pixels, const Palette& palette, const std::filesystem::path& path, std::byte* to) {
+void unpack_frame(const RawFrame& raw, const PixelFormat& pixels, const Palette& palette,
+                  const std::filesystem::path& path, std::byte* to) {
   const auto num_pixels = static_cast<size_t>(pixels.rows * pixels.columns);
   const bool is_422 = raw.photometric == "YBR_FULL_422" || raw.photometric == "YBR_PARTIAL_422";
   if (is_422 && raw.bytes.size() == num_pixels * 2) {
@@ -125,18 +135,22 @@ void unpack_frame(const RawFrame& raw, const PixelFormat& pixels, const Palette&
     return;
   }
   if (pixels.photometric == "PALETTE COLOR") return apply_palette(raw, pixels, palette, to);
-  with_numbers(raw, pixels.is_signed && pixels.samples == 1,
-               [&](auto number) { visit(type, [&]<class Stored>(Stored) { unpack_integers<Stored>(raw, pixels, number, to); }); });
+  with_numbers(raw, pixels.is_signed && pixels.samples == 1, [&](auto number) {
+    visit(type, [&]<class Stored>(Stored) { unpack_integers<Stored>(raw, pixels, number, to); });
+  });
   if (!raw.photometric.starts_with("YBR")) return;
   const bool is_partial = raw.photometric.starts_with("YBR_PARTIAL");
-  visit(type, [&]<class Stored>(Stored) { to_rgb(reinterpret_cast<Stored*>(to), num_pixels, raw.bits_stored, is_partial); });
+  visit(type,
+        [&]<class Stored>(Stored) { to_rgb(reinterpret_cast<Stored*>(to), num_pixels, raw.bits_stored, is_partial); });
 }
 
-std::vector<bool> find_padding(const RawFrame& raw, const PixelFormat& pixels, const std::byte* slice, const std::array<double, 2>& range) {
+std::vector<bool> find_padding(const RawFrame& raw, const PixelFormat& pixels, const std::byte* slice,
+                               const std::array<double, 2>& range) {
   const auto num_values = static_cast<size_t>(pixels.rows * pixels.columns);
   std::vector<bool> is_padding(num_values);
   const auto find = [&](auto number) {
-    for (size_t i = 0; i < num_values; ++i) is_padding[i] = static_cast<double>(number(i)) >= range[0] && static_cast<double>(number(i)) <= range[1];
+    for (size_t i = 0; i < num_values; ++i)
+      is_padding[i] = static_cast<double>(number(i)) >= range[0] && static_cast<double>(number(i)) <= range[1];
   };
   const double lowest = pixels.is_signed ? -std::ldexp(1, pixels.bits_stored - 1) : 0;
   const double highest = std::ldexp(1, pixels.bits_stored - (pixels.is_signed ? 1 : 0)) - 1;
@@ -146,13 +160,16 @@ std::vector<bool> find_padding(const RawFrame& raw, const PixelFormat& pixels, c
     words.high_bit = raw.bits_allocated - 1;
     with_numbers(words, pixels.is_signed, find);
   } else {
-    visit(stored_type_of(pixels), [&]<class Stored>(Stored) { find([values = reinterpret_cast<const Stored*>(slice)](size_t i) { return values[i]; }); });
+    visit(stored_type_of(pixels), [&]<class Stored>(Stored) {
+      find([values = reinterpret_cast<const Stored*>(slice)](size_t i) { return values[i]; });
+    });
   }
   return is_padding;
 }
 
 bool has_bits_above(const RawFrame& raw, const PixelFormat& pixels, const std::vector<bool>& is_padding) {
-  if (pixels.kind != PixelKind::integer || raw.bits_allocated < 8 || raw.high_bit + 1 >= raw.bits_allocated) return false;
+  if (pixels.kind != PixelKind::integer || raw.bits_allocated < 8 || raw.high_bit + 1 >= raw.bits_allocated)
+    return false;
   const auto find = [&]<class Word>(Word) {
     const auto all = static_cast<Word>(static_cast<Word>(~Word{0}) >> (raw.high_bit + 1));
     const size_t num_words = numbers_in(raw);

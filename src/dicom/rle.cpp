@@ -1,6 +1,7 @@
-// PS3.5 annex G. 64 bytes of header: number of segments and 15 offsets, little endian; every segment is one byte of one sample of all pixels, most significant
-// byte first, as PackBits: n < 128 copies n + 1 bytes, n > 128 repeats a byte 257 - n times, 128 does nothing. Images of one bit are one segment of packed
-// bits. Not DCMTK's decoder: that of 3.6.7 reads beyond its buffer where offsets are wrong, and knows no single bits.
+// PS3.5 annex G. 64 bytes of header: number of segments and 15 offsets, little endian; every segment is one
+// byte of one sample of all pixels, most significant byte first, as PackBits: n < 128 copies n + 1 bytes, n >
+// 128 repeats a byte 257 - n times, 128 does nothing. Images of one bit are one segment of packed bits. Not
+// DCMTK's decoder: that of 3.6.7 reads beyond its buffer where offsets are wrong, and knows no single bits.
 #include <algorithm>
 #include <cstring>
 
@@ -35,9 +36,13 @@ bool unpack_bits(std::span<const uint8_t> from, size_t size, uint8_t* to, size_t
 
 }  // namespace
 
-void decode_rle(std::span<const uint8_t> stream, const PixelFormat& pixels, const std::filesystem::path& path, RawFrame& to) {
-  const auto fail = [&] { fail_dicom(path, "its run lengths can't be decoded", "the file is probably cut off or damaged"); };
-  const auto num_pixels = static_cast<size_t>(pixels.rows * pixels.columns), samples = static_cast<size_t>(pixels.samples);
+void decode_rle(std::span<const uint8_t> stream, const PixelFormat& pixels, const std::filesystem::path& path,
+                RawFrame& to) {
+  const auto fail = [&] {
+    fail_dicom(path, "its run lengths can't be decoded", "the file is probably cut off or damaged");
+  };
+  const auto num_pixels = static_cast<size_t>(pixels.rows * pixels.columns),
+             samples = static_cast<size_t>(pixels.samples);
   const bool is_packed = pixels.bits_allocated == 1;
   const size_t bytes = is_packed ? 1 : static_cast<size_t>(pixels.bits_allocated) / 8;
   const size_t segment_bytes = is_packed ? (num_pixels + 7) / 8 : num_pixels;

@@ -1,5 +1,6 @@
 #pragma once
-// What a DICOM object is, by its SOP class. A list says what is an image (PS3.4 B.5); whatever is not on it, or not known, is none.
+// What a DICOM object is, by its SOP class. A list says what is an
+// image (PS3.4 B.5); whatever is not on it, or not known, is none.
 #include <string>
 
 #include "file.h"
@@ -14,17 +15,19 @@ struct DicomClass {
   std::string what;  // kind other: what it is instead, as "is no image: it is a ..."
 };
 
-// `sop_class`: a UID, or "" of a file that doesn't say, which is taken for an image. `modality` overrules an image's class where it says that the pixels are
-// none (SEG, SR, PR, ...).
+// `sop_class`: a UID, or "" of a file that doesn't say, which is taken for an image. `modality`
+// overrules an image's class where it says that the pixels are none (SEG, SR, PR, ...).
 DicomClass class_of(const std::string& sop_class, const std::string& modality);
 
-// "a 'BasicTextSRStorage (1.2.840...)'", in words where the UID is younger than DCMTK's dictionary, or what is known of a UID that is no standard's.
+// "a 'BasicTextSRStorage (1.2.840...)'", in words where the UID is younger
+// than DCMTK's dictionary, or what is known of a UID that is no standard's.
 std::string class_name(const std::string& sop_class);
 
 // As the data set says, else the meta header.
 std::string sop_class_of(const DicomFile& file);
 
-// Why a file is neither an image to learn from nor a mask, whatever pixels it has (a localizer and a mosaic of slices are none); "" if it is.
+// Why a file is neither an image to learn from nor a mask, whatever pixels
+// it has (a localizer and a mosaic of slices are none); "" if it is.
 std::string kind_problem(const DicomFile& file);
 
 }  // namespace vmae::io

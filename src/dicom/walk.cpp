@@ -1,5 +1,6 @@
-// Walks over the elements (PS3.5, 7.1 and 7.5): tag, VR and length, or, where the VR is implicit, tag and length. A value is entered if its length is undefined
-// or if it begins with an item, else stepped over. What was entered is kept as a stack of ends.
+// Walks over the elements (PS3.5, 7.1 and 7.5): tag, VR and length, or, where the VR
+// is implicit, tag and length. A value is entered if its length is undefined or if it
+// begins with an item, else stepped over. What was entered is kept as a stack of ends.
 #include "walk.h"
 
 #include <zlib.h>
@@ -107,7 +108,8 @@ uint32_t number(const unsigned char* bytes, size_t size, bool is_big) {
   return value;
 }
 
-// VRs that are not known have a long length too, as DCMTK and later editions of the standard have it, if they look like one at all.
+// VRs that are not known have a long length too, as DCMTK and later
+// editions of the standard have it, if they look like one at all.
 bool has_long_length(std::string_view vr) {
   constexpr std::array<std::string_view, 21> kShort{"AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO",
                                                     "LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"};

@@ -20,8 +20,8 @@ namespace {
   throw Error(ExitCode::data, concat(csv.name, ":", line, ": ", what), hint);
 }
 
-const std::vector<std::string> case_columns{"case", "name", "id", "image", "file", "filename"}, label_columns{"label", "truth", "target", "class"},
-    other_columns{"slices", "split", "fold", "modality"};
+const std::vector<std::string> case_columns{"case", "name", "id", "image", "file", "filename"},
+    label_columns{"label", "truth", "target", "class"}, other_columns{"slices", "split", "fold", "modality"};
 
 bool is_one_of(const std::string& column, const std::vector<std::string>& names) {
   return std::find(names.begin(), names.end(), to_lower(column)) != names.end();
@@ -32,7 +32,8 @@ std::vector<size_t> value_columns(const io::Csv& csv) {
   std::vector<size_t> columns;
   for (size_t c = 0; c < csv.columns.size(); ++c) {
     const std::string& name = csv.columns[c];
-    if (!is_one_of(name, case_columns) && !is_one_of(name, label_columns) && !io::seems_to_name_patients(name) && !is_one_of(name, other_columns))
+    if (!is_one_of(name, case_columns) && !is_one_of(name, label_columns) && !io::seems_to_name_patients(name) &&
+        !is_one_of(name, other_columns))
       columns.push_back(c);
   }
   return columns;
@@ -53,7 +54,8 @@ std::unordered_map<std::string, size_t> rows_by_case(const io::Csv& csv) {
     const std::string& name = csv.rows[i].fields[column];
     if (name.empty()) fail(csv, csv.rows[i].line, "the case has no name");
     const auto [first, is_new] = rows.emplace(name, i);
-    if (!is_new) fail(csv, csv.rows[i].line, concat("case ", name, " stands in line ", csv.rows[first->second].line, " already"));
+    if (!is_new)
+      fail(csv, csv.rows[i].line, concat("case ", name, " stands in line ", csv.rows[first->second].line, " already"));
   }
   return rows;
 }
@@ -69,7 +71,8 @@ struct Labels {
 
   // 1, 0 or (findings) -1, not known: of every case.
   std::vector<int8_t> values_of(const std::string& name) const {
-    if (is_multi_label) return findings[static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin())];
+    if (is_multi_label)
+      return findings[static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin())];
     std::vector<int8_t> values;
     for (const std::string& one : class_of_case) values.push_back(one == name ? 1 : 0);
     return values;
@@ -81,7 +84,8 @@ void warn_of(const std::vector<std::string>& remarks) {
 }
 
 // Classes are compared by what they mean: "1.0" is 1.
-std::vector<std::string> class_names(std::vector<std::string> names, const std::string& where, ExitCode code = ExitCode::data) {
+std::vector<std::string> class_names(std::vector<std::string> names, const std::string& where,
+                                     ExitCode code = ExitCode::data) {
   io::check_class_names(names, where, code);
   for (std::string& name : names) name = io::class_name(name);
   return names;
@@ -93,7 +97,8 @@ Labels from_csv(const io::Csv& csv) {
   const auto label_column = csv.column(label_columns), patient_column = io::patient_column(csv);
   rows_by_case(csv);
   const std::vector<size_t> columns = label_column ? std::vector<size_t>{} : value_columns(csv);
-  if (!label_column && columns.empty()) fail(csv, 1, "no column label, and none for findings; its columns are: " + join(csv.columns, ", "));
+  if (!label_column && columns.empty())
+    fail(csv, 1, "no column label, and none for findings; its columns are: " + join(csv.columns, ", "));
   labels.is_multi_label = !label_column;
   for (const size_t c : columns) labels.names.push_back(io::class_name(csv.columns[c]));
   labels.findings.resize(columns.size());
@@ -104,7 +109,8 @@ Labels from_csv(const io::Csv& csv) {
     labels.knows_patient.push_back(patient_column.has_value());
     if (labels.patients.back().empty()) fail(csv, row.line, "the patient is not given");
     if (label_column) {
-      if (row.fields[*label_column].empty()) fail(csv, row.line, concat("case ", labels.cases.back(), " has no label"), "remove the line, or fill it in");
+      if (row.fields[*label_column].empty())
+        fail(csv, row.line, concat("case ", labels.cases.back(), " has no label"), "remove the line, or fill it in");
       labels.class_of_case.push_back(io::class_name(row.fields[*label_column]));
       classes.insert(labels.class_of_case.back());
     }
@@ -112,7 +118,8 @@ Labels from_csv(const io::Csv& csv) {
       const std::string& cell = row.fields[columns[k]];
       const std::optional<double> value = cell.empty() ? -1 : parse_number(cell);
       if (!value || (*value != 0 && *value != 1 && *value != -1))
-        fail(csv, row.line, concat("finding ", csv.columns[columns[k]], " = '", cell, "'"), "findings are 0, 1, or -1 or empty where not known");
+        fail(csv, row.line, concat("finding ", csv.columns[columns[k]], " = '", cell, "'"),
+             "findings are 0, 1, or -1 or empty where not known");
       labels.findings[k].push_back(static_cast<int8_t>(*value));
     }
   }
@@ -139,7 +146,8 @@ Labels from_truth(const Truth& truth, Problems& problems) {
     labels.patients.push_back(one.patient);
     labels.knows_patient.push_back(one.is_patient_known);
     if (truth.is_multi_label) {
-      for (size_t k = 0; k < labels.names.size(); ++k) labels.findings[k].push_back(std::isnan(values[k]) ? int8_t{-1} : static_cast<int8_t>(values[k]));
+      for (size_t k = 0; k < labels.names.size(); ++k)
+        labels.findings[k].push_back(std::isnan(values[k]) ? int8_t{-1} : static_cast<int8_t>(values[k]));
     } else {
       labels.class_of_case.push_back(labels.names[static_cast<size_t>(is_set - values.begin())]);
     }
@@ -156,8 +164,8 @@ std::vector<size_t> columns_of(const io::Csv& csv, const metrics::Classification
     const auto same = std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(i), names[i]);
     if (!names[i].empty() && same != names.begin() + static_cast<std::ptrdiff_t>(i))
       fail(csv, 1,
-           concat("the columns ", csv.columns[available[static_cast<size_t>(same - names.begin())]], " and ", csv.columns[available[i]], " are of one class, ",
-                  names[i]),
+           concat("the columns ", csv.columns[available[static_cast<size_t>(same - names.begin())]], " and ",
+                  csv.columns[available[i]], " are of one class, ", names[i]),
            "keep one of them");
   }
   std::vector<size_t> columns;
@@ -166,9 +174,11 @@ std::vector<size_t> columns_of(const io::Csv& csv, const metrics::Classification
     if (found != names.end()) columns.push_back(available[static_cast<size_t>(found - names.begin())]);
   }
   if (columns.size() == study.classes.size()) return columns;
-  if (study.kind == metrics::LabelKind::binary && available.size() == 1 && names[0] != study.negative_class) return available;
+  if (study.kind == metrics::LabelKind::binary && available.size() == 1 && names[0] != study.negative_class)
+    return available;
   fail(csv, 1, concat("no column of scores for each of: ", join(study.classes, ", "), "; it has: ", join(names, ", ")),
-       "name the columns of scores as the classes or findings; a binary task may have one column of any name: the positive class's");
+       "name the columns of scores as the classes or findings; a binary task may have one column of any name: the "
+       "positive class's");
 }
 
 std::optional<size_t> column_of_class(const io::Csv& csv, const std::string& name) {
@@ -178,9 +188,10 @@ std::optional<size_t> column_of_class(const io::Csv& csv, const std::string& nam
   return std::nullopt;
 }
 
-// Of two classes the positive one: as asked for; the one that has the only column of scores; 1 of 0 and 1; else the later column. Never a guess by the
-// alphabet.
-std::string positive_of(const EvalArguments& arguments, const std::vector<std::string>& classes, const io::Csv& scores, bool is_in_order) {
+// Of two classes the positive one: as asked for; the one that has the only column
+// of scores; 1 of 0 and 1; else the later column. Never a guess by the alphabet.
+std::string positive_of(const EvalArguments& arguments, const std::vector<std::string>& classes, const io::Csv& scores,
+                        bool is_in_order) {
   if (!arguments.positive.empty()) return io::class_name(arguments.positive);
   std::vector<std::string> with_scores;
   for (const size_t c : value_columns(scores)) {
@@ -191,7 +202,8 @@ std::string positive_of(const EvalArguments& arguments, const std::vector<std::s
   if (std::find(classes.begin(), classes.end(), "1") != classes.end()) return "1";
   if (is_in_order) return classes.back();
   if (with_scores.size() == 2) return with_scores[1];
-  throw Error(ExitCode::usage, concat("which of the classes ", join(classes, ", "), " is positive can't be told"), "say it with --positive");
+  throw Error(ExitCode::usage, concat("which of the classes ", join(classes, ", "), " is positive can't be told"),
+              "say it with --positive");
 }
 
 // Tables that hold labels themselves must agree with those that are used.
@@ -204,28 +216,33 @@ void check_own_labels(const io::Csv& csv, const Labels& labels) {
   for (const io::CsvRow& row : csv.rows) {
     const auto found = label_of.find(row.fields[name_column]);
     if (found != label_of.end() && found->second != io::class_name(row.fields[*column]))
-      fail(csv, row.line, concat("case ", found->first, " has the label '", row.fields[*column], "', the truth says '", found->second, "'"));
+      fail(csv, row.line,
+           concat("case ", found->first, " has the label '", row.fields[*column], "', the truth says '", found->second,
+                  "'"));
   }
 }
 
 // What is told apart: kind, classes, and which of two is positive.
-void find_classes(const EvalArguments& arguments, const EvalModel& first_model, const io::Csv& first_table, const Labels& labels,
-                  metrics::ClassificationStudy& study) {
+void find_classes(const EvalArguments& arguments, const EvalModel& first_model, const io::Csv& first_table,
+                  const Labels& labels, metrics::ClassificationStudy& study) {
   using metrics::LabelKind;
   const bool is_declared = !arguments.classes.empty() || !first_model.class_names.empty();
-  std::vector<std::string> classes = !arguments.classes.empty()         ? class_names(arguments.classes, "--classes", ExitCode::usage)
-                                     : !first_model.class_names.empty() ? class_names(first_model.class_names, first_model.predictions.string())
-                                                                        : labels.names;
+  std::vector<std::string> classes =
+      !arguments.classes.empty()         ? class_names(arguments.classes, "--classes", ExitCode::usage)
+      : !first_model.class_names.empty() ? class_names(first_model.class_names, first_model.predictions.string())
+                                         : labels.names;
   if (labels.is_multi_label) {
     study.kind = LabelKind::multi_label;
     for (const std::string& name : classes) {
       if (std::find(labels.names.begin(), labels.names.end(), name) == labels.names.end())
-        throw Error(ExitCode::data, concat("the truth has no finding '", name, "'"), "it has: " + join(labels.names, ", "));
+        throw Error(ExitCode::data, concat("the truth has no finding '", name, "'"),
+                    "it has: " + join(labels.names, ", "));
     }
   } else {
     for (const std::string& name : labels.names) {
       if (std::find(classes.begin(), classes.end(), name) == classes.end())
-        throw Error(ExitCode::data, concat("the label '", name, "' of the truth is not declared"), "the classes are: " + join(classes, ", "));
+        throw Error(ExitCode::data, concat("the label '", name, "' of the truth is not declared"),
+                    "the classes are: " + join(classes, ", "));
     }
     if (classes.size() == 1 && (classes[0] == "0" || classes[0] == "1")) classes = {"0", "1"};
     study.kind = classes.size() <= 2 ? LabelKind::binary : LabelKind::multi_class;
@@ -233,13 +250,19 @@ void find_classes(const EvalArguments& arguments, const EvalModel& first_model, 
   if (study.kind == LabelKind::binary) {
     const std::string positive = positive_of(arguments, classes, first_table, is_declared);
     if (std::find(classes.begin(), classes.end(), positive) == classes.end())
-      throw Error(ExitCode::usage, concat("--positive ", positive, " is no class"), "the classes are: " + join(classes, ", "));
-    study.negative_class = classes.front() != positive ? classes.front() : classes.size() > 1 ? classes.back() : "other";
+      throw Error(ExitCode::usage, concat("--positive ", positive, " is no class"),
+                  "the classes are: " + join(classes, ", "));
+    study.negative_class = classes.front() != positive ? classes.front()
+                           : classes.size() > 1        ? classes.back()
+                                                       : "other";
     classes = {positive};
     log::info(concat("positive class: ", positive));
   }
-  if (study.kind == LabelKind::multi_class && (arguments.threshold.is_youden || arguments.threshold.value != metrics::ThresholdOptions{}.value))
-    throw Error(ExitCode::usage, "--threshold is for binary tasks and findings: of several classes the likeliest is chosen", "leave it out");
+  if (study.kind == LabelKind::multi_class &&
+      (arguments.threshold.is_youden || arguments.threshold.value != metrics::ThresholdOptions{}.value))
+    throw Error(ExitCode::usage,
+                "--threshold is for binary tasks and findings: of several classes the likeliest is chosen",
+                "leave it out");
   if (study.kind != LabelKind::binary && !arguments.positive.empty())
     throw Error(ExitCode::usage, "--positive is for two classes", "there are: " + join(classes, ", "));
   study.classes = classes;
@@ -248,8 +271,8 @@ void find_classes(const EvalArguments& arguments, const EvalModel& first_model, 
 // The scores of one model, found by the names of the truth's cases.
 class Scores {
  public:
-  Scores(const EvalModel& model, const io::Csv& table, const Labels& labels, const NamesTable* names, const metrics::ClassificationStudy& study,
-         Problems& problems)
+  Scores(const EvalModel& model, const io::Csv& table, const Labels& labels, const NamesTable* names,
+         const metrics::ClassificationStudy& study, Problems& problems)
       : model_(model),
         table_(table),
         negative_class_(study.negative_class),
@@ -269,7 +292,8 @@ class Scores {
 
   bool has(const std::string& name, Problems& problems) const {
     if (matches_.contains(name)) return true;
-    problems.add(name, concat("has no scores of ", model_.name, model_.failed.contains(name) ? " (it could not be read there)" : ""));
+    problems.add(name, concat("has no scores of ", model_.name,
+                              model_.failed.contains(name) ? " (it could not be read there)" : ""));
     return false;
   }
 
@@ -283,7 +307,9 @@ class Scores {
  private:
   double number(const io::CsvRow& row, size_t column, const std::string& of, const std::string& name) const {
     const std::optional<double> score = parse_number(row.fields[column]);
-    if (!score) fail(table_, row.line, concat("the score of ", of, " of case ", name, " is '", row.fields[column], "'"), "scores are finite numbers");
+    if (!score)
+      fail(table_, row.line, concat("the score of ", of, " of case ", name, " is '", row.fields[column], "'"),
+           "scores are finite numbers");
     return *score;
   }
 
@@ -299,12 +325,15 @@ class Scores {
 
 }  // namespace
 
-metrics::ClassificationStudy read_classifications(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
-                                                  const NamesTable* names, Problems& problems, io::PatientCount& patients) {
+metrics::ClassificationStudy read_classifications(const EvalArguments& arguments, const std::vector<EvalModel>& models,
+                                                  const std::optional<Truth>& truth, const NamesTable* names,
+                                                  Problems& problems, io::PatientCount& patients) {
   std::vector<io::Csv> tables;
   for (const EvalModel& model : models)
-    tables.push_back(io::read_csv(fs::is_directory(model.predictions) ? model.predictions / "cases.csv" : model.predictions));
-  const Labels labels = truth ? from_truth(*truth, problems) : from_csv(arguments.truth.empty() ? tables[0] : io::read_csv(arguments.truth));
+    tables.push_back(
+        io::read_csv(fs::is_directory(model.predictions) ? model.predictions / "cases.csv" : model.predictions));
+  const Labels labels = truth ? from_truth(*truth, problems)
+                              : from_csv(arguments.truth.empty() ? tables[0] : io::read_csv(arguments.truth));
   for (const io::Csv& table : tables) check_own_labels(table, labels);
 
   metrics::ClassificationStudy study;
@@ -330,7 +359,9 @@ metrics::ClassificationStudy read_classifications(const EvalArguments& arguments
     for (size_t m = 0; m < models.size(); ++m) scores[m].add_to(study.scores[m], name);
   }
   problems.raise();
-  if (study.cases.empty()) throw Error(ExitCode::data, "no case has both a label and scores", "cases are matched by name: see the columns case of both files");
+  if (study.cases.empty())
+    throw Error(ExitCode::data, "no case has both a label and scores",
+                "cases are matched by name: see the columns case of both files");
   if (!patients.number()) study.patients.clear();
   return study;
 }

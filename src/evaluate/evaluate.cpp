@@ -30,10 +30,12 @@ std::vector<EvalModel> open_models(const EvalArguments& arguments) {
   }
   if (models.empty()) throw Error(ExitCode::usage, "nothing to evaluate", "give --pred and --truth, or --run");
   if (!arguments.names.empty() && arguments.names.size() != models.size())
-    throw Error(ExitCode::usage, concat("--names has ", arguments.names.size(), " names for ", models.size(), " models"),
+    throw Error(ExitCode::usage,
+                concat("--names has ", arguments.names.size(), " names for ", models.size(), " models"),
                 "give one for each --pred and --run, in this order");
   if (!arguments.fractions.empty() && arguments.fractions.size() != models.size())
-    throw Error(ExitCode::usage, concat("--fractions has ", arguments.fractions.size(), " numbers for ", models.size(), " models"),
+    throw Error(ExitCode::usage,
+                concat("--fractions has ", arguments.fractions.size(), " numbers for ", models.size(), " models"),
                 "give one for each, in their order");
   for (size_t m = 0; m < models.size(); ++m) {
     if (!arguments.names.empty()) models[m].name = arguments.names[m];
@@ -41,13 +43,16 @@ std::vector<EvalModel> open_models(const EvalArguments& arguments) {
     for (size_t k = 0; k < m; ++k) {
       if (models[k].name == models[m].name)
         throw Error(ExitCode::usage,
-                    concat("two models are called ", models[m].name, ": ", models[k].predictions.string(), " and ", models[m].predictions.string()),
+                    concat("two models are called ", models[m].name, ": ", models[k].predictions.string(), " and ",
+                           models[m].predictions.string()),
                     "name them: --names A,B");
     }
     if (is_classification(models[m]) && models[m].name == "label")
-      throw Error(ExitCode::usage, "a model may not be called label: so are the columns of the truth in cases.csv", "name it: --names A,B");
+      throw Error(ExitCode::usage, "a model may not be called label: so are the columns of the truth in cases.csv",
+                  "name it: --names A,B");
     if (is_classification(models[m]) != is_classification(models[0]))
-      throw Error(ExitCode::data, concat(models[m].name, " and ", models[0].name, " can't be compared: one has label maps, the other scores"));
+      throw Error(ExitCode::data, concat(models[m].name, " and ", models[0].name,
+                                         " can't be compared: one has label maps, the other scores"));
     std::vector<std::string> own = models[m].class_names, others = models[0].class_names;
     const bool has_label_maps = !is_classification(models[m]);  // whose classes are matched by name
     for (auto* names : {&own, &others}) {
@@ -56,8 +61,11 @@ std::vector<EvalModel> open_models(const EvalArguments& arguments) {
     if (!own.empty() && !others.empty() && own != others)
       throw Error(
           ExitCode::data,
-          concat(models[m].name, " has the classes [", join(models[m].class_names, ", "), "], ", models[0].name, " [", join(models[0].class_names, ", "), "]"),
-          has_label_maps ? "evaluate them by themselves, or give label maps in one numbering and say what it means: --classes" : "");
+          concat(models[m].name, " has the classes [", join(models[m].class_names, ", "), "], ", models[0].name, " [",
+                 join(models[0].class_names, ", "), "]"),
+          has_label_maps
+              ? "evaluate them by themselves, or give label maps in one numbering and say what it means: --classes"
+              : "");
   }
   return models;
 }
@@ -77,9 +85,11 @@ std::optional<std::set<std::string>> common_test_files(const std::vector<EvalMod
       files.insert(found == in_source.end() ? name : found->second);
     }
     if (common && files != *common)
-      throw Error(
-          ExitCode::data, concat(model.name, " was tested on ", files.size(), " cases, another run on ", common->size(), ", and they are not the same"),
-          "train both with the same data.splits and fold; of a run on a prepared dataset and one on its files, give the files as --truth, and --names-table");
+      throw Error(ExitCode::data,
+                  concat(model.name, " was tested on ", files.size(), " cases, another run on ", common->size(),
+                         ", and they are not the same"),
+                  "train both with the same data.splits and fold; of a run on a prepared dataset and one on its files, "
+                  "give the files as --truth, and --names-table");
     common = std::move(files);
   }
   return common;
@@ -91,14 +101,19 @@ void require_same_dataset(const std::vector<EvalModel>& models, const fs::path& 
   const std::string digest = io::PreparedDataset(truth).info().digest;
   for (const EvalModel& model : models) {
     std::error_code ignored;
-    if (model.dataset_digest.empty() || model.dataset_digest == digest || !fs::equivalent(model.dataset, truth, ignored)) continue;
-    throw Error(ExitCode::data, concat(model.name, " predicted another state of ", truth.string(), ": the dataset has been prepared anew since then"),
+    if (model.dataset_digest.empty() || model.dataset_digest == digest ||
+        !fs::equivalent(model.dataset, truth, ignored))
+      continue;
+    throw Error(ExitCode::data,
+                concat(model.name, " predicted another state of ", truth.string(),
+                       ": the dataset has been prepared anew since then"),
                 "predict again, or give the dataset that was predicted as --truth");
   }
 }
 
 std::string columns_text(const EvalModel& model) {
-  return model.findings.empty() ? "columns that it does not name" : concat("the columns [", join(model.findings, ", "), "]");
+  return model.findings.empty() ? "columns that it does not name"
+                                : concat("the columns [", join(model.findings, ", "), "]");
 }
 
 // Columns of the truth that are the labels: as given, or those of the runs, which must agree.
@@ -110,7 +125,8 @@ std::vector<std::string> findings_of(const EvalArguments& arguments, const std::
     if (!first) first = &model;
     if (to_lower(join(model.findings, "\n")) != to_lower(join(first->findings, "\n")))
       throw Error(ExitCode::data,
-                  concat("data.findings: ", first->name, " was trained on ", columns_text(*first), ", ", model.name, " on ", columns_text(model)),
+                  concat("data.findings: ", first->name, " was trained on ", columns_text(*first), ", ", model.name,
+                         " on ", columns_text(model)),
                   "compare runs of the same labels, or say which columns are the truth: --findings");
   }
   return first ? first->findings : std::vector<std::string>{};
@@ -118,14 +134,18 @@ std::vector<std::string> findings_of(const EvalArguments& arguments, const std::
 
 // A table of labels says all of it itself.
 void refuse_options_of_sources(const EvalArguments& arguments) {
-  if (!arguments.patients.empty()) throw Error(ExitCode::usage, "--patients is not for tables of labels", "give the table a column patient");
-  if (!arguments.findings.empty()) throw Error(ExitCode::usage, "--findings is not for tables of labels", "give the table the columns that count");
+  if (!arguments.patients.empty())
+    throw Error(ExitCode::usage, "--patients is not for tables of labels", "give the table a column patient");
+  if (!arguments.findings.empty())
+    throw Error(ExitCode::usage, "--findings is not for tables of labels", "give the table the columns that count");
 }
 
 // The truth as given, or that of the runs, which must agree.
-std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::vector<EvalModel>& models, std::optional<NamesTable>& names) {
+std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::vector<EvalModel>& models,
+                                   std::optional<NamesTable>& names) {
   const bool classifies = is_classification(models[0]);
-  if (!arguments.findings.empty() && !classifies) throw Error(ExitCode::usage, "--findings is for classification", "leave it out");
+  if (!arguments.findings.empty() && !classifies)
+    throw Error(ExitCode::usage, "--findings is for classification", "leave it out");
   std::optional<Truth> truth;
   std::optional<std::set<std::string>> test_files;
   std::string path = arguments.truth.string();
@@ -133,17 +153,22 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
     if (!arguments.truth.empty() || model.run.empty()) continue;
     if (path.empty()) path = model.truth;
     if (fs::weakly_canonical(model.truth) != fs::weakly_canonical(path))
-      throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path), "give --truth");
+      throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path),
+                  "give --truth");
   }
   if (path.empty()) {
-    if (!classifies) throw Error(ExitCode::usage, "--truth is missing", "give a folder of label maps, or a source with masks");
+    if (!classifies)
+      throw Error(ExitCode::usage, "--truth is missing", "give a folder of label maps, or a source with masks");
     refuse_options_of_sources(arguments);
     return std::nullopt;  // the table of scores has the labels
   }
-  const bool has_cases = classifies && !arguments.truth.empty() && fs::is_regular_file(path) && io::read_csv(path).column({"case", "name", "id"});
+  const bool has_cases = classifies && !arguments.truth.empty() && fs::is_regular_file(path) &&
+                         io::read_csv(path).column({"case", "name", "id"});
   const bool has_images = has_cases && io::read_csv(path).column({"image", "image_path", "path"});
-  const std::vector<std::string> findings = !classifies || (has_cases && !has_images) ? std::vector<std::string>{} : findings_of(arguments, models);
-  // A table of cases is read as it is: labels have the columns that it says. One with images is a manifest where columns are named.
+  const std::vector<std::string> findings =
+      !classifies || (has_cases && !has_images) ? std::vector<std::string>{} : findings_of(arguments, models);
+  // A table of cases is read as it is: labels have the columns that
+  // it says. One with images is a manifest where columns are named.
   const bool is_label_table = has_cases && (!has_images || findings.empty());
   names = names_between(arguments, models, path, is_label_table);
   require_same_dataset(models, path);
@@ -162,8 +187,11 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
     truth = open_truth(path, test_files, classifies, findings, identifying, names ? &*names : nullptr);
   } catch (const Error& error) {
     if (findings.empty() || error.code() != ExitCode::usage) throw;
-    throw Error(ExitCode::data, concat("the truth does not have the columns ", arguments.findings.empty() ? "of the runs: " : "of --findings: ", error.what()),
-                concat(error.hint(), error.hint().empty() ? "" : "; ", "--findings says which columns of the truth are its labels"));
+    throw Error(ExitCode::data,
+                concat("the truth does not have the columns ",
+                       arguments.findings.empty() ? "of the runs: " : "of --findings: ", error.what()),
+                concat(error.hint(), error.hint().empty() ? "" : "; ",
+                       "--findings says which columns of the truth are its labels"));
   }
   if (!arguments.patients.empty()) read_patients(arguments.patients, *truth);
   std::set<std::string> predicted;
@@ -179,7 +207,8 @@ std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::ve
   return truth;
 }
 
-// Each model with the first, of those with the same share of labels the first of them; or with the one named, or all with all.
+// Each model with the first, of those with the same share of labels
+// the first of them; or with the one named, or all with all.
 std::vector<std::pair<size_t, size_t>> pairs_of(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
   std::vector<std::pair<size_t, size_t>> pairs;
   if (arguments.reference == "all") {
@@ -191,7 +220,9 @@ std::vector<std::pair<size_t, size_t>> pairs_of(const EvalArguments& arguments, 
   if (!arguments.reference.empty()) {
     size_t reference = models.size();
     for (size_t m = 0; m < models.size(); ++m) reference = models[m].name == arguments.reference ? m : reference;
-    if (reference == models.size()) throw Error(ExitCode::usage, concat("--reference ", arguments.reference, " is no model"), "give the name of one, or all");
+    if (reference == models.size())
+      throw Error(ExitCode::usage, concat("--reference ", arguments.reference, " is no model"),
+                  "give the name of one, or all");
     for (size_t m = 0; m < models.size(); ++m) {
       if (m != reference) pairs.emplace_back(m, reference);
     }
@@ -211,7 +242,8 @@ void check_class_names(const std::vector<std::string>& classes) {
   for (const std::string& remark : io::check_class_names(classes, "classes", ExitCode::usage)) log::warning(remark);
   for (const std::string& name : classes) {
     if (metrics::is_whole(name))
-      throw Error(ExitCode::usage, concat("a class may not be called ", name, ": so are rows over all classes"), "rename it: --classes");
+      throw Error(ExitCode::usage, concat("a class may not be called ", name, ": so are rows over all classes"),
+                  "rename it: --classes");
   }
 }
 
@@ -229,18 +261,23 @@ void write_tables(const fs::path& output, const std::vector<report::Table>& tabl
 ExitCode evaluate(const EvalArguments& given) {
   EvalArguments arguments = given;
   if (arguments.output.empty()) {
-    if (given.runs.size() != 1 || !given.predictions.empty()) throw Error(ExitCode::usage, "--output is missing", "name a folder for the report");
+    if (given.runs.size() != 1 || !given.predictions.empty())
+      throw Error(ExitCode::usage, "--output is missing", "name a folder for the report");
     arguments.output = given.runs[0] / "eval";
   }
   std::error_code ignored;  // what can't be looked at is no file, and fails when it is written to
   if (fs::exists(arguments.output, ignored) && !fs::is_directory(arguments.output, ignored))
-    throw Error(ExitCode::usage, concat(arguments.output.string(), " is a file where a folder is meant"), "choose another with --output");
+    throw Error(ExitCode::usage, concat(arguments.output.string(), " is a file where a folder is meant"),
+                "choose another with --output");
   for (const fs::path& path : arguments.predictions) {
-    if (fs::equivalent(path, arguments.output, ignored)) throw Error(ExitCode::usage, "--output is the folder of the predictions", "choose another");
+    if (fs::equivalent(path, arguments.output, ignored))
+      throw Error(ExitCode::usage, "--output is the folder of the predictions", "choose another");
   }
   std::error_code problem;
-  const bool is_taken = fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, problem) && !given.overwrite;
-  if (is_taken && problem) throw Error(ExitCode::usage, concat(arguments.output.string(), " can't be listed: ", problem.message()));
+  const bool is_taken =
+      fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, problem) && !given.overwrite;
+  if (is_taken && problem)
+    throw Error(ExitCode::usage, concat(arguments.output.string(), " can't be listed: ", problem.message()));
   if (is_taken)
     throw Error(ExitCode::usage, concat(arguments.output.string(), " is not empty"),
                 "choose another folder with --output, or replace its files with --overwrite");
@@ -260,7 +297,8 @@ ExitCode evaluate(const EvalArguments& given) {
     classification = read_classifications(arguments, models, truth, given_names, problems, evaluation.patients);
     evaluation.classification = &classification;
     check_class_names(classification.classes);
-    log::info(concat(classification.cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
+    log::info(
+        concat(classification.cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
     evaluation.read_and_score_s = seconds_since(start);
     start = Clock::now();
     evaluation.images = images_of_cases(arguments, models, truth, classification.cases);
@@ -272,14 +310,18 @@ ExitCode evaluate(const EvalArguments& given) {
       const metrics::Decisions decisions(classification, m, evaluation.thresholds[m]);
       const size_t count = classification.kind == metrics::LabelKind::multi_class ? 1 : classification.classes.size();
       evaluation.calibration.emplace_back();
-      for (size_t c = 0; c < count; ++c) evaluation.calibration.back().push_back(metrics::calibration_of(classification, decisions, c, arguments.statistics));
+      for (size_t c = 0; c < count; ++c)
+        evaluation.calibration.back().push_back(
+            metrics::calibration_of(classification, decisions, c, arguments.statistics));
     }
   } else {
-    log::info(concat("comparing ", truth->cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
+    log::info(concat("comparing ", truth->cases.size(), " cases, ", models.size(),
+                     models.size() == 1 ? " model" : " models"));
     segmentation = score_segmentations(arguments, models, *truth, given_names, problems);
     evaluation.segmentation = &segmentation;
     check_class_names(segmentation.study.classes);
-    for (const SegmentationCase& one : segmentation.cases) evaluation.patients.add(one.truth.patient, one.truth.is_patient_known);
+    for (const SegmentationCase& one : segmentation.cases)
+      evaluation.patients.add(one.truth.patient, one.truth.is_patient_known);
     evaluation.ignore_label = segmentation.ignore_label;
     evaluation.read_and_score_s = seconds_since(start);
     start = Clock::now();
@@ -297,10 +339,12 @@ ExitCode evaluate(const EvalArguments& given) {
   const std::vector<report::Figure> figures = figures_of(evaluation);
   const report::Table results = result_table(evaluation), comparisons = comparison_table(evaluation);
   if (fs::create_directories(arguments.output / "figures", ignored); ignored)
-    throw Error(ExitCode::usage, concat("can't create ", arguments.output.string(), ": ", ignored.message()), "choose another folder with --output");
+    throw Error(ExitCode::usage, concat("can't create ", arguments.output.string(), ": ", ignored.message()),
+                "choose another folder with --output");
   write_file_atomically(arguments.output / "cases.csv", cases_csv(evaluation));
   write_tables(arguments.output, {results, class_table(evaluation), comparisons, class_comparison_table(evaluation)});
-  for (const report::Figure& figure : figures) write_file_atomically(arguments.output / "figures" / (figure.name + ".svg"), figure.svg);
+  for (const report::Figure& figure : figures)
+    write_file_atomically(arguments.output / "figures" / (figure.name + ".svg"), figure.svg);
   write_file_atomically(arguments.output / "summary.json", summary_json(evaluation));
   write_file_atomically(arguments.output / "report.html", report::to_html(report_page(evaluation, figures)));
 

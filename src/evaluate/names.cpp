@@ -1,4 +1,5 @@
-// Predictions of a prepared dataset bear its names, which are salted hashes of the source's: a names table, or the salt, says which is which.
+// Predictions of a prepared dataset bear its names, which are salted
+// hashes of the source's: a names table, or the salt, says which is which.
 #include <algorithm>
 
 #include "input.h"
@@ -15,14 +16,19 @@ namespace fs = std::filesystem;
 namespace {
 
 // As prepare.names=hash calls cases.
-bool is_hash(const std::string& name) { return name.size() == 16 && name.find_first_not_of("0123456789abcdef") == std::string::npos; }
+bool is_hash(const std::string& name) {
+  return name.size() == 16 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
 
-bool are_hashes(const std::vector<std::string>& names) { return !names.empty() && std::all_of(names.begin(), names.end(), is_hash); }
+bool are_hashes(const std::vector<std::string>& names) {
+  return !names.empty() && std::all_of(names.begin(), names.end(), is_hash);
+}
 
 std::vector<std::string> predicted_names(const EvalModel& model) {
   std::vector<std::string> names;
   if (is_classification(model)) {
-    const io::Csv csv = io::read_csv(fs::is_directory(model.predictions) ? model.predictions / "cases.csv" : model.predictions);
+    const io::Csv csv =
+        io::read_csv(fs::is_directory(model.predictions) ? model.predictions / "cases.csv" : model.predictions);
     const auto column = csv.column({"case"});
     for (const io::CsvRow& row : csv.rows) {
       if (column) names.push_back(row.fields[*column]);
@@ -36,7 +42,8 @@ std::vector<std::string> predicted_names(const EvalModel& model) {
 // The dataset that predictions were made of, where it still is.
 std::optional<fs::path> dataset_of(const EvalModel& model) {
   if (model.dataset.empty() || !io::is_prepared(model.dataset)) return std::nullopt;
-  if (!model.dataset_digest.empty() && io::PreparedDataset(model.dataset).info().digest != model.dataset_digest) return std::nullopt;
+  if (!model.dataset_digest.empty() && io::PreparedDataset(model.dataset).info().digest != model.dataset_digest)
+    return std::nullopt;
   return model.dataset;
 }
 
@@ -67,17 +74,22 @@ void find_datasets(std::vector<EvalModel>& models) {
   }
 }
 
-std::optional<NamesTable> names_between(const EvalArguments& arguments, const std::vector<EvalModel>& models, const fs::path& truth, bool is_label_table) {
+std::optional<NamesTable> names_between(const EvalArguments& arguments, const std::vector<EvalModel>& models,
+                                        const fs::path& truth, bool is_label_table) {
   const bool is_dataset = io::is_prepared(truth);
   if (!arguments.names_table.empty()) {
-    if (!arguments.salt_file.empty()) throw Error(ExitCode::usage, "--names-table and --salt-file both say what cases were called", "give one of them");
+    if (!arguments.salt_file.empty())
+      throw Error(ExitCode::usage, "--names-table and --salt-file both say what cases were called", "give one of them");
     NamesTable table = read_names_table(arguments.names_table);
     const auto require_same = [&](const std::string& digest, const std::string& what) {
       if (!digest.empty() && digest != table.digest)
-        throw Error(ExitCode::data, concat("--names-table ", arguments.names_table.string(), " is of another prepared dataset than ", what),
-                    "give the table of that dataset: the `vmae prepare` that made it writes it again with --names-table");
+        throw Error(
+            ExitCode::data,
+            concat("--names-table ", arguments.names_table.string(), " is of another prepared dataset than ", what),
+            "give the table of that dataset: the `vmae prepare` that made it writes it again with --names-table");
     };
-    for (const EvalModel& model : models) require_same(model.dataset_digest, "the one that " + model.name + " predicted");
+    for (const EvalModel& model : models)
+      require_same(model.dataset_digest, "the one that " + model.name + " predicted");
     if (is_dataset) require_same(io::PreparedDataset(truth).info().digest, "--truth");
     return table;
   }
@@ -107,15 +119,18 @@ std::optional<NamesTable> names_between(const EvalArguments& arguments, const st
   if (!is_hashed && !keeps) return std::nullopt;
   if (!keeps && arguments.salt_file.empty() && !has_own_salt()) return std::nullopt;
   try {
-    return names_by_salt(truth, layout, arguments.salt_file, keeps, [&](const std::string& name) { return names.contains(name); });
+    return names_by_salt(truth, layout, arguments.salt_file, keeps,
+                         [&](const std::string& name) { return names.contains(name); });
   } catch (const Error& error) {
     if (!arguments.salt_file.empty()) throw;
-    log::debug(concat("names of ", truth.string(), " could not be hashed: ", error.what()));  // label maps alone, say: open_truth() knows
+    // label maps alone, say: open_truth() knows
+    log::debug(concat("names of ", truth.string(), " could not be hashed: ", error.what()));
     return std::nullopt;
   }
 }
 
-std::map<std::string, std::string> match_predictions(const std::vector<std::string>& truth, const std::vector<std::string>& found, const NamesTable* names,
+std::map<std::string, std::string> match_predictions(const std::vector<std::string>& truth,
+                                                     const std::vector<std::string>& found, const NamesTable* names,
                                                      const std::string& model) {
   std::map<std::string, std::string> matches = match_names(truth, found, model);
   if (names != nullptr && matches.size() < truth.size()) {
@@ -135,7 +150,8 @@ std::map<std::string, std::string> match_predictions(const std::vector<std::stri
       if (all.contains(to_dataset.at(source))) there[name] = to_dataset.at(source);
     }
     for (const auto& [source, prediction] : match_names(in_source, found, model)) {
-      if (std::find(truth.begin(), truth.end(), to_dataset.at(source)) != truth.end()) back[to_dataset.at(source)] = prediction;
+      if (std::find(truth.begin(), truth.end(), to_dataset.at(source)) != truth.end())
+        back[to_dataset.at(source)] = prediction;
     }
     for (auto* other : {&there, &back}) {
       if (other->size() > matches.size()) matches = *other;
@@ -144,9 +160,11 @@ std::map<std::string, std::string> match_predictions(const std::vector<std::stri
   if (matches.empty() && are_hashes(found) && !are_hashes(truth)) {
     throw Error(
         ExitCode::data,
-        concat("the predictions of ", model, " bear the names of a prepared dataset, which are salted hashes; no case of the truth has such a name",
+        concat("the predictions of ", model,
+               " bear the names of a prepared dataset, which are salted hashes; no case of the truth has such a name",
                names == nullptr ? "" : ", nor one whose hash it is"),
-        "leave --truth out or give the prepared dataset; or give exactly what it was prepared from as --truth, with --salt-file (its prepare.salt_file) or "
+        "leave --truth out or give the prepared dataset; or give exactly what it was prepared from as --truth, with "
+        "--salt-file (its prepare.salt_file) or "
         "--names-table (of `vmae prepare --names-table`)");
   }
   return matches;

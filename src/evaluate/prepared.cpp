@@ -1,4 +1,5 @@
-// Prepared datasets in evaluation: their masks as the truth, and predictions that were made of their slices on the files' own grid.
+// Prepared datasets in evaluation: their masks as the truth, and
+// predictions that were made of their slices on the files' own grid.
 #include <algorithm>
 
 #include "input.h"
@@ -14,8 +15,10 @@ PreparedTruth::PreparedTruth(const std::filesystem::path& path) : dataset(path) 
 
 std::string PreparedTruth::grid_remark(size_t num_resized, size_t num_cases) const {
   const PrepareOptions options = options_of_dataset(dataset.info().options);
-  const std::string size = options.resize.size() == 2 ? concat(" to ", options.resize[0], " x ", options.resize[1], " pixels") : "";
-  return concat("Measured on the grid that was prepared: slices were resized", options.keep_aspect ? ", keeping their aspect," : "", size,
+  const std::string size =
+      options.resize.size() == 2 ? concat(" to ", options.resize[0], " x ", options.resize[1], " pixels") : "";
+  return concat("Measured on the grid that was prepared: slices were resized",
+                options.keep_aspect ? ", keeping their aspect," : "", size,
                 num_resized < num_cases ? concat(" (", num_resized, " of ", num_cases, " cases)") : "",
                 ". For the files' own grid give what the dataset was prepared from: --truth SOURCE");
 }

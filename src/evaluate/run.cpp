@@ -43,7 +43,9 @@ void adopt(const fs::path& file, EvalModel& model, const std::string& part, Conf
   describe(options, config);
   read_config_file(file, options);
   if (config.data.train.size() != 1) {
-    throw Error(ExitCode::data, concat(model.run.string(), ": was trained on ", config.data.train.size(), " sources, so that its truth is not one of them"),
+    throw Error(ExitCode::data,
+                concat(model.run.string(), ": was trained on ", config.data.train.size(),
+                       " sources, so that its truth is not one of them"),
                 "give --truth and --pred");
   }
   model.truth = located(file.parent_path(), part == "external_test" ? config.data.test : config.data.train[0]);
@@ -56,7 +58,8 @@ void adopt(const fs::path& file, EvalModel& model, const std::string& part, Conf
       model.findings = io::label_columns(io::PreparedDataset(trained_on).info());
   }
   if constexpr (std::is_same_v<Config, SegmentConfig>) model.ignore_label = config.data.ignore_label;
-  if (config.data.image.slice_axis != "auto") model.slice_axis = config.data.image.slice_axis;  // else as predict.json says
+  // else as predict.json says
+  if (config.data.image.slice_axis != "auto") model.slice_axis = config.data.image.slice_axis;
 }
 
 }  // namespace
@@ -69,16 +72,21 @@ EvalModel open_predictions(const fs::path& path) {
   for (const char* ending : {".csv", ".tsv"}) {
     if (std::string name = io::without_ending(model.name, ending); !name.empty()) model.name = std::move(name);
   }
-  if (!fs::exists(path)) throw Error(ExitCode::data, path.string() + " does not exist", "--pred takes a folder of label maps, or a CSV of scores");
+  if (!fs::exists(path))
+    throw Error(ExitCode::data, path.string() + " does not exist",
+                "--pred takes a folder of label maps, or a CSV of scores");
   if (fs::is_directory(path) && fs::exists(path / "predict.json")) {
     const nlohmann::json json = read_json(path / "predict.json");
     model.class_names = texts_of(json, "class_names");
-    if (json.contains("options") && json["options"].is_object()) model.slice_axis = json["options"].value("slice_axis", model.slice_axis);
+    if (json.contains("options") && json["options"].is_object())
+      model.slice_axis = json["options"].value("slice_axis", model.slice_axis);
     if (json.contains("label_values")) model.label_values = json["label_values"].get<std::vector<int64_t>>();
     for (const std::string& name : texts_of(json, "failed")) model.failed.insert(name);
     if (json.is_object() && json.contains("prepared") && json["prepared"].is_object()) {
       const auto text = [&](const char* key) {
-        return json["prepared"].contains(key) && json["prepared"][key].is_string() ? json["prepared"][key].get<std::string>() : "";
+        return json["prepared"].contains(key) && json["prepared"][key].is_string()
+                   ? json["prepared"][key].get<std::string>()
+                   : "";
       };
       model.dataset = text("path");
       model.dataset_digest = text("digest");
@@ -89,12 +97,14 @@ EvalModel open_predictions(const fs::path& path) {
       }
     }
   }
-  if (model.class_names.empty() && fs::is_directory(path) && fs::exists(path / "dataset.json")) {  // nnU-Net leaves that of its training set
+  // nnU-Net leaves that of its training set
+  if (model.class_names.empty() && fs::is_directory(path) && fs::exists(path / "dataset.json")) {
     const io::DatasetJson dataset = io::read_dataset_json(path / "dataset.json");
     if (dataset.predicts_other_numbers)
       throw Error(
           ExitCode::data,
-          concat((path / "dataset.json").string(), ": regions_class_order gives a region a value that it does not hold: nnU-Net numbered the voxels of ",
+          concat((path / "dataset.json").string(),
+                 ": regions_class_order gives a region a value that it does not hold: nnU-Net numbered the voxels of ",
                  "these predictions differently than the masks are"),
           "bring the predictions to the numbers of the masks, and take regions_class_order out of that file");
     model.class_names = dataset.mask_names;
@@ -110,7 +120,8 @@ EvalModel open_run(const fs::path& run, const std::string& part) {
   const auto [found, predictions, folds] = find_predictions(record, part);
   const fs::path config = folds[0] / "config.yaml";  // a run of folds has the config of its first fold
   if (!fs::exists(config))
-    throw Error(ExitCode::data, concat(folds[0].string(), " is not a run: it has no config.yaml"), "for a folder of predictions: --pred and --truth");
+    throw Error(ExitCode::data, concat(folds[0].string(), " is not a run: it has no config.yaml"),
+                "for a folder of predictions: --pred and --truth");
   EvalModel model = open_predictions(predictions);
   model.run = run;
   model.name = run.lexically_normal().filename().string();
@@ -135,8 +146,9 @@ EvalModel open_run(const fs::path& run, const std::string& part) {
     }
     // Names of files stay out: those of cases are in cases.csv.
     model.splits_text +=
-        concat(folds.size() > 1 ? fold.filename().string() + ": " : "", "training ", texts_of(splits, "train").size(), ", validation ",
-               texts_of(splits, "val").size(), ", test ", texts_of(splits, "test").size(), " cases; SHA-256 of splits.json ", hex(sha256(text)), "\n");
+        concat(folds.size() > 1 ? fold.filename().string() + ": " : "", "training ", texts_of(splits, "train").size(),
+               ", validation ", texts_of(splits, "val").size(), ", test ", texts_of(splits, "test").size(),
+               " cases; SHA-256 of splits.json ", hex(sha256(text)), "\n");
     if (const fs::path card = fold / "data_card" / "card.json"; model.seen_before.empty() && fs::exists(card)) {
       const nlohmann::json seen = read_json(card).value("seen_before", nlohmann::json());
       if (seen.is_object() && seen.value("some", false)) model.seen_before = seen.value("text", "");
@@ -144,12 +156,15 @@ EvalModel open_run(const fs::path& run, const std::string& part) {
     if (!fs::exists(fold / "env.json")) continue;
     const nlohmann::json env = read_json(fold / "env.json");
     for (const char* key : {"vmae_version", "vmae_revision", "libtorch", "cuda", "device", "precision"}) {
-      if (env.contains(key)) model.versions += concat(key, ": ", env[key].is_string() ? env[key].get<std::string>() : env[key].dump(), "\n");
+      if (env.contains(key))
+        model.versions += concat(key, ": ", env[key].is_string() ? env[key].get<std::string>() : env[key].dump(), "\n");
     }
   }
   return model;
 }
 
-bool is_classification(const EvalModel& model) { return !fs::is_directory(model.predictions) || fs::exists(model.predictions / "cases.csv"); }
+bool is_classification(const EvalModel& model) {
+  return !fs::is_directory(model.predictions) || fs::exists(model.predictions / "cases.csv");
+}
 
 }  // namespace vmae::run

@@ -28,7 +28,8 @@ void rename_labels(io::LabelMap& map, const std::vector<std::string>& classes, c
   for (size_t i = 0; i < map.names.size(); ++i) {
     const auto found = std::find(classes.begin(), classes.end(), map.names[i]);
     if (found == classes.end())
-      throw Error(ExitCode::data, concat(file.filename().string(), " has the segment '", map.names[i], "', which is no class"),
+      throw Error(ExitCode::data,
+                  concat(file.filename().string(), " has the segment '", map.names[i], "', which is no class"),
                   "the classes are: " + join(classes, ", "));
     to[i + 1] = static_cast<uint8_t>(found - classes.begin() + 1);
   }
@@ -36,10 +37,13 @@ void rename_labels(io::LabelMap& map, const std::vector<std::string>& classes, c
 }
 
 // A DICOM mask lies on the grid of its series, so that is read too.
-io::LabelMap on_series(const TruthCase& one, const fs::path& mask, const io::Volume& image, const std::vector<std::string>& classes) {
+io::LabelMap on_series(const TruthCase& one, const fs::path& mask, const io::Volume& image,
+                       const std::vector<std::string>& classes) {
   io::SourceFile file = one.file;
   file.mask = mask;
-  io::LabelMap map{image.size, image.spacing_mm, image.origin_mm, image.direction, true, io::read_mask(file, image, classes), classes};
+  io::LabelMap map{
+      image.size, image.spacing_mm, image.origin_mm, image.direction, true, io::read_mask(file, image, classes),
+      classes};
   return map;
 }
 
@@ -53,10 +57,12 @@ struct Pair {
 void add_prediction(io::LabelMap map, bool may_grow, bool is_dataset, Pair& pair) {
   const std::string difference = io::grid_difference(map, pair.truth);
   if (!difference.empty() && !may_grow)
-    throw Error(ExitCode::data,
-                concat("prediction and truth lie on different grids: ", difference,
-                       is_dataset ? " as prepared; predictions on the files' own grid are measured with the files as --truth" : ""),
-                "resample the prediction on the truth's grid");
+    throw Error(
+        ExitCode::data,
+        concat("prediction and truth lie on different grids: ", difference,
+               is_dataset ? " as prepared; predictions on the files' own grid are measured with the files as --truth"
+                          : ""),
+        "resample the prediction on the truth's grid");
   if (difference.empty()) return pair.predictions.push_back(std::move(map));
   auto [prediction, truth] = io::onto_common_grid(std::move(map), std::move(pair.truth));
   pair.truth = std::move(truth);
@@ -109,13 +115,18 @@ void ignore(Pair& pair) {
 }
 
 // Slice `index` across `axis` as a map of its own.
-std::vector<uint8_t> slice_of(const std::vector<uint8_t>& labels, const std::array<int64_t, 3>& size, int axis, int64_t index) {
+std::vector<uint8_t> slice_of(const std::vector<uint8_t>& labels, const std::array<int64_t, 3>& size, int axis,
+                              int64_t index) {
   const int64_t columns = axis == 0 ? size[1] : size[0], rows = axis == 2 ? size[1] : size[2];
   std::vector<uint8_t> slice;
   slice.reserve(static_cast<size_t>(rows * columns));
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t column = 0; column < columns; ++column) {
-      const int64_t x = axis == 0 ? index : column, y = axis == 1 ? index : axis == 0 ? column : row, z = axis == 2 ? index : row;
+      const int64_t x = axis == 0 ? index : column,
+                    y = axis == 1   ? index
+                        : axis == 0 ? column
+                                    : row,
+                    z = axis == 2 ? index : row;
       slice.push_back(labels[static_cast<size_t>(x + size[0] * (y + size[1] * z))]);
     }
   }
@@ -124,7 +135,8 @@ std::vector<uint8_t> slice_of(const std::vector<uint8_t>& labels, const std::arr
 
 metrics::Grid slice_grid(const io::LabelMap& map, int axis) {
   const size_t columns = axis == 0 ? 1 : 0, rows = axis == 2 ? 1 : 2;
-  return {{map.size[columns], map.size[rows], 1}, {map.spacing_mm[columns], map.spacing_mm[rows], map.spacing_mm[static_cast<size_t>(axis)]}};
+  return {{map.size[columns], map.size[rows], 1},
+          {map.spacing_mm[columns], map.spacing_mm[rows], map.spacing_mm[static_cast<size_t>(axis)]}};
 }
 
 struct Scored {
@@ -134,17 +146,21 @@ struct Scored {
 };
 
 // Of each class, or region, that is measured.
-std::vector<metrics::ClassScores> scores_of(const std::vector<uint8_t>& prediction, const std::vector<uint8_t>& truth, const metrics::Grid& grid,
-                                            const Sides& sides, const metrics::SegmentationOptions& options) {
+std::vector<metrics::ClassScores> scores_of(const std::vector<uint8_t>& prediction, const std::vector<uint8_t>& truth,
+                                            const metrics::Grid& grid, const Sides& sides,
+                                            const metrics::SegmentationOptions& options) {
   const auto is_class = [](const Measured& one) { return one.classes.size() == 1; };
   if (std::all_of(sides.measured.begin(), sides.measured.end(), is_class))
-    return metrics::score_segmentation(prediction, truth, grid, static_cast<int64_t>(sides.truth->classes().size()), options);
+    return metrics::score_segmentation(prediction, truth, grid, static_cast<int64_t>(sides.truth->classes().size()),
+                                       options);
   std::vector<metrics::ClassScores> scores;
-  for (const Measured& one : sides.measured) scores.push_back(metrics::score_union(prediction, truth, grid, one.classes, options));
+  for (const Measured& one : sides.measured)
+    scores.push_back(metrics::score_union(prediction, truth, grid, one.classes, options));
   return scores;
 }
 
-Scored score(const SegmentationCase& one, const EvalArguments& arguments, const std::vector<EvalModel>& models, const Sides& sides) {
+Scored score(const SegmentationCase& one, const EvalArguments& arguments, const std::vector<EvalModel>& models,
+             const Sides& sides) {
   Pair pair = read_maps(one, sides);
   ignore(pair);
   Scored scored;
@@ -153,7 +169,8 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
   if (!arguments.per_slice) {
     scored.scores.emplace_back();
     for (const io::LabelMap& prediction : pair.predictions)
-      scored.scores[0].push_back(scores_of(prediction.labels, pair.truth.labels, {pair.truth.size, pair.truth.spacing_mm}, sides, arguments.segmentation));
+      scored.scores[0].push_back(scores_of(prediction.labels, pair.truth.labels,
+                                           {pair.truth.size, pair.truth.spacing_mm}, sides, arguments.segmentation));
     return scored;
   }
   const int axis = one.truth.axis >= 0 ? one.truth.axis : eval_axis(models, pair.truth.size, pair.truth.spacing_mm);
@@ -162,14 +179,16 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
     scored.scores.emplace_back();
     const std::vector<uint8_t> of_truth = slice_of(pair.truth.labels, pair.truth.size, axis, index);
     for (const io::LabelMap& prediction : pair.predictions)
-      scored.scores.back().push_back(scores_of(slice_of(prediction.labels, pair.truth.size, axis, index), of_truth, grid, sides, arguments.segmentation));
+      scored.scores.back().push_back(scores_of(slice_of(prediction.labels, pair.truth.size, axis, index), of_truth,
+                                               grid, sides, arguments.segmentation));
   }
   return scored;
 }
 
 }  // namespace
 
-int eval_axis(const std::vector<EvalModel>& models, const std::array<int64_t, 3>& size, const std::array<double, 3>& spacing_mm) {
+int eval_axis(const std::vector<EvalModel>& models, const std::array<int64_t, 3>& size,
+              const std::array<double, 3>& spacing_mm) {
   for (const EvalModel& model : models) {
     if (model.slice_axis != "auto") return model.slice_axis == "x" ? 0 : model.slice_axis == "y" ? 1 : 2;
   }
@@ -184,8 +203,8 @@ SegmentationMaps SegmentationInput::read_maps(size_t number) const {
   return maps;
 }
 
-SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models, const Truth& truth, const NamesTable* names,
-                                      Problems& problems) {
+SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models,
+                                      const Truth& truth, const NamesTable* names, Problems& problems) {
   std::vector<std::string> truth_names;
   for (const TruthCase& one : truth.cases) truth_names.push_back(one.name);
   std::map<std::string, SegmentationCase> matched;
@@ -201,7 +220,8 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
       const auto match = matches.find(name);
       if (match == matches.end()) {
         incomplete.insert(name);
-        problems.add(name, concat("has no prediction of ", model.name, model.failed.contains(name) ? " (it could not be read there)" : ""));
+        problems.add(name, concat("has no prediction of ", model.name,
+                                  model.failed.contains(name) ? " (it could not be read there)" : ""));
         continue;
       }
       used.insert(match->second);
@@ -237,9 +257,12 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
     }
     counting.add();
   });
-  if (const auto count = std::count_if(scored.begin(), scored.end(), [](const Scored& one) { return one.is_resampled; }); count > 0)
+  if (const auto count =
+          std::count_if(scored.begin(), scored.end(), [](const Scored& one) { return one.is_resampled; });
+      count > 0)
     input.remarks.push_back(
-        concat("Measured on the files' own grid: predictions of slices that were resized when they were prepared were brought there, each voxel with "
+        concat("Measured on the files' own grid: predictions of slices that were resized when they were prepared were "
+               "brought there, each voxel with "
                "the label of the nearest (",
                count, " of ", cases.size(), " cases)"));
   input.study.scores.resize(models.size());
@@ -258,9 +281,13 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
     }
   }
   problems.raise();
-  input.study.has_millimetres = std::all_of(scored.begin(), scored.end(), [](const Scored& one) { return one.has_millimetres; });
-  if (!input.study.has_millimetres && std::any_of(scored.begin(), scored.end(), [](const Scored& one) { return one.problem.empty() && one.has_millimetres; }))
-    throw Error(ExitCode::data, "some cases are pictures, whose pixels have no size, others have millimetres", "evaluate them separately");
+  input.study.has_millimetres =
+      std::all_of(scored.begin(), scored.end(), [](const Scored& one) { return one.has_millimetres; });
+  if (!input.study.has_millimetres && std::any_of(scored.begin(), scored.end(), [](const Scored& one) {
+        return one.problem.empty() && one.has_millimetres;
+      }))
+    throw Error(ExitCode::data, "some cases are pictures, whose pixels have no size, others have millimetres",
+                "evaluate them separately");
   if (!input.study.has_millimetres) {
     for (auto& of_model : input.study.scores) {
       for (auto& of_case : of_model) {

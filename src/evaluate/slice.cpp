@@ -36,12 +36,14 @@ io::Image shown_slice(const io::Volume& volume, int axis, int64_t index) {
   std::vector<float> sorted = shown.pixels;
   std::sort(sorted.begin(), sorted.end());
   const float low = sorted[sorted.size() / 100], high = sorted[sorted.size() - 1 - sorted.size() / 100];
-  for (float& value : shown.pixels) value = high > low ? std::clamp((value - low) / (high - low), 0.0F, 1.0F) * 255.0F : 0.0F;
+  for (float& value : shown.pixels)
+    value = high > low ? std::clamp((value - low) / (high - low), 0.0F, 1.0F) * 255.0F : 0.0F;
   return shown;
 }
 
 io::Image dark_slice(const SliceGrid& grid) {
-  return {grid.rows, grid.columns, 3, std::vector<float>(static_cast<size_t>(grid.rows * grid.columns * 3), 40.0F), 255.0};
+  return {grid.rows, grid.columns, 3, std::vector<float>(static_cast<size_t>(grid.rows * grid.columns * 3), 40.0F),
+          255.0};
 }
 
 std::string slice_png(const SliceGrid& grid, const io::Image& image, const std::vector<uint8_t>& labels) {

@@ -37,7 +37,8 @@ std::string channel_suffix(int64_t channel) {
 
 // A finding may be unknown; a class is one, or the file has no label.
 bool has_label(const io::SourceFile& file, bool is_multi_label) {
-  return !file.labels.empty() && (is_multi_label || std::find(file.labels.begin(), file.labels.end(), 1.0F) != file.labels.end());
+  return !file.labels.empty() &&
+         (is_multi_label || std::find(file.labels.begin(), file.labels.end(), 1.0F) != file.labels.end());
 }
 
 // Time points that the dataset has as cases of their own.
@@ -58,7 +59,8 @@ void split_time_points(std::vector<io::SourceFile>& files, const std::map<std::s
   files = std::move(expanded);
 }
 
-// "imagesTr/a/x_0001.nii.gz" -> "imagesTr/a/x_0001", "imagesTr/a/x", as its label map may be called; "x.nii.gz#t2" -> "x".
+// "imagesTr/a/x_0001.nii.gz" -> "imagesTr/a/x_0001", "imagesTr/a/x",
+// as its label map may be called; "x.nii.gz#t2" -> "x".
 std::vector<std::string> label_names_of(const std::string& test_file) {
   std::string name = test_file;
   const size_t time = name.rfind("#t");
@@ -68,13 +70,15 @@ std::vector<std::string> label_names_of(const std::string& test_file) {
   return names;
 }
 
-// Which of these names (paths without ending) are of a run's test part, where its files lie in other folders: told by as much of their paths as both have.
+// Which of these names (paths without ending) are of a run's test part, where
+// its files lie in other folders: told by as much of their paths as both have.
 std::vector<bool> tested_by_name(const std::set<std::string>& test_files, std::vector<std::string> names) {
   std::set<std::string> endings;  // of the paths of test files
   for (const std::string& file : test_files) {
     for (const std::string& name : label_names_of(file)) {
       endings.insert(name);
-      for (size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/', slash + 1)) endings.insert(name.substr(slash + 1));
+      for (size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/', slash + 1))
+        endings.insert(name.substr(slash + 1));
     }
   }
   std::vector<bool> is_tested(names.size());
@@ -94,12 +98,14 @@ std::vector<bool> tested_by_name(const std::set<std::string>& test_files, std::v
 
 void tell_the_rest(const fs::path& path, size_t num_tested, size_t num_all) {
   if (num_tested < num_all)
-    log::info(concat(path.string(), ": ", num_tested, " of ", num_all, " files are of the run's test part; the others are not measured"));
+    log::info(concat(path.string(), ": ", num_tested, " of ", num_all,
+                     " files are of the run's test part; the others are not measured"));
 }
 
-// Every channel as a file of its own, since predictions may be of each. Those of prepared datasets only where the run took each by itself.
-// -> by the name of a further channel: that of its case.
-std::map<std::string, std::string> take_channels_apart(io::Source& source, const std::optional<std::set<std::string>>& test_files) {
+// Every channel as a file of its own, since predictions may be of each. Those of prepared datasets
+// only where the run took each by itself. -> by the name of a further channel: that of its case.
+std::map<std::string, std::string> take_channels_apart(io::Source& source,
+                                                       const std::optional<std::set<std::string>>& test_files) {
   std::map<std::string, std::string> case_of;
   bool is_tested = false;
   for (const io::SourceFile& file : source.files) {
@@ -113,8 +119,8 @@ std::map<std::string, std::string> take_channels_apart(io::Source& source, const
 }
 
 // Files of one source, in the order in which names are given.
-Truth from_source(io::Source source, const std::optional<std::set<std::string>>& test_files, bool is_classification, const fs::path& path,
-                  const NamesTable* names_between) {
+Truth from_source(io::Source source, const std::optional<std::set<std::string>>& test_files, bool is_classification,
+                  const fs::path& path, const NamesTable* names_between) {
   const std::map<std::string, std::string> case_of_channel = take_channels_apart(source, test_files);
   std::map<std::string, std::string> in_dataset;  // by name in the source
   if (names_between != nullptr && source.layout != "prepared") {
@@ -123,7 +129,8 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   } else if (!is_classification) {
     source.files = io::with_masks_of_time_points(source.files);
   }
-  std::sort(source.files.begin(), source.files.end(), [](const auto& a, const auto& b) { return std::tie(a.name, a.path) < std::tie(b.name, b.path); });
+  std::sort(source.files.begin(), source.files.end(),
+            [](const auto& a, const auto& b) { return std::tie(a.name, a.path) < std::tie(b.name, b.path); });
   const std::vector<std::string> names = io::case_names(source.files, source.identifying);
   Truth truth;
   truth.mask_names = source.mask_names;
@@ -132,7 +139,8 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   truth.label_names = source.label_names;
   truth.is_multi_label = source.is_multi_label;
   const auto mask_of = [](const io::SourceFile& file) { return std::pair(file.mask, file.time_point); };
-  std::map<std::pair<fs::path, int64_t>, int64_t> num_with_mask;  // nnU-Net's channels are images of their own with one mask: they are one case
+  // nnU-Net's channels are images of their own with one mask: they are one case
+  std::map<std::pair<fs::path, int64_t>, int64_t> num_with_mask;
   for (const io::SourceFile& file : source.files) num_with_mask[mask_of(file)] += file.series.empty() ? 1 : 0;
   std::map<std::pair<fs::path, int64_t>, size_t> case_of_mask;
   std::shared_ptr<const PreparedTruth> prepared;
@@ -140,16 +148,22 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
   size_t without = 0, num_resized = 0;
   const auto is_tested = [&](const io::SourceFile& file) {
     const auto found = in_dataset.find(file.name);
-    if (const auto whole = case_of_channel.find(file.name); whole != case_of_channel.end() && test_files->contains(whole->second)) return true;
+    if (const auto whole = case_of_channel.find(file.name);
+        whole != case_of_channel.end() && test_files->contains(whole->second))
+      return true;
     const std::string time = concat("#t", file.time_point);  // splits.json names files, not their time points
-    if (file.name.ends_with(time) && test_files->contains(file.name.substr(0, file.name.size() - time.size()))) return true;
+    if (file.name.ends_with(time) && test_files->contains(file.name.substr(0, file.name.size() - time.size())))
+      return true;
     return test_files->contains(file.name) || (found != in_dataset.end() && test_files->contains(found->second));
   };
   std::vector<bool> tested;
   for (const io::SourceFile& file : source.files) tested.push_back(test_files && is_tested(file));
   auto num_tested = std::count(tested.begin(), tested.end(), true);
-  const auto says_truth = [&](const io::SourceFile& file) { return is_classification ? has_label(file, source.is_multi_label) : !file.mask.empty(); };
-  if (test_files && num_tested == 0 && std::any_of(source.files.begin(), source.files.end(), says_truth)) {  // the same files in other folders
+  const auto says_truth = [&](const io::SourceFile& file) {
+    return is_classification ? has_label(file, source.is_multi_label) : !file.mask.empty();
+  };
+  // the same files in other folders
+  if (test_files && num_tested == 0 && std::any_of(source.files.begin(), source.files.end(), says_truth)) {
     std::vector<std::string> stems;
     for (const io::SourceFile& file : source.files) stems.push_back(label_names_of(file.name)[0]);
     tested = tested_by_name(*test_files, stems);
@@ -166,17 +180,21 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
     if (is_classification ? !has_label(file, source.is_multi_label) : !has_mask) {
       ++without;
       if (has_test)
-        throw Error(ExitCode::data, concat(path.string(), ": ", file.name, " of the test part has no ", is_classification ? "label" : "mask"),
-                    "say where the truth of the test part is: --truth");
+        throw Error(
+            ExitCode::data,
+            concat(path.string(), ": ", file.name, " of the test part has no ", is_classification ? "label" : "mask"),
+            "say where the truth of the test part is: --truth");
       continue;
     }
     std::string name = names[i];
     std::map<std::string, io::SourceFile> images;
-    for (int64_t channel = 0; prepared && !file.channels.empty() && channel < io::num_channels(file); ++channel) {  // that may be predicted one by one
+    // that may be predicted one by one
+    for (int64_t channel = 0; prepared && !file.channels.empty() && channel < io::num_channels(file); ++channel) {
       const io::SourceFile one = io::channel_of(file, channel);
       images.emplace(channel == 0 ? name : one.name, one);
     }
-    if (!is_classification && in_dataset.empty() && num_with_mask[mask_of(file)] > 1 && (io::is_volume(file.mask) || source.layout == "nnunet")) {
+    if (!is_classification && in_dataset.empty() && num_with_mask[mask_of(file)] > 1 &&
+        (io::is_volume(file.mask) || source.layout == "nnunet")) {
       const auto [known, is_new] = case_of_mask.emplace(mask_of(file), truth.cases.size());
       if (!is_new) {
         truth.cases[known->second].images.emplace(name, file);
@@ -198,7 +216,8 @@ Truth from_source(io::Source source, const std::optional<std::set<std::string>>&
                            std::move(images)});
   }
   if (without > 0 && !truth.cases.empty())
-    log::warning(concat(path.string(), ": ", without, " of ", names.size(), " cases have no ", is_classification ? "label" : "mask", " and are not evaluated"));
+    log::warning(concat(path.string(), ": ", without, " of ", names.size(), " cases have no ",
+                        is_classification ? "label" : "mask", " and are not evaluated"));
   if (num_resized > 0) truth.remarks.push_back(prepared->grid_remark(num_resized, truth.cases.size()));
   return truth;
 }
@@ -215,15 +234,18 @@ std::vector<fs::path> label_files(const fs::path& folder) {
   if (fs::exists(folder / "predict.json")) {
     others.push_back((folder / "probabilities/").string());
     const auto record = nlohmann::json::parse(read_file(folder / "predict.json"), nullptr, /*allow_exceptions=*/false);
-    const bool has_overlays = record.is_object() && record.contains("options") && record["options"].is_object() && record["options"].contains("overlays");
+    const bool has_overlays = record.is_object() && record.contains("options") && record["options"].is_object() &&
+                              record["options"].contains("overlays");
     if (has_overlays) others.push_back((folder / "overlays/").string());
   }
   const auto is_other = [&](const fs::path& file) {
-    return std::any_of(others.begin(), others.end(), [&](const std::string& other) { return file.string().starts_with(other); });
+    return std::any_of(others.begin(), others.end(),
+                       [&](const std::string& other) { return file.string().starts_with(other); });
   };
   std::vector<fs::path> files;
   for (const auto* list : {&listing.pictures, &listing.volumes, &listing.dicom}) {
-    std::copy_if(list->begin(), list->end(), std::back_inserter(files), [&](const fs::path& file) { return is_label_file(file) && !is_other(file); });
+    std::copy_if(list->begin(), list->end(), std::back_inserter(files),
+                 [&](const fs::path& file) { return is_label_file(file) && !is_other(file); });
   }
   return files;
 }
@@ -247,7 +269,8 @@ std::map<std::string, fs::path> list_label_maps(const fs::path& folder, const st
     const auto [first, is_new] = maps.emplace(name, path);
     if (!is_new)
       throw Error(ExitCode::data,
-                  concat(folder.string(), ": case ", name, " is there twice, as ", io::without(first->second.filename().string(), identifying), " and ",
+                  concat(folder.string(), ": case ", name, " is there twice, as ",
+                         io::without(first->second.filename().string(), identifying), " and ",
                          io::without(path.filename().string(), identifying)),
                   "keep one of them");
   }
@@ -256,7 +279,8 @@ std::map<std::string, fs::path> list_label_maps(const fs::path& folder, const st
 
 namespace {
 
-// What dataset.json says of a folder of label maps: its own, or, of nnU-Net's labelsTr and labelsTs, that of the dataset.
+// What dataset.json says of a folder of label maps: its own,
+// or, of nnU-Net's labelsTr and labelsTs, that of the dataset.
 void adopt_dataset_json(const fs::path& folder, Truth& truth) {
   const fs::path whole = (fs::absolute(folder) / "").lexically_normal().parent_path();
   std::vector<fs::path> places{whole};
@@ -276,7 +300,8 @@ void adopt_dataset_json(const fs::path& folder, Truth& truth) {
     truth.mask_names = dataset.mask_names;
     truth.ignore_label = dataset.ignore_label;
     truth.regions = dataset.regions;
-    log::info(concat("what the values of ", folder.string(), " mean is taken from ", file.string(), ": ", join(dataset.mask_names, ", "),
+    log::info(concat("what the values of ", folder.string(), " mean is taken from ", file.string(), ": ",
+                     join(dataset.mask_names, ", "),
                      dataset.ignore_label >= 0 ? concat("; ", dataset.ignore_label, " is ignored") : ""));
     return;
   }
@@ -284,10 +309,12 @@ void adopt_dataset_json(const fs::path& folder, Truth& truth) {
 
 }  // namespace
 
-Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification, const std::vector<std::string>& findings,
-                 const std::vector<std::string>& identifying, const NamesTable* names) {
+Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification,
+                 const std::vector<std::string>& findings, const std::vector<std::string>& identifying,
+                 const NamesTable* names) {
   if (const std::string missing = path_problem(path); !missing.empty())
-    throw Error(ExitCode::data, concat(path.string(), " ", missing), "--truth takes label maps, labels, or a source that has them");
+    throw Error(ExitCode::data, concat(path.string(), " ", missing),
+                "--truth takes label maps, labels, or a source that has them");
   // A folder of label maps looks like a folder of images; one of DICOM-SEG like one without images.
   std::optional<Error> problem;
   try {
@@ -310,7 +337,8 @@ Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>
     adopt_dataset_json(path, truth);
     for (const auto& [name, file] : list_label_maps(path, truth.identifying)) {
       const std::string patient = io::owner_of(file).patient;
-      truth.cases.push_back({name, patient.empty() ? name : patient, file, {}, {}, io::is_picture(file) ? 2 : -1, !patient.empty()});
+      truth.cases.push_back(
+          {name, patient.empty() ? name : patient, file, {}, {}, io::is_picture(file) ? 2 : -1, !patient.empty()});
     }
     std::vector<std::string> names_there;
     for (const TruthCase& one : truth.cases) names_there.push_back(one.name);
@@ -332,24 +360,29 @@ void read_patients(const fs::path& file, Truth& truth) {
   const io::Csv csv = io::read_csv(file);
   const auto case_column = csv.column({"case", "name", "id", "image"}), patient_column = io::patient_column(csv);
   if (!case_column || !patient_column)
-    throw Error(ExitCode::data, concat(file.string(), ":1: needs the columns case and patient; its columns are: ", join(csv.columns, ", ")));
+    throw Error(
+        ExitCode::data,
+        concat(file.string(), ":1: needs the columns case and patient; its columns are: ", join(csv.columns, ", ")));
   std::map<std::string, std::string> patient_of;
   for (const io::CsvRow& row : csv.rows) {
     if (!patient_of.emplace(row.fields[*case_column], io::patient_id(row.fields[*patient_column])).second)
-      throw Error(ExitCode::data, concat(file.string(), ":", row.line, ": case ", row.fields[*case_column], " is there twice"));
+      throw Error(ExitCode::data,
+                  concat(file.string(), ":", row.line, ": case ", row.fields[*case_column], " is there twice"));
   }
   std::map<std::string, std::string> file_of_stem;  // "a.nii.gz" of a, as tables of scores may have it
   for (const auto& [name, patient] : patient_of) file_of_stem.emplace(io::take_apart(name).stem, name);
   for (TruthCase& one : truth.cases) {
     auto found = patient_of.find(one.name);
     if (found == patient_of.end()) found = patient_of.find(file_of_stem[one.name]);
-    if (found == patient_of.end() || found->second.empty()) throw Error(ExitCode::data, concat(file.string(), ": has no patient of case ", one.name));
+    if (found == patient_of.end() || found->second.empty())
+      throw Error(ExitCode::data, concat(file.string(), ": has no patient of case ", one.name));
     one.patient = found->second;
     one.is_patient_known = true;
   }
 }
 
-std::map<std::string, std::string> match_names(const std::vector<std::string>& truth, const std::vector<std::string>& found, const std::string& whose) {
+std::map<std::string, std::string> match_names(const std::vector<std::string>& truth,
+                                               const std::vector<std::string>& found, const std::string& whose) {
   std::map<std::string, std::string> matches;
   const std::set<std::string> all(found.begin(), found.end());
   for (const std::string& name : truth) {
@@ -360,7 +393,8 @@ std::map<std::string, std::string> match_names(const std::vector<std::string>& t
   const auto whole = [](const std::string& name) { return name.substr(name.find_last_of('/') + 1); };
   std::set<std::string> whole_found;
   for (const std::string& name : found) whole_found.insert(whole(name));
-  const bool is_whole = std::any_of(truth.begin(), truth.end(), [&](const std::string& name) { return whole_found.contains(whole(name)); });
+  const bool is_whole = std::any_of(truth.begin(), truth.end(),
+                                    [&](const std::string& name) { return whole_found.contains(whole(name)); });
   const auto last_part = [&](const std::string& name) { return is_whole ? whole(name) : io::stem_of(name); };
   std::map<std::string, std::vector<std::string>> of_found, of_truth;
   for (const std::string& name : found) of_found[last_part(name)].push_back(name);
@@ -376,8 +410,9 @@ std::map<std::string, std::string> match_names(const std::vector<std::string>& t
                         " of the truth can't be told, as their names have only the last part in common"));
   }
   if (!matches.empty())
-    log::info(concat(whose, ": no name is that of a case; matched by the last part of their paths: ", matches.begin()->first, " is ", matches.begin()->second,
-                     matches.size() > 1 ? concat(" (and ", matches.size() - 1, " more)") : ""));
+    log::info(concat(
+        whose, ": no name is that of a case; matched by the last part of their paths: ", matches.begin()->first, " is ",
+        matches.begin()->second, matches.size() > 1 ? concat(" (and ", matches.size() - 1, " more)") : ""));
   return matches;
 }
 
@@ -397,16 +432,20 @@ void split_as_predicted(const std::set<std::string>& predicted, Truth& truth) {
       if (const auto image = one.images.find(name); image != one.images.end()) cases.back().file = image->second;
       return true;
     };
-    const auto count = std::count_if(one.images.begin(), one.images.end(), [&](const auto& image) { return is_predicted(image.first); });
+    const auto count = std::count_if(one.images.begin(), one.images.end(),
+                                     [&](const auto& image) { return is_predicted(image.first); });
     if (count > 1 || !is_predicted(one.name)) {
       for (const auto& [name, image] : one.images) add(name);
-      for (int64_t time_point = 0; one.images.empty() && add(concat(one.name, "_t", time_point)); ++time_point) cases.back().file.time_point = time_point;
-      for (int64_t channel = 0; !one.label_map.empty() && channel < 10'000; ++channel) add(concat(one.name, channel_suffix(channel)));
+      for (int64_t time_point = 0; one.images.empty() && add(concat(one.name, "_t", time_point)); ++time_point)
+        cases.back().file.time_point = time_point;
+      for (int64_t channel = 0; !one.label_map.empty() && channel < 10'000; ++channel)
+        add(concat(one.name, channel_suffix(channel)));
     }
     if (cases.size() == before) cases.push_back(one);
   }
   if (cases.size() > truth.cases.size())
-    log::info(concat("images that share a mask (channels, time points) were predicted one by one: ", cases.size(), " cases of ", truth.cases.size(), " masks"));
+    log::info(concat("images that share a mask (channels, time points) were predicted one by one: ", cases.size(),
+                     " cases of ", truth.cases.size(), " masks"));
   truth.cases = std::move(cases);
 }
 
@@ -417,8 +456,11 @@ void add_images(const fs::path& path, Truth& truth) {
   for (const TruthCase& one : truth.cases) truth_names.push_back(one.name);
   const auto matches = match_names(truth_names, names, path.string());
   if (matches.size() < truth_names.size() && !matches.empty())
-    log::warning(concat(path.string(), ": has images of ", matches.size(), " of ", truth_names.size(), " cases; the others are shown without"));
-  if (matches.empty()) throw Error(ExitCode::data, concat(path.string(), " has no image of the name of a case"), "such as " + truth_names.at(0));
+    log::warning(concat(path.string(), ": has images of ", matches.size(), " of ", truth_names.size(),
+                        " cases; the others are shown without"));
+  if (matches.empty())
+    throw Error(ExitCode::data, concat(path.string(), " has no image of the name of a case"),
+                "such as " + truth_names.at(0));
   for (TruthCase& one : truth.cases) {
     const auto match = matches.find(one.name);
     if (match == matches.end() || one.label_map.empty()) continue;
@@ -452,9 +494,12 @@ void Problems::raise() const {
   std::string text;
   for (size_t i = 0; i < std::min(kNumShown, texts.size()); ++i) text += "\n  " + texts[i];
   if (texts.size() > kNumShown) text += concat("\n  and ", texts.size() - kNumShown, " more");
-  const std::string head = concat(texts.size(), texts.size() == 1 ? " case" : " cases", skips_ ? " left out:" : " can't be evaluated:");
+  const std::string head =
+      concat(texts.size(), texts.size() == 1 ? " case" : " cases", skips_ ? " left out:" : " can't be evaluated:");
   if (skips_) return log::warning(head + text);
-  throw Error(ExitCode::data, head + text, (hint_.empty() ? "mend them" : hint_) + "; or leave them out by name with --skip-bad-cases (exit code 6)");
+  throw Error(
+      ExitCode::data, head + text,
+      (hint_.empty() ? "mend them" : hint_) + "; or leave them out by name with --skip-bad-cases (exit code 6)");
 }
 
 }  // namespace vmae::run

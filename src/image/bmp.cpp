@@ -1,5 +1,5 @@
-// BMP: 1, 4 and 8 bit with a palette, 16, 24 and 32 bit colour, run lengths (RLE4, RLE8), bit fields. Microsoft, "Bitmap Storage", BITMAPINFOHEADER to
-// BITMAPV5HEADER and OS/2's BITMAPCOREHEADER.
+// BMP: 1, 4 and 8 bit with a palette, 16, 24 and 32 bit colour, run lengths (RLE4, RLE8), bit fields.
+// Microsoft, "Bitmap Storage", BITMAPINFOHEADER to BITMAPV5HEADER and OS/2's BITMAPCOREHEADER.
 #include <algorithm>
 #include <bit>
 
@@ -43,14 +43,19 @@ Header read_header(std::string_view bytes) {
   header.is_top_down = header.height < 0;
   header.height = std::abs(header.height);
   header.palette_at = 14 + size;
-  const bool is_known = header.compression == 0 || (header.compression == 1 && header.bits == 8) || (header.compression == 2 && header.bits == 4) ||
-                        ((header.compression == 3 || header.compression == 6) && (header.bits == 16 || header.bits == 32));
+  const bool is_known =
+      header.compression == 0 || (header.compression == 1 && header.bits == 8) ||
+      (header.compression == 2 && header.bits == 4) ||
+      ((header.compression == 3 || header.compression == 6) && (header.bits == 16 || header.bits == 32));
   const auto known_bits = {1, 4, 8, 16, 24, 32};
-  if (!is_known || header.width <= 0 || std::find(known_bits.begin(), known_bits.end(), header.bits) == known_bits.end())
-    fail_picture(concat("is a BMP of ", header.bits, " bits and compression ", header.compression, ", which is not read"));
+  if (!is_known || header.width <= 0 ||
+      std::find(known_bits.begin(), known_bits.end(), header.bits) == known_bits.end())
+    fail_picture(
+        concat("is a BMP of ", header.bits, " bits and compression ", header.compression, ", which is not read"));
   if (header.bits == 16) header.masks = {0x7C00, 0x3E0, 0x1F};
   if (header.bits == 32) header.masks = {0xFF0000, 0xFF00, 0xFF};
-  if (header.compression == 3 || header.compression == 6) {  // right behind the first 40 bytes, whatever the header's size
+  // right behind the first 40 bytes, whatever the header's size
+  if (header.compression == 3 || header.compression == 6) {
     for (size_t i = 0; i < 3; ++i) header.masks[i] = static_cast<uint32_t>(number(bytes, 54 + 4 * i, 4));
     if (size == 40) header.palette_at += header.compression == 3 ? 12 : 16;
   }
@@ -79,7 +84,8 @@ void read_runs(std::string_view bytes, const Header& header, std::vector<std::by
   int64_t x = 0, y = 0;
   const auto put = [&](uint64_t index) {
     if (y >= header.height) fail_picture("is damaged: a BMP with more rows than it says");
-    if (x < header.width) indices[static_cast<size_t>((header.height - 1 - y) * header.width + x)] = static_cast<std::byte>(index);
+    if (x < header.width)
+      indices[static_cast<size_t>((header.height - 1 - y) * header.width + x)] = static_cast<std::byte>(index);
     ++x;  // runs may end beyond the side
   };
   for (;;) {
@@ -88,7 +94,8 @@ void read_runs(std::string_view bytes, const Header& header, std::vector<std::by
     if (count > 0) {
       for (uint64_t i = 0; i < count; ++i) put(!is_nibbles ? value : i % 2 == 0 ? value >> 4 : value & 15);
     } else if (value == 0) {
-      x = 0, ++y;
+      x = 0;
+      ++y;
     } else if (value == 1) {
       return;
     } else if (value == 2) {
@@ -127,7 +134,8 @@ Raster decode_bmp(std::string_view bytes) {
   raster.channels = header.bits <= 8 ? 1 : 3;
   const auto row_bytes = static_cast<size_t>((header.width * header.bits + 31) / 32 * 4);
   const bool has_runs = header.compression == 1 || header.compression == 2;
-  if (!has_runs && (header.pixels_at > bytes.size() || row_bytes * static_cast<size_t>(header.height) > bytes.size() - header.pixels_at))
+  if (!has_runs && (header.pixels_at > bytes.size() ||
+                    row_bytes * static_cast<size_t>(header.height) > bytes.size() - header.pixels_at))
     fail_picture("is cut off: a BMP shorter than its header says");
   raster.bytes.resize(static_cast<size_t>(header.width * header.height * raster.channels));
   if (has_runs) {

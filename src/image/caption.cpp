@@ -23,11 +23,15 @@ std::string in_ascii(const std::string& text) {
 }  // namespace
 
 void write_caption(Image& image, int64_t x, int64_t y, const std::string& text) {
-  cv::Mat canvas(static_cast<int>(image.height), static_cast<int>(image.width), CV_32FC(static_cast<int>(image.channels)), image.pixels.data());
-  cv::putText(canvas, in_ascii(text), {static_cast<int>(x), static_cast<int>(y)}, kFont, kFontScale, cv::Scalar::all(0), kThickness);
+  cv::Mat canvas(static_cast<int>(image.height), static_cast<int>(image.width),
+                 CV_32FC(static_cast<int>(image.channels)), image.pixels.data());
+  cv::putText(canvas, in_ascii(text), {static_cast<int>(x), static_cast<int>(y)}, kFont, kFontScale, cv::Scalar::all(0),
+              kThickness);
 }
 
-int64_t caption_width(const std::string& text) { return cv::getTextSize(in_ascii(text), kFont, kFontScale, kThickness, /*baseLine=*/nullptr).width; }
+int64_t caption_width(const std::string& text) {
+  return cv::getTextSize(in_ascii(text), kFont, kFontScale, kThickness, /*baseLine=*/nullptr).width;
+}
 
 std::string cut_caption(const std::string& text, int64_t width) {
   std::string left = in_ascii(text), right;

@@ -6,7 +6,8 @@
 
 namespace vmae::io {
 
-// One flood fill per component, over voxels of one label; no image library at hand labels several classes of a volume in one pass.
+// One flood fill per component, over voxels of one label; no image
+// library at hand labels several classes of a volume in one pass.
 void keep_largest_components(std::span<uint8_t> labels, const std::array<int64_t, 3>& size) {
   struct Component {
     int64_t first = -1, voxels = 0;
@@ -43,7 +44,8 @@ void keep_largest_components(std::span<uint8_t> labels, const std::array<int64_t
   seen.assign(labels.size(), false);
   for (const Component& component : largest) {
     if (component.first < 0) continue;
-    fill(component.first, [&](int64_t at) { kept[static_cast<size_t>(at)] = labels[static_cast<size_t>(component.first)]; });
+    fill(component.first,
+         [&](int64_t at) { kept[static_cast<size_t>(at)] = labels[static_cast<size_t>(component.first)]; });
   }
   std::copy(kept.begin(), kept.end(), labels.begin());
 }

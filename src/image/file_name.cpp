@@ -42,7 +42,8 @@ std::string without_ending(std::string_view name, std::string_view ending) {
 
 FileName take_apart(std::string_view name) {
   for (const Known& known : kKnown) {
-    if (std::string stem = without_ending(name, known.ending); !stem.empty()) return {std::move(stem), std::string(known.ending), known.kind};
+    if (std::string stem = without_ending(name, known.ending); !stem.empty())
+      return {std::move(stem), std::string(known.ending), known.kind};
   }
   return {std::string(name), "", FileKind::other};
 }

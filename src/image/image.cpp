@@ -9,7 +9,8 @@
 namespace vmae::io {
 namespace {
 
-constexpr std::array<const char*, 8> kTypeNames{"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"};
+constexpr std::array<const char*, 8> kTypeNames{"uint8",  "int8",  "uint16",  "int16",
+                                                "uint32", "int32", "float32", "float64"};
 
 // How a slice lies in memory, in voxels.
 struct SlicePlan {
@@ -50,13 +51,16 @@ std::vector<float> values(const Volume& volume) {
     const T* from = reinterpret_cast<const T*>(volume.stored.data());
     for (int64_t z = 0, i = 0; z < volume.size[2]; ++z) {
       const Scaling scaling = volume.scaling_of(z);
-      for (const int64_t end = i + slice_size; i < end; ++i) result[static_cast<size_t>(i)] = in_units(from[i], scaling);
+      for (const int64_t end = i + slice_size; i < end; ++i)
+        result[static_cast<size_t>(i)] = in_units(from[i], scaling);
     }
   });
   return result;
 }
 
-static bool is_flat(const VolumeHeader& header) { return std::find(header.size.begin(), header.size.end(), 1) != header.size.end(); }
+static bool is_flat(const VolumeHeader& header) {
+  return std::find(header.size.begin(), header.size.end(), 1) != header.size.end();
+}
 static bool is_coarsest(double spacing_mm, double largest_mm) { return spacing_mm >= 0.99 * largest_mm; }
 
 int slice_axis(const VolumeHeader& header) {
@@ -85,7 +89,8 @@ CommonAxis common_slice_axis(const std::vector<VolumeHeader>& headers) {
     if (is_flat(header)) continue;
     ++common.num_volumes;
     const double largest_mm = *std::max_element(header.spacing_mm.begin(), header.spacing_mm.end());
-    for (size_t axis = 0; axis < 3; ++axis) votes[axis].first += is_coarsest(header.spacing_mm[axis], largest_mm) ? 1 : 0;
+    for (size_t axis = 0; axis < 3; ++axis)
+      votes[axis].first += is_coarsest(header.spacing_mm[axis], largest_mm) ? 1 : 0;
     ++votes[static_cast<size_t>(slice_axis(header))].second;
   }
   if (common.num_volumes == 0) return common;
@@ -98,7 +103,8 @@ CommonAxis common_slice_axis(const std::vector<VolumeHeader>& headers) {
 }
 
 std::string CommonAxis::text() const {
-  return concat(axis < 0 ? "-" : axis_name(axis), ", the coarsest axis or one of several as coarse in ", num_coarsest, " of ", num_volumes, " volumes");
+  return concat(axis < 0 ? "-" : axis_name(axis), ", the coarsest axis or one of several as coarse in ", num_coarsest,
+                " of ", num_volumes, " volumes");
 }
 
 int slice_axis(const VolumeHeader& header, const std::string& wanted) {

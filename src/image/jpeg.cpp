@@ -1,5 +1,6 @@
-// JPEG through libjpeg(-turbo), with its defaults (accurate integer DCT, smooth upsampling): the pixels that OpenCV and Pillow see. It leaves by longjmp, so
-// what it works on belongs to callers: no function that calls setjmp owns anything.
+// JPEG through libjpeg(-turbo), with its defaults (accurate integer DCT, smooth
+// upsampling): the pixels that OpenCV and Pillow see. It leaves by longjmp, so what
+// it works on belongs to callers: no function that calls setjmp owns anything.
 #include <cstdio>  // jpeglib.h needs it
 
 #include <jerror.h>
@@ -34,7 +35,8 @@ void on_error(j_common_ptr jpeg) {
   std::longjmp(reader.way_out, 1);
 }
 
-// Pixels that are guessed are no pixels: data that end in mid-picture, or codes that do not exist. Other oddities change nothing.
+// Pixels that are guessed are no pixels: data that end in mid-picture,
+// or codes that do not exist. Other oddities change nothing.
 void on_message(j_common_ptr jpeg, int level) {
   if (level >= 0) return;
   switch (jpeg->err->msg_code) {
@@ -107,11 +109,13 @@ Raster decode_jpeg(std::string_view bytes) {
     break;
   }
   reader.jpeg.out_color_space = components == 1 ? JCS_GRAYSCALE : components == 3 ? JCS_RGB : JCS_CMYK;
-  const size_t row_samples = static_cast<size_t>(raster.width * components), num_rows = static_cast<size_t>(raster.height);
+  const size_t row_samples = static_cast<size_t>(raster.width * components),
+               num_rows = static_cast<size_t>(raster.height);
   raster.bytes.resize(row_samples * num_rows);
   if (!read_rows(reader, reinterpret_cast<JSAMPLE*>(raster.bytes.data()), row_samples)) fail_jpeg(reader);
   raster.channels = components == 1 ? 1 : 3;
-  if (components == 4) cmyk_to_rgb(raster, /*is_inverted=*/true);  // as Adobe's programs write it, which all readers take for granted
+  // as Adobe's programs write it, which all readers take for granted
+  if (components == 4) cmyk_to_rgb(raster, /*is_inverted=*/true);
   return raster;
 }
 

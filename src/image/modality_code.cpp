@@ -10,11 +10,12 @@ namespace vmae::io {
 
 std::string dicom_modality(const std::string& text) {
   static const std::set<std::string> kTerms{
-      "AR",  "BI",  "BMD",   "CR",         "CT",     "CTPROTOCOL", "DG",      "DX",     "ECG",        "EPS", "ES",   "FID", "GM", "HC",
-      "HD",  "IO",  "IOL",   "IVOCT",      "IVUS",   "KER",        "KO",      "LEN",    "LS",         "MG",  "MR",   "M3D", "NM", "OAM",
-      "OCT", "OP",  "OPM",   "OPT",        "OPTBSV", "OPTENF",     "OPV",     "OSS",    "OT",         "PA",  "PLAN", "POS", "PR", "PT",
-      "PX",  "REG", "RESP",  "RF",         "RG",     "RTDOSE",     "RTIMAGE", "RTPLAN", "RTSTRUCT",   "RWV", "SC",   "SEG", "SM", "SMR",
-      "SR",  "SRF", "STAIN", "TEXTUREMAP", "TG",     "US",         "VA",      "XA",     "XAPROTOCOL", "XC"};  // PS3.3 C.7.3.1.1.1
+      "AR", "BI", "BMD", "CR", "CT", "CTPROTOCOL", "DG", "DX", "ECG", "EPS", "ES", "FID", "GM", "HC", "HD", "IO", "IOL",
+      "IVOCT", "IVUS", "KER", "KO", "LEN", "LS", "MG", "MR", "M3D", "NM", "OAM", "OCT", "OP", "OPM", "OPT", "OPTBSV",
+      "OPTENF", "OPV", "OSS", "OT", "PA", "PLAN", "POS", "PR", "PT", "PX", "REG", "RESP", "RF", "RG", "RTDOSE",
+      "RTIMAGE", "RTPLAN", "RTSTRUCT", "RWV", "SC", "SEG", "SM", "SMR",
+      // PS3.3 C.7.3.1.1.1
+      "SR", "SRF", "STAIN", "TEXTUREMAP", "TG", "US", "VA", "XA", "XAPROTOCOL", "XC"};
   return text.empty() || kTerms.contains(text) ? text : "OT";
 }
 
@@ -30,7 +31,9 @@ std::string modality_code(const std::string& text) {
   if (starts({"us", "ultrasound", "sonography"})) return "US";
   if (starts({"xr", "x-ray", "xray", "cxr", "radiograph"})) return "DX";
   if (starts({"dermoscopy", "photo", "skin"})) return "XC";
-  if (text.size() == 2 && std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 'A' && c <= 'Z'; })) return text;  // a DICOM code
+  // a DICOM code
+  if (text.size() == 2 && std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 'A' && c <= 'Z'; }))
+    return text;
   return "";
 }
 

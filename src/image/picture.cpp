@@ -1,4 +1,5 @@
-// What the numbers of a picture mean, alike for all formats: palettes, few bits, orientation, pages. Decoders: picture_decode.h.
+// What the numbers of a picture mean, alike for all formats:
+// palettes, few bits, orientation, pages. Decoders: picture_decode.h.
 #include "vmae/image/picture.h"
 
 #include <algorithm>
@@ -59,7 +60,8 @@ void check_exists(const fs::path& path) {
 }
 
 bool is_grey(const Palette& palette) {
-  return std::all_of(palette.begin(), palette.end(), [](const auto& entry) { return entry[0] == entry[1] && entry[1] == entry[2]; });
+  return std::all_of(palette.begin(), palette.end(),
+                     [](const auto& entry) { return entry[0] == entry[1] && entry[1] == entry[2]; });
 }
 
 // Index 0 black, the last of its depth white, even steps between.
@@ -67,7 +69,8 @@ bool is_ramp(const Palette& palette, int64_t bits) {
   const size_t last = (size_t{1} << bits) - 1;
   if (palette.size() != last + 1) return false;
   for (size_t i = 0; i <= last; ++i) {
-    if (palette[i] != std::array<uint8_t, 3>{static_cast<uint8_t>(i * 255 / last), static_cast<uint8_t>(i * 255 / last), static_cast<uint8_t>(i * 255 / last)})
+    if (palette[i] != std::array<uint8_t, 3>{static_cast<uint8_t>(i * 255 / last), static_cast<uint8_t>(i * 255 / last),
+                                             static_cast<uint8_t>(i * 255 / last)})
       return false;
   }
   return true;
@@ -93,15 +96,17 @@ void check_mask_palette(const Raster& raster) {
     if (!is_used[i]) continue;
     const int grey = raster.palette[i][0];
     if (grey <= last)
-      fail_picture(
-          concat("is a mask with a palette whose greys do not ascend with the index (index ", i, " is grey ", grey, "): which of the two is the label?"),
-          "save it as a grey picture of label numbers, without a palette");
+      fail_picture(concat("is a mask with a palette whose greys do not ascend with the index (index ", i, " is grey ",
+                          grey, "): which of the two is the label?"),
+                   "save it as a grey picture of label numbers, without a palette");
     last = grey;
     is_same &= static_cast<size_t>(grey) == i;
     indices += concat(indices.empty() ? "" : ", ", i);
     greys += concat(greys.empty() ? "" : ", ", grey);
   }
-  if (!is_same) remark("masks with a palette of greys: their indices are the labels, not the greys", concat("; here ", indices, " and not ", greys));
+  if (!is_same)
+    remark("masks with a palette of greys: their indices are the labels, not the greys",
+           concat("; here ", indices, " and not ", greys));
 }
 
 void apply_palette(Raster& raster) {
@@ -113,7 +118,8 @@ void apply_palette(Raster& raster) {
     return;
   }
   std::vector<std::byte> pixels(raster.bytes.size() * 3);
-  for (size_t i = 0; i < raster.bytes.size(); ++i) std::memcpy(pixels.data() + 3 * i, colours[static_cast<size_t>(raster.bytes[i])].data(), 3);
+  for (size_t i = 0; i < raster.bytes.size(); ++i)
+    std::memcpy(pixels.data() + 3 * i, colours[static_cast<size_t>(raster.bytes[i])].data(), 3);
   raster.bytes = std::move(pixels);
   raster.channels = 3;
 }
@@ -123,12 +129,14 @@ void spread_bits(Raster& raster) {
   for (std::byte& value : raster.bytes) value = static_cast<std::byte>(static_cast<int>(value) * step);
 }
 
-// Upright: orientation 1 to 8 says where row 0 and column 0 of the file are to be seen (EXIF 2.3, tag 0x0112; TIFF 6.0, page 36).
+// Upright: orientation 1 to 8 says where row 0 and column 0 of the
+// file are to be seen (EXIF 2.3, tag 0x0112; TIFF 6.0, page 36).
 void turn(Raster& raster) {
   const int64_t orientation = raster.orientation, h = raster.height, w = raster.width;
   if (orientation < 2 || orientation > 8) return;
   const bool swaps = orientation >= 5;
-  const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;  // the upright's columns, or rows if they are swapped
+  // the upright's columns, or rows if they are swapped
+  const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   const bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
   const auto size = static_cast<size_t>(raster.channels) * size_of(raster.type);
   std::vector<std::byte> upright(raster.bytes.size());
@@ -147,16 +155,20 @@ void turn(Raster& raster) {
 
 // A mask whose drawing is in its transparency: the numbers alone would make all of it one class, or nothing.
 void refuse_drawn_alpha(const Raster& raster) {
-  if (std::all_of(raster.opacity.begin(), raster.opacity.end(), [&](uint8_t opacity) { return opacity == raster.opacity[0]; })) return;
+  if (std::all_of(raster.opacity.begin(), raster.opacity.end(),
+                  [&](uint8_t opacity) { return opacity == raster.opacity[0]; }))
+    return;
   const size_t pixel_bytes = raster.bytes.size() / raster.opacity.size();
   bool is_even = true, has_hidden = false;
   for (size_t i = 0; i < raster.opacity.size(); ++i) {
     const std::byte* const pixel = raster.bytes.data() + i * pixel_bytes;
     is_even &= std::equal(pixel, pixel + pixel_bytes, raster.bytes.data());
-    has_hidden |= raster.opacity[i] == 0 && std::any_of(pixel, pixel + pixel_bytes, [](std::byte byte) { return byte != std::byte{0}; });
+    has_hidden |= raster.opacity[i] == 0 &&
+                  std::any_of(pixel, pixel + pixel_bytes, [](std::byte byte) { return byte != std::byte{0}; });
   }
   if (is_even || has_hidden)
-    fail_picture(concat("has transparency (alpha), in which ", is_even ? "the drawing seems to be: all pixels have one colour" : "clear pixels hold labels"),
+    fail_picture(concat("has transparency (alpha), in which ",
+                        is_even ? "the drawing seems to be: all pixels have one colour" : "clear pixels hold labels"),
                  "save it without alpha, as greys or indices");
 }
 
@@ -165,8 +177,10 @@ enum class Use : uint8_t { image, labels };
 void interpret(Raster& raster, Use use) {
   if (!raster.palette.empty() && is_ramp(raster.palette, raster.bits)) raster.palette.clear();
   if (use == Use::labels && raster.is_inverted)
-    fail_picture(concat("is a mask of ", raster.bits, " bits that stores white as 0 (photometric interpretation 0): its numbers can be read in two ways"),
-                 "save it with black as 0 (photometric interpretation 1)");
+    fail_picture(
+        concat("is a mask of ", raster.bits,
+               " bits that stores white as 0 (photometric interpretation 0): its numbers can be read in two ways"),
+        "save it with black as 0 (photometric interpretation 1)");
   if (use == Use::labels) refuse_drawn_alpha(raster);
   raster.opacity.clear();
   if (!raster.palette.empty() && use == Use::labels) {
@@ -188,8 +202,9 @@ void check_fits_memory(const TiffStack& stack, size_t page_bytes) {
   const double needed = static_cast<double>(stack.num_pages) * static_cast<double>(page_bytes);
   const auto available = static_cast<double>(memory_info().available_bytes);
   if (needed > available) {
-    fail_picture(concat("is a stack of ", stack.num_pages, " pages of ", stack.width, " x ", stack.height, " pixels, which needs ", human_bytes(needed),
-                        " to read; ", human_bytes(available), " are free"));
+    fail_picture(concat("is a stack of ", stack.num_pages, " pages of ", stack.width, " x ", stack.height,
+                        " pixels, which needs ", human_bytes(needed), " to read; ", human_bytes(available),
+                        " are free"));
   }
 }
 
@@ -208,12 +223,15 @@ void append(Decoded& decoded, Raster&& raster, int64_t num_pages) {
     return;
   }
   ++volume.size[2];
-  if (raster.width != volume.size[0] || raster.height != volume.size[1] || raster.channels != volume.channels || raster.type != volume.type)
-    fail_picture(concat("is a TIFF whose page ", volume.size[2], " has ", raster.width, " x ", raster.height, " pixels of ", raster.channels, " channels, ",
-                        name_of(raster.type), "; the first has ", volume.size[0], " x ", volume.size[1], " of ", volume.channels, ", ", name_of(volume.type)),
+  if (raster.width != volume.size[0] || raster.height != volume.size[1] || raster.channels != volume.channels ||
+      raster.type != volume.type)
+    fail_picture(concat("is a TIFF whose page ", volume.size[2], " has ", raster.width, " x ", raster.height,
+                        " pixels of ", raster.channels, " channels, ", name_of(raster.type), "; the first has ",
+                        volume.size[0], " x ", volume.size[1], " of ", volume.channels, ", ", name_of(volume.type)),
                  "pages of one size and type make a volume; write others into files of their own");
   if (raster.palette != decoded.first.palette)
-    fail_picture(concat("is a TIFF whose page ", volume.size[2], " has another palette than the first"), "save all pages with one palette, or as greys");
+    fail_picture(concat("is a TIFF whose page ", volume.size[2], " has another palette than the first"),
+                 "save all pages with one palette, or as greys");
   volume.stored.insert(volume.stored.end(), raster.bytes.begin(), raster.bytes.end());
 }
 
@@ -230,17 +248,22 @@ Decoded decode(const fs::path& path, Use use) {
         append(decoded, std::move(raster), whole.num_pages);
       });
       if (stack.num_skipped > 0) remark("TIFF pages that are marked as smaller copies or masks of others are left out");
-      if (stack.num_below > 0) remark("TIFF pages that hang below others (SubIFDs: smaller copies, as a rule) are left out");
+      if (stack.num_below > 0)
+        remark("TIFF pages that hang below others (SubIFDs: smaller copies, as a rule) are left out");
       return;
     }
-    Raster raster = bytes.starts_with("\x89PNG") ? decode_png(bytes) : bytes.starts_with("BM") ? decode_bmp(bytes) : decode_jpeg(bytes);
+    Raster raster = bytes.starts_with("\x89PNG") ? decode_png(bytes)
+                    : bytes.starts_with("BM")    ? decode_bmp(bytes)
+                                                 : decode_jpeg(bytes);
     interpret(raster, use);
     append(decoded, std::move(raster), 1);
   });
   Volume& volume = decoded.volume;
   if (volume.size[2] > 1) {
     if (!is_tiff_name(path))
-      throw Error(ExitCode::data, concat(path.string(), " is a TIFF of ", volume.size[2], " pages, whatever its name says"), "let its name end in .tif");
+      throw Error(ExitCode::data,
+                  concat(path.string(), " is a TIFF of ", volume.size[2], " pages, whatever its name says"),
+                  "let its name end in .tif");
     if (volume.channels == 1) volume.stored_max = 0;
   }
   return decoded;
@@ -251,7 +274,8 @@ std::optional<std::array<double, 3>> sidecar_spacing(const fs::path& file) {
   std::error_code ignored;
   if (!fs::is_regular_file(file, ignored)) return std::nullopt;
   const std::string text = read_file(file);
-  const nlohmann::json json = is_deep_json(text) ? nlohmann::json() : nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json json =
+      is_deep_json(text) ? nlohmann::json() : nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("spacing")) return std::nullopt;  // of something else
   std::array<double, 3> spacing_mm{};
   const nlohmann::json& list = json["spacing"];
@@ -260,7 +284,9 @@ std::optional<std::array<double, 3>> sidecar_spacing(const fs::path& file) {
     is_good = list[i].is_number() && list[i].get<double>() > 0 && std::isfinite(list[i].get<double>());
     if (is_good) spacing_mm[2 - i] = list[i].get<double>();  // z, y, x
   }
-  if (!is_good) throw Error(ExitCode::data, file.string() + ": its \"spacing\" is not three numbers above 0", "it is [z, y, x] in millimetres");
+  if (!is_good)
+    throw Error(ExitCode::data, file.string() + ": its \"spacing\" is not three numbers above 0",
+                "it is [z, y, x] in millimetres");
   return spacing_mm;
 }
 
@@ -307,9 +333,10 @@ int64_t picture_orientation(const fs::path& path) {
 void split_alpha(Raster& raster) {
   const auto own = static_cast<size_t>(raster.channels), num_pixels = static_cast<size_t>(raster.height * raster.width);
   visit(raster.type, [&]<class T>(T) {
-    const T full = std::is_floating_point_v<T>
-                       ? T{1}
-                       : static_cast<T>(raster.bits < 8 * static_cast<int64_t>(sizeof(T)) ? (1LL << raster.bits) - 1 : std::numeric_limits<T>::max());
+    const T full = std::is_floating_point_v<T> ? T{1}
+                                               : static_cast<T>(raster.bits < 8 * static_cast<int64_t>(sizeof(T))
+                                                                    ? (1LL << raster.bits) - 1
+                                                                    : std::numeric_limits<T>::max());
     auto* values = reinterpret_cast<T*>(raster.bytes.data());
     raster.opacity.resize(num_pixels);
     for (size_t i = 0; i < num_pixels; ++i) {
@@ -364,7 +391,8 @@ std::optional<VolumeHeader> picture_header(const fs::path& path) {
 std::vector<fs::path> spacing_files(const fs::path& path) {
   const std::string stem = path.stem().string();
   std::vector<fs::path> files{path.parent_path() / (stem + ".json")};
-  if (stem.size() > 5 && stem[stem.size() - 5] == '_' && stem.find_first_not_of("0123456789", stem.size() - 4) == std::string::npos)
+  if (stem.size() > 5 && stem[stem.size() - 5] == '_' &&
+      stem.find_first_not_of("0123456789", stem.size() - 4) == std::string::npos)
     files.push_back(path.parent_path() / (stem.substr(0, stem.size() - 5) + ".json"));
   return files;
 }
@@ -375,7 +403,9 @@ std::optional<std::array<double, 3>> stack_spacing_mm(const fs::path& path) {
   for (const fs::path& file : files) {
     const auto spacing_mm = sidecar_spacing(file);
     if (found && spacing_mm && found != spacing_mm)
-      throw Error(ExitCode::data, concat(files[0].string(), " and ", files[1].string(), " give ", path.filename().string(), " two different spacings"),
+      throw Error(ExitCode::data,
+                  concat(files[0].string(), " and ", files[1].string(), " give ", path.filename().string(),
+                         " two different spacings"),
                   "remove one of them");
     if (spacing_mm) found = spacing_mm;
   }
@@ -387,13 +417,16 @@ std::optional<std::array<double, 3>> stack_spacing_mm(const fs::path& path) {
 
 Image read_picture(const fs::path& path) {
   const Volume volume = picture_volume(path);
-  if (volume.size[2] > 1) throw Error(ExitCode::data, concat(path.string(), " is a stack of ", volume.size[2], " pages where one picture is meant"));
+  if (volume.size[2] > 1)
+    throw Error(ExitCode::data,
+                concat(path.string(), " is a stack of ", volume.size[2], " pages where one picture is meant"));
   return slice_of(volume, 2, 0);
 }
 
 LabelPicture read_label_picture(const fs::path& path) {
   Decoded decoded = decode(path, Use::labels);
-  LabelPicture picture{std::move(decoded.volume), false, decoded.first.bits, decoded.first.is_lossy, std::move(decoded.first.palette)};
+  LabelPicture picture{std::move(decoded.volume), false, decoded.first.bits, decoded.first.is_lossy,
+                       std::move(decoded.first.palette)};
   if (picture.volume.size[2] == 1) return picture;
   if (const auto spacing_mm = stack_spacing_mm(path)) {
     picture.volume.spacing_mm = *spacing_mm;
@@ -432,7 +465,8 @@ std::vector<std::array<uint8_t, 3>> picture_palette(const fs::path& path) {
 
 std::string encode_png(const Image& image) {
   if (image.channels != 1 && image.channels != 3)
-    throw Error(ExitCode::internal, concat("encode_png: an image of ", image.channels, " channels; 1 or 3 are written"));
+    throw Error(ExitCode::internal,
+                concat("encode_png: an image of ", image.channels, " channels; 1 or 3 are written"));
   std::vector<unsigned char> bytes(image.pixels.size());
   for (size_t i = 0; i < bytes.size(); ++i) {
     const float value = std::isnan(image.pixels[i]) ? 0.0F : std::clamp(image.pixels[i], 0.0F, 255.0F);

@@ -1,5 +1,6 @@
-// Walks the outer structure of each format: PNG chunks with their CRCs (PNG specification, 5), JPEG marker segments to the end marker (ITU T.81, annex B),
-// every TIFF directory and the strips or tiles it points to (TIFF 6.0, section 2; BigTIFF), the BMP header. Sizes that no picture has are refused.
+// Walks the outer structure of each format: PNG chunks with their CRCs (PNG specification, 5), JPEG
+// marker segments to the end marker (ITU T.81, annex B), every TIFF directory and the strips or tiles
+// it points to (TIFF 6.0, section 2; BigTIFF), the BMP header. Sizes that no picture has are refused.
 #include "picture_check.h"
 
 #include <zlib.h>
@@ -20,7 +21,8 @@ constexpr uint64_t kMaxSide = 1 << 16, kMaxPixels = 1 << 28;
 std::string check_size(uint64_t width, uint64_t height) {
   if (width == 0 || height == 0) return concat("has no pixels (", width, " x ", height, ")");
   if (width > kMaxSide || height > kMaxSide || width * height > kMaxPixels) {
-    return concat("claims ", width, " x ", height, " pixels; at most ", kMaxSide, " a side and ", kMaxPixels, " in all are read");
+    return concat("claims ", width, " x ", height, " pixels; at most ", kMaxSide, " a side and ", kMaxPixels,
+                  " in all are read");
   }
   return "";
 }
@@ -29,12 +31,14 @@ std::string check_size(uint64_t width, uint64_t height) {
 uint64_t number(std::string_view bytes, size_t at, size_t size, bool big_endian) {
   uint64_t value = 0;
   if (at > bytes.size() || size > bytes.size() - at) return 0;
-  for (size_t i = 0; i < size; ++i) value = value << 8 | static_cast<unsigned char>(bytes[big_endian ? at + i : at + size - 1 - i]);
+  for (size_t i = 0; i < size; ++i)
+    value = value << 8 | static_cast<unsigned char>(bytes[big_endian ? at + i : at + size - 1 - i]);
   return value;
 }
 
 std::string of_several(uint64_t count, const char* what) {
-  return concat("is ", what, " of ", count, " pictures, which is not read: save the one that is meant, or each as a file of its own");
+  return concat("is ", what, " of ", count,
+                " pictures, which is not read: save the one that is meant, or each as a file of its own");
 }
 
 std::string check_png(std::string& bytes) {
@@ -45,12 +49,17 @@ std::string check_png(std::string& bytes) {
     const std::string_view type = view.substr(at + 4, 4);
     if (length > view.size() - at - 12) break;
     const uint64_t crc = crc32(0, reinterpret_cast<const Bytef*>(view.data() + at + 4), static_cast<uInt>(length + 4));
-    if (crc != number(view, at + 8 + length, 4, true)) return concat("is damaged: wrong checksum in its PNG chunk at byte ", at);
+    if (crc != number(view, at + 8 + length, 4, true))
+      return concat("is damaged: wrong checksum in its PNG chunk at byte ", at);
     if (type == "IHDR") {
-      if (std::string problem = check_size(number(view, at + 8, 4, true), number(view, at + 12, 4, true)); !problem.empty()) return problem;
+      if (std::string problem = check_size(number(view, at + 8, 4, true), number(view, at + 12, 4, true));
+          !problem.empty())
+        return problem;
     }
-    if (type == "acTL" && number(view, at + 8, 4, true) > 1) return of_several(number(view, at + 8, 4, true), "an animated PNG");
-    if (type == "IHDR" || type == "PLTE" || type == "IDAT" || type == "IEND" || type == "eXIf") kept += view.substr(at, length + 12);
+    if (type == "acTL" && number(view, at + 8, 4, true) > 1)
+      return of_several(number(view, at + 8, 4, true), "an animated PNG");
+    if (type == "IHDR" || type == "PLTE" || type == "IDAT" || type == "IEND" || type == "eXIf")
+      kept += view.substr(at, length + 12);
     if (type == "IEND") {
       bytes = std::move(kept);
       return "";
@@ -64,13 +73,14 @@ std::string check_png(std::string& bytes) {
 uint64_t jpeg_size(std::string_view bytes, size_t at) {
   for (at += 2; at + 9 <= bytes.size() && bytes[at] == '\xFF'; at += 2 + number(bytes, at + 2, 2, true)) {
     const auto marker = static_cast<unsigned char>(bytes[at + 1]);
-    if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) return number(bytes, at + 5, 4, true);
+    if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC)
+      return number(bytes, at + 5, 4, true);
   }
   return 0;
 }
 
-// Pictures of their own in a multi-picture file (CIPA DC-007), whose list of pictures is a TIFF directory at `start`. Thumbnails, and what is of another size
-// than the first (gain maps of phones), are none.
+// Pictures of their own in a multi-picture file (CIPA DC-007), whose list of pictures is a TIFF directory
+// at `start`. Thumbnails, and what is of another size than the first (gain maps of phones), are none.
 uint64_t count_pictures(std::string_view bytes, size_t start) {
   const bool is_big_endian = number(bytes, start, 2, true) == 0x4D4D;
   const auto at = [&](size_t place, size_t size) { return number(bytes, start + place, size, is_big_endian); };
@@ -81,7 +91,8 @@ uint64_t count_pictures(std::string_view bytes, size_t start) {
     const size_t entry = directory + 2 + 12 * i;
     if (at(entry, 2) != 0xB002) continue;
     const size_t list = at(entry + 8, 4);
-    for (size_t k = 1; k < std::min<uint64_t>(at(entry + 4, 4) / 16, 256) && start + list + 16 * k < bytes.size(); ++k) {
+    for (size_t k = 1; k < std::min<uint64_t>(at(entry + 4, 4) / 16, 256) && start + list + 16 * k < bytes.size();
+         ++k) {
       const uint64_t kind = at(list + 16 * k, 4) & 0xFFFFFF, picture = start + at(list + 16 * k + 8, 4);
       const bool is_alike = kind == 0 && size == jpeg_size(bytes, picture);
       count += kind >> 16 == 2 || is_alike ? 1 : 0;
@@ -105,10 +116,13 @@ std::string check_jpeg(std::string_view bytes) {
       at += 2;  // a stuffed byte, or a marker without a segment
     } else {
       if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) {
-        if (std::string problem = check_size(number(bytes, at + 7, 2, true), number(bytes, at + 5, 2, true)); !problem.empty()) return problem;
+        if (std::string problem = check_size(number(bytes, at + 7, 2, true), number(bytes, at + 5, 2, true));
+            !problem.empty())
+          return problem;
       }
       if (marker == 0xE2 && at + 8 <= bytes.size() && bytes.substr(at + 4, 4) == std::string_view("MPF\0", 4)) {
-        if (const uint64_t count = count_pictures(bytes, at + 8); count > 1) return of_several(count, "a multi-picture JPEG");
+        if (const uint64_t count = count_pictures(bytes, at + 8); count > 1)
+          return of_several(count, "a multi-picture JPEG");
       }
       at += 2 + number(bytes, at + 2, 2, true);
     }
@@ -127,10 +141,15 @@ struct TiffReader {
   // The values of one directory entry (integers), wherever they are stored.
   std::vector<uint64_t> values(size_t entry) {
     const uint64_t type = at(entry + 2, 2), count = is_bigtiff ? at(entry + 4, 8) : at(entry + 4, 4);
-    const size_t size = type == 3 ? 2 : type == 16 ? 8 : 4, inside = is_bigtiff ? 8 : 4, field = entry + (is_bigtiff ? 12 : 8);
+    const size_t size = type == 3    ? 2
+                        : type == 16 ? 8
+                                     : 4,
+                 inside = is_bigtiff ? 8 : 4, field = entry + (is_bigtiff ? 12 : 8);
     const size_t from = count <= inside / size ? field : at(field, inside);
     std::vector<uint64_t> found;
-    for (uint64_t i = 0; i < count && from < bytes.size() && (i + 1) * size <= bytes.size() - from && num_values_left > 0; ++i, --num_values_left)
+    for (uint64_t i = 0;
+         i < count && from < bytes.size() && (i + 1) * size <= bytes.size() - from && num_values_left > 0;
+         ++i, --num_values_left)
       found.push_back(at(from + i * size, size));
     return found;
   }
@@ -138,9 +157,11 @@ struct TiffReader {
 
 // One directory; `next` becomes the place of the one that follows.
 std::string check_directory(TiffReader& tiff, size_t directory, uint64_t& next) {
-  const size_t entry_bytes = tiff.is_bigtiff ? 20 : 12, count_bytes = tiff.is_bigtiff ? 8 : 2, next_bytes = tiff.is_bigtiff ? 8 : 4, size = tiff.bytes.size();
+  const size_t entry_bytes = tiff.is_bigtiff ? 20 : 12, count_bytes = tiff.is_bigtiff ? 8 : 2,
+               next_bytes = tiff.is_bigtiff ? 8 : 4, size = tiff.bytes.size();
   const uint64_t num_entries = tiff.at(directory, count_bytes);
-  if (num_entries == 0 || directory > size || num_entries > size / entry_bytes || directory + count_bytes + entry_bytes * num_entries + next_bytes > size)
+  if (num_entries == 0 || directory > size || num_entries > size / entry_bytes ||
+      directory + count_bytes + entry_bytes * num_entries + next_bytes > size)
     return "is cut off: a TIFF without its directory";
   uint64_t width = 0, height = 0;
   std::vector<uint64_t> offsets, lengths;
@@ -149,7 +170,9 @@ std::string check_directory(TiffReader& tiff, size_t directory, uint64_t& next) 
     const uint64_t tag = tiff.at(entry, 2);
     if (tag == 33629) {  // UIC2, one rational for each plane
       const uint64_t num_planes = tiff.is_bigtiff ? tiff.at(entry + 4, 8) : tiff.at(entry + 4, 4);
-      if (num_planes > 1) return concat("is a MetaMorph stack of ", num_planes, " planes behind one directory, which is not read: save it as a TIFF of pages");
+      if (num_planes > 1)
+        return concat("is a MetaMorph stack of ", num_planes,
+                      " planes behind one directory, which is not read: save it as a TIFF of pages");
     }
     if (tag != 256 && tag != 257 && tag != 273 && tag != 324 && tag != 279 && tag != 325) continue;
     std::vector<uint64_t> values = tiff.values(entry);
@@ -183,7 +206,8 @@ std::string check_tiff(std::string_view bytes) {
 }
 
 std::string check_bmp(std::string_view bytes) {
-  if (bytes.size() < 26 || number(bytes, 2, 4, false) > bytes.size()) return "is cut off: a BMP shorter than its header says";
+  if (bytes.size() < 26 || number(bytes, 2, 4, false) > bytes.size())
+    return "is cut off: a BMP shorter than its header says";
   const bool is_old = number(bytes, 14, 4, false) == 12;
   const auto height = static_cast<int32_t>(number(bytes, 22, 4, false));  // negative: top row first
   return is_old ? check_size(number(bytes, 18, 2, false), number(bytes, 20, 2, false))

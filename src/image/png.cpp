@@ -1,4 +1,5 @@
-// PNG through libpng. It leaves by longjmp, so what it works on belongs to callers: no function that calls setjmp owns anything.
+// PNG through libpng. It leaves by longjmp, so what it works on
+// belongs to callers: no function that calls setjmp owns anything.
 #include <png.h>
 
 #include <csetjmp>
@@ -102,8 +103,8 @@ bool write_all(Writer& writer, const unsigned char* pixels, png_uint_32 height, 
   if (setjmp(png_jmpbuf(writer.png))) return false;
   png_set_write_fn(writer.png, &writer, give_bytes, nullptr);
   png_set_compression_level(writer.png, 6);  // a quarter of the size of the fastest
-  png_set_IHDR(writer.png, writer.info, width, height, 8, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
-               PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_set_IHDR(writer.png, writer.info, width, height, 8, channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY,
+               PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   png_write_info(writer.png, writer.info);
   for (size_t row = 0; row < height; ++row) png_write_row(writer.png, pixels + row * width * channels);
   png_write_end(writer.png, nullptr);
@@ -118,11 +119,13 @@ Palette png_palette(std::string_view bytes) {
   for (size_t at = kFirst; at + kFrame <= bytes.size();) {
     size_t length = 0;
     for (size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<unsigned char>(bytes[at + i]);
-    const std::string_view name = bytes.substr(at + 4, 4), data = bytes.substr(at + 8, std::min(length, bytes.size() - at - 8));
+    const std::string_view name = bytes.substr(at + 4, 4),
+                           data = bytes.substr(at + 8, std::min(length, bytes.size() - at - 8));
     const bool is_indexed = name != "IHDR" || (data.size() > 9 && data[9] == PNG_COLOR_TYPE_PALETTE);
     if (!is_indexed || name == "IDAT" || data.size() < length) break;
     for (size_t i = 0; name == "PLTE" && i + 2 < length; i += 3)
-      palette.push_back({static_cast<uint8_t>(data[i]), static_cast<uint8_t>(data[i + 1]), static_cast<uint8_t>(data[i + 2])});
+      palette.push_back(
+          {static_cast<uint8_t>(data[i]), static_cast<uint8_t>(data[i + 1]), static_cast<uint8_t>(data[i + 2])});
     at += kFrame + length;
   }
   return palette;
@@ -137,7 +140,10 @@ Raster decode_png(std::string_view bytes) {
   const png_byte colour = png_get_color_type(reader.png, reader.info);
   raster.bits = png_get_bit_depth(reader.png, reader.info);
   raster.channels = (colour & PNG_COLOR_MASK_COLOR) != 0 && colour != PNG_COLOR_TYPE_PALETTE ? 3 : 1;
-  if (raster.bits == 16) raster.type = StoredType::u16, raster.stored_max = 65535;
+  if (raster.bits == 16) {
+    raster.type = StoredType::u16;
+    raster.stored_max = 65535;
+  }
   if (colour == PNG_COLOR_TYPE_PALETTE) {
     png_colorp entries = nullptr;
     int count = 0;
@@ -147,21 +153,26 @@ Raster decode_png(std::string_view bytes) {
   }
   png_uint_32 exif_size = 0;
   png_bytep exif = nullptr;
-  if (png_get_eXIf_1(reader.png, reader.info, &exif_size, &exif) != 0) raster.orientation = exif_orientation({reinterpret_cast<const char*>(exif), exif_size});
+  if (png_get_eXIf_1(reader.png, reader.info, &exif_size, &exif) != 0)
+    raster.orientation = exif_orientation({reinterpret_cast<const char*>(exif), exif_size});
   const bool has_alpha = (colour & PNG_COLOR_MASK_ALPHA) != 0;
-  const size_t row_bytes = static_cast<size_t>(raster.width * (raster.channels + (has_alpha ? 1 : 0))) * size_of(raster.type);
+  const size_t row_bytes =
+      static_cast<size_t>(raster.width * (raster.channels + (has_alpha ? 1 : 0))) * size_of(raster.type);
   // Deflate makes at most 1032 bytes of one: a header can't have gigabytes allocated for a file of a few bytes.
   if (row_bytes * static_cast<size_t>(raster.height) / 8 > 1100 * bytes.size() + 4096)
     fail_picture(concat("claims ", raster.width, " x ", raster.height, " pixels, more than its bytes can hold"));
   raster.bytes.resize(row_bytes * static_cast<size_t>(raster.height));
-  if (!read_rows(reader, reinterpret_cast<png_bytep>(raster.bytes.data()), row_bytes, static_cast<size_t>(raster.height))) fail_png(reader);
+  if (!read_rows(reader, reinterpret_cast<png_bytep>(raster.bytes.data()), row_bytes,
+                 static_cast<size_t>(raster.height)))
+    fail_png(reader);
   if (has_alpha) split_alpha(raster);
   return raster;
 }
 
 std::string encode_png_bytes(const unsigned char* pixels, int64_t height, int64_t width, int64_t channels) {
   Writer writer;
-  if (!write_all(writer, pixels, static_cast<png_uint_32>(height), static_cast<png_uint_32>(width), static_cast<size_t>(channels)))
+  if (!write_all(writer, pixels, static_cast<png_uint_32>(height), static_cast<png_uint_32>(width),
+                 static_cast<size_t>(channels)))
     throw Error(ExitCode::internal, concat("can't write a PNG of ", width, " x ", height, ": ", writer.problem.data()));
   return std::move(writer.written);
 }

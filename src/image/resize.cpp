@@ -1,4 +1,5 @@
-// cv::resize on borrowed memory. OpenCV's own threads are switched off: samples are prepared by many threads, each busy with its own.
+// cv::resize on borrowed memory. OpenCV's own threads are switched
+// off: samples are prepared by many threads, each busy with its own.
 #include "vmae/image/resize.h"
 
 #include <algorithm>
@@ -11,7 +12,9 @@ void resize(const float* from, PixelSize from_size, int64_t channels, float* to,
   static std::once_flag once;
   std::call_once(once, [] { cv::setNumThreads(1); });
   const int type = CV_32FC(static_cast<int>(channels));
-  const auto cv_size = [](PixelSize size) { return cv::Size(static_cast<int>(size.width), static_cast<int>(size.height)); };
+  const auto cv_size = [](PixelSize size) {
+    return cv::Size(static_cast<int>(size.width), static_cast<int>(size.height));
+  };
   const cv::Mat source(cv_size(from_size), type, const_cast<float*>(from));  // cv::Mat has no view of constant memory
   cv::Mat target(cv_size(to_size), type, to);
   if (from_size == to_size) {

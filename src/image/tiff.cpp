@@ -1,5 +1,6 @@
-// TIFF through libtiff: strips and tiles of any compression that it has, then samples are picked out here, so that all depths follow one rule. Few kinds
-// (YCbCr that is no JPEG) are left to its conversion to RGB. Pages: TIFF 6.0, sections 2 and 8 (NewSubfileType).
+// TIFF through libtiff: strips and tiles of any compression that it has, then samples are
+// picked out here, so that all depths follow one rule. Few kinds (YCbCr that is no JPEG)
+// are left to its conversion to RGB. Pages: TIFF 6.0, sections 2 and 8 (NewSubfileType).
 #include <fcntl.h>
 #include <tiffio.h>
 #include <unistd.h>
@@ -95,13 +96,14 @@ Options options_for(Memory& memory) {
 }
 
 [[noreturn]] void fail_tiff(const Memory& memory) {
-  fail_picture(concat("can't be decoded: it is damaged, or of an unknown kind", memory.problem.empty() ? "" : " (" + memory.problem + ")"));
+  fail_picture(concat("can't be decoded: it is damaged, or of an unknown kind",
+                      memory.problem.empty() ? "" : " (" + memory.problem + ")"));
 }
 
 Tiff open_memory(Memory& memory, const char* mode) {
   const Options options = options_for(memory);
-  Tiff tiff(
-      TIFFClientOpenExt("TIFF", mode, &memory, read_memory, write_memory, seek_memory, close_memory, size_of_memory, map_memory, unmap_memory, options.get()));
+  Tiff tiff(TIFFClientOpenExt("TIFF", mode, &memory, read_memory, write_memory, seek_memory, close_memory,
+                              size_of_memory, map_memory, unmap_memory, options.get()));
   if (!tiff) fail_tiff(memory);
   return tiff;
 }
@@ -109,13 +111,16 @@ Tiff open_memory(Memory& memory, const char* mode) {
 // One directory.
 struct Page {
   uint32_t width = 0, height = 0, subfile = 0;
-  uint16_t samples = 1, bits = 1, format = SAMPLEFORMAT_UINT, photometric = 0, planar = PLANARCONFIG_CONTIG, compression = 1, orientation = 1, old_subfile = 0;
+  uint16_t samples = 1, bits = 1, format = SAMPLEFORMAT_UINT, photometric = 0, planar = PLANARCONFIG_CONTIG,
+           compression = 1, orientation = 1, old_subfile = 0;
   uint16_t num_extra = 0;
   uint16_t num_below = 0;  // SubIFDs
   bool has_alpha = false;  // an extra sample is named so
   bool is_shaped = false;  // has a description of tifffile, which stands on the first page of each array
 
-  bool is_copy() const { return (subfile & (FILETYPE_REDUCEDIMAGE | FILETYPE_MASK)) != 0 || old_subfile == OFILETYPE_REDUCEDIMAGE; }
+  bool is_copy() const {
+    return (subfile & (FILETYPE_REDUCEDIMAGE | FILETYPE_MASK)) != 0 || old_subfile == OFILETYPE_REDUCEDIMAGE;
+  }
   bool is_turned() const { return orientation >= 5 && orientation <= 8; }
 };
 
@@ -134,11 +139,13 @@ Page page_of(TIFF* tiff) {
   if (page.format == SAMPLEFORMAT_VOID) page.format = SAMPLEFORMAT_UINT;
   uint16_t* kinds = nullptr;
   if (TIFFGetFieldDefaulted(tiff, TIFFTAG_EXTRASAMPLES, &page.num_extra, &kinds) == 0) page.num_extra = 0;
-  for (uint16_t i = 0; i < page.num_extra; ++i) page.has_alpha |= kinds[i] == EXTRASAMPLE_ASSOCALPHA || kinds[i] == EXTRASAMPLE_UNASSALPHA;
+  for (uint16_t i = 0; i < page.num_extra; ++i)
+    page.has_alpha |= kinds[i] == EXTRASAMPLE_ASSOCALPHA || kinds[i] == EXTRASAMPLE_UNASSALPHA;
   const uint64_t* below = nullptr;
   if (TIFFGetField(tiff, TIFFTAG_SUBIFD, &page.num_below, &below) == 0) page.num_below = 0;
   if (TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &page.photometric) == 0)
-    page.photometric = page.samples >= 3 && page.samples != page.num_extra + 1 ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK;
+    page.photometric =
+        page.samples >= 3 && page.samples != page.num_extra + 1 ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK;
   return page;
 }
 
@@ -148,9 +155,11 @@ std::string description_of(TIFF* tiff) {
 }
 
 std::string text_of(const Page& page) {
-  const char* kind = page.format == SAMPLEFORMAT_INT ? "-bit signed integers" : page.format == SAMPLEFORMAT_IEEEFP ? "-bit floats" : "-bit integers";
-  return concat(page.is_turned() ? page.height : page.width, " x ", page.is_turned() ? page.width : page.height, " pixels of ", page.samples,
-                page.samples == 1 ? " sample, " : " samples, ", page.bits, kind);
+  const char* kind = page.format == SAMPLEFORMAT_INT      ? "-bit signed integers"
+                     : page.format == SAMPLEFORMAT_IEEEFP ? "-bit floats"
+                                                          : "-bit integers";
+  return concat(page.is_turned() ? page.height : page.width, " x ", page.is_turned() ? page.width : page.height,
+                " pixels of ", page.samples, page.samples == 1 ? " sample, " : " samples, ", page.bits, kind);
 }
 
 struct Listed {
@@ -166,7 +175,9 @@ Listed list_pages(TIFF* tiff, const Memory& memory) {
   float per_unit_x = 0, per_unit_y = 0;
   TIFFGetField(tiff, TIFFTAG_XRESOLUTION, &per_unit_x);
   TIFFGetField(tiff, TIFFTAG_YRESOLUTION, &per_unit_y);
-  const std::array<double, 3> spacing = description.starts_with("ImageJ=") ? imagej_spacing_mm(description, per_unit_x, per_unit_y) : std::array<double, 3>{};
+  const std::array<double, 3> spacing = description.starts_with("ImageJ=")
+                                            ? imagej_spacing_mm(description, per_unit_x, per_unit_y)
+                                            : std::array<double, 3>{};
   do {
     pages.push_back(page_of(tiff));
     const std::string own = description_of(tiff);
@@ -187,12 +198,14 @@ Listed list_pages(TIFF* tiff, const Memory& memory) {
     num_shaped += page.is_shaped ? 1 : 0;
     if (first == nullptr) first = &page;
     if (text_of(page) != text_of(*first))
-      fail_picture(concat("is a TIFF whose page ", i + 1, " has ", text_of(page), ", page ", first - pages.data() + 1, " ", text_of(*first)),
+      fail_picture(concat("is a TIFF whose page ", i + 1, " has ", text_of(page), ", page ", first - pages.data() + 1,
+                          " ", text_of(*first)),
                    "pages of one size and type make a volume; write others into files of their own");
   }
   listed.stack.width = first->is_turned() ? first->height : first->width;
   listed.stack.height = first->is_turned() ? first->width : first->height;
-  check_meaning(description, {first->width, first->height, first->samples, first->planar == PLANARCONFIG_SEPARATE}, listed.stack.num_pages, num_shaped);
+  check_meaning(description, {first->width, first->height, first->samples, first->planar == PLANARCONFIG_SEPARATE},
+                listed.stack.num_pages, num_shaped);
   if (listed.stack.num_pages > 1 && !first->is_turned()) listed.stack.spacing_mm = spacing;
   return listed;
 }
@@ -228,8 +241,10 @@ void with_samples(const Page& page, const Use& use) {
     if (bits == 8) return use(StoredType::u8, [](Row row, size_t i) { return row[i]; });
     if (bits == 16) return use(StoredType::u16, [](Row row, size_t i) { return stored_at<uint16_t>(row, i); });
     if (bits == 32) return use(StoredType::u32, [](Row row, size_t i) { return stored_at<uint32_t>(row, i); });
-    if (bits == 64) return use(StoredType::f64, [](Row row, size_t i) { return static_cast<double>(stored_at<uint64_t>(row, i)); });
-    if (bits < 8) return use(StoredType::u8, [bits](Row row, size_t i) { return static_cast<uint8_t>(packed_at(row, i, bits)); });
+    if (bits == 64)
+      return use(StoredType::f64, [](Row row, size_t i) { return static_cast<double>(stored_at<uint64_t>(row, i)); });
+    if (bits < 8)
+      return use(StoredType::u8, [bits](Row row, size_t i) { return static_cast<uint8_t>(packed_at(row, i, bits)); });
     return use(StoredType::u16, [bits](Row row, size_t i) { return packed_at(row, i, bits); });
   }
   if (page.format == SAMPLEFORMAT_INT) {
@@ -244,7 +259,9 @@ void with_samples(const Page& page, const Use& use) {
 }
 
 void check_samples(const Page& page) {
-  const auto is_one_of = [&](std::initializer_list<int> all) { return std::find(all.begin(), all.end(), page.bits) != all.end(); };
+  const auto is_one_of = [&](std::initializer_list<int> all) {
+    return std::find(all.begin(), all.end(), page.bits) != all.end();
+  };
   const bool is_known = page.format == SAMPLEFORMAT_UINT     ? is_one_of({1, 2, 4, 8, 10, 12, 14, 16, 32, 64})
                         : page.format == SAMPLEFORMAT_INT    ? is_one_of({8, 16, 32, 64})
                         : page.format == SAMPLEFORMAT_IEEEFP ? is_one_of({16, 32, 64})
@@ -254,7 +271,8 @@ void check_samples(const Page& page) {
                        : page.format == SAMPLEFORMAT_UINT   ? "-bit integers"
                        : page.format == SAMPLEFORMAT_IEEEFP ? "-bit floats"
                                                             : "-bit complex numbers";
-    fail_picture(concat("is a TIFF of ", page.bits, kind, "; integers of 1, 2, 4, 8, 10, 12, 14, 16, 32, 64 bits and floats of 16, 32, 64 are read"));
+    fail_picture(concat("is a TIFF of ", page.bits, kind,
+                        "; integers of 1, 2, 4, 8, 10, 12, 14, 16, 32, 64 bits and floats of 16, 32, 64 are read"));
   }
 }
 
@@ -289,10 +307,12 @@ bool needs_conversion(const Page& page) {
 // How many samples of a pixel mean something: 1 grey or index, 3 RGB, 4 CMYK.
 int64_t wanted_samples(const Page& page) {
   const auto check_extra = [&](int64_t own, bool may_be_unnamed) {
-    if (page.samples < own) fail_picture(concat("is damaged: a TIFF of ", page.samples, " samples per pixel where its kind has ", own));
+    if (page.samples < own)
+      fail_picture(concat("is damaged: a TIFF of ", page.samples, " samples per pixel where its kind has ", own));
     const int64_t extra = page.samples - own;
     if (extra == 0 || (extra == 1 && (page.has_alpha || may_be_unnamed))) return own;
-    fail_picture(concat("is a TIFF of ", page.samples, " samples per pixel, of which ", extra, extra == 1 ? " is" : " are", " neither grey, colour nor alpha"),
+    fail_picture(concat("is a TIFF of ", page.samples, " samples per pixel, of which ", extra,
+                        extra == 1 ? " is" : " are", " neither grey, colour nor alpha"),
                  "write each channel into a file of its own");
   };
   switch (page.photometric) {
@@ -300,40 +320,50 @@ int64_t wanted_samples(const Page& page) {
     case PHOTOMETRIC_MINISBLACK:
       return check_extra(1, false);
     case PHOTOMETRIC_PALETTE:
-      if (page.format != SAMPLEFORMAT_UINT || page.bits > 8) fail_picture(concat("is a TIFF with a palette of ", page.bits, " bits; up to 8 are read"));
+      if (page.format != SAMPLEFORMAT_UINT || page.bits > 8)
+        fail_picture(concat("is a TIFF with a palette of ", page.bits, " bits; up to 8 are read"));
       return check_extra(1, true);
     case PHOTOMETRIC_RGB:
     case PHOTOMETRIC_YCBCR:
       return check_extra(3, true);
     case PHOTOMETRIC_SEPARATED:
-      if (page.format != SAMPLEFORMAT_UINT || page.bits != 8) fail_picture(concat("is a CMYK TIFF of ", page.bits, " bits; 8 are read"));
+      if (page.format != SAMPLEFORMAT_UINT || page.bits != 8)
+        fail_picture(concat("is a CMYK TIFF of ", page.bits, " bits; 8 are read"));
       return check_extra(4, true);
     default:
-      fail_picture(concat("is a TIFF of a photometric interpretation that is not read: ", photometric_name(page.photometric), " (", page.photometric, ")"),
+      fail_picture(concat("is a TIFF of a photometric interpretation that is not read: ",
+                          photometric_name(page.photometric), " (", page.photometric, ")"),
                    "save it as grey or RGB");
   }
 }
 
 Palette palette_of(TIFF* tiff, const Page& page) {
   uint16_t *red = nullptr, *green = nullptr, *blue = nullptr;
-  if (TIFFGetField(tiff, TIFFTAG_COLORMAP, &red, &green, &blue) == 0) fail_picture("is damaged: a TIFF without its palette");
+  if (TIFFGetField(tiff, TIFFTAG_COLORMAP, &red, &green, &blue) == 0)
+    fail_picture("is damaged: a TIFF without its palette");
   const size_t count = size_t{1} << page.bits;
   const auto is_byte = [](uint16_t value) { return value < 256; };
   // Entries have 16 bits; some programs write 8.
-  const int shift = std::all_of(red, red + count, is_byte) && std::all_of(green, green + count, is_byte) && std::all_of(blue, blue + count, is_byte) ? 0 : 8;
+  const int shift = std::all_of(red, red + count, is_byte) && std::all_of(green, green + count, is_byte) &&
+                            std::all_of(blue, blue + count, is_byte)
+                        ? 0
+                        : 8;
   Palette palette;
   for (size_t i = 0; i < count; ++i)
-    palette.push_back({static_cast<uint8_t>(red[i] >> shift), static_cast<uint8_t>(green[i] >> shift), static_cast<uint8_t>(blue[i] >> shift)});
+    palette.push_back({static_cast<uint8_t>(red[i] >> shift), static_cast<uint8_t>(green[i] >> shift),
+                       static_cast<uint8_t>(blue[i] >> shift)});
   return palette;
 }
 
 // As libtiff sees it, the stored way up.
 void read_converted(TIFF* tiff, const Memory& memory, Raster& raster) {
   std::array<char, 1024> problem{};
-  if (TIFFRGBAImageOK(tiff, problem.data()) == 0) fail_picture(concat("can't be decoded: it is a TIFF of a kind that is not read (", problem.data(), ")"));
+  if (TIFFRGBAImageOK(tiff, problem.data()) == 0)
+    fail_picture(concat("can't be decoded: it is a TIFF of a kind that is not read (", problem.data(), ")"));
   std::vector<uint32_t> pixels(static_cast<size_t>(raster.width * raster.height));
   TIFFSetField(tiff, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);  // the turning comes later, as of all others
-  if (TIFFReadRGBAImageOriented(tiff, static_cast<uint32_t>(raster.width), static_cast<uint32_t>(raster.height), pixels.data(), ORIENTATION_TOPLEFT, 1) == 0)
+  if (TIFFReadRGBAImageOriented(tiff, static_cast<uint32_t>(raster.width), static_cast<uint32_t>(raster.height),
+                                pixels.data(), ORIENTATION_TOPLEFT, 1) == 0)
     fail_tiff(memory);
   raster.channels = 3;
   raster.bytes.resize(pixels.size() * 3);
@@ -355,14 +385,17 @@ void read_samples(TIFF* tiff, const Memory& memory, const Page& page, int64_t wa
     TIFFGetFieldDefaulted(tiff, TIFFTAG_ROWSPERSTRIP, &chunk_height);
     chunk_height = std::min(chunk_height, page.height);
   }
-  const tmsize_t chunk_bytes = is_tiled ? TIFFTileSize(tiff) : TIFFStripSize(tiff), row_bytes = is_tiled ? TIFFTileRowSize(tiff) : TIFFScanlineSize(tiff);
-  const auto in_chunk = static_cast<size_t>(is_separate ? 1 : page.samples);  // samples of a pixel that lie in one chunk
+  const tmsize_t chunk_bytes = is_tiled ? TIFFTileSize(tiff) : TIFFStripSize(tiff),
+                 row_bytes = is_tiled ? TIFFTileRowSize(tiff) : TIFFScanlineSize(tiff);
+  // samples of a pixel that lie in one chunk
+  const auto in_chunk = static_cast<size_t>(is_separate ? 1 : page.samples);
   if (chunk_width == 0 || chunk_height == 0 || chunk_bytes <= 0 || chunk_bytes > kMaxChunk ||
       static_cast<uint64_t>(row_bytes) < (uint64_t{chunk_width} * in_chunk * page.bits + 7) / 8 ||
       static_cast<uint64_t>(chunk_bytes) < static_cast<uint64_t>(row_bytes) * chunk_height)
     fail_tiff(memory);
   std::vector<unsigned char> chunk(static_cast<size_t>(chunk_bytes));
-  const auto chunks_across = (page.width + uint64_t{chunk_width} - 1) / chunk_width, chunks_down = (page.height + uint64_t{chunk_height} - 1) / chunk_height;
+  const auto chunks_across = (page.width + uint64_t{chunk_width} - 1) / chunk_width,
+             chunks_down = (page.height + uint64_t{chunk_height} - 1) / chunk_height;
   const auto planes = static_cast<uint64_t>(is_separate ? wanted : 1);
   with_samples(page, [&](StoredType type, const auto& sample_at) {
     using T = decltype(sample_at(nullptr, 0));
@@ -372,15 +405,18 @@ void read_samples(TIFF* tiff, const Memory& memory, const Page& page, int64_t wa
     for (uint64_t plane = 0; plane < planes; ++plane) {
       for (uint64_t number = 0; number < chunks_across * chunks_down; ++number) {
         const uint64_t left = number % chunks_across * chunk_width, top = number / chunks_across * chunk_height;
-        const uint64_t columns = std::min<uint64_t>(chunk_width, page.width - left), rows = std::min<uint64_t>(chunk_height, page.height - top);
+        const uint64_t columns = std::min<uint64_t>(chunk_width, page.width - left),
+                       rows = std::min<uint64_t>(chunk_height, page.height - top);
         const auto index = static_cast<uint32_t>(plane * chunks_across * chunks_down + number);
         const tmsize_t needed = is_tiled ? chunk_bytes : row_bytes * static_cast<tmsize_t>(rows);
-        const tmsize_t got = is_tiled ? TIFFReadEncodedTile(tiff, index, chunk.data(), chunk_bytes) : TIFFReadEncodedStrip(tiff, index, chunk.data(), needed);
+        const tmsize_t got = is_tiled ? TIFFReadEncodedTile(tiff, index, chunk.data(), chunk_bytes)
+                                      : TIFFReadEncodedStrip(tiff, index, chunk.data(), needed);
         if (got < needed) fail_tiff(memory);
         for (uint64_t row = 0; row < rows; ++row) {
           const unsigned char* from = chunk.data() + row * static_cast<uint64_t>(row_bytes);
           T* to = pixels + ((top + row) * page.width + left) * static_cast<uint64_t>(wanted) + plane;
-          if (page.bits == 8 * sizeof(T) && !is_separate && static_cast<size_t>(wanted) == in_chunk && page.bits != 64) {
+          if (page.bits == 8 * sizeof(T) && !is_separate && static_cast<size_t>(wanted) == in_chunk &&
+              page.bits != 64) {
             std::memcpy(to, from, columns * in_chunk * sizeof(T));
           } else if (is_separate) {
             for (uint64_t x = 0; x < columns; ++x) to[x * static_cast<uint64_t>(wanted)] = sample_at(from, x);
@@ -397,12 +433,14 @@ void read_samples(TIFF* tiff, const Memory& memory, const Page& page, int64_t wa
 
 void invert(Raster& raster) {
   if (raster.type != StoredType::u8 && raster.type != StoredType::u16)
-    fail_picture(concat("is a TIFF with white as 0 (photometric interpretation 0) of ", raster.bits, "-bit numbers, of which none is black"),
+    fail_picture(concat("is a TIFF with white as 0 (photometric interpretation 0) of ", raster.bits,
+                        "-bit numbers, of which none is black"),
                  "save it with black as 0");
   const auto largest = (int64_t{1} << raster.bits) - 1;
   visit(raster.type, [&]<class T>(T) {
     auto* values = reinterpret_cast<T*>(raster.bytes.data());
-    for (size_t i = 0; i < raster.bytes.size() / sizeof(T); ++i) values[i] = static_cast<T>(largest - static_cast<int64_t>(values[i]));
+    for (size_t i = 0; i < raster.bytes.size() / sizeof(T); ++i)
+      values[i] = static_cast<T>(largest - static_cast<int64_t>(values[i]));
   });
   raster.is_inverted = raster.bits > 1;
 }
@@ -422,7 +460,8 @@ Raster read_page(TIFF* tiff, const Memory& memory) {
   const int64_t wanted = wanted_samples(page);
   raster.bits = page.bits;
   if (page.photometric == PHOTOMETRIC_PALETTE) raster.palette = palette_of(tiff, page);
-  if (page.compression == COMPRESSION_JPEG && page.photometric == PHOTOMETRIC_YCBCR) TIFFSetField(tiff, TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
+  if (page.compression == COMPRESSION_JPEG && page.photometric == PHOTOMETRIC_YCBCR)
+    TIFFSetField(tiff, TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
   const bool has_alpha = page.samples == wanted + 1;
   read_samples(tiff, memory, page, wanted + (has_alpha ? 1 : 0), raster);
   raster.channels = wanted;
@@ -477,13 +516,15 @@ TiffStack decode_tiff(std::string_view bytes, const std::function<void(const Tif
   return listed.stack;
 }
 
-std::string encode_tiff(const std::array<int64_t, 3>& size, StoredType type, const std::byte* values, const std::array<double, 3>& spacing_mm) {
+std::string encode_tiff(const std::array<int64_t, 3>& size, StoredType type, const std::byte* values,
+                        const std::array<double, 3>& spacing_mm) {
   std::string bytes;
   Memory memory{.bytes = {}, .written = &bytes, .problem = {}};
   const auto page_bytes = static_cast<size_t>(size[0] * size[1]) * size_of(type);
   {
     // BigTIFF where 32 bits may not do.
-    const Tiff tiff = open_memory(memory, static_cast<double>(page_bytes) * static_cast<double>(size[2]) > 4e9 ? "w8" : "w");
+    const Tiff tiff =
+        open_memory(memory, static_cast<double>(page_bytes) * static_cast<double>(size[2]) > 4e9 ? "w8" : "w");
     const auto check = [&](bool is_written) {
       if (!is_written) throw Error(ExitCode::internal, concat("can't write a TIFF: ", memory.problem));
     };
@@ -502,12 +543,13 @@ std::string encode_tiff(const std::array<int64_t, 3>& size, StoredType type, con
         TIFFSetField(to, TIFFTAG_RESOLUTIONUNIT, RESUNIT_NONE);
         TIFFSetField(to, TIFFTAG_XRESOLUTION, 1 / spacing_mm[0]);
         TIFFSetField(to, TIFFTAG_YRESOLUTION, 1 / spacing_mm[1]);
-        const std::string description =
-            concat("ImageJ=1.53t\nimages=", size[2], "\nslices=", size[2], "\nunit=mm\nspacing=", number_text(spacing_mm[2]), "\nloop=false\n");
+        const std::string description = concat("ImageJ=1.53t\nimages=", size[2], "\nslices=", size[2],
+                                               "\nunit=mm\nspacing=", number_text(spacing_mm[2]), "\nloop=false\n");
         if (z == 0) TIFFSetField(to, TIFFTAG_IMAGEDESCRIPTION, description.c_str());
       }
       // libtiff may turn bytes round in place on other machines: not ours.
-      check(TIFFWriteEncodedStrip(to, 0, const_cast<std::byte*>(values) + static_cast<size_t>(z) * page_bytes, static_cast<tmsize_t>(page_bytes)) >= 0);
+      check(TIFFWriteEncodedStrip(to, 0, const_cast<std::byte*>(values) + static_cast<size_t>(z) * page_bytes,
+                                  static_cast<tmsize_t>(page_bytes)) >= 0);
       check(TIFFWriteDirectory(to) != 0);
     }
   }

@@ -36,11 +36,14 @@ void inspect_card(const InspectArguments& arguments) {
                                              : split,
                   .files = std::move(files)};
     std::vector<io::SourceFile> shown = part.files;
-    if (has_masks && source.layout != "prepared") std::erase_if(shown, [](const io::SourceFile& file) { return file.mask.empty(); });
+    if (has_masks && source.layout != "prepared")
+      std::erase_if(shown, [](const io::SourceFile& file) { return file.mask.empty(); });
     if (shown.size() < part.files.size())
-      card.remarks.push_back({"", concat("part ", part.name, ": ", part.files.size() - shown.size(), " of ", part.files.size(),
-                                         " cases have no mask; their slices are neither counted nor shown")});
-    if (!shown.empty()) part.dataset = std::make_shared<const data::Dataset>(std::move(shown), data::ImageOptions{}, quarantine);
+      card.remarks.push_back(
+          {"", concat("part ", part.name, ": ", part.files.size() - shown.size(), " of ", part.files.size(),
+                      " cases have no mask; their slices are neither counted nor shown")});
+    if (!shown.empty())
+      part.dataset = std::make_shared<const data::Dataset>(std::move(shown), data::ImageOptions{}, quarantine);
     if (has_masks && part.dataset) {
       part.census = std::make_shared<const data::LabelCensus>(data::take_census(*part.dataset, ignore));
       data::add_facts(*part.census, *part.dataset, facts);
@@ -48,14 +51,16 @@ void inspect_card(const InspectArguments& arguments) {
     card.parts.push_back(std::move(part));
   }
   if (has_masks) {
-    io::LabelRules rules{.own_names = source.mask_names, .values = arguments.label_values, .ignore = ignore, .is_command_line = true};
+    io::LabelRules rules{
+        .own_names = source.mask_names, .values = arguments.label_values, .ignore = ignore, .is_command_line = true};
     io::check_numbering(source.files, source.mask_names);
     const std::vector<std::string> structures = io::structure_names(source.files, source.mask_names);
     if (rules.own_names.empty()) rules.own_names = structures;
     card.meaning = io::label_meaning(rules, facts);
     for (std::string& rule : io::region_rules(source.regions)) card.meaning->rules.push_back(std::move(rule));
   }
-  for (auto& [name, reason] : quarantine->take_news(/*epoch=*/-1)) card.left_out.push_back({std::move(name), std::move(reason)});
+  for (auto& [name, reason] : quarantine->take_news(/*epoch=*/-1))
+    card.left_out.push_back({std::move(name), std::move(reason)});
   write_data_card(folder, card);
   log::info("data card written to " + (folder / "card.html").string());
 }

@@ -53,7 +53,10 @@ Json statistics(const std::vector<float>& values) {
     high = std::max(high, value);
   }
   if (num_finite == 0) return {{"num_values", values.size()}, {"num_not_finite", values.size()}};
-  return {{"min", low}, {"max", high}, {"mean", sum / static_cast<double>(num_finite)}, {"num_not_finite", static_cast<int64_t>(values.size()) - num_finite}};
+  return {{"min", low},
+          {"max", high},
+          {"mean", sum / static_cast<double>(num_finite)},
+          {"num_not_finite", static_cast<int64_t>(values.size()) - num_finite}};
 }
 
 Json labels_json(const io::SourceFile& file) {
@@ -95,31 +98,37 @@ Json listed_image(const io::SourceFile& file) {
 }
 
 std::string text_of(const Json& json) {
-  std::string text = concat(json["path"].get<std::string>(), ": ", json["num_images"], " images, layout ", json["layout"].get<std::string>());
+  std::string text = concat(json["path"].get<std::string>(), ": ", json["num_images"], " images, layout ",
+                            json["layout"].get<std::string>());
   if (!json["labels"].empty()) {
     std::vector<std::string> names = json["labels"];
     text += concat("\n  ", json["is_multi_label"] ? "findings" : "classes", ": ", join(names, ", "));
   }
-  if (json.contains("channel_names")) text += "\n  channels of each: " + join(json["channel_names"].get<std::vector<std::string>>(), ", ");
+  if (json.contains("channel_names"))
+    text += "\n  channels of each: " + join(json["channel_names"].get<std::vector<std::string>>(), ", ");
   text += "\n  patients: " + json["patients"].get<std::string>();
-  for (const auto& [modality, count] : json["modalities"].items()) text += concat("\n  ", modality.empty() ? "modality not known" : modality, ": ", count);
+  for (const auto& [modality, count] : json["modalities"].items())
+    text += concat("\n  ", modality.empty() ? "modality not known" : modality, ": ", count);
   for (size_t i = 0; i < json["images"].size() && i < kShown; ++i) {
     const Json& image = json["images"][i];
     text += "\n  " + image["name"].get<std::string>();
     for (const auto& [key, value] : image.items()) {
       if (key == "name" || (key == "scaling" && value.size() > 3)) continue;
-      text += concat(image.contains("values") ? "\n    " : "  ", key, ' ', value.is_string() ? value.get<std::string>() : value.dump());
+      text += concat(image.contains("values") ? "\n    " : "  ", key, ' ',
+                     value.is_string() ? value.get<std::string>() : value.dump());
     }
   }
-  if (json["images"].size() > kShown) text += concat("\n  ... ", json["images"].size() - kShown, " more (--json lists all)");
+  if (json["images"].size() > kShown)
+    text += concat("\n  ... ", json["images"].size() - kShown, " more (--json lists all)");
   int64_t num_problems = 0;
   for (size_t i = kShown; i < json["images"].size(); ++i) num_problems += json["images"][i].contains("problem") ? 1 : 0;
   if (num_problems > 0) text += concat("\n  of these ", num_problems, " can't be read");
-  if (json["images"].size() > 1) text += "\n  headers were looked at: --card DIR reads the pixels and masks of all, --png FILE shows some";
+  if (json["images"].size() > 1)
+    text += "\n  headers were looked at: --card DIR reads the pixels and masks of all, --png FILE shows some";
   for (const char* kind : {"refused", "remarks"}) {
     for (const Json& remark : json[kind])
-      text += concat("\n  ", kind[2] == 'f' ? "refused: " : "note: ", remark["name"].get<std::string>(), remark["name"].get<std::string>().empty() ? "" : ": ",
-                     remark["text"].get<std::string>());
+      text += concat("\n  ", kind[2] == 'f' ? "refused: " : "note: ", remark["name"].get<std::string>(),
+                     remark["name"].get<std::string>().empty() ? "" : ": ", remark["text"].get<std::string>());
   }
   return text;
 }
@@ -201,13 +210,18 @@ Look look_at_source(const fs::path& path) {
     const int axis = is_stack ? 2 : io::slice_axis({volume.size, volume.spacing_mm});
     const int64_t depth = volume.size[static_cast<size_t>(axis)];
     for (const int64_t index : is_single ? spread(depth) : std::vector<int64_t>{depth / 2}) {
-      Tile tile{io::slice_of(volume, axis, index), {}, range, volume.spacing_mm[axis == 2 ? 1 : 2] / volume.spacing_mm[axis == 0 ? 1 : 0], ""};
+      Tile tile{io::slice_of(volume, axis, index),
+                {},
+                range,
+                volume.spacing_mm[axis == 2 ? 1 : 2] / volume.spacing_mm[axis == 0 ? 1 : 0],
+                ""};
       if (!mask.stored.empty()) {
         std::vector<std::byte> bytes;
         io::stored_slice_of(mask, axis, index, bytes);
         for (const std::byte label : bytes) tile.mask.push_back(static_cast<uint8_t>(label));
       }
-      tile.caption = is_single ? concat(io::axis_name(axis), ' ', index) : concat(chosen, file.modality.empty() ? "" : " " + file.modality);
+      tile.caption = is_single ? concat(io::axis_name(axis), ' ', index)
+                               : concat(chosen, file.modality.empty() ? "" : " " + file.modality);
       look.tiles.push_back(std::move(tile));
     }
   }

@@ -26,7 +26,8 @@ namespace {
 void write_sheet(const InspectArguments& arguments, Look look) {
   io::LabelFacts facts;
   for (const Tile& tile : look.tiles) {
-    if (!tile.mask.empty()) facts.add(io::count_labels(tile.mask.data(), tile.mask.size()), "the mask of tile " + tile.caption);
+    if (!tile.mask.empty())
+      facts.add(io::count_labels(tile.mask.data(), tile.mask.size()), "the mask of tile " + tile.caption);
   }
   look.rules.values = arguments.label_values;
   if (arguments.ignore_label >= 0) look.rules.ignore = arguments.ignore_label;
@@ -37,7 +38,8 @@ void write_sheet(const InspectArguments& arguments, Look look) {
       const io::LabelMeaning meaning = io::label_meaning(look.rules, facts);
       names = meaning.names;
       for (Tile& tile : look.tiles)
-        std::transform(tile.mask.begin(), tile.mask.end(), tile.mask.begin(), [&](uint8_t value) { return meaning.class_of[value]; });
+        std::transform(tile.mask.begin(), tile.mask.end(), tile.mask.begin(),
+                       [&](uint8_t value) { return meaning.class_of[value]; });
     }
   } catch (const Error& error) {
     log::warning(concat("the masks of the contact sheet are shown by their values: ", error.what()));
@@ -53,12 +55,14 @@ void write_sheet(const InspectArguments& arguments, Look look) {
 
 bool holds_weights(const fs::path& path) {
   const std::string extension = to_lower(path.extension().string());
-  return extension == ".safetensors" || extension == ".pth" || extension == ".pt" || extension == ".ckpt" || is_run(path);
+  return extension == ".safetensors" || extension == ".pth" || extension == ".pt" || extension == ".ckpt" ||
+         is_run(path);
 }
 
 bool needs_torch(const InspectArguments& arguments) {
   const fs::path& path = arguments.path;
-  if (const std::string problem = path_problem(path); !problem.empty()) throw Error(ExitCode::data, concat(path.string(), " ", problem));
+  if (const std::string problem = path_problem(path); !problem.empty())
+    throw Error(ExitCode::data, concat(path.string(), " ", problem));
   const bool is_weights = holds_weights(path);
   if (is_weights && !(arguments.png.empty() && arguments.npy.empty() && arguments.card.empty()))
     throw Error(ExitCode::usage, concat("--png, --npy and --card show images, but ", path.string(), " holds weights"));
@@ -67,7 +71,8 @@ bool needs_torch(const InspectArguments& arguments) {
 
 void inspect(const InspectArguments& arguments, std::ostream& out) {
   const bool is_dataset = io::is_prepared(arguments.path);
-  print(is_dataset ? inspect_prepared(arguments.path, arguments) : inspect_source(arguments.path, arguments), arguments, out);
+  print(is_dataset ? inspect_prepared(arguments.path, arguments) : inspect_source(arguments.path, arguments), arguments,
+        out);
   if (arguments.png.empty()) return;
   write_sheet(arguments, is_dataset ? look_at_prepared(arguments.path) : look_at_source(arguments.path));
   log::info("contact sheet written to " + arguments.png.string());

@@ -15,7 +15,8 @@ struct Inspection {
   std::string json, text;  // without the last line's end
 };
 
-// Of a run folder, whatever is there of it: data, recipe, curve, machine, time, and how to go on; an object, and from it lines of text.
+// Of a run folder, whatever is there of it: data, recipe, curve,
+// machine, time, and how to go on; an object, and from it lines of text.
 std::string run_json(const std::filesystem::path& folder);
 std::string run_text(const std::string& json, const std::filesystem::path& folder);
 

@@ -52,7 +52,8 @@ Json left_out(const fs::path& folder, const std::map<std::string, const NamedCas
     const size_t end = std::min(lines.find('\n', at), lines.size());
     Json entry = Json::parse(lines.substr(at, end - at), nullptr, /*allow_exceptions=*/false);
     if (entry.is_object()) {
-      if (const auto found = named.find(entry.value("name", "")); found != named.end()) entry["path"] = found->second->source;
+      if (const auto found = named.find(entry.value("name", "")); found != named.end())
+        entry["path"] = found->second->source;
       list.push_back(std::move(entry));
     }
     at = end + 1;
@@ -66,17 +67,19 @@ Json cases_of(const io::PreparedDataset& dataset, const std::map<std::string, co
   for (int64_t i = 0; i < dataset.info().num_cases; ++i) {
     const std::string name = dataset.read_case(i).name;
     const auto found = named.find(name);
-    list.push_back({{"case", i}, {"name", name}, {"path", found == named.end() ? Json(nullptr) : Json(found->second->source)}});
+    list.push_back(
+        {{"case", i}, {"name", name}, {"path", found == named.end() ? Json(nullptr) : Json(found->second->source)}});
   }
   return list;
 }
 
 std::string text_of(const Json& json) {
-  std::string text = concat(json["path"].get<std::string>(), ": prepared dataset, ", json["num_items"], " slices of ", json["num_cases"],
-                            " cases, patients: ", json["patients"].get<std::string>(), ", ", human_bytes(json["bytes"].get<double>()));
+  std::string text = concat(json["path"].get<std::string>(), ": prepared dataset, ", json["num_items"], " slices of ",
+                            json["num_cases"], " cases, patients: ", json["patients"].get<std::string>(), ", ",
+                            human_bytes(json["bytes"].get<double>()));
   for (const auto& [key, value] : json.items()) {
-    if (key == "path" || key == "kind" || key == "num_items" || key == "num_cases" || key == "num_patients" || key == "patients" || key == "bytes" ||
-        key == "left_out" || key == "cases" || value.empty())
+    if (key == "path" || key == "kind" || key == "num_items" || key == "num_cases" || key == "num_patients" ||
+        key == "patients" || key == "bytes" || key == "left_out" || key == "cases" || value.empty())
       continue;
     if (key == "options") {
       text += "\n  options:";
@@ -99,7 +102,8 @@ std::string text_of(const Json& json) {
       text += concat("\n  ... ", json["cases"].size() - 20, " more cases with --json");
       break;
     }
-    text += concat("\n  case ", one["name"].get<std::string>(), ": ", one["path"].is_null() ? "not known" : one["path"].get<std::string>());
+    text += concat("\n  case ", one["name"].get<std::string>(), ": ",
+                   one["path"].is_null() ? "not known" : one["path"].get<std::string>());
   }
   return text;
 }
@@ -174,7 +178,8 @@ Look look_at_prepared(const fs::path& path) {
       tile.mask.resize(item.mask_bytes());
       dataset.decode_mask(item, tile.mask.data());
     }
-    if (dataset.info().options.end() == std::find(dataset.info().options.begin(), dataset.info().options.end(), "prepare.resize=[]")) {
+    if (dataset.info().options.end() ==
+        std::find(dataset.info().options.begin(), dataset.info().options.end(), "prepare.resize=[]")) {
       tile.aspect = 1.0;  // resized: the pixels' shape is not known
     } else {
       tile.aspect = c.spacing_mm[c.axis == 2 ? 1 : 2] / c.spacing_mm[c.axis == 0 ? 1 : 0];

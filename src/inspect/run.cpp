@@ -1,4 +1,5 @@
-// `vmae inspect` of a run folder: what was trained on what, how it differs from the defaults, how it went, on which machine, and how to go on.
+// `vmae inspect` of a run folder: what was trained on what, how it differs
+// from the defaults, how it went, on which machine, and how to go on.
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -45,13 +46,15 @@ T value_of(const Json& json, const char* key, const T& otherwise) {
   if constexpr (!std::is_same_v<T, std::string>) return value.is_number() ? value.get<T>() : otherwise;
 }
 
-// Locked by a process of this machine: Linux lists it. Trying the lock could make a start fail that comes at this moment.
+// Locked by a process of this machine: Linux lists it. Trying
+// the lock could make a start fail that comes at this moment.
 bool is_locked(const fs::path& file) {
   struct stat status {};
   if (stat(file.c_str(), &status) != 0) return false;
   std::ifstream locks("/proc/locks");
   char wanted[64];
-  std::snprintf(wanted, sizeof wanted, "%02x:%02x:%llu", major(status.st_dev), minor(status.st_dev), static_cast<unsigned long long>(status.st_ino));
+  std::snprintf(wanted, sizeof wanted, "%02x:%02x:%llu", major(status.st_dev), minor(status.st_dev),
+                static_cast<unsigned long long>(status.st_ino));
   for (std::string line; std::getline(locks, line);) {
     std::istringstream words(line);
     for (std::string word; words >> word;) {
@@ -71,7 +74,10 @@ Known known_of(Config config, Config defaults, const char* command, const std::s
   Options options, own;
   describe(options, config);
   read_config_text(yaml, "config.yaml", options);
-  Known known{{{"command", command}, {"model", config.model.name}}, config.train.epochs, config.train.max_steps, config.train.early_stop};
+  Known known{{{"command", command}, {"model", config.model.name}},
+              config.train.epochs,
+              config.train.max_steps,
+              config.train.early_stop};
   if constexpr (!std::is_same_v<Config, PretrainConfig>) {
     Config said = config;
     said.train.epochs = 0;
@@ -102,8 +108,10 @@ std::optional<Known> read_config(const fs::path& file) {
       return std::nullopt;
     }
   };
-  if (auto known = attempt([&] { return known_of(PretrainConfig{}, PretrainConfig{}, "pretrain", yaml); })) return known;
-  if (auto known = attempt([&] { return known_of(SegmentConfig{}, SegmentConfig{}, "finetune-seg", yaml); })) return known;
+  if (auto known = attempt([&] { return known_of(PretrainConfig{}, PretrainConfig{}, "pretrain", yaml); }))
+    return known;
+  if (auto known = attempt([&] { return known_of(SegmentConfig{}, SegmentConfig{}, "finetune-seg", yaml); }))
+    return known;
   return attempt([&] { return known_of(ClassifyConfig{}, ClassifyConfig{}, "finetune-cls", yaml); });
 }
 
@@ -114,7 +122,9 @@ std::string state_name(const Json& state, const Known& known, const fs::path& fo
   const bool is_between = number("epoch_to_end") < 0 && number("sample") == 0;
   if (known.max_steps > 0 && number("step") >= known.max_steps && number("epoch_to_end") < 0) return "finished";
   if (is_between && number("epoch") >= known.epochs) return "finished";
-  if (is_between && known.early_stop > 0 && number("best_epoch") >= 0 && number("epoch") - 1 - number("best_epoch") >= known.early_stop) return "stopped early";
+  if (is_between && known.early_stop > 0 && number("best_epoch") >= 0 &&
+      number("epoch") - 1 - number("best_epoch") >= known.early_stop)
+    return "stopped early";
   return "unfinished";
 }
 
@@ -237,7 +247,10 @@ std::string block(const std::string& label, const std::vector<std::string>& item
   std::string text = "\n  " + label + std::string(kIndent - 2 - label.size(), ' ');
   size_t column = kIndent;
   for (size_t i = 0; i < items.size(); ++i) {
-    if (i > 0) text += between, column += between.size();
+    if (i > 0) {
+      text += between;
+      column += between.size();
+    }
     if (i > 0 && column + items[i].size() > kColumns) {
       while (text.back() == ' ') text.pop_back();
       text += "\n" + std::string(kIndent, ' ');
@@ -249,16 +262,21 @@ std::string block(const std::string& label, const std::vector<std::string>& item
   return text;
 }
 
-std::string counted(int64_t count, const std::string& one, const std::string& many) { return concat(count, " ", count == 1 ? one : many); }
+std::string counted(int64_t count, const std::string& one, const std::string& many) {
+  return concat(count, " ", count == 1 ? one : many);
+}
 
 void add_data_text(const Json& run, std::string& text) {
   std::vector<std::string> parts;
   if (run.contains("data") && run["data"].contains("parts")) {
     for (const Json& part : run["data"]["parts"]) {
       std::vector<std::string> counts;
-      if (part.contains("images") && part["images"].is_number()) counts.push_back(counted(part["images"], "image", "images"));
-      if (part.contains("cases") && part["cases"].is_number()) counts.push_back(counted(part["cases"], "case", "cases"));
-      if (part.contains("patients") && part["patients"].is_number()) counts.push_back(counted(part["patients"], "patient", "patients"));
+      if (part.contains("images") && part["images"].is_number())
+        counts.push_back(counted(part["images"], "image", "images"));
+      if (part.contains("cases") && part["cases"].is_number())
+        counts.push_back(counted(part["cases"], "case", "cases"));
+      if (part.contains("patients") && part["patients"].is_number())
+        counts.push_back(counted(part["patients"], "patient", "patients"));
       parts.push_back(concat(value_of<std::string>(part, "part", "?"), " ", join(counts, " of ")));
     }
   }
@@ -269,7 +287,8 @@ void add_data_text(const Json& run, std::string& text) {
     for (const Json& name : run["data"][key]) names.push_back(name.is_string() ? name.get<std::string>() : name.dump());
     text += block(key, names);
   }
-  if (run.contains("sources") && !run["sources"].empty()) text += block("from", run["sources"].get<std::vector<std::string>>());
+  if (run.contains("sources") && !run["sources"].empty())
+    text += block("from", run["sources"].get<std::vector<std::string>>());
 }
 
 void add_recipe_text(const Json& run, std::string& text) {
@@ -277,7 +296,9 @@ void add_recipe_text(const Json& run, std::string& text) {
   std::vector<std::string> items;
   for (const auto& [key, one] : run["differs"].items()) {
     const std::string value = one["value"], otherwise = one["default"];
-    items.push_back(concat(key, "=", value, otherwise.empty() || otherwise == "\"\"" || otherwise == "[]" ? "" : concat(" (", otherwise, ")")));
+    items.push_back(
+        concat(key, "=", value,
+               otherwise.empty() || otherwise == "\"\"" || otherwise == "[]" ? "" : concat(" (", otherwise, ")")));
   }
   if (items.empty()) items.emplace_back("the defaults");
   text += block("recipe", items);
@@ -288,7 +309,8 @@ void add_curve_text(const Json& run, std::string& text) {
   const auto line = [&](const Json& curve, const std::string& what) {
     const std::vector<double> values = curve["values"].get<std::vector<double>>();
     if (values.empty()) return;
-    text += block(what, {concat(sparkline(values, kColumns), "  ", short_number(values.front()), " to ", short_number(values.back()))});
+    text += block(what, {concat(sparkline(values, kColumns), "  ", short_number(values.front()), " to ",
+                                short_number(values.back()))});
   };
   if (run.contains("training_loss")) line(run["training_loss"], "loss");
   if (!run.contains("validation")) return;
@@ -300,8 +322,9 @@ void add_curve_text(const Json& run, std::string& text) {
   for (const auto& [key, value] : validation["best"].items()) {
     if (key != "epoch" && key != "step" && key != metric) others.push_back(key + " " + short_number(value));
   }
-  std::vector<std::string> items{concat(metric, " ", short_number(validation["best"][metric]), " in epoch ", validation["best"]["epoch"].get<int64_t>(),
-                                        ", step ", validation["best"]["step"].get<int64_t>(), others.empty() ? "" : ":")};
+  std::vector<std::string> items{concat(metric, " ", short_number(validation["best"][metric]), " in epoch ",
+                                        validation["best"]["epoch"].get<int64_t>(), ", step ",
+                                        validation["best"]["step"].get<int64_t>(), others.empty() ? "" : ":")};
   items.insert(items.end(), others.begin(), others.end());
   text += block("best", {items.front()});
   for (size_t i = 1; i < items.size(); ++i) text += (i == 1 ? " " : ", ") + items[i];
@@ -312,10 +335,12 @@ std::string head_text(const Json& run, const std::string& path) {
   std::string text = path + ": ";
   if (run.contains("command")) text += run["command"].get<std::string>() + ", ";
   if (run.contains("recipe")) text += "recipe " + run["recipe"].get<std::string>() + ", ";
-  text += state == "no checkpoint" ? "no checkpoint: a start that failed, or has just begun (train.log says more)" : state;
+  text +=
+      state == "no checkpoint" ? "no checkpoint: a start that failed, or has just begun (train.log says more)" : state;
   if (!run.contains("step")) return text;
   const bool ends_by_steps = run.contains("max_steps") && (state != "finished" || run["step"] >= run["max_steps"]);
-  if (ends_by_steps) return text + concat(": step ", run["step"].get<int64_t>(), " of ", run["max_steps"].get<int64_t>());
+  if (ends_by_steps)
+    return text + concat(": step ", run["step"].get<int64_t>(), " of ", run["max_steps"].get<int64_t>());
   text += concat(": ", run["epochs_done"].get<int64_t>());
   if (run.contains("epochs")) text += concat(" of ", run["epochs"].get<int64_t>());
   return text + concat(" epochs, step ", run["step"].get<int64_t>());
@@ -344,8 +369,8 @@ std::string run_json(const fs::path& folder) {
   if (known && known->max_steps > 0) json["max_steps"] = known->max_steps;
   const Json env = read_json(folder / "env.json");
   if (known && json["state"] != "finished" && json["state"] != "stopped early" && json["state"] != "running")
-    json["continue"] =
-        concat("vmae ", known->json["command"].get<std::string>(), " --config ", (folder / "config.yaml").string(), state.is_object() ? " --resume" : "");
+    json["continue"] = concat("vmae ", known->json["command"].get<std::string>(), " --config ",
+                              (folder / "config.yaml").string(), state.is_object() ? " --resume" : "");
   if (env.contains("command_line")) json["command_line"] = env["command_line"];
 
   const Json card = read_json(folder / "data_card" / "card.json");
@@ -385,8 +410,10 @@ std::string run_text(const std::string& json, const fs::path& folder) {
     for (const char* key : {"host", "cpu"}) {
       if (const std::string value = value_of<std::string>(machine, key, ""); !value.empty()) items.push_back(value);
     }
-    if (machine.contains("threads")) items.push_back(counted(value_of<int64_t>(machine, "threads", 0), "thread", "threads"));
-    items.push_back(concat(value_of<std::string>(machine, "precision", "?"), " on ", value_of<std::string>(machine, "device", "?")));
+    if (machine.contains("threads"))
+      items.push_back(counted(value_of<int64_t>(machine, "threads", 0), "thread", "threads"));
+    items.push_back(concat(value_of<std::string>(machine, "precision", "?"), " on ",
+                           value_of<std::string>(machine, "device", "?")));
     text += block("machine", items);
   }
   std::vector<std::string> time;
@@ -397,13 +424,15 @@ std::string run_text(const std::string& json, const fs::path& folder) {
   std::vector<std::string> results;
   for (const auto& [part, one] : run["predictions"].items()) {
     const auto failed = one["failed"].get<int64_t>();
-    results.push_back(concat(part, " (", counted(one["cases"], "case", "cases"), " predicted", failed > 0 ? concat(", ", failed, " left out") : "", ")"));
+    results.push_back(concat(part, " (", counted(one["cases"], "case", "cases"), " predicted",
+                             failed > 0 ? concat(", ", failed, " left out") : "", ")"));
   }
   if (run["has_report"]) results.push_back((folder / "eval" / "report.html").string());
   if (!results.empty()) text += block("results", results);
   if (run.contains("continue"))
-    text += block(run.contains("step") ? "go on" : "begin",
-                  {concat(run["continue"].get<std::string>(), state == "unfinished" ? " (if it is not running elsewhere)" : "")});
+    text += block(
+        run.contains("step") ? "go on" : "begin",
+        {concat(run["continue"].get<std::string>(), state == "unfinished" ? " (if it is not running elsewhere)" : "")});
   return text;
 }
 

@@ -23,15 +23,18 @@ namespace {
 
 bool is_weight(const std::string& key) { return !key.starts_with("optimizer.") && !key.starts_with("state."); }
 // Not parameters, though they stand in the state dict.
-bool is_derived(const std::string& key) { return key.ends_with("relative_position_index") || key.ends_with("attn_mask") || key == "pos_embed"; }
+bool is_derived(const std::string& key) {
+  return key.ends_with("relative_position_index") || key.ends_with("attn_mask") || key == "pos_embed";
+}
 
 weights::TensorFile read_any(const fs::path& path) {
   std::ifstream stream(path, std::ios::binary);
   char magic[2] = {};
   stream.read(magic, 2);
   const bool is_zip = magic[0] == 'P' && magic[1] == 'K';
-  weights::TensorFile file =
-      is_zip || path.extension() == ".pth" || path.extension() == ".pt" ? weights::read_wrapped_weights(path) : weights::read_safetensors_header(path);
+  weights::TensorFile file = is_zip || path.extension() == ".pth" || path.extension() == ".pt"
+                                 ? weights::read_wrapped_weights(path)
+                                 : weights::read_safetensors_header(path);
   try {
     if (const std::string removed = weights::unwrap(file, path); !removed.empty()) log::info(removed);
   } catch (const Error& problem) {  // what is in it can be seen all the same, under the names that the file gives
@@ -51,8 +54,10 @@ nlohmann::ordered_json summary(const fs::path& path, const weights::TensorFile& 
     if (!is_derived(key)) parameters += tensor.numel();
     tensors.push_back({{"key", key}, {"dtype", std::string(tensor.dtype().name())}, {"shape", tensor.sizes().vec()}});
   }
-  nlohmann::ordered_json json = {
-      {"file", path.string()}, {"kind", has_optimizer ? "training checkpoint" : "weights"}, {"parameters", parameters}, {"bytes", bytes}};
+  nlohmann::ordered_json json = {{"file", path.string()},
+                                 {"kind", has_optimizer ? "training checkpoint" : "weights"},
+                                 {"parameters", parameters},
+                                 {"bytes", bytes}};
   for (const auto& [key, value] : file.metadata) {
     if ((key == "model_options" || key == "state") && !is_deep_json(value))
       json[key] = nlohmann::json::parse(value, nullptr, /*allow_exceptions=*/false);
@@ -65,10 +70,11 @@ nlohmann::ordered_json summary(const fs::path& path, const weights::TensorFile& 
 
 std::string text_of(const nlohmann::ordered_json& json, bool all_keys) {
   std::ostringstream out;
-  out << json["file"].get<std::string>() << ": " << json["kind"].get<std::string>() << ", " << json["tensors"].size() << " tensors, " << json["parameters"]
-      << " parameters, " << human_bytes(json["bytes"].get<double>()) << "\n";
+  out << json["file"].get<std::string>() << ": " << json["kind"].get<std::string>() << ", " << json["tensors"].size()
+      << " tensors, " << json["parameters"] << " parameters, " << human_bytes(json["bytes"].get<double>()) << "\n";
   if (json.contains("metadata"))
-    for (const auto& [key, value] : json["metadata"].items()) out << "  " << key << ": " << value.get<std::string>() << "\n";
+    for (const auto& [key, value] : json["metadata"].items())
+      out << "  " << key << ": " << value.get<std::string>() << "\n";
   for (const char* section : {"model_options", "state"}) {
     if (!json.contains(section) || !json[section].is_object()) continue;
     out << "  " << section << ":\n";
@@ -82,14 +88,16 @@ std::string text_of(const nlohmann::ordered_json& json, bool all_keys) {
       break;
     }
     const auto& tensor = json["tensors"][i];
-    out << "    " << tensor["key"].get<std::string>() << "  " << tensor["dtype"].get<std::string>() << " " << tensor["shape"].dump() << "\n";
+    out << "    " << tensor["key"].get<std::string>() << "  " << tensor["dtype"].get<std::string>() << " "
+        << tensor["shape"].dump() << "\n";
   }
   std::string text = out.str();
   text.pop_back();  // the last line's end
   return text;
 }
 
-// What a run is, and then its weights: their first line, or with all keys everything. Where there are none yet, the run alone.
+// What a run is, and then its weights: their first line, or with
+// all keys everything. Where there are none yet, the run alone.
 Inspection inspect_run(const fs::path& path, bool all_keys) {
   const std::string run = run_json(path);
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
@@ -99,7 +107,8 @@ Inspection inspect_run(const fs::path& path, bool all_keys) {
     const fs::path file = find_weights(path);
     json = summary(file, read_any(file));
     const std::string whole = text_of(json, all_keys);
-    text += all_keys ? "\n" + whole : concat("\n  weights   ", whole.substr(0, whole.find('\n')), " (--keys says more)");
+    text +=
+        all_keys ? "\n" + whole : concat("\n  weights   ", whole.substr(0, whole.find('\n')), " (--keys says more)");
   } else {
     json = {{"file", path.string()}, {"kind", "run"}};
   }
@@ -121,7 +130,8 @@ size_t num_folds_of(const nlohmann::ordered_json& run, const fs::path& folder) {
 
 // A line of each fold, with its state and best validation; the rest is for who looks at one of them.
 Inspection inspect_folds(const RunRecord& record) {
-  nlohmann::ordered_json json = {{"file", record.path.string()}, {"kind", "folds"}, {"folds", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json json = {
+      {"file", record.path.string()}, {"kind", "folds"}, {"folds", nlohmann::ordered_json::array()}};
   size_t num_folds = 0;
   std::string text;
   for (const fs::path& fold : record.folders) {
@@ -146,13 +156,16 @@ Inspection inspect_folds(const RunRecord& record) {
     text += has_test ? "; test predictions" : "";
     json["folds"].push_back(std::move(one));
   }
-  const std::string count = num_folds > 0 ? concat(record.folders.size(), " of ", num_folds) : concat(record.folders.size());
-  text = concat(record.path.string(), ": ", count, num_folds == 1 || (num_folds == 0 && record.folders.size() == 1) ? " fold" : " folds") + text;
+  const std::string count =
+      num_folds > 0 ? concat(record.folders.size(), " of ", num_folds) : concat(record.folders.size());
+  text = concat(record.path.string(), ": ", count,
+                num_folds == 1 || (num_folds == 0 && record.folders.size() == 1) ? " fold" : " folds") +
+         text;
   if (num_folds > 0) json["num_folds"] = num_folds;
   const bool is_gathered = fs::exists(record.path / "out_of_fold" / "predict.json");
   json["has_out_of_fold_predictions"] = is_gathered;
-  text += concat("\n", is_gathered ? "  out-of-fold predictions: " + (record.path / "out_of_fold").string() + "\n" : "", "  more of one: vmae inspect ",
-                 record.first().string());
+  text += concat("\n", is_gathered ? "  out-of-fold predictions: " + (record.path / "out_of_fold").string() + "\n" : "",
+                 "  more of one: vmae inspect ", record.first().string());
   return {json_text(json, 2), text};
 }
 

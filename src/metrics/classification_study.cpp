@@ -54,8 +54,14 @@ struct Rankings {
     double auroc_sum = 0, auprc_sum = 0, auroc_count = 0, auprc_count = 0;
     for (const Ranking& ranking : of_class) {
       const Ranking::Values values = ranking.values(weights);
-      if (!std::isnan(values.auroc)) auroc_sum += values.auroc, auroc_count += 1;
-      if (!std::isnan(values.average_precision)) auprc_sum += values.average_precision, auprc_count += 1;
+      if (!std::isnan(values.auroc)) {
+        auroc_sum += values.auroc;
+        auroc_count += 1;
+      }
+      if (!std::isnan(values.average_precision)) {
+        auprc_sum += values.average_precision;
+        auprc_count += 1;
+      }
       out[at++] = values.auroc;
       out[at++] = values.average_precision;
     }
@@ -82,16 +88,20 @@ struct Resampled {
   size_t of_pair(size_t num_models, size_t pair, size_t name) const { return (num_models + pair) * num_names + name; }
 };
 
-Resampled resample(const ClassificationStudy& study, const Metrics& metrics, std::span<const uint32_t> strata, const StatisticsOptions& options) {
+Resampled resample(const ClassificationStudy& study, const Metrics& metrics, std::span<const uint32_t> strata,
+                   const StatisticsOptions& options) {
   const size_t num_models = study.models.size(), num_names = metrics.names.size();
   const auto statistics = [&](std::span<const uint32_t> weights, std::span<double> out) {
-    for (size_t model = 0; model < num_models; ++model) metrics.values(model, weights, out.subspan(model * num_names, num_names));
+    for (size_t model = 0; model < num_models; ++model)
+      metrics.values(model, weights, out.subspan(model * num_names, num_names));
     for (size_t pair = 0; pair < options.pairs.size(); ++pair) {
       const auto [a, b] = options.pairs[pair];
-      for (size_t k = 0; k < num_names; ++k) out[(num_models + pair) * num_names + k] = out[a * num_names + k] - out[b * num_names + k];
+      for (size_t k = 0; k < num_names; ++k)
+        out[(num_models + pair) * num_names + k] = out[a * num_names + k] - out[b * num_names + k];
     }
   };
-  return {stats::bootstrap(stats::units_of(study.cases.size(), study.patients, strata), (num_models + options.pairs.size()) * num_names, statistics,
+  return {stats::bootstrap(stats::units_of(study.cases.size(), study.patients, strata),
+                           (num_models + options.pairs.size()) * num_names, statistics,
                            {.resamples = options.resamples, .seed = options.seed, .threads = options.threads}),
           num_names};
 }
@@ -114,7 +124,9 @@ Known known_of(const ClassificationStudy& study, size_t c, std::initializer_list
   return known;
 }
 
-bool is_clustered(const ClassificationStudy& study) { return stats::units_of(study.cases.size(), study.patients, {}).is_clustered(); }
+bool is_clustered(const ClassificationStudy& study) {
+  return stats::units_of(study.cases.size(), study.patients, {}).is_clustered();
+}
 
 // The class that a row is about, or the number of classes for a row over all.
 size_t class_of(const ClassificationStudy& study, size_t name) { return std::min(name, study.classes.size()); }
@@ -128,12 +140,16 @@ void describe_counts(const ClassificationStudy& study, size_t c, Estimate& estim
   estimate.num_positive = std::count(labels.begin(), labels.end(), int8_t{1});
 }
 
-void estimate_rankings(const ClassificationStudy& study, const Resampled& resampled, const std::vector<Decisions::Name>& names,
-                       const StatisticsOptions& options, std::vector<Estimate>& estimates) {
+void estimate_rankings(const ClassificationStudy& study, const Resampled& resampled,
+                       const std::vector<Decisions::Name>& names, const StatisticsOptions& options,
+                       std::vector<Estimate>& estimates) {
   for (size_t model = 0; model < study.models.size(); ++model) {
     for (size_t k = 0; k < names.size(); ++k) {
       const size_t statistic = resampled.of_model(model, k), c = class_of(study, k / 2);
-      Estimate estimate{.model = model, .metric = names[k].metric, .class_name = names[k].class_name, .value = resampled.bootstrap.estimate[statistic]};
+      Estimate estimate{.model = model,
+                        .metric = names[k].metric,
+                        .class_name = names[k].class_name,
+                        .value = resampled.bootstrap.estimate[statistic]};
       describe_counts(study, c, estimate);
       estimate.intervals = intervals_of(resampled.bootstrap, statistic, options);
       if (c < study.classes.size() && names[k].metric == "AUROC") {
@@ -151,9 +167,11 @@ void estimate_rankings(const ClassificationStudy& study, const Resampled& resamp
         estimate.remark = "not defined: no positive or no negative cases";
       } else if (c == study.classes.size() && names[k].class_name != "micro") {
         size_t defined = 0;
-        for (size_t i = 0; i < study.classes.size(); ++i) defined += std::isnan(resampled.bootstrap.estimate[resampled.of_model(model, 2 * i + k % 2)]) ? 0 : 1;
+        for (size_t i = 0; i < study.classes.size(); ++i)
+          defined += std::isnan(resampled.bootstrap.estimate[resampled.of_model(model, 2 * i + k % 2)]) ? 0 : 1;
         if (defined < study.classes.size())
-          estimate.remark = concat("the mean of ", defined, " of ", study.classes.size(), " classes: the others have no positive or no negative cases");
+          estimate.remark = concat("the mean of ", defined, " of ", study.classes.size(),
+                                   " classes: the others have no positive or no negative cases");
       }
       remark_on_bias(estimate);
       estimates.push_back(std::move(estimate));
@@ -161,25 +179,31 @@ void estimate_rankings(const ClassificationStudy& study, const Resampled& resamp
   }
 }
 
-void compare_rankings(const ClassificationStudy& study, const Resampled& resampled, const std::vector<Decisions::Name>& names, const StatisticsOptions& options,
+void compare_rankings(const ClassificationStudy& study, const Resampled& resampled,
+                      const std::vector<Decisions::Name>& names, const StatisticsOptions& options,
                       std::vector<Comparison>& comparisons) {
   for (size_t pair = 0; pair < options.pairs.size(); ++pair) {
     const auto [a, b] = options.pairs[pair];
     for (size_t k = 0; k < names.size(); ++k) {
       const size_t statistic = resampled.of_pair(study.models.size(), pair, k), c = class_of(study, k / 2);
-      Comparison comparison{
-          .a = a, .b = b, .metric = names[k].metric, .class_name = names[k].class_name, .difference = resampled.bootstrap.estimate[statistic]};
+      Comparison comparison{.a = a,
+                            .b = b,
+                            .metric = names[k].metric,
+                            .class_name = names[k].class_name,
+                            .difference = resampled.bootstrap.estimate[statistic]};
       Estimate counts;
       describe_counts(study, c, counts);
       comparison.n = counts.n;
       comparison.intervals = intervals_of(resampled.bootstrap, statistic, options);
       if (c < study.classes.size() && names[k].metric == "AUROC" && !is_clustered(study)) {
         const Known known = known_of(study, c, {a, b});
-        const stats::AurocComparison test = stats::delong_test(known.scores[0], known.scores[1], known.labels, options.level);
+        const stats::AurocComparison test =
+            stats::delong_test(known.scores[0], known.scores[1], known.labels, options.level);
         comparison.intervals.insert(comparison.intervals.begin(), test.interval);
         comparison.tests.push_back({"DeLong", comparison.n, test.z, test.p, nan, test.remark});
       }
-      comparison.tests.push_back({"paired bootstrap", resampled.bootstrap.num_units, nan, stats::bootstrap_p(resampled.bootstrap, statistic), nan, ""});
+      comparison.tests.push_back({"paired bootstrap", resampled.bootstrap.num_units, nan,
+                                  stats::bootstrap_p(resampled.bootstrap, statistic), nan, ""});
       comparisons.push_back(std::move(comparison));
     }
   }
@@ -210,8 +234,8 @@ std::vector<std::vector<double>> thresholds_of(const ClassificationStudy& study,
       const Ranking ranking(study.scores[model][c], study.labels[c]);
       if (options.is_youden && ranking.num_positive() > 0 && ranking.num_negative() > 0) {
         for (const Ranking::Step& step : ranking.steps(once)) {
-          const double index =
-              step.true_positives / static_cast<double>(ranking.num_positive()) - step.false_positives / static_cast<double>(ranking.num_negative());
+          const double index = step.true_positives / static_cast<double>(ranking.num_positive()) -
+                               step.false_positives / static_cast<double>(ranking.num_negative());
           if (index > best_index) {
             best_index = index;
             best = step.score;
@@ -224,7 +248,8 @@ std::vector<std::vector<double>> thresholds_of(const ClassificationStudy& study,
   return thresholds;
 }
 
-ClassificationResult evaluate(const ClassificationStudy& study, const ThresholdOptions& threshold, const StatisticsOptions& options) {
+ClassificationResult evaluate(const ClassificationStudy& study, const ThresholdOptions& threshold,
+                              const StatisticsOptions& options) {
   ClassificationResult result;
   std::vector<Rankings> rankings;
   std::vector<Decisions> decisions;
@@ -242,22 +267,26 @@ ClassificationResult evaluate(const ClassificationStudy& study, const ThresholdO
       strata.push_back(stratum);
     }
   }
-  const Metrics ranked{Rankings::names(study),
-                       [&](size_t model, std::span<const uint32_t> weights, std::span<double> out) { rankings[model].values(weights, out); }};
+  const Metrics ranked{Rankings::names(study), [&](size_t model, std::span<const uint32_t> weights,
+                                                   std::span<double> out) { rankings[model].values(weights, out); }};
   const Resampled of_rankings = resample(study, ranked, strata, options);
   estimate_rankings(study, of_rankings, ranked.names, options, result.estimates);
   compare_rankings(study, of_rankings, ranked.names, options, result.comparisons);
 
-  const Metrics decided{decisions[0].names(),
-                        [&](size_t model, std::span<const uint32_t> weights, std::span<double> out) { decisions[model].values(weights, out); }};
+  const Metrics decided{decisions[0].names(), [&](size_t model, std::span<const uint32_t> weights,
+                                                  std::span<double> out) { decisions[model].values(weights, out); }};
   const Resampled of_decisions = resample(study, decided, {}, options);
   for (size_t model = 0; model < study.models.size(); ++model) {
     const bool has_probabilities = are_probabilities(study, model);
     for (size_t k = 0; k < decided.names.size(); ++k) {
       const auto& [metric, class_name] = decided.names[k];
       const size_t statistic = of_decisions.of_model(model, k);
-      Estimate estimate{.model = model, .metric = metric, .class_name = class_name, .value = of_decisions.bootstrap.estimate[statistic]};
-      const auto c = static_cast<size_t>(std::find(study.classes.begin(), study.classes.end(), class_name) - study.classes.begin());
+      Estimate estimate{.model = model,
+                        .metric = metric,
+                        .class_name = class_name,
+                        .value = of_decisions.bootstrap.estimate[statistic]};
+      const auto c = static_cast<size_t>(std::find(study.classes.begin(), study.classes.end(), class_name) -
+                                         study.classes.begin());
       describe_counts(study, c, estimate);
       estimate.intervals = intervals_of(of_decisions.bootstrap, statistic, options);
       if (!has_probabilities && (metric == "Brier" || metric == "ECE"))
@@ -273,13 +302,18 @@ ClassificationResult evaluate(const ClassificationStudy& study, const ThresholdO
       const auto& [metric, class_name] = decided.names[k];
       if (metric != "accuracy" && metric != "balanced_accuracy") continue;
       const size_t statistic = of_decisions.of_pair(study.models.size(), pair, k);
-      Comparison comparison{.a = options.pairs[pair].first, .b = options.pairs[pair].second, .metric = metric, .class_name = class_name};
+      Comparison comparison{
+          .a = options.pairs[pair].first, .b = options.pairs[pair].second, .metric = metric, .class_name = class_name};
       comparison.difference = of_decisions.bootstrap.estimate[statistic];
       Estimate counts;
-      describe_counts(study, static_cast<size_t>(std::find(study.classes.begin(), study.classes.end(), class_name) - study.classes.begin()), counts);
+      describe_counts(study,
+                      static_cast<size_t>(std::find(study.classes.begin(), study.classes.end(), class_name) -
+                                          study.classes.begin()),
+                      counts);
       comparison.n = counts.n;
       comparison.intervals = intervals_of(of_decisions.bootstrap, statistic, options);
-      comparison.tests.push_back({"paired bootstrap", of_decisions.bootstrap.num_units, nan, stats::bootstrap_p(of_decisions.bootstrap, statistic), nan, ""});
+      comparison.tests.push_back({"paired bootstrap", of_decisions.bootstrap.num_units, nan,
+                                  stats::bootstrap_p(of_decisions.bootstrap, statistic), nan, ""});
       result.comparisons.push_back(std::move(comparison));
     }
   }
@@ -287,7 +321,8 @@ ClassificationResult evaluate(const ClassificationStudy& study, const ThresholdO
   return result;
 }
 
-std::vector<std::vector<int64_t>> confusion(const ClassificationStudy& study, size_t model, const std::vector<double>& thresholds) {
+std::vector<std::vector<int64_t>> confusion(const ClassificationStudy& study, size_t model,
+                                            const std::vector<double>& thresholds) {
   const bool is_binary = study.kind == LabelKind::binary;
   const size_t size = is_binary ? 2 : study.classes.size();
   std::vector<std::vector<int64_t>> counts(size, std::vector<int64_t>(size, 0));

@@ -14,7 +14,8 @@ using stats::Ranking;
 constexpr size_t kNumGrid = 101;
 double grid_at(size_t i) { return static_cast<double>(i) / (kNumGrid - 1); }
 
-// Sensitivity at every false positive rate of the grid: the curve's highest point at or left of it, joined by straight lines.
+// Sensitivity at every false positive rate of the grid: the curve's
+// highest point at or left of it, joined by straight lines.
 void roc_on_grid(const std::vector<Ranking::Step>& steps, std::span<double> out) {
   std::fill(out.begin(), out.end(), std::nan(""));
   if (steps.empty() || steps.back().true_positives == 0 || steps.back().false_positives == 0) return;
@@ -41,7 +42,8 @@ void precision_on_grid(const std::vector<Ranking::Step>& steps, std::span<double
   double ahead = -1;
   for (const Ranking::Step& step : steps) {
     if (step.true_positives < ahead || step.true_positives + step.false_positives == 0) continue;
-    for (; at < kNumGrid && grid_at(at) <= step.true_positives / positives; ++at) out[at] = step.true_positives / (step.true_positives + step.false_positives);
+    for (; at < kNumGrid && grid_at(at) <= step.true_positives / positives; ++at)
+      out[at] = step.true_positives / (step.true_positives + step.false_positives);
     ahead = grid_at(at) * positives - 0.5;
   }
 }
@@ -51,7 +53,8 @@ void precision_on_grid(const std::vector<Ranking::Step>& steps, std::span<double
 Curves curves_of(const ClassificationStudy& study, size_t model, size_t c, const StatisticsOptions& options) {
   const Ranking ranking(study.scores[model][c], study.labels[c]);
   Curves curves;
-  const auto positives = static_cast<double>(ranking.num_positive()), negatives = static_cast<double>(ranking.num_negative());
+  const auto positives = static_cast<double>(ranking.num_positive()),
+             negatives = static_cast<double>(ranking.num_negative());
   if (positives == 0 || negatives == 0) return curves;
   curves.prevalence = positives / (positives + negatives);
   const auto on_grid = [&](std::span<const uint32_t> weights, std::span<double> out) {
@@ -61,31 +64,36 @@ Curves curves_of(const ClassificationStudy& study, size_t model, size_t c, const
   };
   std::vector<uint32_t> strata;
   if (study.kind != LabelKind::multi_label) strata.assign(study.labels[c].begin(), study.labels[c].end());
-  const stats::Bootstrap bootstrap = stats::bootstrap(stats::units_of(study.cases.size(), study.patients, strata), 2 * kNumGrid, on_grid,
-                                                      {.resamples = options.resamples, .seed = options.seed, .threads = options.threads, .accelerates = false});
+  const stats::Bootstrap bootstrap = stats::bootstrap(
+      stats::units_of(study.cases.size(), study.patients, strata), 2 * kNumGrid, on_grid,
+      {.resamples = options.resamples, .seed = options.seed, .threads = options.threads, .accelerates = false});
   for (size_t i = 0; i < kNumGrid; ++i) {
     const stats::Interval roc = stats::percentile_interval(bootstrap, i, options.level),
                           precision = stats::percentile_interval(bootstrap, kNumGrid + i, options.level);
     curves.roc_band.push_back({grid_at(i), bootstrap.estimate[i], roc.low, roc.high});
-    curves.precision_recall_band.push_back({grid_at(i), bootstrap.estimate[kNumGrid + i], precision.low, precision.high});
+    curves.precision_recall_band.push_back(
+        {grid_at(i), bootstrap.estimate[kNumGrid + i], precision.low, precision.high});
   }
   return curves;
 }
 
-std::vector<CalibrationPoint> calibration_of(const ClassificationStudy& study, const Decisions& decisions, size_t c, const StatisticsOptions& options) {
+std::vector<CalibrationPoint> calibration_of(const ClassificationStudy& study, const Decisions& decisions, size_t c,
+                                             const StatisticsOptions& options) {
   const auto shares = [&](std::span<const uint32_t> weights, std::span<double> out) {
     const std::vector<CalibrationBin> bins = decisions.calibration(c, weights);
-    for (size_t i = 0; i < bins.size(); ++i) out[i] = bins[i].count > 0 ? bins[i].correct_sum / bins[i].count : std::nan("");
+    for (size_t i = 0; i < bins.size(); ++i)
+      out[i] = bins[i].count > 0 ? bins[i].correct_sum / bins[i].count : std::nan("");
   };
-  const stats::Bootstrap bootstrap = stats::bootstrap(stats::units_of(study.cases.size(), study.patients, {}), kNumCalibrationBins, shares,
-                                                      {.resamples = options.resamples, .seed = options.seed, .threads = options.threads, .accelerates = false});
+  const stats::Bootstrap bootstrap = stats::bootstrap(
+      stats::units_of(study.cases.size(), study.patients, {}), kNumCalibrationBins, shares,
+      {.resamples = options.resamples, .seed = options.seed, .threads = options.threads, .accelerates = false});
   const std::vector<CalibrationBin> bins = decisions.calibration(c, std::vector<uint32_t>(study.cases.size(), 1));
   std::vector<CalibrationPoint> points;
   for (size_t i = 0; i < bins.size(); ++i) {
     if (bins[i].count == 0) continue;
     const stats::Interval interval = stats::percentile_interval(bootstrap, i, options.level);
-    points.push_back(
-        {static_cast<int64_t>(bins[i].count), bins[i].confidence_sum / bins[i].count, bins[i].correct_sum / bins[i].count, interval.low, interval.high});
+    points.push_back({static_cast<int64_t>(bins[i].count), bins[i].confidence_sum / bins[i].count,
+                      bins[i].correct_sum / bins[i].count, interval.low, interval.high});
   }
   return points;
 }

@@ -1,5 +1,6 @@
-// Order of the values: per class accuracy (findings), sensitivity, specificity, F1, balanced accuracy (findings), Brier, ECE; then what holds for the whole.
-// Every metric is a function of three sums over each cell: of weights, confidences and squared errors. One pass over the cases finds them.
+// Order of the values: per class accuracy (findings), sensitivity, specificity, F1, balanced accuracy
+// (findings), Brier, ECE; then what holds for the whole. Every metric is a function of three sums
+// over each cell: of weights, confidences and squared errors. One pass over the cases finds them.
 #include "vmae/metrics/decisions.h"
 
 #include <algorithm>
@@ -73,7 +74,8 @@ Decisions::Decisions(const ClassificationStudy& study, size_t model, std::vector
       confidence[i] = static_cast<float>(scores[decision][i]);
       if (!is_exclusive) decision = scores[first][i] >= thresholds[first] ? 1 : 0;
       const float place = has_probabilities_ ? confidence[i] * kNumCalibrationBins : 0.0F;
-      cells[{std::min<size_t>(kNumCalibrationBins - 1, static_cast<size_t>(place)), truth, decision}].push_back(static_cast<uint32_t>(i));
+      cells[{std::min<size_t>(kNumCalibrationBins - 1, static_cast<size_t>(place)), truth, decision}].push_back(
+          static_cast<uint32_t>(i));
     }
     Column column;
     for (const auto& [key, cases] : cells) {
@@ -94,7 +96,8 @@ Decisions::Decisions(const ClassificationStudy& study, size_t model, std::vector
     }
   }
   if (kind_ == LabelKind::multi_label) {
-    for (const char* metric : {"accuracy", "sensitivity", "specificity", "F1", "balanced_accuracy", "Brier", "ECE"}) names_.push_back({metric, "mean"});
+    for (const char* metric : {"accuracy", "sensitivity", "specificity", "F1", "balanced_accuracy", "Brier", "ECE"})
+      names_.push_back({metric, "mean"});
   } else {
     if (is_exclusive) {
       for (const char* metric : {"sensitivity", "specificity", "F1"}) names_.push_back({metric, "macro"});
@@ -122,8 +125,10 @@ Decisions::Measured Decisions::measure(const Column& column, std::span<const uin
     if (is_exclusive) {
       if (is_right)
         measured.rates[cell.truth].tp += count;
-      else
-        measured.rates[cell.truth].fn += count, measured.rates[cell.decision].fp += count;
+      else {
+        measured.rates[cell.truth].fn += count;
+        measured.rates[cell.decision].fp += count;
+      }
     } else {
       Rates& rates = measured.rates[0];
       (cell.truth == 1 ? is_right ? rates.tp : rates.fn : is_right ? rates.tn : rates.fp) += count;
@@ -155,8 +160,8 @@ void Decisions::values(std::span<const uint32_t> weights, std::span<double> out)
     for (const Column& column : columns_) {
       const Measured measured = measure(column, weights);
       const Rates& rates = measured.rates[0];
-      put({rates.accuracy(), rates.sensitivity(), rates.specificity(), rates.f1(), rates.balanced_accuracy(), has_probabilities_ ? measured.brier() : nan,
-           has_probabilities_ ? measured.ece() : nan});
+      put({rates.accuracy(), rates.sensitivity(), rates.specificity(), rates.f1(), rates.balanced_accuracy(),
+           has_probabilities_ ? measured.brier() : nan, has_probabilities_ ? measured.ece() : nan});
     }
     put_means(out, kNumMetrics, num_classes_);
     return;

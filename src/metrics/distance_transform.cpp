@@ -1,7 +1,8 @@
-// The squared distance to the nearest of a set of voxels is the minimum over z, of minima over y, of minima over x (Felzenszwalb and Huttenlocher 2012). No
-// volume is ever filled: a plane of constant x moves through the box. Along x each row of `to` knows its voxel before and behind the plane; along y parabolas
-// over the rows of one z make a lower envelope, read off at the y of this plane's voxels of `from`; along z each of those searches up and down until a further
-// step alone is longer than what it has found. Planes without a voxel of `from` are passed over.
+// The squared distance to the nearest of a set of voxels is the minimum over z, of minima over y, of minima over x
+// (Felzenszwalb and Huttenlocher 2012). No volume is ever filled: a plane of constant x moves through the box. Along
+// x each row of `to` knows its voxel before and behind the plane; along y parabolas over the rows of one z make a
+// lower envelope, read off at the y of this plane's voxels of `from`; along z each of those searches up and down
+// until a further step alone is longer than what it has found. Planes without a voxel of `from` are passed over.
 #include "distance_transform.h"
 
 #include <algorithm>
@@ -64,7 +65,8 @@ class LowerEnvelope {
 
 class Plane {
  public:
-  Plane(std::span<const Voxel> to, const std::array<double, 3>& spacing_mm) : to_(to), spacing_mm_(spacing_mm), envelope_(spacing_mm[1]) {
+  Plane(std::span<const Voxel> to, const std::array<double, 3>& spacing_mm)
+      : to_(to), spacing_mm_(spacing_mm), envelope_(spacing_mm[1]) {
     for (size_t i = 0; i < to.size(); ++i) {
       const bool is_new_slice = slices_.empty() || slices_.back().z != to[i].z;
       if (is_new_slice) slices_.push_back({to[i].z, rows_.size(), rows_.size()});
@@ -89,8 +91,9 @@ class Plane {
 
   double distance(const Voxel& voxel) const {
     const double* heights = heights_.data() + static_cast<size_t>(voxel.y - y_begin_) * slices_.size();
-    const auto above = static_cast<size_t>(
-        std::lower_bound(slices_.begin(), slices_.end(), voxel.z, [](const Slice& slice, int32_t z) { return slice.z < z; }) - slices_.begin());
+    const auto above = static_cast<size_t>(std::lower_bound(slices_.begin(), slices_.end(), voxel.z,
+                                                            [](const Slice& slice, int32_t z) { return slice.z < z; }) -
+                                           slices_.begin());
     double best = kInfinity;
     const auto is_better = [&](size_t s) {
       const double along = (slices_[s].z - voxel.z) * spacing_mm_[2];
@@ -123,7 +126,8 @@ class Plane {
 
 }  // namespace
 
-std::vector<double> nearest_distances(std::span<const Voxel> from, std::span<const Voxel> to, const std::array<double, 3>& spacing_mm) {
+std::vector<double> nearest_distances(std::span<const Voxel> from, std::span<const Voxel> to,
+                                      const std::array<double, 3>& spacing_mm) {
   std::vector<size_t> order(from.size());  // by x
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return from[a].x < from[b].x; });

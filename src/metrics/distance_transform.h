@@ -1,5 +1,6 @@
 #pragma once
-// What surface.cpp and overlap.cpp share: where a class is, its surface as a list of voxels, and the distance transform of one list read off at another.
+// What surface.cpp and overlap.cpp share: where a class is, its surface as a
+// list of voxels, and the distance transform of one list read off at another.
 #include <array>
 #include <cstdint>
 #include <span>
@@ -25,10 +26,11 @@ struct Voxel {
 std::vector<Voxel> surface_voxels(std::span<const uint8_t> labels, uint8_t label, const Grid& grid, const Box& box);
 
 // For every voxel of `from` the distance to the nearest one of `to`, which is not empty. Both in the order of voxels.
-std::vector<double> nearest_distances(std::span<const Voxel> from, std::span<const Voxel> to, const std::array<double, 3>& spacing_mm);
+std::vector<double> nearest_distances(std::span<const Voxel> from, std::span<const Voxel> to,
+                                      const std::array<double, 3>& spacing_mm);
 
 // surface_distances where the boxes of the class are known.
-SurfaceDistances surface_distances_in(std::span<const uint8_t> a, const Box& a_box, std::span<const uint8_t> b, const Box& b_box, uint8_t label,
-                                      const Grid& grid);
+SurfaceDistances surface_distances_in(std::span<const uint8_t> a, const Box& a_box, std::span<const uint8_t> b,
+                                      const Box& b_box, uint8_t label, const Grid& grid);
 
 }  // namespace vmae::metrics

@@ -53,9 +53,13 @@ Census take_census(std::span<const uint8_t> prediction, std::span<const uint8_t>
   return census;
 }
 
-double ratio(int64_t part, int64_t whole) { return whole == 0 ? kNaN : static_cast<double>(part) / static_cast<double>(whole); }
+double ratio(int64_t part, int64_t whole) {
+  return whole == 0 ? kNaN : static_cast<double>(part) / static_cast<double>(whole);
+}
 
-void set_distances(ClassScores& scores, double value) { scores.hd95_mm = scores.hd95_max_directed_mm = scores.asd_mm = value; }
+void set_distances(ClassScores& scores, double value) {
+  scores.hd95_mm = scores.hd95_max_directed_mm = scores.asd_mm = value;
+}
 
 // Corner to corner; an axis of length 1 does not count.
 double diagonal_mm(const Grid& grid) {
@@ -75,8 +79,8 @@ void score_absent(ClassScores& scores, EmptyRule rule) {
 
 }  // namespace
 
-std::vector<ClassScores> score_segmentation(std::span<const uint8_t> prediction, std::span<const uint8_t> truth, const Grid& grid, int64_t num_classes,
-                                            const SegmentationOptions& options) {
+std::vector<ClassScores> score_segmentation(std::span<const uint8_t> prediction, std::span<const uint8_t> truth,
+                                            const Grid& grid, int64_t num_classes, const SegmentationOptions& options) {
   const auto num_voxels = static_cast<size_t>(grid.num_voxels());
   if (prediction.size() != num_voxels || truth.size() != num_voxels)
     throw Error(ExitCode::internal, "score_segmentation: the label maps are not of the grid's size");
@@ -102,8 +106,8 @@ std::vector<ClassScores> score_segmentation(std::span<const uint8_t> prediction,
     } else if (predicted == 0 || real == 0) {
       set_distances(scores, options.is_missing_diagonal ? diagonal_mm(grid) : kNaN);
     } else if (options.has_distances) {
-      const SurfaceDistances distances =
-          surface_distances_in(prediction, census.predicted_box[label], truth, census.truth_box[label], static_cast<uint8_t>(label), grid);
+      const SurfaceDistances distances = surface_distances_in(
+          prediction, census.predicted_box[label], truth, census.truth_box[label], static_cast<uint8_t>(label), grid);
       scores.hd95_mm = hd95_pooled(distances);
       scores.hd95_max_directed_mm = hd95_max_directed(distances);
       scores.asd_mm = average_surface_distance(distances);
@@ -118,8 +122,8 @@ std::vector<ClassScores> score_segmentation(std::span<const uint8_t> prediction,
   return all;
 }
 
-ClassScores score_union(std::span<const uint8_t> prediction, std::span<const uint8_t> truth, const Grid& grid, std::span<const uint8_t> labels,
-                        const SegmentationOptions& options) {
+ClassScores score_union(std::span<const uint8_t> prediction, std::span<const uint8_t> truth, const Grid& grid,
+                        std::span<const uint8_t> labels, const SegmentationOptions& options) {
   std::array<uint8_t, 256> is_in{};
   for (const uint8_t label : labels) is_in[label] = 1;
   const auto within = [&](std::span<const uint8_t> map) {
@@ -131,15 +135,16 @@ ClassScores score_union(std::span<const uint8_t> prediction, std::span<const uin
 }
 
 const std::vector<SegmentationMetric>& segmentation_metrics() {
-  static const std::vector<SegmentationMetric> metrics{{"Dice", "Dice", "", &ClassScores::dice, true},
-                                                       {"IoU", "IoU", "", &ClassScores::iou, true},
-                                                       {"sensitivity", "Sensitivity", "", &ClassScores::sensitivity, true},
-                                                       {"precision", "Precision", "", &ClassScores::precision, true},
-                                                       {"HD95", "HD95", "mm", &ClassScores::hd95_mm, false},
-                                                       {"HD95_max_directed", "HD95, larger direction", "mm", &ClassScores::hd95_max_directed_mm, false},
-                                                       {"ASD", "ASD", "mm", &ClassScores::asd_mm, false},
-                                                       {"surface_Dice", "Surface Dice", "", &ClassScores::surface_dice, true},
-                                                       {"volume_difference", "Volume difference", "ml", &ClassScores::difference_ml, true}};
+  static const std::vector<SegmentationMetric> metrics{
+      {"Dice", "Dice", "", &ClassScores::dice, true},
+      {"IoU", "IoU", "", &ClassScores::iou, true},
+      {"sensitivity", "Sensitivity", "", &ClassScores::sensitivity, true},
+      {"precision", "Precision", "", &ClassScores::precision, true},
+      {"HD95", "HD95", "mm", &ClassScores::hd95_mm, false},
+      {"HD95_max_directed", "HD95, larger direction", "mm", &ClassScores::hd95_max_directed_mm, false},
+      {"ASD", "ASD", "mm", &ClassScores::asd_mm, false},
+      {"surface_Dice", "Surface Dice", "", &ClassScores::surface_dice, true},
+      {"volume_difference", "Volume difference", "ml", &ClassScores::difference_ml, true}};
   return metrics;
 }
 

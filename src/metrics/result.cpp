@@ -9,7 +9,9 @@
 
 namespace vmae::metrics {
 
-bool is_whole(const std::string& class_name) { return class_name == "mean" || class_name == "macro" || class_name == "micro" || class_name == "all"; }
+bool is_whole(const std::string& class_name) {
+  return class_name == "mean" || class_name == "macro" || class_name == "micro" || class_name == "all";
+}
 
 void correct_for_number(std::vector<Comparison>& comparisons) {
   std::map<std::string, std::vector<Test*>> families;
@@ -30,13 +32,18 @@ void correct_for_number(std::vector<Comparison>& comparisons) {
 }
 
 void remark_on_bias(Estimate& estimate) {
-  if (estimate.intervals.empty() || (estimate.value >= estimate.intervals[0].low && estimate.value <= estimate.intervals[0].high)) return;
+  if (estimate.intervals.empty() ||
+      (estimate.value >= estimate.intervals[0].low && estimate.value <= estimate.intervals[0].high))
+    return;
   if (std::isnan(estimate.value) || std::isnan(estimate.intervals[0].low)) return;
-  estimate.remark += concat(estimate.remark.empty() ? "" : "; ", "lies outside of its interval: the bootstrap is biased here");
+  estimate.remark +=
+      concat(estimate.remark.empty() ? "" : "; ", "lies outside of its interval: the bootstrap is biased here");
 }
 
-std::vector<stats::Interval> intervals_of(const stats::Bootstrap& bootstrap, size_t statistic, const StatisticsOptions& options) {
-  std::vector<stats::Interval> both{stats::percentile_interval(bootstrap, statistic, options.level), stats::bca_interval(bootstrap, statistic, options.level)};
+std::vector<stats::Interval> intervals_of(const stats::Bootstrap& bootstrap, size_t statistic,
+                                          const StatisticsOptions& options) {
+  std::vector<stats::Interval> both{stats::percentile_interval(bootstrap, statistic, options.level),
+                                    stats::bca_interval(bootstrap, statistic, options.level)};
   if (options.interval == "BCa") std::swap(both[0], both[1]);
   return both;
 }

@@ -24,7 +24,9 @@ Column column_of(const SegmentationStudy& study, size_t model, const Segmentatio
   return column;
 }
 
-std::string class_name(const SegmentationStudy& study, size_t c) { return c < study.classes.size() ? study.classes[c] : "mean"; }
+std::string class_name(const SegmentationStudy& study, size_t c) {
+  return c < study.classes.size() ? study.classes[c] : "mean";
+}
 
 // With one class the mean over classes is that class: it is not said twice.
 std::vector<size_t> rows_of(const SegmentationStudy& study) {
@@ -34,7 +36,8 @@ std::vector<size_t> rows_of(const SegmentationStudy& study) {
   return rows;
 }
 
-stats::Bootstrap resample_means(const SegmentationStudy& study, const std::vector<Column>& columns, const StatisticsOptions& options) {
+stats::Bootstrap resample_means(const SegmentationStudy& study, const std::vector<Column>& columns,
+                                const StatisticsOptions& options) {
   const auto statistics = [&](std::span<const uint32_t> weights, std::span<double> out) {
     for (size_t k = 0; k < columns.size(); ++k) {
       double sum = 0, count = 0;
@@ -75,15 +78,19 @@ void remark_on_missing(const SegmentationStudy& study, Estimate& estimate) {
   for (const SegmentationMetric& metric : segmentation_metrics()) {
     if (metric.name != estimate.metric) continue;
     for (const auto& scores : study.scores[estimate.model])
-      missing += static_cast<size_t>(std::count_if(scores.begin(), scores.end(), [&](const ClassScores& one) { return std::isnan(one.*metric.value); }));
+      missing += static_cast<size_t>(std::count_if(
+          scores.begin(), scores.end(), [&](const ClassScores& one) { return std::isnan(one.*metric.value); }));
   }
   const size_t all = study.cases.size() * study.classes.size();
   if (missing > 0 && missing < all)
-    estimate.remark = concat(missing, " of ", all, " values of single classes are missing and left out of the means of their cases");
+    estimate.remark =
+        concat(missing, " of ", all, " values of single classes are missing and left out of the means of their cases");
 }
 
-// Of one case the values of two models for class c; the mean over classes is of those that both have, so that the same is compared.
-std::pair<double, double> values_of_both(const std::vector<ClassScores>& a, const std::vector<ClassScores>& b, const SegmentationMetric& metric, size_t c) {
+// Of one case the values of two models for class c; the mean over
+// classes is of those that both have, so that the same is compared.
+std::pair<double, double> values_of_both(const std::vector<ClassScores>& a, const std::vector<ClassScores>& b,
+                                         const SegmentationMetric& metric, size_t c) {
   if (c < a.size()) return {a[c].*metric.value, b[c].*metric.value};
   double sum_a = 0, sum_b = 0, count = 0;
   for (size_t k = 0; k < a.size(); ++k) {
@@ -97,7 +104,8 @@ std::pair<double, double> values_of_both(const std::vector<ClassScores>& a, cons
 }
 
 // The values of both models where both have one; of each patient the mean.
-std::pair<std::vector<double>, std::vector<double>> paired_values(const SegmentationStudy& study, const Column& a, const Column& b) {
+std::pair<std::vector<double>, std::vector<double>> paired_values(const SegmentationStudy& study, const Column& a,
+                                                                  const Column& b) {
   struct Sum {
     double a = 0, b = 0, count = 0;
   };
@@ -169,9 +177,11 @@ std::vector<Comparison> compare(const SegmentationStudy& study, const Statistics
         Comparison comparison{.a = a, .b = b, .metric = metric.name, .class_name = class_name(study, c)};
         Column difference(of_a.size());
         for (size_t i = 0; i < difference.size(); ++i) difference[i] = of_a[i] - of_b[i];
-        comparison.n = std::count_if(difference.begin(), difference.end(), [](double value) { return !std::isnan(value); });
+        comparison.n =
+            std::count_if(difference.begin(), difference.end(), [](double value) { return !std::isnan(value); });
         const auto [values_a, values_b] = paired_values(study, of_a, of_b);
-        for (const stats::TestResult& test : {stats::paired_t_test(values_a, values_b), stats::wilcoxon_signed_rank(values_a, values_b)})
+        for (const stats::TestResult& test :
+             {stats::paired_t_test(values_a, values_b), stats::wilcoxon_signed_rank(values_a, values_b)})
           comparison.tests.push_back({test.method, test.n, test.statistic, test.p, nan, test.remark});
         comparisons.push_back(std::move(comparison));
         differences.push_back(std::move(difference));
@@ -183,7 +193,8 @@ std::vector<Comparison> compare(const SegmentationStudy& study, const Statistics
   for (size_t k = 0; k < comparisons.size(); ++k) {
     comparisons[k].difference = bootstrap.estimate[k];
     comparisons[k].intervals = intervals_of(bootstrap, k, options);
-    comparisons[k].tests.push_back({"paired bootstrap", comparisons[k].tests.front().n, nan, stats::bootstrap_p(bootstrap, k), nan, ""});
+    comparisons[k].tests.push_back(
+        {"paired bootstrap", comparisons[k].tests.front().n, nan, stats::bootstrap_p(bootstrap, k), nan, ""});
   }
   correct_for_number(comparisons);
   return comparisons;

@@ -54,12 +54,13 @@ std::vector<Voxel> surface_voxels(std::span<const uint8_t> labels, uint8_t label
     const bool is_inside = y >= 0 && z >= 0 && y < grid.size[1] && z < grid.size[2];
     return is_inside ? labels.data() + width * (y + grid.size[1] * z) : outside.data();
   };
-  const bool counts_x = grid.size[0] > 1, counts_y = grid.size[1] > 1, counts_z = grid.size[2] > 1, is_point = !counts_x && !counts_y && !counts_z;
+  const bool counts_x = grid.size[0] > 1, counts_y = grid.size[1] > 1, counts_z = grid.size[2] > 1,
+             is_point = !counts_x && !counts_y && !counts_z;
   for (int64_t z = box.begin[2]; z < box.end[2]; ++z) {
     for (int64_t y = box.begin[1]; y < box.end[1]; ++y) {
       const uint8_t* const row = row_at(y, z);
-      const std::array<const uint8_t*, 4> beside{counts_y ? row_at(y - 1, z) : row, counts_y ? row_at(y + 1, z) : row, counts_z ? row_at(y, z - 1) : row,
-                                                 counts_z ? row_at(y, z + 1) : row};
+      const std::array<const uint8_t*, 4> beside{counts_y ? row_at(y - 1, z) : row, counts_y ? row_at(y + 1, z) : row,
+                                                 counts_z ? row_at(y, z - 1) : row, counts_z ? row_at(y, z + 1) : row};
       for (int64_t x = box.begin[0]; x < box.end[0]; ++x) {
         if (row[x] != label) continue;
         bool is_inner = !is_point;
@@ -72,16 +73,18 @@ std::vector<Voxel> surface_voxels(std::span<const uint8_t> labels, uint8_t label
   return voxels;
 }
 
-SurfaceDistances surface_distances_in(std::span<const uint8_t> a, const Box& a_box, std::span<const uint8_t> b, const Box& b_box, uint8_t label,
-                                      const Grid& grid) {
+SurfaceDistances surface_distances_in(std::span<const uint8_t> a, const Box& a_box, std::span<const uint8_t> b,
+                                      const Box& b_box, uint8_t label, const Grid& grid) {
   const std::vector<Voxel> of_a = surface_voxels(a, label, grid, a_box), of_b = surface_voxels(b, label, grid, b_box);
   if (of_a.empty() || of_b.empty()) return {};
   return {nearest_distances(of_a, of_b, grid.spacing_mm), nearest_distances(of_b, of_a, grid.spacing_mm)};
 }
 
-SurfaceDistances surface_distances(std::span<const uint8_t> a, std::span<const uint8_t> b, uint8_t label, const Grid& grid) {
+SurfaceDistances surface_distances(std::span<const uint8_t> a, std::span<const uint8_t> b, uint8_t label,
+                                   const Grid& grid) {
   const auto num_voxels = static_cast<size_t>(grid.num_voxels());
-  if (a.size() != num_voxels || b.size() != num_voxels) throw Error(ExitCode::internal, "surface_distances: the label maps are not of the grid's size");
+  if (a.size() != num_voxels || b.size() != num_voxels)
+    throw Error(ExitCode::internal, "surface_distances: the label maps are not of the grid's size");
   return surface_distances_in(a, box_of(a, label, grid), b, box_of(b, label, grid), label, grid);
 }
 
@@ -91,15 +94,20 @@ double hd95_pooled(const SurfaceDistances& distances) {
   return percentile95(std::move(both));
 }
 
-double hd95_max_directed(const SurfaceDistances& distances) { return std::max(percentile95(distances.a_to_b), percentile95(distances.b_to_a)); }
+double hd95_max_directed(const SurfaceDistances& distances) {
+  return std::max(percentile95(distances.a_to_b), percentile95(distances.b_to_a));
+}
 
 double average_surface_distance(const SurfaceDistances& distances) {
-  return (sum(distances.a_to_b) + sum(distances.b_to_a)) / static_cast<double>(distances.a_to_b.size() + distances.b_to_a.size());
+  return (sum(distances.a_to_b) + sum(distances.b_to_a)) /
+         static_cast<double>(distances.a_to_b.size() + distances.b_to_a.size());
 }
 
 double surface_dice(const SurfaceDistances& distances, double tolerance_mm) {
   const double most = tolerance_mm * (1 + 1e-6);
-  const auto num_within = [&](const std::vector<double>& list) { return std::count_if(list.begin(), list.end(), [&](double mm) { return mm <= most; }); };
+  const auto num_within = [&](const std::vector<double>& list) {
+    return std::count_if(list.begin(), list.end(), [&](double mm) { return mm <= most; });
+  };
   return static_cast<double>(num_within(distances.a_to_b) + num_within(distances.b_to_a)) /
          static_cast<double>(distances.a_to_b.size() + distances.b_to_a.size());
 }

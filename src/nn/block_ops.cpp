@@ -1,6 +1,7 @@
-// Window attention with a hand-written backward pass: one gather takes the place of roll, partition and permute, scores are made and softmaxed in place, and
-// only q, k, v and the probabilities are kept. The arithmetic is ATen's (oneDNN and MKL on a CPU, cuBLAS on a GPU). The MLP and the projections are plain
-// operators: recomputing their normalised and activated inputs in the backward pass saved a tenth of the memory and cost a tenth of the speed.
+// Window attention with a hand-written backward pass: one gather takes the place of roll, partition and permute,
+// scores are made and softmaxed in place, and only q, k, v and the probabilities are kept. The arithmetic is ATen's
+// (oneDNN and MKL on a CPU, cuBLAS on a GPU). The MLP and the projections are plain operators: recomputing their
+// normalised and activated inputs in the backward pass saved a tenth of the memory and cost a tenth of the speed.
 #include "vmae/nn/block_ops.h"
 
 #include <ATen/autocast_mode.h>
@@ -35,7 +36,8 @@ class NoAutocast {
 
 // (B, H, W, s h d) -> (s, B nW, h, N, d) and back: shift, partition and head split as one gather.
 Tensor to_heads(const Tensor& tokens, int64_t parts, int64_t heads, const WindowLayout& layout) {
-  const int64_t b = tokens.size(0), n = layout.tokens, windows = layout.index.size(0), d = tokens.size(3) / parts / heads;
+  const int64_t b = tokens.size(0), n = layout.tokens, windows = layout.index.size(0),
+                d = tokens.size(3) / parts / heads;
   if (tokens.is_cpu()) return gather_heads(tokens, layout.index, parts, heads);
   return tokens.reshape({b, -1, tokens.size(3)})
       .index_select(1, layout.index.view({-1}))
@@ -45,10 +47,12 @@ Tensor to_heads(const Tensor& tokens, int64_t parts, int64_t heads, const Window
 }
 
 Tensor from_heads(const Tensor& heads, const WindowLayout& layout) {
-  const int64_t parts = heads.size(0), h = heads.size(2), n = heads.size(3), d = heads.size(4), b = heads.size(1) / layout.index.size(0);
+  const int64_t parts = heads.size(0), h = heads.size(2), n = heads.size(3), d = heads.size(4),
+                b = heads.size(1) / layout.index.size(0);
   if (heads.is_cpu()) return scatter_heads(heads, layout.index, layout.height, layout.width);
   Tensor tokens = at::empty({b, layout.height * layout.width, parts * h * d}, heads.options());
-  tokens.index_copy_(1, layout.index.view({-1}), heads.permute({1, 3, 0, 2, 4}).reshape({b, layout.index.size(0) * n, parts * h * d}));
+  tokens.index_copy_(1, layout.index.view({-1}),
+                     heads.permute({1, 3, 0, 2, 4}).reshape({b, layout.index.size(0) * n, parts * h * d}));
   return tokens.view({b, layout.height, layout.width, parts * h * d});
 }
 
@@ -83,7 +87,11 @@ struct AttentionCore : torch::autograd::Function<AttentionCore> {
     const Tensor &split = saved[0], &p = saved[1];
     const NoAutocast off(split.device().type());
     const int64_t heads = split.size(2), n = split.size(3), d = split.size(4);
-    const WindowLayout layout{ctx->saved_data["index"].toTensor(), {}, ctx->saved_data["height"].toInt(), ctx->saved_data["width"].toInt(), n};
+    const WindowLayout layout{ctx->saved_data["index"].toTensor(),
+                              {},
+                              ctx->saved_data["height"].toInt(),
+                              ctx->saved_data["width"].toInt(),
+                              n};
     const Tensor flat = split.view({3, -1, n, d}), q = flat[0], k = flat[1], v = flat[2];
     const Tensor dout = to_heads(grads[0].to(split.scalar_type()).contiguous(), 1, heads, layout).view({-1, n, d});
     Tensor dsplit = at::empty_like(split);
@@ -102,38 +110,53 @@ struct AttentionCore : torch::autograd::Function<AttentionCore> {
 
 }  // namespace
 
-at::Tensor norm_linear(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps, const Tensor& weight, const Tensor& bias) {
+at::Tensor norm_linear(const Tensor& x, const Tensor& norm_weight, const Tensor& norm_bias, double eps,
+                       const Tensor& weight, const Tensor& bias) {
   return at::linear(at::layer_norm(x, {x.size(-1)}, norm_weight, norm_bias, eps), weight, bias);
 }
 
-at::Tensor gelu_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) { return at::linear(at::gelu(x), weight, bias); }
+at::Tensor gelu_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return at::linear(at::gelu(x), weight, bias);
+}
 
-WindowLayout make_window_layout(int64_t height, int64_t width, int64_t window, int64_t shift_rows, int64_t shift_columns, at::Device device) {
+WindowLayout make_window_layout(int64_t height, int64_t width, int64_t window, int64_t shift_rows,
+                                int64_t shift_columns, at::Device device) {
   WindowLayout layout;
-  layout.height = height, layout.width = width, layout.tokens = window * window;
+  layout.height = height;
+  layout.width = width;
+  layout.tokens = window * window;
   auto partition = [&](const Tensor& grid) {  // (H, W) -> (nW, N)
-    return grid.view({height / window, window, width / window, window}).permute({0, 2, 1, 3}).reshape({-1, window * window}).contiguous();
+    return grid.view({height / window, window, width / window, window})
+        .permute({0, 2, 1, 3})
+        .reshape({-1, window * window})
+        .contiguous();
   };
   const Tensor grid = at::arange(height * width, at::kLong).view({height, width});
   layout.index = partition(grid.roll({-shift_rows, -shift_columns}, {0, 1})).to(device);
   if (shift_rows > 0 || shift_columns > 0) {
-    auto region = [&](int64_t size, int64_t shift) {  // 0 | 1 | 2 along one axis of the shifted grid: cut at size - window and size - shift
+    // 0 | 1 | 2 along one axis of the shifted grid: cut at size - window and size - shift
+    auto region = [&](int64_t size, int64_t shift) {
       Tensor r = at::zeros({size});
       if (shift > 0) r.slice(0, size - window).fill_(1), r.slice(0, size - shift).fill_(2);
       return r;
     };
-    const Tensor regions = partition(region(height, shift_rows).unsqueeze(1) * 3 + region(width, shift_columns).unsqueeze(0));
+    const Tensor regions =
+        partition(region(height, shift_rows).unsqueeze(1) * 3 + region(width, shift_columns).unsqueeze(0));
     layout.mask = at::where(regions.unsqueeze(1) == regions.unsqueeze(2), 0.0, -100.0).to(at::kFloat).to(device);
   }
   return layout;
 }
 
-at::Tensor window_attention(const Tensor& qkv, const Tensor& bias, const WindowLayout& layout) { return AttentionCore::apply(qkv.contiguous(), bias, layout); }
+at::Tensor window_attention(const Tensor& qkv, const Tensor& bias, const WindowLayout& layout) {
+  return AttentionCore::apply(qkv.contiguous(), bias, layout);
+}
 
 at::Tensor window_attention_plain(const Tensor& qkv, const Tensor& bias, const WindowLayout& layout) {
-  const int64_t b = qkv.size(0), c = qkv.size(3) / 3, heads = bias.size(0), n = layout.tokens, windows = layout.index.size(0), d = c / heads;
+  const int64_t b = qkv.size(0), c = qkv.size(3) / 3, heads = bias.size(0), n = layout.tokens,
+                windows = layout.index.size(0), d = c / heads;
   const Tensor order = layout.index.view({-1});
-  const Tensor split = qkv.reshape({b, -1, 3 * c}).index_select(1, order).view({b, windows, n, 3, heads, d}).permute({3, 0, 1, 4, 2, 5});
+  const Tensor split =
+      qkv.reshape({b, -1, 3 * c}).index_select(1, order).view({b, windows, n, 3, heads, d}).permute({3, 0, 1, 4, 2, 5});
   const Tensor q = split[0], k = split[1], v = split[2];  // (B, nW, h, N, d)
   Tensor scores = q.matmul(k.transpose(-1, -2)) / std::sqrt(static_cast<double>(d)) + bias;
   if (layout.mask.defined()) scores = scores + layout.mask.unsqueeze(1);

@@ -36,13 +36,16 @@ int64_t ConvStemImpl::channels_of(int64_t token_channels) { return std::clamp<in
 
 ConvStemImpl::ConvStemImpl(int64_t in_channels, int64_t token_channels) {
   const int64_t fine = channels_of(token_channels);
-  blocks_ = register_module("blocks", torch::nn::ModuleList(ConvBlock(in_channels, fine, 1), ConvBlock(fine, 2 * fine, 2), ConvBlock(2 * fine, 4 * fine, 2)));
+  blocks_ =
+      register_module("blocks", torch::nn::ModuleList(ConvBlock(in_channels, fine, 1), ConvBlock(fine, 2 * fine, 2),
+                                                      ConvBlock(2 * fine, 4 * fine, 2)));
   proj_ = register_module("proj", torch::nn::Conv2d(torch::nn::Conv2dOptions(4 * fine, token_channels, 1)));
 }
 
 std::vector<at::Tensor> ConvStemImpl::forward(const at::Tensor& image) {
   std::vector<at::Tensor> features;
-  for (const auto& block : *blocks_) features.push_back(block->as<ConvBlock>()->forward(features.empty() ? image : features.back()));
+  for (const auto& block : *blocks_)
+    features.push_back(block->as<ConvBlock>()->forward(features.empty() ? image : features.back()));
   return features;
 }
 
@@ -56,15 +59,22 @@ void ConvStemImpl::reset_projection() {
 
 PixelDecoderImpl::PixelDecoderImpl(int64_t token_channels) {
   const int64_t fine = ConvStemImpl::channels_of(token_channels), half = 2 * fine;
-  const auto up = [](int64_t in, int64_t out) { return torch::nn::ConvTranspose2d(torch::nn::ConvTranspose2dOptions(in, out, 2).stride(2)); };
+  const auto up = [](int64_t in, int64_t out) {
+    return torch::nn::ConvTranspose2d(torch::nn::ConvTranspose2dOptions(in, out, 2).stride(2));
+  };
   upsamplings_ = register_module("upsamplings", torch::nn::ModuleList(up(token_channels, half), up(half, fine)));
-  blocks_ = register_module("blocks", torch::nn::ModuleList(ConvBlock(2 * half, half, 1), ConvBlock(2 * fine, fine, 1)));
+  blocks_ =
+      register_module("blocks", torch::nn::ModuleList(ConvBlock(2 * half, half, 1), ConvBlock(2 * fine, fine, 1)));
 }
 
 at::Tensor PixelDecoderImpl::forward(at::Tensor x, const std::vector<at::Tensor>& stem) {
   for (size_t i = 0; i < 2; ++i) {
     const at::Tensor& skip = stem[1 - i];
-    x = upsamplings_[i]->as<torch::nn::ConvTranspose2d>()->forward(x).slice(2, 0, skip.size(2)).slice(3, 0, skip.size(3));
+    x = upsamplings_[i]
+            ->as<torch::nn::ConvTranspose2d>()
+            ->forward(x)
+            .slice(2, 0, skip.size(2))
+            .slice(3, 0, skip.size(3));
     x = blocks_[i]->as<ConvBlock>()->forward(at::cat({x, skip}, 1));
   }
   return x;

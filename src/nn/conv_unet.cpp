@@ -10,7 +10,8 @@ ConvUnetImpl::ConvUnetImpl(const UnetOptions& options) {
   encoder_ = register_module("encoder", torch::nn::ModuleList());
   upsamplings_ = register_module("upsamplings", torch::nn::ModuleList());
   decoder_ = register_module("decoder", torch::nn::ModuleList());
-  for (size_t i = 0; i < features.size(); ++i) encoder_->push_back(ConvBlock(i == 0 ? options.swin.in_channels : features[i - 1], features[i], i == 0 ? 1 : 2));
+  for (size_t i = 0; i < features.size(); ++i)
+    encoder_->push_back(ConvBlock(i == 0 ? options.swin.in_channels : features[i - 1], features[i], i == 0 ? 1 : 2));
   for (size_t i = features.size() - 1; i > 0; --i) {
     const auto up = torch::nn::ConvTranspose2dOptions(features[i], features[i - 1], 2).stride(2);
     upsamplings_->push_back(torch::nn::ConvTranspose2d(up));

@@ -8,45 +8,63 @@ namespace vmae::nn {
 
 void describe(Options& options, SwinOptions& swin) {
   options.add("image_size", swin.image_size,
-              "[height, width] of the network's input in pixels; need not be square. Pretraining needs multiples of 32, fine-tuning at least 32", at_least(1));
-  options.add("in_channels", swin.in_channels, "input channels: 3 as the published weights (grey is repeated), 1 for grey alone", at_least(1));
-  options.add("embed_dim", swin.embed_dim, "channels after the patch embedding; doubled by each later stage", at_least(4));
-  options.add("depths", swin.depths, "Swin blocks in each of the four stages of the encoder; the decoder mirrors the first three", at_least(1));
+              "[height, width] of the network's input in pixels; need not be square. Pretraining needs multiples of "
+              "32, fine-tuning at least 32",
+              at_least(1));
+  options.add("in_channels", swin.in_channels,
+              "input channels: 3 as the published weights (grey is repeated), 1 for grey alone", at_least(1));
+  options.add("embed_dim", swin.embed_dim, "channels after the patch embedding; doubled by each later stage",
+              at_least(4));
+  options.add("depths", swin.depths,
+              "Swin blocks in each of the four stages of the encoder; the decoder mirrors the first three",
+              at_least(1));
   options.add("num_heads", swin.num_heads, "attention heads in each of the four stages", at_least(1));
   options.add("window_size", swin.window_size, "side of an attention window, in tokens", in_range(2, 32));
-  options.add("mlp_ratio", swin.mlp_ratio, "hidden width of a block's MLP, as a multiple of its channels", in_range(0.25, 16));
-  options.add("drop_path_rate", swin.drop_path_rate, "stochastic depth: rises linearly from 0 in the first block to this in the last", in_range(0.0, 0.9));
+  options.add("mlp_ratio", swin.mlp_ratio, "hidden width of a block's MLP, as a multiple of its channels",
+              in_range(0.25, 16));
+  options.add("drop_path_rate", swin.drop_path_rate,
+              "stochastic depth: rises linearly from 0 in the first block to this in the last", in_range(0.0, 0.9));
   options.add("layer_norm_eps", swin.layer_norm_eps, "epsilon of every LayerNorm", in_range(1e-12, 1e-2));
   options.add("shift_small_grids", swin.shift_small_grids,
-              "shift the windows even where the token grid is a single window: true as VISION-MAE, false as ImageNet Swin (same weights, different function)");
+              "shift the windows even where the token grid is a single window: true as VISION-MAE, false as ImageNet "
+              "Swin (same weights, different function)");
 }
 
 void describe_conv_stem(Options& options, SwinOptions& swin) {
-  options.add("conv_stem", swin.conv_stem,
-              "convolutions of the image at full, half and quarter resolution beside the patch embedding, whose tokens are 4 pixels wide: added to the tokens, "
-              "and in segmentation joined again on the way back to pixels. Small sets are learnt sooner and finer with it");
+  options.add(
+      "conv_stem", swin.conv_stem,
+      "convolutions of the image at full, half and quarter resolution beside the patch embedding, whose tokens are 4 "
+      "pixels wide: added to the tokens, "
+      "and in segmentation joined again on the way back to pixels. Small sets are learnt sooner and finer with it");
 }
 
 static constexpr int64_t kSmallestSide = 32;  // the last stage then has one token
 
 void validate(const SwinOptions& swin, int64_t size_multiple) {
   auto fail = [](const std::string& what, const std::string& hint) { throw Error(ExitCode::usage, what, hint); };
-  if (swin.image_size.size() != 2) fail(concat("model.image_size has ", swin.image_size.size(), " values"), "give [height, width], for example [224, 224]");
+  if (swin.image_size.size() != 2)
+    fail(concat("model.image_size has ", swin.image_size.size(), " values"),
+         "give [height, width], for example [224, 224]");
   for (const int64_t side : swin.image_size) {
     if (side >= kSmallestSide && side % size_multiple == 0) continue;
     const auto size = concat("model.image_size = [", swin.image_size[0], ", ", swin.image_size[1], "]: ");
     if (size_multiple == 1) fail(concat(size, side, " is too small"), concat("the smallest side is ", kSmallestSide));
-    const int64_t below = std::max(kSmallestSide, side / size_multiple * size_multiple), above = (side + size_multiple - 1) / size_multiple * size_multiple;
+    const int64_t below = std::max(kSmallestSide, side / size_multiple * size_multiple),
+                  above = (side + size_multiple - 1) / size_multiple * size_multiple;
     fail(concat(size, side, " is not a multiple of ", size_multiple),
-         below == above ? concat("the nearest valid size is ", above) : concat("the nearest valid sizes are ", below, " and ", above));
+         below == above ? concat("the nearest valid size is ", above)
+                        : concat("the nearest valid sizes are ", below, " and ", above));
   }
   if (swin.depths.size() != 4 || swin.num_heads.size() != 4)
     fail("model.depths and model.num_heads need four values, one per stage", "for example depths: [2, 2, 2, 2]");
-  if (swin.embed_dim % 4 != 0) fail(concat("model.embed_dim = ", swin.embed_dim, " is not a multiple of 4"), "use 96 (Swin-T) or another multiple of 4");
+  if (swin.embed_dim % 4 != 0)
+    fail(concat("model.embed_dim = ", swin.embed_dim, " is not a multiple of 4"),
+         "use 96 (Swin-T) or another multiple of 4");
   for (size_t stage = 0; stage < 4; ++stage) {
     const int64_t dim = swin.embed_dim << stage;
     if (dim % swin.num_heads[stage] != 0) {
-      fail(concat("model.num_heads: stage ", stage, " has ", dim, " channels, which ", swin.num_heads[stage], " heads do not divide"),
+      fail(concat("model.num_heads: stage ", stage, " has ", dim, " channels, which ", swin.num_heads[stage],
+                  " heads do not divide"),
            "give each stage a number of heads that divides embed_dim * 2^stage");
     }
   }
@@ -54,17 +72,21 @@ void validate(const SwinOptions& swin, int64_t size_multiple) {
 
 void describe(Options& options, MaeOptions& mae) {
   describe(options, mae.swin);
-  options.add("mask_ratio", mae.mask_ratio, "share of each image that is hidden, in units of 16 x 16 pixels", in_range(0.01, 0.99));
-  options.add("norm_pix_loss", mae.norm_pix_loss, "compare with pixels normalised per 4 x 4 patch (He et al. 2022) instead of the pixels themselves");
+  options.add("mask_ratio", mae.mask_ratio, "share of each image that is hidden, in units of 16 x 16 pixels",
+              in_range(0.01, 0.99));
+  options.add("norm_pix_loss", mae.norm_pix_loss,
+              "compare with pixels normalised per 4 x 4 patch (He et al. 2022) instead of the pixels themselves");
 }
 
 void describe(Options& options, UnetOptions& unet) {
   describe(options, unet.swin);
   describe_conv_stem(options, unet.swin);
   options.add("identity_joins", unet.identity_joins,
-              "the 1x1 convolutions that join the decoder with the encoder's skips begin by passing the decoder on, so that a pretrained one begins as it was; "
+              "the 1x1 convolutions that join the decoder with the encoder's skips begin by passing the decoder on, so "
+              "that a pretrained one begins as it was; "
               "false: random, as the reference");
-  options.add("features", unet.features, "unet: channels of each stage; every stage after the first halves height and width", at_least(1));
+  options.add("features", unet.features,
+              "unet: channels of each stage; every stage after the first halves height and width", at_least(1));
 }
 
 void describe(Options& options, ClassifierOptions& classifier) {

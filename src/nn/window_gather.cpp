@@ -1,4 +1,5 @@
-// A row of d numbers is the unit: memcpy per (token, part, head). Windows are shared out over threads; every destination is written exactly once.
+// A row of d numbers is the unit: memcpy per (token, part, head). Windows
+// are shared out over threads; every destination is written exactly once.
 #include "vmae/nn/window_gather.h"
 
 #include <ATen/Parallel.h>
@@ -13,7 +14,8 @@ namespace {
 
 // Calls copy(token_row, head_row) for every row, where both count rows of d numbers in their tensors.
 template <class Copy>
-void for_each_row(const at::Tensor& index, int64_t batch, int64_t grid, int64_t parts, int64_t heads, const Copy& copy) {
+void for_each_row(const at::Tensor& index, int64_t batch, int64_t grid, int64_t parts, int64_t heads,
+                  const Copy& copy) {
   const int64_t windows = index.size(0), n = index.size(1);
   const int64_t* place = index.const_data_ptr<int64_t>();
   at::parallel_for(0, batch * windows, /*grain_size=*/1, [&](int64_t begin, int64_t end) {
@@ -54,21 +56,25 @@ at::Tensor gather_heads(const at::Tensor& tokens, const at::Tensor& index, int64
   const char* from = static_cast<const char*>(tokens.const_data_ptr());
   char* to = static_cast<char*>(out.mutable_data_ptr());
   with_copier(bytes, [&](auto copy) {
-    for_each_row(index, batch, grid, parts, heads, [&](int64_t token_row, int64_t head_row) { copy(to + head_row * bytes, from + token_row * bytes, bytes); });
+    for_each_row(index, batch, grid, parts, heads, [&](int64_t token_row, int64_t head_row) {
+      copy(to + head_row * bytes, from + token_row * bytes, bytes);
+    });
   });
   return out;
 }
 
 at::Tensor scatter_heads(const at::Tensor& heads, const at::Tensor& index, int64_t height, int64_t width) {
   TORCH_CHECK(heads.is_contiguous() && index.is_contiguous(), "scatter_heads needs contiguous tensors");
-  const int64_t parts = heads.size(0), batch = heads.size(1) / index.size(0), num_heads = heads.size(2), d = heads.size(4);
+  const int64_t parts = heads.size(0), batch = heads.size(1) / index.size(0), num_heads = heads.size(2),
+                d = heads.size(4);
   at::Tensor out = at::empty({batch, height, width, parts * num_heads * d}, heads.options());
   const size_t bytes = static_cast<size_t>(d) * heads.element_size();
   const char* from = static_cast<const char*>(heads.const_data_ptr());
   char* to = static_cast<char*>(out.mutable_data_ptr());
   with_copier(bytes, [&](auto copy) {
-    for_each_row(index, batch, height * width, parts, num_heads,
-                 [&](int64_t token_row, int64_t head_row) { copy(to + token_row * bytes, from + head_row * bytes, bytes); });
+    for_each_row(index, batch, height * width, parts, num_heads, [&](int64_t token_row, int64_t head_row) {
+      copy(to + token_row * bytes, from + head_row * bytes, bytes);
+    });
   });
   return out;
 }

@@ -11,14 +11,16 @@ namespace vmae::run {
 namespace {
 
 // Okabe and Ito 2008: told apart by people with any colour vision.
-constexpr std::array<Colour, 7> kColours{{{230, 159, 0}, {86, 180, 233}, {0, 158, 115}, {240, 228, 66}, {0, 114, 178}, {213, 94, 0}, {204, 121, 167}}};
+constexpr std::array<Colour, 7> kColours{
+    {{230, 159, 0}, {86, 180, 233}, {0, 158, 115}, {240, 228, 66}, {0, 114, 178}, {213, 94, 0}, {204, 121, 167}}};
 constexpr Colour kGrey{150, 150, 150};
 constexpr int64_t kLinePx = 22, kSquarePx = 12, kGapPx = 6, kBetweenPx = 18;
 
 void draw_square(io::Image& picture, int64_t left, int64_t top, const Colour& colour) {
   const int64_t right = std::min(left + kSquarePx, picture.width);
   for (int64_t y = top; y < top + kSquarePx; ++y) {
-    for (int64_t x = left; x < right; ++x) std::copy(colour.begin(), colour.end(), picture.pixels.begin() + 3 * (y * picture.width + x));
+    for (int64_t x = left; x < right; ++x)
+      std::copy(colour.begin(), colour.end(), picture.pixels.begin() + 3 * (y * picture.width + x));
   }
 }
 
@@ -37,7 +39,8 @@ Colour class_colour(uint8_t label) {
 
 std::string css_colour(const Colour& colour) {
   std::array<char, 8> text{};
-  std::snprintf(text.data(), text.size(), "#%02x%02x%02x", unsigned{colour[0]}, unsigned{colour[1]}, unsigned{colour[2]});
+  std::snprintf(text.data(), text.size(), "#%02x%02x%02x", unsigned{colour[0]}, unsigned{colour[1]},
+                unsigned{colour[2]});
   return text.data();
 }
 

@@ -34,7 +34,8 @@ std::string pairing_of(const std::string& layout) {
   if (layout == "manifest") return "manifest: the mask column of the image's row";
   if (layout == "nnunet") return "nnU-Net: labelsTr/CASE of imagesTr/CASE_0000, labelsTs/CASE of imagesTs/CASE_0000";
   if (layout == "decathlon") return "Decathlon: as dataset.json lists them";
-  if (layout == "image_mask_folders") return "folders: the same path and name below the images and the masks, without the ending";
+  if (layout == "image_mask_folders")
+    return "folders: the same path and name below the images and the masks, without the ending";
   if (layout == "dicom") return "DICOM: the RTSTRUCT or SEG that refers to the series";
   if (layout == "prepared") return "prepared dataset: as it was prepared";
   if (layout == "files") return "files: the label map that is named for the image, or is the only one of its patient";
@@ -53,7 +54,8 @@ struct PartCounts {
 };
 
 // What a slice's mask holds, by class.
-std::map<size_t, int64_t> pixels_by_class(const data::LabelCensus& census, size_t sample, const io::LabelMeaning& meaning) {
+std::map<size_t, int64_t> pixels_by_class(const data::LabelCensus& census, size_t sample,
+                                          const io::LabelMeaning& meaning) {
   std::map<size_t, int64_t> pixels;
   for (const auto& [value, count] : census.samples[sample]) pixels[meaning.class_of[value]] += count;
   pixels.erase(0);
@@ -64,7 +66,8 @@ std::map<size_t, int64_t> pixels_by_class(const data::LabelCensus& census, size_
 // Time points are cases of their own, as they are for the dataset.
 CardPart with_time_points(CardPart part) {
   std::set<int64_t> cases;
-  for (int64_t sample = 0; part.dataset && sample < part.dataset->size(); ++sample) cases.insert(part.dataset->case_number(sample));
+  for (int64_t sample = 0; part.dataset && sample < part.dataset->size(); ++sample)
+    cases.insert(part.dataset->case_number(sample));
   if (cases.size() > part.files.size()) part.files = io::with_time_points(part.files);
   return part;
 }
@@ -87,7 +90,8 @@ PartCounts count(const CardPart& given, const DataCard& card) {
   if (!card.meaning) {
     counts.classes.resize(card.label_names.size());
     for (const io::SourceFile& file : part.files) {
-      for (size_t k = 0; k < file.labels.size() && k < counts.classes.size(); ++k) counts.classes[k].cases += file.labels[k] > 0.5F ? 1 : 0;
+      for (size_t k = 0; k < file.labels.size() && k < counts.classes.size(); ++k)
+        counts.classes[k].cases += file.labels[k] > 0.5F ? 1 : 0;
     }
     return counts;
   }
@@ -139,7 +143,8 @@ std::vector<size_t> from_the_ends_inwards(size_t n) {
 // Slices with masks: class by class, and then some without any foreground.
 std::vector<Shown> choose(const DataCard& card) {
   std::vector<Shown> all, empty, chosen;
-  std::vector<std::vector<std::pair<int64_t, size_t>>> by_class(card.meaning ? card.meaning->names.size() : 0);  // pixels, number in `all`
+  // pixels, number in `all`
+  std::vector<std::vector<std::pair<int64_t, size_t>>> by_class(card.meaning ? card.meaning->names.size() : 0);
   for (const CardPart& part : card.parts) {
     if (!part.dataset) continue;
     for (size_t sample = 0; sample < static_cast<size_t>(part.dataset->size()); ++sample) {
@@ -163,7 +168,9 @@ std::vector<Shown> choose(const DataCard& card) {
   const size_t num_empty = std::min(empty.size(), kMostEmpty);
   std::vector<std::vector<size_t>> orders;
   for (auto& list : by_class) {
-    std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; });
+    std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) {
+      return a.first != b.first ? a.first > b.first : a.second < b.second;
+    });
     orders.push_back(from_the_ends_inwards(list.size()));
   }
   std::set<size_t> taken;
@@ -186,14 +193,16 @@ Tile tile_of(const Shown& shown, const DataCard& card, size_t number) {
   data::SliceBuffer buffer;
   Tile tile{{1, 1, 1, {0}, 0}, {}, {}, 1.0, concat(number, " can't be read")};
   try {
-    const data::Slice slice = shown.part->dataset->read(static_cast<int64_t>(shown.sample), /*with_mask=*/card.meaning.has_value(), buffer);
+    const data::Slice slice =
+        shown.part->dataset->read(static_cast<int64_t>(shown.sample), /*with_mask=*/card.meaning.has_value(), buffer);
     tile.image = {slice.height, slice.width, slice.channels, {}, 0};
     const auto count = static_cast<size_t>(slice.height * slice.width * slice.channels);
     tile.image.pixels.resize(count);
     io::visit(slice.type, [&]<class T>(T) {
       const T* from = static_cast<const T*>(slice.pixels);
       for (size_t i = 0; i < count; ++i)
-        tile.image.pixels[i] = static_cast<float>(slice.scaling.slope * static_cast<double>(from[i]) + slice.scaling.intercept);
+        tile.image.pixels[i] =
+            static_cast<float>(slice.scaling.slope * static_cast<double>(from[i]) + slice.scaling.intercept);
     });
     tile.range = slice.range;
     if (slice.mask != nullptr) tile.mask.assign(slice.mask, slice.mask + slice.height * slice.width);
@@ -240,12 +249,16 @@ class Card {
                   {"cases", part.cases},
                   {"patients", part.patients.number() ? Json(*part.patients.number()) : Json(nullptr)},
                   {"images", if_counted(part.has_images, part.images)}};
-      if (part.patients.number() && part.patients.num_unknown() > 0) one["cases_of_unknown_patients"] = part.patients.num_unknown();
-      if (card_.meaning) one.update({{"cases_with_mask", part.with_mask}, {"images_without_foreground", if_counted(part.has_classes, part.empty_images)}});
+      if (part.patients.number() && part.patients.num_unknown() > 0)
+        one["cases_of_unknown_patients"] = part.patients.num_unknown();
+      if (card_.meaning)
+        one.update({{"cases_with_mask", part.with_mask},
+                    {"images_without_foreground", if_counted(part.has_classes, part.empty_images)}});
       for (size_t k = 0; k < part.classes.size(); ++k) {
         Json of_class = {{"class", names()[k]}, {"cases", if_counted(part.has_classes, part.classes[k].cases)}};
         if (card_.meaning)
-          of_class.update({{"images", if_counted(part.has_classes, part.classes[k].images)}, {"pixels", if_counted(part.has_classes, part.classes[k].pixels)}});
+          of_class.update({{"images", if_counted(part.has_classes, part.classes[k].images)},
+                           {"pixels", if_counted(part.has_classes, part.classes[k].pixels)}});
         one["classes"].push_back(of_class);
       }
       json["parts"].push_back(one);
@@ -253,17 +266,20 @@ class Card {
     if (card_.meaning) {
       json["classes"] = card_.meaning->names;
       json["rules"] = card_.meaning->rules;
-      for (const Value& value : values()) json["mask_values"].push_back({{"value", value.value}, {"pixels", value.pixels}, {"means", value.means}});
+      for (const Value& value : values())
+        json["mask_values"].push_back({{"value", value.value}, {"pixels", value.pixels}, {"means", value.means}});
     } else if (!card_.label_names.empty()) {
       json[card_.is_multi_label ? "findings" : "classes"] = card_.label_names;
     }
-    for (size_t i = 0; i < shown_.size(); ++i) json["shown"].push_back({{"tile", i + 1}, {"image", id_of(shown_[i])}, {"what", shown_[i].what}});
+    for (size_t i = 0; i < shown_.size(); ++i)
+      json["shown"].push_back({{"tile", i + 1}, {"image", id_of(shown_[i])}, {"what", shown_[i].what}});
     if (!card_.seen_before.empty()) json["seen_before"] = {{"some", card_.was_seen}, {"text", card_.seen_before}};
     json["left_out"] = list(left_out_);
     json["remarks"] = list(card_.remarks);
     for (const CardPart& part : card_.parts) {
       for (const io::SourceFile& file : part.files) {
-        if (!file.mask.empty()) json["pairs"].push_back({{"part", part.name}, {"image", safe(file.name)}, {"mask", safe(mask_name(file))}});
+        if (!file.mask.empty())
+          json["pairs"].push_back({{"part", part.name}, {"image", safe(file.name)}, {"mask", safe(mask_name(file))}});
       }
     }
     return json;
@@ -279,7 +295,8 @@ class Card {
     for (const CardPart& part : card_.parts) {
       for (const io::SourceFile& file : part.files) patients.add(file);
     }
-    page.facts.emplace_back("Patients", patients.number_text() + (patients.number() ? "" : ": each case counts as a patient of its own"));
+    page.facts.emplace_back(
+        "Patients", patients.number_text() + (patients.number() ? "" : ": each case counts as a patient of its own"));
     if (!card_.seen_before.empty()) page.facts.emplace_back("Pretraining", card_.seen_before);
     page.facts.emplace_back("Image and mask are paired by", join(pairings(), "; "));
     if (card_.meaning) page.facts.emplace_back("Classes", io::class_list(card_.meaning->names));
@@ -287,25 +304,32 @@ class Card {
     if (!names().empty()) parts.tables.push_back(class_table());
     page.sections.push_back(std::move(parts));
     if (card_.meaning) {
-      report::Section rules{.title = "What mask values mean", .paragraphs = card_.meaning->rules, .tables = {value_table()}};
-      if (rules.paragraphs.empty()) rules.paragraphs.emplace_back("Value 0 is the background, value 1 the first class, and so on.");
+      report::Section rules{
+          .title = "What mask values mean", .paragraphs = card_.meaning->rules, .tables = {value_table()}};
+      if (rules.paragraphs.empty())
+        rules.paragraphs.emplace_back("Value 0 is the background, value 1 the first class, and so on.");
       page.sections.push_back(std::move(rules));
     }
     if (!sheet_.empty()) {
       report::Section pictures{.title = card_.meaning ? "Masks" : "Images"};
-      pictures.pictures.push_back({sheet_,
-                                   card_.meaning ? "Masks as outlines, a colour for each class: large and small ones of every class, and images without."
-                                                 : "Images, spread over the dataset.",
-                                   "Contact sheet of images; the table below names them."});
+      pictures.pictures.push_back(
+          {sheet_,
+           card_.meaning
+               ? "Masks as outlines, a colour for each class: large and small ones of every class, and images without."
+               : "Images, spread over the dataset.",
+           "Contact sheet of images; the table below names them."});
       for (const LegendEntry& entry : legend_) pictures.legend.emplace_back(entry.name, css_colour(entry.colour));
       page.sections.push_back(std::move(pictures));
       page.sections.push_back({.title = "What is shown", .tables = {shown_table()}});
     }
     report::Section rest{.title = "Left out, and remarks"};
     if (left_out_.empty() && card_.remarks.empty()) rest.paragraphs.emplace_back("Nothing.");
-    if (!left_out_.empty()) rest.listings.emplace_back(concat(left_out_.size(), left_out_.size() == 1 ? " file left out" : " files left out"), text(left_out_));
+    if (!left_out_.empty())
+      rest.listings.emplace_back(concat(left_out_.size(), left_out_.size() == 1 ? " file left out" : " files left out"),
+                                 text(left_out_));
     if (!card_.remarks.empty())
-      rest.listings.emplace_back(concat(card_.remarks.size(), card_.remarks.size() == 1 ? " remark" : " remarks"), text(card_.remarks));
+      rest.listings.emplace_back(concat(card_.remarks.size(), card_.remarks.size() == 1 ? " remark" : " remarks"),
+                                 text(card_.remarks));
     page.sections.push_back(std::move(rest));
     return page;
   }
@@ -319,7 +343,9 @@ class Card {
 
   const std::vector<std::string>& names() const { return card_.meaning ? card_.meaning->names : card_.label_names; }
   std::string safe(const std::string& text) const { return io::without(text, card_.identifying); }
-  std::string id_of(const Shown& shown) const { return safe(shown.part->dataset->id(static_cast<int64_t>(shown.sample))); }
+  std::string id_of(const Shown& shown) const {
+    return safe(shown.part->dataset->id(static_cast<int64_t>(shown.sample)));
+  }
 
   // The mask's path as the image's is given, where both lie below one folder.
   static std::string mask_name(const io::SourceFile& file) {
@@ -345,14 +371,18 @@ class Card {
       for (const CardPart& part : card_.parts) pixels += part.census ? part.census->num_pixels[value] : 0;
       const uint8_t of_class = card_.meaning->class_of[value];
       if (pixels > 0)
-        values.push_back({value, pixels, of_class == 0 ? "background" : of_class == io::kIgnored ? "ignored" : "class " + card_.meaning->names[of_class - 1U]});
+        values.push_back({value, pixels,
+                          of_class == 0              ? "background"
+                          : of_class == io::kIgnored ? "ignored"
+                                                     : "class " + card_.meaning->names[of_class - 1U]});
     }
     return values;
   }
 
   Json list(const std::vector<io::SourceRemark>& remarks) const {
     Json json = Json::array();
-    for (const io::SourceRemark& remark : remarks) json.push_back({{"name", safe(remark.name)}, {"text", safe(remark.text)}});
+    for (const io::SourceRemark& remark : remarks)
+      json.push_back({{"name", safe(remark.name)}, {"text", safe(remark.text)}});
     return json;
   }
 
@@ -360,7 +390,8 @@ class Card {
     std::string lines;
     for (size_t i = 0; i < std::min(remarks.size(), kShownNames); ++i)
       lines += concat(safe(remarks[i].name), remarks[i].name.empty() ? "" : ": ", safe(remarks[i].text), "\n");
-    if (remarks.size() > kShownNames) lines += concat("and ", remarks.size() - kShownNames, " more (card.json has all)\n");
+    if (remarks.size() > kShownNames)
+      lines += concat("and ", remarks.size() - kShownNames, " more (card.json has all)\n");
     return lines;
   }
 
@@ -369,7 +400,8 @@ class Card {
     if (card_.meaning) table.columns.insert(table.columns.end(), {"cases with a mask", "images without foreground"});
     for (size_t p = 0; p < counts_.size(); ++p) {
       const PartCounts& part = counts_[p];
-      table.rows.push_back({card_.parts[p].name, std::to_string(part.cases), part.patients.number_text(), part.has_images ? std::to_string(part.images) : "-"});
+      table.rows.push_back({card_.parts[p].name, std::to_string(part.cases), part.patients.number_text(),
+                            part.has_images ? std::to_string(part.images) : "-"});
       if (!card_.meaning) continue;
       table.rows.back().push_back(std::to_string(part.with_mask));
       table.rows.back().push_back(part.has_classes ? std::to_string(part.empty_images) : "-");
@@ -380,7 +412,9 @@ class Card {
   }
 
   report::Table class_table() const {
-    report::Table table{.name = "classes", .caption = card_.meaning ? "Cases, and pixels, of each class" : "Cases of each class", .columns = {"class"}};
+    report::Table table{.name = "classes",
+                        .caption = card_.meaning ? "Cases, and pixels, of each class" : "Cases of each class",
+                        .columns = {"class"}};
     for (const CardPart& part : card_.parts) {
       table.columns.push_back(part.name + ", cases");
       if (card_.meaning && part.census) table.columns.push_back(part.name + ", pixels");
@@ -389,7 +423,8 @@ class Card {
       table.rows.push_back({names()[k]});
       for (size_t p = 0; p < counts_.size(); ++p) {
         table.rows.back().push_back(counts_[p].has_classes ? std::to_string(counts_[p].classes[k].cases) : "-");
-        if (card_.meaning && card_.parts[p].census) table.rows.back().push_back(std::to_string(counts_[p].classes[k].pixels));
+        if (card_.meaning && card_.parts[p].census)
+          table.rows.back().push_back(std::to_string(counts_[p].classes[k].pixels));
       }
     }
     table.is_number.assign(table.columns.size(), true);
@@ -398,15 +433,23 @@ class Card {
   }
 
   report::Table value_table() const {
-    report::Table table{.name = "values", .caption = "Values in the masks", .columns = {"value", "pixels", "means"}, .is_number = {true, true, false}};
-    for (const Value& value : values()) table.rows.push_back({std::to_string(value.value), std::to_string(value.pixels), value.means});
+    report::Table table{.name = "values",
+                        .caption = "Values in the masks",
+                        .columns = {"value", "pixels", "means"},
+                        .is_number = {true, true, false}};
+    for (const Value& value : values())
+      table.rows.push_back({std::to_string(value.value), std::to_string(value.pixels), value.means});
     return table;
   }
 
   report::Table shown_table() const {
-    report::Table table{.name = "shown", .caption = "What is shown", .columns = {"tile", "part", "image", "what"}, .is_number = {true, false, false, false}};
+    report::Table table{.name = "shown",
+                        .caption = "What is shown",
+                        .columns = {"tile", "part", "image", "what"},
+                        .is_number = {true, false, false, false}};
     for (size_t i = 0; i < shown_.size(); ++i)
-      table.rows.push_back({std::to_string(i + 1), shown_[i].part->name, id_of(shown_[i]), shown_[i].what.empty() ? "-" : shown_[i].what});
+      table.rows.push_back({std::to_string(i + 1), shown_[i].part->name, id_of(shown_[i]),
+                            shown_[i].what.empty() ? "-" : shown_[i].what});
     return table;
   }
 
@@ -423,7 +466,8 @@ class Card {
 void write_data_card(const fs::path& folder, const DataCard& data) {
   const Card card(data);
   std::error_code problem;
-  if (fs::create_directories(folder, problem); problem) throw Error(ExitCode::internal, concat(folder.string(), " can't be created: ", problem.message()));
+  if (fs::create_directories(folder, problem); problem)
+    throw Error(ExitCode::internal, concat(folder.string(), " can't be created: ", problem.message()));
   if (!card.sheet().empty()) write_file_atomically(folder / "masks.png", card.sheet());
   write_file_atomically(folder / "card.html", report::to_html(card.page()));
   write_file_atomically(folder / "card.json", json_text(card.json(), 1) + "\n");

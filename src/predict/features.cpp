@@ -1,4 +1,5 @@
-// Case after case as `vmae predict` takes them: its slices onto the network's size, through the encoder, and the pooled tokens of its last stage written down.
+// Case after case as `vmae predict` takes them: its slices onto the network's
+// size, through the encoder, and the pooled tokens of its last stage written down.
 #include "vmae/predict/features.h"
 
 #include <ATen/ops/cat.h>
@@ -41,12 +42,15 @@ bool is_csv(const fs::path& output) { return output.extension() == ".csv"; }
 void check_output(const FeaturesArguments& arguments) {
   const fs::path& output = arguments.output;
   if (!is_csv(output) && output.extension() != ".safetensors")
-    throw Error(ExitCode::usage, concat("--output ", output.string(), ": unknown kind of file"), "end its name in .csv or .safetensors");
+    throw Error(ExitCode::usage, concat("--output ", output.string(), ": unknown kind of file"),
+                "end its name in .csv or .safetensors");
   std::error_code problem;
   if (fs::exists(output, problem) && !arguments.overwrite)
-    throw Error(ExitCode::usage, concat("--output ", output.string(), " exists already"), "choose another name, or replace it with --overwrite");
+    throw Error(ExitCode::usage, concat("--output ", output.string(), " exists already"),
+                "choose another name, or replace it with --overwrite");
   if (const fs::path folder = output.parent_path(); !folder.empty() && !fs::is_directory(folder, problem))
-    throw Error(ExitCode::usage, concat("--output ", output.string(), ": the folder ", folder.string(), " does not exist"),
+    throw Error(ExitCode::usage,
+                concat("--output ", output.string(), ": the folder ", folder.string(), " does not exist"),
                 concat("make it (mkdir -p ", folder.string(), "), or choose another"));
 }
 
@@ -54,20 +58,22 @@ void check_output(const FeaturesArguments& arguments) {
 data::ImageOptions whole_image(const LoadedEncoder& encoder) {
   data::ImageOptions image = encoder.card.image;
   if (encoder.name == "swin-classifier" || (image.resize != "none" && image.resize != "crop")) return image;
-  log::warning(concat("the model was trained with data.resize = ", image.resize, " and saw parts of images: here it sees them whole, stretched to its size"));
+  log::warning(concat("the model was trained with data.resize = ", image.resize,
+                      " and saw parts of images: here it sees them whole, stretched to its size"));
   image.resize = "stretch";
   return image;
 }
 
 // (slices, features) of a case.
-at::Tensor features_of(const LoadedEncoder& encoder, const data::Case& one, const data::ImageOptions& image, at::Device device, train::Precision precision,
-                       int64_t batch) {
+at::Tensor features_of(const LoadedEncoder& encoder, const data::Case& one, const data::ImageOptions& image,
+                       at::Device device, train::Precision precision, int64_t batch) {
   const at::NoGradGuard no_grad;
   const int64_t count = one.volume.size[static_cast<size_t>(one.axis)];
   std::vector<at::Tensor> parts;
   for (int64_t first = 0; first < count; first += batch) {
     std::vector<io::Image> slices;
-    for (int64_t i = first; i < std::min(count, first + batch); ++i) slices.push_back(io::slice_of(one.volume, one.axis, i));
+    for (int64_t i = first; i < std::min(count, first + batch); ++i)
+      slices.push_back(io::slice_of(one.volume, one.axis, i));
     const at::Tensor input = network_input(slices, {one.range}, image, encoder.card.minmax).to(device);
     const train::Autocast autocast(device.type(), precision);
     parts.push_back(encoder.net->features(input).to(at::kFloat).cpu());
@@ -110,7 +116,8 @@ ExitCode features(const FeaturesArguments& arguments) {
   std::vector<io::SourceRemark> refused = source.refused;
   const std::vector<io::SourceFile> cases = cases_for(encoder.card, source.files, source.channel_names, refused);
   const std::vector<std::string> names = names_beside(cases, {}, source.identifying);
-  log::info(concat("encoder of a ", encoder.name, ", ", num_features, " features per ", arguments.per, "; ", cases.size(), " cases, on ", device.str()));
+  log::info(concat("encoder of a ", encoder.name, ", ", num_features, " features per ", arguments.per, "; ",
+                   cases.size(), " cases, on ", device.str()));
 
   Rows rows;
   std::vector<std::string> failed, problems;
@@ -144,7 +151,8 @@ ExitCode features(const FeaturesArguments& arguments) {
     bar.update({"features", static_cast<int64_t>(i) + 1, static_cast<int64_t>(cases.size()), {{"case", names[i]}}});
   }
   bar.finish();
-  if (!failed.empty()) log::warning(concat(failed.size(), failed.size() == 1 ? " case was" : " cases were", " left out:"));
+  if (!failed.empty())
+    log::warning(concat(failed.size(), failed.size() == 1 ? " case was" : " cases were", " left out:"));
   for (size_t i = 0; i < failed.size(); ++i) log::warning(concat("  ", failed[i], ": ", problems[i]));
   if (rows.names.empty()) throw Error(ExitCode::data, "no case could be read", "see the reasons above");
 

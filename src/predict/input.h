@@ -12,15 +12,20 @@
 namespace vmae::run {
 
 // Names of `cases` that are unique among all files, and the same whichever of them are predicted together.
-std::vector<std::string> names_beside(const std::vector<io::SourceFile>& cases, const std::vector<io::SourceFile>& beside,
+std::vector<std::string> names_beside(const std::vector<io::SourceFile>& cases,
+                                      const std::vector<io::SourceFile>& beside,
                                       const std::vector<std::string>& identifying);
 
-// As the model learnt them: channels of a case side by side, or each image by itself. Cases of another number of channels go to `refused`.
-std::vector<io::SourceFile> as_learnt(const std::vector<io::SourceFile>& cases, const ModelCard& card, std::vector<io::SourceRemark>& refused);
+// As the model learnt them: channels of a case side by side, or each
+// image by itself. Cases of another number of channels go to `refused`.
+std::vector<io::SourceFile> as_learnt(const std::vector<io::SourceFile>& cases, const ModelCard& card,
+                                      std::vector<io::SourceRemark>& refused);
 
-// What is listed as the model's cases: as_learnt(), time points apart, each with the modality that it is taken for. channel_names: as io::Source.
-// Throws Error(data) where channels are called otherwise than those that the model learnt from.
-std::vector<io::SourceFile> cases_for(const ModelCard& card, const std::vector<io::SourceFile>& listed, const std::vector<std::string>& channel_names,
+// What is listed as the model's cases: as_learnt(), time points apart, each with the
+// modality that it is taken for. channel_names: as io::Source. Throws Error(data)
+// where channels are called otherwise than those that the model learnt from.
+std::vector<io::SourceFile> cases_for(const ModelCard& card, const std::vector<io::SourceFile>& listed,
+                                      const std::vector<std::string>& channel_names,
                                       std::vector<io::SourceRemark>& refused);
 
 struct LoadedCase {

@@ -30,7 +30,8 @@ at::Tensor distance_of_channels(const at::Tensor& pixels) {
 }
 
 at::Tensor is_outside(const at::Tensor& values, const std::vector<InputStatistics::Range>& ranges) {  // (n, C) -> (n)
-  constexpr double kShare = 0.1, kLeast = 0.05;                                                       // of inputs whose standard deviation is about 1
+  // of inputs whose standard deviation is about 1
+  constexpr double kShare = 0.1, kLeast = 0.05;
   at::Tensor outside = at::zeros({values.size(0)}, values.options().dtype(at::kBool));
   for (int64_t c = 0; c < values.size(1); ++c) {
     const InputStatistics::Range& range = ranges[static_cast<size_t>(c)];
@@ -63,7 +64,9 @@ std::optional<InputStatistics> input_statistics(const data::Dataset& train, cons
   int64_t num_read = 0;
   for (int64_t i = 0; i < count; ++i) {
     try {
-      const at::Tensor image = train.load((2 * i + 1) * train.size() / (2 * count), /*seed=*/0, /*epoch=*/0, &evaluation).image.flatten(1);  // (C, H W)
+      // (C, H W)
+      const at::Tensor image =
+          train.load((2 * i + 1) * train.size() / (2 * count), /*seed=*/0, /*epoch=*/0, &evaluation).image.flatten(1);
       widen(statistics.mean, image.mean(1));
       widen(statistics.std, image.std(1));
       widen(statistics.distance, distance_of_channels(image.unsqueeze(0))[0]);
@@ -83,7 +86,10 @@ at::Tensor are_unlike(const at::Tensor& input, const InputStatistics& statistics
 }
 
 std::string to_json(const InputStatistics& statistics) {
-  return nlohmann::json({{"mean", json_of(statistics.mean)}, {"std", json_of(statistics.std)}, {"distance", json_of(statistics.distance)}}).dump();
+  return nlohmann::json({{"mean", json_of(statistics.mean)},
+                         {"std", json_of(statistics.std)},
+                         {"distance", json_of(statistics.distance)}})
+      .dump();
 }
 
 std::optional<InputStatistics> input_statistics_of(const std::string& text) {
@@ -91,7 +97,9 @@ std::optional<InputStatistics> input_statistics_of(const std::string& text) {
     const auto json = nlohmann::json::parse(text);
     InputStatistics statistics{ranges_of(json.at("mean")), ranges_of(json.at("std")), ranges_of(json.at("distance"))};
     const size_t channels = statistics.mean.size();
-    return statistics.std.size() == channels && statistics.distance.size() == (channels > 1 ? 1 : 0) ? std::optional(statistics) : std::nullopt;
+    return statistics.std.size() == channels && statistics.distance.size() == (channels > 1 ? 1 : 0)
+               ? std::optional(statistics)
+               : std::nullopt;
   } catch (const nlohmann::json::exception&) {  // written by another version: prediction does without
     return std::nullopt;
   }

@@ -30,7 +30,9 @@ Json json_of(const PredictPlan& plan) {
 // "mirror was false, is true"
 std::vector<std::string> differences(const Json& was, const Json& is) {
   std::vector<std::string> texts;
-  const auto text = [](const Json& json, const std::string& key) { return json.contains(key) ? json[key].get<std::string>() : "not set"; };
+  const auto text = [](const Json& json, const std::string& key) {
+    return json.contains(key) ? json[key].get<std::string>() : "not set";
+  };
   for (const auto& [key, value] : was.items()) {
     if (text(was, key) != text(is, key)) texts.push_back(concat(key, " was ", text(was, key), ", is ", text(is, key)));
   }
@@ -55,14 +57,16 @@ bool is_unfinished_write(const fs::path& file) {
 void remove_unfinished_writes(const fs::path& output) {
   std::vector<fs::path> found;
   std::error_code ignored;  // what stays is only untidy
-  for (fs::recursive_directory_iterator entry(output, ignored), end; !ignored && entry != end; entry.increment(ignored)) {
+  for (fs::recursive_directory_iterator entry(output, ignored), end; !ignored && entry != end;
+       entry.increment(ignored)) {
     if (entry->is_regular_file(ignored) && is_unfinished_write(entry->path())) found.push_back(entry->path());
   }
   for (const fs::path& file : found) fs::remove(file, ignored);
 }
 
 Error in_use(const fs::path& output) {
-  return Error(ExitCode::usage, concat("--output ", output.string(), ": another vmae predict is at work there"), "wait for it, or choose another folder");
+  return Error(ExitCode::usage, concat("--output ", output.string(), ": another vmae predict is at work there"),
+               "wait for it, or choose another folder");
 }
 
 }  // namespace
@@ -80,7 +84,8 @@ PredictJournal::PredictJournal(const fs::path& output, const PredictPlan& plan, 
   // Anew: what was read, whole; so a torn line at the end is gone.
   std::string text = line_of({{"plan", json_of(plan)}});
   for (const auto& [name, done] : done_)
-    text += line_of({{"case", name}, {"files", done.files}, {"cases_row", done.cases_row}, {"slices_rows", done.slices_rows}});
+    text += line_of(
+        {{"case", name}, {"files", done.files}, {"cases_row", done.cases_row}, {"slices_rows", done.slices_rows}});
   file_.emplace(path, AppendFile::Open::truncate);
   file_->append(text);
 }
@@ -93,14 +98,15 @@ void PredictJournal::read(const PredictPlan& plan) {
   const Json head = Json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!head.is_object() || !head.contains("plan")) {
     if (lines.peek() == std::istringstream::traits_type::eof()) return;  // the first line is torn: nothing was done
-    throw Error(ExitCode::usage, concat(path.string(), " is damaged"), "predict with --overwrite, or into another folder");
+    throw Error(ExitCode::usage, concat(path.string(), " is damaged"),
+                "predict with --overwrite, or into another folder");
   }
   const Json now = json_of(plan);
   if (head["plan"] != now) {
-    throw Error(
-        ExitCode::usage,
-        concat("--output ", output_.string(), " holds a prediction that is not finished, of another plan: ", join(differences(head["plan"], now), "; ")),
-        "go on with the command that it was begun with, start over with --overwrite, or choose another folder");
+    throw Error(ExitCode::usage,
+                concat("--output ", output_.string(), " holds a prediction that is not finished, of another plan: ",
+                       join(differences(head["plan"], now), "; ")),
+                "go on with the command that it was begun with, start over with --overwrite, or choose another folder");
   }
   remove_unfinished_writes(output_);
   while (std::getline(lines, line)) {
@@ -116,12 +122,15 @@ const PredictedCase* PredictJournal::find(const std::string& name) const {
   if (found == done_.end()) return nullptr;
   const auto& files = found->second.files;
   std::error_code problem;
-  const bool is_whole = std::all_of(files.begin(), files.end(), [&](const std::string& file) { return fs::is_regular_file(output_ / file, problem); });
+  const bool is_whole = std::all_of(files.begin(), files.end(), [&](const std::string& file) {
+    return fs::is_regular_file(output_ / file, problem);
+  });
   return is_whole ? &found->second : nullptr;
 }
 
 void PredictJournal::add(const std::string& name, const PredictedCase& done) {
-  file_->append(line_of({{"case", name}, {"files", done.files}, {"cases_row", done.cases_row}, {"slices_rows", done.slices_rows}}));
+  file_->append(line_of(
+      {{"case", name}, {"files", done.files}, {"cases_row", done.cases_row}, {"slices_rows", done.slices_rows}}));
 }
 
 void PredictJournal::finish() {

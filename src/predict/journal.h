@@ -1,5 +1,6 @@
 #pragma once
-// What a prediction under way has done, line by line in its output folder, so that one that was killed goes on where it was. When all is done the file goes.
+// What a prediction under way has done, line by line in its output folder, so
+// that one that was killed goes on where it was. When all is done the file goes.
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -24,7 +25,9 @@ using PredictPlan = std::vector<std::pair<std::string, std::string>>;
 
 class PredictJournal {
  public:
-  static std::filesystem::path file_in(const std::filesystem::path& output) { return output / "predict.unfinished.jsonl"; }
+  static std::filesystem::path file_in(const std::filesystem::path& output) {
+    return output / "predict.unfinished.jsonl";
+  }
   static bool is_in(const std::filesystem::path& output);
 
   // Begins, or goes on where the folder has a journal of the same plan. Throws Error(usage) naming what differs, or

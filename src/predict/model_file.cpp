@@ -26,12 +26,15 @@ nlohmann::ordered_json to_json(const Option& option) {
 }
 
 void read_options(const std::string& text, const Options& list) {
-  if (is_deep_json(text)) throw Error(ExitCode::checkpoint, "the model options in the file nest too deeply: it is damaged");
+  if (is_deep_json(text))
+    throw Error(ExitCode::checkpoint, "the model options in the file nest too deeply: it is damaged");
   const auto json = nlohmann::json::parse(text);
   for (const auto& [key, value] : json.items()) {
     const Option* option = list.find(key);
     if (option == nullptr) continue;  // written by a later version, or of another model
-    const auto as_text = [](const nlohmann::json& item) { return item.is_string() ? item.get<std::string>() : item.dump(); };
+    const auto as_text = [](const nlohmann::json& item) {
+      return item.is_string() ? item.get<std::string>() : item.dump();
+    };
     OptionValue parsed;
     parsed.is_list = value.is_array();
     if (value.is_array())
@@ -58,8 +61,12 @@ at::IntArrayRef shape(const weights::TensorFile& file, const std::string& key) {
 void read_shapes(const weights::TensorFile& file, nn::SwinOptions& swin) {
   swin.embed_dim = shape(file, "patch_embed.proj.weight")[0];
   swin.in_channels = shape(file, "patch_embed.proj.weight")[1];
-  swin.mlp_ratio = static_cast<double>(shape(file, "layers.0.blocks.0.mlp.fc1.weight")[0]) / static_cast<double>(swin.embed_dim);
-  swin.window_size = (static_cast<int64_t>(std::lround(std::sqrt(shape(file, "layers.0.blocks.0.attn.relative_position_bias_table")[0]))) + 1) / 2;
+  swin.mlp_ratio =
+      static_cast<double>(shape(file, "layers.0.blocks.0.mlp.fc1.weight")[0]) / static_cast<double>(swin.embed_dim);
+  swin.window_size = (static_cast<int64_t>(std::lround(
+                          std::sqrt(shape(file, "layers.0.blocks.0.attn.relative_position_bias_table")[0]))) +
+                      1) /
+                     2;
   swin.conv_stem = file.find("conv_stem.proj.weight") != nullptr;
   for (size_t stage = 0; stage < 4; ++stage) {
     swin.num_heads[stage] = shape(file, concat("layers.", stage, ".blocks.0.attn.relative_position_bias_table"))[1];
@@ -110,8 +117,10 @@ std::optional<CardOptions> preparation_of(const weights::TensorFile& file) {
 }
 
 void read_channels(const weights::TensorFile& file, ModelCard& card) {
-  for (const auto& [key, list] : {std::pair{"channel_names", &card.channel_names}, {"channel_modalities", &card.channel_modalities}}) {
-    if (const auto found = file.metadata.find(key); found != file.metadata.end()) *list = nlohmann::json::parse(found->second).get<std::vector<std::string>>();
+  for (const auto& [key, list] :
+       {std::pair{"channel_names", &card.channel_names}, {"channel_modalities", &card.channel_modalities}}) {
+    if (const auto found = file.metadata.find(key); found != file.metadata.end())
+      *list = nlohmann::json::parse(found->second).get<std::vector<std::string>>();
   }
 }
 
@@ -119,7 +128,9 @@ ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t
   ModelCard card;
   const auto found = file.metadata.find("class_names");
   if (found == file.metadata.end()) {
-    log::warning(path.string() + ": does not say its classes and how images were prepared; classes are named by numbers, images are prepared by default");
+    log::warning(path.string() +
+                 ": does not say its classes and how images were prepared; classes are named by numbers, images are "
+                 "prepared by default");
     for (int64_t i = is_segmenter ? 1 : 0; i < num_outputs; ++i) card.class_names.push_back(std::to_string(i));
     return card;
   }
@@ -128,14 +139,17 @@ ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t
   describe(list, options);
   read_options(file.metadata.at("image_options"), list);
   card.class_names = nlohmann::json::parse(found->second).get<std::vector<std::string>>();
-  if (const auto modality = file.metadata.find("modality"); modality != file.metadata.end()) card.modalities = {modality->second};
+  if (const auto modality = file.metadata.find("modality"); modality != file.metadata.end())
+    card.modalities = {modality->second};
   read_channels(file, card);
   if (const auto all = file.metadata.find("modalities"); all != file.metadata.end())
     card.modalities = nlohmann::json::parse(all->second).get<std::vector<std::string>>();
-  if (const auto mirrors = file.metadata.find("mirrors"); mirrors != file.metadata.end()) card.mirrors = mirrors->second;
+  if (const auto mirrors = file.metadata.find("mirrors"); mirrors != file.metadata.end())
+    card.mirrors = mirrors->second;
   if (const auto values = file.metadata.find("label_values"); values != file.metadata.end())
     card.label_values = nlohmann::json::parse(values->second).get<std::vector<int64_t>>();
-  if (const auto input = file.metadata.find("input_statistics"); input != file.metadata.end()) card.input = input_statistics_of(input->second);
+  if (const auto input = file.metadata.find("input_statistics"); input != file.metadata.end())
+    card.input = input_statistics_of(input->second);
   card.is_multi_label = file.metadata.at("is_multi_label") == "true";
   card.pool = file.metadata.at("pool");
   card.image = options.image;
@@ -144,7 +158,8 @@ ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t
     throw Error(ExitCode::checkpoint, concat(card.class_names.size(), " class names for ", num_outputs, " outputs"));
   }
   const bool has_values = card.label_values.empty() || card.label_values.size() == card.class_names.size();
-  if (!has_values || std::any_of(card.label_values.begin(), card.label_values.end(), [](int64_t value) { return value < 1 || value > 255; }))
+  if (!has_values || std::any_of(card.label_values.begin(), card.label_values.end(),
+                                 [](int64_t value) { return value < 1 || value > 255; }))
     throw Error(ExitCode::checkpoint, "its label_values are not one mask value from 1 to 255 for each class");
   return card;
 }
@@ -179,10 +194,14 @@ nn::MaeOptions model_options_of(const weights::TensorFile& file, const fs::path&
   }
 }
 
-nn::SwinOptions swin_options_of(const weights::TensorFile& file, const fs::path& path, bool is_imagenet, const nn::SwinOptions& defaults) {
+nn::SwinOptions swin_options_of(const weights::TensorFile& file, const fs::path& path, bool is_imagenet,
+                                const nn::SwinOptions& defaults) {
   try {
     nn::SwinOptions swin = defaults;
-    if (is_imagenet) swin.shift_small_grids = false, swin.layer_norm_eps = 1e-5;
+    if (is_imagenet) {
+      swin.shift_small_grids = false;
+      swin.layer_norm_eps = 1e-5;
+    }
     if (file.metadata.contains("model_options")) read_model_options(file, swin);
     read_shapes(file, swin);
     return swin;
@@ -205,7 +224,8 @@ nn::UnetOptions unet_options_of(const weights::TensorFile& file, const fs::path&
 }
 
 std::string mirrors_of(const data::AugmentOptions& augment) {
-  const bool horizontal = augment.flip_horizontal > 0 || augment.rot90 > 0, vertical = augment.flip_vertical > 0 || augment.rot90 > 0;
+  const bool horizontal = augment.flip_horizontal > 0 || augment.rot90 > 0,
+             vertical = augment.flip_vertical > 0 || augment.rot90 > 0;
   return horizontal && vertical ? "both" : horizontal ? "horizontal" : vertical ? "vertical" : "none";
 }
 
@@ -234,7 +254,9 @@ void add_card(const ModelCard& card, weights::Metadata& metadata) {
   metadata["image_options"] = image_options_json(card.image, card.minmax);
 }
 
-std::string image_options_json(const data::ImageOptions& image, bool minmax) { return model_options_json(CardOptions{image, minmax}); }
+std::string image_options_json(const data::ImageOptions& image, bool minmax) {
+  return model_options_json(CardOptions{image, minmax});
+}
 
 SegmenterModule make_segmenter(const std::string& name, const nn::UnetOptions& options) {
   const auto of = [](auto net) { return SegmenterModule{net.ptr(), net.get()}; };
@@ -257,7 +279,8 @@ LoadedModel load_model(const fs::path& path, at::Device device) {
                 "fine-tune it first: vmae finetune-seg or finetune-cls with model.init");
   }
   const bool is_segmenter = model.name == "swin-unet" || model.name == "unet";
-  const nn::UnetOptions unet = is_segmenter ? unet_options_of(file, path, is_imagenet) : nn::UnetOptions{swin_options_of(file, path, is_imagenet)};
+  const nn::UnetOptions unet = is_segmenter ? unet_options_of(file, path, is_imagenet)
+                                            : nn::UnetOptions{swin_options_of(file, path, is_imagenet)};
   const nn::SwinOptions& swin = unet.swin;
   try {
     const int64_t num_outputs = shape(file, "head.weight")[0];
@@ -269,7 +292,8 @@ LoadedModel load_model(const fs::path& path, at::Device device) {
   } catch (const std::exception& problem) {
     fail(path, "segmenter or classifier", problem);
   }
-  torch::nn::Module& module = is_segmenter ? *model.segmenter.module : static_cast<torch::nn::Module&>(*model.classifier);
+  torch::nn::Module& module =
+      is_segmenter ? *model.segmenter.module : static_cast<torch::nn::Module&>(*model.classifier);
   weights::require_complete(weights::load_into(module, file), path);
   module.to(device);
   module.eval();
@@ -297,7 +321,10 @@ LoadedEncoder load_encoder(const fs::path& path, at::Device device) {
     weights::require_complete(weights::load_into(*mae, file), path);
     const auto prepared = preparation_of(file);
     if (!prepared) log::warning(path.string() + ": does not say how images were prepared; they are by default");
-    if (prepared) encoder.card.image = prepared->image, encoder.card.minmax = prepared->minmax;
+    if (prepared) {
+      encoder.card.image = prepared->image;
+      encoder.card.minmax = prepared->minmax;
+    }
     read_channels(file, encoder.card);
     encoder.card.image.image_size = mae->swin().image_size;
     encoder.card.image.in_channels = mae->swin().in_channels;
@@ -311,9 +338,11 @@ LoadedEncoder load_encoder(const fs::path& path, at::Device device) {
 
 fs::path find_weights(const fs::path& path) {
   const auto fail = [](const fs::path& at, const std::string& problem) {
-    return Error(ExitCode::checkpoint, concat(at.string(), ": ", problem), "give a weights file (.safetensors, .pth) or the folder of a run");
+    return Error(ExitCode::checkpoint, concat(at.string(), ": ", problem),
+                 "give a weights file (.safetensors, .pth) or the folder of a run");
   };
-  if (const std::string problem = path_problem(path); !problem.empty()) throw fail(path, problem == kAbsent ? "no such file" : problem);
+  if (const std::string problem = path_problem(path); !problem.empty())
+    throw fail(path, problem == kAbsent ? "no such file" : problem);
   if (!fs::is_directory(path)) return path;
   for (const char* name : {"best.safetensors", "last.safetensors"}) {
     fs::path file = path / "checkpoints" / name;
@@ -324,7 +353,8 @@ fs::path find_weights(const fs::path& path) {
   if (!fs::is_directory(path / "checkpoints") && is_run(path)) {  // folds
     const RunRecord folds = open_run_record(path);
     if (folds.folders.size() == 1) return find_weights(folds.first());
-    throw Error(ExitCode::checkpoint, concat(path.string(), " holds ", folds.folders.size(), " folds, and one file of weights is wanted"),
+    throw Error(ExitCode::checkpoint,
+                concat(path.string(), " holds ", folds.folders.size(), " folds, and one file of weights is wanted"),
                 concat("name one of them: ", fold_names(folds)));
   }
   throw fail(path, "a folder without checkpoints/best.safetensors or last.safetensors");

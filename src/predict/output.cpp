@@ -30,7 +30,9 @@ bool is_picture_case(const io::SourceFile& file, const data::Case& one) {
 }
 
 // A TIFF of several pages.
-bool is_stack(const io::SourceFile& file) { return file.prepared_case < 0 && file.series.empty() && io::is_picture(file.path); }
+bool is_stack(const io::SourceFile& file) {
+  return file.prepared_case < 0 && file.series.empty() && io::is_picture(file.path);
+}
 
 std::string volume_ending(const io::SourceFile& file) {
   const std::string ending = file.prepared_case >= 0 ? "" : io::ending_of(file.path);
@@ -42,16 +44,19 @@ std::string volume_ending(const io::SourceFile& file) {
 
 }  // namespace
 
-fs::path write_labels(const fs::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const uint8_t> classes, const ModelCard& card) {
+fs::path write_labels(const fs::path& stem, const io::SourceFile& file, const data::Case& one,
+                      std::span<const uint8_t> classes, const ModelCard& card) {
   const auto with = [&](const std::string& ending) { return fs::path(stem.string() + ending); };
   const auto& size = one.volume.size;
   fs::create_directories(stem.parent_path());
   if (!file.series.empty()) {
-    io::write_dicom_seg(with(".dcm"), file.series, one.volume, classes, {card.class_names, "vmae", version(), "vmae segmentation"}, file.time_point);
+    io::write_dicom_seg(with(".dcm"), file.series, one.volume, classes,
+                        {card.class_names, "vmae", version(), "vmae segmentation"}, file.time_point);
     return with(".dcm");
   }
   std::vector<uint8_t> labels(classes.begin(), classes.end());
-  for (uint8_t& label : labels) label = label == 0 || card.label_values.empty() ? label : static_cast<uint8_t>(card.label_values[label - 1]);
+  for (uint8_t& label : labels)
+    label = label == 0 || card.label_values.empty() ? label : static_cast<uint8_t>(card.label_values[label - 1]);
   if (is_picture_case(file, one)) {
     io::write_label_png(with(".png"), size[1], size[0], labels);
     return with(".png");
@@ -64,10 +69,12 @@ fs::path write_labels(const fs::path& stem, const io::SourceFile& file, const da
   return with(volume_ending(file));
 }
 
-fs::path write_probabilities(const fs::path& stem, const io::SourceFile& file, const data::Case& one, std::span<const float> values) {
+fs::path write_probabilities(const fs::path& stem, const io::SourceFile& file, const data::Case& one,
+                             std::span<const float> values) {
   fs::create_directories(stem.parent_path());
   if (!is_picture_case(file, one) && is_stack(file)) {
-    io::write_float_stack(stem.string() + volume_ending(file), one.volume.size, io::stack_spacing_mm(file.path), values);
+    io::write_float_stack(stem.string() + volume_ending(file), one.volume.size, io::stack_spacing_mm(file.path),
+                          values);
     return stem.string() + volume_ending(file);
   }
   if (!is_picture_case(file, one)) {
@@ -80,14 +87,16 @@ fs::path write_probabilities(const fs::path& stem, const io::SourceFile& file, c
   return stem.string() + ".png";
 }
 
-fs::path write_overlay(const fs::path& stem, const data::Case& one, std::span<const uint8_t> classes, const ModelCard& card) {
+fs::path write_overlay(const fs::path& stem, const data::Case& one, std::span<const uint8_t> classes,
+                       const ModelCard& card) {
   constexpr int64_t kMostSlices = 12, kTilePx = 240, kLargestPx = 1024;
   io::Volume map;
   map.size = one.volume.size;
   map.type = io::StoredType::u8;
   const auto* bytes = reinterpret_cast<const std::byte*>(classes.data());
   map.stored.assign(bytes, bytes + classes.size());
-  const auto axis = static_cast<size_t>(one.axis), columns = axis == 0 ? size_t{1} : size_t{0}, rows = axis == 2 ? size_t{1} : size_t{2};
+  const auto axis = static_cast<size_t>(one.axis), columns = axis == 0 ? size_t{1} : size_t{0},
+             rows = axis == 2 ? size_t{1} : size_t{2};
   const auto labels_of = [&](int64_t slice) {
     std::vector<std::byte> stored;
     io::stored_slice_of(map, one.axis, slice, stored);
@@ -107,12 +116,14 @@ fs::path write_overlay(const fs::path& stem, const data::Case& one, std::span<co
   std::set<uint8_t> seen;
   for (const int64_t place : spread(std::ssize(candidates), kMostSlices)) {
     const int64_t slice = candidates[static_cast<size_t>(place)];
-    tiles.push_back({io::slice_of(one.volume, one.axis, slice), labels_of(slice), one.range, one.volume.spacing_mm[rows] / one.volume.spacing_mm[columns],
+    tiles.push_back({io::slice_of(one.volume, one.axis, slice), labels_of(slice), one.range,
+                     one.volume.spacing_mm[rows] / one.volume.spacing_mm[columns],
                      depth == 1 ? "" : concat(io::axis_name(axis), ' ', slice)});
     seen.insert(tiles.back().mask.begin(), tiles.back().mask.end());
   }
   const int64_t side = std::max(one.volume.size[rows], one.volume.size[columns]);
-  io::Image sheet = contact_sheet(tiles, {.tile_px = depth == 1 ? std::clamp(side, kTilePx, kLargestPx) : kTilePx, .tint = 0.25F});
+  io::Image sheet =
+      contact_sheet(tiles, {.tile_px = depth == 1 ? std::clamp(side, kTilePx, kLargestPx) : kTilePx, .tint = 0.25F});
   draw_legend(sheet, legend_of(seen, card.class_names));
   fs::create_directories(stem.parent_path());
   write_file_atomically(stem.string() + ".png", io::encode_png(sheet));

@@ -10,7 +10,8 @@ void CasePool::add(const std::vector<double>& slice, const std::string& how) {
     values_ = slice;
     return;
   }
-  for (size_t i = 0; i < slice.size(); ++i) values_[i] = is_mean_ ? values_[i] + slice[i] : std::max(values_[i], slice[i]);
+  for (size_t i = 0; i < slice.size(); ++i)
+    values_[i] = is_mean_ ? values_[i] + slice[i] : std::max(values_[i], slice[i]);
 }
 
 std::vector<double> CasePool::result(bool is_multi_label) const {

@@ -59,26 +59,31 @@ std::vector<fs::path> weight_files(const std::vector<fs::path>& given) {
   return files;
 }
 
-std::vector<std::string> given_names(const std::vector<io::SourceFile>& cases, const std::map<std::string, std::string>& name_of) {
+std::vector<std::string> given_names(const std::vector<io::SourceFile>& cases,
+                                     const std::map<std::string, std::string>& name_of) {
   std::vector<std::string> names;
   for (const io::SourceFile& file : cases) {
     const auto found = name_of.find(file.name);
-    if (found == name_of.end()) throw Error(ExitCode::data, concat("case ", file.name, " has no name"), "give the names of the whole dataset");
+    if (found == name_of.end())
+      throw Error(ExitCode::data, concat("case ", file.name, " has no name"), "give the names of the whole dataset");
     names.push_back(found->second);
   }
   return names;
 }
 
-// Case "a" of class "b_c" and case "a_b" of class "c" would write the same file; names that differ by case only do so on some file systems.
+// Case "a" of class "b_c" and case "a_b" of class "c" would write the
+// same file; names that differ by case only do so on some file systems.
 void check_outputs(const std::vector<std::string>& names, const ModelCard& card, const PredictOptions& options) {
   std::map<std::string, std::string> alike, probabilities;
   for (const std::string& name : names) {
     const auto [first, is_new] = alike.emplace(to_lower(name), name);
     if (!is_new)
       log::warning(concat("the predictions of ", first->second, " and ", name,
-                          " differ by the case of letters only: where a file system does not tell these apart, one overwrites the other"));
+                          " differ by the case of letters only: where a file system does not tell these apart, one "
+                          "overwrites the other"));
   }
-  const auto in_overlays = std::find_if(names.begin(), names.end(), [](const std::string& name) { return to_lower(name).starts_with("overlays/"); });
+  const auto in_overlays = std::find_if(
+      names.begin(), names.end(), [](const std::string& name) { return to_lower(name).starts_with("overlays/"); });
   if (options.overlays && in_overlays != names.end())
     throw Error(ExitCode::data, concat("the prediction of ", *in_overlays, " would lie among the overlays"),
                 "predict without --overlays, or rename that folder");
@@ -88,8 +93,10 @@ void check_outputs(const std::vector<std::string>& names, const ModelCard& card,
     for (const std::string& class_name : class_names) {
       const auto [first, is_new] = probabilities.emplace(concat(name, '_', class_name), name);
       if (!is_new)
-        throw Error(ExitCode::data, concat("the probabilities of ", first->second, " and ", name, " would have the same name, ", first->first),
-                    "predict them into different folders, or without --probabilities");
+        throw Error(
+            ExitCode::data,
+            concat("the probabilities of ", first->second, " and ", name, " would have the same name, ", first->first),
+            "predict them into different folders, or without --probabilities");
     }
   }
 }
@@ -99,7 +106,8 @@ void make_output_folder(const fs::path& output) {
   fs::create_directories(output, problem);
   if (!problem && access(output.c_str(), W_OK) != 0) problem = std::error_code(errno, std::generic_category());
   if (problem)
-    throw Error(ExitCode::usage, concat("--output ", output.string(), " can't be written to: ", problem.message()), "choose a folder that you may write to");
+    throw Error(ExitCode::usage, concat("--output ", output.string(), " can't be written to: ", problem.message()),
+                "choose a folder that you may write to");
 }
 
 // Values of slices (rows, columns) at their places in a volume that is x fastest.
@@ -111,7 +119,11 @@ void scatter(const at::Tensor& slices, int64_t first, const data::Case& one, std
   for (int64_t i = first; i < first + slices.size(0); ++i) {
     for (int64_t row = 0; row < rows; ++row) {
       for (int64_t column = 0; column < columns; ++column) {
-        const int64_t x = one.axis == 0 ? i : column, y = one.axis == 1 ? i : one.axis == 0 ? column : row, z = one.axis == 2 ? i : row;
+        const int64_t x = one.axis == 0 ? i : column,
+                      y = one.axis == 1   ? i
+                          : one.axis == 0 ? column
+                                          : row,
+                      z = one.axis == 2 ? i : row;
         volume[static_cast<size_t>(x + size[0] * (y + size[1] * z))] = *from++;
       }
     }
@@ -127,7 +139,8 @@ std::string probability_text(double value) {
 // Where the probabilities of a case's slices go as they come, and what is written when all are there.
 class Result {
  public:
-  Result(const io::SourceFile& file, const data::Case& one, std::string name, const ModelCard& card, const PredictOptions& options)
+  Result(const io::SourceFile& file, const data::Case& one, std::string name, const ModelCard& card,
+         const PredictOptions& options)
       : file_(file),
         case_(one),
         name_(std::move(name)),
@@ -159,7 +172,8 @@ class Result {
     wrote(write_labels(output / name_, file_, case_, labels_, card_));
     const std::vector<std::string> class_names = class_file_names(card_.class_names);
     for (size_t k = 0; k < probabilities_.size(); ++k)
-      wrote(write_probabilities(output / "probabilities" / (name_ + "_" + class_names[k]), file_, case_, probabilities_[k]));
+      wrote(write_probabilities(output / "probabilities" / (name_ + "_" + class_names[k]), file_, case_,
+                                probabilities_[k]));
     if (options_.overlays) wrote(write_overlay(output / "overlays" / name_, case_, labels_, card_));
     return done;
   }
@@ -191,8 +205,9 @@ class Result {
 };
 
 // All that decides what is written: what is there of a prediction with the same plan is there.
-PredictPlan plan_of(const SlicePredictor& predictor, const std::vector<fs::path>& weights, const PredictOptions& options, at::Device device,
-                    train::Precision precision, const std::vector<io::SourceFile>& cases, const std::vector<std::string>& names) {
+PredictPlan plan_of(const SlicePredictor& predictor, const std::vector<fs::path>& weights,
+                    const PredictOptions& options, at::Device device, train::Precision precision,
+                    const std::vector<io::SourceFile>& cases, const std::vector<std::string>& names) {
   const auto yes_or_no = [](bool value) { return value ? "yes" : "no"; };
   PredictPlan plan = {{"vmae", concat(version(), " (", git_revision(), ")")},
                       {"input", content_of(cases, names)},
@@ -217,8 +232,8 @@ struct Group {
     if (cases.empty()) return true;
     const auto is_picture = [](const data::Case& c) { return c.axis == 2 && c.volume.size[2] == 1; };
     const data::Case& first = cases.front();
-    return is_picture(one) && is_picture(first) && one.volume.size == first.volume.size && one.volume.channels == first.volume.channels &&
-           static_cast<int64_t>(cases.size()) < batch;
+    return is_picture(one) && is_picture(first) && one.volume.size == first.volume.size &&
+           one.volume.channels == first.volume.channels && static_cast<int64_t>(cases.size()) < batch;
   }
 };
 
@@ -229,9 +244,11 @@ void for_slices(SlicePredictor& predictor, const std::vector<data::Case>& cases,
   if (cases.size() > 1) {
     std::vector<io::Image> slices;
     std::vector<data::IntensityRange> ranges;
-    for (const data::Case& one : cases) slices.push_back(io::slice_of(one.volume, one.axis, 0)), ranges.push_back(one.range);
+    for (const data::Case& one : cases)
+      slices.push_back(io::slice_of(one.volume, one.axis, 0)), ranges.push_back(one.range);
     const at::Tensor p = predictor.probabilities(slices, ranges);
-    for (size_t i = 0; i < cases.size(); ++i) use(i, 0, p.slice(0, static_cast<int64_t>(i), static_cast<int64_t>(i) + 1));
+    for (size_t i = 0; i < cases.size(); ++i)
+      use(i, 0, p.slice(0, static_cast<int64_t>(i), static_cast<int64_t>(i) + 1));
     return;
   }
   const data::Case& one = cases.front();
@@ -239,18 +256,23 @@ void for_slices(SlicePredictor& predictor, const std::vector<data::Case>& cases,
   for (int64_t first = 0; first < count; first += batch) {
     if (stop_requested()) throw Error(ExitCode::stopped, "stopped");
     std::vector<io::Image> slices;
-    for (int64_t i = first; i < std::min(count, first + batch); ++i) slices.push_back(io::slice_of(one.volume, one.axis, i));
+    for (int64_t i = first; i < std::min(count, first + batch); ++i)
+      slices.push_back(io::slice_of(one.volume, one.axis, i));
     use(0, first, predictor.probabilities(slices, {one.range}));
   }
 }
 
-void write_record(const fs::path& output, const SlicePredictor& predictor, const std::vector<fs::path>& files, const std::vector<io::SourceFile>& cases,
-                  const PredictOptions& options, size_t done, const std::vector<std::string>& failed) {
+void write_record(const fs::path& output, const SlicePredictor& predictor, const std::vector<fs::path>& files,
+                  const std::vector<io::SourceFile>& cases, const PredictOptions& options, size_t done,
+                  const std::vector<std::string>& failed) {
   const ModelCard& card = predictor.model().card;
   std::vector<std::string> names;
   for (const fs::path& file : files) names.push_back(file.string());
   const bool is_segmenter = predictor.model().is_segmenter();
-  nlohmann::ordered_json json = {{"vmae_version", version()}, {"model", predictor.model().name}, {"weights", names}, {"class_names", card.class_names}};
+  nlohmann::ordered_json json = {{"vmae_version", version()},
+                                 {"model", predictor.model().name},
+                                 {"weights", names},
+                                 {"class_names", card.class_names}};
   if (!card.label_values.empty()) json["label_values"] = card.label_values;
   json["options"] = {{"tiles", options.tiles},
                      {"overlap", options.overlap},
@@ -259,9 +281,12 @@ void write_record(const fs::path& output, const SlicePredictor& predictor, const
                      {"slice_axis", card.image.slice_axis}};
   if (options.overlays) json["options"]["overlays"] = true;
   if (!is_segmenter)
-    json["options"] = {{"mirror", options.mirror}, {"pool", options.pool.empty() ? card.pool : options.pool}, {"is_multi_label", card.is_multi_label}};
+    json["options"] = {{"mirror", options.mirror},
+                       {"pool", options.pool.empty() ? card.pool : options.pool},
+                       {"is_multi_label", card.is_multi_label}};
   if (!cases.empty() && cases.front().prepared_case >= 0)
-    json["prepared"] = {{"path", cases.front().path.string()}, {"digest", io::PreparedDataset(cases.front().path).info().digest}};
+    json["prepared"] = {{"path", cases.front().path.string()},
+                        {"digest", io::PreparedDataset(cases.front().path).info().digest}};
   json["cases"] = done;
   json["failed"] = failed;
   write_file_atomically(output / "predict.json", json_text(json, 2) + "\n");
@@ -269,17 +294,19 @@ void write_record(const fs::path& output, const SlicePredictor& predictor, const
 
 void warn_of_unlike(const SlicePredictor& predictor) {
   if (2 * predictor.num_unlike() <= predictor.num_slices()) return;
-  log::warning(
-      concat(predictor.num_unlike(), " of ", predictor.num_slices(), predictor.num_slices() == 1 ? " image looks" : " images (slices of volumes) look",
-             " unlike those that the model was trained on, by mean, contrast or colour of the network's input: another modality, region or scaling? What was "
-             "predicted may mean nothing"));
+  log::warning(concat(predictor.num_unlike(), " of ", predictor.num_slices(),
+                      predictor.num_slices() == 1 ? " image looks" : " images (slices of volumes) look",
+                      " unlike those that the model was trained on, by mean, contrast or colour of the network's "
+                      "input: another modality, region or scaling? What was "
+                      "predicted may mean nothing"));
 }
 
 // Cases through the models, one after the other, and what becomes of them.
 class Prediction {
  public:
-  Prediction(const std::vector<io::SourceFile>& listed, const std::vector<fs::path>& weights, fs::path output, const PredictOptions& options,
-             const std::vector<std::string>& identifying, const std::vector<io::SourceFile>& beside, std::vector<io::SourceRemark> refused)
+  Prediction(const std::vector<io::SourceFile>& listed, const std::vector<fs::path>& weights, fs::path output,
+             const PredictOptions& options, const std::vector<std::string>& identifying,
+             const std::vector<io::SourceFile>& beside, std::vector<io::SourceRemark> refused)
       : output_(std::move(output)),
         options_(options),
         identifying_(identifying),
@@ -291,10 +318,12 @@ class Prediction {
     train::configure_compute(device_, options.threads);
     std::vector<LoadedModel> models;
     for (const fs::path& file : weights_) models.push_back(load_model(file, device_));
-    predictor_.emplace(std::move(models), SliceOptions{options.tiles, options.overlap, options.mirror, options.batch}, device_, precision_);
+    predictor_.emplace(std::move(models), SliceOptions{options.tiles, options.overlap, options.mirror, options.batch},
+                       device_, precision_);
     std::vector<io::SourceRemark> of_others;
     cases_ = cases_for(card(), listed, options.channel_names, refused_);
-    names_ = options.names.empty() ? names_beside(cases_, as_learnt(beside, card(), of_others), identifying) : given_names(cases_, options.names);
+    names_ = options.names.empty() ? names_beside(cases_, as_learnt(beside, card(), of_others), identifying)
+                                   : given_names(cases_, options.names);
     results_.resize(cases_.size());
     for (const io::SourceRemark& one : refused_) failed_.push_back({io::without(one.name, identifying), one.text});
   }
@@ -303,7 +332,8 @@ class Prediction {
     const auto start = Clock::now();
     describe();
     make_output_folder(output_);
-    journal_.emplace(output_, plan_of(*predictor_, weights_, options_, device_, precision_, cases_, names_), options_.begins_anew);
+    journal_.emplace(output_, plan_of(*predictor_, weights_, options_, device_, precision_, cases_, names_),
+                     options_.begins_anew);
     find_what_is_done();
     install_stop_signals();
     try {
@@ -313,8 +343,8 @@ class Prediction {
       bar_.finish();
       write_tables();
       throw Error(ExitCode::stopped,
-                  concat("stopped by ", stop_signal_name(), " at case ", cases_.size() - todo_.size() + num_read_ + 1, " of ", cases_.size(),
-                         "; what is written is whole"),
+                  concat("stopped by ", stop_signal_name(), " at case ", cases_.size() - todo_.size() + num_read_ + 1,
+                         " of ", cases_.size(), "; what is written is whole"),
                   "go on with the same command, without --overwrite; of fine-tuning's test part with --resume");
     }
     bar_.finish();
@@ -325,10 +355,11 @@ class Prediction {
     const size_t all = cases_.size() + refused_.size(), done = all - failed.size();
     write_record(output_, *predictor_, weights_, cases_, options_, done, failed);
     journal_->finish();
-    log::info(concat(done, " of ", all, " cases predicted in ", human_seconds(seconds_since(start)), ": ", output_.string(),
-                     is_segmenter() ? "" : "/{cases.csv, slices.csv}"));
+    log::info(concat(done, " of ", all, " cases predicted in ", human_seconds(seconds_since(start)), ": ",
+                     output_.string(), is_segmenter() ? "" : "/{cases.csv, slices.csv}"));
     if (failed.empty()) return ExitCode::ok;
-    log::warning(concat(failed.size(), failed.size() == 1 ? " case was" : " cases were", " left out (also in predict.json):"));
+    log::warning(
+        concat(failed.size(), failed.size() == 1 ? " case was" : " cases were", " left out (also in predict.json):"));
     for (const Failure& one : failed_) log::warning(concat("  ", one.name, ": ", one.problem));
     if (done == 0) throw Error(ExitCode::data, "no case could be predicted", "see the reasons above");
     return ExitCode::some_failed;
@@ -342,13 +373,19 @@ class Prediction {
   bool is_segmenter() const { return predictor_->model().is_segmenter(); }
 
   void describe() const {
-    log::info(concat(predictor_->model().name, ", ", is_segmenter() ? "background and " + io::class_list(card().class_names) : join(card().class_names, ", "),
-                     "; ", weights_.size(), weights_.size() == 1 ? " model" : " models", "; ", cases_.size(), " cases, on ", device_.str()));
+    log::info(
+        concat(predictor_->model().name, ", ",
+               is_segmenter() ? "background and " + io::class_list(card().class_names) : join(card().class_names, ", "),
+               "; ", weights_.size(), weights_.size() == 1 ? " model" : " models", "; ", cases_.size(), " cases, on ",
+               device_.str()));
     log_intensity({&cases_}, card().image, "case");
     if (is_segmenter()) check_outputs(names_, card(), options_);
     if (is_segmenter() && !options_.pool.empty()) log::warning("--pool is for classification: it changes nothing here");
-    if (!is_segmenter() && (options_.tiles != "auto" || options_.largest_component || options_.probabilities || options_.overlays))
-      log::warning("--tiles, --probabilities, --overlays and --largest-component are for segmentation: they change nothing here");
+    if (!is_segmenter() &&
+        (options_.tiles != "auto" || options_.largest_component || options_.probabilities || options_.overlays))
+      log::warning(
+          "--tiles, --probabilities, --overlays and --largest-component are for segmentation: they change nothing "
+          "here");
   }
 
   void find_what_is_done() {
@@ -360,14 +397,16 @@ class Prediction {
       }
     }
     num_handled_ = std::ssize(cases_) - std::ssize(todo_);
-    if (num_handled_ > 0) log::info(concat(num_handled_, " of ", cases_.size(), " cases are predicted already: going on"));
+    if (num_handled_ > 0)
+      log::info(concat(num_handled_, " of ", cases_.size(), " cases are predicted already: going on"));
   }
 
   // While one case is predicted, the next is read.
   void predict_all() {
     std::future<LoadedCase> next;
     const auto read_ahead = [&](size_t i) {
-      if (i < todo_.size()) next = std::async(std::launch::async, load_case, std::cref(cases_[todo_[i]]), std::cref(card().image));
+      if (i < todo_.size())
+        next = std::async(std::launch::async, load_case, std::cref(cases_[todo_[i]]), std::cref(card().image));
     };
     read_ahead(0);
     for (; num_read_ < todo_.size(); ++num_read_) {
@@ -418,7 +457,8 @@ class Prediction {
 
   void predict_together(const std::vector<size_t>& numbers, const std::vector<data::Case>& group) {
     std::vector<Result> predicted;
-    for (size_t i = 0; i < group.size(); ++i) predicted.emplace_back(cases_[numbers[i]], group[i], names_[numbers[i]], card(), options_);
+    for (size_t i = 0; i < group.size(); ++i)
+      predicted.emplace_back(cases_[numbers[i]], group[i], names_[numbers[i]], card(), options_);
     for_slices(*predictor_, group, [&](size_t i, int64_t first, const at::Tensor& p) { predicted[i].add(first, p); });
     for (size_t i = 0; i < group.size(); ++i) {
       try {
@@ -474,16 +514,20 @@ class Prediction {
 
 }  // namespace
 
-ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vector<fs::path>& weights, const fs::path& output, const PredictOptions& options,
-                       const std::vector<std::string>& identifying, const std::vector<io::SourceFile>& beside, const std::vector<io::SourceRemark>& refused) {
+ExitCode predict_cases(const std::vector<io::SourceFile>& listed, const std::vector<fs::path>& weights,
+                       const fs::path& output, const PredictOptions& options,
+                       const std::vector<std::string>& identifying, const std::vector<io::SourceFile>& beside,
+                       const std::vector<io::SourceRemark>& refused) {
   return Prediction(listed, weights, output, options, identifying, beside, refused).run();
 }
 
 ExitCode predict(const PredictArguments& arguments) {
   std::error_code problem;
-  const bool is_taken = fs::is_directory(arguments.output, problem) && !fs::is_empty(arguments.output, problem) && !arguments.overwrite &&
-                        !PredictJournal::is_in(arguments.output);
-  if (is_taken && problem) throw Error(ExitCode::usage, concat("--output ", arguments.output.string(), " can't be listed: ", problem.message()));
+  const bool is_taken = fs::is_directory(arguments.output, problem) && !fs::is_empty(arguments.output, problem) &&
+                        !arguments.overwrite && !PredictJournal::is_in(arguments.output);
+  if (is_taken && problem)
+    throw Error(ExitCode::usage,
+                concat("--output ", arguments.output.string(), " can't be listed: ", problem.message()));
   if (is_taken) {
     throw Error(ExitCode::usage, concat("--output ", arguments.output.string(), " is not empty"),
                 "choose another folder, or replace files of the same name with --overwrite");
@@ -495,13 +539,16 @@ ExitCode predict(const PredictArguments& arguments) {
   options.begins_anew = arguments.overwrite;
   const NameArguments& given = arguments.names;
   if (source.layout != "prepared" && !(given.table.empty() && given.source.empty() && given.salt_file.empty()))
-    throw Error(ExitCode::usage, "--names-table, --source and --salt-file are for prepared datasets: other files have their names", "leave them out");
+    throw Error(ExitCode::usage,
+                "--names-table, --source and --salt-file are for prepared datasets: other files have their names",
+                "leave them out");
   if (source.layout == "prepared") {
     if (const auto table = names_of_dataset(arguments.input, given)) {
       for (const NamedCase& one : table->cases) options.names[one.name] = one.prediction;
     }
   }
-  return predict_cases(source.files, arguments.weights, arguments.output, options, source.identifying, {}, source.refused);
+  return predict_cases(source.files, arguments.weights, arguments.output, options, source.identifying, {},
+                       source.refused);
 }
 
 }  // namespace vmae::run

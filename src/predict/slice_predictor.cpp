@@ -1,5 +1,6 @@
-// A slice is put on a canvas: the network's grid, or, where the scale of the pixels is to be kept, a larger one, which is then looked at tile by tile.
-// Neighbouring tiles overlap and are blended with Gaussian weights (Isensee et al. 2021), so that no edge of a tile shows.
+// A slice is put on a canvas: the network's grid, or, where the scale of the pixels is to be
+// kept, a larger one, which is then looked at tile by tile. Neighbouring tiles overlap and
+// are blended with Gaussian weights (Isensee et al. 2021), so that no edge of a tile shows.
 #include "slice_predictor.h"
 
 #include <ATen/ops/upsample_bilinear2d.h>
@@ -29,14 +30,17 @@ Canvas canvas_for(int64_t height, int64_t width, const data::ImageOptions& image
   if (tiles == "always") resize = "none";
   if (tiles == "never" && resize != "pad") resize = "stretch";
   if (resize == "stretch") return canvas;
-  const double scale = resize == "none" ? 1.0 : resize == "pad" ? std::min(by_height, by_width) : std::max(by_height, by_width);
+  const double scale = resize == "none"  ? 1.0
+                       : resize == "pad" ? std::min(by_height, by_width)
+                                         : std::max(by_height, by_width);
   canvas.height = resize == "none" ? height : rounded(scale * static_cast<double>(height));
   canvas.width = resize == "none" ? width : rounded(scale * static_cast<double>(width));
   if (resize == "pad") {
     canvas.height = std::min(canvas.height, image.image_size[0]);
     canvas.width = std::min(canvas.width, image.image_size[1]);
   }
-  canvas.options.image_size = {std::max(canvas.height, image.image_size[0]), std::max(canvas.width, image.image_size[1])};
+  canvas.options.image_size = {std::max(canvas.height, image.image_size[0]),
+                               std::max(canvas.width, image.image_size[1])};
   if (resize == "crop") resize = "stretch";  // onto a canvas of its own aspect, of which nothing is cut
   canvas.row = (canvas.options.image_size[0] - canvas.height) / 2;
   canvas.column = (canvas.options.image_size[1] - canvas.width) / 2;
@@ -45,14 +49,17 @@ Canvas canvas_for(int64_t height, int64_t width, const data::ImageOptions& image
 
 // Evenly spaced, from edge to edge.
 std::vector<int64_t> tile_starts(int64_t length, int64_t side, double overlap) {
-  const double step = std::max(1.0, static_cast<double>(side) * (1.0 - overlap)), room = static_cast<double>(length - side);
+  const double step = std::max(1.0, static_cast<double>(side) * (1.0 - overlap)),
+               room = static_cast<double>(length - side);
   const auto intervals = static_cast<int64_t>(std::ceil(room / step));
   std::vector<int64_t> starts{0};
-  for (int64_t i = 1; i <= intervals; ++i) starts.push_back(std::llround(room * static_cast<double>(i) / static_cast<double>(intervals)));
+  for (int64_t i = 1; i <= intervals; ++i)
+    starts.push_back(std::llround(room * static_cast<double>(i) / static_cast<double>(intervals)));
   return starts;
 }
 
-// exp(-x^2 / (2 sigma^2)) about the centre with sigma = side / 8, in both directions; nowhere so small that a division by the sum would lose digits.
+// exp(-x^2 / (2 sigma^2)) about the centre with sigma = side / 8, in both
+// directions; nowhere so small that a division by the sum would lose digits.
 at::Tensor gaussian(int64_t height, int64_t width) {
   const auto along = [](int64_t side) {
     const double sigma = static_cast<double>(side) / 8.0, centre = static_cast<double>(side - 1) / 2.0;
@@ -63,7 +70,8 @@ at::Tensor gaussian(int64_t height, int64_t width) {
 
 }  // namespace
 
-at::Tensor network_input(const std::vector<io::Image>& slices, const std::vector<data::IntensityRange>& ranges, const data::ImageOptions& image, bool minmax) {
+at::Tensor network_input(const std::vector<io::Image>& slices, const std::vector<data::IntensityRange>& ranges,
+                         const data::ImageOptions& image, bool minmax) {
   data::Augmentation evaluation;
   evaluation.minmax = minmax;
   const auto n = static_cast<int64_t>(slices.size());
@@ -83,13 +91,15 @@ at::Tensor network_input(const std::vector<io::Image>& slices, const std::vector
   return input;
 }
 
-SlicePredictor::SlicePredictor(std::vector<LoadedModel> models, SliceOptions options, at::Device device, train::Precision precision)
+SlicePredictor::SlicePredictor(std::vector<LoadedModel> models, SliceOptions options, at::Device device,
+                               train::Precision precision)
     : models_(std::move(models)), options_(std::move(options)), device_(device), precision_(precision) {
   const ModelCard& first = model().card;
   if (options_.mirror && (first.mirrors == "none" || first.mirrors == "unknown")) {
     const bool is_none = first.mirrors == "none";
     log::warning(concat("--mirror: ",
-                        is_none ? "the model never saw mirror images in training (data.flip_horizontal, data.flip_vertical and data.rot90 were 0)"
+                        is_none ? "the model never saw mirror images in training (data.flip_horizontal, "
+                                  "data.flip_vertical and data.rot90 were 0)"
                                 : "the weights do not say whether training mirrored images",
                         ": the mean over them may be worse than the image alone"));
   } else if (options_.mirror && first.mirrors != "both") {
@@ -100,7 +110,8 @@ SlicePredictor::SlicePredictor(std::vector<LoadedModel> models, SliceOptions opt
     weights::Metadata metadata;
     add_card(one.card, metadata);
     metadata["name"] = one.name;
-    metadata["size"] = concat(one.card.image.image_size[0], "x", one.card.image.image_size[1], "x", one.card.image.in_channels);
+    metadata["size"] =
+        concat(one.card.image.image_size[0], "x", one.card.image.image_size[1], "x", one.card.image.in_channels);
     return metadata;
   };
   for (const LoadedModel& other : models_) {
@@ -112,7 +123,9 @@ SlicePredictor::SlicePredictor(std::vector<LoadedModel> models, SliceOptions opt
     for (const auto& [key, value] : found) expected.try_emplace(key);  // one may not say
     for (const auto& [key, value] : expected) {
       if (found[key] == value) continue;
-      throw Error(ExitCode::checkpoint, concat("models that are averaged must be alike, but their ", key, " differs: '", value, "' and '", found[key], "'"),
+      throw Error(ExitCode::checkpoint,
+                  concat("models that are averaged must be alike, but their ", key, " differs: '", value, "' and '",
+                         found[key], "'"),
                   "predict with each on its own");
     }
   }
@@ -140,9 +153,13 @@ at::Tensor SlicePredictor::of_network_input(const at::Tensor& input) {
 }
 
 at::Tensor SlicePredictor::stretched(const at::Tensor& tiles) const {
-  const auto per_channel = [&](const std::vector<double>& values) { return at::tensor(values, at::kFloat).to(tiles.device()).view({1, -1, 1, 1}); };
-  const at::Tensor mean = per_channel(model().card.image.mean), std = per_channel(model().card.image.std), unit = tiles * std + mean;
-  const at::Tensor low = unit.amin(at::IntArrayRef({1, 2, 3}), /*keepdim=*/true), high = unit.amax(at::IntArrayRef({1, 2, 3}), /*keepdim=*/true);
+  const auto per_channel = [&](const std::vector<double>& values) {
+    return at::tensor(values, at::kFloat).to(tiles.device()).view({1, -1, 1, 1});
+  };
+  const at::Tensor mean = per_channel(model().card.image.mean), std = per_channel(model().card.image.std),
+                   unit = tiles * std + mean;
+  const at::Tensor low = unit.amin(at::IntArrayRef({1, 2, 3}), /*keepdim=*/true),
+                   high = unit.amax(at::IntArrayRef({1, 2, 3}), /*keepdim=*/true);
   return ((unit - low) / (high - low).clamp_min(1e-12) - mean) / std;
 }
 
@@ -163,7 +180,8 @@ at::Tensor SlicePredictor::of_canvas(const at::Tensor& canvas) {
     const size_t end = std::min(places.size(), begin + per_batch);
     std::vector<at::Tensor> tiles;
     for (size_t i = begin; i < end; ++i) tiles.push_back(part(canvas, places[i]));
-    const at::Tensor p = of_network_input(model().card.minmax ? stretched(at::cat(tiles)) : at::cat(tiles));  // (tiles * n, classes, H, W)
+    // (tiles * n, classes, H, W)
+    const at::Tensor p = of_network_input(model().card.minmax ? stretched(at::cat(tiles)) : at::cat(tiles));
     if (!sum.defined()) sum = at::zeros({n, p.size(1), height, width}, p.options());
     for (size_t i = begin; i < end; ++i) {
       const auto first = static_cast<int64_t>(i - begin) * n;
@@ -174,7 +192,8 @@ at::Tensor SlicePredictor::of_canvas(const at::Tensor& canvas) {
   return sum / weight;
 }
 
-at::Tensor SlicePredictor::probabilities(const std::vector<io::Image>& slices, const std::vector<data::IntensityRange>& ranges) {
+at::Tensor SlicePredictor::probabilities(const std::vector<io::Image>& slices,
+                                         const std::vector<data::IntensityRange>& ranges) {
   const at::NoGradGuard no_grad;
   const io::Image& first = slices.front();
   const ModelCard& card = model().card;
@@ -186,8 +205,11 @@ at::Tensor SlicePredictor::probabilities(const std::vector<io::Image>& slices, c
   num_slices_ += on_cpu.size(0);
   if (card.input) num_unlike_ += are_unlike(on_cpu, *card.input).sum().item<int64_t>();
   if (!is_segmenter) return of_network_input(input).cpu();
-  at::Tensor p = of_canvas(input).slice(2, canvas.row, canvas.row + canvas.height).slice(3, canvas.column, canvas.column + canvas.width);
-  if (p.size(2) != first.height || p.size(3) != first.width) p = at::upsample_bilinear2d(p.contiguous(), {first.height, first.width}, /*align_corners=*/false);
+  at::Tensor p = of_canvas(input)
+                     .slice(2, canvas.row, canvas.row + canvas.height)
+                     .slice(3, canvas.column, canvas.column + canvas.width);
+  if (p.size(2) != first.height || p.size(3) != first.width)
+    p = at::upsample_bilinear2d(p.contiguous(), {first.height, first.width}, /*align_corners=*/false);
   return p.cpu().contiguous();
 }
 

@@ -21,7 +21,8 @@ namespace fs = std::filesystem;
 void add_file(Sha256& hash, const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   std::vector<char> buffer(1 << 20);
-  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0) hash.add(buffer.data(), static_cast<size_t>(in.gcount()));
+  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || in.gcount() > 0)
+    hash.add(buffer.data(), static_cast<size_t>(in.gcount()));
 }
 
 std::string hash_of_files(const io::SourceFile& file) {
@@ -32,8 +33,10 @@ std::string hash_of_files(const io::SourceFile& file) {
 
 std::string hash_of_pixels(const io::Volume& volume) {
   Sha256 hash;
-  hash.add(concat(volume.size[0], ' ', volume.size[1], ' ', volume.size[2], ' ', volume.channels, ' ', io::name_of(volume.type)));
-  for (const io::Scaling& scaling : volume.scaling) hash.add(concat(' ', number_text(scaling.slope), ' ', number_text(scaling.intercept)));
+  hash.add(concat(volume.size[0], ' ', volume.size[1], ' ', volume.size[2], ' ', volume.channels, ' ',
+                  io::name_of(volume.type)));
+  for (const io::Scaling& scaling : volume.scaling)
+    hash.add(concat(' ', number_text(scaling.slope), ' ', number_text(scaling.intercept)));
   hash.add(volume.stored.data(), volume.stored.size());
   return hex(hash.finish());
 }
@@ -84,7 +87,9 @@ io::PixelSize target_size(const io::Image& image, const PrepareOptions& options)
   if (!options.keep_aspect) return {options.resize[0], options.resize[1]};
   const double scale = std::min(static_cast<double>(options.resize[0]) / static_cast<double>(image.height),
                                 static_cast<double>(options.resize[1]) / static_cast<double>(image.width));
-  const auto scaled = [scale](int64_t side) { return std::max<int64_t>(1, std::llround(scale * static_cast<double>(side))); };
+  const auto scaled = [scale](int64_t side) {
+    return std::max<int64_t>(1, std::llround(scale * static_cast<double>(side)));
+  };
   return {scaled(image.height), scaled(image.width)};
 }
 
@@ -115,7 +120,8 @@ std::vector<std::byte> rounded(const std::vector<float>& pixels) {
   auto* to = reinterpret_cast<T*>(bytes.data());
   for (size_t i = 0; i < pixels.size(); ++i) {
     if constexpr (std::is_integral_v<T>) {
-      to[i] = static_cast<T>(std::clamp<double>(std::nearbyint(pixels[i]), std::numeric_limits<T>::min(), std::numeric_limits<T>::max()));
+      to[i] = static_cast<T>(
+          std::clamp<double>(std::nearbyint(pixels[i]), std::numeric_limits<T>::min(), std::numeric_limits<T>::max()));
     } else {
       to[i] = static_cast<T>(pixels[i]);
     }
@@ -131,11 +137,13 @@ void bake(io::Image& image, const data::IntensityRange& range, double largest) {
     low = *smallest;
     high = *biggest;
   }
-  for (float& pixel : image.pixels) pixel = high > low ? static_cast<float>(largest * std::clamp((pixel - low) / (high - low), 0.0, 1.0)) : 0.0F;
+  for (float& pixel : image.pixels)
+    pixel = high > low ? static_cast<float>(largest * std::clamp((pixel - low) / (high - low), 0.0, 1.0)) : 0.0F;
 }
 
-io::PackedItem pack_slice(const io::Volume& volume, const io::Volume& mask, int axis, int64_t index, const io::IntensityStats& stats,
-                          const data::IntensityRange& range, int64_t case_number, const PrepareOptions& options) {
+io::PackedItem pack_slice(const io::Volume& volume, const io::Volume& mask, int axis, int64_t index,
+                          const io::IntensityStats& stats, const data::IntensityRange& range, int64_t case_number,
+                          const PrepareOptions& options) {
   io::PreparedItem item;
   item.slice = index;
   item.channels = volume.channels;
@@ -164,7 +172,8 @@ io::PackedItem pack_slice(const io::Volume& volume, const io::Volume& mask, int 
     item.stored_max = largest;
     item.stats = {0, 1, 0, 0, 0, 1};
   } else {  // back to stored numbers, so that they keep their type
-    for (float& pixel : slice.image.pixels) pixel = static_cast<float>((pixel - item.scaling.intercept) / item.scaling.slope);
+    for (float& pixel : slice.image.pixels)
+      pixel = static_cast<float>((pixel - item.scaling.intercept) / item.scaling.slope);
   }
   resize(slice, options);
   item.height = slice.image.height;
@@ -184,10 +193,11 @@ void unify_scaling(io::Volume& volume) {
 
 // Structures that a mask names get the dataset's numbers; those that the dataset does not name are background.
 // classes: of prepare.structures, each of one structure or more; empty: each is the structure of its name.
-std::vector<uint8_t> read_labels(const PlannedCase& planned, const io::Volume& volume, const std::vector<std::string>& mask_names,
-                                 const std::vector<NamedTexts>& classes) {
+std::vector<uint8_t> read_labels(const PlannedCase& planned, const io::Volume& volume,
+                                 const std::vector<std::string>& mask_names, const std::vector<NamedTexts>& classes) {
   io::SourceFile file = planned.file;
-  if (!planned.channels.empty() || planned.channel_of >= 0) file.channels.resize(1);  // so that volumes of its file are no time points
+  // so that volumes of its file are no time points
+  if (!planned.channels.empty() || planned.channel_of >= 0) file.channels.resize(1);
   if (planned.structures.empty()) return io::read_mask(file, volume);
   std::vector<std::string> wanted;
   std::vector<uint8_t> number{0};
@@ -198,13 +208,15 @@ std::vector<uint8_t> read_labels(const PlannedCase& planned, const io::Volume& v
       number.push_back(static_cast<uint8_t>(i + 1));
     }
   }
-  if (wanted.empty()) throw Error(ExitCode::data, "its mask has none of prepare.structures", "it has " + join(planned.structures, ", "));
+  if (wanted.empty())
+    throw Error(ExitCode::data, "its mask has none of prepare.structures", "it has " + join(planned.structures, ", "));
   std::vector<uint8_t> labels = io::read_mask(file, volume, wanted);
   for (uint8_t& label : labels) label = number[label];
   return labels;
 }
 
-FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options, const std::vector<std::string>& mask_names) {
+FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options,
+                       const std::vector<std::string>& mask_names) {
   const io::SourceFile& file = planned.file;
   FinishedCase finished;
   io::PreparedCase& c = finished.a_case;
@@ -213,7 +225,8 @@ FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const Pr
   io::Volume mask;
   mask.type = io::StoredType::u8;
   mask.size = volume.size;
-  const std::vector<uint8_t> labels = read_labels(planned, volume, mask_names, classes_of_structures(options.structures));
+  const std::vector<uint8_t> labels =
+      read_labels(planned, volume, mask_names, classes_of_structures(options.structures));
   if (!labels.empty()) finished.mask_values = io::count_labels(labels.data(), labels.size());
   mask.stored.resize(labels.size());
   std::memcpy(mask.stored.data(), labels.data(), labels.size());
@@ -238,9 +251,10 @@ FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const Pr
 
   const std::vector<float> values = io::values(volume);
   const io::IntensityStats stats = stats_of(values, options);  // refuses NaN and infinity
-  const data::IntensityRange range = options.intensity == "native" ? data::IntensityRange{}
-                                                                   : data::intensity_range(values, {volume.modality, volume.units, volume.stored_max},
-                                                                                           intensity_options(options, options.intensity));
+  const data::IntensityRange range =
+      options.intensity == "native" ? data::IntensityRange{}
+                                    : data::intensity_range(values, {volume.modality, volume.units, volume.stored_max},
+                                                            intensity_options(options, options.intensity));
   for (int64_t i = 0; i < volume.size[static_cast<size_t>(c.axis)]; ++i) {
     finished.items.push_back(pack_slice(volume, mask, c.axis, i, stats, range, case_number, options));
   }
@@ -251,18 +265,20 @@ FinishedCase read_case(const PlannedCase& planned, int64_t case_number, const Pr
 }  // namespace
 
 size_t FinishedCase::bytes() const {
-  return std::accumulate(items.begin(), items.end(), size_t{0}, [](size_t sum, const io::PackedItem& item) { return sum + item.record.size(); });
+  return std::accumulate(items.begin(), items.end(), size_t{0},
+                         [](size_t sum, const io::PackedItem& item) { return sum + item.record.size(); });
 }
 
-FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options, const std::vector<std::string>& mask_names,
-                          const Pseudonyms& pseudonyms) {
+FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options,
+                          const std::vector<std::string>& mask_names, const Pseudonyms& pseudonyms) {
   FinishedCase finished;
   try {
     finished = read_case(planned, case_number, options, mask_names);
   } catch (const Error& error) {
     if (error.code() != ExitCode::data) throw;
     finished = {};
-    finished.a_case.failure = pseudonyms.redact(error.hint().empty() ? error.what() : concat(error.what(), " (", error.hint(), ")"), planned.file);
+    finished.a_case.failure = pseudonyms.redact(
+        error.hint().empty() ? error.what() : concat(error.what(), " (", error.hint(), ")"), planned.file);
   } catch (const std::bad_alloc&) {
     throw;  // the machine's fault, not the file's
   } catch (const std::exception& error) {

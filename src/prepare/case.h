@@ -1,5 +1,6 @@
 #pragma once
-// One case of a prepared dataset: read, cut into slices, packed. A pure function of the files and the options; any thread.
+// One case of a prepared dataset: read, cut into slices, packed.
+// A pure function of the files and the options; any thread.
 #include <optional>
 #include <vector>
 
@@ -17,7 +18,7 @@ struct FinishedCase {
 };
 
 // mask_names: the dataset's, that the structures of masks that name them are numbered by.
-FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options, const std::vector<std::string>& mask_names,
-                          const Pseudonyms& pseudonyms);
+FinishedCase prepare_case(const PlannedCase& planned, int64_t case_number, const PrepareOptions& options,
+                          const std::vector<std::string>& mask_names, const Pseudonyms& pseudonyms);
 
 }  // namespace vmae::run

@@ -75,7 +75,8 @@ void add_channels(const PlannedCase& whole, std::vector<PlannedCase>& to) {
   }
 }
 
-std::vector<PlannedCase> plan_cases(const std::vector<io::SourceFile>& files, const Pseudonyms& pseudonyms, int64_t workers) {
+std::vector<PlannedCase> plan_cases(const std::vector<io::SourceFile>& files, const Pseudonyms& pseudonyms,
+                                    int64_t workers) {
   std::vector<PlannedCase> cases(files.size());
   Counting counting("headers of images", std::ssize(files));
   std::atomic<size_t> next{0};
@@ -130,7 +131,8 @@ std::vector<std::string> all_structures(const std::vector<PlannedCase>& cases) {
     }
   }
   if (names.size() > 255) {
-    throw Error(ExitCode::data, concat("the masks have ", names.size(), " different structures; a mask has values up to 255"),
+    throw Error(ExitCode::data,
+                concat("the masks have ", names.size(), " different structures; a mask has values up to 255"),
                 "name those that are meant: prepare.structures=[NAME, ...]");
   }
   return names;
@@ -143,36 +145,45 @@ std::vector<std::string> names_of_classes(const std::vector<NamedTexts>& classes
 }
 
 // A class of several structures is a decision about names: one that no mask has is a mistake.
-void require_structures(const std::vector<NamedTexts>& classes, const std::vector<PlannedCase>& cases, const std::vector<std::string>& identifying) {
+void require_structures(const std::vector<NamedTexts>& classes, const std::vector<PlannedCase>& cases,
+                        const std::vector<std::string>& identifying) {
   std::set<std::string> found, shown;
   for (const PlannedCase& planned : cases) found.insert(planned.structures.begin(), planned.structures.end());
   for (const std::string& name : found) shown.insert(io::without(name, identifying));
   for (const NamedTexts& one : classes) {
     for (const std::string& name : one.texts) {
-      if (one.texts == std::vector{one.name} || found.contains(name)) continue;  // a class that is one structure: a remark
+      // a class that is one structure: a remark
+      if (one.texts == std::vector{one.name} || found.contains(name)) continue;
       const std::string nearest = did_you_mean(name, {shown.begin(), shown.end()});
-      throw Error(ExitCode::data, concat("prepare.structures: no mask has the structure '", name, "' of the class ", one.name),
-                  concat(nearest.empty() ? "" : concat("did you mean '", nearest, "'? "), "The masks have: ", join({shown.begin(), shown.end()}, ", ")));
+      throw Error(ExitCode::data,
+                  concat("prepare.structures: no mask has the structure '", name, "' of the class ", one.name),
+                  concat(nearest.empty() ? "" : concat("did you mean '", nearest, "'? "),
+                         "The masks have: ", join({shown.begin(), shown.end()}, ", ")));
     }
   }
 }
 
 // What masks call their values: by their names where that is asked for or numbers differ, else numbers are kept.
-std::vector<std::string> number_structures(const io::Source& source, const std::vector<NamedTexts>& given, std::vector<PlannedCase>& cases) {
+std::vector<std::string> number_structures(const io::Source& source, const std::vector<NamedTexts>& given,
+                                           std::vector<PlannedCase>& cases) {
   io::check_class_names(names_of_classes(given), "prepare.structures", ExitCode::usage);
   io::check_numbering(source.files, source.mask_names);
   for (const PlannedCase& planned : cases) {
     if (given.empty() || planned.file.mask.empty() || !planned.problem.empty() || !planned.structures.empty()) continue;
-    throw Error(ExitCode::data, concat("the mask of ", planned.file.name, " does not name its structures, but prepare.structures chooses them by name"),
-                "leave prepare.structures out: numbers are kept then; data.classes and data.label_values of vmae finetune-seg say what they mean");
+    throw Error(ExitCode::data,
+                concat("the mask of ", planned.file.name,
+                       " does not name its structures, but prepare.structures chooses them by name"),
+                "leave prepare.structures out: numbers are kept then; data.classes and data.label_values of vmae "
+                "finetune-seg say what they mean");
   }
   if (!given.empty()) {
     require_structures(given, cases, source.identifying);
     return names_of_classes(given);
   }
-  const bool all_named = source.mask_names.empty() && std::all_of(cases.begin(), cases.end(), [](const PlannedCase& planned) {
-                           return planned.file.mask.empty() || !planned.problem.empty() || !planned.structures.empty();
-                         });
+  const bool all_named =
+      source.mask_names.empty() && std::all_of(cases.begin(), cases.end(), [](const PlannedCase& planned) {
+        return planned.file.mask.empty() || !planned.problem.empty() || !planned.structures.empty();
+      });
   try {
     const std::vector<std::string> names = io::structure_names(source.files, source.mask_names);
     if (!names.empty() && source.mask_names.empty()) return names;
@@ -187,7 +198,8 @@ std::vector<std::string> number_structures(const io::Source& source, const std::
 }
 
 // What is odd about names over all cases: wanted ones that no mask has, and those that differ in case only.
-std::vector<std::string> remarks_on_structures(const std::vector<NamedTexts>& classes, const std::vector<PlannedCase>& cases) {
+std::vector<std::string> remarks_on_structures(const std::vector<NamedTexts>& classes,
+                                               const std::vector<PlannedCase>& cases) {
   std::set<std::string> found;
   std::map<std::string, std::string> class_of;
   for (const PlannedCase& planned : cases) found.insert(planned.structures.begin(), planned.structures.end());
@@ -196,7 +208,8 @@ std::vector<std::string> remarks_on_structures(const std::vector<NamedTexts>& cl
   for (const NamedTexts& one : classes) {
     for (const std::string& name : one.texts) {
       class_of[name] = one.name;
-      if (!found.contains(name)) remarks.push_back(concat("no mask has the structure '", name, "' of prepare.structures"));
+      if (!found.contains(name))
+        remarks.push_back(concat("no mask has the structure '", name, "' of prepare.structures"));
     }
   }
   std::map<std::string, std::string> by_lower;
@@ -204,7 +217,8 @@ std::vector<std::string> remarks_on_structures(const std::vector<NamedTexts>& cl
     const auto other = by_lower.emplace(to_lower(name), name);
     const bool is_one_class = class_of.contains(name) && class_of[name] == class_of[other.first->second];
     if (!other.second && !is_one_class)
-      remarks.push_back(concat("the structures '", other.first->second, "' and '", name, "' differ in case only: they are two classes"));
+      remarks.push_back(concat("the structures '", other.first->second, "' and '", name,
+                               "' differ in case only: they are two classes"));
   }
   return remarks;
 }
@@ -212,7 +226,9 @@ std::vector<std::string> remarks_on_structures(const std::vector<NamedTexts>& cl
 // Not within a word or a number: files of DICOM are called "1", or "image".
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
   if (from.empty()) return;
-  const auto goes_on = [&](size_t at) { return at < text.size() && std::isalnum(static_cast<unsigned char>(text[at])); };
+  const auto goes_on = [&](size_t at) {
+    return at < text.size() && std::isalnum(static_cast<unsigned char>(text[at]));
+  };
   for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at)) {
     const bool is_part = (at > 0 && goes_on(at - 1)) || goes_on(at + from.size());
     if (!is_part) text.replace(at, from.size(), to);
@@ -227,11 +243,15 @@ std::vector<std::pair<typename Map::key_type, typename Map::mapped_type>> first_
   return {map.begin(), std::next(map.begin(), static_cast<std::ptrdiff_t>(std::min(map.size(), kShown)))};
 }
 
-std::string range_text(double low, double high) { return low == high ? number_text(low) : number_text(low) + "-" + number_text(high); }
+std::string range_text(double low, double high) {
+  return low == high ? number_text(low) : number_text(low) + "-" + number_text(high);
+}
 
 }  // namespace
 
-std::string Pseudonyms::name(const std::string& path) const { return keeps_names_ ? path : hex(hmac_sha256(salt_, "name:" + path), 8); }
+std::string Pseudonyms::name(const std::string& path) const {
+  return keeps_names_ ? path : hex(hmac_sha256(salt_, "name:" + path), 8);
+}
 std::string Pseudonyms::patient(const std::string& id) const { return hex(hmac_sha256(salt_, "patient:" + id), 8); }
 
 std::string Pseudonyms::salt_check() const { return hex(hmac_sha256(salt_, "salt"), 8); }
@@ -242,8 +262,9 @@ void Pseudonyms::know(const std::vector<std::string>& identifying) {
     if (text.size() >= (is_number ? 4U : 3U)) identifying_.push_back(to_lower(text));
   }
   // The longest first, so that no part of it stays.
-  std::sort(identifying_.begin(), identifying_.end(),
-            [](const std::string& a, const std::string& b) { return a.size() != b.size() ? a.size() > b.size() : a < b; });
+  std::sort(identifying_.begin(), identifying_.end(), [](const std::string& a, const std::string& b) {
+    return a.size() != b.size() ? a.size() > b.size() : a < b;
+  });
 }
 
 std::string Pseudonyms::redact(std::string message, const io::SourceFile& file) const {
@@ -251,7 +272,8 @@ std::string Pseudonyms::redact(std::string message, const io::SourceFile& file) 
     replace_all(message, path.string(), with);
     replace_all(message, path.filename().string(), with);
   };
-  if (!file.mask.empty()) replace_all(message, "its mask " + file.mask.filename().string(), "its mask");  // the image may have the same name
+  // the image may have the same name
+  if (!file.mask.empty()) replace_all(message, "its mask " + file.mask.filename().string(), "its mask");
   hide(file.path, "the file");
   for (const fs::path& path : file.series) hide(path, "a file of the series");
   if (!file.mask.empty()) hide(file.mask, "the mask");
@@ -289,10 +311,14 @@ std::string read_salt(const fs::path& salt_file, bool may_make) {
   fs::path file = salt_file;
   if (file.empty()) {
     file = own_salt_file();
-    if (file.empty()) throw Error(ExitCode::usage, "there is no home folder to keep the salt in", "give a file: prepare.salt_file=FILE");
+    if (file.empty())
+      throw Error(ExitCode::usage, "there is no home folder to keep the salt in",
+                  "give a file: prepare.salt_file=FILE");
     if (!fs::exists(file) && !may_make) {
-      throw Error(ExitCode::usage, concat("there is no salt in ", file.string(), ", which names of prepared datasets are hashed with"),
-                  "give the prepare.salt_file of the dataset: --salt-file FILE; or its names table: --names-table FILE");
+      throw Error(
+          ExitCode::usage,
+          concat("there is no salt in ", file.string(), ", which names of prepared datasets are hashed with"),
+          "give the prepare.salt_file of the dataset: --salt-file FILE; or its names table: --names-table FILE");
     }
     if (!fs::exists(file)) {
       fs::create_directories(file.parent_path());
@@ -302,16 +328,20 @@ std::string read_salt(const fs::path& salt_file, bool may_make) {
     }
   }
   if (!fs::exists(file))
-    throw Error(ExitCode::usage, concat(may_make ? "prepare.salt_file = " : "--salt-file ", file.string(), " does not exist"),
-                may_make ? "make one: openssl rand -hex 32 > FILE" : "give the file that the dataset was prepared with");
+    throw Error(
+        ExitCode::usage, concat(may_make ? "prepare.salt_file = " : "--salt-file ", file.string(), " does not exist"),
+        may_make ? "make one: openssl rand -hex 32 > FILE" : "give the file that the dataset was prepared with");
   const std::string salt(trim(read_file(file)));
   if (salt.size() < 16)
-    throw Error(ExitCode::usage, concat("the salt in ", file.string(), " has ", salt.size(), " characters; at least 16 are needed"),
+    throw Error(ExitCode::usage,
+                concat("the salt in ", file.string(), " has ", salt.size(), " characters; at least 16 are needed"),
                 "make one: openssl rand -hex 32 > FILE");
   return salt;
 }
 
-std::vector<fs::path> files_of(const io::SourceFile& file) { return file.series.empty() ? io::files_read_with(file.path) : file.series; }
+std::vector<fs::path> files_of(const io::SourceFile& file) {
+  return file.series.empty() ? io::files_read_with(file.path) : file.series;
+}
 
 std::string PlannedShard::file() const {
   const std::string number = std::to_string(first_case);
@@ -324,18 +354,24 @@ std::vector<std::string> content_options(const PrepareOptions& options) {
   describe(all, config);
   std::vector<std::string> texts;
   for (const Option& option : all.all()) {
-    if (option.key != "prepare.workers" && option.key != "prepare.salt_file") texts.push_back(option.key + "=" + option.get());
+    if (option.key != "prepare.workers" && option.key != "prepare.salt_file")
+      texts.push_back(option.key + "=" + option.get());
   }
   return texts;
 }
 
-io::Source source_to_prepare(const fs::path& input, const std::string& layout, const std::vector<std::string>& findings) {
+io::Source source_to_prepare(const fs::path& input, const std::string& layout,
+                             const std::vector<std::string>& findings) {
   io::Source source = io::find_source(input, layout, findings);
-  if (source.layout == "prepared") throw Error(ExitCode::usage, concat(input.string(), " is a prepared dataset already"), "give what it was made from");
-  if (source.layout == "class_folders" && layout == "auto") {  // such names are written, so nobody's name may be among them
+  if (source.layout == "prepared")
+    throw Error(ExitCode::usage, concat(input.string(), " is a prepared dataset already"),
+                "give what it was made from");
+  // such names are written, so nobody's name may be among them
+  if (source.layout == "class_folders" && layout == "auto") {
     source = io::find_source(input, "files");
     log::warning(
-        "pictures lie in a folder per class, it seems, but the dataset gets no labels: names of folders may be those of patients, and are written only if "
+        "pictures lie in a folder per class, it seems, but the dataset gets no labels: names of folders may be those "
+        "of patients, and are written only if "
         "asked "
         "for. Where they are classes, prepare.layout=class_folders keeps them as labels");
   }
@@ -347,7 +383,8 @@ std::vector<NamedTexts> classes_of_structures(const std::vector<NamedTexts>& giv
   std::map<std::string, std::string> class_of;
   const auto named = [](const std::string& text) {
     const std::string name(trim(text));
-    if (name.empty()) throw Error(ExitCode::usage, "prepare.structures holds an empty name", "name each structure once");
+    if (name.empty())
+      throw Error(ExitCode::usage, "prepare.structures holds an empty name", "name each structure once");
     return name;
   };
   for (const NamedTexts& group : given) {
@@ -357,7 +394,9 @@ std::vector<NamedTexts> classes_of_structures(const std::vector<NamedTexts>& giv
       if (!is_new)
         throw Error(ExitCode::usage,
                     concat("prepare.structures names '", other->first, "' twice",
-                           other->second == classes.back().name ? "" : concat(", for ", other->second, " and for ", classes.back().name)),
+                           other->second == classes.back().name
+                               ? ""
+                               : concat(", for ", other->second, " and for ", classes.back().name)),
                     "name each structure once");
       classes.back().texts.push_back(other->first);
     }
@@ -388,8 +427,11 @@ void check_redacted(const std::vector<std::string>& names, const Pseudonyms& pse
     num_changed += redacted.back() == name ? 0 : 1;
   }
   if (num_changed > 0)
-    log::warning(concat("names of patients, or ids, stand in the names of ", num_changed, num_changed == 1 ? " structure" : " structures", ": written as *"));
-  for (const std::string& remark : io::check_class_names(redacted, "names of structures, without what identifies patients")) log::warning(remark);
+    log::warning(concat("names of patients, or ids, stand in the names of ", num_changed,
+                        num_changed == 1 ? " structure" : " structures", ": written as *"));
+  for (const std::string& remark :
+       io::check_class_names(redacted, "names of structures, without what identifies patients"))
+    log::warning(remark);
 }
 
 }  // namespace
@@ -402,14 +444,16 @@ static std::string intensity_text(const std::vector<PlannedCase>& cases, const P
   image.intensity = is_native ? "auto" : options.intensity;
   image.window = options.window;
   image.percentiles = options.percentiles;
-  return concat(is_native ? "intensities are kept; data.intensity = auto will take " : "intensities: ", data::intensity_text(files, image, "case"));
+  return concat(is_native ? "intensities are kept; data.intensity = auto will take " : "intensities: ",
+                data::intensity_text(files, image, "case"));
 }
 
 // Of series, and the pages of a TIFF, it is z anyway.
 static io::CommonAxis common_axis(const std::vector<PlannedCase>& cases) {
   std::vector<io::VolumeHeader> volumes;
   for (const PlannedCase& planned : cases) {
-    if (planned.header && planned.file.series.empty() && !io::is_picture(planned.file.path)) volumes.push_back(*planned.header);
+    if (planned.header && planned.file.series.empty() && !io::is_picture(planned.file.path))
+      volumes.push_back(*planned.header);
   }
   return io::common_slice_axis(volumes);
 }
@@ -438,8 +482,10 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   plan.ignore_label = source.ignore_label;
   plan.regions = source.regions;
   for (const std::string& remark : remarks_on_structures(classes, plan.cases)) source.remarks.push_back({"", remark});
-  std::erase_if(source.remarks, [&](const io::SourceRemark& remark) { return is_within_a_class(remark.text, classes); });
-  plan.has_masks = std::any_of(source.files.begin(), source.files.end(), [](const io::SourceFile& file) { return !file.mask.empty(); });
+  std::erase_if(source.remarks,
+                [&](const io::SourceRemark& remark) { return is_within_a_class(remark.text, classes); });
+  plan.has_masks = std::any_of(source.files.begin(), source.files.end(),
+                               [](const io::SourceFile& file) { return !file.mask.empty(); });
   for (const auto& [from, to] : {std::pair{&source.refused, &plan.refused}, {&source.remarks, &plan.remarks}}) {
     for (const io::SourceRemark& remark : *from) to->push_back({remark.name, pseudonyms.redact(remark.text)});
   }
@@ -457,9 +503,11 @@ Plan make_plan(const fs::path& input, const PrepareOptions& options, Pseudonyms&
   }
   for (const PlannedCase& planned : plan.cases) {
     const io::SourceFile& file = planned.file;
-    std::string text = concat(file.name, '\n', file.patient, '\n', file.split, ' ', file.fold, ' ', file.modality, ' ', file.mask.string(), '\n');
+    std::string text = concat(file.name, '\n', file.patient, '\n', file.split, ' ', file.fold, ' ', file.modality, ' ',
+                              file.mask.string(), '\n');
     for (const fs::path& path : files_of(file)) text += state_of(path);
-    for (const fs::path& path : file.mask.empty() ? std::vector<fs::path>{} : io::files_read_with(file.mask)) text += state_of(path);
+    for (const fs::path& path : file.mask.empty() ? std::vector<fs::path>{} : io::files_read_with(file.mask))
+      text += state_of(path);
     for (const float label : file.labels) text += concat(' ', label);
     for (const int64_t channel : planned.channels) text += concat(" channel ", channel);
     add(hex(hmac_sha256("plan", text)));
@@ -506,29 +554,43 @@ std::string describe_plan(const Plan& plan, const Pseudonyms& pseudonyms) {
     const auto [shorter, longer] = std::minmax(header.size[axis == 0 ? 1 : 0], header.size[axis == 2 ? 1 : 2]);
     note(kind.shorter, static_cast<double>(shorter));
     note(kind.longer, static_cast<double>(longer));
-    if (!is_tiff || io::stack_spacing_mm(planned.file.path)) note(kind.spacing, std::round(100 * header.spacing_mm[axis == 0 ? 1 : 0]) / 100);
+    if (!is_tiff || io::stack_spacing_mm(planned.file.path))
+      note(kind.spacing, std::round(100 * header.spacing_mm[axis == 0 ? 1 : 0]) / 100);
   }
-  const auto num_cases = std::count_if(plan.cases.begin(), plan.cases.end(), [](const PlannedCase& one) { return one.channel_of < 0; });
-  std::string text = concat(
-      "found (layout ", plan.layout, "): ", num_cases, num_cases == 1 ? " case" : " cases", patients.suffix(),
-      plan.channel_names.empty() ? "" : concat(", each of ", plan.channel_names.size(), " channels: ", join(plan.channel_names, ", ")),
-      plan.label_names.empty() ? "" : concat(", ", plan.label_names.size(), plan.is_multi_label ? " findings: " : " classes: ", join(plan.label_names, ", ")));
+  const auto num_cases =
+      std::count_if(plan.cases.begin(), plan.cases.end(), [](const PlannedCase& one) { return one.channel_of < 0; });
+  std::string text =
+      concat("found (layout ", plan.layout, "): ", num_cases, num_cases == 1 ? " case" : " cases", patients.suffix(),
+             plan.channel_names.empty()
+                 ? ""
+                 : concat(", each of ", plan.channel_names.size(), " channels: ", join(plan.channel_names, ", ")),
+             plan.label_names.empty()
+                 ? ""
+                 : concat(", ", plan.label_names.size(),
+                          plan.is_multi_label ? " findings: " : " classes: ", join(plan.label_names, ", ")));
   for (const auto& [name, kind] : kinds) {
-    text += concat("\n  ", name, ": ", kind.cases, " cases, ", kind.slices, " slices, ", human_bytes(static_cast<double>(kind.bytes)));
+    text += concat("\n  ", name, ": ", kind.cases, " cases, ", kind.slices, " slices, ",
+                   human_bytes(static_cast<double>(kind.bytes)));
     if (kind.longer[1] > 0)
-      text += concat(", slices of ", range_text(kind.shorter[0], kind.shorter[1]), " x ", range_text(kind.longer[0], kind.longer[1]), " pixels");
+      text += concat(", slices of ", range_text(kind.shorter[0], kind.shorter[1]), " x ",
+                     range_text(kind.longer[0], kind.longer[1]), " pixels");
     if (kind.spacing[1] > 0) text += concat(", pixels of ", range_text(kind.spacing[0], kind.spacing[1]), " mm");
     if (kind.masks > 0) text += concat(", ", kind.masks, " with a mask");
   }
   text += "\n  " + plan.intensity;
   for (const io::SourceRemark& refusal : plan.refused) ++problems[refusal.text];
-  const auto more = [&text](size_t count) { text += count > kShown ? concat("\n  ... and ", count - kShown, " more kinds") : ""; };
-  for (const auto& [problem, count] : first_of(problems)) text += concat("\n  left out: ", count, count == 1 ? " file: " : " files: ", problem);
+  const auto more = [&text](size_t count) {
+    text += count > kShown ? concat("\n  ... and ", count - kShown, " more kinds") : "";
+  };
+  for (const auto& [problem, count] : first_of(problems))
+    text += concat("\n  left out: ", count, count == 1 ? " file: " : " files: ", problem);
   std::map<std::string, std::vector<std::string>> remarks;
-  for (const io::SourceRemark& remark : plan.remarks) remarks[remark.text].push_back(remark.name.empty() ? "" : pseudonyms.name(remark.name));
+  for (const io::SourceRemark& remark : plan.remarks)
+    remarks[remark.text].push_back(remark.name.empty() ? "" : pseudonyms.name(remark.name));
   more(problems.size());
   for (const auto& [remark, names] : first_of(remarks))
-    text += concat("\n  note: ", names.front(), names.size() > 1 ? concat(" and ", names.size() - 1, " more") : "", names.front().empty() ? "" : ": ", remark);
+    text += concat("\n  note: ", names.front(), names.size() > 1 ? concat(" and ", names.size() - 1, " more") : "",
+                   names.front().empty() ? "" : ": ", remark);
   more(remarks.size());
   return text;
 }

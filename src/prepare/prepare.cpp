@@ -1,5 +1,5 @@
-// Worker threads prepare cases; one thread writes them in their order, so that the result does not depend on who was faster. What is finished but not yet due
-// waits, up to a limit.
+// Worker threads prepare cases; one thread writes them in their order, so that the result
+// does not depend on who was faster. What is finished but not yet due waits, up to a limit.
 #include "vmae/prepare/prepare.h"
 
 #include <chrono>
@@ -58,7 +58,8 @@ class CaseQueue {
   // Nothing if a signal came while waiting.
   std::optional<FinishedCase> take() {
     std::unique_lock lock(mutex_);
-    while (!changed_.wait_for(lock, std::chrono::milliseconds(200), [this] { return error_ || finished_.contains(next_to_write_); })) {
+    while (!changed_.wait_for(lock, std::chrono::milliseconds(200),
+                              [this] { return error_ || finished_.contains(next_to_write_); })) {
       if (stop_requested()) return std::nullopt;
     }
     if (error_) std::rethrow_exception(error_);
@@ -73,7 +74,8 @@ class CaseQueue {
   void work() {
     std::unique_lock lock(mutex_);
     while (!is_stopping_ && next_to_start_ < plan_.cases.size()) {
-      if (next_to_start_ > next_to_write_ && (next_to_start_ >= next_to_write_ + window_ || waiting_bytes_ > kMaxWaitingBytes)) {
+      if (next_to_start_ > next_to_write_ &&
+          (next_to_start_ >= next_to_write_ + window_ || waiting_bytes_ > kMaxWaitingBytes)) {
         changed_.wait(lock);
         continue;
       }
@@ -82,7 +84,8 @@ class CaseQueue {
       FinishedCase finished;
       std::exception_ptr error;
       try {
-        finished = prepare_case(plan_.cases[number], static_cast<int64_t>(number), options_, plan_.mask_names, pseudonyms_);
+        finished =
+            prepare_case(plan_.cases[number], static_cast<int64_t>(number), options_, plan_.mask_names, pseudonyms_);
       } catch (...) {
         error = std::current_exception();
       }
@@ -118,7 +121,8 @@ class OutputFolder {
     fs::create_directories(path_, problem);
     lock_.emplace(path_ / ".lock", concat("--output ", path_.string()));
     if (!lock_->is_held())
-      throw Error(ExitCode::usage, concat("--output ", path_.string(), ": another vmae prepare is at work there"), "wait for it, or choose another folder");
+      throw Error(ExitCode::usage, concat("--output ", path_.string(), ": another vmae prepare is at work there"),
+                  "wait for it, or choose another folder");
   }
 
   fs::path file(const std::string& name) const { return path_ / name; }
@@ -135,20 +139,24 @@ class OutputFolder {
       const auto json = nlohmann::json::parse(read_file(plan_file), nullptr, /*allow_exceptions=*/false);
       const bool is_same = json.is_object() && json.value("fingerprint", "") == plan.fingerprint;
       if (is_same && json.value("salt", pseudonyms.salt_check()) == pseudonyms.salt_check()) return;
-      throw Error(ExitCode::usage, concat("--output ", path_.string(), " holds a dataset of other files, options or salt, or files have changed since"),
+      throw Error(ExitCode::usage,
+                  concat("--output ", path_.string(),
+                         " holds a dataset of other files, options or salt, or files have changed since"),
                   "start over with --overwrite, go on with the same command as before, or choose another folder");
     }
-    write_file_atomically(plan_file, nlohmann::json{{"fingerprint", plan.fingerprint}, {"salt", pseudonyms.salt_check()}}.dump() + "\n");
+    write_file_atomically(
+        plan_file, nlohmann::json{{"fingerprint", plan.fingerprint}, {"salt", pseudonyms.salt_check()}}.dump() + "\n");
   }
 
  private:
   // What a process that was killed while it wrote one of our files has left (core/atomic_file.h).
   static bool is_unfinished_write(const std::string& name) {
-    return name.ends_with(".tmp") && (name.starts_with("index.json.") || name.starts_with("plan.json.") || name.starts_with("quarantine.jsonl.") ||
-                                      name.starts_with("duplicates.jsonl."));
+    return name.ends_with(".tmp") && (name.starts_with("index.json.") || name.starts_with("plan.json.") ||
+                                      name.starts_with("quarantine.jsonl.") || name.starts_with("duplicates.jsonl."));
   }
 
-  // A folder is ours if it has a plan.json (the first file written) and nothing that we do not write; or if it is empty.
+  // A folder is ours if it has a plan.json (the first file
+  // written) and nothing that we do not write; or if it is empty.
   void refuse_others() const {
     std::error_code absent;
     bool has_plan = false;
@@ -159,14 +167,17 @@ class OutputFolder {
       any = name;
       has_plan |= name == "plan.json";
       const bool is_shard = name.size() == 18 && name.starts_with("shard-") && name.ends_with(".mdb");
-      const bool is_ours = is_shard || name == "index.json" || name == "plan.json" || name == "prepare.log" || name == "quarantine.jsonl" ||
-                           name == "duplicates.jsonl" || name == "work.mdb";
+      const bool is_ours = is_shard || name == "index.json" || name == "plan.json" || name == "prepare.log" ||
+                           name == "quarantine.jsonl" || name == "duplicates.jsonl" || name == "work.mdb";
       if (!is_ours || !entry->is_regular_file()) foreign = name;
     }
     if (absent && absent != std::errc::no_such_file_or_directory)
-      throw Error(ExitCode::usage, concat("--output ", path_.string(), " can't be listed: ", absent.message()), "choose a folder of your own");
+      throw Error(ExitCode::usage, concat("--output ", path_.string(), " can't be listed: ", absent.message()),
+                  "choose a folder of your own");
     if (!foreign.empty() || (!any.empty() && !has_plan)) {
-      throw Error(ExitCode::usage, concat("--output ", path_.string(), " holds ", foreign.empty() ? any : foreign, ", which is not of a prepared dataset"),
+      throw Error(ExitCode::usage,
+                  concat("--output ", path_.string(), " holds ", foreign.empty() ? any : foreign,
+                         ", which is not of a prepared dataset"),
                   "choose an empty or a new folder");
     }
   }
@@ -177,7 +188,9 @@ class OutputFolder {
 
 class Progress {
  public:
-  Progress(const Plan& plan, size_t done) : bar_(stderr_is_terminal()), total_(plan.cases.size()), first_(done) { update(done, 0); }
+  Progress(const Plan& plan, size_t done) : bar_(stderr_is_terminal()), total_(plan.cases.size()), first_(done) {
+    update(done, 0);
+  }
   void update(size_t done, int64_t new_items) {
     items_ += new_items;
     const double elapsed_s = seconds_since(begin_);
@@ -186,7 +199,8 @@ class Progress {
     if (stderr_is_terminal() || seconds_since(last_log_) < kLogSeconds || done == first_) return;
     last_log_ = Clock::now();
     const double left_s = elapsed_s * static_cast<double>(total_ - done) / static_cast<double>(done - first_);
-    log::info(concat("prepared ", done, " of ", total_, " cases, ", rate, " slices/s, about ", human_seconds(left_s), " left"));
+    log::info(concat("prepared ", done, " of ", total_, " cases, ", rate, " slices/s, about ", human_seconds(left_s),
+                     " left"));
   }
   void finish() { bar_.finish(); }
 
@@ -197,8 +211,8 @@ class Progress {
   Clock::time_point begin_ = Clock::now(), last_log_ = Clock::now();
 };
 
-// What training is going to refuse is said now, when the masks can still be mended. Masks are kept as they are all the same: data.label_values may say what
-// their values mean.
+// What training is going to refuse is said now, when the masks can still be mended. Masks
+// are kept as they are all the same: data.label_values may say what their values mean.
 void tell_of_labels(const Plan& plan, const io::LabelFacts& labels) {
   try {
     io::label_meaning({.names = plan.mask_names, .ignore = plan.ignore_label}, labels);
@@ -208,12 +222,14 @@ void tell_of_labels(const Plan& plan, const io::LabelFacts& labels) {
 }
 
 // Writes all cases that are not there yet. False if a signal stopped it.
-bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOptions& options, const Pseudonyms& pseudonyms) {
+bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOptions& options,
+                  const Pseudonyms& pseudonyms) {
   // Where an earlier run stopped.
   size_t done = 0;
   for (const PlannedShard& shard : plan.shards) {
     if (!fs::exists(folder.file(shard.file()))) break;
-    const auto there = static_cast<size_t>(io::ShardWriter(folder.file(shard.file()), static_cast<int64_t>(shard.first_case)).num_cases());
+    const auto there = static_cast<size_t>(
+        io::ShardWriter(folder.file(shard.file()), static_cast<int64_t>(shard.first_case)).num_cases());
     done += there;
     if (there < shard.num_cases) break;
   }
@@ -255,12 +271,14 @@ bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOpt
         const int64_t first = duplicates.first_of(finished.a_case.pixels_sha256, static_cast<int64_t>(done));
         if (first != static_cast<int64_t>(done)) {
           finished.a_case.duplicate_of = first;
-          if (options.duplicates == "leave_out" && plan.cases[done].channel_of < 0) finished.items.clear(), finished.a_case.items_sha256 = io::items_digest({});
+          if (options.duplicates == "leave_out" && plan.cases[done].channel_of < 0)
+            finished.items.clear(), finished.a_case.items_sha256 = io::items_digest({});
         }
       } else {
         log::warning(concat("left out: case ", done, " (", finished.a_case.name, "): ", finished.a_case.failure));
       }
-      if (finished.mask_values) labels.add(*finished.mask_values, concat("the mask of case ", done, " (", finished.a_case.name, ")"));
+      if (finished.mask_values)
+        labels.add(*finished.mask_values, concat("the mask of case ", done, " (", finished.a_case.name, ")"));
       writer.add(finished.a_case, finished.items);
       uncommitted += finished.bytes();
       if (uncommitted > kCommitBytes || seconds_since(committed_at) > kCommitSeconds) commit();
@@ -273,17 +291,23 @@ bool write_shards(const Plan& plan, const OutputFolder& folder, const PrepareOpt
   return true;
 }
 
-void write_lists(const Plan& plan, const io::PreparedInfo& info, const OutputFolder& folder, const Pseudonyms& pseudonyms) {
+void write_lists(const Plan& plan, const io::PreparedInfo& info, const OutputFolder& folder,
+                 const Pseudonyms& pseudonyms) {
   using Json = nlohmann::ordered_json;
   std::string quarantine, duplicates;
   const auto line = [](const Json& json) { return json_text(json) + "\n"; };
-  for (const io::SourceRemark& refusal : plan.refused) quarantine += line({{"name", pseudonyms.name(refusal.name)}, {"reason", refusal.text}});
+  for (const io::SourceRemark& refusal : plan.refused)
+    quarantine += line({{"name", pseudonyms.name(refusal.name)}, {"reason", refusal.text}});
   const io::PreparedDataset dataset(folder.path(), info);
-  for (int64_t i = 0; i < dataset.info().num_cases && (dataset.info().num_failed > 0 || dataset.info().num_duplicates > 0); ++i) {
+  for (int64_t i = 0;
+       i < dataset.info().num_cases && (dataset.info().num_failed > 0 || dataset.info().num_duplicates > 0); ++i) {
     const io::PreparedCase c = dataset.read_case(i);
     if (!c.failure.empty()) quarantine += line({{"name", c.name}, {"case", i}, {"reason", c.failure}});
     if (c.duplicate_of)
-      duplicates += line({{"name", c.name}, {"case", i}, {"same_pixels_as", dataset.read_case(*c.duplicate_of).name}, {"as_case", *c.duplicate_of}});
+      duplicates += line({{"name", c.name},
+                          {"case", i},
+                          {"same_pixels_as", dataset.read_case(*c.duplicate_of).name},
+                          {"as_case", *c.duplicate_of}});
   }
   write_file_atomically(folder.file("quarantine.jsonl"), quarantine);
   write_file_atomically(folder.file("duplicates.jsonl"), duplicates);
@@ -296,15 +320,20 @@ void write_names(const Plan& plan, const OutputFolder& folder, const Pseudonyms&
   for (size_t i = 0; i < plan.cases.size(); ++i) {
     files.push_back(plan.cases[i].file);
     if (dataset.read_case(static_cast<int64_t>(i)).name != pseudonyms.name(files.back().name))
-      throw Error(ExitCode::usage, "the dataset's names were made with another salt: no names table can be written", "give its prepare.salt_file");
+      throw Error(ExitCode::usage, "the dataset's names were made with another salt: no names table can be written",
+                  "give its prepare.salt_file");
   }
-  NamesTable table = name_cases(std::move(files), plan.refused, plan.identifying, [&](const std::string& name) { return pseudonyms.name(name); });
+  NamesTable table = name_cases(std::move(files), plan.refused, plan.identifying,
+                                [&](const std::string& name) { return pseudonyms.name(name); });
   table.digest = dataset.info().digest;
   write_names_table(file, table);
-  log::info(concat("names table: ", table.cases.size(), " cases. It identifies patients: keep it secret, and never with the dataset"));
+  log::info(concat("names table: ", table.cases.size(),
+                   " cases. It identifies patients: keep it secret, and never with the dataset"));
 }
 
-ExitCode code_of(const Plan& plan, const io::PreparedInfo& info) { return info.num_failed > 0 || !plan.refused.empty() ? ExitCode::some_failed : ExitCode::ok; }
+ExitCode code_of(const Plan& plan, const io::PreparedInfo& info) {
+  return info.num_failed > 0 || !plan.refused.empty() ? ExitCode::some_failed : ExitCode::ok;
+}
 
 // Neither lies in the other: what is written must not be read, nor what is read be overwritten.
 void check_apart(const fs::path& input, const fs::path& output) {
@@ -378,19 +407,22 @@ ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments)
   info.ignore_label = plan.ignore_label;
   info.regions = plan.regions;
   for (io::LabelRegion& region : info.regions) region.name = pseudonyms.redact_name(region.name);
-  for (const PlannedShard& shard : plan.shards) info.shards.push_back({shard.file(), 0, static_cast<int64_t>(shard.num_cases), 0, 0});
+  for (const PlannedShard& shard : plan.shards)
+    info.shards.push_back({shard.file(), 0, static_cast<int64_t>(shard.num_cases), 0, 0});
   const io::PreparedInfo result = io::complete_info(folder.path(), info);
   write_lists(plan, result, folder, pseudonyms);
   fs::remove(folder.file("work.mdb"));
   io::write_index(folder.path(), result);
   uint64_t bytes = 0;
   for (const io::PreparedShard& shard : result.shards) bytes += fs::file_size(folder.file(shard.file));
-  log::info(concat("prepared ", result.num_items, " slices of ", result.num_cases - result.num_failed, " cases in ", human_seconds(seconds_since(began)), ", ",
-                   human_bytes(static_cast<double>(bytes)), "; left out ", result.num_failed + static_cast<int64_t>(plan.refused.size()),
+  log::info(concat("prepared ", result.num_items, " slices of ", result.num_cases - result.num_failed, " cases in ",
+                   human_seconds(seconds_since(began)), ", ", human_bytes(static_cast<double>(bytes)), "; left out ",
+                   result.num_failed + static_cast<int64_t>(plan.refused.size()),
                    " (quarantine.jsonl), exact duplicates ", result.num_duplicates, " (duplicates.jsonl)"));
   log::info("digest " + result.digest);
   if (!arguments.names_table.empty()) write_names(plan, folder, pseudonyms, arguments.names_table);
-  if (result.num_items == 0) throw Error(ExitCode::data, "no image could be prepared", "the reasons are in quarantine.jsonl");
+  if (result.num_items == 0)
+    throw Error(ExitCode::data, "no image could be prepared", "the reasons are in quarantine.jsonl");
   return code_of(plan, result);
 }
 

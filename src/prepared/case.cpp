@@ -11,37 +11,44 @@ namespace vmae::io {
 namespace {
 
 [[noreturn]] void fail(const PreparedCase& c, const std::string& what) {
-  throw Error(ExitCode::data, concat("case '", c.name, "' of the prepared dataset ", what), "the dataset is damaged; prepare it again");
+  throw Error(ExitCode::data, concat("case '", c.name, "' of the prepared dataset ", what),
+              "the dataset is damaged; prepare it again");
 }
 
 std::vector<PreparedItem> items_of(const PreparedDataset& dataset, const PreparedCase& c, size_t num_slices) {
-  if (c.num_items != static_cast<int64_t>(num_slices)) fail(c, concat("has ", c.num_items, " slices instead of ", num_slices));
+  if (c.num_items != static_cast<int64_t>(num_slices))
+    fail(c, concat("has ", c.num_items, " slices instead of ", num_slices));
   std::vector<PreparedItem> items(num_slices);
   std::vector<bool> is_there(num_slices, false);
   for (int64_t i = c.first_item; i < c.first_item + c.num_items; ++i) {
     const PreparedItem item = dataset.item(i);
     const auto slice = static_cast<size_t>(item.slice);
-    if (item.slice < 0 || slice >= num_slices || is_there[slice]) fail(c, concat("has slice ", item.slice, " twice, or has no place for it"));
+    if (item.slice < 0 || slice >= num_slices || is_there[slice])
+      fail(c, concat("has slice ", item.slice, " twice, or has no place for it"));
     is_there[slice] = true;
     items[slice] = item;
   }
   for (const PreparedItem& item : items) {
-    if (item.height != items[0].height || item.width != items[0].width || item.channels != items[0].channels) fail(c, "has slices of different sizes");
+    if (item.height != items[0].height || item.width != items[0].width || item.channels != items[0].channels)
+      fail(c, "has slices of different sizes");
   }
   return items;
 }
 
 bool is_uniform(const std::vector<PreparedItem>& items, int axis) {
-  return std::all_of(items.begin(), items.end(),
-                     [&](const PreparedItem& item) { return item.type == items[0].type && (axis == 2 || item.scaling == items[0].scaling); });
+  return std::all_of(items.begin(), items.end(), [&](const PreparedItem& item) {
+    return item.type == items[0].type && (axis == 2 || item.scaling == items[0].scaling);
+  });
 }
 
-// Fewer or more pixels over the same extent: voxels change their size, and the centre of the first one moves. Grid: Volume or LabelMap.
+// Fewer or more pixels over the same extent: voxels change their size,
+// and the centre of the first one moves. Grid: Volume or LabelMap.
 template <class Grid>
 void fit_size(Grid& grid, size_t axis, int64_t size) {
   if (grid.size[axis] == size) return;
   const double spacing_mm = grid.spacing_mm[axis] * static_cast<double>(grid.size[axis]) / static_cast<double>(size);
-  for (size_t row = 0; row < 3; ++row) grid.origin_mm[row] += grid.direction[3 * row + axis] * (spacing_mm - grid.spacing_mm[axis]) / 2;
+  for (size_t row = 0; row < 3; ++row)
+    grid.origin_mm[row] += grid.direction[3 * row + axis] * (spacing_mm - grid.spacing_mm[axis]) / 2;
   grid.spacing_mm[axis] = spacing_mm;
   grid.size[axis] = size;
 }
@@ -62,8 +69,8 @@ std::vector<PreparedItem> open_case(const PreparedDataset& dataset, const Prepar
 }
 
 bool is_picture_case(const PreparedCase& c) {
-  return c.axis == 2 && c.size[2] == 1 && c.spacing_mm == PreparedCase{}.spacing_mm && c.origin_mm == PreparedCase{}.origin_mm &&
-         c.direction == PreparedCase{}.direction;
+  return c.axis == 2 && c.size[2] == 1 && c.spacing_mm == PreparedCase{}.spacing_mm &&
+         c.origin_mm == PreparedCase{}.origin_mm && c.direction == PreparedCase{}.direction;
 }
 
 std::vector<std::byte> in_units(const PreparedItem& item, const std::vector<std::byte>& stored) {
@@ -84,7 +91,8 @@ void put_slice(const std::vector<std::byte>& pixels, int axis, int64_t index, Vo
   const std::byte* from = pixels.data();
   for (int64_t row = 0; row < volume.size[row_axis]; ++row) {
     for (int64_t column = 0; column < volume.size[column_axis]; ++column, from += voxel_bytes) {
-      const int64_t voxel = index * stride[static_cast<size_t>(axis)] + row * stride[row_axis] + column * stride[column_axis];
+      const int64_t voxel =
+          index * stride[static_cast<size_t>(axis)] + row * stride[row_axis] + column * stride[column_axis];
       std::memcpy(volume.stored.data() + voxel * voxel_bytes, from, static_cast<size_t>(voxel_bytes));
     }
   }
@@ -111,11 +119,15 @@ Volume read_prepared_case(const PreparedDataset& dataset, int64_t case_number) {
     put_slice(is_stored ? pixels : in_units(item, pixels), c.axis, item.slice, volume);
     volume.scaling.push_back(is_stored ? item.scaling : Scaling{});
   }
-  if (std::all_of(volume.scaling.begin(), volume.scaling.end(), [&](const Scaling& s) { return s == volume.scaling[0]; })) volume.scaling.resize(1);
+  if (std::all_of(volume.scaling.begin(), volume.scaling.end(),
+                  [&](const Scaling& s) { return s == volume.scaling[0]; }))
+    volume.scaling.resize(1);
   return volume;
 }
 
-bool has_mask(const PreparedDataset& dataset, const PreparedCase& c) { return c.num_items > 0 && !dataset.item(c.first_item).mask.empty(); }
+bool has_mask(const PreparedDataset& dataset, const PreparedCase& c) {
+  return c.num_items > 0 && !dataset.item(c.first_item).mask.empty();
+}
 
 bool is_resized(const PreparedDataset& dataset, const PreparedCase& c) {
   if (c.num_items == 0) return false;
@@ -132,7 +144,8 @@ LabelMap read_prepared_mask(const PreparedDataset& dataset, int64_t case_number)
   volume.stored.resize(static_cast<size_t>(volume.num_values()));
   std::vector<std::byte> mask;
   for (const PreparedItem& item : items) {
-    if (item.mask.empty()) throw Error(ExitCode::data, concat("case '", c.name, "' of the prepared dataset has no mask"));
+    if (item.mask.empty())
+      throw Error(ExitCode::data, concat("case '", c.name, "' of the prepared dataset has no mask"));
     try {  // decode_mask() leaves that to decode()
       check_item(item.record);
     } catch (const Error& error) {
@@ -142,7 +155,8 @@ LabelMap read_prepared_mask(const PreparedDataset& dataset, int64_t case_number)
     dataset.decode_mask(item, reinterpret_cast<uint8_t*>(mask.data()));
     put_slice(mask, c.axis, item.slice, volume);
   }
-  LabelMap map{volume.size, volume.spacing_mm, volume.origin_mm, volume.direction, c.has_millimetres && !is_picture_case(c)};
+  LabelMap map{volume.size, volume.spacing_mm, volume.origin_mm, volume.direction,
+               c.has_millimetres && !is_picture_case(c)};
   if (!map.has_millimetres) {
     map.spacing_mm = LabelMap{}.spacing_mm;
     map.origin_mm = LabelMap{}.origin_mm;
@@ -153,7 +167,8 @@ LabelMap read_prepared_mask(const PreparedDataset& dataset, int64_t case_number)
 }
 
 std::optional<LabelMap> onto_source_grid(const LabelMap& map, const LabelMap& reference) {
-  LabelMap expected{reference.size, reference.spacing_mm, reference.origin_mm, reference.direction, reference.has_millimetres};
+  LabelMap expected{reference.size, reference.spacing_mm, reference.origin_mm, reference.direction,
+                    reference.has_millimetres};
   int64_t num_resized = 0;
   for (size_t axis = 0; axis < 3; ++axis) {
     if (map.size[axis] == reference.size[axis]) continue;
@@ -161,13 +176,16 @@ std::optional<LabelMap> onto_source_grid(const LabelMap& map, const LabelMap& re
     fit_size(expected, axis, map.size[axis]);
   }
   if (num_resized == 0 || num_resized > 2 || !grid_difference(map, expected).empty()) return std::nullopt;
-  LabelMap result{reference.size, reference.spacing_mm, reference.origin_mm, reference.direction, reference.has_millimetres, {}, map.names};
+  LabelMap result{
+      reference.size, reference.spacing_mm, reference.origin_mm, reference.direction, reference.has_millimetres, {},
+      map.names};
   result.labels.reserve(reference.labels.size());
   const auto in_map = [&](size_t axis, int64_t i) { return (2 * i + 1) * map.size[axis] / (2 * reference.size[axis]); };
   for (int64_t z = 0; z < reference.size[2]; ++z) {
     for (int64_t y = 0; y < reference.size[1]; ++y) {
       const int64_t row = (in_map(2, z) * map.size[1] + in_map(1, y)) * map.size[0];
-      for (int64_t x = 0; x < reference.size[0]; ++x) result.labels.push_back(map.labels[static_cast<size_t>(row + in_map(0, x))]);
+      for (int64_t x = 0; x < reference.size[0]; ++x)
+        result.labels.push_back(map.labels[static_cast<size_t>(row + in_map(0, x))]);
     }
   }
   return result;

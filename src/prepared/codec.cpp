@@ -32,11 +32,14 @@ void split(const T* values, size_t count, std::byte* planes) {
 template <class T>
 void join(const std::byte* planes, size_t count, T* values) {
   if constexpr (sizeof(T) == 2) {  // the common case in one pass
-    for (size_t i = 0; i < count; ++i) values[i] = static_cast<T>(static_cast<unsigned>(planes[i]) | static_cast<unsigned>(planes[count + i]) << 8);
+    for (size_t i = 0; i < count; ++i)
+      values[i] = static_cast<T>(static_cast<unsigned>(planes[i]) | static_cast<unsigned>(planes[count + i]) << 8);
   } else {
     std::memset(values, 0, count * sizeof(T));
     for (size_t plane = 0; plane < sizeof(T); ++plane) {
-      for (size_t i = 0; i < count; ++i) values[i] = static_cast<T>(values[i] | static_cast<T>(static_cast<T>(planes[plane * count + i]) << (8 * plane)));
+      for (size_t i = 0; i < count; ++i)
+        values[i] =
+            static_cast<T>(values[i] | static_cast<T>(static_cast<T>(planes[plane * count + i]) << (8 * plane)));
     }
   }
 }
@@ -56,8 +59,10 @@ struct FreeContext {
 void unpack(std::string_view packed, std::byte* to, size_t size) {
   thread_local const std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
   const size_t got = ZSTD_decompressDCtx(context.get(), to, size, packed.data(), packed.size());
-  if (ZSTD_isError(got)) throw Error(ExitCode::data, concat("its compressed pixels are damaged: ", ZSTD_getErrorName(got)));
-  if (got != size) throw Error(ExitCode::data, concat("its compressed pixels are ", got, " bytes, ", size, " were expected"));
+  if (ZSTD_isError(got))
+    throw Error(ExitCode::data, concat("its compressed pixels are damaged: ", ZSTD_getErrorName(got)));
+  if (got != size)
+    throw Error(ExitCode::data, concat("its compressed pixels are ", got, " bytes, ", size, " were expected"));
 }
 
 }  // namespace
@@ -71,7 +76,8 @@ Compressed compress(std::span<const std::byte> pixels, const PixelLayout& layout
     std::vector<std::byte> planes(layout.bytes());
     split(values.data(), count, planes.data());
     best = {Filter::none, zstd(planes)};
-    for (size_t i = count; i-- > layout.row_values;) values[i] = static_cast<T>(values[i] - values[i - layout.row_values]);
+    for (size_t i = count; i-- > layout.row_values;)
+      values[i] = static_cast<T>(values[i] - values[i - layout.row_values]);
     split(values.data(), count, planes.data());
     std::string filtered = zstd(planes);
     if (filtered.size() < best.bytes.size()) best = {Filter::up, std::move(filtered)};

@@ -1,6 +1,7 @@
 #pragma once
-// Lossless compression of one slice: each row minus the row above (wrapping integers), bytes of equal weight together, then Zstandard. Smooth images and those
-// with few of their 16 bits in use shrink well, and undoing it is additions of whole rows.
+// Lossless compression of one slice: each row minus the row above (wrapping integers),
+// bytes of equal weight together, then Zstandard. Smooth images and those with few of
+// their 16 bits in use shrink well, and undoing it is additions of whole rows.
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -25,8 +26,8 @@ struct Compressed {
 Compressed compress(std::span<const std::byte> pixels, const PixelLayout& layout);
 std::string compress_mask(std::span<const std::byte> mask);  // Filter::none
 
-// Inverse, into layout.bytes() bytes. Throws Error(data) where the bytes are not of that size once unpacked. Thread-safe; allocates only at a thread's first
-// and largest calls.
+// Inverse, into layout.bytes() bytes. Throws Error(data) where the bytes are not of that
+// size once unpacked. Thread-safe; allocates only at a thread's first and largest calls.
 void decompress(std::string_view bytes, Filter filter, const PixelLayout& layout, std::byte* pixels);
 
 }  // namespace vmae::io

@@ -26,7 +26,8 @@ PreparedInfo parse_index(const std::string& text, const std::string& name) {
     const Json json = Json::parse(text);
     if (!json.is_object() || json.value("format", "") != kFormatName) fail("is not the index of a prepared dataset");
     if (const int64_t version = integer(json.at("version")); version != kFormatVersion) {
-      fail(concat("has version ", version, " of the format; this program reads version ", kFormatVersion, ": prepare the dataset again, or use another vmae"));
+      fail(concat("has version ", version, " of the format; this program reads version ", kFormatVersion,
+                  ": prepare the dataset again, or use another vmae"));
     }
     PreparedInfo info;
     info.num_items = integer(json.at("num_items"));
@@ -43,16 +44,20 @@ PreparedInfo parse_index(const std::string& text, const std::string& name) {
     for (const Json& region : json.value("regions", Json::array()))
       info.regions.push_back({region.at("name"), region.at("values").get<std::vector<int64_t>>()});
     info.options = json.at("options").get<std::vector<std::string>>();
-    for (const auto& [name_of_modality, count] : json.at("modalities").items()) info.modalities[name_of_modality] = integer(count);
+    for (const auto& [name_of_modality, count] : json.at("modalities").items())
+      info.modalities[name_of_modality] = integer(count);
     info.num_failed = integer(json.at("num_failed"));
     info.num_duplicates = integer(json.at("num_duplicates"));
     info.digest = json.at("digest");
     int64_t num_items = 0, num_cases = 0;
     for (const Json& shard : json.at("shards")) {
-      info.shards.push_back({shard.at("file"), num_cases, integer(shard.at("num_cases")), num_items, integer(shard.at("num_items"))});
+      info.shards.push_back(
+          {shard.at("file"), num_cases, integer(shard.at("num_cases")), num_items, integer(shard.at("num_items"))});
       const PreparedShard& added = info.shards.back();
-      if (added.num_cases < 0 || added.num_items < 0 || added.num_cases > UINT32_MAX || added.num_items > UINT32_MAX) fail("a shard of impossible size");
-      if (std::filesystem::path(added.file).filename() != added.file || added.file.empty()) fail("a shard outside of the folder: " + added.file);
+      if (added.num_cases < 0 || added.num_items < 0 || added.num_cases > UINT32_MAX || added.num_items > UINT32_MAX)
+        fail("a shard of impossible size");
+      if (std::filesystem::path(added.file).filename() != added.file || added.file.empty())
+        fail("a shard outside of the folder: " + added.file);
       num_cases += added.num_cases;
       num_items += added.num_items;
     }
@@ -68,7 +73,9 @@ PreparedInfo parse_index(const std::string& text, const std::string& name) {
 PreparedInfo read_index(const std::filesystem::path& file) {
   std::error_code problem;
   if (!std::filesystem::exists(file, problem) && !problem) {  // what can't be looked at, reading names
-    throw Error(ExitCode::data, concat(file.parent_path().string(), " is not a prepared dataset, or one that is not finished: it has no ", kIndexName),
+    throw Error(ExitCode::data,
+                concat(file.parent_path().string(),
+                       " is not a prepared dataset, or one that is not finished: it has no ", kIndexName),
                 "run the same `vmae prepare` again: it goes on where it was stopped");
   }
   return parse_index(read_file(file), file.string());
@@ -76,7 +83,8 @@ PreparedInfo read_index(const std::filesystem::path& file) {
 
 std::string index_json(const PreparedInfo& info) {
   Json shards = Json::array();
-  for (const PreparedShard& shard : info.shards) shards.push_back({{"file", shard.file}, {"num_cases", shard.num_cases}, {"num_items", shard.num_items}});
+  for (const PreparedShard& shard : info.shards)
+    shards.push_back({{"file", shard.file}, {"num_cases", shard.num_cases}, {"num_items", shard.num_items}});
   Json json = {{"format", kFormatName},
                {"version", kFormatVersion},
                {"num_cases", info.num_cases},
@@ -96,7 +104,8 @@ std::string index_json(const PreparedInfo& info) {
                {"digest", info.digest}};
   if (!info.channel_names.empty()) json["channel_names"] = info.channel_names;
   if (info.ignore_label >= 0) json["ignore_label"] = info.ignore_label;
-  for (const LabelRegion& region : info.regions) json["regions"].push_back({{"name", region.name}, {"values", region.values}});
+  for (const LabelRegion& region : info.regions)
+    json["regions"].push_back({{"name", region.name}, {"values", region.values}});
   return json_text(json, 1) + "\n";
 }
 

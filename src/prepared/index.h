@@ -15,7 +15,8 @@ PreparedInfo parse_index(const std::string& text, const std::string& name_in_mes
 PreparedInfo read_index(const std::filesystem::path& file);
 std::string index_json(const PreparedInfo& info);
 
-// SHA-256 over `cases_digest` (of all case records, which hold the digests of their items) and the index without its own digest.
+// SHA-256 over `cases_digest` (of all case records, which hold the
+// digests of their items) and the index without its own digest.
 std::string dataset_digest(const std::string& cases_digest, PreparedInfo info);
 
 }  // namespace vmae::io

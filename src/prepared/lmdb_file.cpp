@@ -1,4 +1,5 @@
-// A write transaction that finds the map too small (MDB_MAP_FULL) is lost: the map is doubled and what was pending is put again.
+// A write transaction that finds the map too small (MDB_MAP_FULL)
+// is lost: the map is doubled and what was pending is put again.
 #include "lmdb_file.h"
 
 #include <array>
@@ -12,11 +13,12 @@ constexpr size_t kFirstMapBytes = size_t{1} << 30;
 using Key = std::array<unsigned char, 4>;
 
 Key key_of(uint32_t number) {
-  return {static_cast<unsigned char>(number >> 24), static_cast<unsigned char>(number >> 16), static_cast<unsigned char>(number >> 8),
-          static_cast<unsigned char>(number)};
+  return {static_cast<unsigned char>(number >> 24), static_cast<unsigned char>(number >> 16),
+          static_cast<unsigned char>(number >> 8), static_cast<unsigned char>(number)};
 }
 
-MDB_val value_of(const void* bytes, size_t size) { return {size, const_cast<void*>(bytes)}; }  // LMDB does not change what it is given
+// LMDB does not change what it is given
+MDB_val value_of(const void* bytes, size_t size) { return {size, const_cast<void*>(bytes)}; }
 
 [[noreturn]] void fail_reading(const std::filesystem::path& file, const char* doing, int code) {
   throw Error(ExitCode::data, concat(file.string(), ": can't be ", doing, ": ", mdb_strerror(code)),
@@ -195,7 +197,9 @@ uint64_t LmdbIndex::first_of(std::string_view hash, uint64_t number) {
     std::copy(bytes, bytes + sizeof(number), reinterpret_cast<char*>(&number));
     return number;
   }
-  if (code != 0) throw Error(ExitCode::internal, concat(file_.string(), ": can't be written: ", mdb_strerror(code)), "is the disk full?");
+  if (code != 0)
+    throw Error(ExitCode::internal, concat(file_.string(), ": can't be written: ", mdb_strerror(code)),
+                "is the disk full?");
   return number;
 }
 
@@ -204,7 +208,8 @@ void LmdbIndex::commit() {
   MDB_txn* done = txn_;
   txn_ = nullptr;
   if (const int code = mdb_txn_commit(done))
-    throw Error(ExitCode::internal, concat(file_.string(), ": can't be written: ", mdb_strerror(code)), "is the disk full?");
+    throw Error(ExitCode::internal, concat(file_.string(), ": can't be written: ", mdb_strerror(code)),
+                "is the disk full?");
 }
 
 }  // namespace vmae::io

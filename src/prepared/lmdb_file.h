@@ -1,6 +1,6 @@
 #pragma once
-// LMDB behind RAII: one file, two tables ("items", "cases"), keys are 32-bit numbers in big-endian order. Errors are Error(data) when reading, Error(internal)
-// when writing.
+// LMDB behind RAII: one file, two tables ("items", "cases"), keys are 32-bit numbers in
+// big-endian order. Errors are Error(data) when reading, Error(internal) when writing.
 #include <lmdb.h>
 
 #include <cstdint>
@@ -12,7 +12,8 @@
 
 namespace vmae::io {
 
-// Reading: read-only, without locks and without a lock file. Safe for many threads and processes as long as nobody writes the file.
+// Reading: read-only, without locks and without a lock file. Safe
+// for many threads and processes as long as nobody writes the file.
 class LmdbReader {
  public:
   explicit LmdbReader(std::filesystem::path file);
@@ -53,7 +54,8 @@ class LmdbWriter {
   MDB_env* env_ = nullptr;
   MDB_txn* txn_ = nullptr;
   MDB_dbi items_ = 0, cases_ = 0;
-  std::vector<std::pair<std::pair<MDB_dbi, uint32_t>, std::string>> pending_;  // of the open transaction, to be repeated when the map must grow
+  // of the open transaction, to be repeated when the map must grow
+  std::vector<std::pair<std::pair<MDB_dbi, uint32_t>, std::string>> pending_;
 };
 
 // A table from hashes to numbers in a file of its own, for finding duplicates in constant memory.

@@ -24,8 +24,8 @@ struct PreparedDataset::State {
 
   // The shard that holds number `wanted` of the items or cases.
   size_t find(int64_t wanted, int64_t PreparedShard::*first) const {
-    const auto after =
-        std::upper_bound(info.shards.begin(), info.shards.end(), wanted, [&](int64_t number, const PreparedShard& s) { return number < s.*first; });
+    const auto after = std::upper_bound(info.shards.begin(), info.shards.end(), wanted,
+                                        [&](int64_t number, const PreparedShard& s) { return number < s.*first; });
     return static_cast<size_t>(after - info.shards.begin()) - 1;
   }
 
@@ -37,7 +37,8 @@ struct PreparedDataset::State {
   }
 
   [[noreturn]] void fail(const char* kind, int64_t number, const std::string& why) const {
-    throw Error(ExitCode::data, concat(folder.string(), ": ", kind, " ", number, ": ", why), "the dataset is damaged; prepare it again");
+    throw Error(ExitCode::data, concat(folder.string(), ": ", kind, " ", number, ": ", why),
+                "the dataset is damaged; prepare it again");
   }
 
   template <class Step>
@@ -58,7 +59,8 @@ PreparedDataset::PreparedDataset(const fs::path& dir)
 PreparedDataset::PreparedDataset(const fs::path& dir, PreparedInfo info) : state_(std::make_unique<State>()) {
   state_->folder = dir;
   state_->info = std::move(info);
-  for (const PreparedShard& shard : state_->info.shards) state_->shards.push_back(std::make_unique<LmdbReader>(state_->folder / shard.file));
+  for (const PreparedShard& shard : state_->info.shards)
+    state_->shards.push_back(std::make_unique<LmdbReader>(state_->folder / shard.file));
 }
 
 PreparedDataset::~PreparedDataset() = default;
@@ -72,7 +74,8 @@ PreparedItem PreparedDataset::item(int64_t index) const {
   const auto record = state_->shards[shard]->item(static_cast<uint32_t>(index - info().shards[shard].first_item));
   if (!record) state_->fail("item", index, "is missing");
   PreparedItem item = state_->naming("item", index, [&record = *record] { return parse_item(record); });
-  if (item.case_number >= info().num_cases) state_->fail("item", index, concat("is of case ", item.case_number, ", which there is not"));
+  if (item.case_number >= info().num_cases)
+    state_->fail("item", index, concat("is of case ", item.case_number, ", which there is not"));
   return item;
 }
 
@@ -80,7 +83,8 @@ void PreparedDataset::decode(const PreparedItem& item, std::byte* pixels) const 
   state_->naming("case", item.case_number, [&] {
     check_item(item.record);
     decompress(item.pixels, static_cast<Filter>(item.filter),
-               {static_cast<size_t>(item.height), static_cast<size_t>(item.width * item.channels), size_of(item.type)}, pixels);
+               {static_cast<size_t>(item.height), static_cast<size_t>(item.width * item.channels), size_of(item.type)},
+               pixels);
   });
 }
 
@@ -90,13 +94,16 @@ void PreparedDataset::decode_mask(const PreparedItem& item, uint8_t* mask) const
     return;
   }
   state_->naming("case", item.case_number, [&] {
-    decompress(item.mask, Filter::none, {static_cast<size_t>(item.height), static_cast<size_t>(item.width), 1}, reinterpret_cast<std::byte*>(mask));
+    decompress(item.mask, Filter::none, {static_cast<size_t>(item.height), static_cast<size_t>(item.width), 1},
+               reinterpret_cast<std::byte*>(mask));
   });
 }
 
 PreparedCase PreparedDataset::read_case(int64_t case_number) const {
-  if (case_number < 0 || case_number >= info().num_cases) throw Error(ExitCode::internal, concat("case ", case_number, " of ", info().num_cases));
-  PreparedCase a_case = state_->naming("case", case_number, [&, record = state_->case_record_of(case_number)] { return parse_case(record); });
+  if (case_number < 0 || case_number >= info().num_cases)
+    throw Error(ExitCode::internal, concat("case ", case_number, " of ", info().num_cases));
+  PreparedCase a_case = state_->naming(
+      "case", case_number, [&, record = state_->case_record_of(case_number)] { return parse_case(record); });
   a_case.first_item += info().shards[state_->find(case_number, &PreparedShard::first_case)].first_item;
   return a_case;
 }
@@ -116,7 +123,8 @@ std::string PreparedDataset::compute_digest() const {
       decode_mask(found, mask.data());
       items.add(found.record);
     }
-    if (a_case.failure.empty() && hex(items.finish()) != a_case.items_sha256) state_->fail("case", number, "its items are not those that were prepared");
+    if (a_case.failure.empty() && hex(items.finish()) != a_case.items_sha256)
+      state_->fail("case", number, "its items are not those that were prepared");
     cases.add(state_->case_record_of(number));
   }
   return dataset_digest(hex(cases.finish()), info());
@@ -144,14 +152,16 @@ std::vector<std::string> label_columns(const PreparedInfo& dataset) {
 
 std::vector<SourceRemark> left_out_of(const std::filesystem::path& dir) {
   std::error_code ignored;
-  const std::filesystem::path file = (std::filesystem::is_directory(dir, ignored) ? dir : dir.parent_path()) / "quarantine.jsonl";
+  const std::filesystem::path file =
+      (std::filesystem::is_directory(dir, ignored) ? dir : dir.parent_path()) / "quarantine.jsonl";
   std::vector<SourceRemark> left_out;
   if (!std::filesystem::exists(file, ignored)) return left_out;
   const std::string lines = read_file(file);
   for (size_t at = 0; at < lines.size();) {
     const size_t end = std::min(lines.find('\n', at), lines.size());
     const auto entry = nlohmann::json::parse(lines.substr(at, end - at), nullptr, /*allow_exceptions=*/false);
-    if (entry.is_object() && entry.contains("name") && entry.contains("reason")) left_out.push_back({entry["name"], entry["reason"]});
+    if (entry.is_object() && entry.contains("name") && entry.contains("reason"))
+      left_out.push_back({entry["name"], entry["reason"]});
     at = end + 1;
   }
   return left_out;

@@ -41,13 +41,15 @@ PreparedItem parse_item(std::string_view record) {
   if (record.size() < sizeof(header)) fail(concat("an item of ", record.size(), " bytes, too short for its header"));
   std::memcpy(&header, record.data(), sizeof(header));
   if (header.magic != kItemMagic) fail("an item that does not begin as one");
-  if (header.type > static_cast<uint8_t>(StoredType::f64) || header.filter > static_cast<uint8_t>(Filter::up)) fail("an item of unknown type");
+  if (header.type > static_cast<uint8_t>(StoredType::f64) || header.filter > static_cast<uint8_t>(Filter::up))
+    fail("an item of unknown type");
   const uint64_t num_values = uint64_t{header.height} * header.width * header.channels;
-  if (header.height == 0 || header.width == 0 || header.channels == 0 || header.height > kMaxSide || header.width > kMaxSide ||
-      num_values > kMaxBytes / size_of(static_cast<StoredType>(header.type))) {
+  if (header.height == 0 || header.width == 0 || header.channels == 0 || header.height > kMaxSide ||
+      header.width > kMaxSide || num_values > kMaxBytes / size_of(static_cast<StoredType>(header.type))) {
     fail(concat("an item of impossible size ", header.height, " x ", header.width, " x ", header.channels));
   }
-  if (sizeof(header) + uint64_t{header.pixel_size} + header.mask_size != record.size()) fail("an item whose length is not what its header says");
+  if (sizeof(header) + uint64_t{header.pixel_size} + header.mask_size != record.size())
+    fail("an item whose length is not what its header says");
   PreparedItem item;
   item.case_number = header.case_number;
   item.slice = header.slice;
@@ -135,7 +137,8 @@ PreparedCase parse_case(std::string_view record) {
     c.items_sha256 = json.at("items_sha256");
     c.first_item = integer(json.at("first_item"));
     c.num_items = integer(json.at("num_items"));
-    if (c.first_item < 0 || c.num_items < 0 || c.first_item > UINT32_MAX || c.num_items > UINT32_MAX) fail("a case with an impossible number of items");
+    if (c.first_item < 0 || c.num_items < 0 || c.first_item > UINT32_MAX || c.num_items > UINT32_MAX)
+      fail("a case with an impossible number of items");
     for (const Json& channel : json.value("channels", Json::array())) c.channels.push_back(integer(channel));
     if (json.contains("channel_of")) c.channel_of = integer(json["channel_of"]);
     if (json.contains("duplicate_of")) c.duplicate_of = integer(json["duplicate_of"]);

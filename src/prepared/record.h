@@ -1,6 +1,6 @@
 #pragma once
-// The bytes of a prepared dataset's records. An item: ItemHeader, compressed pixels, compressed mask. A case: JSON. Little endian, as every machine this runs
-// on.
+// The bytes of a prepared dataset's records. An item: ItemHeader, compressed pixels,
+// compressed mask. A case: JSON. Little endian, as every machine this runs on.
 #include <bit>
 #include <cstdint>
 #include <string>

@@ -15,9 +15,11 @@ namespace vmae::io {
 
 constexpr uintmax_t kTwoPages = 8192;  // LMDB's two meta pages
 
-PackedItem pack_item(const PreparedItem& item, std::span<const std::byte> pixels, std::span<const uint8_t> mask, int64_t case_number) {
+PackedItem pack_item(const PreparedItem& item, std::span<const std::byte> pixels, std::span<const uint8_t> mask,
+                     int64_t case_number) {
   const auto num_rows = static_cast<size_t>(item.height), width = static_cast<size_t>(item.width);
-  const Compressed packed = compress(pixels, {num_rows, width * static_cast<size_t>(item.channels), size_of(item.type)});
+  const Compressed packed =
+      compress(pixels, {num_rows, width * static_cast<size_t>(item.channels), size_of(item.type)});
   std::string packed_mask;
   if (!mask.empty()) packed_mask = compress_mask(std::as_bytes(mask));
 
@@ -62,7 +64,8 @@ struct ShardWriter::State {
 ShardWriter::ShardWriter(const std::filesystem::path& file, int64_t first_case) {
   // A process that ended within the first write left no page that LMDB would know; nothing was committed then.
   std::error_code absent;
-  if (const auto size = std::filesystem::file_size(file, absent); !absent && size < kTwoPages) std::filesystem::remove(file);
+  if (const auto size = std::filesystem::file_size(file, absent); !absent && size < kTwoPages)
+    std::filesystem::remove(file);
   state_ = std::make_unique<State>(file);
   state_->first_case = first_case;
   if (const auto last = state_->lmdb.last_case()) {
@@ -133,6 +136,8 @@ PreparedInfo complete_info(const std::filesystem::path& folder, PreparedInfo inf
   return info;
 }
 
-void write_index(const std::filesystem::path& folder, const PreparedInfo& info) { write_file_atomically(folder / kIndexName, index_json(info)); }
+void write_index(const std::filesystem::path& folder, const PreparedInfo& info) {
+  write_file_atomically(folder / kIndexName, index_json(info));
+}
 
 }  // namespace vmae::io

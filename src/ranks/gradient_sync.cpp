@@ -1,6 +1,7 @@
-// Gradients are laid into buckets of up to 25 MiB in the order in which they become ready; a full bucket is summed over the ranks while earlier layers are
-// still at work. The Reducer learns that order from a first backward pass and then builds its buckets anew. That pass is made here, on a loss that is 0 and
-// uses the parameters in their order, so that the first real step already has the final buckets, and a resumed run the same as one that was not interrupted.
+// Gradients are laid into buckets of up to 25 MiB in the order in which they become ready; a full bucket is summed
+// over the ranks while earlier layers are still at work. The Reducer learns that order from a first backward pass and
+// then builds its buckets anew. That pass is made here, on a loss that is 0 and uses the parameters in their order, so
+// that the first real step already has the final buckets, and a resumed run the same as one that was not interrupted.
 #include "gradient_sync.h"
 
 #include <ATen/ops/zeros.h>
@@ -51,7 +52,9 @@ class SumOfBucket : public c10d::CommHookInterface {
     return sum->then(widen, c10::TensorType::get());
   }
 
-  at::Tensor parseHookResult(const c10::IValue& result) override { return c10d::detail::parseCppCommHookResult(result); }
+  at::Tensor parseHookResult(const c10::IValue& result) override {
+    return c10d::detail::parseCppCommHookResult(result);
+  }
 
   bool has_failed() const {
     for (const auto& sum : sums_) {
@@ -76,21 +79,24 @@ struct GradientSync::State {
   double wait_s = 0;
 };
 
-GradientSync::GradientSync(c10::intrusive_ptr<c10d::ProcessGroup> group, const std::vector<at::Tensor>& parameters, bool compress)
+GradientSync::GradientSync(c10::intrusive_ptr<c10d::ProcessGroup> group, const std::vector<at::Tensor>& parameters,
+                           bool compress)
     : state_(std::make_unique<State>()) {
   State& state = *state_;
   state.traffic->group = group;
   state.traffic->compress = compress;
   c10d::verify_params_across_processes(group, parameters, std::nullopt);
   const std::vector<bool> is_sparse(parameters.size(), false);
-  auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(parameters, {std::numeric_limits<size_t>::max()}, is_sparse);
+  auto [buckets, limits] =
+      c10d::compute_bucket_assignment_by_size(parameters, {std::numeric_limits<size_t>::max()}, is_sparse);
   std::unordered_map<size_t, std::string> names;
   for (size_t i = 0; i < parameters.size(); ++i) names[i] = std::to_string(i);
-  state.reducer = std::make_shared<c10d::Reducer>(parameters, buckets, group, is_sparse, c10d::kDefaultBucketBytesCap, /*find_unused_parameters=*/false,
-                                                  /*gradient_as_bucket_view=*/true, names, c10d::kDefaultFirstBucketBytes,
-                                                  /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false,
-                                                  /*bucket_bytes_cap_list=*/std::vector<int64_t>{}, /*batched_grad_copy=*/true,
-                                                  /*lazy_bucket_allocation=*/false);
+  state.reducer = std::make_shared<c10d::Reducer>(
+      parameters, buckets, group, is_sparse, c10d::kDefaultBucketBytesCap, /*find_unused_parameters=*/false,
+      /*gradient_as_bucket_view=*/true, names, c10d::kDefaultFirstBucketBytes,
+      /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false,
+      /*bucket_bytes_cap_list=*/std::vector<int64_t>{}, /*batched_grad_copy=*/true,
+      /*lazy_bucket_allocation=*/false);
   state.logger = std::make_shared<c10d::Logger>(state.reducer);
   state.reducer->set_logger(state.logger);
   auto hook = std::make_unique<SumOfBucket>(state.traffic);

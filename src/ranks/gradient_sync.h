@@ -1,6 +1,7 @@
 #pragma once
-// Sums gradients over ranks while the backward pass is still running: c10d::Reducer, the engine of PyTorch's DistributedDataParallel (Li et al. 2020).
-// Its constructor changes between LibTorch releases and is called in gradient_sync.cpp alone.
+// Sums gradients over ranks while the backward pass is still running: c10d::Reducer,
+// the engine of PyTorch's DistributedDataParallel (Li et al. 2020). Its constructor
+// changes between LibTorch releases and is called in gradient_sync.cpp alone.
 #include <ATen/core/Tensor.h>
 #include <c10/util/intrusive_ptr.h>
 
@@ -15,7 +16,8 @@ namespace vmae::train {
 
 class GradientSync {
  public:
-  // Every parameter must get a gradient in each synchronised backward pass. The layout of the messages is agreed on here.
+  // Every parameter must get a gradient in each synchronised
+  // backward pass. The layout of the messages is agreed on here.
   GradientSync(c10::intrusive_ptr<c10d::ProcessGroup> group, const std::vector<at::Tensor>& parameters, bool compress);
   ~GradientSync();
 

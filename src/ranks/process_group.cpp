@@ -27,7 +27,8 @@ std::string address_text(const sockaddr* address, socklen_t length) {
   return getnameinfo(address, length, text, sizeof text, nullptr, 0, NI_NUMERICHOST) == 0 ? text : "";
 }
 
-// Our own address on the way to `host`: what a socket gets that is connected there. UDP: nothing is sent. "" if there is no way.
+// Our own address on the way to `host`: what a socket gets that is
+// connected there. UDP: nothing is sent. "" if there is no way.
 std::string address_towards(const std::string& host, int64_t port) {
   addrinfo hints{}, *found = nullptr;
   hints.ai_socktype = SOCK_DGRAM;
@@ -37,7 +38,8 @@ std::string address_towards(const std::string& host, int64_t port) {
     const int fd = socket(one->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     sockaddr_storage own{};
     socklen_t length = sizeof own;
-    const bool is_known = connect(fd, one->ai_addr, one->ai_addrlen) == 0 && getsockname(fd, reinterpret_cast<sockaddr*>(&own), &length) == 0;
+    const bool is_known = connect(fd, one->ai_addr, one->ai_addrlen) == 0 &&
+                          getsockname(fd, reinterpret_cast<sockaddr*>(&own), &length) == 0;
     close(fd);
     if (is_known) return address_text(reinterpret_cast<sockaddr*>(&own), length);
   }
@@ -46,14 +48,15 @@ std::string address_towards(const std::string& host, int64_t port) {
 
 bool is_loopback(const std::string& address) { return address.starts_with("127.") || address == "::1"; }
 
-// The first address of another interface: Debian's /etc/hosts calls a machine's own name 127.0.1.1, where nobody else finds it.
+// The first address of another interface: Debian's /etc/hosts calls
+// a machine's own name 127.0.1.1, where nobody else finds it.
 std::string address_for_others() {
   ifaddrs* found = nullptr;
   if (getifaddrs(&found) != 0) return "";
   const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> interfaces(found, &freeifaddrs);
   for (const ifaddrs* one = found; one != nullptr; one = one->ifa_next) {
-    const bool is_usable =
-        one->ifa_addr != nullptr && one->ifa_addr->sa_family == AF_INET && (one->ifa_flags & IFF_UP) != 0 && (one->ifa_flags & IFF_LOOPBACK) == 0;
+    const bool is_usable = one->ifa_addr != nullptr && one->ifa_addr->sa_family == AF_INET &&
+                           (one->ifa_flags & IFF_UP) != 0 && (one->ifa_flags & IFF_LOOPBACK) == 0;
     if (is_usable) return address_text(one->ifa_addr, sizeof(sockaddr_in));
   }
   return "";
@@ -66,15 +69,17 @@ std::shared_ptr<gloo::transport::Device> gloo_device(const Launch& launch, bool 
   std::string address = address_towards(launch.master_address, launch.master_port);
   if (address.empty() || is_loopback(address)) address = address_for_others();
   if (address.empty())
-    throw Error(ExitCode::internal, concat("no network interface of this host leads to MASTER_ADDR=", launch.master_address),
+    throw Error(ExitCode::internal,
+                concat("no network interface of this host leads to MASTER_ADDR=", launch.master_address),
                 "set GLOO_SOCKET_IFNAME, for example eth0");
   return c10d::ProcessGroupGloo::createDeviceForHostname(address);
 }
 
 }  // namespace
 
-c10::intrusive_ptr<c10d::ProcessGroup> make_process_group(const c10::intrusive_ptr<c10d::Store>& store, const Launch& launch,
-                                                          [[maybe_unused]] at::Device device, double timeout_s, bool is_one_host) {
+c10::intrusive_ptr<c10d::ProcessGroup> make_process_group(const c10::intrusive_ptr<c10d::Store>& store,
+                                                          const Launch& launch, [[maybe_unused]] at::Device device,
+                                                          double timeout_s, bool is_one_host) {
   const auto rank = static_cast<int>(launch.rank), size = static_cast<int>(launch.size);
   const auto timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * timeout_s));
   auto group = c10::make_intrusive<c10d::ProcessGroup>(store, rank, size);
@@ -83,15 +88,19 @@ c10::intrusive_ptr<c10d::ProcessGroup> make_process_group(const c10::intrusive_p
 #endif
   auto gloo_options = c10d::ProcessGroupGloo::Options::create(timeout);
   gloo_options->devices.push_back(gloo_device(launch, is_one_host));
-  const auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>("gloo", store), rank, size, gloo_options);
-  group->setDefaultBackend(device.is_cuda() ? c10d::ProcessGroup::BackendType::NCCL : c10d::ProcessGroup::BackendType::GLOO);
+  const auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>("gloo", store),
+                                                                rank, size, gloo_options);
+  group->setDefaultBackend(device.is_cuda() ? c10d::ProcessGroup::BackendType::NCCL
+                                            : c10d::ProcessGroup::BackendType::GLOO);
   group->setBackend(at::kCPU, c10d::ProcessGroup::BackendType::GLOO, gloo);
 #if VMAE_CUDA
   if (device.is_cuda()) {
     auto nccl_options = c10d::ProcessGroupNCCL::Options::create(/*is_high_priority_stream=*/true);
     nccl_options->timeout = timeout;
-    nccl_options->group_name = "0", nccl_options->group_desc = "vmae";
-    const auto nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(c10::make_intrusive<c10d::PrefixStore>("nccl", store), rank, size, nccl_options);
+    nccl_options->group_name = "0";
+    nccl_options->group_desc = "vmae";
+    const auto nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(c10::make_intrusive<c10d::PrefixStore>("nccl", store),
+                                                                  rank, size, nccl_options);
     group->setBackend(at::kCUDA, c10d::ProcessGroup::BackendType::NCCL, nccl);
     group->setGroupName("0");
     nccl->eagerConnectSingleDevice(device);  // the communicator now, not inside the first backward pass or a capture

@@ -10,7 +10,8 @@
 namespace vmae::train {
 
 // is_one_host: all ranks are on this machine, and the loopback interface is enough.
-c10::intrusive_ptr<c10d::ProcessGroup> make_process_group(const c10::intrusive_ptr<c10d::Store>& store, const Launch& launch, at::Device device,
-                                                          double timeout_s, bool is_one_host);
+c10::intrusive_ptr<c10d::ProcessGroup> make_process_group(const c10::intrusive_ptr<c10d::Store>& store,
+                                                          const Launch& launch, at::Device device, double timeout_s,
+                                                          bool is_one_host);
 
 }  // namespace vmae::train

@@ -1,5 +1,6 @@
-// A failing rank writes what it has to say and waits for rank 0, which prints it and answers with `ended`. Ranks that hang in a collective with the failed one
-// are ended by their watcher. Everything here has a bound: a store that no longer answers must not hold up the end (fail()).
+// A failing rank writes what it has to say and waits for rank 0, which prints it and answers
+// with `ended`. Ranks that hang in a collective with the failed one are ended by their watcher.
+// Everything here has a bound: a store that no longer answers must not hold up the end (fail()).
 #include "rendezvous.h"
 
 #include <netdb.h>
@@ -46,13 +47,15 @@ bool can_reach(const std::string& host, int64_t port) {
     int problem = 0;
     socklen_t length = sizeof problem;
     is_reached = connect(fd, one->ai_addr, one->ai_addrlen) == 0 ||
-                 (errno == EINPROGRESS && ::poll(&ready, 1, /*ms=*/1000) == 1 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &length) == 0 && problem == 0);
+                 (errno == EINPROGRESS && ::poll(&ready, 1, /*ms=*/1000) == 1 &&
+                  getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &length) == 0 && problem == 0);
     close(fd);
   }
   return is_reached;
 }
 
-// Before there is anything to save. A launcher that stops the ranks because one has failed gives the watcher time to say which.
+// Before there is anything to save. A launcher that stops the ranks
+// because one has failed gives the watcher time to say which.
 void end_if_stopped() {
   if (!stop_requested()) return;
   std::this_thread::sleep_for(kOwnEndLimit + kHearLimit);
@@ -71,7 +74,9 @@ void print(const std::string& what, const std::string& hint) {
 }  // namespace
 
 LostContact::LostContact(const std::string& what)
-    : Error(ExitCode::internal, what, "if a rank was killed or its host is gone: start again with --resume; if it was slow: raise run.timeout_s") {}
+    : Error(
+          ExitCode::internal, what,
+          "if a rank was killed or its host is gone: start again with --resume; if it was slow: raise run.timeout_s") {}
 
 std::string reason_of(const std::exception& problem) {
   std::string text = problem.what();
@@ -85,7 +90,8 @@ Rendezvous::Rendezvous(Launch launch) : launch_(std::move(launch)) {
   watch_store_ = connect(/*may_serve=*/false);
   store_->add(numbered("beat", launch_.rank), 1);
   std::error_code ignored;  // without it machines are told apart by their kernels alone
-  const std::string machine(trim(read_file("/proc/sys/kernel/random/boot_id"))), network = std::filesystem::read_symlink("/proc/self/ns/net", ignored).string();
+  const std::string machine(trim(read_file("/proc/sys/kernel/random/boot_id"))),
+      network = std::filesystem::read_symlink("/proc/self/ns/net", ignored).string();
   put(numbered("card", launch_.rank), join({host_name(), machine, machine + network, cpu_affinity()}, "\n"));
   watcher_ = std::thread([this] { watch(); });
 }
@@ -102,24 +108,29 @@ c10::intrusive_ptr<c10d::Store> Rendezvous::connect(bool may_serve) {
   options.numWorkers = static_cast<size_t>(launch_.size);
   options.waitWorkers = false;
   // The store's own attempts can't be interrupted, and go on for longer than it is told.
-  for (const auto limit = Clock::now() + kConnectLimit; !options.isServer && Clock::now() < limit && !can_reach(launch_.master_address, launch_.master_port);) {
+  for (const auto limit = Clock::now() + kConnectLimit;
+       !options.isServer && Clock::now() < limit && !can_reach(launch_.master_address, launch_.master_port);) {
     end_if_stopped();
     std::this_thread::sleep_for(2 * kPoll);
   }
   options.timeout = std::chrono::seconds(30);
   try {
     // The agent's store outlives a restart of the ranks: keys of another attempt must not be seen.
-    return c10::make_intrusive<c10d::PrefixStore>(concat("vmae/", launch_.attempt), c10::make_intrusive<c10d::TCPStore>(launch_.master_address, options));
+    return c10::make_intrusive<c10d::PrefixStore>(concat("vmae/", launch_.attempt),
+                                                  c10::make_intrusive<c10d::TCPStore>(launch_.master_address, options));
   } catch (const std::exception& problem) {
-    throw Error(ExitCode::internal,
-                concat("rank ", launch_.rank, " of ", launch_.size, " can't ", options.isServer ? "listen on" : "reach",
-                       " MASTER_ADDR=", launch_.master_address, " MASTER_PORT=", launch_.master_port, ": ", reason_of(problem)),
-                options.isServer ? "another program may use that port: set MASTER_PORT to a free one"
-                                 : "check that rank 0 was started, and that its host and port can be reached");
+    throw Error(
+        ExitCode::internal,
+        concat("rank ", launch_.rank, " of ", launch_.size, " can't ", options.isServer ? "listen on" : "reach",
+               " MASTER_ADDR=", launch_.master_address, " MASTER_PORT=", launch_.master_port, ": ", reason_of(problem)),
+        options.isServer ? "another program may use that port: set MASTER_PORT to a free one"
+                         : "check that rank 0 was started, and that its host and port can be reached");
   }
 }
 
-std::string Rendezvous::place() const { return concat("rank ", launch_.rank, " of ", launch_.size, " (", host_name(), ")"); }
+std::string Rendezvous::place() const {
+  return concat("rank ", launch_.rank, " of ", launch_.size, " (", host_name(), ")");
+}
 
 void Rendezvous::put(const std::string& key, const std::string& value) { store_->set(key, value); }
 
@@ -148,7 +159,8 @@ void Rendezvous::wait_for_all(double timeout_s) {
     const std::string who = concat(missing.size() == 1 ? "rank " : "ranks ", join(missing, ", "), " of ", launch_.size);
     if (waited_s > timeout_s)
       throw Error(ExitCode::internal, concat(who, " did not come within ", human_seconds(timeout_s)),
-                  "check that all of them were started (srun or torchrun, not the bare program in a batch script); run.timeout_s is the limit");
+                  "check that all of them were started (srun or torchrun, not the bare program in a batch script); "
+                  "run.timeout_s is the limit");
     if (waited_s > 10 && !has_said) log::info(concat("waiting for ", who));
     has_said |= waited_s > 10;
     std::this_thread::sleep_for(kPoll);
@@ -178,15 +190,17 @@ void Rendezvous::leave() {
   }
 }
 
-// Runs in its own thread, with its own connection. Where the store is gone the next collective will notice, and names the reason (watch_problem()); a rank that
-// computes alone for long does no harm until then.
+// Runs in its own thread, with its own connection. Where the store is gone the next collective will notice,
+// and names the reason (watch_problem()); a rank that computes alone for long does no harm until then.
 void Rendezvous::watch() {
   try {
     watch_until_leaving();
   } catch (const std::exception& problem) {
     if (is_leaving_) return;  // the others have left, and rank 0 has taken the store with it
     const std::string reason = reason_of(problem);
-    log::warning(concat(place(), " can't watch the other ranks any more, and will hear of a failure only when it next waits for them: ", reason));
+    log::warning(concat(
+        place(), " can't watch the other ranks any more, and will hear of a failure only when it next waits for them: ",
+        reason));
     const std::lock_guard lock(watch_mutex_);
     watch_problem_ = concat(" (its watch over the others had ended: ", reason, ")");
   }
@@ -217,7 +231,8 @@ std::string Rendezvous::watch_problem() const {
 bool Rendezvous::some_are_silent() {
   beats_.resize(static_cast<size_t>(launch_.size));
   const auto now = Clock::now();
-  // A long time since the last call: this process was stopped itself, and with it perhaps all of the job (a scheduler that suspends it).
+  // A long time since the last call: this process was stopped itself,
+  // and with it perhaps all of the job (a scheduler that suspends it).
   const bool was_away = now - last_look_ > kOwnEndLimit + kHearLimit;
   last_look_ = now;
   bool is_silent = false;
@@ -241,12 +256,14 @@ void Rendezvous::report_failures() {
     is_complete = true;
     for (int64_t r = 0; r < launch_.size; ++r) {
       const auto i = static_cast<size_t>(r);
-      if (failed[i].is_null() && store.check({numbered("failed", r)})) failed[i] = nlohmann::json::parse(store.get_to_str(numbered("failed", r)));
+      if (failed[i].is_null() && store.check({numbered("failed", r)}))
+        failed[i] = nlohmann::json::parse(store.get_to_str(numbered("failed", r)));
       is_alive[i] = is_alive[i] || !failed[i].is_null() || store.check({numbered("alive", r)});
       is_complete &= is_alive[i];
     }
   }
-  // What went wrong on its own counts; that others then lost contact does not. A rank that went on computing may speak later: no error is kept waiting for it.
+  // What went wrong on its own counts; that others then lost contact does not. A
+  // rank that went on computing may speak later: no error is kept waiting for it.
   std::vector<std::string> gone;
   int64_t first = -1;
   for (int64_t r = launch_.size - 1; r >= 0; --r) {
@@ -254,7 +271,8 @@ void Rendezvous::report_failures() {
     const bool is_own = !failed[i].is_null() && !failed[i].at("lost").get<bool>();
     const bool was_stopped = is_own && failed[i].at("code") == static_cast<int>(ExitCode::stopped);
     if (is_own && (!was_stopped || first < 0)) first = r;
-    if (!is_alive[i]) gone.insert(gone.begin(), concat(r, store.check({numbered("card", r)}) ? " (" + card(r).host + ")" : ""));
+    if (!is_alive[i])
+      gone.insert(gone.begin(), concat(r, store.check({numbered("card", r)}) ? " (" + card(r).host + ")" : ""));
   }
   int code = static_cast<int>(ExitCode::internal);
   if (first >= 0) {
@@ -263,7 +281,10 @@ void Rendezvous::report_failures() {
     for (const auto& other : failed) same += !other.is_null() && other.at("what") == one.at("what") ? 1 : 0;
     code = one.at("code");
     const std::string what = one.at("what");
-    print(first == 0 || same == launch_.size ? what : concat("rank ", first, " of ", launch_.size, " (", card(first).host, "): ", what), one.at("hint"));
+    print(first == 0 || same == launch_.size
+              ? what
+              : concat("rank ", first, " of ", launch_.size, " (", card(first).host, "): ", what),
+          one.at("hint"));
   } else {
     std::string what = "ranks lost contact with each other", detail;
     for (const auto& one : failed) {
@@ -282,7 +303,8 @@ void Rendezvous::follow_to_the_end(const Error& error) {
   try {
     const auto limit = Clock::now() + 2 * kHearLimit + kOwnEndLimit;
     while (!watch_store_->check({"ended"}) && Clock::now() < limit) std::this_thread::sleep_for(kPoll);
-    if (watch_store_->check({"ended"})) end(static_cast<int>(parse_integer(watch_store_->get_to_str("ended")).value_or(code)));
+    if (watch_store_->check({"ended"}))
+      end(static_cast<int>(parse_integer(watch_store_->get_to_str("ended")).value_or(code)));
   } catch (const std::exception&) {  // rank 0 is gone
   }
   print(concat(place(), ": ", error.what(), watch_problem()), error.hint());
@@ -294,7 +316,8 @@ void Rendezvous::fail(const Error& error, bool has_lost_contact) {
   std::thread([this, error, has_lost_contact] {
     try {
       const std::string what = error.what() + watch_problem();
-      const nlohmann::json record = {{"code", static_cast<int>(error.code())}, {"what", what}, {"hint", error.hint()}, {"lost", has_lost_contact}};
+      const nlohmann::json record = {
+          {"code", static_cast<int>(error.code())}, {"what", what}, {"hint", error.hint()}, {"lost", has_lost_contact}};
       watch_store_->set(numbered("failed", launch_.rank), json_text(record));
       watch_store_->set("failures", "");
       if (launch_.rank == 0) report_failures();

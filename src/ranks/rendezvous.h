@@ -29,14 +29,16 @@ class Rendezvous {
   c10::intrusive_ptr<c10d::Store> store() const { return store_; }
   void wait_for_all(double timeout_s);  // Error(internal) names the ranks that did not come
   struct Card {
-    std::string host;                    // to print: names are not always different
-    std::string machine, network, cpus;  // the running kernel, its network namespace, and where this process may run: equal where they are shared
+    std::string host;  // to print: names are not always different
+    // the running kernel, its network namespace, and where this process may run: equal where they are shared
+    std::string machine, network, cpus;
   };
   Card card(int64_t rank);
   void put(const std::string& key, const std::string& value);
   std::string wait_for(const std::string& key);  // for any time; LostContact if the store is gone
 
-  // Why the watcher ended before its time, in brackets behind a space; "" where it has not. Until the next collective nobody hears of failures then.
+  // Why the watcher ended before its time, in brackets behind a space; ""
+  // where it has not. Until the next collective nobody hears of failures then.
   std::string watch_problem() const;
 
   void leave();  // all is well: rank 0 stays until all others have called it

@@ -43,7 +43,8 @@ struct TotalOverRanks : torch::autograd::Function<TotalOverRanks> {
     world->sum(total);
     return total;
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext*, const torch::autograd::variable_list& gradients) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
+                                                 const torch::autograd::variable_list& gradients) {
     return {gradients[0], at::Tensor()};
   }
 };
@@ -76,7 +77,9 @@ void World::connect(at::Device device, double timeout_s) {
     is_one_host &= card.network == own.network;
   }
   share_threads(sharing);
-  impl_->group = impl_->together("connecting", [&] { return make_process_group(rendezvous.store(), impl_->launch, device, timeout_s, is_one_host); });
+  impl_->group = impl_->together("connecting", [&] {
+    return make_process_group(rendezvous.store(), impl_->launch, device, timeout_s, is_one_host);
+  });
 }
 
 void World::sum(at::Tensor& values) {
@@ -135,7 +138,8 @@ std::string World::from_first(const std::function<std::string()>& work) {
 
 void World::share_gradients(const std::vector<at::Tensor>& parameters, bool compress) {
   if (size() == 1) return;
-  impl_->together("agreeing on the layout of gradients", [&] { impl_->gradients = std::make_unique<GradientSync>(impl_->group, parameters, compress); });
+  impl_->together("agreeing on the layout of gradients",
+                  [&] { impl_->gradients = std::make_unique<GradientSync>(impl_->group, parameters, compress); });
 }
 
 void World::keep_gradients() { impl_->gradients.reset(); }

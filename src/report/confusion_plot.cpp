@@ -19,7 +19,8 @@ struct Shade {
   const char* text = "#000000";
 };
 
-// From white to dark grey, for colours mean models; the text in whichever of dark and white has more contrast (WCAG 2.2).
+// From white to dark grey, for colours mean models; the text
+// in whichever of dark and white has more contrast (WCAG 2.2).
 Shade shade(double share) {
   constexpr std::array<double, 3> kLightest{250, 250, 250}, kDarkest{64, 68, 74};
   std::array<int, 3> rgb{};
@@ -80,11 +81,15 @@ std::string confusion_plot(const ConfusionPlot& plot) {
     for (size_t j = 0; j < n; ++j) {
       const double x = left + static_cast<double>(j) * cell, middle = x + cell / 2;
       const Shade look = shade(sum > 0 ? static_cast<double>(count_of(i, j)) / static_cast<double>(sum) : 0);
-      svg.rect(x + 0.5, y + 0.5, cell - 1, cell - 1, concat("rx=\"2\" fill=\"", look.fill, "\" stroke=\"", i == j ? kFrame : kGrid, "\""));
+      svg.rect(x + 0.5, y + 0.5, cell - 1, cell - 1,
+               concat("rx=\"2\" fill=\"", look.fill, "\" stroke=\"", i == j ? kFrame : kGrid, "\""));
       const std::string count = grouped(count_of(i, j));
-      const double font = std::min(cell > 60 ? 17 : kFont, kFont * (cell - 6) / std::max(1.0, text_width(count, kFont)));
-      svg.text(middle, y + cell / 2 - 1, count, {.size = font, .anchor = Anchor::middle, .color = look.text, .is_bold = i == j});
-      svg.text(middle, y + cell / 2 + 16, percent(count_of(i, j), sum), {.size = kSmallFont, .anchor = Anchor::middle, .color = look.text});
+      const double font =
+          std::min(cell > 60 ? 17 : kFont, kFont * (cell - 6) / std::max(1.0, text_width(count, kFont)));
+      svg.text(middle, y + cell / 2 - 1, count,
+               {.size = font, .anchor = Anchor::middle, .color = look.text, .is_bold = i == j});
+      svg.text(middle, y + cell / 2 + 16, percent(count_of(i, j), sum),
+               {.size = kSmallFont, .anchor = Anchor::middle, .color = look.text});
     }
   }
   const double below = top + size;
@@ -101,10 +106,14 @@ std::string confusion_plot(const ConfusionPlot& plot) {
   svg.text(22, top + size / 2, "Truth", {.anchor = Anchor::middle, .rotation = -90, .room = std::max(size, 60.0)});
   double bottom = below + (is_flat ? 46 : 36 + 0.72 * longest);
   svg.text(left + size / 2, bottom, "Prediction", {.anchor = Anchor::middle});
-  if (!plot.name.empty()) bottom = draw_legend(svg, {{.name = plot.name, .series = plot.series}}, Swatch::box, 36, right, bottom + 12);
-  bottom = draw_notes(svg, {"Counts, and below them their share of the row; shades show the share."}, 36, right, bottom + 6);
-  const std::string diagonal = all > 0 ? concat(", ", grouped(right_ones), " of ", grouped(all), " on the diagonal") : "";
-  return svg.document(right + 20, bottom + 10, plot.title, concat("Confusion matrix of ", n, " classes; rows: truth, columns: prediction", diagonal, "."));
+  if (!plot.name.empty())
+    bottom = draw_legend(svg, {{.name = plot.name, .series = plot.series}}, Swatch::box, 36, right, bottom + 12);
+  bottom =
+      draw_notes(svg, {"Counts, and below them their share of the row; shades show the share."}, 36, right, bottom + 6);
+  const std::string diagonal =
+      all > 0 ? concat(", ", grouped(right_ones), " of ", grouped(all), " on the diagonal") : "";
+  return svg.document(right + 20, bottom + 10, plot.title,
+                      concat("Confusion matrix of ", n, " classes; rows: truth, columns: prediction", diagonal, "."));
 }
 
 }  // namespace vmae::report

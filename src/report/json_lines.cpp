@@ -18,7 +18,8 @@ JsonLines::JsonLines(const std::filesystem::path& path, bool append)
     : file_(append ? without_torn_line(path) : path, append ? AppendFile::Open::append : AppendFile::Open::truncate) {}
 
 void JsonLines::write(const std::string& one_json_line) {
-  if (one_json_line.find('\n') != std::string::npos) throw Error(ExitCode::internal, "a JSON line with a newline: " + one_json_line);
+  if (one_json_line.find('\n') != std::string::npos)
+    throw Error(ExitCode::internal, "a JSON line with a newline: " + one_json_line);
   file_.append(one_json_line + "\n");
 }
 

@@ -17,7 +17,8 @@ std::string base64(std::string_view bytes) {  // RFC 4648
   out.reserve((bytes.size() + 2) / 3 * 4);
   for (size_t i = 0; i < bytes.size(); i += 3) {
     uint32_t three = 0;
-    for (size_t k = 0; k < 3; ++k) three = three << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U);
+    for (size_t k = 0; k < 3; ++k)
+      three = three << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U);
     for (size_t k = 0; k < 4; ++k) out += i + k > bytes.size() ? '=' : kDigits[three >> (18 - 6 * k) & 63U];
   }
   return out;
@@ -35,7 +36,8 @@ std::string size_attributes(std::string_view png) {
 }
 
 std::string replaced(std::string text, std::string_view from, std::string_view to) {
-  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
   return text;
 }
 
@@ -48,7 +50,9 @@ class Writer {
   std::string table(const Table& table) {
     const std::string label = concat("Table ", ++tables_);
     // What scrolls must be reachable by keyboard, and then needs a name.
-    std::string out = concat("<div class=\"table\">\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"", label, ", scrollable\">\n");
+    std::string out =
+        concat("<div class=\"table\">\n<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"", label,
+               ", scrollable\">\n");
     out += to_html(table, label) + "</div>\n";
     return out + notes_html(table) + "</div>\n";
   }
@@ -60,7 +64,11 @@ class Writer {
     svg = replaced(svg, "=\"url(#figure-", "=\"url(#" + id);
     constexpr double kWide = 700, kHalf = 540, kSmallest = 0.65;
     const double width = width_of(svg);
-    std::string out = concat("<figure", width > kWide ? " class=\"wide\"" : width >= kHalf ? " class=\"wide medium\"" : "", ">\n<div class=\"card\"");
+    std::string out = concat("<figure",
+                             width > kWide    ? " class=\"wide\""
+                             : width >= kHalf ? " class=\"wide medium\""
+                                              : "",
+                             ">\n<div class=\"card\"");
     if (width > 0) out += concat(" style=\"max-width:", std::lround((width >= kHalf ? 1.35 : 1.15) * width), "px\"");
     out += ">\n";
     // So wide that a phone would make its texts unreadable: it scrolls.
@@ -70,8 +78,9 @@ class Writer {
   }
 
   static std::string picture(const Picture& picture) {
-    return concat("<figure>\n<img src=\"data:image/png;base64,", base64(picture.png), "\" alt=\"", html_text(picture.alternative_text), "\"",
-                  size_attributes(picture.png), ">\n", picture.caption.empty() ? "" : "<figcaption>" + html_text(picture.caption) + "</figcaption>\n",
+    return concat("<figure>\n<img src=\"data:image/png;base64,", base64(picture.png), "\" alt=\"",
+                  html_text(picture.alternative_text), "\"", size_attributes(picture.png), ">\n",
+                  picture.caption.empty() ? "" : "<figcaption>" + html_text(picture.caption) + "</figcaption>\n",
                   "</figure>\n");
   }
 
@@ -79,7 +88,8 @@ class Writer {
     if (entries.empty()) return "";
     std::string out = "<ul class=\"legend\" aria-label=\"Colours\">\n";
     for (const auto& [name, color] : entries)
-      out += concat("<li><span class=\"swatch\" style=\"color:", html_text(color), "\"></span>", html_text(name), "</li>\n");
+      out += concat("<li><span class=\"swatch\" style=\"color:", html_text(color), "\"></span>", html_text(name),
+                    "</li>\n");
     return out + "</ul>\n";
   }
 
@@ -112,9 +122,11 @@ class Writer {
 };
 
 std::string section_html(const Section& section, size_t index, Writer& writer) {
-  std::string out = concat("<section id=\"section-", index, "\"", !section.listings.empty() && index > 1 ? " class=\"new-page\"" : "",
-                           " aria-labelledby=\"title-", index, "\">\n");
-  out += concat("<h2 id=\"title-", index, "\"><span class=\"index\">", index, "</span>", html_text(section.title), "</h2>\n");
+  std::string out =
+      concat("<section id=\"section-", index, "\"", !section.listings.empty() && index > 1 ? " class=\"new-page\"" : "",
+             " aria-labelledby=\"title-", index, "\">\n");
+  out += concat("<h2 id=\"title-", index, "\"><span class=\"index\">", index, "</span>", html_text(section.title),
+                "</h2>\n");
   for (const std::string& text : section.paragraphs) out += paragraph(text);
   for (const Table& table : section.tables) out += writer.table(table);
   if (!section.figures.empty()) out += "<div class=\"figures\">\n";
@@ -145,15 +157,18 @@ std::string head(const std::string& title) {
 }  // namespace
 
 std::string to_html(const Page& page) {
-  std::string out = head(page.title) + "<body>\n<a class=\"skip\" href=\"#content\">Skip to the content</a>\n<header>\n";
+  std::string out =
+      head(page.title) + "<body>\n<a class=\"skip\" href=\"#content\">Skip to the content</a>\n<header>\n";
   out += "<h1>" + html_text(page.title) + "</h1>\n" + paragraph(page.summary, " class=\"summary\"");
   if (!page.facts.empty()) out += "<dl class=\"facts\">\n";
-  for (const auto& [name, text] : page.facts) out += "<div><dt>" + html_text(name) + "</dt><dd>" + html_text(text) + "</dd></div>\n";
+  for (const auto& [name, text] : page.facts)
+    out += "<div><dt>" + html_text(name) + "</dt><dd>" + html_text(text) + "</dd></div>\n";
   if (!page.facts.empty()) out += "</dl>\n";
   out += "</header>\n";
   if (!page.sections.empty()) {
     out += "<nav aria-labelledby=\"contents\">\n<h2 id=\"contents\">Contents</h2>\n<ol>\n";
-    for (size_t i = 0; i < page.sections.size(); ++i) out += concat("<li><a href=\"#section-", i + 1, "\">", html_text(page.sections[i].title), "</a></li>\n");
+    for (size_t i = 0; i < page.sections.size(); ++i)
+      out += concat("<li><a href=\"#section-", i + 1, "\">", html_text(page.sections[i].title), "</a></li>\n");
     out += "</ol>\n</nav>\n";
   }
   out += "<main id=\"content\" tabindex=\"-1\">\n";

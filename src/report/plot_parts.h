@@ -36,8 +36,11 @@ struct Frame {
 };
 // Room at the left for the tick labels and the rotated title.
 double room_for_y_axis(const std::vector<Tick>& y_ticks);
-void draw_y_axis(Svg& svg, const Frame& frame, const Scale& y, const std::vector<Tick>& y_ticks, std::string_view title);
-void draw_x_axis(Svg& svg, const Frame& frame, const Scale& x, const std::vector<Tick>& x_ticks, std::string_view title);  // 52 below the frame
+void draw_y_axis(Svg& svg, const Frame& frame, const Scale& y, const std::vector<Tick>& y_ticks,
+                 std::string_view title);
+// 52 below the frame
+void draw_x_axis(Svg& svg, const Frame& frame, const Scale& x, const std::vector<Tick>& x_ticks,
+                 std::string_view title);
 
 // Colour, dash pattern and marker of series `i`. The eighth colour is grey, not yellow, which nobody sees on white.
 std::string_view color(size_t i);
@@ -51,7 +54,8 @@ struct LegendEntry {
   std::string_view color{};  // empty: of the series
 };
 // In columns, wrapped; returns where it ends.
-double draw_legend(Svg& svg, const std::vector<LegendEntry>& entries, Swatch swatch, double left, double right, double top);
+double draw_legend(Svg& svg, const std::vector<LegendEntry>& entries, Swatch swatch, double left, double right,
+                   double top);
 double draw_notes(Svg& svg, const std::vector<std::string>& notes, double left, double right, double top);
 
 }  // namespace vmae::report

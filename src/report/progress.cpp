@@ -1,5 +1,6 @@
-// The bar is redrawn in place with "\r", the line and "erase to the end of the line", in one write(). It takes one column less than the terminal has,
-// so that no terminal wraps it; where that is too little, first the bar goes, then the end of the line.
+// The bar is redrawn in place with "\r", the line and "erase to the end of the line",
+// in one write(). It takes one column less than the terminal has, so that no terminal
+// wraps it; where that is too little, first the bar goes, then the end of the line.
 #include "vmae/report/progress.h"
 
 #include <sys/ioctl.h>

@@ -11,7 +11,8 @@ namespace vmae::report {
 namespace {
 
 bool is_range(double low, double high) {
-  return is_plottable(low) && is_plottable(high) && high - low > std::max(1e-280, 1e-9 * std::max(std::abs(low), std::abs(high)));
+  return is_plottable(low) && is_plottable(high) &&
+         high - low > std::max(1e-280, 1e-9 * std::max(std::abs(low), std::abs(high)));
 }
 
 // 1, 2 or 5 times a power of ten, so that the range has four to eight of them.
@@ -46,7 +47,8 @@ double Scale::operator()(double value) const {
 
 std::pair<double, double> axis_range(double low, double high, const std::vector<double>& values) {
   const auto [least, most] = std::minmax_element(values.begin(), values.end());
-  if (is_range(low, high)) return values.empty() ? std::pair{low, high} : std::pair{std::min(low, *least), std::max(high, *most)};
+  if (is_range(low, high))
+    return values.empty() ? std::pair{low, high} : std::pair{std::min(low, *least), std::max(high, *most)};
   if (values.empty()) return {0, 1};
   if (!is_range(*least, *most)) {
     const double half = std::max(0.1 * std::abs(*least), *least == 0 ? 1 : 1e-270);
@@ -58,7 +60,8 @@ std::pair<double, double> axis_range(double low, double high, const std::vector<
 
 std::pair<double, double> log_axis_range(double low, double high, const std::vector<double>& values) {
   const auto [least, most] = std::minmax_element(values.begin(), values.end());
-  if (low > 0 && is_range(low, high)) return values.empty() ? std::pair{low, high} : std::pair{std::min(low, *least), std::max(high, *most)};
+  if (low > 0 && is_range(low, high))
+    return values.empty() ? std::pair{low, high} : std::pair{std::min(low, *least), std::max(high, *most)};
   if (values.empty()) return {1, 10};
   return is_range(*least, *most) ? std::pair{*least / 1.15, *most * 1.15} : std::pair{*least / 2, *most * 2};
 }
@@ -66,7 +69,8 @@ std::pair<double, double> log_axis_range(double low, double high, const std::vec
 std::vector<Tick> ticks(double low, double high) {
   std::vector<Tick> out;
   const double step = tick_step(high - low);
-  for (double k = std::ceil(low / step - 1e-6); k * step <= high + step * 1e-6 && out.size() < 20; ++k) out.push_back({k * step, tick_text(k * step, step)});
+  for (double k = std::ceil(low / step - 1e-6); k * step <= high + step * 1e-6 && out.size() < 20; ++k)
+    out.push_back({k * step, tick_text(k * step, step)});
   return out;
 }
 

@@ -76,12 +76,14 @@ void Svg::open(std::string_view attributes) { body_ += concat("<g ", attributes,
 void Svg::close() { body_ += "</g>\n"; }
 
 void Svg::rect(double x, double y, double width, double height, std::string_view attributes) {
-  const std::string where = concat("x=\"", coordinate(x), "\" y=\"", coordinate(y), "\" width=\"", coordinate(width), "\" height=\"", coordinate(height), "\"");
+  const std::string where = concat("x=\"", coordinate(x), "\" y=\"", coordinate(y), "\" width=\"", coordinate(width),
+                                   "\" height=\"", coordinate(height), "\"");
   body_ += tag("rect", where, attributes);
 }
 
 void Svg::line(double x1, double y1, double x2, double y2, std::string_view attributes) {
-  const std::string where = concat("x1=\"", coordinate(x1), "\" y1=\"", coordinate(y1), "\" x2=\"", coordinate(x2), "\" y2=\"", coordinate(y2), "\"");
+  const std::string where = concat("x1=\"", coordinate(x1), "\" y1=\"", coordinate(y1), "\" x2=\"", coordinate(x2),
+                                   "\" y2=\"", coordinate(y2), "\"");
   body_ += tag("line", where, attributes);
 }
 
@@ -98,10 +100,12 @@ void Svg::text(double x, double y, std::string_view text, const TextStyle& style
   }
   body_ += concat("<text x=\"", coordinate(x), "\" y=\"", coordinate(y), "\"");
   if (style.size != kFont) body_ += concat(" font-size=\"", coordinate(style.size), "\"");
-  if (style.anchor != Anchor::start) body_ += concat(" text-anchor=\"", style.anchor == Anchor::middle ? "middle" : "end", "\"");
+  if (style.anchor != Anchor::start)
+    body_ += concat(" text-anchor=\"", style.anchor == Anchor::middle ? "middle" : "end", "\"");
   if (style.color != kInk) body_ += concat(" fill=\"", style.color, "\"");
   if (style.is_bold) body_ += " font-weight=\"600\"";
-  if (style.rotation != 0) body_ += concat(" transform=\"rotate(", coordinate(style.rotation), " ", coordinate(x), " ", coordinate(y), ")\"");
+  if (style.rotation != 0)
+    body_ += concat(" transform=\"rotate(", coordinate(style.rotation), " ", coordinate(x), " ", coordinate(y), ")\"");
   body_ += ">";
   if (!title.empty()) body_ += "<title>" + html_text(title) + "</title>";
   body_ += html_text(shown) + "</text>\n";
@@ -109,18 +113,22 @@ void Svg::text(double x, double y, std::string_view text, const TextStyle& style
 
 void Svg::clip(double x, double y, double width, double height) {
   const std::string id = concat("figure-clip", ++clips_);
-  definitions_ += concat("<clipPath id=\"", id, "\"><rect x=\"", coordinate(x), "\" y=\"", coordinate(y), "\" width=\"", coordinate(width), "\" height=\"",
-                         coordinate(height), "\"/></clipPath>\n");
+  definitions_ += concat("<clipPath id=\"", id, "\"><rect x=\"", coordinate(x), "\" y=\"", coordinate(y), "\" width=\"",
+                         coordinate(width), "\" height=\"", coordinate(height), "\"/></clipPath>\n");
   open(concat("clip-path=\"url(#", id, ")\""));
 }
 
 std::string Svg::document(double width, double height, std::string_view title, std::string_view description) const {
   const std::string size = concat("width=\"", coordinate(width), "\" height=\"", coordinate(height), "\"");
-  std::string out = concat("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 ", coordinate(width), " ", coordinate(height), "\" ", size,
-                           " role=\"img\" aria-labelledby=\"figure-title\" aria-describedby=\"figure-desc\"");
-  out += concat(" font-family=\"'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'Noto Sans', 'DejaVu Sans', sans-serif\" font-size=\"", kFont,
-                "\" fill=\"", kInk, "\">\n");
-  out += concat("<title id=\"figure-title\">", html_text(title), "</title>\n<desc id=\"figure-desc\">", html_text(description), "</desc>\n");
+  std::string out =
+      concat("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 ", coordinate(width), " ", coordinate(height),
+             "\" ", size, " role=\"img\" aria-labelledby=\"figure-title\" aria-describedby=\"figure-desc\"");
+  out += concat(
+      " font-family=\"'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'Noto Sans', 'DejaVu Sans', sans-serif\" "
+      "font-size=\"",
+      kFont, "\" fill=\"", kInk, "\">\n");
+  out += concat("<title id=\"figure-title\">", html_text(title), "</title>\n<desc id=\"figure-desc\">",
+                html_text(description), "</desc>\n");
   if (!definitions_.empty()) out += "<defs>\n" + definitions_ + "</defs>\n";
   return out + concat("<rect ", size, " rx=\"8\" fill=\"#ffffff\"/>\n") + body_ + "</svg>\n";
 }

@@ -1,5 +1,6 @@
 #pragma once
-// Pieces of SVG. Ids begin with "figure-"; a page replaces that by a prefix of its own, so every `="figure-` outside of texts is an id or a reference to one.
+// Pieces of SVG. Ids begin with "figure-"; a page replaces that by a prefix of
+// its own, so every `="figure-` outside of texts is an id or a reference to one.
 #include <string>
 #include <string_view>
 #include <vector>

@@ -18,7 +18,8 @@ std::string number(double value, int digits) {
   std::array<char, 400> buffer{};  // 1e308 has 309 digits
   std::snprintf(buffer.data(), buffer.size(), "%.*f", digits, value);
   const std::string text = buffer.data();
-  return text.find_first_of("123456789") == std::string::npos && text.front() == '-' ? text.substr(1) : text;  // no "-0.000"
+  // no "-0.000"
+  return text.find_first_of("123456789") == std::string::npos && text.front() == '-' ? text.substr(1) : text;
 }
 
 std::string with_interval(double value, double low, double high, int digits) {
@@ -132,7 +133,8 @@ std::string number_html(const std::string& text) {
 
 std::string to_html(const Table& table, const std::string& label) {
   const size_t columns = table.columns.size();
-  constexpr size_t kMany = 10, kTooMany = 13;  // for a printed page: in smaller type, with lines that break in intervals
+  // for a printed page: in smaller type, with lines that break in intervals
+  constexpr size_t kMany = 10, kTooMany = 13;
   std::string out = concat("<table",
                            columns >= kTooMany ? " class=\"many-columns too-many\""
                            : columns >= kMany  ? " class=\"many-columns\""
@@ -141,18 +143,21 @@ std::string to_html(const Table& table, const std::string& label) {
   if (!label.empty()) out += "<span class=\"label\">" + html_text(label) + ".</span> ";
   out += html_text(table.caption) + "</span></caption>\n<thead>\n<tr>";
   for (size_t k = 0; k < table.columns.size(); ++k)
-    out += concat("<th scope=\"col\"", style(table.columns[k], is_number(table, k)), ">", html_text(table.columns[k]), "</th>");
+    out += concat("<th scope=\"col\"", style(table.columns[k], is_number(table, k)), ">", html_text(table.columns[k]),
+                  "</th>");
   out += "</tr>\n</thead>\n<tbody>\n";
   for (const auto& row : table.rows) {
     out += "<tr>";
     for (size_t k = 0; k < table.columns.size(); ++k) {
       const bool is_header = k < table.num_row_headers;
       const std::string text = is_number(table, k) ? number_html(cell(row, k)) : html_text(cell(row, k));
-      out += concat(is_header ? "<th scope=\"row\"" : "<td", style(cell(row, k), is_number(table, k)), ">", text, is_header ? "</th>" : "</td>");
+      out += concat(is_header ? "<th scope=\"row\"" : "<td", style(cell(row, k), is_number(table, k)), ">", text,
+                    is_header ? "</th>" : "</td>");
     }
     out += "</tr>\n";
   }
-  if (table.rows.empty() && !table.columns.empty()) out += concat("<tr><td colspan=\"", table.columns.size(), "\">no rows</td></tr>\n");
+  if (table.rows.empty() && !table.columns.empty())
+    out += concat("<tr><td colspan=\"", table.columns.size(), "\">no rows</td></tr>\n");
   return out + "</tbody>\n</table>\n";
 }
 
@@ -162,7 +167,9 @@ std::string notes_html(const Table& table) {
   for (const std::string& note : table.notes) add(note);
   for (size_t i = 0; i < table.remarks.size(); ++i) {
     const size_t rest = table.remarks.size() - kShownRemarks;
-    if (i == kShownRemarks) out += concat("<details class=\"more\">\n<summary>", rest, rest == 1 ? " more remark" : " more remarks", "</summary>\n");
+    if (i == kShownRemarks)
+      out += concat("<details class=\"more\">\n<summary>", rest, rest == 1 ? " more remark" : " more remarks",
+                    "</summary>\n");
     add(table.remarks[i]);
   }
   return table.remarks.size() > kShownRemarks ? out + "</details>\n" : out;

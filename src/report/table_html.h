@@ -16,7 +16,9 @@ inline const std::string& cell(const std::vector<std::string>& row, size_t colum
   static const std::string none;
   return column < row.size() ? row[column] : none;
 }
-inline bool is_number(const Table& table, size_t column) { return column < table.is_number.size() && table.is_number[column]; }
+inline bool is_number(const Table& table, size_t column) {
+  return column < table.is_number.size() && table.is_number[column];
+}
 
 // Of "-0.02 (-0.05 to 0.01)" or "0.87 (0.85-0.89)", the hyphens as minus signs and en dashes; other texts stay.
 std::string with_dashes(const std::string& text, const std::string& minus, const std::string& dash);

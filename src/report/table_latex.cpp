@@ -84,7 +84,8 @@ std::string to_latex(const Table& table) {
   out += "  \\begin{tabular}{" + layout + "}\n  \\toprule\n" + line(table.columns, true) + "  \\midrule\n";
   for (const auto& row : table.rows) out += line(row, false);
   out += "  \\bottomrule\n  \\end{tabular}\n";
-  for (const std::string& line_below : lines_below(table)) out += "  \\par\\smallskip{\\footnotesize " + latex_text(line_below) + "\\par}\n";
+  for (const std::string& line_below : lines_below(table))
+    out += "  \\par\\smallskip{\\footnotesize " + latex_text(line_below) + "\\par}\n";
   return out + "\\end{table}\n";
 }
 

@@ -1,4 +1,5 @@
-// Plain text. Where the terminal is too narrow, first texts are shortened, then the columns go into several blocks below each other, each with the row's names.
+// Plain text. Where the terminal is too narrow, first texts are shortened, then
+// the columns go into several blocks below each other, each with the row's names.
 #include <algorithm>
 
 #include "table_html.h"
@@ -12,7 +13,8 @@ constexpr size_t kGap = 2, kShortest = 14;
 
 std::string fitted(const std::string& text, size_t width, bool at_right) {
   const std::string shown = shortened(
-      on_one_line(text), static_cast<double>(width), [](char32_t c) { return static_cast<double>(columns_of(c)); }, Cut::middle);
+      on_one_line(text), static_cast<double>(width), [](char32_t c) { return static_cast<double>(columns_of(c)); },
+      Cut::middle);
   const std::string blanks(width - std::min(width, display_width(shown)), ' ');
   return at_right ? blanks + shown : shown + blanks;
 }
@@ -26,7 +28,8 @@ size_t sum_of(const std::vector<size_t>& columns, const std::vector<size_t>& wid
 std::string block(const Table& table, const std::vector<size_t>& columns, const std::vector<size_t>& widths) {
   const auto line = [&](const std::vector<std::string>& row) {
     std::string out;
-    for (const size_t k : columns) out += (out.empty() ? "" : std::string(kGap, ' ')) + fitted(cell(row, k), widths[k], is_number(table, k));
+    for (const size_t k : columns)
+      out += (out.empty() ? "" : std::string(kGap, ' ')) + fitted(cell(row, k), widths[k], is_number(table, k));
     return out.substr(0, out.find_last_not_of(' ') + 1) + "\n";
   };
   std::string out = line(table.columns) + std::string(sum_of(columns, widths), '-') + "\n";
@@ -49,19 +52,22 @@ std::string to_text(const Table& table, size_t max_columns) {
   while (max_columns > 0 && sum_of(all, widths) > max_columns) {
     size_t widest = all.size();
     for (const size_t k : all) {
-      if (!is_number(table, k) && widths[k] > kShortest && (widest == all.size() || widths[k] > widths[widest])) widest = k;
+      if (!is_number(table, k) && widths[k] > kShortest && (widest == all.size() || widths[k] > widths[widest]))
+        widest = k;
     }
     if (widest == all.size()) break;
     --widths[widest];
   }
-  if (max_columns > 0 && sum_of(all, widths) > max_columns) {  // several blocks: no use to shorten more than their names' share of the line
+  // several blocks: no use to shorten more than their names' share of the line
+  if (max_columns > 0 && sum_of(all, widths) > max_columns) {
     widths = wanted;
     for (const size_t k : all) {
       if (!is_number(table, k)) widths[k] = std::min(widths[k], std::max(kShortest, max_columns / 4));
     }
   }
   std::string out = table.caption.empty() ? "" : on_one_line(table.caption) + "\n\n";
-  const std::vector<size_t> names(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(table.num_row_headers, all.size())));
+  const std::vector<size_t> names(
+      all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(table.num_row_headers, all.size())));
   std::vector<size_t> columns = names;
   for (size_t k = names.size(); k < all.size(); ++k) {
     columns.push_back(k);

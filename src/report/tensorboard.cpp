@@ -1,8 +1,9 @@
 // TFRecord file of Event messages (tensorflow/core/util/event.proto, framework/summary.proto), encoded by hand.
-//   record:  uint64 length | uint32 masked crc32c(length) | bytes | uint32 masked crc32c(bytes), little-endian;  masked(c) = rotate_right(c, 15) + 0xa282ead8
-//   Event:   1 wall_time (double)  2 step (int64)  3 file_version (string, first record only)  5 summary
-//   Summary: 1 value { 1 tag  2 simple_value (float)  4 image  8 tensor  9 metadata };  Image: 1 height  2 width  3 colorspace (= channels)  4 encoded
-//   A text is a string tensor (1 dtype = 7  2 shape { 2 dim { 1 size = 1 } }  8 string_val) with metadata { 1 plugin_data { 1 plugin_name = "text" } }.
+//   record:  uint64 length | uint32 masked crc32c(length) | bytes | uint32 masked crc32c(bytes), little-endian;
+//   masked(c) = rotate_right(c, 15) + 0xa282ead8 Event:   1 wall_time (double)  2 step (int64)  3 file_version
+//   (string, first record only)  5 summary Summary: 1 value { 1 tag  2 simple_value (float)  4 image  8 tensor  9
+//   metadata };  Image: 1 height  2 width  3 colorspace (= channels)  4 encoded A text is a string tensor (1 dtype =
+//   7  2 shape { 2 dim { 1 size = 1 } }  8 string_val) with metadata { 1 plugin_data { 1 plugin_name = "text" } }.
 #include "vmae/report/tensorboard.h"
 
 #include <unistd.h>
@@ -58,7 +59,9 @@ std::string record(std::string_view event) {
   return out;
 }
 
-double unix_time_s() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+double unix_time_s() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 }  // namespace
 
@@ -66,7 +69,8 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& run_folder) {
   const double now_s = unix_time_s();
   const std::string name = concat("events.out.tfevents.", static_cast<int64_t>(now_s), ".", host_name(), ".", getpid());
   for (int attempt = 0; !file_ || !file_->is_open(); ++attempt) {  // two writers in one second
-    file_ = std::make_unique<AppendFile>(run_folder / (attempt == 0 ? name : concat(name, ".", attempt)), AppendFile::Open::create_new);
+    file_ = std::make_unique<AppendFile>(run_folder / (attempt == 0 ? name : concat(name, ".", attempt)),
+                                         AppendFile::Open::create_new);
   }
   std::string event;
   put_double(event, 1, now_s);
@@ -83,7 +87,8 @@ void TensorBoardWriter::scalar(std::string_view tag, double value, int64_t step)
   write_summary(out, step);
 }
 
-void TensorBoardWriter::image(std::string_view tag, std::string_view png_bytes, int64_t height, int64_t width, int64_t channels, int64_t step) {
+void TensorBoardWriter::image(std::string_view tag, std::string_view png_bytes, int64_t height, int64_t width,
+                              int64_t channels, int64_t step) {
   std::string picture, out;
   put_integer(picture, 1, height);
   put_integer(picture, 2, width);

@@ -7,7 +7,8 @@
 namespace vmae::report {
 namespace {
 
-// Of neighbours in the same column (a unit wide): the first, the lowest, the highest and the last (Jugel et al. 2014, M4).
+// Of neighbours in the same column (a unit wide): the first,
+// the lowest, the highest and the last (Jugel et al. 2014, M4).
 std::vector<Point> by_columns(const std::vector<Point>& curve, double width) {
   std::vector<Point> out;
   for (size_t begin = 0; begin < curve.size();) {
@@ -35,8 +36,10 @@ double distance(const Point& p, const Point& a, const Point& b) {
 // Ramer 1972, Douglas and Peucker 1973.
 std::vector<Point> within(const std::vector<Point>& curve, double tolerance) {
   std::vector<bool> stays(curve.size(), false);
-  const auto [low, high] = std::minmax_element(curve.begin(), curve.end(), [](const Point& a, const Point& b) { return a.y < b.y; });
-  std::vector<size_t> fixed{0, static_cast<size_t>(low - curve.begin()), static_cast<size_t>(high - curve.begin()), curve.size() - 1};
+  const auto [low, high] =
+      std::minmax_element(curve.begin(), curve.end(), [](const Point& a, const Point& b) { return a.y < b.y; });
+  std::vector<size_t> fixed{0, static_cast<size_t>(low - curve.begin()), static_cast<size_t>(high - curve.begin()),
+                            curve.size() - 1};
   std::sort(fixed.begin(), fixed.end());
   std::vector<std::pair<size_t, size_t>> open;
   for (size_t k = 0; k < fixed.size(); ++k) {
@@ -71,7 +74,8 @@ std::vector<Point> within(const std::vector<Point>& curve, double tolerance) {
 std::vector<Point> thinned(const std::vector<Point>& curve, size_t most) {
   if (curve.size() < 3) return curve;
   std::vector<Point> out = within(by_columns(curve, 0.5), 0.25);
-  for (double factor = 2; out.size() > most && factor < 100; factor *= 2) out = within(by_columns(curve, 0.5 * factor), 0.25 * factor);
+  for (double factor = 2; out.size() > most && factor < 100; factor *= 2)
+    out = within(by_columns(curve, 0.5 * factor), 0.25 * factor);
   return out;
 }
 

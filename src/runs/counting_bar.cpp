@@ -26,8 +26,10 @@ void CountingBar::show(const Counted& counted) {
   }
   if (counted.elapsed_s < next_line_s_ || counted.done == 0) return;
   next_line_s_ = counted.elapsed_s + line_s_;
-  const double left_s = counted.elapsed_s * static_cast<double>(counted.total - counted.done) / static_cast<double>(counted.done);
-  log::info(concat(counted.what, ": ", counted.done, " of ", counted.total, ", about ", human_seconds(left_s), " left"));
+  const double left_s =
+      counted.elapsed_s * static_cast<double>(counted.total - counted.done) / static_cast<double>(counted.done);
+  log::info(
+      concat(counted.what, ": ", counted.done, " of ", counted.total, ", about ", human_seconds(left_s), " left"));
 }
 
 }  // namespace vmae::run

@@ -6,14 +6,17 @@ namespace vmae::run {
 namespace {
 
 void describe_recipe(Options& options, std::string& recipe) {
-  options.add("recipe", recipe, "the defaults of all other keys. auto: made for small sets (docs/recipes.md). paper: what the paper's reference code does",
+  options.add("recipe", recipe,
+              "the defaults of all other keys. auto: made for small sets (docs/recipes.md). paper: what the paper's "
+              "reference code does",
               one_of({"auto", "paper"}));
 }
 
 // What the recipe changes of the paper's values, where the config leaves it to the recipe.
 template <class Config>
 std::string recipe_text(Config config) {
-  if (config.recipe == "paper") return "recipe paper: the values of the paper's reference code, where the config says nothing else";
+  if (config.recipe == "paper")
+    return "recipe paper: the values of the paper's reference code, where the config says nothing else";
   Config paper("paper"), own(config.recipe);
   Options is, was, chosen;
   describe(is, config);
@@ -22,22 +25,29 @@ std::string recipe_text(Config config) {
   std::vector<std::string> texts;
   for (const Option& option : chosen.all()) {
     const std::string value = option.get();
-    if (option.key != "recipe" && value != was.find(option.key)->get() && value == is.find(option.key)->get()) texts.push_back(concat(option.key, "=", value));
+    if (option.key != "recipe" && value != was.find(option.key)->get() && value == is.find(option.key)->get())
+      texts.push_back(concat(option.key, "=", value));
   }
   return concat("recipe ", config.recipe, " instead of the paper's values: ", join(texts, " "));
 }
 
-void describe_transfer(Options& options, TransferOptions& transfer, std::vector<std::string> transfers, std::vector<std::string> freezes) {
+void describe_transfer(Options& options, TransferOptions& transfer, std::vector<std::string> transfers,
+                       std::vector<std::string> freezes) {
   options.add("init", transfer.init,
-              "pretrained weights: the folder of a run, or a file (.safetensors, .pth) of ours, of the Python reference, or of an ImageNet Swin (Microsoft's, "
-              "timm's or torchvision's names). What the architecture needs and the config does not say is taken from them. Empty: random");
+              "pretrained weights: the folder of a run, or a file (.safetensors, .pth) of ours, of the Python "
+              "reference, or of an ImageNet Swin (Microsoft's, "
+              "timm's or torchvision's names). What the architecture needs and the config does not say is taken from "
+              "them. Empty: random");
   options.add("transfer", transfer.transfer,
-              "which pretrained parts are used. auto: encoder and decoder for grey images, the encoder alone for colour images and for classification",
+              "which pretrained parts are used. auto: encoder and decoder for grey images, the encoder alone for "
+              "colour images and for classification",
               one_of(std::move(transfers)));
   options.add("allow_mismatch", transfer.allow_mismatch,
-              "go on when weights are missing, left over or of another shape where they should not be; else that is exit code 4");
+              "go on when weights are missing, left over or of another shape where they should not be; else that is "
+              "exit code 4");
   options.add("freeze", transfer.freeze,
-              "what is not trained, of what came from model.init. encoder: patch embedding and encoder stages. linear_probe: all but the last layer",
+              "what is not trained, of what came from model.init. encoder: patch embedding and encoder stages. "
+              "linear_probe: all but the last layer",
               one_of(std::move(freezes)));
 }
 
@@ -46,34 +56,40 @@ void describe_transfer(Options& options, TransferOptions& transfer, std::vector<
 void describe(Options& options, FinetuneOptimOptions& optim) {
   describe(options, static_cast<train::OptimOptions&>(optim));
   options.add("layer_decay", optim.layer_decay,
-              "the learning rate of each block of the encoder is that of the block behind it times this; 1: the same for all (Bao et al. 2022: 0.65 to 0.9)",
+              "the learning rate of each block of the encoder is that of the block behind it times this; 1: the same "
+              "for all (Bao et al. 2022: 0.65 to 0.9)",
               in_range(0.1, 1.0));
   options.add("task_lr_scale", optim.task_lr_scale,
-              "factor of the learning rate for what no pretraining has and so begins at random (joins of skips, the way back to pixels, norm and head): it can "
+              "factor of the learning rate for what no pretraining has and so begins at random (joins of skips, the "
+              "way back to pixels, norm and head): it can "
               "learn faster than encoder and decoder",
               above(0.0));
 }
 
 void describe(Options& options, SegmentDataOptions& data) {
   describe(options, static_cast<DataOptions&>(data));
-  options.add("classes", data.classes, "names of the classes 1, 2, ...; empty: the dataset's own, else as many as the masks hold, named by their number");
-  options.add(
-      "label_values", data.label_values,
-      "mask values of the classes 1, 2, ..., as in [128, 255]; predictions are written with them. Empty: value 1 is class 1, value 2 is class 2; where all "
-      "masks hold 0 and 255 alone, 255 is class 1",
-      in_range(1, 255));
+  options.add("classes", data.classes,
+              "names of the classes 1, 2, ...; empty: the dataset's own, else as many as the masks hold, named by "
+              "their number");
+  options.add("label_values", data.label_values,
+              "mask values of the classes 1, 2, ..., as in [128, 255]; predictions are written with them. Empty: value "
+              "1 is class 1, value 2 is class 2; where all "
+              "masks hold 0 and 255 alone, 255 is class 1",
+              in_range(1, 255));
   options.add("ignore_label", data.ignore_label,
-              "mask value of pixels that count nowhere, in the loss and in Dice; -1: the one that the dataset names (nnU-Net's \"ignore\"), else none",
+              "mask value of pixels that count nowhere, in the loss and in Dice; -1: the one that the dataset names "
+              "(nnU-Net's \"ignore\"), else none",
               in_range(-1, 255));
-  options.add(
-      "foreground_share", data.foreground_share,
-      "at least this share of each (micro-)batch has foreground: where there is less, empty slices give way to others (they are left out of that epoch)",
-      in_range(0.0, 1.0));
+  options.add("foreground_share", data.foreground_share,
+              "at least this share of each (micro-)batch has foreground: where there is less, empty slices give way to "
+              "others (they are left out of that epoch)",
+              in_range(0.0, 1.0));
 }
 
 void describe(Options& options, SegmentModelOptions& model) {
   options.add("name", model.name,
-              "the model to train. swin-unet: the paper's. unet: a plain U-Net of convolutions, the baseline; of the keys below it has image_size, in_channels "
+              "the model to train. swin-unet: the paper's. unet: a plain U-Net of convolutions, the baseline; of the "
+              "keys below it has image_size, in_channels "
               "and features, and it begins at random",
               one_of({"swin-unet", "unet"}));
   describe_transfer(options, model, {"auto", "encoder", "encoder_decoder"}, {"none", "encoder"});
@@ -128,12 +144,14 @@ std::string text_of_recipe(const ClassifyConfig& config) { return recipe_text(co
 
 void describe(Options& options, ClassifyDataOptions& data) {
   describe(options, static_cast<DataOptions&>(data));
-  options.add(
-      "findings", data.findings,
-      "columns of the manifest (or findings of a prepared dataset) that are the labels, each 0, 1, or -1 or empty where not known, as in [Effusion, "
-      "Edema]; or the one column of words that are the classes, as in [dx]. Empty: the column label or class, else all columns whose cells are such numbers; "
-      "the log names them");
-  options.add("pool", data.pool, "how the scores of a case's slices become the case's, in validation and prediction", one_of({"mean", "max"}));
+  options.add("findings", data.findings,
+              "columns of the manifest (or findings of a prepared dataset) that are the labels, each 0, 1, or -1 or "
+              "empty where not known, as in [Effusion, "
+              "Edema]; or the one column of words that are the classes, as in [dx]. Empty: the column label or class, "
+              "else all columns whose cells are such numbers; "
+              "the log names them");
+  options.add("pool", data.pool, "how the scores of a case's slices become the case's, in validation and prediction",
+              one_of({"mean", "max"}));
 }
 
 void describe(Options& options, ClassifyModelOptions& model) {
@@ -144,7 +162,8 @@ void describe(Options& options, ClassifyModelOptions& model) {
 
 void describe(Options& options, ClassifyTrainOptions& train) {
   describe(options, static_cast<train::TrainOptions&>(train));
-  options.add("best_metric", train.best_metric, "which validation metric decides which epoch's weights are kept as the best (the reference: loss)",
+  options.add("best_metric", train.best_metric,
+              "which validation metric decides which epoch's weights are kept as the best (the reference: loss)",
               one_of({"AUROC", "loss", "accuracy"}));
 }
 

@@ -10,7 +10,8 @@ namespace {
 
 void warn_of_guess(const data::ModalityGuess& guess, const std::string& advice) {
   if (guess.num_ct == 0) return;
-  const std::string some = guess.num_ct < guess.num_unknown ? concat(guess.num_ct, " of ", guess.num_unknown) : std::to_string(guess.num_ct);
+  const std::string some =
+      guess.num_ct < guess.num_unknown ? concat(guess.num_ct, " of ", guess.num_unknown) : std::to_string(guess.num_ct);
   log::warning(concat("nothing says what ", some, guess.num_unknown == 1 ? " image is" : " images are",
                       ", but their values look like Hounsfield units: taken as CT. ", advice));
 }
@@ -28,8 +29,13 @@ void ModalityOfSources::settle(std::vector<io::SourceFile>& files, bool is_train
     return;
   }
   const data::ModalityGuess guess = data::settle_modality(files, said_, may_guess_);
-  if (is_training) num_unknown_ += guess.num_unknown, num_ct_ += guess.num_ct;
-  warn_of_guess(guess, "data.modality=CT says so; another modality (data.modality=MR), or a manifest's column modality, says otherwise");
+  if (is_training) {
+    num_unknown_ += guess.num_unknown;
+    num_ct_ += guess.num_ct;
+  }
+  warn_of_guess(
+      guess,
+      "data.modality=CT says so; another modality (data.modality=MR), or a manifest's column modality, says otherwise");
 }
 
 void settle_for_prediction(std::vector<io::SourceFile>& files, const std::string& said, bool may_guess) {
@@ -38,11 +44,15 @@ void settle_for_prediction(std::vector<io::SourceFile>& files, const std::string
 
 void settle_for_preparation(std::vector<io::SourceFile>& files, const std::string& said, const std::string& intensity) {
   const bool may_guess = intensity == "native" || intensity == "auto";
-  const data::ModalityGuess guess = data::settle_modality(files, data::checked_modality("prepare.modality", said), may_guess);
-  warn_of_guess(guess, "prepare.modality=CT says so; another modality (prepare.modality=MR), or a manifest's column modality, says otherwise");
+  const data::ModalityGuess guess =
+      data::settle_modality(files, data::checked_modality("prepare.modality", said), may_guess);
+  warn_of_guess(guess,
+                "prepare.modality=CT says so; another modality (prepare.modality=MR), or a manifest's column modality, "
+                "says otherwise");
 }
 
-void log_intensity(const std::vector<const std::vector<io::SourceFile>*>& parts, const data::ImageOptions& image, const std::string& unit) {
+void log_intensity(const std::vector<const std::vector<io::SourceFile>*>& parts, const data::ImageOptions& image,
+                   const std::string& unit) {
   std::vector<io::SourceFile> files;
   for (const auto* part : parts) files.insert(files.end(), part->begin(), part->end());
   if (files.empty()) return;

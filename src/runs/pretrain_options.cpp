@@ -4,7 +4,8 @@ namespace vmae::run {
 
 void describe(Options& options, ModelOptions& model) {
   options.add("name", model.name, "the model to train; mae: a Swin masked autoencoder", one_of({"mae"}));
-  options.add("init", model.init, "weights to start from: safetensors or .pth, ours or the Python reference's; empty: random");
+  options.add("init", model.init,
+              "weights to start from: safetensors or .pth, ours or the Python reference's; empty: random");
   describe(options, model.mae);
 }
 

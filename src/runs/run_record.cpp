@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kSources = "sources.json";
-constexpr const char* kNoTest = "train with a test part (vmae split, or data.test), or predict with `vmae predict` and give --pred and --truth";
+constexpr const char* kNoTest =
+    "train with a test part (vmae split, or data.test), or predict with `vmae predict` and give --pred and --truth";
 
 bool is_there(const fs::path& path) {
   std::error_code ignored;
@@ -44,13 +45,15 @@ std::vector<fs::path> folds_in(const fs::path& path) {
 // What there is instead of test predictions, and what to do.
 std::string without_test(const RunRecord& record) {
   for (const fs::path& folder : record.folders) {
-    if (is_there(folder / "config.yaml") && read_file(folder / "config.yaml").find("\n  mask_ratio:") != std::string::npos)
+    if (is_there(folder / "config.yaml") &&
+        read_file(folder / "config.yaml").find("\n  mask_ratio:") != std::string::npos)
       return "it is a run of pretraining, which predicts nothing: give runs of finetune-seg or finetune-cls";
     if (!is_there(folder / "splits.json")) continue;
     const auto splits = nlohmann::json::parse(read_file(folder / "splits.json"), nullptr, /*allow_exceptions=*/false);
     if (splits.is_object() && splits.contains("test") && splits["test"].is_array() && !splits["test"].empty())
-      return concat("its test part (", splits["test"].size(), " cases in ", (folder / "splits.json").string(),
-                    ") is predicted at the end of training: wait for that, or go on with the command that began it and --resume");
+      return concat(
+          "its test part (", splits["test"].size(), " cases in ", (folder / "splits.json").string(),
+          ") is predicted at the end of training: wait for that, or go on with the command that began it and --resume");
   }
   return kNoTest;
 }
@@ -61,16 +64,19 @@ bool is_run(const fs::path& path) { return is_run_folder(path) || !folds_in(path
 
 RunRecord open_run_record(const fs::path& path) {
   if (const std::string problem = path_problem(path); !problem.empty())
-    throw Error(ExitCode::data, concat(path.string(), problem == kAbsent ? " is not a run: it " : " ", problem), "give the folder of a run: its run.dir");
+    throw Error(ExitCode::data, concat(path.string(), problem == kAbsent ? " is not a run: it " : " ", problem),
+                "give the folder of a run: its run.dir");
   RunRecord record{path, folds_in(path), true};
   if (is_run_folder(path)) {
     if (!record.folders.empty())
       throw Error(ExitCode::usage, concat(path.string(), " holds a run of its own and folds"),
-                  concat("name the one that you mean: ", path.string(), "/checkpoints/best.safetensors, or ", fold_names(record)));
+                  concat("name the one that you mean: ", path.string(), "/checkpoints/best.safetensors, or ",
+                         fold_names(record)));
     return {path, {path}, false};
   }
   if (record.folders.empty())
-    throw Error(ExitCode::data, concat(path.string(), " is not a run: it has neither config.yaml nor folds (fold_0, ...)"),
+    throw Error(ExitCode::data,
+                concat(path.string(), " is not a run: it has neither config.yaml nor folds (fold_0, ...)"),
                 "for a folder of predictions: --pred and --truth");
   return record;
 }
@@ -82,26 +88,34 @@ std::string fold_names(const RunRecord& record) {
 }
 
 RunPredictions find_predictions(const RunRecord& record, const std::string& part) {
-  const auto has = [](const fs::path& folder, const std::string& name) { return is_there(folder / name / "predict.json"); };
+  const auto has = [](const fs::path& folder, const std::string& name) {
+    return is_there(folder / name / "predict.json");
+  };
   for (const char* one : {"out_of_fold", "test", "external_test"}) {
     if (part != "auto" && part != one) continue;
     if (has(record.path, one)) return {one, record.path / one, record.folders};
     if (!record.has_folds) continue;
     std::vector<fs::path> found;
-    std::copy_if(record.folders.begin(), record.folders.end(), std::back_inserter(found), [&](const fs::path& fold) { return has(fold, one); });
+    std::copy_if(record.folders.begin(), record.folders.end(), std::back_inserter(found),
+                 [&](const fs::path& fold) { return has(fold, one); });
     if (found.size() == 1) return {one, found[0] / one, found};
     if (found.size() > 1)
-      throw Error(ExitCode::data, concat(record.path.string(), ": ", found.size(), " folds have ", one, " predictions, each of its own model"),
-                  concat("give one of them (", fold_names({record.path, found, true}),
-                         "), or gather the test parts with the command that trained them, --fold all and --resume"));
+      throw Error(
+          ExitCode::data,
+          concat(record.path.string(), ": ", found.size(), " folds have ", one, " predictions, each of its own model"),
+          concat("give one of them (", fold_names({record.path, found, true}),
+                 "), or gather the test parts with the command that trained them, --fold all and --resume"));
   }
-  throw Error(ExitCode::data, concat(record.path.string(), " has no ", part == "auto" ? "test" : part, " predictions"), without_test(record));
+  throw Error(ExitCode::data, concat(record.path.string(), " has no ", part == "auto" ? "test" : part, " predictions"),
+              without_test(record));
 }
 
 std::string located(const fs::path& run_folder, const std::string& source) {
   if (source.empty() || fs::path(source).is_absolute() || !is_there(run_folder / kSources)) return source;
   const auto json = nlohmann::json::parse(read_file(run_folder / kSources), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) throw Error(ExitCode::data, concat((run_folder / kSources).string(), ": is not a JSON object"), "delete it, or bring it back");
+  if (!json.is_object())
+    throw Error(ExitCode::data, concat((run_folder / kSources).string(), ": is not a JSON object"),
+                "delete it, or bring it back");
   const auto found = json.find(source);
   if (found == json.end() || !found->is_string()) return source;
   const std::string stored = found->get<std::string>();

@@ -16,8 +16,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Among which names an image, or who it is of, can be looked up (patients as files say them, or hashed with one salt; files by their place; cases of one
-// prepared dataset), and the name there.
+// Among which names an image, or who it is of, can be looked up (patients as files say them, or
+// hashed with one salt; files by their place; cases of one prepared dataset), and the name there.
 using Identity = std::pair<std::string, std::string>;
 
 Identity identity_of(const io::SourceFile& file) {
@@ -68,7 +68,8 @@ std::string gather(const std::string& init, std::set<Identity>& trained) {
       return run.string() + " does not say what it was trained on (it is older)";
     const std::set<std::string> names = texts_of(splits["train"]);
     for (const std::string& source : texts_of(sources["data.train"])) {
-      log::info(concat("model.init: listing what ", run.string(), " was trained on, ", source));  // of a large tree of DICOM this takes a while
+      // of a large tree of DICOM this takes a while
+      log::info(concat("model.init: listing what ", run.string(), " was trained on, ", source));
       try {
         for (const io::SourceFile& file : io::find_source(source).files) {
           if (names.contains(file.name)) trained.insert(identity_of(file));
@@ -77,20 +78,25 @@ std::string gather(const std::string& init, std::set<Identity>& trained) {
         return concat("what ", run.string(), " was trained on can't be read any more: ", error.what());
       }
     }
-    weights = sources.contains("model.init") && sources["model.init"].is_string() ? sources["model.init"].get<std::string>() : "";
+    weights = sources.contains("model.init") && sources["model.init"].is_string()
+                  ? sources["model.init"].get<std::string>()
+                  : "";
   }
   return trained.empty() ? init + ": what it was trained on is not there any more" : "";
 }
 
 std::string parts_text(const std::vector<SeenPart>& parts) {
   std::vector<std::string> texts;
-  for (const SeenPart& part : parts) texts.push_back(concat(part.num_seen, " of ", part.num_files, " ", part.part, part.num_files == 1 ? " file" : " files"));
+  for (const SeenPart& part : parts)
+    texts.push_back(
+        concat(part.num_seen, " of ", part.num_files, " ", part.part, part.num_files == 1 ? " file" : " files"));
   return join(texts, " and ");
 }
 
 }  // namespace
 
-SeenBefore seen_before(const std::string& init, const SourceSplits& splits, const std::vector<io::SourceFile>& external_test) {
+SeenBefore seen_before(const std::string& init, const SourceSplits& splits,
+                       const std::vector<io::SourceFile>& external_test) {
   SeenBefore result;
   std::vector<io::SourceFile> val, test = splits.test;
   for (const auto& files : splits.val) val.insert(val.end(), files.begin(), files.end());
@@ -105,20 +111,27 @@ SeenBefore seen_before(const std::string& init, const SourceSplits& splits, cons
     for (const io::SourceFile& file : *files) {
       const Identity who = identity_of(file);
       part.num_seen += trained.contains(who) ? 1 : 0;
-      const bool is_comparable = std::all_of(names_then.begin(), names_then.end(), [&](const auto& then) { return are_comparable(who.first, then); });
-      if (!is_comparable && unknown.empty()) unknown = "patients and files are called differently there (prepared datasets with a salt of their own, or none)";
+      const bool is_comparable = std::all_of(names_then.begin(), names_then.end(),
+                                             [&](const auto& then) { return are_comparable(who.first, then); });
+      if (!is_comparable && unknown.empty())
+        unknown =
+            "patients and files are called differently there (prepared datasets with a salt of their own, or none)";
     }
     if (part.num_seen > 0) result.parts.push_back(part);
   }
   result.is_known = unknown.empty();
   if (!result.parts.empty())
-    result.text =
-        concat(parts_text(result.parts), " (or files of the same patients) were trained on by the run that the weights come from, model.init = ", init,
-               ": results on them are too good");
+    result.text = concat(
+        parts_text(result.parts),
+        " (or files of the same patients) were trained on by the run that the weights come from, model.init = ", init,
+        ": results on them are too good");
   else if (!unknown.empty())
     result.text = concat("whether validation or test images were trained on before is not known: ", unknown);
   else
-    result.text = concat("no validation or test image, nor another of its patient, was trained on by the run that the weights come from, model.init = ", init);
+    result.text = concat(
+        "no validation or test image, nor another of its patient, was trained on by the run that the weights come "
+        "from, model.init = ",
+        init);
   return result;
 }
 

@@ -15,7 +15,8 @@ namespace {
 constexpr size_t kShown = 20;
 
 // Each kind of remark once, with the first file that it is about.
-void say(const std::vector<io::SourceRemark>& remarks, const io::Source& source, const std::function<void(const std::string&)>& log) {
+void say(const std::vector<io::SourceRemark>& remarks, const io::Source& source,
+         const std::function<void(const std::string&)>& log) {
   std::vector<std::string> order;
   std::map<std::string, std::vector<std::string>> names_of;
   for (const io::SourceRemark& remark : remarks) {
@@ -25,7 +26,8 @@ void say(const std::vector<io::SourceRemark>& remarks, const io::Source& source,
   }
   for (size_t i = 0; i < order.size() && i < kShown; ++i) {
     const std::vector<std::string>& names = names_of[order[i]];
-    const std::string whose = names[0].empty() ? "" : names[0] + (names.size() > 1 ? concat(" and ", names.size() - 1, " more") : "") + ": ";
+    const std::string whose =
+        names[0].empty() ? "" : names[0] + (names.size() > 1 ? concat(" and ", names.size() - 1, " more") : "") + ": ";
     log(whose + order[i]);
   }
   if (order.size() > kShown) log(concat("... and ", order.size() - kShown, " more kinds, which `vmae inspect` lists"));

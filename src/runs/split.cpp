@@ -25,7 +25,8 @@ bool is_test(const io::SourceFile& file) { return file.split == "test"; }
 
 // Says who trains or validates. nnU-Net and Decathlon folders only mark test images.
 bool has_splits(const std::vector<io::SourceFile>& files) {
-  return std::any_of(files.begin(), files.end(), [](const auto& file) { return !file.split.empty() && !is_test(file); });
+  return std::any_of(files.begin(), files.end(),
+                     [](const auto& file) { return !file.split.empty() && !is_test(file); });
 }
 
 // Of a source with splits only the files of one part; of any other all that are not for testing.
@@ -36,17 +37,20 @@ std::vector<io::SourceFile> part(std::vector<io::SourceFile> files, const char* 
 }
 
 // The files of all sources; what they call their masks and labels goes to `splits`.
-std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>& paths, const std::vector<std::string>& findings, SourceSplits& splits,
+std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>& paths,
+                                                  const std::vector<std::string>& findings, SourceSplits& splits,
                                                   const SettleSource& settle, bool is_first = true) {
   std::vector<std::vector<io::SourceFile>> lists;
   for (const std::string& path : paths) {
     io::Source source = io::find_source(path, "auto", findings);
     const std::vector<std::string> names = splits.mask_names();
-    const bool says_otherwise = (!source.mask_names.empty() && !names.empty() && source.mask_names != names) ||
-                                (source.ignore_label >= 0 && splits.ignore_label >= 0 && source.ignore_label != splits.ignore_label);
+    const bool says_otherwise =
+        (!source.mask_names.empty() && !names.empty() && source.mask_names != names) ||
+        (source.ignore_label >= 0 && splits.ignore_label >= 0 && source.ignore_label != splits.ignore_label);
     if (says_otherwise) {
-      splits.mask_conflict = concat(path, " calls its mask values 1, 2, ... [", join(source.mask_names, ", "), "] (ignored: ", source.ignore_label,
-                                    "), but another source [", join(names, ", "), "] (ignored: ", splits.ignore_label, ")");
+      splits.mask_conflict = concat(path, " calls its mask values 1, 2, ... [", join(source.mask_names, ", "),
+                                    "] (ignored: ", source.ignore_label, "), but another source [", join(names, ", "),
+                                    "] (ignored: ", splits.ignore_label, ")");
     }
     log_remarks(source);
     if (!source.mask_names.empty()) splits.mask_names_of_sources.push_back(source.mask_names);
@@ -54,15 +58,15 @@ std::vector<std::vector<io::SourceFile>> list_all(const std::vector<std::string>
     if (splits.regions.empty()) splits.regions = source.regions;
     if (is_first && lists.empty()) splits.channel_names = source.channel_names;
     if (source.channel_names != splits.channel_names) {
-      splits.channel_conflict =
-          concat(path, " has the channels [", join(source.channel_names, ", "), "], but another source has [", join(splits.channel_names, ", "), "]");
+      splits.channel_conflict = concat(path, " has the channels [", join(source.channel_names, ", "),
+                                       "], but another source has [", join(splits.channel_names, ", "), "]");
     }
     if (is_first && lists.empty()) {
       splits.label_names = source.label_names;
       splits.is_multi_label = source.is_multi_label;
     } else if (source.label_names != splits.label_names) {
-      splits.label_conflict =
-          concat(path, " has the labels [", join(source.label_names, ", "), "], but another source has [", join(splits.label_names, ", "), "]");
+      splits.label_conflict = concat(path, " has the labels [", join(source.label_names, ", "),
+                                     "], but another source has [", join(splits.label_names, ", "), "]");
     }
     splits.identifying.insert(splits.identifying.end(), source.identifying.begin(), source.identifying.end());
     splits.layouts.push_back(source.layout);
@@ -80,7 +84,8 @@ bool has_folds(const std::vector<io::SourceFile>& files) {
   return std::any_of(files.begin(), files.end(), [](const auto& file) { return file.fold >= 0; });
 }
 
-std::pair<std::vector<io::SourceFile>, std::vector<io::SourceFile>> by_fold(const std::vector<io::SourceFile>& files, int64_t fold) {
+std::pair<std::vector<io::SourceFile>, std::vector<io::SourceFile>> by_fold(const std::vector<io::SourceFile>& files,
+                                                                            int64_t fold) {
   std::pair<std::vector<io::SourceFile>, std::vector<io::SourceFile>> parts;
   std::set<int64_t> folds;
   for (const auto& file : files) {
@@ -93,9 +98,11 @@ std::pair<std::vector<io::SourceFile>, std::vector<io::SourceFile>> by_fold(cons
   if (!folds.contains(fold)) {
     std::vector<std::string> known;
     for (const int64_t one : folds) known.push_back(std::to_string(one));
-    throw Error(ExitCode::usage, concat("data.fold = ", fold, ": the data have the folds ", join(known, ", ")), "choose one of these");
+    throw Error(ExitCode::usage, concat("data.fold = ", fold, ": the data have the folds ", join(known, ", ")),
+                "choose one of these");
   }
-  log::info(concat("the data say their folds: fold ", fold, " validates (data.fold), ", parts.second.size(), " of ", files.size(), " cases"));
+  log::info(concat("the data say their folds: fold ", fold, " validates (data.fold), ", parts.second.size(), " of ",
+                   files.size(), " cases"));
   return parts;
 }
 
@@ -110,17 +117,19 @@ std::set<std::string> drawn(const std::vector<io::SplitCase>& cases, double val_
     if (validates) some.add(one.patient, one.is_patient_known), ++num_cases;
     has_labels |= !one.labels.empty();
   }
-  log::info(concat("data.val_fraction = ", val_fraction, ": validation takes ", num_cases, " of ", cases.size(), " files", some.suffix(),
-                   has_labels ? ", stratified by label" : ""));
+  log::info(concat("data.val_fraction = ", val_fraction, ": validation takes ", num_cases, " of ", cases.size(),
+                   " files", some.suffix(), has_labels ? ", stratified by label" : ""));
   return validating;
 }
 
 // Without sources for validation: by the splits that are there, and by patient in all other sources.
-void divide(const std::vector<std::vector<io::SourceFile>>& lists, double val_fraction, uint64_t seed, int64_t fold, SourceSplits& splits) {
+void divide(const std::vector<std::vector<io::SourceFile>>& lists, double val_fraction, uint64_t seed, int64_t fold,
+            SourceSplits& splits) {
   std::vector<io::SplitCase> cases;
   for (size_t source = 0; source < lists.size(); ++source) {
     if (has_splits(lists[source]) || has_folds(part(lists[source], ""))) continue;
-    for (const io::SourceFile& file : part(lists[source], "")) cases.push_back(split_case(file, splits.label_names_of_sources[source]));
+    for (const io::SourceFile& file : part(lists[source], ""))
+      cases.push_back(split_case(file, splits.label_names_of_sources[source]));
   }
   std::set<std::string> validating;
   if (val_fraction > 0.0 && !cases.empty()) validating = drawn(cases, val_fraction, seed);
@@ -138,7 +147,8 @@ void divide(const std::vector<std::vector<io::SourceFile>>& lists, double val_fr
     }
     splits.train.emplace_back();
     splits.val.emplace_back();
-    for (const auto& file : part(files, "")) (validating.contains(file.patient) ? splits.val : splits.train).back().push_back(file);
+    for (const auto& file : part(files, ""))
+      (validating.contains(file.patient) ? splits.val : splits.train).back().push_back(file);
   }
 }
 
@@ -150,7 +160,9 @@ const std::vector<std::string>& training_names(const io::SplitFold& fold, const 
   std::vector<std::string> known;
   for (const auto& [percent, names] : fold.fractions) known.push_back(std::to_string(percent));
   known.emplace_back("100");
-  throw Error(ExitCode::usage, concat("data.label_fraction = ", choice.label_fraction, ": ", choice.file, ", fold ", choice.fold, ", has ", join(known, ", ")),
+  throw Error(ExitCode::usage,
+              concat("data.label_fraction = ", choice.label_fraction, ": ", choice.file, ", fold ", choice.fold,
+                     ", has ", join(known, ", ")),
               "choose one of these, or make the file again with split.fractions");
 }
 
@@ -158,7 +170,8 @@ const std::vector<std::string>& training_names(const io::SplitFold& fold, const 
 std::vector<io::SourceFile> named(const std::vector<io::SourceFile>& files, const std::vector<std::string>& names) {
   const std::set<std::string> wanted(names.begin(), names.end());
   std::vector<io::SourceFile> found;
-  std::copy_if(files.begin(), files.end(), std::back_inserter(found), [&](const auto& file) { return wanted.contains(file.name); });
+  std::copy_if(files.begin(), files.end(), std::back_inserter(found),
+               [&](const auto& file) { return wanted.contains(file.name); });
   return found;
 }
 
@@ -171,8 +184,9 @@ bool names_further_channels(const io::Splits& splits, const std::vector<io::Sour
   const auto names_one = [&](const std::vector<std::string>& names) {
     return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return further.contains(name); });
   };
-  return std::any_of(splits.folds.begin(), splits.folds.end(),
-                     [&](const io::SplitFold& fold) { return names_one(fold.train) || names_one(fold.val) || names_one(fold.test); });
+  return std::any_of(splits.folds.begin(), splits.folds.end(), [&](const io::SplitFold& fold) {
+    return names_one(fold.train) || names_one(fold.val) || names_one(fold.test);
+  });
 }
 
 TrainVal split_by_file(std::vector<io::SourceFile> files, const SplitChoice& choice) {
@@ -182,39 +196,47 @@ TrainVal split_by_file(std::vector<io::SourceFile> files, const SplitChoice& cho
   const io::Splits splits = io::read_splits(choice.file);
   const std::vector<io::SourceFile> single = io::single_channels(files);
   std::vector<io::SplitCase> cases;
-  for (const auto& file : names_further_channels(splits, files) ? single : files) cases.push_back({file.name, file.patient, {}});
+  for (const auto& file : names_further_channels(splits, files) ? single : files)
+    cases.push_back({file.name, file.patient, {}});
   io::check_splits(splits, choice.file, cases);
   if (choice.fold < 0 || choice.fold >= static_cast<int64_t>(splits.folds.size())) {
-    throw Error(ExitCode::usage, concat("data.fold = ", choice.fold, ": ", choice.file, " has folds 0 to ", splits.folds.size() - 1));
+    throw Error(ExitCode::usage,
+                concat("data.fold = ", choice.fold, ": ", choice.file, " has folds 0 to ", splits.folds.size() - 1));
   }
   const io::SplitFold& fold = splits.folds[static_cast<size_t>(choice.fold)];
-  log::info(concat(choice.file, ": fold ", choice.fold, " of ", splits.folds.size(), ", ", choice.label_fraction, " % of its training part"));
+  log::info(concat(choice.file, ": fold ", choice.fold, " of ", splits.folds.size(), ", ", choice.label_fraction,
+                   " % of its training part"));
   if (!fold.test.empty()) test = named(files, fold.test);
   TrainVal parts{named(files, training_names(fold, choice)), named(files, fold.val), std::move(test), {}};
   std::set<std::string> used;
   for (const auto* one : {&parts.train, &parts.val, &parts.test}) {
     for (const auto& file : *one) used.insert(file.name);
   }
-  std::copy_if(files.begin(), files.end(), std::back_inserter(parts.unused), [&](const auto& file) { return !used.contains(file.name); });
+  std::copy_if(files.begin(), files.end(), std::back_inserter(parts.unused),
+               [&](const auto& file) { return !used.contains(file.name); });
   return parts;
 }
 
-void check_choice(const SplitChoice& choice, const std::vector<std::string>& train, const std::vector<std::string>& val) {
+void check_choice(const SplitChoice& choice, const std::vector<std::string>& train,
+                  const std::vector<std::string>& val) {
   if (!choice.file.empty() && train.size() > 1) {
     throw Error(ExitCode::usage, concat("data.splits divides one source, but data.train has ", train.size()),
                 "train on one source, or leave data.splits empty");
   }
   if (!choice.file.empty() && !val.empty()) {
-    throw Error(ExitCode::usage, "data.splits and data.val are both set, and both say who validates", "leave one of them empty");
+    throw Error(ExitCode::usage, "data.splits and data.val are both set, and both say who validates",
+                "leave one of them empty");
   }
   if (choice.file.empty() && choice.label_fraction != 100) {
     throw Error(ExitCode::usage,
-                concat("data.fold = ", choice.fold, " and data.label_fraction = ", choice.label_fraction, " choose from data.splits, which is not set"),
+                concat("data.fold = ", choice.fold, " and data.label_fraction = ", choice.label_fraction,
+                       " choose from data.splits, which is not set"),
                 "make that file with `vmae split`: data.splits=splits.json");
   }
 }
 
-// Who a file belongs to, across sources: the patient, or where patients are not known (then it is the name) the file itself.
+// Who a file belongs to, across sources: the patient, or where
+// patients are not known (then it is the name) the file itself.
 std::string identity(const io::SourceFile& file) {
   if (file.patient != file.name) return "patient " + file.patient;
   if (file.prepared_case >= 0) return "case " + file.name;
@@ -235,25 +257,33 @@ void tell_incomparable(const SourceSplits& splits) {
   others.insert(train.begin(), train.end());
   if (others.size() > 1)
     log::warning(
-        "patients are called differently in these sources (files; prepared datasets with salts of their own): whether one of them is in several parts "
+        "patients are called differently in these sources (files; prepared datasets with salts of their own): whether "
+        "one of them is in several parts "
         "can't be told. Prepare all with one salt (prepare.salt_file), or train and validate on one source");
 }
 
 }  // namespace
 
-SourceSplits split_sources(const std::vector<std::string>& train, const std::vector<std::string>& val, double val_fraction, uint64_t seed,
-                           const SplitChoice& choice, const SettleSource& settle) {
+SourceSplits split_sources(const std::vector<std::string>& train, const std::vector<std::string>& val,
+                           double val_fraction, uint64_t seed, const SplitChoice& choice, const SettleSource& settle) {
   check_choice(choice, train, val);
-  if (train.empty()) throw Error(ExitCode::usage, "data.train is not set", "give a folder of images or a manifest CSV: data.train=/path/to/images");
+  if (train.empty())
+    throw Error(ExitCode::usage, "data.train is not set",
+                "give a folder of images or a manifest CSV: data.train=/path/to/images");
   SourceSplits splits;
   if (!choice.file.empty()) {
     TrainVal parts = split_by_file(list_all({train[0]}, choice.findings, splits, settle)[0], choice);
-    splits.train = {std::move(parts.train)}, splits.val = {std::move(parts.val)}, splits.test = std::move(parts.test), splits.unused = std::move(parts.unused);
+    splits.train = {std::move(parts.train)};
+    splits.val = {std::move(parts.val)};
+    splits.test = std::move(parts.test);
+    splits.unused = std::move(parts.unused);
   } else {
     auto lists = list_all(train, choice.findings, splits, settle);
     const bool says_folds = std::any_of(lists.begin(), lists.end(), [](const auto& files) { return has_folds(files); });
     if (choice.fold != 0 && (!says_folds || !val.empty()))
-      throw Error(ExitCode::usage, concat("data.fold = ", choice.fold, " chooses from data.splits, or from folds that the data name; there are none"),
+      throw Error(ExitCode::usage,
+                  concat("data.fold = ", choice.fold,
+                         " chooses from data.splits, or from folds that the data name; there are none"),
                   "make that file with `vmae split`: data.splits=splits.json");
     for (const auto& files : lists) {
       std::copy_if(files.begin(), files.end(), std::back_inserter(splits.test), is_test);
@@ -262,7 +292,8 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
       divide(lists, val_fraction, seed, choice.fold, splits);
     } else {
       for (auto& files : lists) splits.train.push_back(part(std::move(files), "train"));
-      for (auto& files : list_all(val, choice.findings, splits, settle, /*is_first=*/false)) splits.val.push_back(part(std::move(files), "val"));
+      for (auto& files : list_all(val, choice.findings, splits, settle, /*is_first=*/false))
+        splits.val.push_back(part(std::move(files), "val"));
     }
   }
   tell_incomparable(splits);
@@ -271,7 +302,8 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
   std::set<std::string> training;
   for (size_t source = 0; source < train.size(); ++source) {
     if (splits.train[source].empty()) {
-      throw Error(ExitCode::data, concat("data.train = ", train[source], ": no file is left to train on, ", num_val, " validate"),
+      throw Error(ExitCode::data,
+                  concat("data.train = ", train[source], ": no file is left to train on, ", num_val, " validate"),
                   "give more patients, or lower data.val_fraction");
     }
     for (const auto& file : splits.train[source]) training.insert(identity(file));
@@ -279,7 +311,8 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
   const auto require_new = [&](const std::vector<io::SourceFile>& files, const char* part_name) {
     for (const auto& file : files) {
       if (!training.contains(identity(file))) continue;
-      throw Error(ExitCode::data, concat(part_name, " file ", file.name, " is also a training file, or its patient has training files"),
+      throw Error(ExitCode::data,
+                  concat(part_name, " file ", file.name, " is also a training file, or its patient has training files"),
                   "a file or patient may be in one split only: correct the manifest, data.train or data.val");
     }
   };
@@ -301,8 +334,11 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
   return splits;
 }
 
-TrainVal split_train_val(const std::string& train, const std::string& val, double val_fraction, uint64_t seed, const SplitChoice& choice) {
-  const auto list = [](const std::string& source) { return source.empty() ? std::vector<std::string>{} : std::vector{source}; };
+TrainVal split_train_val(const std::string& train, const std::string& val, double val_fraction, uint64_t seed,
+                         const SplitChoice& choice) {
+  const auto list = [](const std::string& source) {
+    return source.empty() ? std::vector<std::string>{} : std::vector{source};
+  };
   return flat(split_sources(list(train), list(val), val_fraction, seed, choice));
 }
 
@@ -322,7 +358,8 @@ void require_separate(const TrainVal& split, const std::vector<io::SourceFile>& 
   }
   for (const auto& file : files) {
     if (!seen.contains(identity(file))) continue;
-    throw Error(ExitCode::data, concat(part_name, " file ", file.name, " or its patient is also in training or validation"),
+    throw Error(ExitCode::data,
+                concat(part_name, " file ", file.name, " or its patient is also in training or validation"),
                 "a file or patient may be in one split only: correct the manifest, data.train, data.val or data.test");
   }
 }
@@ -330,11 +367,13 @@ void require_separate(const TrainVal& split, const std::vector<io::SourceFile>& 
 std::string naming_of(const io::SourceFile& file) {
   if (file.prepared_case < 0) return "";
   std::error_code ignored;
-  const std::filesystem::path folder = std::filesystem::is_directory(file.path, ignored) ? file.path : file.path.parent_path();
+  const std::filesystem::path folder =
+      std::filesystem::is_directory(file.path, ignored) ? file.path : file.path.parent_path();
   if (!std::filesystem::is_regular_file(folder / "plan.json", ignored)) return folder.string();
   if (access((folder / "plan.json").c_str(), R_OK) != 0) return folder.string();  // shared without it
   const auto plan = nlohmann::json::parse(read_file(folder / "plan.json"), nullptr, /*allow_exceptions=*/false);
-  return plan.is_object() && plan.contains("salt") && plan["salt"].is_string() ? plan["salt"].get<std::string>() : folder.string();
+  return plan.is_object() && plan.contains("salt") && plan["salt"].is_string() ? plan["salt"].get<std::string>()
+                                                                               : folder.string();
 }
 
 io::SplitCase split_case(const io::SourceFile& file, const std::vector<std::string>& label_names) {

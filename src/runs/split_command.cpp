@@ -34,10 +34,12 @@ std::vector<io::SplitCase> list_cases(const fs::path& source, const std::vector<
   if (found.layout == "prepared") {
     if (const int64_t count = io::PreparedDataset(source).info().num_duplicates; count > 0)
       log::warning(concat(count,
-                          " cases have exactly the pixels of another one (duplicates.jsonl): they may come into different parts; leave them out with "
+                          " cases have exactly the pixels of another one (duplicates.jsonl): they may come into "
+                          "different parts; leave them out with "
                           "`vmae prepare prepare.duplicates=leave_out`"));
   }
-  if (cases.size() < files.size()) log::info(concat(files.size() - cases.size(), " of ", files.size(), " cases are marked as test and stay out"));
+  if (cases.size() < files.size())
+    log::info(concat(files.size() - cases.size(), " of ", files.size(), " cases are marked as test and stay out"));
   return cases;
 }
 
@@ -66,7 +68,8 @@ class Table {
       patients.add(one.patient, one.is_patient_known);
       for (const auto& label : one.labels) ++count[label];
     }
-    out << std::left << std::setw(6) << fold << std::setw(11) << part << std::right << std::setw(7) << names.size() << std::setw(11) << patients.number_text();
+    out << std::left << std::setw(6) << fold << std::setw(11) << part << std::right << std::setw(7) << names.size()
+        << std::setw(11) << patients.number_text();
     for (const auto& label : labels_) out << "  " << std::setw(width(label)) << count[label];
     out << "\n";
   }
@@ -82,20 +85,26 @@ class Table {
 
 void describe(Options& options, SplitCommandOptions& split) {
   describe(options, static_cast<io::SplitOptions&>(split));
-  options.add(
-      "findings", split.findings,
-      "columns of the manifest (or findings of a prepared dataset) that the parts get their share of, or the one column of classes. Empty: the column label "
-      "or class, else all columns whose cells are 0, 1, -1 or empty");
+  options.add("findings", split.findings,
+              "columns of the manifest (or findings of a prepared dataset) that the parts get their share of, or the "
+              "one column of classes. Empty: the column label "
+              "or class, else all columns whose cells are 0, 1, -1 or empty");
 }
 
-void describe(Options& options, SplitConfig& config) { options.section("split", "How patients are divided", config.split); }
+void describe(Options& options, SplitConfig& config) {
+  options.section("split", "How patients are divided", config.split);
+}
 
-void split(const SplitConfig& config, const fs::path& input, const fs::path& output, bool overwrite, std::ostream& out) {
+void split(const SplitConfig& config, const fs::path& input, const fs::path& output, bool overwrite,
+           std::ostream& out) {
   if (input.empty())
-    throw Error(ExitCode::usage, "--input is not set", "give a manifest CSV, a folder of images or a prepared dataset: --input /path/to/images");
-  if (output.empty()) throw Error(ExitCode::usage, "--output is not set", "give the file to write: --output splits.json");
+    throw Error(ExitCode::usage, "--input is not set",
+                "give a manifest CSV, a folder of images or a prepared dataset: --input /path/to/images");
+  if (output.empty())
+    throw Error(ExitCode::usage, "--output is not set", "give the file to write: --output splits.json");
   if (fs::exists(output) && !overwrite) {
-    throw Error(ExitCode::usage, output.string() + " is there already", "runs may have been trained with it: give another --output, or --overwrite");
+    throw Error(ExitCode::usage, output.string() + " is there already",
+                "runs may have been trained with it: give another --output, or --overwrite");
   }
   const auto cases = list_cases(input, config.split.findings);
   const io::Splits splits = io::make_splits(cases, config.split);
@@ -103,14 +112,16 @@ void split(const SplitConfig& config, const fs::path& input, const fs::path& out
 
   io::PatientCount patients;
   for (const io::SplitCase& one : cases) patients.add(one.patient, one.is_patient_known);
-  out << splits.num_cases << " cases" << patients.suffix() << "; scheme " << splits.scheme << ", seed " << splits.seed << ", by "
-      << (splits.is_by_patient ? "patient" : "case") << (splits.is_stratified ? ", stratified by label" : ", not stratified") << "\n";
+  out << splits.num_cases << " cases" << patients.suffix() << "; scheme " << splits.scheme << ", seed " << splits.seed
+      << ", by " << (splits.is_by_patient ? "patient" : "case")
+      << (splits.is_stratified ? ", stratified by label" : ", not stratified") << "\n";
   const Table table(cases);
   table.print_head(out);
   for (size_t i = 0; i < splits.folds.size(); ++i) {
     const io::SplitFold& fold = splits.folds[i];
     table.print(out, i, "train", fold.train);
-    for (auto it = fold.fractions.rbegin(); it != fold.fractions.rend(); ++it) table.print(out, i, concat("train ", it->first, " %"), it->second);
+    for (auto it = fold.fractions.rbegin(); it != fold.fractions.rend(); ++it)
+      table.print(out, i, concat("train ", it->first, " %"), it->second);
     table.print(out, i, "val", fold.val);
     table.print(out, i, "test", fold.test);
   }

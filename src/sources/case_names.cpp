@@ -25,20 +25,23 @@ std::string time_suffix(const SourceFile& file) {
 
 bool is_identifying(const std::string& name, const std::vector<std::string>& identifying) {
   const std::string lower = to_lower(name);
-  return std::any_of(identifying.begin(), identifying.end(),
-                     [&](const std::string& text) { return text.size() >= 3 && lower.find(to_lower(text)) != std::string::npos; });
+  return std::any_of(identifying.begin(), identifying.end(), [&](const std::string& text) {
+    return text.size() >= 3 && lower.find(to_lower(text)) != std::string::npos;
+  });
 }
 
 }  // namespace
 
-// Whether text[from, to) is a word: what is beside it is no letter or digit, or of another kind ("LeeCT", "Lee2", "CTlee"). "lee" in "spleen" is none, nor is
-// "ung" in "Lung".
+// Whether text[from, to) is a word: what is beside it is no letter or digit, or of another
+// kind ("LeeCT", "Lee2", "CTlee"). "lee" in "spleen" is none, nor is "ung" in "Lung".
 bool is_word(const std::string& text, size_t from, size_t to) {
   const auto kind = [&](size_t at) {
     const auto c = static_cast<unsigned char>(text[at]);
     return std::isdigit(c) ? 1 : std::isupper(c) ? 2 : std::islower(c) || c >= 0x80 ? 3 : 0;
   };
-  const auto goes_on = [&](size_t left) { return kind(left) != 0 && (kind(left) == kind(left + 1) || (kind(left) == 2 && kind(left + 1) == 3)); };
+  const auto goes_on = [&](size_t left) {
+    return kind(left) != 0 && (kind(left) == kind(left + 1) || (kind(left) == 2 && kind(left + 1) == 3));
+  };
   const bool is_after_capitals = from >= 2 && kind(from - 2) == 2 && kind(from - 1) == 2 && kind(from) == 3;
   return (from == 0 || is_after_capitals || !goes_on(from - 1)) && (to == text.size() || !goes_on(to - 1));
 }
@@ -47,7 +50,8 @@ std::string without(std::string text, const std::vector<std::string>& identifyin
   for (const std::string& one : identifying) {
     if (one.size() < 3) continue;
     // Few letters may be part of an ordinary word; with digits, or longer, it means what it says wherever it stands.
-    const bool is_anywhere = one.size() > 4 || std::any_of(one.begin(), one.end(), [](unsigned char c) { return std::isdigit(c); });
+    const bool is_anywhere =
+        one.size() > 4 || std::any_of(one.begin(), one.end(), [](unsigned char c) { return std::isdigit(c); });
     const std::string wanted = to_lower(one);
     for (size_t at = to_lower(text).find(wanted); at != std::string::npos; at = to_lower(text).find(wanted, at + 1)) {
       if (is_anywhere || is_word(text, at, at + one.size())) text.replace(at, one.size(), "*");
@@ -64,7 +68,9 @@ std::vector<std::string> case_names(const std::vector<SourceFile>& cases, const 
   std::map<std::string, int64_t> series_in;  // by folder
   const auto folder_of = [](const SourceFile& file) { return fs::path(file.name).parent_path().generic_string(); };
   for (const SourceFile& file : cases) series_in[folder_of(file)] += file.series.empty() ? 0 : 1;
-  const auto file_name_of = [](const SourceFile& file) { return file.name.substr(0, file.name.size() - time_suffix(file).size()); };
+  const auto file_name_of = [](const SourceFile& file) {
+    return file.name.substr(0, file.name.size() - time_suffix(file).size());
+  };
   const auto short_name_of = [&](const SourceFile& file) {
     if (!file.series.empty() && !folder_of(file).empty() && series_in.at(folder_of(file)) == 1) return folder_of(file);
     return take_apart(file_name_of(file)).stem;
@@ -76,12 +82,14 @@ std::vector<std::string> case_names(const std::vector<SourceFile>& cases, const 
     if (!path.is_absolute() && *path.begin() != "..") continue;
     if (!common) common = folder;
     fs::path shared;
-    for (auto a = common->begin(), b = folder.begin(); a != common->end() && b != folder.end() && *a == *b; ++a, ++b) shared /= *a;
+    for (auto a = common->begin(), b = folder.begin(); a != common->end() && b != folder.end() && *a == *b; ++a, ++b)
+      shared /= *a;
     common = shared;
   }
   const auto finished = [&](const std::string& name, const SourceFile& file) {
     auto path = fs::path(name).lexically_normal();
-    if (common && (path.is_absolute() || *path.begin() == "..")) path = path.lexically_relative(*common);  // no ".." into other folders
+    // no ".." into other folders
+    if (common && (path.is_absolute() || *path.begin() == "..")) path = path.lexically_relative(*common);
     std::string text;
     for (const auto& part : path.relative_path()) {
       if (part != "..") text += (text.empty() ? "" : "/") + part.string();
@@ -90,7 +98,8 @@ std::vector<std::string> case_names(const std::vector<SourceFile>& cases, const 
     if (const std::string time = time_suffix(file); !time.empty()) text += "_" + time.substr(1);
     return text;
   };
-  const bool has_channel = std::all_of(cases.begin(), cases.end(), [&](const auto& file) { return short_name_of(file).ends_with("_0000"); });
+  const bool has_channel =
+      std::all_of(cases.begin(), cases.end(), [&](const auto& file) { return short_name_of(file).ends_with("_0000"); });
   std::vector<std::string> names;
   std::map<std::string, int64_t> count;
   for (const SourceFile& file : cases) {

@@ -1,6 +1,6 @@
-// Folders that a dataset.json describes (dataset_json.h). nnU-Net: images are imagesTr/CASE_0000.ext with one file per channel, masks labelsTr/CASE.ext; or
-// both as its key "dataset" lists them. Decathlon: "training": [{"image": "./imagesTr/x.nii.gz", "label": "./labelsTr/x.nii.gz"}], "test":
-// ["./imagesTs/y.nii.gz"].
+// Folders that a dataset.json describes (dataset_json.h). nnU-Net: images are imagesTr/CASE_0000.ext with one
+// file per channel, masks labelsTr/CASE.ext; or both as its key "dataset" lists them. Decathlon: "training":
+// [{"image": "./imagesTr/x.nii.gz", "label": "./labelsTr/x.nii.gz"}], "test": ["./imagesTs/y.nii.gz"].
 #include <algorithm>
 #include <map>
 #include <set>
@@ -42,7 +42,8 @@ std::string few(std::vector<std::string> names) {
 
 std::string count_text(size_t count) { return concat(count, count == 1 ? " file" : " files"); }
 
-// A file with as many volumes as there are channels: each is one. It is looked at where that can be, as a list says nothing about it.
+// A file with as many volumes as there are channels: each is one. It
+// is looked at where that can be, as a list says nothing about it.
 bool has_channels_as_volumes(const DatasetJson& dataset, const fs::path& path) {
   if (dataset.channels.size() < 2 || !is_volume(path)) return false;
   try {
@@ -53,7 +54,8 @@ bool has_channels_as_volumes(const DatasetJson& dataset, const fs::path& path) {
 }
 
 // The images of an entry are the channels of one case.
-void add_entry(const DatasetJson& dataset, const DatasetJson::Entry& entry, const fs::path& folder, const char* split, Source& source) {
+void add_entry(const DatasetJson& dataset, const DatasetJson::Entry& entry, const fs::path& folder, const char* split,
+               Source& source) {
   SourceFile file;
   const auto set_channel = [&](SourceFile& of, const std::string& image, size_t channel) {
     of.path = clean(folder, image);
@@ -83,7 +85,8 @@ bool is_there(const fs::path& folder, const DatasetJson::Entry& entry) {
 }
 
 // Files below folder/name that the list does not name.
-void note_unlisted(const fs::path& folder, const char* name, const char* key, const std::set<fs::path>& listed, Source& source) {
+void note_unlisted(const fs::path& folder, const char* name, const char* key, const std::set<fs::path>& listed,
+                   Source& source) {
   if (!fs::is_directory(folder / name)) return;
   const Listing listing = list_folder(folder / name);
   std::vector<std::string> others;
@@ -93,8 +96,8 @@ void note_unlisted(const fs::path& folder, const char* name, const char* key, co
     }
   }
   if (!others.empty())
-    source.remarks.push_back(
-        {name, concat("holds ", count_text(others.size()), " (", few(others), ") that dataset.json does not list in \"", key, "\": left out")});
+    source.remarks.push_back({name, concat("holds ", count_text(others.size()), " (", few(others),
+                                           ") that dataset.json does not list in \"", key, "\": left out")});
 }
 
 void add_decathlon(const DatasetJson& dataset, const fs::path& folder, Source& source) {
@@ -110,7 +113,9 @@ void add_decathlon(const DatasetJson& dataset, const fs::path& folder, Source& s
       absent.push_back(fs::path(entry.images[0]).filename().string());
     }
   }
-  if (!absent.empty()) source.remarks.push_back({"dataset.json", concat(count_text(absent.size()), " (", few(absent), ") of \"test\" are not there")});
+  if (!absent.empty())
+    source.remarks.push_back(
+        {"dataset.json", concat(count_text(absent.size()), " (", few(absent), ") of \"test\" are not there")});
   std::set<fs::path> images, masks;
   for (const SourceFile& file : single_channels(source.files)) images.insert(file.path), masks.insert(file.mask);
   note_unlisted(folder, "imagesTr", "training", images, source);
@@ -122,7 +127,8 @@ void add_decathlon(const DatasetJson& dataset, const fs::path& folder, Source& s
 }
 
 // One folder of nnU-Net: the files of its ending, by their names without it. What ends otherwise is noted.
-std::map<std::string, std::vector<fs::path>> files_of_ending(const fs::path& folder, const char* name, const std::string& ending, Source& source) {
+std::map<std::string, std::vector<fs::path>> files_of_ending(const fs::path& folder, const char* name,
+                                                             const std::string& ending, Source& source) {
   const Listing listing = list_folder(folder / name);
   std::map<std::string, std::vector<fs::path>> by_stem;
   std::vector<std::string> others;
@@ -138,15 +144,19 @@ std::map<std::string, std::vector<fs::path>> files_of_ending(const fs::path& fol
   }
   if (!others.empty())
     source.remarks.push_back(
-        {name, concat("holds ", count_text(others.size()), " (", few(others), ") that do not end in ", ending, ", the file_ending of dataset.json: left out")});
-  for (const fs::path& unreadable : listing.unreadable) source.refused.push_back({name_in(folder, unreadable), "the folder can't be listed"});
+        {name, concat("holds ", count_text(others.size()), " (", few(others), ") that do not end in ", ending,
+                      ", the file_ending of dataset.json: left out")});
+  for (const fs::path& unreadable : listing.unreadable)
+    source.refused.push_back({name_in(folder, unreadable), "the folder can't be listed"});
   return by_stem;
 }
 
 using Channels = std::map<size_t, fs::path>;
 
-// Cases that lack a channel are taken out: another number would be in its place. Channels that dataset.json does not name are no part of a case.
-void keep_complete(std::map<std::string, Channels>& cases, const DatasetJson& dataset, const fs::path& folder, Source& source) {
+// Cases that lack a channel are taken out: another number would be in its
+// place. Channels that dataset.json does not name are no part of a case.
+void keep_complete(std::map<std::string, Channels>& cases, const DatasetJson& dataset, const fs::path& folder,
+                   Source& source) {
   size_t count = dataset.channels.size();
   if (count == 0) {
     for (const auto& [name, channels] : cases) count = std::max(count, channels.rbegin()->first + 1);
@@ -162,7 +172,8 @@ void keep_complete(std::map<std::string, Channels>& cases, const DatasetJson& da
       if (channel >= count) others.push_back(std::to_string(channel));
     }
     if (!others.empty())
-      source.remarks.push_back({first, concat("is of a case with channel ", join(others, ", "), ", which dataset.json does not name: left out")});
+      source.remarks.push_back({first, concat("is of a case with channel ", join(others, ", "),
+                                              ", which dataset.json does not name: left out")});
     std::erase_if(channels, [&](const auto& channel) { return channel.first >= count; });
     if (missing.empty()) continue;
     source.refused.push_back({first, concat("is of a case without channel ", join(missing, ", "))});
@@ -172,13 +183,14 @@ void keep_complete(std::map<std::string, Channels>& cases, const DatasetJson& da
 }
 
 // Adds the images of one folder, with their masks. Returns the number of cases.
-size_t add_nnunet_folder(const DatasetJson& dataset, const fs::path& folder, const char* images, const char* labels, const char* split,
-                         const std::string& ending, Source& source) {
+size_t add_nnunet_folder(const DatasetJson& dataset, const fs::path& folder, const char* images, const char* labels,
+                         const char* split, const std::string& ending, Source& source) {
   std::map<std::string, Channels> cases;
   for (const auto& [stem, files] : files_of_ending(folder, images, ending, source)) {
     const auto found = case_and_channel(stem);
     if (!found) {
-      for (const fs::path& file : files) source.remarks.push_back({name_in(folder, file), "does not end in a channel number such as _0000; left out"});
+      for (const fs::path& file : files)
+        source.remarks.push_back({name_in(folder, file), "does not end in a channel number such as _0000; left out"});
       continue;
     }
     if (files.size() > 1) fail_twice(concat("channel ", found->second, " of case ", found->first), files[0], files[1]);
@@ -193,7 +205,8 @@ size_t add_nnunet_folder(const DatasetJson& dataset, const fs::path& folder, con
   keep_complete(cases, dataset, folder, source);
   for (const auto& [name, channels] : cases) {
     const auto mask = masks.find(name);
-    if (mask != masks.end() && mask->second.size() > 1) fail_twice("the mask of case " + name, mask->second[0], mask->second[1]);
+    if (mask != masks.end() && mask->second.size() > 1)
+      fail_twice("the mask of case " + name, mask->second[0], mask->second[1]);
     SourceFile file;
     for (const auto& [channel, path] : channels) {
       SourceFile& one = channel == channels.begin()->first ? file : file.channels.emplace_back();
@@ -204,17 +217,21 @@ size_t add_nnunet_folder(const DatasetJson& dataset, const fs::path& folder, con
       const fs::path below_images = path.parent_path().lexically_relative(folder / images),
                      below_labels = mask->second[0].parent_path().lexically_relative(folder / labels);
       if (below_images != below_labels && below_images != "." && below_labels != ".")
-        throw Error(ExitCode::data, concat(path.string(), " and the mask of its name, ", mask->second[0].string(), ", lie in different subfolders"),
+        throw Error(ExitCode::data,
+                    concat(path.string(), " and the mask of its name, ", mask->second[0].string(),
+                           ", lie in different subfolders"),
                     "move both into subfolders of one name, or into none");
     }
     file.patient = name;
     file.split = split;
     if (mask != masks.end()) file.mask = mask->second[0];
     source.files.push_back(std::move(file));
-    if (has_masks && mask == masks.end()) source.remarks.push_back({name_in(folder, channels.begin()->second), concat("has no mask in ", labels)});
+    if (has_masks && mask == masks.end())
+      source.remarks.push_back({name_in(folder, channels.begin()->second), concat("has no mask in ", labels)});
   }
   for (const auto& [name, files] : masks) {
-    if (!found.contains(name)) source.remarks.push_back({name_in(folder, files[0]), concat("is a mask without an image in ", images)});
+    if (!found.contains(name))
+      source.remarks.push_back({name_in(folder, files[0]), concat("is a mask without an image in ", images)});
   }
   return count;
 }
@@ -233,7 +250,8 @@ size_t add_nnunet(const DatasetJson& dataset, const fs::path& folder, Source& so
   source.layout = "nnunet";
   size_t num_training = dataset.by_case.size();
   for (const auto& entry : dataset.by_case) add_entry(dataset, entry, folder, "", source);
-  for (const auto& [images, labels, split] : {std::tuple{"imagesTr", "labelsTr", ""}, {"imagesTs", "labelsTs", "test"}}) {
+  for (const auto& [images, labels, split] :
+       {std::tuple{"imagesTr", "labelsTr", ""}, {"imagesTs", "labelsTs", "test"}}) {
     const bool is_training = *split == '\0';
     if (!fs::is_directory(folder / images) || (is_training && !dataset.by_case.empty())) continue;
     const std::string ending = dataset.file_ending.empty() ? ending_in(folder / images) : dataset.file_ending;
@@ -252,7 +270,8 @@ std::optional<Source> challenge_source(const fs::path& folder) {
   const bool has_images = fs::is_directory(folder / "imagesTr", ignored);
   if (!has_images && !lists_images(file)) return std::nullopt;
   const DatasetJson dataset = read_dataset_json(file);
-  const bool is_decathlon = std::any_of(dataset.training.begin(), dataset.training.end(), [&](const auto& entry) { return is_there(folder, entry); });
+  const bool is_decathlon = std::any_of(dataset.training.begin(), dataset.training.end(),
+                                        [&](const auto& entry) { return is_there(folder, entry); });
   if (!is_decathlon && !has_images && dataset.by_case.empty()) return std::nullopt;
   Source source;
   if (dataset.channels.size() > 1) source.channel_names = dataset.channels;
@@ -268,14 +287,17 @@ std::optional<Source> challenge_source(const fs::path& folder) {
     num_training = static_cast<int64_t>(add_nnunet(dataset, folder, source));
   }
   if (dataset.num_training >= 0 && dataset.num_training != num_training)
-    source.remarks.push_back({"dataset.json", concat("numTraining is ", dataset.num_training, ", but there are ", num_training, " training cases")});
-  std::sort(source.files.begin(), source.files.end(), [](const SourceFile& a, const SourceFile& b) { return a.name < b.name; });
+    source.remarks.push_back({"dataset.json", concat("numTraining is ", dataset.num_training, ", but there are ",
+                                                     num_training, " training cases")});
+  std::sort(source.files.begin(), source.files.end(),
+            [](const SourceFile& a, const SourceFile& b) { return a.name < b.name; });
   if (source.files.empty()) {
     std::vector<std::string> reasons;
     for (const SourceRemark& remark : source.refused) reasons.push_back(concat(remark.name, " ", remark.text));
     for (const SourceRemark& remark : source.remarks) reasons.push_back(concat(remark.name, " ", remark.text));
     if (reasons.size() > 3) reasons.resize(3);
-    throw Error(ExitCode::data, concat(folder.string(), ": its dataset.json names no image that is there", reasons.empty() ? "" : ": ", join(reasons, "; ")));
+    throw Error(ExitCode::data, concat(folder.string(), ": its dataset.json names no image that is there",
+                                       reasons.empty() ? "" : ": ", join(reasons, "; ")));
   }
   return source;
 }

@@ -1,4 +1,5 @@
-// RFC 4180 by a scanner that takes one field at a time: a field is quoted ("" stands for a quote, line ends are text) or runs to the next separator.
+// RFC 4180 by a scanner that takes one field at a time: a field is quoted
+// ("" stands for a quote, line ends are text) or runs to the next separator.
 #include "vmae/sources/csv.h"
 
 #include <algorithm>
@@ -19,7 +20,8 @@ class Scanner {
     if (take_separator_line()) return;
     const std::string_view header = text_.substr(0, text_.find_first_of("\r\n"));
     for (const char candidate : {',', ';', '\t'}) {
-      if (std::count(header.begin(), header.end(), candidate) > std::count(header.begin(), header.end(), separator_)) separator_ = candidate;
+      if (std::count(header.begin(), header.end(), candidate) > std::count(header.begin(), header.end(), separator_))
+        separator_ = candidate;
     }
   }
 
@@ -41,7 +43,9 @@ class Scanner {
     return row;
   }
 
-  [[noreturn]] void fail(int64_t line, const std::string& what) const { throw Error(ExitCode::data, concat(name_, ":", line, ": ", what)); }
+  [[noreturn]] void fail(int64_t line, const std::string& what) const {
+    throw Error(ExitCode::data, concat(name_, ":", line, ": ", what));
+  }
 
  private:
   // "sep=;" as the first line, which tells Excel the separator.
@@ -74,7 +78,8 @@ class Scanner {
     std::string quoted;
     while (!at_end()) {
       const char c = text_[at_++];
-      if (c == '"' && !take('"')) return std::string(trim(quoted));  // some programs pad cells with blanks before they quote them
+      // some programs pad cells with blanks before they quote them
+      if (c == '"' && !take('"')) return std::string(trim(quoted));
       if (c == '\n') ++line_;
       quoted += c;
     }
@@ -119,16 +124,19 @@ Csv parse_csv(std::string_view text, const std::string& name) {
       std::set<std::string> seen;
       for (const std::string& field : row.fields) {
         const std::string column(trim(field));
-        if (!column.empty() && !seen.insert(to_lower(column)).second) scanner.fail(row.line, "the header names the column '" + column + "' twice");
+        if (!column.empty() && !seen.insert(to_lower(column)).second)
+          scanner.fail(row.line, "the header names the column '" + column + "' twice");
         csv.columns.push_back(column);
       }
     } else if (row.fields.size() != csv.columns.size()) {
-      scanner.fail(row.line, concat("has ", row.fields.size(), " fields, but the header has ", csv.columns.size(), " columns (", join(csv.columns, ", "), ")"));
+      scanner.fail(row.line, concat("has ", row.fields.size(), " fields, but the header has ", csv.columns.size(),
+                                    " columns (", join(csv.columns, ", "), ")"));
     } else {
       csv.rows.push_back(std::move(row));
     }
   }
-  if (csv.columns.empty()) throw Error(ExitCode::data, name + " is empty: a CSV file needs a header line with the names of its columns");
+  if (csv.columns.empty())
+    throw Error(ExitCode::data, name + " is empty: a CSV file needs a header line with the names of its columns");
   return csv;
 }
 

@@ -24,7 +24,9 @@ class Place {
  public:
   explicit Place(std::string file) : text_(std::move(file)) {}
   Place at(const std::string& key) const { return Place(concat(text_, ": \"", key, "\"")); }
-  [[noreturn]] void fail(const std::string& what, const std::string& hint = "") const { throw Error(ExitCode::data, concat(text_, ": ", what), hint); }
+  [[noreturn]] void fail(const std::string& what, const std::string& hint = "") const {
+    throw Error(ExitCode::data, concat(text_, ": ", what), hint);
+  }
   const std::string& text() const { return text_; }
 
  private:
@@ -47,12 +49,15 @@ Json parse(const fs::path& file) {
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
-      throw Error(ExitCode::data, concat(file.string(), ": the key \"", parsed.get<std::string>(), "\" stands there twice"), "keep the one that is right");
+      throw Error(ExitCode::data,
+                  concat(file.string(), ": the key \"", parsed.get<std::string>(), "\" stands there twice"),
+                  "keep the one that is right");
     return true;
   };
   try {
     Json json = Json::parse(text, watch);
-    if (!json.is_object()) throw Error(ExitCode::data, file.string() + ": is not a dataset.json: it holds no object ({...})");
+    if (!json.is_object())
+      throw Error(ExitCode::data, file.string() + ": is not a dataset.json: it holds no object ({...})");
     return json;
   } catch (const Json::exception& error) {
     throw Error(ExitCode::data, concat(file.string(), ": is not JSON: ", error.what()));
@@ -68,12 +73,14 @@ std::vector<NamedNumbers> named_numbers(const Json& json, const Place& place) {
   std::vector<NamedNumbers> all;
   if (json.is_array()) {
     for (const Json& one : json) {
-      if (!one.is_string()) place.fail("is a list, but not of names", "write names and numbers: {\"background\": 0, \"liver\": 1}");
+      if (!one.is_string())
+        place.fail("is a list, but not of names", "write names and numbers: {\"background\": 0, \"liver\": 1}");
       all.push_back({std::string(trim(one.get<std::string>())), {static_cast<int64_t>(all.size())}});
     }
     return all;
   }
-  if (!json.is_object()) place.fail("is neither an object nor a list", "write names and numbers: {\"background\": 0, \"liver\": 1}");
+  if (!json.is_object())
+    place.fail("is neither an object nor a list", "write names and numbers: {\"background\": 0, \"liver\": 1}");
   for (const auto& [key, value] : json.items()) {
     const std::string name(trim(key));
     const auto number_of_key = parse_integer(class_name(key));
@@ -90,7 +97,8 @@ std::vector<NamedNumbers> named_numbers(const Json& json, const Place& place) {
     }
     const auto number = integer_of(value);
     if (number && number_of_key && value.is_string() && *number != *number_of_key)
-      place.at(key).fail(concat("is ", value.dump(), ": which of the two is the name can't be told"), "write the values as numbers, without quotes");
+      place.at(key).fail(concat("is ", value.dump(), ": which of the two is the name can't be told"),
+                         "write the values as numbers, without quotes");
     if (number) {
       all.push_back({name, {*number}});
     } else if (number_of_key && value.is_string()) {
@@ -107,14 +115,17 @@ void read_labels(const Json& json, const Place& place, DatasetJson& dataset) {
   std::map<std::vector<int64_t>, std::string> region_of;
   std::vector<LabelRegion> regions;
   for (NamedNumbers& one : named_numbers(json, place)) {
-    if (one.name.empty()) place.fail(concat("the name of the value ", one.values[0], " is empty"), "give every class a name");
+    if (one.name.empty())
+      place.fail(concat("the name of the value ", one.values[0], " is empty"), "give every class a name");
     for (const int64_t value : one.values) {
-      if (value < 0 || value > kMostLabels) place.at(one.name).fail(concat("has the value ", value, "; masks hold 0 to ", kMostLabels));
+      if (value < 0 || value > kMostLabels)
+        place.at(one.name).fail(concat("has the value ", value, "; masks hold 0 to ", kMostLabels));
     }
     std::sort(one.values.begin(), one.values.end());
     one.values.erase(std::unique(one.values.begin(), one.values.end()), one.values.end());
     if (to_lower(one.name) == "ignore") {
-      if (one.name != "ignore") dataset.remarks.push_back(concat("the label \"", one.name, "\" is taken for nnU-Net's \"ignore\""));
+      if (one.name != "ignore")
+        dataset.remarks.push_back(concat("the label \"", one.name, "\" is taken for nnU-Net's \"ignore\""));
       if (one.values.size() > 1 || one.values[0] == 0) place.at(one.name).fail("is not one value above 0");
       if (dataset.ignore_label >= 0) place.at(one.name).fail("is there twice");
       dataset.ignore_label = one.values[0];
@@ -126,12 +137,15 @@ void read_labels(const Json& json, const Place& place, DatasetJson& dataset) {
     } else {
       const auto [same, is_new] = name_of.emplace(one.values[0], one.name);
       if (!is_new)
-        place.fail(concat("the value ", one.values[0], " has two names: \"", same->second, "\" and \"", one.name, "\""), "every class has a value of its own");
-      if (to_lower(one.name) == "background" && one.values[0] != 0) place.at(one.name).fail(concat("is ", one.values[0], ", but the background is 0"));
+        place.fail(concat("the value ", one.values[0], " has two names: \"", same->second, "\" and \"", one.name, "\""),
+                   "every class has a value of its own");
+      if (to_lower(one.name) == "background" && one.values[0] != 0)
+        place.at(one.name).fail(concat("is ", one.values[0], ", but the background is 0"));
     }
   }
-  const bool is_drawn = regions.empty() && name_of.contains(255) &&
-                        std::none_of(name_of.begin(), name_of.end(), [](const auto& one) { return one.first != 0 && one.first != 255; });
+  const bool is_drawn =
+      regions.empty() && name_of.contains(255) &&
+      std::none_of(name_of.begin(), name_of.end(), [](const auto& one) { return one.first != 0 && one.first != 255; });
   if (is_drawn) {  // a mask to be seen (label_meaning.h, rule 4)
     dataset.mask_names = {name_of[255]};
     dataset.remarks.push_back(concat("the only label is 255: it is class 1, ", name_of[255]));
@@ -141,7 +155,8 @@ void read_labels(const Json& json, const Place& place, DatasetJson& dataset) {
   for (const auto& [value, name] : name_of) highest = std::max(highest, value);
   for (const LabelRegion& region : regions) highest = std::max(highest, region.values.back());
   if (dataset.ignore_label >= 0 && dataset.ignore_label <= highest)
-    place.at("ignore").fail(concat("is ", dataset.ignore_label, ", but ", highest, " is a class: \"ignore\" must be the highest value, as in nnU-Net"),
+    place.at("ignore").fail(concat("is ", dataset.ignore_label, ", but ", highest,
+                                   " is a class: \"ignore\" must be the highest value, as in nnU-Net"),
                             "number the labels anew, in the masks too");
   std::vector<std::string> nameless;
   for (int64_t value = 1; value <= highest; ++value) {
@@ -159,7 +174,8 @@ void read_labels(const Json& json, const Place& place, DatasetJson& dataset) {
   if (!nameless.empty()) {
     const size_t count = nameless.size();
     if (count > 5) nameless.resize(5);
-    dataset.remarks.push_back(concat("dataset.json names no label of the value ", join(nameless, ", "), count > 5 ? ", ..." : "", ": called \"label N\""));
+    dataset.remarks.push_back(concat("dataset.json names no label of the value ", join(nameless, ", "),
+                                     count > 5 ? ", ..." : "", ": called \"label N\""));
   }
 }
 
@@ -175,11 +191,13 @@ void check_class_order(const Json& json, const Json& labels, const Place& place,
     if (!value) place.fail(concat("holds ", json[i].dump(), ", which is no whole number"));
     if (i >= regions.size() || std::find(regions[i].begin(), regions[i].end(), *value) != regions[i].end()) continue;
     dataset.predicts_other_numbers = true;
-    dataset.remarks.push_back(
-        concat("regions_class_order has ", *value, " for a region without this value: nnU-Net's predictions number their voxels differently than the masks"));
+    dataset.remarks.push_back(concat(
+        "regions_class_order has ", *value,
+        " for a region without this value: nnU-Net's predictions number their voxels differently than the masks"));
   }
   if (json.size() != regions.size())
-    dataset.remarks.push_back(concat("regions_class_order has ", json.size(), " values for ", regions.size(), " regions: it is left out of account"));
+    dataset.remarks.push_back(concat("regions_class_order has ", json.size(), " values for ", regions.size(),
+                                     " regions: it is left out of account"));
 }
 
 void read_channels(const Json& json, const Place& place, DatasetJson& dataset) {
@@ -193,13 +211,15 @@ void read_channels(const Json& json, const Place& place, DatasetJson& dataset) {
     const auto channel = static_cast<size_t>(one.values[0]);
     if (dataset.channels.size() <= channel) dataset.channels.resize(channel + 1);
     if (!dataset.channels[channel].empty())
-      place.fail(concat("the channel ", channel, " has two names: \"", dataset.channels[channel], "\" and \"", one.name, "\""));
+      place.fail(concat("the channel ", channel, " has two names: \"", dataset.channels[channel], "\" and \"", one.name,
+                        "\""));
     dataset.channels[channel] = one.name;
   }
 }
 
 std::string path_of(const Json& json, const Place& place) {
-  if (!json.is_string() || json.get<std::string>().empty()) place.fail(concat("is ", json.dump(), " where the path of a file is meant"));
+  if (!json.is_string() || json.get<std::string>().empty())
+    place.fail(concat("is ", json.dump(), " where the path of a file is meant"));
   return json.get<std::string>();
 }
 
@@ -221,7 +241,8 @@ std::vector<DatasetJson::Entry> read_entries(const Json& json, const Place& plac
     if (one.is_object()) {
       if (!one.contains("image")) here.fail("has no \"image\"");
       entry.images = paths_of(one.at("image"), here.at("image"));
-      if (one.contains("label") && !one.at("label").is_null() && one.at("label") != Json("")) entry.mask = path_of(one.at("label"), here.at("label"));
+      if (one.contains("label") && !one.at("label").is_null() && one.at("label") != Json(""))
+        entry.mask = path_of(one.at("label"), here.at("label"));
       if (one.contains("fold")) {
         const auto fold = integer_of(one.at("fold"));
         if (!fold || *fold < 0) here.at("fold").fail(concat("is ", one.at("fold").dump(), "; allowed: 0, 1, 2, ..."));
@@ -254,7 +275,8 @@ std::string read_ending(const Json& json, const Place& place) {
   if (!ending.starts_with('.') && !ending.empty()) ending = "." + ending;
   const FileKind kind = kind_of("x" + ending);
   if (kind != FileKind::picture && kind != FileKind::volume)
-    place.fail(concat("is ", json.dump(), ", an ending of files that are not read"), "see docs/data.md for what can be read");
+    place.fail(concat("is ", json.dump(), ", an ending of files that are not read"),
+               "see docs/data.md for what can be read");
   return ending;
 }
 
@@ -284,10 +306,12 @@ DatasetJson read_dataset_json(const fs::path& file) {
   if (has("file_ending")) dataset.file_ending = read_ending(json.at("file_ending"), place.at("file_ending"));
   if (has("numTraining")) {
     const auto number = integer_of(json.at("numTraining"));
-    if (!number || *number < 0) place.at("numTraining").fail(concat("is ", json.at("numTraining").dump(), ", which is no number of cases"));
+    if (!number || *number < 0)
+      place.at("numTraining").fail(concat("is ", json.at("numTraining").dump(), ", which is no number of cases"));
     dataset.num_training = *number;
   }
-  for (const auto& [key, entries] : {std::pair{"training", &dataset.training}, {"validation", &dataset.validation}, {"test", &dataset.test}}) {
+  for (const auto& [key, entries] :
+       {std::pair{"training", &dataset.training}, {"validation", &dataset.validation}, {"test", &dataset.test}}) {
     if (has(key)) *entries = read_entries(json.at(key), place.at(key));
   }
   if (has("dataset")) dataset.by_case = read_cases(json.at("dataset"), place.at("dataset"));

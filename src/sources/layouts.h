@@ -13,15 +13,18 @@ namespace vmae::io {
 bool is_image_file(const std::filesystem::path& path);  // by name: a picture or volume
 
 // No column, or finding of a prepared dataset, has this name. all: those that there are.
-[[noreturn]] void fail_no_finding(const std::string& where, const std::string& name, const std::vector<std::string>& all);
+[[noreturn]] void fail_no_finding(const std::string& where, const std::string& name,
+                                  const std::vector<std::string>& all);
 
 bool is_table_file(const std::filesystem::path& path);  // by name: .csv, .tsv
 Source manifest_source(const std::filesystem::path& manifest, const std::vector<std::string>& findings = {});
-std::optional<std::filesystem::path> manifest_in(const std::filesystem::path& folder);  // its only table with an image column
+// its only table with an image column
+std::optional<std::filesystem::path> manifest_in(const std::filesystem::path& folder);
 // Its tables that name image files in a column that is not called so: whoever wrote them means them to be read.
 std::vector<SourceRemark> unused_tables(const std::filesystem::path& folder);
 
-std::optional<Source> challenge_source(const std::filesystem::path& folder);   // nnU-Net, Decathlon: where there is a dataset.json
+// nnU-Net, Decathlon: where there is a dataset.json
+std::optional<Source> challenge_source(const std::filesystem::path& folder);
 std::optional<Source> image_mask_source(const std::filesystem::path& folder);  // images beside labels or masks
 std::optional<Source> class_source(const std::filesystem::path& folder, const Listing& listing, bool is_forced);
 // Layouts dicom and files. is_forced: all files are images, whatever they are called; else tree.h.

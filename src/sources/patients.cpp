@@ -29,8 +29,9 @@ std::string alike_note(const Source& source) {
   }
   const auto count = std::count_if(alike.begin(), alike.end(), [](const auto& one) { return one.second.size() > 1; });
   if (count == 0) return "";
-  return concat("ids of patients that differ only in case, blanks, '_', '-' or leading zeros count as different patients: ", count,
-                count == 1 ? " group" : " groups", " of such ids");
+  return concat(
+      "ids of patients that differ only in case, blanks, '_', '-' or leading zeros count as different patients: ",
+      count, count == 1 ? " group" : " groups", " of such ids");
 }
 
 }  // namespace
@@ -45,9 +46,10 @@ std::string patient_id(std::string_view cell) {
   for (std::string_view blank = "\u00a0"; cell.ends_with(blank);) cell.remove_suffix(blank.size());
   cell = trim(cell);
   const size_t point = cell.find('.');
-  const bool is_decimal =
-      point != std::string_view::npos && point > 0 && point + 1 < cell.size() && cell.find_first_not_of("0123456789.") == std::string_view::npos;
-  if (is_decimal && cell.substr(point + 1).find_first_not_of('0') == std::string_view::npos) cell = cell.substr(0, point);
+  const bool is_decimal = point != std::string_view::npos && point > 0 && point + 1 < cell.size() &&
+                          cell.find_first_not_of("0123456789.") == std::string_view::npos;
+  if (is_decimal && cell.substr(point + 1).find_first_not_of('0') == std::string_view::npos)
+    cell = cell.substr(0, point);
   return std::string(cell);
 }
 
@@ -62,10 +64,10 @@ std::optional<size_t> patient_column(const Csv& csv) {
     if (!is_patient_column(csv.columns[column])) continue;
     for (const CsvRow& row : csv.rows) {
       if (!first || patient_id(row.fields[*first]) == patient_id(row.fields[column])) continue;
-      throw Error(
-          ExitCode::data,
-          concat(csv.name, ":", row.line, ": the columns ", csv.columns[*first], " and ", csv.columns[column], " both say who the patient is, and differ"),
-          "keep the one that is meant, or rename the other");
+      throw Error(ExitCode::data,
+                  concat(csv.name, ":", row.line, ": the columns ", csv.columns[*first], " and ", csv.columns[column],
+                         " both say who the patient is, and differ"),
+                  "keep the one that is meant, or rename the other");
     }
     if (!first) first = column;
   }
@@ -79,16 +81,21 @@ bool knows_patient(const SourceFile& file, const std::string& layout) {
 
 void PatientCount::add(const std::string& patient, bool is_known) { (is_known ? known_ : unknown_).insert(patient); }
 
-std::optional<size_t> PatientCount::number() const { return known_.empty() ? std::nullopt : std::optional(known_.size()); }
+std::optional<size_t> PatientCount::number() const {
+  return known_.empty() ? std::nullopt : std::optional(known_.size());
+}
 
 std::string PatientCount::number_text() const {
   if (known_.empty()) return "not known";
-  return concat(known_.size(), unknown_.empty() ? "" : concat(" (", unknown_.size(), unknown_.size() == 1 ? " case" : " cases", ": not known)"));
+  return concat(
+      known_.size(),
+      unknown_.empty() ? "" : concat(" (", unknown_.size(), unknown_.size() == 1 ? " case" : " cases", ": not known)"));
 }
 
 std::string PatientCount::suffix() const {
   if (known_.empty()) return ", patients not known";
-  return concat(" of ", known_.size(), known_.size() == 1 ? " patient" : " patients", number_text().substr(std::to_string(known_.size()).size()));
+  return concat(" of ", known_.size(), known_.size() == 1 ? " patient" : " patients",
+                number_text().substr(std::to_string(known_.size()).size()));
 }
 
 PatientCount count_patients(const std::vector<SourceFile>& files) {
@@ -99,13 +106,15 @@ PatientCount count_patients(const std::vector<SourceFile>& files) {
 
 std::string patients_note(const Source& source) {
   if (source.files.size() < 2) return "";
-  const auto unknown =
-      static_cast<size_t>(std::count_if(source.files.begin(), source.files.end(), [](const SourceFile& file) { return !file.is_patient_known; }));
+  const auto unknown = static_cast<size_t>(std::count_if(
+      source.files.begin(), source.files.end(), [](const SourceFile& file) { return !file.is_patient_known; }));
   if (unknown == 0) return source.layout == "prepared" ? "" : alike_note(source);
   const bool is_of_cases = names_cases_only(source.layout) || source.layout == "prepared";
   const char* what = is_of_cases ? "case" : source.layout == "dicom" ? "series or file" : "file";
-  if (unknown == source.files.size()) return concat("patients are not known: each ", what, " counts as its own patient");
-  return concat("patients are not known of ", unknown, " of ", source.files.size(), source.layout == "prepared" ? " cases" : " files", ": each ", what,
+  if (unknown == source.files.size())
+    return concat("patients are not known: each ", what, " counts as its own patient");
+  return concat("patients are not known of ", unknown, " of ", source.files.size(),
+                source.layout == "prepared" ? " cases" : " files", ": each ", what,
                 " of these counts as its own patient");
 }
 

@@ -1,4 +1,5 @@
-// Which layout a source has. Files are listed in an order that depends on their names only, never on the file system or the locale.
+// Which layout a source has. Files are listed in an order that depends
+// on their names only, never on the file system or the locale.
 #include "vmae/sources/source.h"
 
 #include <algorithm>
@@ -25,19 +26,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kKnownFiles = "pictures (.png, .jpg, .jpeg, .tif, .tiff, .bmp), volumes (.nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd) and DICOM";
+constexpr const char* kKnownFiles =
+    "pictures (.png, .jpg, .jpeg, .tif, .tiff, .bmp), volumes (.nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd) and DICOM";
 
 [[noreturn]] void fail_empty(const fs::path& folder, const Listing& listing) {
   std::vector<std::string> found;
-  for (const auto& [extension, count] : listing.other_extensions) found.push_back(concat(count, " ", extension.empty() ? "without extension" : extension));
-  throw NoImages(ExitCode::data, concat(folder.string(), " holds no images; found: ", found.empty() ? "nothing" : join(found, ", ")),
-                 concat("known are ", kKnownFiles, listing.num_of_pairs > 0 ? concat("; of .hdr and .img, ", kPairHint) : ""));
+  for (const auto& [extension, count] : listing.other_extensions)
+    found.push_back(concat(count, " ", extension.empty() ? "without extension" : extension));
+  throw NoImages(
+      ExitCode::data,
+      concat(folder.string(), " holds no images; found: ", found.empty() ? "nothing" : join(found, ", ")),
+      concat("known are ", kKnownFiles, listing.num_of_pairs > 0 ? concat("; of .hdr and .img, ", kPairHint) : ""));
 }
 
 template <class T>
 T require(std::optional<T> found, const fs::path& folder, const std::string& layout) {
   if (!found)
-    throw Error(ExitCode::data, concat(folder.string(), " has not the layout ", layout), "use layout auto, or see docs/data.md for what the layouts are");
+    throw Error(ExitCode::data, concat(folder.string(), " has not the layout ", layout),
+                "use layout auto, or see docs/data.md for what the layouts are");
   return *std::move(found);
 }
 
@@ -53,12 +59,16 @@ Source folder_source(const fs::path& folder, const std::string& layout, const st
     if (!is_auto) return manifest_source(require(manifest, folder, layout), findings);
     if (manifest) {
       Source source = manifest_source(*manifest, findings);
-      const bool says_more = !source.label_names.empty() || std::any_of(source.files.begin(), source.files.end(), [](const SourceFile& file) {
-        return !file.mask.empty() || !file.split.empty() || file.fold >= 0 || file.patient != file.name;
-      });
+      const bool says_more =
+          !source.label_names.empty() ||
+          std::any_of(source.files.begin(), source.files.end(), [](const SourceFile& file) {
+            return !file.mask.empty() || !file.split.empty() || file.fold >= 0 || file.patient != file.name;
+          });
       auto folders = says_more ? std::nullopt : image_mask_source(folder);
       if (!folders) return source;
-      folders->remarks.push_back({manifest->filename().string(), "names images, but neither masks, labels, patients nor parts: the folders of masks count"});
+      folders->remarks.push_back(
+          {manifest->filename().string(),
+           "names images, but neither masks, labels, patients nor parts: the folders of masks count"});
       return *std::move(folders);
     }
   }
@@ -115,10 +125,12 @@ Source prepared_source(const fs::path& path) {
     std::string problem;
     for (const int64_t channel : one.channels) {
       if (channel <= number || channel >= dataset.info().num_cases)
-        throw Error(ExitCode::data, concat(path.string(), ": case ", one.name, " has a channel that is no case of the dataset"));
+        throw Error(ExitCode::data,
+                    concat(path.string(), ": case ", one.name, " has a channel that is no case of the dataset"));
       PreparedCase other = dataset.read_case(channel);
       if (other.num_items == 0) problem = "a channel of it could not be prepared";
-      if (other.num_items > 0 && (other.num_items != one.num_items || other.size != one.size)) problem = "its channels have not the same slices";
+      if (other.num_items > 0 && (other.num_items != one.num_items || other.size != one.size))
+        problem = "its channels have not the same slices";
       file.channels.push_back(file_of(channel, std::move(other)));
     }
     is_said &= one.is_patient_known.has_value();
@@ -154,7 +166,8 @@ void make_names_utf8(Source& source) {
   for (std::string& name : source.label_names) name = escaped_utf8(name);
   if (count > 0)
     source.remarks.push_back(
-        {first, concat("has a name that is not UTF-8", count > 1 ? concat(" (and ", count - 1, " more)") : "", ": each such byte is written as %XX")});
+        {first, concat("has a name that is not UTF-8", count > 1 ? concat(" (and ", count - 1, " more)") : "",
+                       ": each such byte is written as %XX")});
 }
 
 // Voxels of two images, or masks, in one file: one of the headers was copied and still points to the other's.
@@ -165,7 +178,9 @@ void check_voxel_files(const Source& source) {
       for (const fs::path& voxels : voxel_files(*path)) {
         const auto [first, is_new] = header_of.emplace(concat(voxels.string(), '\n', voxel_offset(*path)), *path);
         if (!is_new && first->second != *path)
-          throw Error(ExitCode::data, concat(first->second.string(), " and ", path->string(), " both have their voxels in ", voxels.filename().string()),
+          throw Error(ExitCode::data,
+                      concat(first->second.string(), " and ", path->string(), " both have their voxels in ",
+                             voxels.filename().string()),
                       "correct the name of the data file in one of the headers");
       }
     }
@@ -196,15 +211,20 @@ void choose_findings(Source& source, const std::vector<std::string>& findings, c
   if (source.layout == "prepared" && !source.is_multi_label && !all.empty()) {
     std::vector<std::string> own = label_columns(PreparedDataset(path).info());
     if (own.empty()) own = {"label", "class"};
-    const bool is_own = findings.size() == 1 && std::any_of(own.begin(), own.end(), [&](const auto& name) { return to_lower(name) == to_lower(findings[0]); });
+    const bool is_own = findings.size() == 1 && std::any_of(own.begin(), own.end(), [&](const auto& name) {
+                          return to_lower(name) == to_lower(findings[0]);
+                        });
     if (is_own) return;
-    throw Error(ExitCode::usage,
-                concat("data.findings = [", join(findings, ", "), "]: ", path.string(), " was prepared with the classes of ",
-                       own.size() > 1 ? "the column label, or of its folders" : "the column " + own[0]),
-                "leave data.findings out, or prepare the dataset with prepare.findings");
+    throw Error(
+        ExitCode::usage,
+        concat("data.findings = [", join(findings, ", "), "]: ", path.string(), " was prepared with the classes of ",
+               own.size() > 1 ? "the column label, or of its folders" : "the column " + own[0]),
+        "leave data.findings out, or prepare the dataset with prepare.findings");
   }
   if (!source.is_multi_label)
-    throw Error(ExitCode::usage, concat("data.findings: ", path.string(), " has no findings", all.empty() ? "" : concat(", but classes: ", join(all, ", "))),
+    throw Error(ExitCode::usage,
+                concat("data.findings: ", path.string(), " has no findings",
+                       all.empty() ? "" : concat(", but classes: ", join(all, ", "))),
                 "findings are columns of a manifest, or were when the dataset was prepared; leave data.findings out");
   std::vector<size_t> places;
   for (const std::string& name : findings) {
@@ -224,7 +244,8 @@ void choose_findings(Source& source, const std::vector<std::string>& findings, c
 Source read_source(const fs::path& source, const std::string& layout, const std::vector<std::string>& findings) {
   std::error_code ignored;
   if (const std::string problem = path_problem(source); !problem.empty())
-    throw Error(ExitCode::data, concat(source.string(), " ", problem), "give a manifest CSV, a folder or an image file");
+    throw Error(ExitCode::data, concat(source.string(), " ", problem),
+                "give a manifest CSV, a folder or an image file");
   // A plan without an index: a dataset that is not finished, which the reader says.
   if (is_prepared(source) || fs::exists(source / "plan.json", ignored)) return prepared_source(source);
   if (fs::is_directory(source, ignored)) {
@@ -250,12 +271,14 @@ Source read_source(const fs::path& source, const std::string& layout, const std:
     single.layout = "dicom";
     add_dicom({source}, source.parent_path(), single);
     if (single.files.empty()) {
-      throw Error(ExitCode::data, concat(source.string(), ": ", single.refused.empty() ? "holds no image" : single.refused[0].text));
+      throw Error(ExitCode::data,
+                  concat(source.string(), ": ", single.refused.empty() ? "holds no image" : single.refused[0].text));
     }
     return single;
   }
   if (is_of_pair(source)) throw Error(ExitCode::data, concat(source.string(), " ", kPairProblem), kPairHint);
-  throw Error(ExitCode::data, source.string() + " is neither a manifest (.csv, .tsv) nor an image", concat("known are ", kKnownFiles));
+  throw Error(ExitCode::data, source.string() + " is neither a manifest (.csv, .tsv) nor an image",
+              concat("known are ", kKnownFiles));
 }
 
 }  // namespace

@@ -19,15 +19,18 @@ namespace fs = std::filesystem;
 const std::set<std::string> kMaskFolders{"label", "labels",       "labelstr",      "labelsts",    "mask",
                                          "masks", "segmentation", "segmentations", "groundtruth", "ground_truth"};
 const std::set<std::string> kImageFolders{"image", "images", "imagestr", "imagests"};
-const std::set<std::string> kMaskNames{"seg", "segmentation", "mask", "masks", "label", "labels", "gt", "groundtruth", "ground_truth"};
-const std::set<std::string> kModalities{"t1",  "t1c", "t1ce", "t1gd", "t1w", "t1n",  "t1post", "t2", "t2w", "t2f", "flair", "adc", "dwi", "swi",
-                                        "dce", "pd",  "pdw",  "ct",   "cta", "cect", "ncct",   "mr", "mri", "mra", "pet",   "suv", "us"};
+const std::set<std::string> kMaskNames{"seg",    "segmentation", "mask",        "masks",       "label",
+                                       "labels", "gt",           "groundtruth", "ground_truth"};
+const std::set<std::string> kModalities{"t1",  "t1c",   "t1ce", "t1gd", "t1w", "t1n", "t1post", "t2",  "t2w",
+                                        "t2f", "flair", "adc",  "dwi",  "swi", "dce", "pd",     "pdw", "ct",
+                                        "cta", "cect",  "ncct", "mr",   "mri", "mra", "pet",    "suv", "us"};
 // Folders with such names and a number are parts of a dataset, or classes.
-const std::set<std::string> kParts{"train",  "training", "val",    "valid",   "validation", "test",   "testing", "fold",    "site",    "center",
-                                   "centre", "hospital", "batch",  "part",    "set",        "split",  "class",   "grade",   "group",   "task",
-                                   "data",   "dataset",  "cohort", "scanner", "vendor",     "device", "year",    "image",   "images",  "slice",
-                                   "slices", "stage",    "type",   "level",   "run",        "exp",    "v",       "version", "release", "birads",
-                                   "kl",     "tirads",   "score",  "label",   "labels",     "mask",   "masks",   "folder"};
+const std::set<std::string> kParts{
+    "train",  "training", "val",    "valid",   "validation", "test",   "testing", "fold",    "site",    "center",
+    "centre", "hospital", "batch",  "part",    "set",        "split",  "class",   "grade",   "group",   "task",
+    "data",   "dataset",  "cohort", "scanner", "vendor",     "device", "year",    "image",   "images",  "slice",
+    "slices", "stage",    "type",   "level",   "run",        "exp",    "v",       "version", "release", "birads",
+    "kl",     "tirads",   "score",  "label",   "labels",     "mask",   "masks",   "folder"};
 const std::set<std::string> kPatientWords{"p", "pat", "pt", "sub", "subj", "case", "patient", "subject", "participant"};
 
 // A file, taken apart once.
@@ -45,7 +48,9 @@ std::string joined(const std::vector<std::string>& folders, size_t count) {
   return join({folders.begin(), folders.begin() + static_cast<std::ptrdiff_t>(count)}, "/");
 }
 
-bool lies_in(const std::string& folder, const std::string& outer) { return outer.empty() || folder == outer || folder.starts_with(outer + "/"); }
+bool lies_in(const std::string& folder, const std::string& outer) {
+  return outer.empty() || folder == outer || folder.starts_with(outer + "/");
+}
 
 std::string without_mask_suffix(const std::string& stem) {
   for (const std::string& suffix : mask_suffixes()) {
@@ -76,7 +81,8 @@ bool has_digit(const std::string& name) { return name.find_first_of("0123456789"
 // "p190", "sub-01", "BraTS20_Training_001", "0042"; not "T1", "fold0", "1" (a class by its number), "glioma".
 bool may_name_a_patient(const std::string& name) {
   const std::string lower = to_lower(name);
-  if (name.size() < 2 || kMaskFolders.contains(lower) || kImageFolders.contains(lower) || kModalities.contains(lower)) return false;
+  if (name.size() < 2 || kMaskFolders.contains(lower) || kImageFolders.contains(lower) || kModalities.contains(lower))
+    return false;
   return (has_digit(name) || seems_to_name_patients(name)) && !kParts.contains(first_word(name));
 }
 
@@ -90,18 +96,21 @@ std::vector<Entry> take_apart(std::vector<SourceFile>& files) {
     entry.stem = to_lower(stem_of(name));
     if (file.series.empty()) {
       const bool is_below = std::any_of(entry.folders.begin(), entry.folders.end(), is_mask_folder);
-      entry.is_mask = is_below || ending_of(name).starts_with(".seg.") || kMaskNames.contains(entry.stem) || !without_mask_suffix(entry.stem).empty();
+      entry.is_mask = is_below || ending_of(name).starts_with(".seg.") || kMaskNames.contains(entry.stem) ||
+                      !without_mask_suffix(entry.stem).empty();
     }
     entries.push_back(std::move(entry));
   }
   return entries;
 }
 
-// Patients' folders: the outermost whose name may be a patient's, as most of those beside it, where what lies in them speaks for it too.
+// Patients' folders: the outermost whose name may be a patient's, as
+// most of those beside it, where what lies in them speaks for it too.
 void find_patient_folders(std::vector<Entry>& entries) {
   std::map<std::string, std::set<std::string>> beside;  // names of folders by the folder that they lie in
   for (const Entry& entry : entries) {
-    for (size_t depth = 0; depth < entry.folders.size(); ++depth) beside[joined(entry.folders, depth)].insert(entry.folders[depth]);
+    for (size_t depth = 0; depth < entry.folders.size(); ++depth)
+      beside[joined(entry.folders, depth)].insert(entry.folders[depth]);
   }
   const auto are_patients = [&](const std::string& outer) {
     const std::set<std::string>& names = beside[outer];
@@ -141,7 +150,8 @@ void find_patient_folders(std::vector<Entry>& entries) {
     }
   }
   constexpr size_t kFew = 8;
-  const bool is_few = groups.size() > 1 && num_files <= kFew * groups.size(), repeats = groups.size() > 1 && 2 * num_repeated >= num_files;
+  const bool is_few = groups.size() > 1 && num_files <= kFew * groups.size(),
+             repeats = groups.size() > 1 && 2 * num_repeated >= num_files;
   if (!are_named && !is_few && !repeats && num_telling < num_files && num_masks == 0) return;
   for (const auto& [key, group] : groups) {
     for (Entry* entry : group) entry->unit = key;
@@ -156,7 +166,8 @@ void find_case_folders(std::vector<Entry>& entries) {
     if (entry.unit.empty() && !entry.folder.empty()) by_folder[entry.folder].push_back(&entry);
   }
   for (const auto& [folder, group] : by_folder) {
-    const auto num_masks = std::count_if(group.begin(), group.end(), [](const Entry* entry) { return kMaskNames.contains(entry->stem); });
+    const auto num_masks =
+        std::count_if(group.begin(), group.end(), [](const Entry* entry) { return kMaskNames.contains(entry->stem); });
     const bool is_below = is_mask_folder(group.front()->folders.back());
     if (num_masks == 0 || num_masks == std::ssize(group) || group.size() > kMost || is_below) continue;
     for (Entry* entry : group) entry->unit = folder;
@@ -174,7 +185,8 @@ void find_common_names(std::vector<Entry>& entries) {
     for (const std::string& folder : entry.folders) {
       const std::string lower = to_lower(folder);
       if (kModalities.contains(lower)) said += lower + " ";
-      if (!kModalities.contains(lower) && !kMaskFolders.contains(lower) && !kImageFolders.contains(lower)) folders.push_back(folder);
+      if (!kModalities.contains(lower) && !kMaskFolders.contains(lower) && !kImageFolders.contains(lower))
+        folders.push_back(folder);
     }
     std::string base = entry.stem;
     if (entry.is_mask && !without_mask_suffix(base).empty()) base = without_mask_suffix(base);
@@ -217,7 +229,8 @@ std::vector<Entry*> images_of_its_name(const Entry& mask, const std::map<std::st
     if (!is_mask_folder(mask.folders[depth])) continue;
     for (const auto& [folder, images] : images_in) {
       const Entry& first = *images.front();
-      if (first.folders.size() != mask.folders.size() || !kImageFolders.contains(to_lower(first.folders[depth]))) continue;
+      if (first.folders.size() != mask.folders.size() || !kImageFolders.contains(to_lower(first.folders[depth])))
+        continue;
       bool is_alike = true;
       for (size_t i = 0; i < mask.folders.size(); ++i) is_alike &= i == depth || first.folders[i] == mask.folders[i];
       if (!is_alike) continue;
@@ -234,7 +247,8 @@ std::vector<Entry*> images_of_its_name(const Entry& mask, const std::map<std::st
 }
 
 bool are_channels(const std::vector<Entry*>& images) {
-  return std::all_of(images.begin(), images.end(), [](const Entry* image) { return without_channel(image->stem) != image->stem; });
+  return std::all_of(images.begin(), images.end(),
+                     [](const Entry* image) { return without_channel(image->stem) != image->stem; });
 }
 
 void pair_by_names(std::vector<Entry>& entries) {
@@ -250,7 +264,8 @@ void pair_by_names(std::vector<Entry>& entries) {
       continue;
     }
     if (found.size() > 1) {
-      for (Entry* image : found) image->unit = image->unit.empty() ? image->folder + "/" + without_channel(image->stem) : image->unit;
+      for (Entry* image : found)
+        image->unit = image->unit.empty() ? image->folder + "/" + without_channel(image->stem) : image->unit;
     }
     mask.images = std::move(found);
   }
@@ -278,7 +293,8 @@ void pair_by_patients(std::vector<Entry>& entries) {
         }
         for (const Entry* other : open) num_masks += lies_in(other->folder, outer) ? 1 : 0;
         if (!images.empty() && num_masks == 1) mask->images = images;
-        if (!images.empty() && num_masks > 1) mask->doubt = concat("is one of ", num_masks, " of its patient: which belongs to which image can't be told");
+        if (!images.empty() && num_masks > 1)
+          mask->doubt = concat("is one of ", num_masks, " of its patient: which belongs to which image can't be told");
         if (!images.empty() || depth == 0) break;
       }
     }
@@ -291,7 +307,8 @@ void pair_the_only_ones(std::vector<Entry>& entries) {
   for (Entry& entry : entries) {
     if (entry.unit.empty() && entry.folder.empty()) (entry.is_mask ? masks : images).push_back(&entry);
   }
-  if (masks.size() == 1 && images.size() == 1 && masks[0]->images.empty() && masks[0]->doubt.empty() && kMaskNames.contains(masks[0]->stem))
+  if (masks.size() == 1 && images.size() == 1 && masks[0]->images.empty() && masks[0]->doubt.empty() &&
+      kMaskNames.contains(masks[0]->stem))
     masks[0]->images = images;
 }
 
@@ -312,7 +329,9 @@ void keep_those_of_its_size(Entry& mask, Source& source) {
   std::erase_if(mask.images, [&](const Entry* image) {
     const auto size = size_of(*image->file);
     const bool is_other = size && *size != *own;
-    if (is_other) source.remarks.push_back({image->file->name, "has another size than the label map of its patient, which is no mask of it"});
+    if (is_other)
+      source.remarks.push_back(
+          {image->file->name, "has another size than the label map of its patient, which is no mask of it"});
     return is_other;
   });
   if (mask.images.empty()) mask.doubt = "each image of its patient has another size";
@@ -328,7 +347,8 @@ std::string modality_word(const Entry& entry) {
   return "";
 }
 
-// Images of several kinds that all patients have may be meant as channels of one input, which files by themselves are not.
+// Images of several kinds that all patients have may be meant
+// as channels of one input, which files by themselves are not.
 void tell_of_channels(const std::map<std::string, std::vector<const Entry*>>& by_unit, Source& source) {
   std::map<std::set<std::string>, int64_t> counts;  // patients by the kinds of image that they have
   for (const auto& [unit, images] : by_unit) {
@@ -336,13 +356,16 @@ void tell_of_channels(const std::map<std::string, std::vector<const Entry*>>& by
     for (const Entry* image : images) words.insert(modality_word(*image));
     if (words.size() == images.size() && !words.contains("")) ++counts[words];
   }
-  const auto most = std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  if (most == counts.end() || most->first.size() < 2 || most->second < 2 || 2 * most->second < std::ssize(by_unit)) return;
+  const auto most =
+      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most == counts.end() || most->first.size() < 2 || most->second < 2 || 2 * most->second < std::ssize(by_unit))
+    return;
   std::vector<std::string> words(most->first.begin(), most->first.end()), columns;
   for (const std::string& word : words) columns.push_back("image:" + word);
-  source.remarks.push_back(
-      {"", concat(most->second, " patients have an image each of ", join(words, ", "),
-                  ": taken one by one. To give them to the network together, as channels of one input: a manifest with the columns ", join(columns, ", "))});
+  source.remarks.push_back({"", concat(most->second, " patients have an image each of ", join(words, ", "),
+                                       ": taken one by one. To give them to the network together, as channels of one "
+                                       "input: a manifest with the columns ",
+                                       join(columns, ", "))});
 }
 
 void take_patients(const std::vector<Entry>& entries, Source& source) {
@@ -357,15 +380,17 @@ void take_patients(const std::vector<Entry>& entries, Source& source) {
     by_unit[entry.unit].push_back(&entry);
   }
   if (by_unit.empty()) return;
-  source.remarks.push_back({"", concat("files of one folder, or of one name, are taken as of one patient: ", by_unit.size(),
-                                       by_unit.size() == 1 ? " patient" : " patients", " (a manifest's column patient says otherwise)")});
+  source.remarks.push_back(
+      {"", concat("files of one folder, or of one name, are taken as of one patient: ", by_unit.size(),
+                  by_unit.size() == 1 ? " patient" : " patients", " (a manifest's column patient says otherwise)")});
   tell_of_channels(by_unit, source);
 }
 
 }  // namespace
 
 const std::vector<std::string>& mask_suffixes() {
-  static const std::vector<std::string> kSuffixes{"_mask", "-mask", "_masks", "_seg", "-seg", "_segmentation", "_label", "_labels", "_gt"};
+  static const std::vector<std::string> kSuffixes{"_mask",         "-mask",  "_masks",  "_seg", "-seg",
+                                                  "_segmentation", "_label", "_labels", "_gt"};
   return kSuffixes;
 }
 
@@ -402,7 +427,8 @@ void settle_patients(Source& source) {
 
 void settle_tree(Source& source) {
   std::vector<Entry> entries = take_apart(source.files);
-  const auto num_masks = std::count_if(entries.begin(), entries.end(), [](const Entry& entry) { return entry.is_mask; });
+  const auto num_masks =
+      std::count_if(entries.begin(), entries.end(), [](const Entry& entry) { return entry.is_mask; });
   if (num_masks == std::ssize(entries)) return;  // label maps alone, which somebody wants to look at or to evaluate
   find_patient_folders(entries);
   find_case_folders(entries);
@@ -422,7 +448,9 @@ void settle_tree(Source& source) {
       image->mask = masks[0]->file->path;
       continue;
     }
-    for (Entry* mask : masks) mask->doubt = image->mask.empty() ? concat("is one of ", masks.size(), " of one image") : "its image has a mask already";
+    for (Entry* mask : masks)
+      mask->doubt =
+          image->mask.empty() ? concat("is one of ", masks.size(), " of one image") : "its image has a mask already";
   }
   size_t num_used = 0;
   std::string first;
@@ -430,17 +458,20 @@ void settle_tree(Source& source) {
   for (const Entry& entry : entries) {
     if (!entry.is_mask) continue;
     masks.insert(entry.file);
-    const bool is_used = std::any_of(entry.images.begin(), entry.images.end(), [&](const Entry* image) { return image->file->mask == entry.file->path; });
+    const bool is_used = std::any_of(entry.images.begin(), entry.images.end(),
+                                     [&](const Entry* image) { return image->file->mask == entry.file->path; });
     if (is_used) {
       first = num_used++ == 0 ? entry.file->name : first;
     } else {
       source.remarks.push_back(
-          {entry.file->name, concat("is left out: it is named as a label map, and ", entry.doubt.empty() ? "no image belongs to it" : entry.doubt)});
+          {entry.file->name, concat("is left out: it is named as a label map, and ",
+                                    entry.doubt.empty() ? "no image belongs to it" : entry.doubt)});
     }
   }
   if (num_used > 0)
-    source.remarks.push_back({first, concat("is a label map, by its name", num_used > 1 ? concat(" (and ", num_used - 1, " more)") : "",
-                                            ": the mask of the image that it belongs to, and no image")});
+    source.remarks.push_back(
+        {first, concat("is a label map, by its name", num_used > 1 ? concat(" (and ", num_used - 1, " more)") : "",
+                       ": the mask of the image that it belongs to, and no image")});
   take_patients(entries, source);
   std::vector<SourceFile> images;
   for (SourceFile& file : source.files) {

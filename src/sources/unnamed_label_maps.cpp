@@ -18,7 +18,8 @@ namespace {
 
 constexpr size_t kMostGroups = 8, kLooked = 3;
 
-// Few whole numbers, 0 among them, as label maps hold and images don't. Nothing where one value fills it (a healthy patient's mask), or it can't be read.
+// Few whole numbers, 0 among them, as label maps hold and images don't. Nothing
+// where one value fills it (a healthy patient's mask), or it can't be read.
 std::optional<bool> holds_labels(const SourceFile& file) {
   constexpr size_t kMostValues = 16;
   std::set<double> values;
@@ -40,8 +41,11 @@ std::optional<bool> holds_labels(const SourceFile& file) {
     return std::nullopt;
   }
   if (is_finite && values.size() == 1) return std::nullopt;
-  const auto is_label = [](double value) { return value > -0.5 && value < 255.5 && std::abs(value - std::nearbyint(value)) < 1e-3; };
-  return is_finite && values.size() <= kMostValues && std::all_of(values.begin(), values.end(), is_label) && std::abs(*values.begin()) < 1e-3;
+  const auto is_label = [](double value) {
+    return value > -0.5 && value < 255.5 && std::abs(value - std::nearbyint(value)) < 1e-3;
+  };
+  return is_finite && values.size() <= kMostValues && std::all_of(values.begin(), values.end(), is_label) &&
+         std::abs(*values.begin()) < 1e-3;
 }
 
 // "lesion" of "p1/lesion" and "p1_lesion"; "" where the name ends in something with a digit.
@@ -81,7 +85,8 @@ void tell_of_unnamed_label_maps(Source& source) {
   for (const auto& [word, files] : by_word) {
     if (files.size() > 1 && files.size() < source.files.size()) words.push_back(word);
   }
-  std::stable_sort(words.begin(), words.end(), [&](const std::string& a, const std::string& b) { return by_word[a].size() > by_word[b].size(); });
+  std::stable_sort(words.begin(), words.end(),
+                   [&](const std::string& a, const std::string& b) { return by_word[a].size() > by_word[b].size(); });
   words.resize(std::min(words.size(), kMostGroups));
   for (const std::string& word : words) {
     const std::vector<const SourceFile*>& group = by_word[word];
@@ -94,8 +99,10 @@ void tell_of_unnamed_label_maps(Source& source) {
     source.remarks.push_back({group[0]->name,
                               // the word itself may be a surname
                               concat("and ", group.size() - 1,
-                                     " more whose names end alike seem label maps by their values (few whole numbers), but are taken as images: if they are "
-                                     "masks, end their names in _mask, put them into a folder masks, or name them in a manifest's column mask")});
+                                     " more whose names end alike seem label maps by their values (few whole numbers), "
+                                     "but are taken as images: if they are "
+                                     "masks, end their names in _mask, put them into a folder masks, or name them in a "
+                                     "manifest's column mask")});
   }
 }
 

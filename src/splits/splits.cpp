@@ -1,7 +1,9 @@
-// Patients are put into one line: those with the same labels stand together, the rarest label first of all, then the rarest of the rest, and so on; within
-// such a group by a hash of seed and patient, that is, at random but whatever the order of the input. A part is then taken from the line at even steps (as a
-// line is drawn on pixels, Bresenham 1965), so that of any stretch of the line, and so of every group, a part gets its share rounded down or up, and of the
-// whole line exactly its size. With several labels per patient the groups of rare labels are whole stretches, those of frequent ones a few stretches each.
+// Patients are put into one line: those with the same labels stand together, the rarest label first of
+// all, then the rarest of the rest, and so on; within such a group by a hash of seed and patient, that
+// is, at random but whatever the order of the input. A part is then taken from the line at even steps (as
+// a line is drawn on pixels, Bresenham 1965), so that of any stretch of the line, and so of every group,
+// a part gets its share rounded down or up, and of the whole line exactly its size. With several labels
+// per patient the groups of rare labels are whole stretches, those of frequent ones a few stretches each.
 #include "vmae/splits/splits.h"
 
 #include <algorithm>
@@ -77,8 +79,9 @@ Line line_up(std::vector<Patient>& patients, bool stratify, uint64_t seed) {
     patient.draw = derive_seed(seed, Stream::split, hash(patient.id));
     line.push_back(&patient);
   }
-  std::sort(line.begin(), line.end(),
-            [](const Patient* a, const Patient* b) { return std::tie(a->group, a->draw, a->id) < std::tie(b->group, b->draw, b->id); });
+  std::sort(line.begin(), line.end(), [](const Patient* a, const Patient* b) {
+    return std::tie(a->group, a->draw, a->id) < std::tie(b->group, b->draw, b->id);
+  });
   return line;
 }
 
@@ -120,7 +123,9 @@ std::map<int64_t, std::vector<std::string>> fractions_of(Line line, std::vector<
 
 void check(const SplitOptions& options) {
   if (options.scheme != "kfold" && options.folds != 5) {
-    throw Error(ExitCode::usage, concat("split.folds = ", options.folds, " does not go with split.scheme = ", options.scheme), "set split.scheme=kfold");
+    throw Error(ExitCode::usage,
+                concat("split.folds = ", options.folds, " does not go with split.scheme = ", options.scheme),
+                "set split.scheme=kfold");
   }
   if (std::set<int64_t>(options.fractions.begin(), options.fractions.end()).size() != options.fractions.size()) {
     throw Error(ExitCode::usage, "split.fractions names a fraction twice");
@@ -135,7 +140,8 @@ struct Percents {
 Percents percents_of(const std::string& scheme) {
   const auto fail = [&](const std::string& what) {
     throw Error(ExitCode::usage, concat("split.scheme = ", scheme, what),
-                "5fold, kfold, or whole percents that sum to 100: TRAINING/VALIDATION/TEST as in 80/10/10, or TRAINING/VALIDATION as in 90/10");
+                "5fold, kfold, or whole percents that sum to 100: TRAINING/VALIDATION/TEST as in 80/10/10, or "
+                "TRAINING/VALIDATION as in 90/10");
   };
   std::vector<int64_t> numbers;
   std::istringstream parts(scheme + "/");
@@ -144,18 +150,22 @@ Percents percents_of(const std::string& scheme) {
     if (!number || *number < 0 || *number > 100) fail(concat(": '", text, "' is not a whole number from 0 to 100"));
     numbers.push_back(*number);
   }
-  if (numbers.size() != 2 && numbers.size() != 3) fail(concat(" has ", numbers.size(), numbers.size() == 1 ? " part" : " parts", ", not two or three"));
+  if (numbers.size() != 2 && numbers.size() != 3)
+    fail(concat(" has ", numbers.size(), numbers.size() == 1 ? " part" : " parts", ", not two or three"));
   const int64_t sum = std::accumulate(numbers.begin(), numbers.end(), int64_t{0});
   if (sum != 100) fail(concat(": the parts sum to ", sum, ", not to 100"));
-  if (numbers[0] == 0 || numbers[0] == 100) fail(numbers[0] == 0 ? ": nobody is left to train on" : ": nobody validates, and nobody is tested");
+  if (numbers[0] == 0 || numbers[0] == 100)
+    fail(numbers[0] == 0 ? ": nobody is left to train on" : ": nobody validates, and nobody is tested");
   return {numbers[0], numbers[1], numbers.size() == 3 ? numbers[2] : 0};
 }
 
 // Where a scheme needs more patients than there are.
 void require_patients(size_t n, size_t needed, const std::string& scheme) {
   if (n >= needed) return;
-  throw Error(ExitCode::data, concat("split.scheme = ", scheme, " needs at least ", needed, " patients, one in each part; there are ", n),
-              "without a `patient` column every case counts as a patient of its own; or choose another scheme");
+  throw Error(
+      ExitCode::data,
+      concat("split.scheme = ", scheme, " needs at least ", needed, " patients, one in each part; there are ", n),
+      "without a `patient` column every case counts as a patient of its own; or choose another scheme");
 }
 
 }  // namespace
@@ -164,12 +174,14 @@ Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& opti
   check(options);
   std::set<std::string> names;
   for (const SplitCase& one : cases) {
-    if (!names.insert(one.name).second) throw Error(ExitCode::data, "the case " + one.name + " comes twice", "names of cases must differ");
+    if (!names.insert(one.name).second)
+      throw Error(ExitCode::data, "the case " + one.name + " comes twice", "names of cases must differ");
   }
   std::vector<Patient> patients = gather(cases);
   const bool has_labels = std::any_of(cases.begin(), cases.end(), [](const auto& one) { return !one.labels.empty(); });
   if (options.stratify == "label" && !has_labels) {
-    throw Error(ExitCode::data, "split.stratify = label, but no case has a label", "set split.stratify=none, or give labels");
+    throw Error(ExitCode::data, "split.stratify = label, but no case has a label",
+                "set split.stratify=none, or give labels");
   }
   const auto seed = static_cast<uint64_t>(options.seed);
   Splits splits;
@@ -188,7 +200,8 @@ Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& opti
   const auto key = [&](Purpose purpose, size_t fold) { return derive_seed(seed, Stream::split, purpose, fold); };
   const auto add_fold = [&](Line train, const Line& validating, const Line& testing) {
     const size_t fold = splits.folds.size();
-    splits.folds.push_back({names_of(train), names_of(validating), names_of(testing), fractions_of(train, options.fractions, key(Purpose::fraction, fold))});
+    splits.folds.push_back({names_of(train), names_of(validating), names_of(testing),
+                            fractions_of(train, options.fractions, key(Purpose::fraction, fold))});
   };
   const size_t n = line.size();
   if (!has_folds) {
@@ -197,8 +210,10 @@ Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& opti
     const size_t num_others = (percents.val > 0 ? 1 : 0) + (percents.test > 0 ? 1 : 0);
     require_patients(n, 1 + num_others, splits.scheme);
     Line train = line, validating, testing;
-    if (percents.test > 0) testing = take(train, std::min(share(n, percents.test), n - num_others), key(Purpose::test, 0));
-    if (percents.val > 0) validating = take(train, std::min(share(n, percents.val), train.size() - 1), key(Purpose::val, 0));
+    if (percents.test > 0)
+      testing = take(train, std::min(share(n, percents.test), n - num_others), key(Purpose::test, 0));
+    if (percents.val > 0)
+      validating = take(train, std::min(share(n, percents.val), train.size() - 1), key(Purpose::val, 0));
     add_fold(train, validating, testing);
   } else {
     const auto k = static_cast<size_t>(options.folds);
@@ -253,7 +268,9 @@ class Balance {
   const Line& chosen() const { return chosen_; }
 
  private:
-  static bool has(const Patient* patient, size_t label) { return std::binary_search(patient->group.begin(), patient->group.end(), label); }
+  static bool has(const Patient* patient, size_t label) {
+    return std::binary_search(patient->group.begin(), patient->group.end(), label);
+  }
 
   double gain(const Patient* goes, const Patient* comes) {
     const double before = cost_of(goes) + cost_of(comes);
@@ -280,7 +297,10 @@ class Balance {
       for (size_t k = 0; k < others_.size(); ++k) {
         if (is_wanted && !has(others_[k], label)) continue;
         const double gained = gain(chosen_[i], others_[k]);
-        if (gained > best) best = gained, pair = {i, k};
+        if (gained > best) {
+          best = gained;
+          pair = {i, k};
+        }
       }
     }
     if (best <= 1e-9) return;

@@ -1,5 +1,6 @@
-// {"format": "vmae-splits", "version": 1, "scheme": ..., "seed": ..., "by": "patient" or "case", "stratified": ..., "cases": {"count", "patients", "checksum"},
-//  "folds": [{"counts": {"train": {"cases", "patients"}, ...}, "train": [names], "val": [...], "test": [...], "fractions": {"10": [...], ...}}, ...]}
+// {"format": "vmae-splits", "version": 1, "scheme": ..., "seed": ..., "by": "patient" or "case",
+// "stratified": ..., "cases": {"count", "patients", "checksum"}, "folds": [{"counts": {"train": {"cases",
+// "patients"}, ...}, "train": [names], "val": [...], "test": [...], "fractions": {"10": [...], ...}}, ...]}
 #include "vmae/splits/splits_file.h"
 
 #include <algorithm>
@@ -23,12 +24,17 @@ constexpr const char* kFormat = "vmae-splits";
 constexpr int64_t kVersion = 1;
 constexpr std::array<const char*, 3> kParts{"train", "val", "test"};
 
-const std::vector<std::string>& part_of(const SplitFold& fold, size_t part) { return part == 0 ? fold.train : part == 1 ? fold.val : fold.test; }
-std::vector<std::string>& part_of(SplitFold& fold, size_t part) { return part == 0 ? fold.train : part == 1 ? fold.val : fold.test; }
+const std::vector<std::string>& part_of(const SplitFold& fold, size_t part) {
+  return part == 0 ? fold.train : part == 1 ? fold.val : fold.test;
+}
+std::vector<std::string>& part_of(SplitFold& fold, size_t part) {
+  return part == 0 ? fold.train : part == 1 ? fold.val : fold.test;
+}
 
 // An error about this place in the file, with one way out for all of them.
 Error wrong(const std::string& place, const std::string& what) {
-  return {ExitCode::data, concat(place, ": ", what), "correct the file, or make it again with `vmae split` on the data as they are"};
+  return {ExitCode::data, concat(place, ": ", what),
+          "correct the file, or make it again with `vmae split` on the data as they are"};
 }
 
 // Numbers of other programs may be given as 1.0; a text or a list in their place is an error.
@@ -53,7 +59,9 @@ void require_object(const Json& json, const std::vector<std::string>& keys, cons
   for (const auto& [key, ignored] : json.items()) {
     if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
     const std::string nearest = did_you_mean(key, keys);
-    throw wrong(place, concat("unknown key \"", key, "\"", nearest.empty() ? concat("; known are ", join(keys, ", ")) : "; did you mean \"" + nearest + "\"?"));
+    throw wrong(place, concat("unknown key \"", key, "\"",
+                              nearest.empty() ? concat("; known are ", join(keys, ", "))
+                                              : "; did you mean \"" + nearest + "\"?"));
   }
 }
 
@@ -72,7 +80,8 @@ std::vector<std::string> read_names(const Json& list, const std::string& place) 
 
 int64_t read_percent(const std::string& text, const std::string& place) {
   const auto percent = parse_integer(text);
-  if (!percent || *percent < 1 || *percent > 100) throw wrong(place, "fraction \"" + text + "\" is not a whole number of percent from 1 to 100");
+  if (!percent || *percent < 1 || *percent > 100)
+    throw wrong(place, "fraction \"" + text + "\" is not a whole number of percent from 1 to 100");
   return *percent;
 }
 
@@ -102,7 +111,8 @@ SplitFold read_fold(const Json& json, const std::string& place) {
     const std::string here = concat(place, ", fraction ", it->first);
     if (it->second.empty()) throw wrong(here, "holds no case");
     for (const auto& name : it->second) {
-      if (!std::binary_search(larger->begin(), larger->end(), name)) throw wrong(here, concat("the case ", name, " is not in ", larger_name));
+      if (!std::binary_search(larger->begin(), larger->end(), name))
+        throw wrong(here, concat("the case ", name, " is not in ", larger_name));
     }
     larger = &it->second;
     larger_name = concat("fraction ", it->first);
@@ -113,8 +123,10 @@ SplitFold read_fold(const Json& json, const std::string& place) {
 void read_head(const Json& json, const std::string& place, Splits& splits) {
   require_object(json, {"format", "version", "scheme", "seed", "by", "stratified", "cases", "folds"}, place);
   const auto version = value<int64_t>(json, "version", 0, place);
-  if (value<std::string>(json, "format", "", place) != kFormat) throw wrong(place, concat("\"format\" is not \"", kFormat, "\""));
-  if (version != kVersion) throw wrong(place, concat("is of version ", version, "; this program reads version ", kVersion));
+  if (value<std::string>(json, "format", "", place) != kFormat)
+    throw wrong(place, concat("\"format\" is not \"", kFormat, "\""));
+  if (version != kVersion)
+    throw wrong(place, concat("is of version ", version, "; this program reads version ", kVersion));
   splits.scheme = value<std::string>(json, "scheme", "", place);
   splits.seed = value<int64_t>(json, "seed", 0, place);
   splits.is_by_patient = value<std::string>(json, "by", "case", place) == "patient";
@@ -141,7 +153,9 @@ Json parse(const fs::path& file) {
 void write_splits(const fs::path& file, const Splits& splits, const std::vector<SplitCase>& cases) {
   std::map<std::string, const SplitCase*> case_of;
   for (const SplitCase& one : cases) {
-    if (!is_utf8(one.name)) throw Error(ExitCode::data, concat("the name of the case ", one.name, " is not UTF-8, and JSON can't hold it"), "rename the file");
+    if (!is_utf8(one.name))
+      throw Error(ExitCode::data, concat("the name of the case ", one.name, " is not UTF-8, and JSON can't hold it"),
+                  "rename the file");
     case_of[one.name] = &one;
   }
   Json folds = Json::array();
@@ -152,7 +166,8 @@ void write_splits(const fs::path& file, const Splits& splits, const std::vector<
       if (names.empty()) continue;
       PatientCount patients;
       for (const auto& name : names) patients.add(case_of.at(name)->patient, case_of.at(name)->is_patient_known);
-      counts[kParts[part]] = {{"cases", names.size()}, {"patients", patients.number() ? Json(*patients.number()) : Json(nullptr)}};
+      counts[kParts[part]] = {{"cases", names.size()},
+                              {"patients", patients.number() ? Json(*patients.number()) : Json(nullptr)}};
     }
     entry["counts"] = counts;
     for (size_t part = 0; part < kParts.size(); ++part) {
@@ -162,15 +177,17 @@ void write_splits(const fs::path& file, const Splits& splits, const std::vector<
     for (const auto& [percent, names] : fold.fractions) entry["fractions"][std::to_string(percent)] = names;
     folds.push_back(entry);
   }
-  const Json json = {
-      {"format", kFormat},
-      {"version", kVersion},
-      {"scheme", splits.scheme},
-      {"seed", splits.seed},
-      {"by", splits.is_by_patient ? "patient" : "case"},
-      {"stratified", splits.is_stratified},
-      {"cases", {{"count", splits.num_cases}, {"patients", splits.is_by_patient ? Json(splits.num_patients) : Json(nullptr)}, {"checksum", splits.checksum}}},
-      {"folds", folds}};
+  const Json json = {{"format", kFormat},
+                     {"version", kVersion},
+                     {"scheme", splits.scheme},
+                     {"seed", splits.seed},
+                     {"by", splits.is_by_patient ? "patient" : "case"},
+                     {"stratified", splits.is_stratified},
+                     {"cases",
+                      {{"count", splits.num_cases},
+                       {"patients", splits.is_by_patient ? Json(splits.num_patients) : Json(nullptr)},
+                       {"checksum", splits.checksum}}},
+                     {"folds", folds}};
   write_file_atomically(file, json.dump(1) + "\n");
 }
 
@@ -198,7 +215,8 @@ void check_splits(const Splits& splits, const fs::path& file, const std::vector<
   std::map<std::string, const SplitCase*> case_of;
   for (const SplitCase& one : cases) {
     if (!case_of.emplace(one.name, &one).second)
-      throw Error(ExitCode::data, concat("two cases of the data have the name ", one.name), "names must differ to be split");
+      throw Error(ExitCode::data, concat("two cases of the data have the name ", one.name),
+                  "names must differ to be split");
   }
   for (size_t number = 0; number < splits.folds.size(); ++number) {
     const SplitFold& fold = splits.folds[number];
@@ -209,22 +227,29 @@ void check_splits(const Splits& splits, const fs::path& file, const std::vector<
       for (const auto& name : part_of(fold, part)) {
         const auto it = case_of.find(name);
         if (it == case_of.end())
-          throw Error(ExitCode::data, concat(place, ": the case ", name, " is not in the data, or is marked as test there"),
-                      "make the splits of what is trained on (`vmae split --input` with data.train): other data, and a dataset that was prepared from "
+          throw Error(ExitCode::data,
+                      concat(place, ": the case ", name, " is not in the data, or is marked as test there"),
+                      "make the splits of what is trained on (`vmae split --input` with data.train): other data, and a "
+                      "dataset that was prepared from "
                       "these files, have other names");
-        const auto& [first_part, first_name] = seen.emplace(it->second->patient, std::make_pair(part, name)).first->second;
-        if (first_part != part) throw wrong(place, concat("the patient of ", name, " is in part ", kParts[first_part], " too, with ", first_name));
+        const auto& [first_part, first_name] =
+            seen.emplace(it->second->patient, std::make_pair(part, name)).first->second;
+        if (first_part != part)
+          throw wrong(place,
+                      concat("the patient of ", name, " is in part ", kParts[first_part], " too, with ", first_name));
         assigned.insert(name);
       }
     }
     if (splits.checksum.empty()) continue;
     for (const auto& [name, ignored] : case_of) {
-      if (!assigned.contains(name)) throw wrong(concat(file.string(), ": fold ", number), concat("the case ", name, " of the data is in no part"));
+      if (!assigned.contains(name))
+        throw wrong(concat(file.string(), ": fold ", number), concat("the case ", name, " of the data is in no part"));
     }
   }
   std::vector<std::string> names;
   for (const auto& [name, ignored] : case_of) names.push_back(name);
-  if (!splits.checksum.empty() && splits.checksum != case_checksum(names)) throw wrong(file.string(), "the checksum does not fit the names of the cases");
+  if (!splits.checksum.empty() && splits.checksum != case_checksum(names))
+    throw wrong(file.string(), "the checksum does not fit the names of the cases");
 }
 
 }  // namespace vmae::io

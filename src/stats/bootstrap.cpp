@@ -1,5 +1,6 @@
-// Units get slots, stratum by stratum, so that drawing from a stratum is counting in one stretch of an array; a case's weight is then the count of its unit's
-// slot. Where every case is its own slot (single cases, in the order of their strata), counts are the weights.
+// Units get slots, stratum by stratum, so that drawing from a stratum is counting in one
+// stretch of an array; a case's weight is then the count of its unit's slot. Where every
+// case is its own slot (single cases, in the order of their strata), counts are the weights.
 #include "vmae/stats/bootstrap.h"
 
 #include <algorithm>
@@ -27,14 +28,16 @@ Slots slots_of(const Units& units) {
   Slots slots;
   slots.num_slots = units.stratum_of_unit.size();
   for (const uint32_t stratum : units.stratum_of_unit) {
-    if (stratum >= slots.num_slots) throw Error(ExitCode::internal, concat("stratum ", stratum, " of ", slots.num_slots, " units"));
+    if (stratum >= slots.num_slots)
+      throw Error(ExitCode::internal, concat("stratum ", stratum, " of ", slots.num_slots, " units"));
     slots.stratum_sizes.resize(std::max<size_t>(slots.stratum_sizes.size(), stratum + size_t{1}));
     ++slots.stratum_sizes[stratum];
   }
   std::vector<size_t> next(slots.stratum_sizes.size());
   std::exclusive_scan(slots.stratum_sizes.begin(), slots.stratum_sizes.end(), next.begin(), size_t{0});
   std::vector<uint32_t> slot_of_unit(slots.num_slots);
-  for (size_t u = 0; u < slots.num_slots; ++u) slot_of_unit[u] = static_cast<uint32_t>(next[units.stratum_of_unit[u]]++);
+  for (size_t u = 0; u < slots.num_slots; ++u)
+    slot_of_unit[u] = static_cast<uint32_t>(next[units.stratum_of_unit[u]]++);
   for (const uint32_t unit : units.unit_of_case) {
     if (unit >= slots.num_slots) throw Error(ExitCode::internal, concat("unit ", unit, " of ", slots.num_slots));
     slots.are_cases = slots.are_cases && slot_of_unit[unit] == slots.slot_of_case.size();
@@ -44,7 +47,8 @@ Slots slots_of(const Units& units) {
   return slots;
 }
 
-// Counts n draws from n slots. 32 random bits by a multiplication and a shift: a slot's chance is off by less than n / 2^32.
+// Counts n draws from n slots. 32 random bits by a multiplication
+// and a shift: a slot's chance is off by less than n / 2^32.
 void draw(Random& random, std::span<uint32_t> counts) {
   const uint64_t n = counts.size();
   uint32_t* const count = counts.data();
@@ -68,7 +72,8 @@ void resample(const Slots& slots, Random random, std::span<uint32_t> counts, std
   for (size_t c = 0; c < weights.size(); ++c) weights[c] = counts[slots.slot_of_case[c]];
 }
 
-// f(i, weights) for i in [0, n), where fill(i, counts, weights) writes the weights. Threads take stretches, each with memory of its own.
+// f(i, weights) for i in [0, n), where fill(i, counts, weights) writes
+// the weights. Threads take stretches, each with memory of its own.
 template <class Fill, class F>
 void for_each_weighting(const Slots& slots, size_t n, int threads, const Fill& fill, const F& f) {
   const size_t stretches = std::min<size_t>(n, 4 * static_cast<size_t>(threads > 0 ? threads : usable_threads()));
@@ -94,9 +99,11 @@ Groups groups_of(const Slots& slots, uint64_t seed) {
   Random random(derive_seed(seed, Stream::bootstrap, ~uint64_t{0}));
   for (const size_t size : slots.stratum_sizes) {
     size_t wanted = size;
-    if (slots.num_slots > kMaxLeftOutSingly) wanted = std::min(size, std::max<size_t>(2, size * kNumGroups / slots.num_slots));
+    if (slots.num_slots > kMaxLeftOutSingly)
+      wanted = std::min(size, std::max<size_t>(2, size * kNumGroups / slots.num_slots));
     std::vector<uint32_t> numbers(size);
-    for (size_t i = 0; i < size; ++i) numbers[i] = static_cast<uint32_t>(groups.count + i % std::max<size_t>(wanted, 1));
+    for (size_t i = 0; i < size; ++i)
+      numbers[i] = static_cast<uint32_t>(groups.count + i % std::max<size_t>(wanted, 1));
     if (wanted < size) {
       for (size_t i = size; i > 1; --i) std::swap(numbers[i - 1], numbers[random.below(i)]);
     }
@@ -128,12 +135,14 @@ double acceleration_of(const std::vector<double>& values, const std::vector<size
 
 }  // namespace
 
-Bootstrap bootstrap(const Units& units, size_t num_statistics, const Statistics& statistics, const BootstrapOptions& options) {
+Bootstrap bootstrap(const Units& units, size_t num_statistics, const Statistics& statistics,
+                    const BootstrapOptions& options) {
   if (options.resamples < 0) throw Error(ExitCode::usage, concat(options.resamples, " resamples"));
   const auto resamples = static_cast<size_t>(options.resamples);
   const double undefined = std::nan("");
   const Slots slots = slots_of(units);
-  Bootstrap result{std::vector<double>(num_statistics, undefined), std::vector(num_statistics, std::vector<double>(resamples, undefined)),
+  Bootstrap result{std::vector<double>(num_statistics, undefined),
+                   std::vector(num_statistics, std::vector<double>(resamples, undefined)),
                    std::vector<double>(options.accelerates ? num_statistics : 0, undefined), units.num_units()};
   if (slots.slot_of_case.empty()) return result;
   statistics(std::vector<uint32_t>(slots.slot_of_case.size(), 1), result.estimate);
@@ -147,17 +156,21 @@ Bootstrap bootstrap(const Units& units, size_t num_statistics, const Statistics&
   };
   for_each_weighting(
       slots, resamples, options.threads,
-      [&](size_t r, auto counts, auto weights) { resample(slots, Random(derive_seed(options.seed, Stream::bootstrap, r)), counts, weights); },
+      [&](size_t r, auto counts, auto weights) {
+        resample(slots, Random(derive_seed(options.seed, Stream::bootstrap, r)), counts, weights);
+      },
       store_in(result.resampled));
   if (!options.accelerates) return result;
 
   const Groups groups = groups_of(slots, options.seed);
   std::vector<std::vector<double>> without(num_statistics, std::vector<double>(groups.count, undefined));
   const auto leave_out = [&](size_t group, auto, std::span<uint32_t> weights) {
-    for (size_t c = 0; c < weights.size(); ++c) weights[c] = groups.group_of_slot[slots.slot_of_case[c]] == group ? 0 : 1;
+    for (size_t c = 0; c < weights.size(); ++c)
+      weights[c] = groups.group_of_slot[slots.slot_of_case[c]] == group ? 0 : 1;
   };
   for_each_weighting(slots, groups.count, options.threads, leave_out, store_in(without));
-  for (size_t s = 0; s < num_statistics; ++s) result.acceleration[s] = acceleration_of(without[s], groups.groups_of_stratum);
+  for (size_t s = 0; s < num_statistics; ++s)
+    result.acceleration[s] = acceleration_of(without[s], groups.groups_of_stratum);
   return result;
 }
 

@@ -1,5 +1,6 @@
-// The placement of a positive is the number of negatives it wins over, that of a negative the number of positives that win over it; doubled, with ties counting
-// half, they are integers, so sums are exact and a variance is 0 only where there is none.
+// The placement of a positive is the number of negatives it wins over, that of a
+// negative the number of positives that win over it; doubled, with ties counting half,
+// they are integers, so sums are exact and a variance is 0 only where there is none.
 #include "vmae/stats/delong.h"
 
 #include <algorithm>
@@ -32,7 +33,8 @@ Placements placements_of(std::span<const double> scores, std::span<const uint8_t
     negatives += tied_negatives;
   });
   Placements placements;
-  for (size_t i = 0; i < scores.size(); ++i) (labels[i] == 1 ? placements.positive : placements.negative).push_back(placement[i]);
+  for (size_t i = 0; i < scores.size(); ++i)
+    (labels[i] == 1 ? placements.positive : placements.negative).push_back(placement[i]);
   return placements;
 }
 
@@ -56,14 +58,16 @@ Auroc auroc_of(const Placements& placements) {
     result.remark = concat("no ", positives == 0 ? "positive" : "negative", " case");
     return result;
   }
-  const Moments positive = moments_of(placements.positive, negatives), negative = moments_of(placements.negative, positives);
+  const Moments positive = moments_of(placements.positive, negatives),
+                negative = moments_of(placements.negative, positives);
   result.auc = positive.mean;
   if (positives == 1 || negatives == 1) {
     result.remark = concat("only one ", positives == 1 ? "positive" : "negative", " case: no variance");
     return result;
   }
   result.variance = positive.variance_of_mean + negative.variance_of_mean;
-  if (result.variance == 0) result.remark = result.auc == 1 || result.auc == 0 ? "perfect separation: the variance is 0" : "the variance is 0";
+  if (result.variance == 0)
+    result.remark = result.auc == 1 || result.auc == 0 ? "perfect separation: the variance is 0" : "the variance is 0";
   return result;
 }
 
@@ -79,7 +83,9 @@ std::vector<double> minus(std::vector<double> a, const std::vector<double>& b) {
 
 }  // namespace
 
-Auroc delong(std::span<const double> scores, std::span<const uint8_t> labels) { return auroc_of(placements_of(scores, labels)); }
+Auroc delong(std::span<const double> scores, std::span<const uint8_t> labels) {
+  return auroc_of(placements_of(scores, labels));
+}
 
 Interval delong_interval(const Auroc& auroc, double level) {
   const double half = quantile_of(level) * std::sqrt(auroc.variance);
@@ -87,10 +93,12 @@ Interval delong_interval(const Auroc& auroc, double level) {
   return {std::max(0.0, auroc.auc - half), std::min(1.0, auroc.auc + half), "DeLong", 0, auroc.remark};
 }
 
-AurocComparison delong_test(std::span<const double> scores_a, std::span<const double> scores_b, std::span<const uint8_t> labels, double level) {
+AurocComparison delong_test(std::span<const double> scores_a, std::span<const double> scores_b,
+                            std::span<const uint8_t> labels, double level) {
   const double quantile = quantile_of(level);
   const Placements a = placements_of(scores_a, labels), b = placements_of(scores_b, labels);
-  const Auroc auroc_a = auroc_of(a), auroc_b = auroc_of(b), delta = auroc_of({minus(a.positive, b.positive), minus(a.negative, b.negative)});
+  const Auroc auroc_a = auroc_of(a), auroc_b = auroc_of(b),
+              delta = auroc_of({minus(a.positive, b.positive), minus(a.negative, b.negative)});
   AurocComparison result{auroc_a.auc, auroc_b.auc, delta.auc, delta.variance};
   if (std::isnan(delta.variance)) {
     result.z = result.p = std::nan("");

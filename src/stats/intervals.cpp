@@ -22,7 +22,8 @@ Sorted sort_defined(const Bootstrap& bootstrap, size_t statistic, const std::str
   const std::vector<double>& all = bootstrap.resampled.at(statistic);
   const double estimate = bootstrap.estimate.at(statistic);
   Sorted sorted;
-  std::copy_if(all.begin(), all.end(), std::back_inserter(sorted.values), [](double value) { return !std::isnan(value); });
+  std::copy_if(all.begin(), all.end(), std::back_inserter(sorted.values),
+               [](double value) { return !std::isnan(value); });
   std::sort(sorted.values.begin(), sorted.values.end());
   Interval& interval = sorted.interval;
   interval = {std::nan(""), std::nan(""), method, static_cast<int64_t>(sorted.values.size())};
@@ -35,11 +36,13 @@ Sorted sort_defined(const Bootstrap& bootstrap, size_t statistic, const std::str
                                                : "not defined in any resample";
     return sorted;
   }
-  if (undefined > 0) add(interval.remark, concat(undefined, " of ", all.size(), " resamples are left out: not defined"));
+  if (undefined > 0)
+    add(interval.remark, concat(undefined, " of ", all.size(), " resamples are left out: not defined"));
   if (sorted.values.front() == sorted.values.back()) {
     sorted.is_done = true;
     interval.low = interval.high = sorted.values.front();
-    add(interval.remark, bootstrap.num_units == 1 ? "one unit only: nothing to resample" : "the same in every resample");
+    add(interval.remark,
+        bootstrap.num_units == 1 ? "one unit only: nothing to resample" : "the same in every resample");
   }
   return sorted;
 }
@@ -68,15 +71,20 @@ Interval bca_interval(const Bootstrap& bootstrap, size_t statistic, double level
   if (sorted.is_done) return sorted.interval;
   const std::vector<double>& values = sorted.values;
   const auto [first, last] = std::equal_range(values.begin(), values.end(), bootstrap.estimate[statistic]);
-  const auto twice_below = static_cast<double>((first - values.begin()) + (last - values.begin()));  // those equal count half
+  // those equal count half
+  const auto twice_below = static_cast<double>((first - values.begin()) + (last - values.begin()));
   const double share = twice_below / (2 * static_cast<double>(values.size()));
-  if (share == 0 || share == 1) return percentile_instead(std::move(sorted), level, "all resamples lie on one side of the estimate");
+  if (share == 0 || share == 1)
+    return percentile_instead(std::move(sorted), level, "all resamples lie on one side of the estimate");
   const double a = statistic < bootstrap.acceleration.size() ? bootstrap.acceleration[statistic] : std::nan("");
   if (std::isnan(a)) return percentile_instead(std::move(sorted), level, "no acceleration");
   const boost::math::normal normal;
   const double bias = boost::math::quantile(normal, share), z = boost::math::quantile(normal, (1 + level) / 2);
-  if (1 - a * (bias - z) <= 0 || 1 - a * (bias + z) <= 0) return percentile_instead(std::move(sorted), level, concat("the acceleration is ", a));
-  const auto corrected = [&](double at) { return boost::math::cdf(normal, bias + (bias + at) / (1 - a * (bias + at))); };
+  if (1 - a * (bias - z) <= 0 || 1 - a * (bias + z) <= 0)
+    return percentile_instead(std::move(sorted), level, concat("the acceleration is ", a));
+  const auto corrected = [&](double at) {
+    return boost::math::cdf(normal, bias + (bias + at) / (1 - a * (bias + at)));
+  };
   sorted.interval.low = quantile(values, corrected(-z));
   sorted.interval.high = quantile(values, corrected(z));
   return sorted.interval;

@@ -17,7 +17,8 @@ std::vector<double> differences_of(std::span<const double> a, std::span<const do
   if (a.size() != b.size()) throw Error(ExitCode::data, concat(a.size(), " values cannot be paired with ", b.size()));
   std::vector<double> differences(a.size());
   for (size_t i = 0; i < a.size(); ++i) {
-    if (!std::isfinite(a[i]) || !std::isfinite(b[i])) throw Error(ExitCode::data, concat("pair ", i, " is (", a[i], ", ", b[i], "): values must be finite"));
+    if (!std::isfinite(a[i]) || !std::isfinite(b[i]))
+      throw Error(ExitCode::data, concat("pair ", i, " is (", a[i], ", ", b[i], "): values must be finite"));
     differences[i] = a[i] - b[i];
   }
   return differences;
@@ -30,7 +31,8 @@ double rounding_of(std::span<const double> a, std::span<const double> b) {
   return 4 * std::numeric_limits<double>::epsilon() * largest;
 }
 
-// P(W <= w) without a difference: the share of the 2^n choices of signs, by the number of subsets of the ranks with each sum. Ranks (ascending) and w are
+// P(W <= w) without a difference: the share of the 2^n choices of signs, by the
+// number of subsets of the ranks with each sum. Ranks (ascending) and w are
 // doubled, so that they are integers with ties too. n <= 50: the counts are exact.
 double exact_cdf(const std::vector<size_t>& ranks, size_t w) {
   std::vector<double> subsets(std::accumulate(ranks.begin(), ranks.end(), size_t{0}) + 1);
@@ -38,7 +40,8 @@ double exact_cdf(const std::vector<size_t>& ranks, size_t w) {
   for (const size_t rank : ranks) {
     for (size_t sum = subsets.size() - 1; sum >= rank; --sum) subsets[sum] += subsets[sum - rank];
   }
-  return std::ldexp(std::accumulate(subsets.begin(), subsets.begin() + static_cast<std::ptrdiff_t>(w) + 1, 0.0), -static_cast<int>(ranks.size()));
+  return std::ldexp(std::accumulate(subsets.begin(), subsets.begin() + static_cast<std::ptrdiff_t>(w) + 1, 0.0),
+                    -static_cast<int>(ranks.size()));
 }
 
 }  // namespace
@@ -79,7 +82,8 @@ TestResult wilcoxon_signed_rank(std::span<const double> a, std::span<const doubl
     return result;
   }
   std::vector<double> magnitudes(n);
-  std::transform(differences.begin(), differences.end(), magnitudes.begin(), [](double difference) { return std::abs(difference); });
+  std::transform(differences.begin(), differences.end(), magnitudes.begin(),
+                 [](double difference) { return std::abs(difference); });
   std::vector<size_t> ranks;  // doubled
   size_t positive = 0;        // their sum over positive differences
   double tied = 0;            // sum of t^3 - t over groups of t equal magnitudes
@@ -101,7 +105,9 @@ TestResult wilcoxon_signed_rank(std::span<const double> a, std::span<const doubl
     const double z = (result.statistic - count * (count + 1) / 4) / std::sqrt(variance);  // at most 0
     result.p = 2 * boost::math::cdf(boost::math::normal(), z);
   }
-  if (n < given) result.remark = concat(given - n, given - n == 1 ? " pair does not differ and is" : " pairs do not differ and are", " left out");
+  if (n < given)
+    result.remark = concat(given - n, given - n == 1 ? " pair does not differ and is" : " pairs do not differ and are",
+                           " left out");
   return result;
 }
 

@@ -1,6 +1,7 @@
-// One sweep over the items from high scores to low, without a branch. With the positives of a group of equal scores first, every negative has lost to those
-// before its group and half to those up to itself: twice that is their sum. Average precision needs a division where a group with positives ends; these places
-// are gathered, and divided together.
+// One sweep over the items from high scores to low, without a branch. With the positives
+// of a group of equal scores first, every negative has lost to those before its group and
+// half to those up to itself: twice that is their sum. Average precision needs a division
+// where a group with positives ends; these places are gathered, and divided together.
 #include "vmae/stats/ranking.h"
 
 #include <algorithm>
@@ -13,26 +14,32 @@
 namespace vmae::stats {
 namespace {
 
-constexpr uint32_t kPositiveBit = 1U << 31, kBeginsBit = 1U << 30, kClosesBit = 1U << 29;  // of a group: its first item; its last, if it has positives
+// of a group: its first item; its last, if it has positives
+constexpr uint32_t kPositiveBit = 1U << 31, kBeginsBit = 1U << 30, kClosesBit = 1U << 29;
 constexpr uint32_t kCaseBits = kClosesBit - 1;
 
-uint64_t mask_of(uint32_t item) { return static_cast<uint64_t>(int64_t{static_cast<int32_t>(item)} >> 63); }  // all bits of a positive, none of a negative
+// all bits of a positive, none of a negative
+uint64_t mask_of(uint32_t item) { return static_cast<uint64_t>(int64_t{static_cast<int32_t>(item)} >> 63); }
 
 }  // namespace
 
-Ranking::Ranking(std::span<const double> scores, std::span<const int8_t> labels, std::span<const uint32_t> case_of_item) {
-  if (scores.size() != labels.size()) throw Error(ExitCode::data, concat(scores.size(), " scores, but ", labels.size(), " labels"));
+Ranking::Ranking(std::span<const double> scores, std::span<const int8_t> labels,
+                 std::span<const uint32_t> case_of_item) {
+  if (scores.size() != labels.size())
+    throw Error(ExitCode::data, concat(scores.size(), " scores, but ", labels.size(), " labels"));
   if (!case_of_item.empty() && case_of_item.size() != scores.size())
     throw Error(ExitCode::internal, concat(scores.size(), " scores, but ", case_of_item.size(), " cases"));
   std::vector<double> known;
   std::vector<uint32_t> marked;  // case and positive_bit of each
   for (size_t i = 0; i < scores.size(); ++i) {
-    if (labels[i] < -1 || labels[i] > 1) throw Error(ExitCode::data, concat("label ", i, " is ", int{labels[i]}, ": labels are 0 or 1, or -1"));
+    if (labels[i] < -1 || labels[i] > 1)
+      throw Error(ExitCode::data, concat("label ", i, " is ", int{labels[i]}, ": labels are 0 or 1, or -1"));
     const size_t which = case_of_item.empty() ? i : case_of_item[i];
     if (which > kCaseBits) throw Error(ExitCode::data, concat(which, " cases are too many"));
     num_cases_ = std::max(num_cases_, which + 1);
     if (labels[i] < 0) continue;
-    if (!std::isfinite(scores[i])) throw Error(ExitCode::data, concat("score ", i, " is ", scores[i], ": scores must be finite"));
+    if (!std::isfinite(scores[i]))
+      throw Error(ExitCode::data, concat("score ", i, " is ", scores[i], ": scores must be finite"));
     known.push_back(scores[i]);
     marked.push_back(static_cast<uint32_t>(which) | (labels[i] == 1 ? kPositiveBit : 0));
     num_positive_ += labels[i];
@@ -57,7 +64,8 @@ Ranking::Ranking(std::span<const double> scores, std::span<const int8_t> labels,
 }
 
 void Ranking::require(std::span<const uint32_t> weights) const {
-  if (weights.size() < num_cases_) throw Error(ExitCode::internal, concat(weights.size(), " weights of ", num_cases_, " cases"));
+  if (weights.size() < num_cases_)
+    throw Error(ExitCode::internal, concat(weights.size(), " weights of ", num_cases_, " cases"));
 }
 
 template <bool has_auroc, bool has_average_precision>
@@ -97,11 +105,14 @@ Ranking::Values Ranking::sweep(std::span<const uint32_t> weights) const {
     }
   }
   const auto p = static_cast<double>(positives), n = static_cast<double>(all - positives);
-  return {p > 0 && n > 0 ? static_cast<double>(twice_wins) / (2 * p * n) : std::nan(""), p > 0 ? precisions / p : std::nan("")};
+  return {p > 0 && n > 0 ? static_cast<double>(twice_wins) / (2 * p * n) : std::nan(""),
+          p > 0 ? precisions / p : std::nan("")};
 }
 
 double Ranking::auroc(std::span<const uint32_t> weights) const { return sweep<true, false>(weights).auroc; }
-double Ranking::average_precision(std::span<const uint32_t> weights) const { return sweep<false, true>(weights).average_precision; }
+double Ranking::average_precision(std::span<const uint32_t> weights) const {
+  return sweep<false, true>(weights).average_precision;
+}
 Ranking::Values Ranking::values(std::span<const uint32_t> weights) const { return sweep<true, true>(weights); }
 
 std::vector<Ranking::Step> Ranking::steps(std::span<const uint32_t> weights) const {

@@ -24,7 +24,8 @@ uint64_t key_of(double value) {
   return bits >> 63 != 0 ? ~bits : bits | uint64_t{1} << 63;
 }
 
-// By digits, the lowest first, keeping the order of equal ones: several times as fast as comparing. Digits that all keys share are skipped.
+// By digits, the lowest first, keeping the order of equal ones: several
+// times as fast as comparing. Digits that all keys share are skipped.
 void sort_items(std::vector<Item>& items) {
   constexpr int kDigitBits = 11, kNumDigits = 6;
   constexpr size_t kNumValues = size_t{1} << kDigitBits;
@@ -47,13 +48,15 @@ void sort_items(std::vector<Item>& items) {
 
 Ties find_ties(std::span<const double> values) {
   constexpr size_t kFew = 500;
-  if (values.size() > std::numeric_limits<uint32_t>::max()) throw Error(ExitCode::data, concat(values.size(), " values are more than statistics are made for"));
+  if (values.size() > std::numeric_limits<uint32_t>::max())
+    throw Error(ExitCode::data, concat(values.size(), " values are more than statistics are made for"));
   std::vector<Item> items(values.size());
   for (size_t i = 0; i < items.size(); ++i) items[i] = {key_of(values[i]), static_cast<uint32_t>(i)};
   if (items.size() > kFew)
     sort_items(items);
   else
-    std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.key != b.key ? a.key < b.key : a.index < b.index; });
+    std::sort(items.begin(), items.end(),
+              [](const Item& a, const Item& b) { return a.key != b.key ? a.key < b.key : a.index < b.index; });
   Ties ties;
   ties.order.reserve(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
@@ -64,9 +67,11 @@ Ties find_ties(std::span<const double> values) {
 }
 
 void require_scores(std::span<const double> scores, std::span<const uint8_t> labels) {
-  if (scores.size() != labels.size()) throw Error(ExitCode::data, concat(scores.size(), " scores, but ", labels.size(), " labels"));
+  if (scores.size() != labels.size())
+    throw Error(ExitCode::data, concat(scores.size(), " scores, but ", labels.size(), " labels"));
   for (size_t i = 0; i < scores.size(); ++i) {
-    if (!std::isfinite(scores[i])) throw Error(ExitCode::data, concat("score ", i, " is ", scores[i], ": scores must be finite"));
+    if (!std::isfinite(scores[i]))
+      throw Error(ExitCode::data, concat("score ", i, " is ", scores[i], ": scores must be finite"));
     if (labels[i] > 1) throw Error(ExitCode::data, concat("label ", i, " is ", int{labels[i]}, ": labels are 0 or 1"));
   }
 }

@@ -6,7 +6,8 @@
 
 namespace vmae::stats {
 
-// Indices from the smallest value to the largest, and where each group of equal values ends in that order. No value is NaN.
+// Indices from the smallest value to the largest, and where each
+// group of equal values ends in that order. No value is NaN.
 struct Ties {
   std::vector<uint32_t> order;
   std::vector<size_t> ends;

@@ -1,4 +1,5 @@
-// Assembles a classification run: labels are counted, then a Swin classifier is trained on slices; AUROC is measured per case.
+// Assembles a classification run: labels are counted, then a Swin
+// classifier is trained on slices; AUROC is measured per case.
 #include "vmae/tasks/classify.h"
 
 #include <algorithm>
@@ -53,29 +54,36 @@ Measurable check_labels(const Datasets& datasets) {
     const auto& layouts = splits.layouts;
     const bool is_prepared = std::find(layouts.begin(), layouts.end(), "prepared") != layouts.end();
     throw Error(ExitCode::data, is_prepared ? "data.train was prepared without labels" : "data.train has no labels",
-                is_prepared
-                    ? "prepare it from a manifest with a column `label` or columns of findings, or from a folder per class with prepare.layout=class_folders"
-                    : "give a manifest with a column `label` (classes) or one column per finding (0, 1 or empty), or a folder per class");
+                is_prepared ? "prepare it from a manifest with a column `label` or columns of findings, or from a "
+                              "folder per class with prepare.layout=class_folders"
+                            : "give a manifest with a column `label` (classes) or one column per finding (0, 1 or "
+                              "empty), or a folder per class");
   }
   const size_t n = splits.label_names.size();
   const std::vector<int64_t> train = count_labels(datasets.split.train, n), val = count_labels(datasets.split.val, n);
   const int64_t known = count_known(datasets.split.train), known_val = count_known(datasets.split.val);
-  log::info(concat(splits.is_multi_label ? "findings" : "classes", ", cases in training: ", counts_text(splits.label_names, train), " (of ", known,
+  log::info(concat(splits.is_multi_label ? "findings" : "classes",
+                   ", cases in training: ", counts_text(splits.label_names, train), " (of ", known,
                    "); in validation: ", counts_text(splits.label_names, val), " (of ", known_val, ")"));
   int64_t learnable = 0, measurable = 0;
   for (size_t i = 0; i < n; ++i) {
     const bool can_learn = train[i] > 0 && train[i]<known, can_measure = val[i]> 0 && val[i] < known_val;
-    learnable += can_learn ? 1 : 0, measurable += can_measure ? 1 : 0;
+    learnable += can_learn ? 1 : 0;
+    measurable += can_measure ? 1 : 0;
     if (!can_learn)
-      log::warning(concat(splits.label_names[i], train[i] == 0 ? " is in no training case" : " is in every training case", ": it can't be learnt"));
+      log::warning(concat(splits.label_names[i],
+                          train[i] == 0 ? " is in no training case" : " is in every training case",
+                          ": it can't be learnt"));
     if (datasets.val && !can_measure)
-      log::warning(concat(splits.label_names[i], val[i] == 0 ? " is in no validation case" : " is in every validation case", ": its AUROC is not measured"));
+      log::warning(concat(splits.label_names[i],
+                          val[i] == 0 ? " is in no validation case" : " is in every validation case",
+                          ": its AUROC is not measured"));
   }
   if (learnable == 0) {
-    throw Error(
-        ExitCode::data,
-        concat("all ", known, " labelled training cases have the same label: there is nothing to tell apart (", counts_text(splits.label_names, train), ")"),
-        "check the labels, or choose another fold or a larger data.label_fraction");
+    throw Error(ExitCode::data,
+                concat("all ", known, " labelled training cases have the same label: there is nothing to tell apart (",
+                       counts_text(splits.label_names, train), ")"),
+                "check the labels, or choose another fold or a larger data.label_fraction");
   }
   return {measurable > 0, known_val > 0};
 }
@@ -86,7 +94,9 @@ void require_loss_of_task(const nn::ClassificationLossOptions& loss, bool is_mul
                             : !is_multi_label && !loss.positive_weights.empty() ? "loss.positive_weights"
                                                                                 : "";
   if (wrong.empty()) return;
-  throw Error(ExitCode::usage, concat(wrong, " is for ", is_multi_label ? "classes, but the labels are findings" : "findings, but the labels are classes"),
+  throw Error(ExitCode::usage,
+              concat(wrong, " is for ",
+                     is_multi_label ? "classes, but the labels are findings" : "findings, but the labels are classes"),
               "leave it out");
 }
 
@@ -117,7 +127,8 @@ double auroc_of(const std::map<int64_t, Scored>& cases, size_t label, bool is_mu
   return stats::auroc(scores, truth);
 }
 
-// Classes: the share of cases whose largest score is their class. Findings: the share of known entries on the right side of 0.5.
+// Classes: the share of cases whose largest score is their class.
+// Findings: the share of known entries on the right side of 0.5.
 double accuracy_of(const std::map<int64_t, Scored>& cases, size_t num_labels, bool is_multi_label) {
   int64_t right = 0, known = 0;
   for (const auto& [number, one] : cases) {
@@ -137,9 +148,11 @@ double accuracy_of(const std::map<int64_t, Scored>& cases, size_t num_labels, bo
 }
 
 // Images with truth and prediction in words.
-io::Image captioned_panel(const at::Tensor& image, const std::vector<std::string>& captions, const std::vector<double>& mean, const std::vector<double>& std) {
+io::Image captioned_panel(const at::Tensor& image, const std::vector<std::string>& captions,
+                          const std::vector<double>& mean, const std::vector<double>& std) {
   io::Image panel = image_panel(image, mean, std);
-  const int64_t cell_width = panel.width / std::min<int64_t>(4, image.size(0)), rows = (image.size(0) + 3) / 4, cell_height = panel.height / rows;
+  const int64_t cell_width = panel.width / std::min<int64_t>(4, image.size(0)), rows = (image.size(0) + 3) / 4,
+                cell_height = panel.height / rows;
   for (size_t i = 0; i < captions.size(); ++i) {
     const auto place = static_cast<int64_t>(i);
     io::write_caption(panel, place % 4 * cell_width + 6, (place / 4 + 1) * cell_height - 8, captions[i]);
@@ -147,7 +160,8 @@ io::Image captioned_panel(const at::Tensor& image, const std::vector<std::string
   return panel;
 }
 
-std::string label_text(const std::vector<std::string>& names, const std::function<double(size_t)>& value, bool is_multi_label) {
+std::string label_text(const std::vector<std::string>& names, const std::function<double(size_t)>& value,
+                       bool is_multi_label) {
   std::vector<std::string> positive;
   size_t best = 0;
   for (size_t i = 0; i < names.size(); ++i) {
@@ -159,8 +173,8 @@ std::string label_text(const std::vector<std::string>& names, const std::functio
 
 class ClassifyTask : public train::Task {
  public:
-  ClassifyTask(nn::SwinClassifier model, const Datasets& datasets, const ClassifyConfig& config, const train::Plan& plan, Losses losses,
-               std::string best_metric, train::World& world)
+  ClassifyTask(nn::SwinClassifier model, const Datasets& datasets, const ClassifyConfig& config,
+               const train::Plan& plan, Losses losses, std::string best_metric, train::World& world)
       : model_(std::move(model)),
         datasets_(datasets),
         config_(config),
@@ -171,7 +185,9 @@ class ClassifyTask : public train::Task {
         shown_(panel_batch(shown_from(), config.data.augment, seed(), plan.device, kNumPanelSamples)) {}
   torch::nn::Module& module() override { return *model_; }
 
-  std::vector<at::Tensor> draws(const data::Batch& batch) override { return {drop_path_draws(batch, model_->num_draws())}; }
+  std::vector<at::Tensor> draws(const data::Batch& batch) override {
+    return {drop_path_draws(batch, model_->num_draws())};
+  }
 
   at::Tensor loss(const data::Batch& batch, const train::RankSum& total) override {
     return losses_(model_->forward(batch.image, batch.draws[0]), batch.labels, total);
@@ -181,7 +197,8 @@ class ClassifyTask : public train::Task {
   bool lower_is_better() const override { return best_metric_ == "loss"; }
 
   train::Metrics validate() override {
-    at::Tensor scores = at::zeros({datasets_.val->size(), num_labels() + 1}, at::kDouble);  // by sample; the last column is 1 where there are any
+    // by sample; the last column is 1 where there are any
+    at::Tensor scores = at::zeros({datasets_.val->size(), num_labels() + 1}, at::kDouble);
     double loss_sum = 0, count = 0;
     for_each_validation_batch(datasets_.val, config_.data, plan_, seed(), [&](const data::Batch& batch) {
       at::Tensor logits;
@@ -202,7 +219,8 @@ class ClassifyTask : public train::Task {
     });
     world_.sum(scores);  // each sample is on one rank: nothing is rounded
     train::Metrics metrics = metrics_of(pooled(scores), loss_sum / std::max(1.0, count));
-    const auto best = std::find_if(metrics.begin(), metrics.end(), [&](const auto& metric) { return metric.first == best_metric_; });
+    const auto best =
+        std::find_if(metrics.begin(), metrics.end(), [&](const auto& metric) { return metric.first == best_metric_; });
     std::rotate(metrics.begin(), best, best + 1);  // the first decides
     return metrics;
   }
@@ -219,7 +237,8 @@ class ClassifyTask : public train::Task {
       const std::string is = std::isnan(truth[0]) ? "?" : label_text(names(), true_value, is_multi_label);
       captions.push_back(concat(is, " > ", label_text(names(), predicted, is_multi_label)));
     }
-    return {"prediction", captioned_panel(shown_.image.cpu(), captions, config_.data.image.mean, config_.data.image.std)};
+    return {"prediction",
+            captioned_panel(shown_.image.cpu(), captions, config_.data.image.mean, config_.data.image.std)};
   }
 
  private:
@@ -227,7 +246,9 @@ class ClassifyTask : public train::Task {
   const std::vector<std::string>& names() const { return datasets_.splits.label_names; }
   int64_t num_labels() const { return std::ssize(names()); }
   const data::Dataset& shown_from() const { return datasets_.val ? *datasets_.val : *datasets_.train; }
-  at::Tensor probabilities(const at::Tensor& logits) const { return losses_.is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1); }
+  at::Tensor probabilities(const at::Tensor& logits) const {
+    return losses_.is_multi_label ? at::sigmoid(logits) : at::softmax(logits, 1);
+  }
 
   std::map<int64_t, Scored> pooled(const at::Tensor& scores) const {
     std::map<int64_t, Scored> cases;
@@ -285,18 +306,21 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   const Measurable can_measure = check_labels(datasets);
   const auto num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
   const bool is_multi_label = datasets.splits.is_multi_label;
-  const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
+  const train::Plan plan =
+      train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
 
   config.model.net.num_classes = num_labels;
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   nn::SwinClassifier model(config.model.net);
-  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(datasets), session, as_trained(config.data.image, datasets),
-                 datasets.volume_rules);
-  Losses losses{is_multi_label, config.loss, weights_tensor(config.loss.class_weights, num_labels, "loss.class_weights", session.device),
+  prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(datasets), session,
+                 as_trained(config.data.image, datasets), datasets.volume_rules);
+  Losses losses{is_multi_label, config.loss,
+                weights_tensor(config.loss.class_weights, num_labels, "loss.class_weights", session.device),
                 weights_tensor(config.loss.positive_weights, num_labels, "loss.positive_weights", session.device)};
 
   std::string best_metric = config.train.best_metric;
-  if (datasets.val && ((best_metric == "AUROC" && !can_measure.auroc) || (best_metric == "accuracy" && !can_measure.accuracy))) {
+  if (datasets.val &&
+      ((best_metric == "AUROC" && !can_measure.auroc) || (best_metric == "accuracy" && !can_measure.accuracy))) {
     log::warning("no " + best_metric + " can be measured in validation: the loss decides which weights are the best");
     best_metric = "loss";
   }
@@ -319,19 +343,21 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   card.label_names = datasets.splits.label_names;
   card.is_multi_label = is_multi_label;
   tell_seen_before(session, config.model.init, config.data, datasets, card);
-  const ExitCode code = train_to_end(session, {.data = config.data,
-                                               .datasets = datasets,
-                                               .plan = plan,
-                                               .task = task,
-                                               .optimizer = optimizer,
-                                               .loader = training_loader(config.data, plan, session.seed()),
-                                               .metadata = std::move(metadata),
-                                               .model_text = concat(config.model.name, " with ", num_labels, is_multi_label ? " findings (" : " classes (",
-                                                                    join(datasets.splits.label_names, ", "), ")"),
-                                               .config_yaml = config_text(config),
-                                               .init = config.model.init,
-                                               .card = std::move(card),
-                                               .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); }});
+  const ExitCode code = train_to_end(
+      session,
+      {.data = config.data,
+       .datasets = datasets,
+       .plan = plan,
+       .task = task,
+       .optimizer = optimizer,
+       .loader = training_loader(config.data, plan, session.seed()),
+       .metadata = std::move(metadata),
+       .model_text = concat(config.model.name, " with ", num_labels, is_multi_label ? " findings (" : " classes (",
+                            join(datasets.splits.label_names, ", "), ")"),
+       .config_yaml = config_text(config),
+       .init = config.model.init,
+       .card = std::move(card),
+       .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); }});
   return code == ExitCode::ok ? predict_test(session, config.data, datasets) : code;
 }
 

@@ -20,9 +20,11 @@ namespace {
 std::string decided_axis(const DataOptions& options, const TrainVal& split) {
   std::vector<io::SourceFile> files;
   for (const auto* part : {&split.train, &split.val, &split.test, &split.unused}) {
-    std::copy_if(part->begin(), part->end(), std::back_inserter(files), [](const io::SourceFile& file) { return file.prepared_case < 0; });
+    std::copy_if(part->begin(), part->end(), std::back_inserter(files),
+                 [](const io::SourceFile& file) { return file.prepared_case < 0; });
   }
-  if (options.image.slice_axis != "auto" || options.splits.file.empty() || files.empty()) return options.image.slice_axis;
+  if (options.image.slice_axis != "auto" || options.splits.file.empty() || files.empty())
+    return options.image.slice_axis;
   const io::CommonAxis common = data::common_axis_of(files);
   if (common.axis < 0) return "auto";
   log::info("slices are cut along " + common.text() + " (data.slice_axis)");
@@ -42,24 +44,31 @@ std::string axis_of_sources(const std::string& wanted, const data::Dataset& data
 }
 
 // What would be wrong with data.test is said before training, not after it.
-void check_test(const std::string& test, const std::vector<std::string>& findings, const Datasets& datasets, bool has_masks) {
+void check_test(const std::string& test, const std::vector<std::string>& findings, const Datasets& datasets,
+                bool has_masks) {
   const io::Source source = io::find_source(test, "auto", findings);
   require_separate(datasets.split, source.files, "data.test");
-  const auto refuse = [&](const char* what, const std::vector<std::string>& theirs, const std::vector<std::string>& ours) {
-    throw Error(ExitCode::data, concat("data.test = ", test, " has the ", what, " [", join(theirs, ", "), "], but data.train has [", join(ours, ", "), "]"),
+  const auto refuse = [&](const char* what, const std::vector<std::string>& theirs,
+                          const std::vector<std::string>& ours) {
+    throw Error(ExitCode::data,
+                concat("data.test = ", test, " has the ", what, " [", join(theirs, ", "), "], but data.train has [",
+                       join(ours, ", "), "]"),
                 "give both the same names, or leave data.test out and predict with `vmae predict`");
   };
   const std::vector<std::string>& labels = datasets.splits.label_names;
   if (!has_masks && !source.label_names.empty()) {
-    const bool are_known = std::all_of(source.label_names.begin(), source.label_names.end(),
-                                       [&](const std::string& name) { return std::find(labels.begin(), labels.end(), name) != labels.end(); });
+    const bool are_known = std::all_of(
+        source.label_names.begin(), source.label_names.end(),
+        [&](const std::string& name) { return std::find(labels.begin(), labels.end(), name) != labels.end(); });
     if (!are_known || source.is_multi_label != datasets.splits.is_multi_label)
       refuse(source.is_multi_label ? "findings" : "classes", source.label_names, labels);
   }
-  if (!source.channel_names.empty() && !datasets.splits.channel_names.empty() && source.channel_names != datasets.splits.channel_names)
+  if (!source.channel_names.empty() && !datasets.splits.channel_names.empty() &&
+      source.channel_names != datasets.splits.channel_names)
     refuse("channels", source.channel_names, datasets.splits.channel_names);
   const std::vector<std::string> masks = datasets.splits.mask_names();
-  if (has_masks && !source.mask_names.empty() && !masks.empty() && source.mask_names != masks) refuse("mask values 1, 2, ...", source.mask_names, masks);
+  if (has_masks && !source.mask_names.empty() && !masks.empty() && source.mask_names != masks)
+    refuse("mask values 1, 2, ...", source.mask_names, masks);
 }
 
 // The channels of a case are the network's input channels.
@@ -67,16 +76,21 @@ int64_t fitting_channels(const DataOptions& options, const Session& session, con
   const SourceSplits& splits = datasets.splits;
   if (options.channels == "single") return options.image.in_channels;
   std::vector<io::SourceFile> files = datasets.split.train;
-  for (const auto* part : {&datasets.split.val, &datasets.split.test}) files.insert(files.end(), part->begin(), part->end());
+  for (const auto* part : {&datasets.split.val, &datasets.split.test})
+    files.insert(files.end(), part->begin(), part->end());
   const int64_t count = io::common_channels(files);
   if (!splits.channel_conflict.empty())
-    throw Error(ExitCode::data, splits.channel_conflict, "give all sources the same channels, or take each image by itself: data.channels=single");
+    throw Error(ExitCode::data, splits.channel_conflict,
+                "give all sources the same channels, or take each image by itself: data.channels=single");
   if (count == 1) return options.image.in_channels;
   const std::string text = io::channel_text(splits.channel_names, count);
   if (session.arguments.says_in_channels && options.image.in_channels != count)
-    throw Error(ExitCode::usage, concat("model.in_channels is ", options.image.in_channels, ", but a case has ", count, " channels: ", text),
-                "leave model.in_channels out, or take each image by itself: data.channels=single");
-  log::info(concat("a case has ", count, " channels: ", text, " (data.channels=stacked, model.in_channels=", count, ")"));
+    throw Error(
+        ExitCode::usage,
+        concat("model.in_channels is ", options.image.in_channels, ", but a case has ", count, " channels: ", text),
+        "leave model.in_channels out, or take each image by itself: data.channels=single");
+  log::info(
+      concat("a case has ", count, " channels: ", text, " (data.channels=stacked, model.in_channels=", count, ")"));
   return count;
 }
 
@@ -88,7 +102,8 @@ void name_channels(const DataOptions& options, Datasets& datasets) {
   datasets.channel_names.resize(count);
   for (size_t channel = 0; channel < count; ++channel) {
     std::set<std::string> all;
-    for (const io::SourceFile& file : train) all.insert(channel == 0 ? file.modality : file.channels[channel - 1].modality);
+    for (const io::SourceFile& file : train)
+      all.insert(channel == 0 ? file.modality : file.channels[channel - 1].modality);
     datasets.channel_modalities.push_back(all.size() == 1 ? *all.begin() : "");
   }
 }
@@ -105,9 +120,11 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   Datasets datasets;
   choice.findings = options.findings;
   ModalityOfSources modality(options.image);
-  datasets.splits = split_sources(named(options.train), named(options.val), options.val_fraction, session.seed(), choice,
-                                  [&](std::vector<io::SourceFile>& files, bool is_training) { modality.settle(files, is_training); });
-  auto quarantine = std::make_shared<data::Quarantine>(session.folder ? session.folder->quarantine() : "", options.max_bad_fraction);
+  datasets.splits =
+      split_sources(named(options.train), named(options.val), options.val_fraction, session.seed(), choice,
+                    [&](std::vector<io::SourceFile>& files, bool is_training) { modality.settle(files, is_training); });
+  auto quarantine =
+      std::make_shared<data::Quarantine>(session.folder ? session.folder->quarantine() : "", options.max_bad_fraction);
   if (targets.num_labels != 0 && !datasets.splits.label_conflict.empty())
     throw Error(ExitCode::data, datasets.splits.label_conflict, "give all sources the same classes or findings");
   datasets.split = flat(datasets.splits);
@@ -115,16 +132,19 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   const bool is_labelled = targets.mask || targets.num_labels != 0;
   if (is_labelled && !options.test.empty()) check_test(options.test, options.findings, datasets, targets.mask);
   data::Targets wanted = targets;
-  if (wanted.num_labels == data::Targets::kAllLabels) wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
+  if (wanted.num_labels == data::Targets::kAllLabels)
+    wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
   data::ImageOptions image = options.image;
   image.in_channels = datasets.in_channels = fitting_channels(options, session, datasets);
   name_channels(options, datasets);
   image.slice_axis = decided_axis(options, datasets.split);
   datasets.train = std::make_shared<data::Dataset>(datasets.splits.train, image, quarantine, wanted);
   image.slice_axis = datasets.slice_axis = axis_of_sources(image.slice_axis, *datasets.train);
-  if (!datasets.splits.val.empty()) datasets.val = std::make_shared<data::Dataset>(datasets.splits.val, image, quarantine, wanted);
-  log::info(concat("training: ", datasets.train->size(), " images from ", train.size(), " files; validation: ", datasets.val ? datasets.val->size() : 0,
-                   " images from ", val.size(), " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : "",
+  if (!datasets.splits.val.empty())
+    datasets.val = std::make_shared<data::Dataset>(datasets.splits.val, image, quarantine, wanted);
+  log::info(concat("training: ", datasets.train->size(), " images from ", train.size(),
+                   " files; validation: ", datasets.val ? datasets.val->size() : 0, " images from ", val.size(),
+                   " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : "",
                    datasets.val ? "" : "; nothing tells better weights from worse, the last ones are the result"));
   log_intensity({&train, &val}, image, "file");
   datasets.volume_rules = data::volume_rules(train, image);

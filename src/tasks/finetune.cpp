@@ -22,7 +22,8 @@ namespace {
 void freeze(torch::nn::Module& module, const std::string& what, const std::vector<std::string>& loaded) {
   if (what == "none") return;
   if (loaded.empty())
-    throw Error(ExitCode::usage, concat("model.freeze = ", what, ", but model.init is empty: random weights would stay random"),
+    throw Error(ExitCode::usage,
+                concat("model.freeze = ", what, ", but model.init is empty: random weights would stay random"),
                 "give pretrained weights, or leave model.freeze out");
   const std::set<std::string> known(loaded.begin(), loaded.end());
   int64_t trained_blocks = 0;
@@ -35,10 +36,12 @@ void freeze(torch::nn::Module& module, const std::string& what, const std::vecto
   }
   if (trained_blocks > 0)
     log::warning(concat("model.freeze: ", trained_blocks,
-                        " blocks of the encoder that the weights don't have are trained; model.depths as in pretraining has none of them"));
+                        " blocks of the encoder that the weights don't have are trained; model.depths as in "
+                        "pretraining has none of them"));
 }
 
-// The place of a parameter in the encoder: 0 patch embedding, then block after block (a merging belongs to the block before it); `blocks` + 1 for what follows.
+// The place of a parameter in the encoder: 0 patch embedding, then block after
+// block (a merging belongs to the block before it); `blocks` + 1 for what follows.
 int64_t layer_of(const std::string& key, const std::vector<int64_t>& depths) {
   if (key.starts_with("patch_embed.")) return 0;
   int64_t before = 0;
@@ -52,8 +55,8 @@ int64_t layer_of(const std::string& key, const std::vector<int64_t>& depths) {
 }
 
 // The network computes something else than it learnt where its input has another range.
-void warn_of_other_images(const weights::TensorFile& file, const std::filesystem::path& path, const data::ImageOptions& now,
-                          const std::vector<std::string>& volume_rules) {
+void warn_of_other_images(const weights::TensorFile& file, const std::filesystem::path& path,
+                          const data::ImageOptions& now, const std::vector<std::string>& volume_rules) {
   const std::optional<data::ImageOptions> then = image_options_of(file);
   if (!then) return;
   data::ImageOptions theirs = *then, ours = now;
@@ -66,28 +69,33 @@ void warn_of_other_images(const weights::TensorFile& file, const std::filesystem
     if (option.key == "modality") continue;    // says what files may say themselves
     const std::string before = their_list.find(option.key)->get(), is = option.get();
     if (before != is)
-      differences.push_back(concat("data.", option.key, " = ", is.empty() ? "\"\"" : is, " (the weights: ", before.empty() ? "\"\"" : before, ")"));
+      differences.push_back(concat("data.", option.key, " = ", is.empty() ? "\"\"" : is,
+                                   " (the weights: ", before.empty() ? "\"\"" : before, ")"));
   }
   if (!differences.empty())
-    log::warning(concat("images are prepared otherwise than for the weights of ", path.string(), ": ", join(differences, ", "),
-                        "; set them alike unless this is meant"));
+    log::warning(concat("images are prepared otherwise than for the weights of ", path.string(), ": ",
+                        join(differences, ", "), "; set them alike unless this is meant"));
   // The same options, but volumes whose modality was not known in pretraining, or is not now.
   const auto rules = file.metadata.find("volume_rules");
   if (!differences.empty() || rules == file.metadata.end() || rules->second.empty()) return;
   const std::string known = "; " + rules->second + "; ";
-  const auto other =
-      std::find_if(volume_rules.begin(), volume_rules.end(), [&](const auto& rule) { return known.find("; " + rule + "; ") == std::string::npos; });
+  const auto other = std::find_if(volume_rules.begin(), volume_rules.end(), [&](const auto& rule) {
+    return known.find("; " + rule + "; ") == std::string::npos;
+  });
   if (other != volume_rules.end())
-    log::warning(concat("intensities are scaled by ", *other, " now, but were by ", rules->second, " for the weights of ", path.string(),
+    log::warning(concat("intensities are scaled by ", *other, " now, but were by ", rules->second,
+                        " for the weights of ", path.string(),
                         ", as the modality of volumes was another, or not known; data.modality says it"));
 }
 
 }  // namespace
 
-void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options, bool is_segmenter, bool is_colour,
-                    const Session& session, const data::ImageOptions& image, const std::vector<std::string>& volume_rules) {
+void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options,
+                    bool is_segmenter, bool is_colour, const Session& session, const data::ImageOptions& image,
+                    const std::vector<std::string>& volume_rules) {
   std::vector<std::string> loaded;
-  // A run that is resumed has its own weights, and may outlive those that it began from; only what is frozen must be known again.
+  // A run that is resumed has its own weights, and may outlive those
+  // that it began from; only what is frozen must be known again.
   if (!options.init.empty() && !(session.resumes() && options.freeze == "none")) {
     const auto path = find_weights(options.init);
     weights::TensorFile file = weights::read_weights(path);
@@ -96,8 +104,9 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
     const nn::SwinOptions theirs = swin_options_of(file, path, weights::is_imagenet_swin(naming));
     if (theirs.shift_small_grids != swin.shift_small_grids || theirs.layer_norm_eps != swin.layer_norm_eps) {
       log::warning(concat("model.shift_small_grids = ", swin.shift_small_grids ? "true" : "false",
-                          " and model.layer_norm_eps = ", number_text(swin.layer_norm_eps), ", but the weights of ", path.string(), " were trained with ",
-                          theirs.shift_small_grids ? "true" : "false", " and ", number_text(theirs.layer_norm_eps),
+                          " and model.layer_norm_eps = ", number_text(swin.layer_norm_eps), ", but the weights of ",
+                          path.string(), " were trained with ", theirs.shift_small_grids ? "true" : "false", " and ",
+                          number_text(theirs.layer_norm_eps),
                           ": the network computes something else than they learnt"));
     }
     if (weights::fit_input_channels(file, swin.in_channels)) {
@@ -105,11 +114,13 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
                        swin.in_channels == 1 ? " (sum of its weights)" : "s (weights shared out evenly)"));
     }
     warn_of_other_images(file, path, image, volume_rules);
-    const bool with_decoder = options.transfer == "encoder_decoder" || (options.transfer == "auto" && is_segmenter && !is_colour);
+    const bool with_decoder =
+        options.transfer == "encoder_decoder" || (options.transfer == "auto" && is_segmenter && !is_colour);
     const auto parts = with_decoder ? weights::Parts::encoder_decoder : weights::Parts::encoder;
-    const weights::LoadReport report = weights::transfer_into(module, std::move(file), parts, options.allow_mismatch, path);
-    log::info(concat("model.init = ", path.string(), " (names of ", weights::name_of(naming), "; ", with_decoder ? "encoder and decoder" : "encoder",
-                     "): ", weights::describe_report(report)));
+    const weights::LoadReport report =
+        weights::transfer_into(module, std::move(file), parts, options.allow_mismatch, path);
+    log::info(concat("model.init = ", path.string(), " (names of ", weights::name_of(naming), "; ",
+                     with_decoder ? "encoder and decoder" : "encoder", "): ", weights::describe_report(report)));
     loaded = report.loaded;
   }
   freeze(module, options.freeze, loaded);
@@ -144,7 +155,9 @@ std::function<double(const std::string&)> lr_scale(const nn::SwinOptions& swin, 
   int64_t blocks = 0;
   for (const int64_t depth : swin.depths) blocks += depth;
   return [=, depths = swin.depths](const std::string& key) {
-    return weights::is_of_task(key) ? optim.task_lr_scale : std::pow(optim.layer_decay, static_cast<double>(blocks + 1 - layer_of(key, depths)));
+    return weights::is_of_task(key)
+               ? optim.task_lr_scale
+               : std::pow(optim.layer_decay, static_cast<double>(blocks + 1 - layer_of(key, depths)));
   };
 }
 
@@ -172,7 +185,9 @@ bool is_colour(const Datasets& datasets) {
       const data::Slice slice = dataset.read(i, /*with_mask=*/false, buffer);
       const bool is_three = slice.channels == 3;
       if (is_three && dataset.image_options().in_channels == 1 && !has_equal_channels(slice))
-        log::warning("the images are in colour, but model.in_channels = 1: they become grey; set model.in_channels=3 to use the colour");
+        log::warning(
+            "the images are in colour, but model.in_channels = 1: they become grey; set model.in_channels=3 to use the "
+            "colour");
       return is_three;
     } catch (const Error& error) {
       if (error.code() != ExitCode::data) throw;  // the loader will quarantine it
@@ -200,17 +215,23 @@ std::vector<int64_t> image_size_for(const data::Dataset& dataset) {
     std::nth_element(values.begin(), values.begin() + std::ssize(values) / 2, values.end());
     return static_cast<double>(values[values.size() / 2]);
   };
-  const double height = median(heights), width = median(widths), scale = std::min(1.0, static_cast<double>(kLargest) / std::max(height, width));
-  const auto rounded = [&](double side) { return std::max(kSmallest, kMultiple * static_cast<int64_t>(std::ceil(scale * side / kMultiple - 1e-9))); };
+  const double height = median(heights), width = median(widths),
+               scale = std::min(1.0, static_cast<double>(kLargest) / std::max(height, width));
+  const auto rounded = [&](double side) {
+    return std::max(kSmallest, kMultiple * static_cast<int64_t>(std::ceil(scale * side / kMultiple - 1e-9)));
+  };
   const std::vector<int64_t> size{rounded(height), rounded(width)};
-  log::info(concat("model.image_size = [", size[0], ", ", size[1], "]: the images are ", height, " x ", width, " pixels (median of ", heights.size(), ")"));
+  log::info(concat("model.image_size = [", size[0], ", ", size[1], "]: the images are ", height, " x ", width,
+                   " pixels (median of ", heights.size(), ")"));
   return size;
 }
 
-at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, const std::string& key, at::Device device) {
+at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, const std::string& key,
+                          at::Device device) {
   if (weights.empty()) return {};
   if (weights.size() != 1 && static_cast<int64_t>(weights.size()) != count) {
-    throw Error(ExitCode::usage, concat(key, " has ", weights.size(), " values, needed: ", count), "give one per class, in the order that the log names them");
+    throw Error(ExitCode::usage, concat(key, " has ", weights.size(), " values, needed: ", count),
+                "give one per class, in the order that the log names them");
   }
   at::Tensor tensor = at::tensor(weights, at::kFloat);
   if (weights.size() == 1) tensor = tensor.expand({count}).contiguous();
@@ -233,14 +254,17 @@ void adopt_architecture(nn::SwinOptions& swin, const std::string& init) {
   swin.shift_small_grids = theirs.shift_small_grids;
 }
 
-void tell_seen_before(const Session& session, const std::string& init, const DataOptions& data, const Datasets& datasets, DataCard& card) {
+void tell_seen_before(const Session& session, const std::string& init, const DataOptions& data,
+                      const Datasets& datasets, DataCard& card) {
   if (init.empty() || !session.world.is_first()) return;
-  const std::vector<io::SourceFile> external = data.test.empty() ? std::vector<io::SourceFile>{} : io::find_source(data.test, "auto", data.findings).files;
+  const std::vector<io::SourceFile> external =
+      data.test.empty() ? std::vector<io::SourceFile>{} : io::find_source(data.test, "auto", data.findings).files;
   const SeenBefore seen = seen_before(init, datasets.splits, external);
   card.seen_before = seen.text;
   card.was_seen = !seen.parts.empty();
   if (const auto old = session.folder ? session.folder->path() / "data_card" / "card.json" : std::filesystem::path();
-      session.resumes() && !seen.is_known && std::filesystem::exists(old)) {  // what the run began from may be gone since
+      // what the run began from may be gone since
+      session.resumes() && !seen.is_known && std::filesystem::exists(old)) {
     const auto json = nlohmann::json::parse(read_file(old), nullptr, /*allow_exceptions=*/false);
     if (json.is_object() && json.contains("seen_before") && json["seen_before"].is_object()) {
       card.seen_before = json["seen_before"].value("text", card.seen_before);
@@ -250,7 +274,8 @@ void tell_seen_before(const Session& session, const std::string& init, const Dat
   }
   if (seen.text.empty()) return;
   if (!card.was_seen) return log::info(seen.text);
-  log::warning(concat(seen.text, ". Pretrain without them (the same data.splits and data.fold), or say it with the results"));
+  log::warning(
+      concat(seen.text, ". Pretrain without them (the same data.splits and data.fold), or say it with the results"));
 }
 
 }  // namespace vmae::run

@@ -27,7 +27,8 @@ namespace {
 ExitCode predict_parts(const RunOptions& run, const DataOptions& data, const Datasets& datasets) {
   const fs::path dir(run.dir), weights = find_weights(dir);
   bool some_failed = false;
-  const auto predict_into = [&](const std::string& name, const std::vector<io::SourceFile>& cases, const std::vector<std::string>& identifying,
+  const auto predict_into = [&](const std::string& name, const std::vector<io::SourceFile>& cases,
+                                const std::vector<std::string>& identifying,
                                 const std::vector<io::SourceFile>& beside) {
     const fs::path done = dir / name / "predict.json";
     if (cases.empty() || (fs::exists(done) && fs::last_write_time(done) >= fs::last_write_time(weights))) return;
@@ -65,7 +66,8 @@ namespace {
 
 bool has_begun_in(const fs::path& run_dir) { return fs::exists(run_dir / "checkpoints" / "last.safetensors"); }
 
-// Files of all folds' test folders as one; CSVs one below the other. No case is in two test parts, so no name comes twice.
+// Files of all folds' test folders as one; CSVs one below the
+// other. No case is in two test parts, so no name comes twice.
 void gather(const fs::path& dir, int64_t num_folds) {
   const fs::path output = dir / "out_of_fold";
   fs::remove_all(output);
@@ -84,7 +86,8 @@ void gather(const fs::path& dir, int64_t num_folds) {
         for (const char* key : {"label_values", "prepared"}) {
           if (json.contains(key)) record[key] = json[key];
         }
-        record["folds"].push_back({{"weights", json.at("weights")}, {"cases", json.at("cases")}, {"failed", json.at("failed")}});
+        record["folds"].push_back(
+            {{"weights", json.at("weights")}, {"cases", json.at("cases")}, {"failed", json.at("failed")}});
       } else if (relative.extension() == ".csv") {
         const std::string text = read_file(entry.path());
         std::string& table = tables[relative.string()];
@@ -106,8 +109,10 @@ void require_separate_tests(const io::Splits& splits, const std::string& file) {
   for (const io::SplitFold& fold : splits.folds) {
     for (const std::string& name : fold.test) {
       if (!seen.insert(name).second)
-        throw Error(ExitCode::data, concat(file, ": ", name, " is in the test parts of two folds, so that --fold all can't put them together"),
-                    "train the folds one by one: --fold 0, --fold 1, ...");
+        throw Error(
+            ExitCode::data,
+            concat(file, ": ", name, " is in the test parts of two folds, so that --fold all can't put them together"),
+            "train the folds one by one: --fold 0, --fold 1, ...");
     }
   }
 }
@@ -117,12 +122,15 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
                    ExitCode (*finetune)(Config, const TrainArguments&, train::World&)) {
   if (fold.empty()) return finetune(config, arguments, world);
   if (config.data.splits.file.empty())
-    throw Error(ExitCode::usage, "--fold chooses from data.splits, which is not set", "make that file with `vmae split`: data.splits=splits.json");
+    throw Error(ExitCode::usage, "--fold chooses from data.splits, which is not set",
+                "make that file with `vmae split`: data.splits=splits.json");
   const io::Splits splits = io::read_splits(config.data.splits.file);
   const auto num_folds = static_cast<int64_t>(splits.folds.size());
   const std::optional<int64_t> number = parse_integer(fold);
   if (fold != "all" && (!number || *number < 0 || *number >= num_folds)) {
-    throw Error(ExitCode::usage, concat("--fold ", fold, ": ", config.data.splits.file, " has folds 0 to ", num_folds - 1), "give one of them, or all");
+    throw Error(ExitCode::usage,
+                concat("--fold ", fold, ": ", config.data.splits.file, " has folds 0 to ", num_folds - 1),
+                "give one of them, or all");
   }
   const bool resumes = arguments.if_exists == train::IfExists::resume;
   if (fold == "all") require_separate_tests(splits, config.data.splits.file);
@@ -141,14 +149,17 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
     if (code != ExitCode::ok && code != ExitCode::some_failed) return code;
     some_failed |= code == ExitCode::some_failed;
   }
-  const bool has_test = std::all_of(splits.folds.begin(), splits.folds.end(), [](const io::SplitFold& part) { return !part.test.empty(); });
-  if (fold == "all" && !arguments.dry_run && has_test) by_first(world, [&] { return gather(config.run.dir, num_folds), ExitCode::ok; });
+  const bool has_test = std::all_of(splits.folds.begin(), splits.folds.end(),
+                                    [](const io::SplitFold& part) { return !part.test.empty(); });
+  if (fold == "all" && !arguments.dry_run && has_test)
+    by_first(world, [&] { return gather(config.run.dir, num_folds), ExitCode::ok; });
   return some_failed ? ExitCode::some_failed : ExitCode::ok;
 }
 
 }  // namespace
 
-std::string adopted_weights(const std::string& run_dir, const std::string& init, const std::string& fold, bool resumes) {
+std::string adopted_weights(const std::string& run_dir, const std::string& init, const std::string& fold,
+                            bool resumes) {
   if (!resumes) return init;
   std::vector<fs::path> own;
   if (const std::optional<int64_t> number = parse_integer(fold)) {
@@ -162,10 +173,12 @@ std::string adopted_weights(const std::string& run_dir, const std::string& init,
   return begun == own.end() ? init : begun->string();
 }
 
-ExitCode finetune_folds(const SegmentConfig& config, const TrainArguments& arguments, const std::string& fold, train::World& world) {
+ExitCode finetune_folds(const SegmentConfig& config, const TrainArguments& arguments, const std::string& fold,
+                        train::World& world) {
   return run_folds(config, arguments, fold, world, &finetune_segmentation);
 }
-ExitCode finetune_folds(const ClassifyConfig& config, const TrainArguments& arguments, const std::string& fold, train::World& world) {
+ExitCode finetune_folds(const ClassifyConfig& config, const TrainArguments& arguments, const std::string& fold,
+                        train::World& world) {
   return run_folds(config, arguments, fold, world, &finetune_classification);
 }
 

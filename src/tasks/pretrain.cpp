@@ -20,8 +20,8 @@ nn::Mae make_model(const ModelOptions& options, uint64_t seed, at::Device device
   if (!options.init.empty()) {
     const auto path = find_weights(options.init);
     const weights::LoadReport report = weights::load_into(*model, weights::read_weights(path));
-    log::info(
-        concat("model.init = ", path.string(), ": ", report.loaded.size(), " loaded, ", report.fresh.size(), " new, ", report.dropped.size(), " dropped"));
+    log::info(concat("model.init = ", path.string(), ": ", report.loaded.size(), " loaded, ", report.fresh.size(),
+                     " new, ", report.dropped.size(), " dropped"));
     weights::require_complete(report, path);
   }
   model->to(device);
@@ -30,14 +30,17 @@ nn::Mae make_model(const ModelOptions& options, uint64_t seed, at::Device device
 
 class PretrainTask : public train::Task {
  public:
-  PretrainTask(nn::Mae model, const Datasets& datasets, const PretrainConfig& config, const train::Plan& plan, train::World& world)
+  PretrainTask(nn::Mae model, const Datasets& datasets, const PretrainConfig& config, const train::Plan& plan,
+               train::World& world)
       : model_(std::move(model)), datasets_(datasets), config_(config), plan_(plan), world_(world) {
-    shown_ = panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, seed(), plan.device, kNumPanelSamples);
+    shown_ = panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, seed(), plan.device,
+                         kNumPanelSamples);
   }
   torch::nn::Module& module() override { return *model_; }
 
   std::vector<at::Tensor> draws(const data::Batch& batch) override {
-    return {data::uniform_draws(batch.seeds, Stream::mask, model_->num_units()), drop_path_draws(batch, 2 * model_->num_blocks())};
+    return {data::uniform_draws(batch.seeds, Stream::mask, model_->num_units()),
+            drop_path_draws(batch, 2 * model_->num_blocks())};
   }
 
   // The mean over the samples of all ranks.
@@ -68,14 +71,17 @@ class PretrainTask : public train::Task {
   train::Panel panel() override {
     const nn::MaeOutput output = reconstruct(shown_);
     const nn::MaeOutput on_cpu{output.loss, output.prediction.cpu(), output.hidden.cpu()};
-    return {"reconstruction", reconstruction_panel(shown_.image.cpu(), on_cpu, config_.model.mae, config_.data.image.mean, config_.data.image.std)};
+    return {"reconstruction", reconstruction_panel(shown_.image.cpu(), on_cpu, config_.model.mae,
+                                                   config_.data.image.mean, config_.data.image.std)};
   }
 
  private:
   uint64_t seed() const { return static_cast<uint64_t>(config_.run.seed); }
   // With each sample's own mask, the same every time.
   nn::MaeOutput reconstruct(const data::Batch& batch) {
-    return model_->forward(batch.image, data::uniform_draws(batch.seeds, Stream::validation_mask, model_->num_units()).to(batch.image.device()));
+    return model_->forward(
+        batch.image,
+        data::uniform_draws(batch.seeds, Stream::validation_mask, model_->num_units()).to(batch.image.device()));
   }
 
   nn::Mae model_;
@@ -95,25 +101,27 @@ ExitCode pretrain(PretrainConfig config, const TrainArguments& arguments, train:
   const Session session(config.run, arguments, "pretrain", world);
   const Datasets datasets = load_datasets(config.data, session, {});
   config.model.mae.swin.in_channels = config.data.image.in_channels = datasets.in_channels;
-  const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
+  const train::Plan plan =
+      train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
   PretrainTask task(make_model(config.model, session.seed(), session.device), datasets, config, plan, world);
   train::AdamW optimizer(task.module(), config.optim);
   weights::Metadata metadata{{"model", config.model.name},
                              {"model_options", model_options_json(config.model.mae)},
                              {"image_options", image_options_json(config.data.image, config.data.augment.minmax)}};
   add_channels({.channel_names = datasets.channel_names, .channel_modalities = datasets.channel_modalities}, metadata);
-  return train_to_end(session, {.data = config.data,
-                                .datasets = datasets,
-                                .plan = plan,
-                                .task = task,
-                                .optimizer = optimizer,
-                                .loader = training_loader(config.data, plan, session.seed()),
-                                .metadata = std::move(metadata),
-                                .model_text = config.model.name,
-                                .config_yaml = config_text(config),
-                                .init = config.model.init,
-                                .card = card_of(datasets),
-                                .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); }});
+  return train_to_end(
+      session, {.data = config.data,
+                .datasets = datasets,
+                .plan = plan,
+                .task = task,
+                .optimizer = optimizer,
+                .loader = training_loader(config.data, plan, session.seed()),
+                .metadata = std::move(metadata),
+                .model_text = config.model.name,
+                .config_yaml = config_text(config),
+                .init = config.model.init,
+                .card = card_of(datasets),
+                .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); }});
 }
 
 }  // namespace vmae::run

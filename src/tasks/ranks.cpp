@@ -17,7 +17,9 @@ namespace vmae::run {
 namespace {
 
 // torchrun's agent would take 75 for a failure and start the ranks again.
-ExitCode for_launcher(ExitCode code, const Launch& launch) { return code == ExitCode::stopped && launch.is_restarted_on_failure ? ExitCode::ok : code; }
+ExitCode for_launcher(ExitCode code, const Launch& launch) {
+  return code == ExitCode::stopped && launch.is_restarted_on_failure ? ExitCode::ok : code;
+}
 
 }  // namespace
 
@@ -51,7 +53,8 @@ ExitCode run_on_ranks(const std::function<ExitCode(train::World&)>& command) {
   } catch (const std::bad_alloc&) {
     world.fail({ExitCode::internal, "out of memory", "lower train.micro_batch or data.prefetch"});
   } catch (const std::exception& error) {
-    world.fail({ExitCode::internal, concat("internal error: ", error.what()), "please report this with the command line and the log"});
+    world.fail({ExitCode::internal, concat("internal error: ", error.what()),
+                "please report this with the command line and the log"});
   }
   return ExitCode::internal;  // not reached: fail() ends the process
 }

@@ -44,16 +44,20 @@ std::string count_text(const data::LabelCensus& census, const std::vector<std::s
                 census.num_unusable > 0 ? concat("; slices that can't be used: ", census.num_unusable) : "");
 }
 
-// Adds the masks of parts that neither train nor validate in this run: of tests, of other folds and fractions. So all folds of a dataset mean the same.
-void add_other_masks(const SegmentConfig& config, const std::vector<const std::vector<io::SourceFile>*>& parts, int64_t ignore, io::LabelFacts& facts) {
+// Adds the masks of parts that neither train nor validate in this run: of
+// tests, of other folds and fractions. So all folds of a dataset mean the same.
+void add_other_masks(const SegmentConfig& config, const std::vector<const std::vector<io::SourceFile>*>& parts,
+                     int64_t ignore, io::LabelFacts& facts) {
   std::map<std::filesystem::path, std::vector<io::SourceFile>> lists;  // by prepared dataset; "": files
   for (const auto* part : parts) {
     for (const io::SourceFile& file : *part) {
-      if (file.prepared_case >= 0 || !file.mask.empty()) lists[file.prepared_case >= 0 ? file.path : ""].push_back(file);
+      if (file.prepared_case >= 0 || !file.mask.empty())
+        lists[file.prepared_case >= 0 ? file.path : ""].push_back(file);
     }
   }
   for (auto& [path, files] : lists) {
-    const data::Dataset others(std::move(files), config.data.image, std::make_shared<data::Quarantine>("", /*max_bad_fraction=*/1.0));
+    const data::Dataset others(std::move(files), config.data.image,
+                               std::make_shared<data::Quarantine>("", /*max_bad_fraction=*/1.0));
     data::add_facts(data::take_census(others, ignore), others, facts);
   }
 }
@@ -63,33 +67,40 @@ std::vector<io::SourceFile> with_channels(const SegmentConfig& config, std::vect
   return config.data.channels == "single" ? io::single_channels(files) : std::move(files);
 }
 
-io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datasets, const data::LabelCensus& train, const data::LabelCensus& val,
-                              int64_t ignore) {
-  for (const std::string& remark : io::check_class_names(config.data.classes, "data.classes", ExitCode::usage)) log::warning(remark);
+io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datasets, const data::LabelCensus& train,
+                              const data::LabelCensus& val, int64_t ignore) {
+  for (const std::string& remark : io::check_class_names(config.data.classes, "data.classes", ExitCode::usage))
+    log::warning(remark);
   io::LabelRules rules{.names = config.data.classes, .values = config.data.label_values, .ignore = ignore};
   if (rules.names.empty() && !datasets.splits.mask_conflict.empty())
     throw Error(ExitCode::data, datasets.splits.mask_conflict,
                 "give all the same numbers and names, or say with data.classes what the values mean in all of them");
   for (const std::vector<std::string>& own : datasets.splits.mask_names_of_sources)
-    io::label_meaning({.names = rules.names, .own_names = own, .values = rules.values, .ignore = ignore}, {});  // throws where names are exchanged
+    // throws where names are exchanged
+    io::label_meaning({.names = rules.names, .own_names = own, .values = rules.values, .ignore = ignore}, {});
   std::vector<io::SourceFile> files = datasets.split.train;
-  for (const auto* part : {&datasets.split.val, &datasets.split.test, &datasets.split.unused}) files.insert(files.end(), part->begin(), part->end());
+  for (const auto* part : {&datasets.split.val, &datasets.split.test, &datasets.split.unused})
+    files.insert(files.end(), part->begin(), part->end());
   io::check_numbering(files, rules.names.empty() ? datasets.splits.mask_names() : rules.names);
   const std::vector<std::string> structures = io::structure_names(files, datasets.splits.mask_names());
   rules.own_names = datasets.splits.mask_names().empty() ? structures : datasets.splits.mask_names();
   io::LabelFacts facts;
   data::add_facts(train, *datasets.train, facts);
   if (datasets.val) data::add_facts(val, *datasets.val, facts);
-  const bool is_told = !rules.values.empty() || rules.names.size() > 1 || rules.own_names.size() > 1;  // the names alone decide
-  std::vector<const std::vector<io::SourceFile>*> others{&datasets.split.test};                        // what is wrong there is told before training
+  // the names alone decide
+  const bool is_told = !rules.values.empty() || rules.names.size() > 1 || rules.own_names.size() > 1;
+  // what is wrong there is told before training
+  std::vector<const std::vector<io::SourceFile>*> others{&datasets.split.test};
   if (!is_told) others.push_back(&datasets.split.unused);
   add_other_masks(config, others, ignore, facts);
   io::LabelMeaning meaning = io::label_meaning(rules, facts);
   io::LabelFacts of_test;  // held against what training makes of its masks
-  const std::vector<io::SourceFile> external =
-      config.data.test.empty() ? std::vector<io::SourceFile>{} : with_channels(config, io::find_source(config.data.test).files);
+  const std::vector<io::SourceFile> external = config.data.test.empty()
+                                                   ? std::vector<io::SourceFile>{}
+                                                   : with_channels(config, io::find_source(config.data.test).files);
   add_other_masks(config, {&external}, ignore, of_test);
-  if (of_test.num_masks > 0) io::label_meaning({.names = meaning.names, .values = rules.values, .ignore = ignore}, of_test);
+  if (of_test.num_masks > 0)
+    io::label_meaning({.names = meaning.names, .values = rules.values, .ignore = ignore}, of_test);
   for (std::string& rule : io::region_rules(datasets.splits.regions)) meaning.rules.push_back(std::move(rule));
   for (const std::string& rule : meaning.rules) log::info("masks: " + rule);
   return meaning;
@@ -114,19 +125,23 @@ Classes find_classes(const SegmentConfig& config, const Datasets& datasets) {
     if (datasets.val) datasets.val->set_classes(meaning.class_of);
   }
   if (classes.train.num_with_foreground == 0)
-    throw Error(ExitCode::data, "no training mask has any foreground", "check that the masks belong to the images, and data.ignore_label");
+    throw Error(ExitCode::data, "no training mask has any foreground",
+                "check that the masks belong to the images, and data.ignore_label");
   log::info(concat("training masks: ", count_text(classes.train, classes.names)));
   const auto warn_of_absent = [&](const data::LabelCensus& census, const std::string& text) {
     std::vector<std::string> absent;
     for (size_t i = 0; i < classes.names.size(); ++i) {
       if (census.num_pixels[i + 1] == 0) absent.push_back(concat(i + 1, " (", classes.names[i], ")"));
     }
-    if (!absent.empty()) log::warning(concat(absent.size() == 1 ? "class " : "classes ", join(absent, ", "), absent.size() == 1 ? " is " : " are ", text));
+    if (!absent.empty())
+      log::warning(concat(absent.size() == 1 ? "class " : "classes ", join(absent, ", "),
+                          absent.size() == 1 ? " is " : " are ", text));
   };
   warn_of_absent(classes.train, "in no training mask: can't be learnt");
   if (datasets.val) warn_of_absent(val, "in no validation mask: no Dice is measured");
   classes.can_measure_dice = val.num_with_foreground > 0;
-  if (datasets.val && !classes.can_measure_dice) log::warning("no validation mask has any foreground: the loss decides which weights are the best, not Dice");
+  if (datasets.val && !classes.can_measure_dice)
+    log::warning("no validation mask has any foreground: the loss decides which weights are the best, not Dice");
   const auto& seen = datasets.val ? val.has_foreground : classes.train.has_foreground;
   for (size_t i = 0; i < seen.size(); ++i) {
     if (seen[i]) classes.shown.push_back(static_cast<int64_t>(i));
@@ -135,12 +150,14 @@ Classes find_classes(const SegmentConfig& config, const Datasets& datasets) {
 }
 
 at::Tensor class_weights(const SegmentConfig& config, const Classes& classes, at::Device device) {
-  if (!config.loss.class_weights.empty()) return weights_tensor(config.loss.class_weights, classes.count(), "loss.class_weights", device);
+  if (!config.loss.class_weights.empty())
+    return weights_tensor(config.loss.class_weights, classes.count(), "loss.class_weights", device);
   if (config.loss.balance == "none") return {};
   std::vector<double> weights;
   double smallest = 1e300, sum = 0;
   for (int64_t k = 0; k < classes.count(); ++k) {
-    weights.push_back(1.0 / static_cast<double>(std::max<int64_t>(1, classes.train.num_pixels[static_cast<size_t>(k)])));
+    weights.push_back(1.0 /
+                      static_cast<double>(std::max<int64_t>(1, classes.train.num_pixels[static_cast<size_t>(k)])));
     smallest = std::min(smallest, weights.back());
   }
   for (double& weight : weights) sum += weight = std::min(weight, 10 * smallest);
@@ -156,8 +173,10 @@ struct Overlap {
   double both = 0, predicted = 0, truth = 0;
 };
 
-// Dice of each class: the mean over the cases in which mask or prediction has it; then the mean over the classes that some mask has.
-train::Metrics dice_metrics(const std::map<int64_t, std::vector<Overlap>>& cases, const std::vector<std::string>& names) {
+// Dice of each class: the mean over the cases in which mask or
+// prediction has it; then the mean over the classes that some mask has.
+train::Metrics dice_metrics(const std::map<int64_t, std::vector<Overlap>>& cases,
+                            const std::vector<std::string>& names) {
   train::Metrics metrics;
   double sum = 0;
   int64_t measured = 0;
@@ -189,15 +208,19 @@ void sum_over_ranks(std::map<int64_t, std::vector<Overlap>>& cases, train::World
   world.sum(table);
   const double* value = table.const_data_ptr<double>();
   for (auto& [number, overlaps] : cases) {
-    for (Overlap& one : overlaps) one.both = *value++, one.predicted = *value++, one.truth = *value++;
+    for (Overlap& one : overlaps) {
+      one.both = *value++;
+      one.predicted = *value++;
+      one.truth = *value++;
+    }
   }
 }
 
 class SegmentTask : public train::Task {
  public:
   // weights: of the classes in the loss; undefined if there are none.
-  SegmentTask(SegmenterModule segmenter, const Datasets& datasets, const SegmentConfig& config, const train::Plan& plan, const Classes& classes,
-              at::Tensor weights, train::World& world)
+  SegmentTask(SegmenterModule segmenter, const Datasets& datasets, const SegmentConfig& config, const train::Plan& plan,
+              const Classes& classes, at::Tensor weights, train::World& world)
       : segmenter_(std::move(segmenter)),
         datasets_(datasets),
         config_(config),
@@ -205,10 +228,13 @@ class SegmentTask : public train::Task {
         classes_(classes),
         weights_(std::move(weights)),
         world_(world),
-        shown_(panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, seed(), plan.device, kNumPanelSamples, classes.shown)) {}
+        shown_(panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, seed(), plan.device,
+                           kNumPanelSamples, classes.shown)) {}
   torch::nn::Module& module() override { return *segmenter_.module; }
 
-  std::vector<at::Tensor> draws(const data::Batch& batch) override { return {drop_path_draws(batch, model().num_draws())}; }
+  std::vector<at::Tensor> draws(const data::Batch& batch) override {
+    return {drop_path_draws(batch, model().num_draws())};
+  }
 
   at::Tensor loss(const data::Batch& batch, const train::RankSum& total) override {
     return loss_of(model().forward(batch.image, batch.draws[0]), batch.mask, total);
@@ -221,7 +247,8 @@ class SegmentTask : public train::Task {
   train::Metrics validate() override {
     // Every rank has every case, so that what the ranks counted can be added up: whole numbers, exactly.
     std::map<int64_t, std::vector<Overlap>> cases;
-    for (int64_t i = 0; i < datasets_.val->size(); ++i) cases[datasets_.val->case_number(i)].resize(classes_.names.size());
+    for (int64_t i = 0; i < datasets_.val->size(); ++i)
+      cases[datasets_.val->case_number(i)].resize(classes_.names.size());
     double loss_sum = 0, count = 0;
     for_each_validation_batch(datasets_.val, config_.data, plan_, seed(), [&](const data::Batch& batch) {
       at::Tensor logits;
@@ -245,7 +272,8 @@ class SegmentTask : public train::Task {
 
   train::Panel panel() override {
     const at::Tensor predicted = at::argmax(model().forward(shown_.image), 1).to(at::kByte).cpu();
-    return {"overlay", segmentation_panel(shown_.image.cpu(), shown_.mask, predicted, classes_.names, config_.data.image.mean, config_.data.image.std)};
+    return {"overlay", segmentation_panel(shown_.image.cpu(), shown_.mask, predicted, classes_.names,
+                                          config_.data.image.mean, config_.data.image.std)};
   }
 
  private:
@@ -255,17 +283,21 @@ class SegmentTask : public train::Task {
     return nn::segmentation_loss(logits, mask, config_.loss, weights_, classes_.ignore, total);
   }
 
-  void add_overlaps(const at::Tensor& predicted, const data::Batch& batch, std::map<int64_t, std::vector<Overlap>>& cases) const {
+  void add_overlaps(const at::Tensor& predicted, const data::Batch& batch,
+                    std::map<int64_t, std::vector<Overlap>>& cases) const {
     const at::Tensor counts = batch.mask != classes_.ignore;
     for (int64_t k = 1; k < classes_.count(); ++k) {
       const at::Tensor is_predicted = (predicted == k) & counts, is_true = (batch.mask == k) & counts;
       const auto sums = [](const at::Tensor& pixels) { return pixels.sum(at::IntArrayRef({1, 2})).to(at::kDouble); };
-      const at::Tensor table = at::stack({sums(is_predicted & is_true), sums(is_predicted), sums(is_true)}).cpu();  // (3, B)
+      // (3, B)
+      const at::Tensor table = at::stack({sums(is_predicted & is_true), sums(is_predicted), sums(is_true)}).cpu();
       const auto values = table.accessor<double, 2>();
       for (int64_t i = 0; i < batch.image.size(0); ++i) {
         auto& overlaps = cases[datasets_.val->case_number(batch.indices[static_cast<size_t>(i)])];
         Overlap& overlap = overlaps[static_cast<size_t>(k - 1)];
-        overlap.both += values[0][i], overlap.predicted += values[1][i], overlap.truth += values[2][i];
+        overlap.both += values[0][i];
+        overlap.predicted += values[1][i];
+        overlap.truth += values[2][i];
       }
     }
   }
@@ -290,10 +322,13 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   config.data.image.image_size = image_size;
   config.data.image.in_channels = config.model.net.swin.in_channels;
   if (config.loss.name == "dice" && (!config.loss.class_weights.empty() || config.loss.balance != "none"))
-    throw Error(ExitCode::usage, "loss.class_weights and loss.balance are of the cross-entropy, which loss.name = dice has not",
+    throw Error(ExitCode::usage,
+                "loss.class_weights and loss.balance are of the cross-entropy, which loss.name = dice has not",
                 "leave them out, or use loss.name=dice_ce");
   if (config.model.name == "unet" && (!config.model.init.empty() || config.optim.layer_decay != 1.0))
-    throw Error(ExitCode::usage, "model.init and optim.layer_decay are of the Swin-UNet: model.name = unet begins at random", "leave them out");
+    throw Error(ExitCode::usage,
+                "model.init and optim.layer_decay are of the Swin-UNet: model.name = unet begins at random",
+                "leave them out");
   const Session session(config.run, arguments, "finetune-seg", world);
   log::info(text_of_recipe(config));
   const Datasets datasets = load_datasets(config.data, session, {.mask = true});
@@ -304,15 +339,18 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
     if (datasets.val) datasets.val->set_image_size(image_size);
   }
   const Classes classes = find_classes(config, datasets);
-  const train::Plan plan = train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
+  const train::Plan plan =
+      train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
 
   config.model.net.num_classes = classes.count();
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   SegmenterModule segmenter = make_segmenter(config.model.name, config.model.net);
-  prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(datasets), session,
-                 as_trained(config.data.image, datasets), datasets.volume_rules);
-  SegmentTask task(std::move(segmenter), datasets, config, plan, classes, class_weights(config, classes, session.device), world);
-  const auto scale = config.model.name == "unet" ? std::function<double(const std::string&)>() : lr_scale(config.model.net.swin, config.optim);
+  prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(datasets),
+                 session, as_trained(config.data.image, datasets), datasets.volume_rules);
+  SegmentTask task(std::move(segmenter), datasets, config, plan, classes,
+                   class_weights(config, classes, session.device), world);
+  const auto scale = config.model.name == "unet" ? std::function<double(const std::string&)>()
+                                                 : lr_scale(config.model.net.swin, config.optim);
   train::AdamW optimizer(task.module(), config.optim, scale);
 
   weights::Metadata metadata{{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
@@ -330,25 +368,27 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   data::LoaderOptions loader = training_loader(config.data, plan, session.seed());
   if (config.data.foreground_share > 0) {
     if (!config.data.weights.empty())
-      throw Error(ExitCode::usage, "data.weights and data.foreground_share both say how batches are made up", "leave one of them out");
+      throw Error(ExitCode::usage, "data.weights and data.foreground_share both say how batches are made up",
+                  "leave one of them out");
     loader.is_marked = std::make_shared<const std::vector<bool>>(classes.train.has_foreground);
     loader.marked_share = config.data.foreground_share;
   }
   DataCard card = classes.card;
   tell_seen_before(session, config.model.init, config.data, datasets, card);
-  const ExitCode code =
-      train_to_end(session, {.data = config.data,
-                             .datasets = datasets,
-                             .plan = plan,
-                             .task = task,
-                             .optimizer = optimizer,
-                             .loader = loader,
-                             .metadata = std::move(metadata),
-                             .model_text = concat(config.model.name, " with ", classes.count(), " classes (background, ", io::class_list(classes.names), ")"),
-                             .config_yaml = config_text(config),
-                             .init = config.model.init,
-                             .card = std::move(card),
-                             .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); }});
+  const ExitCode code = train_to_end(
+      session, {.data = config.data,
+                .datasets = datasets,
+                .plan = plan,
+                .task = task,
+                .optimizer = optimizer,
+                .loader = loader,
+                .metadata = std::move(metadata),
+                .model_text = concat(config.model.name, " with ", classes.count(), " classes (background, ",
+                                     io::class_list(classes.names), ")"),
+                .config_yaml = config_text(config),
+                .init = config.model.init,
+                .card = std::move(card),
+                .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); }});
   return code == ExitCode::ok ? predict_test(session, config.data, datasets) : code;
 }
 

@@ -7,7 +7,8 @@
 
 namespace vmae::run {
 
-Session::Session(const RunOptions& run_options, const TrainArguments& run_arguments, const std::string& command, train::World& run_world)
+Session::Session(const RunOptions& run_options, const TrainArguments& run_arguments, const std::string& command,
+                 train::World& run_world)
     : options(run_options),
       arguments(run_arguments),
       world(run_world),
@@ -24,9 +25,11 @@ Session::Session(const RunOptions& run_options, const TrainArguments& run_argume
   asked_to_resume = begins_anew && if_exists == train::IfExists::resume;
   if (begins_anew) if_exists = train::IfExists::overwrite;
   if_exists = static_cast<train::IfExists>(std::stoi(world.broadcast(std::to_string(static_cast<int>(if_exists)))));
-  log::info(concat("vmae ", version(), " (", git_revision(), ") ", command, " on ", device.str(),
-                   world.size() > 1 ? concat(", rank 0 of ", world.size(), " (started by ", world.launch().launcher, ")") : ""));
-  if (begins_anew) log::info(concat("run.dir = ", options.dir, " holds a start that left no checkpoint: the run begins anew"));
+  log::info(concat(
+      "vmae ", version(), " (", git_revision(), ") ", command, " on ", device.str(),
+      world.size() > 1 ? concat(", rank 0 of ", world.size(), " (started by ", world.launch().launcher, ")") : ""));
+  if (begins_anew)
+    log::info(concat("run.dir = ", options.dir, " holds a start that left no checkpoint: the run begins anew"));
 }
 
 }  // namespace vmae::run

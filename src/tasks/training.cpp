@@ -20,9 +20,13 @@ namespace vmae::run {
 namespace {
 
 // Changes when files come or go: a resumed run would then see its samples in another order.
-std::string data_fingerprint(const data::Dataset& dataset) { return concat(dataset.size(), " images, files crc32c ", dataset.checksum()); }
+std::string data_fingerprint(const data::Dataset& dataset) {
+  return concat(dataset.size(), " images, files crc32c ", dataset.checksum());
+}
 // Then what was best so far is no measure for what comes.
-std::string validation_fingerprint(const Datasets& datasets) { return datasets.val ? data_fingerprint(*datasets.val) : "none"; }
+std::string validation_fingerprint(const Datasets& datasets) {
+  return datasets.val ? data_fingerprint(*datasets.val) : "none";
+}
 
 weights::TensorFile read_checkpoint(const std::filesystem::path& file) {
   try {
@@ -31,7 +35,8 @@ weights::TensorFile read_checkpoint(const std::filesystem::path& file) {
     const auto previous = file.parent_path() / "previous.safetensors";
     if (!std::filesystem::exists(previous)) throw;
     throw Error(problem.code(), problem.what(),
-                concat("the checkpoint before it may be whole: cp ", previous.string(), " ", file.string(), ", then --resume again"));
+                concat("the checkpoint before it may be whole: cp ", previous.string(), " ", file.string(),
+                       ", then --resume again"));
   }
 }
 
@@ -39,11 +44,13 @@ weights::TensorFile read_checkpoint(const std::filesystem::path& file) {
 train::RunState read_last_checkpoint(const Session& session, const Training& training, train::LossScale& loss_scale) {
   const auto file = session.folder->last_checkpoint();
   const weights::TensorFile checkpoint = read_checkpoint(file);
-  if (const auto old = checkpoint.metadata.find("config"); old != checkpoint.metadata.end()) training.report_changes(old->second);
+  if (const auto old = checkpoint.metadata.find("config"); old != checkpoint.metadata.end())
+    training.report_changes(old->second);
   if (const auto old = checkpoint.metadata.find("training_data");
       old != checkpoint.metadata.end() && old->second != data_fingerprint(*training.datasets.train)) {
     throw Error(ExitCode::data,
-                "the training files are not those of the checkpoint: files came, went, became unreadable or were prepared anew, and the run could not continue "
+                "the training files are not those of the checkpoint: files came, went, became unreadable or were "
+                "prepared anew, and the run could not continue "
                 "as it was",
                 concat("bring the files back, or start a new run with model.init=", session.options.dir));
   }
@@ -56,23 +63,30 @@ train::RunState read_last_checkpoint(const Session& session, const Training& tra
     throw Error(ExitCode::data, concat("the classes are ", now, " now, but those of the checkpoint are ", then),
                 "bring the dataset's or data.classes' names and their order back, or start a new run");
   }
-  const std::string values_then = text(checkpoint.metadata, "label_values"), values_now = text(training.metadata, "label_values");
+  const std::string values_then = text(checkpoint.metadata, "label_values"),
+                    values_now = text(training.metadata, "label_values");
   if (!then.empty() && values_then != values_now) {
     throw Error(ExitCode::data,
-                concat("data.label_values is ", values_now.empty() ? "not set" : values_now, " now, but was ", values_then.empty() ? "not set" : values_then,
-                       " for the checkpoint"),
+                concat("data.label_values is ", values_now.empty() ? "not set" : values_now, " now, but was ",
+                       values_then.empty() ? "not set" : values_then, " for the checkpoint"),
                 "bring it back, or start a new run");
   }
-  train::RunState state = train::load_checkpoint(checkpoint, file, {training.task.module(), training.optimizer, loss_scale});
+  train::RunState state =
+      train::load_checkpoint(checkpoint, file, {training.task.module(), training.optimizer, loss_scale});
   if (const auto old = checkpoint.metadata.find("validation_data");
-      old != checkpoint.metadata.end() && old->second != validation_fingerprint(training.datasets) && state.best_epoch >= 0) {
-    log::warning(concat("the validation files are not those of the checkpoint (", old->second, "; now ", validation_fingerprint(training.datasets),
+      old != checkpoint.metadata.end() && old->second != validation_fingerprint(training.datasets) &&
+      state.best_epoch >= 0) {
+    log::warning(concat("the validation files are not those of the checkpoint (", old->second, "; now ",
+                        validation_fingerprint(training.datasets),
                         "): the best epoch is looked for anew from here on"));
-    state.best = std::numeric_limits<double>::infinity(), state.best_epoch = -1;
+    state.best = std::numeric_limits<double>::infinity();
+    state.best_epoch = -1;
   }
   if (const bool averages = !training.optimizer.averages().empty(); averages != train::has_averages(checkpoint)) {
-    log::warning(concat("weights are averaged ", averages ? "from here on" : "no more", " (optim.ema_decay): the best epoch is looked for anew"));
-    state.best = std::numeric_limits<double>::infinity(), state.best_epoch = -1;
+    log::warning(concat("weights are averaged ", averages ? "from here on" : "no more",
+                        " (optim.ema_decay): the best epoch is looked for anew"));
+    state.best = std::numeric_limits<double>::infinity();
+    state.best_epoch = -1;
   }
   log::info(concat("resumed at step ", state.step, ", epoch ", state.position.epoch + 1, " from ", file.string()));
   return state;
@@ -100,7 +114,8 @@ void require_same_data(const Session& session, const Datasets& datasets) {
   const std::vector<std::string> seen = session.world.gather(data_fingerprint(*datasets.train));
   for (size_t rank = 1; rank < seen.size(); ++rank) {
     if (seen[rank] != seen[0])
-      throw Error(ExitCode::data, concat("rank ", rank, " sees other training files (", seen[rank], ") than rank 0 (", seen[0], ")"),
+      throw Error(ExitCode::data,
+                  concat("rank ", rank, " sees other training files (", seen[rank], ") than rank 0 (", seen[0], ")"),
                   "put the data where every host finds the same files");
   }
 }
@@ -112,46 +127,55 @@ void print_plan(const Training& training, const train::Plan& plan) {
     num_parameters += parameter.numel();
     num_trained += parameter.requires_grad() ? parameter.numel() : 0;
   }
-  const std::string trained = num_trained < num_parameters ? concat(" of which ", num_trained, " are trained (model.freeze),") : "";
-  log::info(concat("model: ", training.model_text, ", ", num_parameters, " parameters,", trained, " input ", image.in_channels, " x ", image.image_size[0],
-                   " x ", image.image_size[1]));
+  const std::string trained =
+      num_trained < num_parameters ? concat(" of which ", num_trained, " are trained (model.freeze),") : "";
+  log::info(concat("model: ", training.model_text, ", ", num_parameters, " parameters,", trained, " input ",
+                   image.in_channels, " x ", image.image_size[0], " x ", image.image_size[1]));
   const auto num_images = static_cast<double>(training.datasets.train->size());
   const double passes = static_cast<double>(plan.samples_per_epoch) / num_images;
   if (plan.samples_per_epoch != training.datasets.train->size())
-    log::info(concat("an epoch is ", plan.steps_per_epoch, " steps: ", number_text(std::round(10 * passes) / 10), " passes over the training images"));
+    log::info(concat("an epoch is ", plan.steps_per_epoch, " steps: ", number_text(std::round(10 * passes) / 10),
+                     " passes over the training images"));
   if (plan.train.batch_size > plan.samples_per_epoch)
     log::info(concat("train.batch_size = ", plan.train.batch_size, " is more than the ", plan.samples_per_epoch,
                      " images of an epoch: each step sees all of them; a smaller batch makes more steps"));
   const std::string ranks = plan.num_ranks > 1 ? concat(" on each of ", plan.num_ranks, " ranks") : "";
-  log::info(concat("plan: ", plan.total_steps, " steps (", plan.steps_per_epoch, " per epoch) of ", plan.train.batch_size, " images in micro-batches of ",
-                   plan.micro_batch, ranks, "; warm-up ", plan.schedule.warmup_steps, " steps to lr ", plan.schedule.peak_lr, ", then cosine to ",
+  log::info(concat("plan: ", plan.total_steps, " steps (", plan.steps_per_epoch, " per epoch) of ",
+                   plan.train.batch_size, " images in micro-batches of ", plan.micro_batch, ranks, "; warm-up ",
+                   plan.schedule.warmup_steps, " steps to lr ", plan.schedule.peak_lr, ", then cosine to ",
                    plan.schedule.min_lr, "; ", train::to_string(plan.precision), " on ", plan.device.str()));
 }
 
 // How long the run would take.
 void report_trial(const train::Plan& plan, const train::Outcome& outcome) {
   const int64_t timed = outcome.timed_steps;
-  const double epoch_s = outcome.step_s * static_cast<double>(plan.steps_per_epoch), run_s = outcome.step_s * static_cast<double>(plan.total_steps);
+  const double epoch_s = outcome.step_s * static_cast<double>(plan.steps_per_epoch),
+               run_s = outcome.step_s * static_cast<double>(plan.total_steps);
   const auto images = static_cast<int64_t>(std::lround(outcome.made * static_cast<double>(plan.train.batch_size)));
   const std::string from = outcome.made < 1 ? concat("the first ", images, " images of a step")
-                           : timed == 0     ? "one step, which was slower than those that follow"
-                                            : concat("the mean of ", timed, timed == 1 ? " step" : " steps", " after the first");
-  log::info(concat("time: about ", human_seconds(epoch_s), " per epoch (", plan.steps_per_epoch, plan.steps_per_epoch == 1 ? " step" : " steps", " of ",
-                   human_seconds(outcome.step_s), "), ", human_seconds(run_s), " in all: an estimate from ", from,
+                           : timed == 0
+                               ? "one step, which was slower than those that follow"
+                               : concat("the mean of ", timed, timed == 1 ? " step" : " steps", " after the first");
+  log::info(concat("time: about ", human_seconds(epoch_s), " per epoch (", plan.steps_per_epoch,
+                   plan.steps_per_epoch == 1 ? " step" : " steps", " of ", human_seconds(outcome.step_s), "), ",
+                   human_seconds(run_s), " in all: an estimate from ", from,
                    " on this machine; validation and panels come on top"));
 }
 
-ExitCode report(const Session& session, const Training& training, const train::Plan& plan, const train::Outcome& outcome, int64_t first_step) {
-  const std::string memory = human_bytes(static_cast<double>(train::peak_memory_bytes(session.device))), &dir = session.options.dir;
+ExitCode report(const Session& session, const Training& training, const train::Plan& plan,
+                const train::Outcome& outcome, int64_t first_step) {
+  const std::string memory = human_bytes(static_cast<double>(train::peak_memory_bytes(session.device))),
+                    &dir = session.options.dir;
   if (session.arguments.dry_run) {
     report_trial(plan, outcome);
-    log::info(concat("dry run: ", outcome.made < 1 ? "a part of a " : concat(outcome.state.step, " "), outcome.state.step == 1 ? "step" : "steps",
-                     " made, loss ", outcome.last_loss, ", peak memory ", memory, "; nothing was written"));
+    log::info(concat("dry run: ", outcome.made < 1 ? "a part of a " : concat(outcome.state.step, " "),
+                     outcome.state.step == 1 ? "step" : "steps", " made, loss ", outcome.last_loss, ", peak memory ",
+                     memory, "; nothing was written"));
     return ExitCode::ok;
   }
   if (outcome.stopped_by_signal) {
-    log::info(concat("stopped by ", stop_requested() ? stop_signal_name() : "a signal to another rank", " at step ", outcome.state.step, " of ",
-                     plan.total_steps, "; continue with --resume (run.dir = ", dir, ")"));
+    log::info(concat("stopped by ", stop_requested() ? stop_signal_name() : "a signal to another rank", " at step ",
+                     outcome.state.step, " of ", plan.total_steps, "; continue with --resume (run.dir = ", dir, ")"));
     return ExitCode::stopped;
   }
   if (outcome.state.step == first_step) {
@@ -160,12 +184,14 @@ ExitCode report(const Session& session, const Training& training, const train::P
     return ExitCode::ok;
   }
   const double best = training.task.lower_is_better() ? outcome.state.best : -outcome.state.best;
-  log::info(concat("finished", outcome.stopped_early ? " early (train.early_stop)" : "", ": ", outcome.state.step, " steps in ",
-                   human_seconds(outcome.state.trained_s), ", training loss ", outcome.last_loss,
-                   outcome.last_validation.empty() ? ""
-                                                   : concat(", validation ", train::format_metrics(outcome.last_validation), ", best ",
-                                                            outcome.last_validation.front().first, " ", best, " in epoch ", outcome.state.best_epoch + 1),
-                   ", peak memory ", memory));
+  log::info(
+      concat("finished", outcome.stopped_early ? " early (train.early_stop)" : "", ": ", outcome.state.step,
+             " steps in ", human_seconds(outcome.state.trained_s), ", training loss ", outcome.last_loss,
+             outcome.last_validation.empty()
+                 ? ""
+                 : concat(", validation ", train::format_metrics(outcome.last_validation), ", best ",
+                          outcome.last_validation.front().first, " ", best, " in epoch ", outcome.state.best_epoch + 1),
+             ", peak memory ", memory));
   log::info(concat("results: ", dir, "/{checkpoints/", outcome.state.best_epoch >= 0 ? "best" : "last",
                    ".safetensors, samples, metrics.jsonl}; watch with tensorboard --logdir ", dir));
   return ExitCode::ok;
@@ -173,12 +199,15 @@ ExitCode report(const Session& session, const Training& training, const train::P
 
 }  // namespace
 
-at::Tensor drop_path_draws(const data::Batch& batch, int64_t count) { return data::uniform_draws(batch.seeds, Stream::drop_path, count); }
+at::Tensor drop_path_draws(const data::Batch& batch, int64_t count) {
+  return data::uniform_draws(batch.seeds, Stream::drop_path, count);
+}
 
 void report_changed_options(const Options& before, const Options& now) {
   for (size_t i = 0; i < now.all().size(); ++i) {
     const Option &was = before.all()[i], &is = now.all()[i];
-    if (was.get() != is.get()) log::warning(concat("changed since the checkpoint: ", is.key, " was ", was.get(), ", is ", is.get()));
+    if (was.get() != is.get())
+      log::warning(concat("changed since the checkpoint: ", is.key, " was ", was.get(), ", is ", is.get()));
   }
 }
 
@@ -205,8 +234,8 @@ ExitCode train_to_end(const Session& session, Training training) {
   train::World& world = session.world;
   if (session.asked_to_resume && read_file(session.folder->config()) != training.config_yaml)
     throw Error(ExitCode::checkpoint,
-                concat("nothing to resume: ", session.folder->last_checkpoint().string(), " does not exist, and ", session.folder->config().string(),
-                       " has another config than this command"),
+                concat("nothing to resume: ", session.folder->last_checkpoint().string(), " does not exist, and ",
+                       session.folder->config().string(), " has another config than this command"),
                 "start the run without --resume: it has left nothing that would be lost");
   require_same_data(session, training.datasets);
   const train::RunState state = starting_state(session, training, loss_scale);
@@ -231,7 +260,8 @@ ExitCode train_to_end(const Session& session, Training training) {
   if (!session.arguments.dry_run) install_stop_signals();  // a dry run has nothing to save: it ends at once
   std::optional<train::RunOutput> output;
   if (run_log) output.emplace(*session.folder, *run_log);
-  train::Trainer trainer(training.task, training.optimizer, loss_scale, loader, plan, state, world, output, training.metadata);
+  train::Trainer trainer(training.task, training.optimizer, loss_scale, loader, plan, state, world, output,
+                         training.metadata);
   const train::Outcome outcome = trainer.run();
   world.keep_gradients();
   if (run_log) run_log->finish();

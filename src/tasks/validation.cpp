@@ -14,7 +14,8 @@ bool next(data::Loader& loader, data::Batch& batch) {
   std::vector<int64_t> wanted;
   for (size_t i = 0; batch.counts && i < batch.indices.size(); ++i) {
     const auto nth = static_cast<int64_t>(i);
-    if (batch.indices[i] == batch.position.sample + loader.options().rank + nth * loader.options().world_size) wanted.push_back(nth);
+    if (batch.indices[i] == batch.position.sample + loader.options().rank + nth * loader.options().world_size)
+      wanted.push_back(nth);
   }
   batch.counts = !wanted.empty();
   if (wanted.empty()) wanted.push_back(0);
@@ -34,7 +35,8 @@ bool next(data::Loader& loader, data::Batch& batch) {
 
 }  // namespace
 
-void for_each_validation_batch(const std::shared_ptr<data::Dataset>& dataset, const DataOptions& options, const train::Plan& plan, uint64_t seed,
+void for_each_validation_batch(const std::shared_ptr<data::Dataset>& dataset, const DataOptions& options,
+                               const train::Plan& plan, uint64_t seed,
                                const std::function<void(const data::Batch&)>& use) {
   const data::AugmentOptions evaluation = data::evaluation_augmentation(options.augment);
   const data::LoaderOptions in_order{.batch_size = plan.world_batch,
@@ -54,19 +56,21 @@ void for_each_validation_batch(const std::shared_ptr<data::Dataset>& dataset, co
   }
 }
 
-data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed, at::Device device, int64_t count,
-                        const std::vector<int64_t>& indices) {
+data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed,
+                        at::Device device, int64_t count, const std::vector<int64_t>& indices) {
   const data::AugmentOptions evaluation = data::evaluation_augmentation(augment);
   const auto& image = dataset.image_options();
   const int64_t height = image.image_size[0], width = image.image_size[1];
-  const int64_t total = indices.empty() ? dataset.size() : static_cast<int64_t>(indices.size()), n = std::min(count, total);
+  const int64_t total = indices.empty() ? dataset.size() : static_cast<int64_t>(indices.size()),
+                n = std::min(count, total);
   data::Batch batch;
   batch.image = at::empty({n, image.in_channels, height, width}, at::kFloat);
   if (dataset.targets().mask) batch.mask = at::empty({n, height, width}, at::kByte);
   for (int64_t i = 0; i < n; ++i) {
     data::SampleBuffers buffers{batch.image[i].mutable_data_ptr<float>()};
     if (batch.mask.defined()) buffers.mask = batch.mask[i].mutable_data_ptr<uint8_t>();
-    const int64_t place = (2 * i + 1) * total / (2 * n), wanted = indices.empty() ? place : indices[static_cast<size_t>(place)];
+    const int64_t place = (2 * i + 1) * total / (2 * n),
+                  wanted = indices.empty() ? place : indices[static_cast<size_t>(place)];
     const int64_t index = dataset.load_readable_into(wanted, seed, /*epoch=*/0, &evaluation, buffers).index;
     batch.seeds.push_back(data::Dataset::sample_seed(seed, /*epoch=*/0, index));
     batch.indices.push_back(index);

@@ -1,4 +1,5 @@
-// `vmae bench`: the training steps of pretraining and fine-tuning, on random images, so that scripts/bench can set it beside other implementations.
+// `vmae bench`: the training steps of pretraining and fine-tuning, on random
+// images, so that scripts/bench can set it beside other implementations.
 #include <torch/utils.h>
 
 #include <algorithm>
@@ -24,7 +25,8 @@ namespace {
 // The loss of each model on the same images, with random masks and drop path as in training.
 class RandomImages : public train::Task {
  public:
-  RandomImages(std::shared_ptr<torch::nn::Module> module, std::function<at::Tensor()> loss) : module_(std::move(module)), loss_(std::move(loss)) {}
+  RandomImages(std::shared_ptr<torch::nn::Module> module, std::function<at::Tensor()> loss)
+      : module_(std::move(module)), loss_(std::move(loss)) {}
   torch::nn::Module& module() override { return *module_; }
   std::vector<at::Tensor> draws(const data::Batch&) override { return {}; }
   at::Tensor loss(const data::Batch&, const train::RankSum&) override { return loss_(); }
@@ -46,19 +48,26 @@ RandomImages make_task(const BenchArguments& arguments, at::Device device) {
     options.swin.image_size = {side, side};
     nn::SwinUnet model(options);
     const at::Tensor mask = at::randint(9, {b, side, side}, at::TensorOptions(at::kByte).device(device));
-    return {model.ptr(), [=]() mutable { return nn::segmentation_loss(model->forward(image, draws(model->num_draws())), mask, {}, {}, -1); }};
+    return {model.ptr(), [=]() mutable {
+              return nn::segmentation_loss(model->forward(image, draws(model->num_draws())), mask, {}, {}, -1);
+            }};
   }
   if (arguments.model == "swin-classifier") {
     nn::ClassifierOptions options{.num_classes = 5};
     options.swin.image_size = {side, side};
     nn::SwinClassifier model(options);
-    const at::Tensor labels = at::one_hot(at::randint(5, {b}, at::TensorOptions(at::kLong).device(device)), 5).to(at::kFloat);
-    return {model.ptr(), [=]() mutable { return nn::multi_class_loss(model->forward(image, draws(model->num_draws())), labels, 0.0, {}); }};
+    const at::Tensor labels =
+        at::one_hot(at::randint(5, {b}, at::TensorOptions(at::kLong).device(device)), 5).to(at::kFloat);
+    return {model.ptr(), [=]() mutable {
+              return nn::multi_class_loss(model->forward(image, draws(model->num_draws())), labels, 0.0, {});
+            }};
   }
   nn::MaeOptions options;
   options.swin.image_size = {side, side};
   nn::Mae model(options);
-  return {model.ptr(), [=]() mutable { return model->forward(image, draws(model->num_units()), draws(2 * model->num_blocks())).loss; }};
+  return {model.ptr(), [=]() mutable {
+            return model->forward(image, draws(model->num_units()), draws(2 * model->num_blocks())).loss;
+          }};
 }
 
 }  // namespace
@@ -67,7 +76,9 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
   const at::Device device = train::resolve_device(arguments.device, world.launch().local_rank);
   world.connect(device, /*timeout_s=*/600);
   if (arguments.batch % world.size() != 0)
-    throw Error(ExitCode::usage, concat("--batch = ", arguments.batch, " does not divide over ", world.size(), " ranks"), "give a multiple");
+    throw Error(ExitCode::usage,
+                concat("--batch = ", arguments.batch, " does not divide over ", world.size(), " ranks"),
+                "give a multiple");
   train::configure_compute(device, arguments.threads);
   const train::Precision precision = train::resolve_precision(arguments.precision, device);
   torch::manual_seed(0);

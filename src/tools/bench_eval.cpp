@@ -1,4 +1,5 @@
-// `vmae bench --eval`: one calculation of `vmae eval` on made-up cases. scripts/python/bench_eval.py makes the same ones.
+// `vmae bench --eval`: one calculation of `vmae eval` on made-up
+// cases. scripts/python/bench_eval.py makes the same ones.
 #include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -43,7 +44,8 @@ std::vector<uint8_t> ellipsoid(const metrics::Grid& grid, int64_t x, int64_t y, 
   labels.reserve(static_cast<size_t>(grid.num_voxels()));
   for (int64_t k = 0; k < grid.size[2]; ++k) {
     for (int64_t j = 0; j < grid.size[1]; ++j) {
-      for (int64_t i = 0; i < grid.size[0]; ++i) labels.push_back(2 * (i - x) * (i - x) + 3 * (j - y) * (j - y) + 5 * (k - z) * (k - z) < size ? 1 : 0);
+      for (int64_t i = 0; i < grid.size[0]; ++i)
+        labels.push_back(2 * (i - x) * (i - x) + 3 * (j - y) * (j - y) + 5 * (k - z) * (k - z) < size ? 1 : 0);
     }
   }
   return labels;
@@ -68,7 +70,8 @@ void bench_eval(const EvalBenchArguments& arguments, std::ostream& out) {
     value = metrics::hd95_pooled(metrics::surface_distances(prediction, truth, 1, grid));
   } else if (arguments.what == "delong") {
     const stats::AurocComparison test =
-        stats::delong_test(findings[0].scores, findings[0].other_scores, std::vector<uint8_t>(findings[0].labels.begin(), findings[0].labels.end()));
+        stats::delong_test(findings[0].scores, findings[0].other_scores,
+                           std::vector<uint8_t>(findings[0].labels.begin(), findings[0].labels.end()));
     value = test.z;
     low = test.interval.low;
     high = test.interval.high;
@@ -83,17 +86,20 @@ void bench_eval(const EvalBenchArguments& arguments, std::ostream& out) {
       }
     };
     const size_t num_statistics = rankings.size() + (arguments.what == "findings" ? 1 : 0);
-    const stats::Bootstrap bootstrap =
-        stats::bootstrap(stats::units_of(static_cast<size_t>(arguments.cases), {}, {}), num_statistics, statistics,
-                         {.resamples = arguments.resamples, .threads = static_cast<int>(arguments.threads), .accelerates = false});
+    const stats::Bootstrap bootstrap = stats::bootstrap(
+        stats::units_of(static_cast<size_t>(arguments.cases), {}, {}), num_statistics, statistics,
+        {.resamples = arguments.resamples, .threads = static_cast<int>(arguments.threads), .accelerates = false});
     const stats::Interval interval = stats::percentile_interval(bootstrap, num_statistics - 1);
     value = bootstrap.estimate.back();
     low = interval.low;
     high = interval.high;
   }
   const double seconds = seconds_since(start);
-  const nlohmann::ordered_json result = {
-      {"seconds", seconds}, {"value", value}, {"low", low}, {"high", high}, {"peak_rss_mb", static_cast<double>(peak_resident_bytes()) / 1048576.0}};
+  const nlohmann::ordered_json result = {{"seconds", seconds},
+                                         {"value", value},
+                                         {"low", low},
+                                         {"high", high},
+                                         {"peak_rss_mb", static_cast<double>(peak_resident_bytes()) / 1048576.0}};
   out << result.dump() << "\n";
 }
 

@@ -21,7 +21,9 @@ namespace {
 double cpu_s() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); };
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -63,7 +65,8 @@ void bench_loader(const LoaderBenchArguments& arguments, std::ostream& out) {
   std::vector<data::PreparedChoice> chosen;
   for (const int64_t number : choose_cases(*prepared, arguments.items)) chosen.push_back({number});
   sources.push_back(data::prepared_source(prepared, chosen, image, targets));
-  const auto dataset = std::make_shared<const data::Dataset>(std::move(sources), image, std::make_shared<data::Quarantine>("", 0.0), targets);
+  const auto dataset = std::make_shared<const data::Dataset>(std::move(sources), image,
+                                                             std::make_shared<data::Quarantine>("", 0.0), targets);
   const int64_t workers = arguments.workers > 0 ? arguments.workers : usable_threads();
   const data::AugmentOptions augment = augmentation_of(arguments.task);
   data::Loader loader(dataset, {.batch_size = arguments.batch, .workers = workers}, &augment);

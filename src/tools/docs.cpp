@@ -21,9 +21,11 @@ std::string section_of(const std::string& command) {
 }  // namespace
 
 std::string configuration_page() {
-  return "# Configuration\n\nThe options of each command that takes `--config FILE` and `key=value`; `--print-config` prints them with the values in force.\n" +
-         section_of<PretrainConfig>("pretrain") + section_of<SegmentConfig>("finetune-seg") + section_of<ClassifyConfig>("finetune-cls") +
-         section_of<PrepareConfig>("prepare") + section_of<SplitConfig>("split");
+  return "# Configuration\n\nThe options of each command that takes `--config FILE` and `key=value`; `--print-config` "
+         "prints them with the values in force.\n" +
+         section_of<PretrainConfig>("pretrain") + section_of<SegmentConfig>("finetune-seg") +
+         section_of<ClassifyConfig>("finetune-cls") + section_of<PrepareConfig>("prepare") +
+         section_of<SplitConfig>("split");
 }
 
 std::string default_config() {

@@ -47,20 +47,23 @@ bool doctor(std::ostream& out) {
 
   line("CPU", cpu_model());
   const InstructionSets sets = instruction_sets();
-  line("instruction sets",
-       concat(sets.avx2 ? "AVX2 " : "", sets.avx512 ? "AVX-512 " : "", sets.avx512_bf16 ? "AVX512_BF16 " : "", sets.amx_bf16 ? "AMX " : ""));
+  line("instruction sets", concat(sets.avx2 ? "AVX2 " : "", sets.avx512 ? "AVX-512 " : "",
+                                  sets.avx512_bf16 ? "AVX512_BF16 " : "", sets.amx_bf16 ? "AMX " : ""));
   if (!sets.avx2) problems.push_back("this CPU has no AVX2: training will be very slow");
   const int threads = usable_threads();
   line("threads", concat(threads, " usable of ", std::thread::hardware_concurrency(), " (affinity and cgroup)"));
-  if (const char* omp = std::getenv("OMP_NUM_THREADS")) remarks.push_back(concat("OMP_NUM_THREADS=", omp, " is set; vmae uses run.threads instead"));
+  if (const char* omp = std::getenv("OMP_NUM_THREADS"))
+    remarks.push_back(concat("OMP_NUM_THREADS=", omp, " is set; vmae uses run.threads instead"));
   const MemoryInfo memory = memory_info();
-  line("memory", concat(human_bytes(static_cast<double>(memory.available_bytes)), " free of ", human_bytes(static_cast<double>(memory.limit_bytes))));
-  if (memory.available_bytes < (uint64_t{4} << 30)) problems.push_back("less than 4 GiB of memory is free: lower train.micro_batch, or free some");
+  line("memory", concat(human_bytes(static_cast<double>(memory.available_bytes)), " free of ",
+                        human_bytes(static_cast<double>(memory.limit_bytes))));
+  if (memory.available_bytes < (uint64_t{4} << 30))
+    problems.push_back("less than 4 GiB of memory is free: lower train.micro_batch, or free some");
 
   const at::Device device = train::resolve_device("auto");
   train::configure_compute(at::kCPU, 0);
-  line("matrix products",
-       concat(static_cast<int>(measure_gflops(at::kFloat)), " GFLOP/s fp32, ", static_cast<int>(measure_gflops(at::kBFloat16)), " GFLOP/s bf16 on the CPU"));
+  line("matrix products", concat(static_cast<int>(measure_gflops(at::kFloat)), " GFLOP/s fp32, ",
+                                 static_cast<int>(measure_gflops(at::kBFloat16)), " GFLOP/s bf16 on the CPU"));
   line("run.device auto", device.str());
   line("precision auto", train::to_string(train::resolve_precision("auto", device)));
 

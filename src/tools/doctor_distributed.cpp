@@ -16,7 +16,8 @@ namespace vmae::run {
 
 namespace {
 
-constexpr int64_t kSizesBytes[] = {4 << 10, 1 << 20, 25 << 20, 106 << 20};  // a loss; buckets of gradients; all gradients of the full-size model
+// a loss; buckets of gradients; all gradients of the full-size model
+constexpr int64_t kSizesBytes[] = {4 << 10, 1 << 20, 25 << 20, 106 << 20};
 
 struct Timing {
   double seconds = 0;
@@ -30,7 +31,8 @@ Timing time_sum(train::World& world, at::Device device, int64_t bytes) {
   std::vector<double> seconds;
   bool is_right = true;
   for (int64_t i = 0; i <= repeats; ++i) {
-    at::Tensor values = at::full({bytes / 4}, static_cast<double>(world.rank() + 1), at::TensorOptions(at::kFloat).device(device));
+    at::Tensor values =
+        at::full({bytes / 4}, static_cast<double>(world.rank() + 1), at::TensorOptions(at::kFloat).device(device));
     const auto start = Clock::now();
     world.sum(values);
     is_right = is_right && (values == expected).all().item<bool>();  // waits for the GPU
@@ -47,10 +49,12 @@ bool doctor_distributed(train::World& world, const std::string& device_name, dou
   world.connect(device, timeout_s);
   train::configure_compute(device, 0);
   const auto gpus = train::cuda_devices();
-  const std::string own = concat(host_name(), "  ", device.str(), device.is_cuda() ? " (" + gpus[static_cast<size_t>(device.index())] + ")" : "", "  ",
+  const std::string own = concat(host_name(), "  ", device.str(),
+                                 device.is_cuda() ? " (" + gpus[static_cast<size_t>(device.index())] + ")" : "", "  ",
                                  usable_threads(), " threads");
   const std::vector<std::string> ranks = world.gather(own);
-  out << world.size() << " rank(s), " << (world.launch().launcher.empty() ? "no launcher" : "started by " + world.launch().launcher) << ", rank 0 at "
+  out << world.size() << " rank(s), "
+      << (world.launch().launcher.empty() ? "no launcher" : "started by " + world.launch().launcher) << ", rank 0 at "
       << world.launch().master_address << ":" << world.launch().master_port << "\n";
   for (size_t rank = 0; rank < ranks.size(); ++rank) out << "rank " << rank << "  " << ranks[rank] << "\n";
   if (world.size() == 1) {
@@ -64,11 +68,13 @@ bool doctor_distributed(train::World& world, const std::string& device_name, dou
     const Timing timing = time_sum(world, device, bytes);
     const auto n = static_cast<double>(world.size());
     is_right = is_right && timing.is_right;
-    out << "  " << std::setw(9) << human_bytes(static_cast<double>(bytes)) << std::setw(11) << std::setprecision(3) << 1e3 * timing.seconds << " ms  "
-        << std::setw(8) << std::setprecision(2) << 2 * (n - 1) / n * static_cast<double>(bytes) / timing.seconds * 1e-9 << " GB/s on the wire"
+    out << "  " << std::setw(9) << human_bytes(static_cast<double>(bytes)) << std::setw(11) << std::setprecision(3)
+        << 1e3 * timing.seconds << " ms  " << std::setw(8) << std::setprecision(2)
+        << 2 * (n - 1) / n * static_cast<double>(bytes) / timing.seconds * 1e-9 << " GB/s on the wire"
         << (timing.is_right ? "" : "  WRONG SUM") << "\n";
   }
-  out << (is_right ? "all good\n" : "problem: a sum over ranks is wrong: network, driver or NCCL are broken; try NCCL_DEBUG=INFO\n");
+  out << (is_right ? "all good\n"
+                   : "problem: a sum over ranks is wrong: network, driver or NCCL are broken; try NCCL_DEBUG=INFO\n");
   return is_right;
 }
 

@@ -24,8 +24,8 @@ void set_overrides(Options& list, const std::vector<std::string>& overrides) {
   for (const auto& assignment : overrides) apply_override(assignment, list);
 }
 
-weights::NamedTensors forward_mae(const ForwardArguments& arguments, const weights::TensorFile& file, const fs::path& path, const at::Tensor& image,
-                                  const at::Tensor* given_noise) {
+weights::NamedTensors forward_mae(const ForwardArguments& arguments, const weights::TensorFile& file,
+                                  const fs::path& path, const at::Tensor& image, const at::Tensor* given_noise) {
   nn::MaeOptions options = model_options_of(file, path);
   options.swin.image_size = {image.size(2), image.size(3)};
   Options list;
@@ -37,11 +37,12 @@ weights::NamedTensors forward_mae(const ForwardArguments& arguments, const weigh
   at::Tensor noise;
   if (given_noise != nullptr) {
     noise = *given_noise;
-    if (noise.dim() != 2 || noise.size(0) != image.size(0) || noise.size(1) != model->num_units() || noise.scalar_type() != at::kFloat) {
-      throw Error(
-          ExitCode::data,
-          concat(arguments.input.string(), ": `noise` has shape ", noise.sizes(), ", this image needs float32 (", image.size(0), ", ", model->num_units(), ")"),
-          kInput);
+    if (noise.dim() != 2 || noise.size(0) != image.size(0) || noise.size(1) != model->num_units() ||
+        noise.scalar_type() != at::kFloat) {
+      throw Error(ExitCode::data,
+                  concat(arguments.input.string(), ": `noise` has shape ", noise.sizes(),
+                         ", this image needs float32 (", image.size(0), ", ", model->num_units(), ")"),
+                  kInput);
     }
   } else {
     std::vector<uint64_t> seeds;
@@ -49,14 +50,19 @@ weights::NamedTensors forward_mae(const ForwardArguments& arguments, const weigh
     noise = data::uniform_draws(seeds, Stream::validation_mask, model->num_units());
   }
   const nn::MaeOutput result = model->forward(image, noise);
-  return {{"pred", result.prediction}, {"loss", result.loss.view({1})}, {"mask", result.hidden.to(at::kFloat)}, {"noise", noise}};
+  return {{"pred", result.prediction},
+          {"loss", result.loss.view({1})},
+          {"mask", result.hidden.to(at::kFloat)},
+          {"noise", noise}};
 }
 
 template <class Net, class NetOptions>
-weights::NamedTensors forward_downstream(const ForwardArguments& arguments, weights::TensorFile file, const fs::path& path, const at::Tensor& image) {
+weights::NamedTensors forward_downstream(const ForwardArguments& arguments, weights::TensorFile file,
+                                         const fs::path& path, const at::Tensor& image) {
   const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
   const at::Tensor* head = file.find("head.weight");
-  if (head == nullptr) throw Error(ExitCode::checkpoint, path.string() + ": has no head.weight, so it is no " + arguments.model);
+  if (head == nullptr)
+    throw Error(ExitCode::checkpoint, path.string() + ": has no head.weight, so it is no " + arguments.model);
   NetOptions options;
   if constexpr (std::is_same_v<NetOptions, nn::UnetOptions>) {
     options = unet_options_of(file, path, is_imagenet);
@@ -86,11 +92,15 @@ void forward(const ForwardArguments& arguments) {
   const at::NoGradGuard no_grad;
   weights::NamedTensors output;
   if (arguments.model == "mae") output = forward_mae(arguments, file, path, *image, input.find("noise"));
-  if (arguments.model == "swin-unet") output = forward_downstream<nn::SwinUnet, nn::UnetOptions>(arguments, file, path, *image);
-  if (arguments.model == "swin-classifier") output = forward_downstream<nn::SwinClassifier, nn::ClassifierOptions>(arguments, file, path, *image);
-  if (arguments.model == "unet") output = forward_downstream<nn::ConvUnet, nn::UnetOptions>(arguments, file, path, *image);
+  if (arguments.model == "swin-unet")
+    output = forward_downstream<nn::SwinUnet, nn::UnetOptions>(arguments, file, path, *image);
+  if (arguments.model == "swin-classifier")
+    output = forward_downstream<nn::SwinClassifier, nn::ClassifierOptions>(arguments, file, path, *image);
+  if (arguments.model == "unet")
+    output = forward_downstream<nn::ConvUnet, nn::UnetOptions>(arguments, file, path, *image);
   weights::write_safetensors(arguments.output, output, {});
-  log::info(concat(arguments.model == "mae" ? concat("loss ", output[1].second.item<float>(), ", ") : "", "written to ", arguments.output.string()));
+  log::info(concat(arguments.model == "mae" ? concat("loss ", output[1].second.item<float>(), ", ") : "", "written to ",
+                   arguments.output.string()));
 }
 
 }  // namespace vmae::run

@@ -20,7 +20,8 @@ constexpr const char* kUnaveragedPrefix = "optimizer.unaveraged.";
 constexpr const char* kGeneratorKey = "state.generator";
 
 void keep_previous(const fs::path& last) {
-  std::error_code ignored;  // a file system without hard links keeps no previous checkpoint; the new one is written atomically all the same
+  // a file system without hard links keeps no previous checkpoint; the new one is written atomically all the same
+  std::error_code ignored;
   if (!fs::exists(last)) return;
   const fs::path previous = last.parent_path() / "previous.safetensors", link = last.parent_path() / "previous.tmp";
   fs::remove(link, ignored);
@@ -91,7 +92,8 @@ weights::NamedTensors optimizer_tensors(const TrainingParts& parts) {
   return tensors;
 }
 
-Snapshot take_checkpoint(const fs::path& file, const TrainingParts& parts, const RunState& state, weights::Metadata metadata) {
+Snapshot take_checkpoint(const fs::path& file, const TrainingParts& parts, const RunState& state,
+                         weights::Metadata metadata) {
   const weights::NamedTensors averages = parts.optimizer.averages();
   weights::NamedTensors tensors = with_averages(parts.module, averages);
   for (auto& moment : optimizer_tensors(parts)) tensors.push_back(std::move(moment));
@@ -104,12 +106,14 @@ Snapshot take_checkpoint(const fs::path& file, const TrainingParts& parts, const
   return {file, copied(std::move(tensors)), std::move(metadata), /*keeps_previous=*/true};
 }
 
-Snapshot take_weights(const fs::path& file, const torch::nn::Module& module, weights::Metadata metadata, const weights::NamedTensors& averages) {
+Snapshot take_weights(const fs::path& file, const torch::nn::Module& module, weights::Metadata metadata,
+                      const weights::NamedTensors& averages) {
   return {file, copied(with_averages(module, averages)), std::move(metadata)};
 }
 
 bool has_averages(const weights::TensorFile& checkpoint) {
-  return std::any_of(checkpoint.tensors.begin(), checkpoint.tensors.end(), [](const auto& entry) { return entry.first.starts_with(kUnaveragedPrefix); });
+  return std::any_of(checkpoint.tensors.begin(), checkpoint.tensors.end(),
+                     [](const auto& entry) { return entry.first.starts_with(kUnaveragedPrefix); });
 }
 
 void write(const Snapshot& snapshot) {
@@ -123,10 +127,13 @@ void write(const Snapshot& snapshot) {
 }
 
 RunState load_checkpoint(const weights::TensorFile& checkpoint, const fs::path& file, const TrainingParts& parts) {
-  const auto fail = [&](const std::string& what, const std::string& hint) -> Error { return {ExitCode::checkpoint, concat(file.string(), ": ", what), hint}; };
+  const auto fail = [&](const std::string& what, const std::string& hint) -> Error {
+    return {ExitCode::checkpoint, concat(file.string(), ": ", what), hint};
+  };
   const auto found = checkpoint.metadata.find("state");
   if (found == checkpoint.metadata.end())
-    throw fail("holds weights, but no training state", "to start a new run from these weights, set model.init to this file instead of --resume");
+    throw fail("holds weights, but no training state",
+               "to start a new run from these weights, set model.init to this file instead of --resume");
 
   weights::TensorFile model;
   std::map<std::string, at::Tensor> rest, saved_weights;
@@ -144,12 +151,15 @@ RunState load_checkpoint(const weights::TensorFile& checkpoint, const fs::path& 
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : optimizer_tensors(parts)) {
     const auto saved = rest.find(name);
-    if (saved == rest.end()) throw fail(concat(name, " is missing"), "the file is not a complete checkpoint of this model");
-    if (saved->second.sizes() != tensor.sizes()) throw fail(concat(name, " has another shape"), "resume with the model options of the run");
+    if (saved == rest.end())
+      throw fail(concat(name, " is missing"), "the file is not a complete checkpoint of this model");
+    if (saved->second.sizes() != tensor.sizes())
+      throw fail(concat(name, " has another shape"), "resume with the model options of the run");
     at::Tensor(tensor).copy_(saved->second);
   }
   for (auto& [name, average] : parts.optimizer.averages()) at::Tensor(average).copy_(saved_weights.at(name));
-  if (!rest.contains(kGeneratorKey)) throw fail("the generator's state is missing", "the file is not a complete checkpoint");
+  if (!rest.contains(kGeneratorKey))
+    throw fail("the generator's state is missing", "the file is not a complete checkpoint");
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   generator.set_state(rest.at(kGeneratorKey));
 

@@ -1,6 +1,7 @@
-// Sizes are rounded up to classes an eighth of a power of two apart (at most 12.5 % waste). Small blocks go to aligned_alloc; from 1 MiB on, a block is its own
-// mapping, advised to use huge pages. A released block goes to its class's free list. When the free lists hold more than one and a half times what was ever in
-// use at once (sizes have changed), everything unused goes back to the system.
+// Sizes are rounded up to classes an eighth of a power of two apart (at most 12.5 % waste). Small
+// blocks go to aligned_alloc; from 1 MiB on, a block is its own mapping, advised to use huge pages. A
+// released block goes to its class's free list. When the free lists hold more than one and a half
+// times what was ever in use at once (sizes have changed), everything unused goes back to the system.
 #include "vmae/train/cpu_allocator.h"
 
 #include <c10/core/Allocator.h>

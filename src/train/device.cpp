@@ -41,7 +41,8 @@ std::vector<std::string> cuda_devices() {
 #if VMAE_CUDA
   for (int i = 0; cuda_available() && i < static_cast<int>(torch::cuda::device_count()); ++i) {
     const cudaDeviceProp* device = at::cuda::getDeviceProperties(static_cast<c10::DeviceIndex>(i));
-    devices.push_back(concat(device->name, ", ", human_bytes(static_cast<double>(device->totalGlobalMem)), ", sm_", device->major, device->minor));
+    devices.push_back(concat(device->name, ", ", human_bytes(static_cast<double>(device->totalGlobalMem)), ", sm_",
+                             device->major, device->minor));
   }
 #endif
   return devices;
@@ -64,8 +65,8 @@ std::string cuda_versions() {
   cudaRuntimeGetVersion(&runtime);
   ncclGetVersion(&nccl);
   const long cudnn = at::globalContext().hasCuDNN() ? at::globalContext().versionCuDNN() : 0;
-  return concat("CUDA ", runtime / 1000, ".", runtime % 1000 / 10, ", cuDNN ", cudnn / 10000, ".", cudnn % 10000 / 100, ".", cudnn % 100, ", NCCL ",
-                nccl / 10000, ".", nccl % 10000 / 100, ".", nccl % 100);
+  return concat("CUDA ", runtime / 1000, ".", runtime % 1000 / 10, ", cuDNN ", cudnn / 10000, ".", cudnn % 10000 / 100,
+                ".", cudnn % 100, ", NCCL ", nccl / 10000, ".", nccl % 10000 / 100, ".", nccl % 100);
 #else
   return "";
 #endif
@@ -74,7 +75,8 @@ std::string cuda_versions() {
 at::Device resolve_device(const std::string& name, [[maybe_unused]] int64_t local_rank) {
   if (name == "cpu" || (name == "auto" && !cuda_available())) return at::kCPU;
   if (!cuda_available())
-    throw Error(ExitCode::usage, concat("run.device = cuda, but no GPU can be used: ", cuda_problem()), "set run.device=cpu or auto, or see `vmae doctor`");
+    throw Error(ExitCode::usage, concat("run.device = cuda, but no GPU can be used: ", cuda_problem()),
+                "set run.device=cpu or auto, or see `vmae doctor`");
   const auto index = static_cast<c10::DeviceIndex>(local_rank % static_cast<int64_t>(torch::cuda::device_count()));
 #if VMAE_CUDA
   c10::cuda::set_device(index);  // before anything touches CUDA
@@ -89,14 +91,17 @@ void configure_compute(at::Device device, int64_t threads, bool deterministic) {
   context.setDeterministicAlgorithms(deterministic || device.is_cpu(), /*warn_only=*/false);
   context.setDeterministicFillUninitializedMemory(false);
   if (device.is_cuda()) {
-    if (deterministic) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);  // cuBLAS's condition for repeatable sums
-    c10::CachingAllocator::setAllocatorSettings("expandable_segments:True");           // less fragmentation; before the first allocation
+    // cuBLAS's condition for repeatable sums
+    if (deterministic) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+    // less fragmentation; before the first allocation
+    c10::CachingAllocator::setAllocatorSettings("expandable_segments:True");
     context.setAllowTF32CuBLAS(true);
     context.setAllowTF32CuDNN(true);
     context.setDeterministicCuDNN(deterministic);
     context.setBenchmarkCuDNN(!deterministic);
   } else if (!instruction_sets().amx_bf16) {
-    // Sends fp32 products to oneDNN, which is faster than MKL here. Without AMX it stays real fp32 (a test holds that); with AMX it would round to bf16.
+    // Sends fp32 products to oneDNN, which is faster than MKL here. Without AMX
+    // it stays real fp32 (a test holds that); with AMX it would round to bf16.
     context.setFloat32Precision(at::Float32Backend::MKLDNN, at::Float32Op::MATMUL, at::Float32Precision::BF16);
   }
 }
@@ -105,7 +110,8 @@ uint64_t peak_memory_bytes([[maybe_unused]] at::Device device) {
 #if VMAE_CUDA
   if (device.is_cuda()) {
     const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
-    return static_cast<uint64_t>(stats.reserved_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak);
+    return static_cast<uint64_t>(
+        stats.reserved_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak);
   }
 #endif
   return peak_resident_bytes();

@@ -9,7 +9,8 @@
 
 namespace vmae::train {
 
-// The batch that is on its way. The allocators of pinned and of device memory know which stream still uses a block: neither is handed out again too early.
+// The batch that is on its way. The allocators of pinned and of device memory
+// know which stream still uses a block: neither is handed out again too early.
 struct DeviceInput::Ahead {
 #if VMAE_CUDA
   c10::cuda::CUDAStream stream;
@@ -23,7 +24,10 @@ struct DeviceInput::Ahead {
 };
 
 DeviceInput::DeviceInput(data::Loader& loader, at::Device device, Draws draws)
-    : loader_(loader), device_(device), draws_(std::move(draws)), ahead_(device.is_cuda() ? std::make_unique<Ahead>(device) : nullptr) {}
+    : loader_(loader),
+      device_(device),
+      draws_(std::move(draws)),
+      ahead_(device.is_cuda() ? std::make_unique<Ahead>(device) : nullptr) {}
 DeviceInput::~DeviceInput() = default;
 
 bool DeviceInput::load(data::Batch& batch) {
@@ -80,7 +84,9 @@ bool DeviceInput::next(data::Batch& batch) {
 #if VMAE_CUDA
   const c10::cuda::CUDAStream current = c10::cuda::getCurrentCUDAStream(device_.index());
   ahead_->copied.block(current);
-  for_each_tensor(batch, [&](at::Tensor& tensor) { c10::cuda::CUDACachingAllocator::recordStream(tensor.storage().data_ptr(), current); });
+  for_each_tensor(batch, [&](at::Tensor& tensor) {
+    c10::cuda::CUDACachingAllocator::recordStream(tensor.storage().data_ptr(), current);
+  });
 #endif
   return true;
 }

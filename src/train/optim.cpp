@@ -17,8 +17,11 @@
 
 namespace vmae::train {
 
-AdamW::AdamW(const torch::nn::Module& module, const OptimOptions& options, const std::function<double(const std::string&)>& lr_scale) : options_(options) {
-  std::map<std::pair<double, double>, std::vector<std::pair<std::string, at::Tensor>>, std::greater<>> grouped;  // by (weight decay, lr scale)
+AdamW::AdamW(const torch::nn::Module& module, const OptimOptions& options,
+             const std::function<double(const std::string&)>& lr_scale)
+    : options_(options) {
+  // by (weight decay, lr scale)
+  std::map<std::pair<double, double>, std::vector<std::pair<std::string, at::Tensor>>, std::greater<>> grouped;
   for (const auto& item : module.named_parameters()) {
     if (!item.value().requires_grad()) continue;
     const double decay = options.decay_norm_and_bias || item.value().dim() > 1 ? options.weight_decay : 0.0;
@@ -49,7 +52,8 @@ void AdamW::swap_averages() {
 
 std::vector<at::Tensor> AdamW::gradients() const {
   std::vector<at::Tensor> gradients;
-  for (const auto& parameter : parameters_) gradients.push_back(parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter));
+  for (const auto& parameter : parameters_)
+    gradients.push_back(parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter));
   return gradients;
 }
 
@@ -58,20 +62,25 @@ void AdamW::step(const at::Tensor& lr, const at::Tensor& skip) {
   const std::vector<at::Tensor> all_gradients = gradients();
   at::_foreach_add_(steps_, 1.0);
   for (const Group& group : groups_) {
-    auto part = [&](const std::vector<at::Tensor>& all) { return at::TensorList(all).slice(group.begin, group.end - group.begin); };
-    at::_fused_adamw_(part(parameters_), part(all_gradients), part(exp_avgs_), part(exp_avg_sqs_), /*max_exp_avg_sqs=*/{}, part(steps_), lr * group.lr_scale,
-                      options_.betas[0], options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false,
+    auto part = [&](const std::vector<at::Tensor>& all) {
+      return at::TensorList(all).slice(group.begin, group.end - group.begin);
+    };
+    at::_fused_adamw_(part(parameters_), part(all_gradients), part(exp_avgs_), part(exp_avg_sqs_),
+                      /*max_exp_avg_sqs=*/{}, part(steps_), lr * group.lr_scale, options_.betas[0], options_.betas[1],
+                      group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false,
                       /*grad_scale=*/std::nullopt, /*found_inf=*/skip);
   }
   at::_foreach_sub_(steps_, std::vector<at::Tensor>(steps_.size(), skip));
   if (averages_.empty()) return;
-  const at::Tensor share = (9.0 / (10.0 + steps_.front().to(at::kDouble))).clamp_min(1.0 - options_.ema_decay).to(at::kFloat) * (1 - skip);
+  const at::Tensor share =
+      (9.0 / (10.0 + steps_.front().to(at::kDouble))).clamp_min(1.0 - options_.ema_decay).to(at::kFloat) * (1 - skip);
   at::_foreach_lerp_(averages_, parameters_, std::vector<at::Tensor>(averages_.size(), share));
 }
 
 void AdamW::step(double lr) {
   const at::TensorOptions on_device(parameters_.front().device());
-  step(at::full({}, lr, on_device.dtype(on_device.device().is_cuda() ? at::kFloat : at::kDouble)), at::zeros({}, on_device.dtype(at::kFloat)));
+  step(at::full({}, lr, on_device.dtype(on_device.device().is_cuda() ? at::kFloat : at::kDouble)),
+       at::zeros({}, on_device.dtype(at::kFloat)));
 }
 
 void AdamW::clear_gradients() {
@@ -97,11 +106,14 @@ void AdamW::set_step_count(int64_t steps) {
   for (auto& step : steps_) step.fill_(static_cast<double>(steps));
 }
 
-at::Tensor grad_norm(const std::vector<at::Tensor>& gradients) { return at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients, 2))); }
+at::Tensor grad_norm(const std::vector<at::Tensor>& gradients) {
+  return at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients, 2)));
+}
 
 at::Tensor clip_grad_norm(const std::vector<at::Tensor>& gradients, double max_norm) {
   const at::Tensor norm = grad_norm(gradients);
-  if (max_norm > 0) at::_foreach_mul_(gradients, (max_norm / norm.to(at::kDouble)).clamp_max(1.0).to(norm.scalar_type()));
+  if (max_norm > 0)
+    at::_foreach_mul_(gradients, (max_norm / norm.to(at::kDouble)).clamp_max(1.0).to(norm.scalar_type()));
   return norm;
 }
 

@@ -7,22 +7,34 @@
 
 namespace vmae::train {
 
-Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t samples_per_epoch, at::Device device, const World& world, bool is_dry_run) {
+Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t samples_per_epoch, at::Device device,
+               const World& world, bool is_dry_run) {
   Plan plan;
-  plan.train = train, plan.optim = optim, plan.device = device, plan.samples_per_epoch = samples_per_epoch;
-  plan.rank = world.rank(), plan.num_ranks = world.size(), plan.is_dry_run = is_dry_run;
+  plan.train = train;
+  plan.optim = optim;
+  plan.device = device;
+  plan.samples_per_epoch = samples_per_epoch;
+  plan.rank = world.rank();
+  plan.num_ranks = world.size();
+  plan.is_dry_run = is_dry_run;
   plan.precision = resolve_precision(train.precision, device);
   if (train.cuda_graph && (!device.is_cuda() || plan.precision == Precision::fp16)) {
-    throw Error(ExitCode::usage, concat("train.cuda_graph = true, but the run is on ", device.str(), " in ", to_string(plan.precision)),
+    throw Error(ExitCode::usage,
+                concat("train.cuda_graph = true, but the run is on ", device.str(), " in ", to_string(plan.precision)),
                 "leave it out: it is for GPUs, with bf16 or fp32");
   }
   if (train.batch_size < plan.num_ranks) {
-    throw Error(ExitCode::usage, concat("train.batch_size = ", train.batch_size, " is smaller than the number of ranks, ", plan.num_ranks),
-                "it counts the samples of all ranks together");
+    throw Error(
+        ExitCode::usage,
+        concat("train.batch_size = ", train.batch_size, " is smaller than the number of ranks, ", plan.num_ranks),
+        "it counts the samples of all ranks together");
   }
   if (train.micro_batch > 0 && train.batch_size % train.micro_batch != 0) {
-    throw Error(ExitCode::usage, concat("train.batch_size = ", train.batch_size, " is not a multiple of train.micro_batch = ", train.micro_batch),
-                concat("use a multiple of ", train.micro_batch, ", or set train.micro_batch to a divisor of ", train.batch_size));
+    throw Error(ExitCode::usage,
+                concat("train.batch_size = ", train.batch_size,
+                       " is not a multiple of train.micro_batch = ", train.micro_batch),
+                concat("use a multiple of ", train.micro_batch, ", or set train.micro_batch to a divisor of ",
+                       train.batch_size));
   }
   const int64_t share = (train.batch_size + plan.num_ranks - 1) / plan.num_ranks;
   plan.micro_batch = train.micro_batch == 0 ? share : std::min(train.micro_batch, share);
@@ -37,31 +49,40 @@ Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t sam
   if (plan.schedule.warmup_steps >= plan.total_steps && is_cut_short) {  // a trial of a recipe whose epochs are longer
     plan.schedule.warmup_steps = plan.total_steps / 10;
     log::info(concat("optim.warmup_epochs = ", optim.warmup_epochs, " is ", optim.warmup_epochs * plan.steps_per_epoch,
-                     " steps, and train.max_steps ends the run after ", plan.total_steps, ": the warm-up is ", plan.schedule.warmup_steps, " steps"));
+                     " steps, and train.max_steps ends the run after ", plan.total_steps, ": the warm-up is ",
+                     plan.schedule.warmup_steps, " steps"));
   }
   if (plan.schedule.warmup_steps >= plan.total_steps) {
     throw Error(ExitCode::usage,
-                concat("optim.warmup_epochs = ", optim.warmup_epochs, " (", plan.schedule.warmup_steps, " steps) is not shorter than the run (",
-                       plan.total_steps, " steps)"),
+                concat("optim.warmup_epochs = ", optim.warmup_epochs, " (", plan.schedule.warmup_steps,
+                       " steps) is not shorter than the run (", plan.total_steps, " steps)"),
                 "lower optim.warmup_epochs, or raise train.epochs or train.max_steps");
   }
   if (train.early_stop > 0 && train.early_stop < train.validate_every) {
-    throw Error(ExitCode::usage, concat("train.early_stop = ", train.early_stop, " is less than train.validate_every = ", train.validate_every),
-                "it counts epochs: give validation a chance to come again");
+    throw Error(
+        ExitCode::usage,
+        concat("train.early_stop = ", train.early_stop, " is less than train.validate_every = ", train.validate_every),
+        "it counts epochs: give validation a chance to come again");
   }
   plan.reads_late = device.is_cuda();
-  if (optim.betas.size() != 2) throw Error(ExitCode::usage, concat("optim.betas has ", optim.betas.size(), " values"), "give two, for example [0.9, 0.95]");
+  if (optim.betas.size() != 2)
+    throw Error(ExitCode::usage, concat("optim.betas has ", optim.betas.size(), " values"),
+                "give two, for example [0.9, 0.95]");
   return plan;
 }
 
 double steps_done(const Plan& plan, const data::Position& position) {
-  return static_cast<double>(position.epoch * plan.steps_per_epoch) + static_cast<double>(position.sample) / static_cast<double>(plan.train.batch_size);
+  return static_cast<double>(position.epoch * plan.steps_per_epoch) +
+         static_cast<double>(position.sample) / static_cast<double>(plan.train.batch_size);
 }
 
 Plan continued(Plan plan, const RunState& state) {
   if (plan.train.max_steps > 0 && state.step > plan.train.max_steps)
-    throw Error(ExitCode::usage, concat("train.max_steps = ", plan.train.max_steps, ", but this run has made ", state.step, " steps already"),
-                "leave train.max_steps as it was or raise it; what was trained so far can be used as it is (vmae predict --weights RUN)");
+    throw Error(
+        ExitCode::usage,
+        concat("train.max_steps = ", plan.train.max_steps, ", but this run has made ", state.step, " steps already"),
+        "leave train.max_steps as it was or raise it; what was trained so far can be used as it is (vmae predict "
+        "--weights RUN)");
   const int64_t planned = plan.train.epochs * plan.steps_per_epoch;
   const auto done = static_cast<int64_t>(steps_done(plan, state.position));
   int64_t left = std::max<int64_t>(0, planned - done);

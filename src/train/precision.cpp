@@ -34,7 +34,8 @@ const char* to_string(Precision precision) {
   return "";
 }
 
-Autocast::Autocast(at::DeviceType device, Precision precision) : device_(device), active_(precision != Precision::fp32) {
+Autocast::Autocast(at::DeviceType device, Precision precision)
+    : device_(device), active_(precision != Precision::fp32) {
   if (!active_) return;
   enabled_before_ = at::autocast::is_autocast_enabled(device_);
   type_before_ = at::autocast::get_autocast_dtype(device_);

@@ -1,4 +1,5 @@
-// A metrics line that can't be written (a full disk) must not end a training of days: it is said once, and training goes on until a checkpoint can't be saved.
+// A metrics line that can't be written (a full disk) must not end a training of
+// days: it is said once, and training goes on until a checkpoint can't be saved.
 #include "vmae/train/run_log.h"
 
 #include <cmath>
@@ -53,7 +54,8 @@ void RunLog::write(const char* kind, int64_t step, int64_t epoch, const Metrics&
   });
 }
 
-void RunLog::progress(int64_t epoch, int64_t epochs, int64_t step, int64_t total_steps, double loss, double images_per_s, double wait_share) {
+void RunLog::progress(int64_t epoch, int64_t epochs, int64_t step, int64_t total_steps, double loss,
+                      double images_per_s, double wait_share) {
   auto number = [](const char* format, double value) {
     char text[32];
     std::snprintf(text, sizeof text, format, value);
@@ -62,7 +64,9 @@ void RunLog::progress(int64_t epoch, int64_t epochs, int64_t step, int64_t total
   bar_.update({concat("epoch ", epoch + 1, "/", epochs),
                step,
                total_steps,
-               {{"loss", number("%.4f", loss)}, {"images/s", number("%.1f", images_per_s)}, {"wait", number("%.0f%%", 100.0 * wait_share)}}});
+               {{"loss", number("%.4f", loss)},
+                {"images/s", number("%.1f", images_per_s)},
+                {"wait", number("%.0f%%", 100.0 * wait_share)}}});
 }
 
 void RunLog::train(int64_t step, int64_t epoch, const Metrics& metrics) {
@@ -72,14 +76,16 @@ void RunLog::train(int64_t step, int64_t epoch, const Metrics& metrics) {
 
 void RunLog::validation(int64_t step, int64_t epoch, const Metrics& metrics, bool is_best) {
   write("val", step, epoch, metrics);
-  log::info(concat("epoch ", epoch + 1, " step ", step, ": validation ", format_metrics(metrics), is_best ? " (best so far)" : ""));
+  log::info(concat("epoch ", epoch + 1, " step ", step, ": validation ", format_metrics(metrics),
+                   is_best ? " (best so far)" : ""));
 }
 
 void RunLog::panel(const std::string& name, const io::Image& panel, int64_t step) {
   guarded("a panel", [&] {
     const std::string png = io::encode_png(panel);
     write_file_atomically(samples_ / (name + ".png"), png);
-    tensorboard_.image("samples/" + name.substr(0, name.find('_')), png, panel.height, panel.width, panel.channels, step);
+    tensorboard_.image("samples/" + name.substr(0, name.find('_')), png, panel.height, panel.width, panel.channels,
+                       step);
   });
 }
 

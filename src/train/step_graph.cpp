@@ -40,7 +40,8 @@ std::vector<at::Tensor> tensors_of(const data::Batch& batch) {
 
 // Casts of weights belong into the graph, and backward stays on the thread that captures.
 struct Capturable {
-  bool had_cache = at::autocast::is_autocast_cache_enabled(), had_threads = c10::AutogradState::get_tls_state().get_multithreading_enabled();
+  bool had_cache = at::autocast::is_autocast_cache_enabled(),
+       had_threads = c10::AutogradState::get_tls_state().get_multithreading_enabled();
   Capturable() { set(false, false); }
   ~Capturable() { set(had_cache, had_threads); }
   static void set(bool cache, bool threads) {
@@ -99,7 +100,9 @@ struct ComputeStream::State {};
 ComputeStream::ComputeStream(at::Device, bool) {}
 struct StepGraph::State {};
 void StepGraph::record(const data::Batch&) {}
-at::Tensor StepGraph::run(const data::Batch&, double, bool) { throw Error(ExitCode::internal, "a CUDA graph in a build without CUDA"); }
+at::Tensor StepGraph::run(const data::Batch&, double, bool) {
+  throw Error(ExitCode::internal, "a CUDA graph in a build without CUDA");
+}
 
 #endif
 

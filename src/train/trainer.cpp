@@ -19,8 +19,8 @@ bool every(int64_t period, int64_t count) { return period > 0 && count % period 
 
 }  // namespace
 
-Trainer::Trainer(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan, RunState state, World& world,
-                 std::optional<RunOutput> output, weights::Metadata metadata)
+Trainer::Trainer(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan,
+                 RunState state, World& world, std::optional<RunOutput> output, weights::Metadata metadata)
     : task_(task),
       optimizer_(optimizer),
       loss_scale_(loss_scale),
@@ -43,7 +43,8 @@ Trainer::~Trainer() = default;
 Outcome Trainer::run() {
   task_.module().train();
   while (true) {
-    if (state_.epoch_to_end >= 0) end_epoch();  // at the top, so that a run stopped right after an epoch's last step begins with it when resumed
+    // at the top, so that a run stopped right after an epoch's last step begins with it when resumed
+    if (state_.epoch_to_end >= 0) end_epoch();
     if (state_.step >= plan_.total_steps) break;
     if (outcome_.stopped_early = state_.position.sample == 0 && is_stopped_early(); outcome_.stopped_early) break;
 
@@ -62,7 +63,11 @@ Outcome Trainer::run() {
   finish_reading();
   writer_.finish();
   outcome_.state = state_;
-  if (trial_) outcome_.timed_steps = trial_->timed_steps(), outcome_.step_s = trial_->step_s(), outcome_.made = trial_->made();
+  if (trial_) {
+    outcome_.timed_steps = trial_->timed_steps();
+    outcome_.step_s = trial_->step_s();
+    outcome_.made = trial_->made();
+  }
   return outcome_;
 }
 
@@ -90,12 +95,14 @@ Trainer::Launched Trainer::launch() {
   for (int64_t done = 0; done < step_samples;) {
     data::Batch batch;
     if (!input_.next(batch)) throw Error(ExitCode::internal, "the data ended before the plan did");
-    const int64_t samples = (batch.next.epoch > epoch ? plan_.samples_per_epoch : batch.next.sample) - batch.position.sample;
+    const int64_t samples =
+        (batch.next.epoch > epoch ? plan_.samples_per_epoch : batch.next.sample) - batch.position.sample;
     done += samples;
     if (is_recorded) {
       launched.result = graph_.run(batch, launched.lr, stop_requested());
     } else {
-      step_.add(batch, static_cast<double>(samples) / static_cast<double>(step_samples), /*is_last=*/done == step_samples);
+      step_.add(batch, static_cast<double>(samples) / static_cast<double>(step_samples),
+                /*is_last=*/done == step_samples);
     }
     input_.prefetch();
     if (batch.counts) launched.indices.insert(launched.indices.end(), batch.indices.begin(), batch.indices.end());
@@ -112,7 +119,8 @@ Trainer::Launched Trainer::launch() {
   launched.gradient_wait_s += world_.gradient_wait_s();
 
   ++state_.step;
-  launched.ends_epoch = !trial_ && (state_.position.epoch > epoch || state_.step == plan_.total_steps);  // nothing is validated in a dry run
+  // nothing is validated in a dry run
+  launched.ends_epoch = !trial_ && (state_.position.epoch > epoch || state_.step == plan_.total_steps);
   if (state_.position.epoch > epoch) state_.epoch_batch_size = batch_size;
   if (launched.ends_epoch) state_.epoch_to_end = epoch;
   return launched;
@@ -125,9 +133,12 @@ void Trainer::finish_reading() {
   launched_.reset();
   StepResult result = read(launched.result);
   if (!result.is_finite) {
-    // In fp16 gradients may overflow until the scale has come down; a gradient that is not finite at scale 1 never will be.
+    // In fp16 gradients may overflow until the scale has come down;
+    // a gradient that is not finite at scale 1 never will be.
     const bool is_overflow = loss_scale_.active() && std::isfinite(result.loss) && loss_scale_.value() >= 1.0;
-    if (!is_overflow) stop_non_finite(result, launched.step, launched.epoch, launched.indices, loader_.dataset(), output_ ? &output_->folder : nullptr, world_);
+    if (!is_overflow)
+      stop_non_finite(result, launched.step, launched.epoch, launched.indices, loader_.dataset(),
+                      output_ ? &output_->folder : nullptr, world_);
     ++state_.skipped_steps;
     result.grad_norm = 0;
   }
@@ -144,15 +155,20 @@ void Trainer::finish_reading() {
 
 void Trainer::tell(const Launched& launched, const StepResult& result) {
   const int64_t step = launched.step + 1;
-  const double mean_loss = state_.interval_loss / static_cast<double>(state_.interval_steps), images_per_s = interval_.images_per_s();
+  const double mean_loss = state_.interval_loss / static_cast<double>(state_.interval_steps),
+               images_per_s = interval_.images_per_s();
   output_->log.progress(launched.epoch, plan_.train.epochs, step, plan_.total_steps, mean_loss, images_per_s,
                         interval_.data_wait_s / seconds_since(interval_.start));
   if (!every(plan_.train.log_every, step) && !launched.ends_epoch) return;
-  Metrics metrics = {
-      {"loss", mean_loss}, {"lr", launched.lr}, {"grad_norm", result.grad_norm}, {"images_per_s", images_per_s}, {"data_wait_s", interval_.data_wait_s}};
+  Metrics metrics = {{"loss", mean_loss},
+                     {"lr", launched.lr},
+                     {"grad_norm", result.grad_norm},
+                     {"images_per_s", images_per_s},
+                     {"data_wait_s", interval_.data_wait_s}};
   if (world_.size() > 1) metrics.emplace_back("comm_wait_s", interval_.gradient_wait_s);
   output_->log.train(step, launched.epoch, metrics);
-  state_.interval_loss = 0, state_.interval_steps = 0;
+  state_.interval_loss = 0;
+  state_.interval_steps = 0;
   interval_ = {};
 }
 
@@ -166,8 +182,10 @@ void Trainer::end_epoch() {
     const bool is_best = validate(epoch);
     if (is_best && output_) due.push_back(weights_alone("best.safetensors"));
   }
-  if (output_ && options.draw_every > 0 && (run_ends || epoch == 0 || every(options.draw_every, epoch + 1))) draw(epoch);
-  if (output_ && every(options.keep_every, epoch + 1)) due.push_back(weights_alone(concat("epoch=", epoch + 1, ".safetensors")));
+  if (output_ && options.draw_every > 0 && (run_ends || epoch == 0 || every(options.draw_every, epoch + 1)))
+    draw(epoch);
+  if (output_ && every(options.keep_every, epoch + 1))
+    due.push_back(weights_alone(concat("epoch=", epoch + 1, ".safetensors")));
   state_.epoch_to_end = -1;
   if (output_ && (run_ends || is_stopped_early())) due.push_back(checkpoint());
   writer_.start(std::move(due));
@@ -187,7 +205,8 @@ bool Trainer::validate(int64_t epoch) {
   double loss = kWorst;
   for (const auto& [name, one] : outcome_.last_validation) loss = name == "loss" ? one : loss;
   const double badness = task_.lower_is_better() ? value : -value;
-  const bool is_best = badness < state_.best || (badness == state_.best && loss < state_.best_loss);  // where all Dice are 0, the loss decides
+  // where all Dice are 0, the loss decides
+  const bool is_best = badness < state_.best || (badness == state_.best && loss < state_.best_loss);
   if (is_best) {
     state_.best = badness;
     state_.best_loss = loss;
@@ -200,7 +219,8 @@ bool Trainer::validate(int64_t epoch) {
 bool Trainer::is_save_due() const {
   if (!output_) return false;
   // After the first step too: a full disk or a folder without rights shows at once, not after hours.
-  return stop_ || state_.step == 1 || every(plan_.train.save_every_steps, state_.step) || seconds_since(last_save_) > 60.0 * plan_.train.save_every_minutes;
+  return stop_ || state_.step == 1 || every(plan_.train.save_every_steps, state_.step) ||
+         seconds_since(last_save_) > 60.0 * plan_.train.save_every_minutes;
 }
 
 void Trainer::save() {
@@ -211,15 +231,17 @@ void Trainer::save() {
 Snapshot Trainer::checkpoint() {
   state_.trained_s = trained_s();
   last_save_ = Clock::now();
-  return take_checkpoint(output_->folder.last_checkpoint(), {task_.module(), optimizer_, loss_scale_}, state_, metadata_);
+  return take_checkpoint(output_->folder.last_checkpoint(), {task_.module(), optimizer_, loss_scale_}, state_,
+                         metadata_);
 }
 
 Snapshot Trainer::weights_alone(const std::string& name) const {
   return take_weights(output_->folder.checkpoints() / name, task_.module(), metadata_, optimizer_.averages());
 }
 
-// What comes out, and whether images are as they should be, is to be seen before the first of many epochs ends: after so many steps, on slow machines earlier.
-// By what was trained alone, so that a resumed run draws it as one that was never interrupted.
+// What comes out, and whether images are as they should be, is to be seen before the
+// first of many epochs ends: after so many steps, on slow machines earlier. By what
+// was trained alone, so that a resumed run draws it as one that was never interrupted.
 void Trainer::draw_first_panel(double trained_before_s) {
   constexpr int64_t kFirstSteps = 100;
   constexpr double kFirstS = 120;
@@ -236,11 +258,13 @@ void Trainer::draw(int64_t epoch) {
   evaluate([&] {
     const Panel panel = task_.panel();
     const std::string number = std::to_string(epoch + 1);
-    output_->log.panel(panel.kind + "_epoch" + std::string(number.size() < 4 ? 4 - number.size() : 0, '0') + number, panel.picture, state_.step);
+    output_->log.panel(panel.kind + "_epoch" + std::string(number.size() < 4 ? 4 - number.size() : 0, '0') + number,
+                       panel.picture, state_.step);
   });
 }
 
-// Runs `action` in evaluation mode without gradients, on the weights that are saved. An error in it ends the run, and nothing more is saved.
+// Runs `action` in evaluation mode without gradients, on the weights that
+// are saved. An error in it ends the run, and nothing more is saved.
 template <class Action>
 void Trainer::evaluate(const Action& action) {
   const at::NoGradGuard no_grad;

@@ -1,5 +1,6 @@
 #pragma once
-// The steps of a dry run: the first warms up, the others are timed until their mean can be trusted, or it has taken long enough.
+// The steps of a dry run: the first warms up, the others are timed
+// until their mean can be trusted, or it has taken long enough.
 #include <algorithm>
 
 #include "vmae/core/clock.h"
@@ -10,7 +11,9 @@ namespace vmae::train {
 
 class Trial {
  public:
-  explicit Trial(const Plan& plan) : counting("images of the dry run's steps", (1 + std::min(kMostSteps, plan.total_steps - 1)) * plan.train.batch_size) {}
+  explicit Trial(const Plan& plan)
+      : counting("images of the dry run's steps",
+                 (1 + std::min(kMostSteps, plan.total_steps - 1)) * plan.train.batch_size) {}
 
   void add_step() {
     if (num_steps_++ == 0) first_s_ = seconds();
@@ -18,7 +21,8 @@ class Trial {
     timed_s_ = num_steps_ == 1 ? 0 : seconds();
   }
   bool is_enough() const {
-    return timed_steps() >= kMostSteps || (timed_steps() >= kEnoughSteps && timed_s_ >= kEnoughSeconds) || timed_s_ >= kMostSeconds || first_s_ >= kLongStep;
+    return timed_steps() >= kMostSteps || (timed_steps() >= kEnoughSteps && timed_s_ >= kEnoughSeconds) ||
+           timed_s_ >= kMostSeconds || first_s_ >= kLongStep;
   }
   // The first step alone takes so long that a part of it must do.
   bool is_too_long() const { return num_steps_ == 0 && seconds() >= kLongStep; }

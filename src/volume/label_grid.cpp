@@ -1,4 +1,5 @@
-// A label map is put onto another grid voxel by voxel, never resampled: axes may be exchanged and flipped, and it may cover a part only.
+// A label map is put onto another grid voxel by voxel, never resampled:
+// axes may be exchanged and flipped, and it may cover a part only.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -35,7 +36,8 @@ double along(const LabelMap& reference, size_t axis, const std::array<double, 3>
   return mm / reference.spacing_mm[axis];
 }
 
-// How the voxels of `map` fall on those of the infinite grid of `reference`, if they do. The step along an axis of length 1 means nothing.
+// How the voxels of `map` fall on those of the infinite grid of `reference`,
+// if they do. The step along an axis of length 1 means nothing.
 std::optional<Fit> fit(const LabelMap& map, const LabelMap& reference) {
   Fit found;
   std::array<double, 3> corner{};  // voxel 0 of `map`
@@ -48,8 +50,9 @@ std::optional<Fit> fit(const LabelMap& map, const LabelMap& reference) {
     for (size_t k = 0; k < 3; ++k) {
       if ((map.size[k] > 1) != is_long) continue;
       for (size_t i = 0; i < 3; ++i) {
-        steps[k][i] =
-            along(reference, i, {map.direction[k] * map.spacing_mm[k], map.direction[3 + k] * map.spacing_mm[k], map.direction[6 + k] * map.spacing_mm[k]});
+        steps[k][i] = along(reference, i,
+                            {map.direction[k] * map.spacing_mm[k], map.direction[3 + k] * map.spacing_mm[k],
+                             map.direction[6 + k] * map.spacing_mm[k]});
       }
       size_t best = 3;
       for (size_t i = 0; i < 3; ++i) {
@@ -94,7 +97,8 @@ LabelMap put(const LabelMap& map, const Fit& placed, LabelMap grid) {
   for (int64_t z = 0; z < map.size[2]; ++z) {
     for (int64_t y = 0; y < map.size[1]; ++y) {
       int64_t to = corner + z * step[2] + y * step[1];
-      for (int64_t x = 0; x < map.size[0]; ++x, to += step[0]) grid.labels[static_cast<size_t>(to)] = map.labels[from++];
+      for (int64_t x = 0; x < map.size[0]; ++x, to += step[0])
+        grid.labels[static_cast<size_t>(to)] = map.labels[from++];
     }
   }
   return grid;
@@ -110,14 +114,17 @@ LabelMap grid_of(const LabelMap& map) {
           .labels = {}};
 }
 
-[[noreturn]] void fail_grids(const std::string& difference) { throw Error(ExitCode::data, difference, "resample one on the other's grid"); }
+[[noreturn]] void fail_grids(const std::string& difference) {
+  throw Error(ExitCode::data, difference, "resample one on the other's grid");
+}
 
 }  // namespace
 
 std::string grid_difference(const LabelMap& a, const LabelMap& b) {
   if (a.size != b.size) return concat(size_text(a.size), " voxels against ", size_text(b.size));
   if (!a.has_millimetres || !b.has_millimetres) return "";
-  const std::string difference = place_difference({a.spacing_mm, a.origin_mm, a.direction}, {b.spacing_mm, b.origin_mm, b.direction}, "other");
+  const std::string difference =
+      place_difference({a.spacing_mm, a.origin_mm, a.direction}, {b.spacing_mm, b.origin_mm, b.direction}, "other");
   if (difference.empty()) return "";
   std::string text = "they lie apart along " + difference;
   for (const LabelMap* map : {&a, &b}) {
@@ -140,7 +147,8 @@ LabelMap onto_grid(const LabelMap& map, const LabelMap& reference) {
 std::pair<LabelMap, LabelMap> onto_common_grid(LabelMap map, LabelMap reference) {
   const std::string difference = grid_difference(map, reference);
   if (difference.empty()) return {std::move(map), std::move(reference)};
-  const std::optional<Fit> placed = map.has_millimetres && reference.has_millimetres ? fit(map, reference) : std::nullopt;
+  const std::optional<Fit> placed =
+      map.has_millimetres && reference.has_millimetres ? fit(map, reference) : std::nullopt;
   if (!placed) {
     // A single slice of which the thickness is known, not the step.
     if (!map.has_millimetres || !reference.has_millimetres || !fit(reference, map)) fail_grids(difference);
@@ -152,9 +160,11 @@ std::pair<LabelMap, LabelMap> onto_common_grid(LabelMap map, LabelMap reference)
   for (size_t i = 0; i < 3; ++i) {
     shift[i] = std::max<int64_t>(0, -placed->low[i]);
     grid.size[i] = std::max(reference.size[i], placed->high[i] + 1) + shift[i];
-    for (size_t row = 0; row < 3; ++row) grid.origin_mm[row] -= static_cast<double>(shift[i]) * reference.spacing_mm[i] * reference.direction[3 * row + i];
+    for (size_t row = 0; row < 3; ++row)
+      grid.origin_mm[row] -= static_cast<double>(shift[i]) * reference.spacing_mm[i] * reference.direction[3 * row + i];
   }
-  const double most = static_cast<double>(kMostGrowth) * static_cast<double>(num_voxels(map.size) + num_voxels(reference.size));
+  const double most =
+      static_cast<double>(kMostGrowth) * static_cast<double>(num_voxels(map.size) + num_voxels(reference.size));
   if (static_cast<double>(grid.size[0]) * static_cast<double>(grid.size[1]) * static_cast<double>(grid.size[2]) > most)
     fail_grids(difference + "; they are far from each other");
   Fit of_map = *placed;

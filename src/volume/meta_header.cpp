@@ -1,4 +1,5 @@
-// https://itk.org/Wiki/ITK/MetaIO/Documentation: lines "name = value" (a colon will do), the last of which is ElementDataFile.
+// https://itk.org/Wiki/ITK/MetaIO/Documentation: lines "name =
+// value" (a colon will do), the last of which is ElementDataFile.
 #include "meta_header.h"
 
 #include <algorithm>
@@ -10,13 +11,16 @@
 namespace vmae::io {
 namespace {
 
-constexpr size_t kMaxShort = 250, kMaxLong = 4000;  // bytes; MetaIO's buffers hold 255 (names, and the texts it knows) and 32,768
-constexpr std::array<std::string_view, 10> kShortTexts{"objecttype",    "objectsubtype",   "comment",     "name",    "transformtype", "anatomicalorientation",
-                                                       "distanceunits", "acquisitiondate", "elementtype", "modality"};
+// bytes; MetaIO's buffers hold 255 (names, and the texts it knows) and 32,768
+constexpr size_t kMaxShort = 250, kMaxLong = 4000;
+constexpr std::array<std::string_view, 10> kShortTexts{
+    "objecttype",    "objectsubtype",   "comment",     "name",    "transformtype", "anatomicalorientation",
+    "distanceunits", "acquisitiondate", "elementtype", "modality"};
 
 // Printable ASCII; programs that convert DICOM write names such as 0008|0060.
 bool is_name(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxShort && std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c <= '~'; });
+  return !name.empty() && name.size() <= kMaxShort &&
+         std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
 bool is_value(std::string_view value, const std::string& name) {

@@ -1,5 +1,6 @@
-// NIfTI-1 (nifti1.h, https://nifti.nimh.nih.gov/nifti-1): a header of 348 bytes, and from byte vox_offset the voxels. NIfTI-2 (nifti2.h) has 540 bytes, and the
-// same fields wider and elsewhere. sizeof_hdr, the first number, tells which it is and in which byte order.
+// NIfTI-1 (nifti1.h, https://nifti.nimh.nih.gov/nifti-1): a header of 348 bytes, and from
+// byte vox_offset the voxels. NIfTI-2 (nifti2.h) has 540 bytes, and the same fields wider
+// and elsewhere. sizeof_hdr, the first number, tells which it is and in which byte order.
 #include "vmae/volume/nifti_file.h"
 
 #include <zlib.h>
@@ -92,7 +93,8 @@ gzFile gz(void* file) { return static_cast<gzFile>(file); }
 }
 
 template <size_t N>
-void check_geometry(const std::array<double, N>& numbers, size_t first, size_t count, const char* name, const std::filesystem::path& path) {
+void check_geometry(const std::array<double, N>& numbers, size_t first, size_t count, const char* name,
+                    const std::filesystem::path& path) {
   for (size_t i = first; i < first + count; ++i) {
     if (!(std::abs(numbers[i]) < kMaxGeometry)) fail(path, concat("its orientation holds ", numbers[i], " in ", name));
   }
@@ -116,7 +118,9 @@ void check(NiftiFields& fields, const std::filesystem::path& path) {
   }
   if (fields.sform_code > 0) check_geometry(fields.srow, 0, 12, "srow", path);
   if (has_slope(fields) && !std::isfinite(fields.scl_inter)) {
-    fail(path, concat("its scl_slope is ", fields.scl_slope, ", its scl_inter ", fields.scl_inter, ": what its numbers mean is not known"),
+    fail(path,
+         concat("its scl_slope is ", fields.scl_slope, ", its scl_inter ", fields.scl_inter,
+                ": what its numbers mean is not known"),
          "write the right intercept into its header, or both as 0 where its numbers are as they should be");
   }
 }
@@ -138,7 +142,8 @@ NiftiFile::NiftiFile(const std::filesystem::path& path) : path_(path), file_(gzo
     const std::string_view magic(bytes.data() + (is_second ? 4 : 344), 4);
     if (magic == std::string_view("ni1\0", 4) || magic == std::string_view("ni2\0", 4))
       fail(path_, "is the header of a pair of files (.hdr and .img)", "convert it to one .nii file");
-    if (magic != std::string_view(is_second ? "n+2\0" : "n+1\0", 4)) fail(path_, "is not a NIfTI file: its magic number is missing", "Analyze 7.5 is not read");
+    if (magic != std::string_view(is_second ? "n+2\0" : "n+1\0", 4))
+      fail(path_, "is not a NIfTI file: its magic number is missing", "Analyze 7.5 is not read");
     const Reader reader(bytes.data(), is_swapped_);
     fields_ = is_second ? fields_2(reader) : fields_1(reader);
     check(fields_, path_);
@@ -162,10 +167,12 @@ void NiftiFile::read_bytes(char* to, size_t size) {
 }
 
 void NiftiFile::skip_to(int64_t offset) {
-  if (gzseek(gz(file_), offset, SEEK_SET) != offset) fail(path_, concat("ends before its voxels, which begin at byte ", offset));
+  if (gzseek(gz(file_), offset, SEEK_SET) != offset)
+    fail(path_, concat("ends before its voxels, which begin at byte ", offset));
 }
 
-// zlib compares length and checksum when it comes to the end of the compressed stream. Some programs fill the last block of a file with zeros.
+// zlib compares length and checksum when it comes to the end of the
+// compressed stream. Some programs fill the last block of a file with zeros.
 void NiftiFile::check_end(int64_t volume_bytes) {
   std::array<char, 4096> rest;
   int64_t surplus = 0;
@@ -179,10 +186,15 @@ void NiftiFile::check_end(int64_t volume_bytes) {
   if (code < 0 || closed != Z_OK) fail(path_, "the checksum of the compressed data is wrong");
   if (surplus == 0 || (is_zero && surplus <= kMostPadding)) return;
   if (surplus % volume_bytes == 0) {
-    fail(path_, concat("holds ", surplus / volume_bytes, surplus == volume_bytes ? " volume" : " volumes", " more than its header says"),
-         "write the right number of volumes into its header (dim), or save the ones that are meant as a file of their own");
+    fail(path_,
+         concat("holds ", surplus / volume_bytes, surplus == volume_bytes ? " volume" : " volumes",
+                " more than its header says"),
+         "write the right number of volumes into its header (dim), or save the ones that are meant as a file of their "
+         "own");
   }
-  if (surplus > kMostPadding) log::warning_once(path_.filename().string(), "has bytes behind its last voxel, which are not read: its header may be wrong");
+  if (surplus > kMostPadding)
+    log::warning_once(path_.filename().string(),
+                      "has bytes behind its last voxel, which are not read: its header may be wrong");
 }
 
 // Voxels as stored, in this machine's byte order; 64-bit integers become double (exact to 2^53).
@@ -197,13 +209,15 @@ void NiftiFile::read_as(StoredType type, Volume& volume) {
   for (size_t begin = 0; begin < num_voxels; begin += kChunk) {
     const size_t count = std::min(kChunk, num_voxels - begin);
     read_bytes(bytes.data(), count * sizeof(Stored));
-    for (size_t i = 0; i < count; ++i) kept[begin + i] = static_cast<Kept>(field<Stored>(bytes.data() + i * sizeof(Stored), is_swapped_));
+    for (size_t i = 0; i < count; ++i)
+      kept[begin + i] = static_cast<Kept>(field<Stored>(bytes.data() + i * sizeof(Stored), is_swapped_));
   }
 }
 
 void NiftiFile::read(int64_t index, bool is_last, Volume& volume) {
   volume.scaling = {has_slope(fields_) ? Scaling{fields_.scl_slope, fields_.scl_inter} : Scaling{}};
-  if (!(fields_.vox_offset >= kSize1 && fields_.vox_offset < 1e9)) fail(path_, concat("its voxels can't begin at byte ", fields_.vox_offset));
+  if (!(fields_.vox_offset >= kSize1 && fields_.vox_offset < 1e9))
+    fail(path_, concat("its voxels can't begin at byte ", fields_.vox_offset));
   const int64_t volume_bytes = volume.num_values() * static_cast<int64_t>(nifti_type_bytes(fields_.datatype, path_));
   skip_to(static_cast<int64_t>(fields_.vox_offset) + index * volume_bytes);
   switch (fields_.datatype) {
@@ -258,7 +272,8 @@ size_t nifti_type_bytes(int64_t datatype, const std::filesystem::path& path) {
       return 8;
     case 128:
     case 2304:
-      fail(path, concat("has ", datatype == 128 ? 3 : 4, " values per voxel (colour)"), "convert it to one value per voxel");
+      fail(path, concat("has ", datatype == 128 ? 3 : 4, " values per voxel (colour)"),
+           "convert it to one value per voxel");
     case 32:
     case 1792:
       fail(path, "has 2 values per voxel (complex numbers)", "convert it to one value per voxel");

@@ -1,5 +1,5 @@
-// https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields/nifti1fields_pages/qsform.html; the quaternion as nifti1_io's nifti_quatern_to_mat44. NIfTI's
-// frame is RAS: x and y change their sign.
+// https://nifti.nimh.nih.gov/nifti-1/documentation/nifti1fields/nifti1fields_pages/qsform.html; the
+// quaternion as nifti1_io's nifti_quatern_to_mat44. NIfTI's frame is RAS: x and y change their sign.
 #include "vmae/volume/nifti_geometry.h"
 
 #include <algorithm>
@@ -54,11 +54,21 @@ Form qform(const NiftiFields& fields) {
   }
   std::array<double, 3> size = pixel_sizes(fields);
   if (fields.pixdim[0] < 0) size[2] = -size[2];
-  const auto single = [&](double part, size_t axis) { return static_cast<double>(static_cast<float>(part * size[axis])); };
-  const auto twice = [&](double part, size_t axis) { return static_cast<double>(static_cast<float>(2.0L * part * size[axis])); };
+  const auto single = [&](double part, size_t axis) {
+    return static_cast<double>(static_cast<float>(part * size[axis]));
+  };
+  const auto twice = [&](double part, size_t axis) {
+    return static_cast<double>(static_cast<float>(2.0L * part * size[axis]));
+  };
   Form form;
-  form.axes = {single(a * a + b * b - c * c - d * d, 0), twice(b * c - a * d, 1), twice(b * d + a * c, 2), twice(b * c + a * d, 0),
-               single(a * a + c * c - b * b - d * d, 1), twice(c * d - a * b, 2), twice(b * d - a * c, 0), twice(c * d + a * b, 1),
+  form.axes = {single(a * a + b * b - c * c - d * d, 0),
+               twice(b * c - a * d, 1),
+               twice(b * d + a * c, 2),
+               twice(b * c + a * d, 0),
+               single(a * a + c * c - b * b - d * d, 1),
+               twice(c * d - a * b, 2),
+               twice(b * d - a * c, 0),
+               twice(c * d + a * b, 1),
                single(a * a + d * d - c * c - b * b, 2)};
   form.origin = fields.qoffset;
   return form;
@@ -88,7 +98,8 @@ double most_apart(const Form& a, const Form& b, const NiftiFields& fields) {
     for (size_t row = 0; row < 3; ++row) {
       way[row] = a.origin[row] - b.origin[row];
       for (size_t axis = 0; axis < 3; ++axis) {
-        if ((corner >> axis & 1) != 0) way[row] += (a.axes[3 * row + axis] - b.axes[3 * row + axis]) * static_cast<double>(fields.dim[axis + 1] - 1);
+        if ((corner >> axis & 1) != 0)
+          way[row] += (a.axes[3 * row + axis] - b.axes[3 * row + axis]) * static_cast<double>(fields.dim[axis + 1] - 1);
       }
     }
     for (size_t axis = 0; axis < 3; ++axis) {
@@ -100,7 +111,9 @@ double most_apart(const Form& a, const Form& b, const NiftiFields& fields) {
   return most;
 }
 
-std::string sizes_text(const std::array<double, 3>& sizes) { return concat(sizes[0], " x ", sizes[1], " x ", sizes[2]); }
+std::string sizes_text(const std::array<double, 3>& sizes) {
+  return concat(sizes[0], " x ", sizes[1], " x ", sizes[2]);
+}
 
 struct Choice {
   bool has_form = false, is_sform = false;
@@ -116,16 +129,19 @@ Choice choose(const NiftiFields& fields, const std::filesystem::path& path) {
     const bool is_plain = has_s && most_skew(s.axes) <= kRight && has_sizes(s, sizes, kScale_mm);
     return is_plain && fields.sform_code == 1 ? Choice{true, true, s} : Choice{true, false, qform(fields)};
   }
-  const auto fail = [&](const std::string& what, const std::string& hint) { throw Error(ExitCode::data, concat(path.string(), ": ", what), hint); };
+  const auto fail = [&](const std::string& what, const std::string& hint) {
+    throw Error(ExitCode::data, concat(path.string(), ": ", what), hint);
+  };
   if (most_skew(s.axes) > kMostSkew) {
-    fail(concat("the axes of its sform are not perpendicular (cosine ", number_text(std::round(1e4 * most_skew(s.axes)) / 1e4),
+    fail(concat("the axes of its sform are not perpendicular (cosine ",
+                number_text(std::round(1e4 * most_skew(s.axes)) / 1e4),
                 "), and it has no qform: resample it on a grid with right angles"),
          "where slices are all that counts, give it a qform (nibabel: image.set_qform(image.affine, 1))");
   }
   if (!has_sizes(s, sizes, INFINITY)) {
-    fail(
-        concat("its sform has voxels of ", sizes_text({s.length(0), s.length(1), s.length(2)}), ", its pixdim of ", sizes_text(sizes), ", and it has no qform"),
-        "write the right size into both (nibabel: nibabel.Nifti1Image(image.dataobj, the right affine))");
+    fail(concat("its sform has voxels of ", sizes_text({s.length(0), s.length(1), s.length(2)}), ", its pixdim of ",
+                sizes_text(sizes), ", and it has no qform"),
+         "write the right size into both (nibabel: nibabel.Nifti1Image(image.dataobj, the right affine))");
   }
   return {true, true, s};
 }
@@ -137,7 +153,8 @@ std::array<double, 9> unit_axes(const Form& form, size_t n) {
     double sum = 0;
     for (size_t row = 0; row < n; ++row) sum += form.axes[3 * row + axis] * form.axes[3 * row + axis];
     const double length = sum > 0 ? std::sqrt(sum) : 1;
-    for (size_t row = 0; row < n; ++row) axes[3 * row + axis] = form.axes[3 * row + axis] * (row < 2 ? -1.0 : 1.0) / length;
+    for (size_t row = 0; row < n; ++row)
+      axes[3 * row + axis] = form.axes[3 * row + axis] * (row < 2 ? -1.0 : 1.0) / length;
   }
   return axes;
 }
@@ -159,7 +176,8 @@ NiftiGrid nifti_grid(const NiftiFields& fields, const std::filesystem::path& pat
   for (size_t axis = 4; axis < 8; ++axis) {
     if (is_vector && axis == 5) continue;
     if (grid.num_volumes > kMostVolumes / fields.dim[axis])
-      throw Error(ExitCode::data, concat(path.string(), ": claims more than ", kMostVolumes, " volumes"), "the file is probably damaged");
+      throw Error(ExitCode::data, concat(path.string(), ": claims more than ", kMostVolumes, " volumes"),
+                  "the file is probably damaged");
     grid.num_volumes *= fields.dim[axis];
   }
 
@@ -173,7 +191,8 @@ NiftiGrid nifti_grid(const NiftiFields& fields, const std::filesystem::path& pat
   }
   grid.direction = unit_axes(choice.form, num_axes);
   if (choice.is_sform && most_skew(choice.form.axes) > kRight) grid.direction = nearest_axes(grid.direction);
-  for (size_t row = 0; row < num_axes; ++row) grid.origin_mm[row] = (row < 2 ? -choice.form.origin[row] : choice.form.origin[row]) * unit_mm;
+  for (size_t row = 0; row < num_axes; ++row)
+    grid.origin_mm[row] = (row < 2 ? -choice.form.origin[row] : choice.form.origin[row]) * unit_mm;
   return grid;
 }
 
@@ -185,8 +204,8 @@ std::string nifti_conflict(const std::filesystem::path& path, const std::string&
   if (fields.qform_code <= 0 || fields.sform_code <= 0) return "";
   const double apart = most_apart(qform(fields), sform(fields), fields);
   if (apart <= kConflict) return "";
-  return concat("the qform and the sform of ", name, " lie up to ", number_text(std::round(10 * apart) / 10), " voxels apart; its ",
-                choose(fields, path).is_sform ? "sform" : "qform", " is used");
+  return concat("the qform and the sform of ", name, " lie up to ", number_text(std::round(10 * apart) / 10),
+                " voxels apart; its ", choose(fields, path).is_sform ? "sform" : "qform", " is used");
 }
 
 }  // namespace vmae::io

@@ -1,5 +1,6 @@
-// Fields of geometry by byte: 40 dim (int16), 76 pixdim (float; [0] is the handedness of the qform), 123 xyzt_units, 252 qform_code, 254 sform_code (int16),
-// 256 quaternion b, c, d and offset (float), 280 the three rows of the sform (float).
+// Fields of geometry by byte: 40 dim (int16), 76 pixdim (float; [0] is the handedness
+// of the qform), 123 xyzt_units, 252 qform_code, 254 sform_code (int16), 256
+// quaternion b, c, d and offset (float), 280 the three rows of the sform (float).
 #include "vmae/volume/nifti_header.h"
 
 #include <algorithm>
@@ -29,7 +30,8 @@ void copy_geometry(const std::filesystem::path& input, const Volume& image, std:
   const NiftiFile file(input);
   const NiftiFields& from = file.fields();
   for (size_t axis = 0; axis < 3; ++axis) {
-    if (from.dim[axis + 1] != image.size[axis]) throw Error(ExitCode::internal, concat(input.string(), ": is not the file of the image"));
+    if (from.dim[axis + 1] != image.size[axis])
+      throw Error(ExitCode::internal, concat(input.string(), ": is not the file of the image"));
   }
   // 2D stays 2D: ITK leaves the third axis of such files out, so as 3D the map would lie elsewhere for it.
   put(header, kDim, static_cast<int16_t>(std::min<int64_t>(from.dim[0], 3)));
@@ -45,9 +47,12 @@ void copy_geometry(const std::filesystem::path& input, const Volume& image, std:
   put(header, kSformCode, static_cast<int16_t>(from.sform_code));
 }
 
-// b, c, d of the unit quaternion of a rotation (row-major), from the largest of its four parts, as divisions by small ones lose digits.
+// b, c, d of the unit quaternion of a rotation (row-major), from the
+// largest of its four parts, as divisions by small ones lose digits.
 std::array<double, 3> quaternion(const std::array<double, 9>& r) {
-  const std::array<double, 4> squares{1 + r[0] + r[4] + r[8], 1 + r[0] - r[4] - r[8], 1 - r[0] + r[4] - r[8], 1 - r[0] - r[4] + r[8]};  // 4 a^2, 4 b^2, ...
+  // 4 a^2, 4 b^2, ...
+  const std::array<double, 4> squares{1 + r[0] + r[4] + r[8], 1 + r[0] - r[4] - r[8], 1 - r[0] + r[4] - r[8],
+                                      1 - r[0] - r[4] + r[8]};
   const auto largest = std::max_element(squares.begin(), squares.end()) - squares.begin();
   const double part = std::sqrt(std::max(squares[static_cast<size_t>(largest)], 0.0)) / 2, f = 1 / (4 * part);
   const double xy = r[1] + r[3], xz = r[2] + r[6], yz = r[5] + r[7];
@@ -76,14 +81,16 @@ void put_geometry(const Volume& image, std::string& header) {
   origin = {-origin[0], -origin[1], origin[2]};
   for (size_t axis = 0; axis < 3; ++axis) {
     put(header, kPixdim + 4 * (axis + 1), static_cast<float>(image.spacing_mm[axis]));
-    for (size_t row = 0; row < 3; ++row) put(header, kSform + 16 * row + 4 * axis, static_cast<float>(direction[3 * row + axis] * image.spacing_mm[axis]));
+    for (size_t row = 0; row < 3; ++row)
+      put(header, kSform + 16 * row + 4 * axis, static_cast<float>(direction[3 * row + axis] * image.spacing_mm[axis]));
     put(header, kSform + 16 * axis + 12, static_cast<float>(origin[axis]));
     put(header, kQform + 12 + 4 * axis, static_cast<float>(origin[axis]));
   }
   header[kUnits] = 2;  // millimetres
   put<int16_t>(header, kSformCode, 1);
   const auto& d = direction;
-  const double determinant = d[0] * (d[4] * d[8] - d[5] * d[7]) - d[1] * (d[3] * d[8] - d[5] * d[6]) + d[2] * (d[3] * d[7] - d[4] * d[6]);
+  const double determinant =
+      d[0] * (d[4] * d[8] - d[5] * d[7]) - d[1] * (d[3] * d[8] - d[5] * d[6]) + d[2] * (d[3] * d[7] - d[4] * d[6]);
   put(header, kPixdim, determinant < 0 ? -1.0F : 1.0F);
   if (!is_orthonormal(direction)) return;  // no quaternion says that
   put<int16_t>(header, kQformCode, 1);
@@ -101,7 +108,9 @@ std::string nifti_map_header(const std::filesystem::path& input, const Volume& i
   put<int16_t>(header, kDim, 3);
   for (size_t i = 1; i < 8; ++i) {
     const int64_t size = i <= 3 ? image.size[i - 1] : 1;
-    if (size > kMaxSize) throw Error(ExitCode::data, concat("a volume of ", size, " voxels along one axis can't be NIfTI-1, which ends at ", kMaxSize));
+    if (size > kMaxSize)
+      throw Error(ExitCode::data,
+                  concat("a volume of ", size, " voxels along one axis can't be NIfTI-1, which ends at ", kMaxSize));
     put(header, kDim + 2 * i, static_cast<int16_t>(size));
     put(header, kPixdim + 4 * i, 1.0F);
   }

@@ -1,5 +1,6 @@
-// NRRD and MetaImage through ITK's ImageIO classes without its image templates; NIfTI as nifti_file.h and nifti_geometry.h say. The libraries beneath ITK keep
-// global state (a cached file name, a stack of error texts), so it reads one file at a time.
+// NRRD and MetaImage through ITK's ImageIO classes without its image templates; NIfTI
+// as nifti_file.h and nifti_geometry.h say. The libraries beneath ITK keep global
+// state (a cached file name, a stack of error texts), so it reads one file at a time.
 #include "vmae/volume/volume.h"
 
 #include <itkMetaImageIO.h>
@@ -73,14 +74,17 @@ void warm_up(const fs::path& path) {
   std::ifstream(path, std::ios::binary).read(first.data(), first.size());
 }
 
-// A header that claims more voxels than the file can hold would have them allocated, or make a list of slices without end.
+// A header that claims more voxels than the file can hold would
+// have them allocated, or make a list of slices without end.
 void check_claim(const VolumeHeader& header, double bytes_per_voxel, uint64_t most_bytes, const fs::path& path) {
   double claimed = bytes_per_voxel;
   for (const int64_t size : header.size) claimed *= static_cast<double>(size);
   // Of NIfTI each time point is read by itself, and the last ones may be missing.
   if (!is_nifti(path)) claimed *= static_cast<double>(header.num_time_points);
   if (claimed > static_cast<double>(most_bytes)) {
-    fail(path, concat("claims ", header.size[0], " x ", header.size[1], " x ", header.size[2], " voxels, far more than a file of its size can hold"),
+    fail(path,
+         concat("claims ", header.size[0], " x ", header.size[1], " x ", header.size[2],
+                " voxels, far more than a file of its size can hold"),
          "the file is probably cut off or damaged");
   }
 }
@@ -89,7 +93,8 @@ void check_claim(const VolumeHeader& header, double bytes_per_voxel, uint64_t mo
 void refuse_unread_nrrd(const fs::path& path) {
   if (const std::string encoding = nrrd_field(path, "encoding"); encoding.starts_with("bz"))
     fail(path, concat("is compressed as ", encoding, ", which is not read"), "save it with the encoding gzip or raw");
-  if (nrrd_field(path, "kinds").find("time") != std::string::npos && nrrd_field(path, "space directions").find("none") != std::string::npos)
+  if (nrrd_field(path, "kinds").find("time") != std::string::npos &&
+      nrrd_field(path, "space directions").find("none") != std::string::npos)
     fail(path, "has an axis of time (kinds: " + nrrd_field(path, "kinds") + "), which is not read",
          "save each time point as a file of its own, or all as NIfTI");
 }
@@ -118,7 +123,8 @@ itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
     const auto size = static_cast<int64_t>(image_io->GetDimensions(axis));
     if (size < 1) fail(path, concat("has size ", size, " along axis ", axis));
     if (axis >= 3) {
-      if (header.num_time_points > kMaxTimePoints / size) fail(path, concat("claims more than ", kMaxTimePoints, " volumes"));
+      if (header.num_time_points > kMaxTimePoints / size)
+        fail(path, concat("claims more than ", kMaxTimePoints, " volumes"));
       header.num_time_points *= size;
       continue;
     }
@@ -127,7 +133,10 @@ itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
   }
   for (unsigned axis = num_axes; axis < 3; ++axis) header.size[axis] = 1;
   if (image_io->GetComponentType() == Component::UNKNOWNCOMPONENTTYPE) fail(path, "has a voxel type that is not known");
-  check_claim(header, static_cast<double>(image_io->GetComponentSize()) * static_cast<double>(image_io->GetNumberOfComponents()), most_bytes, path);
+  check_claim(
+      header,
+      static_cast<double>(image_io->GetComponentSize()) * static_cast<double>(image_io->GetNumberOfComponents()),
+      most_bytes, path);
   return image_io;
 }
 
@@ -169,18 +178,19 @@ StoredType stored_type(Component type, std::vector<std::byte>& bytes, const fs::
     case Component::DOUBLE:
       return StoredType::f64;
     default:
-      fail(path, "has a voxel type that is not supported: " + itk::ImageIOBase::GetComponentTypeAsString(type), "convert it to float");
+      fail(path, "has a voxel type that is not supported: " + itk::ImageIOBase::GetComponentTypeAsString(type),
+           "convert it to float");
   }
 }
 
 void check_fits_memory(const VolumeHeader& header, size_t bytes_per_voxel, const fs::path& path) {
   const size_t stored_bytes = bytes_per_voxel * static_cast<size_t>(is_nifti(path) ? 1 : header.num_time_points);
-  const double needed = static_cast<double>(header.size[0]) * static_cast<double>(header.size[1]) * static_cast<double>(header.size[2]) *
-                        static_cast<double>(sizeof(float) + stored_bytes);
+  const double needed = static_cast<double>(header.size[0]) * static_cast<double>(header.size[1]) *
+                        static_cast<double>(header.size[2]) * static_cast<double>(sizeof(float) + stored_bytes);
   const auto available = static_cast<double>(memory_info().available_bytes);
   if (needed > available) {
-    fail(path, concat("is a volume of ", header.size[0], " x ", header.size[1], " x ", header.size[2], " voxels, which needs ", human_bytes(needed),
-                      " to read; ", human_bytes(available), " are free"));
+    fail(path, concat("is a volume of ", header.size[0], " x ", header.size[1], " x ", header.size[2],
+                      " voxels, which needs ", human_bytes(needed), " to read; ", human_bytes(available), " are free"));
   }
 }
 
@@ -197,12 +207,14 @@ bool read_whole(itk::ImageIOBase& image_io, std::vector<std::byte>& bytes) {
 // All time points, as ITK reads them.
 void read_voxels(itk::ImageIOBase& image_io, size_t num_bytes, std::vector<std::byte>& bytes, const fs::path& path) {
   itk::ImageIORegion region(image_io.GetNumberOfDimensions());
-  for (unsigned axis = 0; axis < image_io.GetNumberOfDimensions(); ++axis) region.SetSize(axis, image_io.GetDimensions(axis));
+  for (unsigned axis = 0; axis < image_io.GetNumberOfDimensions(); ++axis)
+    region.SetSize(axis, image_io.GetDimensions(axis));
   image_io.SetIORegion(region);
   try {
     bytes.resize(num_bytes);
     const std::lock_guard lock(library_mutex());
-    if (!read_whole(image_io, bytes)) fail(path, "ends before its last voxel", "the file is probably cut off or damaged");
+    if (!read_whole(image_io, bytes))
+      fail(path, "ends before its last voxel", "the file is probably cut off or damaged");
   } catch (const itk::ExceptionObject& error) {
     fail(path, "can't be read: " + reason(error), "the file is probably cut off or damaged");
   } catch (const std::bad_alloc&) {
@@ -229,15 +241,18 @@ struct VolumeFile::Parts {
     grid.origin_mm = found.origin_mm;
     grid.direction = found.direction;
     bytes_per_voxel = nifti_type_bytes(nifti->fields().datatype, path);
-    check_claim(header, static_cast<double>(bytes_per_voxel) * static_cast<double>(grid.channels), most_voxel_bytes(file_bytes), path);
+    check_claim(header, static_cast<double>(bytes_per_voxel) * static_cast<double>(grid.channels),
+                most_voxel_bytes(file_bytes), path);
     bytes_per_voxel *= static_cast<size_t>(grid.channels);
   }
 
-  // ITK before 5.4.3 turns left-right instead of front-back where the space is left-anterior-superior (ITK's issue 5207), and does not turn spaces with time.
+  // ITK before 5.4.3 turns left-right instead of front-back where the space is
+  // left-anterior-superior (ITK's issue 5207), and does not turn spaces with time.
   void undo_las_mistake() {
     std::string space = nrrd_field(path, "space");
     std::erase_if(space, [](char c) { return c == '-' || c == ' '; });  // all spellings that its library takes
-    const bool is_las = space == "las" || space == "leftanteriorsuperior", is_last = space == "last" || space == "leftanteriorsuperiortime";
+    const bool is_las = space == "las" || space == "leftanteriorsuperior",
+               is_last = space == "last" || space == "leftanteriorsuperiortime";
     const bool is_rast = space == "rast" || space == "rightanteriorsuperiortime";
     for (size_t row = 0; row < 2; ++row) {
       if (row == 0 ? !is_las && !is_rast : !is_las && !is_last && !is_rast) continue;
@@ -251,7 +266,8 @@ struct VolumeFile::Parts {
     const std::string space = nrrd_field(path, "space");
     if (space.find("scanner") == std::string::npos && space.find("handed") == std::string::npos) return;
     log::warning_once(path.filename().string(),
-                      concat("has the space ", space, ", which does not say where left is: its axes are taken for left, posterior, superior"));
+                      concat("has the space ", space,
+                             ", which does not say where left is: its axes are taken for left, posterior, superior"));
   }
 
   void open_other() {
@@ -282,7 +298,8 @@ struct VolumeFile::Parts {
       nifti->read(static_cast<int64_t>(c) * header.num_time_points + time_point, is_last && c + 1 == channels, part);
       const size_t width = size_of(part.type);
       volume.stored.resize(part.stored.size() * channels);
-      for (size_t i = 0; i < part.stored.size() / width; ++i) std::memcpy(&volume.stored[(i * channels + c) * width], &part.stored[i * width], width);
+      for (size_t i = 0; i < part.stored.size() / width; ++i)
+        std::memcpy(&volume.stored[(i * channels + c) * width], &part.stored[i * width], width);
     }
     volume.type = part.type;
     volume.scaling = part.scaling;
@@ -294,7 +311,9 @@ struct VolumeFile::Parts {
       const size_t all_bytes = volume_bytes * static_cast<size_t>(header.num_time_points);
       read_voxels(*image_io, all_bytes, stored, path);
       if (has_more_than(all_bytes, path, is_nrrd(path)))
-        log::warning_once(path.filename().string(), "has more bytes of voxels than its header says, of which the first are read: its header may be wrong");
+        log::warning_once(
+            path.filename().string(),
+            "has more bytes of voxels than its header says, of which the first are read: its header may be wrong");
     }
     if (header.num_time_points == 1) {
       volume.stored = std::move(stored);
@@ -333,7 +352,8 @@ int64_t VolumeFile::values_per_voxel() const { return parts_->grid.channels; }
 Volume VolumeFile::read(int64_t time_point) {
   Parts& parts = *parts_;
   if (time_point < 0 || time_point >= parts.header.num_time_points)
-    fail(parts.path, concat("has ", parts.header.num_time_points, " time points; number ", time_point, " was asked for"));
+    fail(parts.path,
+         concat("has ", parts.header.num_time_points, " time points; number ", time_point, " was asked for"));
   check_fits_memory(parts.header, parts.bytes_per_voxel, parts.path);
   Volume volume = parts.grid;
   if (parts.nifti) {
@@ -349,7 +369,8 @@ namespace {
 VolumeFile open_image(const fs::path& path) {
   VolumeFile file(path);
   if (file.values_per_voxel() != 1) {
-    fail(path, concat("has ", file.values_per_voxel(), " values per voxel (colour, vectors or complex numbers)"), "convert it to one value per voxel");
+    fail(path, concat("has ", file.values_per_voxel(), " values per voxel (colour, vectors or complex numbers)"),
+         "convert it to one value per voxel");
   }
   return file;
 }

@@ -1,6 +1,6 @@
-// NRRD (http://teem.sourceforge.net/nrrd/format.html): "data file: NAME", NAME relative to the header's folder. MetaImage: "ElementDataFile = NAME", NAME
-// relative to the header's folder, or to the working folder if it has folders in it. In both NAME may be LIST, followed by a name on every line, or hold %d for
-// a numbered series.
+// NRRD (http://teem.sourceforge.net/nrrd/format.html): "data file: NAME", NAME relative to the header's folder.
+// MetaImage: "ElementDataFile = NAME", NAME relative to the header's folder, or to the working folder if it has
+// folders in it. In both NAME may be LIST, followed by a name on every line, or hold %d for a numbered series.
 #include "vmae/volume/volume_data.h"
 
 #include <algorithm>
@@ -50,8 +50,8 @@ void add_names(std::string_view name, std::string_view rest, std::vector<std::st
   }
 }
 
-// What follows the key, wherever it stands: the library differs from the format's description in what it takes for a line. The header of a file that holds its
-// voxels itself is followed by bytes that will not spell the key.
+// What follows the key, wherever it stands: the library differs from the format's description in what it takes
+// for a line. The header of a file that holds its voxels itself is followed by bytes that will not spell the key.
 std::vector<std::string> nrrd_names(std::string_view text) {
   const std::string lower = to_lower(text);
   std::vector<std::string> names;
@@ -66,13 +66,16 @@ std::vector<std::string> nrrd_names(std::string_view text) {
   return names;
 }
 
-// The libraries pass a name with % to printf as its format, which can then read and write anywhere: one number is all that may be in it.
+// The libraries pass a name with % to printf as its format, which can
+// then read and write anywhere: one number is all that may be in it.
 bool is_numbered(const std::string& name, const fs::path& header) {
   const size_t percent = name.find('%');
   if (percent == std::string::npos) return false;
   const size_t letter = std::min(name.find_first_not_of("0123456789", percent + 1), name.size());
-  if (letter - percent > 3 || letter == name.size() || name[letter] != 'd' || name.find('%', letter) != std::string::npos) {
-    throw Error(ExitCode::data, header.string() + ": the name of the files of its voxels is not understood", "one %d is allowed in it, for the number");
+  if (letter - percent > 3 || letter == name.size() || name[letter] != 'd' ||
+      name.find('%', letter) != std::string::npos) {
+    throw Error(ExitCode::data, header.string() + ": the name of the files of its voxels is not understood",
+                "one %d is allowed in it, for the number");
   }
   return true;
 }
@@ -82,7 +85,8 @@ uint64_t regular_size(const fs::path& path, const fs::path& header) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) return 0;
-  if (!fs::is_regular_file(status)) throw Error(ExitCode::data, concat(header.string(), ": the file of its voxels is not a regular file"));
+  if (!fs::is_regular_file(status))
+    throw Error(ExitCode::data, concat(header.string(), ": the file of its voxels is not a regular file"));
   const uintmax_t size = fs::file_size(path, error);
   return error ? 0 : size;
 }
@@ -95,7 +99,8 @@ uint64_t sum_sizes(const std::vector<std::string>& names, const fs::path& header
     is_unlimited |= is_numbered(name, header);
     bytes += std::max(regular_size(header.parent_path() / name, header), regular_size(name, header));
   }
-  if (bytes == 0 && !is_unlimited) throw Error(ExitCode::data, concat(header.string(), ": the file of its voxels is missing or empty"));
+  if (bytes == 0 && !is_unlimited)
+    throw Error(ExitCode::data, concat(header.string(), ": the file of its voxels is missing or empty"));
   return is_unlimited ? kUnlimited : bytes;
 }
 
@@ -106,7 +111,8 @@ uint64_t meta_bytes(const fs::path& path) {
   add_names(header.fields.at("elementdatafile"), header.rest, names);
   const bool is_local = names.size() == 1 && to_lower(names[0]) == "local";
   const uint64_t bytes = is_local ? regular_size(path, path) : sum_sizes(names, path);
-  // MetaIO reads as many numbers as there are axes, and allocates as many bytes as were compressed, without looking at either.
+  // MetaIO reads as many numbers as there are axes, and allocates
+  // as many bytes as were compressed, without looking at either.
   const auto check = [&](const char* name, double low, double high) {
     const auto field = header.fields.find(name);
     if (field == header.fields.end()) return;
@@ -114,8 +120,10 @@ uint64_t meta_bytes(const fs::path& path) {
     double number = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
     if (error == std::errc() && end == value.data() + value.size() && number >= low && number <= high) return;
-    throw Error(ExitCode::data, concat(path.string(), ": its header gives '", name, "' a value that is not a number from ", low, " to ", high),
-                "the file is probably damaged");
+    throw Error(
+        ExitCode::data,
+        concat(path.string(), ": its header gives '", name, "' a value that is not a number from ", low, " to ", high),
+        "the file is probably damaged");
   };
   check("ndims", 1, 9);
   check("compresseddatasize", 0, static_cast<double>(std::min(bytes, kMaxUnknownBytes)));
@@ -123,22 +131,27 @@ uint64_t meta_bytes(const fs::path& path) {
   return bytes;
 }
 
-// Of "slice%03d.raw" the files with any number in its place; of "slice%03d.raw 1 20 1" those from the first to the second, in steps of the third.
+// Of "slice%03d.raw" the files with any number in its place; of "slice%03d.raw
+// 1 20 1" those from the first to the second, in steps of the third.
 std::vector<fs::path> numbered_files(const fs::path& pattern) {
   const std::string name = pattern.filename().string();
   const size_t mark = name.find('%'), number = mark == std::string::npos ? mark : name.find('d', mark);
   if (number == std::string::npos) return {};
   const std::string before = name.substr(0, mark), after = name.substr(number + 1, name.find(' ', number) - number - 1);
   int64_t first = 0, last = std::numeric_limits<int64_t>::max(), step = 1;
-  if (const size_t range = name.find(' ', number); range != std::string::npos) std::istringstream(name.substr(range)) >> first >> last >> step;
+  if (const size_t range = name.find(' ', number); range != std::string::npos)
+    std::istringstream(name.substr(range)) >> first >> last >> step;
   std::vector<fs::path> files;
   std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(pattern.has_parent_path() ? pattern.parent_path() : ".", ignored)) {
+  for (const fs::directory_entry& entry :
+       fs::directory_iterator(pattern.has_parent_path() ? pattern.parent_path() : ".", ignored)) {
     const std::string other = entry.path().filename().string();
     if (other.size() <= before.size() + after.size() || !other.starts_with(before) || !other.ends_with(after)) continue;
     const std::string middle = other.substr(before.size(), other.size() - before.size() - after.size());
-    const auto value = middle.find_first_not_of("0123456789") == std::string::npos ? parse_integer(middle) : std::nullopt;
-    if (value && *value >= std::min(first, last) && *value <= std::max(first, last) && (*value - first) % std::max<int64_t>(std::abs(step), 1) == 0)
+    const auto value =
+        middle.find_first_not_of("0123456789") == std::string::npos ? parse_integer(middle) : std::nullopt;
+    if (value && *value >= std::min(first, last) && *value <= std::max(first, last) &&
+        (*value - first) % std::max<int64_t>(std::abs(step), 1) == 0)
       files.push_back(entry.path());
   }
   return files;
@@ -146,7 +159,9 @@ std::vector<fs::path> numbered_files(const fs::path& pattern) {
 
 }  // namespace
 
-uint64_t most_voxel_bytes(uint64_t file_bytes) { return file_bytes > kUnlimited / kMostOfZlib ? kUnlimited : file_bytes * kMostOfZlib; }
+uint64_t most_voxel_bytes(uint64_t file_bytes) {
+  return file_bytes > kUnlimited / kMostOfZlib ? kUnlimited : file_bytes * kMostOfZlib;
+}
 
 uint64_t most_voxel_bytes(const fs::path& path, bool is_nrrd) {
   if (!is_nrrd) return most_voxel_bytes(meta_bytes(path));
@@ -203,7 +218,8 @@ struct Place {
   uint64_t offset = 0;
 };
 
-std::optional<Place> one_file(const std::vector<std::string>& names, const fs::path& header, const std::string& skipped) {
+std::optional<Place> one_file(const std::vector<std::string>& names, const fs::path& header,
+                              const std::string& skipped) {
   if (names.size() != 1 || names[0].find('%') != std::string::npos) return std::nullopt;
   const auto offset = parse_integer(skipped.empty() ? "0" : skipped);
   if (!offset || *offset < 0) return std::nullopt;  // -1: the voxels are the last bytes
@@ -216,7 +232,8 @@ std::optional<Place> nrrd_place(const fs::path& path) {
   const std::string encoding = nrrd_field(path, "encoding");
   std::string skip = nrrd_field(path, "byte skip");
   if (skip.empty()) skip = nrrd_field(path, "byteskip");
-  if (encoding != "raw" || !nrrd_field(path, "line skip").empty() || !nrrd_field(path, "lineskip").empty()) return std::nullopt;
+  if (encoding != "raw" || !nrrd_field(path, "line skip").empty() || !nrrd_field(path, "lineskip").empty())
+    return std::nullopt;
   const std::string text = first_bytes(path);
   if (std::vector<std::string> names = nrrd_names(text); !names.empty()) return one_file(names, path, skip);
   const size_t blank = std::min(text.find("\n\n"), text.find("\n\r\n"));
@@ -235,7 +252,8 @@ std::optional<Place> meta_place(const fs::path& path) {
   };
   const auto is_true = [&](const char* name) { return value(name).starts_with('t') || value(name) == "1"; };
   if (is_true("compresseddata") || !is_true("binarydata")) return std::nullopt;
-  if (value("elementdatafile") == "local") return value("headersize").empty() ? std::optional(Place{path, text.size() - header.rest.size()}) : std::nullopt;
+  if (value("elementdatafile") == "local")
+    return value("headersize").empty() ? std::optional(Place{path, text.size() - header.rest.size()}) : std::nullopt;
   std::vector<std::string> names;
   add_names(header.fields.at("elementdatafile"), header.rest, names);
   return one_file(names, path, value("headersize"));

@@ -1,4 +1,5 @@
-// http://teem.sourceforge.net/nrrd/format.html: spacings and units are of all axes, space units of those of the space. https://itk.org/Wiki/ITK/MetaIO.
+// http://teem.sourceforge.net/nrrd/format.html: spacings and units are of all
+// axes, space units of those of the space. https://itk.org/Wiki/ITK/MetaIO.
 #include "volume_geometry.h"
 
 #include <algorithm>
@@ -53,7 +54,8 @@ std::vector<size_t> volume_axes(const fs::path& path, size_t num_axes) {
   return axes;
 }
 
-void check_sizes(const std::vector<std::string>& words, const std::string& field, const std::string& text, const fs::path& path) {
+void check_sizes(const std::vector<std::string>& words, const std::string& field, const std::string& text,
+                 const fs::path& path) {
   for (const std::string& word : words) {
     const double size = parse_number(word).value_or(0);
     if (size > 0 && std::isfinite(size)) continue;
@@ -110,12 +112,16 @@ void check_axes(Volume& grid, const fs::path& path, bool is_nrrd) {
   double most_scale = 0;
   for (size_t axis = 0; axis < 3; ++axis) {
     if (!(grid.spacing_mm[axis] > 0 && std::isfinite(grid.spacing_mm[axis])))
-      fail(path, concat("has voxels of size ", grid.spacing_mm[axis], " along axis ", axis), "write the right voxel sizes into it, as numbers above 0");
+      fail(path, concat("has voxels of size ", grid.spacing_mm[axis], " along axis ", axis),
+           "write the right voxel sizes into it, as numbers above 0");
     const double length = length_of(grid.direction, axis);
     most_scale = std::max(most_scale, std::isfinite(length) ? std::abs(length - 1) : 1);
     if (most_scale > kMostScale)
-      fail(path, concat("its ", field, " has an axis of length ", number_text(std::round(1e4 * length) / 1e4), " (axis ", axis, "); 1 is right"),
-           is_nrrd ? "write the right voxel sizes into space directions" : "write axes of length 1 into it, and the right voxel sizes into ElementSpacing");
+      fail(path,
+           concat("its ", field, " has an axis of length ", number_text(std::round(1e4 * length) / 1e4), " (axis ",
+                  axis, "); 1 is right"),
+           is_nrrd ? "write the right voxel sizes into space directions"
+                   : "write axes of length 1 into it, and the right voxel sizes into ElementSpacing");
   }
   const double skew = most_skew(grid.direction);
   if (skew > kMostSkew)
@@ -135,13 +141,15 @@ void apply_units(Volume& grid, size_t num_axes, const fs::path& path, bool is_nr
     if (name.empty()) continue;
     const std::optional<double> known = millimetres_of(name);
     if (!known)
-      log::warning_once(path.filename().string(), concat("has ", units.field, " ", name, ", which is no known unit of length: millimetres are taken"));
+      log::warning_once(path.filename().string(), concat("has ", units.field, " ", name,
+                                                         ", which is no known unit of length: millimetres are taken"));
     mm[axis] = known.value_or(1);
   }
   if (mm[0] != mm[1] || mm[0] != mm[2]) {
     std::string text;
     for (const std::string& name : units.names) text += concat(text.empty() ? "" : ", ", name.empty() ? "none" : name);
-    fail(path, concat("has axes of several units (", units.field, ": ", text, ")"), "write all of its geometry in millimetres");
+    fail(path, concat("has axes of several units (", units.field, ": ", text, ")"),
+         "write all of its geometry in millimetres");
   }
   for (size_t axis = 0; axis < 3; ++axis) {
     if (axis < num_axes) grid.spacing_mm[axis] *= mm[axis];

@@ -15,7 +15,8 @@ void fail(const std::filesystem::path& path, const std::string& what, const std:
 }
 
 InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
-  descriptor_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: opening a pipe must not wait for a writer
+  // O_NONBLOCK: opening a pipe must not wait for a writer
+  descriptor_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) fail(path, concat("cannot be opened: ", std::strerror(errno)));
   struct stat status {};
   const bool is_file = fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode);

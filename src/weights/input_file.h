@@ -1,5 +1,6 @@
 #pragma once
-// An open weight file: its size, and bytes at any offset. Every failure in this folder leaves through fail() or guarded().
+// An open weight file: its size, and bytes at any offset. Every
+// failure in this folder leaves through fail() or guarded().
 #include <c10/util/Exception.h>
 
 #include <cstddef>
@@ -11,7 +12,8 @@
 
 namespace vmae::weights {
 
-[[noreturn]] void fail(const std::filesystem::path& path, const std::string& what, const std::string& hint = "");  // Error(checkpoint)
+// Error(checkpoint)
+[[noreturn]] void fail(const std::filesystem::path& path, const std::string& what, const std::string& hint = "");
 
 class InputFile {
  public:
@@ -30,13 +32,15 @@ class InputFile {
   int descriptor_ = -1;
 };
 
-// Whatever goes wrong in `work` (disk full, out of memory, a name that is no UTF-8) is an Error(checkpoint) that names the file.
+// Whatever goes wrong in `work` (disk full, out of memory, a name
+// that is no UTF-8) is an Error(checkpoint) that names the file.
 template <class Work>
 auto guarded(const std::filesystem::path& path, const Work& work) {
   try {
     return work();
   } catch (const Error& error) {
-    throw Error(error.code() == ExitCode::usage ? ExitCode::usage : ExitCode::checkpoint, error.what(), error.hint());  // usage: a folder that is not there
+    // usage: a folder that is not there
+    throw Error(error.code() == ExitCode::usage ? ExitCode::usage : ExitCode::checkpoint, error.what(), error.hint());
   } catch (const c10::Error& error) {
     const std::string message = error.what_without_backtrace();
     fail(path, message.substr(0, message.find("  (Could this error message be improved")));

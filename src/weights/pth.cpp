@@ -1,5 +1,6 @@
-// A .pth file of torch >= 1.6 is an uncompressed zip whose records lie in one folder: data.pkl (the pickled dict), data/<i> (the bytes of storage i), byteorder
-// ("little"), version. Tensors in the pickle name a storage, a dtype, an offset, sizes and strides; several may share a storage.
+// A .pth file of torch >= 1.6 is an uncompressed zip whose records lie in one folder: data.pkl
+// (the pickled dict), data/<i> (the bytes of storage i), byteorder ("little"), version. Tensors in
+// the pickle name a storage, a dtype, an offset, sizes and strides; several may share a storage.
 #include "vmae/weights/pth.h"
 
 #include <ATen/core/Dict.h>
@@ -30,8 +31,9 @@ constexpr const char* kMetadata = "vmae.json";
 
 using Kind = Value::Kind;
 
-constexpr int64_t kMaxExpandedBytes = int64_t{1} << 30;  // a tensor with strides of 0 may be larger than its storage, but not without limit
-constexpr size_t kMaxMetadata = 4096;                    // entries, and bytes of one
+// a tensor with strides of 0 may be larger than its storage, but not without limit
+constexpr int64_t kMaxExpandedBytes = int64_t{1} << 30;
+constexpr size_t kMaxMetadata = 4096;  // entries, and bytes of one
 constexpr const char* kResave = "re-save it in Python with torch >= 1.6: torch.save(torch.load(old), new)";
 
 struct DtypeName {
@@ -60,11 +62,14 @@ constexpr std::array<DtypeName, 17> kDtypes{{{"float32", at::kFloat},
 // The records of the zip. No record may claim more bytes than the file has, nor all records read together.
 class Archive {
  public:
-  Archive(const std::filesystem::path& path, uint64_t file_size) : path_(path), unread_(file_size), reader_(open(path)) {
-    if (!reader_->hasRecord("data.pkl")) fail(path, "is a zip file, but has no data.pkl: it was not written by torch.save");
+  Archive(const std::filesystem::path& path, uint64_t file_size)
+      : path_(path), unread_(file_size), reader_(open(path)) {
+    if (!reader_->hasRecord("data.pkl"))
+      fail(path, "is a zip file, but has no data.pkl: it was not written by torch.save");
     if (reader_->hasRecord("byteorder")) {
       const c10::Storage order = read("byteorder");
-      if (std::string_view(static_cast<const char*>(order.data()), order.nbytes()) != "little") fail(path, "was written on a big-endian machine");
+      if (std::string_view(static_cast<const char*>(order.data()), order.nbytes()) != "little")
+        fail(path, "was written on a big-endian machine");
     }
   }
 
@@ -73,7 +78,8 @@ class Archive {
     if (!reader_->hasRecord(kMetadata)) return;
     const c10::Storage bytes = read(kMetadata);
     const std::string_view text(static_cast<const char*>(bytes.data()), bytes.nbytes());
-    const auto json = is_deep_json(text) ? nlohmann::json() : nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    const auto json =
+        is_deep_json(text) ? nlohmann::json() : nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object()) fail(path_, concat("its record ", kMetadata, " is no JSON object: it is damaged"));
     for (const auto& [key, value] : json.items()) {
       if (value.is_string()) metadata[key] = value.get<std::string>();
@@ -85,16 +91,21 @@ class Archive {
     if (size > unread_) fail(path_, concat("record ", record, " claims ", size, " bytes, more than the file has"));
     unread_ -= size;
     auto [bytes, got] = reader_->getRecord(record);
-    return c10::Storage(c10::Storage::use_byte_size_t(), got, std::move(bytes), /*allocator=*/nullptr, /*resizable=*/false);
+    return c10::Storage(c10::Storage::use_byte_size_t(), got, std::move(bytes), /*allocator=*/nullptr,
+                        /*resizable=*/false);
   }
 
   at::Tensor tensor(const std::string& name, const PickledTensor& described) {
-    const auto* dtype = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeName& known) { return known.name == described.dtype; });
-    if (dtype == kDtypes.end()) fail(path_, concat("tensor \"", name, "\" has a dtype that vmae cannot read: ", described.dtype));
+    const auto* dtype = std::find_if(kDtypes.begin(), kDtypes.end(),
+                                     [&](const DtypeName& known) { return known.name == described.dtype; });
+    if (dtype == kDtypes.end())
+      fail(path_, concat("tensor \"", name, "\" has a dtype that vmae cannot read: ", described.dtype));
     const auto [found, is_new] = storages_.try_emplace(described.storage);
     if (is_new) found->second = read("data/" + described.storage);
-    check_bounds(name, described, static_cast<int64_t>(c10::elementSize(dtype->type)), static_cast<int64_t>(found->second.nbytes()));
-    return at::empty({0}, at::TensorOptions(dtype->type)).set_(found->second, described.offset, described.sizes, described.strides);
+    check_bounds(name, described, static_cast<int64_t>(c10::elementSize(dtype->type)),
+                 static_cast<int64_t>(found->second.nbytes()));
+    return at::empty({0}, at::TensorOptions(dtype->type))
+        .set_(found->second, described.offset, described.sizes, described.strides);
   }
 
  private:
@@ -104,7 +115,8 @@ class Archive {
     } catch (const std::bad_alloc&) {
       throw;
     } catch (const std::exception&) {  // its messages speak of its own source code
-      fail(path, "is truncated, damaged or not written by torch.save: its zip directory cannot be read", "copy it again from where it came from");
+      fail(path, "is truncated, damaged or not written by torch.save: its zip directory cannot be read",
+           "copy it again from where it came from");
     }
   }
 
@@ -116,12 +128,16 @@ class Archive {
       const int64_t size = described.sizes[i], stride = described.strides[i];
       int64_t span = 0;
       is_empty |= size == 0;
-      is_wrong = size < 0 || stride < 0 || __builtin_mul_overflow(std::max<int64_t>(size, 1) - 1, stride, &span) || __builtin_add_overflow(last, span, &last) ||
+      is_wrong = size < 0 || stride < 0 || __builtin_mul_overflow(std::max<int64_t>(size, 1) - 1, stride, &span) ||
+                 __builtin_add_overflow(last, span, &last) ||
                  __builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes);
     }
     is_wrong = is_wrong || (is_empty ? described.offset > stored / element : last >= stored / element);
-    if (is_wrong) fail(path_, concat("tensor \"", name, "\" reaches beyond its storage of ", stored, " bytes: the file is damaged"));
-    if (!is_empty && bytes > std::max(stored, kMaxExpandedBytes)) fail(path_, concat("tensor \"", name, "\" has an impossible shape"));
+    if (is_wrong)
+      fail(path_,
+           concat("tensor \"", name, "\" reaches beyond its storage of ", stored, " bytes: the file is damaged"));
+    if (!is_empty && bytes > std::max(stored, kMaxExpandedBytes))
+      fail(path_, concat("tensor \"", name, "\" has an impossible shape"));
   }
 
   const std::filesystem::path& path_;
@@ -146,7 +162,8 @@ std::optional<std::string> plain_text(const Value& value, bool allow_lists = tru
       return std::to_string(value.integer);
     case Kind::real: {
       char digits[32];
-      return std::string(digits, std::to_chars(digits, digits + sizeof digits, value.real).ptr);  // the shortest that reads back the same
+      // the shortest that reads back the same
+      return std::string(digits, std::to_chars(digits, digits + sizeof digits, value.real).ptr);
     }
     case Kind::text:
       return value.text.size() <= kMaxMetadata ? std::optional(value.text) : std::nullopt;
@@ -171,13 +188,15 @@ void collect_metadata(const Value& dict, const Value* weights, const std::string
   for (const auto& [key, value] : dict.entries) {
     if (key->kind != Kind::text || key->text.size() > kMaxMetadata || metadata.size() == kMaxMetadata) continue;
     if (const auto text = plain_text(*value)) metadata[prefix + key->text] = *text;
-    if (value->kind == Kind::dict && value != weights && prefix.empty()) collect_metadata(*value, weights, key->text + ".", metadata);
+    if (value->kind == Kind::dict && value != weights && prefix.empty())
+      collect_metadata(*value, weights, key->text + ".", metadata);
   }
 }
 
 const Value& find_weights(const Value& root, const std::filesystem::path& path) {
   const char* hint = "save the weights alone in Python: torch.save(model.state_dict(), path)";
-  if (root.kind == Kind::opaque) fail(path, concat("holds a pickled object (", root.text, "), not a dict of weights"), hint);
+  if (root.kind == Kind::opaque)
+    fail(path, concat("holds a pickled object (", root.text, "), not a dict of weights"), hint);
   if (root.kind != Kind::dict) fail(path, "holds no dict of weights", hint);
   for (const char* key : {"model", "state_dict", "model_state_dict"}) {
     const Value* inner = root.find(key);
@@ -204,12 +223,15 @@ TensorFile read_archive(const std::filesystem::path& path) {
   std::unordered_set<std::string> names;
   for (const auto& [key, value] : weights.entries) {
     const std::string full = key->kind == Kind::text ? key->text : "a key that is no text";
-    if (value->kind == Kind::opaque) fail(path, concat("the weights need \"", full, "\", a Python object (", value->text, ") that vmae does not load"));
+    if (value->kind == Kind::opaque)
+      fail(path,
+           concat("the weights need \"", full, "\", a Python object (", value->text, ") that vmae does not load"));
     if (value->kind != Kind::tensor || key->kind != Kind::text) continue;
     if (!names.insert(full).second) fail(path, concat("two tensors are called \"", full, "\""));
     file.tensors.emplace_back(full, archive.tensor(full, *value->tensor));
   }
-  if (file.tensors.empty()) fail(path, "holds no tensors: neither in the dict itself nor under model, state_dict or model_state_dict");
+  if (file.tensors.empty())
+    fail(path, "holds no tensors: neither in the dict itself nor under model, state_dict or model_state_dict");
   collect_metadata(root, &weights, "", file.metadata);
   archive.add_metadata(file.metadata);
   return file;
@@ -224,10 +246,15 @@ at::Tensor compact(const at::Tensor& tensor) {
 void write_archive(const std::filesystem::path& path, const NamedTensors& tensors, const Metadata& metadata) {
   c10::Dict<std::string, at::Tensor> dict;
   for (const auto& [name, tensor] : tensors) {
-    const auto fits = [type = tensor.scalar_type()](const DtypeName& dtype) { return dtype.is_writable && dtype.type == type; };
-    const bool is_plain = tensor.defined() && tensor.layout() == at::kStrided && std::any_of(kDtypes.begin(), kDtypes.end(), fits);
-    if (!is_plain) fail(path, concat("cannot be written: a .pth file cannot hold tensor \"", name, "\" (", tensor.toString(), ")"));
-    if (!dict.insert(name, compact(tensor)).second) fail(path, concat("cannot be written: two tensors are called \"", name, "\""));
+    const auto fits = [type = tensor.scalar_type()](const DtypeName& dtype) {
+      return dtype.is_writable && dtype.type == type;
+    };
+    const bool is_plain =
+        tensor.defined() && tensor.layout() == at::kStrided && std::any_of(kDtypes.begin(), kDtypes.end(), fits);
+    if (!is_plain)
+      fail(path, concat("cannot be written: a .pth file cannot hold tensor \"", name, "\" (", tensor.toString(), ")"));
+    if (!dict.insert(name, compact(tensor)).second)
+      fail(path, concat("cannot be written: two tensors are called \"", name, "\""));
   }
   std::string pickle;
   const auto append = [&](const char* bytes, size_t size) { pickle.append(bytes, size); };
@@ -251,7 +278,8 @@ void write_archive(const std::filesystem::path& path, const NamedTensors& tensor
   const std::string json = json_text(nlohmann::json(metadata), 1);
   if (!metadata.empty()) writer.writeRecord(kMetadata, json.data(), json.size());
   size_t index = 0;
-  for (const at::Tensor& tensor : pickler.tensorData()) writer.writeRecord(concat("data/", index++), tensor.const_data_ptr(), tensor.nbytes());
+  for (const at::Tensor& tensor : pickler.tensorData())
+    writer.writeRecord(concat("data/", index++), tensor.const_data_ptr(), tensor.nbytes());
   writer.writeEndOfFile();
   if (failure) std::rethrow_exception(failure);
   file.commit();

@@ -1,5 +1,6 @@
-// u64 little-endian header length N | N bytes of JSON, padded with spaces to a multiple of 8 | buffer: the tensors, row-major, in the header's offsets
-// Our files carry "__metadata__": {"checksum": "crc32c:xxxxxxxx"}; the sum is over the whole file with "00000000" in the place of those digits.
+// u64 little-endian header length N | N bytes of JSON, padded with spaces to a multiple of 8 | buffer:
+// the tensors, row-major, in the header's offsets Our files carry "__metadata__": {"checksum":
+// "crc32c:xxxxxxxx"}; the sum is over the whole file with "00000000" in the place of those digits.
 #include "vmae/weights/safetensors.h"
 
 #include <torch/types.h>
@@ -32,11 +33,13 @@ std::string with_commas(uint64_t number) {
   return digits;
 }
 
-// Where the checksum's digits are in the JSON text, if it has any. An unescaped quote after { or , can only open a key, so nothing else matches.
+// Where the checksum's digits are in the JSON text, if it has any. An
+// unescaped quote after { or , can only open a key, so nothing else matches.
 std::optional<size_t> find_digits(std::string_view json) {
   for (size_t at = json.find(kChecksumField); at != std::string_view::npos; at = json.find(kChecksumField, at + 1)) {
     const size_t digits = at + kChecksumField.size();
-    if (at > 0 && (json[at - 1] == '{' || json[at - 1] == ',') && digits + kNoDigits.size() < json.size() && json[digits + kNoDigits.size()] == '"') {
+    if (at > 0 && (json[at - 1] == '{' || json[at - 1] == ',') && digits + kNoDigits.size() < json.size() &&
+        json[digits + kNoDigits.size()] == '"') {
       return digits;
     }
   }
@@ -50,12 +53,15 @@ std::string hex(uint32_t sum) {
 }
 
 std::string read_header_text(const InputFile& file, const std::filesystem::path& path) {
-  if (file.size() < kPrefixBytes) fail(path, concat("truncated: ", file.size(), " bytes are too few for a safetensors file"));
+  if (file.size() < kPrefixBytes)
+    fail(path, concat("truncated: ", file.size(), " bytes are too few for a safetensors file"));
   uint64_t length = 0;
   file.read(0, &length, sizeof length);
-  if (length > kMaxHeaderBytes) fail(path, concat("is not safetensors (its header would be ", with_commas(length), " bytes long)"));
+  if (length > kMaxHeaderBytes)
+    fail(path, concat("is not safetensors (its header would be ", with_commas(length), " bytes long)"));
   if (length > file.size() - kPrefixBytes) {
-    fail(path, concat("truncated: ", with_commas(file.size()), " bytes, but the header alone needs ", with_commas(kPrefixBytes + length)));
+    fail(path, concat("truncated: ", with_commas(file.size()), " bytes, but the header alone needs ",
+                      with_commas(kPrefixBytes + length)));
   }
   std::string json(length, '\0');
   file.read(kPrefixBytes, json.data(), length);
@@ -65,10 +71,12 @@ std::string read_header_text(const InputFile& file, const std::filesystem::path&
 void check_file_size(const Header& header, uint64_t header_length, uint64_t size, const std::filesystem::path& path) {
   const uint64_t expected = kPrefixBytes + header_length + header.buffer_size;
   if (size < expected) fail(path, concat("truncated: ", with_commas(size), " of ", with_commas(expected), " bytes"));
-  if (size > expected) fail(path, concat("has ", with_commas(size - expected), " bytes after its last tensor: the file is damaged"));
+  if (size > expected)
+    fail(path, concat("has ", with_commas(size - expected), " bytes after its last tensor: the file is damaged"));
 }
 
-void verify_checksum(const std::string& json, size_t digits, const Header& header, const TensorFile& file, const std::filesystem::path& path) {
+void verify_checksum(const std::string& json, size_t digits, const Header& header, const TensorFile& file,
+                     const std::filesystem::path& path) {
   std::string blank = json;
   blank.replace(digits, kNoDigits.size(), kNoDigits);
   const uint64_t length = json.size();
@@ -80,7 +88,8 @@ void verify_checksum(const std::string& json, size_t digits, const Header& heade
   const std::string stored = json.substr(digits, kNoDigits.size());
   if (hex(sum) != stored) {
     fail(path, concat("damaged: its checksum is ", hex(sum), ", it should be ", stored),
-         "use another checkpoint of the run; if another program wrote this file, it must not copy the metadata entry \"checksum\"");
+         "use another checkpoint of the run; if another program wrote this file, it must not copy the metadata entry "
+         "\"checksum\"");
   }
 }
 
@@ -108,8 +117,10 @@ std::string header_text(const NamedTensors& tensors, Metadata metadata, const st
   uint64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
     if (!names.insert(name).second) fail(path, concat("cannot be written: two tensors are called \"", name, "\""));
-    const auto dtype = tensor.defined() && tensor.layout() == at::kStrided ? dtype_name(tensor.scalar_type()) : std::nullopt;
-    if (!dtype) fail(path, concat("cannot be written: safetensors cannot hold tensor \"", name, "\" (", tensor.toString(), ")"));
+    const auto dtype =
+        tensor.defined() && tensor.layout() == at::kStrided ? dtype_name(tensor.scalar_type()) : std::nullopt;
+    if (!dtype)
+      fail(path, concat("cannot be written: safetensors cannot hold tensor \"", name, "\" (", tensor.toString(), ")"));
     const uint64_t end = offset + tensor.nbytes();
     const nlohmann::json entry{{"dtype", *dtype}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
     json += "," + nlohmann::json(name).dump() + ":" + entry.dump();

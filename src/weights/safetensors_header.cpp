@@ -76,8 +76,10 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
       return true;
     }
     if (depth_ != 2 || in_array_ || key_ != "dtype" || has_dtype_) unexpected("a string");
-    const auto* known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeName& dtype) { return text == dtype.name; });
-    if (known == kDtypes.end()) broken(concat("tensor \"", name_, "\" has dtype \"", text, "\", which vmae cannot read"));
+    const auto* known =
+        std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeName& dtype) { return text == dtype.name; });
+    if (known == kDtypes.end())
+      broken(concat("tensor \"", name_, "\" has dtype \"", text, "\", which vmae cannot read"));
     header_.entries.back().dtype = known->type;
     has_dtype_ = true;
     return true;
@@ -85,7 +87,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 
   bool start_array(size_t) override {
     const bool is_shape = key_ == "shape" && !has_shape_;
-    if (depth_ != 2 || in_array_ || name_ == kMetadataKey || !(is_shape || (key_ == "data_offsets" && !has_offsets_))) unexpected("a list");
+    if (depth_ != 2 || in_array_ || name_ == kMetadataKey || !(is_shape || (key_ == "data_offsets" && !has_offsets_)))
+      unexpected("a list");
     in_array_ = true;
     offsets_.clear();
     return true;
@@ -96,7 +99,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) unexpected(concat("the number ", value));
     if (key_ == "shape") {
       auto& shape = header_.entries.back().shape;
-      if (shape.size() == kMaxDimensions) broken(concat("tensor \"", name_, "\" has more than ", kMaxDimensions, " dimensions"));
+      if (shape.size() == kMaxDimensions)
+        broken(concat("tensor \"", name_, "\" has more than ", kMaxDimensions, " dimensions"));
       shape.push_back(static_cast<int64_t>(value));
     } else if (offsets_.size() < 3) {
       offsets_.push_back(value);
@@ -110,7 +114,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
       has_shape_ = true;
       return true;
     }
-    if (offsets_.size() != 2 || offsets_[0] > offsets_[1]) broken(concat("tensor \"", name_, "\": data_offsets must be [begin, end]"));
+    if (offsets_.size() != 2 || offsets_[0] > offsets_[1])
+      broken(concat("tensor \"", name_, "\": data_offsets must be [begin, end]"));
     header_.entries.back().begin = offsets_[0];
     header_.entries.back().end = offsets_[1];
     has_offsets_ = true;
@@ -127,7 +132,9 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
  private:
-  [[noreturn]] void broken(const std::string& what) const { fail(path_, concat(what, ": the file is damaged or not safetensors")); }
+  [[noreturn]] void broken(const std::string& what) const {
+    fail(path_, concat(what, ": the file is damaged or not safetensors"));
+  }
   [[noreturn]] bool unexpected(const std::string& what) const {
     broken(concat("unexpected ", what, " in the header", name_.empty() ? "" : concat(" at \"", name_, "\"")));
   }
@@ -142,13 +149,16 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 };
 
 void check_size(const HeaderEntry& entry, const std::filesystem::path& path) {
-  int64_t with_ones = static_cast<int64_t>(c10::elementSize(entry.dtype)), bytes = with_ones;  // torch also multiplies max(1, size) for strides
+  // torch also multiplies max(1, size) for strides
+  int64_t with_ones = static_cast<int64_t>(c10::elementSize(entry.dtype)), bytes = with_ones;
   for (const int64_t size : entry.shape) {
-    if (__builtin_mul_overflow(with_ones, std::max<int64_t>(size, 1), &with_ones)) fail(path, concat("tensor \"", entry.name, "\" has an impossible shape"));
+    if (__builtin_mul_overflow(with_ones, std::max<int64_t>(size, 1), &with_ones))
+      fail(path, concat("tensor \"", entry.name, "\" has an impossible shape"));
     bytes *= size;
   }
   if (static_cast<uint64_t>(bytes) != entry.end - entry.begin) {
-    fail(path, concat("tensor \"", entry.name, "\" needs ", bytes, " bytes by its shape and dtype, but has ", entry.end - entry.begin));
+    fail(path, concat("tensor \"", entry.name, "\" needs ", bytes, " bytes by its shape and dtype, but has ",
+                      entry.end - entry.begin));
   }
 }
 
@@ -163,12 +173,14 @@ Header parse_header(std::string_view json, const std::filesystem::path& path) {
   header.by_offset.resize(header.entries.size());
   std::iota(header.by_offset.begin(), header.by_offset.end(), size_t{0});
   std::stable_sort(header.by_offset.begin(), header.by_offset.end(), [&](size_t a, size_t b) {
-    return std::pair(header.entries[a].begin, header.entries[a].end) < std::pair(header.entries[b].begin, header.entries[b].end);
+    return std::pair(header.entries[a].begin, header.entries[a].end) <
+           std::pair(header.entries[b].begin, header.entries[b].end);
   });
   for (const size_t index : header.by_offset) {
     const HeaderEntry& entry = header.entries[index];
     if (entry.begin != header.buffer_size) {
-      fail(path, concat("tensor \"", entry.name, "\" starts at byte ", entry.begin, " of the buffer, but the one before ends at ", header.buffer_size));
+      fail(path, concat("tensor \"", entry.name, "\" starts at byte ", entry.begin,
+                        " of the buffer, but the one before ends at ", header.buffer_size));
     }
     header.buffer_size = entry.end;
   }

@@ -26,7 +26,8 @@ Naming naming_of(const TensorFile& file) {
 std::string from_timm(const std::string& key) {
   static const std::regex merging("layers\\.([1-3])\\.downsample\\.(.*)");
   std::smatch match;
-  if (std::regex_match(key, match, merging)) return concat("layers.", std::stoi(match[1]) - 1, ".downsample.", match[2].str());
+  if (std::regex_match(key, match, merging))
+    return concat("layers.", std::stoi(match[1]) - 1, ".downsample.", match[2].str());
   if (key.starts_with("head.fc.")) return "head." + key.substr(8);
   return key;
 }
@@ -38,7 +39,8 @@ std::string from_torchvision(const std::string& key) {
   if (!std::regex_match(key, match, feature)) return key;
   const int place = std::stoi(match[1]);
   const std::string rest = match[2];
-  if (place == 0) return rest.starts_with("0.") ? "patch_embed.proj." + rest.substr(2) : "patch_embed.norm." + rest.substr(2);
+  if (place == 0)
+    return rest.starts_with("0.") ? "patch_embed.proj." + rest.substr(2) : "patch_embed.norm." + rest.substr(2);
   if (place % 2 == 0) return concat("layers.", place / 2 - 1, ".downsample.", rest);
   if (!std::regex_match(rest, match, block)) return key;
   std::string within = match[2];
@@ -47,9 +49,13 @@ std::string from_torchvision(const std::string& key) {
   return concat("layers.", (place - 1) / 2, ".blocks.", match[1].str(), ".", within);
 }
 
-bool is_decoder(const std::string& key) { return key.starts_with("first_patch_expanding.") || key.starts_with("layers_up.") || key.starts_with("norm_up."); }
+bool is_decoder(const std::string& key) {
+  return key.starts_with("first_patch_expanding.") || key.starts_with("layers_up.") || key.starts_with("norm_up.");
+}
 bool is_head(const std::string& key) { return key.starts_with("head."); }
-bool is_of_autoencoder(const std::string& key) { return key == "mask_token" || key == "pos_embed" || key.starts_with("decoder_pred."); }
+bool is_of_autoencoder(const std::string& key) {
+  return key == "mask_token" || key == "pos_embed" || key.starts_with("decoder_pred.");
+}
 
 // The block that a key belongs to, "layers.2.blocks.5."; "" for all else. `stage`: "layers.2.blocks.".
 std::string block_of(const std::string& key, std::string* stage = nullptr) {
@@ -71,9 +77,12 @@ bool is_added_block(const TensorFile& file, const std::string& key) {
 }
 
 // Functions of the geometry, which a module has by itself.
-bool is_computed(const std::string& key) { return key.ends_with("relative_position_index") || key.ends_with("attn_mask"); }
+bool is_computed(const std::string& key) {
+  return key.ends_with("relative_position_index") || key.ends_with("attn_mask");
+}
 
-std::vector<std::string> filter(const std::vector<std::string>& keys, const std::function<bool(const std::string&)>& keep) {
+std::vector<std::string> filter(const std::vector<std::string>& keys,
+                                const std::function<bool(const std::string&)>& keep) {
   std::vector<std::string> kept;
   std::copy_if(keys.begin(), keys.end(), std::back_inserter(kept), keep);
   return kept;
@@ -85,7 +94,8 @@ std::string grouped(const std::vector<std::string>& keys) {
   for (const std::string& key : keys) {
     if (is_computed(key)) continue;
     std::string name = block_of(key);
-    if (name.empty()) name = key.starts_with("layers") ? key.substr(0, key.rfind('.') + 1) : key.substr(0, key.find('.') + 1);
+    if (name.empty())
+      name = key.starts_with("layers") ? key.substr(0, key.rfind('.') + 1) : key.substr(0, key.find('.') + 1);
     name = name.empty() ? key : name.substr(0, name.size() - 1);
     auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& one) { return one.first == name; });
     if (group == groups.end()) group = groups.insert(groups.end(), {name, 0});
@@ -99,8 +109,9 @@ std::string grouped(const std::vector<std::string>& keys) {
 }  // namespace
 
 bool is_of_task(const std::string& key) {
-  return is_head(key) || key.starts_with("norm.") || key.starts_with("skip_connection_layers.") || key.starts_with("final_patch_expanding.") ||
-         key.starts_with("conv_stem.") || key.starts_with("pixel_decoder.");
+  return is_head(key) || key.starts_with("norm.") || key.starts_with("skip_connection_layers.") ||
+         key.starts_with("final_patch_expanding.") || key.starts_with("conv_stem.") ||
+         key.starts_with("pixel_decoder.");
 }
 
 std::string name_of(Naming naming) {
@@ -143,7 +154,8 @@ bool fit_input_channels(TensorFile& file, int64_t in_channels) {
   return false;
 }
 
-LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts, bool allow_mismatch, const std::filesystem::path& path) {
+LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts, bool allow_mismatch,
+                         const std::filesystem::path& path) {
   std::map<std::string, at::IntArrayRef> shapes;
   const NamedTensors state = state_dict(module);
   for (const auto& [key, tensor] : state) shapes[key] = tensor.sizes();
@@ -151,7 +163,8 @@ LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts
   std::erase_if(file.tensors, [&](const auto& entry) {
     const auto found = shapes.find(entry.first);
     const bool other_head = is_head(entry.first) && found != shapes.end() && found->second != entry.second.sizes();
-    if (!is_of_autoencoder(entry.first) && !other_head && !(parts == Parts::encoder && is_decoder(entry.first))) return false;
+    if (!is_of_autoencoder(entry.first) && !other_head && !(parts == Parts::encoder && is_decoder(entry.first)))
+      return false;
     left.push_back(entry.first);
     return true;
   });
@@ -159,13 +172,17 @@ LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts
   LoadReport report = load_into(module, file);
 
   const std::vector<std::string> fresh = filter(report.fresh, [&](const std::string& key) {
-    return !is_computed(key) && !is_of_task(key) && !is_added_block(file, key) && !(is_decoder(key) && (parts == Parts::encoder || !has_decoder));
+    return !is_computed(key) && !is_of_task(key) && !is_added_block(file, key) &&
+           !(is_decoder(key) && (parts == Parts::encoder || !has_decoder));
   });
   const std::vector<std::string> dropped = filter(report.dropped, [&](const std::string& key) {
-    const bool wanted_decoder = is_decoder(key) && std::any_of(shapes.begin(), shapes.end(), [](const auto& entry) { return is_decoder(entry.first); });
+    const bool wanted_decoder = is_decoder(key) && std::any_of(shapes.begin(), shapes.end(), [](const auto& entry) {
+                                  return is_decoder(entry.first);
+                                });
     return !is_computed(key) && !is_of_task(key) && (!is_decoder(key) || wanted_decoder);
   });
-  const auto encoder_fits = std::count_if(report.loaded.begin(), report.loaded.end(), [](const auto& key) { return key.starts_with("layers."); });
+  const auto encoder_fits = std::count_if(report.loaded.begin(), report.loaded.end(),
+                                          [](const auto& key) { return key.starts_with("layers."); });
   report.dropped.insert(report.dropped.begin(), left.begin(), left.end());
   const LoadReport unexpected{report.loaded, fresh, dropped, report.mismatched};
   if (encoder_fits == 0 || !allow_mismatch) {
@@ -175,12 +192,14 @@ LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts
       throw Error(error.code(), error.what(), error.hint() + ", or load what fits with model.allow_mismatch=true");
     }
   }
-  if (encoder_fits == 0) fail(path, "holds nothing of a Swin encoder of this size", "see what is in it: vmae inspect " + path.string());
+  if (encoder_fits == 0)
+    fail(path, "holds nothing of a Swin encoder of this size", "see what is in it: vmae inspect " + path.string());
   return report;
 }
 
 std::string describe_report(const LoadReport& report) {
-  std::string text = concat(report.loaded.size(), " loaded, ", report.fresh.size(), " new, ", report.dropped.size(), " dropped");
+  std::string text =
+      concat(report.loaded.size(), " loaded, ", report.fresh.size(), " new, ", report.dropped.size(), " dropped");
   if (!report.mismatched.empty()) text += concat(", ", report.mismatched.size(), " of another shape");
   if (!report.fresh.empty()) text += "\n  new (random): " + grouped(report.fresh);
   if (!report.dropped.empty()) text += "\n  dropped (not used): " + grouped(report.dropped);

@@ -1,5 +1,5 @@
-// The opcodes of Python's pickle, as Lib/pickletools.py documents them: a stack of values, marks on it, and a memo of values by number.
-// Text-mode opcodes (protocols 0 and 1) are not known: torch.save does not write them.
+// The opcodes of Python's pickle, as Lib/pickletools.py documents them: a stack of values, marks on it, and a
+// memo of values by number. Text-mode opcodes (protocols 0 and 1) are not known: torch.save does not write them.
 #include "unpickler.h"
 
 #include <bit>
@@ -27,11 +27,14 @@ const Value* Value::find(std::string_view key) const {
 }
 
 void Unpickler::run() {
-  if (bytes_.size() > kMaxPickleBytes) broken(concat("its size (", bytes_.size(), ") is beyond the limit of ", kMaxPickleBytes));
+  if (bytes_.size() > kMaxPickleBytes)
+    broken(concat("its size (", bytes_.size(), ") is beyond the limit of ", kMaxPickleBytes));
   while (!is_done_) step(number<unsigned char>());
 }
 
-void Unpickler::broken(const std::string& what) const { throw Error(ExitCode::checkpoint, concat("its pickle is damaged at byte ", at_, ": ", what)); }
+void Unpickler::broken(const std::string& what) const {
+  throw Error(ExitCode::checkpoint, concat("its pickle is damaged at byte ", at_, ": ", what));
+}
 
 std::string_view Unpickler::take(uint64_t size) {
   if (size > bytes_.size() - at_) broken(concat("it ends although ", size, " more bytes were expected"));
@@ -154,7 +157,8 @@ void Unpickler::set_items(Value* to, const std::vector<Value*>& keys_and_values)
   if (keys_and_values.size() % 2 != 0) broken("a key has no value");
   if (to->kind == Value::Kind::opaque) return;
   if (to->kind != Value::Kind::dict) broken("entries are added to something that is no dict");
-  for (size_t i = 0; i < keys_and_values.size(); i += 2) to->entries.emplace_back(keys_and_values[i], keys_and_values[i + 1]);
+  for (size_t i = 0; i < keys_and_values.size(); i += 2)
+    to->entries.emplace_back(keys_and_values[i], keys_and_values[i + 1]);
 }
 
 void Unpickler::step(unsigned char opcode) {

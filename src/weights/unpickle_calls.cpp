@@ -1,4 +1,5 @@
-// What the functions named in a checkpoint's pickle stand for. A function that is not here is never looked up: its result is opaque.
+// What the functions named in a checkpoint's pickle stand for. A
+// function that is not here is never looked up: its result is opaque.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -14,7 +15,8 @@ using Kind = Value::Kind;
 constexpr size_t kMaxDimensions = 64;
 
 const Value* argument(const Value& arguments, size_t index, Kind kind) {
-  if (arguments.kind != Kind::tuple || index >= arguments.items.size() || arguments.items[index]->kind != kind) return nullptr;
+  if (arguments.kind != Kind::tuple || index >= arguments.items.size() || arguments.items[index]->kind != kind)
+    return nullptr;
   return arguments.items[index];
 }
 
@@ -29,19 +31,20 @@ std::string canonical(std::string_view name) {
 }
 
 std::string storage_dtype(std::string_view storage_class) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kStorages{{{"torch.FloatStorage", "float32"},
-                                                                                     {"torch.DoubleStorage", "float64"},
-                                                                                     {"torch.HalfStorage", "float16"},
-                                                                                     {"torch.BFloat16Storage", "bfloat16"},
-                                                                                     {"torch.LongStorage", "int64"},
-                                                                                     {"torch.IntStorage", "int32"},
-                                                                                     {"torch.ShortStorage", "int16"},
-                                                                                     {"torch.CharStorage", "int8"},
-                                                                                     {"torch.ByteStorage", "uint8"},
-                                                                                     {"torch.BoolStorage", "bool"},
-                                                                                     {"torch.ComplexFloatStorage", "complex64"},
-                                                                                     {"torch.ComplexDoubleStorage", "complex128"},
-                                                                                     {"torch.UntypedStorage", "uint8"}}};
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kStorages{
+      {{"torch.FloatStorage", "float32"},
+       {"torch.DoubleStorage", "float64"},
+       {"torch.HalfStorage", "float16"},
+       {"torch.BFloat16Storage", "bfloat16"},
+       {"torch.LongStorage", "int64"},
+       {"torch.IntStorage", "int32"},
+       {"torch.ShortStorage", "int16"},
+       {"torch.CharStorage", "int8"},
+       {"torch.ByteStorage", "uint8"},
+       {"torch.BoolStorage", "bool"},
+       {"torch.ComplexFloatStorage", "complex64"},
+       {"torch.ComplexDoubleStorage", "complex128"},
+       {"torch.UntypedStorage", "uint8"}}};
   for (const auto& [name, dtype] : kStorages) {
     if (name == storage_class) return std::string(dtype);
   }
@@ -67,13 +70,15 @@ Number from_bytes(const std::string& bytes) {
 }  // namespace
 
 Value* Unpickler::call(const Value& function, const Value& arguments) {
-  if (function.kind != Kind::global) return make_text(Kind::opaque, function.kind == Kind::opaque ? function.text : "a call of no function");
+  if (function.kind != Kind::global)
+    return make_text(Kind::opaque, function.kind == Kind::opaque ? function.text : "a call of no function");
   const std::string name = canonical(function.text);
   const Value* items = argument(arguments, 0, Kind::list);
 
   if (name == "collections.OrderedDict" || name == "collections.defaultdict" || name == "argparse.Namespace") {
     Value* dict = make_text(Kind::dict, name);
-    for (const Value* pair : items == nullptr ? std::vector<Value*>() : items->items) {  // Python 2: OrderedDict([[key, value], ...])
+    // Python 2: OrderedDict([[key, value], ...])
+    for (const Value* pair : items == nullptr ? std::vector<Value*>() : items->items) {
       spend(1);
       if (pair->items.size() == 2) dict->entries.emplace_back(pair->items[0], pair->items[1]);
     }
@@ -91,13 +96,17 @@ Value* Unpickler::call(const Value& function, const Value& arguments) {
   if (name == "torch.device") {
     const Value* type = argument(arguments, 0, Kind::text);
     const Value* index = argument(arguments, 1, Kind::integer);
-    if (type != nullptr && type->text.size() < 64) return make_text(Kind::text, index == nullptr ? type->text : concat(type->text, ":", index->integer));
+    if (type != nullptr && type->text.size() < 64)
+      return make_text(Kind::text, index == nullptr ? type->text : concat(type->text, ":", index->integer));
   }
-  if (name.starts_with("torch._utils._rebuild_tensor") || name.starts_with("torch._utils._rebuild_parameter")) return rebuild_tensor(function, arguments);
-  if (name == "torch._tensor._rebuild_from_type_v2") {  // (function, type, its arguments, state): a tensor with attributes of its own
+  if (name.starts_with("torch._utils._rebuild_tensor") || name.starts_with("torch._utils._rebuild_parameter"))
+    return rebuild_tensor(function, arguments);
+  // (function, type, its arguments, state): a tensor with attributes of its own
+  if (name == "torch._tensor._rebuild_from_type_v2") {
     const Value* inner = argument(arguments, 0, Kind::global);
     const Value* inner_arguments = argument(arguments, 2, Kind::tuple);
-    if (inner != nullptr && inner_arguments != nullptr && inner->text.starts_with("torch._utils.")) return call(*inner, *inner_arguments);
+    if (inner != nullptr && inner_arguments != nullptr && inner->text.starts_with("torch._utils."))
+      return call(*inner, *inner_arguments);
   }
   if (name == "copyreg._reconstructor") {  // (class, object, None)
     const Value* type = argument(arguments, 0, Kind::global);
@@ -110,8 +119,8 @@ Value* Unpickler::call(const Value& function, const Value& arguments) {
   return opaque;
 }
 
-// _rebuild_tensor(storage, offset, sizes, strides), _v2(..., requires_grad, hooks, metadata), _v3(..., requires_grad, hooks, dtype, metadata)
-// _rebuild_parameter(tensor, requires_grad, hooks), _with_state(..., state)
+// _rebuild_tensor(storage, offset, sizes, strides), _v2(..., requires_grad, hooks, metadata), _v3(...,
+// requires_grad, hooks, dtype, metadata) _rebuild_parameter(tensor, requires_grad, hooks), _with_state(..., state)
 Value* Unpickler::rebuild_tensor(const Value& function, const Value& arguments) {
   auto described = std::make_unique<PickledTensor>();
   if (function.text.starts_with("torch._utils._rebuild_parameter")) {
@@ -121,7 +130,8 @@ Value* Unpickler::rebuild_tensor(const Value& function, const Value& arguments) 
   } else {
     const Value* storage = argument(arguments, 0, Kind::storage);
     const Value* offset = argument(arguments, 1, Kind::integer);
-    if (storage == nullptr || offset == nullptr || !read_dimensions(argument(arguments, 2, Kind::tuple), described->sizes) ||
+    if (storage == nullptr || offset == nullptr ||
+        !read_dimensions(argument(arguments, 2, Kind::tuple), described->sizes) ||
         !read_dimensions(argument(arguments, 3, Kind::tuple), described->strides)) {
       return make_text(Kind::opaque, function.text);
     }
@@ -172,7 +182,8 @@ Value* Unpickler::latin1_bytes(const Value& arguments) {
 Value* Unpickler::numpy_scalar(const Value& arguments) {
   const Value* dtype = argument(arguments, 0, Kind::opaque);
   const Value* bytes = argument(arguments, 1, Kind::bytes);
-  const bool is_known = dtype != nullptr && bytes != nullptr && !dtype->items.empty() && dtype->items[0]->kind == Kind::text;
+  const bool is_known =
+      dtype != nullptr && bytes != nullptr && !dtype->items.empty() && dtype->items[0]->kind == Kind::text;
   const std::string type = is_known ? dtype->items[0]->text : "";
   const std::string order = is_known && dtype->items.back()->kind == Kind::text ? dtype->items.back()->text : "<";
   const std::string& digits = is_known ? bytes->text : type;
@@ -188,11 +199,13 @@ Value* Unpickler::numpy_scalar(const Value& arguments) {
 }
 
 void Unpickler::build(Value& object, const Value& state) {
-  if (object.kind == Kind::dict && object.text == "argparse.Namespace" && state.kind == Kind::dict && &state != &object) {
+  if (object.kind == Kind::dict && object.text == "argparse.Namespace" && state.kind == Kind::dict &&
+      &state != &object) {
     spend(state.entries.size());
     object.entries = state.entries;
   }
-  if (object.text == "numpy.dtype" && object.kind == Kind::opaque && state.kind == Kind::tuple && state.items.size() > 1 && object.items.size() <= 3) {
+  if (object.text == "numpy.dtype" && object.kind == Kind::opaque && state.kind == Kind::tuple &&
+      state.items.size() > 1 && object.items.size() <= 3) {
     object.items.push_back(state.items[1]);
   }
 }

@@ -1,5 +1,6 @@
 #pragma once
-// The machine behind Pickle: unpickle.cpp runs the opcodes, unpickle_calls.cpp knows what the allowed functions stand for.
+// The machine behind Pickle: unpickle.cpp runs the opcodes,
+// unpickle_calls.cpp knows what the allowed functions stand for.
 #include <unordered_map>
 
 #include "vmae/weights/unpickle.h"

@@ -11,9 +11,11 @@
 namespace vmae::weights {
 namespace {
 
-constexpr std::array<std::string_view, 4> kWrappers{"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"};
+constexpr std::array<std::string_view, 4> kWrappers{"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
+                                                    "_forward_module"};
 constexpr std::array<std::string_view, 2> kFirstWeights{"patch_embed.proj.weight", "features.0.0.weight"};
-constexpr std::array<std::string_view, 7> kUsual{"model.", "module.", "net.", "network.", "backbone.", "encoder.", "state_dict."};
+constexpr std::array<std::string_view, 7> kUsual{"model.",    "module.",  "net.",       "network.",
+                                                 "backbone.", "encoder.", "state_dict."};
 
 // The last part is the tensor's own name and stays.
 std::string without_wrappers(const std::string& name) {
@@ -22,7 +24,8 @@ std::string without_wrappers(const std::string& name) {
     const size_t dot = name.find('.', begin);
     if (dot == std::string::npos) return kept + name.substr(begin);
     const std::string_view part = std::string_view(name).substr(begin, dot - begin);
-    const bool is_wrapper = std::find(kWrappers.begin(), kWrappers.end(), part) != kWrappers.end() || (kept.empty() && part == "module");
+    const bool is_wrapper =
+        std::find(kWrappers.begin(), kWrappers.end(), part) != kWrappers.end() || (kept.empty() && part == "module");
     if (!is_wrapper) kept.append(part).append(".");
     begin = dot + 1;
   }
@@ -46,7 +49,8 @@ std::string common_prefix(const std::vector<std::string>& names) {
   std::string prefix;
   const auto all_go_on_with = [&](std::string_view next) {
     const std::string longer = prefix + std::string(next);
-    return !names.empty() && std::all_of(names.begin(), names.end(), [&](const std::string& name) { return name.starts_with(longer); });
+    return !names.empty() &&
+           std::all_of(names.begin(), names.end(), [&](const std::string& name) { return name.starts_with(longer); });
   };
   for (const auto* next = kUsual.begin(); next != kUsual.end();) {
     if (all_go_on_with(*next)) {
@@ -65,7 +69,8 @@ std::string prefix_of_network(const std::vector<std::string>& names, const std::
   if (places.contains("")) return "";
   if (places.size() > 1) {
     fail(path, concat("holds several networks, under ", join({places.begin(), places.end()}, ", ")),
-         "save the one that is meant alone, in Python: torch.save({k.removeprefix('teacher.'): v for k, v in weights.items() if k.startswith('teacher.')}, "
+         "save the one that is meant alone, in Python: torch.save({k.removeprefix('teacher.'): v for k, v in "
+         "weights.items() if k.startswith('teacher.')}, "
          "path)");
   }
   return *places.begin();
@@ -73,7 +78,8 @@ std::string prefix_of_network(const std::vector<std::string>& names, const std::
 
 std::string first_few(const std::vector<std::string>& names) {
   constexpr size_t kShown = 3;
-  const std::vector<std::string> shown(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size())));
+  const std::vector<std::string> shown(names.begin(),
+                                       names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size())));
   return join(shown, ", ") + (names.size() > kShown ? ", ..." : "");
 }
 
@@ -99,7 +105,9 @@ std::string unwrap(TensorFile& file, const std::filesystem::path& path) {
     const std::string& before = file.tensors[i].first;
     if (names[i].starts_with(prefix)) names[i].erase(0, prefix.size());
     const auto [first, is_new] = seen.emplace(names[i], &before);
-    if (!is_new) fail(path, concat("two tensors are called \"", names[i], "\" without what wrappers put before it: ", *first->second, ", ", before));
+    if (!is_new)
+      fail(path, concat("two tensors are called \"", names[i],
+                        "\" without what wrappers put before it: ", *first->second, ", ", before));
     if (names[i] == before)
       others.push_back(before);
     else
@@ -109,7 +117,8 @@ std::string unwrap(TensorFile& file, const std::filesystem::path& path) {
   for (size_t i = 0; i < names.size(); ++i) file.tensors[i].first = std::move(names[i]);
   std::vector<std::string> parts;
   for (const auto& [part, count] : removed) parts.push_back(concat("\"", part, "\" from ", count));
-  std::string text = concat("weights ", path.string(), ": removed ", join(parts, ", "), " of ", file.tensors.size(), " names, which a wrapper put there");
+  std::string text = concat("weights ", path.string(), ": removed ", join(parts, ", "), " of ", file.tensors.size(),
+                            " names, which a wrapper put there");
   if (!others.empty()) text += concat("; without it, and kept as they are: ", first_few(others));
   return text;
 }

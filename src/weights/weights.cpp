@@ -29,16 +29,20 @@ std::string shape_text(const at::Tensor& tensor) {
 }
 
 void append_state(const torch::nn::Module& module, const std::string& prefix, NamedTensors& state) {
-  for (const auto& entry : module.named_parameters(/*recurse=*/false)) state.emplace_back(prefix + entry.key(), entry.value().detach());
-  for (const auto& entry : module.named_buffers(/*recurse=*/false)) state.emplace_back(prefix + entry.key(), entry.value().detach());
+  for (const auto& entry : module.named_parameters(/*recurse=*/false))
+    state.emplace_back(prefix + entry.key(), entry.value().detach());
+  for (const auto& entry : module.named_buffers(/*recurse=*/false))
+    state.emplace_back(prefix + entry.key(), entry.value().detach());
   for (const auto& child : module.named_children()) append_state(*child.value(), prefix + child.key() + ".", state);
 }
 
-// ", 12 missing (a.weight, b.weight, c.weight, d.weight, e.weight, ...)", and nothing if there are none. Derived entries do not matter.
+// ", 12 missing (a.weight, b.weight, c.weight, d.weight, e.weight,
+// ...)", and nothing if there are none. Derived entries do not matter.
 std::string list_some(const std::vector<std::string>& keys, const std::string& label) {
   constexpr size_t kShown = 5;
   std::vector<std::string> matter;
-  std::copy_if(keys.begin(), keys.end(), std::back_inserter(matter), [](const std::string& key) { return !is_derived(key); });
+  std::copy_if(keys.begin(), keys.end(), std::back_inserter(matter),
+               [](const std::string& key) { return !is_derived(key); });
   if (matter.empty()) return "";
   const size_t count = matter.size();
   if (count > kShown) matter.resize(kShown);
@@ -56,14 +60,18 @@ TensorFile read_weights(const std::filesystem::path& path) {
 TensorFile read_wrapped_weights(const std::filesystem::path& path, bool shapes_only) {
   const std::string head = InputFile(path).head(512);
   if (head.starts_with("PK")) return read_pth(path);
-  const bool is_safetensors = head.size() > 8 && head[8] == '{' && head.compare(4, 4, std::string(4, '\0')) == 0;  // a header of less than 4 GB
+  // a header of less than 4 GB
+  const bool is_safetensors = head.size() > 8 && head[8] == '{' && head.compare(4, 4, std::string(4, '\0')) == 0;
   if (is_safetensors) {
     TensorFile file = shapes_only ? read_safetensors_header(path) : read_safetensors(path);
-    std::erase_if(file.tensors, [](const auto& entry) { return entry.first.starts_with("optimizer.") || entry.first.starts_with("state."); });
+    std::erase_if(file.tensors, [](const auto& entry) {
+      return entry.first.starts_with("optimizer.") || entry.first.starts_with("state.");
+    });
     return file;
   }
   if (head.starts_with("\x80") || (head.size() > 262 && head.compare(257, 5, "ustar") == 0)) {
-    fail(path, "was written by torch < 1.6, whose format vmae does not read", "re-save it in Python with torch >= 1.6: torch.save(torch.load(old), new)");
+    fail(path, "was written by torch < 1.6, whose format vmae does not read",
+         "re-save it in Python with torch >= 1.6: torch.save(torch.load(old), new)");
   }
   fail(path, head.empty() ? "is empty" : "is neither safetensors nor a .pth file");
 }
@@ -102,7 +110,8 @@ LoadReport load_into(torch::nn::Module& module, const TensorFile& file) {
 
 void require_complete(const LoadReport& report, const std::filesystem::path& file) {
   const std::string problems =
-      concat(list_some(report.fresh, "only in the model"), list_some(report.dropped, "only in the file"), list_some(report.mismatched, "of another shape"));
+      concat(list_some(report.fresh, "only in the model"), list_some(report.dropped, "only in the file"),
+             list_some(report.mismatched, "of another shape"));
   if (problems.empty()) return;
   fail(file, concat("does not fit the model: ", report.loaded.size(), " entries fit", problems),
        "the model must be built as it was for these weights (depths, embed_dim, in_channels, classes)");
@@ -111,8 +120,10 @@ void require_complete(const LoadReport& report, const std::filesystem::path& fil
 void require_finite(const TensorFile& file, const std::filesystem::path& path) {
   for (const auto& [key, tensor] : file.tensors) {
     if (!tensor.is_floating_point() || at::isfinite(tensor).all().item<bool>()) continue;
-    throw Error(ExitCode::checkpoint, concat(path.string(), ": ", key, " holds NaN or infinite numbers: the training that wrote it went wrong"),
-                "use an earlier checkpoint of that run, or train again with a lower learning rate");
+    throw Error(
+        ExitCode::checkpoint,
+        concat(path.string(), ": ", key, " holds NaN or infinite numbers: the training that wrote it went wrong"),
+        "use an earlier checkpoint of that run, or train again with a lower learning rate");
   }
 }
 

@@ -1,4 +1,5 @@
-// Configs: what is accepted must print as a config that reads back to the same values. The first line is also tried as an override of the command line.
+// Configs: what is accepted must print as a config that reads back to the same
+// values. The first line is also tried as an override of the command line.
 #include "scratch_file.h"
 #include "unit/core/sample_config.h"
 #include "vmae/core/config.h"

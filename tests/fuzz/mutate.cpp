@@ -8,8 +8,20 @@ namespace vmae::test {
 namespace {
 
 // Numbers at which sizes and offsets go wrong.
-constexpr std::array<uint64_t, 14> kExtremes{
-    0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, 0x7fffffffffffffff, ~uint64_t{0}};
+constexpr std::array<uint64_t, 14> kExtremes{0,
+                                             1,
+                                             0x7f,
+                                             0x80,
+                                             0xff,
+                                             0x7fff,
+                                             0x8000,
+                                             0xffff,
+                                             0x7fffffff,
+                                             0x80000000,
+                                             0xffffffff,
+                                             0x100000000,
+                                             0x7fffffffffffffff,
+                                             ~uint64_t{0}};
 
 // Deliberately not a std::uniform_int_distribution, whose results differ between libraries.
 size_t below(std::mt19937& random, size_t end) { return end == 0 ? 0 : random() % end; }
@@ -18,13 +30,15 @@ void put_number(std::string& bytes, size_t at, std::mt19937& random) {
   const size_t size = size_t{1} << below(random, 4);
   const uint64_t value = kExtremes[below(random, kExtremes.size())];
   const bool is_big_endian = below(random, 2) == 0;
-  for (size_t i = 0; i < size && at + i < bytes.size(); ++i) bytes[at + i] = static_cast<char>(value >> (8 * (is_big_endian ? size - 1 - i : i)));
+  for (size_t i = 0; i < size && at + i < bytes.size(); ++i)
+    bytes[at + i] = static_cast<char>(value >> (8 * (is_big_endian ? size - 1 - i : i)));
 }
 
 void change_digits(std::string& bytes, size_t at, std::mt19937& random) {
   const size_t first = std::min(bytes.find_first_of("0123456789", at), bytes.size());
   const size_t end = std::min(bytes.find_first_not_of("0123456789.", first), bytes.size());
-  static constexpr std::array<const char*, 10> kTexts{"0", "-1", "1", "65536", "2147483648", "4294967295", "9223372036854775807", "1e308", "nan", ""};
+  static constexpr std::array<const char*, 10> kTexts{
+      "0", "-1", "1", "65536", "2147483648", "4294967295", "9223372036854775807", "1e308", "nan", ""};
   bytes.replace(first, end - first, kTexts[below(random, kTexts.size())]);
 }
 

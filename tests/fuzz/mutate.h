@@ -5,8 +5,8 @@
 
 namespace vmae::test {
 
-// One to four edits: bits and bytes changed, numbers of all sizes made extreme, digits changed, parts cut, doubled, or taken from `other`. At most `max_size`
-// bytes.
+// One to four edits: bits and bytes changed, numbers of all sizes made extreme, digits
+// changed, parts cut, doubled, or taken from `other`. At most `max_size` bytes.
 std::string mutated(std::string bytes, const std::string& other, std::mt19937& random, size_t max_size);
 
 }  // namespace vmae::test

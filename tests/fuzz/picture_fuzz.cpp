@@ -1,4 +1,5 @@
-// PNG, JPEG, TIFF and BMP, as images and as masks. Checksums of PNG chunks are put right first, so that changed bytes get past them.
+// PNG, JPEG, TIFF and BMP, as images and as masks. Checksums of PNG
+// chunks are put right first, so that changed bytes get past them.
 #include <zlib.h>
 
 #include "scratch_file.h"
@@ -30,7 +31,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (bytes.starts_with("\x89PNG\r\n\x1a\n")) repair_png(bytes);
   const vmae::test::ScratchFile file("input.tif", bytes);  // so that pages of a TIFF are read too
   const auto check = [](const vmae::io::Volume& volume) {
-    if (volume.stored.size() != static_cast<size_t>(volume.num_values()) * vmae::io::size_of(volume.type) || volume.stored.empty()) std::abort();
+    if (volume.stored.size() != static_cast<size_t>(volume.num_values()) * vmae::io::size_of(volume.type) ||
+        volume.stored.empty())
+      std::abort();
     if (volume.channels != 1 && volume.channels != 3) std::abort();
   };
   try {

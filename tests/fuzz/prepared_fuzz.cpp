@@ -1,5 +1,5 @@
-// A prepared dataset: its index (begins with '{'), the record of a case ('[' before it) or of an item. LMDB, which finds the records, is not fuzzed: it trusts
-// its files, and says so.
+// A prepared dataset: its index (begins with '{'), the record of a case ('[' before it) or of
+// an item. LMDB, which finds the records, is not fuzzed: it trusts its files, and says so.
 #include "codec.h"
 #include "index.h"
 #include "record.h"
@@ -23,10 +23,13 @@ void read_item(std::string_view record) {
   std::vector<std::byte> pixels(item.pixel_bytes()), mask(item.mask_bytes());
   try {
     decompress(item.pixels, static_cast<Filter>(item.filter),
-               {static_cast<size_t>(item.height), static_cast<size_t>(item.width * item.channels), size_of(item.type)}, pixels.data());
+               {static_cast<size_t>(item.height), static_cast<size_t>(item.width * item.channels), size_of(item.type)},
+               pixels.data());
   } catch (const vmae::Error&) {
   }
-  if (!item.mask.empty()) decompress(item.mask, Filter::none, {static_cast<size_t>(item.height), static_cast<size_t>(item.width), 1}, mask.data());
+  if (!item.mask.empty())
+    decompress(item.mask, Filter::none, {static_cast<size_t>(item.height), static_cast<size_t>(item.width), 1},
+               mask.data());
   check_item(record);
 }
 

@@ -1,6 +1,6 @@
-// The main function of a fuzz target that was not built with libFuzzer: runs the target on every file of a folder, and on a fixed number of mutations of each.
-// usage: fuzz_PARSER FOLDER [MUTATIONS]
-// An input that ends the program (sanitizer, exception, signal), or takes longer than a minute, is written to ./fuzz-failure first.
+// The main function of a fuzz target that was not built with libFuzzer: runs the target on every file of a
+// folder, and on a fixed number of mutations of each. usage: fuzz_PARSER FOLDER [MUTATIONS] An input that ends
+// the program (sanitizer, exception, signal), or takes longer than a minute, is written to ./fuzz-failure first.
 #include <sanitizer/common_interface_defs.h>
 #include <signal.h>
 #include <unistd.h>
@@ -84,7 +84,8 @@ int main(int argc, char** argv) {
     std::mt19937 random(static_cast<uint32_t>(i));
     for (size_t n = 0; n < num_mutations; ++n, ++num_runs) {
       const std::string& other = corpus[random() % corpus.size()];
-      run(files[i].string() + ", mutation " + std::to_string(n), vmae::test::mutated(corpus[i], other, random, kMaxInputBytes));
+      run(files[i].string() + ", mutation " + std::to_string(n),
+          vmae::test::mutated(corpus[i], other, random, kMaxInputBytes));
     }
   }
   current.clear();

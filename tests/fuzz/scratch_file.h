@@ -1,5 +1,6 @@
 #pragma once
-// For parsers that want a path: the input as a file in memory (/dev/shm), under a name that can be chosen. Removed at the end of the scope.
+// For parsers that want a path: the input as a file in memory (/dev/shm),
+// under a name that can be chosen. Removed at the end of the scope.
 #include <unistd.h>
 
 #include <cstdint>
@@ -31,7 +32,8 @@ class ScratchFile {
     static const struct Folder {
       std::filesystem::path path;
       Folder() {
-        const std::filesystem::path base = std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
+        const std::filesystem::path base =
+            std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
         path = base / ("vmae-fuzz-" + std::to_string(getpid()));
         std::filesystem::create_directories(path);
       }
@@ -46,6 +48,8 @@ class ScratchFile {
   std::filesystem::path path_;
 };
 
-inline std::string_view text_of(const uint8_t* data, size_t size) { return {reinterpret_cast<const char*>(data), size}; }
+inline std::string_view text_of(const uint8_t* data, size_t size) {
+  return {reinterpret_cast<const char*>(data), size};
+}
 
 }  // namespace vmae::test

@@ -22,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const vmae::test::ScratchFile written("written.json", "");
   vmae::io::write_splits(written.path(), splits, cases);
   const vmae::io::Splits again = vmae::io::read_splits(written.path());
-  if (again.folds.size() != splits.folds.size() || again.folds[0].train != splits.folds[0].train || again.folds[0].fractions != splits.folds[0].fractions)
+  if (again.folds.size() != splits.folds.size() || again.folds[0].train != splits.folds[0].train ||
+      again.folds[0].fractions != splits.folds[0].fractions)
     std::abort();
   try {
     vmae::io::check_splits(splits, file.path(), cases);

@@ -21,7 +21,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const vmae::io::VolumeHeader header = vmae::io::read_volume_header(file.path());
     for (const int64_t time_point : {int64_t{0}, header.num_time_points - 1}) {
       const vmae::io::Volume volume = vmae::io::read_volume(file.path(), time_point);
-      if (volume.size != header.size || volume.stored.size() != static_cast<size_t>(volume.num_values()) * vmae::io::size_of(volume.type)) std::abort();
+      if (volume.size != header.size ||
+          volume.stored.size() != static_cast<size_t>(volume.num_values()) * vmae::io::size_of(volume.type))
+        std::abort();
     }
   } catch (const vmae::Error&) {
   }

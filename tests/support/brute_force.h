@@ -1,5 +1,6 @@
 #pragma once
-// Surfaces and their distances by definition: every voxel, every pair. Nothing here uses what is under test, but for the struct Grid.
+// Surfaces and their distances by definition: every voxel, every pair.
+// Nothing here uses what is under test, but for the struct Grid.
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -68,7 +69,8 @@ struct BruteForce {
     return points;
   }
 
-  static std::vector<double> nearest(const std::vector<Point>& from, const std::vector<Point>& to, const metrics::Grid& grid) {
+  static std::vector<double> nearest(const std::vector<Point>& from, const std::vector<Point>& to,
+                                     const metrics::Grid& grid) {
     std::vector<double> distances;
     if (to.empty()) return distances;
     for (const Point& p : from) {
@@ -91,7 +93,8 @@ struct BruteForce {
   }
 };
 
-// Two label maps of random boxes of the labels 1 to num_classes, some over the border, with a share of noise. A function of the seed alone.
+// Two label maps of random boxes of the labels 1 to num_classes, some
+// over the border, with a share of noise. A function of the seed alone.
 struct RandomPair {
   metrics::Grid grid;
   std::vector<uint8_t> a, b;
@@ -106,7 +109,9 @@ struct RandomPair {
   }
 
  private:
-  int64_t between(int64_t low, int64_t high) { return low + static_cast<int64_t>(random_() % static_cast<uint32_t>(high - low + 1)); }
+  int64_t between(int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(random_() % static_cast<uint32_t>(high - low + 1));
+  }
 
   std::vector<uint8_t> labels(uint8_t num_classes) {
     std::vector<uint8_t> map(static_cast<size_t>(grid.num_voxels()), 0);
@@ -120,7 +125,8 @@ struct RandomPair {
       for (int64_t z = 0, i = 0; z < grid.size[2]; ++z) {
         for (int64_t y = 0; y < grid.size[1]; ++y) {
           for (int64_t x = 0; x < grid.size[0]; ++x, ++i) {
-            const bool is_in = x >= low[0] && x <= high[0] && y >= low[1] && y <= high[1] && z >= low[2] && z <= high[2];
+            const bool is_in =
+                x >= low[0] && x <= high[0] && y >= low[1] && y <= high[1] && z >= low[2] && z <= high[2];
             if (is_in != (between(0, 99) < noise_percent)) map[static_cast<size_t>(i)] = label;
           }
         }

@@ -40,14 +40,17 @@ class DicomPhantom {
  public:
   DicomPhantom() {
     static int number = 0;
-    set(DCM_SOPClassUID, UID_CTImageStorage).set(DCM_SOPInstanceUID, "1.2.3.4." + std::to_string(++number)).set(DCM_SeriesInstanceUID, "1.2.3");
+    set(DCM_SOPClassUID, UID_CTImageStorage)
+        .set(DCM_SOPInstanceUID, "1.2.3.4." + std::to_string(++number))
+        .set(DCM_SeriesInstanceUID, "1.2.3");
     set(DCM_Modality, "CT").set(DCM_SamplesPerPixel, "1").set(DCM_PhotometricInterpretation, "MONOCHROME2");
     format(16, 16, false).size(4, 3);
   }
   DcmItem& data() { return *file_.getDataset(); }
   DicomPhantom& set(const DcmTagKey& tag, const std::string& text) { return put(data(), tag, text); }
   static void put_in(DcmItem& item, const DcmTagKey& tag, const std::string& text) {
-    if (item.putAndInsertString(tag, text.c_str()).bad()) throw std::runtime_error("cannot set " + std::string(DcmTag(tag).getTagName()));
+    if (item.putAndInsertString(tag, text.c_str()).bad())
+      throw std::runtime_error("cannot set " + std::string(DcmTag(tag).getTagName()));
   }
   // Of VR "US or SS", which DCMTK does not take as text.
   DicomPhantom& set_word(const DcmTagKey& tag, uint16_t word) {
@@ -59,17 +62,23 @@ class DicomPhantom {
     return *this;
   }
   DicomPhantom& format(int allocated, int stored, bool is_signed) {
-    set(DCM_BitsAllocated, std::to_string(allocated)).set(DCM_BitsStored, std::to_string(stored)).set(DCM_HighBit, std::to_string(stored - 1));
+    set(DCM_BitsAllocated, std::to_string(allocated))
+        .set(DCM_BitsStored, std::to_string(stored))
+        .set(DCM_HighBit, std::to_string(stored - 1));
     return set(DCM_PixelRepresentation, is_signed ? "1" : "0");
   }
-  DicomPhantom& size(int columns, int rows) { return set(DCM_Columns, std::to_string(columns)).set(DCM_Rows, std::to_string(rows)); }
+  DicomPhantom& size(int columns, int rows) {
+    return set(DCM_Columns, std::to_string(columns)).set(DCM_Rows, std::to_string(rows));
+  }
   DicomPhantom& at(const std::vector<double>& position, const std::vector<double>& orientation = {1, 0, 0, 0, 1, 0},
                    const std::vector<double>& row_column_mm = {1, 1}) {
     return set(DCM_ImagePositionPatient, decimals(position))
         .set(DCM_ImageOrientationPatient, decimals(orientation))
         .set(DCM_PixelSpacing, decimals(row_column_mm));
   }
-  DicomPhantom& rescale(double slope, double intercept) { return set(DCM_RescaleSlope, decimals({slope})).set(DCM_RescaleIntercept, decimals({intercept})); }
+  DicomPhantom& rescale(double slope, double intercept) {
+    return set(DCM_RescaleSlope, decimals({slope})).set(DCM_RescaleIntercept, decimals({intercept}));
+  }
   DicomPhantom& pixels(const std::vector<uint16_t>& values) {
     data().putAndInsertUint16Array(DCM_PixelData, values.data(), static_cast<unsigned long>(values.size()));
     return *this;
@@ -81,7 +90,8 @@ class DicomPhantom {
   // Item `index` of a sequence, made where it is missing.
   static DcmItem& item(DcmItem& parent, const DcmTagKey& sequence, int index = 0) {
     DcmItem* found = nullptr;
-    if (parent.findOrCreateSequenceItem(sequence, found, index).bad()) throw std::runtime_error("cannot make a sequence item");
+    if (parent.findOrCreateSequenceItem(sequence, found, index).bad())
+      throw std::runtime_error("cannot make a sequence item");
     return *found;
   }
   DcmItem& item(const DcmTagKey& sequence, int index = 0) { return item(data(), sequence, index); }
@@ -111,7 +121,8 @@ using Fragments = std::vector<std::vector<uint8_t>>;
 
 // A copy of a compressed file with its pieces changed.
 template <class Change>
-std::filesystem::path with_fragments(const std::filesystem::path& from, const std::filesystem::path& to, Change change) {
+std::filesystem::path with_fragments(const std::filesystem::path& from, const std::filesystem::path& to,
+                                     Change change) {
   DcmFileFormat file;
   if (file.loadFile(from.c_str()).bad()) throw std::runtime_error("cannot load " + from.string());
   DcmElement* element = nullptr;
@@ -121,7 +132,8 @@ std::filesystem::path with_fragments(const std::filesystem::path& from, const st
   const DcmRepresentationParameter* parameter = nullptr;
   pixels->getOriginalRepresentationKey(syntax, parameter);
   DcmPixelSequence* sequence = nullptr;
-  if (pixels->getEncapsulatedRepresentation(syntax, parameter, sequence).bad()) throw std::runtime_error("is not compressed");
+  if (pixels->getEncapsulatedRepresentation(syntax, parameter, sequence).bad())
+    throw std::runtime_error("is not compressed");
   Fragments fragments;
   for (unsigned long i = 0; i < sequence->card(); ++i) {
     DcmPixelItem* item = nullptr;

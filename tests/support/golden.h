@@ -1,5 +1,6 @@
 #pragma once
-// The golden numbers of tests/golden (its README): weights and images are drawn anew, outputs are read. tests/golden/golden.py does the same in Python.
+// The golden numbers of tests/golden (its README): weights and images are drawn
+// anew, outputs are read. tests/golden/golden.py does the same in Python.
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
@@ -21,10 +22,14 @@ inline at::Tensor sampled(const at::Tensor& tensor) {
 }
 
 // What the reference computed, as sampled() leaves it.
-inline weights::TensorFile golden(const std::string& name) { return weights::read_safetensors(source_path("tests/golden/" + name + ".safetensors")); }
+inline weights::TensorFile golden(const std::string& name) {
+  return weights::read_safetensors(source_path("tests/golden/" + name + ".safetensors"));
+}
 
 // An image that the reference was given.
-inline at::Tensor golden_image(uint64_t seed, at::IntArrayRef shape) { return at::randn(shape, at::detail::createCPUGenerator(seed)); }
+inline at::Tensor golden_image(uint64_t seed, at::IntArrayRef shape) {
+  return at::randn(shape, at::detail::createCPUGenerator(seed));
+}
 
 namespace golden_detail {
 
@@ -42,7 +47,9 @@ inline Tensors draw(const nlohmann::json& draws, const at::Generator& generator)
 }
 
 inline at::Tensor relative_position_index(int64_t window) {
-  const auto difference = [&](const at::Tensor& c) { return c.flatten().unsqueeze(1) - c.flatten().unsqueeze(0) + window - 1; };
+  const auto difference = [&](const at::Tensor& c) {
+    return c.flatten().unsqueeze(1) - c.flatten().unsqueeze(0) + window - 1;
+  };
   const auto grid = at::meshgrid({at::arange(window), at::arange(window)}, "ij");
   return difference(grid[0]) * (2 * window - 1) + difference(grid[1]);
 }
@@ -67,7 +74,8 @@ inline weights::TensorFile golden_weights(const std::string& name) {
   weights::TensorFile weights;
   for (const std::string key : model.at("keys")) {
     const bool is_index = key.ends_with("relative_position_index");
-    const at::Tensor computed = is_index ? golden_detail::relative_position_index(7) : nn::sincos_position_embedding(24, 56, 56);
+    const at::Tensor computed =
+        is_index ? golden_detail::relative_position_index(7) : nn::sincos_position_embedding(24, 56, 56);
     weights.tensors.emplace_back(key, drawn.contains(key) ? drawn.at(key) : computed);
   }
   return weights;

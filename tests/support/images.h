@@ -50,7 +50,8 @@ std::string nifti(const std::vector<int16_t>& size, const std::vector<T>& voxels
   std::string bytes(352, '\0');
   put<int32_t>(bytes, 0, 348);
   put<int16_t>(bytes, 40, static_cast<int16_t>(size.size()));
-  for (size_t axis = 0; axis < 7; ++axis) put<int16_t>(bytes, 42 + 2 * axis, axis < size.size() ? size[axis] : int16_t{1});
+  for (size_t axis = 0; axis < 7; ++axis)
+    put<int16_t>(bytes, 42 + 2 * axis, axis < size.size() ? size[axis] : int16_t{1});
   put<int16_t>(bytes, 70, options.datatype ? options.datatype : kNiftiType<T>);
   put<int16_t>(bytes, 72, static_cast<int16_t>(8 * sizeof(T)));
   put<float>(bytes, 76, 1);

@@ -4,7 +4,9 @@
 
 namespace vmae::test {
 
-inline double max_abs_difference(const at::Tensor& a, const at::Tensor& b) { return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>(); }
+inline double max_abs_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
+}
 
 // Largest difference as a share of the largest expected value.
 inline double relative_difference(const at::Tensor& actual, const at::Tensor& expected) {

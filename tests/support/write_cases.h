@@ -8,7 +8,8 @@
 
 namespace vmae::test {
 
-// Blobs of labels 1 ... num_classes on background; the first and the last slice are empty where there are more than two.
+// Blobs of labels 1 ... num_classes on background; the first
+// and the last slice are empty where there are more than two.
 inline std::vector<uint8_t> made_up_labels(const io::Volume& image, int num_classes) {
   std::vector<uint8_t> labels(static_cast<size_t>(image.size[0] * image.size[1] * image.size[2]), 0);
   for (int64_t z = 0, i = 0; z < image.size[2]; ++z) {
@@ -16,7 +17,8 @@ inline std::vector<uint8_t> made_up_labels(const io::Volume& image, int num_clas
     for (int64_t y = 0; y < image.size[1]; ++y) {
       for (int64_t x = 0; x < image.size[0]; ++x, ++i) {
         const int64_t patch = 3 * x / image.size[0] + 2 * (5 * y / image.size[1]) + z;
-        if (!is_empty) labels[static_cast<size_t>(i)] = static_cast<uint8_t>((patch + x % 2 * (y % 2)) % (num_classes + 1));
+        if (!is_empty)
+          labels[static_cast<size_t>(i)] = static_cast<uint8_t>((patch + x % 2 * (y % 2)) % (num_classes + 1));
       }
     }
   }
@@ -32,7 +34,9 @@ struct NiftiCase {
 // Other byte order: of the header's fields that are set below, and of 16-bit voxels.
 inline std::string swapped(std::string bytes) {
   const auto swap = [&](size_t at, size_t width, size_t count) {
-    for (size_t i = 0; i < count; ++i) std::reverse(bytes.begin() + static_cast<long>(at + i * width), bytes.begin() + static_cast<long>(at + (i + 1) * width));
+    for (size_t i = 0; i < count; ++i)
+      std::reverse(bytes.begin() + static_cast<long>(at + i * width),
+                   bytes.begin() + static_cast<long>(at + (i + 1) * width));
   };
   swap(0, 4, 1);
   swap(40, 2, 8);
@@ -46,8 +50,8 @@ inline std::string swapped(std::string bytes) {
 
 inline std::vector<NiftiCase> nifti_cases() {
   const std::vector<int16_t> size{5, 4, 3};
-  const auto with = [](std::string bytes, int16_t qform, int16_t sform, const std::vector<float>& quaternion, const std::vector<float>& matrix,
-                       float handedness) {
+  const auto with = [](std::string bytes, int16_t qform, int16_t sform, const std::vector<float>& quaternion,
+                       const std::vector<float>& matrix, float handedness) {
     put<float>(bytes, 76, handedness);
     put<int16_t>(bytes, 252, qform);
     put<int16_t>(bytes, 254, sform);
@@ -69,8 +73,10 @@ inline std::vector<NiftiCase> nifti_cases() {
   std::vector<float> sheared = rotated;
   sheared[2] = 0.8F;  // a tilted gantry
   const std::string qform_only = with(volume, 1, 0, turned, {}, -1), both = with(volume, 1, 2, turned, rotated, 1),
-                    tilted = with(volume, 1, 4, turned, sheared, 1), sform_only = with(volume, 0, 3, {}, rotated, 0), neither = with(volume, 0, 0, {}, {}, 1);
-  std::string times = with(nifti<int16_t>({5, 4, 3, 2}, ramp<int16_t>(120), {{0.7F, 0.9F, 2.2F}}), 1, 2, turned, rotated, 1);
+                    tilted = with(volume, 1, 4, turned, sheared, 1), sform_only = with(volume, 0, 3, {}, rotated, 0),
+                    neither = with(volume, 0, 0, {}, {}, 1);
+  std::string times =
+      with(nifti<int16_t>({5, 4, 3, 2}, ramp<int16_t>(120), {{0.7F, 0.9F, 2.2F}}), 1, 2, turned, rotated, 1);
   times[123] = 2 + 8;  // millimetres, seconds
   put<float>(times, 92, 2.5F);
   std::string flat = with(nifti<int16_t>({5, 4}, ramp<int16_t>(20), {{0.7F, 0.9F, 1}}), 1, 0, turned, {}, 1);

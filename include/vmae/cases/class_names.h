@@ -8,16 +8,18 @@
 
 namespace vmae::io {
 
-// The class that `text` names: without blanks around it; numbers by their value, so that "1", "01", "+1" and "1.0" are the class "1". Numbers are digits with
-// or without a sign and a fraction; "1e3" is a text. Exact whatever the number of digits.
+// The class that `text` names: without blanks around it; numbers by their value, so
+// that "1", "01", "+1" and "1.0" are the class "1". Numbers are digits with or without
+// a sign and a fraction; "1e3" is a text. Exact whatever the number of digits.
 std::string class_name(std::string_view text);
 
 // By value where all are numbers, else by bytes.
 void sort_classes(std::vector<std::string>& names);
 
-// Throws Error(code) "WHERE: ..." where a name is empty or two name the same class. Returns what is worth telling: names that differ by the case of letters
-// only.
-std::vector<std::string> check_class_names(const std::vector<std::string>& names, const std::string& where, ExitCode code = ExitCode::data);
+// Throws Error(code) "WHERE: ..." where a name is empty or two name the same class.
+// Returns what is worth telling: names that differ by the case of letters only.
+std::vector<std::string> check_class_names(const std::vector<std::string>& names, const std::string& where,
+                                           ExitCode code = ExitCode::data);
 
 // "label 3": of a mask value to which the dataset gives no name of its own (gaps in a numbering, parts of regions).
 std::string nameless_label(int64_t value);

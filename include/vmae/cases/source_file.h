@@ -9,20 +9,26 @@ namespace vmae::io {
 
 // One picture, one volume (one time point of a 4-D file), or one DICOM series.
 struct SourceFile {
-  std::filesystem::path path;  // absolute, or relative to the working folder as the user's own path was; of a DICOM series the first file
-  std::string name{};          // relative to the manifest or the folder, for messages and sample ids; unique in a source
-  std::string patient{};       // from the manifest or DICOM's PatientID; else the name. Never written anywhere as such
-  std::string split{};         // from the manifest ("train", "val", "test") or the folders of nnU-Net, or ""
+  // absolute, or relative to the working folder as the user's own path was; of a DICOM series the first file
+  std::filesystem::path path;
+  // relative to the manifest or the folder, for messages and sample ids; unique in a source
+  std::string name{};
+  std::string patient{};  // from the manifest or DICOM's PatientID; else the name. Never written anywhere as such
+  std::string split{};    // from the manifest ("train", "val", "test") or the folders of nnU-Net, or ""
 
-  std::vector<std::filesystem::path> series{};  // DICOM: all files of the series, in the order of its slices; else empty
-  int64_t time_point = 0;                       // of a 4-D file
-  std::string modality{};                       // DICOM's code (CT, MR, PT, US, DX, ...), "" if not known
-  int64_t fold = -1;                            // from the manifest; -1 where there is none
-  std::filesystem::path mask{};                 // label map on the image's grid (picture or volume), DICOM RTSTRUCT or SEG; empty: none
-  std::vector<float> labels{};                  // one per name in Source::label_names; NaN where unknown. Empty: none
-  int64_t prepared_case = -1;                   // of the prepared dataset at `path`; -1: this is a file
-  bool is_patient_known = false;                // false: `patient` only keeps together what belongs to one case (patients.h)
-  std::vector<SourceFile> channels{};           // further registered images of this case (channels.h), each with path, name, series, time_point and modality
+  // DICOM: all files of the series, in the order of its slices; else empty
+  std::vector<std::filesystem::path> series{};
+  int64_t time_point = 0;  // of a 4-D file
+  std::string modality{};  // DICOM's code (CT, MR, PT, US, DX, ...), "" if not known
+  int64_t fold = -1;       // from the manifest; -1 where there is none
+  // label map on the image's grid (picture or volume), DICOM RTSTRUCT or SEG; empty: none
+  std::filesystem::path mask{};
+  std::vector<float> labels{};  // one per name in Source::label_names; NaN where unknown. Empty: none
+  int64_t prepared_case = -1;   // of the prepared dataset at `path`; -1: this is a file
+  // false: `patient` only keeps together what belongs to one case (patients.h)
+  bool is_patient_known = false;
+  // further registered images of this case (channels.h), each with path, name, series, time_point and modality
+  std::vector<SourceFile> channels{};
 };
 
 // What is worth telling about a case or a file, or why it can't be used. `text` names neither a path nor a patient.

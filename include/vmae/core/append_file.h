@@ -1,5 +1,6 @@
 #pragma once
-// Files that grow by whole records (metrics.jsonl, events.out.tfevents.*): each record is one write(), so that a kill tears at most the last one.
+// Files that grow by whole records (metrics.jsonl, events.out.tfevents.*):
+// each record is one write(), so that a kill tears at most the last one.
 #include <filesystem>
 #include <string_view>
 
@@ -14,8 +15,9 @@ class AppendFile {
   AppendFile& operator=(const AppendFile&) = delete;
 
   bool is_open() const { return descriptor_ >= 0; }
-  void append(std::string_view record);  // on a full disk the part that was written is taken back, then throws Error(internal)
-  void sync();                           // to the disk
+  // on a full disk the part that was written is taken back, then throws Error(internal)
+  void append(std::string_view record);
+  void sync();  // to the disk
 
  private:
   std::filesystem::path path_;

@@ -1,6 +1,7 @@
 #pragma once
-// Files that appear whole or not at all: written to a temporary name beside the target, fsynced, renamed, folder fsynced.
-// A write past RLIMIT_FSIZE is an Error only where SIGXFSZ is ignored (main does); by default that signal ends the process.
+// Files that appear whole or not at all: written to a temporary name beside the
+// target, fsynced, renamed, folder fsynced. A write past RLIMIT_FSIZE is an Error
+// only where SIGXFSZ is ignored (main does); by default that signal ends the process.
 #include <cstddef>
 #include <filesystem>
 #include <string>
@@ -11,7 +12,8 @@ namespace vmae {
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target);  // throws Error(internal) naming the path and the reason
-  ~AtomicFile();                                      // without commit(): removes the temporary file, the target is untouched
+  // without commit(): removes the temporary file, the target is untouched
+  ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 

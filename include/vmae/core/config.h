@@ -14,17 +14,19 @@ struct UnknownKey : Error {
   using Error::Error;
 };
 
-// Reads a YAML file: nested maps ("optim: {lr: 1e-4}") or dotted keys ("optim.lr: 1e-4").
-// Unknown key, key given twice, wrong type, out of range, YAML syntax, anchors with merge keys: an error with file:line and, for a key, "did you mean".
-// The key `base` (a path relative to the file; files only) is read first, so that a small file overrides a larger one; cycles are an error.
+// Reads a YAML file: nested maps ("optim: {lr: 1e-4}") or dotted keys ("optim.lr: 1e-4"). Unknown
+// key, key given twice, wrong type, out of range, YAML syntax, anchors with merge keys: an error
+// with file:line and, for a key, "did you mean". The key `base` (a path relative to the file;
+// files only) is read first, so that a small file overrides a larger one; cycles are an error.
 void read_config_file(const std::filesystem::path& path, Options& options);
 void read_config_text(const std::string& yaml, const std::string& name_in_messages, Options& options);
 
-// "key.sub=value"; the value is YAML where it starts with a bracket or a quote ("[96, 160]"), else the text as it stands,
-// so that a path may hold " #" or ": ". Empty, "null" and "~" are null.
+// "key.sub=value"; the value is YAML where it starts with a bracket or a quote ("[96, 160]"), else
+// the text as it stands, so that a path may hold " #" or ": ". Empty, "null" and "~" are null.
 void apply_override(const std::string& assignment, Options& options);
 
-std::string config_yaml(const Options& options, bool with_comments);  // --print-config, run/config.yaml, configs/default.yaml
+// --print-config, run/config.yaml, configs/default.yaml
+std::string config_yaml(const Options& options, bool with_comments);
 // A part of docs/configuration.md; level: of the title.
 std::string config_markdown(const Options& options, const std::string& title, size_t level = 1);
 

@@ -1,5 +1,6 @@
 #pragma once
-// The one exception type. Its message says what is wrong, the value, what is allowed and where (file, line, key, case); the hint says what to do.
+// The one exception type. Its message says what is wrong, the value, what
+// is allowed and where (file, line, key, case); the hint says what to do.
 #include <stdexcept>
 #include <string>
 
@@ -21,7 +22,8 @@ enum class ExitCode : int {
 
 class Error : public std::runtime_error {
  public:
-  Error(ExitCode code, const std::string& what, std::string hint = "") : std::runtime_error(what), code_(code), hint_(std::move(hint)) {}
+  Error(ExitCode code, const std::string& what, std::string hint = "")
+      : std::runtime_error(what), code_(code), hint_(std::move(hint)) {}
   ExitCode code() const { return code_; }
   const std::string& hint() const { return hint_; }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Whose turn it is, told by a file: held by one process at a time, and let go when it ends, however it ends. The file stays: were it removed, two later
-// processes could hold two different files.
+// Whose turn it is, told by a file: held by one process at a time, and let go when it ends, however
+// it ends. The file stays: were it removed, two later processes could hold two different files.
 #include <filesystem>
 #include <string>
 
@@ -8,7 +8,8 @@ namespace vmae {
 
 class FileLock {
  public:
-  // Creates the file if it is not there. Does not wait. Throws Error(usage, what + " can't be written to") where it can't be opened.
+  // Creates the file if it is not there. Does not wait. Throws
+  // Error(usage, what + " can't be written to") where it can't be opened.
   FileLock(const std::filesystem::path& file, const std::string& what);
   ~FileLock();
   FileLock(const FileLock&) = delete;

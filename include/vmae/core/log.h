@@ -16,6 +16,7 @@ void error(std::string_view message);
 void set_level(Level level);
 void add_file(const std::filesystem::path& path);  // appends; every line is flushed
 void close_file();
-void set_before_line(void (*clear_progress_line)());  // called before a line goes to the terminal, so that a progress bar can step aside
+// called before a line goes to the terminal, so that a progress bar can step aside
+void set_before_line(void (*clear_progress_line)());
 
 }  // namespace vmae::log

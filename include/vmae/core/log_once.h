@@ -4,7 +4,8 @@
 
 namespace vmae::log {
 
-// "SUBJECT TEXT" as a line of information, unless `text` has been said before. `subject` names the first file that it is true of.
+// "SUBJECT TEXT" as a line of information, unless `text` has been
+// said before. `subject` names the first file that it is true of.
 void info_once(std::string_view subject, std::string_view text);
 void warning_once(std::string_view subject, std::string_view text);  // the same as a warning
 

@@ -1,11 +1,10 @@
 #pragma once
 // An option is declared once, beside the struct that owns it:
+//  struct OptimOptions { double lr = 1e-4; ... }; void describe(Options& o, OptimOptions& v)
+// { o.add("lr", v.lr, "peak learning rate, for the global batch", in_range(0.0, 10.0)); ... }
 //
-//   struct OptimOptions { double lr = 1e-4; ... };
-//   void describe(Options& o, OptimOptions& v) { o.add("lr", v.lr, "peak learning rate, for the global batch", in_range(0.0, 10.0)); ... }
-//
-// The list that this builds is read by the YAML reader, the key=value overrides, --print-config, docs/configuration.md and "did you mean".
-// Nothing else knows a key's name.
+// The list that this builds is read by the YAML reader, the key=value overrides,
+// --print-config, docs/configuration.md and "did you mean". Nothing else knows a key's name.
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -22,7 +21,8 @@ struct NamedTexts {
   bool operator==(const NamedTexts&) const = default;
 };
 
-// A value as written by the user: one scalar, a list of scalars, null (no items), or a map of lists of scalars (`groups`, in its order).
+// A value as written by the user: one scalar, a list of scalars, null
+// (no items), or a map of lists of scalars (`groups`, in its order).
 struct OptionValue {
   std::vector<std::string> items;
   bool is_list = false;
@@ -46,14 +46,16 @@ struct ChoiceCheck {
 inline ChoiceCheck one_of(std::vector<std::string> choices) { return {std::move(choices)}; }
 
 struct Option {
-  std::string key;                              // "optim.lr"
-  std::string type;                             // "number", "integer", "true/false", "text", "list of numbers", ...
-  std::string allowed;                          // "in [0, 10]", "one of auto, cpu, cuda", or ""
-  std::string doc;                              // one or two sentences, with the unit
-  std::string default_text;                     // as YAML, taken when the option was added
-  bool takes_map = false;                       // set() knows what to do with a map
-  std::function<void(const OptionValue&)> set;  // throws std::invalid_argument("must be ..., allowed: ...") without naming key or place
-  std::function<std::string()> get;             // the present value as YAML; reading it back gives the same value bit for bit
+  std::string key;           // "optim.lr"
+  std::string type;          // "number", "integer", "true/false", "text", "list of numbers", ...
+  std::string allowed;       // "in [0, 10]", "one of auto, cpu, cuda", or ""
+  std::string doc;           // one or two sentences, with the unit
+  std::string default_text;  // as YAML, taken when the option was added
+  bool takes_map = false;    // set() knows what to do with a map
+  // throws std::invalid_argument("must be ..., allowed: ...") without naming key or place
+  std::function<void(const OptionValue&)> set;
+  // the present value as YAML; reading it back gives the same value bit for bit
+  std::function<std::string()> get;
 };
 
 class Options {
@@ -61,13 +63,18 @@ class Options {
   void add(std::string_view name, bool& field, std::string_view doc);
   void add(std::string_view name, int64_t& field, std::string_view doc, NumberCheck check = {});
   void add(std::string_view name, double& field, std::string_view doc, NumberCheck check = {});
-  void add(std::string_view name, std::string& field, std::string_view doc, ChoiceCheck check = {});           // null or "" is the empty text
-  void add(std::string_view name, std::vector<int64_t>& field, std::string_view doc, NumberCheck check = {});  // check: of every element
-  void add(std::string_view name, std::vector<double>& field, std::string_view doc, NumberCheck check = {});   // a scalar is a list of one
+  // null or "" is the empty text
+  void add(std::string_view name, std::string& field, std::string_view doc, ChoiceCheck check = {});
+  // check: of every element
+  void add(std::string_view name, std::vector<int64_t>& field, std::string_view doc, NumberCheck check = {});
+  // a scalar is a list of one
+  void add(std::string_view name, std::vector<double>& field, std::string_view doc, NumberCheck check = {});
   void add(std::string_view name, std::vector<std::string>& field, std::string_view doc, ChoiceCheck check = {});
-  void add(std::string_view name, std::vector<NamedTexts>& field, std::string_view doc);  // a list [a, b] is the map {a: [a], b: [b]}
+  // a list [a, b] is the map {a: [a], b: [b]}
+  void add(std::string_view name, std::vector<NamedTexts>& field, std::string_view doc);
 
-  // Everything that describe(*this, owner) adds gets the prefix "name.". The owner must outlive this list, which writes to its fields.
+  // Everything that describe(*this, owner) adds gets the prefix "name.".
+  // The owner must outlive this list, which writes to its fields.
   template <class Owner>
   void section(std::string_view name, std::string_view doc, Owner& owner) {
     const std::string outer = begin_section(name, doc);

@@ -1,6 +1,6 @@
 #pragma once
-// Why a path can't be used, told apart: nothing is there, or the system does not let us see (permissions, a loop of links, a server that is gone). Taking the
-// second for the first gives false reasons, or starts over what is there.
+// Why a path can't be used, told apart: nothing is there, or the system does not let us see (permissions, a loop of
+// links, a server that is gone). Taking the second for the first gives false reasons, or starts over what is there.
 #include <filesystem>
 #include <string>
 

@@ -22,7 +22,17 @@ constexpr uint64_t derive_seed(uint64_t first, Rest... rest) {
 }
 
 // What a stream of random numbers is for; part of every key, so that streams never coincide.
-enum class Stream : uint64_t { shuffle = 1, augment = 2, mask = 3, drop_path = 4, validation_mask = 5, split = 6, init = 7, mixture = 8, bootstrap = 9 };
+enum class Stream : uint64_t {
+  shuffle = 1,
+  augment = 2,
+  mask = 3,
+  drop_path = 4,
+  validation_mask = 5,
+  split = 6,
+  init = 7,
+  mixture = 8,
+  bootstrap = 9
+};
 
 // A short sequence of random numbers from one key.
 class Random {

@@ -21,14 +21,16 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 std::string to_lower(std::string_view text);
 std::string_view trim(std::string_view text);
 bool is_utf8(std::string_view bytes);
-// JSON that nests deeper than anything we write or read (64 levels). To be asked before a file of strangers is parsed: the parser does not mind, but copying
-// and printing what it made recurse, and end the program where the stack ends.
+// JSON that nests deeper than anything we write or read (64 levels). To be asked before a file of strangers is parsed:
+// the parser does not mind, but copying and printing what it made recurse, and end the program where the stack ends.
 bool is_deep_json(std::string_view text);
 
-// Strict: the whole text is one finite decimal number ("1e-4", ".5", "+3") or nothing; no blanks, "1_000", "0x10", "nan".
+// Strict: the whole text is one finite decimal number ("1e-4",
+// ".5", "+3") or nothing; no blanks, "1_000", "0x10", "nan".
 std::optional<double> parse_number(std::string_view text);
 std::optional<int64_t> parse_integer(std::string_view text);  // "-12"; not "1.5", not "1e3"
-std::string number_text(double value);                        // the shortest text that parse_number reads back bit for bit: "1e-4"
+// the shortest text that parse_number reads back bit for bit: "1e-4"
+std::string number_text(double value);
 
 // The candidate nearest to `word` by edit distance, or "" if none is near enough to be a typing error.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);

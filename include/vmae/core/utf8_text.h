@@ -7,10 +7,13 @@
 
 namespace vmae {
 
-// Throws Error(code) "NAME:LINE: is not UTF-8 text ...", for the first byte that belongs to no character. `name`: the file's.
-void require_utf8(std::string_view text, const std::string& name, const std::string& hint, ExitCode code = ExitCode::data);
+// Throws Error(code) "NAME:LINE: is not UTF-8 text ...", for the
+// first byte that belongs to no character. `name`: the file's.
+void require_utf8(std::string_view text, const std::string& name, const std::string& hint,
+                  ExitCode code = ExitCode::data);
 
-// `bytes` with %FC for each byte that belongs to no character: names of files, which may be anything. UTF-8 stays as it is.
+// `bytes` with %FC for each byte that belongs to no character:
+// names of files, which may be anything. UTF-8 stays as it is.
 std::string escaped_utf8(std::string_view bytes);
 
 }  // namespace vmae

@@ -2,8 +2,9 @@
 // Versions for `vmae --version`, `vmae doctor` and a run's env.json; filled in by CMake at build time.
 namespace vmae {
 
-const char* version();        // "0.1.0"
-const char* git_revision();   // short SHA of the build's source, with "+" if there were uncommitted changes; "unknown" outside git
+const char* version();  // "0.1.0"
+// short SHA of the build's source, with "+" if there were uncommitted changes; "unknown" outside git
+const char* git_revision();
 const char* build_summary();  // compiler, build type, CUDA ON/OFF
 
 }  // namespace vmae

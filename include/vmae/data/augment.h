@@ -1,7 +1,8 @@
 #pragma once
-// Random changes of a training sample, the same for image and mask. What a sample gets is a pure function of (options, seed, epoch, index).
-// Geometry works on the grid of the network, after data.resize: quarter turn and mirror or else a free rotation, then the affine, then enlarge and crop, then
-// flips. Intensity works on [0, 1] values, after geometry and before data.mean and data.std: brightness, contrast, gamma, minmax.
+// Random changes of a training sample, the same for image and mask. What a sample gets is a pure function of
+// (options, seed, epoch, index). Geometry works on the grid of the network, after data.resize: quarter turn
+// and mirror or else a free rotation, then the affine, then enlarge and crop, then flips. Intensity works on
+// [0, 1] values, after geometry and before data.mean and data.std: brightness, contrast, gamma, minmax.
 #include <cstdint>
 #include <vector>
 
@@ -14,20 +15,23 @@ namespace vmae::data {
 // The defaults are pretraining's.
 struct AugmentOptions {
   double flip_horizontal = 0.5, flip_vertical = 0.0;  // probabilities
-  double rot90 = 0.0;                                 // probability of 0 to 3 quarter turns followed by a mirror, left-right or top-bottom
-  double rotate = 0.0;                                // probability of a free rotation, for those that rot90 left alone
-  double rotate_degrees = 20.0;                       // at most, to both sides
-  double affine = 0.0;                                // probability
-  double affine_degrees = 20.0;                       // at most, to both sides
-  double affine_shift = 0.1;                          // of the image's width and height, at most, to all sides
-  std::vector<double> affine_scale{0.9, 1.1};         // [smallest, largest]
-  double affine_shear_degrees = 10.0;                 // along x, at most, to both sides
-  double enlarge = 1.0;                               // factor, then a random crop of the network's size
-  double brightness = 0.0;                            // added, at most, to both sides
-  double contrast = 0.0;                              // factor 1 - c to 1 + c of the distance to the image's mean
-  double gamma = 0.0;                                 // exponent 1 / (1 + g) to 1 + g, on values between the image's extremes
-  bool minmax = false;                                // the image's extremes become 0 and 1; no chance: always
-  bool random_crop = true;                            // where data.resize = none cuts; else in the centre. No key: training does, evaluation does not
+  // probability of 0 to 3 quarter turns followed by a mirror, left-right or top-bottom
+  double rot90 = 0.0;
+  double rotate = 0.0;                         // probability of a free rotation, for those that rot90 left alone
+  double rotate_degrees = 20.0;                // at most, to both sides
+  double affine = 0.0;                         // probability
+  double affine_degrees = 20.0;                // at most, to both sides
+  double affine_shift = 0.1;                   // of the image's width and height, at most, to all sides
+  std::vector<double> affine_scale{0.9, 1.1};  // [smallest, largest]
+  double affine_shear_degrees = 10.0;          // along x, at most, to both sides
+  double enlarge = 1.0;                        // factor, then a random crop of the network's size
+  double brightness = 0.0;                     // added, at most, to both sides
+  double contrast = 0.0;                       // factor 1 - c to 1 + c of the distance to the image's mean
+  // exponent 1 / (1 + g) to 1 + g, on values between the image's extremes
+  double gamma = 0.0;
+  bool minmax = false;  // the image's extremes become 0 and 1; no chance: always
+  // where data.resize = none cuts; else in the centre. No key: training does, evaluation does not
+  bool random_crop = true;
 };
 void describe(Options& options, AugmentOptions& augment);
 void check(const AugmentOptions& augment);  // throws Error(usage) naming the key
@@ -58,10 +62,12 @@ Augmentation draw_augmentation(const AugmentOptions& options, Random random, Pix
 
 // The pieces of a warp: from output to input coordinates of an image of this size, about its centre.
 Affine rotation_warp(double degrees, PixelSize size);  // the content turns counter-clockwise as one looks at it
-Affine quarter_turn_warp(int turns, PixelSize size);   // counter-clockwise; the turned image fills the grid, so a grid that is not square stretches it
+// counter-clockwise; the turned image fills the grid, so a grid that is not square stretches it
+Affine quarter_turn_warp(int turns, PixelSize size);
 Affine affine_warp(double degrees, double shift_x, double shift_y, double scale, double shear_degrees,
                    PixelSize size);  // shear, scale, turn, then shift (pixels)
 Affine mirror_warp(Flips flips, PixelSize size);
-Affine crop_warp(PixelSize enlarged, int64_t row, int64_t column, PixelSize size);  // the rectangle of `size` at (row, column) of the enlarged image
+// the rectangle of `size` at (row, column) of the enlarged image
+Affine crop_warp(PixelSize enlarged, int64_t row, int64_t column, PixelSize size);
 
 }  // namespace vmae::data

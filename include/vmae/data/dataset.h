@@ -1,7 +1,8 @@
 #pragma once
-// A list of 2D samples from one or several sources. Sample `index` is a pure function of (options, seed, epoch, index, repeat). repeat: 0 where the sample
-// comes for the first time in an epoch; every further time, and every time it stands in for an unreadable one, has a number of its own, and with it its own
-// random numbers: augmentation, mask, drop path.
+// A list of 2D samples from one or several sources. Sample `index` is a pure function of
+// (options, seed, epoch, index, repeat). repeat: 0 where the sample comes for the first time
+// in an epoch; every further time, and every time it stands in for an unreadable one, has a
+// number of its own, and with it its own random numbers: augmentation, mask, drop path.
 #include <ATen/core/Tensor.h>
 
 #include <memory>
@@ -32,31 +33,41 @@ struct Loaded {
 
 class Dataset {
  public:
-  // Sources follow each other in this order. Throws Error(data) if nothing readable is left or more than max_bad_fraction of the files is bad.
-  Dataset(std::vector<std::unique_ptr<SampleSource>> sources, ImageOptions image, std::shared_ptr<Quarantine> quarantine, Targets targets = {});
+  // Sources follow each other in this order. Throws Error(data) if nothing
+  // readable is left or more than max_bad_fraction of the files is bad.
+  Dataset(std::vector<std::unique_ptr<SampleSource>> sources, ImageOptions image,
+          std::shared_ptr<Quarantine> quarantine, Targets targets = {});
 
   // Each list becomes a source (open_source()).
-  Dataset(std::vector<std::vector<io::SourceFile>> sources, const ImageOptions& image, std::shared_ptr<Quarantine> quarantine, const Targets& targets = {});
-  Dataset(std::vector<io::SourceFile> files, const ImageOptions& image, std::shared_ptr<Quarantine> quarantine, const Targets& targets = {});
+  Dataset(std::vector<std::vector<io::SourceFile>> sources, const ImageOptions& image,
+          std::shared_ptr<Quarantine> quarantine, const Targets& targets = {});
+  Dataset(std::vector<io::SourceFile> files, const ImageOptions& image, std::shared_ptr<Quarantine> quarantine,
+          const Targets& targets = {});
 
   int64_t size() const { return offsets_.back(); }
   std::vector<int64_t> source_sizes() const;
   std::string id(int64_t index) const;
   std::vector<io::CommonAxis> common_axes() const;  // of each source: what data.slice_axis = auto came to
-  int64_t case_number(int64_t index) const;         // equal for the slices of one case, and for no others; increases with the source
+  // equal for the slices of one case, and for no others; increases with the source
+  int64_t case_number(int64_t index) const;
   std::string case_name(int64_t index) const;
-  uint32_t checksum() const;  // of the names of all files (prepared: and the contents), in their order: changes when files come or go
+  // of the names of all files (prepared: and the contents), in their order: changes when files come or go
+  uint32_t checksum() const;
 
-  // Thread-safe. augment == nullptr: none. Throws Error(data) if the file can't be read or holds a non-finite value; it then holds for all slices
-  // of the file and as long as the dataset lives, so that what is readable does not depend on the order of loading.
+  // Thread-safe. augment == nullptr: none. Throws Error(data) if the file can't be read
+  // or holds a non-finite value; it then holds for all slices of the file and as long as
+  // the dataset lives, so that what is readable does not depend on the order of loading.
   Sample load(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment) const;
 
-  // Masks hold classes instead of their files' numbers from now on (io::LabelMeaning::class_of). Before anything is loaded.
+  // Masks hold classes instead of their files' numbers from now
+  // on (io::LabelMeaning::class_of). Before anything is loaded.
   void set_classes(const std::array<uint8_t, 256>& class_of) { class_of_ = class_of; }
 
-  void set_image_size(const std::vector<int64_t>& image_size) { image_.image_size = image_size; }  // before anything is loaded
+  // before anything is loaded
+  void set_image_size(const std::vector<int64_t>& image_size) { image_.image_size = image_size; }
 
-  // The sample as it is stored, with its mask if that is wanted. Thread-safe with a buffer per thread; throws as load().
+  // The sample as it is stored, with its mask if that is wanted.
+  // Thread-safe with a buffer per thread; throws as load().
   Slice read(int64_t index, bool with_mask, SliceBuffer& buffer) const;
   // Its labels, Targets::num_labels values, NaN where unknown.
   const float* labels(int64_t index) const;
@@ -64,15 +75,18 @@ class Dataset {
   // Lists the file of a sample that could not be used. Throws Error(data) when the quarantine's limit is passed.
   void quarantine(int64_t index, const std::string& reason, int64_t epoch = -1) const;
 
-  // load() into memory of the caller; mask and labels where they are wanted. Calls nothing of torch, so worker threads may use it without touching torch's
-  // thread settings, and from a prepared dataset allocates nothing after a thread's first samples (to_input() names the exception).
-  void load_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers, uint64_t repeat = 0) const;
+  // load() into memory of the caller; mask and labels where they are wanted. Calls nothing of torch,
+  // so worker threads may use it without touching torch's thread settings, and from a prepared
+  // dataset allocates nothing after a thread's first samples (to_input() names the exception).
+  void load_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment,
+                 const SampleBuffers& buffers, uint64_t repeat = 0) const;
 
-  // load_into() that quarantines unreadable files and passes over what the quarantine leaves out. Loads `index`, or the next readable one in dataset order
-  // (after the last comes the first). occurrence: how often `index` came before in this epoch. What comes back is a function of the arguments and of which
+  // load_into() that quarantines unreadable files and passes over what the quarantine leaves out. Loads
+  // `index`, or the next readable one in dataset order (after the last comes the first). occurrence: how
+  // often `index` came before in this epoch. What comes back is a function of the arguments and of which
   // files are readable. Throws Error(data) when the quarantine's limit is passed or nothing is readable.
-  Loaded load_readable_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment, const SampleBuffers& buffers,
-                            int64_t occurrence = 0) const;
+  Loaded load_readable_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment,
+                            const SampleBuffers& buffers, int64_t occurrence = 0) const;
 
   const ImageOptions& image_options() const { return image_; }
   const Targets& targets() const { return targets_; }

@@ -1,6 +1,6 @@
 #pragma once
-// Random numbers of a forward pass as tensors: one row per sample, a pure function of the sample's seed. Masks and drop path are therefore the same
-// whatever the batch, the number of ranks, or where a run was resumed.
+// Random numbers of a forward pass as tensors: one row per sample, a pure function of the sample's seed. Masks
+// and drop path are therefore the same whatever the batch, the number of ranks, or where a run was resumed.
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>

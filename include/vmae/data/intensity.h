@@ -8,8 +8,8 @@
 
 namespace vmae::data {
 
-// value -> (value - low) / (high - low), clamped to [0, 1] unless the intensity is zscore (low = mean, high = mean + standard deviation).
-// A constant image (low == high) becomes 0 everywhere.
+// value -> (value - low) / (high - low), clamped to [0, 1] unless the intensity is zscore (low =
+// mean, high = mean + standard deviation). A constant image (low == high) becomes 0 everywhere.
 struct IntensityRange {
   double low = 0.0, high = 1.0;
   bool clamp = true;
@@ -30,12 +30,12 @@ struct ImageKind {
 // The same, if an image that does not say its modality is said to be of this one: a CT without a stored range is in HU.
 ImageKind known_as(ImageKind kind, const std::string& modality);
 
-// The rule for an image: data.intensity, or if that is auto: HU: window; SUV: suv; MR, and PET without SUV: percentile; else stored where
-// the file has a stored range (X-ray, ultrasound, photographs), percentile where it has none.
+// The rule for an image: data.intensity, or if that is auto: HU: window; SUV: suv; MR, and PET without SUV: percentile;
+// else stored where the file has a stored range (X-ray, ultrasound, photographs), percentile where it has none.
 IntensityRule intensity_rule(const ImageOptions& options, const ImageKind& kind);
 
-// The range for a whole picture or volume, from all of its values. Percentiles interpolate linearly (as numpy does) between the sorted values;
-// of more than a million values an evenly spread million is taken, always the same.
+// The range for a whole picture or volume, from all of its values. Percentiles interpolate linearly (as numpy does)
+// between the sorted values; of more than a million values an evenly spread million is taken, always the same.
 // Throws Error(data) if a value is NaN or infinite, or if `stored` is asked of a file without a stored range.
 IntensityRange intensity_range(const std::vector<float>& values, const ImageKind& kind, const ImageOptions& options);
 

@@ -31,7 +31,8 @@ class SampleSource {
   virtual int64_t size() const = 0;
   virtual std::string id(int64_t index) const = 0;         // "folder/file.nii.gz#z17"; no absolute path
   virtual std::string file_name(int64_t index) const = 0;  // what is quarantined if the sample can't be read
-  // The picture, volume or series that the sample is a slice of: its number in this source, and its name (no absolute path). By default its own.
+  // The picture, volume or series that the sample is a slice of: its number
+  // in this source, and its name (no absolute path). By default its own.
   virtual int64_t case_number(int64_t index) const { return index; }
   virtual std::string case_name(int64_t index) const { return file_name(index); }
   virtual int64_t num_files() const = 0;  // what a share of bad files refers to
@@ -40,12 +41,15 @@ class SampleSource {
   virtual Slice read(int64_t index, bool with_mask, SliceBuffer& buffer) const = 0;
   virtual const float* labels(int64_t index) const = 0;  // Targets::num_labels values, NaN where unknown
 
-  virtual io::CommonAxis common_axis() const { return {}; }  // that data.slice_axis = auto came to for its volumes; -1: there was nothing to decide
+  // that data.slice_axis = auto came to for its volumes; -1: there was nothing to decide
+  virtual io::CommonAxis common_axis() const { return {}; }
 
-  virtual uint32_t checksum(uint32_t crc) const = 0;  // crc32c of the names (prepared: and the contents), continued from `crc`
+  // crc32c of the names (prepared: and the contents), continued from `crc`
+  virtual uint32_t checksum(uint32_t crc) const = 0;
 };
 
 // Either: files that are cases of a prepared dataset (SourceFile::prepared_case), or files. Not both in one list.
-std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, const ImageOptions& image, const Targets& targets, Quarantine& quarantine);
+std::unique_ptr<SampleSource> open_source(std::vector<io::SourceFile> files, const ImageOptions& image,
+                                          const Targets& targets, Quarantine& quarantine);
 
 }  // namespace vmae::data

@@ -1,6 +1,6 @@
 #pragma once
-// From the pixels of a slice to network input: intensity to [0, 1] -> channels -> resize -> augmentation -> normalise. No randomness here: the caller has drawn
-// it.
+// From the pixels of a slice to network input: intensity to [0, 1] -> channels ->
+// resize -> augmentation -> normalise. No randomness here: the caller has drawn it.
 #include <cstddef>
 #include <cstdint>
 
@@ -31,12 +31,15 @@ struct SampleBuffers {
 // Its values by its range, in [0, 1] where that clamps: height * width * channels numbers.
 void to_unit(const Slice& slice, float* to);
 
-// Writes buffers.image and, if wanted, buffers.mask. Geometry is the same for both: bilinear for the image (by area where it shrinks), nearest for the mask;
-// outside of the image lie 0 before normalisation (black; the mean under zscore) and label 0. Thread-safe; allocates nothing once a thread has seen its largest
-// slice, unless the slice has to be resized by area. Throws Error(data) if the channels don't fit.
-void to_input(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation, const SampleBuffers& buffers);
+// Writes buffers.image and, if wanted, buffers.mask. Geometry is the same for both: bilinear for the image
+// (by area where it shrinks), nearest for the mask; outside of the image lie 0 before normalisation
+// (black; the mean under zscore) and label 0. Thread-safe; allocates nothing once a thread has seen its
+// largest slice, unless the slice has to be resized by area. Throws Error(data) if the channels don't fit.
+void to_input(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation,
+              const SampleBuffers& buffers);
 
 // The same for a picture in memory, without augmentation other than flips.
-void to_input(const io::Image& image, const IntensityRange& range, const ImageOptions& options, Flips flips, float* output);
+void to_input(const io::Image& image, const IntensityRange& range, const ImageOptions& options, Flips flips,
+              float* output);
 
 }  // namespace vmae::data

@@ -1,8 +1,9 @@
 #pragma once
-// All geometry of a sample is one matrix and one sampling pass.
-// Coordinates: pixel centres lie at integers, (0, 0) is the centre of the first pixel, x counts columns, y rows. An image covers the area of its pixels,
-// [-0.5, width - 0.5) x [-0.5, height - 0.5): inside it the outermost pixels reach to its edge, outside of it lies `border`. Image and mask therefore end at
-// the same place. (PyTorch's grid_sample with align_corners=false and padding_mode="border" inside, and `border` outside.)
+// All geometry of a sample is one matrix and one sampling pass. Coordinates: pixel centres lie at
+// integers, (0, 0) is the centre of the first pixel, x counts columns, y rows. An image covers the
+// area of its pixels, [-0.5, width - 0.5) x [-0.5, height - 0.5): inside it the outermost pixels reach
+// to its edge, outside of it lies `border`. Image and mask therefore end at the same place. (PyTorch's
+// grid_sample with align_corners=false and padding_mode="border" inside, and `border` outside.)
 #include <cstdint>
 
 #include "vmae/image/resize.h"
@@ -28,10 +29,12 @@ struct Plane {
   int64_t row_stride;  // in pixels
 };
 
-// `to` has room for to_size.height * to_size.width values. Nearest: a coordinate half way between two pixels takes the later one.
-// An identity, a mirror or a quarter turn reproduces the pixels exactly. Sides up to 2^20 pixels; thread-safe.
-// is_portable: without AVX2, which changes no bit (for tests).
-void warp_bilinear(const Plane<float>& from, const Affine& affine, float border, float* to, PixelSize to_size, bool is_portable = false);
-void warp_nearest(const Plane<uint8_t>& from, const Affine& affine, uint8_t border, uint8_t* to, PixelSize to_size, bool is_portable = false);
+// `to` has room for to_size.height * to_size.width values. Nearest: a coordinate half way between two
+// pixels takes the later one. An identity, a mirror or a quarter turn reproduces the pixels exactly.
+// Sides up to 2^20 pixels; thread-safe. is_portable: without AVX2, which changes no bit (for tests).
+void warp_bilinear(const Plane<float>& from, const Affine& affine, float border, float* to, PixelSize to_size,
+                   bool is_portable = false);
+void warp_nearest(const Plane<uint8_t>& from, const Affine& affine, uint8_t border, uint8_t* to, PixelSize to_size,
+                  bool is_portable = false);
 
 }  // namespace vmae::data

@@ -9,19 +9,23 @@
 
 namespace vmae::io {
 
-// One volume's worth of slices: same patient, study and series, geometry, pixel format and time point, sorted along the normal of the slices. What lies at one
-// place is told apart by the tags and dimension indices that say how (time point, acquisition, echo, b-value, ...), in single images and in the frames of a
-// file alike.
+// One volume's worth of slices: same patient, study and series, geometry, pixel format and time point, sorted
+// along the normal of the slices. What lies at one place is told apart by the tags and dimension indices that
+// say how (time point, acquisition, echo, b-value, ...), in single images and in the frames of a file alike.
 struct DicomSeries {
-  std::vector<std::filesystem::path> files;  // in the order of z; a multi-frame file is one or several series of its own
-  int64_t volume = 0, num_volumes = 1;       // which of those in the multi-frame file
-  std::vector<size_t> masks{};               // of DicomTree::masks, those that were drawn on these images, by file name; of several none can be preferred
-  std::string series_uid;                    // to match masks; not written
-  std::string patient;                       // PatientID (with its issuer), or ""; to be hashed, never written
+  // in the order of z; a multi-frame file is one or several series of its own
+  std::vector<std::filesystem::path> files;
+  int64_t volume = 0, num_volumes = 1;  // which of those in the multi-frame file
+  // of DicomTree::masks, those that were drawn on these images, by file name; of several none can be preferred
+  std::vector<size_t> masks{};
+  std::string series_uid;  // to match masks; not written
+  std::string patient;     // PatientID (with its issuer), or ""; to be hashed, never written
   std::string modality;
   VolumeHeader header;
   std::vector<std::string>
-      remarks;  // what is odd and was dealt with: "3 slices are missing: ...", "2 duplicates left out", "gantry tilt of 12.5 degrees", "mixed geometry: ..."
+      // what is odd and was dealt with: "3 slices are missing: ...", "2 duplicates
+      // left out", "gantry tilt of 12.5 degrees", "mixed geometry: ..."
+      remarks;
 };
 
 struct DicomMask {
@@ -30,7 +34,9 @@ struct DicomMask {
   std::vector<std::string> series_uids;  // of the images it was drawn on; empty if it does not say
   std::string frame_of_reference_uid;
   std::string patient;
-  std::string problem;  // why it is a mask of none of the series here: they are another patient's, it does not say which, ...; "" if it is of one
+  // why it is a mask of none of the series here: they are another
+  // patient's, it does not say which, ...; "" if it is of one
+  std::string problem;
 };
 
 struct DicomRefusal {

@@ -1,10 +1,13 @@
 #pragma once
 // The internal picture of an image. Axis order is defined here, once:
-//   A Volume is stored x fastest, then y, then z (as ITK, NIfTI and a stack of DICOM slices): voxel (x, y, z) is number x + size[0] * (y + size[1] * z), its
-//   channels side by side. In DICOM's words x counts columns, y rows, z slices; a 2D image is a volume of size z = 1. A slice perpendicular to z is an Image
-//   with rows = y and columns = x; perpendicular to y: rows = z, columns = x; to x: rows = z, columns = y. origin, spacing and direction are ITK's: millimetres
-//   in the LPS frame (DICOM's patient frame), direction is the row-major 3x3 matrix whose columns are the axes.
-// Volumes keep the numbers of the file; `scaling` turns them into units. So nothing is lost between a file and a prepared dataset.
+//   A Volume is stored x fastest, then y, then z (as ITK, NIfTI and a stack of DICOM slices): voxel
+//   (x, y, z) is number x + size[0] * (y + size[1] * z), its channels side by side. In DICOM's words
+//   x counts columns, y rows, z slices; a 2D image is a volume of size z = 1. A slice perpendicular
+//   to z is an Image with rows = y and columns = x; perpendicular to y: rows = z, columns = x; to x:
+//   rows = z, columns = y. origin, spacing and direction are ITK's: millimetres in the LPS frame
+//   (DICOM's patient frame), direction is the row-major 3x3 matrix whose columns are the axes.
+// Volumes keep the numbers of the file; `scaling` turns them into
+// units. So nothing is lost between a file and a prepared dataset.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +20,9 @@ namespace vmae::io {
 struct Image {
   int64_t height = 0, width = 0, channels = 0;
   std::vector<float> pixels;  // height * width * channels, in units
-  double stored_max = 0.0;    // largest value that the stored type can hold (255, 4095, 65535), 0 where the units are physical (volumes, float pictures)
+  // largest value that the stored type can hold (255, 4095, 65535),
+  // 0 where the units are physical (volumes, float pictures)
+  double stored_max = 0.0;
 };
 
 enum class StoredType : uint8_t { u8, i8, u16, i16, u32, i32, f32, f64 };
@@ -49,8 +54,9 @@ decltype(auto) visit(StoredType type, F&& f) {
   return f(double{});
 }
 
-enum class Units : uint8_t { raw, hu, suv };  // as stored; Hounsfield units; standardised uptake value by body weight (g/ml)
-std::string name_of(Units units);             // "raw", "HU", "SUV"
+// as stored; Hounsfield units; standardised uptake value by body weight (g/ml)
+enum class Units : uint8_t { raw, hu, suv };
+std::string name_of(Units units);  // "raw", "HU", "SUV"
 
 struct Scaling {  // value in units = slope * stored + intercept
   double slope = 1.0, intercept = 0.0;
@@ -70,7 +76,9 @@ struct Volume {
   double stored_max = 0.0;           // as in Image
 
   int64_t num_values() const { return size[0] * size[1] * size[2] * channels; }
-  const Scaling& scaling_of(int64_t z) const { return scaling.size() == 1 ? scaling[0] : scaling[static_cast<size_t>(z)]; }
+  const Scaling& scaling_of(int64_t z) const {
+    return scaling.size() == 1 ? scaling[0] : scaling[static_cast<size_t>(z)];
+  }
 };
 
 // All values in units, in the order of storage. Computed in double, rounded once.
@@ -83,12 +91,12 @@ struct VolumeHeader {
   int64_t num_time_points = 1;  // 4-D files: volumes one after the other
 };
 
-// The axis of acquisition: largest spacing; among equals (within 1 %) the one that leaves the most nearly square slices, then z.
-// An axis of length 1 comes before all: the file is one 2D image.
+// The axis of acquisition: largest spacing; among equals (within 1 %) the one that leaves the most
+// nearly square slices, then z. An axis of length 1 comes before all: the file is one 2D image.
 int slice_axis(const VolumeHeader& header);
 
-// One axis for all volumes of a dataset: that which is coarsest (within 1 %) in most of them; of equals that which slice_axis() takes for most, then z, y.
-// 2D images don't count: they keep their own.
+// One axis for all volumes of a dataset: that which is coarsest (within 1 %) in most of them; of equals
+// that which slice_axis() takes for most, then z, y. 2D images don't count: they keep their own.
 inline std::string axis_name(int axis) { return {"xyz"[axis]}; }
 
 struct CommonAxis {
@@ -103,8 +111,8 @@ int slice_axis(const VolumeHeader& header, const std::string& wanted);
 // Slice `index` along `axis` (0 x, 1 y, 2 z) in the orientation defined above, in units.
 Image slice_of(const Volume& volume, int axis, int64_t index);
 
-// The same as stored numbers: rows * columns * channels values of volume.type, appended to nothing (`to` is resized). Its scaling is volume.scaling_of(index)
-// for axis 2; for the others the volume must have one scaling.
+// The same as stored numbers: rows * columns * channels values of volume.type, appended to nothing (`to` is
+// resized). Its scaling is volume.scaling_of(index) for axis 2; for the others the volume must have one scaling.
 void stored_slice_of(const Volume& volume, int axis, int64_t index, std::vector<std::byte>& to);
 
 }  // namespace vmae::io

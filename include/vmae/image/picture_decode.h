@@ -1,6 +1,7 @@
 #pragma once
-// Pictures as their files store them, one decoder per format. What the numbers mean (palettes, few bits, orientation) is decided in picture.cpp, alike for all.
-// Bytes are strangers': check_picture (picture_check.h) has passed them. Errors are Error(data) with what is wrong, without the file's name.
+// Pictures as their files store them, one decoder per format. What the numbers mean (palettes, few bits,
+// orientation) is decided in picture.cpp, alike for all. Bytes are strangers': check_picture
+// (picture_check.h) has passed them. Errors are Error(data) with what is wrong, without the file's name.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -25,7 +26,8 @@ struct Raster {
   int64_t orientation = 1;         // 1 to 8, as EXIF and TIFF have it: what is to be done to see it upright
   bool is_lossy = false;           // JPEG: neighbouring values run into each other
   std::vector<uint8_t> opacity{};  // per pixel, where the file has alpha: 0 clear, 2 opaque, 1 between
-  bool is_inverted = false;        // was stored with white as 0 in more than one bit; the samples are turned round already
+  // was stored with white as 0 in more than one bit; the samples are turned round already
+  bool is_inverted = false;
 };
 
 [[noreturn]] void fail_picture(const std::string& what, const std::string& hint = "");
@@ -49,7 +51,8 @@ int64_t exif_orientation(std::string_view exif);
 
 bool is_tiff(std::string_view bytes);
 
-// A TIFF whose pages are slices, without its pixels. Pages that are marked as smaller copies or masks of others do not count.
+// A TIFF whose pages are slices, without its pixels. Pages that
+// are marked as smaller copies or masks of others do not count.
 struct TiffStack {
   int64_t num_pages = 0, num_skipped = 0;
   int64_t num_below = 0;                      // pages below others (SubIFDs)
@@ -63,6 +66,7 @@ TiffStack read_tiff_header(const std::string& path);  // reads no more of the fi
 TiffStack decode_tiff(std::string_view bytes, const std::function<void(const TiffStack&, Raster&&)>& use);
 
 // A stack of pages, compressed; spacing_mm as ImageJ writes it, 0: not known. u8 and f32.
-std::string encode_tiff(const std::array<int64_t, 3>& size, StoredType type, const std::byte* values, const std::array<double, 3>& spacing_mm);
+std::string encode_tiff(const std::array<int64_t, 3>& size, StoredType type, const std::byte* values,
+                        const std::array<double, 3>& spacing_mm);
 
 }  // namespace vmae::io

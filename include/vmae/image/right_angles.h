@@ -1,5 +1,6 @@
 #pragma once
-// How far the axes of a volume may be from right angles and from the voxel sizes that stand beside them: one rule for NIfTI, NRRD and MetaImage.
+// How far the axes of a volume may be from right angles and from the voxel
+// sizes that stand beside them: one rule for NIfTI, NRRD and MetaImage.
 #include <array>
 #include <cstddef>
 

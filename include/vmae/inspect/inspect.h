@@ -19,11 +19,13 @@ struct InspectArguments {
   std::vector<int64_t> label_values;  // of the card: as data.label_values
   int64_t ignore_label = -1;          // of the card: as data.ignore_label
   std::filesystem::path npy;          // stored numbers of one image; empty: none
-  NameArguments names;  // of a prepared dataset: what it was made from, to name on the screen the files of its cases, and those that were left out
+  // of a prepared dataset: what it was made from, to name on the
+  // screen the files of its cases, and those that were left out
+  NameArguments names;
 };
 
-// Weights, runs, and data cards of what is sampled as in training. Throws Error where the path can't be looked at, or where it holds no images for what is
-// asked of them.
+// Weights, runs, and data cards of what is sampled as in training. Throws Error where
+// the path can't be looked at, or where it holds no images for what is asked of them.
 bool needs_torch(const InspectArguments& arguments);
 
 // What is in a prepared dataset, or in anything that `vmae prepare` reads; not what needs_torch().

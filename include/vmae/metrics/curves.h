@@ -11,7 +11,8 @@ struct BandPoint {
   double x = 0, y = 0, low = 0, high = 0;
 };
 
-// One model, one class against the rest. Empty where a class is absent. Bands: pointwise bootstrap intervals at 101 places.
+// One model, one class against the rest. Empty where a class is
+// absent. Bands: pointwise bootstrap intervals at 101 places.
 struct Curves {
   double prevalence = 0;
   std::vector<BandPoint> roc_band, precision_recall_band;
@@ -23,6 +24,7 @@ struct CalibrationPoint {
   int64_t n = 0;
   double confidence = 0, share = 0, low = 0, high = 0;
 };
-std::vector<CalibrationPoint> calibration_of(const ClassificationStudy& study, const Decisions& decisions, size_t c, const StatisticsOptions& options);
+std::vector<CalibrationPoint> calibration_of(const ClassificationStudy& study, const Decisions& decisions, size_t c,
+                                             const StatisticsOptions& options);
 
 }  // namespace vmae::metrics

@@ -12,7 +12,8 @@ constexpr int64_t kNumCalibrationBins = 10;  // of equal width: [0, 0.1), ..., [
 
 // Cases whose probability (multi-class: the largest) lies in a bin.
 struct CalibrationBin {
-  double count = 0, confidence_sum = 0, correct_sum = 0;  // weighted; correct: of the class in question (multi-class: of the top class)
+  // weighted; correct: of the class in question (multi-class: of the top class)
+  double count = 0, confidence_sum = 0, correct_sum = 0;
 };
 
 // What a model decides, and how sure it is; made once, then measured for any weights of the cases, by any thread.

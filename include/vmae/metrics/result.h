@@ -48,14 +48,17 @@ struct StatisticsOptions {
   std::vector<std::pair<size_t, size_t>> pairs{};  // models to be compared
 };
 
-// Holm's correction of every method's p-values: rows of the whole ("mean", "macro", "micro", "all") are one family per metric, rows of classes another.
+// Holm's correction of every method's p-values: rows of the whole ("mean",
+// "macro", "micro", "all") are one family per metric, rows of classes another.
 void correct_for_number(std::vector<Comparison>& comparisons);
 bool is_whole(const std::string& class_name);
 
-// Adds to the remark of an estimate that lies outside of its interval, as the ECE of a well calibrated model does: resampling makes it larger.
+// Adds to the remark of an estimate that lies outside of its interval, as
+// the ECE of a well calibrated model does: resampling makes it larger.
 void remark_on_bias(Estimate& estimate);
 
 // The intervals of a statistic, the preferred one first.
-std::vector<stats::Interval> intervals_of(const stats::Bootstrap& bootstrap, size_t statistic, const StatisticsOptions& options);
+std::vector<stats::Interval> intervals_of(const stats::Bootstrap& bootstrap, size_t statistic,
+                                          const StatisticsOptions& options);
 
 }  // namespace vmae::metrics

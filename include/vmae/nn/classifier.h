@@ -8,7 +8,8 @@ class SwinClassifierImpl : public SwinEncoderImpl {
  public:
   explicit SwinClassifierImpl(const ClassifierOptions& options);  // freshly initialised from torch's default generator
 
-  // image (B, C, H, W) of options.swin.image_size; drop_path (B, 2 * num_encoder_blocks()) uniform, or undefined (evaluation) -> logits (B, num_classes).
+  // image (B, C, H, W) of options.swin.image_size; drop_path (B, 2 *
+  // num_encoder_blocks()) uniform, or undefined (evaluation) -> logits (B, num_classes).
   at::Tensor forward(const at::Tensor& image, const at::Tensor& drop_path = {});
 
   int64_t num_draws() const { return 2 * num_encoder_blocks(); }

@@ -1,5 +1,6 @@
 #pragma once
-// Convolutions of the plain U-Net and of what stands beside the patch embedding of fine-tuned models. Activations are BCHW.
+// Convolutions of the plain U-Net and of what stands beside the
+// patch embedding of fine-tuned models. Activations are BCHW.
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/conv.h>
@@ -21,13 +22,14 @@ class ConvBlockImpl : public torch::nn::Module {
 };
 TORCH_MODULE(ConvBlock);
 
-// Convolutions of the image at full, half and quarter resolution (tokens are 4 pixels wide), for models that are fine-tuned: what they see is added to the
-// tokens, through a projection that begins at 0, so that pretrained weights begin as they were. A transformer learns sooner with such a stem (Xiao et al.
-// 2021).
+// Convolutions of the image at full, half and quarter resolution (tokens are 4 pixels wide), for models
+// that are fine-tuned: what they see is added to the tokens, through a projection that begins at 0, so that
+// pretrained weights begin as they were. A transformer learns sooner with such a stem (Xiao et al. 2021).
 class ConvStemImpl : public torch::nn::Module {
  public:
   ConvStemImpl(int64_t in_channels, int64_t token_channels);
-  // (B, in, H, W) -> (B, fine, H, W), (B, 2 fine, ceil(H/2), ceil(W/2)), (B, 4 fine, ceil(H/4), ceil(W/4)); fine is channels_of(token_channels)
+  // (B, in, H, W) -> (B, fine, H, W), (B, 2 fine, ceil(H/2), ceil(W/2)),
+  // (B, 4 fine, ceil(H/4), ceil(W/4)); fine is channels_of(token_channels)
   std::vector<at::Tensor> forward(const at::Tensor& image);
   at::Tensor tokens(const at::Tensor& quarter);  // the last of these -> (B, ceil(H/4), ceil(W/4), token_channels)
   static int64_t channels_of(int64_t token_channels);
@@ -40,7 +42,8 @@ class ConvStemImpl : public torch::nn::Module {
 };
 TORCH_MODULE(ConvStem);
 
-// From tokens back to pixels in two steps of upsampling, each joined with the stem's features at that resolution: the upper two floors of a plain U-Net.
+// From tokens back to pixels in two steps of upsampling, each joined with the
+// stem's features at that resolution: the upper two floors of a plain U-Net.
 class PixelDecoderImpl : public torch::nn::Module {
  public:
   explicit PixelDecoderImpl(int64_t token_channels);

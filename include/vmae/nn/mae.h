@@ -32,11 +32,13 @@ class MaeImpl : public SwinCodecImpl {
 };
 TORCH_MODULE(Mae);
 
-// The mask as a pure function of the noise: of each sample's units, the int(units * (1 - mask_ratio)) with the smallest noise stay visible.
-// noise (B, units), units = (rows / 4) x (columns / 4) row-major -> (B, rows, columns) bool, true = hidden.
+// The mask as a pure function of the noise: of each sample's units, the int(units *
+// (1 - mask_ratio)) with the smallest noise stay visible. noise (B, units), units =
+// (rows / 4) x (columns / 4) row-major -> (B, rows, columns) bool, true = hidden.
 at::Tensor hidden_tokens(const at::Tensor& noise, int64_t rows, int64_t columns, double mask_ratio);
 
-at::Tensor patchify(const at::Tensor& image);                                     // (B, C, h, w) -> (B, H * W, 16 C), channel fastest
+// (B, C, h, w) -> (B, H * W, 16 C), channel fastest
+at::Tensor patchify(const at::Tensor& image);
 at::Tensor unpatchify(const at::Tensor& patches, int64_t height, int64_t width);  // and back; height, width in pixels
 
 }  // namespace vmae::nn

@@ -1,5 +1,6 @@
 #pragma once
-// The keys that describe a network: what of it a config, a checkpoint and a file of weights say. Without torch, as all *_options.h.
+// The keys that describe a network: what of it a config, a checkpoint
+// and a file of weights say. Without torch, as all *_options.h.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,8 +19,9 @@ struct SwinOptions {
   double mlp_ratio = 4.0;
   double drop_path_rate = 0.1;
   double layer_norm_eps = 1e-6;
-  bool conv_stem = false;         // of fine-tuned models (ConvStem); the masked autoencoder has none
-  bool shift_small_grids = true;  // shift odd blocks even where the grid is one window (method.md: VISION-MAE yes, ImageNet Swin no)
+  bool conv_stem = false;  // of fine-tuned models (ConvStem); the masked autoencoder has none
+  // shift odd blocks even where the grid is one window (method.md: VISION-MAE yes, ImageNet Swin no)
+  bool shift_small_grids = true;
 };
 void describe(Options& options, SwinOptions& swin);  // all but conv_stem
 void describe_conv_stem(Options& options, SwinOptions& swin);
@@ -45,6 +47,7 @@ struct ClassifierOptions {
   SwinOptions swin{.depths = {2, 2, 6, 2}};
   int64_t num_classes = 2;  // outputs: classes of a softmax, or findings of which each has its own sigmoid
 };
-void describe(Options& options, ClassifierOptions& classifier);  // the keys of SwinOptions; num_classes comes from the dataset
+// the keys of SwinOptions; num_classes comes from the dataset
+void describe(Options& options, ClassifierOptions& classifier);
 
 }  // namespace vmae::nn

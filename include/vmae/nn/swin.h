@@ -1,6 +1,7 @@
 #pragma once
-// The Swin Transformer encoder and decoder (Liu et al. 2021; Cao et al. 2021 for patch expanding) that the masked autoencoder, the Swin-UNet and the classifier
-// share. Names given to register_* are API: they are the Python reference's state-dict keys.
+// The Swin Transformer encoder and decoder (Liu et al. 2021; Cao et al. 2021 for patch
+// expanding) that the masked autoencoder, the Swin-UNet and the classifier share.
+// Names given to register_* are API: they are the Python reference's state-dict keys.
 //
 // B batch, H W token grid, C channels; activations are BHWC.
 #include <torch/nn/module.h>
@@ -21,8 +22,8 @@ namespace vmae::nn {
 
 constexpr int64_t kPatchSize = 4;  // pixels
 
-// Every stage halves the grid; `drop_path` below is one uniform number per sample and residual branch, (B, 2 * blocks), or undefined for evaluation:
-// randomness enters a forward pass only through arguments.
+// Every stage halves the grid; `drop_path` below is one uniform number per sample and residual branch,
+// (B, 2 * blocks), or undefined for evaluation: randomness enters a forward pass only through arguments.
 class WindowAttentionImpl : public torch::nn::Module {
  public:
   WindowAttentionImpl(int64_t dim, int64_t num_heads, int64_t window_size);
@@ -46,7 +47,8 @@ TORCH_MODULE(Mlp);
 class SwinBlockImpl : public torch::nn::Module {
  public:
   SwinBlockImpl(const SwinOptions& swin, int64_t dim, int64_t num_heads, bool shifted, double drop_rate);
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& drop_path);  // (B, H, W, C) -> same; drop_path (B, 2) or undefined
+  // (B, H, W, C) -> same; drop_path (B, 2) or undefined
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& drop_path);
 
  private:
   at::Tensor attention_branch(const at::Tensor& x);
@@ -64,7 +66,8 @@ TORCH_MODULE(SwinBlock);
 class PatchEmbedImpl : public torch::nn::Module {
  public:
   explicit PatchEmbedImpl(const SwinOptions& swin);
-  at::Tensor forward(const at::Tensor& image);  // (B, C, H, W) pixels -> (B, ceil(H/4), ceil(W/4), embed_dim); zeros at the bottom and right edge
+  // (B, C, H, W) pixels -> (B, ceil(H/4), ceil(W/4), embed_dim); zeros at the bottom and right edge
+  at::Tensor forward(const at::Tensor& image);
 
  private:
   torch::nn::Conv2d proj_{nullptr};
@@ -75,7 +78,8 @@ TORCH_MODULE(PatchEmbed);
 class PatchMergingImpl : public torch::nn::Module {
  public:
   PatchMergingImpl(int64_t dim, double eps);
-  at::Tensor forward(const at::Tensor& x);  // (B, H, W, C) -> (B, ceil(H/2), ceil(W/2), 2C); zeros at the bottom and right edge of odd grids
+  // (B, H, W, C) -> (B, ceil(H/2), ceil(W/2), 2C); zeros at the bottom and right edge of odd grids
+  at::Tensor forward(const at::Tensor& x);
 
  private:
   double eps_;
@@ -116,10 +120,12 @@ class SwinEncoderImpl : public torch::nn::Module {
  public:
   // (B, C, H, W) pixels -> (B, H, W, embed_dim); with a conv stem, `stem` gets its features.
   at::Tensor embed(const at::Tensor& image, std::vector<at::Tensor>* stem = nullptr);
-  // -> (B, H/8, W/8, 8 embed_dim), no final norm; odd grids round up. stage_inputs: what each stage was given, for skip connections.
+  // -> (B, H/8, W/8, 8 embed_dim), no final norm; odd grids round up.
+  // stage_inputs: what each stage was given, for skip connections.
   at::Tensor encode(at::Tensor tokens, const at::Tensor& drop_path, std::vector<at::Tensor>* stage_inputs = nullptr);
-  // (B, C, H, W) pixels -> (B, 8 embed_dim): the last stage's tokens, normed, their mean over the grid: what a classifier's head is given. Where the model has
-  // no such norm of its own, LayerNorm without scale and shift: what a classifier begins with.
+  // (B, C, H, W) pixels -> (B, 8 embed_dim): the last stage's tokens, normed, their
+  // mean over the grid: what a classifier's head is given. Where the model has no such
+  // norm of its own, LayerNorm without scale and shift: what a classifier begins with.
   at::Tensor features(const at::Tensor& image, const at::Tensor& drop_path = {});
   int64_t num_encoder_blocks() const { return total_blocks_; }
   const SwinOptions& swin() const { return swin_; }
@@ -129,7 +135,8 @@ class SwinEncoderImpl : public torch::nn::Module {
   SwinEncoderImpl(const SwinOptions& swin, int64_t size_multiple);
   void register_encoder();
   void register_conv_stem();
-  void init_conv_stem();  // after init_weights, which knows no convolutions but the patch embedding's; nothing where there is none
+  // after init_weights, which knows no convolutions but the patch embedding's; nothing where there is none
+  void init_conv_stem();
   std::vector<double> drop_rates_of_stage(size_t stage) const;  // 0 -> drop_path_rate, linear over all encoder blocks
   void check_image(const at::Tensor& image) const;
   virtual at::Tensor last_norm(const at::Tensor& tokens);  // (B, H, W, C) -> same
@@ -142,10 +149,12 @@ class SwinEncoderImpl : public torch::nn::Module {
   torch::nn::ModuleList layers_;
 };
 
-// The symmetric decoder: first_patch_expanding, layers_up, norm_up. Drop-path rates and depths mirror the encoder's stages.
+// The symmetric decoder: first_patch_expanding, layers_up,
+// norm_up. Drop-path rates and depths mirror the encoder's stages.
 class SwinCodecImpl : public SwinEncoderImpl {
  public:
-  // (B, H/8, W/8, 8 embed_dim) -> (B, H, W, embed_dim). With skips, each stage begins with a 1x1 convolution of [decoder | input of the encoder's stage].
+  // (B, H/8, W/8, 8 embed_dim) -> (B, H, W, embed_dim). With skips, each stage
+  // begins with a 1x1 convolution of [decoder | input of the encoder's stage].
   at::Tensor decode(at::Tensor latent, const at::Tensor& drop_path, const std::vector<at::Tensor>& stage_inputs = {});
   int64_t num_blocks() const { return num_encoder_blocks() + decoder_blocks_; }
 

@@ -1,5 +1,6 @@
 #pragma once
-// Moves tokens between the image's order and the order that attention works in, on a CPU: one pass of copies instead of roll, partition and permute.
+// Moves tokens between the image's order and the order that attention works
+// in, on a CPU: one pass of copies instead of roll, partition and permute.
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 #pragma once
-// Classes in colour, the same in the pictures of reports, in contact sheets and in a run's panels; and legends that name them.
+// Classes in colour, the same in the pictures of reports, in
+// contact sheets and in a run's panels; and legends that name them.
 #include <array>
 #include <cstdint>
 #include <set>
@@ -11,8 +12,8 @@
 namespace vmae::run {
 
 using Colour = std::array<uint8_t, 3>;
-// Of label 1, 2, ...: Okabe and Ito's seven, then these lighter, then darker, then from the first again. io::kIgnored is
-// grey.
+// Of label 1, 2, ...: Okabe and Ito's seven, then these lighter,
+// then darker, then from the first again. io::kIgnored is grey.
 Colour class_colour(uint8_t label);
 std::string css_colour(const Colour& colour);  // "#e69f00"
 

@@ -1,5 +1,6 @@
 #pragma once
-// The data card: what a dataset was taken to be, for a person to look at before a result is believed. docs/data.md, "The data card".
+// The data card: what a dataset was taken to be, for a person to look
+// at before a result is believed. docs/data.md, "The data card".
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -30,8 +31,9 @@ struct DataCard {
   std::vector<std::string> identifying{};  // texts that must not be written
 };
 
-// Writes DIR/card.json, card.html (with a contact sheet of up to 24 images: with masks spread over the classes, largest, smallest and empty ones) and
-// masks.png, the sheet alone. Throws Error(internal) if the folder can't be written.
+// Writes DIR/card.json, card.html (with a contact sheet of up to 24 images: with
+// masks spread over the classes, largest, smallest and empty ones) and masks.png,
+// the sheet alone. Throws Error(internal) if the folder can't be written.
 void write_data_card(const std::filesystem::path& folder, const DataCard& card);
 
 }  // namespace vmae::run

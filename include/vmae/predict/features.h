@@ -1,5 +1,6 @@
 #pragma once
-// `vmae features`: what the encoder makes of images, a vector of each image or case, for other programs. docs/predict.md
+// `vmae features`: what the encoder makes of images, a vector
+// of each image or case, for other programs. docs/predict.md
 #include <cstdint>
 #include <filesystem>
 #include <string>

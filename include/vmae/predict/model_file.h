@@ -1,5 +1,6 @@
 #pragma once
-// Models together with the options that built them, from and to weight files. What `predict` needs to know lies in the file's metadata.
+// Models together with the options that built them, from and to weight
+// files. What `predict` needs to know lies in the file's metadata.
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -26,19 +27,24 @@ std::string model_options_json(ModelOptions options) {
   return options_json(list);
 }
 
-// "mae", "swin-unet", "unet" or "swin-classifier": what the file says, or for files of other programs what its keys are those of.
+// "mae", "swin-unet", "unet" or "swin-classifier": what the file
+// says, or for files of other programs what its keys are those of.
 std::string model_name_of(const weights::TensorFile& file);
 
-// The options of the model that a file's weights belong to: from its metadata, or, for files of other programs, from the shapes of its tensors
-// (image size, mask ratio, norm-pix loss and drop path can't be seen there and keep their values in `defaults`, as do shift and epsilon unless the names are
-// those of an ImageNet Swin). The file's keys must have been renamed (weights::rename_to_reference) for the two last.
+// The options of the model that a file's weights belong to: from its metadata, or, for files of other
+// programs, from the shapes of its tensors (image size, mask ratio, norm-pix loss and drop path can't be
+// seen there and keep their values in `defaults`, as do shift and epsilon unless the names are those of an
+// ImageNet Swin). The file's keys must have been renamed (weights::rename_to_reference) for the two last.
 // Throws Error(checkpoint) if these are not the weights of a Swin masked autoencoder, or of a Swin encoder.
-nn::MaeOptions model_options_of(const weights::TensorFile& file, const std::filesystem::path& path, const nn::MaeOptions& defaults = {});
-nn::SwinOptions swin_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet, const nn::SwinOptions& defaults = {});
+nn::MaeOptions model_options_of(const weights::TensorFile& file, const std::filesystem::path& path,
+                                const nn::MaeOptions& defaults = {});
+nn::SwinOptions swin_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet,
+                                const nn::SwinOptions& defaults = {});
 // Of a segmenter, the plain U-Net included, with as many classes as its head has.
 nn::UnetOptions unet_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet);
 
-// A weights file, or the best (else last) checkpoint of a run folder. Throws Error(checkpoint) naming what was looked for.
+// A weights file, or the best (else last) checkpoint of a run
+// folder. Throws Error(checkpoint) naming what was looked for.
 std::filesystem::path find_weights(const std::filesystem::path& path);
 
 // What a fine-tuned model needs besides its weights, to be used without a config.
@@ -47,23 +53,30 @@ struct ModelCard {
   bool is_multi_label = false;
   std::string pool = "mean";
   data::ImageOptions image{};
-  bool minmax = false;                    // data.minmax
-  std::vector<std::string> modalities{};  // of the images that were trained on, each once, sorted; "" where it is not known. Empty: the file does not say
+  bool minmax = false;  // data.minmax
+  // of the images that were trained on, each once, sorted; "" where it is not known. Empty: the file does not say
+  std::vector<std::string> modalities{};
   // The modality of all of them; "": not known, or several.
   std::string modality() const { return modalities.size() == 1 ? modalities.front() : ""; }
-  std::vector<std::string> channel_names{};       // of cases of several channels, stacked: "" where one has no name; empty: each image by itself
+  // of cases of several channels, stacked: "" where one has no name; empty: each image by itself
+  std::vector<std::string> channel_names{};
   std::vector<std::string> channel_modalities{};  // of each of them; "": not known, or several
-  std::string mirrors = "unknown";                // of images in training: "horizontal", "vertical", "both" or "none"; "unknown": the file does not say
-  std::vector<int64_t> label_values{};            // segmentation: of the classes in label maps that are written; empty: 1, 2, ...
-  std::optional<InputStatistics> input{};         // none: the file does not say
+  // of images in training: "horizontal", "vertical", "both" or "none"; "unknown": the file does not say
+  std::string mirrors = "unknown";
+  // segmentation: of the classes in label maps that are written; empty: 1, 2, ...
+  std::vector<int64_t> label_values{};
+  std::optional<InputStatistics> input{};  // none: the file does not say
 };
 std::string mirrors_of(const data::AugmentOptions& augment);
 void add_card(const ModelCard& card, weights::Metadata& metadata);
-void add_channels(const ModelCard& card, weights::Metadata& metadata);  // of it the channels alone: what weights of pretraining say besides
+// of it the channels alone: what weights of pretraining say besides
+void add_channels(const ModelCard& card, weights::Metadata& metadata);
 
-// How the images were prepared that weights learnt from: image_options, or what the config of the run says; nothing in files of other programs.
+// How the images were prepared that weights learnt from: image_options,
+// or what the config of the run says; nothing in files of other programs.
 std::optional<data::ImageOptions> image_options_of(const weights::TensorFile& file);
-std::string image_options_json(const data::ImageOptions& image, bool minmax);  // metadata "image_options"; minmax: data.minmax
+// metadata "image_options"; minmax: data.minmax
+std::string image_options_json(const data::ImageOptions& image, bool minmax);
 
 // The network of "swin-unet" or "unet", freshly initialised.
 struct SegmenterModule {
@@ -79,10 +92,12 @@ struct LoadedModel {
   SegmenterModule segmenter;
   nn::SwinClassifier classifier{nullptr};
   bool is_segmenter() const { return segmenter.net != nullptr; }
-  at::Tensor forward(const at::Tensor& image) { return is_segmenter() ? segmenter.net->forward(image) : classifier->forward(image); }
+  at::Tensor forward(const at::Tensor& image) {
+    return is_segmenter() ? segmenter.net->forward(image) : classifier->forward(image);
+  }
 };
-// In evaluation mode on `device`. Files without a card (of other programs) get numbers for class names and the default image options with a warning.
-// Throws Error(checkpoint), also for a masked autoencoder, which predicts nothing.
+// In evaluation mode on `device`. Files without a card (of other programs) get numbers for class names and the default
+// image options with a warning. Throws Error(checkpoint), also for a masked autoencoder, which predicts nothing.
 LoadedModel load_model(const std::filesystem::path& path, at::Device device);
 
 // The Swin encoder of any of our models that has one.

@@ -1,5 +1,6 @@
 #pragma once
-// `vmae predict`: fine-tuned models on images of any kind, results in the format that the images came in. docs/predict.md has the files.
+// `vmae predict`: fine-tuned models on images of any kind, results in
+// the format that the images came in. docs/predict.md has the files.
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -29,7 +30,8 @@ struct PredictOptions {
 };
 
 struct PredictArguments {
-  std::vector<std::filesystem::path> weights;  // files or runs; a run with fold_0, fold_1, ... is all of them. Several are averaged
+  // files or runs; a run with fold_0, fold_1, ... is all of them. Several are averaged
+  std::vector<std::filesystem::path> weights;
   std::filesystem::path input, output;
   std::string layout = "auto";
   bool overwrite = false;
@@ -37,15 +39,18 @@ struct PredictArguments {
   PredictOptions options;
 };
 
-// ok, or some_failed: cases that can't be read are named at the end. In an output folder that holds a prediction which did not come to its end, cases that are
-// done are left alone; Error(usage) where it was begun with other weights, options or input. A folder that holds anything else is refused without `overwrite`,
-// with which files of the same name are replaced. Throws Error: weights that don't fit together or are no fine-tuned model, an input without images.
+// ok, or some_failed: cases that can't be read are named at the end. In an output folder that holds a prediction which
+// did not come to its end, cases that are done are left alone; Error(usage) where it was begun with other weights,
+// options or input. A folder that holds anything else is refused without `overwrite`, with which files of the same name
+// are replaced. Throws Error: weights that don't fit together or are no fine-tuned model, an input without images.
 ExitCode predict(const PredictArguments& arguments);
 
-// The same for cases that are known. `identifying`: texts that must not become part of a name. `beside`: files that get names together with the cases, so that
-// those of several calls are unique. `refused`: what the source could not use; named as failed.
-ExitCode predict_cases(const std::vector<io::SourceFile>& cases, const std::vector<std::filesystem::path>& weights, const std::filesystem::path& output,
-                       const PredictOptions& options, const std::vector<std::string>& identifying = {}, const std::vector<io::SourceFile>& beside = {},
+// The same for cases that are known. `identifying`: texts that must not become part of
+// a name. `beside`: files that get names together with the cases, so that those of
+// several calls are unique. `refused`: what the source could not use; named as failed.
+ExitCode predict_cases(const std::vector<io::SourceFile>& cases, const std::vector<std::filesystem::path>& weights,
+                       const std::filesystem::path& output, const PredictOptions& options,
+                       const std::vector<std::string>& identifying = {}, const std::vector<io::SourceFile>& beside = {},
                        const std::vector<io::SourceRemark>& refused = {});
 
 }  // namespace vmae::run

@@ -30,13 +30,16 @@ class Pseudonyms {
   bool keeps_names_;
   std::vector<std::string> identifying_;
 };
-// Reads prepare.salt_file; makes it (readable by the user alone) if it is the default one and absent, unless it must be there.
+// Reads prepare.salt_file; makes it (readable by the user alone)
+// if it is the default one and absent, unless it must be there.
 std::string read_salt(const std::filesystem::path& salt_file, bool may_make = true);
 
 bool has_own_salt();  // whether the default one is there
 
-// What is prepared: as find_source(), except that folders are classes only where asked for, since their names are written.
-io::Source source_to_prepare(const std::filesystem::path& input, const std::string& layout, const std::vector<std::string>& findings = {});
+// What is prepared: as find_source(), except that folders are
+// classes only where asked for, since their names are written.
+io::Source source_to_prepare(const std::filesystem::path& input, const std::string& layout,
+                             const std::vector<std::string>& findings = {});
 
 struct PlannedCase {
   io::SourceFile file;
@@ -71,7 +74,8 @@ struct Plan {
   std::string fingerprint;  // of cases and options: a plan with another one is another dataset
 };
 
-// prepare.structures as masks name them, without spaces around. Throws Error(usage) where a name is empty or a structure comes twice.
+// prepare.structures as masks name them, without spaces around. Throws
+// Error(usage) where a name is empty or a structure comes twice.
 std::vector<NamedTexts> classes_of_structures(const std::vector<NamedTexts>& given);
 
 // `pseudonyms` learns which texts identify patients.

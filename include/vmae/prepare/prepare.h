@@ -39,10 +39,12 @@ PrepareOptions options_of_dataset(const std::vector<std::string>& options);
 struct PrepareArguments {
   std::filesystem::path input, output;
   bool overwrite = false, dry_run = false;
-  std::filesystem::path names_table;  // CSV that says which file each case was made of; empty: none. Outside of the dataset
+  // CSV that says which file each case was made of; empty: none. Outside of the dataset
+  std::filesystem::path names_table;
 };
 
-// ok, some_failed (finished, but files were left out: quarantine.jsonl), stopped (by a signal; the same command goes on); everything else is thrown as Error.
+// ok, some_failed (finished, but files were left out: quarantine.jsonl), stopped
+// (by a signal; the same command goes on); everything else is thrown as Error.
 ExitCode prepare(const PrepareConfig& config, const PrepareArguments& arguments);
 
 }  // namespace vmae::run

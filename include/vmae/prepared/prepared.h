@@ -1,6 +1,7 @@
 #pragma once
-// A prepared dataset: what `vmae prepare` writes, read by memory mapping (LMDB, read-only, no locks: it may lie on a parallel file system and be used by many
-// processes). An item is one slice or picture, a case is the volume, series or picture that it was cut from. docs/data.md describes the files.
+// A prepared dataset: what `vmae prepare` writes, read by memory mapping (LMDB, read-only, no locks: it
+// may lie on a parallel file system and be used by many processes). An item is one slice or picture, a
+// case is the volume, series or picture that it was cut from. docs/data.md describes the files.
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -49,8 +50,10 @@ struct PreparedCase {
   std::array<int64_t, 3> size{};
   std::array<double, 3> spacing_mm{1, 1, 1}, origin_mm{0, 0, 0};
   std::array<double, 9> direction{1, 0, 0, 0, 1, 0, 0, 0, 1};
-  bool has_millimetres = true;  // false: a stack of pictures whose spacing is not known (single pictures: read_prepared_mask() tells them by their geometry)
-  std::vector<float> labels;    // one per PreparedInfo::label_names, NaN where unknown; or empty
+  // false: a stack of pictures whose spacing is not known (single
+  // pictures: read_prepared_mask() tells them by their geometry)
+  bool has_millimetres = true;
+  std::vector<float> labels;  // one per PreparedInfo::label_names, NaN where unknown; or empty
   int64_t first_item = 0, num_items = 0;
 
   std::string failure;                  // why it could not be prepared (then num_items is 0), or ""
@@ -59,8 +62,9 @@ struct PreparedCase {
   std::string items_sha256;             // of the records of its items
   std::optional<int64_t> duplicate_of;  // the first case with the same pixels
 
-  std::vector<int64_t> channels;  // of a case of several channels (channels.h): the cases that hold the further ones, slice by slice
-  int64_t channel_of = -1;        // the case whose further channel this is; -1: of none
+  // of a case of several channels (channels.h): the cases that hold the further ones, slice by slice
+  std::vector<int64_t> channels;
+  int64_t channel_of = -1;  // the case whose further channel this is; -1: of none
 };
 
 struct PreparedShard {
@@ -78,13 +82,15 @@ struct PreparedInfo {
   int64_t num_failed = 0, num_duplicates = 0;
   std::string layout;  // of the source, as io::Source::layout
   std::vector<double> percentiles{0.5, 99.5};
-  std::string intensity = "native";        // native: numbers as in the source; else what was applied, and values lie in [0, 1]
+  // native: numbers as in the source; else what was applied, and values lie in [0, 1]
+  std::string intensity = "native";
   std::vector<std::string> label_names;    // findings or classes
   bool is_multi_label = false;             // label_names are findings (0 or 1 each); else classes (one of them is 1)
   std::vector<std::string> channel_names;  // as io::Source
   std::vector<std::string> mask_names;     // of mask values 1, 2, ...; may be empty
-  bool has_masks = false;                  // with the numbers of their files: what they mean is not decided here (label_meaning.h)
-  int64_t ignore_label = -1;               // as io::Source
+  // with the numbers of their files: what they mean is not decided here (label_meaning.h)
+  bool has_masks = false;
+  int64_t ignore_label = -1;  // as io::Source
   std::vector<LabelRegion> regions;
 };
 
@@ -96,7 +102,8 @@ std::vector<SourceRemark> left_out_of(const std::filesystem::path& dir);
 
 class PreparedDataset {
  public:
-  // `dir` or its index.json. Throws Error(data) naming the file: not a prepared dataset, not finished, of a later version, damaged.
+  // `dir` or its index.json. Throws Error(data) naming the file: not
+  // a prepared dataset, not finished, of a later version, damaged.
   explicit PreparedDataset(const std::filesystem::path& dir);
   PreparedDataset(const std::filesystem::path& dir, PreparedInfo info);  // one that is about to be finished
   ~PreparedDataset();
@@ -106,8 +113,9 @@ class PreparedDataset {
   int64_t size() const { return info().num_items; }
 
   // All of these are const and thread-safe, and item() and decode() allocate nothing after a thread's first call.
-  PreparedItem item(int64_t index) const;                           // throws Error(data) if damaged
-  void decode(const PreparedItem& item, std::byte* pixels) const;   // pixel_bytes(); throws Error(data) if the checksum is wrong
+  PreparedItem item(int64_t index) const;  // throws Error(data) if damaged
+  // pixel_bytes(); throws Error(data) if the checksum is wrong
+  void decode(const PreparedItem& item, std::byte* pixels) const;
   void decode_mask(const PreparedItem& item, uint8_t* mask) const;  // mask_bytes(); zeros where there is no mask
   PreparedCase read_case(int64_t case_number) const;
   std::string compute_digest() const;  // reads everything; throws Error(data) at the first damaged record
@@ -117,10 +125,11 @@ class PreparedDataset {
   std::unique_ptr<State> state_;
 };
 
-// All slices of a case as the volume that they were cut from, on its grid: stored numbers and scalings as in the dataset (slices across z with scalings of
-// their own, or of different types, come as float32 in units). Slices that were resized when they were prepared give a volume of that many pixels over the
-// same place in space. `units` are the case's, unless the dataset's intensities are not native: then numbers lie in [0, 1] and units are raw.
-// Throws Error(data): the case failed, a slice is missing, damaged or of another size.
+// All slices of a case as the volume that they were cut from, on its grid: stored numbers and scalings as in
+// the dataset (slices across z with scalings of their own, or of different types, come as float32 in units).
+// Slices that were resized when they were prepared give a volume of that many pixels over the same place in
+// space. `units` are the case's, unless the dataset's intensities are not native: then numbers lie in [0, 1]
+// and units are raw. Throws Error(data): the case failed, a slice is missing, damaged or of another size.
 Volume read_prepared_case(const PreparedDataset& dataset, int64_t case_number);
 
 // Whether `path` is a prepared dataset (a folder with index.json of ours, or that file).

@@ -1,6 +1,6 @@
 #pragma once
-// Writes the shards of a prepared dataset, in the order of the cases. A process that is killed loses what was not committed; opened again, a shard goes on
-// after its last committed case.
+// Writes the shards of a prepared dataset, in the order of the cases. A process that is killed
+// loses what was not committed; opened again, a shard goes on after its last committed case.
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -16,8 +16,10 @@ namespace vmae::io {
 struct PackedItem {
   std::string record;
 };
-// item: everything but case_number, pixels, mask, record and filter. pixels: item.pixel_bytes(); mask: item.mask_bytes(), or empty.
-PackedItem pack_item(const PreparedItem& item, std::span<const std::byte> pixels, std::span<const uint8_t> mask, int64_t case_number);
+// item: everything but case_number, pixels, mask, record and filter.
+// pixels: item.pixel_bytes(); mask: item.mask_bytes(), or empty.
+PackedItem pack_item(const PreparedItem& item, std::span<const std::byte> pixels, std::span<const uint8_t> mask,
+                     int64_t case_number);
 std::string items_digest(const std::vector<PackedItem>& items);  // PreparedCase::items_sha256
 
 class ShardWriter {
@@ -42,7 +44,8 @@ class DuplicateFinder {
   explicit DuplicateFinder(const std::filesystem::path& file);
   ~DuplicateFinder();
   int64_t first_of(const std::string& pixels_sha256, int64_t number);
-  void add_cases(const std::filesystem::path& shard, int64_t first_case, int64_t num_cases);  // what an earlier process wrote
+  // what an earlier process wrote
+  void add_cases(const std::filesystem::path& shard, int64_t first_case, int64_t num_cases);
   void commit();
 
  private:

@@ -1,7 +1,7 @@
 #pragma once
-// One process or many that train together (data parallel, on c10d: NCCL for GPUs, Gloo for CPUs and for what is said beside the training). Alone, every
-// function below is the identity.
-// Collectives (marked C) are called by all ranks in the same order. They throw LostContact when a rank is gone or does not answer within the time-out.
+// One process or many that train together (data parallel, on c10d: NCCL for GPUs, Gloo for CPUs and for what is
+// said beside the training). Alone, every function below is the identity. Collectives (marked C) are called by
+// all ranks in the same order. They throw LostContact when a rank is gone or does not answer within the time-out.
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
@@ -20,7 +20,8 @@ struct LostContact : Error {
   explicit LostContact(const std::string& what);
 };
 
-// From this rank's sums to those of all ranks, with gradient: d total / d own sum = 1, so that the gradients of all ranks add up to that of the total.
+// From this rank's sums to those of all ranks, with gradient: d total / d own
+// sum = 1, so that the gradients of all ranks add up to that of the total.
 using RankSum = std::function<at::Tensor(const at::Tensor&)>;
 
 class World {
@@ -36,28 +37,33 @@ class World {
   bool is_first() const { return rank() == 0; }
   const Launch& launch() const;
 
-  // C. Waits for all ranks, divides the CPUs among those that share them (share_threads()), and opens the process group for tensors on `device` and on the CPU.
-  // Called again it changes nothing.
+  // C. Waits for all ranks, divides the CPUs among those that share them (share_threads()), and
+  // opens the process group for tensors on `device` and on the CPU. Called again it changes nothing.
   void connect(at::Device device, double timeout_s);
 
-  bool any(bool value);                                      // C: true on every rank if on one
-  void sum(at::Tensor& values);                              // C: in place, over all ranks
-  RankSum total(bool counts);                                // what it returns is C, in its forward pass; counts false: this rank adds 0, and its gradient is 0
+  bool any(bool value);          // C: true on every rank if on one
+  void sum(at::Tensor& values);  // C: in place, over all ranks
+  // what it returns is C, in its forward pass; counts false: this rank adds 0, and its gradient is 0
+  RankSum total(bool counts);
   void broadcast(std::vector<at::Tensor> tensors);           // C: those of rank 0, in place
   std::string broadcast(const std::string& text);            // C: that of rank 0
   std::vector<std::string> gather(const std::string& text);  // C: those of all ranks by rank, on every rank
-  std::string from_first(const std::function<std::string()>& work);  // C: rank 0 works, for however long; its result on every rank
+  // C: rank 0 works, for however long; its result on every rank
+  std::string from_first(const std::function<std::string()>& work);
 
-  // C. From here on backward(loss, true) leaves in the parameters the sum over ranks of all gradients since the last one. The layout of the messages is
-  // fixed here, so that a resumed run adds in the same order. compress: gradients travel as bf16.
+  // C. From here on backward(loss, true) leaves in the parameters the sum over ranks
+  // of all gradients since the last one. The layout of the messages is fixed here, so
+  // that a resumed run adds in the same order. compress: gradients travel as bf16.
   void share_gradients(const std::vector<at::Tensor>& parameters, bool compress);
   void keep_gradients();                                    // the end of that; before the parameters go
   void backward(const at::Tensor& loss, bool synchronise);  // C if `synchronise`
-  double gradient_wait_s() const;                           // on CPUs: time in backward() after the last own gradient, waiting for the other ranks
+  // on CPUs: time in backward() after the last own gradient, waiting for the other ranks
+  double gradient_wait_s() const;
 
   // Leaves together with all others (C), and later calls behave as alone.
   void finish();
-  // Tells the other ranks of an error and ends all of them: rank 0 prints it, and the process ends with the error's exit code. Alone: returns.
+  // Tells the other ranks of an error and ends all of them: rank 0 prints
+  // it, and the process ends with the error's exit code. Alone: returns.
   void fail(const Error& error);
 
  private:

@@ -1,7 +1,8 @@
 #pragma once
-// Figures as SVG: whole documents (with xmlns, viewBox, title and desc for screen readers), which also stand inline in the report. All texts are escaped.
-// Colours: Okabe and Ito's, with dash patterns and markers besides, so that they can be told apart without colour. No script, no font file, no outside
-// reference. The title is for screen readers and pointers: what a reader sees is the caption of the page or paper.
+// Figures as SVG: whole documents (with xmlns, viewBox, title and desc for screen readers), which also stand
+// inline in the report. All texts are escaped. Colours: Okabe and Ito's, with dash patterns and markers
+// besides, so that they can be told apart without colour. No script, no font file, no outside reference. The
+// title is for screen readers and pointers: what a reader sees is the caption of the page or paper.
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -15,14 +16,15 @@ struct Figure {
   std::string svg{};
 };
 
-// Boxes (median, quartiles, whiskers to the most distant value within 1.5 IQR), every value as a dot (jittered by its index, up to 500 of them) and the mean as
-// a diamond. Groups stand side by side (classes), in each a box per series (models), in several rows where they are many. Values that are not finite are left
-// out; n is written below each box.
+// Boxes (median, quartiles, whiskers to the most distant value within 1.5 IQR), every value as a dot (jittered by its
+// index, up to 500 of them) and the mean as a diamond. Groups stand side by side (classes), in each a box per series
+// (models), in several rows where they are many. Values that are not finite are left out; n is written below each box.
 struct BoxPlot {
   std::string title{}, value_axis{};
   std::vector<std::string> groups{}, series{};
   std::vector<std::vector<std::vector<double>>> values{};  // [group][series]
-  double low = 0, high = 1;                                // of the axis, widened by values outside of it; equal: from the values
+  // of the axis, widened by values outside of it; equal: from the values
+  double low = 0, high = 1;
 };
 struct BoxStatistics {
   size_t n = 0;  // finite values
@@ -40,12 +42,14 @@ struct Line {
   std::vector<double> band_low{}, band_high{};    // per point, or empty
   std::vector<double> error_low{}, error_high{};  // whiskers per point, or empty
   bool has_markers = false;
-  // Whose colour, dash pattern and marker it has; -1: its place in `lines`. In all figures of a report a model has the same.
+  // Whose colour, dash pattern and marker it has; -1: its place
+  // in `lines`. In all figures of a report a model has the same.
   int64_t series = -1;
   // Of points that are of several series: whose colour each marker has. The line itself is grey then.
   std::vector<size_t> point_series{};
 };
-// ROC, precision-recall, calibration, label efficiency. Ranges are widened by values outside of them; equal limits: from the values. Points that are not finite
+// ROC, precision-recall, calibration, label efficiency. Ranges are widened by
+// values outside of them; equal limits: from the values. Points that are not finite
 // are gaps. Of many points, only those are written that make a visible difference.
 struct LinePlot {
   std::string title{}, x_axis{}, y_axis{};

@@ -1,5 +1,6 @@
 #pragma once
-// One self-contained HTML page: style inline, pictures as data, no script, no network. Readable on a phone, printable, in light and dark.
+// One self-contained HTML page: style inline, pictures as data, no
+// script, no network. Readable on a phone, printable, in light and dark.
 #include <string>
 #include <vector>
 

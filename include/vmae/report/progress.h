@@ -21,7 +21,8 @@ struct ProgressState {
 
 bool stderr_is_terminal();
 
-// The line, at most `columns` wide. `started_at`: what was done when the clock started, so that a resumed run's time left is right.
+// The line, at most `columns` wide. `started_at`: what was done when
+// the clock started, so that a resumed run's time left is right.
 std::string progress_line(const ProgressState& state, int64_t started_at, double elapsed_s, int columns);
 
 // At most one enabled bar at a time; any thread may log meanwhile. Not enabled: every call does nothing.

@@ -10,14 +10,17 @@ namespace vmae {
 
 class AppendFile;
 
-// Every call appends one whole record and throws Error(internal) where that fails (a full disk); the file then still ends with a whole record.
+// Every call appends one whole record and throws Error(internal) where
+// that fails (a full disk); the file then still ends with a whole record.
 class TensorBoardWriter {
  public:
-  explicit TensorBoardWriter(const std::filesystem::path& run_folder);  // new file events.out.tfevents.<unix time>.<host>.<pid>
+  // new file events.out.tfevents.<unix time>.<host>.<pid>
+  explicit TensorBoardWriter(const std::filesystem::path& run_folder);
   ~TensorBoardWriter();
 
   void scalar(std::string_view tag, double value, int64_t step);  // stored as float
-  void image(std::string_view tag, std::string_view png_bytes, int64_t height, int64_t width, int64_t channels, int64_t step);
+  void image(std::string_view tag, std::string_view png_bytes, int64_t height, int64_t width, int64_t channels,
+             int64_t step);
   void text(std::string_view tag, std::string_view markdown, int64_t step);
   void flush();  // to the disk
 

@@ -37,7 +37,8 @@ struct SegmentModelOptions : TransferOptions {
 };
 void describe(Options& options, SegmentModelOptions& model);
 
-// Defaults: those of the recipe. "paper": the reference's (method.md, "Segmentation training"); "auto": ours (docs/recipes.md).
+// Defaults: those of the recipe. "paper": the reference's (method.md,
+// "Segmentation training"); "auto": ours (docs/recipes.md).
 struct SegmentConfig {
   std::string recipe;
   RunOptions run;
@@ -79,8 +80,8 @@ struct ClassifyConfig {
 };
 void describe(Options& options, ClassifyConfig& config);
 
-// The defaults of all that a config does not say: those of its recipe, as far as they go with what it says. said.train.epochs = 0: it does not say that; if it
-// does, an epoch is one pass.
+// The defaults of all that a config does not say: those of its recipe, as far as they go with
+// what it says. said.train.epochs = 0: it does not say that; if it does, an epoch is one pass.
 SegmentConfig defaults_for(const SegmentConfig& said);
 ClassifyConfig defaults_for(const ClassifyConfig& said);
 // For the log: the recipe, and which keys it is that have other values than the paper's because of it.

@@ -21,13 +21,14 @@ class ModalityOfSources {
   int64_t num_unknown_ = 0, num_ct_ = 0;  // volumes that train
 };
 
-// Of what a fine-tuned model predicts, after what it learnt from: `said` then, or, if it learnt from CT and others besides, a guess. The warning names no key
-// of a config.
+// Of what a fine-tuned model predicts, after what it learnt from: `said` then, or, if
+// it learnt from CT and others besides, a guess. The warning names no key of a config.
 void settle_for_prediction(std::vector<io::SourceFile>& files, const std::string& said, bool may_guess);
 
 // Of what is prepared: prepare.modality, else a guess, unless intensities are scaled by a rule that does not ask.
 void settle_for_preparation(std::vector<io::SourceFile>& files, const std::string& said, const std::string& intensity);
 
-void log_intensity(const std::vector<const std::vector<io::SourceFile>*>& parts, const data::ImageOptions& image, const std::string& unit);
+void log_intensity(const std::vector<const std::vector<io::SourceFile>*>& parts, const data::ImageOptions& image,
+                   const std::string& unit);
 
 }  // namespace vmae::run

@@ -21,9 +21,11 @@ struct SeenBefore {
   std::string text;             // a sentence, without a stop at its end; empty: there are no such parts
 };
 
-// init: model.init, a run folder or a file in one. The files of that run are found again by what its folder says (config.yaml, sources.json, splits.json), and
-// of the run that it began from itself, and so on; nothing about patients is stored for it. Not known where one of them is no run folder, its sources are gone,
-// or patients are called differently there (another salt). external_test: the files of data.test.
-SeenBefore seen_before(const std::string& init, const SourceSplits& splits, const std::vector<io::SourceFile>& external_test);
+// init: model.init, a run folder or a file in one. The files of that run are found again by what its folder
+// says (config.yaml, sources.json, splits.json), and of the run that it began from itself, and so on;
+// nothing about patients is stored for it. Not known where one of them is no run folder, its sources are
+// gone, or patients are called differently there (another salt). external_test: the files of data.test.
+SeenBefore seen_before(const std::string& init, const SourceSplits& splits,
+                       const std::vector<io::SourceFile>& external_test);
 
 }  // namespace vmae::run

@@ -18,8 +18,9 @@ struct SplitConfig {
 };
 void describe(Options& options, SplitConfig& config);
 
-// Divides the cases of `input` and writes `output`, which must not exist unless `overwrite`. Prints what each part of each fold holds. Cases that the source
-// itself marks as test stay out: they are in no part.
-void split(const SplitConfig& config, const std::filesystem::path& input, const std::filesystem::path& output, bool overwrite, std::ostream& out);
+// Divides the cases of `input` and writes `output`, which must not exist unless `overwrite`. Prints what
+// each part of each fold holds. Cases that the source itself marks as test stay out: they are in no part.
+void split(const SplitConfig& config, const std::filesystem::path& input, const std::filesystem::path& output,
+           bool overwrite, std::ostream& out);
 
 }  // namespace vmae::run

@@ -1,6 +1,6 @@
 #pragma once
-// Tables of text: CSV as in RFC 4180, with comma, semicolon or tab (whichever the header line has most of, or what a first line "sep=;" says), LF or CRLF,
-// UTF-8 with or without a byte order mark.
+// Tables of text: CSV as in RFC 4180, with comma, semicolon or tab (whichever the header line has
+// most of, or what a first line "sep=;" says), LF or CRLF, UTF-8 with or without a byte order mark.
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -24,7 +24,8 @@ struct Csv {
   std::optional<size_t> column(const std::vector<std::string>& names) const;
 };
 
-// Throw Error(data) with name:line: no header, a column named twice, a row with another number of fields, an open quote, text that is not UTF-8.
+// Throw Error(data) with name:line: no header, a column named twice, a row
+// with another number of fields, an open quote, text that is not UTF-8.
 Csv parse_csv(std::string_view text, const std::string& name);
 Csv read_csv(const std::filesystem::path& path);
 

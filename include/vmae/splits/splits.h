@@ -1,5 +1,6 @@
 #pragma once
-// Who trains, who validates and who is kept for the test: divided by patient, stratified by label, a pure function of (cases, options). docs/data.md, "Splits".
+// Who trains, who validates and who is kept for the test: divided by patient,
+// stratified by label, a pure function of (cases, options). docs/data.md, "Splits".
 #include <cstdint>
 #include <map>
 #include <set>
@@ -29,7 +30,8 @@ void describe(Options& options, SplitOptions& split);
 // Names of cases, each list sorted. No name is in two of train, val and test.
 struct SplitFold {
   std::vector<std::string> train, val, test;
-  std::map<int64_t, std::vector<std::string>> fractions;  // percent below 100 -> the part of `train`; a smaller one lies inside a larger one
+  // percent below 100 -> the part of `train`; a smaller one lies inside a larger one
+  std::map<int64_t, std::vector<std::string>> fractions;
 };
 
 struct Splits {
@@ -42,15 +44,16 @@ struct Splits {
   std::vector<SplitFold> folds;
 };
 
-// The order of `cases` does not matter. Sizes are counted in patients: validation and test part are as near to their share as integers allow; training has
-// the rest, and each part at least one.
-// Stratified: of patients with the same labels every part has its share, rounded down or up; the same holds for the rarest label as a whole.
-// Throws Error(usage) for options that contradict each other; Error(data) if there are too few patients, a name comes twice, or labels are asked for
-// (stratify = label) and no case has one.
+// The order of `cases` does not matter. Sizes are counted in patients: validation and test part are as near
+// to their share as integers allow; training has the rest, and each part at least one. Stratified: of
+// patients with the same labels every part has its share, rounded down or up; the same holds for the rarest
+// label as a whole. Throws Error(usage) for options that contradict each other; Error(data) if there are
+// too few patients, a name comes twice, or labels are asked for (stratify = label) and no case has one.
 Splits make_splits(const std::vector<SplitCase>& cases, const SplitOptions& options);
 
-// The patients (SplitCase::patient) who validate where a fraction is all that is said: `fraction` of them, to the nearest integer, at least one; a pure
-// function of patients, labels and seed. Where cases have labels every label has its share, rounded up or down; no label is in these patients alone, and one
+// The patients (SplitCase::patient) who validate where a fraction is all that is said: `fraction` of
+// them, to the nearest integer, at least one; a pure function of patients, labels and seed. Where cases
+// have labels every label has its share, rounded up or down; no label is in these patients alone, and one
 // of two patients or more is among them, as far as their number allows. Names of cases may come twice.
 std::set<std::string> draw_validation(const std::vector<SplitCase>& cases, double fraction, uint64_t seed);
 

@@ -15,12 +15,13 @@ struct TestResult {
   std::string remark{};
 };
 
-// a and b: equally many finite values (else Error(data)); a[i] and b[i] are of the same case. Fewer than two pairs: p NaN. All differences equal up to
-// rounding: if they are 0, t = 0 and p = 1, else t infinite and p = 0. With remark.
+// a and b: equally many finite values (else Error(data)); a[i] and b[i] are of the same case. Fewer than two pairs: p
+// NaN. All differences equal up to rounding: if they are 0, t = 0 and p = 1, else t infinite and p = 0. With remark.
 TestResult paired_t_test(std::span<const double> a, std::span<const double> b);
 
-// As scipy.stats.wilcoxon(zero_method="wilcox", correction=False, method="auto"): zero differences are left out; exact for up to 50 pairs without ties and
-// zeros and for up to 13 pairs in any case, else normal with the variance corrected for ties. No difference is left: p = 1 with a remark; no pairs: p NaN.
+// As scipy.stats.wilcoxon(zero_method="wilcox", correction=False, method="auto"): zero differences are left
+// out; exact for up to 50 pairs without ties and zeros and for up to 13 pairs in any case, else normal with
+// the variance corrected for ties. No difference is left: p = 1 with a remark; no pairs: p NaN.
 TestResult wilcoxon_signed_rank(std::span<const double> a, std::span<const double> b);
 
 // Holm's step-down correction (1979), in the order given; NaN stays NaN and is not counted.

@@ -17,12 +17,14 @@ namespace vmae::run {
 struct Datasets {
   SourceSplits splits;  // of which `split` has the files
   TrainVal split;
-  std::shared_ptr<data::Dataset> train, val;    // val may be null
-  std::vector<std::string> volume_rules;        // of the files that train (data/modality.h)
-  int64_t in_channels = 0;                      // of the network's input
-  std::vector<std::string> channel_names;       // where cases have several channels, which are stacked; "" where one has no name. Else empty
+  std::shared_ptr<data::Dataset> train, val;  // val may be null
+  std::vector<std::string> volume_rules;      // of the files that train (data/modality.h)
+  int64_t in_channels = 0;                    // of the network's input
+  // where cases have several channels, which are stacked; "" where one has no name. Else empty
+  std::vector<std::string> channel_names;
   std::vector<std::string> channel_modalities;  // of each of them; "" where it is not known or differs
-  std::string slice_axis = "auto";              // of the volumes that train; auto: there are none, or its sources have several
+  // of the volumes that train; auto: there are none, or its sources have several
+  std::string slice_axis = "auto";
 };
 
 // Of training, validation and test; what masks mean is for the command to add, with the censuses of `parts`.

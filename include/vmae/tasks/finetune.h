@@ -8,36 +8,42 @@
 
 namespace vmae::run {
 
-// What only the weights can tell is taken from them, where the config does not say otherwise: in_channels, embed_dim, num_heads, window_size, mlp_ratio,
-// layer_norm_eps, shift_small_grids; and image_size, where it is open (empty) and the weights say it. Not depths and drop path. Throws Error(checkpoint).
+// What only the weights can tell is taken from them, where the config does not say otherwise: in_channels,
+// embed_dim, num_heads, window_size, mlp_ratio, layer_norm_eps, shift_small_grids; and image_size, where
+// it is open (empty) and the weights say it. Not depths and drop path. Throws Error(checkpoint).
 void adopt_architecture(nn::SwinOptions& swin, const std::string& init);
 
-// Initial weights from seed, pretrained ones over them as model.transfer says, frozen parts, device. is_colour: what `auto` looks at. image: how images are
-// prepared now, and datasets.volume_rules.
-void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options, bool is_segmenter, bool is_colour,
-                    const Session& session, const data::ImageOptions& image, const std::vector<std::string>& volume_rules);
+// Initial weights from seed, pretrained ones over them as model.transfer says, frozen parts, device.
+// is_colour: what `auto` looks at. image: how images are prepared now, and datasets.volume_rules.
+void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options,
+                    bool is_segmenter, bool is_colour, const Session& session, const data::ImageOptions& image,
+                    const std::vector<std::string>& volume_rules);
 
-// How images become what the network was trained on, for prediction from files: a prepared dataset has its own slice axis and may have its intensities scaled
-// already.
+// How images become what the network was trained on, for prediction from files: a
+// prepared dataset has its own slice axis and may have its intensities scaled already.
 data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets);
 
 // What the training images are, by DICOM's codes, each once, sorted; "" of those that do not say.
 std::vector<std::string> modalities_of(const Datasets& datasets);
 
-// Factor of the learning rate of a parameter: layer_decay to the power of how many encoder blocks lie behind it, and one for what follows the encoder; of what
-// only the task has, task_lr_scale.
+// Factor of the learning rate of a parameter: layer_decay to the power of how many encoder blocks
+// lie behind it, and one for what follows the encoder; of what only the task has, task_lr_scale.
 std::function<double(const std::string&)> lr_scale(const nn::SwinOptions& swin, const FinetuneOptimOptions& optim);
 
 // Three channels in the first image that can be read. Warns where colour becomes luminance.
 bool is_colour(const Datasets& datasets);
 
-// [height, width] for images of this dataset: their median, rounded up to multiples of 32, at least 64, and made smaller to 320 at most.
+// [height, width] for images of this dataset: their median, rounded up
+// to multiples of 32, at least 64, and made smaller to 320 at most.
 std::vector<int64_t> image_size_for(const data::Dataset& dataset);
 
-// Weights for the loss as a tensor on the device; undefined if there are none. One value stands for all. Throws Error(usage) naming `key`.
+// Weights for the loss as a tensor on the device; undefined if there
+// are none. One value stands for all. Throws Error(usage) naming `key`.
 at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, const std::string& key, at::Device device);
 
-// Says whether validation or test images were trained on by the run that the weights come from, in the log and on the card.
-void tell_seen_before(const Session& session, const std::string& init, const DataOptions& data, const Datasets& datasets, DataCard& card);
+// Says whether validation or test images were trained on by the
+// run that the weights come from, in the log and on the card.
+void tell_seen_before(const Session& session, const std::string& init, const DataOptions& data,
+                      const Datasets& datasets, DataCard& card);
 
 }  // namespace vmae::run

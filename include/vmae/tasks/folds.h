@@ -11,17 +11,20 @@ namespace vmae::run {
 // The folder of fold K of a run: run_dir/fold_K.
 std::filesystem::path fold_folder(const std::filesystem::path& run_dir, int64_t fold);
 
-// Whose architecture is adopted: model.init's; where a run is resumed, that of the run itself, for what it began from may be gone. fold: as for
-// finetune_folds(); of "all", the first fold that has begun.
+// Whose architecture is adopted: model.init's; where a run is resumed, that of the run itself, for what
+// it began from may be gone. fold: as for finetune_folds(); of "all", the first fold that has begun.
 std::string adopted_weights(const std::string& run_dir, const std::string& init, const std::string& fold, bool resumes);
 
-// fold: "" as the config says; a number: that fold of data.splits, into run.dir/fold_N; "all": one fold after the other, and the predictions of all test
-// parts together in run.dir/out_of_fold. With --resume, folds that are finished are left alone, and those that have not begun begin.
-ExitCode finetune_folds(const SegmentConfig& config, const TrainArguments& arguments, const std::string& fold, train::World& world);
-ExitCode finetune_folds(const ClassifyConfig& config, const TrainArguments& arguments, const std::string& fold, train::World& world);
+// fold: "" as the config says; a number: that fold of data.splits, into run.dir/fold_N; "all": one
+// fold after the other, and the predictions of all test parts together in run.dir/out_of_fold.
+// With --resume, folds that are finished are left alone, and those that have not begun begin.
+ExitCode finetune_folds(const SegmentConfig& config, const TrainArguments& arguments, const std::string& fold,
+                        train::World& world);
+ExitCode finetune_folds(const ClassifyConfig& config, const TrainArguments& arguments, const std::string& fold,
+                        train::World& world);
 
-// Predicts with the run's best weights, unless that is done already: the test part of the splits (or of data.train) into run.dir/test, data.test into
-// run.dir/external_test.
+// Predicts with the run's best weights, unless that is done already: the test part of
+// the splits (or of data.train) into run.dir/test, data.test into run.dir/external_test.
 ExitCode predict_test(const Session& session, const DataOptions& data, const Datasets& datasets);
 
 }  // namespace vmae::run

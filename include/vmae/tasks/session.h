@@ -12,19 +12,23 @@ namespace vmae::run {
 struct TrainArguments {
   train::IfExists if_exists = train::IfExists::refuse;
   bool dry_run = false;
-  std::string command_line;       // for env.json
-  bool says_in_channels = false;  // model.in_channels is what the user wants; else it is the number of channels where cases have several
+  std::string command_line;  // for env.json
+  // model.in_channels is what the user wants; else it is the number of channels where cases have several
+  bool says_in_channels = false;
 };
 
-// A run that has begun: all ranks are there; its folder is locked and its log open. The folder is rank 0's alone, and there is none in a dry run.
+// A run that has begun: all ranks are there; its folder is locked and its
+// log open. The folder is rank 0's alone, and there is none in a dry run.
 struct Session {
   Session(const RunOptions& options, const TrainArguments& arguments, const std::string& command, train::World& world);
   const RunOptions& options;
   const TrainArguments& arguments;
   train::World& world;
   at::Device device;
-  train::IfExists if_exists;                          // refuse, resume or overwrite: what was asked for, or, after a restart, what there is
-  bool begins_anew = false, asked_to_resume = false;  // in a folder whose start failed before its first checkpoint; asked_to_resume: with --resume
+  // refuse, resume or overwrite: what was asked for, or, after a restart, what there is
+  train::IfExists if_exists;
+  // in a folder whose start failed before its first checkpoint; asked_to_resume: with --resume
+  bool begins_anew = false, asked_to_resume = false;
   std::unique_ptr<train::RunFolder> folder;
   uint64_t seed() const { return static_cast<uint64_t>(options.seed); }
   bool resumes() const { return if_exists == train::IfExists::resume; }

@@ -1,5 +1,6 @@
 #pragma once
-// What `vmae pretrain`, `finetune-seg` and `finetune-cls` do alike once data, model and task are there: from these to a finished (or interrupted) run.
+// What `vmae pretrain`, `finetune-seg` and `finetune-cls` do alike once data,
+// model and task are there: from these to a finished (or interrupted) run.
 #include <functional>
 #include <string>
 
@@ -29,12 +30,14 @@ struct Training {
   std::function<void(const std::string& old_yaml)> report_changes;
 };
 
-// Resumes if asked to, writes what a run folder holds, trains, and says how it went. ok or stopped; everything else is thrown as Error.
+// Resumes if asked to, writes what a run folder holds, trains, and
+// says how it went. ok or stopped; everything else is thrown as Error.
 ExitCode train_to_end(const Session& session, Training training);
 
 void report_changed_options(const Options& before, const Options& now);
 
-// What differs between the config of a checkpoint and today's, so that nobody resumes with another config without knowing.
+// What differs between the config of a checkpoint and today's,
+// so that nobody resumes with another config without knowing.
 template <class Config>
 void report_changed_config(const std::string& old_yaml, Config now) {
   Config before = now;

@@ -12,13 +12,16 @@
 
 namespace vmae::run {
 
-// Calls `use` with this rank's part of each batch, on the device, without the samples that stand in for unreadable ones. Where nothing is left of it one sample
+// Calls `use` with this rank's part of each batch, on the device, without the
+// samples that stand in for unreadable ones. Where nothing is left of it one sample
 // stays and batch.counts is false, so that all ranks make the same number of calls.
-void for_each_validation_batch(const std::shared_ptr<data::Dataset>& dataset, const DataOptions& options, const train::Plan& plan, uint64_t seed,
+void for_each_validation_batch(const std::shared_ptr<data::Dataset>& dataset, const DataOptions& options,
+                               const train::Plan& plan, uint64_t seed,
                                const std::function<void(const data::Batch&)>& use);
 
-// Up to `count` samples, spread evenly over `indices` (empty: over the dataset), for panels; the image is on the device.
-data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed, at::Device device, int64_t count,
-                        const std::vector<int64_t>& indices = {});
+// Up to `count` samples, spread evenly over `indices` (empty:
+// over the dataset), for panels; the image is on the device.
+data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed,
+                        at::Device device, int64_t count, const std::vector<int64_t>& indices = {});
 
 }  // namespace vmae::run

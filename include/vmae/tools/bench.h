@@ -12,13 +12,16 @@ class World;
 namespace vmae::run {
 
 struct BenchArguments {
-  std::string model = "mae";  // mae; swin-unet (9 classes, Dice + cross-entropy); swin-classifier (5 classes, cross-entropy)
+  // mae; swin-unet (9 classes, Dice + cross-entropy); swin-classifier (5 classes, cross-entropy)
+  std::string model = "mae";
   std::string device = "auto", precision = "auto";
   int64_t batch = 16, steps = 5, warmup = 2, image_size = 224, threads = 0;  // batch: of all ranks
-  std::filesystem::path checkpoint;                                          // where to write one, and time it; empty: none
+  // where to write one, and time it; empty: none
+  std::filesystem::path checkpoint;
 };
-// Times training steps of the full-size model on random images; one line of JSON: images_per_s (from the median step), peak_rss_mb, step_s; of several ranks
-// comm_wait_share (of a step, waiting for gradients of other ranks); with `checkpoint`: checkpoint_pause_s (training waits for the copy), checkpoint_write_s.
+// Times training steps of the full-size model on random images; one line of JSON: images_per_s (from the
+// median step), peak_rss_mb, step_s; of several ranks comm_wait_share (of a step, waiting for gradients of
+// other ranks); with `checkpoint`: checkpoint_pause_s (training waits for the copy), checkpoint_write_s.
 void bench(const BenchArguments& arguments, train::World& world, std::ostream& out);
 
 }  // namespace vmae::run

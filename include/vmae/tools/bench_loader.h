@@ -14,8 +14,8 @@ struct LoaderBenchArguments {
   int64_t items = 0;  // the dataset repeated (or cut) to so many; 0: as it is
   double seconds = 5;
 };
-// Times the loader alone; one line of JSON: images_per_s, images_per_cpu_s (of all threads' CPU time), peak_rss_mb (with what is mapped of the dataset),
-// anonymous_mb (without).
+// Times the loader alone; one line of JSON: images_per_s, images_per_cpu_s (of all threads'
+// CPU time), peak_rss_mb (with what is mapped of the dataset), anonymous_mb (without).
 void bench_loader(const LoaderBenchArguments& arguments, std::ostream& out);
 
 }  // namespace vmae::run

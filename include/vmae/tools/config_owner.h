@@ -5,7 +5,8 @@
 
 namespace vmae::run {
 
-// The first command that takes all keys of a config file: "pretrain", "finetune-seg", "finetune-cls", "prepare" or "split"; "" where none does.
+// The first command that takes all keys of a config file: "pretrain",
+// "finetune-seg", "finetune-cls", "prepare" or "split"; "" where none does.
 std::string command_of_config(const std::filesystem::path& config);
 
 }  // namespace vmae::run

@@ -13,8 +13,9 @@ struct ForwardArguments {
   int64_t seed = 0;                          // of the noise, if the input has none
   std::vector<std::string> model_overrides;  // key=value of the model's options, without "model."
 };
-// One evaluation-mode forward pass in fp32 over `image` (B, C, H, W). mae: with `noise` (B, units); writes pred, loss (1), mask (B, tokens; 1 = hidden) and
-// noise. The others write logits. Keys of other programs' Swin files are renamed, and their conventions followed.
+// One evaluation-mode forward pass in fp32 over `image` (B, C, H, W). mae: with `noise` (B,
+// units); writes pred, loss (1), mask (B, tokens; 1 = hidden) and noise. The others write
+// logits. Keys of other programs' Swin files are renamed, and their conventions followed.
 void forward(const ForwardArguments& arguments);
 
 }  // namespace vmae::run

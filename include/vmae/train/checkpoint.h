@@ -1,7 +1,8 @@
 #pragma once
-// A checkpoint is one safetensors file: the weights under their state-dict keys, optimizer.exp_avg.KEY and optimizer.exp_avg_sq.KEY, state.generator (torch's
-// CPU generator), and in the metadata the config, the model's options and the position. Any safetensors reader gets at the weights. With optim.ema_decay these
-// are the moving averages, and optimizer.unaveraged.KEY what was averaged.
+// A checkpoint is one safetensors file: the weights under their state-dict keys, optimizer.exp_avg.KEY
+// and optimizer.exp_avg_sq.KEY, state.generator (torch's CPU generator), and in the metadata the
+// config, the model's options and the position. Any safetensors reader gets at the weights. With
+// optim.ema_decay these are the moving averages, and optimizer.unaveraged.KEY what was averaged.
 #include <torch/nn/module.h>
 
 #include <filesystem>
@@ -18,9 +19,10 @@ namespace vmae::train {
 
 // Where a run is: all that changes from step to step besides tensors.
 struct RunState {
-  int64_t step = 0;                                            // optimizer steps made
-  data::Position position;                                     // the next sample
-  int64_t epoch_batch_size = 0;                                // with which that epoch began: data.foreground_share orders an epoch by it; 0: not known
+  int64_t step = 0;         // optimizer steps made
+  data::Position position;  // the next sample
+  // with which that epoch began: data.foreground_share orders an epoch by it; 0: not known
+  int64_t epoch_batch_size = 0;
   double best = std::numeric_limits<double>::infinity();       // best validation value so far
   double best_loss = std::numeric_limits<double>::infinity();  // of that validation: of equals the lower one is better
   int64_t best_epoch = -1;
@@ -45,7 +47,8 @@ struct Snapshot {
   weights::Metadata metadata;
   bool keeps_previous = false;  // the file that is there becomes previous.safetensors beside it
 };
-Snapshot take_checkpoint(const std::filesystem::path& file, const TrainingParts& parts, const RunState& state, weights::Metadata metadata);
+Snapshot take_checkpoint(const std::filesystem::path& file, const TrainingParts& parts, const RunState& state,
+                         weights::Metadata metadata);
 // Weights alone, or their averages, with the same metadata: best.safetensors, epoch=E.safetensors.
 Snapshot take_weights(const std::filesystem::path& file, const torch::nn::Module& module, weights::Metadata metadata,
                       const weights::NamedTensors& averages = {});
@@ -54,10 +57,13 @@ bool has_averages(const weights::TensorFile& checkpoint);
 // Atomically. Throws Error(checkpoint) if that fails (a full disk): what was there before is untouched.
 void write(const Snapshot& snapshot);
 
-// Restores everything in place; Error(checkpoint) names the file and the first keys that are missing, unexpected or of another shape.
-RunState load_checkpoint(const weights::TensorFile& checkpoint, const std::filesystem::path& file, const TrainingParts& parts);
+// Restores everything in place; Error(checkpoint) names the file and
+// the first keys that are missing, unexpected or of another shape.
+RunState load_checkpoint(const weights::TensorFile& checkpoint, const std::filesystem::path& file,
+                         const TrainingParts& parts);
 
-// The state as text, in checkpoints and for the other ranks; from it the loss scale and the optimizer's step count are set too.
+// The state as text, in checkpoints and for the other ranks; from
+// it the loss scale and the optimizer's step count are set too.
 std::string state_text(const RunState& state, const TrainingParts& parts);
 RunState restore_state(const std::string& text, const TrainingParts& parts);
 // The optimizer's moments, as a checkpoint names them.

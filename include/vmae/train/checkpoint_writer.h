@@ -9,7 +9,8 @@ namespace vmae::train {
 
 class CheckpointWriter {
  public:
-  // Writes them in this order, after those that were given before: it waits for these. Throws what went wrong with them.
+  // Writes them in this order, after those that were given
+  // before: it waits for these. Throws what went wrong with them.
   void start(std::vector<Snapshot> snapshots);
   void check();   // throws what went wrong since, without waiting
   void finish();  // waits, and throws what went wrong

@@ -1,6 +1,7 @@
 #pragma once
-// A caching allocator for CPU tensors: free lists by size over huge pages. A training step allocates the same sizes again and again; with glibc each of them
-// costs page faults (264,000 a step for the full model at batch 16), with the pool none.
+// A caching allocator for CPU tensors: free lists by size over huge pages. A training
+// step allocates the same sizes again and again; with glibc each of them costs page
+// faults (264,000 a step for the full model at batch 16), with the pool none.
 #include <cstdint>
 
 namespace vmae::train {

@@ -1,5 +1,6 @@
 #pragma once
-// The one place that knows about CUDA outside of ATen's own device-agnostic operators. Everything here also compiles, links and answers without CUDA.
+// The one place that knows about CUDA outside of ATen's own device-agnostic
+// operators. Everything here also compiles, links and answers without CUDA.
 #include <c10/core/Device.h>
 
 #include <cstdint>
@@ -14,11 +15,12 @@ std::vector<std::string> cuda_devices();  // "NVIDIA A100-SXM4-80GB, 79.2 GiB, s
 std::string cuda_problem();               // why cuda_available() is false, in words
 std::string cuda_versions();              // "CUDA 13.2, cuDNN 9.26, NCCL 2.30.7" as linked; "" in a CPU build
 
-// auto: cuda if available, else cpu. Of several GPUs that this process sees, local_rank takes its own. Throws Error(usage) if cuda is asked for and not
-// available, saying why.
+// auto: cuda if available, else cpu. Of several GPUs that this process sees, local_rank
+// takes its own. Throws Error(usage) if cuda is asked for and not available, saying why.
 at::Device resolve_device(const std::string& name, int64_t local_rank = 0);
 
-// Threads, matrix-product backends and determinism for this process, before its first tensor on a GPU. threads 0: as many as this process may use.
+// Threads, matrix-product backends and determinism for this process, before
+// its first tensor on a GPU. threads 0: as many as this process may use.
 void configure_compute(at::Device device, int64_t threads, bool deterministic = true);
 
 uint64_t peak_memory_bytes(at::Device device);  // GPU: by the caching allocator; CPU: peak resident size of the process

@@ -1,6 +1,6 @@
 #pragma once
-// Batches from the loader onto the device, with the task's random numbers. On a GPU the next batch is copied from pinned memory on a stream of its own while
-// the current one is computed.
+// Batches from the loader onto the device, with the task's random numbers. On a GPU the next
+// batch is copied from pinned memory on a stream of its own while the current one is computed.
 #include <functional>
 #include <memory>
 #include <vector>

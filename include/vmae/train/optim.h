@@ -1,5 +1,6 @@
 #pragma once
-// AdamW (Loshchilov and Hutter 2019) through ATen's fused kernel, with its state in plain sight so that checkpoints can hold it.
+// AdamW (Loshchilov and Hutter 2019) through ATen's fused kernel,
+// with its state in plain sight so that checkpoints can hold it.
 #include <torch/nn/module.h>
 
 #include <functional>
@@ -13,12 +14,15 @@ namespace vmae::train {
 
 class AdamW {
  public:
-  // All parameters that require a gradient. lr_scale: factor of the learning rate by a parameter's key; empty: 1 for all.
-  AdamW(const torch::nn::Module& module, const OptimOptions& options, const std::function<double(const std::string&)>& lr_scale = {});
+  // All parameters that require a gradient. lr_scale: factor of
+  // the learning rate by a parameter's key; empty: 1 for all.
+  AdamW(const torch::nn::Module& module, const OptimOptions& options,
+        const std::function<double(const std::string&)>& lr_scale = {});
   const std::vector<at::Tensor>& parameters() const { return parameters_; }
   std::vector<at::Tensor> gradients() const;  // in the order of parameters(); a parameter that got none has zeros
 
-  // With scalars on the parameters' device, without waiting for it. lr: fp32 on a GPU. skip (fp32): where it is 1 nothing changes.
+  // With scalars on the parameters' device, without waiting for it.
+  // lr: fp32 on a GPU. skip (fp32): where it is 1 nothing changes.
   void step(const at::Tensor& lr, const at::Tensor& skip);
   void step(double lr);
   void clear_gradients();

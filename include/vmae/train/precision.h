@@ -9,7 +9,8 @@ namespace vmae::train {
 
 enum class Precision { fp32, bf16, fp16 };
 
-// auto: bf16 on a GPU that has it and on CPUs with AVX512_BF16 or AMX, else fp32 (bf16 on an AVX2-only CPU is slower than fp32).
+// auto: bf16 on a GPU that has it and on CPUs with AVX512_BF16 or
+// AMX, else fp32 (bf16 on an AVX2-only CPU is slower than fp32).
 Precision resolve_precision(const std::string& name, at::Device device);
 const char* to_string(Precision precision);
 
@@ -34,7 +35,8 @@ class LossScale {
   LossScale(Precision precision, at::Device device);
   at::Tensor scale(const at::Tensor& loss) const;
   void unscale(const std::vector<at::Tensor>& gradients) const;  // divides them by the scale
-  void update(const at::Tensor& skipped);                        // once after every step: 1 if it was skipped, else 0; a scalar on the device
+  // once after every step: 1 if it was skipped, else 0; a scalar on the device
+  void update(const at::Tensor& skipped);
   bool active() const { return active_; }
 
   double value() const;

@@ -11,15 +11,16 @@ namespace vmae::train {
 
 enum class IfExists { refuse, resume, overwrite };
 
-// After its launcher has started the job again (launch.attempt > 0): a run that this job began is resumed, or, if it had no checkpoint yet, begun anew,
-// whatever was asked for at first. Else `wanted`.
+// After its launcher has started the job again (launch.attempt > 0): a run that this job began is
+// resumed, or, if it had no checkpoint yet, begun anew, whatever was asked for at first. Else `wanted`.
 IfExists after_restart(const std::filesystem::path& folder, const Launch& launch, IfExists wanted);
 
 class RunFolder {
  public:
-  // Creates the folder and locks it for this process. An existing run is refused (usage), resumed (Error(checkpoint) if there is no last checkpoint), or, to be
-  // overwritten, left alone until clear(): a mistake in the config must not cost the earlier run. A start that left neither checkpoint nor predictions
-  // is neither refused nor an error: is_failed_start(), and the run begins anew.
+  // Creates the folder and locks it for this process. An existing run is refused (usage), resumed
+  // (Error(checkpoint) if there is no last checkpoint), or, to be overwritten, left alone until clear():
+  // a mistake in the config must not cost the earlier run. A start that left neither checkpoint nor
+  // predictions is neither refused nor an error: is_failed_start(), and the run begins anew.
   RunFolder(std::filesystem::path path, IfExists if_exists, const Launch& launch = {});
 
   void clear();  // removes what an earlier run wrote, and nothing else; this run's log and quarantine stay
@@ -44,6 +45,7 @@ class RunFolder {
 };
 
 // env.json: versions, host, device, command line; what someone needs to repeat the run.
-void write_env(const RunFolder& folder, const std::string& command_line, const std::string& device, const std::string& precision);
+void write_env(const RunFolder& folder, const std::string& command_line, const std::string& device,
+               const std::string& precision);
 
 }  // namespace vmae::train

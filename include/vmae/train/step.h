@@ -1,6 +1,6 @@
 #pragma once
-// One optimizer step: forward, backward, clipping, update. Operations on tensors of the device alone, without waiting for it, so that a whole step can be
-// recorded (step_graph.h).
+// One optimizer step: forward, backward, clipping, update. Operations on tensors of the
+// device alone, without waiting for it, so that a whole step can be recorded (step_graph.h).
 #include "vmae/ranks/world.h"
 #include "vmae/train/optim.h"
 #include "vmae/train/plan.h"
@@ -24,8 +24,8 @@ class Step {
   void begin();
   // Forward and backward of a micro-batch that is `share` of the step's samples; the gradients of all of them add up.
   void add(const data::Batch& batch, double share, bool is_last);
-  // Clips (optim.clip_grad_norm) and updates; changes nothing where loss or gradient is not finite. lr: for AdamW::step(). stops: 1 if this rank was asked to
-  // stop, else 0; a scalar on the device, as is the result.
+  // Clips (optim.clip_grad_norm) and updates; changes nothing where loss or gradient is not finite. lr: for
+  // AdamW::step(). stops: 1 if this rank was asked to stop, else 0; a scalar on the device, as is the result.
   at::Tensor finish(const at::Tensor& lr, const at::Tensor& stops);
 
   at::Tensor scalar(double value) const;  // lr and stops, on the device

@@ -1,5 +1,6 @@
 #pragma once
-// A model with what it learns: what differs between pretraining, segmentation and classification in the one training loop (trainer.h).
+// A model with what it learns: what differs between pretraining,
+// segmentation and classification in the one training loop (trainer.h).
 #include <torch/nn/module.h>
 
 #include <string>
@@ -26,11 +27,13 @@ class Task {
 
   // Random numbers of the batch (masks, drop path), a row per sample, on the CPU: pure functions of its samples' seeds.
   virtual std::vector<at::Tensor> draws(const data::Batch& batch) = 0;
-  // A scalar, of the batch of all ranks, of which this rank has a part: sums over samples go through `total`. Differentiable; called under autocast in training
+  // A scalar, of the batch of all ranks, of which this rank has a part: sums over
+  // samples go through `total`. Differentiable; called under autocast in training
   // mode; operations on tensors alone, for they may be recorded (step_graph.h).
   virtual at::Tensor loss(const data::Batch& batch, const RankSum& total) = 0;
 
-  // In evaluation mode, without gradients. On every rank, with the same result; the first metric decides which epoch is best.
+  // In evaluation mode, without gradients. On every rank, with the
+  // same result; the first metric decides which epoch is best.
   virtual bool can_validate() const = 0;
   virtual Metrics validate() = 0;
   virtual bool lower_is_better() const { return true; }

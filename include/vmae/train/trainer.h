@@ -21,9 +21,11 @@ struct Outcome {
   RunState state;
   bool stopped_by_signal = false, stopped_early = false;  // early: by train.early_stop
   double last_loss = 0;                                   // of the last step
-  int64_t timed_steps = 0;                                // of a dry run: those that step_s is the mean of; 0: the first step alone, warm-up included
-  double step_s = 0;                                      // likewise: seconds of a step
-  double made = 1;                                        // likewise: of that step, which was cut short as it took too long
+  // of a dry run: those that step_s is the mean of; 0: the first step alone, warm-up included
+  int64_t timed_steps = 0;
+  double step_s = 0;  // likewise: seconds of a step
+  // likewise: of that step, which was cut short as it took too long
+  double made = 1;
   Metrics last_validation;
 };
 
@@ -37,14 +39,15 @@ class Trial;
 
 class Trainer {
  public:
-  // plan: for `state` (continued()). The loader starts at state.position and delivers this rank's part of batches of plan.world_batch. metadata: what a
-  // checkpoint says about the model.
-  Trainer(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan, RunState state, World& world,
-          std::optional<RunOutput> output, weights::Metadata metadata);
+  // plan: for `state` (continued()). The loader starts at state.position and delivers this rank's
+  // part of batches of plan.world_batch. metadata: what a checkpoint says about the model.
+  Trainer(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan, RunState state,
+          World& world, std::optional<RunOutput> output, weights::Metadata metadata);
   ~Trainer();
 
-  // To the end of the plan: a step ends at a multiple of the batch size, counted from the epoch's first sample, or with the epoch.
-  // Throws Error(non_finite) after writing non_finite.json with the sample ids if loss or gradient are not finite; that step changed nothing.
+  // To the end of the plan: a step ends at a multiple of the batch size, counted from the epoch's
+  // first sample, or with the epoch. Throws Error(non_finite) after writing non_finite.json with
+  // the sample ids if loss or gradient are not finite; that step changed nothing.
   Outcome run();
 
  private:

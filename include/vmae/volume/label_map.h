@@ -19,16 +19,19 @@ struct LabelMap {
   std::filesystem::path file{};      // for messages; may be empty
 };
 
-// What differs between two grids, in words ("64 x 64 x 20 voxels against 64 x 64 x 21"), or "": sizes are equal, spacing within 1 %, origin within a tenth of a
-// voxel along each axis, axes within 2.5 degrees, as read_mask. Where one has no millimetres, by size alone.
+// What differs between two grids, in words ("64 x 64 x 20 voxels against 64 x 64 x 21"), or
+// "": sizes are equal, spacing within 1 %, origin within a tenth of a voxel along each
+// axis, axes within 2.5 degrees, as read_mask. Where one has no millimetres, by size alone.
 std::string grid_difference(const LabelMap& a, const LabelMap& b);
 
-// `map` on the grid of `reference`: itself if the grids are equal; else, where every voxel of `map` falls on a voxel of `reference` to a tenth (a part of it,
-// slices in reverse, axes exchanged or flipped), its voxels put there and background elsewhere. Throws Error(data, grid_difference) otherwise.
+// `map` on the grid of `reference`: itself if the grids are equal; else, where every voxel of `map` falls
+// on a voxel of `reference` to a tenth (a part of it, slices in reverse, axes exchanged or flipped), its
+// voxels put there and background elsewhere. Throws Error(data, grid_difference) otherwise.
 LabelMap onto_grid(const LabelMap& map, const LabelMap& reference);
 
-// Both on one grid: that of `reference`, grown (with background) as far as `map` reaches beyond it; for SEGs, which cover only the slices where something is.
-// What is measured of classes does not change by background around. Throws Error(data, grid_difference) where voxels do not fall on voxels.
+// Both on one grid: that of `reference`, grown (with background) as far as `map` reaches beyond it;
+// for SEGs, which cover only the slices where something is. What is measured of classes does not
+// change by background around. Throws Error(data, grid_difference) where voxels do not fall on voxels.
 std::pair<LabelMap, LabelMap> onto_common_grid(LabelMap map, LabelMap reference);
 
 }  // namespace vmae::io

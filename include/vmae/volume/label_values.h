@@ -8,7 +8,8 @@
 
 namespace vmae::io {
 
-// The numbers of a volume with equal channels, as they are (label_meaning.h says what they mean). Throws Error(data) "SUBJECT holds the value 0.5".
+// The numbers of a volume with equal channels, as they are (label_meaning.h
+// says what they mean). Throws Error(data) "SUBJECT holds the value 0.5".
 std::vector<uint8_t> labels_of(const Volume& volume, const std::string& subject);
 
 // A JPEG changes numbers by a few when it is written. Throws Error(data) unless its labels are 0 and 255 alone.
@@ -21,8 +22,9 @@ struct Place {
   std::array<double, 9> direction;
 };
 
-// The first axis along which `a` lies elsewhere than `b`, in words ("axis 2: spacing 1 mm (image 3), ...", with `other` for the image), or "": spacing more
-// than 1 %, origin more than a tenth of a voxel of `b`, direction more than 2.5 degrees.
+// The first axis along which `a` lies elsewhere than `b`, in words ("axis 2: spacing
+// 1 mm (image 3), ...", with `other` for the image), or "": spacing more than 1 %,
+// origin more than a tenth of a voxel of `b`, direction more than 2.5 degrees.
 std::string place_difference(const Place& a, const Place& b, const std::string& other);
 
 }  // namespace vmae::io

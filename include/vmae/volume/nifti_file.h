@@ -1,6 +1,7 @@
 #pragma once
-// NIfTI-1 and NIfTI-2 in one file (.nii, .nii.gz, either byte order), read with zlib and by the formats' descriptions. Not through ITK 5.2: it takes a file
-// that is cut off for a whole one, turns NaN into 0, leaves the slope out where a file has no orientation, and holds matrices against absolute tolerances.
+// NIfTI-1 and NIfTI-2 in one file (.nii, .nii.gz, either byte order), read with zlib and by the formats'
+// descriptions. Not through ITK 5.2: it takes a file that is cut off for a whole one, turns NaN into 0,
+// leaves the slope out where a file has no orientation, and holds matrices against absolute tolerances.
 #include <array>
 #include <filesystem>
 
@@ -18,7 +19,8 @@ struct NiftiFields {
   int64_t datatype = 0, intent_code = 0, qform_code = 0, sform_code = 0, xyzt_units = 0;
 };
 
-// Throws Error(data) naming the file for whatever is no such file (a pair of .hdr and .img is refused by name), is cut off or damaged.
+// Throws Error(data) naming the file for whatever is no such file (a
+// pair of .hdr and .img is refused by name), is cut off or damaged.
 class NiftiFile {
  public:
   explicit NiftiFile(const std::filesystem::path& path);
@@ -28,9 +30,9 @@ class NiftiFile {
 
   const NiftiFields& fields() const { return fields_; }
 
-  // Fills type, stored and scaling of a volume whose size is set, from number `index` of the volumes that lie one after the other. Reading on is cheap, going
-  // back is not. With `is_last` the checksum of a .gz is verified, and nothing can be read any more; whole volumes behind the last one are refused, other bytes
-  // are said in the log.
+  // Fills type, stored and scaling of a volume whose size is set, from number `index` of the volumes that lie one
+  // after the other. Reading on is cheap, going back is not. With `is_last` the checksum of a .gz is verified, and
+  // nothing can be read any more; whole volumes behind the last one are refused, other bytes are said in the log.
   void read(int64_t index, bool is_last, Volume& volume);
 
  private:
@@ -46,7 +48,8 @@ class NiftiFile {
   NiftiFields fields_;
 };
 
-// Bytes of one value of a NIfTI data type. Throws Error(data) for what is no type of one number (colour, complex numbers) or not supported.
+// Bytes of one value of a NIfTI data type. Throws Error(data) for what
+// is no type of one number (colour, complex numbers) or not supported.
 size_t nifti_type_bytes(int64_t datatype, const std::filesystem::path& path);
 
 }  // namespace vmae::io

@@ -14,8 +14,9 @@ struct NiftiMap {
   const char* description = "";
 };
 
-// 352 bytes, little endian: header and an empty list of extensions. Geometry: that of the NIfTI file `input`, bit for bit (NIfTI-2: rounded to float), or of
-// `image` where `input` is empty. Throws Error(data): a size above 32767, or `input` can't be read; Error(internal): `image` is not of its size.
+// 352 bytes, little endian: header and an empty list of extensions. Geometry: that of the NIfTI file
+// `input`, bit for bit (NIfTI-2: rounded to float), or of `image` where `input` is empty. Throws
+// Error(data): a size above 32767, or `input` can't be read; Error(internal): `image` is not of its size.
 std::string nifti_map_header(const std::filesystem::path& input, const Volume& image, const NiftiMap& map);
 
 }  // namespace vmae::io

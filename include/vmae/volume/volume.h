@@ -1,7 +1,7 @@
 #pragma once
-// NIfTI, NRRD and MetaImage volumes, any voxel type, NIfTI's slope and intercept in `scaling`, NaN kept. 2D files are volumes of depth 1; a 4-D file is a row
-// of volumes, one per time point (further axes likewise). Every failure (unreadable, cut off, vector voxels, more than fits memory) is Error(data) naming the
-// file and what to do.
+// NIfTI, NRRD and MetaImage volumes, any voxel type, NIfTI's slope and intercept in `scaling`, NaN kept. 2D files
+// are volumes of depth 1; a 4-D file is a row of volumes, one per time point (further axes likewise). Every failure
+// (unreadable, cut off, vector voxels, more than fits memory) is Error(data) naming the file and what to do.
 #include <filesystem>
 
 #include "vmae/image/image.h"

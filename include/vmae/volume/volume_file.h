@@ -17,7 +17,8 @@ class VolumeFile {
   const VolumeHeader& header() const;
   int64_t values_per_voxel() const;  // more than 1: vectors, colour, complex numbers
 
-  // With values_per_voxel() channels. In rising order of the time points each costs what it is long. Throws Error(data) naming the file.
+  // With values_per_voxel() channels. In rising order of the time points
+  // each costs what it is long. Throws Error(data) naming the file.
   Volume read(int64_t time_point);
 
  private:

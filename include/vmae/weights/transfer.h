@@ -1,5 +1,6 @@
 #pragma once
-// From pretrained weights to a downstream model: which keys move, which stay random, which are left behind (method.md, "Fine-tuning").
+// From pretrained weights to a downstream model: which keys move,
+// which stay random, which are left behind (method.md, "Fine-tuning").
 #include "vmae/weights/weights.h"
 
 namespace vmae::weights {
@@ -13,7 +14,8 @@ enum class Naming {
 };
 std::string name_of(Naming naming);
 
-// True for weights that were trained without the shift on small grids and with a LayerNorm epsilon of 1e-5: all but `reference`.
+// True for weights that were trained without the shift on small
+// grids and with a LayerNorm epsilon of 1e-5: all but `reference`.
 bool is_imagenet_swin(Naming naming);
 
 // Whether a key is of what only a fine-tuned model has: last norm, joins of skips, the way back to pixels, head.
@@ -22,19 +24,23 @@ bool is_of_task(const std::string& key);
 // Finds the naming and renames every key to the reference's.
 Naming rename_to_reference(TensorFile& file);
 
-// The first convolution to another number of input channels: 1 -> n: the weight over n, n times (grey that is repeated gives the same output); n -> 1: the sum
-// (the same for grey input). Other changes are left alone, and will not fit. True if something was changed.
+// The first convolution to another number of input channels: 1 -> n: the weight over n, n
+// times (grey that is repeated gives the same output); n -> 1: the sum (the same for grey
+// input). Other changes are left alone, and will not fit. True if something was changed.
 bool fit_input_channels(TensorFile& file, int64_t in_channels);
 
 enum class Parts { encoder, encoder_decoder };
 
-// load_into() with rules: the masked autoencoder's own entries, and with Parts::encoder its decoder, are dropped; heads load only if they fit.
-// Unexpected are: entries of another shape other than heads; new entries other than a head, norm, skip connection, final expansion, blocks behind the last one
-// that the file has in a stage, and a decoder that is not wanted or that the file does not have at all; and dropped entries of the parts that are wanted.
-// Throws Error(checkpoint) naming the first few unexpected ones, unless allow_mismatch; always if nothing of the encoder fits.
-LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts, bool allow_mismatch, const std::filesystem::path& path);
+// load_into() with rules: the masked autoencoder's own entries, and with Parts::encoder its decoder, are dropped; heads
+// load only if they fit. Unexpected are: entries of another shape other than heads; new entries other than a head,
+// norm, skip connection, final expansion, blocks behind the last one that the file has in a stage, and a decoder that
+// is not wanted or that the file does not have at all; and dropped entries of the parts that are wanted. Throws
+// Error(checkpoint) naming the first few unexpected ones, unless allow_mismatch; always if nothing of the encoder fits.
+LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts, bool allow_mismatch,
+                         const std::filesystem::path& path);
 
-// "220 loaded, 122 new, 4 dropped", then one line each for the new and the dropped keys, blocks together: "layers.2.blocks.2 (14)".
+// "220 loaded, 122 new, 4 dropped", then one line each for the new
+// and the dropped keys, blocks together: "layers.2.blocks.2 (14)".
 std::string describe_report(const LoadReport& report);
 
 }  // namespace vmae::weights

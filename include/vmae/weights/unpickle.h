@@ -1,6 +1,7 @@
 #pragma once
-// A pickle (Python's serialisation, protocols 2 to 5) as plain data. Nothing in it is executed: calls of the few functions that describe weights and
-// settings become the data they stand for, calls of anything else become an opaque value that carries only the function's name.
+// A pickle (Python's serialisation, protocols 2 to 5) as plain data. Nothing in it is executed:
+// calls of the few functions that describe weights and settings become the data they stand for,
+// calls of anything else become an opaque value that carries only the function's name.
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -19,11 +20,27 @@ struct PickledTensor {
 };
 
 struct Value {
-  enum class Kind { none, boolean, integer, real, text, bytes, list, tuple, set, dict, storage, tensor, global, opaque };
+  enum class Kind {
+    none,
+    boolean,
+    integer,
+    real,
+    text,
+    bytes,
+    list,
+    tuple,
+    set,
+    dict,
+    storage,
+    tensor,
+    global,
+    opaque
+  };
   Kind kind = Kind::none;
-  int64_t integer = 0;                             // boolean, integer
-  double real = 0;                                 // real
-  std::string text;                                // text, bytes; global, opaque: "module.name"; a Namespace's dict: its class
+  int64_t integer = 0;  // boolean, integer
+  double real = 0;      // real
+  // text, bytes; global, opaque: "module.name"; a Namespace's dict: its class
+  std::string text;
   std::vector<Value*> items;                       // list, tuple, set
   std::vector<std::pair<Value*, Value*>> entries;  // dict, in the order set, repeated keys included
   std::unique_ptr<PickledTensor> tensor;           // tensor; storage: only storage and dtype

@@ -1,5 +1,6 @@
-// Position along the normal = position . (x cross y). Steps that are two or more times the usual one and nearly whole multiples of it are gaps, others uneven
-// spacing. The usual step is the median; or the smallest, where all are multiples of it and no more than a third of the slices is missing. A tilted gantry
+// Position along the normal = position . (x cross y). Steps that are two or more times the usual one and
+// nearly whole multiples of it are gaps, others uneven spacing. The usual step is the median; or the
+// smallest, where all are multiples of it and no more than a third of the slices is missing. A tilted gantry
 // shifts slices against each other: the angle between their normal and the line through their positions.
 #include "geometry.h"
 
@@ -23,7 +24,9 @@ double median(std::vector<double> values) {
 }
 
 bool have_parallel_planes(const std::vector<DicomFrame>& frames) {
-  return std::all_of(frames.begin(), frames.end(), [&](const DicomFrame& frame) { return frame.plane && is_parallel(*frame.plane, *frames[0].plane); });
+  return std::all_of(frames.begin(), frames.end(), [&](const DicomFrame& frame) {
+    return frame.plane && is_parallel(*frame.plane, *frames[0].plane);
+  });
 }
 
 Steps steps_against(double usual, const std::vector<double>& steps, double tolerance) {
@@ -45,12 +48,15 @@ void use_steps(const std::vector<double>& steps, Grid& grid) {
   const Steps judged = judge_steps(steps, kEven);
   const auto [smallest, largest] = std::minmax_element(steps.begin(), steps.end());
   if (judged.num_missing > 0)
-    grid.remarks.push_back(concat(judged.num_missing, judged.num_missing == 1 ? " slice is" : " slices are", " missing, in ", judged.num_gaps,
-                                  judged.num_gaps == 1 ? " gap" : " gaps"));
-  if (judged.num_uneven > 0) grid.remarks.push_back(concat("uneven spacing: ", *smallest, " to ", *largest, " mm between slices, ", judged.usual, " is used"));
+    grid.remarks.push_back(concat(judged.num_missing, judged.num_missing == 1 ? " slice is" : " slices are",
+                                  " missing, in ", judged.num_gaps, judged.num_gaps == 1 ? " gap" : " gaps"));
+  if (judged.num_uneven > 0)
+    grid.remarks.push_back(
+        concat("uneven spacing: ", *smallest, " to ", *largest, " mm between slices, ", judged.usual, " is used"));
   // Mean of an even stack; of one with gaps, what it would be without.
   const bool is_even = judged.num_missing + judged.num_uneven == 0;
-  grid.spacing_mm[2] = is_even ? std::accumulate(steps.begin(), steps.end(), 0.0) / static_cast<double>(steps.size()) : judged.usual;
+  grid.spacing_mm[2] =
+      is_even ? std::accumulate(steps.begin(), steps.end(), 0.0) / static_cast<double>(steps.size()) : judged.usual;
 }
 
 }  // namespace
@@ -87,12 +93,14 @@ bool lie_apart(const std::vector<DicomFrame>& frames) {
   std::vector<double> heights;
   for (const DicomFrame& frame : frames) heights.push_back(dot(frame.plane->position, normal));
   std::sort(heights.begin(), heights.end());
-  return std::adjacent_find(heights.begin(), heights.end(), [](double a, double b) { return b - a < kSamePlace_mm; }) == heights.end();
+  return std::adjacent_find(heights.begin(), heights.end(), [](double a, double b) { return b - a < kSamePlace_mm; }) ==
+         heights.end();
 }
 
 Grid grid_of(const std::vector<DicomFrame>& frames, std::optional<double> slice_step_mm) {
   Grid grid;
-  grid.spacing_mm = {frames[0].spacing_mm[0], frames[0].spacing_mm[1], slice_step_mm.value_or(std::max(frames[0].spacing_mm[0], frames[0].spacing_mm[1]))};
+  grid.spacing_mm = {frames[0].spacing_mm[0], frames[0].spacing_mm[1],
+                     slice_step_mm.value_or(std::max(frames[0].spacing_mm[0], frames[0].spacing_mm[1]))};
   if (!frames[0].plane) return grid;
   const DicomPlane& first = *frames[0].plane;
   grid.origin_mm = first.position;
@@ -106,7 +114,8 @@ Grid grid_of(const std::vector<DicomFrame>& frames, std::optional<double> slice_
     const double along = dot(way, normal), length = std::sqrt(dot(way, way));
     std::vector<double> steps;
     for (size_t i = 1; i < frames.size(); ++i)
-      steps.push_back(dot(minus(frames[i].plane->position, frames[i - 1].plane->position), normal) * (along < 0 ? -1 : 1));
+      steps.push_back(dot(minus(frames[i].plane->position, frames[i - 1].plane->position), normal) *
+                      (along < 0 ? -1 : 1));
     if (*std::min_element(steps.begin(), steps.end()) < kSamePlace_mm) {
       grid.remarks.push_back("positions repeat or go back: its frames are left in their order");
     } else {
@@ -114,7 +123,8 @@ Grid grid_of(const std::vector<DicomFrame>& frames, std::optional<double> slice_
       use_steps(steps, grid);
       const double tilt_degrees = std::acos(std::min(std::abs(along) / length, 1.0)) * 180 / std::numbers::pi;
       if (tilt_degrees > kTilt_degrees)
-        grid.remarks.push_back(concat("gantry tilt of ", std::round(tilt_degrees * 10) / 10, " degrees: slices are shifted against each other"));
+        grid.remarks.push_back(concat("gantry tilt of ", std::round(tilt_degrees * 10) / 10,
+                                      " degrees: slices are shifted against each other"));
     }
   }
   for (size_t i = 0; i < 3; ++i) {

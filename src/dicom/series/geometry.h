@@ -10,7 +10,8 @@ namespace vmae::io {
 
 bool is_parallel(const DicomPlane& a, const DicomPlane& b);  // same directions of rows and columns, to 0.001
 
-// Indices of `frames` sorted along the normal; as they are if some have no plane, they are not parallel, or positions repeat.
+// Indices of `frames` sorted along the normal; as they are if
+// some have no plane, they are not parallel, or positions repeat.
 std::vector<size_t> frame_order(const std::vector<DicomFrame>& frames);
 
 // Whether all planes are known, parallel, and at different places along their normal.
@@ -19,9 +20,11 @@ bool lie_apart(const std::vector<DicomFrame>& frames);
 // Steps from slice to slice, all above 0, against the usual one.
 struct Steps {
   double usual = 0;
-  int64_t num_missing = 0, num_gaps = 0, num_uneven = 0;  // slices missing, the steps that they are missing in, steps that fit nowhere
+  // slices missing, the steps that they are missing in, steps that fit nowhere
+  int64_t num_missing = 0, num_gaps = 0, num_uneven = 0;
 };
-Steps judge_steps(const std::vector<double>& steps, double tolerance);  // `tolerance`: of a step that counts as the usual one, as a part of it
+// `tolerance`: of a step that counts as the usual one, as a part of it
+Steps judge_steps(const std::vector<double>& steps, double tolerance);
 
 struct Grid {
   std::array<double, 3> spacing_mm{1, 1, 1}, origin_mm{0, 0, 0};

@@ -1,8 +1,9 @@
-// A series is that of a patient and a study: a SeriesInstanceUID that de-identification gave to several is told apart.
-// Files of one series fall apart into stacks of comparable numbers, the same orientation and pixel spacing, and these, where positions repeat or lie between
-// each other's, into time points, echoes and so on (tell_apart), after files with the same position and pixels are left out as duplicates. Files of several
-// frames are taken apart by themselves (frame_volumes). Then each mask is looked at on the grid of the images that it was drawn on, so that what is odd about
-// it is known before it is used.
+// A series is that of a patient and a study: a SeriesInstanceUID that de-identification gave to several is
+// told apart. Files of one series fall apart into stacks of comparable numbers, the same orientation and
+// pixel spacing, and these, where positions repeat or lie between each other's, into time points, echoes
+// and so on (tell_apart), after files with the same position and pixels are left out as duplicates. Files
+// of several frames are taken apart by themselves (frame_volumes). Then each mask is looked at on the grid
+// of the images that it was drawn on, so that what is odd about it is known before it is used.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -50,7 +51,8 @@ Scanned scan(const fs::path& path) {
     if (!scanned.problem.empty()) return scanned;
     scanned.header = read_dicom_header(file);
     if (scanned.header.kind == DicomKind::other) scanned.problem = scanned.header.what;
-    if (scanned.header.kind == DicomKind::image) scanned.problem = transfer_syntax_problem(scanned.header.transfer_syntax);
+    if (scanned.header.kind == DicomKind::image)
+      scanned.problem = transfer_syntax_problem(scanned.header.transfer_syntax);
   } catch (const std::exception& error) {  // must not leave a thread
     scanned.problem = reason_of(error, path);
   }
@@ -77,7 +79,9 @@ std::vector<Scanned> scan_all(const std::vector<fs::path>& files) {
 
 const DicomFrame& frame_of(const Scanned* scanned) { return scanned->header.frames[0]; }
 
-bool is_stackable(const Scanned& scanned) { return scanned.header.frames.size() == 1 && frame_of(&scanned).plane && !scanned.header.series_uid.empty(); }
+bool is_stackable(const Scanned& scanned) {
+  return scanned.header.frames.size() == 1 && frame_of(&scanned).plane && !scanned.header.series_uid.empty();
+}
 
 bool fit_together(const Scanned* a, const Scanned* b) {
   const DicomFrame &left = frame_of(a), &right = frame_of(b);
@@ -101,9 +105,11 @@ std::vector<StackSlice> placed(const Stack& stack, Stack& ranked) {
   ranked = stack;
   std::sort(ranked.begin(), ranked.end(), is_earlier);
   std::vector<StackSlice> slices;
-  for (size_t i = 0; i < ranked.size(); ++i) slices.push_back({i, height_of(ranked[i], normal), &frame_of(ranked[i]).keys});
-  std::sort(slices.begin(), slices.end(),
-            [](const StackSlice& a, const StackSlice& b) { return std::abs(a.place - b.place) > 1e-9 ? a.place < b.place : a.index < b.index; });
+  for (size_t i = 0; i < ranked.size(); ++i)
+    slices.push_back({i, height_of(ranked[i], normal), &frame_of(ranked[i]).keys});
+  std::sort(slices.begin(), slices.end(), [](const StackSlice& a, const StackSlice& b) {
+    return std::abs(a.place - b.place) > 1e-9 ? a.place < b.place : a.index < b.index;
+  });
   return slices;
 }
 
@@ -171,7 +177,9 @@ TimePoints by_time(Stack stack, size_t& num_copies) {
 struct SeriesKey {
   std::string patient, study, series;
   bool operator==(const SeriesKey&) const = default;
-  bool operator<(const SeriesKey& other) const { return std::tie(patient, study, series) < std::tie(other.patient, other.study, other.series); }
+  bool operator<(const SeriesKey& other) const {
+    return std::tie(patient, study, series) < std::tie(other.patient, other.study, other.series);
+  }
 };
 
 SeriesKey key_of(const DicomHeader& header) { return {header.patient, header.study_uid, header.series_uid}; }
@@ -211,12 +219,17 @@ Grouped describe(const Stack& stack, const std::vector<size_t>& frames = {0}) {
   series.remarks.insert(series.remarks.end(), remarks.begin(), remarks.end());
   const double said_mm = first.spacing_between_slices_mm.value_or(0), times = std::round(said_mm / grid.spacing_mm[2]);
   if (planes.size() > 3 && times >= 2 && std::abs(said_mm / grid.spacing_mm[2] - times) < 0.05 * times) {
-    series.remarks.push_back(concat("its slices lie ", grid.spacing_mm[2], " mm apart, SpacingBetweenSlices says ", said_mm,
-                                    ": they are kept as one volume, but may be ", times, " whose slices lie between each other's"));
+    series.remarks.push_back(concat("its slices lie ", grid.spacing_mm[2], " mm apart, SpacingBetweenSlices says ",
+                                    said_mm, ": they are kept as one volume, but may be ", times,
+                                    " whose slices lie between each other's"));
   }
-  const bool is_one_format = std::all_of(headers.begin(), headers.end(), [&](const DicomHeader* header) { return header->pixels == first.pixels; });
-  if (!is_one_format) series.remarks.push_back("its files store their numbers in different ways (bits, sign, ...), which are read as one");
-  if (const std::string problem = units_problem(headers); !problem.empty()) series.remarks.push_back(concat("numbers are kept as stored: ", problem));
+  const bool is_one_format = std::all_of(headers.begin(), headers.end(),
+                                         [&](const DicomHeader* header) { return header->pixels == first.pixels; });
+  if (!is_one_format)
+    series.remarks.push_back(
+        "its files store their numbers in different ways (bits, sign, ...), which are read as one");
+  if (const std::string problem = units_problem(headers); !problem.empty())
+    series.remarks.push_back(concat("numbers are kept as stored: ", problem));
   return grouped;
 }
 
@@ -239,7 +252,8 @@ void add_series(const std::vector<const Scanned*>& files, std::vector<Grouped>& 
   bool has_clash = false;
   std::vector<Grouped> result;
   for (const Scanned* scanned : files) {  // in the order of paths
-    // Stacked slices are compared by place and pixels further on; all others, which have no place, by UID and pixels here.
+    // Stacked slices are compared by place and pixels further on;
+    // all others, which have no place, by UID and pixels here.
     if (const auto first = instances.emplace(scanned->header.sop_instance_uid, scanned);
         !first.second && !is_stackable(*scanned) && !scanned->header.sop_instance_uid.empty()) {
       if (have_equal_pixels(first.first->second, scanned)) {
@@ -252,7 +266,8 @@ void add_series(const std::vector<const Scanned*>& files, std::vector<Grouped>& 
       add_volumes(scanned, result);
       continue;
     }
-    const auto place = std::find_if(stacks.begin(), stacks.end(), [&](const Stack& stack) { return fit_together(stack[0], scanned); });
+    const auto place =
+        std::find_if(stacks.begin(), stacks.end(), [&](const Stack& stack) { return fit_together(stack[0], scanned); });
     (place != stacks.end() ? *place : stacks.emplace_back()).push_back(scanned);
   }
   for (Stack& stack : stacks) {
@@ -262,19 +277,23 @@ void add_series(const std::vector<const Scanned*>& files, std::vector<Grouped>& 
       std::vector<std::string>& remarks = result.back().series.remarks;
       for (std::string& remark : volume_remarks(points.told, i)) remarks.push_back(std::move(remark));
       if (stacks.size() > 1)
-        remarks.push_back(concat("mixed geometry: the series falls apart into ", stacks.size(),
-                                 " stacks of different size, direction, spacing, kind of pixels or frame of reference"));
+        remarks.push_back(
+            concat("mixed geometry: the series falls apart into ", stacks.size(),
+                   " stacks of different size, direction, spacing, kind of pixels or frame of reference"));
     }
   }
-  if (num_copies > 0 && !result.empty()) result[0].series.remarks.push_back(concat(num_copies, num_copies == 1 ? " duplicate" : " duplicates", " left out"));
-  if (has_clash && !result.empty()) result[0].series.remarks.push_back("files of equal SOPInstanceUID have different pixels; all are kept");
+  if (num_copies > 0 && !result.empty())
+    result[0].series.remarks.push_back(concat(num_copies, num_copies == 1 ? " duplicate" : " duplicates", " left out"));
+  if (has_clash && !result.empty())
+    result[0].series.remarks.push_back("files of equal SOPInstanceUID have different pixels; all are kept");
   std::move(result.begin(), result.end(), std::back_inserter(groups));
 }
 
 bool was_drawn_on(const std::set<std::string>& images, const std::vector<SourceSlice>& slices) {
   return std::any_of(slices.begin(), slices.end(), [&](const SourceSlice& slice) {
     const std::vector<std::string> names = references_to(slice);
-    return images.contains(slice.sop_instance) || std::any_of(names.begin(), names.end(), [&](const std::string& name) { return images.contains(name); });
+    return images.contains(slice.sop_instance) ||
+           std::any_of(names.begin(), names.end(), [&](const std::string& name) { return images.contains(name); });
   });
 }
 
@@ -294,7 +313,8 @@ struct Drawn {
   std::string problem, remark;
 };
 
-// By the series that it names, else by the images; one that names neither, by its frame of reference if only one series has it. Never those of another patient.
+// By the series that it names, else by the images; one that names neither, by its
+// frame of reference if only one series has it. Never those of another patient.
 Drawn series_of(const DicomHeader& mask, std::vector<Grouped>& groups) {
   Drawn drawn;
   const auto find = [&](const auto& is_it) {
@@ -303,24 +323,30 @@ Drawn series_of(const DicomHeader& mask, std::vector<Grouped>& groups) {
     }
   };
   const std::vector<std::string>& named = mask.described_series;
-  find([&](const Grouped& group) { return !group.key.series.empty() && std::find(named.begin(), named.end(), group.key.series) != named.end(); });
+  find([&](const Grouped& group) {
+    return !group.key.series.empty() && std::find(named.begin(), named.end(), group.key.series) != named.end();
+  });
   if (drawn.on.empty()) find([&](const Grouped& group) { return was_drawn_on(mask.described_images, group.slices); });
   const bool is_by_frame = drawn.on.empty() && named.empty() && !mask.described_frame_uid.empty();
   if (is_by_frame) find([&](const Grouped& group) { return group.frame_of_reference_uid == mask.described_frame_uid; });
   if (drawn.on.empty()) {
     const bool says_it = !named.empty() || !mask.described_images.empty();
     drawn.problem = says_it ? "is a mask of a series that is not here"
-                            : "does not say which series it was drawn on (no ReferencedSeriesSequence, no images), and none here has its frame of reference";
+                            : "does not say which series it was drawn on (no ReferencedSeriesSequence, no images), and "
+                              "none here has its frame of reference";
     return drawn;
   }
   keep(drawn.on, [&](const Grouped& group) { return may_be_same_patient(group.key.patient, mask.patient); });
   if (drawn.on.empty()) {
-    drawn.problem = "is not used: it was drawn on a series of another patient (their PatientID differ); correct the one that is wrong";
+    drawn.problem =
+        "is not used: it was drawn on a series of another patient (their PatientID differ); correct the one that is "
+        "wrong";
     return drawn;
   }
   if (is_by_frame && num_series(drawn.on) > 1) {
-    drawn.problem = concat("is not used: it does not say which series it was drawn on (no ReferencedSeriesSequence, no images), and ", num_series(drawn.on),
-                           " series have its frame of reference");
+    drawn.problem = concat(
+        "is not used: it does not say which series it was drawn on (no ReferencedSeriesSequence, no images), and ",
+        num_series(drawn.on), " series have its frame of reference");
     drawn.on.clear();
   } else if (is_by_frame) {
     drawn.remark = "its mask does not say which series it was drawn on: this is the only one of its frame of reference";
@@ -338,15 +364,19 @@ void choose_one_of_each(const DicomHeader& mask, std::vector<Grouped*>& groups, 
       keep(result, [&](const Grouped& group) { return group.key.series == uid; });
       return result;
     };
-    if (num_series(of_uid()) > 1) keep(groups, [&](const Grouped& group) { return group.key.series != uid || group.key.study == mask.study_uid; });
+    if (num_series(of_uid()) > 1)
+      keep(groups, [&](const Grouped& group) { return group.key.series != uid || group.key.study == mask.study_uid; });
     if (num_series(of_uid()) == 1) continue;
-    problem = "is not used: several patients or studies have the SeriesInstanceUID that it names, and it does not say which is meant";
+    problem =
+        "is not used: several patients or studies have the SeriesInstanceUID that it names, and it does not say which "
+        "is meant";
     groups.clear();
     return;
   }
 }
 
-// A mask belongs to the volumes of its series; where it names images of some of them only (a time point, an echo), to those.
+// A mask belongs to the volumes of its series; where it names
+// images of some of them only (a time point, an echo), to those.
 void add_mask(size_t index, const DicomHeader& header, std::vector<Grouped>& groups, std::string& problem) {
   Drawn drawn = series_of(header, groups);
   problem = drawn.problem;
@@ -361,9 +391,11 @@ void add_mask(size_t index, const DicomHeader& header, std::vector<Grouped>& gro
   }
   if (of_images.empty()) return;
   for (Grouped* const group : drawn.on) {
-    const bool is_of_used = std::any_of(used.begin(), used.end(), [&](const Grouped* one) { return one->key == group->key; });
+    const bool is_of_used =
+        std::any_of(used.begin(), used.end(), [&](const Grouped* one) { return one->key == group->key; });
     if (is_of_used && std::find(used.begin(), used.end(), group) == used.end())
-      group->series.remarks.push_back("a mask of its series was drawn on other images of it (another time point, echo, ...), and is not used here");
+      group->series.remarks.push_back(
+          "a mask of its series was drawn on other images of it (another time point, echo, ...), and is not used here");
   }
 }
 
@@ -374,9 +406,11 @@ bool is_copy(const Scanned& a, const Scanned& b) {
   return left && right && std::equal(Bytes(left), Bytes(), Bytes(right), Bytes());
 }
 
-void add_masks(const std::vector<const Scanned*>& masks, std::vector<Grouped>& groups, std::vector<DicomMask>& described) {
+void add_masks(const std::vector<const Scanned*>& masks, std::vector<Grouped>& groups,
+               std::vector<DicomMask>& described) {
   for (size_t i = 0; i < masks.size(); ++i) {
-    if (std::any_of(masks.begin(), masks.begin() + static_cast<std::ptrdiff_t>(i), [&](const Scanned* other) { return is_copy(*other, *masks[i]); })) {
+    if (std::any_of(masks.begin(), masks.begin() + static_cast<std::ptrdiff_t>(i),
+                    [&](const Scanned* other) { return is_copy(*other, *masks[i]); })) {
       described[i].problem = "is a copy of another mask, and is left out";
     } else {
       add_mask(i, masks[i]->header, groups, described[i].problem);
@@ -387,7 +421,8 @@ void add_masks(const std::vector<const Scanned*>& masks, std::vector<Grouped>& g
     if (group.series.masks.size() != 1) return;  // of several, none is used
     const std::array<int64_t, 3>& size = group.series.header.size;
     const MaskGrid grid{std::move(group.slices), size[0], size[1], group.series.header.spacing_mm[2]};
-    for (const std::string& remark : remarks_on_mask(masks[group.series.masks[0]]->path, grid)) group.series.remarks.push_back("its mask: " + remark);
+    for (const std::string& remark : remarks_on_mask(masks[group.series.masks[0]]->path, grid))
+      group.series.remarks.push_back("its mask: " + remark);
   });
 }
 
@@ -395,7 +430,8 @@ void add_masks(const std::vector<const Scanned*>& masks, std::vector<Grouped>& g
 void complete_keys(std::vector<Scanned>& scanned) {
   std::map<std::string, std::vector<DicomHeader*>> by_uid;
   for (Scanned& file : scanned) {
-    if (file.problem.empty() && file.header.kind == DicomKind::image && !file.header.series_uid.empty()) by_uid[file.header.series_uid].push_back(&file.header);
+    if (file.problem.empty() && file.header.kind == DicomKind::image && !file.header.series_uid.empty())
+      by_uid[file.header.series_uid].push_back(&file.header);
   }
   const auto complete = [](const std::vector<DicomHeader*>& headers, std::string DicomHeader::*text, bool is_empty) {
     std::set<std::string> texts;
@@ -404,7 +440,8 @@ void complete_keys(std::vector<Scanned>& scanned) {
     for (DicomHeader* const header : headers) {
       if ((header->*text).empty() != is_empty) continue;
       const auto is_right = [&](const std::string& other) { return is_said_more_fully(header->*text, other); };
-      if (std::count_if(texts.begin(), texts.end(), is_right) == 1) header->*text = *std::find_if(texts.begin(), texts.end(), is_right);
+      if (std::count_if(texts.begin(), texts.end(), is_right) == 1)
+        header->*text = *std::find_if(texts.begin(), texts.end(), is_right);
     }
   };
   for (const auto& [uid, headers] : by_uid) {
@@ -412,7 +449,8 @@ void complete_keys(std::vector<Scanned>& scanned) {
     complete(headers, &DicomHeader::patient, /*is_empty=*/true);
     std::map<std::string, std::vector<DicomHeader*>> by_patient;
     for (DicomHeader* const header : headers) by_patient[header->patient].push_back(header);
-    for (const auto& [patient, of_patient] : by_patient) complete(of_patient, &DicomHeader::study_uid, /*is_empty=*/true);
+    for (const auto& [patient, of_patient] : by_patient)
+      complete(of_patient, &DicomHeader::study_uid, /*is_empty=*/true);
   }
 }
 
@@ -425,8 +463,10 @@ void tell_shared_uids(std::vector<Grouped>& groups) {
     std::set<std::string> patients;
     for (const SeriesKey& key : sharing) patients.insert(key.patient);
     const bool is_of_patients = patients.size() > 1;
-    group.series.remarks.push_back(concat("its SeriesInstanceUID is that of ", is_of_patients ? patients.size() : sharing.size(),
-                                          is_of_patients ? " patients: told apart by PatientID" : " studies of its patient: told apart by StudyInstanceUID"));
+    group.series.remarks.push_back(concat("its SeriesInstanceUID is that of ",
+                                          is_of_patients ? patients.size() : sharing.size(),
+                                          is_of_patients ? " patients: told apart by PatientID"
+                                                         : " studies of its patient: told apart by StudyInstanceUID"));
   }
 }
 
@@ -450,7 +490,8 @@ DicomTree group_dicom(const std::vector<fs::path>& files) {
       tree.refused.push_back({file.path, file.problem});
     } else if (file.header.kind != DicomKind::image) {
       masks.push_back(&file);
-      tree.masks.push_back({file.path, file.header.kind, file.header.described_series, file.header.described_frame_uid, file.header.patient, ""});
+      tree.masks.push_back({file.path, file.header.kind, file.header.described_series, file.header.described_frame_uid,
+                            file.header.patient, ""});
     } else {
       std::vector<const Scanned*>& group = by_key[key_of(file.header)];
       if (group.empty()) order.push_back(key_of(file.header));

@@ -1,7 +1,8 @@
-// A key tells volumes apart where each of its values has an even stack of slices and these lie between those of other values. Where they follow each other
-// (table positions, values that count slices), the key changes along one volume.
-// Two volumes that lie half a step apart look like one of half the step whose odd and even slices were acquired one after the other: if all slices together are
-// even, what was measured decides (time point, echo, stack), and not when or how (acquisition number, clock, order of the images).
+// A key tells volumes apart where each of its values has an even stack of slices and these lie between
+// those of other values. Where they follow each other (table positions, values that count slices), the key
+// changes along one volume. Two volumes that lie half a step apart look like one of half the step whose odd
+// and even slices were acquired one after the other: if all slices together are even, what was measured
+// decides (time point, echo, stack), and not when or how (acquisition number, clock, order of the images).
 #include "interleave.h"
 
 #include <algorithm>
@@ -27,9 +28,19 @@ const std::string& value_of(const StackSlice& slice, size_t key) {
 
 // Keys that may differ within a volume: they say when and how a slice was acquired or stored, not what it shows.
 bool may_differ_within(const std::string& key_name) {
-  static const std::set<std::string> kNames{
-      "AcquisitionNumber",      "FrameAcquisitionNumber",   "TriggerTime",         "RepetitionTime",  "ImageType",   "FrameType",   "FrameReferenceTime",
-      "FrameReferenceDateTime", "FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime", "ContentTime", "pixel format"};
+  static const std::set<std::string> kNames{"AcquisitionNumber",
+                                            "FrameAcquisitionNumber",
+                                            "TriggerTime",
+                                            "RepetitionTime",
+                                            "ImageType",
+                                            "FrameType",
+                                            "FrameReferenceTime",
+                                            "FrameReferenceDateTime",
+                                            "FrameAcquisitionDateTime",
+                                            "AcquisitionDateTime",
+                                            "AcquisitionTime",
+                                            "ContentTime",
+                                            "pixel format"};
   return kNames.contains(key_name);
 }
 
@@ -48,12 +59,15 @@ std::optional<double> even_step(const std::vector<StackSlice>& slices, double to
 }
 
 struct ByValue {
-  bool operator()(const Values& a, const Values& b) const { return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), is_lower_value); }
+  bool operator()(const Values& a, const Values& b) const {
+    return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), is_lower_value);
+  }
 };
 
 class Interleaving {
  public:
-  explicit Interleaving(const std::vector<StackSlice>& sorted) : sorted_(sorted), even_together_(even_step(sorted, kEvenTogether, 4)) {}
+  explicit Interleaving(const std::vector<StackSlice>& sorted)
+      : sorted_(sorted), even_together_(even_step(sorted, kEvenTogether, 4)) {}
 
   // The volumes that these keys make, or, if they take turns along one that is even as a whole, that one.
   std::vector<std::vector<StackSlice>> by(const Keys& keys, bool may_differ, bool& alternates) const {
@@ -73,7 +87,8 @@ class Interleaving {
     const std::optional<double> step = common_step(volumes);
     if (!step) return {};
     if (!even_together_) return volumes;
-    if (*step < (1 - kEvenTogether) * static_cast<double>(volumes.size()) * *even_together_) return {};  // slices of one value lie side by side
+    // slices of one value lie side by side
+    if (*step < (1 - kEvenTogether) * static_cast<double>(volumes.size()) * *even_together_) return {};
     alternates = may_differ;
     return may_differ ? std::vector<std::vector<StackSlice>>{} : volumes;
   }
@@ -110,12 +125,15 @@ std::vector<Keys> candidates(const std::vector<StackSlice>& sorted, const std::v
   return result;
 }
 
-// Whether the images, in their order, run along the axis several times, each time past the places between those of the other times.
+// Whether the images, in their order, run along the axis several
+// times, each time past the places between those of the other times.
 bool runs_several_times(const std::vector<StackSlice>& sorted) {
   std::vector<std::pair<size_t, size_t>> in_order;  // index, number of the place
   for (size_t i = 0; i < sorted.size(); ++i) in_order.emplace_back(sorted[i].index, i);
   std::sort(in_order.begin(), in_order.end());
-  const auto step = [&](size_t i) { return static_cast<std::ptrdiff_t>(in_order[i].second) - static_cast<std::ptrdiff_t>(in_order[i - 1].second); };
+  const auto step = [&](size_t i) {
+    return static_cast<std::ptrdiff_t>(in_order[i].second) - static_cast<std::ptrdiff_t>(in_order[i - 1].second);
+  };
   const std::ptrdiff_t stride = in_order.size() > 1 ? step(1) : 0;
   if (std::abs(stride) < 2 || in_order.size() < 3 * static_cast<size_t>(std::abs(stride))) return false;
   std::ptrdiff_t num_runs = 1;
@@ -133,7 +151,8 @@ Interleaved tell_interleaved(const std::vector<StackSlice>& sorted, const std::v
       bool alternates = false;
       auto volumes = interleaving.by(keys, may_differ_within(key_names[keys[0]]), alternates);
       if (alternates && result.alternates.empty()) result.alternates = "slices of different " + key_names[keys[0]];
-      if (volumes.empty() || (!result.volumes.empty() && volumes.size() >= result.volumes.size())) continue;  // as few as can be
+      // as few as can be
+      if (volumes.empty() || (!result.volumes.empty() && volumes.size() >= result.volumes.size())) continue;
       result.volumes = std::move(volumes);
       result.by = key_names[keys[0]] + (keys.size() > 1 ? " and " + key_names[keys[1]] : "");
     }

@@ -10,7 +10,8 @@ namespace vmae::io {
 struct Interleaved {
   std::vector<std::vector<StackSlice>> volumes;  // each sorted by place; one: nothing says that there are several
   std::string by;                                // the keys that told them apart
-  std::string alternates;                        // of one volume: what takes turns along it ("slices of different EchoTime"), but need not mean another volume
+  // of one volume: what takes turns along it ("slices of different EchoTime"), but need not mean another volume
+  std::string alternates;
 };
 
 // `sorted` by place, each place once.

@@ -21,9 +21,11 @@ struct MaskGrid {
 
 // Contours belong to their plane, and are filled there; see rtstruct.cpp.
 DicomLabels read_rtstruct(const DicomFile& file, const MaskGrid& grid, const std::vector<std::string>& names);
-// A segmentation whose frames say where they lie is placed by that; another, or one of an image whose slices lie at one place, by the images that its frames
-// were made from. Without `with_pixels` pixels are read only where segments may overlap, and the map stays empty: for remarks.
-DicomLabels read_seg(const DicomFile& file, const DicomHeader& header, const MaskGrid& grid, const std::vector<std::string>& names, bool with_pixels = true);
+// A segmentation whose frames say where they lie is placed by that; another, or one of an image
+// whose slices lie at one place, by the images that its frames were made from. Without `with_pixels`
+// pixels are read only where segments may overlap, and the map stays empty: for remarks.
+DicomLabels read_seg(const DicomFile& file, const DicomHeader& header, const MaskGrid& grid,
+                     const std::vector<std::string>& names, bool with_pixels = true);
 // What read_dicom_mask would say of a mask, and why it can't be read if it can't.
 std::vector<std::string> remarks_on_mask(const std::filesystem::path& path, const MaskGrid& grid);
 
@@ -32,7 +34,8 @@ Vec3 to_pixels(const DicomFrame& slice, const Vec3& point);
 // The slice nearest to a point, if it is within half the distance between slices; else -1.
 int64_t nearest_slice(const MaskGrid& grid, const Vec3& point);
 
-// The structures or segments of a file by name, the same for all readers: spaces around names don't count, names are UTF-8, and one without a name is "ROI N"
+// The structures or segments of a file by name, the same for all readers: spaces
+// around names don't count, names are UTF-8, and one without a name is "ROI N"
 // or "segment N", N its number in the file. Those of one name are one structure.
 struct StructureNames {
   std::vector<std::string> names;              // each once, in the order of the file
@@ -43,12 +46,14 @@ struct StructureNames {
 // Throws Error(data): two structures have the same number.
 StructureNames structure_names_of(const DicomFile& file, const DicomHeader& header);
 
-// Which structures (StructureNames::names) become which label: those of `names` in its order, or all. label[i] is 0 for one that isn't wanted.
+// Which structures (StructureNames::names) become which label: those of
+// `names` in its order, or all. label[i] is 0 for one that isn't wanted.
 struct LabelChoice {
   std::vector<std::string> names;
   std::vector<uint8_t> label;
 };
-LabelChoice choose_labels(const StructureNames& available, const std::vector<std::string>& names, const std::filesystem::path& path);
+LabelChoice choose_labels(const StructureNames& available, const std::vector<std::string>& names,
+                          const std::filesystem::path& path);
 
 // Paints labels, later ones over earlier ones, and counts where that happens: a map has one label for each voxel.
 class LabelPainter {

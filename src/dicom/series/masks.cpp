@@ -33,7 +33,8 @@ std::string utf8_of_latin1(const std::string& text) {
 // As the file's character set says; where that can't be, as UTF-8 if it is that, else as Latin-1.
 std::string utf8_text(const DicomFile& file, DcmItem& item, const DcmTagKey& tag) {
   const std::string text = text_of(item, tag), charset = text_of(file.data(), DCM_SpecificCharacterSet);
-  if (charset.empty() || charset == "ISO_IR 6" || charset == "ISO_IR 192") return is_utf8(text) ? text : utf8_of_latin1(text);
+  if (charset.empty() || charset == "ISO_IR 6" || charset == "ISO_IR 192")
+    return is_utf8(text) ? text : utf8_of_latin1(text);
   DcmSpecificCharacterSet converter;
   OFString converted;
   if (DcmSpecificCharacterSet::isConversionAvailable() && converter.selectCharacterSet(file.data()).good() &&
@@ -58,8 +59,8 @@ std::vector<std::string> LabelPainter::remarks(const std::vector<std::string>& n
   for (size_t i = 0; i < std::min(pairs.size(), kShown); ++i) {
     const auto& [labels, count] = pairs[i];
     const std::string &under = names[labels.first - 1U], &over = names[labels.second - 1U];
-    remarks.push_back(
-        concat("'", under, "' and '", over, "' overlap in ", count, count == 1 ? " voxel" : " voxels", ": the mask can't say both, they are '", over, "'"));
+    remarks.push_back(concat("'", under, "' and '", over, "' overlap in ", count, count == 1 ? " voxel" : " voxels",
+                             ": the mask can't say both, they are '", over, "'"));
   }
   if (pairs.size() > kShown) remarks.push_back(concat(pairs.size() - kShown, " more pairs of structures overlap"));
   return remarks;
@@ -67,8 +68,8 @@ std::vector<std::string> LabelPainter::remarks(const std::vector<std::string>& n
 
 Vec3 to_pixels(const DicomFrame& slice, const Vec3& point) {
   const Vec3 from_corner = minus(point, slice.plane->position);
-  return {dot(from_corner, slice.plane->x) / slice.spacing_mm[0], dot(from_corner, slice.plane->y) / slice.spacing_mm[1],
-          dot(from_corner, slice.plane->normal())};
+  return {dot(from_corner, slice.plane->x) / slice.spacing_mm[0],
+          dot(from_corner, slice.plane->y) / slice.spacing_mm[1], dot(from_corner, slice.plane->normal())};
 }
 
 int64_t nearest_slice(const MaskGrid& grid, const Vec3& point) {
@@ -84,7 +85,8 @@ int64_t nearest_slice(const MaskGrid& grid, const Vec3& point) {
 }
 
 size_t StructureNames::item_of(int64_t number) const {
-  return static_cast<size_t>(std::find_if(of.begin(), of.end(), [&](const auto& one) { return one.first == number; }) - of.begin());
+  return static_cast<size_t>(std::find_if(of.begin(), of.end(), [&](const auto& one) { return one.first == number; }) -
+                             of.begin());
 }
 
 StructureNames structure_names_of(const DicomFile& file, const DicomHeader& header) {
@@ -95,36 +97,46 @@ StructureNames structure_names_of(const DicomFile& file, const DicomHeader& head
   std::map<std::string, size_t> count, by_lower;
   for (size_t i = 0; i < num_items(file.data(), list); ++i) {
     DcmItem& item = *item_of(file.data(), list, i);
-    const auto number = static_cast<int64_t>(number_of(item, is_rtstruct ? DCM_ROINumber : DCM_SegmentNumber).value_or(0));
+    const auto number =
+        static_cast<int64_t>(number_of(item, is_rtstruct ? DCM_ROINumber : DCM_SegmentNumber).value_or(0));
     if (background && number == *background) continue;
     if (result.item_of(number) < result.of.size())
-      fail_dicom(file.path, concat("has two ", is_rtstruct ? "structures" : "segments", " of number ", number, ", which can't be told apart"),
+      fail_dicom(file.path,
+                 concat("has two ", is_rtstruct ? "structures" : "segments", " of number ", number,
+                        ", which can't be told apart"),
                  "give each a number of its own");
     std::string name = utf8_text(file, item, is_rtstruct ? DCM_ROIName : DCM_SegmentLabel);
     if (name.empty()) name = concat(is_rtstruct ? "ROI " : "segment ", number);
     const auto found = std::find(result.names.begin(), result.names.end(), name);
     result.of.emplace_back(number, static_cast<size_t>(found - result.names.begin()));
-    if (++count[name] == 2) result.remarks.push_back(concat("several structures have the name '", name, "': they are one class"));
+    if (++count[name] == 2)
+      result.remarks.push_back(concat("several structures have the name '", name, "': they are one class"));
     if (found != result.names.end()) continue;
     if (const auto other = by_lower.emplace(to_lower(name), result.names.size()); !other.second)
-      result.remarks.push_back(concat("the names '", result.names[other.first->second], "' and '", name, "' differ in case only: they are two classes"));
+      result.remarks.push_back(concat("the names '", result.names[other.first->second], "' and '", name,
+                                      "' differ in case only: they are two classes"));
     result.names.push_back(name);
   }
   return result;
 }
 
-LabelChoice choose_labels(const StructureNames& available, const std::vector<std::string>& names, const std::filesystem::path& path) {
+LabelChoice choose_labels(const StructureNames& available, const std::vector<std::string>& names,
+                          const std::filesystem::path& path) {
   LabelChoice choice{names.empty() ? available.names : names, std::vector<uint8_t>(available.names.size(), 0)};
   if (choice.names.empty()) fail_dicom(path, "has no structures");
-  if (choice.names.size() > 255) fail_dicom(path, concat("has ", choice.names.size(), " structures, 255 are supported"), "name those that are wanted");
+  if (choice.names.size() > 255)
+    fail_dicom(path, concat("has ", choice.names.size(), " structures, 255 are supported"),
+               "name those that are wanted");
   for (size_t i = 0; i < choice.names.size(); ++i) {
     const auto found = std::find(available.names.begin(), available.names.end(), trim(choice.names[i]));
     if (found == available.names.end())
       fail_dicom(path, concat("has no structure '", choice.names[i], "'"),
                  concat("it has: ", join(available.names, ", "),
-                        ". A class that prepare.structures made of several is known to the prepared dataset alone: predict and evaluate that"));
+                        ". A class that prepare.structures made of several is known to the prepared dataset alone: "
+                        "predict and evaluate that"));
     uint8_t& label = choice.label[static_cast<size_t>(found - available.names.begin())];
-    if (label != 0) fail_dicom(path, concat("is asked for the structure '", choice.names[i], "' twice"), "name each once");
+    if (label != 0)
+      fail_dicom(path, concat("is asked for the structure '", choice.names[i], "' twice"), "name each once");
     label = static_cast<uint8_t>(i + 1);
   }
   return choice;
@@ -139,16 +151,19 @@ std::vector<std::string> remarks_on_mask(const std::filesystem::path& path, cons
   try {
     const DicomFile file = open_dicom(path);
     const DicomHeader header = read_dicom_header(file);
-    return (header.kind == DicomKind::seg ? read_seg(file, header, grid, {}, /*with_pixels=*/false) : read_rtstruct(file, grid, {})).remarks;
+    return (header.kind == DicomKind::seg ? read_seg(file, header, grid, {}, /*with_pixels=*/false)
+                                          : read_rtstruct(file, grid, {}))
+        .remarks;
   } catch (const Error& error) {
-    return {concat("can't be used: ", reason_of(error, path), error.hint().empty() ? "" : concat(" (", error.hint(), ")"))};
+    return {
+        concat("can't be used: ", reason_of(error, path), error.hint().empty() ? "" : concat(" (", error.hint(), ")"))};
   } catch (const std::exception& error) {  // too little memory
     return {concat("can't be used: ", error.what())};
   }
 }
 
-DicomLabels read_dicom_mask(const std::filesystem::path& mask, const std::vector<std::filesystem::path>& image_files, const Volume& image,
-                            const std::vector<std::string>& names, std::optional<int64_t> volume) {
+DicomLabels read_dicom_mask(const std::filesystem::path& mask, const std::vector<std::filesystem::path>& image_files,
+                            const Volume& image, const std::vector<std::string>& names, std::optional<int64_t> volume) {
   const DicomFile file = open_dicom(mask);
   const DicomHeader header = read_dicom_header(file);
   if (header.kind != DicomKind::rtstruct && header.kind != DicomKind::seg) {
@@ -156,9 +171,11 @@ DicomLabels read_dicom_mask(const std::filesystem::path& mask, const std::vector
     fail_dicom(mask, "is neither a structure set (RTSTRUCT) nor a segmentation (SEG)");
   }
   if (!may_be_same_patient(header.patient, read_dicom_header(open_dicom(image_files.at(0))).patient))
-    fail_dicom(mask, "was drawn on an image of another patient (their PatientID differ)", "correct the one that is wrong");
+    fail_dicom(mask, "was drawn on an image of another patient (their PatientID differ)",
+               "correct the one that is wrong");
   const MaskGrid grid{source_slices(image_files, volume), image.size[0], image.size[1], image.spacing_mm[2]};
-  if (static_cast<int64_t>(grid.slices.size()) != image.size[2]) throw Error(ExitCode::internal, "read_dicom_mask: the files are not those of the image");
+  if (static_cast<int64_t>(grid.slices.size()) != image.size[2])
+    throw Error(ExitCode::internal, "read_dicom_mask: the files are not those of the image");
   return header.kind == DicomKind::seg ? read_seg(file, header, grid, names) : read_rtstruct(file, grid, names);
 }
 

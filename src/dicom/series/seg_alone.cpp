@@ -35,17 +35,20 @@ std::array<double, 2> steps_of(const DicomFile& file) {
   for (DcmItem* const group : {own, shared}) {
     DcmItem* const measures = group != nullptr ? item_of(*group, DCM_PixelMeasuresSequence) : nullptr;
     if (measures == nullptr) continue;
-    steps = {std::abs(number_of(*measures, DCM_SpacingBetweenSlices).value_or(0)), std::abs(number_of(*measures, DCM_SliceThickness).value_or(0))};
+    steps = {std::abs(number_of(*measures, DCM_SpacingBetweenSlices).value_or(0)),
+             std::abs(number_of(*measures, DCM_SliceThickness).value_or(0))};
     break;
   }
   return steps;
 }
 
-// The step of which all of `heights` (ascending, the first 0) are multiples, near `candidate`: fitted to the last. Or 0.
+// The step of which all of `heights` (ascending, the first 0)
+// are multiples, near `candidate`: fitted to the last. Or 0.
 double fitted_step(const std::vector<double>& heights, double candidate) {
   if (!(candidate > kSamePlace_mm)) return 0;
   int64_t num_steps = 0;  // summed up, so that a candidate that is a little off still counts right
-  for (size_t i = 1; i < heights.size(); ++i) num_steps += std::max<int64_t>(1, std::llround((heights[i] - heights[i - 1]) / candidate));
+  for (size_t i = 1; i < heights.size(); ++i)
+    num_steps += std::max<int64_t>(1, std::llround((heights[i] - heights[i - 1]) / candidate));
   const double step = heights.back() / static_cast<double>(num_steps);
   for (const double height : heights) {
     if (std::abs(height / step - std::round(height / step)) > kOffGrid) return 0;
@@ -72,14 +75,17 @@ double step_between(const std::set<double>& places, const DicomFile& file) {
 
 // The grid of frames with places, and the corner of each.
 std::vector<Corner> place_by_position(const DicomFile& file, const DicomHeader& header, LabelMap& map) {
-  const auto fail = [&](const std::string& what) { fail_dicom(file.path, what + ", which make no regular grid", kHint); };
+  const auto fail = [&](const std::string& what) {
+    fail_dicom(file.path, what + ", which make no regular grid", kHint);
+  };
   const DicomFrame& first = header.frames[0];
   std::set<double> places;  // along the normal, from the first frame
   for (const DicomFrame& frame : header.frames) {
     if (!frame.plane) fail_dicom(file.path, "does not say where all of its frames lie", kHint);
     if (!is_parallel(*frame.plane, *first.plane)) fail("has frames in different directions");
     for (size_t i = 0; i < 2; ++i) {
-      if (std::abs(frame.spacing_mm[i] - first.spacing_mm[i]) > 1e-3 * first.spacing_mm[i]) fail("has frames with pixels of different size");
+      if (std::abs(frame.spacing_mm[i] - first.spacing_mm[i]) > 1e-3 * first.spacing_mm[i])
+        fail("has frames with pixels of different size");
     }
     const double height = to_pixels(first, frame.plane->position)[2];
     const auto next = places.lower_bound(height - kSamePlace_mm);
@@ -93,7 +99,8 @@ std::vector<Corner> place_by_position(const DicomFile& file, const DicomHeader& 
     at[2] = (at[2] - *places.begin()) / step_mm;
     Corner corner{};
     for (size_t i = 0; i < 3; ++i) {
-      if (!(std::abs(at[i]) < 1e6) || std::abs(at[i] - std::round(at[i])) > kOffGrid) fail("has frames that are shifted by parts of a pixel");
+      if (!(std::abs(at[i]) < 1e6) || std::abs(at[i] - std::round(at[i])) > kOffGrid)
+        fail("has frames that are shifted by parts of a pixel");
       corner[i] = std::llround(at[i]);
       low[i] = std::min(low[i], corner[i]);
       high[i] = std::max(high[i], corner[i]);
@@ -119,13 +126,15 @@ std::vector<Corner> place_by_position(const DicomFile& file, const DicomHeader& 
 std::map<std::string, int64_t> referenced_images(DcmItem& data) {
   std::map<std::string, int64_t> images;
   for (size_t i = 0; i < num_items(data, DCM_ReferencedSeriesSequence); ++i) {
-    for (const std::string& reference : references_in(*item_of(data, DCM_ReferencedSeriesSequence, i), DCM_ReferencedInstanceSequence))
+    for (const std::string& reference :
+         references_in(*item_of(data, DCM_ReferencedSeriesSequence, i), DCM_ReferencedInstanceSequence))
       images.emplace(reference.substr(0, reference.find('/')), static_cast<int64_t>(images.size()));
   }
   return images;
 }
 
-// Of frames without places. z: the image, or where there is one only, its frame. Several images of several frames: those that something was made from.
+// Of frames without places. z: the image, or where there is one only, its
+// frame. Several images of several frames: those that something was made from.
 std::vector<Corner> place_by_reference(const DicomFile& file, const DicomHeader& header, LabelMap& map) {
   std::map<std::string, int64_t> images = referenced_images(file.data());
   std::vector<std::pair<int64_t, int64_t>> sources;  // image, frame
@@ -133,11 +142,17 @@ std::vector<Corner> place_by_reference(const DicomFile& file, const DicomHeader&
   const SegReferences all(file);
   for (size_t i = 0; i < header.frames.size(); ++i) {
     const std::vector<std::string> references = all.needed_of(i);
-    if (std::any_of(references.begin(), references.end(), [&](const std::string& other) { return other != references[0]; }))
-      fail_dicom(file.path, concat("its frame ", i + 1, " was made from several images, so it can't be placed without them"), kHint);
+    if (std::any_of(references.begin(), references.end(),
+                    [&](const std::string& other) { return other != references[0]; }))
+      fail_dicom(file.path,
+                 concat("its frame ", i + 1, " was made from several images, so it can't be placed without them"),
+                 kHint);
     const size_t slash = references[0].find('/');
-    const int64_t image = images.emplace(references[0].substr(0, slash), static_cast<int64_t>(images.size())).first->second;
-    const int64_t frame = slash == std::string::npos ? 0 : std::max<int64_t>(0, parse_integer(references[0].substr(slash + 1)).value_or(1) - 1);
+    const int64_t image =
+        images.emplace(references[0].substr(0, slash), static_cast<int64_t>(images.size())).first->second;
+    const int64_t frame = slash == std::string::npos
+                              ? 0
+                              : std::max<int64_t>(0, parse_integer(references[0].substr(slash + 1)).value_or(1) - 1);
     if (frame > 1000000) fail_dicom(file.path, "refers to a frame that can't be");
     last_frame = std::max(last_frame, frame);
     sources.emplace_back(image, frame);
@@ -145,11 +160,16 @@ std::vector<Corner> place_by_reference(const DicomFile& file, const DicomHeader&
   const std::set<std::pair<int64_t, int64_t>> used(sources.begin(), sources.end());
   std::vector<Corner> corners;
   for (const auto& source : sources) {
-    const int64_t z = last_frame == 0 ? source.first : images.size() == 1 ? source.second : std::distance(used.begin(), used.find(source));
+    const int64_t z = last_frame == 0      ? source.first
+                      : images.size() == 1 ? source.second
+                                           : std::distance(used.begin(), used.find(source));
     corners.push_back({0, 0, z});
   }
   const auto num_images = static_cast<int64_t>(images.size());
-  map.size = {header.pixels.columns, header.pixels.rows, last_frame == 0 ? num_images : num_images == 1 ? last_frame + 1 : static_cast<int64_t>(used.size())};
+  map.size = {header.pixels.columns, header.pixels.rows,
+              last_frame == 0   ? num_images
+              : num_images == 1 ? last_frame + 1
+                                : static_cast<int64_t>(used.size())};
   map.has_millimetres = false;
   return corners;
 }
@@ -159,15 +179,19 @@ std::vector<Corner> place_by_reference(const DicomFile& file, const DicomHeader&
 LabelMap read_seg_alone(const std::filesystem::path& path) {
   const DicomFile file = open_dicom(path);
   const DicomHeader header = read_dicom_header(file);
-  if (header.kind == DicomKind::rtstruct) fail_dicom(path, "is a structure set (RTSTRUCT), which has no voxels of its own", kHint);
+  if (header.kind == DicomKind::rtstruct)
+    fail_dicom(path, "is a structure set (RTSTRUCT), which has no voxels of its own", kHint);
   if (header.kind == DicomKind::other) fail_dicom(path, "is no DICOM segmentation (SEG): it " + header.what);
   if (header.kind != DicomKind::seg) fail_dicom(path, "is no DICOM segmentation (SEG)");
   const SegFrames frames = seg_frames(file, header, {});
   if (header.frames.empty()) fail_dicom(path, "is a segmentation without frames");
   LabelMap map;
-  const bool has_places = std::any_of(header.frames.begin(), header.frames.end(), [](const DicomFrame& frame) { return frame.plane.has_value(); });
-  const std::vector<Corner> corners = has_places ? place_by_position(file, header, map) : place_by_reference(file, header, map);
-  if (static_cast<double>(map.size[0]) * static_cast<double>(map.size[1]) * static_cast<double>(map.size[2]) > kMostVoxels)
+  const bool has_places = std::any_of(header.frames.begin(), header.frames.end(),
+                                      [](const DicomFrame& frame) { return frame.plane.has_value(); });
+  const std::vector<Corner> corners =
+      has_places ? place_by_position(file, header, map) : place_by_reference(file, header, map);
+  if (static_cast<double>(map.size[0]) * static_cast<double>(map.size[1]) * static_cast<double>(map.size[2]) >
+      kMostVoxels)
     fail_dicom(path, concat("has frames so far from each other that their grid has ", size_text(map.size), " voxels"));
   map.names = frames.names;
   map.labels.assign(static_cast<size_t>(map.size[0] * map.size[1] * map.size[2]), 0);
@@ -176,14 +200,16 @@ LabelMap read_seg_alone(const std::filesystem::path& path) {
   for (const auto& [label, index] : frames.order) {
     const auto one = first.emplace(std::pair{label, corners[index]}, index);
     if (!one.second && has_places && references.of(one.first->second) != references.of(index))
-      fail_dicom(path, "has several frames of a segment at one place, made from different images, such as time points", kHint);
+      fail_dicom(path, "has several frames of a segment at one place, made from different images, such as time points",
+                 kHint);
   }
   LabelPainter painter(map.labels);
   SegPixels pixels(file, header, frames);
   for (const auto& [of_frame, index] : frames.order) {
     const Corner& corner = corners[index];
     pixels.each(index, of_frame, [&](int64_t column, int64_t row, uint8_t label) {
-      painter.paint(static_cast<size_t>(corner[0] + column + map.size[0] * (corner[1] + row + map.size[1] * corner[2])), label);
+      painter.paint(static_cast<size_t>(corner[0] + column + map.size[0] * (corner[1] + row + map.size[1] * corner[2])),
+                    label);
     });
   }
   return map;

@@ -48,7 +48,8 @@ DicomHeader without_palette(DicomHeader header) {
 
 std::optional<int64_t> background_segment(const DicomFile& file, const DicomHeader& header) {
   if (header.kind != DicomKind::seg || type_of(file, header) != "LABELMAP") return {};
-  return header.padding ? static_cast<int64_t>((*header.padding)[0]) : static_cast<int64_t>(number_of(file.data(), DCM_PixelPaddingValue).value_or(0));
+  return header.padding ? static_cast<int64_t>((*header.padding)[0])
+                        : static_cast<int64_t>(number_of(file.data(), DCM_PixelPaddingValue).value_or(0));
 }
 
 SegFrames seg_frames(const DicomFile& file, const DicomHeader& header, const std::vector<std::string>& names) {
@@ -57,10 +58,12 @@ SegFrames seg_frames(const DicomFile& file, const DicomHeader& header, const std
   const bool is_label_map = type == "LABELMAP";
   if (!is_label_map && type != "BINARY" && type != "FRACTIONAL")
     fail_dicom(file.path, concat("is a segmentation of an unknown kind: '", type.substr(0, 16), "'"));
-  if (pixels.rows == 0 || pixels.samples != 1 || pixels.kind != PixelKind::integer || (!is_label_map && !is_grey(pixels)))
+  if (pixels.rows == 0 || pixels.samples != 1 || pixels.kind != PixelKind::integer ||
+      (!is_label_map && !is_grey(pixels)))
     fail_dicom(file.path, "is a segmentation without pixels that could be segments");
   if (pixels.bits_allocated > (is_label_map ? 16 : 8))
-    fail_dicom(file.path, concat("is a segmentation of kind ", type, " with ", pixels.bits_allocated, " bits per pixel, which is not supported"));
+    fail_dicom(file.path, concat("is a segmentation of kind ", type, " with ", pixels.bits_allocated,
+                                 " bits per pixel, which is not supported"));
   const StructureNames available = structure_names_of(file, header);
   const LabelChoice choice = choose_labels(available, names, file.path);
   SegFrames frames;
@@ -70,16 +73,19 @@ SegFrames seg_frames(const DicomFile& file, const DicomHeader& header, const std
   if (is_label_map) {
     for (const auto& [number, name] : available.of) frames.label_of[number] = choice.label[name];
     frames.label_of[*background_segment(file, header)] = 0;
-    if (frames.label_of.emplace(0, 0).second) frames.remarks.push_back("the value 0, which is no segment of it, is background");
+    if (frames.label_of.emplace(0, 0).second)
+      frames.remarks.push_back("the value 0, which is no segment of it, is background");
     for (size_t i = 0; i < header.frames.size(); ++i) frames.order.emplace_back(uint8_t{0}, i);
     return frames;
   }
   if (type == "FRACTIONAL") frames.threshold = number_of(file.data(), DCM_MaximumFractionalValue).value_or(255) / 2;
   const std::vector<std::optional<int64_t>> segments = segments_of_frames(file.data(), header.frames.size());
   for (size_t i = 0; i < header.frames.size(); ++i) {
-    if (!segments[i] && available.of.size() != 1) fail_dicom(file.path, concat("does not say of which segment its frame ", i + 1, " is"));
+    if (!segments[i] && available.of.size() != 1)
+      fail_dicom(file.path, concat("does not say of which segment its frame ", i + 1, " is"));
     const size_t item = segments[i] ? available.item_of(*segments[i]) : 0;
-    if (item == available.of.size()) fail_dicom(file.path, concat("has a frame of segment ", *segments[i], ", which it does not describe"));
+    if (item == available.of.size())
+      fail_dicom(file.path, concat("has a frame of segment ", *segments[i], ", which it does not describe"));
     if (const uint8_t label = choice.label[available.of[item].second]; label != 0) frames.order.emplace_back(label, i);
   }
   std::sort(frames.order.begin(), frames.order.end());
@@ -91,7 +97,8 @@ SegPixels::SegPixels(const DicomFile& file, const DicomHeader& header, const Seg
       header_(without_palette(header)),
       frames_(frames),
       reader_(file, header_),
-      stored_(static_cast<size_t>(header.pixels.rows * header.pixels.columns) * size_of(stored_type_of(header_.pixels))),
+      stored_(static_cast<size_t>(header.pixels.rows * header.pixels.columns) *
+              size_of(stored_type_of(header_.pixels))),
       numbers_(static_cast<size_t>(header.pixels.rows * header.pixels.columns)),
       table_(frames.is_label_map ? 65536 : 0, -1) {
   for (const auto& [number, label] : frames.label_of) {
@@ -104,22 +111,26 @@ void SegPixels::read(size_t frame) {
   unpack_frame(raw_, header_.pixels, {}, file_.path, stored_.data());
   visit(stored_type_of(header_.pixels), [&]<class Stored>(Stored) {
     const auto* const from = reinterpret_cast<const Stored*>(stored_.data());
-    std::transform(from, from + numbers_.size(), numbers_.begin(), [](Stored number) { return static_cast<int32_t>(number); });
+    std::transform(from, from + numbers_.size(), numbers_.begin(),
+                   [](Stored number) { return static_cast<int32_t>(number); });
   });
 }
 
 void SegPixels::fail_unknown(int32_t number) const {
-  fail_dicom(file_.path, concat("is a label map segmentation that holds the value ", number, ", which is none of its segments"),
+  fail_dicom(file_.path,
+             concat("is a label map segmentation that holds the value ", number, ", which is none of its segments"),
              "describe it as a segment, or set it to the background");
 }
 
-SegReferences::SegReferences(const DicomFile& file) : path_(file.path), groups_(items_of(file.data(), DCM_PerFrameFunctionalGroupsSequence)) {}
+SegReferences::SegReferences(const DicomFile& file)
+    : path_(file.path), groups_(items_of(file.data(), DCM_PerFrameFunctionalGroupsSequence)) {}
 
 std::vector<std::string> SegReferences::of(size_t frame) const {
   std::vector<std::string> references;
   if (frame >= groups_.size()) return references;
   for (DcmItem* const derivation : items_of(*groups_[frame], DCM_DerivationImageSequence)) {
-    for (std::string& reference : references_in(*derivation, DCM_SourceImageSequence)) references.push_back(std::move(reference));
+    for (std::string& reference : references_in(*derivation, DCM_SourceImageSequence))
+      references.push_back(std::move(reference));
   }
   return references;
 }

@@ -15,14 +15,17 @@ namespace {
 using Values = std::vector<std::string>;
 
 struct ValueOrder {
-  bool operator()(const Values& a, const Values& b) const { return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), is_lower_value); }
+  bool operator()(const Values& a, const Values& b) const {
+    return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), is_lower_value);
+  }
 };
 
 using Parts = std::map<Values, std::vector<size_t>, ValueOrder>;  // numbers of slices in `sorted`
 
 class Splitter {
  public:
-  Splitter(const std::vector<StackSlice>& sorted, const std::vector<std::string>& key_names) : sorted_(sorted), key_names_(key_names) {
+  Splitter(const std::vector<StackSlice>& sorted, const std::vector<std::string>& key_names)
+      : sorted_(sorted), key_names_(key_names) {
     for (const auto& place : by_place(sorted)) {
       fullest_ = std::max(fullest_, place.size());
       place_of_.insert(place_of_.end(), place.size(), num_places_++);
@@ -30,7 +33,8 @@ class Splitter {
   }
   size_t fullest() const { return fullest_; }
 
-  // The first key that makes as many volumes as must be, else the first keys that do it together. A key that makes too many takes no part.
+  // The first key that makes as many volumes as must be, else the first
+  // keys that do it together. A key that makes too many takes no part.
   ToldApart exactly() const {
     for (size_t key = 0; key < key_names_.size(); ++key) {
       const Parts parts = by({key});
@@ -54,7 +58,8 @@ class Splitter {
   ToldApart loosely() const {
     for (size_t key = 0; key < key_names_.size(); ++key) {
       const Parts parts = by({key});
-      const bool is_alone = std::any_of(parts.begin(), parts.end(), [](const auto& part) { return part.second.size() < 2; });
+      const bool is_alone =
+          std::any_of(parts.begin(), parts.end(), [](const auto& part) { return part.second.size() < 2; });
       if (parts.size() > 1 && !is_alone && !repeats(parts)) return told(parts, {key});
     }
     return {};
@@ -83,7 +88,8 @@ class Splitter {
 
   bool repeats(const Parts& parts) const {
     return std::any_of(parts.begin(), parts.end(), [&](const auto& part) {
-      return std::adjacent_find(part.second.begin(), part.second.end(), [&](size_t a, size_t b) { return place_of_[a] == place_of_[b]; }) != part.second.end();
+      return std::adjacent_find(part.second.begin(), part.second.end(),
+                                [&](size_t a, size_t b) { return place_of_[a] == place_of_[b]; }) != part.second.end();
     });
   }
 
@@ -109,7 +115,8 @@ std::vector<size_t> in_order(size_t count) {
   return order;
 }
 
-// Frames in planes of one direction and pixel spacing each, or all together where the file only counts their places, or where they lie apart.
+// Frames in planes of one direction and pixel spacing each, or all together
+// where the file only counts their places, or where they lie apart.
 std::vector<std::vector<StackSlice>> stacks_of(const DicomHeader& header, bool has_planes) {
   std::vector<std::vector<StackSlice>> stacks;
   std::vector<const DicomFrame*> first;
@@ -117,7 +124,9 @@ std::vector<std::vector<StackSlice>> stacks_of(const DicomHeader& header, bool h
   for (size_t i = 0; i < header.frames.size(); ++i) {
     const DicomFrame& frame = header.frames[i];
     size_t at = 0;
-    while (at < stacks.size() && !is_one && !(is_parallel(*first[at]->plane, *frame.plane) && have_equal_spacing(*first[at], frame))) ++at;
+    while (at < stacks.size() && !is_one &&
+           !(is_parallel(*first[at]->plane, *frame.plane) && have_equal_spacing(*first[at], frame)))
+      ++at;
     if (at == stacks.size()) {
       stacks.emplace_back();
       first.push_back(&frame);
@@ -125,7 +134,8 @@ std::vector<std::vector<StackSlice>> stacks_of(const DicomHeader& header, bool h
     const double place = has_planes ? dot(frame.plane->position, first[at]->plane->normal()) : *frame.place_index;
     stacks[at].push_back({i, place, &frame.keys});
   }
-  for (std::vector<StackSlice>& stack : stacks) std::stable_sort(stack.begin(), stack.end(), [](const auto& a, const auto& b) { return a.place < b.place; });
+  for (std::vector<StackSlice>& stack : stacks)
+    std::stable_sort(stack.begin(), stack.end(), [](const auto& a, const auto& b) { return a.place < b.place; });
   return stacks;
 }
 
@@ -133,11 +143,14 @@ FrameVolume film(const std::vector<StackSlice>& stack) {
   FrameVolume volume;
   for (const StackSlice& slice : stack) volume.frames.push_back(slice.index);
   if (stack.size() > 1)
-    volume.remarks.push_back(concat("its ", stack.size(), " frames lie at one place, as those of a film: they are slices in the order of the file"));
+    volume.remarks.push_back(
+        concat("its ", stack.size(),
+               " frames lie at one place, as those of a film: they are slices in the order of the file"));
   return volume;
 }
 
-// How far slices of one place may lie apart. Wider than kSamePlace only where most of the small steps can't be those of a stack of very thin slices.
+// How far slices of one place may lie apart. Wider than kSamePlace only where
+// most of the small steps can't be those of a stack of very thin slices.
 double same_place(const std::vector<StackSlice>& sorted) {
   constexpr double kRounding = 0.02;
   std::vector<double> steps;
@@ -152,7 +165,8 @@ double same_place(const std::vector<StackSlice>& sorted) {
 }
 
 // Each of the volumes that is several which lie between each other.
-ToldApart without_interleaving(const ToldApart& told, const std::vector<StackSlice>& sorted, const std::vector<std::string>& key_names) {
+ToldApart without_interleaving(const ToldApart& told, const std::vector<StackSlice>& sorted,
+                               const std::vector<std::string>& key_names) {
   std::map<size_t, const StackSlice*> by_index;
   for (const StackSlice& slice : sorted) by_index[slice.index] = &slice;
   std::vector<std::vector<StackSlice>> open;
@@ -168,7 +182,8 @@ ToldApart without_interleaving(const ToldApart& told, const std::vector<StackSli
     open.pop_back();
     Interleaved one = tell_interleaved(slices, key_names);
     if (one.volumes.size() > 1) {
-      if (told.by.empty() && told.volumes.size() > 1 && result.share_places) result.by.emplace_back("the order of the images");
+      if (told.by.empty() && told.volumes.size() > 1 && result.share_places)
+        result.by.emplace_back("the order of the images");
       result.share_places = false;
       if (std::find(result.by.begin(), result.by.end(), one.by) == result.by.end()) result.by.push_back(one.by);
       open.insert(open.end(), one.volumes.rbegin(), one.volumes.rend());
@@ -211,10 +226,12 @@ std::vector<std::string> volume_remarks(const ToldApart& told, size_t index) {
   std::vector<std::string> remarks;
   if (told.volumes.size() > 1) {
     remarks.push_back(concat("volume ", index + 1, " of ", told.volumes.size(),
-                             told.share_places ? " at the same place" : " whose slices lie between each other's", ", told apart by ",
+                             told.share_places ? " at the same place" : " whose slices lie between each other's",
+                             ", told apart by ",
                              told.by.empty() ? "nothing but the order of the images" : join(told.by, " and ")));
   }
-  if (const std::string& what = told.alternates[index]; !what.empty()) remarks.push_back(what + " take turns along it, evenly: they are kept as one volume");
+  if (const std::string& what = told.alternates[index]; !what.empty())
+    remarks.push_back(what + " take turns along it, evenly: they are kept as one volume");
   return remarks;
 }
 
@@ -227,12 +244,15 @@ bool have_equal_spacing(const DicomFrame& a, const DicomFrame& b) {
 
 std::vector<FrameVolume> frame_volumes(const DicomHeader& header) {
   const std::vector<DicomFrame>& frames = header.frames;
-  const auto num_planes = std::count_if(frames.begin(), frames.end(), [](const DicomFrame& frame) { return frame.plane.has_value(); });
+  const auto num_planes =
+      std::count_if(frames.begin(), frames.end(), [](const DicomFrame& frame) { return frame.plane.has_value(); });
   const bool has_planes = num_planes == static_cast<std::ptrdiff_t>(frames.size());
   if (frames.size() < 2) return {{in_order(frames.size()), {}}};
-  if (!has_planes && !std::all_of(frames.begin(), frames.end(), [](const DicomFrame& frame) { return frame.place_index.has_value(); })) {
+  if (!has_planes && !std::all_of(frames.begin(), frames.end(),
+                                  [](const DicomFrame& frame) { return frame.place_index.has_value(); })) {
     FrameVolume one{in_order(frames.size()), {}};
-    if (num_planes > 0) one.remarks.push_back("only some of its frames say where they lie: they are slices in the order of the file");
+    if (num_planes > 0)
+      one.remarks.push_back("only some of its frames say where they lie: they are slices in the order of the file");
     return {one};
   }
   std::vector<FrameVolume> volumes;
@@ -247,25 +267,31 @@ std::vector<FrameVolume> frame_volumes(const DicomHeader& header) {
     }
     if (stacks.size() == 1) continue;
     for (size_t i = first; i < volumes.size(); ++i)
-      volumes[i].remarks.push_back(concat("mixed geometry: the file falls apart into ", stacks.size(), " stacks of different direction or spacing"));
+      volumes[i].remarks.push_back(concat("mixed geometry: the file falls apart into ", stacks.size(),
+                                          " stacks of different direction or spacing"));
   }
   return volumes;
 }
 
-std::vector<size_t> frames_of(const DicomHeader& header, std::optional<int64_t> volume, const std::filesystem::path& path) {
+std::vector<size_t> frames_of(const DicomHeader& header, std::optional<int64_t> volume,
+                              const std::filesystem::path& path) {
   std::vector<FrameVolume> volumes = frame_volumes(header);
   if (volumes.size() == 1) return std::move(volumes[0].frames);
   if (!volume) {
-    fail_dicom(path, concat("holds ", volumes.size(), " volumes where one is meant (", volumes[0].remarks.empty() ? "" : volumes[0].remarks[0], ")"),
+    fail_dicom(path,
+               concat("holds ", volumes.size(), " volumes where one is meant (",
+                      volumes[0].remarks.empty() ? "" : volumes[0].remarks[0], ")"),
                "give the folder that it lies in, where each becomes an image of its own");
   }
-  if (*volume < 0 || *volume >= static_cast<int64_t>(volumes.size())) fail_dicom(path, concat("has no volume ", *volume, ": it holds ", volumes.size()));
+  if (*volume < 0 || *volume >= static_cast<int64_t>(volumes.size()))
+    fail_dicom(path, concat("has no volume ", *volume, ": it holds ", volumes.size()));
   return std::move(volumes[static_cast<size_t>(*volume)].frames);
 }
 
 void add_slices(const DicomHeader& header, const std::vector<size_t>& frames, std::vector<SourceSlice>& slices) {
   for (const size_t i : frames)
-    slices.push_back({header.sop_class, header.sop_instance_uid, header.frames.size() > 1 ? static_cast<int64_t>(i) + 1 : 0, header.frames[i]});
+    slices.push_back({header.sop_class, header.sop_instance_uid,
+                      header.frames.size() > 1 ? static_cast<int64_t>(i) + 1 : 0, header.frames[i]});
 }
 
 std::vector<std::string> references_to(const SourceSlice& slice) {

@@ -1,6 +1,6 @@
 #pragma once
-// Slices of one series as volumes: those that lie at the same places, or between each other, are told apart, by one rule for single images and for the frames
-// of a file.
+// Slices of one series as volumes: those that lie at the same places, or between each
+// other, are told apart, by one rule for single images and for the frames of a file.
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -10,7 +10,8 @@
 
 namespace vmae::io {
 
-// A slice, where it lies along the normal of its stack (mm, or a count of places), and what may tell it from others at that place (as DicomFrame::keys).
+// A slice, where it lies along the normal of its stack (mm, or a count of
+// places), and what may tell it from others at that place (as DicomFrame::keys).
 struct StackSlice {
   size_t index;  // lower ones come first where nothing else decides
   double place;
@@ -22,28 +23,32 @@ constexpr double kSamePlace = 1e-3;
 // Values of keys in order: numbers by value, others as text.
 bool is_lower_value(const std::string& a, const std::string& b);
 
-// Runs of slices at one place, which may be written with different rounding (up to 0.02, and a tenth of the step between places); `sorted` by place.
+// Runs of slices at one place, which may be written with different rounding
+// (up to 0.02, and a tenth of the step between places); `sorted` by place.
 std::vector<std::vector<StackSlice>> by_place(const std::vector<StackSlice>& sorted);
 
 struct ToldApart {
   std::vector<std::vector<size_t>> volumes;  // indices in the order of places; each place once at most
-  std::vector<std::string> by;               // the names of the keys that did it ("EchoTime"); empty: nothing did, or there was no need
-  bool share_places = true;                  // false: some lie between others
-  std::vector<std::string> alternates;       // of each volume: what takes turns along it, or ""
+  // the names of the keys that did it ("EchoTime"); empty: nothing did, or there was no need
+  std::vector<std::string> by;
+  bool share_places = true;             // false: some lie between others
+  std::vector<std::string> alternates;  // of each volume: what takes turns along it, or ""
 };
 
-// Into as few volumes as the fullest place has slices: by the first key that does it, else by the first keys together; else by a key that leaves no place twice
-// and no slice alone; else, unless `needs_key`, the first slice of every place, the second, ... Then each of them, where it is several that lie between each
-// other (tell_interleaved). `sorted` by place.
-ToldApart tell_apart(const std::vector<StackSlice>& sorted, const std::vector<std::string>& key_names, bool needs_key = false);
+// Into as few volumes as the fullest place has slices: by the first key that does it, else by
+// the first keys together; else by a key that leaves no place twice and no slice alone; else,
+// unless `needs_key`, the first slice of every place, the second, ... Then each of them,
+// where it is several that lie between each other (tell_interleaved). `sorted` by place.
+ToldApart tell_apart(const std::vector<StackSlice>& sorted, const std::vector<std::string>& key_names,
+                     bool needs_key = false);
 
 // Of a volume: "volume 2 of 3 at the same place, told apart by EchoTime", and what is odd about its keys.
 std::vector<std::string> volume_remarks(const ToldApart& told, size_t index);
 
 bool have_equal_spacing(const DicomFrame& a, const DicomFrame& b);
 
-// The frames of one file: those that lie in planes of one direction and pixel spacing, told apart as above. Frames without places, and frames that all lie
-// at one place (films), are one volume in the order of the file.
+// The frames of one file: those that lie in planes of one direction and pixel spacing, told apart as above.
+// Frames without places, and frames that all lie at one place (films), are one volume in the order of the file.
 struct FrameVolume {
   std::vector<size_t> frames;  // in the order of z
   std::vector<std::string> remarks;
@@ -51,7 +56,8 @@ struct FrameVolume {
 std::vector<FrameVolume> frame_volumes(const DicomHeader& header);
 
 // The frames of one of them; nothing: of the only one. Throws Error(data) if there are several, or not as many.
-std::vector<size_t> frames_of(const DicomHeader& header, std::optional<int64_t> volume, const std::filesystem::path& path);
+std::vector<size_t> frames_of(const DicomHeader& header, std::optional<int64_t> volume,
+                              const std::filesystem::path& path);
 
 // A slice of an image, and how masks refer to it.
 struct SourceSlice {

@@ -15,7 +15,8 @@ struct SegSource {
   DicomFile first;
   DicomHeader header;               // of the first file
   std::vector<SourceSlice> slices;  // in the order of z
-  bool has_places = false;          // each slice lies in a plane of its own, all parallel: frames are found by place, else by what they were made from
+  // each slice lies in a plane of its own, all parallel: frames are found by place, else by what they were made from
+  bool has_places = false;
 };
 
 // `files` and `volume` as read_dicom takes them. Throws Error(data): no image, or one without UIDs.

@@ -1,5 +1,5 @@
-// By DCMTK's data sets rather than its DcmSegmentation, which does not write an object at all where a value of the source's patient or study breaks the rules
-// (PatientAge "45", StudyDate "2001-1-1": both are met).
+// By DCMTK's data sets rather than its DcmSegmentation, which does not write an object at all where a value
+// of the source's patient or study breaks the rules (PatientAge "45", StudyDate "2001-1-1": both are met).
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmdata/dctk.h>
 
@@ -28,28 +28,35 @@ struct SegFrame {
 };
 
 std::vector<SegFrame> frames_of(const Volume& image, std::span<const uint8_t> labels, size_t num_classes) {
-  const auto slice_size = static_cast<size_t>(image.size[0] * image.size[1]), num_slices = static_cast<size_t>(image.size[2]);
+  const auto slice_size = static_cast<size_t>(image.size[0] * image.size[1]),
+             num_slices = static_cast<size_t>(image.size[2]);
   std::vector<SegFrame> frames;
   for (size_t z = 0; z < num_slices; ++z) {
     std::array<bool, 256> is_there{};
     for (const uint8_t label : labels.subspan(z * slice_size, slice_size)) is_there[label] = true;
     for (size_t label = 1; label < 256; ++label) {
       if (!is_there[label]) continue;
-      if (label > num_classes) throw Error(ExitCode::internal, concat("write_dicom_seg: label ", label, " of ", num_classes, " classes"));
+      if (label > num_classes)
+        throw Error(ExitCode::internal, concat("write_dicom_seg: label ", label, " of ", num_classes, " classes"));
       frames.push_back({static_cast<uint8_t>(label), z});
     }
   }
-  std::stable_sort(frames.begin(), frames.end(), [](const SegFrame& a, const SegFrame& b) { return a.segment < b.segment; });
+  std::stable_sort(frames.begin(), frames.end(),
+                   [](const SegFrame& a, const SegFrame& b) { return a.segment < b.segment; });
   if (frames.empty()) frames.push_back({1, 0});
   return frames;
 }
 
 // One bit a pixel, lowest bit first, frames without a gap.
-std::vector<uint8_t> pack(const Volume& image, std::span<const uint8_t> labels, const std::vector<SegFrame>& frames, const fs::path& output) {
+std::vector<uint8_t> pack(const Volume& image, std::span<const uint8_t> labels, const std::vector<SegFrame>& frames,
+                          const fs::path& output) {
   const auto slice_size = static_cast<size_t>(image.size[0] * image.size[1]);
   const size_t num_bytes = (frames.size() * slice_size + 15) / 16 * 2;
   if (num_bytes > kMostPixelBytes)
-    fail_dicom(output, concat("needs ", human_bytes(static_cast<double>(num_bytes)), " of pixels; a DICOM file holds 4 GiB at most"), "write NIfTI instead");
+    fail_dicom(
+        output,
+        concat("needs ", human_bytes(static_cast<double>(num_bytes)), " of pixels; a DICOM file holds 4 GiB at most"),
+        "write NIfTI instead");
   std::vector<uint8_t> packed(num_bytes, 0);
   size_t bit = 0;
   for (const SegFrame& frame : frames) {
@@ -77,7 +84,10 @@ class Writer {
     put_shared_groups();
     put_frames(frames);
     put_references();
-    if (data_.putAndInsertUint8Array(DcmTag(DCM_PixelData, EVR_OB), pixels.data(), static_cast<unsigned long>(pixels.size())).bad())
+    if (data_
+            .putAndInsertUint8Array(DcmTag(DCM_PixelData, EVR_OB), pixels.data(),
+                                    static_cast<unsigned long>(pixels.size()))
+            .bad())
       throw Error(ExitCode::internal, "DICOM pixel data can't be set");
     save_dicom(format_, output);
   }
@@ -93,20 +103,24 @@ class Writer {
     takes_utf8_ = copy_patient_and_study(series_.first.data(), data_);
     const auto make_up = [&](const DcmTagKey& tag) {
       if (text_of(data_, tag).empty())
-        put(data_, tag, uid_of(concat(DcmTag(tag).getTagName(), ' ', series_.header.series_uid, series_.slices[0].sop_instance)));
+        put(data_, tag,
+            uid_of(concat(DcmTag(tag).getTagName(), ' ', series_.header.series_uid, series_.slices[0].sop_instance)));
     };
     make_up(DCM_StudyInstanceUID);
     if (series_.has_places) return make_up(DCM_FrameOfReferenceUID);
     if (!text_of(data_, DCM_FrameOfReferenceUID).empty()) return;
-    for (const DcmTagKey& tag : {DCM_FrameOfReferenceUID, DCM_PositionReferenceIndicator}) data_.findAndDeleteElement(tag);
+    for (const DcmTagKey& tag : {DCM_FrameOfReferenceUID, DCM_PositionReferenceIndicator})
+      data_.findAndDeleteElement(tag);
   }
 
   void put_series() {
     put(data_, DCM_Modality, "SEG");
     put(data_, DCM_SeriesInstanceUID, uid_of(seed_ + "series"));
     const double number = number_of(series_.first.data(), DCM_SeriesNumber).value_or(0);
-    put(data_, DCM_SeriesNumber, concat(kSeriesNumberOffset + (number > 0 && number < 1e9 ? static_cast<int64_t>(number) : 0)));
-    if (const std::string words = text(description_.series_description); !words.empty()) put(data_, DCM_SeriesDescription, words);
+    put(data_, DCM_SeriesNumber,
+        concat(kSeriesNumberOffset + (number > 0 && number < 1e9 ? static_cast<int64_t>(number) : 0)));
+    if (const std::string words = text(description_.series_description); !words.empty())
+      put(data_, DCM_SeriesDescription, words);
     put(data_, DCM_Manufacturer, "vmae");
     put(data_, DCM_ManufacturerModelName, text_or(description_.algorithm_name, "vmae"));
     put(data_, DCM_DeviceSerialNumber, "none");
@@ -127,8 +141,10 @@ class Writer {
     put(data_, DCM_ContentTime, time.data());
     put(data_, DCM_ImageType, "DERIVED\\PRIMARY");
     if (!series_.has_places) {
-      const std::string orientation = text_of(series_.first.data(), DCM_PatientOrientation);  // "L\\F": where rows and columns go
-      put(data_, DCM_PatientOrientation, std::count(orientation.begin(), orientation.end(), '\\') == 1 ? orientation : "");
+      // "L\\F": where rows and columns go
+      const std::string orientation = text_of(series_.first.data(), DCM_PatientOrientation);
+      put(data_, DCM_PatientOrientation,
+          std::count(orientation.begin(), orientation.end(), '\\') == 1 ? orientation : "");
     }
     put(data_, DCM_ContentLabel, "SEGMENTATION");
     put(data_, DCM_ContentDescription, "");
@@ -148,7 +164,8 @@ class Writer {
     for (const auto& [tag, number] : format) put(data_, tag, concat(number));
     const std::string ratio = text_of(series_.first.data(), DCM_LossyImageCompressionRatio),
                       method = text_of(series_.first.data(), DCM_LossyImageCompressionMethod);
-    const bool was_lossy = text_of(series_.first.data(), DCM_LossyImageCompression) == "01" && !ratio.empty() && !method.empty();
+    const bool was_lossy =
+        text_of(series_.first.data(), DCM_LossyImageCompression) == "01" && !ratio.empty() && !method.empty();
     put(data_, DCM_LossyImageCompression, was_lossy ? "01" : "00");
     if (!was_lossy) return;
     put(data_, DCM_LossyImageCompressionRatio, ratio);
@@ -216,7 +233,8 @@ class Writer {
     std::set<size_t> used;
     for (const SegFrame& frame : frames) used.insert(frame.z);
     std::vector<size_t> rank(series_.slices.size());
-    for (size_t i = 0; const size_t z : used) rank[z] = series_.has_places ? ++i : z + 1;  // of places in their order, or InStackPositionNumber itself
+    // of places in their order, or InStackPositionNumber itself
+    for (size_t i = 0; const size_t z : used) rank[z] = series_.has_places ? ++i : z + 1;
     for (const SegFrame& frame : frames) {
       const SourceSlice& slice = series_.slices[frame.z];
       DcmItem& group = add_item(data_, DCM_PerFrameFunctionalGroupsSequence);
@@ -236,7 +254,8 @@ class Writer {
       put(source, DCM_ReferencedSOPInstanceUID, slice.sop_instance);
       if (slice.frame_number > 0) put(source, DCM_ReferencedFrameNumber, concat(slice.frame_number));
       put(source, DCM_SpatialLocationsPreserved, "YES");
-      put_code(source, DCM_PurposeOfReferenceCodeSequence, "121322", "DCM", "Source image for image processing operation");
+      put_code(source, DCM_PurposeOfReferenceCodeSequence, "121322", "DCM",
+               "Source image for image processing operation");
     }
   }
 
@@ -264,13 +283,15 @@ class Writer {
 
 }  // namespace
 
-void write_dicom_seg(const fs::path& output, std::span<const fs::path> series_files, const Volume& image, std::span<const uint8_t> labels,
-                     const DicomSegDescription& description, std::optional<int64_t> volume) {
+void write_dicom_seg(const fs::path& output, std::span<const fs::path> series_files, const Volume& image,
+                     std::span<const uint8_t> labels, const DicomSegDescription& description,
+                     std::optional<int64_t> volume) {
   if (description.class_names.empty() || description.class_names.size() > 255 || series_files.empty())
     throw Error(ExitCode::internal, "write_dicom_seg: 1 to 255 classes and at least one file are needed");
   const SegSource series = read_seg_source(series_files, volume);
   const PixelFormat& pixels = series.header.pixels;
-  if (static_cast<int64_t>(labels.size()) != image.size[0] * image.size[1] * image.size[2] || pixels.columns != image.size[0] || pixels.rows != image.size[1] ||
+  if (static_cast<int64_t>(labels.size()) != image.size[0] * image.size[1] * image.size[2] ||
+      pixels.columns != image.size[0] || pixels.rows != image.size[1] ||
       static_cast<int64_t>(series.slices.size()) != image.size[2]) {
     throw Error(ExitCode::internal, "write_dicom_seg: the files, the image and the labels are not of one size");
   }

@@ -18,14 +18,16 @@
 namespace vmae::io {
 namespace {
 
-enum class Copied { always, empty_if_bad, absent_if_bad };  // the standard wants some tags present even if empty (type 2)
+// the standard wants some tags present even if empty (type 2)
+enum class Copied { always, empty_if_bad, absent_if_bad };
 
 struct CopiedTag {
   DcmTagKey tag;
   Copied how;
 };
 
-// Modules Patient, Patient Study, General Study and Frame of Reference; of their optional tags those that tell patients and animals apart.
+// Modules Patient, Patient Study, General Study and Frame of Reference;
+// of their optional tags those that tell patients and animals apart.
 const std::vector<CopiedTag>& copied_tags() {
   using enum Copied;
   static const std::vector<CopiedTag> kTags{
@@ -74,12 +76,16 @@ bool is_good(DcmElement& element) {
 }
 
 void check(const OFCondition& condition, const DcmTagKey& tag) {
-  if (condition.bad()) throw Error(ExitCode::internal, concat("DICOM tag ", DcmTag(tag).getTagName(), " can't be set: ", condition.text()));
+  if (condition.bad())
+    throw Error(ExitCode::internal,
+                concat("DICOM tag ", DcmTag(tag).getTagName(), " can't be set: ", condition.text()));
 }
 
 }  // namespace
 
-void put(DcmItem& item, const DcmTagKey& tag, const std::string& value) { check(item.putAndInsertString(tag, value.c_str()), tag); }
+void put(DcmItem& item, const DcmTagKey& tag, const std::string& value) {
+  check(item.putAndInsertString(tag, value.c_str()), tag);
+}
 
 DcmItem& add_item(DcmItem& item, const DcmTagKey& sequence) {
   DcmItem* added = nullptr;
@@ -140,7 +146,8 @@ std::string uid_of(std::string_view content) {
 bool copy_patient_and_study(DcmItem& from, DcmItem& to) {
   const auto copy = [&](const CopiedTag& copied) {
     DcmElement* element = nullptr;
-    const bool is_there = from.findAndGetElement(copied.tag, element).good() && element != nullptr && element->getLength() > 0;
+    const bool is_there =
+        from.findAndGetElement(copied.tag, element).good() && element != nullptr && element->getLength() > 0;
     if (is_there && (copied.how == Copied::always || is_good(*element))) {
       std::unique_ptr<DcmElement> clone(dynamic_cast<DcmElement*>(element->clone()));
       check(to.insert(clone.get(), OFTrue), copied.tag);
@@ -151,7 +158,8 @@ bool copy_patient_and_study(DcmItem& from, DcmItem& to) {
   };
   copy({DCM_SpecificCharacterSet, Copied::absent_if_bad});
   for (const CopiedTag& copied : copied_tags()) copy(copied);
-  // Into UTF-8, so that one character set holds for their texts and ours. Not possible where the source's bytes are not of the set that it names.
+  // Into UTF-8, so that one character set holds for their texts and ours.
+  // Not possible where the source's bytes are not of the set that it names.
   auto converted = std::unique_ptr<DcmItem>(dynamic_cast<DcmItem*>(to.clone()));
   if (converted->convertToUTF8().bad() || to.convertToUTF8().bad()) return false;
   put(to, DCM_SpecificCharacterSet, "ISO_IR 192");
@@ -173,7 +181,8 @@ void save_dicom(DcmFileFormat& format, const std::filesystem::path& output) {
     file.write(bytes, static_cast<size_t>(size));
   } while (condition == EC_StreamNotifyClient);
   format.transferEnd();
-  if (condition.bad()) throw Error(ExitCode::internal, concat(output.string(), ": can't be written: ", condition.text()));
+  if (condition.bad())
+    throw Error(ExitCode::internal, concat(output.string(), ": can't be written: ", condition.text()));
   file.commit();
 }
 

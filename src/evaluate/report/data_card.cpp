@@ -12,15 +12,22 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string text_of(const nlohmann::json& json) { return json.is_null() ? "not known" : json.is_string() ? json.get<std::string>() : json.dump(); }
+std::string text_of(const nlohmann::json& json) {
+  return json.is_null() ? "not known" : json.is_string() ? json.get<std::string>() : json.dump();
+}
 
 report::Table parts_of(const nlohmann::json& card) {
-  report::Table table{.name = "data_parts", .caption = "Parts", .columns = {"part", "cases", "patients", "images"}, .is_number = {false, true, true, true}};
+  report::Table table{.name = "data_parts",
+                      .caption = "Parts",
+                      .columns = {"part", "cases", "patients", "images"},
+                      .is_number = {false, true, true, true}};
   for (const auto& part : card.at("parts")) {
     const int64_t unknown = part.value("cases_of_unknown_patients", int64_t{0});
-    table.rows.push_back({text_of(part.at("part")), text_of(part.at("cases")),
-                          text_of(part.at("patients")) + (unknown > 0 ? concat(" (", unknown, unknown == 1 ? " case" : " cases", ": not known)") : ""),
-                          text_of(part.at("images"))});
+    table.rows.push_back(
+        {text_of(part.at("part")), text_of(part.at("cases")),
+         text_of(part.at("patients")) +
+             (unknown > 0 ? concat(" (", unknown, unknown == 1 ? " case" : " cases", ": not known)") : ""),
+         text_of(part.at("images"))});
   }
   return table;
 }
@@ -34,18 +41,21 @@ report::Section data_section(const fs::path& data_card) {
       for (const auto& text : card.value(key, nlohmann::json::array())) section.paragraphs.push_back(text_of(text));
     }
     section.tables.push_back(parts_of(card));
-    section.paragraphs.push_back(concat(card.at("left_out").size(), " files were left out. The run's data_card/card.html has the rest."));
+    section.paragraphs.push_back(
+        concat(card.at("left_out").size(), " files were left out. The run's data_card/card.html has the rest."));
   } catch (const nlohmann::json::exception& error) {
-    throw Error(ExitCode::data, concat(file.string(), ": is not a data card: ", error.what()), "remove it: the report then goes without");
+    throw Error(ExitCode::data, concat(file.string(), ": is not a data card: ", error.what()),
+                "remove it: the report then goes without");
   }
   if (fs::exists(data_card / "masks.png"))
-    section.pictures.push_back({read_file(data_card / "masks.png"), "Images of the training data, masks as outlines.", "Contact sheet of training images."});
+    section.pictures.push_back({read_file(data_card / "masks.png"), "Images of the training data, masks as outlines.",
+                                "Contact sheet of training images."});
   return section;
 }
 
 bool say_the_same(const report::Section& a, const report::Section& b) {
-  return a.paragraphs == b.paragraphs && a.tables[0].rows == b.tables[0].rows && a.pictures.size() == b.pictures.size() &&
-         (a.pictures.empty() || a.pictures[0].png == b.pictures[0].png);
+  return a.paragraphs == b.paragraphs && a.tables[0].rows == b.tables[0].rows &&
+         a.pictures.size() == b.pictures.size() && (a.pictures.empty() || a.pictures[0].png == b.pictures[0].png);
 }
 
 }  // namespace
@@ -56,7 +66,8 @@ std::vector<report::Section> data_sections(const std::vector<EvalModel>& models)
   for (const EvalModel& model : models) {
     if (model.data_card.empty()) continue;
     report::Section section = data_section(model.data_card);
-    const auto same = std::find_if(sections.begin(), sections.end(), [&](const report::Section& other) { return say_the_same(section, other); });
+    const auto same = std::find_if(sections.begin(), sections.end(),
+                                   [&](const report::Section& other) { return say_the_same(section, other); });
     const auto at = static_cast<size_t>(same - sections.begin());
     if (same == sections.end()) {
       sections.push_back(std::move(section));

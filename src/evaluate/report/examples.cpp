@@ -1,4 +1,5 @@
-// Cases of a classification as pictures, the same for all models: those that are right, and wrong, with most confidence.
+// Cases of a classification as pictures, the same for all
+// models: those that are right, and wrong, with most confidence.
 #include <algorithm>
 #include <cmath>
 
@@ -20,7 +21,8 @@ constexpr size_t kMostClasses = 8;
 // by their largest.
 class Certainty {
  public:
-  explicit Certainty(const Evaluation& evaluation) : study_(*evaluation.classification), thresholds_(evaluation.thresholds) {
+  explicit Certainty(const Evaluation& evaluation)
+      : study_(*evaluation.classification), thresholds_(evaluation.thresholds) {
     for (size_t m = 0; m < study_.models.size(); ++m) {
       is_probability_.push_back(metrics::are_probabilities(study_, m));
       double largest = 0;
@@ -133,7 +135,8 @@ std::optional<std::string> picture_of(const Evaluation& evaluation, const TruthC
   }
 }
 
-void add_images_of(const std::filesystem::path& path, const std::vector<std::string>& cases, std::map<std::string, TruthCase>& images) {
+void add_images_of(const std::filesystem::path& path, const std::vector<std::string>& cases,
+                   std::map<std::string, TruthCase>& images) {
   const io::Source source = io::find_source(path);
   const std::vector<std::string> names = io::case_names(source.files, source.identifying);
   std::map<std::string, size_t> number_of;
@@ -146,18 +149,24 @@ void add_images_of(const std::filesystem::path& path, const std::vector<std::str
     if (case_of.emplace(stem, name).second) stems.push_back(stem);
   }
   for (const auto& [stem, name] : match_names(stems, names, path.string()))
-    images[case_of.at(stem)] = {.name = case_of.at(stem), .patient = "", .label_map = {}, .file = source.files[number_of.at(name)]};
+    images[case_of.at(stem)] = {
+        .name = case_of.at(stem), .patient = "", .label_map = {}, .file = source.files[number_of.at(name)]};
 }
 
 }  // namespace
 
-std::map<std::string, TruthCase> images_of_cases(const EvalArguments& arguments, const std::vector<EvalModel>& models, const std::optional<Truth>& truth,
+std::map<std::string, TruthCase> images_of_cases(const EvalArguments& arguments, const std::vector<EvalModel>& models,
+                                                 const std::optional<Truth>& truth,
                                                  const std::vector<std::string>& cases) {
   std::map<std::string, TruthCase> images;
   if (!arguments.images.empty()) {
     add_images_of(arguments.images, cases, images);
-    if (images.empty()) throw Error(ExitCode::data, concat(arguments.images.string(), " has no image of the name of a case"), "such as " + cases.at(0));
-    if (images.size() < cases.size()) log::warning(concat(arguments.images.string(), ": has images of ", images.size(), " of ", cases.size(), " cases"));
+    if (images.empty())
+      throw Error(ExitCode::data, concat(arguments.images.string(), " has no image of the name of a case"),
+                  "such as " + cases.at(0));
+    if (images.size() < cases.size())
+      log::warning(
+          concat(arguments.images.string(), ": has images of ", images.size(), " of ", cases.size(), " cases"));
     return images;
   }
   if (truth) {
@@ -183,10 +192,13 @@ report::Section example_section(const Evaluation& evaluation) {
   report::Section section{.title = "Cases"};
   std::string text = concat("Of each ", study.kind == metrics::LabelKind::multi_label ? "finding" : "class",
                             " one case that is right and one that is wrong with the most confidence");
-  text += is_one ? ". Below each image its truth, and the score"
-                 : ", in the mean over the models: the same for all. Below each image its truth, and of each model the score";
+  text +=
+      is_one
+          ? ". Below each image its truth, and the score"
+          : ", in the mean over the models: the same for all. Below each image its truth, and of each model the score";
   text += study.kind == metrics::LabelKind::multi_class ? " of the likeliest class." : ".";
-  if (study.classes.size() > kMostClasses) text += concat(" The first ", kMostClasses, " of ", study.classes.size(), ".");
+  if (study.classes.size() > kMostClasses)
+    text += concat(" The first ", kMostClasses, " of ", study.classes.size(), ".");
   section.paragraphs.push_back(std::move(text));
   const auto add = [&](const std::string& caption, const std::vector<Example>& examples) {
     report::PictureRow row{.caption = caption};
@@ -196,7 +208,8 @@ report::Section example_section(const Evaluation& evaluation) {
       if (!png) continue;
       std::vector<std::string> texts;
       for (size_t m = 0; m < study.models.size(); ++m) texts.push_back(decision_text(evaluation, m, example));
-      row.pictures.push_back({*png, concat("truth: ", example.truth, "; ", join(texts, "; "), " (", name, ")"), concat("The image of ", name, ".")});
+      row.pictures.push_back({*png, concat("truth: ", example.truth, "; ", join(texts, "; "), " (", name, ")"),
+                              concat("The image of ", name, ".")});
     }
     if (!row.pictures.empty()) section.rows.push_back(std::move(row));
   };

@@ -15,7 +15,8 @@ using report::Figure;
 using report::Line;
 using report::LinePlot;
 
-std::string legend(const Evaluation& evaluation, size_t model, const std::string& name, const std::string& metric, const std::string& class_name) {
+std::string legend(const Evaluation& evaluation, size_t model, const std::string& name, const std::string& metric,
+                   const std::string& class_name) {
   const metrics::Estimate* estimate = evaluation.find(model, metric, class_name);
   if (estimate == nullptr) return name;
   const auto& interval = estimate->intervals.at(0);
@@ -25,9 +26,12 @@ std::string legend(const Evaluation& evaluation, size_t model, const std::string
 Figure box_figure(const Evaluation& evaluation, const std::string& metric_name) {
   const metrics::SegmentationStudy& study = evaluation.segmentation->study;
   const auto& metrics = metrics::segmentation_metrics();
-  const auto metric = std::find_if(metrics.begin(), metrics.end(), [&](const auto& one) { return one.name == metric_name; });
-  report::BoxPlot plot{.title = concat(metric->title, " of every ", evaluation.arguments.per_slice ? "slice" : "case", ", by class and model"),
-                       .value_axis = metric->title + (metric->unit.empty() ? "" : " (" + evaluation.unit_of(*metric) + ")")};
+  const auto metric =
+      std::find_if(metrics.begin(), metrics.end(), [&](const auto& one) { return one.name == metric_name; });
+  report::BoxPlot plot{
+      .title = concat(metric->title, " of every ", evaluation.arguments.per_slice ? "slice" : "case",
+                      ", by class and model"),
+      .value_axis = metric->title + (metric->unit.empty() ? "" : " (" + evaluation.unit_of(*metric) + ")")};
   plot.groups = study.classes;
   plot.series = study.models;
   plot.low = 0;
@@ -36,7 +40,8 @@ Figure box_figure(const Evaluation& evaluation, const std::string& metric_name) 
     plot.values.emplace_back();
     for (size_t m = 0; m < study.models.size(); ++m) {
       plot.values.back().emplace_back();
-      for (const auto& scores : study.scores[m]) plot.values.back().back().push_back(metrics::value_of(scores, *metric, c));
+      for (const auto& scores : study.scores[m])
+        plot.values.back().back().push_back(metrics::value_of(scores, *metric, c));
     }
   }
   return {metric_name, plot.title, report::box_plot(plot)};
@@ -73,9 +78,12 @@ void add_curves(const Evaluation& evaluation, std::vector<Figure>& figures) {
         roc.notes.push_back(study.models[m] + ": no positive or no negative cases");
         continue;
       }
-      roc.lines.push_back(with_band(m, legend(evaluation, m, study.models[m], "AUROC", study.classes[c]), curves.roc_band));
-      pr.lines.push_back(with_band(m, legend(evaluation, m, study.models[m], "AUPRC", study.classes[c]), curves.precision_recall_band));
-      if (m == 0) pr.notes.push_back(concat("chance: ", report::number(curves.prevalence), ", the share of positive cases"));
+      roc.lines.push_back(
+          with_band(m, legend(evaluation, m, study.models[m], "AUROC", study.classes[c]), curves.roc_band));
+      pr.lines.push_back(with_band(m, legend(evaluation, m, study.models[m], "AUPRC", study.classes[c]),
+                                   curves.precision_recall_band));
+      if (m == 0)
+        pr.notes.push_back(concat("chance: ", report::number(curves.prevalence), ", the share of positive cases"));
     }
     figures.push_back({"roc" + suffix, roc.title, report::line_plot(roc)});
     figures.push_back({"precision_recall" + suffix, pr.title, report::line_plot(pr)});
@@ -88,7 +96,8 @@ void add_calibration(const Evaluation& evaluation, std::vector<Figure>& figures)
   for (size_t c = 0; c < evaluation.calibration[0].size(); ++c) {
     const bool is_only = evaluation.calibration[0].size() == 1;
     LinePlot plot;
-    plot.title = "Calibration" + (is_only ? "" : " of " + study.classes[c]) + ": predicted probability against the share of cases that are so";
+    plot.title = "Calibration" + (is_only ? "" : " of " + study.classes[c]) +
+                 ": predicted probability against the share of cases that are so";
     plot.x_axis = is_top ? "Probability of the likeliest class" : "Predicted probability";
     plot.y_axis = is_top ? "Share of correct cases" : "Share of positive cases";
     plot.has_diagonal = plot.is_square = true;
@@ -122,7 +131,10 @@ void add_confusion(const Evaluation& evaluation, std::vector<Figure>& figures) {
   std::vector<std::string> classes = study.classes;
   if (study.kind == metrics::LabelKind::binary) classes.insert(classes.begin(), study.negative_class);
   for (size_t m = 0; m < study.models.size(); ++m) {
-    report::ConfusionPlot plot{.title = concat("Confusion matrix of ", study.models[m]), .classes = classes, .name = study.models[m], .series = m};
+    report::ConfusionPlot plot{.title = concat("Confusion matrix of ", study.models[m]),
+                               .classes = classes,
+                               .name = study.models[m],
+                               .series = m};
     plot.counts = metrics::confusion(study, m, evaluation.thresholds[m]);
     figures.push_back({concat("confusion_", m + 1), plot.title, report::confusion_plot(plot)});
   }
@@ -155,15 +167,16 @@ std::vector<Figure> figures_of(const Evaluation& evaluation) {
 }
 
 std::optional<Figure> efficiency_figure(const Evaluation& evaluation) {
-  // Models that differ in nothing but the share of labels are one line: those that began with the same weights; of predictions, those of equal names apart from
-  // the share.
+  // Models that differ in nothing but the share of labels are one line: those that began
+  // with the same weights; of predictions, those of equal names apart from the share.
   std::map<std::string, std::map<double, const metrics::Estimate*>> lines;
   const std::string metric = evaluation.segmentation != nullptr ? "Dice" : "AUROC";
   std::vector<std::string> beginnings;  // weights that runs began with
   for (size_t m = 0; m < evaluation.models.size(); ++m) {
     const EvalModel& model = evaluation.models[m];
     if (model.label_fraction < 0) return std::nullopt;
-    if (!model.trained_from.empty() && std::find(beginnings.begin(), beginnings.end(), model.trained_from) == beginnings.end())
+    if (!model.trained_from.empty() &&
+        std::find(beginnings.begin(), beginnings.end(), model.trained_from) == beginnings.end())
       beginnings.push_back(model.trained_from);
     const auto beginning = std::find(beginnings.begin(), beginnings.end(), model.trained_from) - beginnings.begin();
     std::string line = model.run.empty()            ? without_number(model.name, model.label_fraction)
@@ -171,11 +184,16 @@ std::optional<Figure> efficiency_figure(const Evaluation& evaluation) {
                        : beginning == 0             ? "pretrained"
                                                     : concat("pretrained, weights ", beginning + 1);
     const std::string first = line;
-    for (int i = 2; lines[line].contains(static_cast<double>(model.label_fraction)); ++i) line = concat(first, " (", i, ")");  // other seeds, or models
-    if (const metrics::Estimate* estimate = evaluation.find(m, metric, "")) lines[line].emplace(static_cast<double>(model.label_fraction), estimate);
+    // other seeds, or models
+    for (int i = 2; lines[line].contains(static_cast<double>(model.label_fraction)); ++i)
+      line = concat(first, " (", i, ")");
+    if (const metrics::Estimate* estimate = evaluation.find(m, metric, ""))
+      lines[line].emplace(static_cast<double>(model.label_fraction), estimate);
   }
   std::vector<double> ticks;
-  LinePlot plot{.title = concat(metric, " against the share of labels used for training"), .x_axis = "Labels used (%)", .y_axis = metric};
+  LinePlot plot{.title = concat(metric, " against the share of labels used for training"),
+                .x_axis = "Labels used (%)",
+                .y_axis = metric};
   for (const auto& [name, points] : lines) {
     Line line{.name = name, .has_markers = true};
     for (const auto& [fraction, estimate] : points) {

@@ -11,20 +11,27 @@ namespace {
 std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& evaluation) {
   const size_t cases = evaluation.num_cases();
   std::vector<std::pair<std::string, std::string>> facts;
-  facts.emplace_back(evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? "Slices" : "Cases", concat(cases, evaluation.patients.suffix()));
-  if (evaluation.arguments.per_slice && evaluation.segmentation != nullptr) facts.emplace_back("Means are over", "slices, not cases");
-  const auto& classes = evaluation.segmentation != nullptr ? evaluation.segmentation->study.classes : evaluation.classification->classes;
-  const bool is_binary = evaluation.classification != nullptr && evaluation.classification->kind == metrics::LabelKind::binary;
-  facts.emplace_back(is_binary ? "Positive class" : "Classes", evaluation.segmentation != nullptr ? io::class_list(classes) : join(classes, ", "));
+  facts.emplace_back(evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? "Slices" : "Cases",
+                     concat(cases, evaluation.patients.suffix()));
+  if (evaluation.arguments.per_slice && evaluation.segmentation != nullptr)
+    facts.emplace_back("Means are over", "slices, not cases");
+  const auto& classes =
+      evaluation.segmentation != nullptr ? evaluation.segmentation->study.classes : evaluation.classification->classes;
+  const bool is_binary =
+      evaluation.classification != nullptr && evaluation.classification->kind == metrics::LabelKind::binary;
+  facts.emplace_back(is_binary ? "Positive class" : "Classes",
+                     evaluation.segmentation != nullptr ? io::class_list(classes) : join(classes, ", "));
   std::vector<std::string> names;
   for (const EvalModel& model : evaluation.models) names.push_back(model.name);
   facts.emplace_back("Models", join(names, ", "));
   const auto& options = evaluation.arguments.statistics;
-  facts.emplace_back("Intervals", concat(report::number(100 * options.level, 0), " %, ", options.resamples, " bootstrap resamples, seed ", options.seed));
+  facts.emplace_back("Intervals", concat(report::number(100 * options.level, 0), " %, ", options.resamples,
+                                         " bootstrap resamples, seed ", options.seed));
   if (evaluation.segmentation != nullptr)
     facts.emplace_back("Surface Dice at", concat(report::number(evaluation.arguments.segmentation.tolerance_mm, 2),
                                                  evaluation.segmentation->study.has_millimetres ? " mm" : " pixels"));
-  if (!evaluation.left_out.empty()) facts.emplace_back("Left out", concat(evaluation.left_out.size(), " cases, see below"));
+  if (!evaluation.left_out.empty())
+    facts.emplace_back("Left out", concat(evaluation.left_out.size(), " cases, see below"));
   return facts;
 }
 
@@ -33,30 +40,39 @@ std::vector<std::string> methods_of(const Evaluation& evaluation) {
   const bool is_clustered = evaluation.num_patients() < evaluation.num_cases();
   const bool is_per_slice = evaluation.arguments.per_slice && evaluation.segmentation != nullptr;
   std::vector<std::string> texts;
-  texts.push_back(concat("Intervals: bootstrap (percentile and BCa, both in summary.json) with ", options.resamples, " resamples of ",
-                         !is_clustered               ? (is_per_slice ? "slices" : "cases")
-                         : evaluation.has_patients() ? (is_per_slice ? "patients with all of their slices" : "patients with all of their cases")
-                                                     : "cases with all of their slices",
+  texts.push_back(concat("Intervals: bootstrap (percentile and BCa, both in summary.json) with ", options.resamples,
+                         " resamples of ",
+                         !is_clustered ? (is_per_slice ? "slices" : "cases")
+                         : evaluation.has_patients()
+                             ? (is_per_slice ? "patients with all of their slices" : "patients with all of their cases")
+                             : "cases with all of their slices",
                          ". p-values are two-sided, and corrected by Holm's method within each metric and test."));
   if (evaluation.segmentation != nullptr) {
-    const char* const unit = evaluation.segmentation->study.has_millimetres ? "millimetres" : "pixels, as pictures have no spacing";
+    const char* const unit =
+        evaluation.segmentation->study.has_millimetres ? "millimetres" : "pixels, as pictures have no spacing";
     texts.push_back(concat(
-        "HD95: 95th percentile of the surface distances of both directions together (\"pooled\"); the larger of the two directed percentiles is given too. The "
+        "HD95: 95th percentile of the surface distances of both directions together (\"pooled\"); the larger of the "
+        "two directed percentiles is given too. The "
         "surface of a class are its voxels with a face neighbour outside; distances are between voxel centres, in ",
         unit,
-        ". ASD: the mean of all surface distances of both directions. Surface Dice: the share of surface voxels of both within the tolerance of the other."));
+        ". ASD: the mean of all surface distances of both directions. Surface Dice: the share of surface voxels of "
+        "both within the tolerance of the other."));
     texts.emplace_back(
-        "A case's mean over classes is over those that have a value. Tests of Dice compare paired values of cases (of patients where they have several).");
+        "A case's mean over classes is over those that have a value. Tests of Dice compare paired values of cases (of "
+        "patients where they have several).");
   } else {
     texts.emplace_back(
-        "AUROC: ties count half. For a binary task, or one class against the rest, its interval is DeLong's where cases are independent; otherwise and for "
+        "AUROC: ties count half. For a binary task, or one class against the rest, its interval is DeLong's where "
+        "cases are independent; otherwise and for "
         "means the bootstrap's, "
-        "stratified by class. AUPRC is average precision. Brier score: mean squared error of the probability (summed over classes that exclude each other). "
+        "stratified by class. AUPRC is average precision. Brier score: mean squared error of the probability (summed "
+        "over classes that exclude each other). "
         "ECE: 10 bins.");
     texts.emplace_back(evaluation.classification->kind == metrics::LabelKind::multi_class
                            ? "Sensitivity, specificity and F1 are of the likeliest class of each case."
                        : evaluation.arguments.threshold.is_youden
-                           ? "Sensitivity, specificity and F1 are at Youden's threshold, found on these cases: they are optimistic, and their intervals take "
+                           ? "Sensitivity, specificity and F1 are at Youden's threshold, found on these cases: they "
+                             "are optimistic, and their intervals take "
                              "the threshold as given."
                            : "Sensitivity, specificity and F1 are at the threshold asked for (0.5 by default).");
   }
@@ -71,11 +87,13 @@ report::Page report_page(const Evaluation& evaluation, const std::vector<report:
   page.summary = headline(evaluation);
   page.facts = facts_of(evaluation);
   page.sections.push_back({.title = "Results", .tables = {result_table(evaluation)}});
-  if (!evaluation.comparisons.empty()) page.sections.push_back({.title = "Comparisons", .tables = {comparison_table(evaluation)}});
+  if (!evaluation.comparisons.empty())
+    page.sections.push_back({.title = "Comparisons", .tables = {comparison_table(evaluation)}});
   if (!figures.empty()) page.sections.push_back({.title = "Figures", .figures = figures});
   const report::Table classes = class_table(evaluation);
   if (classes.columns.size() > 3) page.sections.push_back({.title = "Classes", .tables = {classes}});
-  if (const report::Table tests = class_comparison_table(evaluation); !tests.rows.empty()) page.sections.back().tables.push_back(tests);
+  if (const report::Table tests = class_comparison_table(evaluation); !tests.rows.empty())
+    page.sections.back().tables.push_back(tests);
   if (evaluation.segmentation != nullptr) {
     page.sections.push_back(case_section(evaluation));
   } else if (!evaluation.images.empty()) {

@@ -48,7 +48,8 @@ std::vector<Chosen> choose(const Evaluation& evaluation) {
   if (order.size() > 2) chosen.push_back({"Median" + unit, order[(order.size() - 1) / 2].second});
   if (order.size() > 1) chosen.push_back({"Worst" + unit, order.front().second});
   if (widest == 0) return chosen;
-  const auto shown = std::find_if(chosen.begin(), chosen.end(), [&](const Chosen& one) { return one.number == most_different; });
+  const auto shown =
+      std::find_if(chosen.begin(), chosen.end(), [&](const Chosen& one) { return one.number == most_different; });
   if (shown != chosen.end()) {
     shown->what += ", and the one where the models differ most";
   } else {
@@ -58,16 +59,22 @@ std::vector<Chosen> choose(const Evaluation& evaluation) {
 }
 
 int64_t voxel_of(const std::array<int64_t, 3>& size, int axis, int64_t index, int64_t row, int64_t column) {
-  const int64_t x = axis == 0 ? index : column, y = axis == 1 ? index : axis == 0 ? column : row, z = axis == 2 ? index : row;
+  const int64_t x = axis == 0 ? index : column,
+                y = axis == 1   ? index
+                    : axis == 0 ? column
+                                : row,
+                z = axis == 2 ? index : row;
   return x + size[0] * (y + size[1] * z);
 }
 
-std::vector<uint8_t> labels_of(const std::vector<uint8_t>& labels, const SegmentationMaps& maps, int axis, int64_t index) {
+std::vector<uint8_t> labels_of(const std::vector<uint8_t>& labels, const SegmentationMaps& maps, int axis,
+                               int64_t index) {
   const SliceGrid grid = slice_grid_of(maps.size, maps.spacing_mm, axis);
   std::vector<uint8_t> slice;
   slice.reserve(static_cast<size_t>(grid.rows * grid.columns));
   for (int64_t row = 0; row < grid.rows; ++row) {
-    for (int64_t column = 0; column < grid.columns; ++column) slice.push_back(labels[static_cast<size_t>(voxel_of(maps.size, axis, index, row, column))]);
+    for (int64_t column = 0; column < grid.columns; ++column)
+      slice.push_back(labels[static_cast<size_t>(voxel_of(maps.size, axis, index, row, column))]);
   }
   return slice;
 }
@@ -121,12 +128,14 @@ report::PictureRow row_of(const Evaluation& evaluation, const Chosen& chosen, st
   const auto add = [&](const std::vector<uint8_t>& all, const std::string& caption, const std::string& whose) {
     const std::vector<uint8_t> slice = labels_of(all, maps, axis, index);
     labels.insert(slice.begin(), slice.end());
-    row.pictures.push_back({slice_png(grid, background, slice), caption, concat(whose, " of ", name, ", classes as coloured outlines.")});
+    row.pictures.push_back(
+        {slice_png(grid, background, slice), caption, concat(whose, " of ", name, ", classes as coloured outlines.")});
   };
   add(maps.truth, "truth", "The truth");
   for (size_t m = 0; m < evaluation.models.size(); ++m) {
     const double value = metrics::value_of(input.study.scores[m][chosen.number], dice, input.study.classes.size());
-    add(maps.predictions[m], concat(evaluation.models[m].name, ", Dice ", report::number(value)), concat("The prediction of ", evaluation.models[m].name));
+    add(maps.predictions[m], concat(evaluation.models[m].name, ", Dice ", report::number(value)),
+        concat("The prediction of ", evaluation.models[m].name));
   }
   return row;
 }
@@ -137,9 +146,10 @@ report::Section case_section(const Evaluation& evaluation) {
   const bool is_one = evaluation.models.size() == 1;
   const char* const unit = evaluation.arguments.per_slice ? "slices" : "cases";
   report::Section section{.title = evaluation.arguments.per_slice ? "Slices" : "Cases"};
-  section.paragraphs.push_back(concat("Best, median and worst of the ", unit, " by their Dice (mean over classes",
-                                      is_one ? ")" : " and models): the same for all models", ".",
-                                      evaluation.arguments.per_slice ? "" : " Of each the slice with the most of truth and prediction."));
+  section.paragraphs.push_back(
+      concat("Best, median and worst of the ", unit, " by their Dice (mean over classes",
+             is_one ? ")" : " and models): the same for all models", ".",
+             evaluation.arguments.per_slice ? "" : " Of each the slice with the most of truth and prediction."));
   std::set<uint8_t> labels;
   for (const Chosen& chosen : choose(evaluation)) section.rows.push_back(row_of(evaluation, chosen, labels));
   for (const LegendEntry& entry : legend_of(labels, evaluation.segmentation->sides->truth->classes()))

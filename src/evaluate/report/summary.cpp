@@ -28,8 +28,11 @@ Json to_json(const std::vector<stats::Interval>& intervals) {
 }
 
 Json to_json(const metrics::Estimate& estimate, const Evaluation& evaluation) {
-  Json json{
-      {"metric", estimate.metric}, {"class", estimate.class_name}, {"value", number(estimate.value)}, {"n", estimate.n}, {"left_out", estimate.num_left_out}};
+  Json json{{"metric", estimate.metric},
+            {"class", estimate.class_name},
+            {"value", number(estimate.value)},
+            {"n", estimate.n},
+            {"left_out", estimate.num_left_out}};
   if (estimate.num_positive >= 0) json["positive"] = estimate.num_positive;
   if (evaluation.segmentation != nullptr) {
     for (const metrics::SegmentationMetric& metric : metrics::segmentation_metrics()) {
@@ -61,12 +64,17 @@ Json to_json(const metrics::Comparison& comparison, const Evaluation& evaluation
   return json;
 }
 
-const char* name_of(metrics::EmptyRule rule) { return rule == metrics::EmptyRule::leave_out ? "leave-out" : rule == metrics::EmptyRule::one ? "one" : "zero"; }
+const char* name_of(metrics::EmptyRule rule) {
+  return rule == metrics::EmptyRule::leave_out ? "leave-out" : rule == metrics::EmptyRule::one ? "one" : "zero";
+}
 
 Json options_of(const Evaluation& evaluation) {
   const EvalArguments& arguments = evaluation.arguments;
   const metrics::StatisticsOptions& statistics = arguments.statistics;
-  Json json{{"resamples", statistics.resamples}, {"seed", statistics.seed}, {"level", statistics.level}, {"interval", statistics.interval}};
+  Json json{{"resamples", statistics.resamples},
+            {"seed", statistics.seed},
+            {"level", statistics.level},
+            {"interval", statistics.interval}};
   if (evaluation.segmentation != nullptr) {
     json["unit"] = arguments.per_slice ? "slice" : "case";
     json["empty"] = name_of(arguments.segmentation.empty);
@@ -81,7 +89,9 @@ Json options_of(const Evaluation& evaluation) {
 }
 
 const char* name_of(metrics::LabelKind kind) {
-  return kind == metrics::LabelKind::binary ? "binary" : kind == metrics::LabelKind::multi_class ? "multi-class" : "multi-label";
+  return kind == metrics::LabelKind::binary        ? "binary"
+         : kind == metrics::LabelKind::multi_class ? "multi-class"
+                                                   : "multi-label";
 }
 
 // What the figures of confusion and calibration show.
@@ -96,9 +106,13 @@ void add_tables(const Evaluation& evaluation, size_t m, Json& json) {
   for (size_t c = 0; c < evaluation.calibration[m].size(); ++c) {
     Json bins = Json::array();
     for (const metrics::CalibrationPoint& point : evaluation.calibration[m][c])
-      bins.push_back(
-          {{"n", point.n}, {"confidence", number(point.confidence)}, {"share", number(point.share)}, {"low", number(point.low)}, {"high", number(point.high)}});
-    json["calibration"].push_back({{"class", study.kind == metrics::LabelKind::multi_class ? "all" : study.classes[c]}, {"bins", std::move(bins)}});
+      bins.push_back({{"n", point.n},
+                      {"confidence", number(point.confidence)},
+                      {"share", number(point.share)},
+                      {"low", number(point.low)},
+                      {"high", number(point.high)}});
+    json["calibration"].push_back({{"class", study.kind == metrics::LabelKind::multi_class ? "all" : study.classes[c]},
+                                   {"bins", std::move(bins)}});
   }
 }
 
@@ -106,7 +120,8 @@ void add_tables(const Evaluation& evaluation, size_t m, Json& json) {
 std::vector<size_t> patient_numbers(const std::vector<std::string>& patients) {
   std::map<std::string, size_t> numbers;
   std::vector<size_t> of_case;
-  for (const std::string& patient : patients) of_case.push_back(numbers.emplace(patient, numbers.size() + 1).first->second);
+  for (const std::string& patient : patients)
+    of_case.push_back(numbers.emplace(patient, numbers.size() + 1).first->second);
   return of_case;
 }
 
@@ -144,7 +159,8 @@ std::string summary_json(const Evaluation& evaluation) {
     json["models"].push_back(std::move(one));
   }
   json["comparisons"] = Json::array();
-  for (const metrics::Comparison& comparison : evaluation.comparisons) json["comparisons"].push_back(to_json(comparison, evaluation));
+  for (const metrics::Comparison& comparison : evaluation.comparisons)
+    json["comparisons"].push_back(to_json(comparison, evaluation));
   return json_text(json, 1) + "\n";
 }
 
@@ -161,10 +177,12 @@ std::string cases_csv(const Evaluation& evaluation) {
       for (size_t m = 0; m < study.models.size(); ++m) {
         for (size_t c = 0; c < study.classes.size(); ++c) {
           const metrics::ClassScores& scores = study.scores[m][i][c];
-          std::vector<std::string> row{study.cases[i], evaluation.has_patients() ? std::to_string(patients[i]) : "", study.models[m], study.classes[c]};
+          std::vector<std::string> row{study.cases[i], evaluation.has_patients() ? std::to_string(patients[i]) : "",
+                                       study.models[m], study.classes[c]};
           for (const auto& metric : metrics::segmentation_metrics()) row.push_back(text(scores.*metric.value));
           for (const std::string& value :
-               {text(scores.truth_ml), std::to_string(scores.true_positives), std::to_string(scores.false_positives), std::to_string(scores.false_negatives)})
+               {text(scores.truth_ml), std::to_string(scores.true_positives), std::to_string(scores.false_positives),
+                std::to_string(scores.false_negatives)})
             row.push_back(value);
           csv += report::csv_line(row);
         }

@@ -40,7 +40,8 @@ std::string title_of(const Evaluation& evaluation, const std::string& metric) {
 
 std::string cell(const Estimate& estimate) {
   const int digits = digits_of(estimate.metric);
-  if (estimate.intervals.empty() || std::isnan(estimate.intervals[0].low)) return report::number(estimate.value, digits);
+  if (estimate.intervals.empty() || std::isnan(estimate.intervals[0].low))
+    return report::number(estimate.value, digits);
   return report::with_interval(estimate.value, estimate.intervals[0].low, estimate.intervals[0].high, digits);
 }
 
@@ -48,7 +49,8 @@ std::string cell(const Estimate& estimate) {
 std::vector<std::string> metrics_of(const Evaluation& evaluation) {
   std::vector<std::string> metrics;
   for (const Estimate& estimate : evaluation.estimates) {
-    if (evaluation.segmentation != nullptr && estimate.n == 0) continue;  // volumes of pictures, distances that were not asked for
+    // volumes of pictures, distances that were not asked for
+    if (evaluation.segmentation != nullptr && estimate.n == 0) continue;
     if (std::find(metrics.begin(), metrics.end(), estimate.metric) == metrics.end()) metrics.push_back(estimate.metric);
   }
   return metrics;
@@ -58,18 +60,22 @@ std::vector<std::string> metrics_of(const Evaluation& evaluation) {
 std::vector<std::string> main_metrics_of(const Evaluation& evaluation) {
   std::vector<std::string> metrics = metrics_of(evaluation);
   if (evaluation.segmentation == nullptr) return metrics;
-  std::erase_if(metrics,
-                [](const std::string& metric) { return metric == "IoU" || metric == "sensitivity" || metric == "precision" || metric == "HD95_max_directed"; });
+  std::erase_if(metrics, [](const std::string& metric) {
+    return metric == "IoU" || metric == "sensitivity" || metric == "precision" || metric == "HD95_max_directed";
+  });
   return metrics;
 }
 
 // What n counts, and numbers are the means of.
-std::string units_of(const Evaluation& evaluation) { return evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? "slices" : "cases"; }
+std::string units_of(const Evaluation& evaluation) {
+  return evaluation.arguments.per_slice && evaluation.segmentation != nullptr ? "slices" : "cases";
+}
 
 // What is resampled, and tested.
 std::string groups_of(const Evaluation& evaluation) {
   if (evaluation.num_patients() == evaluation.num_cases()) return units_of(evaluation);
-  return evaluation.has_patients() ? "patients" : "cases";  // without patients, of slices those of one case belong together
+  // without patients, of slices those of one case belong together
+  return evaluation.has_patients() ? "patients" : "cases";
 }
 
 std::vector<std::string> notes_of(const Evaluation& evaluation) {
@@ -79,15 +85,17 @@ std::vector<std::string> notes_of(const Evaluation& evaluation) {
   for (const Estimate& estimate : evaluation.estimates) {
     if (!estimate.intervals.empty()) methods.insert(estimate.intervals[0].method);
   }
-  notes.push_back(concat("In brackets: ", report::number(100 * options.level, 0), " % confidence intervals (", join({methods.begin(), methods.end()}, ", "),
-                         "; ", options.resamples, " bootstrap resamples of ", groups_of(evaluation), ", seed ", options.seed, ")."));
+  notes.push_back(concat("In brackets: ", report::number(100 * options.level, 0), " % confidence intervals (",
+                         join({methods.begin(), methods.end()}, ", "), "; ", options.resamples,
+                         " bootstrap resamples of ", groups_of(evaluation), ", seed ", options.seed, ")."));
   if (evaluation.num_cases() < metrics::kFewCases)
-    notes.push_back(
-        concat("Few cases: fewer than ", metrics::kFewCases, ". Their intervals say little: a bootstrap knows nothing of cases that were not seen."));
+    notes.push_back(concat("Few cases: fewer than ", metrics::kFewCases,
+                           ". Their intervals say little: a bootstrap knows nothing of cases that were not seen."));
   if (evaluation.segmentation != nullptr) {
     if (evaluation.arguments.per_slice) {
-      notes.push_back(concat("Each number is the mean over all slices with a value, ", evaluation.num_cases(), " at most, not over ",
-                             evaluation.has_patients() ? "patients" : "cases", ": one with more slices counts for more."));
+      notes.push_back(concat("Each number is the mean over all slices with a value, ", evaluation.num_cases(),
+                             " at most, not over ", evaluation.has_patients() ? "patients" : "cases",
+                             ": one with more slices counts for more."));
     } else {
       notes.emplace_back("Each number is the mean over the cases with a value.");
     }
@@ -96,12 +104,14 @@ std::vector<std::string> notes_of(const Evaluation& evaluation) {
                            : evaluation.arguments.segmentation.empty == metrics::EmptyRule::one     ? "counts as 1"
                                                                                                     : "counts as 0",
                            "; in one of the two: Dice 0, distances ",
-                           evaluation.arguments.segmentation.is_missing_diagonal ? "the image's diagonal" : "left out", "."));
+                           evaluation.arguments.segmentation.is_missing_diagonal ? "the image's diagonal" : "left out",
+                           "."));
   }
   return notes;
 }
 
-// The models' Dice are means over other cases: what finds nothing where nothing is has no value there, and what finds something has 0.
+// The models' Dice are means over other cases: what finds nothing
+// where nothing is has no value there, and what finds something has 0.
 bool are_of_other_cases(const Evaluation& evaluation) {
   if (evaluation.segmentation == nullptr) return false;
   std::set<int64_t> numbers;
@@ -120,28 +130,33 @@ void add_remarks(const Evaluation& evaluation, const std::function<bool(const Es
   std::vector<Remark> remarks;
   for (const Estimate& estimate : evaluation.estimates) {
     std::string text = estimate.remark;
-    if (!estimate.intervals.empty() && !estimate.intervals[0].remark.empty()) text += (text.empty() ? "" : "; ") + estimate.intervals[0].remark;
+    if (!estimate.intervals.empty() && !estimate.intervals[0].remark.empty())
+      text += (text.empty() ? "" : "; ") + estimate.intervals[0].remark;
     if (text.empty() || !is_here(estimate)) continue;
     std::string whose = evaluation.models[estimate.model].name;
     if (!evaluation.is_main(estimate.class_name)) whose += ", " + estimate.class_name;
     const std::string metric = title_of(evaluation, estimate.metric);
-    const auto same = std::find_if(remarks.begin(), remarks.end(), [&](const Remark& one) { return one.whose == whose && one.text == text; });
+    const auto same = std::find_if(remarks.begin(), remarks.end(),
+                                   [&](const Remark& one) { return one.whose == whose && one.text == text; });
     if (same == remarks.end()) {
       remarks.push_back({whose, text, metric});
     } else {
-      const bool is_there = same->metrics == metric || same->metrics.ends_with(", " + metric);  // of a class, and of the mean over this class alone
+      // of a class, and of the mean over this class alone
+      const bool is_there = same->metrics == metric || same->metrics.ends_with(", " + metric);
       if (!is_there) same->metrics += ", " + metric;
     }
   }
   for (size_t i = 0; i < std::min(remarks.size(), kMost); ++i)
     table.remarks.push_back(concat(remarks[i].metrics, " of ", remarks[i].whose, ": ", remarks[i].text, "."));
-  if (remarks.size() > kMost) table.remarks.push_back(concat("And ", remarks.size() - kMost, " more: see summary.json."));
+  if (remarks.size() > kMost)
+    table.remarks.push_back(concat("And ", remarks.size() - kMost, " more: see summary.json."));
 }
 
 }  // namespace
 
 bool Evaluation::is_main(const std::string& class_name) const {
-  const size_t num_classes = segmentation != nullptr ? segmentation->study.classes.size() : classification->classes.size();
+  const size_t num_classes =
+      segmentation != nullptr ? segmentation->study.classes.size() : classification->classes.size();
   return class_name == "mean" || class_name == "macro" || class_name == "all" || num_classes == 1;
 }
 
@@ -189,10 +204,13 @@ Table result_table(const Evaluation& evaluation) {
   }
   table.notes = notes_of(evaluation);
   if (are_of_other_cases(evaluation))
-    table.notes.push_back(concat("n differs between the models: in ", units_of(evaluation),
-                                 " where the truth has nothing, one that finds nothing has no Dice and one that finds something has 0, so these means are of "
-                                 "different cases, and the differences of the common ones alone. --empty one counts all."));
-  if (n_differs) table.notes.push_back(concat("[n=...]: fewer ", units_of(evaluation), " have a value of this metric."));
+    table.notes.push_back(
+        concat("n differs between the models: in ", units_of(evaluation),
+               " where the truth has nothing, one that finds nothing has no Dice and one that finds something has 0, "
+               "so these means are of "
+               "different cases, and the differences of the common ones alone. --empty one counts all."));
+  if (n_differs)
+    table.notes.push_back(concat("[n=...]: fewer ", units_of(evaluation), " have a value of this metric."));
   for (const std::string& remark : evaluation.remarks) table.remarks.push_back(remark + ".");
   const auto is_here = [&](const Estimate& one) {
     return evaluation.is_main(one.class_name) && std::find(metrics.begin(), metrics.end(), one.metric) != metrics.end();
@@ -209,15 +227,17 @@ Table class_table(const Evaluation& evaluation) {
   const std::vector<std::string> metrics = metrics_of(evaluation);
   std::vector<std::string> shown, class_names;
   for (const std::string& metric : metrics) {
-    const bool is_of_classes = std::any_of(evaluation.estimates.begin(), evaluation.estimates.end(),
-                                           [&](const Estimate& estimate) { return estimate.metric == metric && !metrics::is_whole(estimate.class_name); });
+    const bool is_of_classes = std::any_of(
+        evaluation.estimates.begin(), evaluation.estimates.end(),
+        [&](const Estimate& estimate) { return estimate.metric == metric && !metrics::is_whole(estimate.class_name); });
     if (!is_of_classes) continue;
     shown.push_back(metric);
     table.columns.push_back(title_of(evaluation, metric));
     table.is_number.push_back(true);
   }
   for (const Estimate& estimate : evaluation.estimates) {
-    if (std::find(class_names.begin(), class_names.end(), estimate.class_name) == class_names.end() && estimate.class_name != "all")
+    if (std::find(class_names.begin(), class_names.end(), estimate.class_name) == class_names.end() &&
+        estimate.class_name != "all")
       class_names.push_back(estimate.class_name);
   }
   for (const std::string& name : class_names) {
@@ -229,7 +249,8 @@ Table class_table(const Evaluation& evaluation) {
       for (const std::string& metric : shown) {
         const Estimate* estimate = evaluation.find(m, metric, name);
         row.push_back(estimate == nullptr ? "-" : cell(*estimate));
-        if (estimate != nullptr && first != nullptr && estimate->n != first->n) row.back() += concat(" [n=", estimate->n, "]");
+        if (estimate != nullptr && first != nullptr && estimate->n != first->n)
+          row.back() += concat(" [n=", estimate->n, "]");
       }
       table.rows.push_back(std::move(row));
     }
@@ -238,7 +259,8 @@ Table class_table(const Evaluation& evaluation) {
   const auto is_here = [&](const Estimate& one) {  // and not in the table of results
     return std::find(class_names.begin(), class_names.end(), one.class_name) != class_names.end() &&
            std::find(shown.begin(), shown.end(), one.metric) != shown.end() &&
-           (!evaluation.is_main(one.class_name) || std::find(main_metrics.begin(), main_metrics.end(), one.metric) == main_metrics.end());
+           (!evaluation.is_main(one.class_name) ||
+            std::find(main_metrics.begin(), main_metrics.end(), one.metric) == main_metrics.end());
   };
   add_remarks(evaluation, is_here, table);
   return table;
@@ -253,7 +275,8 @@ std::string short_name(const std::string& method) { return method.substr(0, meth
 Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
   Table table{.name = is_of_classes ? "class_comparisons" : "comparisons",
               .caption = is_of_classes ? std::string("Differences between models, class by class")
-                                       : concat("Differences between models on the same ", units_of(evaluation), ", over all classes"),
+                                       : concat("Differences between models on the same ", units_of(evaluation),
+                                                ", over all classes"),
               .num_row_headers = 2};
   table.columns = {"Comparison", "Metric"};
   if (is_of_classes) table.columns.emplace_back("Class");
@@ -270,10 +293,12 @@ Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
   for (const Comparison& comparison : evaluation.comparisons) {
     if (!belongs(comparison)) continue;
     for (const metrics::Test& test : comparison.tests) {
-      if (std::find(methods.begin(), methods.end(), short_name(test.method)) == methods.end()) methods.push_back(short_name(test.method));
+      if (std::find(methods.begin(), methods.end(), short_name(test.method)) == methods.end())
+        methods.push_back(short_name(test.method));
       if (!test.remark.empty())
-        remarks.insert(concat(evaluation.models[comparison.a].name, " - ", evaluation.models[comparison.b].name, ", ", test.method, ", ",
-                              title_of(evaluation, comparison.metric), ", ", comparison.class_name, ": ", test.remark, "."));
+        remarks.insert(concat(evaluation.models[comparison.a].name, " - ", evaluation.models[comparison.b].name, ", ",
+                              test.method, ", ", title_of(evaluation, comparison.metric), ", ", comparison.class_name,
+                              ": ", test.remark, "."));
     }
   }
   for (const std::string& method : methods) table.columns.push_back("p, " + method);
@@ -287,7 +312,8 @@ Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
                                  title_of(evaluation, comparison.metric) + (is_micro ? ", micro" : "")};
     if (is_of_classes) row.push_back(comparison.class_name);
     row.push_back(std::to_string(comparison.n));
-    row.push_back(report::with_interval(comparison.difference, comparison.intervals.at(0).low, comparison.intervals.at(0).high, digits));
+    row.push_back(report::with_interval(comparison.difference, comparison.intervals.at(0).low,
+                                        comparison.intervals.at(0).high, digits));
     for (const std::string& method : methods) {
       std::string text = "-";
       for (const metrics::Test& test : comparison.tests) {
@@ -304,18 +330,22 @@ Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
     table.rows.push_back(std::move(row));
   }
   table.notes = {
-      concat("Two-sided p-values; in square brackets corrected by Holm's method for the number of comparisons", is_of_classes ? " and classes." : "."),
+      concat("Two-sided p-values; in square brackets corrected by Holm's method for the number of comparisons",
+             is_of_classes ? " and classes." : "."),
       evaluation.num_patients() < evaluation.num_cases()
-          ? concat("n: ", units_of(evaluation), ", of ", evaluation.num_patients(), " ", groups_of(evaluation), ". The ", groups_of(evaluation),
-                   " are what is resampled", evaluation.segmentation != nullptr ? ", and the t-test and the Wilcoxon test are of their means." : ".")
+          ? concat(
+                "n: ", units_of(evaluation), ", of ", evaluation.num_patients(), " ", groups_of(evaluation), ". The ",
+                groups_of(evaluation), " are what is resampled",
+                evaluation.segmentation != nullptr ? ", and the t-test and the Wilcoxon test are of their means." : ".")
           : concat("n: ", units_of(evaluation), ".")};
   if (has_few)
-    table.notes.push_back(concat("Few cases: the p-value is computed from fewer than ", metrics::kFewCases,
-                                 evaluation.has_patients() ? " cases or patients" : " cases",
-                                 ". It then says little, whether it is large or small: look at the differences case by case."));
+    table.notes.push_back(
+        concat("Few cases: the p-value is computed from fewer than ", metrics::kFewCases,
+               evaluation.has_patients() ? " cases or patients" : " cases",
+               ". It then says little, whether it is large or small: look at the differences case by case."));
   const int64_t resamples = evaluation.arguments.statistics.resamples;
-  table.notes.push_back(concat("The smallest p-value that ", resamples, " resamples can give is ", report::number(2.0 / static_cast<double>(resamples + 1), 4),
-                               ": --resamples."));
+  table.notes.push_back(concat("The smallest p-value that ", resamples, " resamples can give is ",
+                               report::number(2.0 / static_cast<double>(resamples + 1), 4), ": --resamples."));
   table.remarks.assign(remarks.begin(), remarks.end());
   return table;
 }
@@ -331,7 +361,9 @@ std::string headline(const Evaluation& evaluation) {
   std::vector<std::string> parts;
   for (size_t m = 0; m < evaluation.models.size(); ++m) {
     const Estimate* estimate = evaluation.find(m, metric, "");
-    if (estimate != nullptr) parts.push_back(concat(evaluation.models[m].name, " ", cell(*estimate), has_other_n ? concat(" [n=", estimate->n, "]") : ""));
+    if (estimate != nullptr)
+      parts.push_back(
+          concat(evaluation.models[m].name, " ", cell(*estimate), has_other_n ? concat(" [n=", estimate->n, "]") : ""));
   }
   std::string text = concat(metric, ": ", join(parts, ", "));
   for (const Comparison& comparison : evaluation.comparisons) {
@@ -339,8 +371,10 @@ std::string headline(const Evaluation& evaluation) {
     const metrics::Test& test = comparison.tests[0];
     const std::string p = report::p_text(test.p_holm);
     if (evaluation.comparisons.size() > 1 && evaluation.models.size() == 2)
-      text += concat("; difference ", report::with_interval(comparison.difference, comparison.intervals[0].low, comparison.intervals[0].high), ", p ",
-                     p[0] == '<' ? "" : "= ", p, " (", test.method, is_few(test) ? "; few cases" : "", ")");
+      text += concat(
+          "; difference ",
+          report::with_interval(comparison.difference, comparison.intervals[0].low, comparison.intervals[0].high),
+          ", p ", p[0] == '<' ? "" : "= ", p, " (", test.method, is_few(test) ? "; few cases" : "", ")");
     break;
   }
   const size_t patients = evaluation.num_patients(), cases = evaluation.num_cases();

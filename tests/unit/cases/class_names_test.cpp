@@ -19,7 +19,8 @@ TEST(ClassNames, NumbersAreTakenByValue) {
   for (const char* zero : {"0", "-0", "0.0", ".0", "-0.00"}) EXPECT_EQ(class_name(zero), "0") << zero;
   EXPECT_EQ(class_name("-01.50"), "-1.5");
   EXPECT_EQ(class_name("12345678901234567891"), "12345678901234567891");  // more digits than a double has
-  for (const char* text : {"1e3", "1.2.3", "1a", "-", ".", "+", "nan", "0x10", "1 2"}) EXPECT_EQ(class_name(text), text);
+  for (const char* text : {"1e3", "1.2.3", "1a", "-", ".", "+", "nan", "0x10", "1 2"})
+    EXPECT_EQ(class_name(text), text);
   EXPECT_EQ(class_name("  liver "), "liver");
 }
 
@@ -33,7 +34,8 @@ TEST(ClassNames, SortedByValue) {
       names.push_back(class_name(std::to_string(whole) + (random() % 2 ? "" : random() % 2 ? ".25" : ".5")));
     }
     Names expected = names;
-    std::stable_sort(expected.begin(), expected.end(), [](const std::string& a, const std::string& b) { return std::stod(a) < std::stod(b); });
+    std::stable_sort(expected.begin(), expected.end(),
+                     [](const std::string& a, const std::string& b) { return std::stod(a) < std::stod(b); });
     sort_classes(names);
     EXPECT_EQ(names, expected);
   }
@@ -44,9 +46,18 @@ TEST(ClassNames, SortedByValue) {
 
 TEST(ClassNames, EmptyAndEqualOnesAreErrors) {
   EXPECT_TRUE(check_class_names({"liver", "tumour"}, "f").empty());
-  EXPECT_TRUE(contains(error_of([] { check_class_names({"liver", " "}, "d/dataset.json"); }).what(), "d/dataset.json: the name of class 2 of 2 is empty"));
-  EXPECT_TRUE(contains(error_of([] { check_class_names({"liver", "x", "liver "}, "f"); }).what(), "f: two classes are called liver ('liver' and 'liver ')"));
-  EXPECT_TRUE(contains(error_of([] { check_class_names({"1", "1.0"}, "f"); }).what(), "two classes are called 1 ('1' and '1.0')"));
+  EXPECT_TRUE(contains(error_of([] {
+                         check_class_names({"liver", " "}, "d/dataset.json");
+                       }).what(),
+                       "d/dataset.json: the name of class 2 of 2 is empty"));
+  EXPECT_TRUE(contains(error_of([] {
+                         check_class_names({"liver", "x", "liver "}, "f");
+                       }).what(),
+                       "f: two classes are called liver ('liver' and 'liver ')"));
+  EXPECT_TRUE(contains(error_of([] {
+                         check_class_names({"1", "1.0"}, "f");
+                       }).what(),
+                       "two classes are called 1 ('1' and '1.0')"));
   EXPECT_EQ(error_of([] { check_class_names({"a", "a"}, "data.classes", ExitCode::usage); }).code(), ExitCode::usage);
   const Names remarks = check_class_names({"Liver", "liver"}, "f");
   ASSERT_EQ(remarks.size(), 1U);

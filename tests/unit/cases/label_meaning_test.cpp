@@ -32,7 +32,8 @@ std::map<int, int> classes_of(const LabelMeaning& meaning, const LabelFacts& fac
 }
 
 TEST(LabelMeaning, TheDatasetDecidesWhat255Is) {
-  const LabelFacts binary = facts_of({{0, 255}, {0}, {0, 255}}), grey = facts_of({{0, 255}, {0, 128, 255}}), both = facts_of({{0, 255}, {0, 1}});
+  const LabelFacts binary = facts_of({{0, 255}, {0}, {0, 255}}), grey = facts_of({{0, 255}, {0, 128, 255}}),
+                   both = facts_of({{0, 255}, {0, 1}});
   EXPECT_EQ(classes_of(label_meaning({}, binary), binary), (std::map<int, int>{{0, 0}, {255, 1}}));
   EXPECT_EQ(label_meaning({}, binary).names, std::vector<std::string>{"1"});
   EXPECT_EQ(label_meaning({.names = {"lung"}}, binary).names, std::vector<std::string>{"lung"});
@@ -42,8 +43,10 @@ TEST(LabelMeaning, TheDatasetDecidesWhat255Is) {
     EXPECT_NE(std::string(error.what()).find("255"), std::string::npos) << error.what();
     EXPECT_NE(error.hint().find("data.label_values"), std::string::npos) << error.hint();
   }
-  EXPECT_EQ(classes_of(label_meaning({.values = {128, 255}}, grey), grey), (std::map<int, int>{{0, 0}, {128, 1}, {255, 2}}));
-  EXPECT_EQ(classes_of(label_meaning({.ignore = 255}, both), both), (std::map<int, int>{{0, 0}, {1, 1}, {255, kIgnored}}));
+  EXPECT_EQ(classes_of(label_meaning({.values = {128, 255}}, grey), grey),
+            (std::map<int, int>{{0, 0}, {128, 1}, {255, 2}}));
+  EXPECT_EQ(classes_of(label_meaning({.ignore = 255}, both), both),
+            (std::map<int, int>{{0, 0}, {1, 1}, {255, kIgnored}}));
   const LabelMeaning none = label_meaning({.ignore = 255}, binary);
   EXPECT_TRUE(none.names.empty());
   EXPECT_EQ(none.ignore, kIgnored);
@@ -70,10 +73,11 @@ TEST(LabelMeaning, NumberingsMayHaveFewGaps) {
   EXPECT_TRUE(label_meaning({}, facts_of({{0}})).names.empty());
 }
 
-// The dataset's names are those of values, whatever order data.label_values gives the classes.
-// Masks that were resized with interpolation hold nearly every grey; with 255 among the classes it would also be what is ignored.
+// The dataset's names are those of values, whatever order data.label_values gives the classes. Masks that were
+// resized with interpolation hold nearly every grey; with 255 among the classes it would also be what is ignored.
 TEST(LabelMeaning, ShadesOfGreyAreNoNumbering) {
-  for (const auto& [step, highest] : {std::pair(1, 129), std::pair(1, 253), std::pair(1, 254), std::pair(1, 255), std::pair(2, 255)}) {
+  for (const auto& [step, highest] :
+       {std::pair(1, 129), std::pair(1, 253), std::pair(1, 254), std::pair(1, 255), std::pair(2, 255)}) {
     std::vector<int> shades;
     for (int value = highest; value > 0; value -= step) shades.push_back(value);
     const Error error = test::error_of([&] { label_meaning({}, facts_of({{0, 1}, shades})); });
@@ -83,7 +87,10 @@ TEST(LabelMeaning, ShadesOfGreyAreNoNumbering) {
   std::vector<int> structures;  // as many as TotalSegmentator has
   for (int value = 1; value <= 117; ++value) structures.push_back(value);
   EXPECT_EQ(label_meaning({}, facts_of({structures})).names.size(), 117U);
-  EXPECT_TRUE(test::contains(test::error_of([] { label_meaning({.ignore = 2, .is_command_line = true}, facts_of({{1, 2, 3}})); }).hint(), "--classes"));
+  EXPECT_TRUE(test::contains(test::error_of([] {
+                               label_meaning({.ignore = 2, .is_command_line = true}, facts_of({{1, 2, 3}}));
+                             }).hint(),
+                             "--classes"));
 }
 
 TEST(LabelMeaning, NamesFollowTheirValues) {
@@ -91,10 +98,16 @@ TEST(LabelMeaning, NamesFollowTheirValues) {
   const LabelMeaning meaning = label_meaning({.own_names = {"liver", "tumour"}, .values = {2, 1}}, facts);
   EXPECT_EQ(meaning.names, (std::vector<std::string>{"tumour", "liver"}));
   EXPECT_EQ(meaning.class_of[1], 2);
-  EXPECT_EQ(label_meaning({.names = {"tumour", "liver"}, .own_names = {"liver", "tumour"}, .values = {2, 1}}, facts).names, meaning.names);
-  const Error error = test::error_of([&] { label_meaning({.names = {"liver", "tumour"}, .own_names = {"liver", "tumour"}, .values = {2, 1}}, facts); });
+  EXPECT_EQ(
+      label_meaning({.names = {"tumour", "liver"}, .own_names = {"liver", "tumour"}, .values = {2, 1}}, facts).names,
+      meaning.names);
+  const Error error = test::error_of([&] {
+    label_meaning({.names = {"liver", "tumour"}, .own_names = {"liver", "tumour"}, .values = {2, 1}}, facts);
+  });
   EXPECT_TRUE(test::contains(error.what(), "calls the value 2 liver")) << error.what();
-  EXPECT_EQ(label_meaning({.names = {"tumour"}, .own_names = {"liver", "tumour"}, .values = {2}, .ignore = 1}, facts).names[0], "tumour");
+  EXPECT_EQ(label_meaning({.names = {"tumour"}, .own_names = {"liver", "tumour"}, .values = {2}, .ignore = 1}, facts)
+                .names[0],
+            "tumour");
   EXPECT_EQ(names_of_classes({"liver"}, {7, 1}), (std::vector<std::string>{"7", "liver"}));
 }
 
@@ -102,26 +115,32 @@ TEST(LabelMeaning, NamesMayBeOtherWordsButNotExchanged) {
   const LabelFacts facts = facts_of({{0, 1, 2}});
   EXPECT_EQ(label_meaning({.names = {"Leber", "tumour"}, .own_names = {"liver", "tumour"}}, facts).names[0], "Leber");
   for (const std::vector<std::string>& names : {std::vector<std::string>{"tumour", "liver"}, {"tumour", "other"}}) {
-    const Error error = test::error_of([&] { label_meaning({.names = names, .own_names = {"liver", "tumour"}}, facts); });
+    const Error error = test::error_of([&] {
+      label_meaning({.names = names, .own_names = {"liver", "tumour"}}, facts);
+    });
     EXPECT_EQ(error.code(), ExitCode::usage);
-    EXPECT_NE(std::string(error.what()).find("data.classes calls the value 1 tumour"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("data.classes calls the value 1 tumour"), std::string::npos)
+        << error.what();
   }
 }
 
 TEST(LabelMeaning, ContradictionsAreRefusedByTheirKey) {
   const LabelFacts facts = facts_of({{0, 1}});
-  for (const LabelRules& rules : {LabelRules{.values = {1, 1}}, LabelRules{.values = {0}}, LabelRules{.values = {256}}, LabelRules{.values = {3}, .ignore = 3},
-                                  LabelRules{.names = {"a"}, .values = {1, 2}}}) {
+  for (const LabelRules& rules :
+       {LabelRules{.values = {1, 1}}, LabelRules{.values = {0}}, LabelRules{.values = {256}},
+        LabelRules{.values = {3}, .ignore = 3}, LabelRules{.names = {"a"}, .values = {1, 2}}}) {
     const Error error = test::error_of([&] { label_meaning(rules, facts); });
     EXPECT_EQ(error.code(), ExitCode::usage);
     EXPECT_NE(std::string(error.what()).find("data.label_values"), std::string::npos) << error.what();
   }
-  EXPECT_EQ(test::error_of([&] { label_meaning({.names = std::vector<std::string>(255, "x")}, facts); }).code(), ExitCode::usage);
+  EXPECT_EQ(test::error_of([&] { label_meaning({.names = std::vector<std::string>(255, "x")}, facts); }).code(),
+            ExitCode::usage);
   const Error on_command_line = test::error_of([&] { label_meaning({.values = {2}, .is_command_line = true}, facts); });
   EXPECT_NE(on_command_line.hint().find("--label-values"), std::string::npos) << on_command_line.hint();
 }
 
-// Whatever masks hold: nothing foreground becomes background, no two values become one class, and the order of the masks does not matter.
+// Whatever masks hold: nothing foreground becomes background, no two
+// values become one class, and the order of the masks does not matter.
 TEST(LabelMeaning, LosesNothingAndDoesNotDependOnTheOrder) {
   std::mt19937 random(7);
   const std::vector<int> values{0, 1, 2, 3, 5, 128, 254, 255};

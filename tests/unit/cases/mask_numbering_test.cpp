@@ -28,9 +28,12 @@ class MaskNumbering : public ::testing::Test {
   SourceFile slicer(const std::string& name, const Segments& segments, const Bytes& voxels = {0, 0, 0, 0}) {
     std::string header = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 1\nencoding: raw\n";
     for (size_t i = 0; i < segments.size(); ++i)
-      header += concat("Segment", i, "_Name:=", segments[i].second, "\nSegment", i, "_LabelValue:=", segments[i].first, "\n");
-    SourceFile file = masked(name, folder_.write(name + ".seg.nrrd", header + "\n" + std::string(voxels.begin(), voxels.end())));
-    file.path = folder_.write(name + ".nrrd", "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 1\nencoding: raw\n\nabcd");
+      header +=
+          concat("Segment", i, "_Name:=", segments[i].second, "\nSegment", i, "_LabelValue:=", segments[i].first, "\n");
+    SourceFile file =
+        masked(name, folder_.write(name + ".seg.nrrd", header + "\n" + std::string(voxels.begin(), voxels.end())));
+    file.path =
+        folder_.write(name + ".nrrd", "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 1\nencoding: raw\n\nabcd");
     return file;
   }
   SourceFile volume(const std::string& name, const std::vector<int16_t>& size, const Bytes& voxels) {
@@ -68,12 +71,14 @@ class MaskNumbering : public ::testing::Test {
 };
 
 TEST_F(MaskNumbering, SegmentsAreKnownByValueWhateverTheirOrder) {
-  const SourceFile both = slicer("both", {{2, "edema"}, {1, "tumour"}}), one = slicer("one", {{2, "edema"}}), gap = slicer("gap", {{4, "necrosis"}});
+  const SourceFile both = slicer("both", {{2, "edema"}, {1, "tumour"}}), one = slicer("one", {{2, "edema"}}),
+                   gap = slicer("gap", {{4, "necrosis"}});
   EXPECT_EQ(structure_names(both), (Names{"tumour", "edema"}));
   EXPECT_EQ(structure_names(std::vector{both, one}), (Names{"tumour", "edema"}));
   EXPECT_EQ(structure_names(std::vector{one, both}), (Names{"tumour", "edema"}));
   EXPECT_EQ(structure_names(std::vector{one, both, gap}), (Names{"tumour", "edema", "3", "necrosis"}));
-  EXPECT_EQ(structure_names(std::vector{both, slicer("far", {{200, "liver"}})}), Names{});  // no numbering: the values are asked for
+  // no numbering: the values are asked for
+  EXPECT_EQ(structure_names(std::vector{both, slicer("far", {{200, "liver"}})}), Names{});
   EXPECT_EQ(structure_names(std::vector{volume("plain", {2, 2, 1}, {0, 1, 1, 0}), both}), (Names{"tumour", "edema"}));
   EXPECT_EQ(structure_names(std::vector{volume("other", {2, 2, 1}, {0, 1, 1, 0})}), Names{});
   const SourceFile without{.path = both.path, .name = "without"};
@@ -82,23 +87,38 @@ TEST_F(MaskNumbering, SegmentsAreKnownByValueWhateverTheirOrder) {
 
 TEST_F(MaskNumbering, DetachedHeadersNameSegmentsToo) {
   folder_.write("voxels.raw", std::string(4, '\0'));
-  const std::string header = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 1\nencoding: raw\ndata file: voxels.raw\n";
-  const SourceFile file = masked("detached", folder_.write("detached.seg.nhdr", header + "Segment0_Name:=liver\nSegment0_LabelValue:=2\n"));
+  const std::string header =
+      "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 1\nencoding: raw\ndata file: voxels.raw\n";
+  const SourceFile file =
+      masked("detached", folder_.write("detached.seg.nhdr", header + "Segment0_Name:=liver\nSegment0_LabelValue:=2\n"));
   EXPECT_EQ(value_names(file), (std::map<int64_t, std::string>{{2, "liver"}}));
 }
 
 TEST_F(MaskNumbering, ContradictionsAreRefusedByName) {
   const SourceFile a = slicer("a", {{1, "tumour"}, {3, "edema"}}), b = slicer("b", {{1, "edema"}, {3, "tumour"}});
-  expect_refused([&] { structure_names(std::vector{a, b}); }, {"the mask of a", "the mask of b", "'edema' as 1", "as 3"});
-  expect_refused([&] { structure_names(std::vector{a, slicer("c", {{1, "Tumour"}})}); }, {"the mask of c", "'Tumour'", "the mask of a", "'tumour'"});
+  expect_refused(
+      [&] {
+        structure_names(std::vector{a, b});
+      },
+      {"the mask of a", "the mask of b", "'edema' as 1", "as 3"});
+  expect_refused(
+      [&] {
+        structure_names(std::vector{a, slicer("c", {{1, "Tumour"}})});
+      },
+      {"the mask of c", "'Tumour'", "the mask of a", "'tumour'"});
   expect_refused([&] { structure_names(std::vector{a}, {"edema", "tumour"}); }, {"the mask of a", "the dataset"});
   // Beside others that name nothing, too.
-  expect_refused([&] { structure_names(std::vector{volume("plain", {2, 2, 1}, {0, 1, 1, 0}), a, b}); }, {"the mask of b"});
+  expect_refused(
+      [&] {
+        structure_names(std::vector{volume("plain", {2, 2, 1}, {0, 1, 1, 0}), a, b});
+      },
+      {"the mask of b"});
   EXPECT_EQ(structure_names(std::vector{a}, {"tumour", "core"}), (Names{"tumour", "core", "edema"}));
 }
 
 TEST_F(MaskNumbering, SegmentsAreNumberedByTheNamesAskedFor) {
-  const SourceFile a = slicer("a", {{1, "tumour"}, {7, "edema"}}, {0, 1, 7, 7}), b = slicer("b", {{7, "tumour"}, {1, "edema"}}, {0, 1, 7, 7});
+  const SourceFile a = slicer("a", {{1, "tumour"}, {7, "edema"}}, {0, 1, 7, 7}),
+                   b = slicer("b", {{7, "tumour"}, {1, "edema"}}, {0, 1, 7, 7});
   const auto read = [](const SourceFile& file, const Names& names) { return read_mask(file, read_image(file), names); };
   EXPECT_EQ(read(a, {}), (Bytes{0, 1, 7, 7}));
   EXPECT_EQ(read(a, {"edema", "tumour"}), (Bytes{0, 2, 1, 1}));
@@ -109,34 +129,57 @@ TEST_F(MaskNumbering, SegmentsAreNumberedByTheNamesAskedFor) {
 }
 
 TEST_F(MaskNumbering, ChannelsWithAndWithoutABackgroundDoNotGoTogether) {
-  const SourceFile one_hot = volume("one_hot", {2, 2, 1, 2}, {1, 0, 0, 1, 0, 1, 1, 0}), part = volume("part", {2, 2, 1, 2}, {1, 0, 0, 0, 0, 1, 0, 0});
-  const SourceFile labels = volume("labels", {2, 2, 1}, {0, 1, 1, 0}), broken = masked("broken", folder_.write("broken.nii.gz", "no volume"));
+  const SourceFile one_hot = volume("one_hot", {2, 2, 1, 2}, {1, 0, 0, 1, 0, 1, 1, 0}),
+                   part = volume("part", {2, 2, 1, 2}, {1, 0, 0, 0, 0, 1, 0, 0});
+  const SourceFile labels = volume("labels", {2, 2, 1}, {0, 1, 1, 0}),
+                   broken = masked("broken", folder_.write("broken.nii.gz", "no volume"));
   EXPECT_NO_THROW(check_numbering({one_hot, labels, broken, volume("other", {2, 2, 1, 2}, {1, 1, 1, 1, 0, 0, 0, 0})}));
   EXPECT_NO_THROW(check_numbering({part, labels}));
   // Two channels are a background and one class, or two classes.
   EXPECT_NO_THROW(check_numbering({one_hot}, {"organ"}));
   EXPECT_NO_THROW(check_numbering({part}, {"organ", "tumour"}));
-  expect_refused([&] { check_numbering({one_hot}, {"organ", "tumour"}); }, {"the mask of one_hot", "2 channels for the classes organ, tumour"});
-  expect_refused([&] { check_numbering({one_hot, labels, part}); }, {"the mask of one_hot", "the mask of part", "background"});
+  expect_refused(
+      [&] {
+        check_numbering({one_hot}, {"organ", "tumour"});
+      },
+      {"the mask of one_hot", "2 channels for the classes organ, tumour"});
+  expect_refused(
+      [&] {
+        check_numbering({one_hot, labels, part});
+      },
+      {"the mask of one_hot", "the mask of part", "background"});
   expect_refused([&] { check_numbering({part, one_hot}); }, {"the mask of one_hot", "the mask of part"});
 }
 
 TEST_F(MaskNumbering, PalettesThatExchangeTheirIndicesAreRefused) {
   const std::array<uint8_t, 3> black{0, 0, 0}, red{200, 0, 0}, green{0, 200, 0}, blue{0, 0, 200};
-  const SourceFile whole = bitmap("whole", {black, red, green}, {0, 1, 2, 0}), beginning = bitmap("beginning", {black, red}, {0, 1, 1, 0});
-  const SourceFile exchanged = bitmap("exchanged", {black, green, red}, {0, 1, 1, 0}), unused = bitmap("unused", {black, red, blue, green}, {0, 1, 0, 0});
+  const SourceFile whole = bitmap("whole", {black, red, green}, {0, 1, 2, 0}),
+                   beginning = bitmap("beginning", {black, red}, {0, 1, 1, 0});
+  const SourceFile exchanged = bitmap("exchanged", {black, green, red}, {0, 1, 1, 0}),
+                   unused = bitmap("unused", {black, red, blue, green}, {0, 1, 0, 0});
   EXPECT_EQ(picture_palette(whole.mask), (std::vector{black, red, green}));
   EXPECT_NO_THROW(check_numbering({whole, beginning, unused}));
-  expect_refused([&] { check_numbering({whole, beginning, exchanged}); }, {"the mask of exchanged", "(0, 200, 0) as index 1", "the mask of whole as 2"});
+  expect_refused(
+      [&] {
+        check_numbering({whole, beginning, exchanged});
+      },
+      {"the mask of exchanged", "(0, 200, 0) as index 1", "the mask of whole as 2"});
   EXPECT_NO_THROW(check_numbering({beginning, exchanged}));  // other colours: warned of
   const SourceFile greys = bitmap("greys", {black, {128, 128, 128}, {255, 255, 255}}, {0, 1, 2, 0}),
                    two = bitmap("two", {black, {255, 255, 255}}, {0, 1, 1, 0});
   expect_refused([&] { check_numbering({greys, two}); }, {"(255, 255, 255) as index 1"});
-  // Beside greys without a palette that hold these greys, they may be the labels; colours, and greys that are nowhere else, are none.
+  // Beside greys without a palette that hold these greys, they may be
+  // the labels; colours, and greys that are nowhere else, are none.
   std::vector<std::array<uint8_t, 3>> ramp;  // a palette that is none
-  for (size_t i = 0; i < 256; ++i) ramp.push_back({static_cast<uint8_t>(i), static_cast<uint8_t>(i), static_cast<uint8_t>(i)});
-  const SourceFile plain = bitmap("plain", ramp, {0, 1, 2, 0}), smaller = bitmap("smaller", {black, {2, 2, 2}}, {0, 1, 1, 0});
-  expect_refused([&] { check_numbering({plain, smaller}); }, {"the mask of smaller", "index 1 is the grey 2", "the mask of plain"});
+  for (size_t i = 0; i < 256; ++i)
+    ramp.push_back({static_cast<uint8_t>(i), static_cast<uint8_t>(i), static_cast<uint8_t>(i)});
+  const SourceFile plain = bitmap("plain", ramp, {0, 1, 2, 0}),
+                   smaller = bitmap("smaller", {black, {2, 2, 2}}, {0, 1, 1, 0});
+  expect_refused(
+      [&] {
+        check_numbering({plain, smaller});
+      },
+      {"the mask of smaller", "index 1 is the grey 2", "the mask of plain"});
   EXPECT_NO_THROW(check_numbering({plain, two}));
   EXPECT_NO_THROW(check_numbering({plain, whole}));
 }

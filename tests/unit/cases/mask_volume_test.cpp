@@ -51,7 +51,9 @@ std::string side_by_side(const std::vector<Bytes>& volumes) {
   return all;
 }
 
-std::string nrrd(const std::string& fields, const std::string& voxels) { return "NRRD0005\ntype: uint8\n" + fields + "encoding: raw\n\n" + voxels; }
+std::string nrrd(const std::string& fields, const std::string& voxels) {
+  return "NRRD0005\ntype: uint8\n" + fields + "encoding: raw\n\n" + voxels;
+}
 
 class MaskVolumes : public ::testing::Test {
  protected:
@@ -113,25 +115,36 @@ TEST_F(MaskVolumes, ChannelsBecomeTheirClasses) {
       std::string vector = nifti<uint8_t>({3, 2, 2, 1, static_cast<int16_t>(all.size())}, joined(all));
       put<int16_t>(vector, 68, 1007);
       const std::string space = "endian: little\n";
-      const std::string meta = "NDims = 3\nDimSize = 3 2 2\nElementType = MET_UCHAR\nElementNumberOfChannels = " + count + "\nElementDataFile = LOCAL\n";
-      const std::string meta_4d = "NDims = 4\nDimSize = 3 2 2 " + count + "\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n";
+      const std::string meta =
+          "NDims = 3\nDimSize = 3 2 2\nElementType = MET_UCHAR\nElementNumberOfChannels = " + count +
+          "\nElementDataFile = LOCAL\n";
+      const std::string meta_4d =
+          "NDims = 4\nDimSize = 3 2 2 " + count + "\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n";
       const Bytes flat = joined(all);
       const std::string behind(flat.begin(), flat.end());
       for (const fs::path& mask : {
                write_nifti("4d.nii", all),
                folder_.write("vector.nii", vector),
-               folder_.write("list.nrrd", nrrd("dimension: 4\nsizes: " + count + " 3 2 2\nkinds: list domain domain domain\n", side_by_side(all))),
-               folder_.write("vector.nrrd", nrrd("dimension: 4\nsizes: " + count +
-                                                     " 3 2 2\nkinds: vector space space space\nspace: left-posterior-superior\nspace "
-                                                     "directions: none (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n",
-                                                 side_by_side(all))),
-               folder_.write("list_last.nrrd", nrrd("dimension: 4\nsizes: 3 2 2 " + count + "\nkinds: domain domain domain list\n", behind)),
+               folder_.write("list.nrrd",
+                             nrrd("dimension: 4\nsizes: " + count + " 3 2 2\nkinds: list domain domain domain\n",
+                                  side_by_side(all))),
+               folder_.write("vector.nrrd",
+                             nrrd("dimension: 4\nsizes: " + count +
+                                      " 3 2 2\nkinds: vector space space space\nspace: left-posterior-superior\nspace "
+                                      "directions: none (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n",
+                                  side_by_side(all))),
+               folder_.write(
+                   "list_last.nrrd",
+                   nrrd("dimension: 4\nsizes: 3 2 2 " + count + "\nkinds: domain domain domain list\n", behind)),
                folder_.write("4d.nrrd", nrrd("dimension: 4\nsizes: 3 2 2 " + count + "\n", behind)),
                folder_.write("vector.mha", meta + side_by_side(all)),
                folder_.write("4d.mha", meta_4d + behind),
            }) {
         SCOPED_TRACE(mask.filename().string());
-        const SourceFile one{.path = folder_.write("image.nrrd", nrrd("dimension: 3\nsizes: 3 2 2\n", std::string(12, 'x'))), .name = "image", .mask = mask};
+        const SourceFile one{
+            .path = folder_.write("image.nrrd", nrrd("dimension: 3\nsizes: 3 2 2\n", std::string(12, 'x'))),
+            .name = "image",
+            .mask = mask};
         if (contains(mask.string(), ".nii")) {
           EXPECT_EQ(mask_of(file(mask)), kLabels);
         } else {
@@ -145,13 +158,17 @@ TEST_F(MaskVolumes, ChannelsBecomeTheirClasses) {
 
 // An axis of which the header says by its direction alone that it is none of space: refused, and never taken for x.
 TEST_F(MaskVolumes, NrrdAxesWithoutADirection) {
-  const fs::path mask = folder_.write("mask.nrrd", nrrd("dimension: 4\nsizes: 4 3 2 2\nspace: left-posterior-superior\nspace directions: none (1,0,0) (0,1,0) "
-                                                        "(0,0,1)\nspace origin: (0,0,0)\n",
-                                                        side_by_side(channels(true))));
+  const fs::path mask = folder_.write(
+      "mask.nrrd",
+      nrrd("dimension: 4\nsizes: 4 3 2 2\nspace: left-posterior-superior\nspace directions: none (1,0,0) (0,1,0) "
+           "(0,0,1)\nspace origin: (0,0,0)\n",
+           side_by_side(channels(true))));
   expect_refused(mask, "axes (4)");
   EXPECT_TRUE(contains(error_of([&] { read_image({.path = mask}); }).what(), "axes (4)"));
   // Of an image, values side by side are refused.
-  const fs::path list = folder_.write("list.nrrd", nrrd("dimension: 4\nsizes: 4 3 2 2\nkinds: list domain domain domain\n", side_by_side(channels(true))));
+  const fs::path list = folder_.write(
+      "list.nrrd",
+      nrrd("dimension: 4\nsizes: 4 3 2 2\nkinds: list domain domain domain\n", side_by_side(channels(true))));
   EXPECT_TRUE(contains(error_of([&] { read_image({.path = list}); }).what(), "4 values per voxel"));
 }
 
@@ -159,14 +176,16 @@ TEST_F(MaskVolumes, ChannelsThatAreNoClasses) {
   std::vector<Bytes> overlapping = channels(false), other = channels(true);
   overlapping[2][1] = 1;
   other[1][4] = 7;
-  expect_refused(write_nifti("overlapping.nii", overlapping),
-                 "holds 3 volumes where one label map is meant, and they are not one channel per class: channels 0 and 2 overlap");
+  expect_refused(
+      write_nifti("overlapping.nii", overlapping),
+      "holds 3 volumes where one label map is meant, and they are not one channel per class: channels 0 and 2 overlap");
   expect_refused(write_nifti("other.nii", other), "channel 1 holds the value 7");
   expect_refused(write_nifti("labels.nii", {kLabels, kLabels}), "channel 0 holds the value 2");
   std::vector<float> soft(36, 0.25F);
   expect_refused(folder_.write("soft.nii", nifti<float>({3, 2, 2, 3}, soft)), "channel 0 holds the value 0.25");
   EXPECT_TRUE(contains(error_of([&] { read_label_map(folder_ / "overlapping.nii"); }).what(), "overlap"));
-  expect_refused(folder_.write("many.nii", nifti<uint8_t>({3, 2, 2, 300}, Bytes(3600))), "more than there can be classes");
+  expect_refused(folder_.write("many.nii", nifti<uint8_t>({3, 2, 2, 300}, Bytes(3600))),
+                 "more than there can be classes");
   expect_refused(folder_.write("rgb.nii", nifti<uint8_t>(kSize, Bytes(36), {.datatype = 128})), "colour");
 }
 
@@ -183,17 +202,19 @@ TEST_F(MaskVolumes, OtherNumbersOfVolumes) {
 TEST_F(MaskVolumes, LayersOfSegments) {
   const auto segment = [](int number, const char* name, int layer, int value) {
     const std::string key = concat("Segment", number, '_');
-    return concat(key, "ID:=", name, "_1\n", key, "LabelValue:=", value, '\n', key, "Layer:=", layer, '\n', key, "Name:=", name, '\n', key,
-                  "NameAutoGenerated:=0\n");
+    return concat(key, "ID:=", name, "_1\n", key, "LabelValue:=", value, '\n', key, "Layer:=", layer, '\n', key,
+                  "Name:=", name, '\n', key, "NameAutoGenerated:=0\n");
   };
   const Bytes first{0, 1, 2, 0, 0, 0, 0, 0, 2, 2, 1, 0}, second{0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0};
   const std::string fields = "dimension: 4\nsizes: 2 3 2 2\nkinds: list domain domain domain\nencoding: raw\n";
   const auto write = [&](const std::string& segments, const Bytes& last) {
-    return folder_.write("mask.seg.nrrd", "NRRD0004\ntype: uint8\n" + fields + segments + "\n" + side_by_side({first, last}));
+    return folder_.write("mask.seg.nrrd",
+                         "NRRD0004\ntype: uint8\n" + fields + segments + "\n" + side_by_side({first, last}));
   };
   const std::string both = segment(0, "liver", 0, 1) + segment(1, "spleen", 0, 2);
-  const SourceFile one{
-      .path = folder_.write("image.nrrd", nrrd("dimension: 3\nsizes: 3 2 2\n", std::string(12, 'x'))), .name = "image", .mask = folder_ / "mask.seg.nrrd"};
+  const SourceFile one{.path = folder_.write("image.nrrd", nrrd("dimension: 3\nsizes: 3 2 2\n", std::string(12, 'x'))),
+                       .name = "image",
+                       .mask = folder_ / "mask.seg.nrrd"};
   write(both + segment(2, "lesion", 1, 3), second);
   EXPECT_EQ(mask_of(one), kLabels);
   const auto refused = [&](const std::string& segments, const Bytes& last, const std::string& why) {
@@ -206,7 +227,8 @@ TEST_F(MaskVolumes, LayersOfSegments) {
   overlapping[1] = 3;
   std::replace(ones.begin(), ones.end(), uint8_t{3}, uint8_t{1});
   strange[4] = 9;
-  refused(both + segment(2, "lesion", 1, 3), overlapping, "that overlap (layer 0: liver 1, spleen 2; layer 1: lesion 3)");
+  refused(both + segment(2, "lesion", 1, 3), overlapping,
+          "that overlap (layer 0: liver 1, spleen 2; layer 1: lesion 3)");
   refused(both + segment(2, "lesion", 1, 1), ones, "that have the same numbers");
   refused(both + segment(2, "lesion", 1, 3), strange, "and the value 9 in layer 1, which is none of them");
   refused(both + segment(2, "lesion", 2, 3), second, "that its header does not describe");
@@ -232,9 +254,12 @@ TEST_F(MaskVolumes, NumbersThatAreNearlyIntegers) {
     expected.push_back(static_cast<uint8_t>(22 * i + 3));
     scaled.push_back(static_cast<int16_t>(std::lround((22 * i + 3) / slope - 32768)));
   }
-  EXPECT_EQ(labels(nifti<int16_t>(kSize, scaled, {.slope = static_cast<float>(slope), .intercept = static_cast<float>(32768 * slope)})), expected);
+  EXPECT_EQ(labels(nifti<int16_t>(
+                kSize, scaled, {.slope = static_cast<float>(slope), .intercept = static_cast<float>(32768 * slope)})),
+            expected);
   // Probabilities in 8 bits are no labels.
-  expect_refused(folder_.write("mask.nii", nifti<uint8_t>(kSize, ramp<uint8_t>(12), {.slope = 1.0F / 255})), "holds the value 0.0039");
+  expect_refused(folder_.write("mask.nii", nifti<uint8_t>(kSize, ramp<uint8_t>(12), {.slope = 1.0F / 255})),
+                 "holds the value 0.0039");
 }
 
 }  // namespace

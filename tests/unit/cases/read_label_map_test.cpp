@@ -31,7 +31,11 @@ Volume grid() {
 }
 
 LabelMap map_of(const Volume& image, const std::vector<uint8_t>& labels) {
-  return {.size = image.size, .spacing_mm = image.spacing_mm, .origin_mm = image.origin_mm, .direction = image.direction, .labels = labels};
+  return {.size = image.size,
+          .spacing_mm = image.spacing_mm,
+          .origin_mm = image.origin_mm,
+          .direction = image.direction,
+          .labels = labels};
 }
 
 LabelMap made_up() { return map_of(grid(), test::made_up_labels(grid(), 3)); }
@@ -71,8 +75,10 @@ TEST_F(LabelMaps, PicturesComeBack) {
   EXPECT_EQ(map.size, (std::array<int64_t, 3>{3, 2, 1}));
   EXPECT_EQ(map.labels, labels);
   EXPECT_FALSE(map.has_millimetres);
-  EXPECT_EQ(read_label_map(write_png({1, 3, 1, {0, 255, 0}, 255})).labels, (std::vector<uint8_t>{0, 255, 0}));    // the dataset says what it is
-  EXPECT_EQ(read_label_map(write_png({1, 2, 3, {5, 5, 5, 0, 0, 0}, 255})).labels, (std::vector<uint8_t>{5, 0}));  // grey in three channels
+  // the dataset says what it is
+  EXPECT_EQ(read_label_map(write_png({1, 3, 1, {0, 255, 0}, 255})).labels, (std::vector<uint8_t>{0, 255, 0}));
+  // grey in three channels
+  EXPECT_EQ(read_label_map(write_png({1, 2, 3, {5, 5, 5, 0, 0, 0}, 255})).labels, (std::vector<uint8_t>{5, 0}));
 }
 
 TEST_F(LabelMaps, WhatIsNoLabelMap) {
@@ -104,10 +110,12 @@ TEST_F(LabelMaps, DifferencesOfGridsInWords) {
     for (size_t row = 0; row < 3; ++row) m.origin_mm[row] += mm * m.direction[3 * row + axis];
   };
   EXPECT_EQ(difference([&](LabelMap& m) { shift(m, 2, 0.24); }), "");
-  EXPECT_TRUE(contains(difference([&](LabelMap& m) { shift(m, 2, -0.26); }), "axis 2: spacing 2.5 mm (other 2.5), origin -0.26 mm from that of the other"));
+  EXPECT_TRUE(contains(difference([&](LabelMap& m) { shift(m, 2, -0.26); }),
+                       "axis 2: spacing 2.5 mm (other 2.5), origin -0.26 mm from that of the other"));
   EXPECT_TRUE(contains(difference([&](LabelMap& m) { shift(m, 1, 0.06); }), "axis 1"));
   EXPECT_TRUE(contains(difference([](LabelMap& m) { m.origin_mm[1] = NAN; }), "axis"));
-  EXPECT_TRUE(contains(difference([](LabelMap& m) { m.direction = {1, 0, 0, 0, 1, 0, 0, 0, 1}; }), "cosine between the axes 0.36"));
+  EXPECT_TRUE(contains(difference([](LabelMap& m) { m.direction = {1, 0, 0, 0, 1, 0, 0, 0, 1}; }),
+                       "cosine between the axes 0.36"));
   EXPECT_EQ(difference([](LabelMap& m) {
               m.has_millimetres = false;
               m.spacing_mm = {1, 1, 1};
@@ -125,7 +133,9 @@ TEST_F(LabelMaps, PartsTurnedAndFlippedFindTheirPlace) {
     part.direction[3 * row + 1] = -whole.direction[3 * row + 1];
     part.direction[3 * row + 2] = whole.direction[3 * row];
     part.origin_mm[row] = whole.origin_mm[row];
-    for (size_t axis = 0; axis < 3; ++axis) part.origin_mm[row] += static_cast<double>(corner[axis]) * whole.spacing_mm[axis] * whole.direction[3 * row + axis];
+    for (size_t axis = 0; axis < 3; ++axis)
+      part.origin_mm[row] +=
+          static_cast<double>(corner[axis]) * whole.spacing_mm[axis] * whole.direction[3 * row + axis];
   }
   std::vector<uint8_t> expected(whole.labels.size(), 0);
   for (int64_t z = 0; z < 5; ++z) {
@@ -167,7 +177,8 @@ TEST_F(LabelMaps, WhatDoesNotFitIsRefused) {
   map.spacing_mm[0] = 0.8;
   expect_error(map, "axis 0", false);
   map = whole;
-  for (size_t row = 0; row < 3; ++row) map.origin_mm[row] += whole.spacing_mm[0] * whole.direction[3 * row];  // one voxel further
+  // one voxel further
+  for (size_t row = 0; row < 3; ++row) map.origin_mm[row] += whole.spacing_mm[0] * whole.direction[3 * row];
   expect_error(map, "axis 0", true);
   for (size_t row = 0; row < 3; ++row) map.origin_mm[row] += 0.5 * whole.spacing_mm[0] * whole.direction[3 * row];
   expect_error(map, "axis 0", false);

@@ -1,5 +1,5 @@
-// Objects, maps and what should be in them, for tests/python/test_write_labels.py, which reads them with other people's code: into VMAE_TEST_OUTPUT where that
-// is set.
+// Objects, maps and what should be in them, for tests/python/test_write_labels.py,
+// which reads them with other people's code: into VMAE_TEST_OUTPUT where that is set.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -22,7 +22,8 @@ void write_seg(const fs::path& output, const std::string& name, const std::vecto
   const Volume image = read_dicom(files);
   const std::vector<uint8_t> labels = test::made_up_labels(image, 2);
   write_dicom_seg(output / (name + ".dcm"), files, image, labels, test::kSegDescription);
-  std::ofstream(output / (name + ".labels"), std::ios::binary).write(reinterpret_cast<const char*>(labels.data()), static_cast<std::streamsize>(labels.size()));
+  std::ofstream(output / (name + ".labels"), std::ios::binary)
+      .write(reinterpret_cast<const char*>(labels.data()), static_cast<std::streamsize>(labels.size()));
   std::ofstream list(output / (name + ".txt"));
   for (const fs::path& file : files) list << file.string() << '\n';
 }
@@ -36,13 +37,21 @@ TEST(WriteForOthers, Files) {
   write_seg(output, "multi_frame", {test::dicom_files() / "rtdose_rle.dcm"});
   write_seg(output, "one_slice", {test::dicom_files() / "MR_small_implicit.dcm"});
   test::DicomPhantom ultrasound;
-  ultrasound.set(DCM_SOPClassUID, UID_UltrasoundMultiframeImageStorage).set(DCM_Modality, "US").set(DCM_NumberOfFrames, "3").set(DCM_StudyInstanceUID, "1.2.9");
-  ultrasound.set(DCM_SamplesPerPixel, "3").set(DCM_PhotometricInterpretation, "RGB").set(DCM_PlanarConfiguration, "0").format(8, 8, false).size(12, 10);
+  ultrasound.set(DCM_SOPClassUID, UID_UltrasoundMultiframeImageStorage)
+      .set(DCM_Modality, "US")
+      .set(DCM_NumberOfFrames, "3")
+      .set(DCM_StudyInstanceUID, "1.2.9");
+  ultrasound.set(DCM_SamplesPerPixel, "3")
+      .set(DCM_PhotometricInterpretation, "RGB")
+      .set(DCM_PlanarConfiguration, "0")
+      .format(8, 8, false)
+      .size(12, 10);
   write_seg(output, "colour", {ultrasound.bytes(std::vector<uint8_t>(12 * 10 * 3 * 3)).save(output / "ultrasound")});
 
   const std::vector<fs::path> series = test::sts001_series("CT").files;
   const Volume image = read_dicom(series);
-  write_dicom_seg(output / "background.dcm", series, image, std::vector<uint8_t>(static_cast<size_t>(image.num_values())), test::kSegDescription);
+  write_dicom_seg(output / "background.dcm", series, image,
+                  std::vector<uint8_t>(static_cast<size_t>(image.num_values())), test::kSegDescription);
   for (const char* ending : {".nii.gz", ".nrrd", ".mha"})
     write_label_volume(output / ("CT" + std::string(ending)), {series[0]}, image, test::made_up_labels(image, 2));
   for (const test::NiftiCase& input : test::nifti_cases()) {

@@ -150,7 +150,8 @@ TEST(WriteLabels, AFullDiskLeavesTheOldFile) {
   image.size = {40, 30, 20};
   std::vector<uint8_t> labels(24000);
   uint32_t random = 1;
-  for (uint8_t& label : labels) label = static_cast<uint8_t>((random = random * 1664525U + 1013904223U) >> 24);  // does not compress
+  // does not compress
+  for (uint8_t& label : labels) label = static_cast<uint8_t>((random = random * 1664525U + 1013904223U) >> 24);
   for (const char* name : {"map.nii", "map.nii.gz", "map.nrrd", "map.mha", "map.png", "map.tif"}) {
     const fs::path output = folder.write(name, "old");
     const auto write = [&] {
@@ -183,7 +184,8 @@ TEST(WriteLabels, Stacks) {
   const LabelPicture back = read_label_picture(folder / "map.tif");
   EXPECT_EQ(back.volume.size, (std::array<int64_t, 3>{3, 2, 2}));
   EXPECT_TRUE(back.has_millimetres);
-  for (size_t axis = 0; axis < 3; ++axis) EXPECT_NEAR(back.volume.spacing_mm[axis], (std::array{0.5, 0.75, 3.0}[axis]), 1e-6);
+  for (size_t axis = 0; axis < 3; ++axis)
+    EXPECT_NEAR(back.volume.spacing_mm[axis], (std::array{0.5, 0.75, 3.0}[axis]), 1e-6);
   EXPECT_EQ(labels_of(back.volume), labels);
   write_label_stack(folder / "unknown.tif", {3, 2, 2}, {}, labels);
   EXPECT_FALSE(read_label_picture(folder / "unknown.tif").has_millimetres);
@@ -200,17 +202,20 @@ TEST(WriteLabels, RefusedWithItsReason) {
   const Error ending = error_of([&] { write_label_volume(folder / "map.mhd", {}, image, labels); });
   EXPECT_EQ(ending.code(), ExitCode::usage);
   EXPECT_TRUE(contains(ending.what(), "map.mhd"));
-  EXPECT_EQ(error_of([&] { write_label_volume(folder / "map.nii", {}, image, std::vector<uint8_t>(23)); }).code(), ExitCode::internal);
+  EXPECT_EQ(error_of([&] { write_label_volume(folder / "map.nii", {}, image, std::vector<uint8_t>(23)); }).code(),
+            ExitCode::internal);
   const Error folder_error = error_of([&] { write_label_volume(folder / "none" / "map.nrrd", {}, image, labels); });
   EXPECT_EQ(folder_error.code(), ExitCode::usage);
   EXPECT_TRUE(contains(folder_error.what(), "none"));
   image.size = {40000, 1, 1};
-  EXPECT_EQ(error_of([&] { write_label_volume(folder / "map.nii", {}, image, std::vector<uint8_t>(40000)); }).code(), ExitCode::data);
+  EXPECT_EQ(error_of([&] { write_label_volume(folder / "map.nii", {}, image, std::vector<uint8_t>(40000)); }).code(),
+            ExitCode::data);
   write_label_volume(folder / "map.mha", {}, image, std::vector<uint8_t>(40000));
   EXPECT_EQ(read_volume(folder / "map.mha").size[0], 40000);
   // Of another file than the image.
   const SourceFile other{folder.write("other.nii", test::nifti<uint8_t>({2, 2, 2}, std::vector<uint8_t>(8)))};
-  EXPECT_EQ(error_of([&] { write_label_volume(folder / "map.nii", other, oblique_grid(false), labels); }).code(), ExitCode::internal);
+  EXPECT_EQ(error_of([&] { write_label_volume(folder / "map.nii", other, oblique_grid(false), labels); }).code(),
+            ExitCode::internal);
 }
 
 }  // namespace

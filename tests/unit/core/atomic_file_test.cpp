@@ -21,7 +21,8 @@ using test::slurp;
 using test::TempFolder;
 
 size_t num_files(const std::filesystem::path& folder) {
-  return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator()));
+  return static_cast<size_t>(
+      std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator()));
 }
 
 // Runs `body` in a child whose files may not grow past `limit` bytes; the child exits with what `body` returns.
@@ -118,7 +119,8 @@ TEST(AtomicFile, AFullDiskSaysHowMuchWasNeeded) {
                                      file.write(std::string(1000, 'y'));
                                      return 1;
                                    } catch (const Error& error) {
-                                     return contains(error.what(), "disk full") && contains(error.what(), "600 more bytes") &&
+                                     return contains(error.what(), "disk full") &&
+                                                    contains(error.what(), "600 more bytes") &&
                                                     contains(error.what(), "after 1000 written")
                                                 ? 42
                                                 : 2;
@@ -160,19 +162,20 @@ TEST(AppendFile, OpensAsAsked) {
 TEST(AppendFile, AFullDiskLeavesWholeRecords) {
   TempFolder folder;
   const auto path = folder / "a";
-  EXPECT_EQ(with_file_size_limit(100,
-                                 [&] {
-                                   AppendFile file(path, AppendFile::Open::append);
-                                   file.append(std::string(60, 'a'));
-                                   int code = 1;
-                                   try {
-                                     file.append(std::string(60, 'b'));
-                                   } catch (const Error& error) {
-                                     code = contains(error.what(), "disk full") && contains(error.what(), "60 more bytes") ? 42 : 2;
-                                   }
-                                   file.append(std::string(40, 'c'));
-                                   return code;
-                                 }),
+  EXPECT_EQ(with_file_size_limit(
+                100,
+                [&] {
+                  AppendFile file(path, AppendFile::Open::append);
+                  file.append(std::string(60, 'a'));
+                  int code = 1;
+                  try {
+                    file.append(std::string(60, 'b'));
+                  } catch (const Error& error) {
+                    code = contains(error.what(), "disk full") && contains(error.what(), "60 more bytes") ? 42 : 2;
+                  }
+                  file.append(std::string(40, 'c'));
+                  return code;
+                }),
             42);
   EXPECT_EQ(slurp(path), std::string(60, 'a') + std::string(40, 'c'));
 }

@@ -59,7 +59,8 @@ std::string mutated(std::string text, Random& random) {
 TEST(ConfigFuzz, MutatedFiles) {
   const Sample original;
   const std::vector<std::string> seeds = {config_yaml(original.options, true), config_yaml(original.options, false),
-                                          "optim: {lr: 1e-3, betas: [0.9, 0.999]}\nmodel:\n  heads:\n  - 'a'\n  - \"b\\n\\x41\"\n  - |\n    block\n    text\n  "
+                                          "optim: {lr: 1e-3, betas: [0.9, 0.999]}\nmodel:\n  heads:\n  - 'a'\n  - "
+                                          "\"b\\n\\x41\"\n  - |\n    block\n    text\n  "
                                           "- >-\n    folded\nrun.dir: plain text\n? run.seed\n: 4\n"};
   int num_accepted = 0;
   for (int i = 0; i < kNumMutations; ++i) {
@@ -79,7 +80,8 @@ TEST(ConfigFuzz, MutatedFiles) {
 }
 
 TEST(ConfigFuzz, MutatedOverrides) {
-  const std::vector<std::string> seeds = {"optim.lr=1e-3", "model.image_size=[96, 160]", "model.heads=['a', \"b\", c]", "run.dir=\"a b\"", "run.device=cuda"};
+  const std::vector<std::string> seeds = {"optim.lr=1e-3", "model.image_size=[96, 160]", "model.heads=['a', \"b\", c]",
+                                          "run.dir=\"a b\"", "run.device=cuda"};
   int num_accepted = 0;
   for (int i = 0; i < kNumMutations; ++i) {
     Random random(derive_seed(18, i));

@@ -27,10 +27,14 @@ TEST(ConfigYaml, Commented) {
   Sample sample;
   apply_override("optim.lr=0.5", sample.options);
   const std::string yaml = config_yaml(sample.options, true);
-  EXPECT_TRUE(contains(yaml, "\n\n# The optimizer.\noptim:\n  # peak learning rate, for the global batch (number in [0, 10]; default: 1e-4)\n  lr: 0.5\n"));
+  EXPECT_TRUE(contains(yaml,
+                       "\n\n# The optimizer.\noptim:\n  # peak learning rate, for the global batch (number in [0, 10]; "
+                       "default: 1e-4)\n  lr: 0.5\n"));
   EXPECT_TRUE(contains(yaml, "# where to compute (one of auto, cpu, cuda; default: auto)\nrun.device: auto\n"));
   EXPECT_TRUE(contains(yaml, "(list of integers, each at least 1; default: [96, 160])"));
-  EXPECT_TRUE(contains(yaml, "\n\n  # The part that rebuilds the image.\n  decoder:\n    # number of blocks (integer at least 1; default: 1)\n    depth: 1\n"));
+  EXPECT_TRUE(contains(yaml,
+                       "\n\n  # The part that rebuilds the image.\n  decoder:\n    # number of blocks (integer at "
+                       "least 1; default: 1)\n    depth: 1\n"));
   std::istringstream lines(yaml);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 110U) << line;
 }
@@ -127,7 +131,8 @@ TEST(ConfigYaml, RoundTrip) {
   }
 }
 
-// Other YAML readers see a text as a text: quoted (tag "!") wherever it could be taken for a number, a boolean, null or a date.
+// Other YAML readers see a text as a text: quoted (tag "!") wherever
+// it could be taken for a number, a boolean, null or a date.
 TEST(ConfigYaml, TextsStayTextsForOtherReaders) {
   for (const char* text : {"1", "1e-3", ".5", "true", "no", "null", "2024-01-01", "12:30", "", "y", "inf"}) {
     Sample sample;
@@ -141,11 +146,12 @@ TEST(ConfigYaml, TextsStayTextsForOtherReaders) {
 TEST(ConfigMarkdown, HasATablePerSection) {
   const Sample sample;
   const std::string page = config_markdown(sample.options, "Configuration");
-  EXPECT_EQ(
-      page.find("# Configuration\n\n| key | default | allowed | meaning |\n|---|---|---|---|\n| `run.dir` | `\"\"` | text | where everything is written |\n"),
-      0U);
+  EXPECT_EQ(page.find("# Configuration\n\n| key | default | allowed | meaning |\n|---|---|---|---|\n| `run.dir` | "
+                      "`\"\"` | text | where everything is written |\n"),
+            0U);
   EXPECT_TRUE(contains(page,
-                       "\n## optim\n\nThe optimizer.\n\n| key | default | allowed | meaning |\n|---|---|---|---|\n| `optim.lr` | `1e-4` | number in [0, 10] | "
+                       "\n## optim\n\nThe optimizer.\n\n| key | default | allowed | meaning |\n|---|---|---|---|\n| "
+                       "`optim.lr` | `1e-4` | number in [0, 10] | "
                        "peak learning rate, for the global batch |\n"));
   EXPECT_TRUE(contains(page, "\n## model.decoder\n"));
   EXPECT_TRUE(contains(page, "| `run.device` | `auto` | one of auto, cpu, cuda |"));

@@ -60,8 +60,8 @@ TEST(Config, NestedAndDottedKeys) {
 }
 
 TEST(Config, NothingToOverride) {
-  for (const char* yaml :
-       {"", "\n\n", "# only a comment\n", "---\n", "{}", "null", "optim:\n", "optim: {}\nmodel:\n  decoder:\n", "\xef\xbb\xbf# byte order mark\n"}) {
+  for (const char* yaml : {"", "\n\n", "# only a comment\n", "---\n", "{}", "null", "optim:\n",
+                           "optim: {}\nmodel:\n  decoder:\n", "\xef\xbb\xbf# byte order mark\n"}) {
     Sample sample;
     const std::string before = config_yaml(sample.options, false);
     EXPECT_NO_THROW(read_config_text(yaml, "x.yaml", sample.options)) << yaml;
@@ -92,8 +92,10 @@ TEST(Config, ValueErrorsNameLineKeyValueAndRule) {
   EXPECT_EQ(text_message("optim.lr: ''"), "x.yaml:1: optim.lr = \"\": must be a number in [0, 10]");
   EXPECT_EQ(text_message("optim.lr: {a: 1}"), "x.yaml:1: optim.lr = {...}: must be a number, not a map");
   EXPECT_EQ(text_message("run.seed: 1.5"), "x.yaml:1: run.seed = 1.5: must be an integer");
-  EXPECT_EQ(text_message("run.device: cud"), "x.yaml:1: run.device = cud: must be one of auto, cpu, cuda; did you mean 'cuda'?");
-  EXPECT_EQ(text_message("model.image_size: [96, x]"), "x.yaml:1: model.image_size = [96, x]: must be a list of integers, each at least 1");
+  EXPECT_EQ(text_message("run.device: cud"),
+            "x.yaml:1: run.device = cud: must be one of auto, cpu, cuda; did you mean 'cuda'?");
+  EXPECT_EQ(text_message("model.image_size: [96, x]"),
+            "x.yaml:1: model.image_size = [96, x]: must be a list of integers, each at least 1");
   EXPECT_TRUE(contains(text_message("model.image_size: [[1, 2], 3]"), "list or a map inside a list"));
   EXPECT_EQ(text_message("optim: 5"), "x.yaml:1: 'optim' is a section, so it cannot be 5");
   EXPECT_EQ(text_message("model:\n- a\n"), "x.yaml:1: 'model' is a section, so it cannot be [a]");
@@ -111,7 +113,8 @@ TEST(Config, LongAndMultiLineValuesAreShownShort) {
 TEST(Config, DuplicatesAreErrors) {
   EXPECT_EQ(text_message("run.seed: 1\nrun.seed: 1\n"), "x.yaml:2: 'run.seed' is given twice; first on line 1");
   EXPECT_EQ(text_message("optim:\n  lr: 1\noptim.lr: 2\n"), "x.yaml:3: 'optim.lr' is given twice; first on line 2");
-  EXPECT_EQ(text_message("optim:\n  lr: 1\noptim:\n  betas: [1]\n"), "x.yaml:3: 'optim' is given twice; first on line 1");
+  EXPECT_EQ(text_message("optim:\n  lr: 1\noptim:\n  betas: [1]\n"),
+            "x.yaml:3: 'optim' is given twice; first on line 1");
 }
 
 TEST(Config, WrongDocumentsAreErrors) {
@@ -130,7 +133,8 @@ TEST(Config, WrongDocumentsAreErrors) {
   EXPECT_TRUE(contains(text_message("~: 3"), "a key must be a name"));
   EXPECT_EQ(text_message("optim:\n\tlr: 1\n"), "x.yaml:2: a tab at the start of the line");
   EXPECT_EQ(text_message(std::string("run.seed: 1\n\0", 13)), "x.yaml:2: not a text file: it holds the byte 0");
-  EXPECT_TRUE(contains(text_message("run.seed: 1\x04\nnonsense: 2\n"), "the byte 4"));  // yaml-cpp would stop reading there
+  // yaml-cpp would stop reading there
+  EXPECT_TRUE(contains(text_message("run.seed: 1\x04\nnonsense: 2\n"), "the byte 4"));
   EXPECT_TRUE(contains(text_message("run.dir: \xff\xfe\n"), "not UTF-8"));
   EXPECT_TRUE(contains(text_message(std::string(100000, '[')), "x.yaml:1: YAML: "));
   EXPECT_TRUE(contains(text_message("base: other.yaml"), "'base' works only in a file"));
@@ -141,8 +145,10 @@ TEST(ConfigFile, BadFiles) {
   EXPECT_TRUE(contains(file_error(folder / "none.yaml").what(), "none.yaml: No such file"));
   EXPECT_TRUE(contains(file_error(folder.path()).what(), "Is a directory"));
   EXPECT_TRUE(contains(file_error(folder.write("big.yaml", std::string(5 << 20, '#'))).what(), "larger than"));
-  EXPECT_TRUE(contains(file_error(folder.write("image.png", std::string("\x89PNG\r\n\x1a\n\0\0", 10))).what(), "image.png:2: not a text file"));
-  EXPECT_TRUE(contains(file_error(folder.write("x.yaml", "optim:\n  lr: 20\n")).what(), (folder / "x.yaml").string() + ":2: optim.lr = 20"));
+  EXPECT_TRUE(contains(file_error(folder.write("image.png", std::string("\x89PNG\r\n\x1a\n\0\0", 10))).what(),
+                       "image.png:2: not a text file"));
+  EXPECT_TRUE(contains(file_error(folder.write("x.yaml", "optim:\n  lr: 20\n")).what(),
+                       (folder / "x.yaml").string() + ":2: optim.lr = 20"));
   Sample sample;
   EXPECT_NO_THROW(read_config_file(folder.write("empty.yaml", ""), sample.options));
 }
@@ -206,8 +212,8 @@ TEST(ConfigFile, FromAPipe) {
 
 TEST(Override, SetsValues) {
   Sample sample;
-  for (const char* assignment :
-       {"optim.lr=.5", "model.image_size=[64, 32]", "run.device=cpu", "optim.betas=0.5", " run.seed = 12 ", "model.has_bias=no", "model.heads=[a, \"b c\"]"}) {
+  for (const char* assignment : {"optim.lr=.5", "model.image_size=[64, 32]", "run.device=cpu", "optim.betas=0.5",
+                                 " run.seed = 12 ", "model.has_bias=no", "model.heads=[a, \"b c\"]"}) {
     apply_override(assignment, sample.options);
   }
   EXPECT_EQ(sample.config.optim.lr, 0.5);
@@ -223,8 +229,8 @@ TEST(Override, SetsValues) {
 
 TEST(Override, PathsAreTakenAsTheyStand) {
   Sample sample;
-  for (const std::string path :
-       {"/data/a #1/x.csv", "a: b", "C:\\x", "*.csv", "&x", "!y", "%z", "- a", "@q", "a=b", "runs/ä", "~/runs", "a, b", "#", "| x", "a\tb"}) {
+  for (const std::string path : {"/data/a #1/x.csv", "a: b", "C:\\x", "*.csv", "&x", "!y", "%z", "- a", "@q", "a=b",
+                                 "runs/ä", "~/runs", "a, b", "#", "| x", "a\tb"}) {
     apply_override("run.dir=" + path, sample.options);
     EXPECT_EQ(sample.config.dir, path);
   }

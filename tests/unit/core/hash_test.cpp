@@ -16,7 +16,8 @@ TEST(Hash, Sha256AsInTheStandard) {  // FIPS 180-2, appendix B
 }
 
 TEST(Hash, HmacAsInRfc4231) {  // test case 2
-  EXPECT_EQ(hex(hmac_sha256("Jefe", "what do ya want for nothing?")), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  EXPECT_EQ(hex(hmac_sha256("Jefe", "what do ya want for nothing?")),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }
 
 TEST(Hash, RandomBytesDiffer) { EXPECT_NE(random_bytes(32), random_bytes(32)); }

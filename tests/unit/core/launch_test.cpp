@@ -46,15 +46,21 @@ TEST(Launch, Torchrun) {
 TEST(Launch, WhatIsMissingIsNamed) {
   const Error error = test::error_of([] { launch_of({{"RANK", "0"}, {"WORLD_SIZE", "2"}}); });
   EXPECT_EQ(error.code(), ExitCode::usage);
-  for (const char* name : {"LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}) EXPECT_TRUE(test::contains(error.what(), name)) << error.what();
-  EXPECT_EQ(test::error_of([] { launch_of({{"SLURM_PROCID", "0"}, {"SLURM_LOCALID", "0"}, {"SLURM_NTASKS", "2"}}); }).code(), ExitCode::usage);
+  for (const char* name : {"LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"})
+    EXPECT_TRUE(test::contains(error.what(), name)) << error.what();
+  EXPECT_EQ(test::error_of([] {
+              launch_of({{"SLURM_PROCID", "0"}, {"SLURM_LOCALID", "0"}, {"SLURM_NTASKS", "2"}});
+            }).code(),
+            ExitCode::usage);
   EXPECT_EQ(test::error_of([] { launch_of({{"OMPI_COMM_WORLD_SIZE", "2"}}); }).code(), ExitCode::usage);
 }
 
 TEST(Launch, ContradictionsAreRefused) {
-  const std::map<std::string, std::string> good = {{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "0"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "29400"}};
+  const std::map<std::string, std::string> good = {
+      {"RANK", "0"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "0"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "29400"}};
   EXPECT_EQ(launch_of(good).size, 2);
-  for (const auto& [name, value] : std::map<std::string, std::string>{{"RANK", "2"}, {"WORLD_SIZE", "0"}, {"MASTER_PORT", "99999"}, {"LOCAL_RANK", "x"}}) {
+  for (const auto& [name, value] : std::map<std::string, std::string>{
+           {"RANK", "2"}, {"WORLD_SIZE", "0"}, {"MASTER_PORT", "99999"}, {"LOCAL_RANK", "x"}}) {
     auto bad = good;
     bad[name] = value;
     EXPECT_EQ(test::error_of([&] { launch_of(bad); }).code(), ExitCode::usage) << name;
@@ -62,9 +68,12 @@ TEST(Launch, ContradictionsAreRefused) {
 }
 
 TEST(Launch, SlurmNamesItsFirstHostAndAPortOfTheJob) {
-  const std::map<std::string, std::string> variables = {
-      {"SLURM_PROCID", "3"},       {"SLURM_LOCALID", "1"}, {"SLURM_NTASKS", "4"}, {"SLURM_JOB_ID", "1234567"}, {"SLURM_JOB_NODELIST", "gpu[07-08]"},
-      {"SLURM_RESTART_COUNT", "1"}};
+  const std::map<std::string, std::string> variables = {{"SLURM_PROCID", "3"},
+                                                        {"SLURM_LOCALID", "1"},
+                                                        {"SLURM_NTASKS", "4"},
+                                                        {"SLURM_JOB_ID", "1234567"},
+                                                        {"SLURM_JOB_NODELIST", "gpu[07-08]"},
+                                                        {"SLURM_RESTART_COUNT", "1"}};
   const Launch launch = launch_of(variables);
   EXPECT_EQ(launch.rank, 3);
   EXPECT_EQ(launch.master_address, "gpu07");
@@ -80,8 +89,10 @@ TEST(Launch, SlurmNamesItsFirstHostAndAPortOfTheJob) {
 }
 
 TEST(Launch, OpenMpiOnOneHost) {
-  const std::map<std::string, std::string> variables = {
-      {"OMPI_COMM_WORLD_RANK", "1"}, {"OMPI_COMM_WORLD_SIZE", "2"}, {"OMPI_COMM_WORLD_LOCAL_RANK", "1"}, {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"}};
+  const std::map<std::string, std::string> variables = {{"OMPI_COMM_WORLD_RANK", "1"},
+                                                        {"OMPI_COMM_WORLD_SIZE", "2"},
+                                                        {"OMPI_COMM_WORLD_LOCAL_RANK", "1"},
+                                                        {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"}};
   EXPECT_EQ(launch_of(variables).master_address, "127.0.0.1");
   auto two_hosts = variables;
   two_hosts["OMPI_COMM_WORLD_LOCAL_SIZE"] = "1";

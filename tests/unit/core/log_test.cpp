@@ -31,7 +31,8 @@ int num_hook_calls = 0;
 
 // Without colours (which depend on what standard error was at the first line), and with every digit as 0.
 std::string plain(std::string text) {
-  for (size_t begin = text.find('\033'); begin != std::string::npos; begin = text.find('\033')) text.erase(begin, text.find('m', begin) - begin + 1);
+  for (size_t begin = text.find('\033'); begin != std::string::npos; begin = text.find('\033'))
+    text.erase(begin, text.find('m', begin) - begin + 1);
   std::replace_if(
       text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; }, '0');
   return text;
@@ -44,7 +45,8 @@ TEST_F(Log, WritesOneFormatToBoth) {
   log::warning("slow");
   log::error("bad");
   log::debug("hidden");
-  const std::string lines = "0000-00-00 00:00:00 info epoch 0 {} %s\n0000-00-00 00:00:00 warning slow\n0000-00-00 00:00:00 error bad\n";
+  const std::string lines =
+      "0000-00-00 00:00:00 info epoch 0 {} %s\n0000-00-00 00:00:00 warning slow\n0000-00-00 00:00:00 error bad\n";
   EXPECT_EQ(plain(slurp(folder / "train.log")), lines);
   EXPECT_EQ(slurp(folder / "train.log").find('\033'), std::string::npos);
   EXPECT_EQ(plain(::testing::internal::GetCapturedStderr()), lines);

@@ -62,7 +62,8 @@ TEST(Cgroup, V1QuotaAndMemory) {
   EXPECT_EQ(limits.memory_used_bytes, 0U);
 }
 
-// A container: /proc names the host's group; the mount shows only that group, or hides it (then the mount's root is the group).
+// A container: /proc names the host's group; the mount shows only
+// that group, or hides it (then the mount's root is the group).
 TEST(Cgroup, InContainers) {
   TempFolder root;
   root.write("proc/self/mountinfo", "30 23 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup rw\n");

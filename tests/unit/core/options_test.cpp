@@ -82,7 +82,8 @@ TEST(Options, Booleans) {
     EXPECT_EQ(problem(options, "flag", scalar(no)), "");
     EXPECT_FALSE(flag) << no;
   }
-  for (const char* bad : {"1", "0", "y", "tru", ""}) EXPECT_EQ(problem(options, "flag", scalar(bad)), "must be true or false (or yes, no, on, off)") << bad;
+  for (const char* bad : {"1", "0", "y", "tru", ""})
+    EXPECT_EQ(problem(options, "flag", scalar(bad)), "must be true or false (or yes, no, on, off)") << bad;
 }
 
 TEST(Options, Texts) {
@@ -159,7 +160,8 @@ TEST(Options, ListsUnderNames) {
   EXPECT_EQ(options.find("classes")->get(), "{tumour: [GTV_CT, \"GTV: 2\"], lung: [lung]}");
   EXPECT_EQ(problem(options, "classes", null()), "");
   EXPECT_TRUE(classes.empty());
-  EXPECT_EQ(problem(options, "classes", list({std::string("a\0", 2)})), "must be a list of texts, or a map of lists of texts");
+  EXPECT_EQ(problem(options, "classes", list({std::string("a\0", 2)})),
+            "must be a list of texts, or a map of lists of texts");
 }
 
 TEST(Options, SectionsNestAndReopen) {
@@ -170,7 +172,8 @@ TEST(Options, SectionsNestAndReopen) {
   std::vector<std::string> keys;
   for (const Option& option : options.all()) keys.push_back(option.key);
   EXPECT_EQ(keys, (std::vector<std::string>{"outer.first", "outer.inner.depth", "outer.last"}));
-  EXPECT_EQ(options.sections(), (std::vector<std::pair<std::string, std::string>>{{"outer", "the outer part"}, {"outer.inner", "the inner part"}}));
+  EXPECT_EQ(options.sections(), (std::vector<std::pair<std::string, std::string>>{{"outer", "the outer part"},
+                                                                                  {"outer.inner", "the inner part"}}));
   EXPECT_EQ(options.find("outer.none"), nullptr);
   options.section("outer", "again", more);
   EXPECT_NE(options.find("outer.depth"), nullptr);

@@ -42,7 +42,8 @@ inline void describe(Options& o, SampleConfig& v) {
   o.add("run.dir", v.dir, "where everything is written");
   o.add("run.device", v.device, "where to compute", one_of({"auto", "cpu", "cuda"}));
   o.add("run.seed", v.seed,
-        "of everything random; a long text so that the comment has to be wrapped at the end of the line, which is at one hundred and ten columns");
+        "of everything random; a long text so that the comment has to be wrapped at the end of the line, which is at "
+        "one hundred and ten columns");
   o.section("optim", "The optimizer.", v.optim);
   o.section("model", "The network.", v.model);
 }

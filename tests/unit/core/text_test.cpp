@@ -26,8 +26,8 @@ TEST(Text, NumbersAreReadStrictly) {
   EXPECT_EQ(parse_number("5."), 5.0);
   EXPECT_EQ(parse_number("+3"), 3.0);
   EXPECT_EQ(parse_number("-2.5E+3"), -2500.0);
-  for (const char* bad :
-       {"", " 1", "1 ", "1_000", "1,5", "0x10", "nan", "inf", "-inf", ".inf", "1e", "e5", ".", "+", "-", "+-1", "++1", "1e400", "1.2.3", "1f", "true"}) {
+  for (const char* bad : {"",   " 1", "1 ", "1_000", "1,5", "0x10", "nan",   "inf",   "-inf", ".inf", "1e",
+                          "e5", ".",  "+",  "-",     "+-1", "++1",  "1e400", "1.2.3", "1f",   "true"}) {
     EXPECT_FALSE(parse_number(bad)) << bad;
   }
 }
@@ -38,7 +38,8 @@ TEST(Text, IntegersAreReadStrictly) {
   EXPECT_EQ(parse_integer("007"), 7);
   EXPECT_EQ(parse_integer("9223372036854775807"), std::numeric_limits<int64_t>::max());
   EXPECT_EQ(parse_integer("-9223372036854775808"), std::numeric_limits<int64_t>::min());
-  for (const char* bad : {"", "1.5", "1.0", "1e3", "1_000", "0x10", "9223372036854775808", "+-1", "- 1", "abc"}) EXPECT_FALSE(parse_integer(bad)) << bad;
+  for (const char* bad : {"", "1.5", "1.0", "1e3", "1_000", "0x10", "9223372036854775808", "+-1", "- 1", "abc"})
+    EXPECT_FALSE(parse_integer(bad)) << bad;
 }
 
 TEST(Text, NumberTextIsShort) {
@@ -81,8 +82,8 @@ TEST(Text, DidYouMean) {
 TEST(Text, Utf8) {
   EXPECT_TRUE(is_utf8(""));
   EXPECT_TRUE(is_utf8("Röntgen \xe2\x82\xac \xf0\x9f\xa9\xbb"));
-  for (const char* bad :
-       {"\x80", "\xc3", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "\xe2\x82", "a\xc3z", "\xf0\x80\x80\xaf", "\xf5\x80\x80\x80"})
+  for (const char* bad : {"\x80", "\xc3", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff",
+                          "\xe2\x82", "a\xc3z", "\xf0\x80\x80\xaf", "\xf5\x80\x80\x80"})
     EXPECT_FALSE(is_utf8(bad));
   EXPECT_FALSE(is_utf8(std::string("\xf0\x9f\xa9\xbb").substr(0, 3)));
 }

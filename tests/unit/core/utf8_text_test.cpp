@@ -14,11 +14,14 @@ using test::error_of;
 
 TEST(Utf8Text, TheFirstWrongByteIsNamedWithItsLine) {
   require_utf8("gr\u00fcn\n\u6f22\U0001f600\n", "f", "");
-  const Error error = error_of([] { require_utf8("image;label\na;gut\nb;b\xf6sartig\n", "x.csv", "save it as UTF-8"); });
+  const Error error =
+      error_of([] { require_utf8("image;label\na;gut\nb;b\xf6sartig\n", "x.csv", "save it as UTF-8"); });
   EXPECT_EQ(error.code(), ExitCode::data);
   EXPECT_TRUE(contains(error.what(), "x.csv:3: is not UTF-8 text: the byte 0xF6 belongs to no character"));
   EXPECT_EQ(error.hint(), "save it as UTF-8");
-  EXPECT_TRUE(contains(error_of([] { require_utf8("a\n\xe2\x82", "f", ""); }).what(), "f:2: is not UTF-8 text: the byte 0xE2"));  // cut off
+  // cut off
+  EXPECT_TRUE(
+      contains(error_of([] { require_utf8("a\n\xe2\x82", "f", ""); }).what(), "f:2: is not UTF-8 text: the byte 0xE2"));
 }
 
 // Whatever the bytes: the result is UTF-8, UTF-8 stays as it is, and different names stay different.

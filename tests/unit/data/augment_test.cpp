@@ -16,7 +16,8 @@ constexpr PixelSize kSquare{24, 24};
 
 at::Tensor warped(const at::Tensor& image, const Affine& affine, PixelSize to) {
   at::Tensor result = at::empty({to.height, to.width});
-  warp_bilinear({image.data_ptr<float>(), {image.size(0), image.size(1)}, image.size(1)}, affine, 0, result.data_ptr<float>(), to);
+  warp_bilinear({image.data_ptr<float>(), {image.size(0), image.size(1)}, image.size(1)}, affine, 0,
+                result.data_ptr<float>(), to);
   return result;
 }
 
@@ -25,7 +26,8 @@ TEST(AugmentWarp, MirrorsAndQuarterTurnsAreExact) {
   EXPECT_TRUE(at::equal(warped(wide, mirror_warp({.horizontal = true}, {10, 17}), {10, 17}), wide.flip({1})));
   EXPECT_TRUE(at::equal(warped(wide, mirror_warp({.vertical = true}, {10, 17}), {10, 17}), wide.flip({0})));
   EXPECT_TRUE(at::equal(warped(wide, mirror_warp({true, true}, {10, 17}), {10, 17}), wide.flip({0, 1})));
-  for (int turns = 0; turns < 4; ++turns) EXPECT_TRUE(at::equal(warped(image, quarter_turn_warp(turns, kSquare), kSquare), at::rot90(image, turns, {0, 1})));
+  for (int turns = 0; turns < 4; ++turns)
+    EXPECT_TRUE(at::equal(warped(image, quarter_turn_warp(turns, kSquare), kSquare), at::rot90(image, turns, {0, 1})));
 }
 
 TEST(AugmentWarp, AQuarterTurnFillsAGridThatIsNotSquare) {
@@ -74,12 +76,15 @@ TEST(AugmentDraw, FlipsAreTheFirstTwoNumbers) {
   }
 }
 
-bool equal(const Affine& a, const Affine& b) { return a.xx == b.xx && a.xy == b.xy && a.x0 == b.x0 && a.yx == b.yx && a.yy == b.yy && a.y0 == b.y0; }
+bool equal(const Affine& a, const Affine& b) {
+  return a.xx == b.xx && a.xy == b.xy && a.x0 == b.x0 && a.yx == b.yx && a.yy == b.yy && a.y0 == b.y0;
+}
 
 TEST(AugmentDraw, IsAFunctionOfTheKey) {
   const AugmentOptions options = classification_augmentation();
   for (uint64_t key = 0; key < 50; ++key) {
-    const Augmentation a = draw_augmentation(options, Random(key), kSquare), b = draw_augmentation(options, Random(key), kSquare);
+    const Augmentation a = draw_augmentation(options, Random(key), kSquare),
+                       b = draw_augmentation(options, Random(key), kSquare);
     EXPECT_TRUE(equal(a.warp, b.warp));
     EXPECT_FALSE(equal(a.warp, draw_augmentation(options, Random(key + 1), kSquare).warp));
   }
@@ -103,20 +108,33 @@ double angle_of(const Augmentation& drawn) { return std::atan2(-drawn.warp.xy, d
 TEST(AugmentDraw, PretrainingOnlyFlips) {
   const AugmentOptions options = pretraining_augmentation();
   EXPECT_NEAR(share(options, [](const Augmentation& a) { return a.flips.horizontal; }), 0.5, 0.03);
-  EXPECT_EQ(share(options, [](const Augmentation& a) { return a.flips.vertical || a.is_warped || a.changes_values(); }), 0);
+  EXPECT_EQ(share(options, [](const Augmentation& a) { return a.flips.vertical || a.is_warped || a.changes_values(); }),
+            0);
 }
 
 TEST(AugmentDraw, SegmentationTurnsOrRotatesThenAffine) {
   AugmentOptions options = segmentation_augmentation();
-  EXPECT_EQ(share(options, [](const Augmentation& a) { return a.minmax && !a.flips.horizontal && !a.flips.vertical; }), 1);
-  EXPECT_NEAR(share(options, [](const Augmentation& a) { return !a.is_warped; }), 0.125, 0.02);  // neither of .5, .5 and .5
+  EXPECT_EQ(share(options, [](const Augmentation& a) { return a.minmax && !a.flips.horizontal && !a.flips.vertical; }),
+            1);
+  // neither of .5, .5 and .5
+  EXPECT_NEAR(share(options, [](const Augmentation& a) { return !a.is_warped; }), 0.125, 0.02);
   options.affine = 0;
-  const auto is_exact = [](const Augmentation& a) { return a.warp.xx == std::floor(a.warp.xx) && a.warp.xy == std::floor(a.warp.xy); };
+  const auto is_exact = [](const Augmentation& a) {
+    return a.warp.xx == std::floor(a.warp.xx) && a.warp.xy == std::floor(a.warp.xy);
+  };
   const auto is_mirrored = [](const Augmentation& a) { return a.warp.xx * a.warp.yy - a.warp.xy * a.warp.yx < 0; };
-  EXPECT_NEAR(share(options, [&](const Augmentation& a) { return a.is_warped && is_exact(a) && is_mirrored(a); }), 0.5, 0.03);
+  EXPECT_NEAR(share(options, [&](const Augmentation& a) { return a.is_warped && is_exact(a) && is_mirrored(a); }), 0.5,
+              0.03);
   EXPECT_NEAR(share(options, [&](const Augmentation& a) { return a.is_warped && !is_exact(a); }), 0.25, 0.03);
-  EXPECT_NEAR(share(options, [&](const Augmentation& a) { return a.is_warped && !is_exact(a) && angle_of(a) > 10 && angle_of(a) <= 20; }), 0.25 / 4, 0.02);
-  EXPECT_EQ(share(options, [&](const Augmentation& a) { return a.is_warped && !is_exact(a) && std::abs(angle_of(a)) > 20.0001; }), 0);
+  EXPECT_NEAR(share(options,
+                    [&](const Augmentation& a) {
+                      return a.is_warped && !is_exact(a) && angle_of(a) > 10 && angle_of(a) <= 20;
+                    }),
+              0.25 / 4, 0.02);
+  EXPECT_EQ(
+      share(options,
+            [&](const Augmentation& a) { return a.is_warped && !is_exact(a) && std::abs(angle_of(a)) > 20.0001; }),
+      0);
 }
 
 TEST(AugmentDraw, AffineParametersStayWithinTheirLimitsAndFillThem) {
@@ -125,17 +143,25 @@ TEST(AugmentDraw, AffineParametersStayWithinTheirLimitsAndFillThem) {
   options.affine_degrees = options.affine_shear_degrees = 0;
   options.affine_scale = {0.8, 1.25};
   options.affine_shift = 0;
-  EXPECT_EQ(
-      share(options, [](const Augmentation& a) { return a.warp.xx >= 0.8 - 1e-9 && a.warp.xx <= 1.25 + 1e-9 && std::abs(a.warp.xx - a.warp.yy) < 1e-12; }), 1);
-  EXPECT_NEAR(share(options, [](const Augmentation& a) { return a.warp.xx > 1; }), 0.2 / 0.45, 0.03);  // magnified by less than 1
+  EXPECT_EQ(share(options,
+                  [](const Augmentation& a) {
+                    return a.warp.xx >= 0.8 - 1e-9 && a.warp.xx <= 1.25 + 1e-9 &&
+                           std::abs(a.warp.xx - a.warp.yy) < 1e-12;
+                  }),
+            1);
+  // magnified by less than 1
+  EXPECT_NEAR(share(options, [](const Augmentation& a) { return a.warp.xx > 1; }), 0.2 / 0.45, 0.03);
   options.affine_scale = {1, 1};
   options.affine_shift = 0.25;
-  EXPECT_EQ(share(options, [](const Augmentation& a) { return std::abs(a.warp.x0) <= 6 && std::abs(a.warp.y0) <= 6; }), 1);
+  EXPECT_EQ(share(options, [](const Augmentation& a) { return std::abs(a.warp.x0) <= 6 && std::abs(a.warp.y0) <= 6; }),
+            1);
   EXPECT_NEAR(share(options, [](const Augmentation& a) { return a.warp.x0 > 3; }), 0.25, 0.03);
   options.affine_shift = 0;
   options.affine_shear_degrees = 10;
   const double largest = std::tan(10 * std::acos(-1.0) / 180);
-  EXPECT_EQ(share(options, [&](const Augmentation& a) { return std::abs(a.warp.xy) <= largest + 1e-9 && a.warp.yx == 0; }), 1);
+  EXPECT_EQ(
+      share(options, [&](const Augmentation& a) { return std::abs(a.warp.xy) <= largest + 1e-9 && a.warp.yx == 0; }),
+      1);
   EXPECT_NEAR(share(options, [&](const Augmentation& a) { return a.warp.xy > 0; }), 0.5, 0.03);
 }
 
@@ -144,9 +170,12 @@ TEST(AugmentDraw, ClassificationEnlargesAndCropsInside) {
   EXPECT_EQ(share(options, [](const Augmentation& a) { return a.is_warped; }), 1);
   options.rotate = options.affine = 0;
   options.flip_horizontal = 0;
-  EXPECT_EQ(
-      share(options, [](const Augmentation& a) { return std::abs(a.warp.xx - 24.0 / 26) < 1e-12 && a.warp.x0 >= -0.5 && a.warp.xx * 23 + a.warp.x0 <= 23.5; }),
-      1);
+  EXPECT_EQ(share(options,
+                  [](const Augmentation& a) {
+                    return std::abs(a.warp.xx - 24.0 / 26) < 1e-12 && a.warp.x0 >= -0.5 &&
+                           a.warp.xx * 23 + a.warp.x0 <= 23.5;
+                  }),
+            1);
   EXPECT_NEAR(share(options, [](const Augmentation& a) { return a.warp.x0 < 0; }), 1 / 3.0, 0.03);  // offsets 0, 1, 2
 }
 
@@ -155,7 +184,11 @@ TEST(AugmentDraw, ValuesChangeWithinTheirLimits) {
   options.brightness = 0.2;
   options.contrast = 0.3;
   options.gamma = 0.5;
-  EXPECT_EQ(share(options, [](const Augmentation& a) { return !a.is_warped && std::abs(a.brightness) <= 0.2F && std::abs(a.contrast - 1) <= 0.3001F; }), 1);
+  EXPECT_EQ(share(options,
+                  [](const Augmentation& a) {
+                    return !a.is_warped && std::abs(a.brightness) <= 0.2F && std::abs(a.contrast - 1) <= 0.3001F;
+                  }),
+            1);
   EXPECT_EQ(share(options, [](const Augmentation& a) { return a.gamma >= 1 / 1.5001F && a.gamma <= 1.5001F; }), 1);
   EXPECT_NEAR(share(options, [](const Augmentation& a) { return a.gamma > 1; }), 0.5, 0.03);
   EXPECT_NEAR(share(options, [](const Augmentation& a) { return a.brightness > 0.1F; }), 0.25, 0.03);
@@ -164,9 +197,13 @@ TEST(AugmentDraw, ValuesChangeWithinTheirLimits) {
 TEST(AugmentOptions, EvaluationKeepsOnlyWhatIsNotRandom) {
   AugmentOptions options = segmentation_augmentation();
   options.brightness = 0.1;
-  EXPECT_EQ(share(evaluation_augmentation(options), [](const Augmentation& a) { return a.minmax && !a.is_warped && !a.flips.horizontal && a.brightness == 0; }),
-            1);
-  EXPECT_EQ(share(evaluation_augmentation(pretraining_augmentation()), [](const Augmentation& a) { return a.minmax || a.flips.horizontal; }), 0);
+  EXPECT_EQ(
+      share(evaluation_augmentation(options),
+            [](const Augmentation& a) { return a.minmax && !a.is_warped && !a.flips.horizontal && a.brightness == 0; }),
+      1);
+  EXPECT_EQ(share(evaluation_augmentation(pretraining_augmentation()),
+                  [](const Augmentation& a) { return a.minmax || a.flips.horizontal; }),
+            0);
 }
 
 TEST(AugmentOptions, AScaleTheWrongWayRoundIsRefused) {

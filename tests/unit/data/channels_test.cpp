@@ -56,13 +56,19 @@ TEST(Channels, AreWhatTheImagesAreByThemselves) {
       for (const char* resize : {"stretch", "none"}) {
         SCOPED_TRACE(concat(intensity, ' ', axis, ' ', resize));
         ImageOptions stacked = options_of(3), single = options_of(1);
-        for (ImageOptions* options : {&stacked, &single}) options->intensity = intensity, options->slice_axis = axis, options->resize = resize;
+        for (ImageOptions* options : {&stacked, &single}) {
+          options->intensity = intensity;
+          options->slice_axis = axis;
+          options->resize = resize;
+        }
         const Dataset all = dataset_of(file, stacked);
         for (int64_t channel = 0; channel < 3; ++channel) {
           const Dataset one = dataset_of(io::channel_of(file, channel), single);
           ASSERT_EQ(all.size(), one.size());
           for (int64_t i = 0; i < all.size(); ++i)
-            EXPECT_LE(test::max_abs_difference(all.load(i, 0, 0, nullptr).image[channel], one.load(i, 0, 0, nullptr).image[0]), 2e-6);
+            EXPECT_LE(test::max_abs_difference(all.load(i, 0, 0, nullptr).image[channel],
+                                               one.load(i, 0, 0, nullptr).image[0]),
+                      2e-6);
         }
         const Case whole = read_case(file, stacked);
         EXPECT_EQ(whole.volume.channels, 3);
@@ -76,9 +82,12 @@ TEST(Channels, MeanAndStdAreOfEach) {
   const test::TempFolder folder;
   const io::SourceFile file = three_channels(folder);
   ImageOptions plain = options_of(3), own = options_of(3);
-  plain.mean = {0}, plain.std = {1};
-  own.mean = {0.1, 0.2, 0.3}, own.std = {0.5, 1, 2};
-  const at::Tensor a = dataset_of(file, plain).load(2, 0, 0, nullptr).image, b = dataset_of(file, own).load(2, 0, 0, nullptr).image;
+  plain.mean = {0};
+  plain.std = {1};
+  own.mean = {0.1, 0.2, 0.3};
+  own.std = {0.5, 1, 2};
+  const at::Tensor a = dataset_of(file, plain).load(2, 0, 0, nullptr).image,
+                   b = dataset_of(file, own).load(2, 0, 0, nullptr).image;
   for (int64_t channel = 0; channel < 3; ++channel) {
     const auto at = static_cast<size_t>(channel);
     EXPECT_LE(test::max_abs_difference((a[channel] - own.mean[at]) / own.std[at], b[channel]), 2e-6);
@@ -103,9 +112,11 @@ TEST(Channels, AFourDimensionalFileHasThemAsVolumes) {
   }
   const Dataset files = dataset_of(file, options_of(3)), one = dataset_of(volumes, options_of(3));
   ASSERT_EQ(files.size(), one.size());
-  for (int64_t i = 0; i < one.size(); ++i) EXPECT_LE(test::max_abs_difference(files.load(i, 0, 0, nullptr).image, one.load(i, 0, 0, nullptr).image), 2e-6);
+  for (int64_t i = 0; i < one.size(); ++i)
+    EXPECT_LE(test::max_abs_difference(files.load(i, 0, 0, nullptr).image, one.load(i, 0, 0, nullptr).image), 2e-6);
   volumes.channels.pop_back();
-  EXPECT_TRUE(test::contains(test::error_of([&] { dataset_of(volumes, options_of(2)); }).what(), "holds 3 volumes where 2 channels are meant"));
+  EXPECT_TRUE(test::contains(test::error_of([&] { dataset_of(volumes, options_of(2)); }).what(),
+                             "holds 3 volumes where 2 channels are meant"));
 }
 
 }  // namespace

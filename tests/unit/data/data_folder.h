@@ -33,8 +33,8 @@ inline void write_good_files(const test::TempFolder& folder) {
 }
 constexpr int64_t kGoodSamples = 19;
 
-// Broken in many ways, named so that they lie between the good ones. Those with `header` fail when the dataset is made, the others when they are read.
-// Gives their number.
+// Broken in many ways, named so that they lie between the good ones. Those with `header`
+// fail when the dataset is made, the others when they are read. Gives their number.
 inline int64_t write_broken_files(const test::TempFolder& folder) {
   const std::string whole = png(1), zipped = test::slurp(test::hippocampus() / "images/hippocampus_001.nii.gz");
   folder.write("p100b.png", whole.substr(0, whole.size() - 20));
@@ -52,7 +52,8 @@ inline int64_t write_broken_files(const test::TempFolder& folder) {
   return 11;  // the directory is no file
 }
 
-inline std::shared_ptr<const Dataset> make_dataset(const test::TempFolder& folder, std::shared_ptr<Quarantine> quarantine) {
+inline std::shared_ptr<const Dataset> make_dataset(const test::TempFolder& folder,
+                                                   std::shared_ptr<Quarantine> quarantine) {
   log::set_level(log::Level::error);  // the warnings about broken files are meant
   return std::make_shared<const Dataset>(io::list_source(folder.path()), small_images(), std::move(quarantine));
 }

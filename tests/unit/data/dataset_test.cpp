@@ -45,7 +45,8 @@ TEST(Dataset, TheSliceAxisCanBeChosen) {
 
 TEST(Dataset, SlicesShareTheRangeOfTheirVolume) {
   const TempFolder folder;
-  folder.write("v.nii", test::nifti<int16_t>({2, 2, 3}, {0, 0, 0, 0, 50, 50, 50, 50, 100, 100, 100, 100}, {.spacing_mm = {1, 1, 4}}));
+  folder.write("v.nii", test::nifti<int16_t>({2, 2, 3}, {0, 0, 0, 0, 50, 50, 50, 50, 100, 100, 100, 100},
+                                             {.spacing_mm = {1, 1, 4}}));
   ImageOptions options = small_images();
   options.percentiles = {0, 100};
   options.mean = {0};
@@ -111,7 +112,8 @@ TEST(Dataset, BrokenFilesThrowAndKeepThrowing) {
       }
     }
   }
-  EXPECT_EQ(failed, (std::set<std::string>{"p100b.png", "p103b.jpg", "p105b.png", "p105c.tif", "p107b.bmp", "p108b.png", "v1b.nii.gz", "v2b.nii", "w.nii"}));
+  EXPECT_EQ(failed, (std::set<std::string>{"p100b.png", "p103b.jpg", "p105b.png", "p105c.tif", "p107b.bmp", "p108b.png",
+                                           "v1b.nii.gz", "v2b.nii", "w.nii"}));
 }
 
 TEST(Dataset, AFileThatFailedStaysBadWhenItIsRepaired) {
@@ -131,7 +133,8 @@ TEST(Dataset, NothingReadableIsAnError) {
   folder.write("b.png", "text");
   const auto dataset = make_dataset(folder, lenient());
   std::vector<float> image(64);
-  EXPECT_TRUE(contains(error_of([&] { dataset->load_readable_into(0, 1, 0, nullptr, {image.data()}); }).what(), "none of 2 files is readable"));
+  EXPECT_TRUE(contains(error_of([&] { dataset->load_readable_into(0, 1, 0, nullptr, {image.data()}); }).what(),
+                       "none of 2 files is readable"));
 }
 
 TEST(Dataset, ManyThreadsShareTheVolumes) {
@@ -141,7 +144,8 @@ TEST(Dataset, ManyThreadsShareTheVolumes) {
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&dataset, t] {
       std::vector<float> image(64);
-      for (int64_t i = 0; i < 60; ++i) dataset.load_into((i * 37 + (t % 2) * 5) % dataset.size(), 1, 0, nullptr, {image.data()});
+      for (int64_t i = 0; i < 60; ++i)
+        dataset.load_into((i * 37 + (t % 2) * 5) % dataset.size(), 1, 0, nullptr, {image.data()});
     });
   }
 }

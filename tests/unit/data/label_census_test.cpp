@@ -24,7 +24,14 @@ class MaskSource : public SampleSource {
     buffer.pixels.assign(16, std::byte{1});
     buffer.mask.assign(16, std::byte{0});
     for (size_t i = 0; i < 4; ++i) buffer.mask[i] = static_cast<std::byte>(value);
-    return {4, 4, 1, io::StoredType::u8, buffer.pixels.data(), {}, {}, reinterpret_cast<const uint8_t*>(buffer.mask.data())};
+    return {4,
+            4,
+            1,
+            io::StoredType::u8,
+            buffer.pixels.data(),
+            {},
+            {},
+            reinterpret_cast<const uint8_t*>(buffer.mask.data())};
   }
 
  private:
@@ -73,7 +80,8 @@ TEST(LabelCensus, ClassesInThePlaceOfValues) {
   dataset->set_classes(meaning.class_of);
   SliceBuffer buffer;
   const std::array<uint8_t, 5> expected{0, 2, 1, 2, io::kIgnored};
-  for (size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(dataset->read(static_cast<int64_t>(i), true, buffer).mask[0], expected[i]) << i;
+  for (size_t i = 0; i < expected.size(); ++i)
+    EXPECT_EQ(dataset->read(static_cast<int64_t>(i), true, buffer).mask[0], expected[i]) << i;
 }
 
 TEST(LabelCensus, TooManyBadMasks) {
@@ -92,10 +100,12 @@ TEST(MarkedOrder, EveryGroupHasItsShare) {
   for (size_t begin = 0; begin < order.size(); begin += 8) {
     const size_t end = std::min(order.size(), begin + 8);
     size_t count = 0;
-    for (size_t i = begin; i < end; ++i) count += marked[static_cast<size_t>(order[i])] ? 1 : 0, ++seen[static_cast<size_t>(order[i])];
+    for (size_t i = begin; i < end; ++i)
+      count += marked[static_cast<size_t>(order[i])] ? 1 : 0, ++seen[static_cast<size_t>(order[i])];
     EXPECT_GE(2 * count, end - begin);
   }
-  for (size_t i = 0; i < seen.size(); ++i) EXPECT_TRUE(marked[i] ? seen[i] >= 3 : seen[i] <= 1) << i;  // replacements are spread evenly
+  // replacements are spread evenly
+  for (size_t i = 0; i < seen.size(); ++i) EXPECT_TRUE(marked[i] ? seen[i] >= 3 : seen[i] <= 1) << i;
   EXPECT_EQ(marked_order(plain, std::vector<bool>(103), 0.5, 8, 5, 2), plain);
   EXPECT_EQ(marked_order(plain, marked, 0.0, 8, 5, 2), plain);
 }

@@ -19,7 +19,8 @@ using test::TempFolder;
 
 const AugmentOptions kAugment{.flip_horizontal = 0.5, .flip_vertical = 0.3};
 
-std::vector<Batch> all_batches(const std::shared_ptr<const Dataset>& dataset, const LoaderOptions& options, Position start, int64_t epochs) {
+std::vector<Batch> all_batches(const std::shared_ptr<const Dataset>& dataset, const LoaderOptions& options,
+                               Position start, int64_t epochs) {
   Loader loader(dataset, options, &kAugment, start, epochs);
   std::vector<Batch> batches;
   for (Batch batch; loader.next(batch);) batches.push_back(batch);
@@ -49,13 +50,15 @@ class LoaderTest : public ::testing::TestWithParam<bool> {
   std::shared_ptr<Quarantine> quarantine_;
   int64_t num_broken_ = 0;
 };
-INSTANTIATE_TEST_SUITE_P(Files, LoaderTest, ::testing::Values(false, true), [](const auto& parameter) { return parameter.param ? "SomeBroken" : "AllGood"; });
+INSTANTIATE_TEST_SUITE_P(Files, LoaderTest, ::testing::Values(false, true),
+                         [](const auto& parameter) { return parameter.param ? "SomeBroken" : "AllGood"; });
 
 TEST_P(LoaderTest, TheNumberOfWorkersChangesNothing) {
   const std::vector<Batch> expected = all_batches(dataset(), {.batch_size = 4, .seed = 3, .workers = 1}, {}, 3);
   for (const int64_t workers : {2, 5}) {
     for (const int64_t prefetch : {1, 7}) {
-      const std::vector<Batch> batches = all_batches(dataset(), {.batch_size = 4, .seed = 3, .workers = workers, .prefetch = prefetch}, {}, 3);
+      const std::vector<Batch> batches =
+          all_batches(dataset(), {.batch_size = 4, .seed = 3, .workers = workers, .prefetch = prefetch}, {}, 3);
       ASSERT_EQ(batches.size(), expected.size());
       for (size_t i = 0; i < batches.size(); ++i) expect_same(batches[i], expected[i]);
     }
@@ -79,7 +82,8 @@ TEST_P(LoaderTest, RanksPartitionEveryBatch) {
   const std::vector<Batch> whole = all_batches(shared, {.batch_size = 6, .seed = 5, .workers = 2}, {}, 2);
   std::vector<std::vector<Batch>> parts;
   for (int64_t rank = 0; rank < 3; ++rank)
-    parts.push_back(all_batches(shared, {.batch_size = 6, .seed = 5, .workers = 2, .rank = rank, .world_size = 3}, {}, 2));
+    parts.push_back(
+        all_batches(shared, {.batch_size = 6, .seed = 5, .workers = 2, .rank = rank, .world_size = 3}, {}, 2));
   for (size_t k = 0; k < whole.size(); ++k) {
     for (size_t i = 0; i < whole[k].indices.size(); ++i) {
       const Batch& part = parts[i % 3].at(k);
@@ -98,7 +102,8 @@ TEST_P(LoaderTest, BatchesHoldWhatTheDatasetHolds) {
   for (Batch batch; loader.next(batch);) {
     const std::vector<int64_t> order = epoch_order(shared->size(), 3, 0, /*shuffle=*/true);
     for (size_t i = 0; i < batch.indices.size(); ++i) {
-      if (order[static_cast<size_t>(batch.position.sample) + i] != batch.indices[i]) continue;  // a stand-in is drawn anew
+      // a stand-in is drawn anew
+      if (order[static_cast<size_t>(batch.position.sample) + i] != batch.indices[i]) continue;
       const Sample sample = shared->load(batch.indices[i], 3, 0, &kAugment);
       EXPECT_TRUE(at::equal(sample.image, batch.image[static_cast<int64_t>(i)]));
       EXPECT_EQ(sample.seed, batch.seeds[i]);
@@ -188,7 +193,8 @@ TEST(Loader, ASampleStandsInOnRanksWithoutAny) {
   const TempFolder folder;
   folder.write("a.png", png(1));
   const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 0.0));
-  const std::vector<Batch> batches = all_batches(dataset, {.batch_size = 2, .workers = 1, .rank = 1, .world_size = 2}, {}, 2);
+  const std::vector<Batch> batches =
+      all_batches(dataset, {.batch_size = 2, .workers = 1, .rank = 1, .world_size = 2}, {}, 2);
   ASSERT_EQ(batches.size(), 2U);
   EXPECT_EQ(batches[0].image.sizes(), (at::IntArrayRef{1, 1, 8, 8}));
   EXPECT_FALSE(batches[0].counts);
@@ -202,7 +208,8 @@ TEST(Loader, BatchesEndWhereStepsEnd) {
   const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 0.0));
   std::vector<int64_t> ends, seen;
   for (const int64_t rank : {0, 1}) {
-    for (const Batch& batch : all_batches(dataset, {.batch_size = 3, .workers = 1, .rank = rank, .world_size = 2, .step_size = 5}, {}, 1)) {
+    for (const Batch& batch :
+         all_batches(dataset, {.batch_size = 3, .workers = 1, .rank = rank, .world_size = 2, .step_size = 5}, {}, 1)) {
       if (rank == 0) ends.push_back(batch.next.epoch > 0 ? 7 : batch.next.sample);
       if (batch.counts) seen.insert(seen.end(), batch.indices.begin(), batch.indices.end());
     }
@@ -216,12 +223,14 @@ TEST(Loader, MarkedSharesAreOfStepsWhateverTheBatches) {
   const TempFolder folder;
   for (int i = 0; i < 12; ++i) folder.write(concat(100 + i, ".png"), png(1));
   const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 0.0));
-  const auto marked =
-      std::make_shared<const std::vector<bool>>(std::vector<bool>{true, true, false, false, false, false, false, false, false, false, false, false});
+  const auto marked = std::make_shared<const std::vector<bool>>(
+      std::vector<bool>{true, true, false, false, false, false, false, false, false, false, false, false});
   const auto order = [&](int64_t batch_size) {
     std::vector<int64_t> seen;
-    LoaderOptions options{.batch_size = batch_size, .seed = 4, .workers = 1, .step_size = 6, .is_marked = marked, .marked_share = 0.5};
-    for (const Batch& batch : all_batches(dataset, options, {}, 1)) seen.insert(seen.end(), batch.indices.begin(), batch.indices.end());
+    LoaderOptions options{
+        .batch_size = batch_size, .seed = 4, .workers = 1, .step_size = 6, .is_marked = marked, .marked_share = 0.5};
+    for (const Batch& batch : all_batches(dataset, options, {}, 1))
+      seen.insert(seen.end(), batch.indices.begin(), batch.indices.end());
     return seen;
   };
   EXPECT_EQ(order(6), order(2));
@@ -233,8 +242,8 @@ std::shared_ptr<const Dataset> two_sources(const TempFolder& folder, std::shared
   std::filesystem::create_directories(folder / "b");
   for (int i = 0; i < 3; ++i) folder.write(concat("a/", i, ".png"), png(i));
   for (int i = 0; i < 9; ++i) folder.write(concat("b/", i, ".png"), png(20 + i));
-  return std::make_shared<const Dataset>(std::vector{io::list_source(folder / "a"), io::list_source(folder / "b")}, small_images(), std::move(quarantine),
-                                         Targets{});
+  return std::make_shared<const Dataset>(std::vector{io::list_source(folder / "a"), io::list_source(folder / "b")},
+                                         small_images(), std::move(quarantine), Targets{});
 }
 
 // What an epoch holds at each place, put together of all ranks: index, seed, pixels.
@@ -243,9 +252,11 @@ struct Seen {
   std::vector<uint64_t> seeds;
   std::vector<at::Tensor> images;
 };
-Seen see(const std::shared_ptr<const Dataset>& dataset, LoaderOptions options, int64_t ranks, Position start, int64_t epochs) {
+Seen see(const std::shared_ptr<const Dataset>& dataset, LoaderOptions options, int64_t ranks, Position start,
+         int64_t epochs) {
   std::vector<std::vector<Batch>> parts;
-  for (options.rank = 0, options.world_size = ranks; options.rank < ranks; ++options.rank) parts.push_back(all_batches(dataset, options, start, epochs));
+  for (options.rank = 0, options.world_size = ranks; options.rank < ranks; ++options.rank)
+    parts.push_back(all_batches(dataset, options, start, epochs));
   Seen seen;
   for (size_t k = 0; k < parts[0].size(); ++k) {
     for (size_t i = 0;; ++i) {
@@ -293,14 +304,21 @@ TEST(Loader, ASampleThatComesAgainHasRandomNumbersOfItsOwn) {
   for (const bool by_weights : {true, false}) {
     LoaderOptions options{.batch_size = 4, .seed = 6, .workers = 2, .step_size = 4};
     if (by_weights) options.weights = {1, 1};
-    if (!by_weights) options.is_marked = marked, options.marked_share = 0.75;
+    if (!by_weights) {
+      options.is_marked = marked;
+      options.marked_share = 0.75;
+    }
     const Seen seen = see(dataset, options, 1, {}, 3);
     ASSERT_EQ(seen.indices.size(), 36U);
     expect_first_as_ever_and_others_new(seen, *dataset, 6, 12);
     for (const int64_t ranks : {2, 3}) expect_same(seen, see(dataset, options, ranks, {}, 3));
-    for (const int64_t sample : {4, 8}) expect_same(seen, see(dataset, options, 2, {1, sample}, 3), static_cast<size_t>(12 + sample));
+    for (const int64_t sample : {4, 8})
+      expect_same(seen, see(dataset, options, 2, {1, sample}, 3), static_cast<size_t>(12 + sample));
     LoaderOptions others = options;  // resumed in the middle of an epoch with another batch size
-    others.batch_size = 3, others.workers = 5, others.step_size = 6, others.first_step_size = 4;
+    others.batch_size = 3;
+    others.workers = 5;
+    others.step_size = 6;
+    others.first_step_size = 4;
     expect_same(seen, see(dataset, others, 1, {2, 4}, 3), 28);
   }
   // Flips of the second time are drawn anew: with 3 repeats an epoch, some differ from the first time's.
@@ -308,7 +326,8 @@ TEST(Loader, ASampleThatComesAgainHasRandomNumbersOfItsOwn) {
   const Seen seen = see(dataset, options, 1, {}, 6);
   int64_t different = 0;
   for (size_t i = 0; i < seen.indices.size(); ++i) {
-    for (size_t k = i / 12 * 12; k < i; ++k) different += seen.indices[i] == seen.indices[k] && !at::equal(seen.images[i], seen.images[k]);
+    for (size_t k = i / 12 * 12; k < i; ++k)
+      different += seen.indices[i] == seen.indices[k] && !at::equal(seen.images[i], seen.images[k]);
   }
   EXPECT_GT(different, 4);
 }
@@ -326,15 +345,18 @@ TEST(Loader, AStandInHasRandomNumbersOfItsOwn) {
   }
   for (const size_t begin : {0U, 8U}) {
     const auto first = seen.seeds.begin() + static_cast<std::ptrdiff_t>(begin);
-    EXPECT_EQ(std::set<uint64_t>(first, first + 8).size(), 8U) << "the stand-in for 2 and that for 3 differ, and both from 4 itself";
+    EXPECT_EQ(std::set<uint64_t>(first, first + 8).size(), 8U)
+        << "the stand-in for 2 and that for 3 differ, and both from 4 itself";
   }
   expect_same(seen, see(dataset, options, 3, {}, 2));
 }
 
-// What another rank could not read is passed over like what this one can't, from the restart on, whatever was loaded ahead.
+// What another rank could not read is passed over like what this
+// one can't, from the restart on, whatever was loaded ahead.
 TEST(Loader, WhatIsLeftOutIsPassedOverAfterARestart) {
   const TempFolder good, broken;
-  for (int i = 0; i < 8; ++i) good.write(concat(i, ".png"), png(i)), broken.write(concat(i, ".png"), i == 5 ? "broken" : png(i));
+  for (int i = 0; i < 8; ++i)
+    good.write(concat(i, ".png"), png(i)), broken.write(concat(i, ".png"), i == 5 ? "broken" : png(i));
   const auto quarantine = std::make_shared<Quarantine>("", 1.0), other = std::make_shared<Quarantine>("", 1.0);
   const auto dataset = make_dataset(good, quarantine), without = make_dataset(broken, other);
   const LoaderOptions options{.batch_size = 4, .seed = 6, .workers = 2, .prefetch = 7};
@@ -356,7 +378,8 @@ TEST(Loader, ABatchSmallerThanTheRanksIsRefused) {
   const TempFolder folder;
   folder.write("a.png", png(1));
   const auto dataset = make_dataset(folder, std::make_shared<Quarantine>("", 0.0));
-  EXPECT_EQ(error_of([&] { Loader(dataset, {.batch_size = 1, .rank = 1, .world_size = 2}, nullptr); }).code(), ExitCode::usage);
+  EXPECT_EQ(error_of([&] { Loader(dataset, {.batch_size = 1, .rank = 1, .world_size = 2}, nullptr); }).code(),
+            ExitCode::usage);
 }
 
 TEST(EpochOrder, IsAPermutationThatDependsOnSeedAndEpoch) {

@@ -41,7 +41,8 @@ TEST(Mixture, PartsOfPasses) {
     }
     std::set<std::vector<int64_t>> passes;
     for (size_t first = 0; first + 10 <= row.size(); first += 10) {
-      const std::vector<int64_t> pass(row.begin() + static_cast<std::ptrdiff_t>(first), row.begin() + static_cast<std::ptrdiff_t>(first) + 10);
+      const std::vector<int64_t> pass(row.begin() + static_cast<std::ptrdiff_t>(first),
+                                      row.begin() + static_cast<std::ptrdiff_t>(first) + 10);
       EXPECT_EQ(std::set<int64_t>(pass.begin(), pass.end()).size(), 10U) << length;
       passes.insert(pass);
     }

@@ -61,7 +61,8 @@ class PreparedSourceTest : public ::testing::Test {
       failed.name = "bad";
       failed.failure = "is cut off";
       shard.add(failed, {});
-      for (int64_t number = 2; number < 7; ++number) add(shard, number, concat("picture", number), io::StoredType::u8, 1, "DX", io::Units::raw);
+      for (int64_t number = 2; number < 7; ++number)
+        add(shard, number, concat("picture", number), io::StoredType::u8, 1, "DX", io::Units::raw);
       shard.commit();
     }
     io::PreparedInfo info;
@@ -75,7 +76,8 @@ class PreparedSourceTest : public ::testing::Test {
     options_.std = {1};
   }
 
-  void add(io::ShardWriter& shard, int64_t number, const std::string& name, io::StoredType type, int64_t num_slices, const char* modality, io::Units units) {
+  void add(io::ShardWriter& shard, int64_t number, const std::string& name, io::StoredType type, int64_t num_slices,
+           const char* modality, io::Units units) {
     std::vector<io::PackedItem> items;
     for (int64_t slice = 0; slice < num_slices; ++slice) {
       written_.push_back(noise(type, static_cast<uint64_t>(100 * number + slice), number != 6));
@@ -136,8 +138,10 @@ TEST_F(PreparedSourceTest, PixelsMasksAndLabelsAreThoseThatWereWritten) {
       } else {
         expected = static_cast<float>(std::to_integer<int>(written.pixels[static_cast<size_t>(pixel)])) / 255;
       }
-      for (int64_t channel = 0; channel < 3; ++channel) ASSERT_NEAR(sample.image[channel].flatten()[pixel].item<float>(), expected, 1e-6);
-      ASSERT_EQ(sample.mask.flatten()[pixel].item<int>(), written.mask.empty() ? 0 : written.mask[static_cast<size_t>(pixel)]);
+      for (int64_t channel = 0; channel < 3; ++channel)
+        ASSERT_NEAR(sample.image[channel].flatten()[pixel].item<float>(), expected, 1e-6);
+      ASSERT_EQ(sample.mask.flatten()[pixel].item<int>(),
+                written.mask.empty() ? 0 : written.mask[static_cast<size_t>(pixel)]);
     }
     EXPECT_EQ(sample.labels[0].item<float>(), i < 3 ? 0.0F : static_cast<float>(i - 1));
     EXPECT_TRUE(std::isnan(sample.labels[1].item<float>()));
@@ -166,13 +170,15 @@ TEST_F(PreparedSourceTest, WhatDoesNotFitIsRefused) {
 TEST_F(PreparedSourceTest, AWorkerAllocatesNothingPerSample) {
   if (!test::kCountsAllocations) GTEST_SKIP() << "the sanitizers bring their own operator new";
   const Dataset data = dataset({0, 2, 4, 5});
-  for (const AugmentOptions& augment : {pretraining_augmentation(), segmentation_augmentation(), classification_augmentation()}) {
+  for (const AugmentOptions& augment :
+       {pretraining_augmentation(), segmentation_augmentation(), classification_augmentation()}) {
     std::vector<float> image(3 * kHeight * kWidth), labels(2);
     std::vector<uint8_t> mask(kHeight * kWidth);
     int64_t after = 0;
     std::thread([&] {
       const auto load = [&](int64_t epoch) {
-        for (int64_t i = 0; i < data.size(); ++i) data.load_readable_into(i, 1, epoch, &augment, {image.data(), mask.data(), labels.data()});
+        for (int64_t i = 0; i < data.size(); ++i)
+          data.load_readable_into(i, 1, epoch, &augment, {image.data(), mask.data(), labels.data()});
       };
       load(0);
       const int64_t before = test::num_allocations();

@@ -27,8 +27,9 @@ TEST(Quarantine, WritesEachFileOnce) {
   EXPECT_EQ(quarantine.count(), 2);
   EXPECT_TRUE(quarantine.contains("b.png"));
   EXPECT_FALSE(quarantine.contains("c.png"));
-  EXPECT_EQ(slurp(folder / "quarantine.jsonl"),
-            "{\"file\":\"a \\\"quoted\\\".png\",\"reason\":\"is cut off\"}\n{\"file\":\"b.png\",\"reason\":\"no\\nway\"}\n");
+  EXPECT_EQ(
+      slurp(folder / "quarantine.jsonl"),
+      "{\"file\":\"a \\\"quoted\\\".png\",\"reason\":\"is cut off\"}\n{\"file\":\"b.png\",\"reason\":\"no\\nway\"}\n");
 }
 
 TEST(Quarantine, AResumedRunGoesOnWithTheFile) {
@@ -50,7 +51,8 @@ TEST(Quarantine, ThrowsAboveTheFraction) {
   quarantine.add("b", "r");
   const Error error = error_of([&] { quarantine.add("c", "r"); });
   EXPECT_EQ(error.code(), ExitCode::data);
-  EXPECT_TRUE(contains(error.what(), "3 of 10 files can't be read, more than data.max_bad_fraction = 0.2 allows: a, b, c"));
+  EXPECT_TRUE(
+      contains(error.what(), "3 of 10 files can't be read, more than data.max_bad_fraction = 0.2 allows: a, b, c"));
 }
 
 // Workers run ahead of the epoch that ends: what they found for later ones waits, unless it was wanted before as well.
@@ -81,7 +83,8 @@ TEST(Quarantine, LeavesOutWhatAnyRankCouldNotRead) {
   EXPECT_TRUE(quarantine.leave_out("theirs", "z"));
   EXPECT_TRUE(quarantine.is_left_out("theirs"));
   EXPECT_EQ(slurp(folder / "q.jsonl"), "{\"file\":\"own\",\"reason\":\"x\"}\n{\"file\":\"theirs\",\"reason\":\"z\"}\n");
-  EXPECT_TRUE(contains(error_of([&] { quarantine.leave_out("third", "z"); }).what(), "data.max_bad_fraction")) << "theirs count as well";
+  EXPECT_TRUE(contains(error_of([&] { quarantine.leave_out("third", "z"); }).what(), "data.max_bad_fraction"))
+      << "theirs count as well";
 }
 
 TEST(Quarantine, ManyThreadsAdd) {

@@ -56,7 +56,8 @@ std::shared_ptr<const Dataset> two_sources(const Targets& targets) {
   std::vector<std::unique_ptr<SampleSource>> sources;
   sources.push_back(std::make_unique<MemorySource>(6, 0));
   sources.push_back(std::make_unique<MemorySource>(4, 100));
-  return std::make_shared<const Dataset>(std::move(sources), plain_images(), std::make_shared<Quarantine>("", 0.0), targets);
+  return std::make_shared<const Dataset>(std::move(sources), plain_images(), std::make_shared<Quarantine>("", 0.0),
+                                         targets);
 }
 
 TEST(Sources, FollowEachOther) {
@@ -94,7 +95,9 @@ TEST(Sources, TargetsComeWithTheImage) {
 TEST(Sources, WeightsChangeTheirSharesAndResumeIsExact) {
   const auto dataset = two_sources({});
   const auto batches = [&](Position start, int64_t rank, int64_t world_size) {
-    Loader loader(dataset, {.batch_size = 4, .seed = 2, .workers = 2, .rank = rank, .world_size = world_size, .weights = {1, 4}}, nullptr, start, 3);
+    Loader loader(dataset,
+                  {.batch_size = 4, .seed = 2, .workers = 2, .rank = rank, .world_size = world_size, .weights = {1, 4}},
+                  nullptr, start, 3);
     std::vector<Batch> result;
     for (Batch batch; loader.next(batch);) result.push_back(batch);
     return result;
@@ -102,24 +105,31 @@ TEST(Sources, WeightsChangeTheirSharesAndResumeIsExact) {
   const std::vector<Batch> all = batches({}, 0, 1);
   ASSERT_EQ(all.size(), 9U);
   int64_t num_second = 0;
-  for (const Batch& batch : all) num_second += std::count_if(batch.indices.begin(), batch.indices.end(), [](int64_t i) { return i >= 6; });
+  for (const Batch& batch : all)
+    num_second += std::count_if(batch.indices.begin(), batch.indices.end(), [](int64_t i) { return i >= 6; });
   EXPECT_EQ(num_second, 24);  // 4 of 5 of 30
-  for (size_t first = 0; first < all.size(); ++first) EXPECT_EQ(batches(all[first].position, 0, 1).front().indices, all[first].indices);
+  for (size_t first = 0; first < all.size(); ++first)
+    EXPECT_EQ(batches(all[first].position, 0, 1).front().indices, all[first].indices);
   const auto even = batches({}, 0, 2), odd = batches({}, 1, 2);
   for (size_t k = 0; k < all.size(); ++k) {
-    for (size_t i = 0; i < all[k].indices.size(); ++i) EXPECT_EQ((i % 2 == 0 ? even : odd)[k].indices[i / 2], all[k].indices[i]);
+    for (size_t i = 0; i < all[k].indices.size(); ++i)
+      EXPECT_EQ((i % 2 == 0 ? even : odd)[k].indices[i / 2], all[k].indices[i]);
   }
 }
 
 TEST(Sources, WeightsThatDoNotFitAreRefused) {
   const auto dataset = two_sources({});
-  EXPECT_EQ(test::error_of([&] { Loader(dataset, {.batch_size = 4, .weights = {1, 2, 3}}, nullptr); }).code(), ExitCode::usage);
+  EXPECT_EQ(test::error_of([&] {
+              Loader(dataset, {.batch_size = 4, .weights = {1, 2, 3}}, nullptr);
+            }).code(),
+            ExitCode::usage);
 }
 
 TEST(Sources, AWorkerAllocatesNothingPerSample) {
   if (!test::kCountsAllocations) GTEST_SKIP() << "the sanitizers bring their own operator new";
   const auto dataset = two_sources({.mask = true, .num_labels = 1});
-  for (const AugmentOptions& augment : {pretraining_augmentation(), segmentation_augmentation(), classification_augmentation()}) {
+  for (const AugmentOptions& augment :
+       {pretraining_augmentation(), segmentation_augmentation(), classification_augmentation()}) {
     std::vector<float> image(3 * kSide * kSide), labels(1);
     std::vector<uint8_t> mask(kSide * kSide);
     int64_t during_warm_up = 0, after = 0;
@@ -151,7 +161,8 @@ std::vector<io::SourceFile> files_with_masks(const test::TempFolder& folder) {
   }
   io::SourceFile volume;
   volume.name = "v.nii";
-  volume.path = folder.write(volume.name, test::nifti<int16_t>({6, 4, 3}, test::ramp<int16_t>(72), {.spacing_mm = {1, 1, 4}}));
+  volume.path =
+      folder.write(volume.name, test::nifti<int16_t>({6, 4, 3}, test::ramp<int16_t>(72), {.spacing_mm = {1, 1, 4}}));
   std::vector<uint8_t> labels(72);
   for (size_t i = 0; i < 72; ++i) labels[i] = static_cast<uint8_t>(i / 24 + 7);
   volume.mask = folder.write("v_mask.nii", test::nifti<uint8_t>({6, 4, 3}, labels, {.spacing_mm = {1, 1, 4}}));
@@ -163,7 +174,8 @@ std::vector<io::SourceFile> files_with_masks(const test::TempFolder& folder) {
 TEST(FileSource, ReadsMasksAndLabels) {
   const test::TempFolder folder;
   ImageOptions options = small_images();
-  const Dataset dataset(files_with_masks(folder), options, std::make_shared<Quarantine>("", 0.0), {.mask = true, .num_labels = 2});
+  const Dataset dataset(files_with_masks(folder), options, std::make_shared<Quarantine>("", 0.0),
+                        {.mask = true, .num_labels = 2});
   ASSERT_EQ(dataset.size(), 6);
   for (int64_t i = 0; i < 3; ++i) {
     const Sample picture = dataset.load(i, 1, 0, nullptr), slice = dataset.load(3 + i, 1, 0, nullptr);
@@ -182,7 +194,8 @@ TEST(FileSource, AMissingTargetNamesTheFile) {
   files[1].mask.clear();
   files[2].labels.pop_back();
   const auto error = [&](const Targets& targets) {
-    return std::string(test::error_of([&] { Dataset(files, small_images(), std::make_shared<Quarantine>("", 0.0), targets); }).what());
+    return std::string(
+        test::error_of([&] { Dataset(files, small_images(), std::make_shared<Quarantine>("", 0.0), targets); }).what());
   };
   EXPECT_TRUE(test::contains(error({.mask = true}), "p1.png has no mask"));
   EXPECT_TRUE(test::contains(error({.num_labels = 2}), "p2.png has 1 labels"));
@@ -192,13 +205,15 @@ TEST(Intensity, AutoFollowsTheModality) {
   const ImageOptions options;
   const auto rule = [&](const ImageKind& kind) { return intensity_rule(options, kind); };
   EXPECT_EQ(rule({"CT", io::Units::hu, 0}), IntensityRule::window);
-  EXPECT_EQ(rule({"CT", io::Units::raw, 0}), IntensityRule::percentile);  // DICOM without its rescaling: no Hounsfield units
-  EXPECT_EQ(rule({"CT", io::Units::raw, 255}), IntensityRule::stored);    // a picture of a window
+  // DICOM without its rescaling: no Hounsfield units
+  EXPECT_EQ(rule({"CT", io::Units::raw, 0}), IntensityRule::percentile);
+  EXPECT_EQ(rule({"CT", io::Units::raw, 255}), IntensityRule::stored);  // a picture of a window
   EXPECT_EQ(rule({"PT", io::Units::suv, 0}), IntensityRule::suv);
   EXPECT_EQ(rule({"PT", io::Units::raw, 0}), IntensityRule::percentile);
   EXPECT_EQ(rule({"MR", io::Units::raw, 0}), IntensityRule::percentile);
   EXPECT_EQ(rule({"MR", io::Units::raw, 4095}), IntensityRule::percentile);
-  for (const char* modality : {"US", "DX", "CR", "XC", ""}) EXPECT_EQ(rule({modality, io::Units::raw, 4095}), IntensityRule::stored);
+  for (const char* modality : {"US", "DX", "CR", "XC", ""})
+    EXPECT_EQ(rule({modality, io::Units::raw, 4095}), IntensityRule::stored);
   EXPECT_EQ(rule({"", io::Units::raw, 0}), IntensityRule::percentile);
   ImageOptions zscore;
   zscore.intensity = "zscore";

@@ -32,17 +32,20 @@ struct Picture {
 };
 
 std::vector<float> input_of(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation = {}) {
-  std::vector<float> output(static_cast<size_t>(options.in_channels * options.image_size[0] * options.image_size[1]), -99.0F);
+  std::vector<float> output(static_cast<size_t>(options.in_channels * options.image_size[0] * options.image_size[1]),
+                            -99.0F);
   to_input(slice, options, augmentation, {output.data()});
   return output;
 }
 
 // The same numbers as floats, which never go the direct way.
 template <class T>
-std::vector<float> input_of_floats(const Picture<T>& picture, const ImageOptions& options, const Augmentation& augmentation = {}) {
+std::vector<float> input_of_floats(const Picture<T>& picture, const ImageOptions& options,
+                                   const Augmentation& augmentation = {}) {
   std::vector<float> values;
   for (const T pixel : picture.pixels)
-    values.push_back(static_cast<float>(picture.slice.scaling.slope * static_cast<double>(pixel) + picture.slice.scaling.intercept));
+    values.push_back(
+        static_cast<float>(picture.slice.scaling.slope * static_cast<double>(pixel) + picture.slice.scaling.intercept));
   Slice slice = picture.slice;
   slice.type = io::StoredType::f32;
   slice.pixels = values.data();
@@ -61,7 +64,10 @@ TEST(ToInput, BytesGoDirectlyAndGiveWhatFloatsGive) {
     for (const int64_t in_channels : {1, 3}) {
       Picture<uint8_t> picture(io::StoredType::u8, 18, 21, channels, 10, 250);
       ImageOptions options = grid(18, 21, in_channels);
-      if (in_channels == 3) options.mean = {0.1, 0.1, 0.3}, options.std = {0.2, 0.2, 0.4};
+      if (in_channels == 3) {
+        options.mean = {0.1, 0.1, 0.3};
+        options.std = {0.2, 0.2, 0.4};
+      }
       for (const Augmentation& augmentation : all_flips())
         EXPECT_EQ(input_of(picture.slice, options, augmentation), input_of_floats(picture, options, augmentation));
       picture.slice.range.per_slice = true;
@@ -76,7 +82,8 @@ TEST(ToInput, BytesGoDirectlyAndGiveWhatFloatsGive) {
 TEST(ToInput, SignedBytesToo) {
   const Picture<int8_t> picture(io::StoredType::i8, 9, 8, 1, -128, 127);
   for (const Augmentation& augmentation : all_flips())
-    EXPECT_EQ(input_of(picture.slice, grid(9, 8, 3), augmentation), input_of_floats(picture, grid(9, 8, 3), augmentation));
+    EXPECT_EQ(input_of(picture.slice, grid(9, 8, 3), augmentation),
+              input_of_floats(picture, grid(9, 8, 3), augmentation));
 }
 
 template <class T>
@@ -86,7 +93,8 @@ void expect_close_to_floats(io::StoredType type, double low, double high, io::Sc
   picture.slice.range = range;
   for (const int64_t side : {18, 30}) {
     for (const Augmentation& augmentation : all_flips()) {
-      const auto actual = input_of(picture.slice, grid(side, 21, 3), augmentation), expected = input_of_floats(picture, grid(side, 21, 3), augmentation);
+      const auto actual = input_of(picture.slice, grid(side, 21, 3), augmentation),
+                 expected = input_of_floats(picture, grid(side, 21, 3), augmentation);
       for (size_t i = 0; i < actual.size(); ++i) ASSERT_NEAR(actual[i], expected[i], 1e-5) << i;
     }
   }
@@ -133,7 +141,8 @@ void for_many_samples(const Slice& slice, const Check& expect) {
       options.resize = resize;
       options.mean = {0};
       options.std = {1};
-      for (const AugmentOptions& augment : {pretraining_augmentation(), segmentation_augmentation(), classification_augmentation()}) {
+      for (const AugmentOptions& augment :
+           {pretraining_augmentation(), segmentation_augmentation(), classification_augmentation()}) {
         for (uint64_t key = 0; key < 10; ++key) {
           SCOPED_TRACE(concat(resize, " ", height, " ", width, " ", key));
           Augmentation augmentation = draw_augmentation(augment, Random(key), {height, width});
@@ -159,7 +168,8 @@ TEST(ToInput, ImageAndMaskEndAtTheSamePlace) {
   EXPECT_GT(num_outside, 20 * num_samples);
 }
 
-// A smooth image and the mask of what is brighter than half: after any geometry they still belong together, up to what half a pixel can change.
+// A smooth image and the mask of what is brighter than half: after any
+// geometry they still belong together, up to what half a pixel can change.
 TEST(ToInput, AMaskThatIsTheThresholdedImageStaysSo) {
   std::vector<uint8_t> pixels, mask;
   for (int y = 0; y < 40; ++y) {
@@ -190,7 +200,8 @@ TEST(ToInput, FlipsOfTheMaskAreExactAtEverySize) {
       const Pair flipped = augmented(picture.slice, options, augmentation);
       for (int64_t row = 0; row < height; ++row) {
         for (int64_t column = 0; column < width; ++column) {
-          const int64_t from = (augmentation.flips.vertical ? height - 1 - row : row) * width + (augmentation.flips.horizontal ? width - 1 - column : column);
+          const int64_t from = (augmentation.flips.vertical ? height - 1 - row : row) * width +
+                               (augmentation.flips.horizontal ? width - 1 - column : column);
           ASSERT_EQ(flipped.mask[static_cast<size_t>(row * width + column)], plain.mask[static_cast<size_t>(from)]);
           ASSERT_EQ(flipped.image[static_cast<size_t>(row * width + column)], plain.image[static_cast<size_t>(from)]);
         }
@@ -225,7 +236,8 @@ std::vector<float> changed(const std::vector<float>& values, const Augmentation&
   ImageOptions options = grid(1, static_cast<int64_t>(values.size()), 1);
   options.mean = {0};
   options.std = {1};
-  return input_of({1, static_cast<int64_t>(values.size()), 1, io::StoredType::f32, values.data(), {}, {0, 1}, nullptr}, options, augmentation);
+  return input_of({1, static_cast<int64_t>(values.size()), 1, io::StoredType::f32, values.data(), {}, {0, 1}, nullptr},
+                  options, augmentation);
 }
 
 void expect_near(const std::vector<float>& actual, const std::vector<float>& expected) {

@@ -64,7 +64,8 @@ TEST(Intensity, WindowAndMinmax) {
 
 TEST(Intensity, ZscoreIsNotClamped) {
   const float deviation = std::sqrt(5.0F);
-  expect_near(input_of({1, 4, 1, {1, 3, 5, 7}, 0}, with("zscore")), {-3 / deviation, -1 / deviation, 1 / deviation, 3 / deviation});
+  expect_near(input_of({1, 4, 1, {1, 3, 5, 7}, 0}, with("zscore")),
+              {-3 / deviation, -1 / deviation, 1 / deviation, 3 / deviation});
 }
 
 TEST(Intensity, PercentilesInterpolateAsNumpy) {
@@ -138,8 +139,8 @@ TEST(Resizing, ExtremeShapes) {
   for (const char* resize : {"stretch", "pad", "crop"}) {
     ImageOptions options = plain(8, 8);
     options.resize = resize;
-    for (const io::Image& image :
-         {io::Image{1, 5000, 1, Floats(5000, 255), 255}, io::Image{5000, 1, 1, Floats(5000, 255), 255}, io::Image{1, 1, 1, {255}, 255}}) {
+    for (const io::Image& image : {io::Image{1, 5000, 1, Floats(5000, 255), 255},
+                                   io::Image{5000, 1, 1, Floats(5000, 255), 255}, io::Image{1, 1, 1, {255}, 255}}) {
       const Floats input = input_of(image, options);
       EXPECT_EQ(*std::max_element(input.begin(), input.end()), 1.0F) << resize;
       EXPECT_GE(*std::min_element(input.begin(), input.end()), 0.0F) << resize;

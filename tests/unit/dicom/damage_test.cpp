@@ -31,9 +31,11 @@ std::vector<std::byte> survives(const fs::path& path) {
 
 const std::vector<std::string>& one_of_each() {
   static const std::vector<std::string> names{
-      "MR_small_expb.dcm", "MR_small_implicit.dcm",          "JPGExtended.dcm", "SC_rgb_jpeg_dcmtk.dcm", "JPEGLSNearLossless_16.dcm",   "JPEG2000.dcm",
-      "rtdose_rle.dcm",    "liver_nonbyte_aligned_rle.dcm",  "image_dfl.dcm",   "liver_deflate.dcm",     "SC_rgb_rle_16bit_2frame.dcm", "GDCMJ2K_TextGBR.dcm",
-      "liver_j2k.dcm",     "SC_rgb_small_odd_big_endian.dcm"};
+      "MR_small_expb.dcm",     "MR_small_implicit.dcm",          "JPGExtended.dcm",
+      "SC_rgb_jpeg_dcmtk.dcm", "JPEGLSNearLossless_16.dcm",      "JPEG2000.dcm",
+      "rtdose_rle.dcm",        "liver_nonbyte_aligned_rle.dcm",  "image_dfl.dcm",
+      "liver_deflate.dcm",     "SC_rgb_rle_16bit_2frame.dcm",    "GDCMJ2K_TextGBR.dcm",
+      "liver_j2k.dcm",         "SC_rgb_small_odd_big_endian.dcm"};
   return names;
 }
 
@@ -49,7 +51,8 @@ TEST(DicomDamage, CutOffAnywhere) {
     for (const size_t length : lengths) {
       const fs::path path = folder.write("cut.dcm", whole.substr(0, length));
       const std::vector<std::byte> read = survives(path);
-      EXPECT_TRUE(read.empty() || (read == picture && whole.size() - length < 10)) << "cut to " << length << " of " << whole.size() << " bytes";
+      EXPECT_TRUE(read.empty() || (read == picture && whole.size() - length < 10))
+          << "cut to " << length << " of " << whole.size() << " bytes";
     }
   }
 }

@@ -1,5 +1,5 @@
-// Real files against pydicom (tests/golden/make_dicom_expected.py), and a real patient against the NIfTI files of another project
-// (tests/golden/make_sts001.py).
+// Real files against pydicom (tests/golden/make_dicom_expected.py), and a real
+// patient against the NIfTI files of another project (tests/golden/make_sts001.py).
 #include <gtest/gtest.h>
 #include <zlib.h>
 
@@ -26,12 +26,15 @@ using nlohmann::json;
 using test::contains;
 using test::error_of;
 
-uint32_t crc32_of(const void* bytes, size_t size) { return static_cast<uint32_t>(::crc32(0, static_cast<const Bytef*>(bytes), static_cast<uInt>(size))); }
+uint32_t crc32_of(const void* bytes, size_t size) {
+  return static_cast<uint32_t>(::crc32(0, static_cast<const Bytef*>(bytes), static_cast<uInt>(size)));
+}
 
 json golden(const std::string& name) { return json::parse(test::slurp(test::tests_folder() / "golden" / name)); }
 
 double stored_number(const Volume& volume, size_t i) {
-  return visit(volume.type, [&]<class T>(T) { return static_cast<double>(reinterpret_cast<const T*>(volume.stored.data())[i]); });
+  return visit(volume.type,
+               [&]<class T>(T) { return static_cast<double>(reinterpret_cast<const T*>(volume.stored.data())[i]); });
 }
 
 void compare_with_pydicom(const json& expected, const fs::path& path) {
@@ -63,7 +66,8 @@ void compare_with_pydicom(const json& expected, const fs::path& path) {
 TEST(DicomFiles, CommittedOnesAsPydicomDecodesThem) {
   const json cases = golden("dicom_expected.json");
   ASSERT_GE(cases.size(), 30U);
-  for (const json& expected : cases) compare_with_pydicom(expected, test::dicom_files() / expected["file"].get<std::string>());
+  for (const json& expected : cases)
+    compare_with_pydicom(expected, test::dicom_files() / expected["file"].get<std::string>());
 }
 
 TEST(DicomFiles, All77OfPydicomData) {
@@ -75,7 +79,8 @@ TEST(DicomFiles, All77OfPydicomData) {
 }
 
 TEST(DicomFiles, EveryCommittedOneIsKnownByContent) {
-  for (const auto& entry : fs::directory_iterator(test::dicom_files())) EXPECT_EQ(is_dicom(entry.path()), entry.path().extension() == ".dcm") << entry.path();
+  for (const auto& entry : fs::directory_iterator(test::dicom_files()))
+    EXPECT_EQ(is_dicom(entry.path()), entry.path().extension() == ".dcm") << entry.path();
   EXPECT_FALSE(is_dicom(test::hippocampus()));
   EXPECT_FALSE(is_dicom(test::hippocampus() / "absent"));
   for (const auto& entry : fs::directory_iterator(test::hippocampus() / "images")) EXPECT_FALSE(is_dicom(entry.path()));
@@ -159,16 +164,19 @@ TEST(DicomFiles, MasksAndOthersOfATree) {
   files.push_back(test::sts001() / "CT" / "RS.dcm");
   const DicomTree tree = group_dicom(files);
   ASSERT_EQ(tree.masks.size(), 6U);  // five SEG
-  const auto structures = std::find_if(tree.masks.begin(), tree.masks.end(), [](const DicomMask& mask) { return mask.kind == DicomKind::rtstruct; });
+  const auto structures = std::find_if(tree.masks.begin(), tree.masks.end(),
+                                       [](const DicomMask& mask) { return mask.kind == DicomKind::rtstruct; });
   ASSERT_NE(structures, tree.masks.end());
-  EXPECT_EQ(structures->series_uids, std::vector<std::string>{group_dicom(files_in(test::sts001() / "CT" / "image")).series[0].series_uid});
+  EXPECT_EQ(structures->series_uids,
+            std::vector<std::string>{group_dicom(files_in(test::sts001() / "CT" / "image")).series[0].series_uid});
   EXPECT_FALSE(structures->frame_of_reference_uid.empty());
   std::vector<std::string> refused;
   for (const DicomRefusal& refusal : tree.refused) {
     refused.push_back(refusal.path.filename().string());
     EXPECT_FALSE(contains(refusal.reason, refusal.path.string()));
   }
-  EXPECT_EQ(refused, (std::vector<std::string>{"MR_truncated.dcm", "emri_small_jpeg_2k_lossless_too_short.dcm", "parametric_map_float.dcm", "reportsi.dcm"}));
+  EXPECT_EQ(refused, (std::vector<std::string>{"MR_truncated.dcm", "emri_small_jpeg_2k_lossless_too_short.dcm",
+                                               "parametric_map_float.dcm", "reportsi.dcm"}));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Compressed pixel data in pieces: frames of several pieces with and without a table of offsets, streams that end early inside a whole file.
+// Compressed pixel data in pieces: frames of several pieces with and
+// without a table of offsets, streams that end early inside a whole file.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -46,7 +47,8 @@ class DicomFragments : public ::testing::TestWithParam<const char*> {
 TEST_P(DicomFragments, FramesOfTwoPieces) {
   const std::vector<std::byte> expected = read_dicom({file()}).stored;
   for (const bool has_table : {true, false}) {
-    const fs::path path = with_fragments(file(), folder_ / "halves.dcm", [&](Fragments& fragments) { halve(fragments, has_table); });
+    const fs::path path =
+        with_fragments(file(), folder_ / "halves.dcm", [&](Fragments& fragments) { halve(fragments, has_table); });
     EXPECT_EQ(read_dicom({path}).stored, expected) << "table of offsets: " << has_table;
   }
 }
@@ -63,19 +65,21 @@ TEST_P(DicomFragments, StreamsThatEndEarly) {
 }
 
 TEST_P(DicomFragments, PiecesAreMissing) {
-  const fs::path path = with_fragments(file(), folder_ / "short.dcm", [](Fragments& fragments) { fragments.pop_back(); });
+  const fs::path path =
+      with_fragments(file(), folder_ / "short.dcm", [](Fragments& fragments) { fragments.pop_back(); });
   EXPECT_EQ(error_of([&] { read_dicom({path}); }).code(), ExitCode::data);
 }
 
 INSTANTIATE_TEST_SUITE_P(TransferSyntaxes, DicomFragments,
-                         ::testing::Values("emri_small_jpeg_2k_lossless.dcm", "JPGExtended.dcm", "SC_rgb_jpeg_dcmtk.dcm", "JLSL_16_15_1_1F.dcm",
-                                           "JPEG-LL.dcm"));
+                         ::testing::Values("emri_small_jpeg_2k_lossless.dcm", "JPGExtended.dcm",
+                                           "SC_rgb_jpeg_dcmtk.dcm", "JLSL_16_15_1_1F.dcm", "JPEG-LL.dcm"));
 
 TEST(DicomJpeg, LossyOnesAreNearWhatWasCompressed) {
   const TempFolder folder;
   std::vector<uint16_t> pixels(64 * 64);
   for (size_t i = 0; i < pixels.size(); ++i)
-    pixels[i] = static_cast<uint16_t>(std::lround(2000 + 1500 * std::sin(static_cast<double>(i % 64) / 9) * std::cos(static_cast<double>(i / 64) / 7)));
+    pixels[i] = static_cast<uint16_t>(std::lround(2000 + 1500 * std::sin(static_cast<double>(i % 64) / 9) *
+                                                             std::cos(static_cast<double>(i / 64) / 7)));
   DicomPhantom phantom;
   phantom.set(DCM_Modality, "MR").format(16, 12, false).size(64, 64).pixels(pixels);
   const Volume volume = read_dicom({phantom.save(folder / "extended", EXS_JPEGProcess2_4)});

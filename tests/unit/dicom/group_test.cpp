@@ -48,7 +48,8 @@ class DicomGroup : public ::testing::Test {
 };
 
 TEST_F(DicomGroup, SortsByPositionWhateverTheNamesAndInstanceNumbers) {
-  for (const double z : {3.0, 0.0, 4.5, 1.5}) save(slice(z).set(DCM_InstanceNumber, std::to_string(static_cast<int>(100 - z))));
+  for (const double z : {3.0, 0.0, 4.5, 1.5})
+    save(slice(z).set(DCM_InstanceNumber, std::to_string(static_cast<int>(100 - z))));
   const DicomTree tree = group();
   ASSERT_EQ(tree.series.size(), 1U);
   EXPECT_EQ(heights(tree.series[0]), (std::vector<double>{0, 1.5, 3, 4.5}));
@@ -76,10 +77,12 @@ TEST_F(DicomGroup, MissingSlicesOfAFew) {
     double spacing;
     const char* remark;
   };
-  for (const Case& one : {Case{{0, 3, 9}, 3, "1 slice is missing, in 1 gap"}, Case{{0, 6, 9}, 3, "1 slice is missing, in 1 gap"},
-                          Case{{0, 3, 9, 15}, 3, "2 slices are missing, in 2 gaps"}, Case{{0, 6, 9, 12, 18}, 3, "2 slices are missing, in 2 gaps"},
-                          Case{{0, 3, 8}, 5, "uneven spacing: 3 to 5 mm between slices, 5 is used"},
-                          Case{{0, 1, 11, 21, 31}, 10, "uneven spacing: 1 to 10 mm between slices, 10 is used"}}) {
+  for (const Case& one :
+       {Case{{0, 3, 9}, 3, "1 slice is missing, in 1 gap"}, Case{{0, 6, 9}, 3, "1 slice is missing, in 1 gap"},
+        Case{{0, 3, 9, 15}, 3, "2 slices are missing, in 2 gaps"},
+        Case{{0, 6, 9, 12, 18}, 3, "2 slices are missing, in 2 gaps"},
+        Case{{0, 3, 8}, 5, "uneven spacing: 3 to 5 mm between slices, 5 is used"},
+        Case{{0, 1, 11, 21, 31}, 10, "uneven spacing: 1 to 10 mm between slices, 10 is used"}}) {
     files_.clear();
     for (const double z : one.places) save(slice(z));
     const DicomTree tree = group();
@@ -132,7 +135,10 @@ TEST_F(DicomGroup, MixedGeometryFallsApart) {
 
 TEST_F(DicomGroup, TimePointsByTheTagThatTellsThemApart) {
   for (const int time : {10, 2}) {  // as numbers, not as text
-    for (const double z : {0, 1, 2}) save(slice(z, static_cast<uint16_t>(time)).set(DCM_AcquisitionNumber, "1").set(DCM_TriggerTime, std::to_string(time)));
+    for (const double z : {0, 1, 2})
+      save(slice(z, static_cast<uint16_t>(time))
+               .set(DCM_AcquisitionNumber, "1")
+               .set(DCM_TriggerTime, std::to_string(time)));
   }
   const DicomTree tree = group();
   ASSERT_EQ(tree.series.size(), 2U);
@@ -154,7 +160,8 @@ TEST_F(DicomGroup, TimePointsByInstanceNumberWhereNoTagHelps) {
 }
 
 TEST_F(DicomGroup, PicturesWithoutPositionAreVolumesOfTheirOwn) {
-  for (int i = 0; i < 2; ++i) save(slice(0).set(DCM_Modality, "DX").remove(DCM_ImagePositionPatient).remove(DCM_ImageOrientationPatient));
+  for (int i = 0; i < 2; ++i)
+    save(slice(0).set(DCM_Modality, "DX").remove(DCM_ImagePositionPatient).remove(DCM_ImageOrientationPatient));
   const DicomTree tree = group();
   ASSERT_EQ(tree.series.size(), 2U);
   for (const DicomSeries& series : tree.series) EXPECT_EQ(series.header.size, (std::array<int64_t, 3>{4, 3, 1}));
@@ -162,7 +169,8 @@ TEST_F(DicomGroup, PicturesWithoutPositionAreVolumesOfTheirOwn) {
 
 TEST_F(DicomGroup, TwoSeriesOfOneFolder) {
   for (const double z : {0, 1}) save(slice(z));
-  for (const double z : {0, 1}) save(slice(z).set(DCM_SeriesInstanceUID, "1.2.4").set(DCM_PatientID, "P1").set(DCM_IssuerOfPatientID, "Clinic"));
+  for (const double z : {0, 1})
+    save(slice(z).set(DCM_SeriesInstanceUID, "1.2.4").set(DCM_PatientID, "P1").set(DCM_IssuerOfPatientID, "Clinic"));
   const DicomTree tree = group();
   ASSERT_EQ(tree.series.size(), 2U);
   EXPECT_NE(tree.series[0].patient, tree.series[1].patient);
@@ -183,7 +191,9 @@ TEST_F(DicomGroup, OthersAreRefusedWithTheReason) {
   EXPECT_EQ(tree.series.size(), 1U);
   ASSERT_EQ(tree.refused.size(), 4U);
   const auto reason = [&](const std::string& name) {
-    return std::find_if(tree.refused.begin(), tree.refused.end(), [&](const DicomRefusal& refusal) { return refusal.path.filename() == name; })->reason;
+    return std::find_if(tree.refused.begin(), tree.refused.end(),
+                        [&](const DicomRefusal& refusal) { return refusal.path.filename() == name; })
+        ->reason;
   };
   EXPECT_TRUE(contains(reason("report"), "BasicTextSR"));
   EXPECT_TRUE(contains(reason("state"), "PresentationState"));
@@ -206,7 +216,10 @@ TEST_F(DicomGroup, TransferSyntaxesThatNoCodecKnowsAreNamed) {
 
 TEST_F(DicomGroup, IdentifyingTextsAreFoundEverywhere) {
   DicomPhantom phantom = slice(0);
-  phantom.set(DCM_PatientName, "Planted^Otto Jo^^Dr").set(DCM_PatientID, "ID-77").set(DCM_PatientBirthDate, "19700102").set(DCM_AccessionNumber, "A 123");
+  phantom.set(DCM_PatientName, "Planted^Otto Jo^^Dr")
+      .set(DCM_PatientID, "ID-77")
+      .set(DCM_PatientBirthDate, "19700102")
+      .set(DCM_AccessionNumber, "A 123");
   phantom.set(DCM_OtherPatientNames, "Second^Name")
       .set(DCM_RETIRED_OtherPatientIDs, "X1\\X2")
       .set(DCM_ReferringPhysicianName, "House^Gregory")
@@ -215,8 +228,8 @@ TEST_F(DicomGroup, IdentifyingTextsAreFoundEverywhere) {
   save(phantom);
   const std::vector<std::string> texts = group().identifying;
   const auto has = [&](const std::string& text) { return std::find(texts.begin(), texts.end(), text) != texts.end(); };
-  for (const char* text :
-       {"Planted^Otto Jo^^Dr", "Planted", "Otto", "ID-77", "19700102", "A 123", "Second^Name", "Second", "X1", "X2", "House", "Gregory", "NESTED"})
+  for (const char* text : {"Planted^Otto Jo^^Dr", "Planted", "Otto", "ID-77", "19700102", "A 123", "Second^Name",
+                           "Second", "X1", "X2", "House", "Gregory", "NESTED"})
     EXPECT_TRUE(has(text)) << text;
   for (const char* text : {"S5", "Dr", "Jo", "CT"}) EXPECT_FALSE(has(text)) << text;
 }
@@ -226,7 +239,9 @@ TEST_F(DicomGroup, TagsOfEverySliceAreNoTimePoints) {
   int number = 0;
   for (const int time : {1, 2}) {
     for (const double z : {0, 1, 2}) {
-      save(slice(z, static_cast<uint16_t>(time)).set(DCM_AcquisitionNumber, std::to_string(++number)).set(DCM_EchoTime, std::to_string(10 * time)));
+      save(slice(z, static_cast<uint16_t>(time))
+               .set(DCM_AcquisitionNumber, std::to_string(++number))
+               .set(DCM_EchoTime, std::to_string(10 * time)));
     }
   }
   const DicomTree tree = group();
@@ -238,7 +253,9 @@ TEST_F(DicomGroup, TwoTagsTogether) {
   for (const int echo : {1, 2}) {
     for (const int phase : {1, 2, 3}) {
       for (const double z : {0, 1}) {
-        save(slice(z, static_cast<uint16_t>(10 * echo + phase)).set(DCM_EchoTime, std::to_string(echo)).set(DCM_TriggerTime, std::to_string(100 * phase)));
+        save(slice(z, static_cast<uint16_t>(10 * echo + phase))
+                 .set(DCM_EchoTime, std::to_string(echo))
+                 .set(DCM_TriggerTime, std::to_string(100 * phase)));
       }
     }
   }
@@ -253,11 +270,14 @@ TEST_F(DicomGroup, TwoTagsTogether) {
 // Three acquisitions that overlap in a slice each: stacks of their own, as no slice is alone.
 TEST_F(DicomGroup, OverlappingAcquisitions) {
   for (const int acquisition : {0, 1, 2}) {
-    for (const int i : {0, 1, 2}) save(slice(2 * acquisition + i, static_cast<uint16_t>(acquisition)).set(DCM_AcquisitionNumber, std::to_string(acquisition)));
+    for (const int i : {0, 1, 2})
+      save(slice(2 * acquisition + i, static_cast<uint16_t>(acquisition))
+               .set(DCM_AcquisitionNumber, std::to_string(acquisition)));
   }
   const DicomTree tree = group();
   ASSERT_EQ(tree.series.size(), 3U);
-  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(heights(tree.series[i]), (std::vector<double>{2.0 * i, 2.0 * i + 1, 2.0 * i + 2}));
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_EQ(heights(tree.series[i]), (std::vector<double>{2.0 * i, 2.0 * i + 1, 2.0 * i + 2}));
 }
 
 // Frames of 2 time points, interleaved; `how` sets what tells them apart.
@@ -266,13 +286,15 @@ DicomPhantom frames(const How& how) {
   DicomPhantom file;
   file.set(DCM_SOPClassUID, UID_EnhancedMRImageStorage).set(DCM_Modality, "MR").size(2, 1).set(DCM_NumberOfFrames, "6");
   DcmItem& shared = file.item(DCM_SharedFunctionalGroupsSequence);
-  DicomPhantom::put_in(DicomPhantom::item(shared, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient, "1\\0\\0\\0\\1\\0");
+  DicomPhantom::put_in(DicomPhantom::item(shared, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient,
+                       "1\\0\\0\\0\\1\\0");
   DicomPhantom::put_in(DicomPhantom::item(shared, DCM_PixelMeasuresSequence), DCM_PixelSpacing, "1\\1");
   std::vector<uint16_t> pixels;
   for (int i = 0; i < 6; ++i) {
     const int z = i / 2, time = i % 2;
     DcmItem& own = file.item(DCM_PerFrameFunctionalGroupsSequence, i);
-    DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient, test::decimals({0, 0, 2.0 * z}));
+    DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient,
+                         test::decimals({0, 0, 2.0 * z}));
     how(own, time);
     pixels.insert(pixels.end(), {static_cast<uint16_t>(z), static_cast<uint16_t>(time)});
   }
@@ -299,7 +321,8 @@ TEST_F(DicomGroup, FramesOfTimePointsAreVolumes) {
       const Volume volume = read_dicom(series.files, series.volume);
       EXPECT_EQ(values(volume), (std::vector<float>{0, time, 1, time, 2, time}));
       EXPECT_EQ(volume.spacing_mm[2], 2);
-      EXPECT_TRUE(contains(remarks(series), has_echo ? "told apart by EchoTime" : "told apart by nothing but the order"));
+      EXPECT_TRUE(
+          contains(remarks(series), has_echo ? "told apart by EchoTime" : "told apart by nothing but the order"));
     }
     // One of several is never taken for all.
     const Error error = test::error_of([&] { read_dicom({path}); });
@@ -309,8 +332,9 @@ TEST_F(DicomGroup, FramesOfTimePointsAreVolumes) {
 }
 
 TEST_F(DicomGroup, FramesOfOnePlaceAreAFilm) {
-  DicomPhantom file =
-      frames([](DcmItem& own, int) { DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient, "0\\0\\0"); });
+  DicomPhantom file = frames([](DcmItem& own, int) {
+    DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient, "0\\0\\0");
+  });
   const DicomTree tree = group_dicom({file.save(folder_ / "film.dcm")});
   ASSERT_EQ(tree.series.size(), 1U);
   EXPECT_EQ(tree.series[0].header.size[2], 6);
@@ -323,7 +347,8 @@ TEST_F(DicomGroup, FramesOfOtherDirectionsAreVolumesOfTheirOwn) {
     const bool is_across = number++ >= 3;
     DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient,
                          is_across ? "0\\1\\0\\0\\0\\-1" : "1\\0\\0\\0\\1\\0");
-    DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient, test::decimals({1.0 * number, 0, 1.0 * number}));
+    DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient,
+                         test::decimals({1.0 * number, 0, 1.0 * number}));
   });
   const DicomTree tree = group_dicom({file.save(folder_ / "localiser.dcm")});
   ASSERT_EQ(tree.series.size(), 2U);
@@ -336,7 +361,11 @@ TEST_F(DicomGroup, FramesOfOtherDirectionsAreVolumesOfTheirOwn) {
 // Reconstructed nuclear medicine counts slices and time slots in vectors.
 TEST_F(DicomGroup, GatedNuclearMedicine) {
   DicomPhantom file;
-  file.set(DCM_SOPClassUID, UID_NuclearMedicineImageStorage).set(DCM_Modality, "NM").size(2, 1).set(DCM_NumberOfFrames, "4").at({0, 0, 0});
+  file.set(DCM_SOPClassUID, UID_NuclearMedicineImageStorage)
+      .set(DCM_Modality, "NM")
+      .size(2, 1)
+      .set(DCM_NumberOfFrames, "4")
+      .at({0, 0, 0});
   file.set(DCM_SpacingBetweenSlices, "3").pixels({0, 0, 1, 0, 0, 1, 1, 1});
   const std::vector<Uint16> slices{1, 2, 1, 2}, slots{1, 1, 2, 2};
   file.data().putAndInsertUint16Array(DCM_SliceVector, slices.data(), 4);
@@ -349,7 +378,8 @@ TEST_F(DicomGroup, GatedNuclearMedicine) {
 
 TEST_F(DicomGroup, OnlyImagesAreImages) {
   const auto reason = [&](const std::string& sop_class, const std::string& modality = "OT") {
-    const DicomTree tree = group_dicom({slice(0).set(DCM_SOPClassUID, sop_class).set(DCM_Modality, modality).save(folder_ / "one.dcm")});
+    const DicomTree tree =
+        group_dicom({slice(0).set(DCM_SOPClassUID, sop_class).set(DCM_Modality, modality).save(folder_ / "one.dcm")});
     EXPECT_EQ(tree.series.size() + tree.refused.size(), 1U);
     return tree.refused.empty() ? "" : tree.refused[0].reason;
   };

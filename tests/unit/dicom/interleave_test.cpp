@@ -1,4 +1,5 @@
-// Volumes of one series whose slices lie between each other's: phantoms made with DCMTK, as single images and as the frames of one file.
+// Volumes of one series whose slices lie between each other's: phantoms
+// made with DCMTK, as single images and as the frames of one file.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -29,12 +30,17 @@ struct Slice {
 class DicomInterleave : public ::testing::Test {
  protected:
   // Pixels say which volume a slice is of, and which of its slices it is.
-  static std::vector<uint16_t> pixels_of(const Slice& slice, int number) { return {static_cast<uint16_t>(slice.volume), static_cast<uint16_t>(number)}; }
+  static std::vector<uint16_t> pixels_of(const Slice& slice, int number) {
+    return {static_cast<uint16_t>(slice.volume), static_cast<uint16_t>(number)};
+  }
   DicomTree single(const std::vector<Slice>& slices) {
     std::vector<fs::path> files;
     for (size_t i = 0; i < slices.size(); ++i) {
       DicomPhantom phantom;
-      phantom.size(2, 1).at({0, 0, slices[i].place_mm}).pixels(pixels_of(slices[i], static_cast<int>(i))).set(DCM_Modality, "MR");
+      phantom.size(2, 1)
+          .at({0, 0, slices[i].place_mm})
+          .pixels(pixels_of(slices[i], static_cast<int>(i)))
+          .set(DCM_Modality, "MR");
       for (const auto& [tag, value] : slices[i].tags) {
         if (DcmTag(tag).getEVR() == EVR_FD) {
           phantom.data().putAndInsertFloat64(tag, std::stod(value));
@@ -49,14 +55,19 @@ class DicomInterleave : public ::testing::Test {
   // `put` writes what tells a frame's volume.
   DicomTree enhanced(const std::vector<Slice>& slices, const std::function<void(DcmItem&, const Slice&)>& put) {
     DicomPhantom file;
-    file.set(DCM_SOPClassUID, UID_EnhancedMRImageStorage).set(DCM_Modality, "MR").size(2, 1).set(DCM_NumberOfFrames, std::to_string(slices.size()));
+    file.set(DCM_SOPClassUID, UID_EnhancedMRImageStorage)
+        .set(DCM_Modality, "MR")
+        .size(2, 1)
+        .set(DCM_NumberOfFrames, std::to_string(slices.size()));
     DcmItem& shared = file.item(DCM_SharedFunctionalGroupsSequence);
-    DicomPhantom::put_in(DicomPhantom::item(shared, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient, "1\\0\\0\\0\\1\\0");
+    DicomPhantom::put_in(DicomPhantom::item(shared, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient,
+                         "1\\0\\0\\0\\1\\0");
     DicomPhantom::put_in(DicomPhantom::item(shared, DCM_PixelMeasuresSequence), DCM_PixelSpacing, "1\\1");
     std::vector<uint16_t> pixels;
     for (size_t i = 0; i < slices.size(); ++i) {
       DcmItem& own = file.item(DCM_PerFrameFunctionalGroupsSequence, static_cast<int>(i));
-      DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient, test::decimals({0, 0, slices[i].place_mm}));
+      DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient,
+                           test::decimals({0, 0, slices[i].place_mm}));
       put(own, slices[i]);
       const std::vector<uint16_t> more = pixels_of(slices[i], static_cast<int>(i));
       pixels.insert(pixels.end(), more.begin(), more.end());
@@ -67,7 +78,8 @@ class DicomInterleave : public ::testing::Test {
   static std::vector<Slice> shifted(double offset_mm, const DcmTagKey& tag, int count = 2) {
     std::vector<Slice> slices;
     for (int z = 0; z < 4; ++z) {
-      for (int i = 0; i < count; ++i) slices.push_back({3.0 * z + offset_mm * i, i, {{tag, std::to_string(10 * (i + 1))}}});
+      for (int i = 0; i < count; ++i)
+        slices.push_back({3.0 * z + offset_mm * i, i, {{tag, std::to_string(10 * (i + 1))}}});
     }
     return slices;
   }
@@ -93,19 +105,22 @@ class DicomInterleave : public ::testing::Test {
   test::TempFolder folder_;
 };
 
-const std::vector<double> kOffsets{0, 1e-4, 0.001, 0.0015, 0.002, 0.005, 0.01, 0.02, 0.021, 0.1, 0.2, 0.5, 0.7, 1, 1.2, 1.45, 1.5, 1.6, 2, 2.9, 2.998};
+const std::vector<double> kOffsets{0,   1e-4, 0.001, 0.0015, 0.002, 0.005, 0.01, 0.02, 0.021, 0.1,  0.2,
+                                   0.5, 0.7,  1,     1.2,    1.45,  1.5,   1.6,  2,    2.9,   2.998};
 
 // What was measured tells volumes apart at whatever offset.
 TEST_F(DicomInterleave, VolumesOfWhatWasMeasured) {
-  for (const DcmTagKey& tag :
-       {DCM_TemporalPositionIdentifier, DCM_EchoTime, DCM_EchoNumbers, DCM_StackID, DCM_NominalPercentageOfCardiacPhase, DCM_ConvolutionKernel}) {
+  for (const DcmTagKey& tag : {DCM_TemporalPositionIdentifier, DCM_EchoTime, DCM_EchoNumbers, DCM_StackID,
+                               DCM_NominalPercentageOfCardiacPhase, DCM_ConvolutionKernel}) {
     for (const double offset : kOffsets) {
       const std::string what = concat(DcmTag(tag).getTagName(), " at ", offset, ": ");
       const DicomTree tree = single(shifted(offset, tag));
       expect_whole(tree, 2, 4, 3, what);
       const bool is_same = offset < 0.015 || offset > 2.99;
       if (is_same || offset > 0.03) {
-        EXPECT_TRUE(contains(remarks(tree), is_same ? "2 of 2 at the same place" : "2 of 2 whose slices lie between each other's")) << what << remarks(tree);
+        EXPECT_TRUE(contains(remarks(tree),
+                             is_same ? "2 of 2 at the same place" : "2 of 2 whose slices lie between each other's"))
+            << what << remarks(tree);
       }
     }
   }
@@ -133,14 +148,20 @@ TEST_F(DicomInterleave, VolumesOfAcquisitions) {
 TEST_F(DicomInterleave, FramesOfOneFile) {
   const std::vector<std::function<void(DcmItem&, const Slice&)>> ways{
       [](DcmItem& own, const Slice& slice) {
-        DicomPhantom::item(own, DCM_FrameContentSequence).putAndInsertUint32(DCM_TemporalPositionIndex, static_cast<Uint32>(slice.volume + 1));
+        DicomPhantom::item(own, DCM_FrameContentSequence)
+            .putAndInsertUint32(DCM_TemporalPositionIndex, static_cast<Uint32>(slice.volume + 1));
       },
       [](DcmItem& own, const Slice& slice) {
-        DicomPhantom::put_in(DicomPhantom::item(own, DCM_FrameContentSequence), DCM_StackID, std::to_string(slice.volume + 1));
+        DicomPhantom::put_in(DicomPhantom::item(own, DCM_FrameContentSequence), DCM_StackID,
+                             std::to_string(slice.volume + 1));
       },
-      [](DcmItem& own, const Slice& slice) { DicomPhantom::item(own, DCM_MREchoSequence).putAndInsertFloat64(DCM_EffectiveEchoTime, 10 * slice.volume + 5); }};
+      [](DcmItem& own, const Slice& slice) {
+        DicomPhantom::item(own, DCM_MREchoSequence).putAndInsertFloat64(DCM_EffectiveEchoTime, 10 * slice.volume + 5);
+      }};
   for (size_t way = 0; way < ways.size(); ++way) {
-    for (const double offset : kOffsets) expect_whole(enhanced(shifted(offset, DCM_EchoTime), ways[way]), 2, 4, 3, concat("way ", way, " at ", offset, ": "));
+    for (const double offset : kOffsets)
+      expect_whole(enhanced(shifted(offset, DCM_EchoTime), ways[way]), 2, 4, 3,
+                   concat("way ", way, " at ", offset, ": "));
   }
 }
 
@@ -149,7 +170,8 @@ TEST_F(DicomInterleave, PlacesThatAreRoundedDifferently) {
   for (const DcmTagKey& tag : {DCM_TemporalPositionIdentifier, DCM_Manufacturer}) {
     for (const double rounding : {0.0005, 0.0012, 0.004, 0.009}) {
       std::vector<Slice> slices = shifted(0, tag);
-      for (size_t i = 0; i < slices.size(); ++i) slices[i].place_mm += i % 3 == 0 ? rounding : i % 4 == 1 ? -rounding : 0;
+      for (size_t i = 0; i < slices.size(); ++i)
+        slices[i].place_mm += i % 3 == 0 ? rounding : i % 4 == 1 ? -rounding : 0;
       const DicomTree tree = single(slices);
       ASSERT_EQ(tree.series.size(), 2U) << rounding << remarks(tree);
       for (const DicomSeries& series : tree.series) EXPECT_NEAR(series.header.spacing_mm[2], 3, 0.02);
@@ -163,18 +185,21 @@ TEST_F(DicomInterleave, PlacesThatAreRoundedDifferently) {
 
 // A tag that changes along the axis tells no volumes apart: counters, blocks, table positions.
 TEST_F(DicomInterleave, TagsThatChangeAlongTheAxis) {
-  const std::vector<std::pair<const char*, std::function<int(int)>>> patterns{{"counts slices", [](int z) { return z; }},
-                                                                              {"counts down", [](int z) { return 12 - z; }},
-                                                                              {"blocks", [](int z) { return z / 4; }},
-                                                                              {"pairs", [](int z) { return z / 2; }},
-                                                                              {"one of its own", [](int z) { return z == 5 ? 1 : 0; }},
-                                                                              {"blocks that come back", [](int z) { return z / 3 % 2; }},
-                                                                              {"two by two", [](int z) { return z / 2 % 2; }}};
-  for (const DcmTagKey& tag : {DCM_TemporalPositionIdentifier, DCM_AcquisitionNumber, DCM_EchoTime, DCM_DiffusionBValue, DCM_StackID, DCM_TriggerTime}) {
+  const std::vector<std::pair<const char*, std::function<int(int)>>> patterns{
+      {"counts slices", [](int z) { return z; }},
+      {"counts down", [](int z) { return 12 - z; }},
+      {"blocks", [](int z) { return z / 4; }},
+      {"pairs", [](int z) { return z / 2; }},
+      {"one of its own", [](int z) { return z == 5 ? 1 : 0; }},
+      {"blocks that come back", [](int z) { return z / 3 % 2; }},
+      {"two by two", [](int z) { return z / 2 % 2; }}};
+  for (const DcmTagKey& tag : {DCM_TemporalPositionIdentifier, DCM_AcquisitionNumber, DCM_EchoTime, DCM_DiffusionBValue,
+                               DCM_StackID, DCM_TriggerTime}) {
     for (const auto& [name, value] : patterns) {
       for (const bool is_even : {true, false}) {
         std::vector<Slice> slices;
-        for (int z = 0; z < 12; ++z) slices.push_back({2.0 * z + (is_even ? 0.0 : 0.3 * (z % 5)), 0, {{tag, std::to_string(value(z))}}});
+        for (int z = 0; z < 12; ++z)
+          slices.push_back({2.0 * z + (is_even ? 0.0 : 0.3 * (z % 5)), 0, {{tag, std::to_string(value(z))}}});
         const DicomTree tree = single(slices);
         EXPECT_EQ(tree.series.size(), 1U) << DcmTag(tag).getTagName() << ' ' << name << is_even << remarks(tree);
         if (is_even) {
@@ -191,25 +216,29 @@ TEST_F(DicomInterleave, OneVolumeThatWasAcquiredInTurns) {
     for (const bool lacks_one : {false, true}) {
       std::vector<Slice> slices;
       for (int z = 0; z < 12; ++z) {
-        if (!lacks_one || z != 4) slices.push_back({2.0 * z, 0, {{DCM_AcquisitionNumber, std::to_string(z % turns + 1)}}});
+        if (!lacks_one || z != 4)
+          slices.push_back({2.0 * z, 0, {{DCM_AcquisitionNumber, std::to_string(z % turns + 1)}}});
       }
       const DicomTree tree = single(slices);
       ASSERT_EQ(tree.series.size(), 1U) << remarks(tree);
       EXPECT_EQ(tree.series[0].header.spacing_mm[2], 2);
-      EXPECT_TRUE(contains(remarks(tree), "slices of different AcquisitionNumber take turns along it")) << remarks(tree);
+      EXPECT_TRUE(contains(remarks(tree), "slices of different AcquisitionNumber take turns along it"))
+          << remarks(tree);
     }
   }
 }
 
-// Two echoes at the same places, at two time points that lie beside each other; two echoes and two time points at four offsets.
+// Two echoes at the same places, at two time points that lie beside
+// each other; two echoes and two time points at four offsets.
 TEST_F(DicomInterleave, TwoTagsTogether) {
   for (const double echo_offset : {0.0, 0.4}) {
     std::vector<Slice> slices;
     for (int z = 0; z < 4; ++z) {
       for (int i = 0; i < 4; ++i) {
-        slices.push_back({3.0 * z + 1.1 * (i % 2) + echo_offset * (i / 2),
-                          i,
-                          {{DCM_EchoTime, std::to_string(i / 2 + 1)}, {DCM_TemporalPositionIdentifier, std::to_string(i % 2 + 1)}}});
+        slices.push_back(
+            {3.0 * z + 1.1 * (i % 2) + echo_offset * (i / 2),
+             i,
+             {{DCM_EchoTime, std::to_string(i / 2 + 1)}, {DCM_TemporalPositionIdentifier, std::to_string(i % 2 + 1)}}});
       }
     }
     const DicomTree tree = single(slices);
@@ -219,7 +248,8 @@ TEST_F(DicomInterleave, TwoTagsTogether) {
       ASSERT_EQ(read.size(), 8U);
       for (size_t z = 0; z < 8; z += 2) EXPECT_EQ(read[z], read[0]);
     }
-    EXPECT_TRUE(contains(remarks(tree), "EchoTime and TemporalPositionIdentifier") || contains(remarks(tree), "TemporalPositionIdentifier and EchoTime"));
+    EXPECT_TRUE(contains(remarks(tree), "EchoTime and TemporalPositionIdentifier") ||
+                contains(remarks(tree), "TemporalPositionIdentifier and EchoTime"));
   }
 }
 
@@ -229,7 +259,8 @@ TEST_F(DicomInterleave, VolumesThatNoTagTellsApart) {
     std::vector<Slice> slices;
     for (int i = 0; i < 4 * count; ++i) {
       const double place_mm = is_in_order ? 3.0 / count * i : 3.0 * (i % 4) + 3.0 / count * (i / 4);
-      slices.push_back({place_mm, 0, {{DCM_InstanceNumber, std::to_string(i + 1)}, {DCM_SpacingBetweenSlices, spacing}}});
+      slices.push_back(
+          {place_mm, 0, {{DCM_InstanceNumber, std::to_string(i + 1)}, {DCM_SpacingBetweenSlices, spacing}}});
     }
     const DicomTree tree = single(slices);
     EXPECT_EQ(tree.series.size(), 1U);
@@ -237,8 +268,10 @@ TEST_F(DicomInterleave, VolumesThatNoTagTellsApart) {
   };
   for (const int count : {2, 3}) {
     EXPECT_EQ(remarks_of(true, std::to_string(3.0 / count), count), "\n");
-    EXPECT_TRUE(contains(remarks_of(false, std::to_string(3.0 / count), count), "earlier and later images take turns along it"));
-    EXPECT_TRUE(contains(remarks_of(true, "3", count), concat("SpacingBetweenSlices says 3: they are kept as one volume, but may be ", count)));
+    EXPECT_TRUE(contains(remarks_of(false, std::to_string(3.0 / count), count),
+                         "earlier and later images take turns along it"));
+    EXPECT_TRUE(contains(remarks_of(true, "3", count),
+                         concat("SpacingBetweenSlices says 3: they are kept as one volume, but may be ", count)));
   }
 }
 

@@ -27,13 +27,17 @@ class DicomMasks : public ::testing::Test {
   void SetUp() override {
     for (int z = 0; z < kSlices; ++z) {
       DicomPhantom slice;
-      slice.size(kColumns, kRows).at({10, 20, 30 + 3.0 * z}, {1, 0, 0, 0, 1, 0}, {1, 2}).pixels(std::vector<uint16_t>(kColumns * kRows));
+      slice.size(kColumns, kRows)
+          .at({10, 20, 30 + 3.0 * z}, {1, 0, 0, 0, 1, 0}, {1, 2})
+          .pixels(std::vector<uint16_t>(kColumns * kRows));
       files_.push_back(slice.save(folder_ / std::to_string(z)));
     }
     image_ = read_dicom(files_);
   }
 
-  DicomLabels labels(const fs::path& mask, const std::vector<std::string>& names = {}) { return read_dicom_mask(mask, files_, image_, names); }
+  DicomLabels labels(const fs::path& mask, const std::vector<std::string>& names = {}) {
+    return read_dicom_mask(mask, files_, image_, names);
+  }
   std::string what(const fs::path& mask, const std::vector<std::string>& names = {}) {
     const Error error = error_of([&] { labels(mask, names); });
     EXPECT_EQ(error.code(), ExitCode::data);
@@ -45,14 +49,16 @@ class DicomMasks : public ::testing::Test {
     std::vector<std::string> rows;
     for (int y = 0; y < kRows; ++y) {
       std::string row;
-      for (int x = 0; x < kColumns; ++x) row += static_cast<char>('0' + labels.map[static_cast<size_t>(x + kColumns * (y + kRows * z))]);
+      for (int x = 0; x < kColumns; ++x)
+        row += static_cast<char>('0' + labels.map[static_cast<size_t>(x + kColumns * (y + kRows * z))]);
       rows.push_back(row);
     }
     return rows;
   }
 
   // A polygon of (column, row) in slice z.
-  static void add_contour(DicomPhantom& structures, int roi, int index, double z, const std::vector<std::array<double, 2>>& points) {
+  static void add_contour(DicomPhantom& structures, int roi, int index, double z,
+                          const std::vector<std::array<double, 2>>& points) {
     DcmItem& contour = DicomPhantom::item(structures.item(DCM_ROIContourSequence, roi), DCM_ContourSequence, index);
     std::vector<double> numbers;
     for (const auto& [column, row] : points) numbers.insert(numbers.end(), {10 + 2 * column, 20 + row, 30 + 3 * z});
@@ -66,7 +72,8 @@ class DicomMasks : public ::testing::Test {
       DcmItem& roi = structures.item(DCM_StructureSetROISequence, static_cast<int>(i));
       DicomPhantom::put_in(roi, DCM_ROINumber, std::to_string(i + 5));
       DicomPhantom::put_in(roi, DCM_ROIName, names[i]);
-      DicomPhantom::put_in(structures.item(DCM_ROIContourSequence, static_cast<int>(i)), DCM_ReferencedROINumber, std::to_string(i + 5));
+      DicomPhantom::put_in(structures.item(DCM_ROIContourSequence, static_cast<int>(i)), DCM_ReferencedROINumber,
+                           std::to_string(i + 5));
     }
     return structures;
   }
@@ -74,7 +81,11 @@ class DicomMasks : public ::testing::Test {
   // Frames of the image's size, each (segment, z) with `bits` in the order of rows.
   static DicomPhantom segmentation(const std::vector<std::pair<int, int>>& frames) {
     DicomPhantom seg;
-    seg.set(DCM_SOPClassUID, UID_SegmentationStorage).set(DCM_Modality, "SEG").set(DCM_SegmentationType, "BINARY").format(1, 1, false).size(kColumns, kRows);
+    seg.set(DCM_SOPClassUID, UID_SegmentationStorage)
+        .set(DCM_Modality, "SEG")
+        .set(DCM_SegmentationType, "BINARY")
+        .format(1, 1, false)
+        .size(kColumns, kRows);
     seg.set(DCM_NumberOfFrames, std::to_string(frames.size()));
     for (int i = 0; i < 2; ++i) {
       DcmItem& segment = seg.item(DCM_SegmentSequence, i);
@@ -82,12 +93,15 @@ class DicomMasks : public ::testing::Test {
       DicomPhantom::put_in(segment, DCM_SegmentLabel, i == 0 ? "liver" : "tumour");
     }
     DcmItem& shared = seg.item(DCM_SharedFunctionalGroupsSequence);
-    DicomPhantom::put_in(DicomPhantom::item(shared, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient, "1\\0\\0\\0\\1\\0");
+    DicomPhantom::put_in(DicomPhantom::item(shared, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient,
+                         "1\\0\\0\\0\\1\\0");
     DicomPhantom::put_in(DicomPhantom::item(shared, DCM_PixelMeasuresSequence), DCM_PixelSpacing, "1\\2");
     for (size_t i = 0; i < frames.size(); ++i) {
       DcmItem& own = seg.item(DCM_PerFrameFunctionalGroupsSequence, static_cast<int>(i));
-      DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient, decimals({10, 20, 30 + 3.0 * frames[i].second}));
-      DicomPhantom::put_in(DicomPhantom::item(own, DCM_SegmentIdentificationSequence), DCM_ReferencedSegmentNumber, std::to_string(frames[i].first));
+      DicomPhantom::put_in(DicomPhantom::item(own, DCM_PlanePositionSequence), DCM_ImagePositionPatient,
+                           decimals({10, 20, 30 + 3.0 * frames[i].second}));
+      DicomPhantom::put_in(DicomPhantom::item(own, DCM_SegmentIdentificationSequence), DCM_ReferencedSegmentNumber,
+                           std::to_string(frames[i].first));
     }
     return seg;
   }
@@ -103,11 +117,13 @@ TEST_F(DicomMasks, ContoursAreFilledHolesAreLeft) {
   add_contour(structures, 0, 1, 1, {{2.5, 1.5}, {4.5, 1.5}, {4.5, 3.5}, {2.5, 3.5}});
   const DicomLabels result = labels(structures.save(folder_ / "rs"));
   EXPECT_EQ(result.names, (std::vector<std::string>{"body"}));
-  EXPECT_EQ(slice(result, 1), (std::vector<std::string>{"00000000", "01111110", "01100110", "01100110", "01111110", "00000000"}));
+  EXPECT_EQ(slice(result, 1),
+            (std::vector<std::string>{"00000000", "01111110", "01100110", "01100110", "01111110", "00000000"}));
   EXPECT_EQ(slice(result, 0), std::vector<std::string>(kRows, "00000000"));
 }
 
-// Even-odd makes nothing of a contour within its like: the one that is rounded otherwise is one, the other ones are told of.
+// Even-odd makes nothing of a contour within its like: the one
+// that is rounded otherwise is one, the other ones are told of.
 TEST_F(DicomMasks, ContoursThatCancelAreToldOrCountOnce) {
   const std::vector<std::array<double, 2>> outline{{0.6, 0.6}, {6.4, 0.6}, {6.4, 4.4}, {0.6, 4.4}};
   const auto filled = [&](double inwards, double shift) {
@@ -115,7 +131,8 @@ TEST_F(DicomMasks, ContoursThatCancelAreToldOrCountOnce) {
     add_contour(structures, 0, 0, 0, outline);
     add_contour(structures, 0, 1, 1, outline);
     std::vector<std::array<double, 2>> second;
-    for (const auto& [x, y] : outline) second.push_back({x + shift + (x < 3 ? inwards : -inwards), y + shift + (y < 2 ? inwards : -inwards)});
+    for (const auto& [x, y] : outline)
+      second.push_back({x + shift + (x < 3 ? inwards : -inwards), y + shift + (y < 2 ? inwards : -inwards)});
     add_contour(structures, 0, 2, 1, second);
     return labels(structures.save(folder_ / "rs"));
   };
@@ -129,7 +146,8 @@ TEST_F(DicomMasks, ContoursThatCancelAreToldOrCountOnce) {
   }
   const DicomLabels cancelled = filled(0.3, 0);
   EXPECT_EQ(count(cancelled, 1), 0);
-  EXPECT_TRUE(std::any_of(cancelled.remarks.begin(), cancelled.remarks.end(), [](const std::string& text) { return contains(text, "cancel out"); }));
+  EXPECT_TRUE(std::any_of(cancelled.remarks.begin(), cancelled.remarks.end(),
+                          [](const std::string& text) { return contains(text, "cancel out"); }));
 }
 
 // A manifest may name any mask beside any image: whose both are is held against each other there too.
@@ -141,13 +159,15 @@ TEST_F(DicomMasks, OfAnotherPatientAreRefused) {
     file.saveFile(path.c_str(), EXS_LittleEndianExplicit);
   }
   for (const bool is_seg : {true, false}) {
-    DicomPhantom mask = is_seg ? segmentation({{1, 1}}).bytes(std::vector<uint8_t>(kColumns * kRows / 8, 1)) : structure_set({"body"});
+    DicomPhantom mask =
+        is_seg ? segmentation({{1, 1}}).bytes(std::vector<uint8_t>(kColumns * kRows / 8, 1)) : structure_set({"body"});
     add_contour(mask, 0, 0, 1, {{0.5, 0.5}, {6.5, 0.5}, {6.5, 4.5}, {0.5, 4.5}});
     mask.set(DCM_PatientID, "P2");
     const std::string problem = what(mask.save(folder_ / "mask"));
     EXPECT_TRUE(contains(problem, "another patient")) << problem;
     EXPECT_FALSE(contains(problem, "P2"));
-    for (const char* patient : {"P1", ""}) EXPECT_FALSE(labels(mask.set(DCM_PatientID, patient).save(folder_ / "mask")).map.empty());
+    for (const char* patient : {"P1", ""})
+      EXPECT_FALSE(labels(mask.set(DCM_PatientID, patient).save(folder_ / "mask")).map.empty());
   }
 }
 
@@ -194,11 +214,13 @@ TEST_F(DicomMasks, PartsOfSlicesFlipped) {
   DicomPhantom seg = segmentation({{1, 1}});
   seg.size(2, 3);
   // Columns run to -x from column 5, rows to -y from row 4.
-  DicomPhantom::put_in(DicomPhantom::item(seg.item(DCM_SharedFunctionalGroupsSequence), DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient,
-                       "-1\\0\\0\\0\\-1\\0");
-  DicomPhantom::put_in(DicomPhantom::item(seg.item(DCM_PerFrameFunctionalGroupsSequence), DCM_PlanePositionSequence), DCM_ImagePositionPatient, "20\\24\\33");
+  DicomPhantom::put_in(DicomPhantom::item(seg.item(DCM_SharedFunctionalGroupsSequence), DCM_PlaneOrientationSequence),
+                       DCM_ImageOrientationPatient, "-1\\0\\0\\0\\-1\\0");
+  DicomPhantom::put_in(DicomPhantom::item(seg.item(DCM_PerFrameFunctionalGroupsSequence), DCM_PlanePositionSequence),
+                       DCM_ImagePositionPatient, "20\\24\\33");
   const DicomLabels result = labels(seg.bytes({0b00100101, 0}).save(folder_ / "seg"));  // (0,0), (0,1), (1,2)
-  EXPECT_EQ(slice(result, 1), (std::vector<std::string>{"00000000", "00000000", "00001000", "00000100", "00000100", "00000000"}));
+  EXPECT_EQ(slice(result, 1),
+            (std::vector<std::string>{"00000000", "00000000", "00001000", "00000100", "00000100", "00000000"}));
 }
 
 TEST_F(DicomMasks, FractionsFromTheirHalf) {
@@ -214,8 +236,10 @@ TEST_F(DicomMasks, FractionsFromTheirHalf) {
 TEST_F(DicomMasks, SegmentsOffTheGrid) {
   const auto moved = [&](const std::string& position, const std::string& spacing) {
     DicomPhantom seg = segmentation({{1, 1}});
-    DicomPhantom::put_in(DicomPhantom::item(seg.item(DCM_PerFrameFunctionalGroupsSequence), DCM_PlanePositionSequence), DCM_ImagePositionPatient, position);
-    DicomPhantom::put_in(DicomPhantom::item(seg.item(DCM_SharedFunctionalGroupsSequence), DCM_PixelMeasuresSequence), DCM_PixelSpacing, spacing);
+    DicomPhantom::put_in(DicomPhantom::item(seg.item(DCM_PerFrameFunctionalGroupsSequence), DCM_PlanePositionSequence),
+                         DCM_ImagePositionPatient, position);
+    DicomPhantom::put_in(DicomPhantom::item(seg.item(DCM_SharedFunctionalGroupsSequence), DCM_PixelMeasuresSequence),
+                         DCM_PixelSpacing, spacing);
     return what(seg.bytes(std::vector<uint8_t>(6, 0xFF)).save(folder_ / "seg"));
   };
   EXPECT_TRUE(contains(moved("10.8\\20\\33", "1\\2"), "does not lie on the grid"));
@@ -252,7 +276,10 @@ TEST_F(DicomMasks, OfPlanesBesideASliceTheNearerIsTaken) {
 
 TEST_F(DicomMasks, RepeatedContoursCountOnce) {
   const std::vector<std::vector<std::array<double, 2>>> again{
-      kBox, {kBox[2], kBox[3], kBox[0], kBox[1]}, {kBox[3], kBox[2], kBox[1], kBox[0]}, {kBox[0], {2.5, 0.5}, kBox[1], kBox[2], kBox[3], kBox[0]}};
+      kBox,
+      {kBox[2], kBox[3], kBox[0], kBox[1]},
+      {kBox[3], kBox[2], kBox[1], kBox[0]},
+      {kBox[0], {2.5, 0.5}, kBox[1], kBox[2], kBox[3], kBox[0]}};
   for (const auto& other : again) {
     DicomPhantom structures = structure_set({"twice"});
     add_contour(structures, 0, 0, 1, kBox);
@@ -264,7 +291,8 @@ TEST_F(DicomMasks, RepeatedContoursCountOnce) {
 }
 
 TEST_F(DicomMasks, KeyholesAndXorContours) {
-  const std::vector<std::array<double, 2>> outer{{0.5, 0.5}, {6.5, 0.5}, {6.5, 4.5}, {0.5, 4.5}}, inner{{2.5, 1.5}, {4.5, 1.5}, {4.5, 3.5}, {2.5, 3.5}};
+  const std::vector<std::array<double, 2>> outer{{0.5, 0.5}, {6.5, 0.5}, {6.5, 4.5}, {0.5, 4.5}},
+      inner{{2.5, 1.5}, {4.5, 1.5}, {4.5, 3.5}, {2.5, 3.5}};
   std::vector<std::array<double, 2>> keyhole = outer;
   keyhole.insert(keyhole.end(), {outer[0], inner[0], inner[1], inner[2], inner[3], inner[0]});
   const Rows ring{"00000000", "01111110", "01100110", "01100110", "01111110", "00000000"};
@@ -286,19 +314,24 @@ TEST_F(DicomMasks, WhatIsLeftOutOfStructuresIsSaid) {
   add_contour(structures, 0, 0, 0, kBox);
   add_contour(structures, 0, 1, 40, kBox);
   add_contour(structures, 0, 2, 0, kBox);
-  DicomPhantom::put_in(DicomPhantom::item(structures.item(DCM_ROIContourSequence), DCM_ContourSequence, 2), DCM_ContourGeometricType, "OPEN_PLANAR");
+  DicomPhantom::put_in(DicomPhantom::item(structures.item(DCM_ROIContourSequence), DCM_ContourSequence, 2),
+                       DCM_ContourGeometricType, "OPEN_PLANAR");
   add_contour(structures, 1, 0, 0, {{2.5, 0.5}, {6.5, 0.5}, {6.5, 1.5}, {2.5, 1.5}});
   const std::string remarks = said(labels(structures.save(folder_ / "rs")));
-  for (const char* words : {"outside of the image's slices are left out: 1 of 'a'", "open contours, which have no inside, are left out: 1 of 'a'",
-                            "without a voxel in the image: 'none'", "'a' and 'b' overlap in 2 voxels: the mask can't say both, they are 'b'"})
+  for (const char* words :
+       {"outside of the image's slices are left out: 1 of 'a'",
+        "open contours, which have no inside, are left out: 1 of 'a'", "without a voxel in the image: 'none'",
+        "'a' and 'b' overlap in 2 voxels: the mask can't say both, they are 'b'"})
     EXPECT_TRUE(contains(remarks, words)) << words << ": " << remarks;
 }
 
 TEST_F(DicomMasks, EqualNamesAreOneStructure) {
   DicomPhantom structures = structure_set({"liver", " liver", "", "Liver"});
   for (int i = 0; i < 4; ++i)
-    add_contour(structures, i, 0, std::min(i, 2), i == 1 ? kBox : std::vector<std::array<double, 2>>{{-0.5, -0.5}, {1.5, -0.5}, {1.5, 0.5}, {-0.5, 0.5}});
-  add_contour(structures, 1, 1, 0, {{0.5, -0.5}, {2.5, -0.5}, {2.5, 0.5}, {0.5, 0.5}});  // overlaps the other one of its name: both are it
+    add_contour(structures, i, 0, std::min(i, 2),
+                i == 1 ? kBox : std::vector<std::array<double, 2>>{{-0.5, -0.5}, {1.5, -0.5}, {1.5, 0.5}, {-0.5, 0.5}});
+  // overlaps the other one of its name: both are it
+  add_contour(structures, 1, 1, 0, {{0.5, -0.5}, {2.5, -0.5}, {2.5, 0.5}, {0.5, 0.5}});
   const fs::path path = structures.save(folder_ / "rs");
   const DicomLabels result = labels(path);
   EXPECT_EQ(result.names, (Rows{"liver", "ROI 7", "Liver"}));
@@ -335,7 +368,9 @@ TEST_F(DicomMasks, LabelMapSegmentations) {
   for (const int bits : {8, 16}) {
     for (const char* photometric : {"MONOCHROME2", "PALETTE COLOR"}) {
       DicomPhantom seg = segmentation({{1, 2}, {1, 0}});
-      seg.set(DCM_SOPClassUID, "1.2.840.10008.5.1.4.1.1.66.7").set(DCM_SegmentationType, "LABELMAP").set(DCM_PhotometricInterpretation, photometric);
+      seg.set(DCM_SOPClassUID, "1.2.840.10008.5.1.4.1.1.66.7")
+          .set(DCM_SegmentationType, "LABELMAP")
+          .set(DCM_PhotometricInterpretation, photometric);
       seg.format(bits, bits, false).set_word(DCM_PixelPaddingValue, 0);
       DicomPhantom::put_in(seg.item(DCM_SegmentSequence, 1), DCM_SegmentNumber, bits == 8 ? "200" : "700");
       std::vector<uint16_t> numbers(static_cast<size_t>(2 * kColumns * kRows), 0);
@@ -354,7 +389,8 @@ TEST_F(DicomMasks, LabelMapSegmentations) {
       EXPECT_EQ(slice(result, 0)[0], "20000000");
       EXPECT_EQ(slice(labels(path, {"tumour"}), 2)[0], "00100000");
       DicomPhantom::put_in(seg.item(DCM_SegmentSequence, 1), DCM_SegmentNumber, "3");
-      EXPECT_TRUE(contains(what(seg.save(folder_ / "seg")), bits == 8 ? "the value 200, which is none of its segments" : "the value 700, which is none"));
+      EXPECT_TRUE(contains(what(seg.save(folder_ / "seg")), bits == 8 ? "the value 200, which is none of its segments"
+                                                                      : "the value 700, which is none"));
     }
   }
 }

@@ -29,8 +29,12 @@ class SegAlone : public ::testing::Test {
     std::vector<fs::path> files;
     for (size_t z = 0; z < places.size(); ++z) {
       DicomPhantom slice;
-      slice.size(5, 4).at({-10.5 + 0.6 * places[z], 20.25 - 0.8 * places[z], 100}, {0.8, 0.6, 0, 0, 0, -1}, {0.9, 0.7}).pixels(std::vector<uint16_t>(20));
-      slice.set(DCM_SliceThickness, "2.5").set(DCM_InstanceNumber, std::to_string(z)).set(DCM_SOPInstanceUID, "1.2.7." + std::to_string(z));
+      slice.size(5, 4)
+          .at({-10.5 + 0.6 * places[z], 20.25 - 0.8 * places[z], 100}, {0.8, 0.6, 0, 0, 0, -1}, {0.9, 0.7})
+          .pixels(std::vector<uint16_t>(20));
+      slice.set(DCM_SliceThickness, "2.5")
+          .set(DCM_InstanceNumber, std::to_string(z))
+          .set(DCM_SOPInstanceUID, "1.2.7." + std::to_string(z));
       if (!has_places) slice.at({0, 0, 0});
       files.push_back(slice.save(folder_ / std::to_string(z)));
     }
@@ -44,7 +48,8 @@ class SegAlone : public ::testing::Test {
   std::vector<uint8_t> labels_in(const std::string& slices) const {
     std::vector<uint8_t> labels(static_cast<size_t>(image_.size[0] * image_.size[1] * image_.size[2]), 0);
     const size_t slice_size = labels.size() / slices.size();
-    for (size_t i = 0; i < labels.size(); ++i) labels[i] = slices[i / slice_size] == 'x' ? static_cast<uint8_t>(1 + i % 2) : uint8_t{0};
+    for (size_t i = 0; i < labels.size(); ++i)
+      labels[i] = slices[i / slice_size] == 'x' ? static_cast<uint8_t>(1 + i % 2) : uint8_t{0};
     return labels;
   }
   // A copy of the file with other values.
@@ -60,7 +65,11 @@ class SegAlone : public ::testing::Test {
     return DicomPhantom::item(DicomPhantom::item(data, DCM_SharedFunctionalGroupsSequence), DCM_PixelMeasuresSequence);
   }
   LabelMap on_image(const std::vector<uint8_t>& labels) const {
-    return {.size = image_.size, .spacing_mm = image_.spacing_mm, .origin_mm = image_.origin_mm, .direction = image_.direction, .labels = labels};
+    return {.size = image_.size,
+            .spacing_mm = image_.spacing_mm,
+            .origin_mm = image_.origin_mm,
+            .direction = image_.direction,
+            .labels = labels};
   }
 
   test::TempFolder folder_;
@@ -146,13 +155,15 @@ TEST_F(SegAlone, FramesOfOtherCorners) {
   const std::vector<uint8_t> labels = labels_in("xx-----");
   const auto move_last = [](double columns, double rows) {
     return [=](DcmItem& data) {
-      DcmItem& group = DicomPhantom::item(data, DCM_PerFrameFunctionalGroupsSequence, 3);  // label 2 in slice 1, at 12.5 mm
+      // label 2 in slice 1, at 12.5 mm
+      DcmItem& group = DicomPhantom::item(data, DCM_PerFrameFunctionalGroupsSequence, 3);
       const double mm = 0.7 * columns;
       DicomPhantom::put_in(DicomPhantom::item(group, DCM_PlanePositionSequence), DCM_ImagePositionPatient,
                            test::decimals({-10.5 + 7.5 + 0.8 * mm, 20.25 - 10 + 0.6 * mm, 100 - 0.9 * rows}));
     };
   };
-  const LabelMap whole = read_label_map(write(labels)), moved = read_label_map(changed(write(labels), move_last(-2, 1)));
+  const LabelMap whole = read_label_map(write(labels)),
+                 moved = read_label_map(changed(write(labels), move_last(-2, 1)));
   EXPECT_EQ(moved.size, (std::array<int64_t, 3>{7, 5, 2}));
   for (int64_t z = 0; z < 2; ++z) {
     for (int64_t y = 0; y < 4; ++y) {
@@ -204,7 +215,8 @@ TEST_F(SegAlone, OfHighdicom) {
   for (int z = 0; z < 7; ++z) {
     for (int y = 0; y < 8; ++y) {
       for (int x = 0; x < 10; ++x) {
-        const bool is_liver = (z == 1 || z == 2 || z == 5) && (x + 2 * y + z) % 5 == 0, is_tumour = z == 2 && (x + 2 * y) % 7 == 1;
+        const bool is_liver = (z == 1 || z == 2 || z == 5) && (x + 2 * y + z) % 5 == 0,
+                   is_tumour = z == 2 && (x + 2 * y) % 7 == 1;
         series.labels.push_back(is_tumour ? 2 : is_liver ? 1 : 0);
       }
     }

@@ -32,14 +32,18 @@ std::string text(DcmItem& item, const DcmTagKey& tag) {
   return value.c_str();
 }
 
-// Columns to the patient's left and down; slices against the order of the files; everything identifying that the standard wants in the object.
+// Columns to the patient's left and down; slices against the order of the
+// files; everything identifying that the standard wants in the object.
 class WriteDicomSeg : public ::testing::Test {
  protected:
   static std::vector<double> place(int z) { return {-10.5 + 1.5 * z, 20.25 - 2.0 * z, 100}; }
   DicomPhantom slice(int z) {
     DicomPhantom slice;
     slice.size(11, 7).at(place(z), {0.8, 0.6, 0, 0, 0, -1}, {0.9, 0.7}).pixels(std::vector<uint16_t>(77));
-    slice.set(DCM_StudyInstanceUID, "1.2.9").set(DCM_FrameOfReferenceUID, "1.2.8").set(DCM_PatientName, "Zebedee^Quentin").set(DCM_PatientID, "MRN-1");
+    slice.set(DCM_StudyInstanceUID, "1.2.9")
+        .set(DCM_FrameOfReferenceUID, "1.2.8")
+        .set(DCM_PatientName, "Zebedee^Quentin")
+        .set(DCM_PatientID, "MRN-1");
     slice.set(DCM_SeriesNumber, "4")
         .set(DCM_AccessionNumber, "ACC-1")
         .set(DCM_InstanceNumber, std::to_string(z))
@@ -68,7 +72,9 @@ class WriteDicomSeg : public ::testing::Test {
     EXPECT_TRUE(loaded_.loadFile(path.c_str()).good());
     return *loaded_.getDataset();
   }
-  static DcmItem& item(DcmItem& parent, const DcmTagKey& sequence, int index = 0) { return DicomPhantom::item(parent, sequence, index); }
+  static DcmItem& item(DcmItem& parent, const DcmTagKey& sequence, int index = 0) {
+    return DicomPhantom::item(parent, sequence, index);
+  }
   DcmItem& frame(DcmItem& seg, int index) { return item(seg, DCM_PerFrameFunctionalGroupsSequence, index); }
   void expect_round_trip() {
     const DicomLabels back = read_dicom_mask(write(), files_, image_);
@@ -99,9 +105,12 @@ TEST_F(WriteDicomSeg, EveryFrameNamesWhatItWasMadeFrom) {
   EXPECT_EQ(files_.front().filename(), "3") << "slices are sorted along their normal";
   for (int i = 0; i < 4; ++i) {
     const int segment = i / 2 + 1, z = i % 2 + 1;
-    EXPECT_EQ(text(item(frame(seg, i), DCM_SegmentIdentificationSequence), DCM_ReferencedSegmentNumber), std::to_string(segment));
-    EXPECT_EQ(text(item(frame(seg, i), DCM_FrameContentSequence), DCM_DimensionIndexValues), std::to_string(segment) + "\\" + std::to_string(z));
-    EXPECT_EQ(text(item(frame(seg, i), DCM_PlanePositionSequence), DCM_ImagePositionPatient), test::decimals(place(3 - z)));
+    EXPECT_EQ(text(item(frame(seg, i), DCM_SegmentIdentificationSequence), DCM_ReferencedSegmentNumber),
+              std::to_string(segment));
+    EXPECT_EQ(text(item(frame(seg, i), DCM_FrameContentSequence), DCM_DimensionIndexValues),
+              std::to_string(segment) + "\\" + std::to_string(z));
+    EXPECT_EQ(text(item(frame(seg, i), DCM_PlanePositionSequence), DCM_ImagePositionPatient),
+              test::decimals(place(3 - z)));
     DcmItem& source = item(item(frame(seg, i), DCM_DerivationImageSequence), DCM_SourceImageSequence);
     EXPECT_EQ(text(source, DCM_ReferencedSOPInstanceUID), "1.2.7." + std::to_string(3 - z));
     EXPECT_EQ(text(source, DCM_ReferencedSOPClassUID), UID_CTImageStorage);
@@ -113,28 +122,36 @@ TEST_F(WriteDicomSeg, EveryFrameNamesWhatItWasMadeFrom) {
   EXPECT_EQ(text(item(shared, DCM_PixelMeasuresSequence), DCM_SpacingBetweenSlices), "2.5");
   DcmItem& series = item(seg, DCM_ReferencedSeriesSequence);
   EXPECT_EQ(text(series, DCM_SeriesInstanceUID), "1.2.3");
-  for (int z = 0; z < 4; ++z) EXPECT_EQ(text(item(series, DCM_ReferencedInstanceSequence, z), DCM_ReferencedSOPInstanceUID), "1.2.7." + std::to_string(3 - z));
+  for (int z = 0; z < 4; ++z)
+    EXPECT_EQ(text(item(series, DCM_ReferencedInstanceSequence, z), DCM_ReferencedSOPInstanceUID),
+              "1.2.7." + std::to_string(3 - z));
 }
 
 // Frames lie in the order 2, 0, 3, 1; the slices follow their places.
 TEST_F(WriteDicomSeg, FramesOfAMultiFrameFile) {
   DicomPhantom many = slice(0);
-  many.set(DCM_SOPClassUID, UID_EnhancedCTImageStorage).set(DCM_NumberOfFrames, "4").pixels(std::vector<uint16_t>(4 * 77)).remove(DCM_ImagePositionPatient);
+  many.set(DCM_SOPClassUID, UID_EnhancedCTImageStorage)
+      .set(DCM_NumberOfFrames, "4")
+      .pixels(std::vector<uint16_t>(4 * 77))
+      .remove(DCM_ImagePositionPatient);
   DcmItem& shared = many.item(DCM_SharedFunctionalGroupsSequence);
   DicomPhantom::put_in(item(shared, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient, "1\\0\\0\\0\\1\\0");
   DicomPhantom::put_in(item(shared, DCM_PixelMeasuresSequence), DCM_PixelSpacing, "0.9\\0.7");
   const std::vector<int> place{2, 0, 3, 1};
   for (int i = 0; i < 4; ++i) {
-    DicomPhantom::put_in(item(many.item(DCM_PerFrameFunctionalGroupsSequence, i), DCM_PlanePositionSequence), DCM_ImagePositionPatient,
-                         test::decimals({0, 0, 2.5 * place[static_cast<size_t>(i)]}));
+    DicomPhantom::put_in(item(many.item(DCM_PerFrameFunctionalGroupsSequence, i), DCM_PlanePositionSequence),
+                         DCM_ImagePositionPatient, test::decimals({0, 0, 2.5 * place[static_cast<size_t>(i)]}));
   }
   use({many.save(folder_ / "many")});
   ASSERT_EQ(image_.size[2], 4);
   expect_round_trip();
   DcmItem& seg = load(write());
   for (int i = 0; i < 4; ++i) {  // two segments in the slices 1 and 2, which are the file's frames 4 and 1
-    EXPECT_EQ(text(item(item(frame(seg, i), DCM_DerivationImageSequence), DCM_SourceImageSequence), DCM_ReferencedFrameNumber), i % 2 == 0 ? "4" : "1");
-    EXPECT_EQ(text(item(frame(seg, i), DCM_PlanePositionSequence), DCM_ImagePositionPatient), i % 2 == 0 ? "0\\0\\2.5" : "0\\0\\5");
+    EXPECT_EQ(text(item(item(frame(seg, i), DCM_DerivationImageSequence), DCM_SourceImageSequence),
+                   DCM_ReferencedFrameNumber),
+              i % 2 == 0 ? "4" : "1");
+    EXPECT_EQ(text(item(frame(seg, i), DCM_PlanePositionSequence), DCM_ImagePositionPatient),
+              i % 2 == 0 ? "0\\0\\2.5" : "0\\0\\5");
   }
   DcmSequenceOfItems* instances = nullptr;
   item(seg, DCM_ReferencedSeriesSequence).findAndGetSequence(DCM_ReferencedInstanceSequence, instances);
@@ -194,14 +211,18 @@ TEST_F(WriteDicomSeg, PatientAndStudyAreTheSourcesAndStandNowhereElse) {
   EXPECT_EQ(text(seg, DCM_SeriesNumber), "1004");
   EXPECT_NE(text(seg, DCM_SeriesInstanceUID), "1.2.3");
   const std::string bytes = test::slurp(folder_ / "seg.dcm");
-  for (const std::string identity : {"Zebedee", "MRN-1", "ACC-1"}) EXPECT_EQ(bytes.find(identity), bytes.rfind(identity)) << identity;
+  for (const std::string identity : {"Zebedee", "MRN-1", "ACC-1"})
+    EXPECT_EQ(bytes.find(identity), bytes.rfind(identity)) << identity;
   EXPECT_FALSE(contains(bytes, folder_.path().string()));
 }
 
 TEST_F(WriteDicomSeg, BadValuesOfTheSourceDoNotSpoilTheObject) {
   const std::string long_id(70, '7');
   use_phantom([&](DicomPhantom& slice) {
-    slice.set(DCM_PatientAge, "45").set(DCM_StudyDate, "2001-1-1").set(DCM_PatientSex, "male").set(DCM_StudyID, "an id that is much too long");
+    slice.set(DCM_PatientAge, "45")
+        .set(DCM_StudyDate, "2001-1-1")
+        .set(DCM_PatientSex, "male")
+        .set(DCM_StudyID, "an id that is much too long");
     slice.set(DCM_PatientID, long_id).remove(DCM_FrameOfReferenceUID).remove(DCM_StudyInstanceUID);
   });
   expect_round_trip();
@@ -218,14 +239,16 @@ TEST_F(WriteDicomSeg, BadValuesOfTheSourceDoNotSpoilTheObject) {
 }
 
 TEST_F(WriteDicomSeg, TextsOfOtherAlphabets) {
-  use_phantom([](DicomPhantom& slice) { slice.set(DCM_SpecificCharacterSet, "ISO_IR 100").set(DCM_PatientName, "M\xFCller"); });
+  use_phantom(
+      [](DicomPhantom& slice) { slice.set(DCM_SpecificCharacterSet, "ISO_IR 100").set(DCM_PatientName, "M\xFCller"); });
   const std::string name = "Gef\xC3\xA4\xC3\x9F\\Wand\n";
   DcmItem& seg = load(write({{name, "b"}, "", "", ""}));
   EXPECT_EQ(text(seg, DCM_SpecificCharacterSet), "ISO_IR 192");
   EXPECT_EQ(text(seg, DCM_PatientName), "M\xC3\xBCller");
   EXPECT_EQ(text(item(seg, DCM_SegmentSequence), DCM_SegmentLabel), "Gef\xC3\xA4\xC3\x9F/Wand");
   // Bytes that are not of the set they claim to be: kept, and what is ours stays ASCII.
-  use_phantom([](DicomPhantom& slice) { slice.set(DCM_SpecificCharacterSet, "ISO_IR 192").set(DCM_PatientName, "M\xFCller"); });
+  use_phantom(
+      [](DicomPhantom& slice) { slice.set(DCM_SpecificCharacterSet, "ISO_IR 192").set(DCM_PatientName, "M\xFCller"); });
   DcmItem& kept = load(write({{name, std::string(100, 'x')}, "", "", ""}));
   EXPECT_EQ(text(kept, DCM_PatientName), "M\xFCller");
   EXPECT_EQ(text(item(kept, DCM_SegmentSequence), DCM_SegmentLabel),

@@ -1,4 +1,5 @@
-// Which files are one series and which mask is whose, where UIDs, bits and references are not as they should be: variants of phantoms made with DCMTK.
+// Which files are one series and which mask is whose, where UIDs, bits and
+// references are not as they should be: variants of phantoms made with DCMTK.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -48,17 +49,25 @@ class DicomSeriesOf : public ::testing::Test {
   // A SEG of one frame at z = 0; which series and images it names is up to the test.
   DicomPhantom mask(const std::string& patient, const std::string& study = "9.1") {
     DicomPhantom seg;
-    seg.set(DCM_SOPClassUID, UID_SegmentationStorage).set(DCM_Modality, "SEG").set(DCM_SegmentationType, "BINARY").format(1, 1, false);
-    seg.set(DCM_NumberOfFrames, "1").set(DCM_StudyInstanceUID, study).set(DCM_SeriesInstanceUID, "9.9.9").set(DCM_FrameOfReferenceUID, "9.1.2");
+    seg.set(DCM_SOPClassUID, UID_SegmentationStorage)
+        .set(DCM_Modality, "SEG")
+        .set(DCM_SegmentationType, "BINARY")
+        .format(1, 1, false);
+    seg.set(DCM_NumberOfFrames, "1")
+        .set(DCM_StudyInstanceUID, study)
+        .set(DCM_SeriesInstanceUID, "9.9.9")
+        .set(DCM_FrameOfReferenceUID, "9.1.2");
     if (!patient.empty()) seg.set(DCM_PatientID, patient);
     DcmItem& segment = seg.item(DCM_SegmentSequence);
     DicomPhantom::put_in(segment, DCM_SegmentNumber, "1");
     DicomPhantom::put_in(segment, DCM_SegmentLabel, "liver");
     DcmItem& frame = seg.item(DCM_PerFrameFunctionalGroupsSequence);
     DicomPhantom::put_in(DicomPhantom::item(frame, DCM_PlanePositionSequence), DCM_ImagePositionPatient, "0\\0\\0");
-    DicomPhantom::put_in(DicomPhantom::item(frame, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient, "1\\0\\0\\0\\1\\0");
+    DicomPhantom::put_in(DicomPhantom::item(frame, DCM_PlaneOrientationSequence), DCM_ImageOrientationPatient,
+                         "1\\0\\0\\0\\1\\0");
     DicomPhantom::put_in(DicomPhantom::item(frame, DCM_PixelMeasuresSequence), DCM_PixelSpacing, "1\\1");
-    DicomPhantom::put_in(DicomPhantom::item(frame, DCM_SegmentIdentificationSequence), DCM_ReferencedSegmentNumber, "1");
+    DicomPhantom::put_in(DicomPhantom::item(frame, DCM_SegmentIdentificationSequence), DCM_ReferencedSegmentNumber,
+                         "1");
     return seg.bytes({0x0F, 0});
   }
   static DicomPhantom& of_series(DicomPhantom& mask, const std::string& uid) {
@@ -68,8 +77,9 @@ class DicomSeriesOf : public ::testing::Test {
   static DicomPhantom& of_image(DicomPhantom& mask, DicomPhantom& image) {
     OFString uid;
     image.data().findAndGetOFString(DCM_SOPInstanceUID, uid);
-    DcmItem& source =
-        DicomPhantom::item(DicomPhantom::item(mask.item(DCM_PerFrameFunctionalGroupsSequence), DCM_DerivationImageSequence), DCM_SourceImageSequence);
+    DcmItem& source = DicomPhantom::item(
+        DicomPhantom::item(mask.item(DCM_PerFrameFunctionalGroupsSequence), DCM_DerivationImageSequence),
+        DCM_SourceImageSequence);
     DicomPhantom::put_in(source, DCM_ReferencedSOPInstanceUID, uid.c_str());
     return mask;
   }
@@ -79,7 +89,8 @@ class DicomSeriesOf : public ::testing::Test {
     std::string remarks;
     size_t num_masks = 0;
     const SourceFile& of(const std::string& patient) const {
-      return *std::find_if(source.files.begin(), source.files.end(), [&](const SourceFile& file) { return contains(file.patient, patient); });
+      return *std::find_if(source.files.begin(), source.files.end(),
+                           [&](const SourceFile& file) { return contains(file.patient, patient); });
     }
   };
   Found find() {
@@ -99,8 +110,9 @@ TEST_F(DicomSeriesOf, PatientsAndStudiesThatShareASeriesUid) {
     Names a, b;
     const char* remark;
   };
-  for (const Case& one : {Case{{"P1"}, {"P2"}, "2 patients: told apart by PatientID"}, Case{{"P1", "9.1"}, {"P2", "9.2"}, "2 patients"},
-                          Case{{"P1", "9.1"}, {"P1", "9.2"}, "2 studies of its patient"}, Case{{"", "9.1"}, {"", "9.2"}, "2 studies"}}) {
+  for (const Case& one :
+       {Case{{"P1"}, {"P2"}, "2 patients: told apart by PatientID"}, Case{{"P1", "9.1"}, {"P2", "9.2"}, "2 patients"},
+        Case{{"P1", "9.1"}, {"P1", "9.2"}, "2 studies of its patient"}, Case{{"", "9.1"}, {"", "9.2"}, "2 studies"}}) {
     for (const double from : {0.0, 3.0}) {  // at the same place, and behind each other
       clear();
       series(one.a, 3, 0, 1);
@@ -180,7 +192,8 @@ TEST_F(DicomSeriesOf, MaskThatNamesNoSeries) {
   of_series(of_others, "7.7.7");
   save(by_frame, "seg");
   EXPECT_EQ(find().num_masks, 1U);
-  EXPECT_TRUE(contains(find().remarks, "does not say which series it was drawn on: this is the only one of its frame of reference"));
+  EXPECT_TRUE(contains(find().remarks,
+                       "does not say which series it was drawn on: this is the only one of its frame of reference"));
   save(by_image, "seg");
   EXPECT_EQ(find().num_masks, 1U);
   EXPECT_FALSE(contains(find().remarks, "which series"));
@@ -214,14 +227,16 @@ TEST_F(DicomSeriesOf, OneOfSeveralMasksIsNeverTaken) {
   EXPECT_TRUE(contains(found.remarks, "seg2: is not used: it is 2 of 2 RTSTRUCT"));
 }
 
-// Slices in every pair of formats that hold the numbers 0 to 99 and, where signed, their negatives: one volume with the numbers of a plain one.
+// Slices in every pair of formats that hold the numbers 0 to 99 and, where
+// signed, their negatives: one volume with the numbers of a plain one.
 TEST_F(DicomSeriesOf, SlicesOfSeveralPixelFormats) {
   struct Format {
     int allocated, stored, high;
     bool is_signed;
   };
-  const std::vector<Format> formats{{16, 16, 15, false}, {16, 12, 11, false}, {16, 12, 15, false}, {16, 16, 15, true}, {16, 12, 11, true},
-                                    {8, 8, 7, false},    {8, 8, 7, true},     {32, 32, 31, false}, {32, 20, 19, true}};
+  const std::vector<Format> formats{{16, 16, 15, false}, {16, 12, 11, false}, {16, 12, 15, false},
+                                    {16, 16, 15, true},  {16, 12, 11, true},  {8, 8, 7, false},
+                                    {8, 8, 7, true},     {32, 32, 31, false}, {32, 20, 19, true}};
   for (const Format& a : formats) {
     for (const Format& b : formats) {
       clear();
@@ -234,14 +249,17 @@ TEST_F(DicomSeriesOf, SlicesOfSeveralPixelFormats) {
         for (int i = 0; i < 12; ++i) {
           const int number = (format.is_signed && i % 2 == 0 ? -1 : 1) * (8 * z + i);
           expected.push_back(static_cast<float>(number));
-          const uint64_t bits = (static_cast<uint64_t>(number) & ((uint64_t{1} << format.stored) - 1)) << (format.high + 1 - format.stored);
-          for (int byte = 0; byte < format.allocated / 8; ++byte) bytes.push_back(static_cast<uint8_t>(bits >> (8 * byte)));
+          const uint64_t bits = (static_cast<uint64_t>(number) & ((uint64_t{1} << format.stored) - 1))
+                                << (format.high + 1 - format.stored);
+          for (int byte = 0; byte < format.allocated / 8; ++byte)
+            bytes.push_back(static_cast<uint8_t>(bits >> (8 * byte)));
         }
         if (format.allocated == 8) {
           phantom.bytes(bytes);
         } else {
           std::vector<uint16_t> words;
-          for (size_t i = 0; i < bytes.size(); i += 2) words.push_back(static_cast<uint16_t>(bytes[i] | bytes[i + 1] << 8));
+          for (size_t i = 0; i < bytes.size(); i += 2)
+            words.push_back(static_cast<uint16_t>(bytes[i] | bytes[i + 1] << 8));
           phantom.pixels(words);
         }
         save(phantom, concat("z", z));
@@ -259,7 +277,8 @@ TEST_F(DicomSeriesOf, SlicesOfSeveralPixelFormats) {
 
 TEST_F(DicomSeriesOf, ReconstructionsThatOnlyTheirBitsTellApart) {
   for (int i = 0; i < 6; ++i) {
-    DicomPhantom phantom = slice({"P1"}, i / 2, static_cast<uint16_t>(i % 2)).set(DCM_InstanceNumber, std::to_string(i % 3));
+    DicomPhantom phantom =
+        slice({"P1"}, i / 2, static_cast<uint16_t>(i % 2)).set(DCM_InstanceNumber, std::to_string(i % 3));
     save(i % 2 == 0 ? phantom : phantom.set(DCM_BitsStored, "12").set(DCM_HighBit, "11"));
   }
   const DicomTree tree = group_dicom(files_);
@@ -282,7 +301,8 @@ TEST_F(DicomSeriesOf, BitsThatAreAnotherScale) {
   padded.pixels({65535, 65535, 7, 7, 7, 7, 7, 7, 7, 7, 7, 9}).set_word(DCM_PixelPaddingValue, 65535);
   save(padded);
   const std::vector<float> read = values(read_dicom(files_));
-  EXPECT_EQ(std::vector<float>(read.begin() + 12, read.end()), (std::vector<float>{7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 9}));
+  EXPECT_EQ(std::vector<float>(read.begin() + 12, read.end()),
+            (std::vector<float>{7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 9}));
 }
 
 TEST_F(DicomSeriesOf, LocalizersAndMosaicsAreNoImages) {
@@ -292,10 +312,11 @@ TEST_F(DicomSeriesOf, LocalizersAndMosaicsAreNoImages) {
     const char* reason;
   };
   for (const Case& one :
-       {Case{"CT", "ORIGINAL\\PRIMARY\\LOCALIZER", false, "is a localizer"}, Case{"CT", "ORIGINAL\\PRIMARY\\LOCALIZER\\CT_SOM5 TOP", false, "is a localizer"},
-        Case{"MR", "ORIGINAL\\PRIMARY\\M\\ND\\MOSAIC", false, "is a Siemens mosaic"}, Case{"MR", "ORIGINAL\\PRIMARY\\M\\ND", true, ""},
-        Case{"CT", "ORIGINAL\\PRIMARY\\AXIAL", true, ""}, Case{"OT", "DERIVED\\SECONDARY\\MOSAIC", true, ""},
-        Case{"MR", "DERIVED\\PRIMARY\\LOCALIZERS", true, ""}}) {
+       {Case{"CT", "ORIGINAL\\PRIMARY\\LOCALIZER", false, "is a localizer"},
+        Case{"CT", "ORIGINAL\\PRIMARY\\LOCALIZER\\CT_SOM5 TOP", false, "is a localizer"},
+        Case{"MR", "ORIGINAL\\PRIMARY\\M\\ND\\MOSAIC", false, "is a Siemens mosaic"},
+        Case{"MR", "ORIGINAL\\PRIMARY\\M\\ND", true, ""}, Case{"CT", "ORIGINAL\\PRIMARY\\AXIAL", true, ""},
+        Case{"OT", "DERIVED\\SECONDARY\\MOSAIC", true, ""}, Case{"MR", "DERIVED\\PRIMARY\\LOCALIZERS", true, ""}}) {
     clear();
     save(slice({"P1"}, 0, 1).set(DCM_Modality, one.modality).set(DCM_ImageType, one.type));
     const DicomTree tree = group_dicom(files_);

@@ -25,7 +25,10 @@ DicomPhantom pet() {
       .set(DCM_DecayCorrection, "START")
       .set(DCM_CorrectedImage, "ATTN\\DECY\\SCAT")
       .set(DCM_PatientWeight, "80");
-  phantom.set(DCM_SeriesDate, "20200301").set(DCM_SeriesTime, "114948").set(DCM_AcquisitionDate, "20200301").set(DCM_AcquisitionTime, "114948.00");
+  phantom.set(DCM_SeriesDate, "20200301")
+      .set(DCM_SeriesTime, "114948")
+      .set(DCM_AcquisitionDate, "20200301")
+      .set(DCM_AcquisitionTime, "114948.00");
   DcmItem& drug = phantom.item(DCM_RadiopharmaceuticalInformationSequence);
   DicomPhantom::put_in(drug, DCM_RadionuclideTotalDose, "400000000");
   DicomPhantom::put_in(drug, DCM_RadionuclideHalfLife, "6588");
@@ -65,11 +68,14 @@ TEST(DicomSuv, BodyWeightFormula) {
   EXPECT_EQ(result.volume.modality, "PT");
 }
 
-TEST(DicomSuv, CorrectedToTheInjection) { EXPECT_NEAR(outcome(pet().set(DCM_DecayCorrection, "ADMIN")).value(), 0.5, 1e-6); }
+TEST(DicomSuv, CorrectedToTheInjection) {
+  EXPECT_NEAR(outcome(pet().set(DCM_DecayCorrection, "ADMIN")).value(), 0.5, 1e-6);
+}
 
 TEST(DicomSuv, DateTimeOfInjectionGoesBeforeItsTime) {
   DicomPhantom phantom = pet();
-  put_in_drug(phantom, DCM_RadiopharmaceuticalStartDateTime, "20200301080012.00+0100");  // 13776 s before, 2.0911 half lives
+  // 13776 s before, 2.0911 half lives
+  put_in_drug(phantom, DCM_RadiopharmaceuticalStartDateTime, "20200301080012.00+0100");
   EXPECT_NEAR(outcome(phantom).value(), 0.5 * std::exp2(13776.0 / 6588.0), 1e-5);
 }
 
@@ -80,7 +86,9 @@ TEST(DicomSuv, InjectedBeforeMidnight) {
 }
 
 // A series time that was rewritten by post-processing is later than the acquisition.
-TEST(DicomSuv, AcquisitionBeforeTheSeries) { EXPECT_NEAR(outcome(pet().set(DCM_SeriesTime, "180000")).value(), 1.0, 1e-6); }
+TEST(DicomSuv, AcquisitionBeforeTheSeries) {
+  EXPECT_NEAR(outcome(pet().set(DCM_SeriesTime, "180000")).value(), 1.0, 1e-6);
+}
 
 TEST(DicomSuv, FilesThatAreInSuvAlready) {
   EXPECT_EQ(outcome(pet().set(DCM_Units, "GML")).volume.units, Units::suv);
@@ -107,21 +115,30 @@ TEST(DicomSuv, NumbersThatCannotBe) {
   };
   expect_raw(with(DCM_RadionuclideTotalDose, "400000"), "not in Bq");
   expect_raw(with(DCM_RadionuclideTotalDose, "400000000000"), "not in Bq");
-  for (const char* half_life : {"109.8", "200", "1.83", "6588000"}) expect_raw(with(DCM_RadionuclideHalfLife, half_life), "half life");
+  for (const char* half_life : {"109.8", "200", "1.83", "6588000"})
+    expect_raw(with(DCM_RadionuclideHalfLife, half_life), "half life");
   for (const char* half_life : {"109.8", "1223.4", "13176"}) {
     DicomPhantom phantom = with(DCM_RadionuclideHalfLife, half_life).set(DCM_DecayCorrection, "ADMIN");
-    DicomPhantom::put_in(DicomPhantom::item(phantom.item(DCM_RadiopharmaceuticalInformationSequence), DCM_RadionuclideCodeSequence), DCM_CodeValue, "C-111A1");
+    DicomPhantom::put_in(
+        DicomPhantom::item(phantom.item(DCM_RadiopharmaceuticalInformationSequence), DCM_RadionuclideCodeSequence),
+        DCM_CodeValue, "C-111A1");
     expect_raw(phantom, "not that of its radionuclide, 6586");
   }
   for (const double scale : {2.5e-4, 1.0, 3.0}) {  // a mouse of 20 g, and 240 kg
-    DicomPhantom phantom = with(DCM_RadionuclideTotalDose, test::decimals({400e6 * scale})).set(DCM_PatientWeight, test::decimals({80 * scale}));
-    DicomPhantom::put_in(DicomPhantom::item(phantom.item(DCM_RadiopharmaceuticalInformationSequence), DCM_RadionuclideCodeSequence), DCM_CodeValue, "77004003");
+    DicomPhantom phantom = with(DCM_RadionuclideTotalDose, test::decimals({400e6 * scale}))
+                               .set(DCM_PatientWeight, test::decimals({80 * scale}));
+    DicomPhantom::put_in(
+        DicomPhantom::item(phantom.item(DCM_RadiopharmaceuticalInformationSequence), DCM_RadionuclideCodeSequence),
+        DCM_CodeValue, "77004003");
     EXPECT_NEAR(outcome(phantom).value(), 1.0, 1e-6);
   }
-  EXPECT_EQ(outcome(with(DCM_RadionuclideTotalDose, "8000000").set(DCM_PatientWeight, "0.02")).volume.units, Units::suv);  // a mouse
+  // a mouse
+  EXPECT_EQ(outcome(with(DCM_RadionuclideTotalDose, "8000000").set(DCM_PatientWeight, "0.02")).volume.units,
+            Units::suv);
 }
 
-// The injection's time of day, `minutes` after that of the series: yesterday's, if that is near enough; else a clock that is wrong.
+// The injection's time of day, `minutes` after that of the series:
+// yesterday's, if that is near enough; else a clock that is wrong.
 TEST(DicomSuv, ClocksThatDisagree) {
   for (const int minutes : {1, 29, 240, 700}) {
     DicomPhantom phantom = pet();
@@ -131,7 +148,8 @@ TEST(DicomSuv, ClocksThatDisagree) {
     expect_raw(phantom, "the times of injection and series do not fit");  // 12 to 24 hours of F-18
     put_in_drug(phantom, DCM_RadionuclideHalfLife, "45720");              // Cu-64
     expect_raw(phantom, "two clocks that disagree");
-    put_in_drug(phantom, DCM_RadiopharmaceuticalStartDateTime, "20200229" + digits(at / 60) + digits(at % 60) + "48");  // the day before, which is said
+    // the day before, which is said
+    put_in_drug(phantom, DCM_RadiopharmaceuticalStartDateTime, "20200229" + digits(at / 60) + digits(at % 60) + "48");
     EXPECT_EQ(outcome(phantom).volume.units, Units::suv);
   }
 }

@@ -19,8 +19,8 @@ struct Syntax {
   const char* uid;
   bool is_explicit = true, is_big = false;
 };
-constexpr Syntax kExplicit{"1.2.840.10008.1.2.1"}, kImplicit{"1.2.840.10008.1.2", false}, kBig{"1.2.840.10008.1.2.2", true, true},
-    kDeflated{"1.2.840.10008.1.2.1.99"};
+constexpr Syntax kExplicit{"1.2.840.10008.1.2.1"}, kImplicit{"1.2.840.10008.1.2", false},
+    kBig{"1.2.840.10008.1.2.2", true, true}, kDeflated{"1.2.840.10008.1.2.1.99"};
 
 std::string bytes_of(uint64_t value, size_t size, bool is_big) {
   std::string bytes;
@@ -28,13 +28,18 @@ std::string bytes_of(uint64_t value, size_t size, bool is_big) {
   return bytes;
 }
 
-std::string tag(uint32_t group, uint32_t element, bool is_big = false) { return bytes_of(group, 2, is_big) + bytes_of(element, 2, is_big); }
-
-std::string sequence(const Syntax& syntax, uint32_t length, const std::string& vr = "SQ") {
-  return tag(0x0008, 0x1140, syntax.is_big) + (syntax.is_explicit ? vr + "\0\0"s : ""s) + bytes_of(length, 4, syntax.is_big);
+std::string tag(uint32_t group, uint32_t element, bool is_big = false) {
+  return bytes_of(group, 2, is_big) + bytes_of(element, 2, is_big);
 }
 
-std::string item(const Syntax& syntax, uint32_t length) { return tag(0xFFFE, 0xE000, syntax.is_big) + bytes_of(length, 4, syntax.is_big); }
+std::string sequence(const Syntax& syntax, uint32_t length, const std::string& vr = "SQ") {
+  return tag(0x0008, 0x1140, syntax.is_big) + (syntax.is_explicit ? vr + "\0\0"s : ""s) +
+         bytes_of(length, 4, syntax.is_big);
+}
+
+std::string item(const Syntax& syntax, uint32_t length) {
+  return tag(0xFFFE, 0xE000, syntax.is_big) + bytes_of(length, 4, syntax.is_big);
+}
 
 std::string meta(const Syntax& syntax) {
   std::string uid = syntax.uid;
@@ -84,8 +89,10 @@ TEST(DicomWalk, DeepFilesAreRefused) {
       {"deflated", meta(kDeflated) + deflated(nested(kDeflated, kDeep))},
       {"with lengths", meta(kExplicit) + nested_with_lengths(kExplicit, kDeep)},
       {"implicit with lengths", meta(kImplicit) + nested_with_lengths(kImplicit, kDeep)},
-      {"in a value of unknown type", meta(kExplicit) + sequence(kExplicit, kUndefined, "UN") + item(kImplicit, kUndefined) + nested(kImplicit, kDeep)},
-      {"in the meta header", std::string(128, '\0') + "DICM" + tag(2, 1) + "SQ\0\0\xff\xff\xff\xff"s + item(kExplicit, kUndefined) + nested(kExplicit, kDeep)},
+      {"in a value of unknown type", meta(kExplicit) + sequence(kExplicit, kUndefined, "UN") +
+                                         item(kImplicit, kUndefined) + nested(kImplicit, kDeep)},
+      {"in the meta header", std::string(128, '\0') + "DICM" + tag(2, 1) + "SQ\0\0\xff\xff\xff\xff"s +
+                                 item(kExplicit, kUndefined) + nested(kExplicit, kDeep)},
       {"without a preamble", tag(8, 0x16) + "UI\2\0001\0"s + nested(kExplicit, kDeep)}};
   for (const auto& [name, bytes] : files) {
     const auto path = folder.write("deep.dcm", bytes);
@@ -97,16 +104,18 @@ TEST(DicomWalk, DeepFilesAreRefused) {
 TEST(DicomWalk, ValuesThatTheFileCannotHoldAreRefused) {
   const test::TempFolder folder;
   const std::string value = tag(0x0009, 0x1010) + "OB\0\0"s + bytes_of(0x7FFFFFF0, 4, false) + "abcd";
-  for (const std::string& bytes :
-       {meta(kDeflated) + deflated(value), meta(kExplicit) + value, meta(kDeflated) + deflated(tag(9, 0x1010) + std::string(100, 'P'))}) {
-    EXPECT_TRUE(test::contains(test::error_of([&] { read_dicom({folder.write("a.dcm", bytes)}); }).what(), "claims far more bytes"));
+  for (const std::string& bytes : {meta(kDeflated) + deflated(value), meta(kExplicit) + value,
+                                   meta(kDeflated) + deflated(tag(9, 0x1010) + std::string(100, 'P'))}) {
+    EXPECT_TRUE(test::contains(test::error_of([&] { read_dicom({folder.write("a.dcm", bytes)}); }).what(),
+                               "claims far more bytes"));
   }
 }
 
 TEST(DicomWalk, OrdinaryNestingIsNotRefused) {
   const test::TempFolder folder;
   const auto refusal = [&](const std::string& bytes) {
-    return std::string(test::error_of([&] { read_dicom({folder.write("a.dcm", bytes)}); }).what());  // these have no pixels
+    // these have no pixels
+    return std::string(test::error_of([&] { read_dicom({folder.write("a.dcm", bytes)}); }).what());
   };
   EXPECT_FALSE(test::contains(refusal(meta(kExplicit) + nested_with_lengths(kExplicit, 40)), "nest more deeply"));
   std::string side_by_side;

@@ -34,10 +34,13 @@ TEST(FileName, OnlyKnownEndingsAreEndings) {
   expect("SEG.DCM", "SEG", ".dcm", FileKind::dicom);
 }
 
-// Random names: the stem is what was put in front of the ending, whatever it looks like, as long as it does not itself make a longer ending.
+// Random names: the stem is what was put in front of the ending, whatever
+// it looks like, as long as it does not itself make a longer ending.
 TEST(FileName, RandomStemsAndEndings) {
-  const std::vector<std::string> endings{".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm"};
-  const std::vector<std::string> parts{"a", "T1", ".", ".", "_", "-", "0", "7", "nii", "gz", "seg", "png", "label", " ", "\u00e9"};
+  const std::vector<std::string> endings{".nii.gz", ".nii",  ".nrrd", ".nhdr", ".mha", ".mhd", ".png",
+                                         ".jpg",    ".jpeg", ".tif",  ".tiff", ".bmp", ".dcm"};
+  const std::vector<std::string> parts{"a",   "T1", ".",   ".",   "_",     "-", "0",     "7",
+                                       "nii", "gz", "seg", "png", "label", " ", "\u00e9"};
   std::mt19937 random(1);
   const auto draw = [&](const auto& list) { return list[random() % list.size()]; };
   for (int i = 0; i < 5000; ++i) {
@@ -50,7 +53,8 @@ TEST(FileName, RandomStemsAndEndings) {
     }
     if ((ending == ".nrrd" || ending == ".nhdr") && to_lower(stem).ends_with(".seg") && stem.size() > 4) {
       stem.resize(stem.size() - 4);
-      written = ".seg" + written, ending = ".seg" + ending;
+      written = ".seg" + written;
+      ending = ".seg" + ending;
     }
     const FileName found = take_apart(stem + written);
     EXPECT_EQ(found.stem, stem) << stem << written;

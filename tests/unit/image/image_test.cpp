@@ -27,11 +27,14 @@ TEST(SliceAxis, IsTheFlatOneOf2DImages) {
 }
 
 TEST(SliceAxis, IsOneForADataset) {
-  const VolumeHeader axial{{512, 512, 40}, {0.7, 0.7, 5}}, sagittal{{20, 256, 256}, {6, 1, 1}}, flat{{64, 64, 1}, {1, 1, 1}};
-  const VolumeHeader cube{{100, 100, 100}, {1, 1, 1}}, narrow_x{{180, 256, 256}, {1, 1, 1}}, narrow_y{{256, 180, 256}, {1, 1, 1}};
+  const VolumeHeader axial{{512, 512, 40}, {0.7, 0.7, 5}}, sagittal{{20, 256, 256}, {6, 1, 1}},
+      flat{{64, 64, 1}, {1, 1, 1}};
+  const VolumeHeader cube{{100, 100, 100}, {1, 1, 1}}, narrow_x{{180, 256, 256}, {1, 1, 1}},
+      narrow_y{{256, 180, 256}, {1, 1, 1}};
   EXPECT_EQ(common_slice_axis({axial, axial, sagittal}).axis, 2);
   EXPECT_EQ(common_slice_axis({sagittal, axial, sagittal, flat}).axis, 0);
-  EXPECT_EQ(common_slice_axis({narrow_x, narrow_y, narrow_y}).axis, 1);  // as coarse along all: what most would have by themselves
+  // as coarse along all: what most would have by themselves
+  EXPECT_EQ(common_slice_axis({narrow_x, narrow_y, narrow_y}).axis, 1);
   EXPECT_EQ(common_slice_axis({narrow_x, narrow_y}).axis, 1);
   EXPECT_EQ(common_slice_axis({narrow_x, cube}).axis, 2);
   EXPECT_EQ(common_slice_axis({narrow_x, narrow_x, axial}).axis, 2);  // the only one that is coarsest in all

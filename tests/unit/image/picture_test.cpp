@@ -40,7 +40,8 @@ void expect_ramp(const Image& image, double tolerance) {
   for (int64_t row = 0; row < 20; ++row) {
     for (int64_t column = 0; column < 30; ++column) {
       for (int64_t c = 0; c < image.channels; ++c)
-        ASSERT_NEAR(image.pixels[at++], ramp(image.stored_max, row, column, c), tolerance) << row << ' ' << column << ' ' << c;
+        ASSERT_NEAR(image.pixels[at++], ramp(image.stored_max, row, column, c), tolerance)
+            << row << ' ' << column << ' ' << c;
     }
   }
 }
@@ -61,7 +62,8 @@ std::vector<uint8_t> labels(uint8_t one, uint8_t two) {
 }
 
 TEST(Picture, ExtensionsOfAnyCase) {
-  for (const char* name : {"a.png", "a.JPG", "a.jpeg", "a.tif", "a.TIFF", "a.bmp"}) EXPECT_TRUE(is_picture(name)) << name;
+  for (const char* name : {"a.png", "a.JPG", "a.jpeg", "a.tif", "a.TIFF", "a.bmp"})
+    EXPECT_TRUE(is_picture(name)) << name;
   for (const char* name : {"a.gif", "png", "a.png.txt", "a.nii", ".png"}) EXPECT_FALSE(is_picture(name)) << name;
 }
 
@@ -71,10 +73,12 @@ TEST(Picture, DepthsAndColours) {
     int64_t channels;
     double stored_max, tolerance;
   };
-  for (const Case& c : {Case{"g8.png", 1, 255, 0}, Case{"g16.png", 1, 65535, 0}, Case{"rgb8.png", 3, 255, 0}, Case{"rgba8.png", 3, 255, 0},
-                        Case{"la8.png", 1, 255, 0}, Case{"g8.tif", 1, 255, 0}, Case{"g16.tif", 1, 65535, 0}, Case{"rgb16.tif", 3, 65535, 0},
-                        Case{"g32f.tiff", 1, 0, 0}, Case{"white0.tif", 1, 255, 0}, Case{"white0_16.tif", 1, 65535, 0}, Case{"planes.tif", 3, 255, 0},
-                        Case{"g8.bmp", 1, 255, 0}, Case{"rgb8.bmp", 3, 255, 0}, Case{"g8.jpg", 1, 255, 4}, Case{"rgb8.jpg", 3, 255, 12}}) {
+  for (const Case& c : {Case{"g8.png", 1, 255, 0}, Case{"g16.png", 1, 65535, 0}, Case{"rgb8.png", 3, 255, 0},
+                        Case{"rgba8.png", 3, 255, 0}, Case{"la8.png", 1, 255, 0}, Case{"g8.tif", 1, 255, 0},
+                        Case{"g16.tif", 1, 65535, 0}, Case{"rgb16.tif", 3, 65535, 0}, Case{"g32f.tiff", 1, 0, 0},
+                        Case{"white0.tif", 1, 255, 0}, Case{"white0_16.tif", 1, 65535, 0},
+                        Case{"planes.tif", 3, 255, 0}, Case{"g8.bmp", 1, 255, 0}, Case{"rgb8.bmp", 3, 255, 0},
+                        Case{"g8.jpg", 1, 255, 4}, Case{"rgb8.jpg", 3, 255, 12}}) {
     SCOPED_TRACE(c.name);
     const Image image = read_picture(golden(c.name));
     EXPECT_EQ(image.channels, c.channels);
@@ -120,8 +124,9 @@ TEST(Picture, PagesOfATiffAreSlices) {
 }
 
 TEST(Picture, PagesThatAreNoSlicesAreRefused) {
-  for (const auto& [name, text] :
-       {std::pair{"two_sizes.tif", "page 2 has 4 x 3 pixels"}, {"channels_imagej.tif", "3 channels"}, {"time_and_slices.tif", "2 x 3 pages"}}) {
+  for (const auto& [name, text] : {std::pair{"two_sizes.tif", "page 2 has 4 x 3 pixels"},
+                                   {"channels_imagej.tif", "3 channels"},
+                                   {"time_and_slices.tif", "2 x 3 pages"}}) {
     SCOPED_TRACE(name);
     EXPECT_TRUE(contains(what_of(golden(name)), text)) << what_of(golden(name));
     EXPECT_TRUE(contains(error_of([&] { picture_header(golden(name)); }).what(), text));
@@ -152,12 +157,14 @@ TEST(Picture, SpacingOfAStack) {
 // EXIF orientation 6: the stored picture is to be turned by 90 degrees clockwise.
 TEST(Picture, ExifOrientationIsApplied) {
   for (const char* ending : {"png", "jpg"}) {
-    const Image turned = read_picture(golden(concat("turned.", ending))), plain = read_picture(golden(concat("g8.", ending)));
+    const Image turned = read_picture(golden(concat("turned.", ending))),
+                plain = read_picture(golden(concat("g8.", ending)));
     ASSERT_EQ(turned.height, 30);
     ASSERT_EQ(turned.width, 20);
     for (int64_t row = 0; row < 30; ++row) {
       for (int64_t column = 0; column < 20; ++column)
-        ASSERT_EQ(turned.pixels[static_cast<size_t>(row * 20 + column)], plain.pixels[static_cast<size_t>((19 - column) * 30 + row)]);
+        ASSERT_EQ(turned.pixels[static_cast<size_t>(row * 20 + column)],
+                  plain.pixels[static_cast<size_t>((19 - column) * 30 + row)]);
     }
   }
 }
@@ -188,7 +195,8 @@ TEST(Picture, MasksThatCanBeReadInTwoWaysAreRefused) {
 }
 
 TEST(Picture, CutOffFilesAreErrors) {
-  for (const char* name : {"g8.png", "rgb8.png", "g8.jpg", "rgb8.jpg", "g8.tif", "rgb16.tif", "stack.tif", "g8.bmp", "rgb8.bmp"}) {
+  for (const char* name :
+       {"g8.png", "rgb8.png", "g8.jpg", "rgb8.jpg", "g8.tif", "rgb16.tif", "stack.tif", "g8.bmp", "rgb8.bmp"}) {
     const TempFolder folder;
     const std::string bytes = slurp(golden(name)), extension = fs::path(name).extension();
     for (size_t size = 0; size < bytes.size(); size += size < 64 ? 1 : bytes.size() / 29) {
@@ -217,7 +225,13 @@ TEST(Picture, DamagedAndStrangeFilesAreErrorsWithoutChatter) {
 
   std::string bmp(54, '\0');
   bmp.replace(0, 2, "BM");
-  bmp[2] = 54, bmp[10] = 54, bmp[14] = 40, bmp[20] = 1, bmp[24] = 1, bmp[26] = 1, bmp[28] = 24;  // 65536 x 65536
+  bmp[2] = 54;
+  bmp[10] = 54;
+  bmp[14] = 40;
+  bmp[20] = 1;
+  bmp[24] = 1;
+  bmp[26] = 1;
+  bmp[28] = 24;  // 65536 x 65536
   EXPECT_TRUE(contains(what_of(folder.write("huge.bmp", bmp)), "65536 x 65536 pixels"));
   std::string jpeg = slurp(golden("g8.jpg"));
   const size_t frame = jpeg.find("\xFF\xC0");

@@ -10,12 +10,14 @@ namespace vmae::metrics {
 namespace {
 
 // "metric class" -> value.
-std::map<std::string, double> values_of(const ClassificationStudy& study, std::vector<double> thresholds, const std::vector<uint32_t>& weights) {
+std::map<std::string, double> values_of(const ClassificationStudy& study, std::vector<double> thresholds,
+                                        const std::vector<uint32_t>& weights) {
   const Decisions decisions(study, 0, std::move(thresholds));
   std::vector<double> values(decisions.names().size());
   decisions.values(weights, values);
   std::map<std::string, double> result;
-  for (size_t k = 0; k < values.size(); ++k) result[decisions.names()[k].metric + " " + decisions.names()[k].class_name] = values[k];
+  for (size_t k = 0; k < values.size(); ++k)
+    result[decisions.names()[k].metric + " " + decisions.names()[k].class_name] = values[k];
   EXPECT_EQ(result.size(), values.size());
   return result;
 }
@@ -41,7 +43,8 @@ const ClassificationStudy binary{.kind = LabelKind::binary,
                                  .labels = {{1, 0, 1, 0, 1}}};
 
 TEST(Decisions, OfOneScore) {
-  // Threshold 0.5 (counts as yes): a and e right, b wrong, c wrong, d right. Bins: [0.9, 1] with a and e, and one each with b, c, d.
+  // Threshold 0.5 (counts as yes): a and e right, b wrong, c wrong,
+  // d right. Bins: [0.9, 1] with a and e, and one each with b, c, d.
   expect_values(values_of(binary, {0.5}, {1, 1, 1, 1, 1}), {{"sensitivity ill", 2.0 / 3},
                                                             {"specificity ill", 1.0 / 2},
                                                             {"F1 ill", 4.0 / 6},
@@ -60,7 +63,8 @@ TEST(Decisions, OfOneScore) {
 }
 
 TEST(Decisions, CalibrationAddsUpBins) {
-  const std::vector<CalibrationBin> bins = Decisions(binary, 0, {0.5}).calibration(0, std::vector<uint32_t>{1, 2, 1, 1, 3});
+  const std::vector<CalibrationBin> bins =
+      Decisions(binary, 0, {0.5}).calibration(0, std::vector<uint32_t>{1, 2, 1, 1, 3});
   ASSERT_EQ(bins.size(), 10U);
   EXPECT_EQ(bins[9].count, 4);  // 1.0 lies in the last bin
   EXPECT_NEAR(bins[9].confidence_sum, 0.9 + 3 * 1.0, 1e-7);
@@ -80,7 +84,8 @@ TEST(Decisions, ScoresThatAreNoProbabilities) {
   EXPECT_DOUBLE_EQ(values.at("specificity ill"), 1);
   EXPECT_TRUE(std::isnan(values.at("Brier all")));
   EXPECT_TRUE(std::isnan(values.at("ECE all")));
-  for (const CalibrationBin& bin : Decisions(study, 0, {4.5}).calibration(0, std::vector<uint32_t>(5, 1))) EXPECT_EQ(bin.count, 0);
+  for (const CalibrationBin& bin : Decisions(study, 0, {4.5}).calibration(0, std::vector<uint32_t>(5, 1)))
+    EXPECT_EQ(bin.count, 0);
 }
 
 TEST(Decisions, OfExclusiveClasses) {
@@ -94,22 +99,23 @@ TEST(Decisions, OfExclusiveClasses) {
                                   .labels = {{1, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}}};
   const double brier[] = {0.09 + 0.04 + 0.01, 0.49 + 0.36 + 0.01, 0.04 + 0.0625 + 0.0025, 0.36 + 0.01 + 0.49};
   // Confidence in decisions: 0.7 right, 0.6 wrong, 0.75 right, 0.6 wrong.
-  expect_values(values_of(study, {}, {1, 1, 1, 1}), {{"sensitivity x", 1.0 / 2},
-                                                     {"specificity x", 1.0 / 2},
-                                                     {"F1 x", 1.0 / 2},
-                                                     {"sensitivity y", 1},
-                                                     {"specificity y", 2.0 / 3},
-                                                     {"F1 y", 2.0 / 3},
-                                                     {"sensitivity z", 0},
-                                                     {"specificity z", 1},
-                                                     {"F1 z", 0},
-                                                     {"sensitivity macro", 1.0 / 2},
-                                                     {"specificity macro", (1.0 / 2 + 2.0 / 3 + 1) / 3},
-                                                     {"F1 macro", (1.0 / 2 + 2.0 / 3) / 3},
-                                                     {"accuracy all", 1.0 / 2},
-                                                     {"balanced_accuracy all", 1.0 / 2},
-                                                     {"Brier all", (brier[0] + brier[1] + brier[2] + brier[3]) / 4},
-                                                     {"ECE all", (std::abs(0.7 + 0.75 - 2) + std::abs(0.6 + 0.6)) / 4}});
+  expect_values(values_of(study, {}, {1, 1, 1, 1}),
+                {{"sensitivity x", 1.0 / 2},
+                 {"specificity x", 1.0 / 2},
+                 {"F1 x", 1.0 / 2},
+                 {"sensitivity y", 1},
+                 {"specificity y", 2.0 / 3},
+                 {"F1 y", 2.0 / 3},
+                 {"sensitivity z", 0},
+                 {"specificity z", 1},
+                 {"F1 z", 0},
+                 {"sensitivity macro", 1.0 / 2},
+                 {"specificity macro", (1.0 / 2 + 2.0 / 3 + 1) / 3},
+                 {"F1 macro", (1.0 / 2 + 2.0 / 3) / 3},
+                 {"accuracy all", 1.0 / 2},
+                 {"balanced_accuracy all", 1.0 / 2},
+                 {"Brier all", (brier[0] + brier[1] + brier[2] + brier[3]) / 4},
+                 {"ECE all", (std::abs(0.7 + 0.75 - 2) + std::abs(0.6 + 0.6)) / 4}});
   const auto weighted = values_of(study, {}, {1, 2, 3, 0});
   EXPECT_DOUBLE_EQ(weighted.at("sensitivity x"), 1.0 / 3);
   EXPECT_DOUBLE_EQ(weighted.at("specificity x"), 1);

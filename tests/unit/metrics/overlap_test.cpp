@@ -109,9 +109,12 @@ TEST(Overlap, LongRowsAreCounted) {
 class MissingClass : public ::testing::Test {
  protected:
   // Class 1 is in the prediction only, 2 in the truth only, 3 in neither.
-  std::vector<ClassScores> scores(const SegmentationOptions& options) const { return score_segmentation(prediction_, truth_, grid_, 3, options); }
+  std::vector<ClassScores> scores(const SegmentationOptions& options) const {
+    return score_segmentation(prediction_, truth_, grid_, 3, options);
+  }
   const Grid grid_{{3, 4, 1}, {1, 2, 5}};
-  const std::vector<uint8_t> prediction_{1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, truth_{0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2};
+  const std::vector<uint8_t> prediction_{1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+      truth_{0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2};
 };
 
 TEST_F(MissingClass, InOneMaskOnly) {
@@ -138,15 +141,21 @@ TEST_F(MissingClass, DiagonalOfTheGrid) {
   const auto all = scores({.is_missing_diagonal = true});
   const double diagonal_mm = std::sqrt(9.0 + 64.0);  // a slice: its thickness does not count
   for (size_t i = 0; i < 2; ++i) {
-    for (const double mm : {all[i].hd95_mm, all[i].hd95_max_directed_mm, all[i].asd_mm}) EXPECT_DOUBLE_EQ(mm, diagonal_mm);
+    for (const double mm : {all[i].hd95_mm, all[i].hd95_max_directed_mm, all[i].asd_mm})
+      EXPECT_DOUBLE_EQ(mm, diagonal_mm);
   }
   EXPECT_TRUE(std::isnan(all[2].hd95_mm));
 }
 
 TEST_F(MissingClass, InNeither) {
-  const auto values = [](const ClassScores& s) { return std::vector<double>{s.dice, s.iou, s.sensitivity, s.precision, s.surface_dice}; };
-  const auto distances = [](const ClassScores& s) { return std::vector<double>{s.hd95_mm, s.hd95_max_directed_mm, s.asd_mm}; };
-  const ClassScores left_out = scores({})[2], one = scores({.empty = EmptyRule::one})[2], zero = scores({.empty = EmptyRule::zero})[2];
+  const auto values = [](const ClassScores& s) {
+    return std::vector<double>{s.dice, s.iou, s.sensitivity, s.precision, s.surface_dice};
+  };
+  const auto distances = [](const ClassScores& s) {
+    return std::vector<double>{s.hd95_mm, s.hd95_max_directed_mm, s.asd_mm};
+  };
+  const ClassScores left_out = scores({})[2], one = scores({.empty = EmptyRule::one})[2],
+                    zero = scores({.empty = EmptyRule::zero})[2];
   for (const double value : values(left_out)) EXPECT_TRUE(std::isnan(value));
   EXPECT_EQ(values(one), std::vector<double>(5, 1));
   EXPECT_EQ(values(zero), std::vector<double>(5, 0));
@@ -160,22 +169,27 @@ TEST_F(MissingClass, InNeither) {
 
 TEST_F(MissingClass, WithoutDistancesTheyAreNaN) {
   const std::vector<uint8_t> both{1, 1, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2};
-  for (const auto& one : score_segmentation(both, both, grid_, 3, {.empty = EmptyRule::one, .has_distances = false, .is_missing_diagonal = true})) {
+  for (const auto& one : score_segmentation(
+           both, both, grid_, 3, {.empty = EmptyRule::one, .has_distances = false, .is_missing_diagonal = true})) {
     EXPECT_EQ(one.dice, 1);
-    EXPECT_TRUE(std::isnan(one.hd95_mm) && std::isnan(one.hd95_max_directed_mm) && std::isnan(one.asd_mm) && std::isnan(one.surface_dice));
+    EXPECT_TRUE(std::isnan(one.hd95_mm) && std::isnan(one.hd95_max_directed_mm) && std::isnan(one.asd_mm) &&
+                std::isnan(one.surface_dice));
   }
 }
 
 TEST_F(MissingClass, CallersErrors) {
   EXPECT_EQ(test::error_of([&] { score_segmentation(prediction_, truth_, grid_, 1, {}); }).code(), ExitCode::internal);
-  EXPECT_EQ(test::error_of([&] { score_segmentation(prediction_, truth_, {{3, 3, 1}, {1, 1, 1}}, 3, {}); }).code(), ExitCode::internal);
+  EXPECT_EQ(test::error_of([&] {
+              score_segmentation(prediction_, truth_, {{3, 3, 1}, {1, 1, 1}}, 3, {});
+            }).code(),
+            ExitCode::internal);
 }
 
 TEST(Overlap, MetricsAreNamed) {
   std::vector<std::string> names;
   for (const SegmentationMetric& metric : segmentation_metrics()) names.push_back(metric.name);
-  EXPECT_EQ(names,
-            (std::vector<std::string>{"Dice", "IoU", "sensitivity", "precision", "HD95", "HD95_max_directed", "ASD", "surface_Dice", "volume_difference"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"Dice", "IoU", "sensitivity", "precision", "HD95", "HD95_max_directed",
+                                             "ASD", "surface_Dice", "volume_difference"}));
 }
 
 }  // namespace

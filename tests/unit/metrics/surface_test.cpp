@@ -42,7 +42,8 @@ TEST(Surface, DistancesAreThoseOfAllPairs) {
       ASSERT_NEAR(hd95_pooled(ours), expected.hd95_pooled(), 1e-11);
       ASSERT_NEAR(hd95_max_directed(ours), expected.hd95_max_directed(), 1e-11);
       ASSERT_NEAR(average_surface_distance(ours), expected.asd(), 1e-11);
-      for (const double tolerance_mm : {0.0, 1.0, 3.3}) ASSERT_NEAR(surface_dice(ours, tolerance_mm), expected.surface_dice(tolerance_mm), 1e-12);
+      for (const double tolerance_mm : {0.0, 1.0, 3.3})
+        ASSERT_NEAR(surface_dice(ours, tolerance_mm), expected.surface_dice(tolerance_mm), 1e-12);
     }
   }
   EXPECT_GT(num_compared, 600);
@@ -60,7 +61,8 @@ TEST(Surface, SingleVoxelsFarApart) {
 }
 
 TEST(Surface, OneVoxelIsAGrid) {
-  const SurfaceDistances distances = surface_distances(std::vector<uint8_t>{1}, std::vector<uint8_t>{1}, 1, {{1, 1, 1}, {1, 1, 1}});
+  const SurfaceDistances distances =
+      surface_distances(std::vector<uint8_t>{1}, std::vector<uint8_t>{1}, 1, {{1, 1, 1}, {1, 1, 1}});
   EXPECT_EQ(distances.a_to_b, std::vector<double>{0});
   EXPECT_EQ(distances.b_to_a, std::vector<double>{0});
 }
@@ -95,7 +97,10 @@ TEST(Surface, ToleranceForgivesSpacingOf32Bits) {
 
 TEST(Surface, WrongSizeIsTheCallersError) {
   const std::vector<uint8_t> three(3, 0);
-  EXPECT_EQ(test::error_of([&] { surface_distances(three, three, 1, {{2, 1, 1}, {1, 1, 1}}); }).code(), ExitCode::internal);
+  EXPECT_EQ(test::error_of([&] {
+              surface_distances(three, three, 1, {{2, 1, 1}, {1, 1, 1}});
+            }).code(),
+            ExitCode::internal);
 }
 
 class MedPy : public ::testing::Test {

@@ -21,8 +21,10 @@ void expect_same(std::vector<Tensor> inputs, const Fused& fused, const Plain& pl
   const Tensor a = fused(), b = plain();
   EXPECT_LT(test::max_abs_difference(a, b), tolerance);
   const Tensor weight = at::randn_like(b);
-  const auto ga = torch::autograd::grad({(a * weight).sum()}, inputs), gb = torch::autograd::grad({(b * weight).sum()}, inputs);
-  for (size_t i = 0; i < inputs.size(); ++i) EXPECT_LT(test::max_abs_difference(ga[i], gb[i]), tolerance) << "gradient of input " << i;
+  const auto ga = torch::autograd::grad({(a * weight).sum()}, inputs),
+             gb = torch::autograd::grad({(b * weight).sum()}, inputs);
+  for (size_t i = 0; i < inputs.size(); ++i)
+    EXPECT_LT(test::max_abs_difference(ga[i], gb[i]), tolerance) << "gradient of input " << i;
 }
 
 struct Grid {
@@ -40,12 +42,13 @@ TEST_P(WindowAttention, EqualsPlainForm) {
   const Tensor double_bias = bias.to(at::kDouble);
   // The bias' gradient is summed in float, as its table is kept in float.
   expect_same(
-      {qkv, bias}, [&] { return window_attention(qkv, bias, layout); }, [&] { return window_attention_plain(qkv, bias.to(at::kDouble), layout); }, 2e-5);
+      {qkv, bias}, [&] { return window_attention(qkv, bias, layout); },
+      [&] { return window_attention_plain(qkv, bias.to(at::kDouble), layout); }, 2e-5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Grids, WindowAttention,
-                         testing::Values(Grid{7, 7, 7, 0, 0}, Grid{7, 7, 7, 3, 3}, Grid{14, 21, 7, 0, 0}, Grid{14, 21, 7, 3, 3}, Grid{14, 7, 7, 3, 0},
-                                         Grid{8, 12, 4, 2, 2}));
+                         testing::Values(Grid{7, 7, 7, 0, 0}, Grid{7, 7, 7, 3, 3}, Grid{14, 21, 7, 0, 0},
+                                         Grid{14, 21, 7, 3, 3}, Grid{14, 7, 7, 3, 0}, Grid{8, 12, 4, 2, 2}));
 
 TEST(WindowLayout, ShiftedSmallGridHasFourRegions) {
   const WindowLayout layout = make_window_layout(7, 7, 7, 3, 3, at::kCPU);  // method.md: regions 4x4, 4x3, 3x4, 3x3
@@ -60,7 +63,8 @@ TEST(WindowLayout, IndexIsAPermutation) {
   const WindowLayout layout = make_window_layout(14, 21, 7, 3, 3, at::kCPU);
   const Tensor sorted = std::get<0>(layout.index.view({-1}).sort());
   EXPECT_TRUE(at::equal(sorted, at::arange(14 * 21)));
-  EXPECT_EQ(layout.index[0][0].item<int64_t>(), 3 * 21 + 3);  // the first window begins three rows down and three columns right
+  // the first window begins three rows down and three columns right
+  EXPECT_EQ(layout.index[0][0].item<int64_t>(), 3 * 21 + 3);
 }
 
 TEST(WindowGather, ScatterUndoesGather) {
@@ -69,16 +73,19 @@ TEST(WindowGather, ScatterUndoesGather) {
     const Tensor tokens = at::randn({3, 14, 7, 3 * 2 * 32}).to(type);
     const Tensor heads = gather_heads(tokens, layout.index, 3, 2);
     EXPECT_TRUE(test::same_bits(scatter_heads(heads, layout.index, 14, 7), tokens));
-    const Tensor plain =
-        tokens.reshape({3, -1, 192}).index_select(1, layout.index.view({-1})).view({3, -1, 49, 3, 2, 32}).permute({3, 0, 1, 4, 2, 5}).reshape(heads.sizes());
+    const Tensor plain = tokens.reshape({3, -1, 192})
+                             .index_select(1, layout.index.view({-1}))
+                             .view({3, -1, 49, 3, 2, 32})
+                             .permute({3, 0, 1, 4, 2, 5})
+                             .reshape(heads.sizes());
     EXPECT_TRUE(test::same_bits(heads, plain));
   }
 }
 
 TEST(BlockOps, AutocastGivesBfloat16NearFloat) {
   torch::manual_seed(0);
-  const Tensor x = at::randn({2, 7, 7, 64}).requires_grad_(), gamma = at::ones({64}).requires_grad_(), beta = at::zeros({64}).requires_grad_(),
-               w = (at::randn({192, 64}) * 0.1).requires_grad_();
+  const Tensor x = at::randn({2, 7, 7, 64}).requires_grad_(), gamma = at::ones({64}).requires_grad_(),
+               beta = at::zeros({64}).requires_grad_(), w = (at::randn({192, 64}) * 0.1).requires_grad_();
   const Tensor exact = norm_linear(x, gamma, beta, 1e-6, w, {});
   Tensor rounded;
   {

@@ -1,4 +1,5 @@
-// The Swin-UNet and the classifier against the paper's public Python implementation (tests/golden), and what its numbers do not cover.
+// The Swin-UNet and the classifier against the paper's public Python
+// implementation (tests/golden), and what its numbers do not cover.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -39,7 +40,8 @@ int64_t parameters_of(const torch::nn::Module& module) {
   return count;
 }
 
-int64_t expect_gradients(const torch::nn::Module& module, const weights::TensorFile& expected, const std::string& suffix) {
+int64_t expect_gradients(const torch::nn::Module& module, const weights::TensorFile& expected,
+                         const std::string& suffix) {
   int64_t compared = 0;
   const auto parameters = module.named_parameters();
   for (const auto& [name, tensor] : expected.tensors) {
@@ -105,7 +107,8 @@ TEST(Downstream, ParameterCounts) {
   EXPECT_EQ(parameters_of(*nn::SwinClassifier(nn::ClassifierOptions{.num_classes = 1000})), 28'288'354);
 }
 
-// nnU-Net's plan for 64 x 64 and two labels has 7,766,344 parameters (baselines.md), of which 968 - 66 are heads of deep supervision that this one has not.
+// nnU-Net's plan for 64 x 64 and two labels has 7,766,344 parameters (baselines.md),
+// of which 968 - 66 are heads of deep supervision that this one has not.
 TEST(Downstream, PlainUnetIsAsLargeAsNnunets) {
   nn::UnetOptions options;
   options.swin.in_channels = 1;
@@ -124,7 +127,8 @@ TEST(Downstream, PlainUnetAndConvStemOfAnySize) {
   }
 }
 
-// What a pretrained network is given for fine-tuning changes nothing at first: the tokens in, and those that leave the decoder.
+// What a pretrained network is given for fine-tuning changes nothing
+// at first: the tokens in, and those that leave the decoder.
 TEST(Downstream, StemAndIdentityJoinsBeginAsThePretrainedNetwork) {
   nn::UnetOptions options = tiny_unet(224);
   options.swin.depths = {2, 2, 2, 2};
@@ -158,7 +162,8 @@ TEST(Downstream, TheStemIsSeenByTheHead) {
   nn::SwinClassifier classifier(nn::ClassifierOptions{.swin = options.swin, .num_classes = 2});
   const at::Tensor image = at::randn({2, 3, 64, 64});
   (unet->forward(image).square().mean() + classifier->forward(image).square().mean()).backward();
-  for (const auto& module : {std::static_pointer_cast<torch::nn::Module>(unet.ptr()), std::static_pointer_cast<torch::nn::Module>(classifier.ptr())}) {
+  for (const auto& module : {std::static_pointer_cast<torch::nn::Module>(unet.ptr()),
+                             std::static_pointer_cast<torch::nn::Module>(classifier.ptr())}) {
     const at::Tensor gradient = module->named_parameters()["conv_stem.proj.weight"].grad();
     EXPECT_GT(gradient.abs().max().item<double>(), 0);  // so it leaves its 0 with the first step
   }

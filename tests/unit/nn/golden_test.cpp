@@ -1,5 +1,5 @@
-// Parity with the paper's public Python implementation, from the numbers in tests/golden (its README says how they were made and how near an independent
-// implementation must come).
+// Parity with the paper's public Python implementation, from the numbers in tests/golden
+// (its README says how they were made and how near an independent implementation must come).
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -43,7 +43,8 @@ int64_t expect_gradients(const nn::Mae& model, const weights::TensorFile& expect
   const auto parameters = model->named_parameters();
   for (const auto& [name, tensor] : expected.tensors) {
     if (!name.starts_with("grad.")) continue;
-    EXPECT_LT(test::relative_difference(test::sampled(parameters[name.substr(5)].grad()), tensor), gradient_tolerance) << name;
+    EXPECT_LT(test::relative_difference(test::sampled(parameters[name.substr(5)].grad()), tensor), gradient_tolerance)
+        << name;
     ++compared;
   }
   return compared;
@@ -76,7 +77,8 @@ TEST(Golden, TenAdamWSteps) {
   train::AdamW optimizer(*model, options);
   for (int64_t step = 0; step < 10; ++step) {
     const at::Tensor loss = model->forward(golden_image(), (*expected.find("noise"))[step]).loss;
-    EXPECT_NEAR(loss.item<double>(), (*expected.find("loss"))[step].item<double>(), training_tolerance) << "step " << step;
+    EXPECT_NEAR(loss.item<double>(), (*expected.find("loss"))[step].item<double>(), training_tolerance)
+        << "step " << step;
     loss.backward();
     optimizer.step(/*lr=*/1e-3);
     optimizer.clear_gradients();
@@ -89,9 +91,12 @@ TEST(Golden, TenAdamWSteps) {
 
 TEST(Golden, StoredPositions) {
   const auto weights = test::golden_weights("mae_tiny");
-  EXPECT_LT(test::max_abs_difference(test::sampled(*weights.find("pos_embed")), *golden("mae_tiny_io").find("pos_embed")), 1e-6);
+  EXPECT_LT(
+      test::max_abs_difference(test::sampled(*weights.find("pos_embed")), *golden("mae_tiny_io").find("pos_embed")),
+      1e-6);
   nn::Mae model(tiny_options());
-  for (const auto& buffer : model->named_buffers()) EXPECT_TRUE(at::equal(buffer.value(), *weights.find(buffer.key()))) << buffer.key();
+  for (const auto& buffer : model->named_buffers())
+    EXPECT_TRUE(at::equal(buffer.value(), *weights.find(buffer.key()))) << buffer.key();
 }
 
 TEST(Golden, StateDictKeysInPythonsOrder) {
@@ -110,7 +115,8 @@ TEST(Golden, InitialWeightsHaveTheReferencesSpread) {
   for (const auto& [key, tensor] : weights::state_dict(*nn::Mae(tiny_options()))) {
     if (!expected.contains(key)) continue;
     const double std = expected[key][0], largest = expected[key][1], n = static_cast<double>(tensor.numel());
-    const double tolerance = std == 0.0 ? 1e-7 : std * (4.0 / std::sqrt(2.0 * n) + 0.01);  // four standard errors of a standard deviation
+    // four standard errors of a standard deviation
+    const double tolerance = std == 0.0 ? 1e-7 : std * (4.0 / std::sqrt(2.0 * n) + 0.01);
     EXPECT_NEAR(tensor.to(at::kDouble).std().item<double>(), std, tolerance) << key;
     if (std == 0.0) {
       EXPECT_NEAR(tensor.abs().max().item<double>(), largest, 1e-7) << key;

@@ -13,7 +13,8 @@ struct Case {
   at::Tensor logits = at::randn({3, 4, 8, 6}), mask = at::randint(0, 3, {3, 8, 6}).to(at::kByte);  // class 3 is nowhere
 };
 
-double value(const Case& c, const SegmentationLossOptions& options, const at::Tensor& weights = {}, int64_t ignore = -1) {
+double value(const Case& c, const SegmentationLossOptions& options, const at::Tensor& weights = {},
+             int64_t ignore = -1) {
   return segmentation_loss(c.logits, c.mask, options, weights, ignore).item<double>();
 }
 
@@ -30,7 +31,9 @@ double dice_by_hand(const Case& c, int64_t ignore, bool is_squared) {
           const auto label = c.mask[b][y][x].item<int64_t>();
           if (label == ignore) continue;
           const auto q = p[b][k][y][x].item<double>();
-          both += label == k ? q : 0, volume += label == k ? 1 : 0, predicted += is_squared ? q * q : q;
+          both += label == k ? q : 0;
+          volume += label == k ? 1 : 0;
+          predicted += is_squared ? q * q : q;
         }
     if (volume == 0) continue;
     sum += 1 - (2 * both + 1e-5) / (predicted + volume + 1e-5);
@@ -44,9 +47,12 @@ TEST(Losses, CrossEntropyIsTorchs) {
   const Case c;
   const at::Tensor target = c.mask.to(at::kLong), weights = at::tensor({0.2, 1.0, 3.0, 1.0}, at::kFloat);
   EXPECT_NEAR(value(c, {.name = "ce"}), F::cross_entropy(c.logits, target).item<double>(), 1e-6);
-  EXPECT_NEAR(value(c, {.name = "ce"}, weights), F::cross_entropy(c.logits, target, F::CrossEntropyFuncOptions().weight(weights)).item<double>(), 1e-6);
-  EXPECT_NEAR(value(c, {.name = "ce"}, weights, 2),
-              F::cross_entropy(c.logits, target, F::CrossEntropyFuncOptions().weight(weights).ignore_index(2)).item<double>(), 1e-6);
+  EXPECT_NEAR(value(c, {.name = "ce"}, weights),
+              F::cross_entropy(c.logits, target, F::CrossEntropyFuncOptions().weight(weights)).item<double>(), 1e-6);
+  EXPECT_NEAR(
+      value(c, {.name = "ce"}, weights, 2),
+      F::cross_entropy(c.logits, target, F::CrossEntropyFuncOptions().weight(weights).ignore_index(2)).item<double>(),
+      1e-6);
   EXPECT_NEAR(value(c, {.name = "focal", .focal_gamma = 0}), value(c, {.name = "ce"}), 1e-7);
   EXPECT_LT(value(c, {.name = "focal"}), value(c, {.name = "ce"}));
 }
@@ -59,7 +65,8 @@ TEST(Losses, DiceIsTheFormula) {
     EXPECT_NEAR(value(c, {.name = "dice", .dice = "squared"}, {}, ignore), dice_by_hand(c, ignore, true), 1e-5);
   }
   EXPECT_NEAR(value(c, {}), value(c, {.name = "ce"}) + value(c, {.name = "dice"}), 1e-6);
-  EXPECT_NEAR(value(c, {.dice_weight = 0.5, .ce_weight = 2}), 2 * value(c, {.name = "ce"}) + 0.5 * value(c, {.name = "dice"}), 1e-6);
+  EXPECT_NEAR(value(c, {.dice_weight = 0.5, .ce_weight = 2}),
+              2 * value(c, {.name = "ce"}) + 0.5 * value(c, {.name = "dice"}), 1e-6);
   const double generalised = value(c, {.name = "dice", .dice = "generalised"});
   EXPECT_GT(generalised, 0.0);
   EXPECT_LT(generalised, 1.0);
@@ -69,7 +76,8 @@ TEST(Losses, EmptyAndIgnoredSlicesAskNothingOfDice) {
   Case c;
   c.mask = at::zeros({3, 8, 6}, at::kByte);
   c.logits.requires_grad_();
-  for (const char* dice : {"soft", "squared", "generalised"}) EXPECT_EQ(value(c, {.name = "dice", .dice = dice}), 0.0) << dice;
+  for (const char* dice : {"soft", "squared", "generalised"})
+    EXPECT_EQ(value(c, {.name = "dice", .dice = dice}), 0.0) << dice;
   c.mask.fill_(255);
   const at::Tensor loss = segmentation_loss(c.logits, c.mask, {}, {}, 255);
   EXPECT_EQ(loss.item<double>(), 0.0);
@@ -80,7 +88,8 @@ TEST(Losses, EmptyAndIgnoredSlicesAskNothingOfDice) {
 TEST(Losses, PerfectPredictionHasNoLoss) {
   Case c;
   c.logits = at::one_hot(c.mask.to(at::kLong), 4).permute({0, 3, 1, 2}).to(at::kFloat) * 100;
-  for (const char* name : {"dice_ce", "dice", "ce", "focal", "dice_focal"}) EXPECT_NEAR(value(c, {.name = name}), 0.0, 1e-5) << name;
+  for (const char* name : {"dice_ce", "dice", "ce", "focal", "dice_focal"})
+    EXPECT_NEAR(value(c, {.name = name}), 0.0, 1e-5) << name;
   EXPECT_NEAR(value(c, {.name = "dice", .dice = "generalised"}), 0.0, 1e-5);
 }
 
@@ -91,7 +100,8 @@ TEST(Losses, ClassesAreTorchsAndUnknownRowsDoNotCount) {
   const at::Tensor weights = at::rand({5}) + 0.5;
   for (const double smoothing : {0.0, 0.1}) {
     const auto options = F::CrossEntropyFuncOptions().label_smoothing(smoothing).weight(weights);
-    EXPECT_NEAR(multi_class_loss(logits, labels, smoothing, weights).item<double>(), F::cross_entropy(logits, target, options).item<double>(), 1e-6);
+    EXPECT_NEAR(multi_class_loss(logits, labels, smoothing, weights).item<double>(),
+                F::cross_entropy(logits, target, options).item<double>(), 1e-6);
     at::Tensor with_unknown = labels.clone();
     with_unknown[2].fill_(NAN);
     const at::Tensor known = at::tensor({0, 1, 3, 4, 5}, at::kLong);
@@ -102,10 +112,14 @@ TEST(Losses, ClassesAreTorchsAndUnknownRowsDoNotCount) {
 
 TEST(Losses, FindingsAreTorchsAndUnknownEntriesDoNotCount) {
   torch::manual_seed(4);
-  const at::Tensor logits = at::randn({6, 3}, at::kFloat).requires_grad_(), positive = at::tensor({1.0, 4.0, 0.5}, at::kFloat);
+  const at::Tensor logits = at::randn({6, 3}, at::kFloat).requires_grad_(),
+                   positive = at::tensor({1.0, 4.0, 0.5}, at::kFloat);
   at::Tensor labels = at::randint(0, 2, {6, 3}).to(at::kFloat);
   EXPECT_NEAR(multi_label_loss(logits, labels, positive).item<double>(),
-              F::binary_cross_entropy_with_logits(logits, labels, F::BinaryCrossEntropyWithLogitsFuncOptions().pos_weight(positive)).item<double>(), 1e-6);
+              F::binary_cross_entropy_with_logits(logits, labels,
+                                                  F::BinaryCrossEntropyWithLogitsFuncOptions().pos_weight(positive))
+                  .item<double>(),
+              1e-6);
   labels[1][2] = NAN;
   labels[4].fill_(NAN);
   const at::Tensor loss = multi_label_loss(logits, labels, {});

@@ -20,7 +20,8 @@ MaeOptions small(std::vector<int64_t> size, int64_t channels) {
 }
 
 TEST(HiddenTokens, KeepsTheUnitsWithTheSmallestNoise) {
-  const at::Tensor noise = at::tensor({0.9F, 0.1F, 0.5F, 0.3F, 0.7F, 0.2F, 0.8F, 0.6F}).view({1, 8});  // 2 x 4 units, two of eight stay
+  // 2 x 4 units, two of eight stay
+  const at::Tensor noise = at::tensor({0.9F, 0.1F, 0.5F, 0.3F, 0.7F, 0.2F, 0.8F, 0.6F}).view({1, 8});
   const at::Tensor hidden = hidden_tokens(noise, 8, 16, 0.75);
   EXPECT_EQ(hidden.sum().item<int64_t>(), 6 * 16);
   EXPECT_FALSE(hidden[0][0][4].item<bool>());  // unit 1
@@ -29,7 +30,9 @@ TEST(HiddenTokens, KeepsTheUnitsWithTheSmallestNoise) {
   EXPECT_TRUE(hidden[0][3][12].item<bool>());
 }
 
-TEST(HiddenTokens, FullSizeKeeps784Of3136) { EXPECT_EQ(hidden_tokens(at::rand({2, 196}), 56, 56, 0.75).sum().item<int64_t>(), 2 * 2352); }
+TEST(HiddenTokens, FullSizeKeeps784Of3136) {
+  EXPECT_EQ(hidden_tokens(at::rand({2, 196}), 56, 56, 0.75).sum().item<int64_t>(), 2 * 2352);
+}
 
 TEST(HiddenTokens, EqualsALoopOverSamples) {
   torch::manual_seed(3);
@@ -58,10 +61,12 @@ TEST(Patchify, ChannelIsFastestAndUnpatchifyInverts) {
 }
 
 TEST(Mae, AnyMultipleOf32AndAnyChannels) {
-  for (const auto& [size, channels] : std::vector<std::pair<std::vector<int64_t>, int64_t>>{{{96, 160}, 2}, {{32, 32}, 1}, {{224, 64}, 4}}) {
+  for (const auto& [size, channels] :
+       std::vector<std::pair<std::vector<int64_t>, int64_t>>{{{96, 160}, 2}, {{32, 32}, 1}, {{224, 64}, 4}}) {
     Mae model(small(size, channels));
     const at::Tensor image = at::randn({2, channels, size[0], size[1]});
-    const MaeOutput output = model->forward(image, at::rand({2, model->num_units()}), at::rand({2, 2 * model->num_blocks()}));
+    const MaeOutput output =
+        model->forward(image, at::rand({2, model->num_units()}), at::rand({2, 2 * model->num_blocks()}));
     EXPECT_EQ(output.prediction.sizes(), (std::vector<int64_t>{2, size[0] / 4 * size[1] / 4, 16 * channels}));
     output.loss.backward();
     for (const auto& item : model->named_parameters()) {
@@ -88,7 +93,9 @@ TEST(Mae, ShiftOfSmallGridsIsAnotherFunctionOfTheSameWeights) {
   const auto from = shifted->named_parameters();
   for (auto& item : unshifted->named_parameters()) item.value().copy_(from[item.key()]);
   const at::Tensor image = at::randn({1, 1, 224, 224}), noise = at::rand({1, 196});
-  EXPECT_GT(test::max_abs_difference(shifted->forward(image, noise).prediction, unshifted->forward(image, noise).prediction), 1e-4);
+  EXPECT_GT(
+      test::max_abs_difference(shifted->forward(image, noise).prediction, unshifted->forward(image, noise).prediction),
+      1e-4);
 }
 
 TEST(Mae, DropPathKeepsTheMeanAndDropsWholeSamples) {
@@ -100,7 +107,8 @@ TEST(Mae, DropPathKeepsTheMeanAndDropsWholeSamples) {
   const at::Tensor keep = at::ones({2, 2 * model->num_blocks()}) * 0.999;
   at::Tensor mixed = keep.clone();
   mixed[1].zero_();  // drops every branch of sample 1 whose rate is above 0
-  const at::Tensor a = model->forward(image, noise, keep).prediction, b = model->forward(image, noise, mixed).prediction;
+  const at::Tensor a = model->forward(image, noise, keep).prediction,
+                   b = model->forward(image, noise, mixed).prediction;
   EXPECT_TRUE(at::equal(a[0], b[0]));
   EXPECT_FALSE(at::equal(a[1], b[1]));
 }

@@ -36,7 +36,8 @@ TEST(Panel, ChannelsStandBesideEachOther) {
     const io::Image panel = segmentation(channels);
     const int64_t shown = std::min<int64_t>(channels, 4);
     EXPECT_EQ(panel.width, kGap + (shown + 2) * (kSide + kGap) + 2 * kGap) << channels;
-    for (int64_t c = 0; c < shown; ++c) EXPECT_NEAR(middle(panel, c), 51.0 * static_cast<double>(c + 1), 0.01) << channels;
+    for (int64_t c = 0; c < shown; ++c)
+      EXPECT_NEAR(middle(panel, c), 51.0 * static_cast<double>(c + 1), 0.01) << channels;
     EXPECT_NEAR(middle(panel, shown), 51.0, 0.01);  // the mask lies over the first
   }
 }

@@ -27,7 +27,8 @@ Volume made_up_volume(StoredType type, int64_t channels) {
   volume.stored_max = 7;
   volume.stored.resize(static_cast<size_t>(volume.num_values()) * size_of(type));
   visit(type, [&]<class T>(T) {
-    for (int64_t i = 0; i < volume.num_values(); ++i) reinterpret_cast<T*>(volume.stored.data())[i] = static_cast<T>((i * 37) % 120);
+    for (int64_t i = 0; i < volume.num_values(); ++i)
+      reinterpret_cast<T*>(volume.stored.data())[i] = static_cast<T>((i * 37) % 120);
   });
   return volume;
 }
@@ -53,7 +54,8 @@ PackedItem packed(const Volume& volume, int axis, int64_t slice) {
 
 std::vector<PackedItem> slices_of(const Volume& volume, int axis) {
   std::vector<PackedItem> items;
-  for (int64_t i = volume.size[static_cast<size_t>(axis)] - 1; i >= 0; --i) items.push_back(packed(volume, axis, i));  // any order
+  // any order
+  for (int64_t i = volume.size[static_cast<size_t>(axis)] - 1; i >= 0; --i) items.push_back(packed(volume, axis, i));
   return items;
 }
 
@@ -89,7 +91,8 @@ TEST(PreparedCase, IsTheVolumeThatItWasCutFrom) {
     for (const int64_t channels : {1, 3}) {
       for (const int axis : {0, 1, 2}) {
         SCOPED_TRACE(name_of(type) + " along " + std::to_string(axis));
-        const Volume volume = made_up_volume(type, channels), back = through_dataset(case_of(volume, axis), slices_of(volume, axis));
+        const Volume volume = made_up_volume(type, channels),
+                     back = through_dataset(case_of(volume, axis), slices_of(volume, axis));
         EXPECT_EQ(back.size, volume.size);
         EXPECT_EQ(back.channels, volume.channels);
         EXPECT_EQ(back.spacing_mm, volume.spacing_mm);

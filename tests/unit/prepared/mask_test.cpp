@@ -23,7 +23,9 @@ struct MadeUp {
   int64_t height, width;
 };
 
-uint8_t label_at(int64_t slice, int64_t row, int64_t column) { return static_cast<uint8_t>((slice * 31 + row * 7 + column) % 5); }
+uint8_t label_at(int64_t slice, int64_t row, int64_t column) {
+  return static_cast<uint8_t>((slice * 31 + row * 7 + column) % 5);
+}
 
 MadeUp made_up(int axis, double scale = 1) {
   MadeUp made;
@@ -83,7 +85,9 @@ TEST(PreparedMask, LiesWhereItsImageLies) {
         for (int64_t z = 0; z < map.size[2]; ++z) {
           for (int64_t y = 0; y < map.size[1]; ++y) {
             for (int64_t x = 0; x < map.size[0]; ++x) {
-              const uint8_t expected = axis == 0 ? label_at(x, z, y) : axis == 1 ? label_at(y, z, x) : label_at(z, y, x);
+              const uint8_t expected = axis == 0   ? label_at(x, z, y)
+                                       : axis == 1 ? label_at(y, z, x)
+                                                   : label_at(z, y, x);
               ASSERT_EQ(map.labels[static_cast<size_t>(x + map.size[0] * (y + map.size[1] * z))], expected);
             }
           }
@@ -108,7 +112,8 @@ TEST(PreparedMask, PicturesHaveNoMillimetres) {
     EXPECT_EQ(map.spacing_mm, (std::array<double, 3>{1, 1, 1}));  // pixels, whatever they were before
   });
   made.one.spacing_mm = {0.2, 0.2, 1};  // one slice of a scanner
-  with_dataset(made, true, [&](const PreparedDataset& dataset) { EXPECT_TRUE(read_prepared_mask(dataset, 0).has_millimetres); });
+  with_dataset(made, true,
+               [&](const PreparedDataset& dataset) { EXPECT_TRUE(read_prepared_mask(dataset, 0).has_millimetres); });
 }
 
 TEST(PreparedMask, ThereIsNone) {
@@ -157,10 +162,16 @@ TEST(OntoSourceGrid, OnlyFromGridsOfTheSameExtent) {
   EXPECT_TRUE(onto_source_grid(half, source));
   EXPECT_FALSE(onto_source_grid(source, source)) << "nothing to do";
   for (const auto& change :
-       std::vector<std::function<void(LabelMap&)>>{[](LabelMap& map) { map.origin_mm[0] = 0; },     // the centre of the first voxel did not move
+       // the centre of the first voxel did not move
+       std::vector<std::function<void(LabelMap&)>>{[](LabelMap& map) { map.origin_mm[0] = 0; },
                                                    [](LabelMap& map) { map.spacing_mm[1] = 1.4; },  // another extent
-                                                   [](LabelMap& map) { map.direction = {-1, 0, 0, 0, 1, 0, 0, 0, 1}; },                       // flipped
-                                                   [](LabelMap& map) { map.size[2] = 2, map.spacing_mm[2] = 6, map.origin_mm[2] = 1.5; }}) {  // all three axes
+                                                   // flipped
+                                                   [](LabelMap& map) { map.direction = {-1, 0, 0, 0, 1, 0, 0, 0, 1}; },
+                                                   [](LabelMap& map) {
+                                                     map.size[2] = 2;
+                                                     map.spacing_mm[2] = 6;
+                                                     map.origin_mm[2] = 1.5;
+                                                   }}) {  // all three axes
     LabelMap other = half;
     change(other);
     other.labels.resize(static_cast<size_t>(other.size[0] * other.size[1] * other.size[2]));

@@ -25,7 +25,8 @@ std::vector<std::byte> bytes_of(const std::vector<T>& values) {
 }
 
 // A slice of `type` whose bytes look random, so that every bit counts.
-std::pair<PreparedItem, std::vector<std::byte>> noisy_item(StoredType type, int64_t height, int64_t width, int64_t channels, unsigned seed) {
+std::pair<PreparedItem, std::vector<std::byte>> noisy_item(StoredType type, int64_t height, int64_t width,
+                                                           int64_t channels, unsigned seed) {
   PreparedItem item;
   item.height = height;
   item.width = width;
@@ -36,7 +37,8 @@ std::pair<PreparedItem, std::vector<std::byte>> noisy_item(StoredType type, int6
   item.stored_max = seed;
   item.stats = {1, 2, 3, 4, 5, static_cast<float>(seed)};
   std::vector<std::byte> pixels(item.pixel_bytes());
-  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::byte>((seed = seed * 1664525U + 1013904223U) >> 24);
+  for (size_t i = 0; i < pixels.size(); ++i)
+    pixels[i] = static_cast<std::byte>((seed = seed * 1664525U + 1013904223U) >> 24);
   return {item, pixels};
 }
 

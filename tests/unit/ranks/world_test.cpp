@@ -1,4 +1,5 @@
-// Ranks as threads of this process, over real sockets: what several processes do, where ThreadSanitizer can watch. Processes are in tests/e2e/test_ranks.py.
+// Ranks as threads of this process, over real sockets: what several processes
+// do, where ThreadSanitizer can watch. Processes are in tests/e2e/test_ranks.py.
 #include "vmae/ranks/world.h"
 
 #include <arpa/inet.h>
@@ -61,7 +62,8 @@ TEST(World, SumsFlagsAndTextsReachAllRanks) {
     EXPECT_EQ(x[4].item<double>(), 6);
     EXPECT_TRUE(world.any(world.rank() == 2));
     EXPECT_FALSE(world.any(false));
-    EXPECT_EQ(world.gather(std::string(static_cast<size_t>(world.rank()), 'x')), (std::vector<std::string>{"", "x", "xx"}));
+    EXPECT_EQ(world.gather(std::string(static_cast<size_t>(world.rank()), 'x')),
+              (std::vector<std::string>{"", "x", "xx"}));
     EXPECT_EQ(world.broadcast(concat("of rank ", world.rank())), "of rank 0");
     at::Tensor y = at::full({2}, world.rank());
     world.broadcast({y});
@@ -77,10 +79,13 @@ torch::nn::Sequential small_network() {
                                torch::nn::Conv2d(torch::nn::Conv2dOptions(8, 3, 3).padding(1)));
 }
 at::Tensor image_of(int64_t samples) { return at::arange(samples * 64).view({samples, 1, 8, 8}).mul(0.37).sin(); }
-at::Tensor mask_of(int64_t samples) { return at::arange(samples * 64).view({samples, 8, 8}).mul(7).remainder(3).to(at::kByte); }
-at::Tensor loss_of(torch::nn::Sequential& network, const at::Tensor& rows, int64_t samples, const nn::SumOverRanks& total) {
-  return nn::segmentation_loss(network->forward(image_of(samples).index({rows})), mask_of(samples).index({rows}), {.batch_dice = true},
-                               at::tensor({0.2, 1.0, 3.0}, at::kFloat), -1, total);
+at::Tensor mask_of(int64_t samples) {
+  return at::arange(samples * 64).view({samples, 8, 8}).mul(7).remainder(3).to(at::kByte);
+}
+at::Tensor loss_of(torch::nn::Sequential& network, const at::Tensor& rows, int64_t samples,
+                   const nn::SumOverRanks& total) {
+  return nn::segmentation_loss(network->forward(image_of(samples).index({rows})), mask_of(samples).index({rows}),
+                               {.batch_dice = true}, at::tensor({0.2, 1.0, 3.0}, at::kFloat), -1, total);
 }
 
 std::vector<at::Tensor> gradients_alone(int64_t samples) {
@@ -89,7 +94,8 @@ std::vector<at::Tensor> gradients_alone(int64_t samples) {
   return AdamW(*network, {}).gradients();
 }
 
-// Rank r has samples r, r + size, ...; where there are fewer samples than ranks, the first stands in and counts nothing.
+// Rank r has samples r, r + size, ...; where there are fewer
+// samples than ranks, the first stands in and counts nothing.
 void expect_gradients_of_the_whole_batch(int64_t size, int64_t samples, bool compress, double tolerance) {
   const std::vector<at::Tensor> expected = gradients_alone(samples);
   std::vector<torch::nn::Sequential> networks;
@@ -106,7 +112,8 @@ void expect_gradients_of_the_whole_batch(int64_t size, int64_t samples, bool com
       world.backward(loss_of(network, rows, samples, world.total(counts)) * 0.75, /*synchronise=*/true);
       const std::vector<at::Tensor> gradients = optimizer.gradients();
       for (size_t i = 0; i < gradients.size(); ++i)
-        EXPECT_LT(test::max_abs_difference(gradients[i], expected[i]), tolerance) << size << " ranks, " << samples << " samples";
+        EXPECT_LT(test::max_abs_difference(gradients[i], expected[i]), tolerance)
+            << size << " ranks, " << samples << " samples";
       optimizer.clear_gradients();
     }
     world.keep_gradients();
@@ -115,7 +122,8 @@ void expect_gradients_of_the_whole_batch(int64_t size, int64_t samples, bool com
 
 TEST(World, GradientsAreThoseOfTheWholeBatch) {
   for (const int64_t size : {2, 4}) {
-    for (const int64_t samples : {8, 5, 1}) expect_gradients_of_the_whole_batch(size, samples, /*compress=*/false, 1e-6);
+    for (const int64_t samples : {8, 5, 1})
+      expect_gradients_of_the_whole_batch(size, samples, /*compress=*/false, 1e-6);
   }
 }
 
@@ -127,7 +135,8 @@ TEST(World, TwoRanksTrainAsOne) {
     AdamW optimizer(*network, {});
     world.share_gradients(optimizer.parameters(), /*compress=*/false);
     for (int step = 0; step < 10; ++step) {
-      world.backward(loss_of(network, at::arange(world.rank(), 6, world.size()), 6, world.total(true)), /*synchronise=*/true);
+      world.backward(loss_of(network, at::arange(world.rank(), 6, world.size()), 6, world.total(true)),
+                     /*synchronise=*/true);
       optimizer.step(1e-2);
       optimizer.clear_gradients();
     }

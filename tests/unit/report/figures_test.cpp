@@ -87,11 +87,14 @@ TEST(Figures, SayWhatIsMissing) {
   EXPECT_EQ(count(box_plot({"", "", {"g"}, {"a", "b"}, {{{1}, {}}}, 0, 1}), ">no values<"), 1U);
   EXPECT_EQ(count(line_plot({}), ">no values<"), 1U);
   EXPECT_EQ(count(confusion_plot({}), ">no values<"), 1U);
-  EXPECT_EQ(count(line_plot(plot_of({{"A", {}, {}, {}, {}, {}, false}, {"B", {{1, 1}}, {}, {}, {}, {}, false}})), ">A (no values)<"), 1U);
+  EXPECT_EQ(count(line_plot(plot_of({{"A", {}, {}, {}, {}, {}, false}, {"B", {{1, 1}}, {}, {}, {}, {}, false}})),
+                  ">A (no values)<"),
+            1U);
 }
 
 TEST(Figures, ShowTheEndOfALongNameInTheLegend) {
-  const std::string svg = line_plot(plot_of({{std::string(300, 'x') + ", AUROC 0.91 (0.88-0.94)", {{0, 0}, {1, 1}}, {}, {}, {}, {}, false}}));
+  const std::string svg = line_plot(
+      plot_of({{std::string(300, 'x') + ", AUROC 0.91 (0.88-0.94)", {{0, 0}, {1, 1}}, {}, {}, {}, {}, false}}));
   EXPECT_GE(count(svg, "0.91 (0.88-0.94)</text>"), 1U);
 }
 

@@ -54,7 +54,9 @@ TEST(TruncateAfter, KeepsTheLinesAskedFor) {
   std::string content;
   for (int i = 1; i <= 5; ++i) content += nlohmann::json{{"step", i}}.dump() + "\n";
   const auto path = folder.write("m.jsonl", content + "{\"step\": 6");
-  const auto up_to = [](int last) { return [last](const std::string& line) { return nlohmann::json::parse(line).at("step").get<int>() <= last; }; };
+  const auto up_to = [](int last) {
+    return [last](const std::string& line) { return nlohmann::json::parse(line).at("step").get<int>() <= last; };
+  };
   truncate_after(path, up_to(5));
   EXPECT_EQ(slurp(path), content);
   truncate_after(path, up_to(3));
@@ -69,7 +71,8 @@ TEST(TruncateAfter, LeavesTheFileWhereThereIsNothingToDo) {
   const auto before = std::filesystem::last_write_time(path);
   truncate_after(path, [](const std::string&) { return true; });
   EXPECT_EQ(std::filesystem::last_write_time(path), before);
-  EXPECT_THROW(truncate_after(path, [](const std::string&) -> bool { throw std::runtime_error("bad line"); }), std::runtime_error);
+  EXPECT_THROW(truncate_after(path, [](const std::string&) -> bool { throw std::runtime_error("bad line"); }),
+               std::runtime_error);
   EXPECT_EQ(slurp(path), "a\n\nb\n");
   EXPECT_NO_THROW(truncate_after(folder / "none.jsonl", [](const std::string&) { return false; }));
   EXPECT_FALSE(std::filesystem::exists(folder / "none.jsonl"));

@@ -24,7 +24,8 @@ Page example() {
   plot.lines = {{kNasty, {{0, 0}, {1, 1}}, {0, 0}, {1, 1}, {}, {}, false}};
   Figure figure{"roc", kNasty, line_plot(plot)};
   Table table{kNasty, kNasty, {kNasty, "n"}, {{kNasty, "1"}}, {false, true}, 1, {kNasty}};
-  Section section{kNasty, {kNasty}, {table, table}, {figure, figure}, {{"\x89PNG", kNasty, kNasty}}, {{kNasty, kNasty}}};
+  Section section{
+      kNasty, {kNasty}, {table, table}, {figure, figure}, {{"\x89PNG", kNasty, kNasty}}, {{kNasty, kNasty}}};
   section.legend = {{kNasty, kNasty}};
   section.rows = {{kNasty, {{"\x89PNG", kNasty, kNasty}}}};
   for (Table& one : section.tables) one.remarks.assign(kShownRemarks + 2, kNasty);
@@ -36,8 +37,10 @@ TEST(Page, HasUniqueIdsThatAllReferencesFind) {
   const std::vector<std::string> listed = all_between(html, " id=\"", "\"");
   const std::set<std::string> ids(listed.begin(), listed.end());
   EXPECT_EQ(ids.size(), listed.size());
-  EXPECT_EQ(ids.size(), 2U + 2 * 2 + 4 * 3);  // content and contents; sections and titles; title, desc and clip of each figure
-  for (const auto& [before, after] : {std::pair{"href=\"#", "\""}, {"aria-labelledby=\"", "\""}, {"aria-describedby=\"", "\""}, {"url(#", ")"}}) {
+  // content and contents; sections and titles; title, desc and clip of each figure
+  EXPECT_EQ(ids.size(), 2U + 2 * 2 + 4 * 3);
+  for (const auto& [before, after] :
+       {std::pair{"href=\"#", "\""}, {"aria-labelledby=\"", "\""}, {"aria-describedby=\"", "\""}, {"url(#", ")"}}) {
     const std::vector<std::string> references = all_between(html, before, after);
     EXPECT_FALSE(references.empty());
     for (const std::string& reference : references) EXPECT_TRUE(ids.contains(reference)) << reference;
@@ -55,7 +58,8 @@ TEST(Page, EscapesEverything) {
 TEST(Page, AsksNobodyForAnything) {
   const std::string html = to_html(example());
   EXPECT_NE(html.find("content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\""), std::string::npos);
-  for (const std::string& source : all_between(html, "<img src=\"", "\"")) EXPECT_TRUE(source.starts_with("data:image/png;base64,"));
+  for (const std::string& source : all_between(html, "<img src=\"", "\""))
+    EXPECT_TRUE(source.starts_with("data:image/png;base64,"));
   for (const std::string& link : all_between(html, "href=\"", "\"")) EXPECT_TRUE(link.starts_with("#"));
   EXPECT_EQ(html.find("@import"), std::string::npos);
   EXPECT_EQ(all_between(html, "http://", "\"").size(), 4U);  // the namespace of four figures
@@ -91,7 +95,9 @@ TEST(Page, FoldsAllButTheFirstRemarks) {
     EXPECT_EQ(html.find("<details") == std::string::npos, count == kShownRemarks);
     const std::vector<std::string> lines = lines_below(table);
     EXPECT_EQ(lines.size(), kShownRemarks + (count > kShownRemarks ? 1 : 0));
-    EXPECT_EQ(lines.back(), count == kShownRemarks ? "a remark" : count == kShownRemarks + 1 ? "And 1 more remark." : "And 3 more remarks.");
+    EXPECT_EQ(lines.back(), count == kShownRemarks       ? "a remark"
+                            : count == kShownRemarks + 1 ? "And 1 more remark."
+                                                         : "And 3 more remarks.");
   }
 }
 

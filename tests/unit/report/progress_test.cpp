@@ -23,20 +23,23 @@ size_t count(const std::string& text, const std::string& part) {
 
 TEST(ProgressLine, ShowsEverything) {
   const ProgressState state{"epoch 3/20", 30, 120, {{"loss", "0.412"}, {"images/s", "512"}}};
-  EXPECT_EQ(progress_line(state, 0, 60, 100), "epoch 3/20 [======>                    ]  25%  loss 0.412  images/s 512  1 min 00 s, 3 min 00 s left");
+  EXPECT_EQ(progress_line(state, 0, 60, 100),
+            "epoch 3/20 [======>                    ]  25%  loss 0.412  images/s 512  1 min 00 s, 3 min 00 s left");
   EXPECT_EQ(progress_line({"x", 10, 10, {}}, 0, 5, 30), "x [==============] 100%  5.0 s");
 }
 
 TEST(ProgressLine, AResumedRunCountsOnlyItsOwnSteps) {
   EXPECT_TRUE(contains(progress_line({"", 110, 200, {}}, 100, 10, 100), ", 1 min 30 s left"));
-  EXPECT_EQ(progress_line({"", 100, 200, {}}, 100, 0, 100).find("left"), std::string::npos);  // nothing done yet: no guess
+  // nothing done yet: no guess
+  EXPECT_EQ(progress_line({"", 100, 200, {}}, 100, 0, 100).find("left"), std::string::npos);
 }
 
 TEST(ProgressLine, NeverTooWide) {
   const ProgressState state{"épo 3/20", 30, 120, {{"loss", "0.412"}, {"Größe", "1"}}};
   for (int columns = -1; columns < 200; ++columns) {
     const std::string line = progress_line(state, 0, 60, columns);
-    const auto width = std::count_if(line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+    const auto width =
+        std::count_if(line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
     EXPECT_LE(width, std::max(columns, 0));
     EXPECT_TRUE(is_utf8(line));
   }

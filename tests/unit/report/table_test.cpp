@@ -11,8 +11,10 @@ namespace vmae::report {
 namespace {
 
 Table example() {
-  return {"segmentation", "Means", {"Model", "Dice"}, {{"A", "0.9"}, {"Cœur 心", "0.812 (0.789-0.831)"}, {"e\u0301", "-0.1 (-0.2 to 0.1)"}},
-          {false, true},  1,       {"A note."}};
+  return {"segmentation",    "Means",
+          {"Model", "Dice"}, {{"A", "0.9"}, {"Cœur 心", "0.812 (0.789-0.831)"}, {"e\u0301", "-0.1 (-0.2 to 0.1)"}},
+          {false, true},     1,
+          {"A note."}};
 }
 
 TEST(Table, WritesNumbers) {
@@ -44,7 +46,13 @@ TEST(Table, AlignsText) {
 }
 
 TEST(Table, FitsIntoATerminal) {
-  Table table{"t", "", {"Model", "Dice", "IoU"}, {{"a name of thirty-two characters.", "0.1234567890", "0.1234567890"}}, {false, true, true}, 1, {}};
+  Table table{"t",
+              "",
+              {"Model", "Dice", "IoU"},
+              {{"a name of thirty-two characters.", "0.1234567890", "0.1234567890"}},
+              {false, true, true},
+              1,
+              {}};
   EXPECT_EQ(to_text(table, 50),
             "Model                           Dice           IoU\n"
             "--------------------------------------------------\n"
@@ -83,7 +91,8 @@ TEST(Table, WritesLatex) {
   table.rows = {{"[a] & b", "-0.1 (-0.2 to 0.1)"}, {"c-d", "0.8 (0.7-0.9)"}};
   EXPECT_EQ(to_latex(table),
             "% needs \\usepackage{booktabs}\n"
-            "\\begin{table}[htbp]\n  \\centering\n  \\caption{Means}\n  \\label{tab:segmentation}\n  \\begin{tabular}{lr}\n  \\toprule\n"
+            "\\begin{table}[htbp]\n  \\centering\n  \\caption{Means}\n  \\label{tab:segmentation}\n  "
+            "\\begin{tabular}{lr}\n  \\toprule\n"
             "  Model & Dice \\\\\n  \\midrule\n"
             "  {}[a] \\& b & $-$0.1 ($-$0.2 to 0.1) \\\\\n"
             "  c-d & 0.8 (0.7\u20130.9) \\\\\n"
@@ -93,7 +102,8 @@ TEST(Table, WritesLatex) {
 TEST(Table, EscapesForHtml) {
   EXPECT_EQ(html_text("<script>alert(1)</script>"), "&lt;script&gt;alert(1)&lt;/script&gt;");
   EXPECT_EQ(html_text("\"a'&b"), "&quot;a&#39;&amp;b");
-  EXPECT_EQ(html_text(std::string_view("a\0\x01\x7f\xff\xed\xa0\x80 \xef\xbf\xbf\n", 13)), "a\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD \uFFFD\n");
+  EXPECT_EQ(html_text(std::string_view("a\0\x01\x7f\xff\xed\xa0\x80 \xef\xbf\xbf\n", 13)),
+            "a\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD \uFFFD\n");
   EXPECT_EQ(html_text("שלום 🫀"), "שלום 🫀");
   EXPECT_EQ(html_text("\xe5\xbf"), "\uFFFD\uFFFD");
 }

@@ -112,7 +112,8 @@ T get(const Message& message, int field) {
 Message inner(const Message& message, int field) { return decode(get<std::string>(message, field)); }
 
 std::filesystem::path only_file(const TempFolder& folder) {
-  std::vector<std::filesystem::path> files(std::filesystem::directory_iterator(folder.path()), std::filesystem::directory_iterator{});
+  std::vector<std::filesystem::path> files(std::filesystem::directory_iterator(folder.path()),
+                                           std::filesystem::directory_iterator{});
   EXPECT_EQ(files.size(), 1U);
   return files.at(0);
 }
@@ -131,8 +132,12 @@ TEST(TensorBoard, FileNameAndVersion) {
 TEST(TensorBoard, Scalars) {
   TempFolder folder;
   TensorBoardWriter writer(folder.path());
-  const std::vector<std::pair<int64_t, double>> points = {
-      {0, 0.1}, {1, -3e38}, {127, 0}, {128, 1e-30}, {1LL << 40, std::nan("")}, {300, std::numeric_limits<double>::infinity()}};
+  const std::vector<std::pair<int64_t, double>> points = {{0, 0.1},
+                                                          {1, -3e38},
+                                                          {127, 0},
+                                                          {128, 1e-30},
+                                                          {1LL << 40, std::nan("")},
+                                                          {300, std::numeric_limits<double>::infinity()}};
   for (const auto& [step, value] : points) writer.scalar("train/loss", value, step);
   const auto events = records(slurp(only_file(folder)));
   ASSERT_EQ(events.size(), points.size() + 1);
@@ -198,8 +203,10 @@ TEST(TensorBoard, TwoWritersInOneSecondHaveTwoFiles) {
   TempFolder folder;
   TensorBoardWriter a(folder.path()), b(folder.path()), c(folder.path());
   b.scalar("b", 1, 1);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), std::filesystem::directory_iterator{}), 3);
-  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) EXPECT_GE(records(slurp(entry.path())).size(), 1U);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), std::filesystem::directory_iterator{}),
+            3);
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+    EXPECT_GE(records(slurp(entry.path())).size(), 1U);
 }
 
 TEST(TensorBoard, AMissingFolderIsAnError) {

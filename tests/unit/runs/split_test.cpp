@@ -33,7 +33,8 @@ std::string forty_patients(const test::TempFolder& folder) {
 TEST(Split, KeepsPatientsTogetherAndIsAFunctionOfTheSeed) {
   const test::TempFolder folder;
   const std::string csv = forty_patients(folder);
-  const TrainVal a = split_train_val(csv, "", 0.1, 1), again = split_train_val(csv, "", 0.1, 1), b = split_train_val(csv, "", 0.1, 2);
+  const TrainVal a = split_train_val(csv, "", 0.1, 1), again = split_train_val(csv, "", 0.1, 1),
+                 b = split_train_val(csv, "", 0.1, 2);
   EXPECT_EQ(patients(a.val).size(), 4U);
   EXPECT_EQ(a.val.size(), 12U);
   EXPECT_EQ(a.train.size(), 108U);
@@ -62,7 +63,8 @@ TEST(Split, APatientOnBothSidesIsAnError) {
 
 TEST(Split, ExplicitValidationTakesOnlyItsRows) {
   const test::TempFolder folder;
-  const std::string train = manifest(folder, "t.csv", "image,split\na.png,train\nb.png,val\nc.png,test\n"), val = manifest(folder, "v.csv", "image\nd.png\n");
+  const std::string train = manifest(folder, "t.csv", "image,split\na.png,train\nb.png,val\nc.png,test\n"),
+                    val = manifest(folder, "v.csv", "image\nd.png\n");
   const TrainVal split = split_train_val(train, val, 0.1, 0);
   ASSERT_EQ(split.train.size(), 1U);
   EXPECT_EQ(split.train[0].name, "a.png");
@@ -76,8 +78,10 @@ TEST(Split, AFileIsItselfUnderAnyName) {
     std::ofstream(folder.path() / name) << "x";
   }
   const std::string root = folder.path().string();
-  EXPECT_EQ(split_train_val(root + "/train", root + "/val", 0.1, 0).val.size(), 1U);                        // equal names, other files
-  EXPECT_EQ(test::error_of([&] { split_train_val(root, root + "/val", 0.1, 0); }).code(), ExitCode::data);  // the same file on both sides
+  // equal names, other files
+  EXPECT_EQ(split_train_val(root + "/train", root + "/val", 0.1, 0).val.size(), 1U);
+  // the same file on both sides
+  EXPECT_EQ(test::error_of([&] { split_train_val(root, root + "/val", 0.1, 0); }).code(), ExitCode::data);
 }
 
 TEST(Split, WithoutATrainingSourceOrFilesItSaysSo) {
@@ -96,12 +100,14 @@ std::vector<std::string> names(const std::vector<io::SourceFile>& files) {
 
 TEST(Split, AFileSaysWhoIsWhere) {
   const test::TempFolder folder;
-  const std::string csv = manifest(folder, "m.csv", "image,patient,split\nd.png,4,train\nc.png,3,train\nb.png,2,val\na.png,1,train\ne.png,5,test\n");
+  const std::string csv = manifest(
+      folder, "m.csv", "image,patient,split\nd.png,4,train\nc.png,3,train\nb.png,2,val\na.png,1,train\ne.png,5,test\n");
   const std::string file = manifest(folder, "s.json", R"({"format": "vmae-splits", "version": 1, "folds": [
       {"train": ["a.png", "b.png", "c.png"], "val": ["d.png"], "fractions": {"10": ["b.png"], "50": ["b.png", "c.png"]}},
       {"train": ["d.png"], "val": ["b.png"], "test": ["c.png"]}]})");
   const TrainVal first = split_train_val(csv, "", 0.9, 0, {file});
-  EXPECT_EQ(names(first.train), (std::vector<std::string>{"c.png", "b.png", "a.png"}));  // the manifest's order; its split column does not count
+  // the manifest's order; its split column does not count
+  EXPECT_EQ(names(first.train), (std::vector<std::string>{"c.png", "b.png", "a.png"}));
   EXPECT_EQ(names(first.val), (std::vector<std::string>{"d.png"}));
   EXPECT_EQ(names(split_train_val(csv, "", 0.1, 0, {file, 0, 10}).train), (std::vector<std::string>{"b.png"}));
   EXPECT_EQ(names(split_train_val(csv, "", 0.1, 0, {file, 0, 50}).train), (std::vector<std::string>{"c.png", "b.png"}));
@@ -113,10 +119,12 @@ TEST(Split, AFileSaysWhoIsWhere) {
 
 TEST(Split, AFileThatDoesNotFitIsAnError) {
   const test::TempFolder folder;
-  const std::string csv = manifest(folder, "m.csv", "image,patient,split\na.png,1,\nb.png,2,\nc.png,2,\nd.png,3,test\n");
+  const std::string csv =
+      manifest(folder, "m.csv", "image,patient,split\na.png,1,\nb.png,2,\nc.png,2,\nd.png,3,test\n");
   const auto error = [&](const std::string& json, const SplitChoice& choice = {}, const std::string& val = "") {
     return test::error_of([&] {
-      split_train_val(csv, val, 0.1, 0, {json.empty() ? "" : manifest(folder, "s.json", json), choice.fold, choice.label_fraction});
+      split_train_val(csv, val, 0.1, 0,
+                      {json.empty() ? "" : manifest(folder, "s.json", json), choice.fold, choice.label_fraction});
     });
   };
   const std::string good = R"({"train": ["a.png"], "val": ["b.png", "c.png"]})";

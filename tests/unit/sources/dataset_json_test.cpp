@@ -37,8 +37,9 @@ class DatasetJsonTest : public ::testing::Test {
 TEST_F(DatasetJsonTest, NumbersAndNamesEitherWay) {
   for (const char* text :
        {R"({"background": 0, "liver": 1, "tumour": 2})", R"({"0": "background", "1": "liver", "2": "tumour"})",
-        R"({"background": "0", "liver": "1", "tumour": "2"})", R"({"tumour": 2.0, "liver": "01", "background": 0})", R"({"liver": 1, "2": "tumour"})",
-        R"({"liver": [1], "tumour": ["2"]})", R"(["background", "liver", "tumour"])", R"({"background": 0, " liver ": 1, "tumour": 2})"}) {
+        R"({"background": "0", "liver": "1", "tumour": "2"})", R"({"tumour": 2.0, "liver": "01", "background": 0})",
+        R"({"liver": 1, "2": "tumour"})", R"({"liver": [1], "tumour": ["2"]})", R"(["background", "liver", "tumour"])",
+        R"({"background": 0, " liver ": 1, "tumour": 2})"}) {
     const DatasetJson dataset = labels(text);
     EXPECT_EQ(dataset.mask_names, (Texts{"liver", "tumour"})) << text;
     EXPECT_EQ(dataset.ignore_label, -1);
@@ -56,8 +57,10 @@ TEST_F(DatasetJsonTest, IgnoreIsNoClass) {
   EXPECT_EQ(dataset.ignore_label, 2);
   EXPECT_EQ(labels(R"({"0": "background", "1": "organ", "255": "ignore"})").ignore_label, 255);
   EXPECT_EQ(labels(R"({"organ": [1, 2], "ignore": [3]})").ignore_label, 3);
-  EXPECT_TRUE(contains(labels(R"({"organ": 1, "Ignore": 2})").remarks.at(0), "\"Ignore\" is taken for nnU-Net's \"ignore\""));
-  EXPECT_TRUE(contains(wrong_labels(R"({"background": 0, "organ": 2, "ignore": 1})"), "\"ignore\": is 1, but 2 is a class: \"ignore\" must be the highest"));
+  EXPECT_TRUE(
+      contains(labels(R"({"organ": 1, "Ignore": 2})").remarks.at(0), "\"Ignore\" is taken for nnU-Net's \"ignore\""));
+  EXPECT_TRUE(contains(wrong_labels(R"({"background": 0, "organ": 2, "ignore": 1})"),
+                       "\"ignore\": is 1, but 2 is a class: \"ignore\" must be the highest"));
   EXPECT_TRUE(contains(wrong_labels(R"({"a": [1, 2], "ignore": 2})"), "must be the highest"));
   EXPECT_TRUE(contains(wrong_labels(R"({"a": 1, "ignore": 0})"), "is not one value above 0"));
   EXPECT_TRUE(contains(wrong_labels(R"({"a": 1, "ignore": [2, 3]})"), "is not one value above 0"));
@@ -73,9 +76,12 @@ TEST_F(DatasetJsonTest, RegionsAreUnions) {
   EXPECT_EQ(dataset.regions[1].values, (Values{2, 3}));
   EXPECT_EQ(dataset.ignore_label, 4);
   EXPECT_TRUE(dataset.remarks.empty()) << dataset.remarks[0];
-  EXPECT_TRUE(contains(read(R"({"labels": {"a": [1, 2], "b": 2}, "regions_class_order": [3, 2]})").remarks.at(0), "has 3 for a region without this value"));
-  EXPECT_TRUE(contains(read(R"({"labels": {"a": [1, 2], "b": 2}, "regions_class_order": [1]})").remarks.at(0), "has 1 values for 2 regions"));
-  EXPECT_TRUE(contains(wrong(R"({"labels": {"a": [1, 2]}, "regions_class_order": ["x"]})"), "\"regions_class_order\": holds \"x\""));
+  EXPECT_TRUE(contains(read(R"({"labels": {"a": [1, 2], "b": 2}, "regions_class_order": [3, 2]})").remarks.at(0),
+                       "has 3 for a region without this value"));
+  EXPECT_TRUE(contains(read(R"({"labels": {"a": [1, 2], "b": 2}, "regions_class_order": [1]})").remarks.at(0),
+                       "has 1 values for 2 regions"));
+  EXPECT_TRUE(contains(wrong(R"({"labels": {"a": [1, 2]}, "regions_class_order": ["x"]})"),
+                       "\"regions_class_order\": holds \"x\""));
   EXPECT_TRUE(contains(wrong_labels(R"({"a": [1, 2], "b": [2, 1]})"), "\"b\": is the same region as \"a\""));
   EXPECT_TRUE(contains(wrong_labels(R"({"a": [0, 1]})"), "\"a\": is a region that holds 0"));
   EXPECT_TRUE(contains(wrong_labels(R"({"a": []})"), "\"a\": is a region without values"));
@@ -99,7 +105,8 @@ TEST_F(DatasetJsonTest, WhatHasNoMeaningIsAnError) {
   EXPECT_TRUE(contains(wrong("{\"labels\":\n{\"b\xf6sartig\": 1}}"), "dataset.json:2: is not UTF-8"));
   EXPECT_TRUE(contains(wrong("[]"), "holds no object"));
   EXPECT_TRUE(contains(wrong("{"), "is not JSON"));
-  EXPECT_TRUE(contains(labels(R"({"a": 1, "b": 4})").remarks.at(0), "names no label of the value 2, 3: called \"label N\""));
+  EXPECT_TRUE(
+      contains(labels(R"({"a": 1, "b": 4})").remarks.at(0), "names no label of the value 2, 3: called \"label N\""));
   EXPECT_EQ(labels(R"({"a": 1, "b": 3})").mask_names, (Texts{"a", "label 2", "b"}));
   EXPECT_TRUE(contains(labels(R"({"Liver": 1, "liver": 2})").remarks.at(0), "differ by the case of letters only"));
 }
@@ -110,18 +117,21 @@ TEST_F(DatasetJsonTest, ChannelsEndingsAndCounts) {
   EXPECT_EQ(read(R"({"modality": "MRI"})").channels, (Texts{"MRI"}));
   EXPECT_EQ(read(R"({"channel_names": ["CT"], "modality": {"0": "MR"}})").channels, (Texts{"CT"}));
   EXPECT_TRUE(contains(wrong(R"({"channel_names": {"CT": 0, "MR": 0}})"), "the channel 0 has two names"));
-  for (const char* ending : {".nii.gz", "nii.gz", ".NII.GZ"}) EXPECT_EQ(read(concat(R"({"file_ending": ")", ending, "\"}")).file_ending, ".nii.gz");
-  EXPECT_TRUE(contains(wrong(R"({"file_ending": ".b2nd"})"), "\"file_ending\": is \".b2nd\", an ending of files that are not read"));
+  for (const char* ending : {".nii.gz", "nii.gz", ".NII.GZ"})
+    EXPECT_EQ(read(concat(R"({"file_ending": ")", ending, "\"}")).file_ending, ".nii.gz");
+  EXPECT_TRUE(contains(wrong(R"({"file_ending": ".b2nd"})"),
+                       "\"file_ending\": is \".b2nd\", an ending of files that are not read"));
   EXPECT_EQ(read(R"({"numTraining": "12"})").num_training, 12);
   EXPECT_TRUE(contains(wrong(R"({"numTraining": "many"})"), "\"numTraining\""));
-  const DatasetJson dataset =
-      read(R"({"training": [{"image": "a", "label": "b", "fold": 1}, {"image": ["c", "d"]}], "test": ["e"], "validation": [{"image": "f"}]})");
+  const DatasetJson dataset = read(
+      R"({"training": [{"image": "a", "label": "b", "fold": 1}, {"image": ["c", "d"]}], "test": ["e"], "validation": [{"image": "f"}]})");
   EXPECT_EQ(dataset.training[0].mask, "b");
   EXPECT_EQ(dataset.training[0].fold, 1);
   EXPECT_EQ(dataset.training[1].images, (Texts{"c", "d"}));
   EXPECT_EQ(dataset.test[0].images, (Texts{"e"}));
   EXPECT_EQ(dataset.validation[0].images, (Texts{"f"}));
-  EXPECT_TRUE(contains(wrong(R"({"training": [{"image": "a"}, {"label": "b"}]})"), "\"training\": \"1\": has no \"image\""));
+  EXPECT_TRUE(
+      contains(wrong(R"({"training": [{"image": "a"}, {"label": "b"}]})"), "\"training\": \"1\": has no \"image\""));
   EXPECT_TRUE(contains(wrong(R"({"training": [{"image": 3}]})"), "\"image\": is 3 where the path of a file is meant"));
 }
 
@@ -137,8 +147,9 @@ TEST_F(DatasetJsonTest, RandomLabels) {
       const std::string name = concat("n", value);
       if (below(5) == 0) continue;  // a gap, or only in regions
       names[value] = name;
-      const Texts ways{concat('"', name, "\": ", value), concat('"', name, "\": \"", value, '"'), concat('"', value, "\": \"", name, '"'),
-                       concat('"', name, "\": [", value, ']'), concat('"', name, "\": ", value, ".0")};
+      const Texts ways{concat('"', name, "\": ", value), concat('"', name, "\": \"", value, '"'),
+                       concat('"', value, "\": \"", name, '"'), concat('"', name, "\": [", value, ']'),
+                       concat('"', name, "\": ", value, ".0")};
       entries.push_back(ways[static_cast<size_t>(below(5))]);
     }
     std::map<std::string, Values> regions;
@@ -156,7 +167,8 @@ TEST_F(DatasetJsonTest, RandomLabels) {
     int64_t highest = names.empty() ? 0 : names.rbegin()->first;
     for (const auto& [name, values] : regions) highest = std::max(highest, values[1]);
     Texts expected;
-    for (int64_t value = 1; value <= highest; ++value) expected.push_back(names.contains(value) ? names[value] : concat("label ", value));
+    for (int64_t value = 1; value <= highest; ++value)
+      expected.push_back(names.contains(value) ? names[value] : concat("label ", value));
     EXPECT_EQ(found.mask_names, expected) << join(entries, ", ");
     EXPECT_EQ(found.ignore_label, has_ignore ? num_classes + 1 : -1);
     ASSERT_EQ(found.regions.size(), regions.size());

@@ -41,13 +41,16 @@ TEST_F(ManifestTest, NumbersAsLabelsAreTakenByValue) {
   for (const size_t one : {1, 3, 5}) EXPECT_EQ(source.files[one].labels, (std::vector<float>{1, 0, 0}));
   EXPECT_TRUE(std::isnan(source.files[4].labels[0]));
   EXPECT_TRUE(contains(remarks(source), "the labels 01, 1, 1.0 are one class: 1"));
-  EXPECT_EQ(read("image,label\na.png,0.0\nb.png,1.0\n").label_names, read("image,label\na.png,0\nb.png,1\n").label_names);
-  EXPECT_TRUE(contains(remarks(read("image,label\na.png,Liver\nb.png,liver\n")), "'Liver' and 'liver' differ by the case of letters only"));
+  EXPECT_EQ(read("image,label\na.png,0.0\nb.png,1.0\n").label_names,
+            read("image,label\na.png,0\nb.png,1\n").label_names);
+  EXPECT_TRUE(contains(remarks(read("image,label\na.png,Liver\nb.png,liver\n")),
+                       "'Liver' and 'liver' differ by the case of letters only"));
   EXPECT_EQ(read("image,label\na.png,\" x\"\nb.png,x\n").label_names, (Texts{"x"}));
 }
 
 TEST_F(ManifestTest, PatientsByAllTheirNames) {
-  for (const char* column : {"patient", "patient_id", "PatientID", "patientid", "Patient ID", "subject", "subject_id", "Subject-ID", "participant_id"}) {
+  for (const char* column : {"patient", "patient_id", "PatientID", "patientid", "Patient ID", "subject", "subject_id",
+                             "Subject-ID", "participant_id"}) {
     const Source source = read(std::string("image,") + column + "\na.png,0\nb.png,1\nc.png,0\n");  // never a finding
     EXPECT_TRUE(source.label_names.empty()) << column;
     EXPECT_EQ(source.files[0].patient, "0") << column;
@@ -57,11 +60,12 @@ TEST_F(ManifestTest, PatientsByAllTheirNames) {
   const Source equal = read("image,patient,PatientID\na.png,p,p\nb.png,q,q\n");
   EXPECT_EQ(equal.files[1].patient, "q");
   EXPECT_EQ(remarks(equal), "");
-  EXPECT_TRUE(
-      contains(wrong("image,patient,subject\na.png,p,p\nb.png,q,r\n"), "m.csv:3: the columns patient and subject both say who the patient is, and differ"));
+  EXPECT_TRUE(contains(wrong("image,patient,subject\na.png,p,p\nb.png,q,r\n"),
+                       "m.csv:3: the columns patient and subject both say who the patient is, and differ"));
   const Source some = read("image,patient\na.png,p\nb.png,\n");
   EXPECT_TRUE(contains(remarks(some), "patients are not known of 1 of 2 files"));
-  EXPECT_TRUE(contains(remarks(read("image\na.png\nb.png\n")), "patients are not known: each file counts as its own patient"));
+  EXPECT_TRUE(
+      contains(remarks(read("image\na.png\nb.png\n")), "patients are not known: each file counts as its own patient"));
 }
 
 TEST_F(ManifestTest, WhatIsNotUsedIsNamed) {
@@ -92,7 +96,8 @@ TEST(CsvText, SeparatorLines) {
   for (const char separator : {',', ';', '\t', '|'}) {
     for (const char* end : {"\n", "\r\n", "\r"}) {
       const std::string s(1, separator);
-      const Csv csv = parse_csv("sep=" + s + end + "a" + s + "\"b,c;d\"" + end + "1" + s + "\"2" + s + "3\"" + end, "t.csv");
+      const Csv csv =
+          parse_csv("sep=" + s + end + "a" + s + "\"b,c;d\"" + end + "1" + s + "\"2" + s + "3\"" + end, "t.csv");
       ASSERT_EQ(csv.columns.front(), "a");
       EXPECT_EQ(csv.rows.at(0).fields.back(), "2" + s + "3");
       EXPECT_EQ(csv.rows.at(0).line, 3);

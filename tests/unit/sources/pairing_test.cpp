@@ -45,7 +45,8 @@ class Names {
 };
 
 const SourceFile& file_named(const Source& source, const std::string& name) {
-  return *std::find_if(source.files.begin(), source.files.end(), [&](const SourceFile& file) { return file.name == name; });
+  return *std::find_if(source.files.begin(), source.files.end(),
+                       [&](const SourceFile& file) { return file.name == name; });
 }
 
 std::string all_remarks(const Source& source) {
@@ -80,7 +81,8 @@ TEST(Pairing, FoldersOfRandomNames) {
       if (num_images > 1 && num_masks > 0) is_ambiguous |= num_images != num_masks || !masks.contains({stem, ending});
       if (num_images == 1 && num_masks > 1) is_ambiguous = true;
       if (num_images == 1 && num_masks == 1) {
-        for (const auto& [mask_stem, mask_ending] : masks) mask = mask_stem == stem ? "labels/" + mask_stem + mask_ending : mask;
+        for (const auto& [mask_stem, mask_ending] : masks)
+          mask = mask_stem == stem ? "labels/" + mask_stem + mask_ending : mask;
       }
       expected["images/" + stem + ending] = mask;
     }
@@ -98,8 +100,12 @@ TEST(Pairing, FoldersOfRandomNames) {
       num_pairs += mask.empty() ? 0 : 1;
     }
     for (const auto& [stem, ending] : masks) {
-      const bool is_used = std::any_of(images.begin(), images.end(), [&stem = stem](const File& image) { return image.first == stem; });
-      EXPECT_EQ(all_remarks(source).find("labels/" + stem + ending + ": is a mask without an image") == std::string::npos, is_used) << stem << ending;
+      const bool is_used =
+          std::any_of(images.begin(), images.end(), [&stem = stem](const File& image) { return image.first == stem; });
+      EXPECT_EQ(
+          all_remarks(source).find("labels/" + stem + ending + ": is a mask without an image") == std::string::npos,
+          is_used)
+          << stem << ending;
     }
   }
   EXPECT_GT(num_refused, 20);
@@ -116,21 +122,25 @@ TEST(Pairing, NamesThatWereCutTooShort) {
   folder.write("labels/s.seg.nrrd", "x");  // 3D Slicer's
   const Source source = find_source(folder.path());
   ASSERT_EQ(source.files.size(), 6U);
-  for (const SourceFile& file : source.files) EXPECT_EQ(file.mask.filename(), file.name == "images/s.nrrd" ? fs::path("s.seg.nrrd") : file.path.filename());
+  for (const SourceFile& file : source.files)
+    EXPECT_EQ(file.mask.filename(), file.name == "images/s.nrrd" ? fs::path("s.seg.nrrd") : file.path.filename());
 }
 
 TEST(Pairing, BothFilesAreNamed) {
   const TempFolder folder;
   for (const char* name : {"images/a.nii", "labels/a.nii.gz", "labels/a.nrrd"}) folder.write(name, "x");
   const std::string what = error_of([&] { find_source(folder.path()); }).what();
-  for (const char* name : {"images/a.nii", "labels/a.nii.gz", "labels/a.nrrd"}) EXPECT_TRUE(contains(what, (folder / name).string()));
+  for (const char* name : {"images/a.nii", "labels/a.nii.gz", "labels/a.nrrd"})
+    EXPECT_TRUE(contains(what, (folder / name).string()));
 }
 
 TEST(Pairing, NnUnet) {
   for (unsigned seed = 0; seed < 100; ++seed) {
     Names names(seed);
     const TempFolder folder;
-    folder.write("dataset.json", R"({"channel_names": {"0": "CT", "1": "T2"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz"})");
+    folder.write(
+        "dataset.json",
+        R"({"channel_names": {"0": "CT", "1": "T2"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz"})");
     std::map<std::string, std::set<int>> cases{{names.stem(), {0, 1}}};
     std::set<std::string> masks;
     for (size_t n = 1 + names.below(8); n > 0; --n) {
@@ -141,7 +151,8 @@ TEST(Pairing, NnUnet) {
       if (names.below(4) == 0) masks.insert(names.stem());
     }
     for (const auto& [name, channels] : cases) {
-      for (const int channel : channels) folder.write("imagesTr/" + name + (channel ? "_0001" : "_0000") + ".nii.gz", "x");
+      for (const int channel : channels)
+        folder.write("imagesTr/" + name + (channel ? "_0001" : "_0000") + ".nii.gz", "x");
     }
     for (const std::string& name : masks) folder.write("labelsTr/" + name + ".nii.gz", "x");
     folder.write("labelsTr/keep", "x");
@@ -151,7 +162,8 @@ TEST(Pairing, NnUnet) {
     size_t count = 0;
     for (const auto& [name, channels] : cases) {
       const std::string first = "imagesTr/" + name + (channels.contains(0) ? "_0000" : "_0001") + ".nii.gz";
-      EXPECT_EQ(refused.contains(concat(first, ": is of a case without channel ", channels.contains(0) ? 1 : 0)), channels.size() == 1);
+      EXPECT_EQ(refused.contains(concat(first, ": is of a case without channel ", channels.contains(0) ? 1 : 0)),
+                channels.size() == 1);
       if (channels.size() == 1) continue;
       ++count;
       const SourceFile& found = file_named(source, first);
@@ -159,19 +171,23 @@ TEST(Pairing, NnUnet) {
       EXPECT_EQ(found.patient, name);
       ASSERT_EQ(found.channels.size(), 1U);
       EXPECT_EQ(found.channels[0].path, folder / ("imagesTr/" + name + "_0001.nii.gz"));
-      EXPECT_EQ(all_remarks(source).find(first + ": has no mask in labelsTr") != std::string::npos, !masks.contains(name));
+      EXPECT_EQ(all_remarks(source).find(first + ": has no mask in labelsTr") != std::string::npos,
+                !masks.contains(name));
     }
     EXPECT_EQ(source.files.size(), count);
     EXPECT_EQ(refused.size(), cases.size() - count);
     for (const std::string& name : masks)
-      EXPECT_EQ(all_remarks(source).find("labelsTr/" + name + ".nii.gz: is a mask without an image") != std::string::npos, !cases.contains(name));
+      EXPECT_EQ(
+          all_remarks(source).find("labelsTr/" + name + ".nii.gz: is a mask without an image") != std::string::npos,
+          !cases.contains(name));
   }
 }
 
 TEST(Pairing, NnUnetEndings) {
   const TempFolder folder;
   folder.write("dataset.json", R"({"labels": {"background": 0, "a": 1}, "file_ending": "nii.gz"})");
-  for (const char* name : {"imagesTr/x_0000.NII.GZ", "imagesTr/y_0000.nii.gz", "imagesTr/z_0000.nrrd", "labelsTr/x.nii.gz", "labelsTr/y.nrrd"})
+  for (const char* name : {"imagesTr/x_0000.NII.GZ", "imagesTr/y_0000.nii.gz", "imagesTr/z_0000.nrrd",
+                           "labelsTr/x.nii.gz", "labelsTr/y.nrrd"})
     folder.write(name, "x");
   const Source source = find_source(folder.path());
   ASSERT_EQ(source.files.size(), 2U);
@@ -186,7 +202,8 @@ TEST(Pairing, NnUnetEndings) {
 
 TEST(Pairing, NnUnetListsOfFiles) {
   const TempFolder folder;
-  folder.write("dataset.json", R"({"labels": {"background": 0, "a": 1}, "channel_names": {"0": "CT", "1": "PET"}, "numTraining": 3,
+  folder.write("dataset.json",
+               R"({"labels": {"background": 0, "a": 1}, "channel_names": {"0": "CT", "1": "PET"}, "numTraining": 3,
     "dataset": {"p1": {"images": ["raw/1.ct.nii.gz", "raw/1.pt.nii.gz"], "label": "seg/1.nii.gz"}, "p2": {"images": ["raw/2.ct.nii.gz", "raw/2.pt.nii.gz"], "label": "seg/2.nii.gz"}}})");
   const Source source = find_source(folder.path());
   EXPECT_EQ(source.layout, "nnunet");
@@ -204,23 +221,28 @@ TEST(Pairing, DecathlonAndManifestAreOneToOne) {
   const TempFolder folder;
   for (const char* name : {"imagesTr/a.nii.gz", "imagesTr/b.nii.gz"}) folder.write(name, "x");
   const auto decathlon = [&](const char* first_mask, const char* second, const char* second_mask) {
-    folder.write("dataset.json", concat(R"({"training": [{"image": "imagesTr/a.nii.gz", "label": ")", first_mask, R"("}, {"image": ")", second,
-                                        R"(", "label": ")", second_mask, R"("}]})"));
+    folder.write("dataset.json", concat(R"({"training": [{"image": "imagesTr/a.nii.gz", "label": ")", first_mask,
+                                        R"("}, {"image": ")", second, R"(", "label": ")", second_mask, R"("}]})"));
     return std::string(error_of([&] { find_source(folder.path()); }).what());
   };
   std::string what = decathlon("labelsTr/m.nii.gz", "imagesTr/b.nii.gz", "./labelsTr/m.nii.gz");
   EXPECT_TRUE(contains(what, "two images have the same mask"));
   EXPECT_TRUE(contains(what, "imagesTr/a.nii.gz and imagesTr/b.nii.gz"));
-  EXPECT_TRUE(contains(decathlon("imagesTr/b.nii.gz", "imagesTr/b.nii.gz", "l.nii.gz"), "is the mask of imagesTr/a.nii.gz and an image too"));
-  EXPECT_TRUE(contains(decathlon("l.nii.gz", "./imagesTr/a.nii.gz", "l2.nii.gz"), "two images have the name imagesTr/a.nii.gz"));
+  EXPECT_TRUE(contains(decathlon("imagesTr/b.nii.gz", "imagesTr/b.nii.gz", "l.nii.gz"),
+                       "is the mask of imagesTr/a.nii.gz and an image too"));
+  EXPECT_TRUE(contains(decathlon("l.nii.gz", "./imagesTr/a.nii.gz", "l2.nii.gz"),
+                       "two images have the name imagesTr/a.nii.gz"));
 
   const auto manifest = [&](const std::string& text) { return folder.write("m.csv", text); };
   what = error_of([&] { find_source(manifest("image,mask\na.png,m.png\nb.png,./m.png\n")); }).what();
   EXPECT_TRUE(contains(what, "m.png: a.png and b.png"));
-  EXPECT_TRUE(contains(error_of([&] { find_source(manifest("image,mask\na.png,b.png\nb.png,\n")); }).what(), "is the mask of a.png and an image too, b.png"));
+  EXPECT_TRUE(contains(error_of([&] { find_source(manifest("image,mask\na.png,b.png\nb.png,\n")); }).what(),
+                       "is the mask of a.png and an image too, b.png"));
   // Two sequences of one patient, drawn on once.
   EXPECT_EQ(find_source(manifest("image,mask,patient\nt1.nii,m.nii,p\nt2.nii,m.nii,p\n")).files.size(), 2U);
-  EXPECT_TRUE(contains(error_of([&] { find_source(manifest("image,mask,patient\nt1.nii,m.nii,p\nt2.nii,m.nii,q\n")); }).what(), "t1.nii and t2.nii"));
+  EXPECT_TRUE(
+      contains(error_of([&] { find_source(manifest("image,mask,patient\nt1.nii,m.nii,p\nt2.nii,m.nii,q\n")); }).what(),
+               "t1.nii and t2.nii"));
 }
 
 TEST(Pairing, MasksThatWouldBeImages) {
@@ -233,10 +255,12 @@ TEST(Pairing, MasksThatWouldBeImages) {
   const std::string what = error_of([&] { find_source(folder.path()); }).what();
   EXPECT_TRUE(contains(what, "b (3)_mask.png is named as the mask of "));
   EXPECT_TRUE(contains(what, "b (3).png"));
-  EXPECT_TRUE(contains(all_remarks(find_source(folder.path(), "files")), "benign/b (3)_mask.png: is named as the mask of the file beside it"));
+  EXPECT_TRUE(contains(all_remarks(find_source(folder.path(), "files")),
+                       "benign/b (3)_mask.png: is named as the mask of the file beside it"));
   const TempFolder other;
   for (const char* name : {"imagesTr/a.nii.gz", "labelsTr/a.nii.gz", "labelsTr/b.nii.gz"}) other.write(name, "x");
-  EXPECT_TRUE(contains(all_remarks(find_source(other.path(), "files")), "labelsTr/a.nii.gz: lies in a folder that is named as one of masks (and 1 more)"));
+  EXPECT_TRUE(contains(all_remarks(find_source(other.path(), "files")),
+                       "labelsTr/a.nii.gz: lies in a folder that is named as one of masks (and 1 more)"));
 }
 
 // No two cases have one name, and a case that is alone in having its name is called so whoever else is there.
@@ -300,13 +324,16 @@ TEST(Pairing, NamesThatAreNotUtf8) {
   EXPECT_TRUE(contains(all_remarks(source), "images/Gr%F6%DFe.png: has a name that is not UTF-8"));
 }
 
-// Two headers may share a file of voxels where they say that they begin at different places; else one is a copy that was not corrected.
+// Two headers may share a file of voxels where they say that they begin
+// at different places; else one is a copy that was not corrected.
 TEST(Pairing, HeadersThatShareTheirVoxels) {
   const auto mhd = [](int offset) {
-    return concat("NDims = 3\nDimSize = 2 1 1\nElementType = MET_UCHAR\nHeaderSize = ", offset, "\nElementDataFile = all.raw\n");
+    return concat("NDims = 3\nDimSize = 2 1 1\nElementType = MET_UCHAR\nHeaderSize = ", offset,
+                  "\nElementDataFile = all.raw\n");
   };
   const auto nhdr = [](int offset) {
-    return concat("NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 1 1\nencoding: raw\nbyte skip: ", offset, "\ndata file: all.raw\n");
+    return concat("NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 1 1\nencoding: raw\nbyte skip: ", offset,
+                  "\ndata file: all.raw\n");
   };
   const auto listed = [&](const std::string& ending, const std::string& a, const std::string& b) {
     const TempFolder folder;
@@ -328,7 +355,8 @@ TEST(Pairing, HeadersThatShareNumberedFiles) {
   folder.write("s1x.raw", "ab");
   const auto listed = [&](const std::string& a, const std::string& b) {
     for (const auto& [name, range] : {std::pair{"a.nhdr", a}, {"b.nhdr", b}})
-      folder.write(name, concat("NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 1 3\nencoding: raw\ndata file: s%d.raw", range, "\n"));
+      folder.write(name, concat("NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 1 3\nencoding: raw\ndata file: s%d.raw",
+                                range, "\n"));
     return find_source(folder.path()).files.size();
   };
   EXPECT_EQ(listed(" 1 3 1", " 4 6 1"), 2U);

@@ -8,7 +8,8 @@ namespace vmae::io {
 namespace {
 
 TEST(Patients, IdsAreTextsButForWhatPandasAdds) {
-  for (const char* cell : {"7", "7.0", "7.00", " 7 ", "7.0 ", "\u00a07", "7\u00a0"}) EXPECT_EQ(patient_id(cell), "7") << cell;
+  for (const char* cell : {"7", "7.0", "7.00", " 7 ", "7.0 ", "\u00a07", "7\u00a0"})
+    EXPECT_EQ(patient_id(cell), "7") << cell;
   for (const char* cell : {"007", "7.1", "7.", ".0", "1.2.0", "P7.0", "-7", ""}) EXPECT_EQ(patient_id(cell), cell);
 }
 
@@ -17,11 +18,13 @@ TEST(Patients, NearlyEqualIdsAreTold) {
     Source source;
     source.layout = "manifest";
     for (size_t i = 0; i < patients.size(); ++i)
-      source.files.push_back({.path = "a", .name = std::to_string(i) + ".png", .patient = patients[i], .is_patient_known = true});
+      source.files.push_back(
+          {.path = "a", .name = std::to_string(i) + ".png", .patient = patients[i], .is_patient_known = true});
     return patients_note(source);
   };
   EXPECT_EQ(note({"P1", "P2", "P1"}), "");
-  for (const std::vector<std::string>& patients : std::vector<std::vector<std::string>>{{"P1", "p1"}, {"01", "1"}, {"A 1", "a_1", "A-1"}}) {
+  for (const std::vector<std::string>& patients :
+       std::vector<std::vector<std::string>>{{"P1", "p1"}, {"01", "1"}, {"A 1", "a_1", "A-1"}}) {
     EXPECT_NE(note(patients).find("count as different patients: 1 group"), std::string::npos);
     EXPECT_EQ(note(patients).find(patients[0]), std::string::npos) << "ids identify";
   }
@@ -53,7 +56,8 @@ TEST(Identifying, WordsAreTakenOutNotPartsOfThem) {
   EXPECT_EQ(without("LeeCT", texts), "*CT");
   EXPECT_EQ(without("Lee2", texts), "*2");
   EXPECT_EQ(without("GTVlee", texts), "GTV*");
-  for (const char* name : {"CTsmith", "scansmith", "MRSMITH", "SMITHs"}) EXPECT_EQ(to_lower(without(name, texts)).find("smith"), std::string::npos) << name;
+  for (const char* name : {"CTsmith", "scansmith", "MRSMITH", "SMITHs"})
+    EXPECT_EQ(to_lower(without(name, texts)).find("smith"), std::string::npos) << name;
   EXPECT_EQ(without("xHN1y", texts), "x*y");
   EXPECT_EQ(without("of leftson^ann.", texts), "of *.");
 }

@@ -32,7 +32,8 @@ std::string what_of(const fs::path& source) {
 
 TEST(Source, ManifestPathsAreRelativeToIt) {
   const TempFolder folder;
-  const fs::path csv = folder.write("lists/train.csv", "patient,image,mask,split\np1,../images/a.png,m.png,Train\n,b.nii.gz,,\n");
+  const fs::path csv =
+      folder.write("lists/train.csv", "patient,image,mask,split\np1,../images/a.png,m.png,Train\n,b.nii.gz,,\n");
   const std::vector<SourceFile> files = list_source(csv);
   ASSERT_EQ(files.size(), 2U);
   EXPECT_EQ(files[0].path, folder / "images/a.png");
@@ -61,7 +62,8 @@ TEST(Source, BackslashesInAManifestAreSeparatorsWhereNothingIsCalledSo) {
   EXPECT_EQ(source.files[0].path, folder / "scans/a.png");
   EXPECT_EQ(source.files[0].mask, folder / "masks/a.png");
   EXPECT_EQ(source.files[1].path, folder / "odd\\b.png");
-  EXPECT_TRUE(std::any_of(source.remarks.begin(), source.remarks.end(), [](const auto& remark) { return contains(remark.text, "backslashes"); }));
+  EXPECT_TRUE(std::any_of(source.remarks.begin(), source.remarks.end(),
+                          [](const auto& remark) { return contains(remark.text, "backslashes"); }));
 }
 
 TEST(Source, BackslashesInAColumnLabelThatHoldsMasks) {
@@ -69,13 +71,16 @@ TEST(Source, BackslashesInAColumnLabelThatHoldsMasks) {
   for (const char* name : {"scans/a.png", "scans/b.png", "masks/a.png"}) folder.write(name, "x");
   const Source source = find_source(folder.write("m.csv", "image,label\nscans\\a.png,masks\\a.png\nscans\\b.png,\n"));
   EXPECT_EQ(source.files[0].mask, folder / "masks/a.png");
-  EXPECT_TRUE(contains(what_of(folder.write("n.csv", "image,label\nscans\\a.png,masks\\a.png\nscans\\b.png,none\n")), "holds 'none'"));
-  EXPECT_EQ(find_source(folder.write("c.csv", "image,label\nscans\\a.png,x\\y\nscans\\b.png,z\n")).label_names, (std::vector<std::string>{"x\\y", "z"}));
+  EXPECT_TRUE(contains(what_of(folder.write("n.csv", "image,label\nscans\\a.png,masks\\a.png\nscans\\b.png,none\n")),
+                       "holds 'none'"));
+  EXPECT_EQ(find_source(folder.write("c.csv", "image,label\nscans\\a.png,x\\y\nscans\\b.png,z\n")).label_names,
+            (std::vector<std::string>{"x\\y", "z"}));
 }
 
 TEST(Source, CasesWithoutAChannelGiveNoClass) {
   const TempFolder folder;
-  const Source source = find_source(folder.write("m.csv", "image:T1,image:FLAIR,label\na.png,b.png,x\nc.png,NA,y\n,d.png,x\n"));
+  const Source source =
+      find_source(folder.write("m.csv", "image:T1,image:FLAIR,label\na.png,b.png,x\nc.png,NA,y\n,d.png,x\n"));
   EXPECT_EQ(source.label_names, std::vector<std::string>{"x"});
   EXPECT_EQ(source.files.size(), 1U);
   ASSERT_EQ(source.refused.size(), 2U);
@@ -86,7 +91,8 @@ TEST(Source, ManifestProblemsNameTheLine) {
   const TempFolder folder;
   const auto manifest = [&](const std::string& text) { return what_of(folder.write("m.csv", text)); };
   EXPECT_TRUE(contains(manifest("picture,label\na,1\n"), "its columns are: picture, label"));
-  EXPECT_TRUE(contains(manifest("image\na.png\nb.png\n./a.png\n"), "m.csv:4: names ./a.png a second time; the first is line 2"));
+  EXPECT_TRUE(contains(manifest("image\na.png\nb.png\n./a.png\n"),
+                       "m.csv:4: names ./a.png a second time; the first is line 2"));
   EXPECT_TRUE(contains(manifest("image,split\na.png,holdout\n"), "m.csv:2: split is 'holdout'"));
   EXPECT_TRUE(contains(manifest("image,split\n,train\n"), "m.csv:2: no image is named"));
   EXPECT_TRUE(contains(manifest("image\n"), "no rows"));
@@ -94,12 +100,14 @@ TEST(Source, ManifestProblemsNameTheLine) {
 
 TEST(Source, FoldersAreSearchedInAFixedOrder) {
   const TempFolder folder;
-  for (const char* name : {"z/2.png", "a/x.NII.GZ", "a/10.jpeg", "b.tif", "a/notes.txt", ".hidden/c.png", "a/.d.png", "x.png/inner.bmp"})
+  for (const char* name :
+       {"z/2.png", "a/x.NII.GZ", "a/10.jpeg", "b.tif", "a/notes.txt", ".hidden/c.png", "a/.d.png", "x.png/inner.bmp"})
     folder.write(name, "x");
   fs::create_directory_symlink(folder.path(), folder / "z/loop");
   fs::create_symlink("nowhere", folder / "z/dangling.png");
   const std::vector<SourceFile> files = list_source(folder.path());
-  EXPECT_EQ(names(files), (std::vector<std::string>{"a/10.jpeg", "a/x.NII.GZ", "b.tif", "x.png/inner.bmp", "z/2.png", "z/dangling.png"}));
+  EXPECT_EQ(names(files), (std::vector<std::string>{"a/10.jpeg", "a/x.NII.GZ", "b.tif", "x.png/inner.bmp", "z/2.png",
+                                                    "z/dangling.png"}));
   EXPECT_EQ(files[0].path, folder / "a/10.jpeg");
   EXPECT_EQ(files[0].patient, "a/10.jpeg");
 }
@@ -116,8 +124,10 @@ TEST(Source, PairsOfTwoFilesAreRefusedByName) {
     const fs::path path = folder.write(name, std::string(400, 'x'));
     const fs::path image = folder.write("in/v.nii", test::nifti<uint8_t>({2, 3, 4}, test::ramp<uint8_t>(24)));
     const SourceFile alone{.path = path, .name = name}, masked{.path = image, .name = "v.nii", .mask = path};
-    const std::vector<Error> errors{error_of([&] { list_source(path); }), error_of([&] { read_image(alone); }), error_of([&] { read_image_header(alone); }),
-                                    error_of([&] { read_mask(masked, read_image(masked)); }), error_of([&] { read_label_map(path); })};
+    const std::vector<Error> errors{error_of([&] { list_source(path); }), error_of([&] { read_image(alone); }),
+                                    error_of([&] { read_image_header(alone); }),
+                                    error_of([&] { read_mask(masked, read_image(masked)); }),
+                                    error_of([&] { read_label_map(path); })};
     for (const Error& error : errors) {
       EXPECT_EQ(error.code(), ExitCode::data);
       EXPECT_TRUE(contains(error.what(), name)) << error.what();
@@ -132,7 +142,9 @@ TEST(Source, PairsOfTwoFilesAreRefusedByName) {
   }
   const Source source = find_source(folder / "in");
   EXPECT_EQ(names(source.files), std::vector<std::string>{"v.nii"});
-  const auto is_said = [](const SourceRemark& remark) { return contains(remark.text, "4 files of pairs of .hdr and .img"); };
+  const auto is_said = [](const SourceRemark& remark) {
+    return contains(remark.text, "4 files of pairs of .hdr and .img");
+  };
   EXPECT_EQ(std::count_if(source.remarks.begin(), source.remarks.end(), is_said), 1);
 }
 

@@ -37,8 +37,10 @@ void expect_tree(const fs::path& folder, const Tree& tree, const std::string& wh
   for (const SourceFile& file : source.files) {
     const auto expected = tree.find(file.name);
     ASSERT_NE(expected, tree.end()) << what << file.name;
-    EXPECT_EQ(file.mask, expected->second.mask.empty() ? fs::path() : folder / expected->second.mask) << what << file.name;
-    EXPECT_EQ(file.patient, expected->second.patient.empty() ? file.name : expected->second.patient) << what << file.name;
+    EXPECT_EQ(file.mask, expected->second.mask.empty() ? fs::path() : folder / expected->second.mask)
+        << what << file.name;
+    EXPECT_EQ(file.patient, expected->second.patient.empty() ? file.name : expected->second.patient)
+        << what << file.name;
   }
 }
 
@@ -51,7 +53,8 @@ const std::vector<std::pair<const char*, Layout>> kLayouts{
      }},
     {"p/p_t1, p/p_seg",
      [](const std::string& p, const Texts& kinds, const std::string& mask, Tree& tree) {
-       for (const std::string& kind : kinds) tree[p + "/" + p + "_" + kind + ".nii.gz"] = {p + "/" + p + "_" + mask + ".nii.gz", p};
+       for (const std::string& kind : kinds)
+         tree[p + "/" + p + "_" + kind + ".nii.gz"] = {p + "/" + p + "_" + mask + ".nii.gz", p};
      }},
     {"p/mr/t1, p/mask",
      [](const std::string& p, const Texts& kinds, const std::string& mask, Tree& tree) {
@@ -63,11 +66,13 @@ const std::vector<std::pair<const char*, Layout>> kLayouts{
      }},
     {"p/images/t1, p/labels/t1",
      [](const std::string& p, const Texts& kinds, const std::string&, Tree& tree) {
-       for (const std::string& kind : kinds) tree[p + "/images/" + kind + ".nii.gz"] = {p + "/labels/" + kind + ".nii.gz", p};
+       for (const std::string& kind : kinds)
+         tree[p + "/images/" + kind + ".nii.gz"] = {p + "/labels/" + kind + ".nii.gz", p};
      }},
     {"p/images/t1, p/labels/seg",
      [](const std::string& p, const Texts& kinds, const std::string& mask, Tree& tree) {
-       for (const std::string& kind : kinds) tree[p + "/images/" + kind + ".nii.gz"] = {p + "/labels/" + mask + ".nii.gz", p};
+       for (const std::string& kind : kinds)
+         tree[p + "/images/" + kind + ".nii.gz"] = {p + "/labels/" + mask + ".nii.gz", p};
      }},
     {"p/day1/t1, p/day1/seg",
      [](const std::string& p, const Texts& kinds, const std::string& mask, Tree& tree) {
@@ -85,11 +90,13 @@ const std::vector<std::pair<const char*, Layout>> kLayouts{
      }},
     {"p_t1, p_seg",
      [](const std::string& p, const Texts& kinds, const std::string& mask, Tree& tree) {
-       for (const std::string& kind : kinds) tree[p + "_" + kind + ".nii.gz"] = {p + "_" + mask + ".nii.gz", to_lower(p)};
+       for (const std::string& kind : kinds)
+         tree[p + "_" + kind + ".nii.gz"] = {p + "_" + mask + ".nii.gz", to_lower(p)};
      }},
     {"t1/p, labels/p",
      [](const std::string& p, const Texts& kinds, const std::string&, Tree& tree) {
-       for (const std::string& kind : kinds) tree[kind + "/" + p + ".nii.gz"] = {"labels/" + p + ".nii.gz", to_lower(p)};
+       for (const std::string& kind : kinds)
+         tree[kind + "/" + p + ".nii.gz"] = {"labels/" + p + ".nii.gz", to_lower(p)};
      }},
     {"p/t1, p/t2",
      [](const std::string& p, const Texts& kinds, const std::string&, Tree& tree) {  // and no masks
@@ -123,11 +130,13 @@ TEST(SourceTree, PatientsAndTheirMasks) {
             folder.write(prefix + image, "x");
             if (!expected.mask.empty()) folder.write(prefix + expected.mask, "x");
           }
-          const std::string what = concat(name, ", ", num_patients, " like ", prefix, style[0], ", ", join(kinds, " "), ", ", mask, ": ");
+          const std::string what =
+              concat(name, ", ", num_patients, " like ", prefix, style[0], ", ", join(kinds, " "), ", ", mask, ": ");
           expect_tree(folder.path(), tree, what);
           const std::string remarks = all_remarks(find_source(folder.path()));
           const bool are_channels = num_patients > 1 && !contains(name, "day");  // of two days there are two of each
-          for (const std::string& kind : kinds) EXPECT_EQ(contains(remarks, "image:" + kind), are_channels) << what << remarks;
+          for (const std::string& kind : kinds)
+            EXPECT_EQ(contains(remarks, "image:" + kind), are_channels) << what << remarks;
         }
       }
     }
@@ -145,8 +154,10 @@ TEST(SourceTree, FoldersOfNamesThatSayNothing) {
 }
 
 TEST(SourceTree, ImagesBesideLabelsOneLevelDown) {
-  for (const auto& [images, labels, image_end] :
-       {std::tuple{"images", "labels", ""}, {"image", "masks", ""}, {"imagesTr", "labelsTr", "_0000"}, {"Images", "Segmentation", ""}}) {
+  for (const auto& [images, labels, image_end] : {std::tuple{"images", "labels", ""},
+                                                  {"image", "masks", ""},
+                                                  {"imagesTr", "labelsTr", "_0000"},
+                                                  {"Images", "Segmentation", ""}}) {
     const TempFolder folder;
     Tree tree;
     for (const char* part : {"train", "val", "hospital one", "site2"}) {
@@ -160,7 +171,10 @@ TEST(SourceTree, ImagesBesideLabelsOneLevelDown) {
     folder.write(concat("val/", labels, "/alone.png"), "x");
     expect_tree(folder.path(), tree, images);
     const std::string remarks = all_remarks(find_source(folder.path()));
-    EXPECT_TRUE(contains(remarks, concat("val/", labels, "/alone.png: is left out: it is named as a label map, and no image belongs to it"))) << remarks;
+    EXPECT_TRUE(contains(
+        remarks,
+        concat("val/", labels, "/alone.png: is left out: it is named as a label map, and no image belongs to it")))
+        << remarks;
     EXPECT_TRUE(contains(remarks, "is a label map, by its name (and 11 more): the mask of the image"));
   }
 }
@@ -184,7 +198,8 @@ TEST(SourceTree, WhatIsNoPatient) {
 }
 
 TEST(SourceTree, LabelMapsAloneStay) {
-  for (const Texts& names : {Texts{"a_seg.nii", "b_seg.nii"}, Texts{"p1/seg.nii", "p2/seg.nii"}, Texts{"labels/a.nii", "labels/b.nii"}}) {
+  for (const Texts& names :
+       {Texts{"a_seg.nii", "b_seg.nii"}, Texts{"p1/seg.nii", "p2/seg.nii"}, Texts{"labels/a.nii", "labels/b.nii"}}) {
     const TempFolder folder;
     for (const std::string& name : names) folder.write(name, "x");
     EXPECT_EQ(find_source(folder.path()).files.size(), 2U) << names[0];
@@ -196,12 +211,13 @@ TEST(SourceTree, WhatCantBeToldIsLeftOut) {
     Texts images, masks;
     std::string says;
   };
-  const std::vector<Case> cases{{{"p1/t1.nii", "p1/t2.nii"}, {"p1/a_seg.nii", "p1/b_seg.nii"}, "is one of 2 of its patient"},
-                                {{"p1/t1.nii"}, {"p1/seg.nii", "p1/mask.nii"}, "is one of 2 of its patient"},
-                                {{"a.png"}, {"a_seg.png", "a_mask.png"}, "is one of 2 of one image"},
-                                {{"a.png", "a.nii"}, {"a_mask.png"}, "2 images have its name"},
-                                {{"a.png", "b.png"}, {"c_mask.png"}, "no image belongs to it"},
-                                {{"a.png", "b.png"}, {"mask.png"}, "no image belongs to it"}};
+  const std::vector<Case> cases{
+      {{"p1/t1.nii", "p1/t2.nii"}, {"p1/a_seg.nii", "p1/b_seg.nii"}, "is one of 2 of its patient"},
+      {{"p1/t1.nii"}, {"p1/seg.nii", "p1/mask.nii"}, "is one of 2 of its patient"},
+      {{"a.png"}, {"a_seg.png", "a_mask.png"}, "is one of 2 of one image"},
+      {{"a.png", "a.nii"}, {"a_mask.png"}, "2 images have its name"},
+      {{"a.png", "b.png"}, {"c_mask.png"}, "no image belongs to it"},
+      {{"a.png", "b.png"}, {"mask.png"}, "no image belongs to it"}};
   for (const Case& one : cases) {
     const TempFolder folder;
     for (const Texts* names : {&one.images, &one.masks}) {
@@ -211,22 +227,30 @@ TEST(SourceTree, WhatCantBeToldIsLeftOut) {
     ASSERT_EQ(source.files.size(), one.images.size()) << one.masks[0];
     for (const SourceFile& file : source.files) EXPECT_TRUE(file.mask.empty()) << file.name;
     for (const std::string& mask : one.masks)
-      EXPECT_TRUE(contains(all_remarks(source), mask + ": is left out: it is named as a label map, and " + one.says)) << all_remarks(source);
+      EXPECT_TRUE(contains(all_remarks(source), mask + ": is left out: it is named as a label map, and " + one.says))
+          << all_remarks(source);
   }
 }
 
 // Several images of a patient, drawn on one of them.
 TEST(SourceTree, OnlyImagesOfTheMasksSize) {
   const TempFolder folder;
-  const auto volume = [](int16_t depth) { return test::nifti<uint8_t>({4, 3, depth}, test::ramp<uint8_t>(static_cast<size_t>(12 * depth))); };
+  const auto volume = [](int16_t depth) {
+    return test::nifti<uint8_t>({4, 3, depth}, test::ramp<uint8_t>(static_cast<size_t>(12 * depth)));
+  };
   for (const char* p : {"p1/", "p2/"}) {
     folder.write(concat(p, "t1.nii"), volume(5));
     folder.write(concat(p, "t2.nii"), volume(7));
     folder.write(concat(p, "seg.nii"), volume(5));
   }
-  expect_tree(folder.path(), {{"p1/t1.nii", {"p1/seg.nii", "p1"}}, {"p1/t2.nii", {"", "p1"}}, {"p2/t1.nii", {"p2/seg.nii", "p2"}}, {"p2/t2.nii", {"", "p2"}}},
+  expect_tree(folder.path(),
+              {{"p1/t1.nii", {"p1/seg.nii", "p1"}},
+               {"p1/t2.nii", {"", "p1"}},
+               {"p2/t1.nii", {"p2/seg.nii", "p2"}},
+               {"p2/t2.nii", {"", "p2"}}},
               "");
-  EXPECT_TRUE(contains(all_remarks(find_source(folder.path())), "p1/t2.nii: has another size than the label map of its patient"));
+  EXPECT_TRUE(contains(all_remarks(find_source(folder.path())),
+                       "p1/t2.nii: has another size than the label map of its patient"));
 }
 
 TEST(SourceTree, AnImageBesideItsMask) {

@@ -24,17 +24,20 @@ std::vector<SplitCase> golden_cases() {
   return cases;
 }
 
-// Made by a second implementation, tests/golden/splits/make_splits.py: a change of the function would give everybody other splits.
+// Made by a second implementation, tests/golden/splits/make_splits.py:
+// a change of the function would give everybody other splits.
 TEST(SplitsFile, IsByteForByteTheGoldenOne) {
   const test::TempFolder folder;
   const auto cases = golden_cases();
   ASSERT_EQ(cases.size(), 36U);
-  for (const auto& [scheme, seed, name] : {std::tuple{"5fold", 7, "5fold.json"}, std::tuple{"72/8/20", 0, "72_8_20.json"}}) {
+  for (const auto& [scheme, seed, name] :
+       {std::tuple{"5fold", 7, "5fold.json"}, std::tuple{"72/8/20", 0, "72_8_20.json"}}) {
     SplitOptions options;
     options.scheme = scheme;
     options.seed = seed;
     write_splits(folder / name, make_splits(cases, options), cases);
-    EXPECT_EQ(test::slurp(folder / name), test::slurp(test::source_path(concat("tests/golden/splits/", name)))) << scheme;
+    EXPECT_EQ(test::slurp(folder / name), test::slurp(test::source_path(concat("tests/golden/splits/", name))))
+        << scheme;
     EXPECT_EQ(test::slurp(folder / name).find("Müller"), std::string::npos) << "a patient is named";
   }
 }
@@ -101,7 +104,8 @@ TEST(SplitsFile, EveryMistakeIsNamedWithItsPlace) {
       {whole(R"({"train": ["a"]})", R"("fold": 1, )"), "unknown key \"fold\"; did you mean \"folds\"?"},
       {whole(R"({"train": ["a"]})", R"("cases": 1, )"), "\"cases\": is not a JSON object"},
       {whole(R"({"train": ["a"]})", R"("cases": {"checksum": 1}, )"), "\"checksum\" is 1"},
-      {whole(R"({"train": ["a"]}, {"train": ["a"], "tset": ["b"]})"), "fold 1: unknown key \"tset\"; did you mean \"test\"?"},
+      {whole(R"({"train": ["a"]}, {"train": ["a"], "tset": ["b"]})"),
+       "fold 1: unknown key \"tset\"; did you mean \"test\"?"},
       {whole(R"({"train": ["a"]}, {"val": ["a"]})"), "fold 1: no case is in part train"},
       {whole(R"({"train": ["a"], "val": "b"})"), "fold 0, part val: is not a list"},
       {whole(R"({"train": ["a", 5]})"), "fold 0, part train: entry 2 is not a text"},
@@ -112,8 +116,10 @@ TEST(SplitsFile, EveryMistakeIsNamedWithItsPlace) {
       {whole(R"({"train": ["a"], "fractions": {"ten": ["a"]}})"), "fold 0: fraction \"ten\" is not"},
       {whole(R"({"train": ["a"], "fractions": {"101": ["a"]}})"), "fold 0: fraction \"101\" is not"},
       {whole(R"({"train": ["a"], "fractions": {"10": []}})"), "fold 0, fraction 10: holds no case"},
-      {whole(R"({"train": ["a"], "val": ["b"], "fractions": {"10": ["b"]}})"), "fold 0, fraction 10: the case b is not in part train"},
-      {whole(R"({"train": ["a", "b", "c"], "fractions": {"10": ["b"], "50": ["a", "c"]}})"), "fold 0, fraction 10: the case b is not in fraction 50"},
+      {whole(R"({"train": ["a"], "val": ["b"], "fractions": {"10": ["b"]}})"),
+       "fold 0, fraction 10: the case b is not in part train"},
+      {whole(R"({"train": ["a", "b", "c"], "fractions": {"10": ["b"], "50": ["a", "c"]}})"),
+       "fold 0, fraction 10: the case b is not in fraction 50"},
       {R"({"train": ["a"], "valid": ["b"]})", "unknown key \"valid\"; known are train, val, test"},
   };
   for (const auto& [json, what] : cases) EXPECT_TRUE(test::contains(message_of(json), what)) << json;
@@ -132,7 +138,8 @@ TEST(SplitsFile, MustFitTheData) {
   splits.checksum = case_checksum({"a", "b", "c", "d"});
   check_splits(splits, "s.json", cases);
 
-  EXPECT_EQ(message(splits, {cases[0], cases[1], cases[3]}), "s.json: fold 0, part test: the case c is not in the data, or is marked as test there");
+  EXPECT_EQ(message(splits, {cases[0], cases[1], cases[3]}),
+            "s.json: fold 0, part test: the case c is not in the data, or is marked as test there");
   auto more = cases;
   more.push_back({"e", "Eve", {}});
   EXPECT_EQ(message(splits, more), "s.json: fold 0: the case e of the data is in no part");
@@ -154,8 +161,8 @@ TEST(SplitsFile, MustFitTheData) {
 
 TEST(SplitsFile, DeepNestingIsAnError) {
   const test::TempFolder folder;
-  const auto file =
-      folder.write("s.json", R"({"format": "vmae-splits", "version": 1, "cases": )" + std::string(200'000, '[') + std::string(200'000, ']') + "}");
+  const auto file = folder.write("s.json", R"({"format": "vmae-splits", "version": 1, "cases": )" +
+                                               std::string(200'000, '[') + std::string(200'000, ']') + "}");
   EXPECT_TRUE(test::contains(test::error_of([&] { read_splits(file); }).what(), "nests too deeply"));
 }
 
@@ -164,7 +171,8 @@ TEST(SplitsFile, ANameThatJsonCannotHoldIsAnError) {
   const std::vector<SplitCase> cases{{"a\xff.png", "x", {}}, {"b", "y", {}}};
   SplitOptions options;
   options.scheme = "90/10";
-  EXPECT_EQ(test::error_of([&] { write_splits(folder / "s.json", make_splits(cases, options), cases); }).code(), ExitCode::data);
+  EXPECT_EQ(test::error_of([&] { write_splits(folder / "s.json", make_splits(cases, options), cases); }).code(),
+            ExitCode::data);
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 

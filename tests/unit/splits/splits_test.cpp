@@ -16,7 +16,8 @@ namespace {
 using Names = std::vector<std::string>;
 const std::vector<std::string> kSchemes{"5fold", "kfold", "72/8/20", "90/10"};
 
-// Patients with one to four cases. num_classes > 0: of unequal frequency, and every eighth patient has none; num_findings > 0: several per patient.
+// Patients with one to four cases. num_classes > 0: of unequal frequency,
+// and every eighth patient has none; num_findings > 0: several per patient.
 std::vector<SplitCase> made_up(uint32_t seed, int num_patients, int num_classes, int num_findings = 0) {
   std::mt19937 random(seed);
   std::vector<SplitCase> cases;
@@ -30,7 +31,8 @@ std::vector<SplitCase> made_up(uint32_t seed, int num_patients, int num_classes,
       if (random() % static_cast<uint32_t>(3 + 2 * finding) == 0) labels.push_back(concat("finding", finding));
     }
     const int count = 1 + static_cast<int>(random() % 4);
-    for (int i = 0; i < count; ++i) cases.push_back({concat("p", patient, "/", i, ".png"), concat("Mustermann ", patient), labels});
+    for (int i = 0; i < count; ++i)
+      cases.push_back({concat("p", patient, "/", i, ".png"), concat("Mustermann ", patient), labels});
   }
   return cases;
 }
@@ -78,7 +80,8 @@ bool same(const Splits& a, const Splits& b) {
 // Nearest to percent of n; never nothing.
 void expect_share(size_t size, size_t n, double percent, const std::string& what) {
   const double ideal = static_cast<double>(n) * percent / 100;
-  EXPECT_TRUE(std::abs(static_cast<double>(size) - ideal) <= 0.5 || (ideal < 0.5 && size == 1)) << what << ": " << size << " of " << n;
+  EXPECT_TRUE(std::abs(static_cast<double>(size) - ideal) <= 0.5 || (ideal < 0.5 && size == 1))
+      << what << ": " << size << " of " << n;
 }
 
 TEST(Splits, EveryPatientIsInOnePartAndSizesAreTheNearestIntegers) {
@@ -119,7 +122,8 @@ TEST(Splits, EveryPatientIsInOnePartAndSizesAreTheNearestIntegers) {
         }
       }
       if (k > 1) {
-        EXPECT_EQ(Names(tested.begin(), tested.end()), cases_of_patients(patients_in(everyone, cases), cases)) << what << ": each case is tested once";
+        EXPECT_EQ(Names(tested.begin(), tested.end()), cases_of_patients(patients_in(everyone, cases), cases))
+            << what << ": each case is tested once";
       }
     }
   }
@@ -203,7 +207,8 @@ TEST(Splits, EveryPartHasItsShareOfEachClassToWithinTwoPatients) {
     for (const auto& scheme : kSchemes) {
       const Splits splits = make_splits(cases, with(scheme, round));
       EXPECT_TRUE(splits.is_stratified);
-      EXPECT_LT(imbalance(splits, cases).first, 2.5) << scheme << ", round " << round;  // fractions of a part: up to three roundings
+      // fractions of a part: up to three roundings
+      EXPECT_LT(imbalance(splits, cases).first, 2.5) << scheme << ", round " << round;
       Splits parts = splits;
       for (auto& fold : parts.folds) fold.fractions.clear();
       EXPECT_LT(imbalance(parts, cases).first, 2) << scheme << ", round " << round;
@@ -220,7 +225,8 @@ TEST(Splits, SeveralFindingsPerPatientAreBalancedFarBetterThanByChance) {
     const Splits splits = make_splits(cases, with("5fold", round));
     stratified += imbalance(splits, cases).second;
     auto total = label_counts(everyone, cases);
-    const auto rarest = *std::min_element(total.begin(), total.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+    const auto rarest =
+        *std::min_element(total.begin(), total.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
     for (const SplitFold& fold : splits.folds) {  // stands together in the line
       EXPECT_NEAR(label_counts(fold.test, cases)[rarest.first], rarest.second / 5, 0.81);
     }
@@ -238,7 +244,8 @@ TEST(Splits, APatientWithSeveralClassesCountsForTheRarest) {
     if (i < 10) cases.push_back({concat(i, "b"), concat(i), {"rare"}});
   }
   for (int64_t seed = 0; seed < 20; ++seed) {
-    for (const SplitFold& fold : make_splits(cases, with("5fold", seed)).folds) EXPECT_EQ(label_counts(fold.test, cases)["rare"], 2);
+    for (const SplitFold& fold : make_splits(cases, with("5fold", seed)).folds)
+      EXPECT_EQ(label_counts(fold.test, cases)["rare"], 2);
   }
 }
 
@@ -303,8 +310,8 @@ TEST(Validation, IsAFunctionOfPatientsLabelsAndSeed) {
   EXPECT_EQ(draw_validation({{"a", "a", {}}}, 0.05, 0).size(), 1U);
 }
 
-// Classes of random sizes, many of them small: each has its share to within one patient, is never in validation alone, and is on both sides if two or more
-// have it, as long as there are as many places as such classes.
+// Classes of random sizes, many of them small: each has its share to within one patient, is never in validation
+// alone, and is on both sides if two or more have it, as long as there are as many places as such classes.
 TEST(Validation, SmallClassesAreOnBothSides) {
   std::mt19937 random(5);
   for (int round = 0; round < 300; ++round) {
@@ -353,15 +360,16 @@ TEST(Validation, FindingsAreOnBothSides) {
 }
 
 TEST(Splits, AnyPercentsThatSumToAHundred) {
-  for (const auto& [scheme, train, val, test] : std::vector<std::tuple<std::string, double, double, double>>{{"80/10/10", 80, 10, 10},
-                                                                                                             {"70/15/15", 70, 15, 15},
-                                                                                                             {"60/40", 60, 40, 0},
-                                                                                                             {"34/33/33", 34, 33, 33},
-                                                                                                             {"80/0/20", 80, 0, 20},
-                                                                                                             {"1/49/50", 1, 49, 50},
-                                                                                                             {" 80 / 10 / 10 ", 80, 10, 10},
-                                                                                                             {"98/1/1", 98, 1, 1},
-                                                                                                             {"99/1/0", 99, 1, 0}}) {
+  for (const auto& [scheme, train, val, test] :
+       std::vector<std::tuple<std::string, double, double, double>>{{"80/10/10", 80, 10, 10},
+                                                                    {"70/15/15", 70, 15, 15},
+                                                                    {"60/40", 60, 40, 0},
+                                                                    {"34/33/33", 34, 33, 33},
+                                                                    {"80/0/20", 80, 0, 20},
+                                                                    {"1/49/50", 1, 49, 50},
+                                                                    {" 80 / 10 / 10 ", 80, 10, 10},
+                                                                    {"98/1/1", 98, 1, 1},
+                                                                    {"99/1/0", 99, 1, 0}}) {
     for (uint32_t round = 3; round < 120; round += 9) {
       const auto cases = made_up(round, static_cast<int>(round), static_cast<int>(round % 4));
       const auto n = static_cast<size_t>(round);

@@ -13,7 +13,8 @@ TEST(Auroc, IsTheShareOfPairs) {
   for (uint64_t seed = 0; seed < 60; ++seed) {
     Random random(seed);
     const Scored sample = scored(random, 2 + seed, 0.3, 1, seed % 3 == 0 ? 0 : 3 * (seed % 3));
-    EXPECT_NEAR(auroc(sample.scores, sample.labels), auroc_by_pairs(sample, std::vector<uint32_t>(2 + seed, 1)), 1e-14) << seed;
+    EXPECT_NEAR(auroc(sample.scores, sample.labels), auroc_by_pairs(sample, std::vector<uint32_t>(2 + seed, 1)), 1e-14)
+        << seed;
   }
 }
 

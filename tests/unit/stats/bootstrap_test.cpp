@@ -17,7 +17,9 @@ using Names = std::vector<std::string>;
 // What was drawn, resample by resample.
 std::vector<std::vector<uint32_t>> draws(const Units& units, const BootstrapOptions& options) {
   const size_t n = units.unit_of_case.size();
-  const auto copy = [](std::span<const uint32_t> weights, std::span<double> out) { std::copy(weights.begin(), weights.end(), out.begin()); };
+  const auto copy = [](std::span<const uint32_t> weights, std::span<double> out) {
+    std::copy(weights.begin(), weights.end(), out.begin());
+  };
   const Bootstrap result = bootstrap(units, n, copy, options);
   std::vector<std::vector<uint32_t>> drawn(static_cast<size_t>(options.resamples), std::vector<uint32_t>(n));
   for (size_t r = 0; r < drawn.size(); ++r) {
@@ -28,7 +30,8 @@ std::vector<std::vector<uint32_t>> draws(const Units& units, const BootstrapOpti
 
 Bootstrap of_mean(const std::vector<double>& values, const BootstrapOptions& options = {}) {
   return bootstrap(
-      units_of(values.size(), {}, {}), 1, [&](auto weights, auto out) { out[0] = weighted_mean(values, weights); }, options);
+      units_of(values.size(), {}, {}), 1, [&](auto weights, auto out) { out[0] = weighted_mean(values, weights); },
+      options);
 }
 
 TEST(Units, OfCasesPatientsAndStrata) {
@@ -60,7 +63,10 @@ TEST(Bootstrap, DrawsEvenly) {
     const auto all = draws(units_of(n, {}, {}), {.resamples = 20000, .accelerates = false});
     for (size_t c = 0; c < n; ++c) {
       double sum = 0, squares = 0;
-      for (const auto& weights : all) sum += weights[c], squares += weights[c] * weights[c];
+      for (const auto& weights : all) {
+        sum += weights[c];
+        squares += weights[c] * weights[c];
+      }
       const double mean = sum / 20000, variance = squares / 20000 - mean * mean;
       EXPECT_NEAR(mean, 1, 0.035);
       EXPECT_NEAR(variance, 1 - 1 / static_cast<double>(n), 0.08);
@@ -75,7 +81,10 @@ TEST(Bootstrap, IsTheSameForAnyNumberOfThreads) {
   Names patients;
   for (size_t i = 0; i < sample.scores.size(); ++i) patients.push_back(concat("patient ", i / 3));
   const Ranking ranking = test::ranking_of(sample.scores, sample.labels);
-  const Statistics statistics = [&](auto weights, auto out) { out[0] = ranking.auroc(weights), out[1] = weighted_mean(sample.scores, weights); };
+  const Statistics statistics = [&](auto weights, auto out) {
+    out[0] = ranking.auroc(weights);
+    out[1] = weighted_mean(sample.scores, weights);
+  };
   for (const Units& units : {units_of(301, {}, {}), units_of(301, {}, strata), units_of(301, patients, strata)}) {
     const Bootstrap one = bootstrap(units, 2, statistics, {.resamples = 333, .seed = 11, .threads = 1});
     for (const int threads : {2, 4}) {
@@ -95,7 +104,10 @@ TEST(Bootstrap, GroupsOfManyUnitsGiveAboutTheSameAcceleration) {
   for (int i = 0; i < 5000; ++i) values.push_back(std::exp(test::normal(random)));
   const double mean = std::accumulate(values.begin(), values.end(), 0.0) / 5000;
   double cubes = 0, squares = 0;  // leaving one out moves the mean by (value - mean) / (n - 1)
-  for (const double value : values) cubes += std::pow(value - mean, 3), squares += std::pow(value - mean, 2);
+  for (const double value : values) {
+    cubes += std::pow(value - mean, 3);
+    squares += std::pow(value - mean, 2);
+  }
   const double by_one = cubes / (6 * std::pow(squares, 1.5));
   double by_groups = 0;
   for (uint64_t seed = 0; seed < 20; ++seed) {
@@ -111,7 +123,8 @@ TEST(Bootstrap, AnExceptionOfTheStatisticEndsIt) {
   const Statistics fails = [](auto weights, auto) {
     if (weights[0] > 1) throw Error(ExitCode::data, "no such statistic");
   };
-  EXPECT_TRUE(test::contains(test::error_of([&] { bootstrap(units_of(10, {}, {}), 1, fails, {}); }).what(), "no such statistic"));
+  EXPECT_TRUE(test::contains(test::error_of([&] { bootstrap(units_of(10, {}, {}), 1, fails, {}); }).what(),
+                             "no such statistic"));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// How often intervals of 95 % hold the truth, over 500 simulated samples with a known one (the count itself is uncertain by 1 %).
+// How often intervals of 95 % hold the truth, over 500 simulated
+// samples with a known one (the count itself is uncertain by 1 %).
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -24,7 +25,9 @@ Coverage coverage_of(const std::string& name, double truth, const std::function<
   Coverage coverage{name};
   for (uint64_t seed = 0; seed < num_samples; ++seed) {
     const Bootstrap result = resample(seed);
-    const auto holds = [&](const Interval& interval) { return interval.low <= truth && truth <= interval.high ? 100.0 / num_samples : 0; };
+    const auto holds = [&](const Interval& interval) {
+      return interval.low <= truth && truth <= interval.high ? 100.0 / num_samples : 0;
+    };
     coverage.percentile += holds(percentile_interval(result, 0));
     coverage.bca += holds(bca_interval(result, 0));
   }
@@ -100,7 +103,9 @@ Clustered clustered(uint64_t seed) {
 Coverage coverage_of_clusters(bool by_patient) {
   return coverage_of(by_patient ? "clustered" : "ignored", 0.8, [&](uint64_t seed) {
     const Clustered sample = clustered(seed);
-    const Units units = units_of(sample.values.size(), by_patient ? std::span<const std::string>(sample.patients) : std::span<const std::string>(), {});
+    const Units units =
+        units_of(sample.values.size(),
+                 by_patient ? std::span<const std::string>(sample.patients) : std::span<const std::string>(), {});
     const Statistics mean = [&](auto weights, auto out) { out[0] = weighted_mean(sample.values, weights); };
     return bootstrap(units, 1, mean, {.resamples = resamples, .seed = seed, .threads = 1});
   });

@@ -64,7 +64,8 @@ TEST(DeLong, OneClassOrOneCaseOfAClass) {
 
 TEST(DeLong, NoVariance) {
   const std::vector<uint8_t> labels{0, 0, 0, 1, 1, 1};
-  const std::vector<double> right{1, 2, 3, 4, 5, 6}, also_right{1, 1, 1, 2, 3, 3}, wrong{6, 5, 4, 3, 2, 1}, tied(6, 0.3);
+  const std::vector<double> right{1, 2, 3, 4, 5, 6}, also_right{1, 1, 1, 2, 3, 3}, wrong{6, 5, 4, 3, 2, 1},
+      tied(6, 0.3);
   const Auroc perfect = delong(right, labels);
   EXPECT_EQ(perfect.auc, 1);
   EXPECT_EQ(perfect.variance, 0);

@@ -12,11 +12,14 @@ using Strata = std::vector<uint32_t>;
 const double undefined = std::nan("");
 
 Bootstrap of_mean(const std::vector<double>& values) {
-  return bootstrap(units_of(values.size(), {}, {}), 1, [&](auto weights, auto out) { out[0] = weighted_mean(values, weights); }, {});
+  return bootstrap(units_of(values.size(), {}, {}), 1,
+                   [&](auto weights, auto out) { out[0] = weighted_mean(values, weights); }, {});
 }
 
 // B = 5 resamples of a statistic.
-Bootstrap given(double estimate, std::vector<double> resampled, double acceleration = 0) { return {{estimate}, {std::move(resampled)}, {acceleration}, 9}; }
+Bootstrap given(double estimate, std::vector<double> resampled, double acceleration = 0) {
+  return {{estimate}, {std::move(resampled)}, {acceleration}, 9};
+}
 
 TEST(Intervals, OfGivenResamplesAreThoseOfNumpy) {
   const auto all = test::golden("bootstrap_intervals.json");
@@ -25,7 +28,8 @@ TEST(Intervals, OfGivenResamplesAreThoseOfNumpy) {
     const double acceleration = of_mean(values).acceleration[0];
     EXPECT_NEAR(acceleration, set["acceleration"].get<double>(), 1e-12);
     const Bootstrap bootstrap = given(set["estimate"], set["resampled"], acceleration);
-    const Interval percentile = percentile_interval(bootstrap, 0, set["level"]), bca = bca_interval(bootstrap, 0, set["level"]);
+    const Interval percentile = percentile_interval(bootstrap, 0, set["level"]),
+                   bca = bca_interval(bootstrap, 0, set["level"]);
     EXPECT_NEAR(percentile.low, set["percentile"][0].get<double>(), 1e-12);
     EXPECT_NEAR(percentile.high, set["percentile"][1].get<double>(), 1e-12);
     EXPECT_NEAR(bca.low, set["bca"][0].get<double>(), 1e-10);
@@ -93,7 +97,8 @@ TEST(Intervals, Degenerate) {
   const auto expect_both = [](const Bootstrap& bootstrap, double low, double high, const std::string& remark) {
     for (const Interval& interval : {percentile_interval(bootstrap, 0), bca_interval(bootstrap, 0)}) {
       EXPECT_TRUE(std::isnan(low) ? std::isnan(interval.low) : interval.low == low) << remark << " " << interval.low;
-      EXPECT_TRUE(std::isnan(high) ? std::isnan(interval.high) : interval.high == high) << remark << " " << interval.high;
+      EXPECT_TRUE(std::isnan(high) ? std::isnan(interval.high) : interval.high == high)
+          << remark << " " << interval.high;
       EXPECT_EQ(interval.remark, remark);
     }
   };
@@ -103,7 +108,8 @@ TEST(Intervals, Degenerate) {
   expect_both(given(undefined, {1, 2}), undefined, undefined, "not defined for this sample");
   expect_both(given(1, {undefined, undefined}), undefined, undefined, "not defined in any resample");
   expect_both(given(1, {}), undefined, undefined, "no resamples");
-  expect_both(given(2, {2, undefined, 2}), 2, 2, "1 of 3 resamples are left out: not defined; the same in every resample");
+  expect_both(given(2, {2, undefined, 2}), 2, 2,
+              "1 of 3 resamples are left out: not defined; the same in every resample");
   const Interval some = percentile_interval(given(2, {1, undefined, 3}), 0);
   EXPECT_EQ(some.num_resamples, 2);
   EXPECT_NEAR(some.low, 1.05, 1e-12);
@@ -112,7 +118,8 @@ TEST(Intervals, Degenerate) {
   EXPECT_EQ(test::error_of([] { bca_interval(given(2, {1, 3}), 0, undefined); }).code(), ExitCode::usage);
 }
 
-// The only positive is a stratum of its own: it is always there, and adds nothing to the acceleration. Without strata it is missing from some resamples.
+// The only positive is a stratum of its own: it is always there, and adds
+// nothing to the acceleration. Without strata it is missing from some resamples.
 TEST(Intervals, OfAStratumOfOneUnit) {
   const std::vector<double> scores{0.1, 0.5, 0.3, 0.9, 0.6};
   const std::vector<uint8_t> labels{0, 0, 0, 0, 1};

@@ -37,7 +37,8 @@ TEST(PairedTests, AreWhatScipySays) {
 }
 
 TEST(PairedTests, Degenerate) {
-  const std::vector<double> one{0.5}, two{0.1, 0.7}, more{0.3, 0.6, 1.1}, shifted{0.2, 0.5, 1.0};  // 0.1 less, up to rounding
+  // 0.1 less, up to rounding
+  const std::vector<double> one{0.5}, two{0.1, 0.7}, more{0.3, 0.6, 1.1}, shifted{0.2, 0.5, 1.0};
   EXPECT_TRUE(std::isnan(paired_t_test(none, none).p) && std::isnan(paired_t_test(one, one).p));
   EXPECT_EQ(paired_t_test(one, one).remark, "fewer than two pairs");
   EXPECT_EQ(paired_t_test(two, two).p, 1);
@@ -55,8 +56,12 @@ TEST(PairedTests, Degenerate) {
   EXPECT_EQ(wilcoxon_signed_rank(one, std::vector<double>{0.3}).p, 1);
   EXPECT_EQ(wilcoxon_signed_rank(two, std::vector<double>{0.1, 0.6}).remark, "1 pair does not differ and is left out");
 
-  EXPECT_TRUE(test::contains(test::error_of([&] { paired_t_test(one, two); }).what(), "1 values cannot be paired with 2"));
-  EXPECT_EQ(test::error_of([&] { wilcoxon_signed_rank(two, std::vector<double>{0, std::nan("")}); }).code(), ExitCode::data);
+  EXPECT_TRUE(
+      test::contains(test::error_of([&] { paired_t_test(one, two); }).what(), "1 values cannot be paired with 2"));
+  EXPECT_EQ(test::error_of([&] {
+              wilcoxon_signed_rank(two, std::vector<double>{0, std::nan("")});
+            }).code(),
+            ExitCode::data);
 }
 
 TEST(Holm, IsWhatItsDefinitionSays) {

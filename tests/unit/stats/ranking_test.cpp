@@ -43,7 +43,9 @@ TEST(Ranking, OneClassWithoutWeightHasNone) {
 }
 
 TEST(Ranking, RefusesWhatIsNotASample) {
-  const auto error = [](std::vector<double> scores, std::vector<int8_t> labels) { return test::error_of([&] { (void)Ranking(scores, labels); }); };
+  const auto error = [](std::vector<double> scores, std::vector<int8_t> labels) {
+    return test::error_of([&] { (void)Ranking(scores, labels); });
+  };
   EXPECT_EQ(error({1, 2}, {0}).code(), ExitCode::data);
   EXPECT_TRUE(test::contains(error({1, std::nan("")}, {0, 1}).what(), "score 1 is nan"));
   EXPECT_TRUE(test::contains(error({1, 2}, {0, 2}).what(), "label 1 is 2"));

@@ -14,7 +14,9 @@
 
 namespace vmae::test {
 
-inline double normal(Random& random) { return std::sqrt(-2 * std::log(1 - random.uniform())) * std::cos(2 * std::numbers::pi * random.uniform()); }
+inline double normal(Random& random) {
+  return std::sqrt(-2 * std::log(1 - random.uniform())) * std::cos(2 * std::numbers::pi * random.uniform());
+}
 
 struct Scored {
   std::vector<double> scores;
@@ -52,10 +54,15 @@ inline double auroc_by_pairs(const Scored& sample, const std::vector<uint32_t>& 
 
 inline double weighted_mean(std::span<const double> values, std::span<const uint32_t> weights) {
   double sum = 0, n = 0;
-  for (size_t i = 0; i < values.size(); ++i) sum += weights[i] * values[i], n += weights[i];
+  for (size_t i = 0; i < values.size(); ++i) {
+    sum += weights[i] * values[i];
+    n += weights[i];
+  }
   return sum / n;
 }
 
-inline nlohmann::json golden(const std::string& name) { return nlohmann::json::parse(std::ifstream(source_path("tests/golden/" + name))); }
+inline nlohmann::json golden(const std::string& name) {
+  return nlohmann::json::parse(std::ifstream(source_path("tests/golden/" + name)));
+}
 
 }  // namespace vmae::test

@@ -31,7 +31,12 @@ TEST(Checkpoint, RestoresEveryBit) {
   const auto file = folder.path() / "last.safetensors";
   Trained before(5), after(0);
   RunState state;
-  state.step = 5, state.position = {2, 17}, state.best = 0.1, state.best_epoch = 1, state.epoch_to_end = 1, state.interval_loss = 1.0 / 3.0,
+  state.step = 5;
+  state.position = {2, 17};
+  state.best = 0.1;
+  state.best_epoch = 1;
+  state.epoch_to_end = 1;
+  state.interval_loss = 1.0 / 3.0;
   state.interval_steps = 3;
   before.scale.restore(1024.0, 7);
   torch::manual_seed(99);
@@ -57,7 +62,8 @@ TEST(Checkpoint, RestoresEveryBit) {
 }
 
 at::Tensor find(const weights::NamedTensors& tensors, const std::string& key) {
-  const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& entry) { return entry.first == key; });
+  const auto found =
+      std::find_if(tensors.begin(), tensors.end(), [&](const auto& entry) { return entry.first == key; });
   return found == tensors.end() ? at::Tensor() : found->second;
 }
 
@@ -76,7 +82,8 @@ TEST(Checkpoint, HoldsAveragedWeights) {
       const at::Tensor expected = then > 0 ? find(before.optimizer.averages(), "weight") : before.module->weight;
       EXPECT_TRUE(test::same_bits(find(saved.tensors, "weight"), expected));
       EXPECT_EQ(after.optimizer.averages().empty(), now == 0);
-      for (const auto& [key, average] : after.optimizer.averages()) EXPECT_TRUE(test::same_bits(average, find(saved.tensors, key))) << key;
+      for (const auto& [key, average] : after.optimizer.averages())
+        EXPECT_TRUE(test::same_bits(average, find(saved.tensors, key))) << key;
       EXPECT_EQ(test::same_bits(expected, before.module->weight), then == 0);
       write(take_weights(file, *before.module, {}, before.optimizer.averages()));
       EXPECT_TRUE(test::same_bits(find(weights::read_safetensors(file).tensors, "weight"), expected));
@@ -104,7 +111,8 @@ TEST(Checkpoint, BeforeAnyValidationThereIsNoBest) {
   const auto file = folder.path() / "last.safetensors";
   Trained trained(1);
   write(take_checkpoint(file, trained.parts(), {}, {}));
-  EXPECT_EQ(load_checkpoint(weights::read_safetensors(file), file, trained.parts()).best, std::numeric_limits<double>::infinity());
+  EXPECT_EQ(load_checkpoint(weights::read_safetensors(file), file, trained.parts()).best,
+            std::numeric_limits<double>::infinity());
 }
 
 TEST(Checkpoint, WeightsAloneAreNotEnoughToResume) {
@@ -120,7 +128,8 @@ TEST(Checkpoint, WeightsAloneAreNotEnoughToResume) {
 TEST(Checkpoint, AFailedWriteKeepsWhatWasThere) {
   const test::TempFolder folder;
   Trained trained(1);
-  const Error error = test::error_of([&] { write(take_weights(folder.path() / "missing" / "x.safetensors", *trained.module, {})); });
+  const Error error =
+      test::error_of([&] { write(take_weights(folder.path() / "missing" / "x.safetensors", *trained.module, {})); });
   EXPECT_EQ(error.code(), ExitCode::checkpoint);
 }
 

@@ -10,8 +10,12 @@
 namespace vmae::train {
 namespace {
 
-Snapshot snapshot(const std::filesystem::path& file, double value) { return {file, {{"x", at::full({1000}, value)}}, {}}; }
-double value_in(const std::filesystem::path& file) { return weights::read_safetensors(file).tensors.at(0).second[0].item<double>(); }
+Snapshot snapshot(const std::filesystem::path& file, double value) {
+  return {file, {{"x", at::full({1000}, value)}}, {}};
+}
+double value_in(const std::filesystem::path& file) {
+  return weights::read_safetensors(file).tensors.at(0).second[0].item<double>();
+}
 
 TEST(CheckpointWriter, WritesInOrderWhileTheTensorsChange) {
   const test::TempFolder folder;
@@ -21,8 +25,10 @@ TEST(CheckpointWriter, WritesInOrderWhileTheTensorsChange) {
     torch::nn::Module module;
     trained.fill_(i);
     module.register_buffer("x", trained);
-    writer.start({take_weights(folder.path() / "a", module, {}), take_weights(folder.path() / concat("step", i), module, {})});
-    std::fill_n(trained.mutable_data_ptr<float>(), trained.numel(), -1.0F);  // training goes on, in code that ThreadSanitizer sees
+    writer.start(
+        {take_weights(folder.path() / "a", module, {}), take_weights(folder.path() / concat("step", i), module, {})});
+    // training goes on, in code that ThreadSanitizer sees
+    std::fill_n(trained.mutable_data_ptr<float>(), trained.numel(), -1.0F);
   }
   writer.finish();
   EXPECT_EQ(value_in(folder.path() / "a"), 8);

@@ -13,7 +13,8 @@ TEST(CpuAllocator, GivesAlignedMemoryOfItsOwnToEveryTensor) {
   install_cpu_allocator();
   std::vector<at::Tensor> tensors;
   for (int64_t size = 0; size < 5000; size += 37) tensors.push_back(at::full({size}, static_cast<double>(size)));
-  for (const int64_t size : {300'000, 262'144, 262'145, 5'000'000}) tensors.push_back(at::full({size}, static_cast<double>(size)));
+  for (const int64_t size : {300'000, 262'144, 262'145, 5'000'000})
+    tensors.push_back(at::full({size}, static_cast<double>(size)));
   for (const auto& tensor : tensors) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor.data_ptr()) % 64, 0U);
     if (tensor.numel() > 0) {

@@ -60,7 +60,10 @@ std::vector<at::Tensor> gradients_on(at::Device device, Precision precision) {
 
 double relative_difference(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
   double difference = 0, size = 0;
-  for (size_t i = 0; i < a.size(); ++i) difference += (a[i] - b[i]).square().sum().item<double>(), size += b[i].square().sum().item<double>();
+  for (size_t i = 0; i < a.size(); ++i) {
+    difference += (a[i] - b[i]).square().sum().item<double>();
+    size += b[i].square().sum().item<double>();
+  }
   return std::sqrt(difference / size);
 }
 
@@ -85,10 +88,13 @@ TEST_F(Gpu, BatchesArriveAsTheLoaderMadeThem) {
   data::write_good_files(folder);
   const auto dataset = data::make_dataset(folder, std::make_shared<data::Quarantine>("", 0.0));
   const auto make_loader = [&](bool pinned) {
-    return std::make_unique<data::Loader>(dataset, data::LoaderOptions{.batch_size = 3, .seed = 1, .workers = 2, .pin_memory = pinned}, nullptr,
-                                          data::Position{}, 4);
+    return std::make_unique<data::Loader>(
+        dataset, data::LoaderOptions{.batch_size = 3, .seed = 1, .workers = 2, .pin_memory = pinned}, nullptr,
+        data::Position{}, 4);
   };
-  const auto draws = [](const data::Batch& batch) { return std::vector<at::Tensor>{at::full({static_cast<int64_t>(batch.indices.size())}, batch.indices[0])}; };
+  const auto draws = [](const data::Batch& batch) {
+    return std::vector<at::Tensor>{at::full({static_cast<int64_t>(batch.indices.size())}, batch.indices[0])};
+  };
   const auto there = make_loader(true), here = make_loader(false);
   DeviceInput on_gpu(*there, device(), draws), on_cpu(*here, at::kCPU, draws);
   int64_t count = 0;
@@ -110,7 +116,9 @@ class MaeTask : public Task {
   explicit MaeTask(nn::Mae model) : model_(std::move(model)) {}
   torch::nn::Module& module() override { return *model_; }
   std::vector<at::Tensor> draws(const data::Batch& batch) override { return batch.draws; }
-  at::Tensor loss(const data::Batch& batch, const RankSum&) override { return model_->forward(batch.image, batch.draws[0]).loss; }
+  at::Tensor loss(const data::Batch& batch, const RankSum&) override {
+    return model_->forward(batch.image, batch.draws[0]).loss;
+  }
   bool can_validate() const override { return false; }
   Metrics validate() override { return {}; }
   Panel panel() override { return {}; }

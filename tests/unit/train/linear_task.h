@@ -16,7 +16,9 @@ class LinearTask : public Task {
   }
   torch::nn::Module& module() override { return *layer_; }
   std::vector<at::Tensor> draws(const data::Batch&) override { return {}; }
-  at::Tensor loss(const data::Batch& batch, const RankSum&) override { return outputs(batch).square().mean() * factor_; }
+  at::Tensor loss(const data::Batch& batch, const RankSum&) override {
+    return outputs(batch).square().mean() * factor_;
+  }
   bool can_validate() const override { return true; }
   Metrics validate() override { return {{"loss", layer_->weight.square().mean().item<double>()}}; }
   Panel panel() override { return {"weights", io::Image{2, 2, 1, std::vector<float>(4), 255}}; }

@@ -23,7 +23,9 @@ TEST(Schedule, WarmsUpFromZeroThenHalfACosine) {
 
 Plan plan_of(int64_t epochs, int64_t batch_size, int64_t samples, int64_t max_steps = 0) {
   TrainOptions train;
-  train.epochs = epochs, train.max_steps = max_steps, train.batch_size = batch_size;
+  train.epochs = epochs;
+  train.max_steps = max_steps;
+  train.batch_size = batch_size;
   OptimOptions optim;
   optim.warmup_epochs = 1;
   return make_plan(train, optim, samples, at::kCPU, World(), false);
@@ -34,7 +36,8 @@ RunState played(const Plan& first, RunState state, std::vector<double>* rates = 
   while (state.step < plan.total_steps) {
     if (rates) rates->push_back(learning_rate(plan.schedule, steps_done(plan, state.position)));
     const int64_t end = (state.position.sample / plan.train.batch_size + 1) * plan.train.batch_size;
-    state.position = end < plan.samples_per_epoch ? data::Position{state.position.epoch, end} : data::Position{state.position.epoch + 1, 0};
+    state.position = end < plan.samples_per_epoch ? data::Position{state.position.epoch, end}
+                                                  : data::Position{state.position.epoch + 1, 0};
     ++state.step;
   }
   return state;
@@ -47,14 +50,16 @@ TEST(Plan, OfANewRunIsWhatItWas) {
       std::vector<double> rates;
       const RunState end = played(plan, {}, &rates);
       EXPECT_EQ(end.step, plan.total_steps);
-      for (size_t step = 0; step < rates.size(); ++step) EXPECT_EQ(rates[step], learning_rate(plan.schedule, static_cast<double>(step))) << "bit for bit";
+      for (size_t step = 0; step < rates.size(); ++step)
+        EXPECT_EQ(rates[step], learning_rate(plan.schedule, static_cast<double>(step))) << "bit for bit";
       RunState state;  // and of one that is resumed unchanged, wherever
       for (; state.step < end.step; ++state.step) {
         const Plan same = continued(plan, state);
         EXPECT_EQ(same.total_steps, plan.total_steps);
         EXPECT_EQ(same.schedule.total_steps, plan.schedule.total_steps);
         const int64_t next = state.position.sample + 4;
-        state.position = next < samples ? data::Position{state.position.epoch, next} : data::Position{state.position.epoch + 1, 0};
+        state.position =
+            next < samples ? data::Position{state.position.epoch, next} : data::Position{state.position.epoch + 1, 0};
       }
     }
   }
@@ -70,15 +75,19 @@ TEST(Plan, EpochsAreTheTruthWhateverTheBatchSize) {
           RunState state;
           for (; state.step < stop; ++state.step) {
             const int64_t end = (state.position.sample / first + 1) * first;
-            state.position = end < samples ? data::Position{state.position.epoch, end} : data::Position{state.position.epoch + 1, 0};
+            state.position =
+                end < samples ? data::Position{state.position.epoch, end} : data::Position{state.position.epoch + 1, 0};
           }
           const RunState end = played(after, state);
-          EXPECT_EQ(end.position, (data::Position{9, 0})) << samples << " samples, " << first << " then " << then << ", stopped at " << stop;
+          EXPECT_EQ(end.position, (data::Position{9, 0}))
+              << samples << " samples, " << first << " then " << then << ", stopped at " << stop;
           std::vector<double> rates;
           played(after, state, &rates);
           if (rates.empty()) continue;
-          const auto of_samples = static_cast<double>(state.position.epoch) + static_cast<double>(state.position.sample) / static_cast<double>(samples);
-          const double per_epoch = static_cast<double>(after.steps_per_epoch), exact = learning_rate(after.schedule, of_samples * per_epoch);
+          const auto of_samples = static_cast<double>(state.position.epoch) +
+                                  static_cast<double>(state.position.sample) / static_cast<double>(samples);
+          const double per_epoch = static_cast<double>(after.steps_per_epoch),
+                       exact = learning_rate(after.schedule, of_samples * per_epoch);
           EXPECT_NEAR(rates[0], exact, 2.0 * after.schedule.peak_lr / per_epoch) << "goes on from the epochs done";
           if (state.position.sample == 0) {
             EXPECT_DOUBLE_EQ(rates[0], exact);
@@ -94,7 +103,8 @@ TEST(Plan, TheScheduleIsTheSameFunctionOfEpochsForEveryBatchSize) {
   const Plan small = plan_of(10, 4, 64), large = plan_of(10, 16, 64);
   for (int64_t epoch = 0; epoch < 10; ++epoch) {
     for (const int64_t sample : {0, 16, 32, 48}) {
-      const double a = learning_rate(small.schedule, steps_done(small, {epoch, sample})), b = learning_rate(large.schedule, steps_done(large, {epoch, sample}));
+      const double a = learning_rate(small.schedule, steps_done(small, {epoch, sample})),
+                   b = learning_rate(large.schedule, steps_done(large, {epoch, sample}));
       EXPECT_DOUBLE_EQ(a, b);
     }
   }
@@ -102,7 +112,8 @@ TEST(Plan, TheScheduleIsTheSameFunctionOfEpochsForEveryBatchSize) {
 
 TEST(Plan, FewerEpochsThanAreDoneLeaveNothing) {
   RunState state;
-  state.step = 40, state.position = {5, 0};
+  state.step = 40;
+  state.position = {5, 0};
   EXPECT_EQ(continued(plan_of(3, 4, 32), state).total_steps, 40);
   state.position = {5, 4};
   EXPECT_EQ(continued(plan_of(5, 4, 32), state).total_steps, 40);
@@ -110,7 +121,8 @@ TEST(Plan, FewerEpochsThanAreDoneLeaveNothing) {
 
 TEST(Plan, MaxStepsCountsAllStepsAndEndsTheSchedule) {
   RunState state;
-  state.step = 50, state.position = {5, 0};  // 10 steps an epoch, of 4
+  state.step = 50;
+  state.position = {5, 0};  // 10 steps an epoch, of 4
   const Plan plan = continued(plan_of(100, 8, 40, 60), state);
   EXPECT_EQ(plan.total_steps, 60);
   EXPECT_EQ(plan.schedule.total_steps, 5 * 5 + 10);
@@ -119,7 +131,8 @@ TEST(Plan, MaxStepsCountsAllStepsAndEndsTheSchedule) {
   EXPECT_TRUE(test::contains(error, "this run has made 50 steps already")) << error;
   RunState end = played(plan_of(100, 8, 40, 60), state);
   EXPECT_EQ(end.step, 60);
-  state.step = 51, state.position = {5, 4};
+  state.step = 51;
+  state.position = {5, 4};
   end = played(plan_of(8, 8, 40), state);
   EXPECT_EQ(end.position, (data::Position{8, 0}));
   EXPECT_EQ(end.step, 51 + 5 + 2 * 5) << "the step under way ends where a step of 8 does";
@@ -138,7 +151,8 @@ TEST(AdamW, EqualsTorchsOwn) {
   auto ours = small_model(), theirs = small_model();
   OptimOptions options;
   AdamW optimizer(*ours, options);
-  torch::optim::AdamW reference(theirs->parameters(), torch::optim::AdamWOptions(1e-2).betas({0.9, 0.95}).weight_decay(0.05));
+  torch::optim::AdamW reference(theirs->parameters(),
+                                torch::optim::AdamWOptions(1e-2).betas({0.9, 0.95}).weight_decay(0.05));
   for (int i = 0; i < 20; ++i) {
     const at::Tensor x = at::randn({5, 6});
     loss_of(ours, x).backward();
@@ -148,7 +162,8 @@ TEST(AdamW, EqualsTorchsOwn) {
     loss_of(theirs, x).backward();
     reference.step();
   }
-  for (size_t i = 0; i < ours->parameters().size(); ++i) EXPECT_LT(test::max_abs_difference(ours->parameters()[i], theirs->parameters()[i]), 1e-6);
+  for (size_t i = 0; i < ours->parameters().size(); ++i)
+    EXPECT_LT(test::max_abs_difference(ours->parameters()[i], theirs->parameters()[i]), 1e-6);
 }
 
 TEST(AdamW, ASkippedStepChangesNothing) {
@@ -177,7 +192,8 @@ TEST(AdamW, ASkippedStepChangesNothing) {
   }
 }
 
-// Against the sum by hand: (1 + t) / (10 + t) of itself in step t, at most the decay; steps that are skipped do not count.
+// Against the sum by hand: (1 + t) / (10 + t) of itself in step
+// t, at most the decay; steps that are skipped do not count.
 TEST(AdamW, AveragesWeights) {
   for (const bool skips : {false, true}) {
     auto model = small_model();
@@ -185,14 +201,16 @@ TEST(AdamW, AveragesWeights) {
     options.ema_decay = 0.4;  // from the sixth step on
     AdamW optimizer(*model, options);
     std::vector<at::Tensor> expected;
-    for (const auto& parameter : model->parameters()) expected.push_back(parameter.detach().to(at::kDouble, /*non_blocking=*/false, /*copy=*/true));
+    for (const auto& parameter : model->parameters())
+      expected.push_back(parameter.detach().to(at::kDouble, /*non_blocking=*/false, /*copy=*/true));
     for (int step = 1; step <= 12; ++step) {
       loss_of(model, at::randn({5, 6})).backward();
       optimizer.step(1e-2);
       if (skips) optimizer.step(at::full({}, 1e-2, at::kDouble), at::ones({}));
       optimizer.clear_gradients();
       const double kept = std::min(0.4, (1.0 + step) / (10.0 + step));
-      for (size_t i = 0; i < expected.size(); ++i) expected[i] = kept * expected[i] + (1 - kept) * model->parameters()[i].detach().to(at::kDouble);
+      for (size_t i = 0; i < expected.size(); ++i)
+        expected[i] = kept * expected[i] + (1 - kept) * model->parameters()[i].detach().to(at::kDouble);
     }
     std::vector<at::Tensor> trained;
     for (const auto& parameter : model->parameters()) trained.push_back(parameter.detach().clone());

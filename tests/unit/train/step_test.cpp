@@ -21,7 +21,8 @@ data::Batch batch_of(const at::Tensor& image) {
 
 // A task, and all that a step of it needs.
 struct Parts {
-  explicit Parts(std::unique_ptr<Task> one, double clip = 0, Precision precision = Precision::fp32) : task(std::move(one)), scale(precision, at::kCPU) {
+  explicit Parts(std::unique_ptr<Task> one, double clip = 0, Precision precision = Precision::fp32)
+      : task(std::move(one)), scale(precision, at::kCPU) {
     plan.optim.clip_grad_norm = clip;
     plan.optim.ema_decay = 0.9;
     optimizer = std::make_unique<AdamW>(task->module(), plan.optim);
@@ -32,7 +33,8 @@ struct Parts {
     for (const at::Tensor& image : images) total += image.size(0);
     step->begin();
     for (const at::Tensor& image : images) {
-      step->add(batch_of(image), static_cast<double>(image.size(0)) / static_cast<double>(total), /*is_last=*/&image == &images.back());
+      step->add(batch_of(image), static_cast<double>(image.size(0)) / static_cast<double>(total),
+                /*is_last=*/&image == &images.back());
     }
     return read(step->finish(step->scalar(lr), step->scalar(0)));
   }
@@ -62,7 +64,8 @@ TEST(Step, MicroBatchesAddUp) {
   const at::Tensor images = at::randn({7, 1, 2, 3});
   Parts whole(std::make_unique<LinearTask>(6)), parts(std::make_unique<LinearTask>(6));
   for (int i = 0; i < 5; ++i) {
-    const StepResult a = whole.run({images}), b = parts.run({images.slice(0, 0, 3), images.slice(0, 3, 6), images.slice(0, 6, 7)});
+    const StepResult a = whole.run({images}),
+                     b = parts.run({images.slice(0, 0, 3), images.slice(0, 3, 6), images.slice(0, 6, 7)});
     EXPECT_NEAR(a.loss, b.loss, 1e-6);
     EXPECT_NEAR(a.grad_norm, b.grad_norm, 1e-6);
   }
@@ -76,7 +79,8 @@ TEST(Step, ClipsAndUpdates) {
   for (const double limit : {0.0, 0.05, 100.0}) {
     Parts ours(std::make_unique<LinearTask>(6), limit);
     LinearTask theirs(6);
-    torch::optim::AdamW reference(theirs.module().parameters(), torch::optim::AdamWOptions(1e-2).betas({0.9, 0.95}).weight_decay(0.05));
+    torch::optim::AdamW reference(theirs.module().parameters(),
+                                  torch::optim::AdamWOptions(1e-2).betas({0.9, 0.95}).weight_decay(0.05));
     for (int i = 0; i < 8; ++i) {
       const at::Tensor images = at::randn({5, 1, 2, 3});
       const StepResult result = ours.run({images});
@@ -89,20 +93,24 @@ TEST(Step, ClipsAndUpdates) {
       EXPECT_NEAR(result.grad_norm, norm, 1e-6) << "before clipping";
     }
     const auto parameters = theirs.module().parameters();
-    for (size_t i = 0; i < parameters.size(); ++i) EXPECT_LT(test::max_abs_difference(ours.tensors()[i], parameters[i]), 1e-5) << limit;
+    for (size_t i = 0; i < parameters.size(); ++i)
+      EXPECT_LT(test::max_abs_difference(ours.tensors()[i], parameters[i]), 1e-5) << limit;
   }
 }
 
 // The gradient of the root of 0 is infinite, the loss is not.
 struct RootTask : LinearTask {
   using LinearTask::LinearTask;
-  at::Tensor loss(const data::Batch& batch, const RankSum&) override { return (outputs(batch) * batch.image.sum()).abs().sqrt().mean(); }
+  at::Tensor loss(const data::Batch& batch, const RankSum&) override {
+    return (outputs(batch) * batch.image.sum()).abs().sqrt().mean();
+  }
 };
 
 TEST(Step, WhatIsNotFiniteChangesNothing) {
   torch::manual_seed(4);
   const at::Tensor good = at::randn({4, 1, 2, 3});
-  std::vector<at::Tensor> bad{at::full_like(good, kInfinity), at::full_like(good, -kInfinity), at::full_like(good, std::nan("")), at::full_like(good, 1e30)};
+  std::vector<at::Tensor> bad{at::full_like(good, kInfinity), at::full_like(good, -kInfinity),
+                              at::full_like(good, std::nan("")), at::full_like(good, 1e30)};
   bad.push_back(good.clone());
   bad.back()[2][0][1][1] = std::nan("");
   for (const double clip : {0.0, 1.0}) {
@@ -132,7 +140,8 @@ TEST(Step, WhatIsNotFiniteChangesNothing) {
 TEST(Step, AnOverflowLowersTheScale) {
   torch::manual_seed(5);
   const at::Tensor images = at::randn({4, 1, 2, 3});
-  Parts parts(std::make_unique<LinearTask>(6, /*factor=*/1e35), 0, Precision::fp16);  // times 65536 it is too large for fp32
+  // times 65536 it is too large for fp32
+  Parts parts(std::make_unique<LinearTask>(6, /*factor=*/1e35), 0, Precision::fp16);
   const auto before = parts.tensors();
   const StepResult first = parts.run({images});
   EXPECT_TRUE(std::isfinite(first.loss));

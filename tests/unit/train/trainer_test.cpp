@@ -28,19 +28,28 @@ struct FailingTask : LinearTask {
 };
 
 struct OneRun {
-  OneRun(const test::TempFolder& data_folder, const std::filesystem::path& path, bool reads_late) : folder(path, IfExists::refuse), log(folder, 0) {
+  OneRun(const test::TempFolder& data_folder, const std::filesystem::path& path, bool reads_late)
+      : folder(path, IfExists::refuse), log(folder, 0) {
     dataset = data::make_dataset(data_folder, std::make_shared<data::Quarantine>("", 0.0));
     TrainOptions train;
-    train.epochs = 3, train.batch_size = 6, train.micro_batch = 3, train.log_every = 2, train.save_every_steps = 5, train.draw_every = 1;
+    train.epochs = 3;
+    train.batch_size = 6;
+    train.micro_batch = 3;
+    train.log_every = 2;
+    train.save_every_steps = 5;
+    train.draw_every = 1;
     OptimOptions optim;
-    optim.warmup_epochs = 1, optim.lr = 1e-2, optim.clip_grad_norm = 0.5;
+    optim.warmup_epochs = 1;
+    optim.lr = 1e-2;
+    optim.clip_grad_norm = 0.5;
     plan = make_plan(train, optim, dataset->size(), at::kCPU, world, /*is_dry_run=*/false);
     plan.reads_late = reads_late;
   }
   Outcome train(Task& task) {
     AdamW optimizer(task.module(), plan.optim);
     LossScale scale(Precision::fp32, at::kCPU);
-    const data::LoaderOptions options{.batch_size = plan.world_batch, .seed = 1, .workers = 2, .step_size = plan.train.batch_size};
+    const data::LoaderOptions options{
+        .batch_size = plan.world_batch, .seed = 1, .workers = 2, .step_size = plan.train.batch_size};
     data::Loader loader(dataset, options, nullptr);
     Trainer trainer(task, optimizer, scale, loader, plan, {}, world, RunOutput{folder, log}, {});
     Outcome outcome = trainer.run();
@@ -99,7 +108,8 @@ TEST(Trainer, NamesTheSamplesOfAStepThatIsNotFinite) {
       const nlohmann::json report = nlohmann::json::parse(file);
       EXPECT_EQ(report["step"], step);
       std::vector<std::string> expected;
-      for (int64_t batch = fails_at - fails_at % 7 % 2; batch <= fails_at - fails_at % 7 % 2 + 1 && batch / 7 == epoch; ++batch) {
+      for (int64_t batch = fails_at - fails_at % 7 % 2; batch <= fails_at - fails_at % 7 % 2 + 1 && batch / 7 == epoch;
+           ++batch) {
         for (const int64_t index : task.seen[static_cast<size_t>(batch)]) expected.push_back(run.dataset->id(index));
       }
       EXPECT_EQ(report["samples"].get<std::vector<std::string>>(), expected);

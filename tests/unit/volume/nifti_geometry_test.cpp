@@ -1,5 +1,5 @@
-// Where NIfTI voxels lie. Expected numbers are written down here, or computed from the matrix that was put into the header; tests/python/test_nifti.py holds
-// the program against nibabel.
+// Where NIfTI voxels lie. Expected numbers are written down here, or computed from the matrix
+// that was put into the header; tests/python/test_nifti.py holds the program against nibabel.
 #include "vmae/volume/volume.h"
 
 #include <gtest/gtest.h>
@@ -55,7 +55,8 @@ struct Header {
     put<int16_t>(bytes, 254, code);
     for (size_t row = 0; row < 3; ++row) {
       for (size_t axis = 0; axis < 3; ++axis)
-        put<float>(bytes, 280 + 16 * row + 4 * axis, static_cast<float>(axes[3 * row + axis] * static_cast<double>(mm[axis])));
+        put<float>(bytes, 280 + 16 * row + 4 * axis,
+                   static_cast<float>(axes[3 * row + axis] * static_cast<double>(mm[axis])));
       put<float>(bytes, 292 + 16 * row, origin[row]);
     }
   }
@@ -74,7 +75,8 @@ Volume read(const std::string& bytes) {
 // x and y of RAS point the other way in ITK's LPS.
 void expect_axes(const Volume& volume, const Matrix& axes, double tolerance) {
   for (size_t row = 0; row < 3; ++row) {
-    for (size_t axis = 0; axis < 3; ++axis) EXPECT_NEAR(volume.direction[3 * row + axis], (row < 2 ? -1 : 1) * axes[3 * row + axis], tolerance);
+    for (size_t axis = 0; axis < 3; ++axis)
+      EXPECT_NEAR(volume.direction[3 * row + axis], (row < 2 ? -1 : 1) * axes[3 * row + axis], tolerance);
   }
 }
 
@@ -92,7 +94,8 @@ TEST(NiftiGeometry, VoxelsOfEverySizeAndPlace) {
         header.sform(static_cast<int16_t>(1 + i % 4), axes, sizes, origin);
         const Volume volume = read(header.bytes);
         for (size_t axis = 0; axis < 3; ++axis) EXPECT_EQ(volume.spacing_mm[axis], static_cast<double>(sizes[axis]));
-        for (size_t row = 0; row < 3; ++row) EXPECT_EQ(volume.origin_mm[row], (row < 2 ? -1 : 1) * static_cast<double>(origin[row]));
+        for (size_t row = 0; row < 3; ++row)
+          EXPECT_EQ(volume.origin_mm[row], (row < 2 ? -1 : 1) * static_cast<double>(origin[row]));
         expect_axes(volume, axes, 1e-6);
       }
     }
@@ -148,8 +151,8 @@ TEST(NiftiGeometry, ShearedAndScaledSforms) {
 TEST(NiftiGeometry, WhichFormCounts) {
   const Matrix identity{1, 0, 0, 0, 1, 0, 0, 0, 1}, turned{0, -1, 0, 1, 0, 0, 0, 0, 1};
   const std::array<float, 3> quarter{0, 0, std::sqrt(0.5F)};
-  for (const auto& [q, s, is_sform] :
-       std::vector<std::tuple<int16_t, int16_t, bool>>{{1, 1, true}, {2, 1, true}, {1, 2, false}, {1, 4, false}, {0, 2, true}, {1, 0, false}, {-1, 3, true}}) {
+  for (const auto& [q, s, is_sform] : std::vector<std::tuple<int16_t, int16_t, bool>>{
+           {1, 1, true}, {2, 1, true}, {1, 2, false}, {1, 4, false}, {0, 2, true}, {1, 0, false}, {-1, 3, true}}) {
     SCOPED_TRACE(concat("qform ", q, ", sform ", s));
     Header header;
     header.qform(q, quarter, {10, 20, 30});
@@ -216,10 +219,14 @@ TEST(NiftiGeometry, MasksThatLieElsewhereBecauseTheFormsDiffer) {
   image.sform(1, identity, {1, 1, 1}, {0, 0, 0});
   mask.sform(2, identity, {1, 1, 1}, {0, 0, 0});
   mask.qform(1, {0, 0, 0}, {0, 7.25F, 0});
-  const SourceFile file{.path = folder.write("image.nii", image.bytes), .name = "image.nii", .mask = folder.write("mask.nii", mask.bytes)};
+  const SourceFile file{.path = folder.write("image.nii", image.bytes),
+                        .name = "image.nii",
+                        .mask = folder.write("mask.nii", mask.bytes)};
   const Error error = error_of([&] { read_mask(file, read_image(file)); });
   EXPECT_TRUE(contains(error.what(), "lies elsewhere along axis 1"));
-  EXPECT_TRUE(contains(error.what(), "the qform and the sform of the mask lie up to 7.3 voxels apart; its qform is used")) << error.what();
+  EXPECT_TRUE(
+      contains(error.what(), "the qform and the sform of the mask lie up to 7.3 voxels apart; its qform is used"))
+      << error.what();
   EXPECT_TRUE(contains(error.hint(), "both forms"));
   const std::string difference = grid_difference(read_label_map(file.path), read_label_map(file.mask));
   EXPECT_TRUE(contains(difference, "mask.nii lie up to 7.3 voxels apart"));
@@ -261,7 +268,8 @@ TEST(NiftiGeometry, SecondVersionOfTheFormat) {
     header.qform(static_cast<int16_t>(i % 2), {0.1F, 0.2F, 0.3F}, {4, 5, 6});
     header.sform(static_cast<int16_t>(i % 3), random_axes(random), {0.7F, 0.8F, 0.9F}, {1, 2, 3});
     const TempFolder folder;
-    const Volume first = read_volume(folder.write("1.nii", header.bytes), 1), second = read_volume(folder.write("2.nii", second_version(header.bytes)), 1);
+    const Volume first = read_volume(folder.write("1.nii", header.bytes), 1),
+                 second = read_volume(folder.write("2.nii", second_version(header.bytes)), 1);
     EXPECT_EQ(first.size, second.size);
     EXPECT_EQ(first.spacing_mm, second.spacing_mm);
     EXPECT_EQ(first.origin_mm, second.origin_mm);
@@ -285,7 +293,9 @@ TEST(NiftiGeometry, SlopesWithoutAnInterceptAreRefused) {
         }
         const Error error = error_of([&] { read_volume_header(path); });
         EXPECT_EQ(error.code(), ExitCode::data);
-        EXPECT_TRUE(contains(error.what(), concat(path.string(), ": its scl_slope is ", slope, ", its scl_inter ", intercept))) << error.what();
+        EXPECT_TRUE(
+            contains(error.what(), concat(path.string(), ": its scl_slope is ", slope, ", its scl_inter ", intercept)))
+            << error.what();
         EXPECT_TRUE(contains(error.hint(), "intercept"));
       }
     }
@@ -304,18 +314,22 @@ TEST(NiftiGeometry, MoreVoxelsThanTheHeaderSays) {
   for (const int16_t side : {3, 20, 40}) {
     for (const int16_t num_volumes : {1, 2}) {
       const auto voxels = static_cast<size_t>(side) * static_cast<size_t>(side * 2);
-      const std::string good = nifti<int16_t>({side, side, 2, num_volumes}, ramp<int16_t>(voxels * static_cast<size_t>(num_volumes)));
+      const std::string good =
+          nifti<int16_t>({side, side, 2, num_volumes}, ramp<int16_t>(voxels * static_cast<size_t>(num_volumes)));
       const std::string volume = good.substr(352, 2 * voxels);
       const auto read = [&](const std::string& bytes) {
-        for (const fs::path& path : {folder.write("a.nii", bytes), fs::path(zipped(bytes, folder / "b.nii.gz"))}) read_volume(path, num_volumes - 1);
+        for (const fs::path& path : {folder.write("a.nii", bytes), fs::path(zipped(bytes, folder / "b.nii.gz"))})
+          read_volume(path, num_volumes - 1);
       };
       for (const size_t more : {1U, 2U, 7U}) {
         std::string bytes = good;
         for (size_t i = 0; i < more; ++i) bytes += volume;
         const Error error = error_of([&] { read(bytes); });
         EXPECT_EQ(error.code(), ExitCode::data);
-        EXPECT_TRUE(contains(error.what(), concat("a.nii: holds ", more, more == 1 ? " volume more" : " volumes more"))) << error.what();
-        EXPECT_TRUE(contains(error_of([&] { read_volume(zipped(bytes, folder / "b.nii.gz"), num_volumes - 1); }).what(), "b.nii.gz: holds"));
+        EXPECT_TRUE(contains(error.what(), concat("a.nii: holds ", more, more == 1 ? " volume more" : " volumes more")))
+            << error.what();
+        EXPECT_TRUE(contains(error_of([&] { read_volume(zipped(bytes, folder / "b.nii.gz"), num_volumes - 1); }).what(),
+                             "b.nii.gz: holds"));
       }
       for (const size_t padding : {1U, 512U, 4096U}) read(good + std::string(padding, '\0'));
     }

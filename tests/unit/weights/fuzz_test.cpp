@@ -10,7 +10,9 @@
 #include "vmae/weights/weights.h"
 
 // LibTorch's zip reader leaks its directory when its constructor throws; LeakSanitizer must not blame us.
-extern "C" const char* __lsan_default_suppressions() { return "leak:mz_zip_reader_init\nleak:mz_zip_reader_read_central_dir\n"; }
+extern "C" const char* __lsan_default_suppressions() {
+  return "leak:mz_zip_reader_init\nleak:mz_zip_reader_read_central_dir\n";
+}
 
 namespace vmae::weights {
 namespace {
@@ -21,7 +23,8 @@ class DamagedFile : public ::testing::Test {
   bool is_read(const std::string& bytes) {
     write_bytes(path_, bytes);
     const std::string message = error_of([&] {
-      for (const auto& [name, tensor] : read_weights(path_).tensors) sum_ += tensor.numel() > 0 ? tensor.to(at::kDouble).sum().item<double>() : 0;
+      for (const auto& [name, tensor] : read_weights(path_).tensors)
+        sum_ += tensor.numel() > 0 ? tensor.to(at::kDouble).sum().item<double>() : 0;
     });
     EXPECT_NE(message, "an error with another exit code");
     return message == "no error";
@@ -32,14 +35,18 @@ class DamagedFile : public ::testing::Test {
     int num_read = 0;
     for (int i = 0; i < times; ++i) {
       std::string bad = good;
-      for (unsigned flips = 1 + random() % 3; flips > 0; --flips) bad[random() % bad.size()] ^= static_cast<char>(1 + random() % 255);
+      for (unsigned flips = 1 + random() % 3; flips > 0; --flips)
+        bad[random() % bad.size()] ^= static_cast<char>(1 + random() % 255);
       num_read += is_read(bad);
     }
     EXPECT_LT(num_read, times) << "damage must be noticed at least sometimes";
   }
 
   std::string small_safetensors() {
-    write_safetensors(path_, {{"a.weight", torch::ones({2, 3})}, {"a.bias", torch::ones({3}, at::kHalf)}, {"index", torch::arange(3)}}, {{"epoch", "3"}});
+    write_safetensors(
+        path_,
+        {{"a.weight", torch::ones({2, 3})}, {"a.bias", torch::ones({3}, at::kHalf)}, {"index", torch::arange(3)}},
+        {{"epoch", "3"}});
     return test::slurp(path_);
   }
 
@@ -72,7 +79,9 @@ TEST_F(DamagedFile, EveryFlippedHeaderByteOfSafetensors) {
   }
 }
 
-TEST_F(DamagedFile, FlippedBytesOfPth) { flip_bytes(test::slurp(test::source_path("tests/golden/pth/evil.pth")), 4000); }
+TEST_F(DamagedFile, FlippedBytesOfPth) {
+  flip_bytes(test::slurp(test::source_path("tests/golden/pth/evil.pth")), 4000);
+}
 
 // The whole of a reference checkpoint is too large to damage everywhere; its pickle is where the structure is.
 TEST_F(DamagedFile, FlippedBytesOfAReferenceCheckpointsPickle) {

@@ -17,7 +17,8 @@ inline void write_bytes(const std::filesystem::path& path, std::string_view byte
   std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
-// The message of the Error(checkpoint) that `work` throws; "no error" if it succeeds. Anything else it throws fails the test.
+// The message of the Error(checkpoint) that `work` throws; "no
+// error" if it succeeds. Anything else it throws fails the test.
 template <class Work>
 std::string error_of(const Work& work) {
   try {
@@ -33,7 +34,8 @@ inline bool contains(const std::string& text, std::string_view part) { return te
 // Same dtype, shape and bits.
 inline bool identical(const at::Tensor& a, const at::Tensor& b) {
   if (a.scalar_type() != b.scalar_type() || a.sizes() != b.sizes()) return false;
-  return a.numel() == 0 || torch::equal(a.contiguous().flatten().view(at::kByte), b.contiguous().flatten().view(at::kByte));
+  return a.numel() == 0 ||
+         torch::equal(a.contiguous().flatten().view(at::kByte), b.contiguous().flatten().view(at::kByte));
 }
 
 inline NamedTensors sorted_by_name(NamedTensors tensors) {

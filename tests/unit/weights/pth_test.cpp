@@ -17,17 +17,20 @@ std::filesystem::path golden(const std::string& name) { return test::source_path
 // The same weights as Python's safetensors wrote them, which sorts them.
 NamedTensors expected_weights() { return sorted_by_name(read_safetensors(golden("expected.safetensors")).tensors); }
 
-std::string integer(int64_t value) { return "\x8a\x08" + std::string(reinterpret_cast<const char*>(&value), sizeof value); }
+std::string integer(int64_t value) {
+  return "\x8a\x08" + std::string(reinterpret_cast<const char*>(&value), sizeof value);
+}
 
 // The pickle of {"t": tensor} with these sizes and strides on storage 0.
-std::string tensor_pickle(int64_t offset, const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, const std::string& type = "FloatStorage") {
+std::string tensor_pickle(int64_t offset, const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides,
+                          const std::string& type = "FloatStorage") {
   const auto tuple = [](const std::vector<int64_t>& values) {
     std::string text = "(";
     for (const int64_t value : values) text += integer(value);
     return text + "t";
   };
-  return "\x80\x02}X\1\0\0\0tctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\n"s + type + "\nX\1\0\0\0"s + "0X\3\0\0\0cpu"s + integer(6) + "tQ" +
-         integer(offset) + tuple(sizes) + tuple(strides) + "\x89}tRs.";
+  return "\x80\x02}X\1\0\0\0tctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\n"s + type + "\nX\1\0\0\0"s +
+         "0X\3\0\0\0cpu"s + integer(6) + "tQ" + integer(offset) + tuple(sizes) + tuple(strides) + "\x89}tRs.";
 }
 
 class Pth : public ::testing::Test {
@@ -84,9 +87,11 @@ TEST_F(Pth, EvilFileIsReadAndNotRun) {
 
 TEST_F(Pth, RoundTrip) {
   torch::manual_seed(0);
-  NamedTensors tensors{{"z", torch::randn({3, 4}).t()}, {"a", torch::randn({8}).narrow(0, 2, 3)}, {"scalar", torch::tensor(int64_t{7})}};
+  NamedTensors tensors{
+      {"z", torch::randn({3, 4}).t()}, {"a", torch::randn({8}).narrow(0, 2, 3)}, {"scalar", torch::tensor(int64_t{7})}};
   tensors.emplace_back("empty", torch::zeros({0, 2}));
-  for (const auto type : {at::kDouble, at::kHalf, at::kBFloat16, at::kInt, at::kShort, at::kChar, at::kByte, at::kBool, at::kComplexFloat}) {
+  for (const auto type : {at::kDouble, at::kHalf, at::kBFloat16, at::kInt, at::kShort, at::kChar, at::kByte, at::kBool,
+                          at::kComplexFloat}) {
     tensors.emplace_back(concat("t.", tensors.size()), torch::ones({2}).to(type));
   }
   tensors.emplace_back("tied", tensors.back().second);
@@ -102,7 +107,8 @@ TEST_F(Pth, TensorsStayInsideTheirStorage) {
   EXPECT_EQ(error_for(tensor_pickle(2, {2, 2}, {1, 2})), "no error");
   EXPECT_EQ(error_for(tensor_pickle(6, {0}, {1})), "no error");
   EXPECT_EQ(error_for(tensor_pickle(5, {1000}, {0})), "no error");
-  EXPECT_TRUE(contains(error_for(tensor_pickle(1, {2, 3}, {3, 1})), "tensor \"t\" reaches beyond its storage of 24 bytes"));
+  EXPECT_TRUE(
+      contains(error_for(tensor_pickle(1, {2, 3}, {3, 1})), "tensor \"t\" reaches beyond its storage of 24 bytes"));
   EXPECT_TRUE(contains(error_for(tensor_pickle(0, {3, 3}, {3, 1})), "reaches beyond"));
   EXPECT_TRUE(contains(error_for(tensor_pickle(0, {6}, {1}, "DoubleStorage")), "reaches beyond"));
   EXPECT_TRUE(contains(error_for(tensor_pickle(-1, {2}, {1})), "reaches beyond"));
@@ -121,7 +127,8 @@ TEST_F(Pth, SaysWhatAFileIsInstead) {
   EXPECT_TRUE(contains(error_for("\x80\x02]."), "no dict of weights"));
   EXPECT_TRUE(contains(error_for("\x80\x02}."), "holds no tensors"));
   EXPECT_TRUE(contains(error_for("\x80\x02}X\5\0\0\0modelcmy\nNet\n)\x81s."s), "pickled object (my.Net)"));
-  EXPECT_TRUE(contains(error_for("\x80\x02}X\1\0\0\0wcposix\nsystem\n)Rs."s), "the weights need \"w\", a Python object (posix.system)"));
+  EXPECT_TRUE(contains(error_for("\x80\x02}X\1\0\0\0wcposix\nsystem\n)Rs."s),
+                       "the weights need \"w\", a Python object (posix.system)"));
   write_zip("", "x", /*has_pickle=*/false);
   EXPECT_TRUE(contains(error_of([&] { read_pth(path_); }), "no data.pkl"));
   write_bytes(path_, "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9");
@@ -133,8 +140,14 @@ TEST_F(Pth, SaysWhatAFileIsInstead) {
 }
 
 TEST_F(Pth, RefusesToWriteWhatPythonCannotRead) {
-  EXPECT_TRUE(contains(error_of([&] { write_pth(path_, {{"a", torch::ones({1})}, {"a", torch::ones({1})}}); }), "two tensors are called \"a\""));
-  EXPECT_TRUE(contains(error_of([&] { write_pth(path_, {{"u", torch::ones({1}).to(at::kUInt16)}}); }), "cannot hold tensor \"u\""));
+  EXPECT_TRUE(contains(error_of([&] {
+                         write_pth(path_, {{"a", torch::ones({1})}, {"a", torch::ones({1})}});
+                       }),
+                       "two tensors are called \"a\""));
+  EXPECT_TRUE(contains(error_of([&] {
+                         write_pth(path_, {{"u", torch::ones({1}).to(at::kUInt16)}});
+                       }),
+                       "cannot hold tensor \"u\""));
   EXPECT_NE(error_of([&] { write_pth(folder_.path() / "missing" / "a", {{"a", torch::ones({1})}}); }), "no error");
   EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
 }

@@ -34,7 +34,8 @@ TEST_F(Safetensors, RoundTripOfEveryDtype) {
   for (const auto type : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kFloat8_e4m3fn, at::kFloat8_e5m2}) {
     tensors.emplace_back(concat("float.", tensors.size()), torch::randn({2, 3, 5}).to(type));
   }
-  for (const auto type : {at::kLong, at::kInt, at::kShort, at::kChar, at::kByte, at::kUInt16, at::kUInt32, at::kUInt64, at::kBool}) {
+  for (const auto type :
+       {at::kLong, at::kInt, at::kShort, at::kChar, at::kByte, at::kUInt16, at::kUInt32, at::kUInt64, at::kBool}) {
     tensors.emplace_back(concat("integer.", tensors.size()), torch::randint(0, 2, {7}).to(type));
   }
   tensors.emplace_back("scalar", torch::tensor(3.5f));
@@ -75,7 +76,11 @@ TEST_F(Safetensors, ReadsPythonsFiles) {
 }
 
 TEST_F(Safetensors, OrderIsTheHeadersAndOffsetsMayDiffer) {
-  write_bytes(path_, file_with(R"({"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]},"a":{"data_offsets":[0,1],"shape":[1],"dtype":"U8"}})", 3));
+  write_bytes(
+      path_,
+      file_with(
+          R"({"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]},"a":{"data_offsets":[0,1],"shape":[1],"dtype":"U8"}})",
+          3));
   const TensorFile file = read_safetensors(path_);
   EXPECT_EQ(file.tensors.at(0).first, "b");
   EXPECT_EQ(file.tensors.at(0).second.numel(), 2);
@@ -118,23 +123,30 @@ TEST_F(Safetensors, RefusesHostileHeaders) {
   EXPECT_TRUE(contains(error_for(file_with(R"({"__metadata__":{"a":"1","a":"2"}})", 0)), "twice"));
   EXPECT_TRUE(contains(error_for(entry(R"("dtype":"F32","shape":[2])")), "needs dtype, shape and data_offsets"));
   EXPECT_TRUE(contains(error_for(entry(R"("dtype":"Q4","shape":[2],"data_offsets":[0,8])")), "has dtype \"Q4\""));
-  EXPECT_TRUE(contains(error_for(entry(R"("dtype":"F32","shape":[-2],"data_offsets":[0,8])")), "unexpected the number -2"));
-  EXPECT_TRUE(contains(error_for(entry(R"("dtype":"F32","shape":[2.0],"data_offsets":[0,8])")), "unexpected the number 2.0"));
+  EXPECT_TRUE(
+      contains(error_for(entry(R"("dtype":"F32","shape":[-2],"data_offsets":[0,8])")), "unexpected the number -2"));
+  EXPECT_TRUE(
+      contains(error_for(entry(R"("dtype":"F32","shape":[2.0],"data_offsets":[0,8])")), "unexpected the number 2.0"));
   EXPECT_TRUE(contains(error_for(entry(R"("dtype":"F32","shape":[2],"data_offsets":[8,0])")), "[begin, end]"));
   EXPECT_TRUE(contains(error_for(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8,8])")), "[begin, end]"));
   EXPECT_TRUE(contains(error_for(entry(R"("dtype":"F32","shape":[3],"data_offsets":[0,8])")), "needs 12 bytes"));
-  EXPECT_TRUE(contains(error_for(entry(R"("dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0])")), "impossible shape"));
-  EXPECT_TRUE(contains(error_for(entry(R"("dtype":"F32","shape":[0,4611686018427387904,4],"data_offsets":[0,0])")), "impossible shape"));
-  EXPECT_TRUE(contains(error_for(entry(R"("dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,8])")), "unexpected the number"));
-  EXPECT_TRUE(contains(error_for(entry(R"("dtype":"U8","shape":[4611686018427387904],"data_offsets":[0,4611686018427387904])")), "truncated"));
+  EXPECT_TRUE(contains(error_for(entry(R"("dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0])")),
+                       "impossible shape"));
+  EXPECT_TRUE(contains(error_for(entry(R"("dtype":"F32","shape":[0,4611686018427387904,4],"data_offsets":[0,0])")),
+                       "impossible shape"));
+  EXPECT_TRUE(contains(error_for(entry(R"("dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,8])")),
+                       "unexpected the number"));
+  EXPECT_TRUE(
+      contains(error_for(entry(R"("dtype":"U8","shape":[4611686018427387904],"data_offsets":[0,4611686018427387904])")),
+               "truncated"));
   EXPECT_TRUE(contains(error_for(entry(R"("dtype":"F32","shape":[[2]],"data_offsets":[0,8])")), "unexpected a list"));
 }
 
 TEST_F(Safetensors, RefusesDuplicatesOverlapsAndHoles) {
   const auto two = [](const std::string& second_name, const std::string& second_offsets) {
-    return file_with(
-        R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},")" + second_name + R"(":{"dtype":"U8","shape":[4],"data_offsets":[)" + second_offsets + "]}}",
-        8);
+    return file_with(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},")" + second_name +
+                         R"(":{"dtype":"U8","shape":[4],"data_offsets":[)" + second_offsets + "]}}",
+                     8);
   };
   EXPECT_EQ(error_for(two("b", "4,8")), "no error");
   EXPECT_TRUE(contains(error_for(two("a", "4,8")), "twice"));
@@ -143,11 +155,23 @@ TEST_F(Safetensors, RefusesDuplicatesOverlapsAndHoles) {
 }
 
 TEST_F(Safetensors, RefusesToWriteWhatItCannotRead) {
-  EXPECT_TRUE(contains(error_of([&] { write_safetensors(path_, {{"a", torch::ones({1})}, {"a", torch::ones({1})}}, {}); }), "two tensors are called \"a\""));
-  EXPECT_TRUE(contains(error_of([&] { write_safetensors(path_, {{"c", torch::ones({1}, at::kComplexFloat)}}, {}); }), "cannot hold tensor \"c\""));
-  EXPECT_TRUE(contains(error_of([&] { write_safetensors(path_, {{"s", torch::eye(2).to_sparse()}}, {}); }), "cannot hold tensor \"s\""));
+  EXPECT_TRUE(contains(error_of([&] {
+                         write_safetensors(path_, {{"a", torch::ones({1})}, {"a", torch::ones({1})}}, {});
+                       }),
+                       "two tensors are called \"a\""));
+  EXPECT_TRUE(contains(error_of([&] {
+                         write_safetensors(path_, {{"c", torch::ones({1}, at::kComplexFloat)}}, {});
+                       }),
+                       "cannot hold tensor \"c\""));
+  EXPECT_TRUE(contains(error_of([&] {
+                         write_safetensors(path_, {{"s", torch::eye(2).to_sparse()}}, {});
+                       }),
+                       "cannot hold tensor \"s\""));
   EXPECT_TRUE(contains(error_of([&] { write_safetensors(path_, {{"\xff", torch::ones({1})}}, {}); }), "UTF-8"));
-  EXPECT_NE(error_of([&] { write_safetensors(folder_.path() / "missing" / "a", {{"a", torch::ones({1})}}, {}); }), "no error");
+  EXPECT_NE(error_of([&] {
+              write_safetensors(folder_.path() / "missing" / "a", {{"a", torch::ones({1})}}, {});
+            }),
+            "no error");
   EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
 }
 

@@ -52,11 +52,13 @@ TEST(Transfer, EncoderAloneLeavesTheDecoderRandom) {
   nn::SwinUnet unet(unet_options());
   const NamedTensors before = file_of(*unet).tensors;
   const LoadReport report = transfer_into(*unet, pretrained(), Parts::encoder, false, "mae.safetensors");
-  for (const auto& key : report.loaded) EXPECT_TRUE(key.starts_with("layers.") || key.starts_with("patch_embed.")) << key;
+  for (const auto& key : report.loaded)
+    EXPECT_TRUE(key.starts_with("layers.") || key.starts_with("patch_embed.")) << key;
   EXPECT_EQ(report.loaded.size(), 4U + 8 * 14 + 3 * 3);
   EXPECT_TRUE(at::equal(tensor_of(state_dict(*unet), "norm_up.weight"), tensor_of(before, "norm_up.weight")));
   nn::SwinClassifier classifier(nn::ClassifierOptions{});
-  EXPECT_EQ(transfer_into(*classifier, pretrained(), Parts::encoder, false, "mae.safetensors").loaded.size(), report.loaded.size());
+  EXPECT_EQ(transfer_into(*classifier, pretrained(), Parts::encoder, false, "mae.safetensors").loaded.size(),
+            report.loaded.size());
 }
 
 TEST(Transfer, UnexpectedMismatchIsAnError) {
@@ -67,7 +69,8 @@ TEST(Transfer, UnexpectedMismatchIsAnError) {
   TensorFile missing = pretrained();
   std::erase_if(missing.tensors, [](const auto& entry) { return entry.first == "layers.1.blocks.0.norm1.weight"; });
   EXPECT_EQ(error_of_file(missing, false).code(), ExitCode::checkpoint);
-  EXPECT_NE(std::string(error_of_file(missing, false).what()).find("layers.1.blocks.0.norm1.weight"), std::string::npos);
+  EXPECT_NE(std::string(error_of_file(missing, false).what()).find("layers.1.blocks.0.norm1.weight"),
+            std::string::npos);
   TensorFile more = pretrained();
   more.tensors.emplace_back("layers.3.blocks.2.norm1.weight", at::ones({768}));
   EXPECT_EQ(error_of_file(more, false).code(), ExitCode::checkpoint);
@@ -80,7 +83,8 @@ TEST(Transfer, UnexpectedMismatchIsAnError) {
   EXPECT_EQ(transfer_into(*unet, shaped, Parts::encoder_decoder, true, "mae.safetensors").mismatched.size(), 1U);
   TensorFile nothing;
   nothing.tensors.emplace_back("conv1.weight", at::zeros({3}));
-  EXPECT_EQ(test::error_of([&] { transfer_into(*unet, nothing, Parts::encoder, true, "x.pth"); }).code(), ExitCode::checkpoint);
+  EXPECT_EQ(test::error_of([&] { transfer_into(*unet, nothing, Parts::encoder, true, "x.pth"); }).code(),
+            ExitCode::checkpoint);
 }
 
 TEST(Transfer, HeadsLoadOnlyWhereTheyFit) {
@@ -116,10 +120,13 @@ TEST(Transfer, InputChannels) {
 
 // tests/golden/make_swin_weights.py: one Swin in three namings; expected.safetensors has the reference's.
 TEST(Transfer, KeysOfOtherPrograms) {
-  const auto read = [](const std::string& name) { return read_weights(test::source_path("tests/golden/swin/" + name)); };
+  const auto read = [](const std::string& name) {
+    return read_weights(test::source_path("tests/golden/swin/" + name));
+  };
   const TensorFile expected = read("expected.safetensors");
-  for (const auto& [name, naming] :
-       {std::pair{"microsoft.pth", Naming::microsoft}, {"timm.safetensors", Naming::timm}, {"torchvision.pth", Naming::torchvision}}) {
+  for (const auto& [name, naming] : {std::pair{"microsoft.pth", Naming::microsoft},
+                                     {"timm.safetensors", Naming::timm},
+                                     {"torchvision.pth", Naming::torchvision}}) {
     TensorFile file = read(name);
     EXPECT_EQ(rename_to_reference(file), naming) << name;
     EXPECT_TRUE(is_imagenet_swin(naming));

@@ -24,7 +24,9 @@ std::string repeated(const std::string& part, size_t times) {
 
 TEST(Unpickle, NumbersTextAndContainers) {
   // {"a": (1, -2, 65535, 2.5, None, True), "b": [b"xy", 2**40]}
-  const Pickle pickle(kStart + "}(X\1\0\0\0a(K\1J\xfe\xff\xff\xffM\xff\xffG@\4\0\0\0\0\0\0N\x88tX\1\0\0\0b]q\0(C\2xy\x8a\6\0\0\0\0\0\1eu."s);
+  const Pickle pickle(
+      kStart +
+      "}(X\1\0\0\0a(K\1J\xfe\xff\xff\xffM\xff\xffG@\4\0\0\0\0\0\0N\x88tX\1\0\0\0b]q\0(C\2xy\x8a\6\0\0\0\0\0\1eu."s);
   const Value& root = pickle.root();
   ASSERT_EQ(root.kind, Kind::dict);
   const auto& tuple = root.find("a")->items;
@@ -51,7 +53,8 @@ TEST(Unpickle, NothingIsExecuted) {
   const Pickle pickle(kStart + "cposix\nsystem\nX\x05\0\0\0false\x85R."s);
   EXPECT_EQ(pickle.root().kind, Kind::opaque);
   EXPECT_EQ(pickle.root().text, "posix.system");
-  EXPECT_EQ(Pickle(kStart + "cposix\nsystem\nX\x01\0\0\0a\x85R(K\1K\2u."s).root().kind, Kind::opaque) << "entries set on an opaque value";
+  EXPECT_EQ(Pickle(kStart + "cposix\nsystem\nX\x01\0\0\0a\x85R(K\1K\2u."s).root().kind, Kind::opaque)
+      << "entries set on an opaque value";
 }
 
 TEST(Unpickle, SelfReferenceIsNoProblem) {
@@ -80,12 +83,14 @@ TEST(Unpickle, SmallFilesCannotFillTheMemoryOrTheStack) {
   EXPECT_TRUE(contains(error_for("N" + repeated("2", 3'000'000) + "."), "more values")) << "copies on the stack";
   EXPECT_TRUE(contains(error_for(repeated("N", 3'000'000)), "more values than any checkpoint"));
   EXPECT_TRUE(contains(error_for(repeated("(", 100'000)), "nests too deeply"));
-  EXPECT_EQ(error_for(repeated("]", 500'000) + repeated("a", 499'999) + "."), "no error") << "deep nesting itself is harmless";
+  EXPECT_EQ(error_for(repeated("]", 500'000) + repeated("a", 499'999) + "."), "no error")
+      << "deep nesting itself is harmless";
   EXPECT_TRUE(contains(error_for(std::string(40u << 20, 'N')), "beyond the limit"));
   EXPECT_TRUE(contains(error_for("c" + std::string(1000, 'x') + "\ny\n."), "too long"));
   // A set of 100,000 items, copied again and again.
   const std::string list = "](" + repeated("h\0"s, 100'000) + "e\x85q\1";
-  EXPECT_TRUE(contains(error_for("Nq\0"s + list + repeated("0c__builtin__\nset\nh\1R", 100) + "."), "more values than any checkpoint"));
+  EXPECT_TRUE(contains(error_for("Nq\0"s + list + repeated("0c__builtin__\nset\nh\1R", 100) + "."),
+                       "more values than any checkpoint"));
   // A Namespace built from itself must not double.
   EXPECT_EQ(error_for("cargparse\nNamespace\n)\x81q\0}X\1\0\0\0aK\1sb"s + repeated("h\0b"s, 1000) + "."), "no error");
 }

@@ -13,7 +13,8 @@ namespace {
 
 NamedTensors named(const std::vector<std::string>& names) {
   NamedTensors tensors;
-  for (const std::string& name : names) tensors.emplace_back(name, torch::full({2}, static_cast<double>(tensors.size())));
+  for (const std::string& name : names)
+    tensors.emplace_back(name, torch::full({2}, static_cast<double>(tensors.size())));
   return tensors;
 }
 std::vector<std::string> keys(const NamedTensors& tensors) {
@@ -21,7 +22,8 @@ std::vector<std::string> keys(const NamedTensors& tensors) {
   for (const auto& [name, tensor] : tensors) names.push_back(name);
   return names;
 }
-const std::vector<std::string> kNetwork{"patch_embed.proj.weight", "patch_embed.proj.bias", "layers.0.blocks.0.norm1.weight", "head.weight", "scale"};
+const std::vector<std::string> kNetwork{"patch_embed.proj.weight", "patch_embed.proj.bias",
+                                        "layers.0.blocks.0.norm1.weight", "head.weight", "scale"};
 const std::vector<std::string> kTorchvision{"features.0.0.weight", "features.1.0.norm1.weight", "head.weight"};
 std::vector<std::string> after(const std::string& prefix, std::vector<std::string> names) {
   for (std::string& name : names) name = prefix + name;
@@ -69,17 +71,22 @@ TEST(Unwrap, EveryPrefixInBothFormats) {
     if (*prefix == '\0') {
       EXPECT_EQ(said(kNetwork), "");
     } else {
-      EXPECT_TRUE(contains(said(after(prefix, kNetwork)), concat("weights w: removed \"", prefix, "\" from 5 of 5 names"))) << said(after(prefix, kNetwork));
+      EXPECT_TRUE(
+          contains(said(after(prefix, kNetwork)), concat("weights w: removed \"", prefix, "\" from 5 of 5 names")))
+          << said(after(prefix, kNetwork));
     }
   }
 }
 
 TEST(Unwrap, WrappersWithinNames) {
-  EXPECT_EQ(names_of({"patch_embed.proj.weight", "layers.0._checkpoint_wrapped_module.blocks.0.norm1.weight", "layers.1._orig_mod._fsdp_wrapped_module.a"}),
+  EXPECT_EQ(names_of({"patch_embed.proj.weight", "layers.0._checkpoint_wrapped_module.blocks.0.norm1.weight",
+                      "layers.1._orig_mod._fsdp_wrapped_module.a"}),
             (std::vector<std::string>{"patch_embed.proj.weight", "layers.0.blocks.0.norm1.weight", "layers.1.a"}));
-  EXPECT_TRUE(contains(said({"patch_embed.proj.weight", "layers.1._orig_mod.a"}), "removed \"._orig_mod.\" from 1 of 2 names"));
+  EXPECT_TRUE(
+      contains(said({"patch_embed.proj.weight", "layers.1._orig_mod.a"}), "removed \"._orig_mod.\" from 1 of 2 names"));
   // A part of a network may be called like that behind the front, and a tensor anywhere.
-  const std::vector<std::string> own{"patch_embed.proj.weight", "layers.module.a", "layers.model.b", "x.module", "module"};
+  const std::vector<std::string> own{"patch_embed.proj.weight", "layers.module.a", "layers.model.b", "x.module",
+                                     "module"};
   EXPECT_EQ(names_of(own), own);
 }
 
@@ -87,8 +94,10 @@ TEST(Unwrap, NamesWithoutThePrefixStay) {
   EXPECT_EQ(names_of({"model.patch_embed.proj.weight", "model.head.weight", "loss.weight", "modelled.a"}),
             (std::vector<std::string>{"patch_embed.proj.weight", "head.weight", "loss.weight", "modelled.a"}));
   EXPECT_TRUE(contains(said({"model.patch_embed.proj.weight", "model.head.weight", "loss.weight", "b", "c", "d"}),
-                       "removed \"model.\" from 2 of 6 names, which a wrapper put there; without it, and kept as they are: loss.weight, b, c, ..."));
-  EXPECT_EQ(names_of({"patch_embed.proj.weight", "module.head.weight"}), (std::vector<std::string>{"patch_embed.proj.weight", "head.weight"}));
+                       "removed \"model.\" from 2 of 6 names, which a wrapper put there; without it, and kept as they "
+                       "are: loss.weight, b, c, ..."));
+  EXPECT_EQ(names_of({"patch_embed.proj.weight", "module.head.weight"}),
+            (std::vector<std::string>{"patch_embed.proj.weight", "head.weight"}));
   const std::vector<std::string> beside{"patch_embed.proj.weight", "ema.patch_embed.proj.weight"};
   EXPECT_EQ(names_of(beside), beside) << "what stands beside a network that has no prefix is not it";
 }
@@ -107,9 +116,12 @@ TEST(Unwrap, TwoTensorsOfOneNameAndTwoNetworksAreRefused) {
     EXPECT_EQ(keys(file.tensors), names) << "unchanged";
     return error;
   };
-  EXPECT_TRUE(contains(error_for({"module.a", "a"}), "two tensors are called \"a\" without what wrappers put before it: module.a, a"));
-  EXPECT_TRUE(contains(error_for({"model.patch_embed.proj.weight", "model.head.bias", "head.bias"}), "two tensors are called \"head.bias\""));
-  EXPECT_TRUE(contains(error_for({"student.patch_embed.proj.weight", "teacher.patch_embed.proj.weight"}), "holds several networks, under student., teacher."));
+  EXPECT_TRUE(contains(error_for({"module.a", "a"}),
+                       "two tensors are called \"a\" without what wrappers put before it: module.a, a"));
+  EXPECT_TRUE(contains(error_for({"model.patch_embed.proj.weight", "model.head.bias", "head.bias"}),
+                       "two tensors are called \"head.bias\""));
+  EXPECT_TRUE(contains(error_for({"student.patch_embed.proj.weight", "teacher.patch_embed.proj.weight"}),
+                       "holds several networks, under student., teacher."));
 }
 
 }  // namespace

@@ -65,17 +65,21 @@ TEST(Weights, LoadsByKeyAndShape) {
 }
 
 TEST(Weights, RequireCompleteListsTheFirstFew) {
-  const LoadReport derived{.loaded = {"a"}, .fresh = {"x.relative_position_index"}, .dropped = {"pos_embed"}, .mismatched = {}};
+  const LoadReport derived{
+      .loaded = {"a"}, .fresh = {"x.relative_position_index"}, .dropped = {"pos_embed"}, .mismatched = {}};
   EXPECT_EQ(error_of([&] { require_complete(derived, "f.pth"); }), "no error");
-  const LoadReport report{.loaded = {"a"}, .fresh = {"1", "2", "3", "4", "5", "6"}, .dropped = {"pos_embed", "d"}, .mismatched = {}};
+  const LoadReport report{
+      .loaded = {"a"}, .fresh = {"1", "2", "3", "4", "5", "6"}, .dropped = {"pos_embed", "d"}, .mismatched = {}};
   EXPECT_EQ(error_of([&] { require_complete(report, "f.pth"); }),
-            "weights f.pth: does not fit the model: 1 entries fit; 6 only in the model: 1, 2, 3, 4, 5, ...; 1 only in the file: d");
+            "weights f.pth: does not fit the model: 1 entries fit; 6 only in the model: 1, 2, 3, 4, 5, ...; 1 only in "
+            "the file: d");
 }
 
 TEST(Weights, TellsFormatsApartByContent) {
   const test::TempFolder folder;
   const auto path = folder.path() / "weights.bin";
-  const NamedTensors tensors{{"a", torch::ones({2})}, {"optimizer.a", torch::ones({2})}, {"state.step", torch::ones({1})}};
+  const NamedTensors tensors{
+      {"a", torch::ones({2})}, {"optimizer.a", torch::ones({2})}, {"state.step", torch::ones({1})}};
   write_safetensors(path, tensors, {});
   EXPECT_EQ(keys(read_weights(path).tensors), std::vector<std::string>{"a"});
   write_pth(path, {{"b", torch::ones({2})}});
