@@ -1,4 +1,3 @@
-#include "vmae/tasks/finetune.h"
 #include "vmae/tasks/folds.h"
 
 #include <memory>
@@ -7,6 +6,8 @@
 #include "config_arguments.h"
 #include "rank_arguments.h"
 #include "run_arguments.h"
+#include "vmae/runs/finetune_options.h"
+#include "vmae/tasks/architecture.h"
 
 namespace vmae::app {
 

@@ -5,7 +5,7 @@
 
 #include "commands.h"
 #include "vmae/core/launch.h"
-#include "vmae/tasks/ranks.h"
+#include "vmae/ranks/run_on_ranks.h"
 
 namespace vmae::app {
 

@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
-#include "vmae/tasks/session.h"
+#include "vmae/tasks/train_arguments.h"
 
 namespace vmae::app {
 

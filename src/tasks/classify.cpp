@@ -14,6 +14,7 @@
 #include "vmae/stats/auroc.h"
 #include "vmae/tasks/finetune.h"
 #include "vmae/tasks/folds.h"
+#include "vmae/tasks/training.h"
 #include "vmae/tasks/validation.h"
 
 namespace vmae::run {

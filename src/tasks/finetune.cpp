@@ -238,22 +238,6 @@ at::Tensor weights_tensor(const std::vector<double>& weights, int64_t count, con
   return tensor.to(device);
 }
 
-void adopt_architecture(nn::SwinOptions& swin, const std::string& init) {
-  const auto path = find_weights(init);
-  weights::TensorFile file = weights::read_wrapped_weights(path, /*shapes_only=*/true);
-  weights::unwrap(file, path);  // what was removed is said where the weights are loaded
-  const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
-  const nn::SwinOptions theirs = swin_options_of(file, path, is_imagenet);
-  if (swin.image_size.empty() && file.metadata.contains("model_options")) swin.image_size = theirs.image_size;
-  swin.in_channels = theirs.in_channels;
-  swin.embed_dim = theirs.embed_dim;
-  swin.num_heads = theirs.num_heads;
-  swin.window_size = theirs.window_size;
-  swin.mlp_ratio = theirs.mlp_ratio;
-  swin.layer_norm_eps = theirs.layer_norm_eps;
-  swin.shift_small_grids = theirs.shift_small_grids;
-}
-
 void tell_seen_before(const Session& session, const std::string& init, const DataOptions& data,
                       const Datasets& datasets, DataCard& card) {
   if (init.empty() || !session.world.is_first()) return;

@@ -11,11 +11,14 @@
 #include "vmae/core/log.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/predict/predict.h"
+#include "vmae/ranks/world.h"
 #include "vmae/sources/csv.h"
 #include "vmae/sources/source.h"
 #include "vmae/splits/splits_file.h"
 #include "vmae/tasks/classify.h"
+#include "vmae/tasks/datasets.h"
 #include "vmae/tasks/segment.h"
+#include "vmae/tasks/session.h"
 
 namespace vmae::run {
 
@@ -60,11 +63,11 @@ ExitCode predict_test(const Session& session, const DataOptions& data, const Dat
   return by_first(session.world, [&] { return predict_parts(session.options, data, datasets); });
 }
 
+bool has_checkpoint(const fs::path& run_dir) { return fs::exists(run_dir / "checkpoints" / "last.safetensors"); }
+
 fs::path fold_folder(const fs::path& run_dir, int64_t fold) { return run_dir / concat("fold_", fold); }
 
 namespace {
-
-bool has_begun_in(const fs::path& run_dir) { return fs::exists(run_dir / "checkpoints" / "last.safetensors"); }
 
 // Files of all folds' test folders as one; CSVs one below the
 // other. No case is in two test parts, so no name comes twice.
@@ -140,7 +143,7 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
     one.data.splits.fold = k;
     one.run.dir = fold_folder(config.run.dir, k).string();
     if (resumes && fold == "all") {  // a fold that was not begun yet begins
-      const bool has_begun = world.from_first([&] { return has_begun_in(one.run.dir) ? "yes" : ""; }) == "yes";
+      const bool has_begun = world.from_first([&] { return has_checkpoint(one.run.dir) ? "yes" : ""; }) == "yes";
       arguments.if_exists = has_begun ? train::IfExists::resume : train::IfExists::refuse;
     }
     log::info(concat("--- fold ", k, " of ", num_folds, ": ", one.run.dir));
@@ -157,21 +160,6 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
 }
 
 }  // namespace
-
-std::string adopted_weights(const std::string& run_dir, const std::string& init, const std::string& fold,
-                            bool resumes) {
-  if (!resumes) return init;
-  std::vector<fs::path> own;
-  if (const std::optional<int64_t> number = parse_integer(fold)) {
-    own = {fold_folder(run_dir, *number)};
-  } else if (fold == "all") {
-    for (int64_t k = 0; fs::exists(fold_folder(run_dir, k)); ++k) own.push_back(fold_folder(run_dir, k));
-  } else {
-    own = {run_dir};
-  }
-  const auto begun = std::find_if(own.begin(), own.end(), has_begun_in);
-  return begun == own.end() ? init : begun->string();
-}
 
 ExitCode finetune_folds(const SegmentConfig& config, const TrainArguments& arguments, const std::string& fold,
                         train::World& world) {

@@ -5,6 +5,7 @@
 #include "vmae/data/draws.h"
 #include "vmae/pictures/panel.h"
 #include "vmae/predict/model_file.h"
+#include "vmae/tasks/training.h"
 #include "vmae/tasks/validation.h"
 #include "vmae/weights/weights.h"
 

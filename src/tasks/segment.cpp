@@ -17,6 +17,7 @@
 #include "vmae/sources/source.h"
 #include "vmae/tasks/finetune.h"
 #include "vmae/tasks/folds.h"
+#include "vmae/tasks/training.h"
 #include "vmae/tasks/validation.h"
 
 namespace vmae::run {

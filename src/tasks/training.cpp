@@ -151,8 +151,7 @@ void report_trial(const train::Plan& plan, const train::Outcome& outcome) {
   const int64_t timed = outcome.timed_steps;
   const double epoch_s = outcome.step_s * static_cast<double>(plan.steps_per_epoch),
                run_s = outcome.step_s * static_cast<double>(plan.total_steps);
-  const auto images = static_cast<int64_t>(std::lround(outcome.made * static_cast<double>(plan.train.batch_size)));
-  const std::string from = outcome.made < 1 ? concat("the first ", images, " images of a step")
+  const std::string from = outcome.made_samples > 0 ? concat("the first ", outcome.made_samples, " images of a step")
                            : timed == 0
                                ? "one step, which was slower than those that follow"
                                : concat("the mean of ", timed, timed == 1 ? " step" : " steps", " after the first");
@@ -168,7 +167,7 @@ ExitCode report(const Session& session, const Training& training, const train::P
                     &dir = session.options.dir;
   if (session.arguments.dry_run) {
     report_trial(plan, outcome);
-    log::info(concat("dry run: ", outcome.made < 1 ? "a part of a " : concat(outcome.state.step, " "),
+    log::info(concat("dry run: ", outcome.made_samples > 0 ? "a part of a " : concat(outcome.state.step, " "),
                      outcome.state.step == 1 ? "step" : "steps", " made, loss ", outcome.last_loss, ", peak memory ",
                      memory, "; nothing was written"));
     return ExitCode::ok;

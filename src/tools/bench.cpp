@@ -103,7 +103,8 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
     const auto start = Clock::now();
     one.begin();
     one.add({}, /*share=*/1.0, /*is_last=*/true);
-    loss_value = train::read(one.finish(one.scalar(/*lr=*/1e-4), one.scalar(0))).loss;
+    loss_value =
+        train::ComingResult(one.finish(one.on_device(/*lr=*/1e-4), one.on_device(train::StepRequests{}))).read().loss;
     if (step >= arguments.warmup) step_s.push_back(seconds_since(start));
   }
   std::vector<double> sorted = step_s;

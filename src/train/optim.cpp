@@ -74,7 +74,13 @@ void AdamW::step(const at::Tensor& lr, const at::Tensor& skip) {
   if (averages_.empty()) return;
   const at::Tensor share =
       (9.0 / (10.0 + steps_.front().to(at::kDouble))).clamp_min(1.0 - options_.ema_decay).to(at::kFloat) * (1 - skip);
-  at::_foreach_lerp_(averages_, parameters_, std::vector<at::Tensor>(averages_.size(), share));
+  if (share.is_cpu()) {
+    at::_foreach_lerp_(averages_, parameters_, std::vector<at::Tensor>(averages_.size(), share));
+  } else {  // the same; lerp with a weight as a tensor would be one kernel per parameter
+    const std::vector<at::Tensor> changes = at::_foreach_sub(parameters_, averages_);
+    at::_foreach_mul_(changes, share);
+    at::_foreach_add_(averages_, changes);
+  }
 }
 
 void AdamW::step(double lr) {

@@ -64,7 +64,7 @@ Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t sam
         concat("train.early_stop = ", train.early_stop, " is less than train.validate_every = ", train.validate_every),
         "it counts epochs: give validation a chance to come again");
   }
-  plan.reads_late = device.is_cuda();
+  plan.reads_late = device.is_cuda() && !is_dry_run;  // a dry run times its steps
   if (optim.betas.size() != 2)
     throw Error(ExitCode::usage, concat("optim.betas has ", optim.betas.size(), " values"),
                 "give two, for example [0.9, 0.95]");

@@ -5,6 +5,7 @@
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/mul.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
 #include "vmae/core/error.h"
@@ -70,6 +71,10 @@ void LossScale::unscale(const std::vector<at::Tensor>& gradients) const {
 
 void LossScale::update(const at::Tensor& skipped) {
   if (active_) at::_amp_update_scale_(scale_, good_steps_, skipped.view({1}), kGrowth, kBackoff, kGrowthInterval);
+}
+
+at::Tensor LossScale::tensor(at::Device device) const {
+  return active_ ? scale_.squeeze() : at::ones({}, at::TensorOptions(device).dtype(at::kFloat));
 }
 
 double LossScale::value() const { return active_ ? scale_.item<double>() : 1.0; }

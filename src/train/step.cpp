@@ -1,8 +1,13 @@
 #include "vmae/train/step.h"
 
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/isfinite.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 namespace vmae::train {
 
@@ -24,29 +29,52 @@ void Step::add(const data::Batch& batch, double share, bool is_last) {
   loss_ = loss_.defined() ? loss_ + loss.detach() : loss.detach();
 }
 
-at::Tensor Step::finish(const at::Tensor& lr, const at::Tensor& stops) {
+at::Tensor Step::finish(const at::Tensor& lr, const at::Tensor& requests, bool updates) {
   const at::NoGradGuard no_grad;
   const std::vector<at::Tensor> gradients = optimizer_.gradients();
   loss_scale_.unscale(gradients);
   const at::Tensor norm = clip_grad_norm(gradients, plan_.optim.clip_grad_norm);
-  const at::Tensor is_finite = (loss_.isfinite() & norm.isfinite()).to(at::kFloat), skip = 1 - is_finite;
+  const at::Tensor is_finite = (loss_.isfinite() & norm.isfinite()).to(at::kFloat);
+  const at::Tensor skip = updates ? 1 - is_finite : at::ones_like(is_finite);
   optimizer_.step(lr, skip);
   optimizer_.clear_gradients();
-  loss_scale_.update(skip);
-  at::Tensor all_stops = stops.clone();
-  world_.sum(all_stops);
-  return at::stack({loss_.to(at::kDouble), norm.to(at::kDouble), is_finite.to(at::kDouble), all_stops.to(at::kDouble)});
+  if (updates) loss_scale_.update(skip);
+  at::Tensor wanted = requests.clone();
+  world_.sum(wanted);
+  const at::Tensor own = at::stack({loss_.to(at::kDouble), norm.to(at::kDouble), is_finite.to(at::kDouble),
+                                    loss_scale_.tensor(loss_.device()).to(at::kDouble)});
+  return at::cat({own, wanted.to(at::kDouble)});
 }
 
 // fused AdamW wants its learning rate in fp32 on a GPU; on a CPU it takes all digits.
-at::Tensor Step::scalar(double value) const {
-  return at::full({}, value, at::TensorOptions(plan_.device).dtype(plan_.device.is_cuda() ? at::kFloat : at::kDouble));
+at::Tensor Step::on_device(double lr) const {
+  return at::full({}, lr, at::TensorOptions(plan_.device).dtype(plan_.device.is_cuda() ? at::kFloat : at::kDouble));
 }
 
-StepResult read(const at::Tensor& result) {
-  const at::Tensor values = result.cpu();
-  const double* value = values.const_data_ptr<double>();
-  return {.loss = value[0], .grad_norm = value[1], .is_finite = value[2] == 1, .stops = value[3] > 0};
+at::Tensor Step::on_device(StepRequests requests) const {
+  at::Tensor values = at::zeros({2}, at::TensorOptions(plan_.device).dtype(at::kFloat));
+  if (requests.stop) values[0].fill_(1);
+  if (requests.save) values[1].fill_(1);
+  return values;
+}
+
+ComingResult::ComingResult(const at::Tensor& result) : values_(result) {
+  if (!result.is_cuda()) return;
+  values_ = at::empty(result.sizes(), result.options().device(at::kCPU).pinned_memory(true));
+  values_.copy_(result, /*non_blocking=*/true);
+  copied_.emplace(result.device().type());
+  copied_->record(c10::impl::VirtualGuardImpl(result.device().type()).getStream(result.device()));
+}
+
+StepResult ComingResult::read() const {
+  if (copied_) copied_->synchronize();
+  const double* value = values_.const_data_ptr<double>();
+  return {.loss = value[0],
+          .grad_norm = value[1],
+          .is_finite = value[2] == 1,
+          .stops = value[4] > 0,
+          .saves = value[5] > 0,
+          .loss_scale = value[3]};
 }
 
 }  // namespace vmae::train

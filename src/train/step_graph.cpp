@@ -54,7 +54,7 @@ struct Capturable {
 
 struct StepGraph::State {
   data::Batch inputs;  // static addresses
-  at::Tensor lr, stops, result;
+  at::Tensor lr, requests, result;
   std::unique_ptr<at::cuda::CUDAGraph> graph;
 };
 
@@ -66,12 +66,13 @@ void StepGraph::record(const data::Batch& batch) {
     if (tensor->defined()) *tensor = tensor->clone();
   }
   for (at::Tensor& tensor : state.inputs.draws) tensor = tensor.clone();
-  state.lr = step_.scalar(0);
-  state.stops = step_.scalar(0);
+  state.lr = step_.on_device(0.0);
+  state.requests = step_.on_device(StepRequests{});
   const Capturable capturable;
   for (int i = 0; i < kNumWarmups; ++i) {
     step_.begin();
     step_.add(state.inputs, /*share=*/1.0, /*is_last=*/true);
+    step_.finish(state.lr, state.requests, /*updates=*/false);
   }
   c10::cuda::device_synchronize();
   c10::cuda::CUDACachingAllocator::emptyCache();
@@ -80,18 +81,18 @@ void StepGraph::record(const data::Batch& batch) {
   state.graph->capture_begin(/*pool=*/{0, 0}, cudaStreamCaptureModeThreadLocal);  // threads of the loader may go on
   step_.begin();
   step_.add(state.inputs, /*share=*/1.0, /*is_last=*/true);
-  state.result = step_.finish(state.lr, state.stops);
+  state.result = step_.finish(state.lr, state.requests);
   state.graph->capture_end();
 }
 
-at::Tensor StepGraph::run(const data::Batch& batch, double lr, bool stops) {
+at::Tensor StepGraph::run(const data::Batch& batch, double lr, StepRequests requests) {
   if (!state_) record(batch);
   const std::vector<at::Tensor> from = tensors_of(batch), to = tensors_of(state_->inputs);
   for (size_t i = 0; i < from.size(); ++i) to[i].copy_(from[i], /*non_blocking=*/true);
   state_->lr.fill_(lr);
-  state_->stops.fill_(stops ? 1 : 0);
+  state_->requests.copy_(step_.on_device(requests));
   state_->graph->replay();
-  return state_->result.clone();  // for the next replay writes there
+  return state_->result;  // the next replay writes there: to be copied before it, on this stream
 }
 
 #else
@@ -100,7 +101,7 @@ struct ComputeStream::State {};
 ComputeStream::ComputeStream(at::Device, bool) {}
 struct StepGraph::State {};
 void StepGraph::record(const data::Batch&) {}
-at::Tensor StepGraph::run(const data::Batch&, double, bool) {
+at::Tensor StepGraph::run(const data::Batch&, double, StepRequests) {
   throw Error(ExitCode::internal, "a CUDA graph in a build without CUDA");
 }
 

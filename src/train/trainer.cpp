@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "non_finite.h"
+#include "report_non_finite.h"
 #include "trial.h"
 #include "vmae/core/clock.h"
 #include "vmae/core/error.h"
@@ -66,7 +66,7 @@ Outcome Trainer::run() {
   if (trial_) {
     outcome_.timed_steps = trial_->timed_steps();
     outcome_.step_s = trial_->step_s();
-    outcome_.made = trial_->made();
+    outcome_.made_samples = trial_->made_samples();
   }
   return outcome_;
 }
@@ -99,7 +99,7 @@ Trainer::Launched Trainer::launch() {
         (batch.next.epoch > epoch ? plan_.samples_per_epoch : batch.next.sample) - batch.position.sample;
     done += samples;
     if (is_recorded) {
-      launched.result = graph_.run(batch, launched.lr, stop_requested());
+      launched.result.emplace(graph_.run(batch, launched.lr, requests()));
     } else {
       step_.add(batch, static_cast<double>(samples) / static_cast<double>(step_samples),
                 /*is_last=*/done == step_samples);
@@ -110,11 +110,11 @@ Trainer::Launched Trainer::launch() {
     if (!trial_) continue;
     trial_->counting.add(samples);
     if (done < step_samples && world_.any(trial_->is_too_long())) {
-      trial_->cut_short(static_cast<double>(done) / static_cast<double>(step_samples));
+      trial_->cut_short(done, step_samples);
       break;
     }
   }
-  if (!is_recorded) launched.result = step_.finish(step_.scalar(launched.lr), step_.scalar(stop_requested() ? 1 : 0));
+  if (!is_recorded) launched.result.emplace(step_.finish(step_.on_device(launched.lr), step_.on_device(requests())));
   launched.data_wait_s += loader_.wait_s();
   launched.gradient_wait_s += world_.gradient_wait_s();
 
@@ -131,18 +131,20 @@ void Trainer::finish_reading() {
   if (!launched_) return;
   const Launched launched = std::move(*launched_);
   launched_.reset();
-  StepResult result = read(launched.result);
-  if (!result.is_finite) {
+  StepResult result = launched.result->read();
+  const bool is_whole = !trial_ || trial_->made_samples() == 0;
+  if (!result.is_finite && is_whole) {
     // In fp16 gradients may overflow until the scale has come down;
     // a gradient that is not finite at scale 1 never will be.
-    const bool is_overflow = loss_scale_.active() && std::isfinite(result.loss) && loss_scale_.value() >= 1.0;
+    const bool is_overflow = loss_scale_.active() && std::isfinite(result.loss) && result.loss_scale >= 1.0;
     if (!is_overflow)
       stop_non_finite(result, launched.step, launched.epoch, launched.indices, loader_.dataset(),
                       output_ ? &output_->folder : nullptr, world_);
     ++state_.skipped_steps;
     result.grad_norm = 0;
   }
-  stop_ = result.stops;
+  stop_ |= result.stops;
+  save_ |= result.saves;
   state_.interval_loss += result.loss;
   ++state_.interval_steps;
   outcome_.last_loss = trial_ ? result.loss / trial_->made() : result.loss;
@@ -216,16 +218,21 @@ bool Trainer::validate(int64_t epoch) {
   return is_best;
 }
 
+StepRequests Trainer::requests() const {
+  const bool is_time = output_ && seconds_since(last_save_) > 60.0 * plan_.train.save_every_minutes;
+  return {.stop = stop_requested(), .save = is_time};
+}
+
+// The same on every rank: what is read must be read by all at the same step.
 bool Trainer::is_save_due() const {
-  if (!output_) return false;
   // After the first step too: a full disk or a folder without rights shows at once, not after hours.
-  return stop_ || state_.step == 1 || every(plan_.train.save_every_steps, state_.step) ||
-         seconds_since(last_save_) > 60.0 * plan_.train.save_every_minutes;
+  return stop_ || save_ || state_.step == 1 || every(plan_.train.save_every_steps, state_.step);
 }
 
 void Trainer::save() {
   finish_reading();
-  writer_.start({checkpoint()});
+  save_ = false;
+  if (output_) writer_.start({checkpoint()});
 }
 
 Snapshot Trainer::checkpoint() {

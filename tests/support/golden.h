@@ -15,6 +15,9 @@
 
 namespace vmae::test {
 
+// How near an independent implementation comes (README.md); of gradients as a share of the largest value.
+constexpr double kForwardTolerance = 2e-5, kGradientTolerance = 1e-4;
+
 // What the golden files keep of a tensor: of a large one every eleventh number.
 inline at::Tensor sampled(const at::Tensor& tensor) {
   constexpr int64_t stride = 11, large = 4096;

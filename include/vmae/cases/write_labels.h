@@ -1,6 +1,6 @@
 #pragma once
 // Label maps and probability maps, back in the format that their image came in. Files
-// appear whole or not at all (vmae/core/atomic_file.h). For DICOM: write_dicom_seg.h.
+// appear whole or not at all (vmae/core/atomic_file.h). For DICOM: dicom/seg_write.h.
 #include <array>
 #include <cstdint>
 #include <filesystem>

@@ -1,5 +1,5 @@
 #pragma once
-// Small text helpers. No torch here: everything in core, io and report compiles without LibTorch.
+// Small text helpers. No torch here: everything in core, report and what reads files compiles without LibTorch.
 #include <cstdint>
 #include <optional>
 #include <sstream>

@@ -1,5 +1,5 @@
 #pragma once
-// `vmae prepare`: a source (io/source.h) becomes a prepared dataset (io/prepared.h).
+// `vmae prepare`: a source (sources/source.h) becomes a prepared dataset (prepared/prepared.h).
 #include <filesystem>
 #include <string>
 #include <vector>

@@ -22,7 +22,7 @@ struct SplitChoice {
   int64_t fold = 0;
   int64_t label_fraction = 100;         // percent of the training part
   std::vector<std::string> findings{};  // as io::find_source()
-  bool single_channels = false;         // the channels of a case (io/channels.h) are images of their own in the parts
+  bool single_channels = false;  // the channels of a case (cases/channels.h) are images of their own in the parts
 };
 
 // The same by source: one list per source of data.train, and per source that validates.

@@ -1,7 +1,11 @@
 #pragma once
 // `vmae finetune-cls`: from pretrained weights and labelled images to a finished (or interrupted) run.
 #include "vmae/runs/finetune_options.h"
-#include "vmae/tasks/training.h"
+#include "vmae/tasks/train_arguments.h"
+
+namespace vmae::train {
+class World;
+}
 
 namespace vmae::run {
 

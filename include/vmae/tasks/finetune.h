@@ -8,11 +8,6 @@
 
 namespace vmae::run {
 
-// What only the weights can tell is taken from them, where the config does not say otherwise: in_channels,
-// embed_dim, num_heads, window_size, mlp_ratio, layer_norm_eps, shift_small_grids; and image_size, where
-// it is open (empty) and the weights say it. Not depths and drop path. Throws Error(checkpoint).
-void adopt_architecture(nn::SwinOptions& swin, const std::string& init);
-
 // Initial weights from seed, pretrained ones over them as model.transfer says, frozen parts, device.
 // is_colour: what `auto` looks at. image: how images are prepared now, and datasets.volume_rules.
 void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options,

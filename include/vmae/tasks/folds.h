@@ -3,17 +3,23 @@
 #include <filesystem>
 #include <string>
 
+#include "vmae/core/error.h"
 #include "vmae/runs/finetune_options.h"
-#include "vmae/tasks/training.h"
+#include "vmae/tasks/train_arguments.h"
+
+namespace vmae::train {
+class World;
+}
 
 namespace vmae::run {
+
+struct Session;
+struct Datasets;
 
 // The folder of fold K of a run: run_dir/fold_K.
 std::filesystem::path fold_folder(const std::filesystem::path& run_dir, int64_t fold);
 
-// Whose architecture is adopted: model.init's; where a run is resumed, that of the run itself, for what
-// it began from may be gone. fold: as for finetune_folds(); of "all", the first fold that has begun.
-std::string adopted_weights(const std::string& run_dir, const std::string& init, const std::string& fold, bool resumes);
+bool has_checkpoint(const std::filesystem::path& run_dir);
 
 // fold: "" as the config says; a number: that fold of data.splits, into run.dir/fold_N; "all": one
 // fold after the other, and the predictions of all test parts together in run.dir/out_of_fold.

@@ -3,7 +3,11 @@
 #include <string>
 
 #include "vmae/runs/pretrain_options.h"
-#include "vmae/tasks/training.h"
+#include "vmae/tasks/train_arguments.h"
+
+namespace vmae::train {
+class World;
+}
 
 namespace vmae::run {
 

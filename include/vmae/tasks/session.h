@@ -1,21 +1,14 @@
 #pragma once
-// A training command that has begun: its arguments, its ranks, device and folder.
+// A training command that has begun: its ranks, device and folder.
 #include <memory>
 #include <string>
 
 #include "vmae/ranks/world.h"
 #include "vmae/runs/training_options.h"
+#include "vmae/tasks/train_arguments.h"
 #include "vmae/train/run_folder.h"
 
 namespace vmae::run {
-
-struct TrainArguments {
-  train::IfExists if_exists = train::IfExists::refuse;
-  bool dry_run = false;
-  std::string command_line;  // for env.json
-  // model.in_channels is what the user wants; else it is the number of channels where cases have several
-  bool says_in_channels = false;
-};
 
 // A run that has begun: all ranks are there; its folder is locked and its
 // log open. The folder is rank 0's alone, and there is none in a dry run.

@@ -23,7 +23,8 @@ struct Plan {
   bool is_dry_run = false;  // a few steps, nothing is saved
   // what a step came to is read when the next one is under way, so that a GPU never waits; false: at once
   bool reads_late = false;
-  Schedule schedule;  // in steps of this plan: steps_done()
+  double long_step_s = 60;  // a dry run whose first step takes longer makes a part of it
+  Schedule schedule;        // in steps of this plan: steps_done()
 };
 // Error(usage) where options contradict each other.
 Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t samples_per_epoch, at::Device device,

@@ -38,6 +38,7 @@ class LossScale {
   // once after every step: 1 if it was skipped, else 0; a scalar on the device
   void update(const at::Tensor& skipped);
   bool active() const { return active_; }
+  at::Tensor tensor(at::Device device) const;  // the scale, as a scalar on the device
 
   double value() const;
   int64_t good_steps() const;

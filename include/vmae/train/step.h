@@ -1,6 +1,11 @@
 #pragma once
 // One optimizer step: forward, backward, clipping, update. Operations on tensors of the
 // device alone, without waiting for it, so that a whole step can be recorded (step_graph.h).
+#include <c10/core/Event.h>
+#include "vmae/ranks/world.h"
+
+#include <optional>
+
 #include "vmae/ranks/world.h"
 #include "vmae/train/optim.h"
 #include "vmae/train/plan.h"
@@ -14,8 +19,26 @@ struct StepResult {
   double loss = 0, grad_norm = 0;  // before clipping
   bool is_finite = true;           // false: nothing was changed, neither weights nor moments
   bool stops = false;              // some rank was asked to stop
+  bool saves = false;              // rank 0 wants to save
+  double loss_scale = 1;           // after the step
 };
-StepResult read(const at::Tensor& result);  // of finish(); waits for the device
+
+// A result on its way to the host: begun when the step was given to the device, so that waiting for it
+// does not wait for what the device was given since.
+class ComingResult {
+ public:
+  explicit ComingResult(const at::Tensor& result);  // of Step::finish()
+  StepResult read() const;                          // waits
+
+ private:
+  at::Tensor values_;
+  std::optional<c10::Event> copied_;
+};
+
+// What a rank wants of all, summed over them with every step: as numbers on the device.
+struct StepRequests {
+  bool stop = false, save = false;
+};
 
 class Step {
  public:
@@ -24,11 +47,12 @@ class Step {
   void begin();
   // Forward and backward of a micro-batch that is `share` of the step's samples; the gradients of all of them add up.
   void add(const data::Batch& batch, double share, bool is_last);
-  // Clips (optim.clip_grad_norm) and updates; changes nothing where loss or gradient is not finite. lr: for
-  // AdamW::step(). stops: 1 if this rank was asked to stop, else 0; a scalar on the device, as is the result.
-  at::Tensor finish(const at::Tensor& lr, const at::Tensor& stops);
+  // Clips (optim.clip_grad_norm) and updates; changes nothing where loss or gradient is not finite, or not `updates`.
+  // lr: for AdamW::step(); requests: as on_device() gives them. The result is on the device.
+  at::Tensor finish(const at::Tensor& lr, const at::Tensor& requests, bool updates = true);
 
-  at::Tensor scalar(double value) const;  // lr and stops, on the device
+  at::Tensor on_device(double lr) const;
+  at::Tensor on_device(StepRequests requests) const;
 
  private:
   Task& task_;

@@ -26,7 +26,7 @@ class StepGraph {
 
   // A step of one micro-batch; its result as Step::finish(). Records at the first call, after passes without
   // update that let cuBLAS, NCCL and the Reducer come to rest. All batches must have the first one's shape.
-  at::Tensor run(const data::Batch& batch, double lr, bool stops);
+  at::Tensor run(const data::Batch& batch, double lr, StepRequests requests);
 
  private:
   struct State;

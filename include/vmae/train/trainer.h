@@ -24,8 +24,8 @@ struct Outcome {
   // of a dry run: those that step_s is the mean of; 0: the first step alone, warm-up included
   int64_t timed_steps = 0;
   double step_s = 0;  // likewise: seconds of a step
-  // likewise: of that step, which was cut short as it took too long
-  double made = 1;
+  // likewise: the samples of the only step that were looked at, as it took too long; 0: all
+  int64_t made_samples = 0;
   Metrics last_validation;
 };
 
@@ -53,7 +53,7 @@ class Trainer {
  private:
   // A step that was given to the device, and what is to be said of it once its result is read.
   struct Launched {
-    at::Tensor result;
+    std::optional<ComingResult> result;
     int64_t step = 0, epoch = 0;  // steps made before it
     double lr = 0, data_wait_s = 0, gradient_wait_s = 0;
     int64_t num_samples = 0;       // on all ranks
@@ -75,6 +75,7 @@ class Trainer {
   void draw_first_panel(double trained_before_s);
   void end_epoch();
   bool validate(int64_t epoch);
+  StepRequests requests() const;
   bool is_save_due() const;
   void save();
 
@@ -101,7 +102,7 @@ class Trainer {
   StepGraph graph_;
   CheckpointWriter writer_;
   std::optional<Launched> launched_;  // not read yet
-  bool stop_ = false;                 // some rank was asked to
+  bool stop_ = false, save_ = false;  // some rank was asked to stop; rank 0 wants to save
   Outcome outcome_;
   std::unique_ptr<Trial> trial_;  // of a dry run
   Interval interval_;

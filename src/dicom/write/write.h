@@ -23,7 +23,7 @@ std::string long_string(std::string_view utf8, bool is_ascii, size_t most = 64);
 std::string uid_of(std::string_view content);
 
 // Patient, study, frame of reference and character set of `from`
-// (contract: write_dicom_seg.h). True if `to` can take UTF-8.
+// (contract: vmae/dicom/seg_write.h). True if `to` can take UTF-8.
 bool copy_patient_and_study(DcmItem& from, DcmItem& to);
 
 void save_dicom(DcmFileFormat& format, const std::filesystem::path& output);  // explicit little endian, atomically

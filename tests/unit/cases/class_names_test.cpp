@@ -12,7 +12,7 @@ namespace {
 
 using test::contains;
 using test::error_of;
-using Names = std::vector<std::string>;
+using NameList = std::vector<std::string>;
 
 TEST(ClassNames, NumbersAreTakenByValue) {
   for (const char* one : {"1", "01", "+1", "1.0", "1.", " 1 ", "001.000"}) EXPECT_EQ(class_name(one), "1") << one;
@@ -28,20 +28,20 @@ TEST(ClassNames, NumbersAreTakenByValue) {
 TEST(ClassNames, SortedByValue) {
   std::mt19937 random(2);
   for (int round = 0; round < 200; ++round) {
-    Names names;
+    NameList names;
     for (size_t n = 1 + random() % 8; n > 0; --n) {
       const int whole = static_cast<int>(random() % 401) - 200;
       names.push_back(class_name(std::to_string(whole) + (random() % 2 ? "" : random() % 2 ? ".25" : ".5")));
     }
-    Names expected = names;
+    NameList expected = names;
     std::stable_sort(expected.begin(), expected.end(),
                      [](const std::string& a, const std::string& b) { return std::stod(a) < std::stod(b); });
     sort_classes(names);
     EXPECT_EQ(names, expected);
   }
-  Names texts{"10", "9", "a", "B"};
+  NameList texts{"10", "9", "a", "B"};
   sort_classes(texts);
-  EXPECT_EQ(texts, (Names{"10", "9", "B", "a"}));  // not numbers alone: by bytes
+  EXPECT_EQ(texts, (NameList{"10", "9", "B", "a"}));  // not numbers alone: by bytes
 }
 
 TEST(ClassNames, EmptyAndEqualOnesAreErrors) {
@@ -59,7 +59,7 @@ TEST(ClassNames, EmptyAndEqualOnesAreErrors) {
                        }).what(),
                        "two classes are called 1 ('1' and '1.0')"));
   EXPECT_EQ(error_of([] { check_class_names({"a", "a"}, "data.classes", ExitCode::usage); }).code(), ExitCode::usage);
-  const Names remarks = check_class_names({"Liver", "liver"}, "f");
+  const NameList remarks = check_class_names({"Liver", "liver"}, "f");
   ASSERT_EQ(remarks.size(), 1U);
   EXPECT_TRUE(contains(remarks[0], "'Liver' and 'liver' differ by the case of letters only"));
 }

@@ -36,7 +36,7 @@ Floats input_of(const io::Image& image, const ImageOptions& options, Flips flips
   return output;
 }
 
-void expect_near(const Floats& actual, const Floats& expected, float tolerance = 1e-6F) {
+void expect_all_near(const Floats& actual, const Floats& expected, float tolerance = 1e-6F) {
   ASSERT_EQ(actual.size(), expected.size());
   for (size_t i = 0; i < actual.size(); ++i) EXPECT_NEAR(actual[i], expected[i], tolerance) << "at " << i;
 }
@@ -48,8 +48,8 @@ ImageOptions with(const std::string& intensity) {
 }
 
 TEST(Intensity, Stored) {
-  expect_near(input_of({1, 4, 1, {0, 51, 102, 255}, 255}, with("auto")), {0, 0.2F, 0.4F, 1});
-  expect_near(input_of({1, 4, 1, {0, 13107, 26214, 65535}, 65535}, with("stored")), {0, 0.2F, 0.4F, 1});
+  expect_all_near(input_of({1, 4, 1, {0, 51, 102, 255}, 255}, with("auto")), {0, 0.2F, 0.4F, 1});
+  expect_all_near(input_of({1, 4, 1, {0, 13107, 26214, 65535}, 65535}, with("stored")), {0, 0.2F, 0.4F, 1});
   const Error error = error_of([] { input_of({1, 4, 1, {0, 1, 2, 3}, 0}, with("stored")); });
   EXPECT_EQ(error.code(), ExitCode::data);
   EXPECT_TRUE(contains(error.what(), "data.intensity = stored"));
@@ -58,14 +58,14 @@ TEST(Intensity, Stored) {
 TEST(Intensity, WindowAndMinmax) {
   ImageOptions window = with("window");
   window.window = {-100, 300};
-  expect_near(input_of({1, 4, 1, {-1000, 0, 100, 2000}, 0}, window), {0, 0.25F, 0.5F, 1});
-  expect_near(input_of({1, 4, 1, {-10, 0, 10, 30}, 255}, with("minmax")), {0, 0.25F, 0.5F, 1});
+  expect_all_near(input_of({1, 4, 1, {-1000, 0, 100, 2000}, 0}, window), {0, 0.25F, 0.5F, 1});
+  expect_all_near(input_of({1, 4, 1, {-10, 0, 10, 30}, 255}, with("minmax")), {0, 0.25F, 0.5F, 1});
 }
 
 TEST(Intensity, ZscoreIsNotClamped) {
   const float deviation = std::sqrt(5.0F);
-  expect_near(input_of({1, 4, 1, {1, 3, 5, 7}, 0}, with("zscore")),
-              {-3 / deviation, -1 / deviation, 1 / deviation, 3 / deviation});
+  expect_all_near(input_of({1, 4, 1, {1, 3, 5, 7}, 0}, with("zscore")),
+                  {-3 / deviation, -1 / deviation, 1 / deviation, 3 / deviation});
 }
 
 TEST(Intensity, PercentilesInterpolateAsNumpy) {
@@ -100,9 +100,9 @@ TEST(Intensity, LargeVolumesAreSampledEvenly) {
 TEST(Intensity, ConstantImagesBecomeZero) {
   for (const char* intensity : {"percentile", "minmax", "zscore"}) {
     SCOPED_TRACE(intensity);
-    expect_near(input_of({1, 4, 1, {7, 7, 7, 7}, 0}, with(intensity)), {0, 0, 0, 0});
+    expect_all_near(input_of({1, 4, 1, {7, 7, 7, 7}, 0}, with(intensity)), {0, 0, 0, 0});
   }
-  expect_near(input_of({1, 4, 1, {0, 0, 0, 0}, 255}, with("auto")), {0, 0, 0, 0});
+  expect_all_near(input_of({1, 4, 1, {0, 0, 0, 0}, 255}, with("auto")), {0, 0, 0, 0});
 }
 
 TEST(Intensity, NonFiniteValuesAreErrors) {
@@ -116,9 +116,10 @@ TEST(Intensity, NonFiniteValuesAreErrors) {
 }
 
 TEST(Channels, GreyIsRepeatedAndColourBecomesLuminance) {
-  expect_near(input_of({1, 2, 1, {0, 255}, 255}, plain(1, 2, 3)), {0, 1, 0, 1, 0, 1});
-  expect_near(input_of({1, 2, 3, {255, 0, 0, 0, 255, 0}, 255}, plain(1, 2, 3)), {1, 0, 0, 1, 0, 0});
-  expect_near(input_of({1, 3, 3, {255, 0, 0, 0, 255, 0, 0, 0, 255}, 255}, plain(1, 3, 1)), {0.299F, 0.587F, 0.114F});
+  expect_all_near(input_of({1, 2, 1, {0, 255}, 255}, plain(1, 2, 3)), {0, 1, 0, 1, 0, 1});
+  expect_all_near(input_of({1, 2, 3, {255, 0, 0, 0, 255, 0}, 255}, plain(1, 2, 3)), {1, 0, 0, 1, 0, 0});
+  expect_all_near(input_of({1, 3, 3, {255, 0, 0, 0, 255, 0, 0, 0, 255}, 255}, plain(1, 3, 1)),
+                  {0.299F, 0.587F, 0.114F});
   const Error error = error_of([] { input_of({1, 1, 3, {1, 2, 3}, 255}, plain(1, 1, 2)); });
   EXPECT_EQ(error.code(), ExitCode::data);
   EXPECT_TRUE(contains(error.hint(), "set model.in_channels to 3"));
@@ -127,12 +128,12 @@ TEST(Channels, GreyIsRepeatedAndColourBecomesLuminance) {
 TEST(Resizing, StretchPadCrop) {
   const io::Image image{2, 4, 1, {0, 51, 102, 153, 0, 51, 102, 153}, 255};
   ImageOptions options = plain(2, 2);
-  expect_near(input_of(image, options), {0.1F, 0.5F, 0.1F, 0.5F});
+  expect_all_near(input_of(image, options), {0.1F, 0.5F, 0.1F, 0.5F});
   options.resize = "crop";
-  expect_near(input_of(image, options), {0.2F, 0.4F, 0.2F, 0.4F});
+  expect_all_near(input_of(image, options), {0.2F, 0.4F, 0.2F, 0.4F});
   options = plain(4, 4);
   options.resize = "pad";
-  expect_near(input_of(image, options), {0, 0, 0, 0, 0, 0.2F, 0.4F, 0.6F, 0, 0.2F, 0.4F, 0.6F, 0, 0, 0, 0});
+  expect_all_near(input_of(image, options), {0, 0, 0, 0, 0, 0.2F, 0.4F, 0.6F, 0, 0.2F, 0.4F, 0.6F, 0, 0, 0, 0});
 }
 
 TEST(Resizing, ExtremeShapes) {
@@ -151,19 +152,19 @@ TEST(Resizing, ExtremeShapes) {
 TEST(Flipping, MirrorsTheGridOfTheNetwork) {
   const io::Image image{2, 2, 1, {0, 51, 102, 255}, 255};
   const ImageOptions options = plain(2, 2);
-  expect_near(input_of(image, options, {.horizontal = true}), {0.2F, 0, 1, 0.4F});
-  expect_near(input_of(image, options, {.vertical = true}), {0.4F, 1, 0, 0.2F});
-  expect_near(input_of(image, options, {.horizontal = true, .vertical = true}), {1, 0.4F, 0.2F, 0});
+  expect_all_near(input_of(image, options, {.horizontal = true}), {0.2F, 0, 1, 0.4F});
+  expect_all_near(input_of(image, options, {.vertical = true}), {0.4F, 1, 0, 0.2F});
+  expect_all_near(input_of(image, options, {.horizontal = true, .vertical = true}), {1, 0.4F, 0.2F, 0});
 }
 
 TEST(Normalising, OneValueOrOnePerChannel) {
   ImageOptions options = plain(1, 1, 3);
   options.mean = {0.5};
   options.std = {0.25};
-  expect_near(input_of({1, 1, 3, {0, 255, 51}, 255}, options), {-2, 2, -1.2F});
+  expect_all_near(input_of({1, 1, 3, {0, 255, 51}, 255}, options), {-2, 2, -1.2F});
   options.mean = {0, 0.5, 0.2};
   options.std = {1, 0.5, 0.1};
-  expect_near(input_of({1, 1, 3, {255, 255, 51}, 255}, options), {1, 1, 0});
+  expect_all_near(input_of({1, 1, 3, {255, 255, 51}, 255}, options), {1, 1, 0});
 }
 
 TEST(ImageOptions, ProblemsNameTheKey) {

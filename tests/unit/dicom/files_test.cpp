@@ -30,7 +30,7 @@ uint32_t crc32_of(const void* bytes, size_t size) {
   return static_cast<uint32_t>(::crc32(0, static_cast<const Bytef*>(bytes), static_cast<uInt>(size)));
 }
 
-json golden(const std::string& name) { return json::parse(test::slurp(test::tests_folder() / "golden" / name)); }
+json expected_json(const std::string& name) { return json::parse(test::slurp(test::tests_folder() / "golden" / name)); }
 
 double stored_number(const Volume& volume, size_t i) {
   return visit(volume.type,
@@ -64,7 +64,7 @@ void compare_with_pydicom(const json& expected, const fs::path& path) {
 }
 
 TEST(DicomFiles, CommittedOnesAsPydicomDecodesThem) {
-  const json cases = golden("dicom_expected.json");
+  const json cases = expected_json("dicom_expected.json");
   ASSERT_GE(cases.size(), 30U);
   for (const json& expected : cases)
     compare_with_pydicom(expected, test::dicom_files() / expected["file"].get<std::string>());
@@ -73,7 +73,7 @@ TEST(DicomFiles, CommittedOnesAsPydicomDecodesThem) {
 TEST(DicomFiles, All77OfPydicomData) {
   const fs::path folder = test::shared_data() / "dicom_variety";
   if (!fs::is_directory(folder)) GTEST_SKIP() << "needs pydicom-data's files beside the repository";
-  const json cases = golden("dicom_variety_expected.json");
+  const json cases = expected_json("dicom_variety_expected.json");
   ASSERT_EQ(cases.size(), 77U);
   for (const json& expected : cases) compare_with_pydicom(expected, folder / expected["file"].get<std::string>());
 }
@@ -98,7 +98,7 @@ std::vector<fs::path> files_in(const fs::path& folder) {
 class Sts001 : public ::testing::TestWithParam<int> {};
 
 TEST_P(Sts001, ValuesGridAndMaskOfEachSeries) {
-  const json expected = golden("sts001_expected.json")[static_cast<size_t>(GetParam())];
+  const json expected = expected_json("sts001_expected.json")[static_cast<size_t>(GetParam())];
   const std::string name = expected["name"];
   SCOPED_TRACE(name);
   const DicomTree tree = group_dicom(files_in(test::sts001() / name / "image"));

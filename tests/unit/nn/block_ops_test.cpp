@@ -31,9 +31,9 @@ struct Grid {
   int64_t height, width, window, shift_rows, shift_columns;
 };
 
-class WindowAttention : public testing::TestWithParam<Grid> {};
+class WindowAttentionTest : public testing::TestWithParam<Grid> {};
 
-TEST_P(WindowAttention, EqualsPlainForm) {
+TEST_P(WindowAttentionTest, EqualsPlainForm) {
   torch::manual_seed(0);
   const auto [height, width, window, shift_rows, shift_columns] = GetParam();
   const int64_t heads = 2, dim = 8, n = window * window;
@@ -46,7 +46,7 @@ TEST_P(WindowAttention, EqualsPlainForm) {
       [&] { return window_attention_plain(qkv, bias.to(at::kDouble), layout); }, 2e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Grids, WindowAttention,
+INSTANTIATE_TEST_SUITE_P(Grids, WindowAttentionTest,
                          testing::Values(Grid{7, 7, 7, 0, 0}, Grid{7, 7, 7, 3, 3}, Grid{14, 21, 7, 0, 0},
                                          Grid{14, 21, 7, 3, 3}, Grid{14, 7, 7, 3, 0}, Grid{8, 12, 4, 2, 2}));
 

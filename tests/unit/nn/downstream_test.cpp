@@ -19,8 +19,6 @@
 namespace vmae {
 namespace {
 
-constexpr double forward_tolerance = 2e-5, gradient_tolerance = 1e-4;
-
 using test::golden;
 
 nlohmann::json golden_keys(const std::string& name) {
@@ -47,7 +45,8 @@ int64_t expect_gradients(const torch::nn::Module& module, const weights::TensorF
   for (const auto& [name, tensor] : expected.tensors) {
     if (!name.starts_with("grad.") || !name.ends_with(suffix)) continue;
     const std::string key = name.substr(5, name.size() - 5 - suffix.size());
-    EXPECT_LT(test::relative_difference(test::sampled(parameters[key].grad()), tensor), gradient_tolerance) << key;
+    EXPECT_LT(test::relative_difference(test::sampled(parameters[key].grad()), tensor), test::kGradientTolerance)
+        << key;
     ++compared;
   }
   return compared;
@@ -70,7 +69,8 @@ TEST(Downstream, UnetForwardAndGradients) {
     model->eval();
     const std::string suffix = concat("_", side);
     const at::Tensor logits = model->forward(test::golden_image(/*seed=*/5, {1, 3, side, side}));
-    EXPECT_LT(test::max_abs_difference(test::sampled(logits), *io.find("logits" + suffix)), forward_tolerance) << side;
+    EXPECT_LT(test::max_abs_difference(test::sampled(logits), *io.find("logits" + suffix)), test::kForwardTolerance)
+        << side;
     logits.square().mean().backward();
     EXPECT_EQ(expect_gradients(*model, io, suffix), 5) << side;
   }
@@ -85,7 +85,7 @@ TEST(Downstream, ClassifierForwardAndGradients) {
   model->eval();
   const auto io = golden("classifier_tiny_io");
   const at::Tensor logits = model->forward(test::golden_image(/*seed=*/7, {2, 3, 224, 224}));
-  EXPECT_LT(test::max_abs_difference(test::sampled(logits), *io.find("logits_224")), forward_tolerance);
+  EXPECT_LT(test::max_abs_difference(test::sampled(logits), *io.find("logits_224")), test::kForwardTolerance);
   logits.square().mean().backward();
   EXPECT_EQ(expect_gradients(*model, io, "_224"), 3);
 }
@@ -107,7 +107,7 @@ TEST(Downstream, ParameterCounts) {
   EXPECT_EQ(parameters_of(*nn::SwinClassifier(nn::ClassifierOptions{.num_classes = 1000})), 28'288'354);
 }
 
-// nnU-Net's plan for 64 x 64 and two labels has 7,766,344 parameters (baselines.md),
+// nnU-Net's plan for 64 x 64 and two labels has 7,766,344 parameters,
 // of which 968 - 66 are heads of deep supervision that this one has not.
 TEST(Downstream, PlainUnetIsAsLargeAsNnunets) {
   nn::UnetOptions options;

@@ -16,7 +16,7 @@
 namespace vmae {
 namespace {
 
-constexpr double forward_tolerance = 2e-5, gradient_tolerance = 1e-4, training_tolerance = 1e-4;
+constexpr double kTrainingTolerance = 1e-4;
 
 using test::golden;
 
@@ -43,7 +43,8 @@ int64_t expect_gradients(const nn::Mae& model, const weights::TensorFile& expect
   const auto parameters = model->named_parameters();
   for (const auto& [name, tensor] : expected.tensors) {
     if (!name.starts_with("grad.")) continue;
-    EXPECT_LT(test::relative_difference(test::sampled(parameters[name.substr(5)].grad()), tensor), gradient_tolerance)
+    EXPECT_LT(test::relative_difference(test::sampled(parameters[name.substr(5)].grad()), tensor),
+              test::kGradientTolerance)
         << name;
     ++compared;
   }
@@ -55,8 +56,8 @@ TEST(Golden, ForwardMaskLossAndGradients) {
   const auto io = golden("mae_tiny_io");
   const nn::MaeOutput output = model->forward(golden_image(), *io.find("noise"));
   EXPECT_TRUE(at::equal(output.hidden.to(at::kByte), io.find("mask")->to(at::kByte)));
-  EXPECT_LT(test::max_abs_difference(test::sampled(output.prediction), *io.find("pred")), forward_tolerance);
-  EXPECT_NEAR(output.loss.item<double>(), io.find("loss")->item<double>(), forward_tolerance);
+  EXPECT_LT(test::max_abs_difference(test::sampled(output.prediction), *io.find("pred")), test::kForwardTolerance);
+  EXPECT_NEAR(output.loss.item<double>(), io.find("loss")->item<double>(), test::kForwardTolerance);
   output.loss.backward();
   EXPECT_EQ(expect_gradients(model, io), 9);
 }
@@ -65,7 +66,7 @@ TEST(Golden, NormalisedPixels) {
   nn::Mae model = tiny_mae("mae_tiny_second", /*norm_pix_loss=*/true);
   const auto io = golden("mae_tiny_io"), expected = golden("mae_tiny_norm_pix_io");
   const nn::MaeOutput output = model->forward(golden_image(), *io.find("noise"));
-  EXPECT_NEAR(output.loss.item<double>(), expected.find("loss")->item<double>(), forward_tolerance);
+  EXPECT_NEAR(output.loss.item<double>(), expected.find("loss")->item<double>(), test::kForwardTolerance);
   output.loss.backward();
   EXPECT_EQ(expect_gradients(model, expected), 3);
 }
@@ -77,7 +78,7 @@ TEST(Golden, TenAdamWSteps) {
   train::AdamW optimizer(*model, options);
   for (int64_t step = 0; step < 10; ++step) {
     const at::Tensor loss = model->forward(golden_image(), (*expected.find("noise"))[step]).loss;
-    EXPECT_NEAR(loss.item<double>(), (*expected.find("loss"))[step].item<double>(), training_tolerance)
+    EXPECT_NEAR(loss.item<double>(), (*expected.find("loss"))[step].item<double>(), kTrainingTolerance)
         << "step " << step;
     loss.backward();
     optimizer.step(/*lr=*/1e-3);

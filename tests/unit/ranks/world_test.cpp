@@ -2,15 +2,13 @@
 // do, where ThreadSanitizer can watch. Processes are in tests/e2e/test_ranks.py.
 #include "vmae/ranks/world.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 #include <torch/torch.h>
-#include <unistd.h>
 
 #include <thread>
 
 #include "support/errors.h"
+#include "support/free_port.h"
 #include "support/tensors.h"
 #include "vmae/nn/losses.h"
 #include "vmae/train/optim.h"
@@ -18,20 +16,8 @@
 namespace vmae::train {
 namespace {
 
-int free_port() {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), length), 0);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
-  close(fd);
-  return ntohs(address.sin_port);
-}
-
 void on_ranks(int64_t size, const std::function<void(World&)>& work) {
-  const int port = free_port();
+  const int port = test::free_port();
   std::vector<std::thread> ranks;
   for (int64_t r = 0; r < size; ++r) {
     ranks.emplace_back([&, r] {

@@ -7,7 +7,7 @@
 namespace vmae::report {
 namespace {
 
-const std::string kNasty = "<script>alert(1)</script>\"><img src=x onerror=alert(1)> id=\"x\" =\"figure-y\" a&b";
+const std::string kNastyText = "<script>alert(1)</script>\"><img src=x onerror=alert(1)> id=\"x\" =\"figure-y\" a&b";
 
 std::vector<std::string> all_between(const std::string& text, const std::string& before, const std::string& after) {
   std::vector<std::string> out;
@@ -20,16 +20,20 @@ std::vector<std::string> all_between(const std::string& text, const std::string&
 
 Page example() {
   LinePlot plot;
-  plot.title = kNasty;
-  plot.lines = {{kNasty, {{0, 0}, {1, 1}}, {0, 0}, {1, 1}, {}, {}, false}};
-  Figure figure{"roc", kNasty, line_plot(plot)};
-  Table table{kNasty, kNasty, {kNasty, "n"}, {{kNasty, "1"}}, {false, true}, 1, {kNasty}};
-  Section section{
-      kNasty, {kNasty}, {table, table}, {figure, figure}, {{"\x89PNG", kNasty, kNasty}}, {{kNasty, kNasty}}};
-  section.legend = {{kNasty, kNasty}};
-  section.rows = {{kNasty, {{"\x89PNG", kNasty, kNasty}}}};
-  for (Table& one : section.tables) one.remarks.assign(kShownRemarks + 2, kNasty);
-  return {kNasty, kNasty, {{kNasty, kNasty}}, {section, section}, kNasty};
+  plot.title = kNastyText;
+  plot.lines = {{kNastyText, {{0, 0}, {1, 1}}, {0, 0}, {1, 1}, {}, {}, false}};
+  Figure figure{"roc", kNastyText, line_plot(plot)};
+  Table table{kNastyText, kNastyText, {kNastyText, "n"}, {{kNastyText, "1"}}, {false, true}, 1, {kNastyText}};
+  Section section{kNastyText,
+                  {kNastyText},
+                  {table, table},
+                  {figure, figure},
+                  {{"\x89PNG", kNastyText, kNastyText}},
+                  {{kNastyText, kNastyText}}};
+  section.legend = {{kNastyText, kNastyText}};
+  section.rows = {{kNastyText, {{"\x89PNG", kNastyText, kNastyText}}}};
+  for (Table& one : section.tables) one.remarks.assign(kShownRemarks + 2, kNastyText);
+  return {kNastyText, kNastyText, {{kNastyText, kNastyText}}, {section, section}, kNastyText};
 }
 
 TEST(Page, HasUniqueIdsThatAllReferencesFind) {

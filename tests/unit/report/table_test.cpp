@@ -10,7 +10,7 @@
 namespace vmae::report {
 namespace {
 
-Table example() {
+Table example_table() {
   return {"segmentation",    "Means",
           {"Model", "Dice"}, {{"A", "0.9"}, {"Cœur 心", "0.812 (0.789-0.831)"}, {"e\u0301", "-0.1 (-0.2 to 0.1)"}},
           {false, true},     1,
@@ -35,7 +35,7 @@ TEST(Table, WritesNumbers) {
 }
 
 TEST(Table, AlignsText) {
-  EXPECT_EQ(to_text(example()),
+  EXPECT_EQ(to_text(example_table()),
             "Means\n\n"
             "Model                   Dice\n"
             "----------------------------\n"
@@ -72,7 +72,7 @@ TEST(Table, ShowsNoControlCharactersOnATerminal) {
 }
 
 TEST(Table, CsvComesBack) {
-  Table table = example();
+  Table table = example_table();
   table.rows.push_back({"a,b\r\n\"c\"", "=1+1"});
   const io::Csv csv = io::parse_csv(to_csv(table), "table.csv");
   ASSERT_EQ(csv.rows.size(), table.rows.size());
@@ -87,7 +87,7 @@ TEST(Table, EscapesForLatex) {
 }
 
 TEST(Table, WritesLatex) {
-  Table table = example();
+  Table table = example_table();
   table.rows = {{"[a] & b", "-0.1 (-0.2 to 0.1)"}, {"c-d", "0.8 (0.7-0.9)"}};
   EXPECT_EQ(to_latex(table),
             "% needs \\usepackage{booktabs}\n"
@@ -109,7 +109,7 @@ TEST(Table, EscapesForHtml) {
 }
 
 TEST(Table, WritesHtml) {
-  const std::string html = to_html(example());
+  const std::string html = to_html(example_table());
   EXPECT_NE(html.find("<caption><span>Means</span></caption>"), std::string::npos);
   EXPECT_NE(html.find("<th scope=\"col\" class=\"number\">Dice</th>"), std::string::npos);
   EXPECT_NE(html.find("<tr><th scope=\"row\">A</th><td class=\"number\">0.9</td></tr>"), std::string::npos);

@@ -20,7 +20,7 @@ using test::TempFolder;
 
 using Texts = std::vector<std::string>;
 
-std::string all_remarks(const Source& source) {
+std::string remarks_of(const Source& source) {
   std::string text;
   for (const SourceRemark& remark : source.remarks) text += remark.name + ": " + remark.text + "\n";
   return text;
@@ -33,7 +33,7 @@ using Tree = std::map<std::string, Expected>;  // by image
 
 void expect_tree(const fs::path& folder, const Tree& tree, const std::string& what) {
   const Source source = find_source(folder);
-  ASSERT_EQ(source.files.size(), tree.size()) << what << all_remarks(source);
+  ASSERT_EQ(source.files.size(), tree.size()) << what << remarks_of(source);
   for (const SourceFile& file : source.files) {
     const auto expected = tree.find(file.name);
     ASSERT_NE(expected, tree.end()) << what << file.name;
@@ -133,7 +133,7 @@ TEST(SourceTree, PatientsAndTheirMasks) {
           const std::string what =
               concat(name, ", ", num_patients, " like ", prefix, style[0], ", ", join(kinds, " "), ", ", mask, ": ");
           expect_tree(folder.path(), tree, what);
-          const std::string remarks = all_remarks(find_source(folder.path()));
+          const std::string remarks = remarks_of(find_source(folder.path()));
           const bool are_channels = num_patients > 1 && !contains(name, "day");  // of two days there are two of each
           for (const std::string& kind : kinds)
             EXPECT_EQ(contains(remarks, "image:" + kind), are_channels) << what << remarks;
@@ -170,7 +170,7 @@ TEST(SourceTree, ImagesBesideLabelsOneLevelDown) {
     }
     folder.write(concat("val/", labels, "/alone.png"), "x");
     expect_tree(folder.path(), tree, images);
-    const std::string remarks = all_remarks(find_source(folder.path()));
+    const std::string remarks = remarks_of(find_source(folder.path()));
     EXPECT_TRUE(contains(
         remarks,
         concat("val/", labels, "/alone.png: is left out: it is named as a label map, and no image belongs to it")))
@@ -227,8 +227,8 @@ TEST(SourceTree, WhatCantBeToldIsLeftOut) {
     ASSERT_EQ(source.files.size(), one.images.size()) << one.masks[0];
     for (const SourceFile& file : source.files) EXPECT_TRUE(file.mask.empty()) << file.name;
     for (const std::string& mask : one.masks)
-      EXPECT_TRUE(contains(all_remarks(source), mask + ": is left out: it is named as a label map, and " + one.says))
-          << all_remarks(source);
+      EXPECT_TRUE(contains(remarks_of(source), mask + ": is left out: it is named as a label map, and " + one.says))
+          << remarks_of(source);
   }
 }
 
@@ -249,7 +249,7 @@ TEST(SourceTree, OnlyImagesOfTheMasksSize) {
                {"p2/t1.nii", {"p2/seg.nii", "p2"}},
                {"p2/t2.nii", {"", "p2"}}},
               "");
-  EXPECT_TRUE(contains(all_remarks(find_source(folder.path())),
+  EXPECT_TRUE(contains(remarks_of(find_source(folder.path())),
                        "p1/t2.nii: has another size than the label map of its patient"));
 }
 

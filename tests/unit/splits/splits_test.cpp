@@ -13,7 +13,7 @@
 namespace vmae::io {
 namespace {
 
-using Names = std::vector<std::string>;
+using NameList = std::vector<std::string>;
 const std::vector<std::string> kSchemes{"5fold", "kfold", "72/8/20", "90/10"};
 
 // Patients with one to four cases. num_classes > 0: of unequal frequency,
@@ -43,15 +43,15 @@ std::map<std::string, std::string> patient_of(const std::vector<SplitCase>& case
   return patients;
 }
 
-std::set<std::string> patients_in(const Names& names, const std::vector<SplitCase>& cases) {
+std::set<std::string> patients_in(const NameList& names, const std::vector<SplitCase>& cases) {
   const auto patients = patient_of(cases);
   std::set<std::string> found;
   for (const auto& name : names) found.insert(patients.at(name));
   return found;
 }
 
-Names cases_of_patients(const std::set<std::string>& patients, const std::vector<SplitCase>& cases) {
-  Names names;
+NameList cases_of_patients(const std::set<std::string>& patients, const std::vector<SplitCase>& cases) {
+  NameList names;
   for (const auto& one : cases) {
     if (patients.contains(one.patient)) names.push_back(one.name);
   }
@@ -89,7 +89,7 @@ TEST(Splits, EveryPatientIsInOnePartAndSizesAreTheNearestIntegers) {
     const int num_patients = 7 + static_cast<int>(round * 7 % 93);
     const auto cases = made_up(round, num_patients, static_cast<int>(round % 4), static_cast<int>(round % 3));
     const auto n = static_cast<size_t>(num_patients);
-    Names everyone;
+    NameList everyone;
     for (const auto& one : cases) everyone.push_back(one.name);
     for (const auto& scheme : kSchemes) {
       const Splits splits = make_splits(cases, with(scheme, round));
@@ -100,7 +100,7 @@ TEST(Splits, EveryPatientIsInOnePartAndSizesAreTheNearestIntegers) {
       for (const SplitFold& fold : splits.folds) {
         std::set<std::string> all;
         size_t count = 0;
-        for (const Names* part : {&fold.train, &fold.val, &fold.test}) {
+        for (const NameList* part : {&fold.train, &fold.val, &fold.test}) {
           EXPECT_TRUE(std::is_sorted(part->begin(), part->end()));
           const auto patients = patients_in(*part, cases);
           EXPECT_EQ(cases_of_patients(patients, cases), *part) << what << ": a patient's cases are apart";
@@ -122,7 +122,7 @@ TEST(Splits, EveryPatientIsInOnePartAndSizesAreTheNearestIntegers) {
         }
       }
       if (k > 1) {
-        EXPECT_EQ(Names(tested.begin(), tested.end()), cases_of_patients(patients_in(everyone, cases), cases))
+        EXPECT_EQ(NameList(tested.begin(), tested.end()), cases_of_patients(patients_in(everyone, cases), cases))
             << what << ": each case is tested once";
       }
     }
@@ -138,7 +138,7 @@ TEST(Splits, FractionsAreNestedAndByPatient) {
         std::set<std::string> larger = patients_in(fold.train, cases);
         const size_t all = larger.size();
         for (const int64_t percent : {80, 50, 10}) {
-          const Names& names = fold.fractions.at(percent);
+          const NameList& names = fold.fractions.at(percent);
           const auto patients = patients_in(names, cases);
           EXPECT_EQ(cases_of_patients(patients, cases), names);
           EXPECT_TRUE(std::includes(larger.begin(), larger.end(), patients.begin(), patients.end()));
@@ -165,7 +165,7 @@ TEST(Splits, IsAFunctionOfCasesAndSeedAloneWhateverTheirOrder) {
 }
 
 // Label -> patients that have it, in a part.
-std::map<std::string, double> label_counts(const Names& names, const std::vector<SplitCase>& cases) {
+std::map<std::string, double> label_counts(const NameList& names, const std::vector<SplitCase>& cases) {
   const auto patients = patients_in(names, cases);
   std::map<std::string, std::set<std::string>> have;
   for (const auto& one : cases) {
@@ -180,15 +180,15 @@ std::map<std::string, double> label_counts(const Names& names, const std::vector
 
 // The largest deviation, in patients, of a label's count in a part from the part's share of it, and the sum of all.
 std::pair<double, double> imbalance(const Splits& splits, const std::vector<SplitCase>& cases) {
-  Names everyone;
+  NameList everyone;
   for (const auto& one : cases) everyone.push_back(one.name);
   const auto total = label_counts(everyone, cases);
   const auto num_patients = static_cast<double>(patients_in(everyone, cases).size());
   double largest = 0, sum = 0;
   for (const SplitFold& fold : splits.folds) {
-    std::vector<const Names*> parts{&fold.train, &fold.val, &fold.test};
+    std::vector<const NameList*> parts{&fold.train, &fold.val, &fold.test};
     for (const auto& [percent, names] : fold.fractions) parts.push_back(&names);
-    for (const Names* part : parts) {
+    for (const NameList* part : parts) {
       auto counts = label_counts(*part, cases);
       const auto size = static_cast<double>(patients_in(*part, cases).size());
       for (const auto& [label, n] : total) {
@@ -220,7 +220,7 @@ TEST(Splits, SeveralFindingsPerPatientAreBalancedFarBetterThanByChance) {
   double stratified = 0, by_chance = 0;
   for (uint32_t round = 0; round < 40; ++round) {
     const auto cases = made_up(round, 200, 0, 6);
-    Names everyone;
+    NameList everyone;
     for (const auto& one : cases) everyone.push_back(one.name);
     const Splits splits = make_splits(cases, with("5fold", round));
     stratified += imbalance(splits, cases).second;
@@ -375,7 +375,7 @@ TEST(Splits, AnyPercentsThatSumToAHundred) {
       const auto n = static_cast<size_t>(round);
       const Splits splits = make_splits(cases, with(scheme, round));
       const SplitFold& fold = splits.folds.at(0);
-      const auto size = [&](const Names& part) { return patients_in(part, cases).size(); };
+      const auto size = [&](const NameList& part) { return patients_in(part, cases).size(); };
       EXPECT_EQ(size(fold.train) + size(fold.val) + size(fold.test), n);
       EXPECT_GT(size(fold.train), 0U);
       EXPECT_EQ(fold.val.empty(), val == 0);

@@ -11,7 +11,7 @@ using test::weighted_mean;
 using Strata = std::vector<uint32_t>;
 const double undefined = std::nan("");
 
-Bootstrap of_mean(const std::vector<double>& values) {
+Bootstrap resampled_mean(const std::vector<double>& values) {
   return bootstrap(units_of(values.size(), {}, {}), 1,
                    [&](auto weights, auto out) { out[0] = weighted_mean(values, weights); }, {});
 }
@@ -25,7 +25,7 @@ TEST(Intervals, OfGivenResamplesAreThoseOfNumpy) {
   const auto all = test::golden("bootstrap_intervals.json");
   for (const auto& set : all["given"]) {
     const auto values = set["values"].get<std::vector<double>>();
-    const double acceleration = of_mean(values).acceleration[0];
+    const double acceleration = resampled_mean(values).acceleration[0];
     EXPECT_NEAR(acceleration, set["acceleration"].get<double>(), 1e-12);
     const Bootstrap bootstrap = given(set["estimate"], set["resampled"], acceleration);
     const Interval percentile = percentile_interval(bootstrap, 0, set["level"]),
@@ -102,9 +102,9 @@ TEST(Intervals, Degenerate) {
       EXPECT_EQ(interval.remark, remark);
     }
   };
-  expect_both(of_mean({}), undefined, undefined, "no cases");
-  expect_both(of_mean({0.7}), 0.7, 0.7, "one unit only: nothing to resample");
-  expect_both(of_mean({0.5, 0.5, 0.5}), 0.5, 0.5, "the same in every resample");
+  expect_both(resampled_mean({}), undefined, undefined, "no cases");
+  expect_both(resampled_mean({0.7}), 0.7, 0.7, "one unit only: nothing to resample");
+  expect_both(resampled_mean({0.5, 0.5, 0.5}), 0.5, 0.5, "the same in every resample");
   expect_both(given(undefined, {1, 2}), undefined, undefined, "not defined for this sample");
   expect_both(given(1, {undefined, undefined}), undefined, undefined, "not defined in any resample");
   expect_both(given(1, {}), undefined, undefined, "no resamples");

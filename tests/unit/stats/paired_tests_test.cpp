@@ -8,7 +8,7 @@
 namespace vmae::stats {
 namespace {
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 const std::vector<double> none;
 
 // To 1e-10 of the value (and p-values near 0 are no exception).
@@ -44,8 +44,8 @@ TEST(PairedTests, Degenerate) {
   EXPECT_EQ(paired_t_test(two, two).p, 1);
   EXPECT_EQ(paired_t_test(two, two).remark, "no pair differs");
   EXPECT_EQ(paired_t_test(more, shifted).p, 0);
-  EXPECT_EQ(paired_t_test(more, shifted).statistic, infinity);
-  EXPECT_EQ(paired_t_test(shifted, more).statistic, -infinity);
+  EXPECT_EQ(paired_t_test(more, shifted).statistic, kInfinity);
+  EXPECT_EQ(paired_t_test(shifted, more).statistic, -kInfinity);
   EXPECT_EQ(paired_t_test(more, shifted).remark, "all pairs differ by the same amount");
 
   EXPECT_TRUE(std::isnan(wilcoxon_signed_rank(none, none).p));

@@ -150,13 +150,13 @@ TEST_F(Gpu, AReplayedStepIsTheStep) {
       const double lr = 1e-3 * number;
       at::Tensor result;
       if (replayed) {
-        result = graph.run(batch, lr, /*stops=*/number == 19);
+        result = graph.run(batch, lr, {.stop = number == 19});
       } else {
         step.begin();
         step.add(batch, 1.0, /*is_last=*/true);
-        result = step.finish(step.scalar(lr), step.scalar(number == 19 ? 1 : 0));
+        result = step.finish(step.on_device(lr), step.on_device(StepRequests{.stop = number == 19}));
       }
-      const StepResult values = read(result);
+      const StepResult values = ComingResult(result).read();
       EXPECT_TRUE(values.is_finite);
       EXPECT_EQ(values.stops, number == 19);
       losses.push_back(values.loss);

@@ -36,7 +36,7 @@ struct Parts {
       step->add(batch_of(image), static_cast<double>(image.size(0)) / static_cast<double>(total),
                 /*is_last=*/&image == &images.back());
     }
-    return read(step->finish(step->scalar(lr), step->scalar(0)));
+    return ComingResult(step->finish(step->on_device(lr), step->on_device(StepRequests{}))).read();
   }
   // Weights, moments, averages.
   std::vector<at::Tensor> tensors() const {
@@ -137,26 +137,57 @@ TEST(Step, WhatIsNotFiniteChangesNothing) {
   }
 }
 
-TEST(Step, AnOverflowLowersTheScale) {
+// Its outputs are halves, whose gradient is 1.5 times the scale: too much for a half at 65536, not at 32768.
+struct HalfTask : LinearTask {
+  using LinearTask::LinearTask;
+  at::Tensor loss(const data::Batch& batch, const RankSum&) override {
+    return outputs(batch).to(at::kHalf).to(at::kFloat).sum() * 1.5;
+  }
+};
+
+TEST(Step, AnOverflowLowersTheScaleAndTheNextStepCounts) {
   torch::manual_seed(5);
   const at::Tensor images = at::randn({4, 1, 2, 3});
-  // times 65536 it is too large for fp32
-  Parts parts(std::make_unique<LinearTask>(6, /*factor=*/1e35), 0, Precision::fp16);
+  Parts parts(std::make_unique<HalfTask>(6), 0, Precision::fp16);
   const auto before = parts.tensors();
   const StepResult first = parts.run({images});
   EXPECT_TRUE(std::isfinite(first.loss));
   EXPECT_FALSE(first.is_finite);
-  EXPECT_EQ(parts.scale.value(), 32768.0);
+  EXPECT_EQ(first.loss_scale, 32768.0);
   expect_same(parts.tensors(), before);
+  EXPECT_EQ(parts.optimizer->step_count(), 0);
+  const StepResult second = parts.run({images});
+  EXPECT_TRUE(second.is_finite);
+  EXPECT_EQ(second.loss_scale, 32768.0);
+  EXPECT_EQ(parts.optimizer->step_count(), 1);
+  Parts plain(std::make_unique<HalfTask>(6));  // the gradient is that of the loss, not of the scaled one
+  EXPECT_NEAR(second.grad_norm, plain.run({images}).grad_norm, 1e-3 * second.grad_norm);
 }
 
-TEST(Step, SaysWhoWasAskedToStop) {
+TEST(Step, SaysWhatRanksWant) {
   Parts parts(std::make_unique<LinearTask>(6));
-  for (const double asked : {0.0, 1.0, 0.0}) {
-    parts.step->begin();
-    parts.step->add(batch_of(at::ones({1, 1, 2, 3})), 1, /*is_last=*/true);
-    EXPECT_EQ(read(parts.step->finish(parts.step->scalar(1e-3), parts.step->scalar(asked))).stops, asked == 1);
+  for (const bool stop : {false, true}) {
+    for (const bool save : {true, false}) {
+      parts.step->begin();
+      parts.step->add(batch_of(at::ones({1, 1, 2, 3})), 1, /*is_last=*/true);
+      const at::Tensor result =
+          parts.step->finish(parts.step->on_device(1e-3), parts.step->on_device(StepRequests{stop, save}));
+      EXPECT_EQ(ComingResult(result).read().stops, stop);
+      EXPECT_EQ(ComingResult(result).read().saves, save);
+    }
   }
+}
+
+// As before a CUDA graph is recorded.
+TEST(Step, WithoutUpdateNothingChanges) {
+  Parts parts(std::make_unique<LinearTask>(6));
+  parts.run({at::ones({1, 1, 2, 3})});
+  const auto before = parts.tensors();
+  parts.step->begin();
+  parts.step->add(batch_of(at::ones({1, 1, 2, 3})), 1, /*is_last=*/true);
+  parts.step->finish(parts.step->on_device(1e-3), parts.step->on_device(StepRequests{}), /*updates=*/false);
+  expect_same(parts.tensors(), before);
+  EXPECT_EQ(parts.optimizer->step_count(), 1);
 }
 
 }  // namespace

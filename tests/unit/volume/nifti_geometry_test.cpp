@@ -1,5 +1,5 @@
 // Where NIfTI voxels lie. Expected numbers are written down here, or computed from the matrix
-// that was put into the header; tests/python/test_nifti.py holds the program against nibabel.
+// that was put into the header; tests/e2e/test_nifti.py holds the program against nibabel.
 #include "vmae/volume/volume.h"
 
 #include <gtest/gtest.h>

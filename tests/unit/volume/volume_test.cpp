@@ -25,7 +25,7 @@ using test::nifti;
 using test::ramp;
 using test::TempFolder;
 
-std::string what_of(const fs::path& path) {
+std::string problem_of(const fs::path& path) {
   const Error error = error_of([&] { read_volume(path); });
   EXPECT_EQ(error.code(), ExitCode::data);
   EXPECT_TRUE(contains(error.what(), path.string()));
@@ -229,7 +229,7 @@ TEST(Volume, UnitsOfNrrdAndMetaImageBecomeMillimetres) {
   EXPECT_NEAR(read_volume(folder.write("t.nrrd", "NRRD0004\n" + of_time + axes + std::string(24, 'a'))).spacing_mm[2],
               4e-3, 1e-12);
   EXPECT_TRUE(
-      contains(what_of(folder.write("d.nrrd", nrrd_of("space: LPS\nspace units: \"mm\" \"um\" \"mm\"\n" + place))),
+      contains(problem_of(folder.write("d.nrrd", nrrd_of("space: LPS\nspace units: \"mm\" \"um\" \"mm\"\n" + place))),
                "several units (space units: mm, um, mm)"));
   ::testing::internal::CaptureStderr();
   EXPECT_EQ(read_volume(folder.write("e.nrrd", nrrd_of("space: LPS\nspace units: \"ell\" \"ell\" \"ell\"\n" + place)))
@@ -249,12 +249,12 @@ TEST(Volume, VoxelSizesThatAreNoSizesAreRefused) {
            {std::pair{folder.write("a.nrrd", nrrd_of("spacings: " + sizes)), "spacings: "},
             {folder.write("b.mha", meta_of("ElementSpacing = " + sizes)), "ElementSpacing: "},
             {folder.write("c.mha", meta_of("ElementSize = " + sizes)), "ElementSize: "}}) {
-        const std::string what = what_of(path);
+        const std::string what = problem_of(path);
         EXPECT_TRUE(contains(to_lower(what), to_lower(concat("a size of ", bad, " (", field)))) << what;
       }
     }
   }
-  EXPECT_TRUE(contains(what_of(folder.write("a.nrrd", nrrd_of(directions({0, 0, 0, 0, 1, 0, 0, 0, 1})))),
+  EXPECT_TRUE(contains(problem_of(folder.write("a.nrrd", nrrd_of(directions({0, 0, 0, 0, 1, 0, 0, 0, 1})))),
                        "size 0 along axis 0"));
   // None are 1 mm, and sizes of axes that are no axes of the volume do not matter.
   const std::string list =
@@ -307,7 +307,7 @@ TEST(Volume, TransformMatricesOfOtherLengthsAreRefused) {
     for (size_t axis = 0; axis < 3; ++axis) {
       std::array<double, 9> axes{1, 0, 0, 0, 1, 0, 0, 0, 1};
       axes[4 * axis] = length;
-      EXPECT_TRUE(contains(what_of(folder.write("a.mha", meta_of(transform(axes)))),
+      EXPECT_TRUE(contains(problem_of(folder.write("a.mha", meta_of(transform(axes)))),
                            concat("an axis of length ", std::abs(length), " (axis ", axis, ")")));
     }
   }
@@ -367,26 +367,26 @@ TEST(Volume, BrokenFilesAreErrorsOnly) {
   std::string damaged = zipped;
   damaged[zipped.size() / 2] ^= 0x55;
   ::testing::internal::CaptureStderr();
-  EXPECT_TRUE(contains(what_of(folder / "none.nii"), "does not exist"));
-  EXPECT_TRUE(contains(what_of(folder.write("zero.nii.gz", "")), "0 bytes"));
+  EXPECT_TRUE(contains(problem_of(folder / "none.nii"), "does not exist"));
+  EXPECT_TRUE(contains(problem_of(folder.write("zero.nii.gz", "")), "0 bytes"));
   for (const char* name : {"text.nii", "text.nii.gz", "text.nrrd", "text.nhdr"})
-    what_of(folder.write(name, "Once upon a time\nthere was an image.\n"));
-  for (const size_t size : {10U, 200U, 352U, 500U}) what_of(folder.write("short.nii", good.substr(0, size)));
-  for (const size_t size : {15U, 200U, 5000U}) what_of(folder.write("short.nii.gz", zipped.substr(0, size)));
-  what_of(folder.write("last_byte.nii.gz", zipped.substr(0, zipped.size() - 1)));
-  what_of(folder.write("damaged.nii.gz", damaged));
-  what_of(folder.write("short.nrrd",
-                       "NRRD0004\ntype: int16\ndimension: 3\nsizes: 2 3 4\nencoding: raw\nendian: little\n\nabc"));
+    problem_of(folder.write(name, "Once upon a time\nthere was an image.\n"));
+  for (const size_t size : {10U, 200U, 352U, 500U}) problem_of(folder.write("short.nii", good.substr(0, size)));
+  for (const size_t size : {15U, 200U, 5000U}) problem_of(folder.write("short.nii.gz", zipped.substr(0, size)));
+  problem_of(folder.write("last_byte.nii.gz", zipped.substr(0, zipped.size() - 1)));
+  problem_of(folder.write("damaged.nii.gz", damaged));
+  problem_of(folder.write("short.nrrd",
+                          "NRRD0004\ntype: int16\ndimension: 3\nsizes: 2 3 4\nencoding: raw\nendian: little\n\nabc"));
   const std::string sizes = "NRRD0004\ntype: int16\ndimension: 4\nsizes: 2 3 4 2\nspace: left-posterior-superior\n";
   EXPECT_TRUE(
-      contains(what_of(folder.write("packed.nrrd", sizes + "encoding: bzip2\n\nBZh91AY")), "compressed as bzip2"));
+      contains(problem_of(folder.write("packed.nrrd", sizes + "encoding: bzip2\n\nBZh91AY")), "compressed as bzip2"));
   const std::string time =
       sizes + "encoding: raw\nspace directions: (1,0,0) (0,1,0) (0,0,1) none\nkinds: domain domain domain time\n\n";
-  EXPECT_TRUE(contains(what_of(folder.write("time.nrrd", time + std::string(96, 'a'))), "axis of time"));
-  what_of(folder.write("huge.nii", nifti<int16_t>({32767, 32767, 32767}, ramp<int16_t>(10))));
-  what_of(folder.write("colour.nii", nifti<uint8_t>({2, 2, 2}, ramp<uint8_t>(24), {.datatype = 128})));
+  EXPECT_TRUE(contains(problem_of(folder.write("time.nrrd", time + std::string(96, 'a'))), "axis of time"));
+  problem_of(folder.write("huge.nii", nifti<int16_t>({32767, 32767, 32767}, ramp<int16_t>(10))));
+  problem_of(folder.write("colour.nii", nifti<uint8_t>({2, 2, 2}, ramp<uint8_t>(24), {.datatype = 128})));
   fs::create_directory(folder / "folder.nii");
-  EXPECT_TRUE(contains(what_of(folder / "folder.nii"), "is not a file"));
+  EXPECT_TRUE(contains(problem_of(folder / "folder.nii"), "is not a file"));
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
 }
 
@@ -397,11 +397,11 @@ TEST(Volume, BrokenMetaImagesAreErrors) {
       "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nDimSize = 2 3 4\nElementType "
       "= MET_SHORT\n";
   for (const char* name : {"text.mha", "text.mhd"})
-    what_of(folder.write(name, "Once upon a time\nthere was an image.\n"));
-  what_of(folder.write("short.mha", header + "ElementDataFile = LOCAL\nabc"));
-  what_of(folder.write("last_byte.mha", header + "ElementDataFile = LOCAL\n" + std::string(47, 'x')));
-  what_of(folder.write("zipped.mha", header + "CompressedData = True\nElementDataFile = LOCAL\nnot zlib data"));
-  what_of(folder.write("no_raw.mhd", header + "ElementDataFile = gone.raw\n"));
+    problem_of(folder.write(name, "Once upon a time\nthere was an image.\n"));
+  problem_of(folder.write("short.mha", header + "ElementDataFile = LOCAL\nabc"));
+  problem_of(folder.write("last_byte.mha", header + "ElementDataFile = LOCAL\n" + std::string(47, 'x')));
+  problem_of(folder.write("zipped.mha", header + "CompressedData = True\nElementDataFile = LOCAL\nnot zlib data"));
+  problem_of(folder.write("no_raw.mhd", header + "ElementDataFile = gone.raw\n"));
 }
 
 // Found by fuzzing: ITK would hang, crash, print with the name as its format, or
@@ -411,9 +411,9 @@ TEST(Volume, HeadersThatItkBelievesTooEasily) {
   std::string endless = nifti<int16_t>({2, 2, 2}, ramp<int16_t>(8));
   test::put<int16_t>(endless, 254, 1);       // sform_code: the affine matrix counts
   test::put<float>(endless, 308, -1.7e38F);  // in its second row
-  EXPECT_TRUE(contains(what_of(folder.write("endless.nii", endless)), "orientation"));
+  EXPECT_TRUE(contains(problem_of(folder.write("endless.nii", endless)), "orientation"));
   test::put<float>(endless, 308, NAN);
-  EXPECT_TRUE(contains(what_of(folder.write("nan.nii", endless)), "orientation"));
+  EXPECT_TRUE(contains(problem_of(folder.write("nan.nii", endless)), "orientation"));
   test::put<int16_t>(endless, 254, 0);
   EXPECT_EQ(read_volume(folder.write("unused.nii", endless)).num_values(), 8)
       << "a matrix that is not used does not matter";
@@ -421,25 +421,26 @@ TEST(Volume, HeadersThatItkBelievesTooEasily) {
   const std::string header = "NDims = 2\nDimSize = 3 2\nElementType = MET_UCHAR\n";
   for (const char* name : {"a%s.raw", "%n", "%d%d.raw", "%999d", "100%"}) {
     EXPECT_TRUE(
-        contains(what_of(folder.write("format.mhd", header + "ElementDataFile = " + name + "\n")), "not understood"))
+        contains(problem_of(folder.write("format.mhd", header + "ElementDataFile = " + name + "\n")), "not understood"))
         << name;
     EXPECT_TRUE(contains(
-        what_of(folder.write(
+        problem_of(folder.write(
             "format.nhdr",
             "NRRD0004\ntype: uint8\ndimension: 1\nsizes: 6\nencoding: raw\ndata file: " + std::string(name) + "\n")),
         "not understood"))
         << name;
   }
   ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
-  EXPECT_TRUE(contains(what_of(folder.write("pipe.mhd", header + "ElementDataFile = pipe\n")), "not a regular file"));
+  EXPECT_TRUE(
+      contains(problem_of(folder.write("pipe.mhd", header + "ElementDataFile = pipe\n")), "not a regular file"));
   EXPECT_TRUE(contains(
-      what_of(folder.write("many_axes.mhd",
-                           "NDims = -1\nDimSize = 3 2\nElementType = MET_UCHAR\nElementDataFile = LOCAL\nabcdef")),
+      problem_of(folder.write("many_axes.mhd",
+                              "NDims = -1\nDimSize = 3 2\nElementType = MET_UCHAR\nElementDataFile = LOCAL\nabcdef")),
       "ndims"));
-  EXPECT_TRUE(contains(what_of(folder.write("packed.mha", "CompressedData = True\nCompressedDataSize = 1e18\n" +
-                                                              header + "ElementDataFile = LOCAL\nabcdef")),
+  EXPECT_TRUE(contains(problem_of(folder.write("packed.mha", "CompressedData = True\nCompressedDataSize = 1e18\n" +
+                                                                 header + "ElementDataFile = LOCAL\nabcdef")),
                        "compresseddatasize"));
-  what_of(
+  problem_of(
       folder.write("type.mha", "NDims = 2\nDimSize = 3 2\nElementType = MET_NONE\nElementDataFile = LOCAL\nabcdef"));
   for (const std::string sizes : {"3\nsizes: 9 9 100000000", "4\nsizes: 9 9 9 100000"}) {
     const fs::path path = folder.write(

@@ -23,7 +23,7 @@ struct Net : torch::nn::Module {
   torch::Tensor relative_position_index, scale;
 };
 
-std::vector<std::string> keys(const NamedTensors& tensors) {
+std::vector<std::string> names_of(const NamedTensors& tensors) {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : tensors) names.push_back(name);
   return names;
@@ -39,7 +39,7 @@ TEST(Weights, StateDictIsInPythonsOrder) {
                                           "norm.running_mean",
                                           "norm.running_var",
                                           "norm.num_batches_tracked"};
-  EXPECT_EQ(keys(state_dict(Net())), expected);
+  EXPECT_EQ(names_of(state_dict(Net())), expected);
 }
 
 TEST(Weights, LoadsByKeyAndShape) {
@@ -81,9 +81,9 @@ TEST(Weights, TellsFormatsApartByContent) {
   const NamedTensors tensors{
       {"a", torch::ones({2})}, {"optimizer.a", torch::ones({2})}, {"state.step", torch::ones({1})}};
   write_safetensors(path, tensors, {});
-  EXPECT_EQ(keys(read_weights(path).tensors), std::vector<std::string>{"a"});
+  EXPECT_EQ(names_of(read_weights(path).tensors), std::vector<std::string>{"a"});
   write_pth(path, {{"b", torch::ones({2})}});
-  EXPECT_EQ(keys(read_weights(path).tensors), std::vector<std::string>{"b"});
+  EXPECT_EQ(names_of(read_weights(path).tensors), std::vector<std::string>{"b"});
 
   const auto error_for = [&](const std::string& bytes) {
     write_bytes(path, bytes);

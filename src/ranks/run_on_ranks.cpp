@@ -1,4 +1,4 @@
-#include "vmae/tasks/ranks.h"
+#include "vmae/ranks/run_on_ranks.h"
 
 #include <c10/util/Logging.h>
 
@@ -11,6 +11,7 @@
 #include "vmae/core/launch.h"
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
+#include "vmae/ranks/world.h"
 
 namespace vmae::run {
 

@@ -1,4 +1,4 @@
-#include "non_finite.h"
+#include "report_non_finite.h"
 
 #include <cmath>
 #include <nlohmann/json.hpp>

@@ -3,7 +3,10 @@
 #include <functional>
 
 #include "vmae/core/error.h"
-#include "vmae/ranks/world.h"
+
+namespace vmae::train {
+class World;
+}
 
 namespace vmae::run {
 

@@ -1,0 +1,18 @@
+#pragma once
+// What the architecture of a network for fine-tuning is, where the config does not say it.
+#include <string>
+
+#include "vmae/nn/model_options.h"
+
+namespace vmae::run {
+
+// What only the weights can tell is taken from them, where the config does not say otherwise: in_channels,
+// embed_dim, num_heads, window_size, mlp_ratio, layer_norm_eps, shift_small_grids; and image_size, where
+// it is open (empty) and the weights say it. Not depths and drop path. Throws Error(checkpoint).
+void adopt_architecture(nn::SwinOptions& swin, const std::string& init);
+
+// Whose architecture is adopted: model.init's; where a run is resumed, that of the run itself, for what
+// it began from may be gone. fold: as for finetune_folds(); of "all", the first fold that has begun.
+std::string adopted_weights(const std::string& run_dir, const std::string& init, const std::string& fold, bool resumes);
+
+}  // namespace vmae::run
