@@ -117,7 +117,7 @@ at::Tensor grad_norm(const std::vector<at::Tensor>& gradients) {
 }
 
 at::Tensor clip_grad_norm(const std::vector<at::Tensor>& gradients, double max_norm) {
-  const at::Tensor norm = grad_norm(gradients);
+  at::Tensor norm = grad_norm(gradients);
   if (max_norm > 0)
     at::_foreach_mul_(gradients, (max_norm / norm.to(at::kDouble)).clamp_max(1.0).to(norm.scalar_type()));
   return norm;
