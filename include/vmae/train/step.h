@@ -2,7 +2,6 @@
 // One optimizer step: forward, backward, clipping, update. Operations on tensors of the
 // device alone, without waiting for it, so that a whole step can be recorded (step_graph.h).
 #include <c10/core/Event.h>
-#include "vmae/ranks/world.h"
 
 #include <optional>
 

@@ -31,7 +31,7 @@ class StepGraph {
  private:
   struct State;
   void record(const data::Batch& batch);
-  [[maybe_unused]] Step& step_;  // in a build without CUDA
+  [[maybe_unused]] Step& step_;  // unused in a build without CUDA
   std::unique_ptr<State> state_;
 };
 
