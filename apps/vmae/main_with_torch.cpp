@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "commands.h"
+#include "vmae/cuda/library.h"
 #include "vmae/inspect/inspect.h"
 #include "vmae/train/cpu_allocator.h"
 
@@ -33,6 +34,7 @@ void add_commands(CLI::App& app, vmae::app::Context& context) {
 int main(int argc, char** argv) {
   // once more; returns only where it is not possible: then we go on as we are
   if (vmae::app::set_wait_policy()) execv("/proc/self/exe", argv);
+  vmae::cuda::load();
   vmae::train::install_cpu_allocator();
   return vmae::app::run_command(argc, argv, add_commands);
 }

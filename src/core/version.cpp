@@ -10,9 +10,9 @@ const char* git_revision() { return VMAE_GIT_REVISION; }
 
 const char* build_summary() {
 #if defined(__clang__)
-  return "clang++ " __clang_version__ ", " VMAE_BUILD_TYPE ", CUDA " VMAE_CUDA_BUILD;
+  return "clang++ " __clang_version__ ", " VMAE_BUILD_TYPE;
 #else
-  return "g++ " __VERSION__ ", " VMAE_BUILD_TYPE ", CUDA " VMAE_CUDA_BUILD;
+  return "g++ " __VERSION__ ", " VMAE_BUILD_TYPE;
 #endif
 }
 

@@ -12,11 +12,9 @@
 #include <memory>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-#if VMAE_CUDA
-#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
-#endif
 
 #include "vmae/core/error.h"
+#include "vmae/cuda/library.h"
 
 namespace vmae::train {
 
@@ -78,14 +76,12 @@ std::shared_ptr<gloo::transport::Device> gloo_device(const Launch& launch, bool 
 }  // namespace
 
 c10::intrusive_ptr<c10d::ProcessGroup> make_process_group(const c10::intrusive_ptr<c10d::Store>& store,
-                                                          const Launch& launch, [[maybe_unused]] at::Device device,
-                                                          double timeout_s, bool is_one_host) {
+                                                          const Launch& launch, at::Device device, double timeout_s,
+                                                          bool is_one_host) {
   const auto rank = static_cast<int>(launch.rank), size = static_cast<int>(launch.size);
   const auto timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * timeout_s));
   auto group = c10::make_intrusive<c10d::ProcessGroup>(store, rank, size);
-#if VMAE_CUDA
   if (device.is_cuda()) group->setBoundDeviceId(device);  // before setBackend(), which copies it
-#endif
   auto gloo_options = c10d::ProcessGroupGloo::Options::create(timeout);
   gloo_options->devices.push_back(gloo_device(launch, is_one_host));
   const auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>("gloo", store),
@@ -93,19 +89,12 @@ c10::intrusive_ptr<c10d::ProcessGroup> make_process_group(const c10::intrusive_p
   group->setDefaultBackend(device.is_cuda() ? c10d::ProcessGroup::BackendType::NCCL
                                             : c10d::ProcessGroup::BackendType::GLOO);
   group->setBackend(at::kCPU, c10d::ProcessGroup::BackendType::GLOO, gloo);
-#if VMAE_CUDA
   if (device.is_cuda()) {
-    auto nccl_options = c10d::ProcessGroupNCCL::Options::create(/*is_high_priority_stream=*/true);
-    nccl_options->timeout = timeout;
-    nccl_options->group_name = "0";
-    nccl_options->group_desc = "vmae";
-    const auto nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(c10::make_intrusive<c10d::PrefixStore>("nccl", store),
-                                                                  rank, size, nccl_options);
+    const auto nccl = cuda::library()->nccl(c10::make_intrusive<c10d::PrefixStore>("nccl", store), rank, size, timeout);
     group->setBackend(at::kCUDA, c10d::ProcessGroup::BackendType::NCCL, nccl);
     group->setGroupName("0");
     nccl->eagerConnectSingleDevice(device);  // the communicator now, not inside the first backward pass or a capture
   }
-#endif
   return group;
 }
 

@@ -13,6 +13,7 @@
 #include "vmae/core/machine.h"
 #include "vmae/core/text.h"
 #include "vmae/core/version.h"
+#include "vmae/cuda/library.h"
 #include "vmae/tools/doctor.h"
 #include "vmae/train/device.h"
 #include "vmae/train/precision.h"
@@ -40,7 +41,8 @@ bool doctor(std::ostream& out) {
   };
   line("vmae", concat(version(), " (", git_revision(), "), ", build_summary()));
   line("LibTorch", TORCH_VERSION);
-  line("CUDA", train::cuda_versions().empty() ? "not in this build" : train::cuda_versions());
+  cuda::load(cuda::Driver::not_needed);  // to tell a part that is not there from a driver that is not there
+  line("CUDA", cuda::library() != nullptr ? cuda::library()->versions() : cuda::why_not_loaded());
   const auto devices = train::cuda_devices();
   for (size_t i = 0; i < devices.size(); ++i) line(concat("GPU ", i), devices[i]);
   if (devices.empty()) line("GPUs", "none: " + train::cuda_problem());

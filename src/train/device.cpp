@@ -3,85 +3,56 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <c10/core/AllocatorConfig.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/cuda.h>
 #include <torch/version.h>
-#if VMAE_CUDA
-#include <ATen/cuda/CUDAContext.h>
-#include <c10/cuda/CUDACachingAllocator.h>
-#include <c10/cuda/CUDAFunctions.h>
-#include <cuda_runtime.h>
-#include <nccl.h>
-#endif
 
 #include <cstdlib>
 
 #include "vmae/core/error.h"
+#include "vmae/core/log.h"
 #include "vmae/core/machine.h"
+#include "vmae/cuda/library.h"
 
 namespace vmae::train {
 
-bool cuda_available() {
-#if VMAE_CUDA
-  return torch::cuda::is_available();
-#else
-  return false;
-#endif
-}
+bool cuda_available() { return cuda::library() != nullptr && torch::cuda::is_available(); }
 
-bool cuda_has_bf16([[maybe_unused]] at::Device device) {
-#if VMAE_CUDA
-  return at::cuda::getDeviceProperties(device.index())->major >= 8;
-#else
-  return false;
-#endif
-}
+bool cuda_has_bf16(at::Device device) { return cuda::library()->properties(device.index()).major >= 8; }
 
 std::vector<std::string> cuda_devices() {
   std::vector<std::string> devices;
-#if VMAE_CUDA
-  for (int i = 0; cuda_available() && i < static_cast<int>(torch::cuda::device_count()); ++i) {
-    const cudaDeviceProp* device = at::cuda::getDeviceProperties(static_cast<c10::DeviceIndex>(i));
-    devices.push_back(concat(device->name, ", ", human_bytes(static_cast<double>(device->totalGlobalMem)), ", sm_",
-                             device->major, device->minor));
+  const size_t num_devices = cuda_available() ? torch::cuda::device_count() : 0;
+  for (size_t i = 0; i < num_devices; ++i) {
+    const cuda::DeviceProperties device = cuda::library()->properties(static_cast<c10::DeviceIndex>(i));
+    devices.push_back(concat(device.name, ", ", human_bytes(static_cast<double>(device.memory_bytes)), ", sm_",
+                             device.major, device.minor));
   }
-#endif
   return devices;
 }
 
 std::string cuda_problem() {
-#if VMAE_CUDA
   if (cuda_available()) return "";
-  int count = 0;
-  const cudaError_t status = cudaGetDeviceCount(&count);
-  return status == cudaSuccess ? "no NVIDIA device is visible" : concat("CUDA says: ", cudaGetErrorString(status));
-#else
-  return "this vmae was built without CUDA (build with scripts/setup --cuda and scripts/build cuda)";
-#endif
+  if (!cuda::has_driver()) return "there is no NVIDIA driver here (libcuda.so.1 is not found)";
+  return cuda::library() != nullptr ? cuda::library()->problem() : cuda::why_not_loaded();
 }
 
-std::string cuda_versions() {
-#if VMAE_CUDA
-  int runtime = 0, nccl = 0;
-  cudaRuntimeGetVersion(&runtime);
-  ncclGetVersion(&nccl);
-  const long cudnn = at::globalContext().hasCuDNN() ? at::globalContext().versionCuDNN() : 0;
-  return concat("CUDA ", runtime / 1000, ".", runtime % 1000 / 10, ", cuDNN ", cudnn / 10000, ".", cudnn % 10000 / 100,
-                ".", cudnn % 100, ", NCCL ", nccl / 10000, ".", nccl % 10000 / 100, ".", nccl % 100);
-#else
-  return "";
-#endif
-}
+std::string cuda_versions() { return cuda::library() != nullptr ? cuda::library()->versions() : ""; }
 
-at::Device resolve_device(const std::string& name, [[maybe_unused]] int64_t local_rank) {
-  if (name == "cpu" || (name == "auto" && !cuda_available())) return at::kCPU;
+at::Device resolve_device(const std::string& name, int64_t local_rank) {
+  if (name == "cpu") return at::kCPU;
+  if (name == "auto" && !cuda_available()) {
+    if (cuda::has_driver()) log::warning("this machine has an NVIDIA driver, but the CPU is used: " + cuda_problem());
+    return at::kCPU;
+  }
   if (!cuda_available())
     throw Error(ExitCode::usage, concat("run.device = cuda, but no GPU can be used: ", cuda_problem()),
                 "set run.device=cpu or auto, or see `vmae doctor`");
   const auto index = static_cast<c10::DeviceIndex>(local_rank % static_cast<int64_t>(torch::cuda::device_count()));
-#if VMAE_CUDA
-  c10::cuda::set_device(index);  // before anything touches CUDA
-#endif
-  return {at::kCUDA, index};
+  const at::Device device(at::kCUDA, index);
+  c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(device);  // before anything touches CUDA
+  return device;
 }
 
 void configure_compute(at::Device device, int64_t threads, bool deterministic) {
@@ -106,15 +77,11 @@ void configure_compute(at::Device device, int64_t threads, bool deterministic) {
   }
 }
 
-uint64_t peak_memory_bytes([[maybe_unused]] at::Device device) {
-#if VMAE_CUDA
-  if (device.is_cuda()) {
-    const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
-    return static_cast<uint64_t>(
-        stats.reserved_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak);
-  }
-#endif
-  return peak_resident_bytes();
+uint64_t peak_memory_bytes(at::Device device) {
+  if (!device.is_cuda()) return peak_resident_bytes();
+  const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  return static_cast<uint64_t>(
+      stats.reserved_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak);
 }
 
 }  // namespace vmae::train

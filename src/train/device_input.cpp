@@ -1,24 +1,21 @@
 #include "vmae/train/device_input.h"
 
+#include <c10/core/Event.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
 #include <optional>
-#if VMAE_CUDA
-#include <ATen/cuda/CUDAEvent.h>
-#include <c10/cuda/CUDACachingAllocator.h>
-#include <c10/cuda/CUDAGuard.h>
-#endif
 
 namespace vmae::train {
 
 // The batch that is on its way. The allocators of pinned and of device memory
 // know which stream still uses a block: neither is handed out again too early.
 struct DeviceInput::Ahead {
-#if VMAE_CUDA
-  c10::cuda::CUDAStream stream;
-  at::cuda::CUDAEvent copied;
-  explicit Ahead(at::Device device) : stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())) {}
-#else
-  explicit Ahead(at::Device) {}
-#endif
+  explicit Ahead(at::Device device)
+      : streams(device.type()), stream(streams.getStreamFromGlobalPool(device)), copied(device.type()) {}
+  c10::impl::VirtualGuardImpl streams;
+  c10::Stream stream;
+  c10::Event copied;
   std::optional<data::Batch> batch;
   bool is_at_end = false;
 };
@@ -51,21 +48,19 @@ void for_each_tensor(data::Batch& batch, const Action& action) {
 }  // namespace
 
 void DeviceInput::prefetch() {
-#if VMAE_CUDA
   if (!ahead_ || ahead_->batch || ahead_->is_at_end) return;
   data::Batch batch;
   if (!load(batch)) {
     ahead_->is_at_end = true;
     return;
   }
-  const c10::cuda::CUDAStreamGuard on_copy_stream(ahead_->stream);
+  const c10::StreamGuard on_copy_stream(ahead_->stream);
   for_each_tensor(batch, [&](at::Tensor& tensor) {
     if (!tensor.is_pinned()) tensor = tensor.pin_memory();
     tensor = tensor.to(device_, /*non_blocking=*/true);
   });
   ahead_->copied.record(ahead_->stream);
   ahead_->batch = std::move(batch);
-#endif
 }
 
 void DeviceInput::restart(data::Position start) {
@@ -81,13 +76,10 @@ bool DeviceInput::next(data::Batch& batch) {
   if (!ahead_->batch) return false;
   batch = std::move(*ahead_->batch);
   ahead_->batch.reset();
-#if VMAE_CUDA
-  const c10::cuda::CUDAStream current = c10::cuda::getCurrentCUDAStream(device_.index());
+  const c10::Stream current = ahead_->streams.getStream(device_);
   ahead_->copied.block(current);
-  for_each_tensor(batch, [&](at::Tensor& tensor) {
-    c10::cuda::CUDACachingAllocator::recordStream(tensor.storage().data_ptr(), current);
-  });
-#endif
+  for_each_tensor(
+      batch, [&](at::Tensor& tensor) { ahead_->streams.recordDataPtrOnStream(tensor.storage().data_ptr(), current); });
   return true;
 }
 

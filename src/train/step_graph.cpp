@@ -1,28 +1,24 @@
 #include "vmae/train/step_graph.h"
 
-#include "vmae/core/error.h"
-#if VMAE_CUDA
 #include <ATen/autocast_mode.h>
-#include <ATen/core/CachingHostAllocator.h>
-#include <ATen/cuda/CUDAGraph.h>
 #include <c10/core/AutogradState.h>
-#include <c10/cuda/CUDACachingAllocator.h>
-#include <c10/cuda/CUDAGuard.h>
-#endif
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include "vmae/cuda/library.h"
 
 namespace vmae::train {
 
-#if VMAE_CUDA
-
 struct ComputeStream::State {
-  c10::cuda::CUDAStreamGuard guard;
-  explicit State(const c10::cuda::CUDAStream& stream) : guard(stream) {}
+  c10::StreamGuard guard;
+  explicit State(c10::Stream stream) : guard(stream) {}
 };
 
 ComputeStream::ComputeStream(at::Device device, bool wanted) {
   if (!wanted || !device.is_cuda()) return;
-  c10::cuda::device_synchronize();  // what was made before, on another stream, is complete
-  state_ = std::make_unique<State>(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index()));
+  const c10::impl::VirtualGuardImpl impl(device.type());
+  impl.synchronizeDevice(device.index());  // what was made before, on another stream, is complete
+  state_ = std::make_unique<State>(impl.getStreamFromGlobalPool(device));
 }
 
 namespace {
@@ -55,7 +51,7 @@ struct Capturable {
 struct StepGraph::State {
   data::Batch inputs;  // static addresses
   at::Tensor lr, requests, result;
-  std::unique_ptr<at::cuda::CUDAGraph> graph;
+  std::unique_ptr<cuda::Graph> graph;
 };
 
 void StepGraph::record(const data::Batch& batch) {
@@ -74,15 +70,11 @@ void StepGraph::record(const data::Batch& batch) {
     step_.add(state.inputs, /*share=*/1.0, /*is_last=*/true);
     step_.finish(state.lr, state.requests, /*updates=*/false);
   }
-  c10::cuda::device_synchronize();
-  c10::cuda::CUDACachingAllocator::emptyCache();
-  at::getHostAllocator(at::kCUDA)->empty_cache();
-  state.graph = std::make_unique<at::cuda::CUDAGraph>();
-  state.graph->capture_begin(/*pool=*/{0, 0}, cudaStreamCaptureModeThreadLocal);  // threads of the loader may go on
-  step_.begin();
-  step_.add(state.inputs, /*share=*/1.0, /*is_last=*/true);
-  state.result = step_.finish(state.lr, state.requests);
-  state.graph->capture_end();
+  state.graph = cuda::library()->record([&] {
+    step_.begin();
+    step_.add(state.inputs, /*share=*/1.0, /*is_last=*/true);
+    state.result = step_.finish(state.lr, state.requests);
+  });
 }
 
 at::Tensor StepGraph::run(const data::Batch& batch, double lr, StepRequests requests) {
@@ -94,18 +86,6 @@ at::Tensor StepGraph::run(const data::Batch& batch, double lr, StepRequests requ
   state_->graph->replay();
   return state_->result;  // the next replay writes there: to be copied before it, on this stream
 }
-
-#else
-
-struct ComputeStream::State {};
-ComputeStream::ComputeStream(at::Device, bool) {}
-struct StepGraph::State {};
-void StepGraph::record(const data::Batch&) {}
-at::Tensor StepGraph::run(const data::Batch&, double, StepRequests) {
-  throw Error(ExitCode::internal, "a CUDA graph in a build without CUDA");
-}
-
-#endif
 
 ComputeStream::~ComputeStream() = default;
 StepGraph::StepGraph(Step& step) : step_(step) {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training on GPUs, skipped where there are none: `scripts/test --gpu` runs this with a build for CUDA."""
+"""Training on GPUs, skipped where there are none: `scripts/test --gpu` runs this."""
 import subprocess
 
 from harness import TINY, VMAE, checkpoint_step, make_pictures, metrics

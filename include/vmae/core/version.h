@@ -5,6 +5,6 @@ namespace vmae {
 const char* version();  // "0.1.0"
 // short SHA of the build's source, with "+" if there were uncommitted changes; "unknown" outside git
 const char* git_revision();
-const char* build_summary();  // compiler, build type, CUDA ON/OFF
+const char* build_summary();  // compiler, build type
 
 }  // namespace vmae

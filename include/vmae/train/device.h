@@ -1,6 +1,5 @@
 #pragma once
-// The one place that knows about CUDA outside of ATen's own device-agnostic
-// operators. Everything here also compiles, links and answers without CUDA.
+// The device of a run. All of it answers where there is no CUDA, too.
 #include <c10/core/Device.h>
 
 #include <cstdint>
@@ -9,11 +8,11 @@
 
 namespace vmae::train {
 
-bool cuda_available();                    // built with CUDA, driver there, at least one device
+bool cuda_available();                    // the part for CUDA is loaded, and there is at least one device
 bool cuda_has_bf16(at::Device device);    // compute capability 8.0 or later
 std::vector<std::string> cuda_devices();  // "NVIDIA A100-SXM4-80GB, 79.2 GiB, sm_80"
 std::string cuda_problem();               // why cuda_available() is false, in words
-std::string cuda_versions();              // "CUDA 13.2, cuDNN 9.26, NCCL 2.30.7" as linked; "" in a CPU build
+std::string cuda_versions();              // "CUDA 13.2, cuDNN 9.26, NCCL 2.30.7" as loaded; "" where it is not
 
 // auto: cuda if available, else cpu. Of several GPUs that this process sees, local_rank
 // takes its own. Throws Error(usage) if cuda is asked for and not available, saying why.

@@ -31,7 +31,7 @@ class StepGraph {
  private:
   struct State;
   void record(const data::Batch& batch);
-  [[maybe_unused]] Step& step_;  // unused in a build without CUDA
+  Step& step_;
   std::unique_ptr<State> state_;
 };
 

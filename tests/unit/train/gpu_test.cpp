@@ -1,4 +1,4 @@
-// What needs a GPU: skipped, with a count, where there is none. `scripts/test --gpu` runs these in a build for CUDA.
+// What needs a GPU: skipped, with a count, where there is none. `scripts/test --gpu` runs these.
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -6,6 +6,7 @@
 
 #include "../data/data_folder.h"
 #include "support/tensors.h"
+#include "vmae/cuda/library.h"
 #include "vmae/nn/mae.h"
 #include "vmae/ranks/world.h"
 #include "vmae/train/device.h"
@@ -16,6 +17,8 @@
 
 namespace vmae::train {
 namespace {
+
+[[maybe_unused]] const cuda::Library* const kLibrary = cuda::load();  // before the first tensor of any test
 
 class Gpu : public ::testing::Test {
  protected:

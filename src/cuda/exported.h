@@ -1,0 +1,8 @@
+#pragma once
+// What the program looks for in libvmae_cuda.so, or in itself where that is linked in (VMAE_ONE_PROGRAM).
+#include "vmae/cuda/library.h"
+
+extern "C" {
+__attribute__((weak, visibility("default"))) const vmae::cuda::Library* vmae_cuda_library();
+__attribute__((weak, visibility("default"))) const char* vmae_cuda_revision();  // that it was built from
+}

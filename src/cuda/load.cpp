@@ -1,0 +1,51 @@
+#include <dlfcn.h>
+
+#include <string_view>
+
+#include "exported.h"
+#include "vmae/core/text.h"
+#include "vmae/core/version.h"
+
+namespace vmae::cuda {
+
+namespace {
+
+struct Loaded {
+  const Library* library = nullptr;
+  std::string why_not;
+};
+
+// Never unloaded: LibTorch keeps pointers into it.
+Loaded open_library() {
+  if (vmae_cuda_library != nullptr) return {vmae_cuda_library(), ""};
+  // Found by the run path of the program; global, as LibTorch's libraries look for each other's symbols.
+  void* const handle = dlopen("libvmae_cuda.so", RTLD_NOW | RTLD_GLOBAL);
+  if (handle == nullptr) return {nullptr, concat("the part for CUDA can't be loaded: ", dlerror())};
+  const auto revision = reinterpret_cast<decltype(&vmae_cuda_revision)>(dlsym(handle, "vmae_cuda_revision"));
+  const auto get = reinterpret_cast<decltype(&vmae_cuda_library)>(dlsym(handle, "vmae_cuda_library"));
+  if (revision == nullptr || get == nullptr) return {nullptr, "libvmae_cuda.so is no part of vmae"};
+  if (revision() != std::string_view(git_revision()))
+    return {nullptr, concat("libvmae_cuda.so was built from ", revision(), ", this program from ", git_revision())};
+  return {get(), ""};
+}
+
+Loaded& loaded() {
+  static Loaded one;
+  return one;
+}
+
+}  // namespace
+
+bool has_driver() { return dlopen("libcuda.so.1", RTLD_LAZY) != nullptr; }
+
+const Library* load(Driver driver) {
+  if (loaded().library != nullptr) return loaded().library;
+  if (driver == Driver::not_needed || has_driver()) loaded() = open_library();
+  return loaded().library;
+}
+
+const Library* library() { return loaded().library; }
+
+std::string why_not_loaded() { return loaded().why_not; }
+
+}  // namespace vmae::cuda

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libvmae_cuda.so: found, refused, and in use where there is a driver but no GPU."""
+import os
+import subprocess
+
+from harness import TINY, WITH_TORCH, VmaeTest, environment, make_pictures, metrics
+
+PART = WITH_TORCH.parents[2] / "lib/libvmae_cuda.so"
+
+
+class CudaPartTest(VmaeTest):
+    def setUp(self):
+        super().setUp()
+        if not PART.exists():
+            self.skipTest("built without the libraries of CUDA")
+        if "\nGPU 0" in self.vmae("doctor").stdout:
+            self.skipTest("there is a GPU")
+
+    def library(self, name, code=""):
+        """A shared library, in a folder that is searched first."""
+        folder = self.tmp / "libraries"
+        folder.mkdir(exist_ok=True)
+        subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", folder / name], input=code, text=True, check=True)
+
+    def with_libraries(self, *arguments):
+        return self.vmae(*arguments, env={**environment(), "LD_LIBRARY_PATH": os.fspath(self.tmp / "libraries")})
+
+    def test_a_machine_without_driver(self):
+        text = self.vmae("doctor").stdout
+        self.assertRegex(text, r"\nCUDA +CUDA \d+\.\d+, cuDNN \d+\.\d+\.\d+, NCCL \d+\.\d+\.\d+\n")
+        self.assertIn("no NVIDIA driver", text)
+
+    def test_what_else_needs_cuda(self):
+        needs = {program: subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout for program in (WITH_TORCH, PART)}
+        self.assertNotIn("libtorch_cuda", needs[WITH_TORCH])
+        for library in ("libtorch_cuda", "libnccl", "libcudart"):
+            self.assertIn(library, needs[PART])
+
+    def test_a_driver_without_gpu(self):
+        """The part is loaded, and what the CPU computes is what it computes without."""
+        make_pictures(self.tmp / "images", 12)
+        arguments = ["pretrain", *TINY, "data.train=images"]
+        alone = self.vmae(*arguments, "run.dir=alone")
+        self.assertNotIn("driver", alone.stderr)
+        self.library("libcuda.so.1")
+        beside = self.with_libraries(*arguments, "run.dir=beside")
+        self.assertIn("this machine has an NVIDIA driver, but the CPU is used: CUDA says: ", beside.stderr)
+        losses = [[line["loss"] for line in metrics(self.tmp / run, "train")] for run in ("alone", "beside")]
+        self.assertEqual(*losses)
+
+    def test_another_library_of_this_name(self):
+        self.library("libcuda.so.1")
+        exports = "const void* vmae_cuda_library() { return 0; }\nconst char* vmae_cuda_revision() { return \"0ld\"; }"
+        for code, complaint in ("", "libvmae_cuda.so is no part of vmae"), (exports, "libvmae_cuda.so was built from 0ld, this program from "):
+            with self.subTest(complaint=complaint):
+                self.library("libvmae_cuda.so", code)
+                text = self.with_libraries("doctor").stdout
+                self.assertRegex(text, rf"\nCUDA +{complaint}")
+                self.assertRegex(text, rf"\nGPUs +none: {complaint}")
