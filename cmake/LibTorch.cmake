@@ -20,9 +20,10 @@ target_compile_definitions(vmae_torch INTERFACE USE_DISTRIBUTED USE_C10D_GLOO US
 target_link_options(vmae_torch INTERFACE -Wl,--allow-shlib-undefined)
 target_compile_options(vmae_torch INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fopenmp>)  # at::parallel_for is serial without it; the OpenMP library is the one that LibTorch brings
 
-# Without --no-as-needed the linker would drop libraries whose kernels register themselves when they are loaded.
+# Also libraries that are not referred to, as their kernels register themselves when they are loaded. One item: CMake would move the flags of several.
 function(link_whole target)
-  target_link_libraries(${target} INTERFACE -Wl,--no-as-needed ${ARGN} -Wl,--as-needed)
+  list(JOIN ARGN "," _all)
+  target_link_libraries(${target} INTERFACE "-Wl,--push-state,--no-as-needed,${_all},--pop-state")
 endfunction()
 link_whole(vmae_torch "${_torch}/lib/libtorch_cpu.so" "${_torch}/lib/libc10.so" "${_torch}/lib/libgomp.so.1")
 set(VMAE_TORCH_LIBRARY_DIRS "${_torch}/lib")

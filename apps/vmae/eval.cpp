@@ -8,8 +8,7 @@ namespace vmae::app {
 
 namespace {
 
-// What `vmae eval` and `vmae compare` have in common.
-void add_options(CLI::App& command, run::EvalArguments& arguments) {
+void add_files(CLI::App& command, run::EvalArguments& arguments) {
   command
       .add_option(
           "--truth", arguments.truth,
@@ -45,6 +44,9 @@ void add_options(CLI::App& command, run::EvalArguments& arguments) {
                   "instead of --names-table, with what the dataset was prepared from as --truth: its "
                   "prepare.salt_file; default: your own salt")
       ->type_name("FILE");
+}
+
+void add_models_and_classes(CLI::App& command, run::EvalArguments& arguments) {
   command
       .add_option("--classes", arguments.classes,
                   "names of labels 1, 2, ..., or of the classes; default: as predicted, else as in the truth")
@@ -70,24 +72,27 @@ void add_options(CLI::App& command, run::EvalArguments& arguments) {
       ->type_name("N,...");
   command.add_flag("--skip-bad-cases", arguments.skip_bad_cases,
                    "leave out cases that can't be evaluated: they are named, exit code 6");
-  command.add_option("--resamples", arguments.statistics.resamples, "of the bootstrap")
+}
+
+void add_statistics(CLI::App& command, metrics::StatisticsOptions& statistics) {
+  command.add_option("--resamples", statistics.resamples, "of the bootstrap")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
-  command.add_option("--seed", arguments.statistics.seed, "of the bootstrap")->capture_default_str();
-  command.add_option("--level", arguments.statistics.level, "of confidence intervals")
+  command.add_option("--seed", statistics.seed, "of the bootstrap")->capture_default_str();
+  command.add_option("--level", statistics.level, "of confidence intervals")
       ->check(CLI::Range(0.5, 0.999))
       ->capture_default_str();
-  command
-      .add_option("--interval", arguments.statistics.interval,
-                  "bootstrap interval that tables show (summary.json has both)")
+  command.add_option("--interval", statistics.interval, "bootstrap interval that tables show (summary.json has both)")
       ->check(CLI::IsMember({"percentile", "BCa"}))
       ->capture_default_str();
   command
-      .add_option("--threads", arguments.statistics.threads,
+      .add_option("--threads", statistics.threads,
                   "0: as many as affinity and cgroup allow; results do not depend on it")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+}
 
+void add_segmentation(CLI::App& command, run::EvalArguments& arguments) {
   auto& segmentation = arguments.segmentation;
   command.add_flag("--per-slice", arguments.per_slice, "segmentation: slices instead of volumes, drawn by patient")
       ->group("Segmentation");
@@ -125,14 +130,17 @@ void add_options(CLI::App& command, run::EvalArguments& arguments) {
                   "label of the truth where nothing is judged; default: as the runs, else the truth's dataset.json say")
       ->check(CLI::Range(0, 255))
       ->group("Segmentation");
+}
+
+void add_classification(CLI::App& command, metrics::ThresholdOptions& threshold) {
   command
       .add_option_function<std::string>(
           "--threshold",
-          [&arguments](const std::string& text) {
+          [&threshold](const std::string& text) {
             if (text == "youden") {
-              arguments.threshold.is_youden = true;
+              threshold.is_youden = true;
             } else if (const auto value = parse_number(text)) {
-              arguments.threshold.value = *value;
+              threshold.value = *value;
             } else {
               throw CLI::ValidationError("--threshold", "'" + text + "' is neither a number nor youden");
             }
@@ -140,6 +148,19 @@ void add_options(CLI::App& command, run::EvalArguments& arguments) {
           "of sensitivity, specificity and F1: a number, or youden [0.5]")
       ->group("Classification")
       ->type_name("X");
+}
+
+// What `vmae eval` and `vmae compare` have in common.
+void add_common(CLI::App& command, const std::shared_ptr<run::EvalArguments>& arguments, Context& context) {
+  add_files(command, *arguments);
+  add_models_and_classes(command, *arguments);
+  add_statistics(command, arguments->statistics);
+  add_segmentation(command, *arguments);
+  add_classification(command, arguments->threshold);
+  command.callback([arguments, &context] {
+    arguments->command_line = context.command_line;
+    context.exit_code = run::evaluate(*arguments);
+  });
 }
 
 }  // namespace
@@ -157,16 +178,12 @@ void add_eval(CLI::App& app, Context& context) {
           "--run", arguments->runs,
           "run of finetune-seg or finetune-cls, or a folder of its folds: its own out-of-fold or test predictions")
       ->type_name("DIR ...");
-  add_options(*command, *arguments);
+  add_common(*command, arguments, context);
   command->footer(
       "Examples:\n  vmae eval --run runs/heart\n  vmae eval --pred nnunet ours --truth labelsTs --names nnU-Net,ours "
       "--output report\n"
       "  vmae eval --pred scores.csv --truth labels.csv --output report\n"
       "Writes report.html, summary.json, cases.csv, tables (CSV, LaTeX) and figures (SVG). docs/eval.md");
-  command->callback([arguments, &context] {
-    arguments->command_line = context.command_line;
-    context.exit_code = run::evaluate(*arguments);
-  });
 }
 
 void add_compare(CLI::App& app, Context& context) {
@@ -176,15 +193,11 @@ void add_compare(CLI::App& app, Context& context) {
   command->add_option("runs", arguments->runs, "runs, or folders of predictions (baselines), of the same cases")
       ->required()
       ->type_name("RUN ...");
-  add_options(*command, *arguments);
+  add_common(*command, arguments, context);
   command->footer(
       "Example:\n  vmae compare runs/pretrained runs/scratch --output report\nRuns must have been tested on the same "
       "cases; other programs' predictions stand "
       "beside them. docs/eval.md");
-  command->callback([arguments, &context] {
-    arguments->command_line = context.command_line;
-    context.exit_code = run::evaluate(*arguments);
-  });
 }
 
 }  // namespace vmae::app

@@ -1,4 +1,5 @@
-// The executable libexec/vmae/vmae, with all commands; bin/vmae starts it. With VMAE_ONE_PROGRAM it is bin/vmae itself.
+// The executable libexec/vmae/vmae, with all commands; bin/vmae starts it. The target vmae_one_file is it alone, in one
+// file.
 #include <unistd.h>
 
 #include <iostream>

@@ -93,74 +93,96 @@ void add_doctor(CLI::App& app, Context& context) {
   });
 }
 
+namespace {
+
+// What `vmae bench` can time, and the options by which it is chosen.
+struct BenchCommand {
+  run::BenchArguments training;
+  run::LoaderBenchArguments loader;
+  run::EvalBenchArguments statistics;
+  RankArguments ranks;
+  CLI::Option *batch = nullptr, *dataset = nullptr, *calculation = nullptr;
+
+  void add_training(CLI::App& command) {
+    command
+        .add_option("--model", training.model,
+                    "which training step: pretraining, segmentation (9 classes), classification (5 classes)")
+        ->check(CLI::IsMember({"mae", "swin-unet", "swin-classifier"}))
+        ->capture_default_str();
+    command.add_option("--device", training.device, "where to run")
+        ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+        ->capture_default_str();
+    command.add_option("--precision", training.precision, "of the matrix products")
+        ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))
+        ->capture_default_str();
+    batch = command.add_option("--batch", training.batch, "images per step, of all ranks; with --loader 64")
+                ->check(CLI::PositiveNumber)
+                ->capture_default_str();
+    command.add_option("--steps", training.steps, "timed steps")->check(CLI::PositiveNumber)->capture_default_str();
+    command.add_option("--warmup", training.warmup, "steps before them")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    command.add_option("--image-size", training.image_size, "side of the images in pixels")->capture_default_str();
+    command.add_option("--threads", training.threads, "0: as many as affinity and cgroup allow")->capture_default_str();
+    ranks.add_to(command);
+    command
+        .add_option("--checkpoint", training.checkpoint, "write a checkpoint to this file after the steps, and time it")
+        ->type_name("FILE");
+  }
+
+  void add_loader(CLI::App& command) {
+    dataset = command.add_option("--loader", loader.dataset, "time the loader alone, on this prepared dataset")
+                  ->type_name("DIR");
+    const auto of_loader = [this](CLI::Option* option) { option->needs(dataset)->capture_default_str(); };
+    of_loader(command.add_option("--task", loader.task, "whose augmentations")
+                  ->check(CLI::IsMember({"pretrain", "segment", "classify"})));
+    of_loader(command.add_option("--workers", loader.workers, "threads; 0: as many as affinity and cgroup allow")
+                  ->check(CLI::NonNegativeNumber));
+    of_loader(command.add_option("--seconds", loader.seconds, "how long, after a warm-up")->check(CLI::PositiveNumber));
+    of_loader(command.add_option("--items", loader.items, "repeat the dataset to so many images; 0: as it is")
+                  ->check(CLI::NonNegativeNumber));
+  }
+
+  void add_statistics(CLI::App& command) {
+    calculation =
+        command.add_option("--eval", statistics.what, "time one calculation of `vmae eval` alone, on made-up cases")
+            ->check(CLI::IsMember({"auroc", "findings", "delong", "hd95"}))
+            ->excludes(dataset);
+    const auto of_statistics = [this](CLI::Option* option) {
+      option->needs(calculation)->check(CLI::PositiveNumber)->capture_default_str();
+    };
+    of_statistics(command.add_option("--cases", statistics.cases, "how many"));
+    of_statistics(command.add_option("--findings", statistics.findings, "how many"));
+    of_statistics(command.add_option("--resamples", statistics.resamples, "of the bootstrap"));
+  }
+
+  void measure(Context& context) {
+    if (calculation->count() > 0) {
+      statistics.threads = training.threads;
+      return run::bench_eval(statistics, std::cout);
+    }
+    if (dataset->count() == 0) {
+      context.exit_code =
+          ranks.run(context, [&](train::World& world) { return run::bench(training, world, std::cout), ExitCode::ok; });
+      return;
+    }
+    if (batch->count() > 0) loader.batch = training.batch;
+    loader.image_size = training.image_size;
+    run::bench_loader(loader, std::cout);
+  }
+};
+
+}  // namespace
+
 void add_bench(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand(
       "bench",
       "Time training steps of the full-size model on random images, the loader on a prepared dataset, or statistics");
-  auto arguments = std::make_shared<run::BenchArguments>();
-  auto loader = std::make_shared<run::LoaderBenchArguments>();
-  auto statistics = std::make_shared<run::EvalBenchArguments>();
-  command
-      ->add_option("--model", arguments->model,
-                   "which training step: pretraining, segmentation (9 classes), classification (5 classes)")
-      ->check(CLI::IsMember({"mae", "swin-unet", "swin-classifier"}))
-      ->capture_default_str();
-  command->add_option("--device", arguments->device, "where to run")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
-      ->capture_default_str();
-  command->add_option("--precision", arguments->precision, "of the matrix products")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))
-      ->capture_default_str();
-  auto* batch = command->add_option("--batch", arguments->batch, "images per step, of all ranks; with --loader 64")
-                    ->check(CLI::PositiveNumber)
-                    ->capture_default_str();
-  command->add_option("--steps", arguments->steps, "timed steps")->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--warmup", arguments->warmup, "steps before them")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  command->add_option("--image-size", arguments->image_size, "side of the images in pixels")->capture_default_str();
-  command->add_option("--threads", arguments->threads, "0: as many as affinity and cgroup allow")
-      ->capture_default_str();
-  auto ranks = std::make_shared<RankArguments>();
-  ranks->add_to(*command);
-  command
-      ->add_option("--checkpoint", arguments->checkpoint,
-                   "write a checkpoint to this file after the steps, and time it")
-      ->type_name("FILE");
-  auto* dataset = command->add_option("--loader", loader->dataset, "time the loader alone, on this prepared dataset")
-                      ->type_name("DIR");
-  const auto of_loader = [&](CLI::Option* option) { option->needs(dataset)->capture_default_str(); };
-  of_loader(command->add_option("--task", loader->task, "whose augmentations")
-                ->check(CLI::IsMember({"pretrain", "segment", "classify"})));
-  of_loader(command->add_option("--workers", loader->workers, "threads; 0: as many as affinity and cgroup allow")
-                ->check(CLI::NonNegativeNumber));
-  of_loader(command->add_option("--seconds", loader->seconds, "how long, after a warm-up")->check(CLI::PositiveNumber));
-  of_loader(command->add_option("--items", loader->items, "repeat the dataset to so many images; 0: as it is")
-                ->check(CLI::NonNegativeNumber));
-  auto* what =
-      command->add_option("--eval", statistics->what, "time one calculation of `vmae eval` alone, on made-up cases")
-          ->check(CLI::IsMember({"auroc", "findings", "delong", "hd95"}))
-          ->excludes(dataset);
-  const auto of_statistics = [&](CLI::Option* option) {
-    option->needs(what)->check(CLI::PositiveNumber)->capture_default_str();
-  };
-  of_statistics(command->add_option("--cases", statistics->cases, "how many"));
-  of_statistics(command->add_option("--findings", statistics->findings, "how many"));
-  of_statistics(command->add_option("--resamples", statistics->resamples, "of the bootstrap"));
-  command->callback([arguments, ranks, loader, statistics, batch, dataset, what, &context] {
-    if (what->count() > 0) {
-      statistics->threads = arguments->threads;
-      return run::bench_eval(*statistics, std::cout);
-    }
-    if (dataset->count() == 0) {
-      context.exit_code = ranks->run(
-          context, [&](train::World& world) { return run::bench(*arguments, world, std::cout), ExitCode::ok; });
-      return;
-    }
-    if (batch->count() > 0) loader->batch = arguments->batch;
-    loader->image_size = arguments->image_size;
-    run::bench_loader(*loader, std::cout);
-  });
+  auto bench = std::make_shared<BenchCommand>();
+  bench->add_training(*command);
+  bench->add_loader(*command);
+  bench->add_statistics(*command);
+  command->callback([bench, &context] { bench->measure(context); });
 }
 
 }  // namespace vmae::app

@@ -38,13 +38,13 @@ void sync_folder(const std::filesystem::path& folder) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
+AtomicFile::AtomicFile(std::filesystem::path target, unsigned mode) : target_(std::move(target)) {
   std::error_code ignored;
   if (std::filesystem::is_directory(target_, ignored)) throw_file_error("create", target_, EISDIR);
   for (int attempt = 0; descriptor_ < 0; ++attempt) {
     temporary_ = target_;
     temporary_ += concat(".", getpid(), ".", attempt, ".tmp");
-    descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (descriptor_ < 0 && errno != EEXIST) throw_file_error("create", temporary_, errno);
   }
 }
@@ -76,8 +76,8 @@ void AtomicFile::commit() {
   sync_folder(target_.parent_path());
 }
 
-void write_file_atomically(const std::filesystem::path& target, std::string_view content) {
-  AtomicFile file(target);
+void write_file_atomically(const std::filesystem::path& target, std::string_view content, unsigned mode) {
+  AtomicFile file(target, mode);
   file.write(content);
   file.commit();
 }

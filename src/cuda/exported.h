@@ -1,5 +1,5 @@
 #pragma once
-// What the program looks for in libvmae_cuda.so, or in itself where that is linked in (VMAE_ONE_PROGRAM).
+// What the program looks for in libvmae_cuda.so, or in itself (the target vmae_one_file).
 #include "vmae/cuda/library.h"
 
 extern "C" {

@@ -140,71 +140,112 @@ void refuse_options_of_sources(const EvalArguments& arguments) {
     throw Error(ExitCode::usage, "--findings is not for tables of labels", "give the table the columns that count");
 }
 
-// The truth as given, or that of the runs, which must agree.
-std::optional<Truth> open_truth_of(const EvalArguments& arguments, const std::vector<EvalModel>& models,
-                                   std::optional<NamesTable>& names) {
-  const bool classifies = is_classification(models[0]);
-  if (!arguments.findings.empty() && !classifies)
-    throw Error(ExitCode::usage, "--findings is for classification", "leave it out");
-  std::optional<Truth> truth;
-  std::optional<std::set<std::string>> test_files;
-  std::string path = arguments.truth.string();
+// Where the truth is: as given, or where the runs have it, which must agree; empty: nothing says.
+std::string path_of_truth(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
+  if (!arguments.truth.empty()) return arguments.truth.string();
+  std::string path;
   for (const EvalModel& model : models) {
-    if (!arguments.truth.empty() || model.run.empty()) continue;
+    if (model.run.empty()) continue;
     if (path.empty()) path = model.truth;
     if (fs::weakly_canonical(model.truth) != fs::weakly_canonical(path))
       throw Error(ExitCode::data, concat(model.name, " was trained on ", model.truth, ", another run on ", path),
                   "give --truth");
   }
-  if (path.empty()) {
-    if (!classifies)
-      throw Error(ExitCode::usage, "--truth is missing", "give a folder of label maps, or a source with masks");
-    refuse_options_of_sources(arguments);
-    return std::nullopt;  // the table of scores has the labels
+  return path;
+}
+
+// What the truth of a classification is: a table of labels, or a source, of which columns are the labels.
+struct LabelColumns {
+  bool is_label_table = false;
+  std::vector<std::string> findings;
+};
+
+LabelColumns label_columns_of(const EvalArguments& arguments, const std::vector<EvalModel>& models,
+                              const fs::path& path) {
+  bool has_cases = false, has_images = false;
+  if (!arguments.truth.empty() && fs::is_regular_file(path)) {
+    const io::Csv table = io::read_csv(path);
+    has_cases = table.column({"case", "name", "id"}).has_value();
+    has_images = has_cases && table.column({"image", "image_path", "path"});
   }
-  const bool has_cases = classifies && !arguments.truth.empty() && fs::is_regular_file(path) &&
-                         io::read_csv(path).column({"case", "name", "id"});
-  const bool has_images = has_cases && io::read_csv(path).column({"image", "image_path", "path"});
-  const std::vector<std::string> findings =
-      !classifies || (has_cases && !has_images) ? std::vector<std::string>{} : findings_of(arguments, models);
+  if (has_cases && !has_images) return {.is_label_table = true, .findings = {}};
+  const std::vector<std::string> findings = findings_of(arguments, models);
   // A table of cases is read as it is: labels have the columns that
   // it says. One with images is a manifest where columns are named.
-  const bool is_label_table = has_cases && (!has_images || findings.empty());
-  names = names_between(arguments, models, path, is_label_table);
-  require_same_dataset(models, path);
-  test_files = common_test_files(models, names ? &*names : nullptr);
-  if (is_label_table) {
-    refuse_options_of_sources(arguments);
-    return std::nullopt;
-  }
-  std::vector<std::string> identifying;
+  return {.is_label_table = has_cases && findings.empty(), .findings = findings};
+}
+
+// An error of open_truth() that may be about `findings`: then says where these come from.
+Error about_findings(const Error& error, bool are_users) {
+  return {ExitCode::data,
+          concat("the truth does not have the columns ", are_users ? "of --findings: " : "of the runs: ", error.what()),
+          concat(error.hint(), error.hint().empty() ? "" : "; ",
+                 "--findings says which columns of the truth are its labels")};
+}
+
+// Texts of all folders of predictions that must not become names.
+std::vector<std::string> identifying_texts_of(const std::vector<EvalModel>& models) {
+  std::vector<std::string> texts;
   for (const EvalModel& model : models) {
-    if (classifies) continue;
     const std::vector<std::string> own = identifying_texts_in(model.predictions);
-    identifying.insert(identifying.end(), own.begin(), own.end());
+    texts.insert(texts.end(), own.begin(), own.end());
   }
-  try {
-    truth = open_truth(path, test_files, classifies, findings, identifying, names ? &*names : nullptr);
-  } catch (const Error& error) {
-    if (findings.empty() || error.code() != ExitCode::usage) throw;
-    throw Error(ExitCode::data,
-                concat("the truth does not have the columns ",
-                       arguments.findings.empty() ? "of the runs: " : "of --findings: ", error.what()),
-                concat(error.hint(), error.hint().empty() ? "" : "; ",
-                       "--findings says which columns of the truth are its labels"));
-  }
-  if (!arguments.patients.empty()) read_patients(arguments.patients, *truth);
-  std::set<std::string> predicted;
+  return texts;
+}
+
+std::set<std::string> names_of_predictions(const std::vector<EvalModel>& models,
+                                           const std::vector<std::string>& identifying) {
+  std::set<std::string> names;
   for (const EvalModel& model : models) {
-    if (classifies) continue;
     for (const auto& [name, file] : list_label_maps(model.predictions, identifying)) {
-      predicted.insert(name);
-      predicted.insert(name.substr(name.find_last_of('/') + 1));  // as match_names() has it
+      names.insert(name);
+      names.insert(name.substr(name.find_last_of('/') + 1));  // as match_names() has it
     }
   }
-  split_as_predicted(predicted, *truth);
-  if (!arguments.images.empty() && !classifies) add_images(arguments.images, *truth);
-  return truth;
+  return names;
+}
+
+// The truth, and what its cases are called in a prepared dataset that was predicted.
+struct NamedTruth {
+  std::optional<Truth> truth;  // none: a table has the labels, that of the scores or one by itself
+  std::optional<NamesTable> names;
+
+  const NamesTable* names_table() const { return names ? &*names : nullptr; }
+};
+
+// The truth as given, or that of the runs, which must agree.
+NamedTruth open_truth_of(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
+  const bool classifies = is_classification(models[0]);
+  if (!arguments.findings.empty() && !classifies)
+    throw Error(ExitCode::usage, "--findings is for classification", "leave it out");
+  const std::string path = path_of_truth(arguments, models);
+  if (path.empty() && !classifies)
+    throw Error(ExitCode::usage, "--truth is missing", "give a folder of label maps, or a source with masks");
+  NamedTruth named;
+  if (path.empty()) {
+    refuse_options_of_sources(arguments);
+    return named;  // the table of scores has the labels
+  }
+  const auto [is_label_table, findings] = classifies ? label_columns_of(arguments, models, path) : LabelColumns{};
+  named.names = names_between(arguments, models, path, is_label_table);
+  require_same_dataset(models, path);
+  const std::optional<std::set<std::string>> test_files = common_test_files(models, named.names_table());
+  if (is_label_table) {
+    refuse_options_of_sources(arguments);
+    return named;
+  }
+  const std::vector<std::string> identifying = classifies ? std::vector<std::string>{} : identifying_texts_of(models);
+  try {
+    named.truth = open_truth(path, test_files, classifies, findings, identifying, named.names_table());
+  } catch (const Error& error) {
+    if (findings.empty() || error.code() != ExitCode::usage) throw;
+    throw about_findings(error, /*are_users=*/!arguments.findings.empty());
+  }
+  if (!arguments.patients.empty()) read_patients(arguments.patients, *named.truth);
+  if (classifies) return named;
+  split_as_predicted(names_of_predictions(models, identifying), *named.truth);
+  if (!arguments.images.empty()) add_images(arguments.images, *named.truth);
+  return named;
 }
 
 // Each model with the first, of those with the same share of labels
@@ -256,102 +297,136 @@ void write_tables(const fs::path& output, const std::vector<report::Table>& tabl
   }
 }
 
+// The folder of the report: as asked for, or beside the predictions of the only run.
+fs::path output_of(const EvalArguments& arguments) {
+  if (!arguments.output.empty()) return arguments.output;
+  if (arguments.runs.size() != 1 || !arguments.predictions.empty())
+    throw Error(ExitCode::usage, "--output is missing", "name a folder for the report");
+  return arguments.runs[0] / "eval";
+}
+
+// Before hours are spent: throws Error(usage) where no report can go, or files would be lost.
+void check_output(const EvalArguments& arguments) {
+  const fs::path& output = arguments.output;
+  std::error_code ignored;  // what can't be looked at is no file, and fails when it is written to
+  if (fs::exists(output, ignored) && !fs::is_directory(output, ignored))
+    throw Error(ExitCode::usage, concat(output.string(), " is a file where a folder is meant"),
+                "choose another with --output");
+  for (const fs::path& path : arguments.predictions) {
+    if (fs::equivalent(path, output, ignored))
+      throw Error(ExitCode::usage, "--output is the folder of the predictions", "choose another");
+  }
+  std::error_code problem;
+  const bool is_taken = fs::is_directory(output, ignored) && !fs::is_empty(output, problem) && !arguments.overwrite;
+  if (is_taken && problem)
+    throw Error(ExitCode::usage, concat(output.string(), " can't be listed: ", problem.message()));
+  if (is_taken)
+    throw Error(ExitCode::usage, concat(output.string(), " is not empty"),
+                "choose another folder with --output, or replace its files with --overwrite");
+}
+
+void add_calibration(const metrics::ClassificationStudy& study, Evaluation& evaluation) {
+  const size_t count = study.kind == metrics::LabelKind::multi_class ? 1 : study.classes.size();
+  for (size_t m = 0; m < study.models.size(); ++m) {
+    const metrics::Decisions decisions(study, m, evaluation.thresholds[m]);
+    auto& of_model = evaluation.calibration.emplace_back();
+    for (size_t c = 0; c < count; ++c)
+      of_model.push_back(metrics::calibration_of(study, decisions, c, evaluation.arguments.statistics));
+  }
+}
+
+// Labels and scores go into `study`, to which `evaluation` points from then on.
+void evaluate_classification(const NamedTruth& named, Problems& problems, metrics::ClassificationStudy& study,
+                             Evaluation& evaluation) {
+  const EvalArguments& arguments = evaluation.arguments;
+  const std::vector<EvalModel>& models = evaluation.models;
+  auto start = Clock::now();
+  study = read_classifications(arguments, models, named.truth, named.names_table(), problems, evaluation.patients);
+  evaluation.classification = &study;
+  check_class_names(study.classes);
+  log::info(concat(study.cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
+  evaluation.read_and_score_s = seconds_since(start);
+  start = Clock::now();
+  evaluation.images = images_of_cases(arguments, models, named.truth, study.cases);
+  evaluation.thresholds = metrics::thresholds_of(study, arguments.threshold);
+  metrics::ClassificationResult result = metrics::evaluate(study, arguments.threshold, arguments.statistics);
+  evaluation.estimates = std::move(result.estimates);
+  evaluation.comparisons = std::move(result.comparisons);
+  add_calibration(study, evaluation);
+  evaluation.statistics_s = seconds_since(start);
+}
+
+// Label maps are scored into `input`, to which `evaluation` points from then on.
+void evaluate_segmentation(const NamedTruth& named, Problems& problems, SegmentationInput& input,
+                           Evaluation& evaluation) {
+  const EvalArguments& arguments = evaluation.arguments;
+  const std::vector<EvalModel>& models = evaluation.models;
+  auto start = Clock::now();
+  log::info(concat("comparing ", named.truth->cases.size(), " cases, ", models.size(),
+                   models.size() == 1 ? " model" : " models"));
+  input = score_segmentations(arguments, models, *named.truth, named.names_table(), problems);
+  evaluation.segmentation = &input;
+  check_class_names(input.study.classes);
+  for (const SegmentationCase& one : input.cases)
+    evaluation.patients.add(one.truth.patient, one.truth.is_patient_known);
+  evaluation.ignore_label = input.ignore_label;
+  evaluation.read_and_score_s = seconds_since(start);
+  start = Clock::now();
+  evaluation.estimates = metrics::estimate(input.study, arguments.statistics);
+  evaluation.comparisons = metrics::compare(input.study, arguments.statistics);
+  evaluation.statistics_s = seconds_since(start);
+}
+
+// Into the folder, and what matters most to the terminal.
+void write_report(const Evaluation& evaluation) {
+  const fs::path& output = evaluation.arguments.output;
+  const std::vector<report::Figure> figures = figures_of(evaluation);
+  const report::Table results = result_table(evaluation), comparisons = comparison_table(evaluation);
+  std::error_code problem;
+  if (fs::create_directories(output / "figures", problem); problem)
+    throw Error(ExitCode::usage, concat("can't create ", output.string(), ": ", problem.message()),
+                "choose another folder with --output");
+  write_file_atomically(output / "cases.csv", cases_csv(evaluation));
+  write_tables(output, {results, class_table(evaluation), comparisons, class_comparison_table(evaluation)});
+  for (const report::Figure& figure : figures)
+    write_file_atomically(output / "figures" / (figure.name + ".svg"), figure.svg);
+  write_file_atomically(output / "summary.json", summary_json(evaluation));
+  write_file_atomically(output / "report.html", report::to_html(report_page(evaluation, figures)));
+
+  std::cout << report::to_text(results);
+  if (!comparisons.rows.empty()) std::cout << "\n" << report::to_text(comparisons);
+  std::cout << "\n" << headline(evaluation) << "\n";
+  std::cout << "report: " << (output / "report.html").string() << "\n";
+}
+
 }  // namespace
 
 ExitCode evaluate(const EvalArguments& given) {
   EvalArguments arguments = given;
-  if (arguments.output.empty()) {
-    if (given.runs.size() != 1 || !given.predictions.empty())
-      throw Error(ExitCode::usage, "--output is missing", "name a folder for the report");
-    arguments.output = given.runs[0] / "eval";
-  }
-  std::error_code ignored;  // what can't be looked at is no file, and fails when it is written to
-  if (fs::exists(arguments.output, ignored) && !fs::is_directory(arguments.output, ignored))
-    throw Error(ExitCode::usage, concat(arguments.output.string(), " is a file where a folder is meant"),
-                "choose another with --output");
-  for (const fs::path& path : arguments.predictions) {
-    if (fs::equivalent(path, arguments.output, ignored))
-      throw Error(ExitCode::usage, "--output is the folder of the predictions", "choose another");
-  }
-  std::error_code problem;
-  const bool is_taken =
-      fs::is_directory(arguments.output, ignored) && !fs::is_empty(arguments.output, problem) && !given.overwrite;
-  if (is_taken && problem)
-    throw Error(ExitCode::usage, concat(arguments.output.string(), " can't be listed: ", problem.message()));
-  if (is_taken)
-    throw Error(ExitCode::usage, concat(arguments.output.string(), " is not empty"),
-                "choose another folder with --output, or replace its files with --overwrite");
-  std::vector<EvalModel> models = open_models(given);
+  arguments.output = output_of(given);
+  check_output(arguments);
+  std::vector<EvalModel> models = open_models(arguments);
   find_datasets(models);
-  arguments.statistics.pairs = pairs_of(given, models);
-  std::optional<NamesTable> names;
-  const std::optional<Truth> truth = open_truth_of(arguments, models, names);
-  const NamesTable* const given_names = names ? &*names : nullptr;
-  Problems problems(arguments.skip_bad_cases);
+  arguments.statistics.pairs = pairs_of(arguments, models);
+  const NamedTruth named = open_truth_of(arguments, models);
 
   Evaluation evaluation{.arguments = arguments, .models = models, .estimates = {}, .comparisons = {}};
+  Problems problems(arguments.skip_bad_cases);
+  metrics::ClassificationStudy classification;  // one of the two
   SegmentationInput segmentation;
-  metrics::ClassificationStudy classification;
-  auto start = Clock::now();
   if (is_classification(models[0])) {
-    classification = read_classifications(arguments, models, truth, given_names, problems, evaluation.patients);
-    evaluation.classification = &classification;
-    check_class_names(classification.classes);
-    log::info(
-        concat(classification.cases.size(), " cases, ", models.size(), models.size() == 1 ? " model" : " models"));
-    evaluation.read_and_score_s = seconds_since(start);
-    start = Clock::now();
-    evaluation.images = images_of_cases(arguments, models, truth, classification.cases);
-    evaluation.thresholds = metrics::thresholds_of(classification, arguments.threshold);
-    metrics::ClassificationResult result = metrics::evaluate(classification, arguments.threshold, arguments.statistics);
-    evaluation.estimates = std::move(result.estimates);
-    evaluation.comparisons = std::move(result.comparisons);
-    for (size_t m = 0; m < models.size(); ++m) {
-      const metrics::Decisions decisions(classification, m, evaluation.thresholds[m]);
-      const size_t count = classification.kind == metrics::LabelKind::multi_class ? 1 : classification.classes.size();
-      evaluation.calibration.emplace_back();
-      for (size_t c = 0; c < count; ++c)
-        evaluation.calibration.back().push_back(
-            metrics::calibration_of(classification, decisions, c, arguments.statistics));
-    }
+    evaluate_classification(named, problems, classification, evaluation);
   } else {
-    log::info(concat("comparing ", truth->cases.size(), " cases, ", models.size(),
-                     models.size() == 1 ? " model" : " models"));
-    segmentation = score_segmentations(arguments, models, *truth, given_names, problems);
-    evaluation.segmentation = &segmentation;
-    check_class_names(segmentation.study.classes);
-    for (const SegmentationCase& one : segmentation.cases)
-      evaluation.patients.add(one.truth.patient, one.truth.is_patient_known);
-    evaluation.ignore_label = segmentation.ignore_label;
-    evaluation.read_and_score_s = seconds_since(start);
-    start = Clock::now();
-    evaluation.estimates = metrics::estimate(segmentation.study, arguments.statistics);
-    evaluation.comparisons = metrics::compare(segmentation.study, arguments.statistics);
+    evaluate_segmentation(named, problems, segmentation, evaluation);
   }
-  evaluation.statistics_s = seconds_since(start);
   evaluation.left_out = problems.all();
-  if (truth) evaluation.remarks = truth->remarks;
+  if (named.truth) evaluation.remarks = named.truth->remarks;
   for (const EvalModel& model : models) {
     if (!model.seen_before.empty()) evaluation.remarks.push_back(concat(model.name, ": ", model.seen_before));
   }
   evaluation.remarks.insert(evaluation.remarks.end(), segmentation.remarks.begin(), segmentation.remarks.end());
 
-  const std::vector<report::Figure> figures = figures_of(evaluation);
-  const report::Table results = result_table(evaluation), comparisons = comparison_table(evaluation);
-  if (fs::create_directories(arguments.output / "figures", ignored); ignored)
-    throw Error(ExitCode::usage, concat("can't create ", arguments.output.string(), ": ", ignored.message()),
-                "choose another folder with --output");
-  write_file_atomically(arguments.output / "cases.csv", cases_csv(evaluation));
-  write_tables(arguments.output, {results, class_table(evaluation), comparisons, class_comparison_table(evaluation)});
-  for (const report::Figure& figure : figures)
-    write_file_atomically(arguments.output / "figures" / (figure.name + ".svg"), figure.svg);
-  write_file_atomically(arguments.output / "summary.json", summary_json(evaluation));
-  write_file_atomically(arguments.output / "report.html", report::to_html(report_page(evaluation, figures)));
-
-  std::cout << report::to_text(results);
-  if (!comparisons.rows.empty()) std::cout << "\n" << report::to_text(comparisons);
-  std::cout << "\n" << headline(evaluation) << "\n";
-  std::cout << "report: " << (arguments.output / "report.html").string() << "\n";
+  write_report(evaluation);
   return problems.empty() ? ExitCode::ok : ExitCode::some_failed;
 }
 

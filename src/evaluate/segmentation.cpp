@@ -114,27 +114,8 @@ void ignore(Pair& pair) {
   }
 }
 
-// Slice `index` across `axis` as a map of its own.
-std::vector<uint8_t> slice_of(const std::vector<uint8_t>& labels, const std::array<int64_t, 3>& size, int axis,
-                              int64_t index) {
-  const int64_t columns = axis == 0 ? size[1] : size[0], rows = axis == 2 ? size[1] : size[2];
-  std::vector<uint8_t> slice;
-  slice.reserve(static_cast<size_t>(rows * columns));
-  for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t column = 0; column < columns; ++column) {
-      const int64_t x = axis == 0 ? index : column,
-                    y = axis == 1   ? index
-                        : axis == 0 ? column
-                                    : row,
-                    z = axis == 2 ? index : row;
-      slice.push_back(labels[static_cast<size_t>(x + size[0] * (y + size[1] * z))]);
-    }
-  }
-  return slice;
-}
-
 metrics::Grid slice_grid(const io::LabelMap& map, int axis) {
-  const size_t columns = axis == 0 ? 1 : 0, rows = axis == 2 ? 1 : 2;
+  const size_t columns = io::column_axis(axis), rows = io::row_axis(axis);
   return {{map.size[columns], map.size[rows], 1},
           {map.spacing_mm[columns], map.spacing_mm[rows], map.spacing_mm[static_cast<size_t>(axis)]}};
 }
@@ -177,34 +158,17 @@ Scored score(const SegmentationCase& one, const EvalArguments& arguments, const 
   const metrics::Grid grid = slice_grid(pair.truth, axis);
   for (int64_t index = 0; index < pair.truth.size[static_cast<size_t>(axis)]; ++index) {
     scored.scores.emplace_back();
-    const std::vector<uint8_t> of_truth = slice_of(pair.truth.labels, pair.truth.size, axis, index);
+    const std::vector<uint8_t> of_truth = io::slice_of(pair.truth.labels, pair.truth.size, axis, index);
     for (const io::LabelMap& prediction : pair.predictions)
-      scored.scores.back().push_back(scores_of(slice_of(prediction.labels, pair.truth.size, axis, index), of_truth,
+      scored.scores.back().push_back(scores_of(io::slice_of(prediction.labels, pair.truth.size, axis, index), of_truth,
                                                grid, sides, arguments.segmentation));
   }
   return scored;
 }
 
-}  // namespace
-
-int eval_axis(const std::vector<EvalModel>& models, const std::array<int64_t, 3>& size,
-              const std::array<double, 3>& spacing_mm) {
-  for (const EvalModel& model : models) {
-    if (model.slice_axis != "auto") return model.slice_axis == "x" ? 0 : model.slice_axis == "y" ? 1 : 2;
-  }
-  return io::slice_axis({size, spacing_mm, 1});
-}
-
-SegmentationMaps SegmentationInput::read_maps(size_t number) const {
-  Pair pair = run::read_maps(cases[number], *sides);
-  ignore(pair);
-  SegmentationMaps maps{pair.truth.size, pair.truth.spacing_mm, std::move(pair.truth.labels), {}};
-  for (io::LabelMap& prediction : pair.predictions) maps.predictions.push_back(std::move(prediction.labels));
-  return maps;
-}
-
-SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models,
-                                      const Truth& truth, const NamesTable* names, Problems& problems) {
+// The cases that all models predicted, in the truth's order; what is on one side only becomes a problem.
+std::vector<SegmentationCase> complete_cases(const std::vector<EvalModel>& models, const Truth& truth,
+                                             const NamesTable* names, Problems& problems) {
   std::vector<std::string> truth_names;
   for (const TruthCase& one : truth.cases) truth_names.push_back(one.name);
   std::map<std::string, SegmentationCase> matched;
@@ -236,6 +200,70 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
   for (const std::string& name : truth_names) {
     if (!incomplete.contains(name)) cases.push_back(matched[name]);
   }
+  return cases;
+}
+
+// A case that can't be scored has a problem instead of scores.
+Scored score_or_problem(const SegmentationCase& one, const EvalArguments& arguments,
+                        const std::vector<EvalModel>& models, const Sides& sides) {
+  try {
+    return score(one, arguments, models, sides);
+  } catch (const Error& error) {
+    Scored failed;
+    failed.problem = error.what();
+    failed.hint = error.hint();
+    return failed;
+  }
+}
+
+// One case, or one for each of its slices.
+void add_to_study(const SegmentationCase& one, const Scored& scored, bool per_slice, SegmentationInput& input) {
+  for (size_t slice = 0; slice < scored.scores.size(); ++slice) {
+    input.study.cases.push_back(one.truth.name + (per_slice ? concat("/", slice) : ""));
+    input.study.patients.push_back(one.truth.patient);
+    input.cases.push_back(one);
+    if (per_slice) input.slices.push_back(static_cast<int64_t>(slice));
+    for (size_t m = 0; m < input.study.scores.size(); ++m) input.study.scores[m].push_back(scored.scores[slice][m]);
+  }
+}
+
+// Pictures have distances in pixels and no volumes. Throws Error(data) where only some of the cases are pictures.
+void settle_units(const std::vector<Scored>& scored, metrics::SegmentationStudy& study) {
+  study.has_millimetres =
+      std::all_of(scored.begin(), scored.end(), [](const Scored& one) { return one.has_millimetres; });
+  if (study.has_millimetres) return;
+  const auto is_measured = [](const Scored& one) { return one.problem.empty() && one.has_millimetres; };
+  if (std::any_of(scored.begin(), scored.end(), is_measured))
+    throw Error(ExitCode::data, "some cases are pictures, whose pixels have no size, others have millimetres",
+                "evaluate them separately");
+  for (auto& of_model : study.scores) {
+    for (auto& of_case : of_model) {
+      for (metrics::ClassScores& of_class : of_case) of_class.truth_ml = of_class.difference_ml = std::nan("");
+    }
+  }
+}
+
+}  // namespace
+
+int eval_axis(const std::vector<EvalModel>& models, const std::array<int64_t, 3>& size,
+              const std::array<double, 3>& spacing_mm) {
+  for (const EvalModel& model : models) {
+    if (model.slice_axis != "auto") return model.slice_axis == "x" ? 0 : model.slice_axis == "y" ? 1 : 2;
+  }
+  return io::slice_axis({size, spacing_mm, 1});
+}
+
+SegmentationMaps SegmentationInput::read_maps(size_t number) const {
+  Pair pair = run::read_maps(cases[number], *sides);
+  ignore(pair);
+  SegmentationMaps maps{pair.truth.size, pair.truth.spacing_mm, std::move(pair.truth.labels), {}};
+  for (io::LabelMap& prediction : pair.predictions) maps.predictions.push_back(std::move(prediction.labels));
+  return maps;
+}
+
+SegmentationInput score_segmentations(const EvalArguments& arguments, const std::vector<EvalModel>& models,
+                                      const Truth& truth, const NamesTable* names, Problems& problems) {
+  const std::vector<SegmentationCase> cases = complete_cases(models, truth, names, problems);
   if (cases.empty()) problems.raise();
   if (cases.empty()) throw Error(ExitCode::data, "no case is left to be evaluated");
 
@@ -245,56 +273,32 @@ SegmentationInput score_segmentations(const EvalArguments& arguments, const std:
   input.remarks = input.sides->remarks;
   input.ignore_label = input.sides->truth->rules().ignore;
   for (const EvalModel& model : models) input.study.models.push_back(model.name);
+
   std::vector<Scored> scored(cases.size());
   Counting counting("cases", std::ssize(cases));
-  parallel_for(static_cast<int64_t>(cases.size()), arguments.statistics.threads, [&](int64_t i) {
+  parallel_for(std::ssize(cases), arguments.statistics.threads, [&](int64_t i) {
     const auto at = static_cast<size_t>(i);
-    try {
-      scored[at] = score(cases[at], arguments, models, *input.sides);
-    } catch (const Error& error) {
-      scored[at].problem = error.what();
-      scored[at].hint = error.hint();
-    }
+    scored[at] = score_or_problem(cases[at], arguments, models, *input.sides);
     counting.add();
   });
-  if (const auto count =
-          std::count_if(scored.begin(), scored.end(), [](const Scored& one) { return one.is_resampled; });
-      count > 0)
+  const auto num_resampled =
+      std::count_if(scored.begin(), scored.end(), [](const Scored& one) { return one.is_resampled; });
+  if (num_resampled > 0)
     input.remarks.push_back(
         concat("Measured on the files' own grid: predictions of slices that were resized when they were prepared were "
-               "brought there, each voxel with "
-               "the label of the nearest (",
-               count, " of ", cases.size(), " cases)"));
+               "brought there, each voxel with the label of the nearest (",
+               num_resampled, " of ", cases.size(), " cases)"));
   input.study.scores.resize(models.size());
   for (size_t i = 0; i < cases.size(); ++i) {
-    if (!scored[i].problem.empty()) {
-      problems.add(cases[i].truth.name, io::without(scored[i].problem, truth.identifying));
-      problems.advise(scored[i].hint);
+    if (scored[i].problem.empty()) {
+      add_to_study(cases[i], scored[i], arguments.per_slice, input);
       continue;
     }
-    for (size_t slice = 0; slice < scored[i].scores.size(); ++slice) {
-      input.study.cases.push_back(cases[i].truth.name + (arguments.per_slice ? concat("/", slice) : ""));
-      input.study.patients.push_back(cases[i].truth.patient);
-      input.cases.push_back(cases[i]);
-      if (arguments.per_slice) input.slices.push_back(static_cast<int64_t>(slice));
-      for (size_t m = 0; m < models.size(); ++m) input.study.scores[m].push_back(scored[i].scores[slice][m]);
-    }
+    problems.add(cases[i].truth.name, io::without(scored[i].problem, truth.identifying));
+    problems.advise(scored[i].hint);
   }
   problems.raise();
-  input.study.has_millimetres =
-      std::all_of(scored.begin(), scored.end(), [](const Scored& one) { return one.has_millimetres; });
-  if (!input.study.has_millimetres && std::any_of(scored.begin(), scored.end(), [](const Scored& one) {
-        return one.problem.empty() && one.has_millimetres;
-      }))
-    throw Error(ExitCode::data, "some cases are pictures, whose pixels have no size, others have millimetres",
-                "evaluate them separately");
-  if (!input.study.has_millimetres) {
-    for (auto& of_model : input.study.scores) {
-      for (auto& of_case : of_model) {
-        for (metrics::ClassScores& of_class : of_case) of_class.truth_ml = of_class.difference_ml = std::nan("");
-      }
-    }
-  }
+  settle_units(scored, input.study);
   if (input.study.cases.empty()) throw Error(ExitCode::data, "no case is left to be evaluated");
   return input;
 }

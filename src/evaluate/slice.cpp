@@ -16,7 +16,7 @@ constexpr double kLongestSidePx = 260;
 }  // namespace
 
 SliceGrid slice_grid_of(const std::array<int64_t, 3>& size, const std::array<double, 3>& spacing_mm, int axis) {
-  const size_t columns = axis == 0 ? 1 : 0, rows = axis == 2 ? 1 : 2;
+  const size_t columns = io::column_axis(axis), rows = io::row_axis(axis);
   return {size[rows], size[columns], spacing_mm[rows], spacing_mm[columns]};
 }
 

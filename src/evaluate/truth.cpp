@@ -3,9 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "input.h"
-#include "vmae/cases/channels.h"
-#include "vmae/cases/read_label_map.h"
-#include "vmae/cases/time_points.h"
+#include "source_truth.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/log.h"
 #include "vmae/core/path_problem.h"
@@ -13,13 +11,10 @@
 #include "vmae/dicom/masks.h"
 #include "vmae/image/file_name.h"
 #include "vmae/image/picture.h"
-#include "vmae/prepare/names_table.h"
-#include "vmae/prepared/mask.h"
 #include "vmae/sources/case_names.h"
 #include "vmae/sources/csv.h"
 #include "vmae/sources/dataset_json.h"
 #include "vmae/sources/patients.h"
-#include "vmae/volume/volume.h"
 
 namespace vmae::run {
 
@@ -34,197 +29,6 @@ std::string channel_suffix(int64_t channel) {
   const std::string digits = std::to_string(channel);
   return concat("_", std::string(4 - digits.size(), '0'), digits);
 }
-
-// A finding may be unknown; a class is one, or the file has no label.
-bool has_label(const io::SourceFile& file, bool is_multi_label) {
-  return !file.labels.empty() &&
-         (is_multi_label || std::find(file.labels.begin(), file.labels.end(), 1.0F) != file.labels.end());
-}
-
-// Time points that the dataset has as cases of their own.
-void split_time_points(std::vector<io::SourceFile>& files, const std::map<std::string, std::string>& in_dataset) {
-  std::vector<io::SourceFile> expanded;
-  for (const io::SourceFile& file : files) {
-    const auto name_at = [&](int64_t t) { return concat(file.name, "#t", t); };
-    if (in_dataset.contains(file.name) || !in_dataset.contains(name_at(0))) {
-      expanded.push_back(file);
-      continue;
-    }
-    for (int64_t t = 0; in_dataset.contains(name_at(t)); ++t) {
-      expanded.push_back(file);
-      expanded.back().time_point = t;
-      expanded.back().name = name_at(t);
-    }
-  }
-  files = std::move(expanded);
-}
-
-// "imagesTr/a/x_0001.nii.gz" -> "imagesTr/a/x_0001", "imagesTr/a/x",
-// as its label map may be called; "x.nii.gz#t2" -> "x".
-std::vector<std::string> label_names_of(const std::string& test_file) {
-  std::string name = test_file;
-  const size_t time = name.rfind("#t");
-  if (time != std::string::npos && parse_integer(name.substr(time + 2))) name.resize(time);
-  std::vector<std::string> names{io::take_apart(name).stem};
-  if (const auto found = io::case_and_channel(names[0])) names.push_back(found->first);
-  return names;
-}
-
-// Which of these names (paths without ending) are of a run's test part, where
-// its files lie in other folders: told by as much of their paths as both have.
-std::vector<bool> tested_by_name(const std::set<std::string>& test_files, std::vector<std::string> names) {
-  std::set<std::string> endings;  // of the paths of test files
-  for (const std::string& file : test_files) {
-    for (const std::string& name : label_names_of(file)) {
-      endings.insert(name);
-      for (size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/', slash + 1))
-        endings.insert(name.substr(slash + 1));
-    }
-  }
-  std::vector<bool> is_tested(names.size());
-  for (bool has_folders = true, is_found = false; has_folders && !is_found;) {
-    has_folders = false;
-    for (size_t i = 0; i < names.size(); ++i) {
-      is_tested[i] = endings.contains(names[i]);
-      is_found |= is_tested[i];
-      const size_t slash = names[i].find('/');
-      if (slash == std::string::npos) continue;
-      has_folders = true;
-      names[i].erase(0, slash + 1);
-    }
-  }
-  return is_tested;
-}
-
-void tell_the_rest(const fs::path& path, size_t num_tested, size_t num_all) {
-  if (num_tested < num_all)
-    log::info(concat(path.string(), ": ", num_tested, " of ", num_all,
-                     " files are of the run's test part; the others are not measured"));
-}
-
-// Every channel as a file of its own, since predictions may be of each. Those of prepared datasets
-// only where the run took each by itself. -> by the name of a further channel: that of its case.
-std::map<std::string, std::string> take_channels_apart(io::Source& source,
-                                                       const std::optional<std::set<std::string>>& test_files) {
-  std::map<std::string, std::string> case_of;
-  bool is_tested = false;
-  for (const io::SourceFile& file : source.files) {
-    for (const io::SourceFile& channel : file.channels) {
-      case_of[channel.name] = file.name;
-      is_tested |= test_files && test_files->contains(channel.name);
-    }
-  }
-  if (source.layout != "prepared" || is_tested) source.files = io::single_channels(source.files);
-  return case_of;
-}
-
-// Files of one source, in the order in which names are given.
-Truth from_source(io::Source source, const std::optional<std::set<std::string>>& test_files, bool is_classification,
-                  const fs::path& path, const NamesTable* names_between) {
-  const std::map<std::string, std::string> case_of_channel = take_channels_apart(source, test_files);
-  std::map<std::string, std::string> in_dataset;  // by name in the source
-  if (names_between != nullptr && source.layout != "prepared") {
-    for (const NamedCase& one : names_between->cases) in_dataset[one.source] = one.name;
-    split_time_points(source.files, in_dataset);
-  } else if (!is_classification) {
-    source.files = io::with_masks_of_time_points(source.files);
-  }
-  std::sort(source.files.begin(), source.files.end(),
-            [](const auto& a, const auto& b) { return std::tie(a.name, a.path) < std::tie(b.name, b.path); });
-  const std::vector<std::string> names = io::case_names(source.files, source.identifying);
-  Truth truth;
-  truth.mask_names = source.mask_names;
-  truth.ignore_label = source.ignore_label;
-  truth.regions = source.regions;
-  truth.label_names = source.label_names;
-  truth.is_multi_label = source.is_multi_label;
-  const auto mask_of = [](const io::SourceFile& file) { return std::pair(file.mask, file.time_point); };
-  // nnU-Net's channels are images of their own with one mask: they are one case
-  std::map<std::pair<fs::path, int64_t>, int64_t> num_with_mask;
-  for (const io::SourceFile& file : source.files) num_with_mask[mask_of(file)] += file.series.empty() ? 1 : 0;
-  std::map<std::pair<fs::path, int64_t>, size_t> case_of_mask;
-  std::shared_ptr<const PreparedTruth> prepared;
-  if (source.layout == "prepared" && !is_classification) prepared = std::make_shared<const PreparedTruth>(path);
-  size_t without = 0, num_resized = 0;
-  const auto is_tested = [&](const io::SourceFile& file) {
-    const auto found = in_dataset.find(file.name);
-    if (const auto whole = case_of_channel.find(file.name);
-        whole != case_of_channel.end() && test_files->contains(whole->second))
-      return true;
-    const std::string time = concat("#t", file.time_point);  // splits.json names files, not their time points
-    if (file.name.ends_with(time) && test_files->contains(file.name.substr(0, file.name.size() - time.size())))
-      return true;
-    return test_files->contains(file.name) || (found != in_dataset.end() && test_files->contains(found->second));
-  };
-  std::vector<bool> tested;
-  for (const io::SourceFile& file : source.files) tested.push_back(test_files && is_tested(file));
-  auto num_tested = std::count(tested.begin(), tested.end(), true);
-  const auto says_truth = [&](const io::SourceFile& file) {
-    return is_classification ? has_label(file, source.is_multi_label) : !file.mask.empty();
-  };
-  // the same files in other folders
-  if (test_files && num_tested == 0 && std::any_of(source.files.begin(), source.files.end(), says_truth)) {
-    std::vector<std::string> stems;
-    for (const io::SourceFile& file : source.files) stems.push_back(label_names_of(file.name)[0]);
-    tested = tested_by_name(*test_files, stems);
-    num_tested = std::count(tested.begin(), tested.end(), true);
-  }
-  const bool has_test = num_tested > 0;
-  if (has_test) tell_the_rest(path, static_cast<size_t>(num_tested), tested.size());
-  for (size_t i = 0; i < names.size(); ++i) {
-    io::SourceFile& file = source.files[i];
-    if (has_test && !tested[i]) continue;
-    std::optional<io::PreparedCase> slices;
-    if (prepared) slices = prepared->dataset.read_case(file.prepared_case);
-    const bool has_mask = slices ? io::has_mask(prepared->dataset, *slices) : !file.mask.empty();
-    if (is_classification ? !has_label(file, source.is_multi_label) : !has_mask) {
-      ++without;
-      if (has_test)
-        throw Error(
-            ExitCode::data,
-            concat(path.string(), ": ", file.name, " of the test part has no ", is_classification ? "label" : "mask"),
-            "say where the truth of the test part is: --truth");
-      continue;
-    }
-    std::string name = names[i];
-    std::map<std::string, io::SourceFile> images;
-    // that may be predicted one by one
-    for (int64_t channel = 0; prepared && !file.channels.empty() && channel < io::num_channels(file); ++channel) {
-      const io::SourceFile one = io::channel_of(file, channel);
-      images.emplace(channel == 0 ? name : one.name, one);
-    }
-    if (!is_classification && in_dataset.empty() && num_with_mask[mask_of(file)] > 1 &&
-        (io::is_volume(file.mask) || source.layout == "nnunet")) {
-      const auto [known, is_new] = case_of_mask.emplace(mask_of(file), truth.cases.size());
-      if (!is_new) {
-        truth.cases[known->second].images.emplace(name, file);
-        continue;
-      }
-      images.emplace(name, file);
-      if (name.ends_with("_0000")) name.resize(name.size() - 5);
-    }
-    num_resized += slices && io::is_resized(prepared->dataset, *slices) ? 1 : 0;
-    truth.cases.push_back({name,
-                           file.patient,
-                           {},
-                           file,
-                           prepared,
-                           slices                      ? slices->axis
-                           : io::is_picture(file.path) ? 2
-                                                       : -1,
-                           file.is_patient_known,
-                           std::move(images)});
-  }
-  if (without > 0 && !truth.cases.empty())
-    log::warning(concat(path.string(), ": ", without, " of ", names.size(), " cases have no ",
-                        is_classification ? "label" : "mask", " and are not evaluated"));
-  if (num_resized > 0) truth.remarks.push_back(prepared->grid_remark(num_resized, truth.cases.size()));
-  return truth;
-}
-
-}  // namespace
-
-namespace {
 
 // Files below `folder` that may be label maps, in any order.
 std::vector<fs::path> label_files(const fs::path& folder) {
@@ -249,35 +53,6 @@ std::vector<fs::path> label_files(const fs::path& folder) {
   }
   return files;
 }
-
-}  // namespace
-
-std::vector<std::string> identifying_texts_in(const fs::path& folder) {
-  std::set<std::string> texts;
-  for (const fs::path& file : label_files(folder)) {
-    const std::vector<std::string> own = io::owner_of(file).identifying;
-    texts.insert(own.begin(), own.end());
-  }
-  return {texts.begin(), texts.end()};
-}
-
-std::map<std::string, fs::path> list_label_maps(const fs::path& folder, const std::vector<std::string>& identifying) {
-  std::map<std::string, fs::path> maps;
-  for (const fs::path& path : label_files(folder)) {
-    const std::string file = path.lexically_relative(folder).generic_string();
-    const std::string name = io::safe_name(escaped_utf8(io::take_apart(file).stem), identifying);
-    const auto [first, is_new] = maps.emplace(name, path);
-    if (!is_new)
-      throw Error(ExitCode::data,
-                  concat(folder.string(), ": case ", name, " is there twice, as ",
-                         io::without(first->second.filename().string(), identifying), " and ",
-                         io::without(path.filename().string(), identifying)),
-                  "keep one of them");
-  }
-  return maps;
-}
-
-namespace {
 
 // What dataset.json says of a folder of label maps: its own,
 // or, of nnU-Net's labelsTr and labelsTs, that of the dataset.
@@ -309,6 +84,31 @@ void adopt_dataset_json(const fs::path& folder, Truth& truth) {
 
 }  // namespace
 
+std::vector<std::string> identifying_texts_in(const fs::path& folder) {
+  std::set<std::string> texts;
+  for (const fs::path& file : label_files(folder)) {
+    const std::vector<std::string> own = io::owner_of(file).identifying;
+    texts.insert(own.begin(), own.end());
+  }
+  return {texts.begin(), texts.end()};
+}
+
+std::map<std::string, fs::path> list_label_maps(const fs::path& folder, const std::vector<std::string>& identifying) {
+  std::map<std::string, fs::path> maps;
+  for (const fs::path& path : label_files(folder)) {
+    const std::string file = path.lexically_relative(folder).generic_string();
+    const std::string name = io::safe_name(escaped_utf8(io::take_apart(file).stem), identifying);
+    const auto [first, is_new] = maps.emplace(name, path);
+    if (!is_new)
+      throw Error(ExitCode::data,
+                  concat(folder.string(), ": case ", name, " is there twice, as ",
+                         io::without(first->second.filename().string(), identifying), " and ",
+                         io::without(path.filename().string(), identifying)),
+                  "keep one of them");
+  }
+  return maps;
+}
+
 Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>>& test_files, bool is_classification,
                  const std::vector<std::string>& findings, const std::vector<std::string>& identifying,
                  const NamesTable* names) {
@@ -322,7 +122,7 @@ Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>
     for (const io::SourceRemark& remark : source.remarks) {
       if (is_classification && remark.name.empty()) log::info(concat("truth: ", remark.text));  // which columns it is
     }
-    Truth truth = from_source(std::move(source), test_files, is_classification, path, names);
+    Truth truth = truth_of_source(std::move(source), test_files, is_classification, path, names);
     truth.identifying = identifying;
     if (!truth.cases.empty()) return truth;
   } catch (const io::NoImages& error) {
@@ -343,8 +143,7 @@ Truth open_truth(const fs::path& path, const std::optional<std::set<std::string>
     std::vector<std::string> names_there;
     for (const TruthCase& one : truth.cases) names_there.push_back(one.name);
     const std::vector<bool> is_tested = test_files ? tested_by_name(*test_files, names_there) : std::vector<bool>{};
-    if (const auto count = std::count(is_tested.begin(), is_tested.end(), true); count > 0) {
-      tell_the_rest(path, static_cast<size_t>(count), is_tested.size());
+    if (tell_tested(path, is_tested)) {
       size_t number = 0;
       std::erase_if(truth.cases, [&](const TruthCase&) { return !is_tested[number++]; });
     }

@@ -12,17 +12,6 @@ namespace {
 constexpr std::array<const char*, 8> kTypeNames{"uint8",  "int8",  "uint16",  "int16",
                                                 "uint32", "int32", "float32", "float64"};
 
-// How a slice lies in memory, in voxels.
-struct SlicePlan {
-  int64_t height, width, first, row_stride, column_stride;
-};
-
-SlicePlan plan_slice(const Volume& volume, int axis, int64_t index) {
-  const std::array<int64_t, 3> stride{1, volume.size[0], volume.size[0] * volume.size[1]};
-  const int column_axis = axis == 0 ? 1 : 0, row_axis = axis == 2 ? 1 : 2;
-  return {volume.size[row_axis], volume.size[column_axis], index * stride[axis], stride[row_axis], stride[column_axis]};
-}
-
 template <class T>
 float in_units(T stored, const Scaling& scaling) {
   return static_cast<float>(scaling.slope * static_cast<double>(stored) + scaling.intercept);
@@ -58,10 +47,15 @@ std::vector<float> values(const Volume& volume) {
   return result;
 }
 
-static bool is_flat(const VolumeHeader& header) {
+namespace {
+
+bool is_flat(const VolumeHeader& header) {
   return std::find(header.size.begin(), header.size.end(), 1) != header.size.end();
 }
-static bool is_coarsest(double spacing_mm, double largest_mm) { return spacing_mm >= 0.99 * largest_mm; }
+
+bool is_coarsest(double spacing_mm, double largest_mm) { return spacing_mm >= 0.99 * largest_mm; }
+
+}  // namespace
 
 int slice_axis(const VolumeHeader& header) {
   for (const int axis : {2, 1, 0}) {
@@ -72,7 +66,7 @@ int slice_axis(const VolumeHeader& header) {
   double best_squareness = -1.0;
   for (const int axis : {2, 1, 0}) {
     if (!is_coarsest(header.spacing_mm[axis], largest_mm)) continue;
-    const auto [shorter, longer] = std::minmax(header.size[axis == 0 ? 1 : 0], header.size[axis == 2 ? 1 : 2]);
+    const auto [shorter, longer] = std::minmax(header.size[column_axis(axis)], header.size[row_axis(axis)]);
     const double squareness = static_cast<double>(shorter) / static_cast<double>(longer);
     if (squareness > best_squareness) {
       best = axis;
@@ -112,17 +106,26 @@ int slice_axis(const VolumeHeader& header, const std::string& wanted) {
   return wanted == "x" ? 0 : wanted == "y" ? 1 : 2;
 }
 
+SliceLayout::SliceLayout(const std::array<int64_t, 3>& size, int axis, int64_t index) {
+  const std::array<int64_t, 3> stride{1, size[0], size[0] * size[1]};
+  height = size[row_axis(axis)];
+  width = size[column_axis(axis)];
+  first = index * stride[static_cast<size_t>(axis)];
+  row_stride = stride[row_axis(axis)];
+  column_stride = stride[column_axis(axis)];
+}
+
 Image slice_of(const Volume& volume, int axis, int64_t index) {
-  const SlicePlan plan = plan_slice(volume, axis, index);
-  Image image{plan.height, plan.width, volume.channels, {}, volume.stored_max};
+  const SliceLayout layout(volume.size, axis, index);
+  Image image{layout.height, layout.width, volume.channels, {}, volume.stored_max};
   image.pixels.resize(static_cast<size_t>(image.height * image.width * image.channels));
   visit(volume.type, [&]<class T>(T) {
     const T* stored = reinterpret_cast<const T*>(volume.stored.data());
     float* to = image.pixels.data();
-    for (int64_t row = 0; row < plan.height; ++row) {
+    for (int64_t row = 0; row < layout.height; ++row) {
       const Scaling scaling = volume.scaling_of(axis == 2 ? index : row);  // rows are z for the other axes
-      for (int64_t column = 0; column < plan.width; ++column) {
-        const T* from = stored + (plan.first + row * plan.row_stride + column * plan.column_stride) * volume.channels;
+      for (int64_t column = 0; column < layout.width; ++column) {
+        const T* from = stored + layout.voxel(row, column) * volume.channels;
         for (int64_t channel = 0; channel < volume.channels; ++channel) *to++ = in_units(from[channel], scaling);
       }
     }
@@ -131,19 +134,19 @@ Image slice_of(const Volume& volume, int axis, int64_t index) {
 }
 
 void stored_slice_of(const Volume& volume, int axis, int64_t index, std::vector<std::byte>& to) {
-  const SlicePlan plan = plan_slice(volume, axis, index);
+  const SliceLayout layout(volume.size, axis, index);
   const auto voxel_bytes = static_cast<int64_t>(size_of(volume.type)) * volume.channels;
-  to.resize(static_cast<size_t>(plan.height * plan.width * voxel_bytes));
+  to.resize(static_cast<size_t>(layout.height * layout.width * voxel_bytes));
   std::byte* out = to.data();
-  for (int64_t row = 0; row < plan.height; ++row) {
-    const std::byte* from = volume.stored.data() + (plan.first + row * plan.row_stride) * voxel_bytes;
-    if (plan.column_stride == 1) {
-      std::memcpy(out, from, static_cast<size_t>(plan.width * voxel_bytes));
-      out += plan.width * voxel_bytes;
+  for (int64_t row = 0; row < layout.height; ++row) {
+    const std::byte* from = volume.stored.data() + layout.voxel(row, 0) * voxel_bytes;
+    if (layout.column_stride == 1) {
+      std::memcpy(out, from, static_cast<size_t>(layout.width * voxel_bytes));
+      out += layout.width * voxel_bytes;
       continue;
     }
-    for (int64_t column = 0; column < plan.width; ++column, out += voxel_bytes) {
-      std::memcpy(out, from + column * plan.column_stride * voxel_bytes, static_cast<size_t>(voxel_bytes));
+    for (int64_t column = 0; column < layout.width; ++column, out += voxel_bytes) {
+      std::memcpy(out, from + column * layout.column_stride * voxel_bytes, static_cast<size_t>(voxel_bytes));
     }
   }
 }

@@ -213,7 +213,7 @@ Look look_at_source(const fs::path& path) {
       Tile tile{io::slice_of(volume, axis, index),
                 {},
                 range,
-                volume.spacing_mm[axis == 2 ? 1 : 2] / volume.spacing_mm[axis == 0 ? 1 : 0],
+                volume.spacing_mm[io::row_axis(axis)] / volume.spacing_mm[io::column_axis(axis)],
                 ""};
       if (!mask.stored.empty()) {
         std::vector<std::byte> bytes;

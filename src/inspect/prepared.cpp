@@ -182,7 +182,7 @@ Look look_at_prepared(const fs::path& path) {
         std::find(dataset.info().options.begin(), dataset.info().options.end(), "prepare.resize=[]")) {
       tile.aspect = 1.0;  // resized: the pixels' shape is not known
     } else {
-      tile.aspect = c.spacing_mm[c.axis == 2 ? 1 : 2] / c.spacing_mm[c.axis == 0 ? 1 : 0];
+      tile.aspect = c.spacing_mm[io::row_axis(c.axis)] / c.spacing_mm[io::column_axis(c.axis)];
     }
     look.tiles.push_back(std::move(tile));
   }

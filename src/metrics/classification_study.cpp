@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include "vmae/core/text.h"
 #include "vmae/metrics/decisions.h"
@@ -75,36 +74,74 @@ struct Rankings {
   }
 };
 
-// A set of metrics of every model, resampled together, with the differences of pairs behind them.
-struct Metrics {
-  std::vector<Decisions::Name> names;
-  std::function<void(size_t model, std::span<const uint32_t> weights, std::span<double> out)> values;
-};
-
-struct Resampled {
-  stats::Bootstrap bootstrap;
-  size_t num_names;
-  size_t of_model(size_t model, size_t name) const { return model * num_names + name; }
-  size_t of_pair(size_t num_models, size_t pair, size_t name) const { return (num_models + pair) * num_names + name; }
-};
-
-Resampled resample(const ClassificationStudy& study, const Metrics& metrics, std::span<const uint32_t> strata,
-                   const StatisticsOptions& options) {
-  const size_t num_models = study.models.size(), num_names = metrics.names.size();
-  const auto statistics = [&](std::span<const uint32_t> weights, std::span<double> out) {
-    for (size_t model = 0; model < num_models; ++model)
-      metrics.values(model, weights, out.subspan(model * num_names, num_names));
-    for (size_t pair = 0; pair < options.pairs.size(); ++pair) {
-      const auto [a, b] = options.pairs[pair];
-      for (size_t k = 0; k < num_names; ++k)
-        out[(num_models + pair) * num_names + k] = out[a * num_names + k] - out[b * num_names + k];
-    }
-  };
-  return {stats::bootstrap(stats::units_of(study.cases.size(), study.patients, strata),
-                           (num_models + options.pairs.size()) * num_names, statistics,
-                           {.resamples = options.resamples, .seed = options.seed, .threads = options.threads}),
-          num_names};
+void describe_counts(const ClassificationStudy& study, size_t c, Estimate& estimate) {
+  estimate.n = static_cast<int64_t>(study.cases.size());
+  if (c == study.classes.size()) return;
+  const auto& labels = study.labels[c];
+  estimate.num_left_out = std::count(labels.begin(), labels.end(), int8_t{-1});
+  estimate.n -= estimate.num_left_out;
+  estimate.num_positive = std::count(labels.begin(), labels.end(), int8_t{1});
 }
+
+// A set of metrics of every model, resampled together, with the differences of pairs behind them.
+class Resampled {
+ public:
+  // models: what computes the metrics of each; strata: as in stats::units_of().
+  template <class Model>
+  Resampled(const ClassificationStudy& study, const StatisticsOptions& options, std::vector<Decisions::Name> names,
+            const std::vector<Model>& models, std::span<const uint32_t> strata)
+      : study_(study), options_(options), names_(std::move(names)) {
+    const auto statistics = [&](std::span<const uint32_t> weights, std::span<double> out) {
+      for (size_t model = 0; model < models.size(); ++model)
+        models[model].values(weights, out.subspan(of_model(model, 0), names_.size()));
+      for (size_t pair = 0; pair < options.pairs.size(); ++pair) {
+        const auto [a, b] = options.pairs[pair];
+        for (size_t k = 0; k < names_.size(); ++k) out[of_pair(pair, k)] = out[of_model(a, k)] - out[of_model(b, k)];
+      }
+    };
+    bootstrap_ = stats::bootstrap(stats::units_of(study.cases.size(), study.patients, strata),
+                                  of_pair(options.pairs.size(), 0), statistics,
+                                  {.resamples = options.resamples, .seed = options.seed, .threads = options.threads});
+  }
+
+  const std::vector<Decisions::Name>& names() const { return names_; }
+  double value(size_t model, size_t name) const { return bootstrap_.estimate[of_model(model, name)]; }
+
+  // c: the class that the row is about, or the number of classes for a row over all.
+  Estimate estimate(size_t model, size_t name, size_t c) const {
+    Estimate estimate{.model = model,
+                      .metric = names_[name].metric,
+                      .class_name = names_[name].class_name,
+                      .value = value(model, name)};
+    describe_counts(study_, c, estimate);
+    estimate.intervals = intervals_of(bootstrap_, of_model(model, name), options_);
+    return estimate;
+  }
+
+  Comparison comparison(size_t pair, size_t name, size_t c) const {
+    const size_t statistic = of_pair(pair, name);
+    Estimate counts;
+    describe_counts(study_, c, counts);
+    return {
+        .a = options_.pairs[pair].first,
+        .b = options_.pairs[pair].second,
+        .metric = names_[name].metric,
+        .class_name = names_[name].class_name,
+        .difference = bootstrap_.estimate[statistic],
+        .n = counts.n,
+        .intervals = intervals_of(bootstrap_, statistic, options_),
+        .tests = {{"paired bootstrap", bootstrap_.num_units, nan, stats::bootstrap_p(bootstrap_, statistic), nan, ""}}};
+  }
+
+ private:
+  size_t of_model(size_t model, size_t name) const { return model * names_.size() + name; }
+  size_t of_pair(size_t pair, size_t name) const { return of_model(study_.models.size() + pair, name); }
+
+  const ClassificationStudy& study_;
+  const StatisticsOptions& options_;
+  std::vector<Decisions::Name> names_;
+  stats::Bootstrap bootstrap_;
+};
 
 // Labels and scores of a class where the label is known.
 struct Known {
@@ -128,50 +165,53 @@ bool is_clustered(const ClassificationStudy& study) {
   return stats::units_of(study.cases.size(), study.patients, {}).is_clustered();
 }
 
-// The class that a row is about, or the number of classes for a row over all.
-size_t class_of(const ClassificationStudy& study, size_t name) { return std::min(name, study.classes.size()); }
-
-void describe_counts(const ClassificationStudy& study, size_t c, Estimate& estimate) {
-  estimate.n = static_cast<int64_t>(study.cases.size());
-  if (c == study.classes.size()) return;
-  const auto& labels = study.labels[c];
-  estimate.num_left_out = std::count(labels.begin(), labels.end(), int8_t{-1});
-  estimate.n -= estimate.num_left_out;
-  estimate.num_positive = std::count(labels.begin(), labels.end(), int8_t{1});
+void add_delong_interval(const ClassificationStudy& study, size_t c, double level, Estimate& estimate) {
+  const Known known = known_of(study, c, {estimate.model});
+  const stats::Auroc auroc = stats::delong(known.scores[0], known.labels);
+  estimate.remark = auroc.remark;
+  stats::Interval interval = stats::delong_interval(auroc, level);
+  if (is_clustered(study)) {
+    interval.remark = "treats all cases as independent, but patients have several";
+    estimate.intervals.push_back(interval);
+  } else {
+    estimate.intervals.insert(estimate.intervals.begin(), interval);
+  }
 }
 
-void estimate_rankings(const ClassificationStudy& study, const Resampled& resampled,
-                       const std::vector<Decisions::Name>& names, const StatisticsOptions& options,
+void add_delong_test(const ClassificationStudy& study, size_t c, double level, Comparison& comparison) {
+  const Known known = known_of(study, c, {comparison.a, comparison.b});
+  const stats::AurocComparison test = stats::delong_test(known.scores[0], known.scores[1], known.labels, level);
+  comparison.intervals.insert(comparison.intervals.begin(), test.interval);
+  comparison.tests.insert(comparison.tests.begin(), Test{"DeLong", comparison.n, test.z, test.p, nan, test.remark});
+}
+
+// The class that a name of Rankings is about, or the number of classes for one over all.
+size_t class_of_ranking(const ClassificationStudy& study, size_t name) {
+  return std::min(name / 2, study.classes.size());
+}
+
+// name: of a mean over classes; "" where all of them have a value.
+std::string remark_on_mean(const ClassificationStudy& study, const Resampled& resampled, size_t model, size_t name) {
+  size_t defined = 0;
+  for (size_t c = 0; c < study.classes.size(); ++c)
+    defined += std::isnan(resampled.value(model, 2 * c + name % 2)) ? 0 : 1;
+  if (defined == study.classes.size()) return "";
+  return concat("the mean of ", defined, " of ", study.classes.size(),
+                " classes: the others have no positive or no negative cases");
+}
+
+void estimate_rankings(const ClassificationStudy& study, const Resampled& resampled, double level,
                        std::vector<Estimate>& estimates) {
   for (size_t model = 0; model < study.models.size(); ++model) {
-    for (size_t k = 0; k < names.size(); ++k) {
-      const size_t statistic = resampled.of_model(model, k), c = class_of(study, k / 2);
-      Estimate estimate{.model = model,
-                        .metric = names[k].metric,
-                        .class_name = names[k].class_name,
-                        .value = resampled.bootstrap.estimate[statistic]};
-      describe_counts(study, c, estimate);
-      estimate.intervals = intervals_of(resampled.bootstrap, statistic, options);
-      if (c < study.classes.size() && names[k].metric == "AUROC") {
-        const Known known = known_of(study, c, {model});
-        const stats::Auroc auroc = stats::delong(known.scores[0], known.labels);
-        estimate.remark = auroc.remark;
-        stats::Interval interval = stats::delong_interval(auroc, options.level);
-        if (is_clustered(study)) {
-          interval.remark = "treats all cases as independent, but patients have several";
-          estimate.intervals.push_back(interval);
-        } else {
-          estimate.intervals.insert(estimate.intervals.begin(), interval);
-        }
+    for (size_t k = 0; k < resampled.names().size(); ++k) {
+      const size_t c = class_of_ranking(study, k);
+      Estimate estimate = resampled.estimate(model, k, c);
+      if (c < study.classes.size() && estimate.metric == "AUROC") {
+        add_delong_interval(study, c, level, estimate);
       } else if (std::isnan(estimate.value)) {
         estimate.remark = "not defined: no positive or no negative cases";
-      } else if (c == study.classes.size() && names[k].class_name != "micro") {
-        size_t defined = 0;
-        for (size_t i = 0; i < study.classes.size(); ++i)
-          defined += std::isnan(resampled.bootstrap.estimate[resampled.of_model(model, 2 * i + k % 2)]) ? 0 : 1;
-        if (defined < study.classes.size())
-          estimate.remark = concat("the mean of ", defined, " of ", study.classes.size(),
-                                   " classes: the others have no positive or no negative cases");
+      } else if (c == study.classes.size() && estimate.class_name != "micro") {
+        estimate.remark = remark_on_mean(study, resampled, model, k);
       }
       remark_on_bias(estimate);
       estimates.push_back(std::move(estimate));
@@ -179,34 +219,62 @@ void estimate_rankings(const ClassificationStudy& study, const Resampled& resamp
   }
 }
 
-void compare_rankings(const ClassificationStudy& study, const Resampled& resampled,
-                      const std::vector<Decisions::Name>& names, const StatisticsOptions& options,
+void compare_rankings(const ClassificationStudy& study, const Resampled& resampled, const StatisticsOptions& options,
                       std::vector<Comparison>& comparisons) {
   for (size_t pair = 0; pair < options.pairs.size(); ++pair) {
-    const auto [a, b] = options.pairs[pair];
-    for (size_t k = 0; k < names.size(); ++k) {
-      const size_t statistic = resampled.of_pair(study.models.size(), pair, k), c = class_of(study, k / 2);
-      Comparison comparison{.a = a,
-                            .b = b,
-                            .metric = names[k].metric,
-                            .class_name = names[k].class_name,
-                            .difference = resampled.bootstrap.estimate[statistic]};
-      Estimate counts;
-      describe_counts(study, c, counts);
-      comparison.n = counts.n;
-      comparison.intervals = intervals_of(resampled.bootstrap, statistic, options);
-      if (c < study.classes.size() && names[k].metric == "AUROC" && !is_clustered(study)) {
-        const Known known = known_of(study, c, {a, b});
-        const stats::AurocComparison test =
-            stats::delong_test(known.scores[0], known.scores[1], known.labels, options.level);
-        comparison.intervals.insert(comparison.intervals.begin(), test.interval);
-        comparison.tests.push_back({"DeLong", comparison.n, test.z, test.p, nan, test.remark});
-      }
-      comparison.tests.push_back({"paired bootstrap", resampled.bootstrap.num_units, nan,
-                                  stats::bootstrap_p(resampled.bootstrap, statistic), nan, ""});
+    for (size_t k = 0; k < resampled.names().size(); ++k) {
+      const size_t c = class_of_ranking(study, k);
+      Comparison comparison = resampled.comparison(pair, k, c);
+      if (c < study.classes.size() && comparison.metric == "AUROC" && !is_clustered(study))
+        add_delong_test(study, c, options.level, comparison);
       comparisons.push_back(std::move(comparison));
     }
   }
+}
+
+// The class that a name of Decisions is about, or the number of classes for one over all.
+size_t class_of_decision(const ClassificationStudy& study, const Decisions::Name& name) {
+  return static_cast<size_t>(std::find(study.classes.begin(), study.classes.end(), name.class_name) -
+                             study.classes.begin());
+}
+
+void estimate_decisions(const ClassificationStudy& study, const Resampled& resampled,
+                        std::vector<Estimate>& estimates) {
+  for (size_t model = 0; model < study.models.size(); ++model) {
+    const bool has_probabilities = are_probabilities(study, model);
+    for (size_t k = 0; k < resampled.names().size(); ++k) {
+      Estimate estimate = resampled.estimate(model, k, class_of_decision(study, resampled.names()[k]));
+      if (!has_probabilities && (estimate.metric == "Brier" || estimate.metric == "ECE"))
+        estimate.remark = "the scores are no probabilities";
+      else if (std::isnan(estimate.value))
+        estimate.remark = "not defined: a class is absent, in truth or in decisions";
+      remark_on_bias(estimate);
+      estimates.push_back(std::move(estimate));
+    }
+  }
+}
+
+void compare_decisions(const ClassificationStudy& study, const Resampled& resampled, size_t num_pairs,
+                       std::vector<Comparison>& comparisons) {
+  for (size_t pair = 0; pair < num_pairs; ++pair) {
+    for (size_t k = 0; k < resampled.names().size(); ++k) {
+      const Decisions::Name& name = resampled.names()[k];
+      if (name.metric == "accuracy" || name.metric == "balanced_accuracy")
+        comparisons.push_back(resampled.comparison(pair, k, class_of_decision(study, name)));
+    }
+  }
+}
+
+// Exclusive classes: every resample has as many cases of each as the sample.
+std::vector<uint32_t> strata_of(const ClassificationStudy& study) {
+  std::vector<uint32_t> strata;
+  if (study.kind == LabelKind::multi_label) return strata;
+  for (size_t i = 0; i < study.cases.size(); ++i) {
+    uint32_t stratum = 0;
+    for (uint32_t c = 0; c < study.classes.size(); ++c) stratum = study.labels[c][i] == 1 ? c + 1 : stratum;
+    strata.push_back(stratum);
+  }
+  return strata;
 }
 
 }  // namespace
@@ -250,7 +318,6 @@ std::vector<std::vector<double>> thresholds_of(const ClassificationStudy& study,
 
 ClassificationResult evaluate(const ClassificationStudy& study, const ThresholdOptions& threshold,
                               const StatisticsOptions& options) {
-  ClassificationResult result;
   std::vector<Rankings> rankings;
   std::vector<Decisions> decisions;
   const auto thresholds = thresholds_of(study, threshold);
@@ -258,65 +325,13 @@ ClassificationResult evaluate(const ClassificationStudy& study, const ThresholdO
     rankings.emplace_back(study, model);
     decisions.emplace_back(study, model, thresholds[model]);
   }
-  // Exclusive classes: every resample has as many cases of each as the sample.
-  std::vector<uint32_t> strata;
-  if (study.kind != LabelKind::multi_label) {
-    for (size_t i = 0; i < study.cases.size(); ++i) {
-      uint32_t stratum = 0;
-      for (uint32_t c = 0; c < study.classes.size(); ++c) stratum = study.labels[c][i] == 1 ? c + 1 : stratum;
-      strata.push_back(stratum);
-    }
-  }
-  const Metrics ranked{Rankings::names(study), [&](size_t model, std::span<const uint32_t> weights,
-                                                   std::span<double> out) { rankings[model].values(weights, out); }};
-  const Resampled of_rankings = resample(study, ranked, strata, options);
-  estimate_rankings(study, of_rankings, ranked.names, options, result.estimates);
-  compare_rankings(study, of_rankings, ranked.names, options, result.comparisons);
-
-  const Metrics decided{decisions[0].names(), [&](size_t model, std::span<const uint32_t> weights,
-                                                  std::span<double> out) { decisions[model].values(weights, out); }};
-  const Resampled of_decisions = resample(study, decided, {}, options);
-  for (size_t model = 0; model < study.models.size(); ++model) {
-    const bool has_probabilities = are_probabilities(study, model);
-    for (size_t k = 0; k < decided.names.size(); ++k) {
-      const auto& [metric, class_name] = decided.names[k];
-      const size_t statistic = of_decisions.of_model(model, k);
-      Estimate estimate{.model = model,
-                        .metric = metric,
-                        .class_name = class_name,
-                        .value = of_decisions.bootstrap.estimate[statistic]};
-      const auto c = static_cast<size_t>(std::find(study.classes.begin(), study.classes.end(), class_name) -
-                                         study.classes.begin());
-      describe_counts(study, c, estimate);
-      estimate.intervals = intervals_of(of_decisions.bootstrap, statistic, options);
-      if (!has_probabilities && (metric == "Brier" || metric == "ECE"))
-        estimate.remark = "the scores are no probabilities";
-      else if (std::isnan(estimate.value))
-        estimate.remark = "not defined: a class is absent, in truth or in decisions";
-      remark_on_bias(estimate);
-      result.estimates.push_back(std::move(estimate));
-    }
-  }
-  for (size_t pair = 0; pair < options.pairs.size(); ++pair) {
-    for (size_t k = 0; k < decided.names.size(); ++k) {
-      const auto& [metric, class_name] = decided.names[k];
-      if (metric != "accuracy" && metric != "balanced_accuracy") continue;
-      const size_t statistic = of_decisions.of_pair(study.models.size(), pair, k);
-      Comparison comparison{
-          .a = options.pairs[pair].first, .b = options.pairs[pair].second, .metric = metric, .class_name = class_name};
-      comparison.difference = of_decisions.bootstrap.estimate[statistic];
-      Estimate counts;
-      describe_counts(study,
-                      static_cast<size_t>(std::find(study.classes.begin(), study.classes.end(), class_name) -
-                                          study.classes.begin()),
-                      counts);
-      comparison.n = counts.n;
-      comparison.intervals = intervals_of(of_decisions.bootstrap, statistic, options);
-      comparison.tests.push_back({"paired bootstrap", of_decisions.bootstrap.num_units, nan,
-                                  stats::bootstrap_p(of_decisions.bootstrap, statistic), nan, ""});
-      result.comparisons.push_back(std::move(comparison));
-    }
-  }
+  ClassificationResult result;
+  const Resampled ranked(study, options, Rankings::names(study), rankings, strata_of(study));
+  estimate_rankings(study, ranked, options.level, result.estimates);
+  compare_rankings(study, ranked, options, result.comparisons);
+  const Resampled decided(study, options, decisions[0].names(), decisions, {});
+  estimate_decisions(study, decided, result.estimates);
+  compare_decisions(study, decided, options.pairs.size(), result.comparisons);
   correct_for_number(result.comparisons);
   return result;
 }

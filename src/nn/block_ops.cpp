@@ -5,7 +5,8 @@
 #include "vmae/nn/block_ops.h"
 
 #include <ATen/autocast_mode.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
 
 #include <cmath>
 

@@ -3,14 +3,17 @@
 #include "vmae/predict/features.h"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/stack.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <future>
+#include <new>
 #include <nlohmann/json.hpp>
 
 #include "input.h"
 #include "slice_predictor.h"
-#include "vmae/cases/time_points.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
@@ -35,6 +38,17 @@ struct Rows {
   std::vector<std::string> names;  // of cases
   std::vector<int64_t> slices;     // which slice (from 0), or how many the case has
   std::vector<at::Tensor> vectors;
+
+  // of_slices: (slices, features)
+  void add(const std::string& name, const at::Tensor& of_slices, bool per_case) {
+    // all of them before the first row: memory that is short leaves no row half written
+    const std::vector<at::Tensor> own = per_case ? std::vector<at::Tensor>{of_slices.mean(0)} : of_slices.unbind(0);
+    for (size_t i = 0; i < own.size(); ++i) {
+      names.push_back(name);
+      slices.push_back(per_case ? of_slices.size(0) : static_cast<int64_t>(i));
+      vectors.push_back(own[i]);
+    }
+  }
 };
 
 bool is_csv(const fs::path& output) { return output.extension() == ".csv"; }
@@ -64,21 +78,104 @@ data::ImageOptions whole_image(const LoadedEncoder& encoder) {
   return image;
 }
 
-// (slices, features) of a case.
-at::Tensor features_of(const LoadedEncoder& encoder, const data::Case& one, const data::ImageOptions& image,
-                       at::Device device, train::Precision precision, int64_t batch) {
-  const at::NoGradGuard no_grad;
-  const int64_t count = one.volume.size[static_cast<size_t>(one.axis)];
-  std::vector<at::Tensor> parts;
-  for (int64_t first = 0; first < count; first += batch) {
-    std::vector<io::Image> slices;
-    for (int64_t i = first; i < std::min(count, first + batch); ++i)
-      slices.push_back(io::slice_of(one.volume, one.axis, i));
-    const at::Tensor input = network_input(slices, {one.range}, image, encoder.card.minmax).to(device);
-    const train::Autocast autocast(device.type(), precision);
-    parts.push_back(encoder.net->features(input).to(at::kFloat).cpu());
+// How cases become vectors.
+struct Encoding {
+  fs::path weights;
+  LoadedEncoder encoder;
+  data::ImageOptions image;
+  at::Device device;
+  train::Precision precision;
+  int64_t batch;
+
+  int64_t num_features() const { return encoder.net->swin().embed_dim << 3; }
+
+  // (slices, features) of a case.
+  at::Tensor features_of(const data::Case& one) const {
+    const at::NoGradGuard no_grad;
+    const int64_t count = one.volume.size[static_cast<size_t>(one.axis)];
+    std::vector<at::Tensor> parts;
+    for (int64_t first = 0; first < count; first += batch) {
+      std::vector<io::Image> slices;
+      for (int64_t i = first; i < std::min(count, first + batch); ++i)
+        slices.push_back(io::slice_of(one.volume, one.axis, i));
+      const at::Tensor input = network_input(slices, {one.range}, image, encoder.card.minmax).to(device);
+      const train::Autocast autocast(device.type(), precision);
+      parts.push_back(encoder.net->features(input).to(at::kFloat).cpu());
+    }
+    return at::cat(parts);
   }
-  return at::cat(parts);
+};
+
+Encoding load_encoding(const FeaturesArguments& arguments) {
+  const at::Device device = train::resolve_device(arguments.device);
+  train::configure_compute(device, arguments.threads);
+  const train::Precision precision = train::resolve_precision(arguments.precision, device);
+  const fs::path weights = find_weights(arguments.weights);
+  const LoadedEncoder encoder = load_encoder(weights, device);
+  return {weights, encoder, whole_image(encoder), device, precision, arguments.batch};
+}
+
+// What is left out, and why.
+struct LeftOut {
+  std::vector<std::string> names, problems;
+
+  void add(const std::string& name, const std::string& problem) {
+    names.push_back(name);
+    problems.push_back(problem);
+  }
+  void tell() const {
+    if (!names.empty())
+      log::warning(concat(names.size(), names.size() == 1 ? " case was" : " cases were", " left out:"));
+    for (size_t i = 0; i < names.size(); ++i) log::warning(concat("  ", names[i], ": ", problems[i]));
+  }
+};
+
+struct Cases {
+  std::vector<io::SourceFile> files;
+  std::vector<std::string> names;
+  std::vector<std::string> identifying;  // as io::Source
+  LeftOut left_out;
+};
+
+Cases find_cases(const FeaturesArguments& arguments, const ModelCard& card) {
+  const io::Source source = io::find_source(arguments.input, arguments.layout);
+  log_remarks(source);
+  std::vector<io::SourceRemark> refused = source.refused;
+  Cases cases;
+  cases.files = cases_for(card, source.files, source.channel_names, refused);
+  cases.names = names_beside(cases.files, {}, source.identifying);
+  cases.identifying = source.identifying;
+  for (const io::SourceRemark& one : refused) cases.left_out.add(io::without(one.name, source.identifying), one.text);
+  return cases;
+}
+
+// Case after case: while one goes through the encoder, the next is read.
+Rows encode(const Encoding& encoding, bool per_case, Cases& cases) {
+  Rows rows;
+  ProgressBar bar(stderr_is_terminal());
+  std::future<LoadedCase> next;
+  const auto read_ahead = [&](size_t i) {
+    if (i < cases.files.size())
+      next = std::async(std::launch::async, load_case, std::cref(cases.files[i]), std::cref(encoding.image));
+  };
+  read_ahead(0);
+  for (size_t i = 0; i < cases.files.size(); ++i) {
+    const std::string& name = cases.names[i];
+    const LoadedCase loaded = next.get();
+    read_ahead(i + 1);
+    try {
+      if (loaded.problem) throw Error(*loaded.problem);
+      rows.add(name, encoding.features_of(loaded.one), per_case);
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::data) throw;
+      cases.left_out.add(name, io::without(error.what(), cases.identifying));
+    } catch (const std::bad_alloc&) {  // another may fit
+      cases.left_out.add(name, "does not fit in memory; lower --batch");
+    }
+    bar.update({"features", static_cast<int64_t>(i) + 1, std::ssize(cases.files), {{"case", name}}});
+  }
+  bar.finish();
+  return rows;
 }
 
 std::string csv_of(const Rows& rows, bool per_case, int64_t num_features) {
@@ -98,77 +195,38 @@ std::string csv_of(const Rows& rows, bool per_case, int64_t num_features) {
   return text;
 }
 
+void write(const FeaturesArguments& arguments, const Encoding& encoding, const Rows& rows) {
+  const bool per_case = arguments.per == "case";
+  if (is_csv(arguments.output)) {
+    write_file_atomically(arguments.output, csv_of(rows, per_case, encoding.num_features()));
+    return;
+  }
+  weights::write_safetensors(arguments.output, {{"features", at::stack(rows.vectors)}},
+                             {{"names", json_text(nlohmann::json(rows.names))},
+                              {per_case ? "num_slices" : "slices", json_text(nlohmann::json(rows.slices))},
+                              {"per", arguments.per},
+                              {"model", encoding.encoder.name},
+                              {"weights", encoding.weights.filename().string()},
+                              {"vmae_version", version()}});
+}
+
 }  // namespace
 
 ExitCode features(const FeaturesArguments& arguments) {
   check_output(arguments);
-  const at::Device device = train::resolve_device(arguments.device);
-  train::configure_compute(device, arguments.threads);
-  const train::Precision precision = train::resolve_precision(arguments.precision, device);
-  const fs::path weights = find_weights(arguments.weights);
-  const LoadedEncoder encoder = load_encoder(weights, device);
-  const data::ImageOptions image = whole_image(encoder);
-  const int64_t num_features = encoder.net->swin().embed_dim << 3;
-  const bool per_case = arguments.per == "case";
+  const Encoding encoding = load_encoding(arguments);
+  Cases cases = find_cases(arguments, encoding.encoder.card);
+  log::info(concat("encoder of a ", encoding.encoder.name, ", ", encoding.num_features(), " features per ",
+                   arguments.per, "; ", cases.files.size(), " cases, on ", encoding.device.str()));
 
-  const io::Source source = io::find_source(arguments.input, arguments.layout);
-  log_remarks(source);
-  std::vector<io::SourceRemark> refused = source.refused;
-  const std::vector<io::SourceFile> cases = cases_for(encoder.card, source.files, source.channel_names, refused);
-  const std::vector<std::string> names = names_beside(cases, {}, source.identifying);
-  log::info(concat("encoder of a ", encoder.name, ", ", num_features, " features per ", arguments.per, "; ",
-                   cases.size(), " cases, on ", device.str()));
-
-  Rows rows;
-  std::vector<std::string> failed, problems;
-  for (const io::SourceRemark& one : refused) {
-    failed.push_back(io::without(one.name, source.identifying));
-    problems.push_back(one.text);
-  }
-  ProgressBar bar(stderr_is_terminal());
-  std::future<LoadedCase> next;
-  const auto read_ahead = [&](size_t i) {
-    if (i < cases.size()) next = std::async(std::launch::async, load_case, std::cref(cases[i]), std::cref(image));
-  };
-  read_ahead(0);
-  for (size_t i = 0; i < cases.size(); ++i) {
-    const LoadedCase loaded = next.get();
-    read_ahead(i + 1);
-    try {
-      if (loaded.problem) throw Error(*loaded.problem);
-      const at::Tensor vectors = features_of(encoder, loaded.one, image, device, precision, arguments.batch);
-      const int64_t count = vectors.size(0);
-      for (int64_t slice = 0; slice < (per_case ? 1 : count); ++slice) {
-        rows.names.push_back(names[i]);
-        rows.slices.push_back(per_case ? count : slice);
-        rows.vectors.push_back(per_case ? vectors.mean(0) : vectors[slice]);
-      }
-    } catch (const Error& error) {
-      if (error.code() != ExitCode::data) throw;
-      failed.push_back(names[i]);
-      problems.push_back(io::without(error.what(), source.identifying));
-    }
-    bar.update({"features", static_cast<int64_t>(i) + 1, static_cast<int64_t>(cases.size()), {{"case", names[i]}}});
-  }
-  bar.finish();
-  if (!failed.empty())
-    log::warning(concat(failed.size(), failed.size() == 1 ? " case was" : " cases were", " left out:"));
-  for (size_t i = 0; i < failed.size(); ++i) log::warning(concat("  ", failed[i], ": ", problems[i]));
+  const Rows rows = encode(encoding, arguments.per == "case", cases);
+  cases.left_out.tell();
   if (rows.names.empty()) throw Error(ExitCode::data, "no case could be read", "see the reasons above");
 
-  if (is_csv(arguments.output)) {
-    write_file_atomically(arguments.output, csv_of(rows, per_case, num_features));
-  } else {
-    weights::write_safetensors(arguments.output, {{"features", at::stack(rows.vectors)}},
-                               {{"names", json_text(nlohmann::json(rows.names))},
-                                {per_case ? "num_slices" : "slices", json_text(nlohmann::json(rows.slices))},
-                                {"per", arguments.per},
-                                {"model", encoder.name},
-                                {"weights", weights.filename().string()},
-                                {"vmae_version", version()}});
-  }
-  log::info(concat(rows.names.size(), " x ", num_features, " features written to ", arguments.output.string()));
-  return failed.empty() ? ExitCode::ok : ExitCode::some_failed;
+  write(arguments, encoding, rows);
+  log::info(
+      concat(rows.names.size(), " x ", encoding.num_features(), " features written to ", arguments.output.string()));
+  return cases.left_out.names.empty() ? ExitCode::ok : ExitCode::some_failed;
 }
 
 }  // namespace vmae::run

@@ -90,20 +90,10 @@ fs::path write_probabilities(const fs::path& stem, const io::SourceFile& file, c
 fs::path write_overlay(const fs::path& stem, const data::Case& one, std::span<const uint8_t> classes,
                        const ModelCard& card) {
   constexpr int64_t kMostSlices = 12, kTilePx = 240, kLargestPx = 1024;
-  io::Volume map;
-  map.size = one.volume.size;
-  map.type = io::StoredType::u8;
-  const auto* bytes = reinterpret_cast<const std::byte*>(classes.data());
-  map.stored.assign(bytes, bytes + classes.size());
-  const auto axis = static_cast<size_t>(one.axis), columns = axis == 0 ? size_t{1} : size_t{0},
-             rows = axis == 2 ? size_t{1} : size_t{2};
-  const auto labels_of = [&](int64_t slice) {
-    std::vector<std::byte> stored;
-    io::stored_slice_of(map, one.axis, slice, stored);
-    std::vector<uint8_t> labels;
-    for (const std::byte label : stored) labels.push_back(static_cast<uint8_t>(label));
-    return labels;
-  };
+  const std::vector<uint8_t> map(classes.begin(), classes.end());
+  const auto axis = static_cast<size_t>(one.axis);
+  const size_t columns = io::column_axis(one.axis), rows = io::row_axis(one.axis);
+  const auto labels_of = [&](int64_t slice) { return io::slice_of(map, one.volume.size, one.axis, slice); };
   const int64_t depth = one.volume.size[axis];
   std::vector<int64_t> all(static_cast<size_t>(depth)), with_foreground;
   std::iota(all.begin(), all.end(), int64_t{0});

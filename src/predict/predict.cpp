@@ -1,35 +1,27 @@
 // Case after case: while one is predicted, the next is read. A case that fails is named at the end and stops nothing.
 #include "vmae/predict/predict.h"
 
-#include <ATen/ops/argmax.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <cstdio>
 #include <future>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "case_result.h"
 #include "input.h"
 #include "journal.h"
 #include "output.h"
 #include "slice_predictor.h"
-#include "vmae/cases/channels.h"
 #include "vmae/cases/class_names.h"
-#include "vmae/cases/read_image.h"
-#include "vmae/cases/time_points.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/clock.h"
 #include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
-#include "vmae/data/modality.h"
-#include "vmae/image/components.h"
-#include "vmae/predict/pool.h"
 #include "vmae/prepare/names_table.h"
 #include "vmae/prepared/prepared.h"
 #include "vmae/report/progress.h"
@@ -110,120 +102,6 @@ void make_output_folder(const fs::path& output) {
                 "choose a folder that you may write to");
 }
 
-// Values of slices (rows, columns) at their places in a volume that is x fastest.
-template <class T>
-void scatter(const at::Tensor& slices, int64_t first, const data::Case& one, std::vector<T>& volume) {
-  const auto& size = one.volume.size;
-  const T* from = slices.const_data_ptr<T>();
-  const int64_t rows = slices.size(1), columns = slices.size(2);
-  for (int64_t i = first; i < first + slices.size(0); ++i) {
-    for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t column = 0; column < columns; ++column) {
-        const int64_t x = one.axis == 0 ? i : column,
-                      y = one.axis == 1   ? i
-                          : one.axis == 0 ? column
-                                          : row,
-                      z = one.axis == 2 ? i : row;
-        volume[static_cast<size_t>(x + size[0] * (y + size[1] * z))] = *from++;
-      }
-    }
-  }
-}
-
-std::string probability_text(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.7g", value);
-  return text;
-}
-
-// Where the probabilities of a case's slices go as they come, and what is written when all are there.
-class Result {
- public:
-  Result(const io::SourceFile& file, const data::Case& one, std::string name, const ModelCard& card,
-         const PredictOptions& options)
-      : file_(file),
-        case_(one),
-        name_(std::move(name)),
-        card_(card),
-        options_(options),
-        voxels_(static_cast<size_t>(one.volume.num_values() / one.volume.channels)) {}
-
-  // Segmentation: (n, classes, h, w) of slices first, first + 1, ...; classification: (n, classes).
-  void add(int64_t first, const at::Tensor& p) {
-    if (p.dim() == 2) return add_scores(first, p.to(at::kDouble).contiguous());
-    labels_.resize(voxels_);
-    scatter(at::argmax(p, 1).to(at::kByte).contiguous(), first, case_, labels_);
-    probabilities_.resize(options_.probabilities ? card_.class_names.size() : 0);
-    for (size_t k = 0; k < probabilities_.size(); ++k) {
-      probabilities_[k].resize(voxels_);
-      scatter(p.select(1, static_cast<int64_t>(k) + 1).contiguous(), first, case_, probabilities_[k]);
-    }
-  }
-
-  PredictedCase write(const fs::path& output) {
-    PredictedCase done;
-    if (labels_.empty()) {
-      add_row(done.cases_row, {name_, std::to_string(pool_.num_slices())}, pool_.result(card_.is_multi_label));
-      done.slices_rows = rows_;
-      return done;
-    }
-    const auto wrote = [&](const fs::path& file) { done.files.push_back(file.lexically_relative(output).string()); };
-    if (options_.largest_component) io::keep_largest_components(labels_, case_.volume.size);
-    wrote(write_labels(output / name_, file_, case_, labels_, card_));
-    const std::vector<std::string> class_names = class_file_names(card_.class_names);
-    for (size_t k = 0; k < probabilities_.size(); ++k)
-      wrote(write_probabilities(output / "probabilities" / (name_ + "_" + class_names[k]), file_, case_,
-                                probabilities_[k]));
-    if (options_.overlays) wrote(write_overlay(output / "overlays" / name_, case_, labels_, card_));
-    return done;
-  }
-
- private:
-  void add_scores(int64_t first, const at::Tensor& scores) {
-    for (int64_t i = 0; i < scores.size(0); ++i) {
-      const double* row = scores.const_data_ptr<double>() + i * scores.size(1);
-      const std::vector<double> values(row, row + scores.size(1));
-      pool_.add(values, options_.pool.empty() ? card_.pool : options_.pool);
-      add_row(rows_, {name_, std::to_string(first + i)}, values);
-    }
-  }
-  static void add_row(std::string& table, std::vector<std::string> fields, const std::vector<double>& values) {
-    for (const double value : values) fields.push_back(probability_text(value));
-    table += report::csv_line(fields);
-  }
-
-  const io::SourceFile& file_;
-  const data::Case& case_;
-  std::string name_;
-  const ModelCard& card_;
-  const PredictOptions& options_;
-  size_t voxels_;
-  std::vector<uint8_t> labels_;
-  std::vector<std::vector<float>> probabilities_;
-  CasePool pool_;
-  std::string rows_;
-};
-
-// All that decides what is written: what is there of a prediction with the same plan is there.
-PredictPlan plan_of(const SlicePredictor& predictor, const std::vector<fs::path>& weights,
-                    const PredictOptions& options, at::Device device, train::Precision precision,
-                    const std::vector<io::SourceFile>& cases, const std::vector<std::string>& names) {
-  const auto yes_or_no = [](bool value) { return value ? "yes" : "no"; };
-  PredictPlan plan = {{"vmae", concat(version(), " (", git_revision(), ")")},
-                      {"input", content_of(cases, names)},
-                      {"--tiles", options.tiles},
-                      {"--overlap", number_text(options.overlap)},
-                      {"--mirror", yes_or_no(options.mirror)},
-                      {"--largest-component", yes_or_no(options.largest_component)},
-                      {"--probabilities", yes_or_no(options.probabilities)},
-                      {"--overlays", yes_or_no(options.overlays)},
-                      {"--pool", options.pool.empty() ? predictor.model().card.pool : options.pool},
-                      {"device", device.is_cuda() ? "cuda" : "cpu"},
-                      {"precision", train::to_string(precision)}};
-  for (size_t i = 0; i < weights.size(); ++i) plan.emplace_back(concat("--weights ", i + 1), content_of(weights[i]));
-  return plan;
-}
-
 // Cases that go through the network together: one of many slices, or pictures of one size.
 struct Group {
   std::vector<size_t> numbers;
@@ -244,8 +122,10 @@ void for_slices(SlicePredictor& predictor, const std::vector<data::Case>& cases,
   if (cases.size() > 1) {
     std::vector<io::Image> slices;
     std::vector<data::IntensityRange> ranges;
-    for (const data::Case& one : cases)
-      slices.push_back(io::slice_of(one.volume, one.axis, 0)), ranges.push_back(one.range);
+    for (const data::Case& one : cases) {
+      slices.push_back(io::slice_of(one.volume, one.axis, 0));
+      ranges.push_back(one.range);
+    }
     const at::Tensor p = predictor.probabilities(slices, ranges);
     for (size_t i = 0; i < cases.size(); ++i)
       use(i, 0, p.slice(0, static_cast<int64_t>(i), static_cast<int64_t>(i) + 1));
@@ -262,43 +142,12 @@ void for_slices(SlicePredictor& predictor, const std::vector<data::Case>& cases,
   }
 }
 
-void write_record(const fs::path& output, const SlicePredictor& predictor, const std::vector<fs::path>& files,
-                  const std::vector<io::SourceFile>& cases, const PredictOptions& options, size_t done,
-                  const std::vector<std::string>& failed) {
-  const ModelCard& card = predictor.model().card;
-  std::vector<std::string> names;
-  for (const fs::path& file : files) names.push_back(file.string());
-  const bool is_segmenter = predictor.model().is_segmenter();
-  nlohmann::ordered_json json = {{"vmae_version", version()},
-                                 {"model", predictor.model().name},
-                                 {"weights", names},
-                                 {"class_names", card.class_names}};
-  if (!card.label_values.empty()) json["label_values"] = card.label_values;
-  json["options"] = {{"tiles", options.tiles},
-                     {"overlap", options.overlap},
-                     {"mirror", options.mirror},
-                     {"largest_component", options.largest_component},
-                     {"slice_axis", card.image.slice_axis}};
-  if (options.overlays) json["options"]["overlays"] = true;
-  if (!is_segmenter)
-    json["options"] = {{"mirror", options.mirror},
-                       {"pool", options.pool.empty() ? card.pool : options.pool},
-                       {"is_multi_label", card.is_multi_label}};
-  if (!cases.empty() && cases.front().prepared_case >= 0)
-    json["prepared"] = {{"path", cases.front().path.string()},
-                        {"digest", io::PreparedDataset(cases.front().path).info().digest}};
-  json["cases"] = done;
-  json["failed"] = failed;
-  write_file_atomically(output / "predict.json", json_text(json, 2) + "\n");
-}
-
 void warn_of_unlike(const SlicePredictor& predictor) {
   if (2 * predictor.num_unlike() <= predictor.num_slices()) return;
   log::warning(concat(predictor.num_unlike(), " of ", predictor.num_slices(),
                       predictor.num_slices() == 1 ? " image looks" : " images (slices of volumes) look",
                       " unlike those that the model was trained on, by mean, contrast or colour of the network's "
-                      "input: another modality, region or scaling? What was "
-                      "predicted may mean nothing"));
+                      "input: another modality, region or scaling? What was predicted may mean nothing"));
 }
 
 // Cases through the models, one after the other, and what becomes of them.
@@ -332,8 +181,7 @@ class Prediction {
     const auto start = Clock::now();
     describe();
     make_output_folder(output_);
-    journal_.emplace(output_, plan_of(*predictor_, weights_, options_, device_, precision_, cases_, names_),
-                     options_.begins_anew);
+    journal_.emplace(output_, plan(), options_.begins_anew);
     find_what_is_done();
     install_stop_signals();
     try {
@@ -350,19 +198,9 @@ class Prediction {
     bar_.finish();
     write_tables();
     warn_of_unlike(*predictor_);
-    std::vector<std::string> failed;
-    for (const Failure& one : failed_) failed.push_back(one.name);
-    const size_t all = cases_.size() + refused_.size(), done = all - failed.size();
-    write_record(output_, *predictor_, weights_, cases_, options_, done, failed);
+    write_record();
     journal_->finish();
-    log::info(concat(done, " of ", all, " cases predicted in ", human_seconds(seconds_since(start)), ": ",
-                     output_.string(), is_segmenter() ? "" : "/{cases.csv, slices.csv}"));
-    if (failed.empty()) return ExitCode::ok;
-    log::warning(
-        concat(failed.size(), failed.size() == 1 ? " case was" : " cases were", " left out (also in predict.json):"));
-    for (const Failure& one : failed_) log::warning(concat("  ", one.name, ": ", one.problem));
-    if (done == 0) throw Error(ExitCode::data, "no case could be predicted", "see the reasons above");
-    return ExitCode::some_failed;
+    return tell_result(start);
   }
 
  private:
@@ -371,6 +209,9 @@ class Prediction {
   };
   const ModelCard& card() const { return predictor_->model().card; }
   bool is_segmenter() const { return predictor_->model().is_segmenter(); }
+  const std::string& pool() const { return options_.pool.empty() ? card().pool : options_.pool; }
+  size_t num_all() const { return cases_.size() + refused_.size(); }
+  size_t num_done() const { return num_all() - failed_.size(); }
 
   void describe() const {
     log::info(
@@ -386,6 +227,25 @@ class Prediction {
       log::warning(
           "--tiles, --probabilities, --overlays and --largest-component are for segmentation: they change nothing "
           "here");
+  }
+
+  // All that decides what is written: what is there of a prediction with the same plan is there.
+  PredictPlan plan() const {
+    const auto yes_or_no = [](bool value) { return value ? "yes" : "no"; };
+    PredictPlan plan = {{"vmae", concat(version(), " (", git_revision(), ")")},
+                        {"input", content_of(cases_, names_)},
+                        {"--tiles", options_.tiles},
+                        {"--overlap", number_text(options_.overlap)},
+                        {"--mirror", yes_or_no(options_.mirror)},
+                        {"--largest-component", yes_or_no(options_.largest_component)},
+                        {"--probabilities", yes_or_no(options_.probabilities)},
+                        {"--overlays", yes_or_no(options_.overlays)},
+                        {"--pool", pool()},
+                        {"device", device_.is_cuda() ? "cuda" : "cpu"},
+                        {"precision", train::to_string(precision_)}};
+    for (size_t i = 0; i < weights_.size(); ++i)
+      plan.emplace_back(concat("--weights ", i + 1), content_of(weights_[i]));
+    return plan;
   }
 
   void find_what_is_done() {
@@ -456,7 +316,7 @@ class Prediction {
   }
 
   void predict_together(const std::vector<size_t>& numbers, const std::vector<data::Case>& group) {
-    std::vector<Result> predicted;
+    std::vector<CaseResult> predicted;
     for (size_t i = 0; i < group.size(); ++i)
       predicted.emplace_back(cases_[numbers[i]], group[i], names_[numbers[i]], card(), options_);
     for_slices(*predictor_, group, [&](size_t i, int64_t first, const at::Tensor& p) { predicted[i].add(first, p); });
@@ -490,6 +350,43 @@ class Prediction {
     }
     write_file_atomically(output_ / "cases.csv", of_cases);
     write_file_atomically(output_ / "slices.csv", of_slices);
+  }
+
+  // predict.json
+  void write_record() const {
+    std::vector<std::string> weights, failed;
+    for (const fs::path& file : weights_) weights.push_back(file.string());
+    for (const Failure& one : failed_) failed.push_back(one.name);
+    nlohmann::ordered_json json = {{"vmae_version", version()},
+                                   {"model", predictor_->model().name},
+                                   {"weights", weights},
+                                   {"class_names", card().class_names}};
+    if (!card().label_values.empty()) json["label_values"] = card().label_values;
+    json["options"] = {{"tiles", options_.tiles},
+                       {"overlap", options_.overlap},
+                       {"mirror", options_.mirror},
+                       {"largest_component", options_.largest_component},
+                       {"slice_axis", card().image.slice_axis}};
+    if (options_.overlays) json["options"]["overlays"] = true;
+    if (!is_segmenter())
+      json["options"] = {{"mirror", options_.mirror}, {"pool", pool()}, {"is_multi_label", card().is_multi_label}};
+    if (!cases_.empty() && cases_.front().prepared_case >= 0)
+      json["prepared"] = {{"path", cases_.front().path.string()},
+                          {"digest", io::PreparedDataset(cases_.front().path).info().digest}};
+    json["cases"] = num_done();
+    json["failed"] = failed;
+    write_file_atomically(output_ / "predict.json", json_text(json, 2) + "\n");
+  }
+
+  ExitCode tell_result(Clock::time_point start) const {
+    log::info(concat(num_done(), " of ", num_all(), " cases predicted in ", human_seconds(seconds_since(start)), ": ",
+                     output_.string(), is_segmenter() ? "" : "/{cases.csv, slices.csv}"));
+    if (failed_.empty()) return ExitCode::ok;
+    log::warning(
+        concat(failed_.size(), failed_.size() == 1 ? " case was" : " cases were", " left out (also in predict.json):"));
+    for (const Failure& one : failed_) log::warning(concat("  ", one.name, ": ", one.problem));
+    if (num_done() == 0) throw Error(ExitCode::data, "no case could be predicted", "see the reasons above");
+    return ExitCode::some_failed;
   }
 
   fs::path output_;

@@ -158,8 +158,8 @@ io::PackedItem pack_slice(const io::Volume& volume, const io::Volume& mask, int 
   std::memcpy(slice.mask.data(), mask_bytes.data(), mask_bytes.size());
   const bool is_baked = options.intensity != "native";
   if (!is_baked && options.resize.empty()) {
-    item.height = volume.size[axis == 2 ? 1 : 2];
-    item.width = volume.size[axis == 0 ? 1 : 0];
+    item.height = volume.size[io::row_axis(axis)];
+    item.width = volume.size[io::column_axis(axis)];
     io::stored_slice_of(volume, axis, index, pixels);
     return io::pack_item(item, pixels, slice.mask, case_number);
   }

@@ -1,6 +1,5 @@
 #include "vmae/prepare/names_table.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -100,14 +99,7 @@ void write_names_table(const fs::path& file, const NamesTable& table) {
                          quoted(one.mask.string()), quoted(one.patient), quoted(table.digest)},
                         ","),
                    "\n");
-  const mode_t old = umask(077);
-  try {
-    write_file_atomically(file, text);
-  } catch (...) {
-    umask(old);
-    throw;
-  }
-  umask(old);
+  write_file_atomically(file, text, kOwnerOnly);
 }
 
 NamesTable read_names_table(const fs::path& file) {

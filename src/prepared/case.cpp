@@ -63,8 +63,8 @@ std::vector<PreparedItem> open_case(const PreparedDataset& dataset, const Prepar
   grid.spacing_mm = c.spacing_mm;
   grid.origin_mm = c.origin_mm;
   grid.direction = c.direction;
-  fit_size(grid, axis == 0 ? 1 : 0, items[0].width);
-  fit_size(grid, axis == 2 ? 1 : 2, items[0].height);
+  fit_size(grid, column_axis(c.axis), items[0].width);
+  fit_size(grid, row_axis(c.axis), items[0].height);
   return items;
 }
 
@@ -85,15 +85,13 @@ std::vector<std::byte> in_units(const PreparedItem& item, const std::vector<std:
 }
 
 void put_slice(const std::vector<std::byte>& pixels, int axis, int64_t index, Volume& volume) {
-  const std::array<int64_t, 3> stride{1, volume.size[0], volume.size[0] * volume.size[1]};
-  const size_t column_axis = axis == 0 ? 1 : 0, row_axis = axis == 2 ? 1 : 2;
+  const SliceLayout layout(volume.size, axis, index);
   const auto voxel_bytes = static_cast<int64_t>(size_of(volume.type)) * volume.channels;
   const std::byte* from = pixels.data();
-  for (int64_t row = 0; row < volume.size[row_axis]; ++row) {
-    for (int64_t column = 0; column < volume.size[column_axis]; ++column, from += voxel_bytes) {
-      const int64_t voxel =
-          index * stride[static_cast<size_t>(axis)] + row * stride[row_axis] + column * stride[column_axis];
-      std::memcpy(volume.stored.data() + voxel * voxel_bytes, from, static_cast<size_t>(voxel_bytes));
+  for (int64_t row = 0; row < layout.height; ++row) {
+    for (int64_t column = 0; column < layout.width; ++column, from += voxel_bytes) {
+      std::byte* const to = volume.stored.data() + layout.voxel(row, column) * voxel_bytes;
+      std::memcpy(to, from, static_cast<size_t>(voxel_bytes));
     }
   }
 }
@@ -132,7 +130,7 @@ bool has_mask(const PreparedDataset& dataset, const PreparedCase& c) {
 bool is_resized(const PreparedDataset& dataset, const PreparedCase& c) {
   if (c.num_items == 0) return false;
   const PreparedItem item = dataset.item(c.first_item);
-  return item.width != c.size[c.axis == 0 ? 1 : 0] || item.height != c.size[c.axis == 2 ? 1 : 2];
+  return item.width != c.size[column_axis(c.axis)] || item.height != c.size[row_axis(c.axis)];
 }
 
 LabelMap read_prepared_mask(const PreparedDataset& dataset, int64_t case_number) {

@@ -114,7 +114,8 @@ std::set<std::string> drawn(const std::vector<io::SplitCase>& cases, double val_
   size_t num_cases = 0;
   for (const io::SplitCase& one : cases) {
     const bool validates = validating.contains(one.patient);
-    if (validates) some.add(one.patient, one.is_patient_known), ++num_cases;
+    if (validates) some.add(one.patient, one.is_patient_known);
+    num_cases += validates ? 1 : 0;
     has_labels |= !one.labels.empty();
   }
   log::info(concat("data.val_fraction = ", val_fraction, ": validation takes ", num_cases, " of ", cases.size(),
@@ -233,6 +234,20 @@ void check_choice(const SplitChoice& choice, const std::vector<std::string>& tra
                        " choose from data.splits, which is not set"),
                 "make that file with `vmae split`: data.splits=splits.json");
   }
+  if (train.empty())
+    throw Error(ExitCode::usage, "data.train is not set",
+                "give a folder of images or a manifest CSV: data.train=/path/to/images");
+}
+
+// A fold is one of data.splits, or of the data themselves, where nothing else says who validates.
+void check_fold(const SplitChoice& choice, const std::vector<std::vector<io::SourceFile>>& train,
+                const std::vector<std::string>& val) {
+  const bool says_folds = std::any_of(train.begin(), train.end(), [](const auto& files) { return has_folds(files); });
+  if (choice.fold != 0 && (!says_folds || !val.empty()))
+    throw Error(ExitCode::usage,
+                concat("data.fold = ", choice.fold,
+                       " chooses from data.splits, or from folds that the data name; there are none"),
+                "make that file with `vmae split`: data.splits=splits.json");
 }
 
 // Who a file belongs to, across sources: the patient, or where
@@ -262,32 +277,69 @@ void tell_incomparable(const SourceSplits& splits) {
         "can't be told. Prepare all with one salt (prepare.salt_file), or train and validate on one source");
 }
 
+void require_training(const std::vector<std::string>& sources, const SourceSplits& splits) {
+  size_t num_val = 0;
+  for (const auto& files : splits.val) num_val += files.size();
+  for (size_t source = 0; source < sources.size(); ++source) {
+    if (!splits.train[source].empty()) continue;
+    throw Error(ExitCode::data,
+                concat("data.train = ", sources[source], ": no file is left to train on, ", num_val, " validate"),
+                "give more patients, or lower data.val_fraction");
+  }
+}
+
+void add_identities(const std::vector<io::SourceFile>& files, std::set<std::string>& seen) {
+  for (const auto& file : files) seen.insert(identity(file));
+}
+
+void require_new(const std::vector<io::SourceFile>& files, const char* part, const std::set<std::string>& seen,
+                 const char* seen_part) {
+  for (const auto& file : files) {
+    if (!seen.contains(identity(file))) continue;
+    throw Error(
+        ExitCode::data,
+        concat(part, " file ", file.name, " is also a ", seen_part, " file, or its patient has ", seen_part, " files"),
+        "a file or patient may be in one split only: correct the manifest, data.train, data.val or data.test");
+  }
+}
+
+// Nobody is in two parts.
+void require_apart(const SourceSplits& splits) {
+  std::set<std::string> trained, validated;
+  for (const auto& files : splits.train) add_identities(files, trained);
+  for (const auto& files : splits.val) {
+    require_new(files, "validation", trained, "training");
+    add_identities(files, validated);
+  }
+  require_new(splits.test, "test", trained, "training");
+  require_new(splits.test, "test", validated, "validation");
+}
+
+void make_channels_single(SourceSplits& splits) {
+  for (auto* lists : {&splits.train, &splits.val}) {
+    for (auto& files : *lists) files = io::single_channels(files);
+  }
+  for (auto* files : {&splits.test, &splits.unused}) *files = io::single_channels(*files);
+  splits.channel_names.clear();
+  splits.channel_conflict.clear();
+}
+
 }  // namespace
 
 SourceSplits split_sources(const std::vector<std::string>& train, const std::vector<std::string>& val,
                            double val_fraction, uint64_t seed, const SplitChoice& choice, const SettleSource& settle) {
   check_choice(choice, train, val);
-  if (train.empty())
-    throw Error(ExitCode::usage, "data.train is not set",
-                "give a folder of images or a manifest CSV: data.train=/path/to/images");
   SourceSplits splits;
+  auto lists = list_all(train, choice.findings, splits, settle);
   if (!choice.file.empty()) {
-    TrainVal parts = split_by_file(list_all({train[0]}, choice.findings, splits, settle)[0], choice);
+    TrainVal parts = split_by_file(std::move(lists[0]), choice);
     splits.train = {std::move(parts.train)};
     splits.val = {std::move(parts.val)};
     splits.test = std::move(parts.test);
     splits.unused = std::move(parts.unused);
   } else {
-    auto lists = list_all(train, choice.findings, splits, settle);
-    const bool says_folds = std::any_of(lists.begin(), lists.end(), [](const auto& files) { return has_folds(files); });
-    if (choice.fold != 0 && (!says_folds || !val.empty()))
-      throw Error(ExitCode::usage,
-                  concat("data.fold = ", choice.fold,
-                         " chooses from data.splits, or from folds that the data name; there are none"),
-                  "make that file with `vmae split`: data.splits=splits.json");
-    for (const auto& files : lists) {
-      std::copy_if(files.begin(), files.end(), std::back_inserter(splits.test), is_test);
-    }
+    check_fold(choice, lists, val);
+    for (const auto& files : lists) std::copy_if(files.begin(), files.end(), std::back_inserter(splits.test), is_test);
     if (val.empty()) {
       divide(lists, val_fraction, seed, choice.fold, splits);
     } else {
@@ -297,40 +349,10 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
     }
   }
   tell_incomparable(splits);
-  size_t num_val = 0;
-  for (const auto& files : splits.val) num_val += files.size();
-  std::set<std::string> training;
-  for (size_t source = 0; source < train.size(); ++source) {
-    if (splits.train[source].empty()) {
-      throw Error(ExitCode::data,
-                  concat("data.train = ", train[source], ": no file is left to train on, ", num_val, " validate"),
-                  "give more patients, or lower data.val_fraction");
-    }
-    for (const auto& file : splits.train[source]) training.insert(identity(file));
-  }
-  const auto require_new = [&](const std::vector<io::SourceFile>& files, const char* part_name) {
-    for (const auto& file : files) {
-      if (!training.contains(identity(file))) continue;
-      throw Error(ExitCode::data,
-                  concat(part_name, " file ", file.name, " is also a training file, or its patient has training files"),
-                  "a file or patient may be in one split only: correct the manifest, data.train or data.val");
-    }
-  };
-  for (const auto& files : splits.val) require_new(files, "validation");
-  require_new(splits.test, "test");
-  for (const auto& files : splits.val) {
-    for (const auto& file : files) training.insert(identity(file));
-  }
-  require_new(splits.test, "test");
+  require_training(train, splits);
+  require_apart(splits);
   std::erase_if(splits.val, [](const auto& files) { return files.empty(); });
-  if (choice.single_channels) {
-    for (auto* lists : {&splits.train, &splits.val}) {
-      for (auto& files : *lists) files = io::single_channels(files);
-    }
-    for (auto* files : {&splits.test, &splits.unused}) *files = io::single_channels(*files);
-    splits.channel_names.clear();
-    splits.channel_conflict.clear();
-  }
+  if (choice.single_channels) make_channels_single(splits);
   return splits;
 }
 

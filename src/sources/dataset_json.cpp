@@ -110,73 +110,119 @@ std::vector<NamedNumbers> named_numbers(const Json& json, const Place& place) {
   return all;
 }
 
-void read_labels(const Json& json, const Place& place, DatasetJson& dataset) {
+// What "labels" names: values, and regions of several values.
+struct Labels {
   std::map<int64_t, std::string> name_of;
   std::map<std::vector<int64_t>, std::string> region_of;
   std::vector<LabelRegion> regions;
-  for (NamedNumbers& one : named_numbers(json, place)) {
-    if (one.name.empty())
-      place.fail(concat("the name of the value ", one.values[0], " is empty"), "give every class a name");
-    for (const int64_t value : one.values) {
-      if (value < 0 || value > kMostLabels)
-        place.at(one.name).fail(concat("has the value ", value, "; masks hold 0 to ", kMostLabels));
-    }
-    std::sort(one.values.begin(), one.values.end());
-    one.values.erase(std::unique(one.values.begin(), one.values.end()), one.values.end());
-    if (to_lower(one.name) == "ignore") {
-      if (one.name != "ignore")
-        dataset.remarks.push_back(concat("the label \"", one.name, "\" is taken for nnU-Net's \"ignore\""));
-      if (one.values.size() > 1 || one.values[0] == 0) place.at(one.name).fail("is not one value above 0");
-      if (dataset.ignore_label >= 0) place.at(one.name).fail("is there twice");
-      dataset.ignore_label = one.values[0];
-    } else if (one.values.size() > 1) {
-      if (one.values[0] == 0) place.at(one.name).fail("is a region that holds 0, which is the background");
-      const auto [same, is_new] = region_of.emplace(one.values, one.name);
-      if (!is_new) place.at(one.name).fail(concat("is the same region as \"", same->second, "\""), "keep one of them");
-      regions.push_back({one.name, one.values});
-    } else {
-      const auto [same, is_new] = name_of.emplace(one.values[0], one.name);
-      if (!is_new)
-        place.fail(concat("the value ", one.values[0], " has two names: \"", same->second, "\" and \"", one.name, "\""),
-                   "every class has a value of its own");
-      if (to_lower(one.name) == "background" && one.values[0] != 0)
-        place.at(one.name).fail(concat("is ", one.values[0], ", but the background is 0"));
-    }
+
+  int64_t highest() const {
+    int64_t most = 0;
+    for (const auto& [value, name] : name_of) most = std::max(most, value);
+    for (const LabelRegion& region : regions) most = std::max(most, region.values.back());
+    return most;
   }
-  const bool is_drawn =
-      regions.empty() && name_of.contains(255) &&
-      std::none_of(name_of.begin(), name_of.end(), [](const auto& one) { return one.first != 0 && one.first != 255; });
-  if (is_drawn) {  // a mask to be seen (label_meaning.h, rule 4)
-    dataset.mask_names = {name_of[255]};
-    dataset.remarks.push_back(concat("the only label is 255: it is class 1, ", name_of[255]));
-    name_of.clear();
-  }
-  int64_t highest = 0;
-  for (const auto& [value, name] : name_of) highest = std::max(highest, value);
-  for (const LabelRegion& region : regions) highest = std::max(highest, region.values.back());
-  if (dataset.ignore_label >= 0 && dataset.ignore_label <= highest)
-    place.at("ignore").fail(concat("is ", dataset.ignore_label, ", but ", highest,
-                                   " is a class: \"ignore\" must be the highest value, as in nnU-Net"),
-                            "number the labels anew, in the masks too");
-  std::vector<std::string> nameless;
-  for (int64_t value = 1; value <= highest; ++value) {
-    const auto named = name_of.find(value);
-    dataset.mask_names.push_back(named != name_of.end() ? named->second : nameless_label(value));
-    const bool is_part = std::any_of(regions.begin(), regions.end(), [&](const LabelRegion& region) {
+  bool is_in_a_region(int64_t value) const {
+    return std::any_of(regions.begin(), regions.end(), [&](const LabelRegion& region) {
       return std::find(region.values.begin(), region.values.end(), value) != region.values.end();
     });
-    if (named == name_of.end() && !is_part) nameless.push_back(std::to_string(value));
   }
-  dataset.regions = std::move(regions);
+};
+
+// Afterwards they ascend, each once.
+void check_and_sort_values(NamedNumbers& one, const Place& place) {
+  if (one.name.empty())
+    place.fail(concat("the name of the value ", one.values[0], " is empty"), "give every class a name");
+  for (const int64_t value : one.values) {
+    if (value < 0 || value > kMostLabels)
+      place.at(one.name).fail(concat("has the value ", value, "; masks hold 0 to ", kMostLabels));
+  }
+  std::sort(one.values.begin(), one.values.end());
+  one.values.erase(std::unique(one.values.begin(), one.values.end()), one.values.end());
+}
+
+void take_ignored(const NamedNumbers& one, const Place& place, DatasetJson& dataset) {
+  if (one.name != "ignore")
+    dataset.remarks.push_back(concat("the label \"", one.name, "\" is taken for nnU-Net's \"ignore\""));
+  if (one.values.size() > 1 || one.values[0] == 0) place.at(one.name).fail("is not one value above 0");
+  if (dataset.ignore_label >= 0) place.at(one.name).fail("is there twice");
+  dataset.ignore_label = one.values[0];
+}
+
+void take_region(const NamedNumbers& one, const Place& place, Labels& labels) {
+  if (one.values[0] == 0) place.at(one.name).fail("is a region that holds 0, which is the background");
+  const auto [same, is_new] = labels.region_of.emplace(one.values, one.name);
+  if (!is_new) place.at(one.name).fail(concat("is the same region as \"", same->second, "\""), "keep one of them");
+  labels.regions.push_back({one.name, one.values});
+}
+
+void take_value(const NamedNumbers& one, const Place& place, Labels& labels) {
+  const auto [same, is_new] = labels.name_of.emplace(one.values[0], one.name);
+  if (!is_new)
+    place.fail(concat("the value ", one.values[0], " has two names: \"", same->second, "\" and \"", one.name, "\""),
+               "every class has a value of its own");
+  if (to_lower(one.name) == "background" && one.values[0] != 0)
+    place.at(one.name).fail(concat("is ", one.values[0], ", but the background is 0"));
+}
+
+// A mask to be seen, of 0 and 255 alone (label_meaning.h, rule 4).
+void take_drawn_mask(Labels& labels, DatasetJson& dataset) {
+  std::map<int64_t, std::string>& name_of = labels.name_of;
+  const bool is_drawn =
+      labels.regions.empty() && dataset.ignore_label < 0 && name_of.contains(255) &&
+      std::none_of(name_of.begin(), name_of.end(), [](const auto& one) { return one.first != 0 && one.first != 255; });
+  if (!is_drawn) return;
+  dataset.mask_names = {name_of[255]};
+  dataset.remarks.push_back(concat("the only label is 255: it is class 1, ", name_of[255]));
+  name_of.clear();
+}
+
+void check_ignored(int64_t highest, const Place& place, const DatasetJson& dataset) {
+  if (dataset.ignore_label < 0 || dataset.ignore_label > highest) return;
+  place.at("ignore").fail(concat("is ", dataset.ignore_label, ", but ", highest,
+                                 " is a class: \"ignore\" must be the highest value, as in nnU-Net"),
+                          "number the labels anew, in the masks too");
+}
+
+// Returns the values that neither have a name nor are part of a region.
+std::vector<std::string> name_values(const Labels& labels, DatasetJson& dataset) {
+  std::vector<std::string> nameless;
+  for (int64_t value = 1, highest = labels.highest(); value <= highest; ++value) {
+    const auto named = labels.name_of.find(value);
+    dataset.mask_names.push_back(named != labels.name_of.end() ? named->second : nameless_label(value));
+    if (named == labels.name_of.end() && !labels.is_in_a_region(value)) nameless.push_back(std::to_string(value));
+  }
+  return nameless;
+}
+
+void remark_on_nameless(std::vector<std::string> nameless, DatasetJson& dataset) {
+  if (nameless.empty()) return;
+  const size_t count = nameless.size();
+  if (count > 5) nameless.resize(5);
+  dataset.remarks.push_back(concat("dataset.json names no label of the value ", join(nameless, ", "),
+                                   count > 5 ? ", ..." : "", ": called \"label N\""));
+}
+
+void read_labels(const Json& json, const Place& place, DatasetJson& dataset) {
+  Labels labels;
+  for (NamedNumbers& one : named_numbers(json, place)) {
+    check_and_sort_values(one, place);
+    if (to_lower(one.name) == "ignore") {
+      take_ignored(one, place, dataset);
+    } else if (one.values.size() > 1) {
+      take_region(one, place, labels);
+    } else {
+      take_value(one, place, labels);
+    }
+  }
+  take_drawn_mask(labels, dataset);
+  check_ignored(labels.highest(), place, dataset);
+  const std::vector<std::string> nameless = name_values(labels, dataset);
+  dataset.regions = std::move(labels.regions);
   std::vector<std::string> all = dataset.mask_names;
   for (const LabelRegion& region : dataset.regions) all.push_back(region.name);
   for (std::string& remark : check_class_names(all, place.text())) dataset.remarks.push_back(std::move(remark));
-  if (!nameless.empty()) {
-    const size_t count = nameless.size();
-    if (count > 5) nameless.resize(5);
-    dataset.remarks.push_back(concat("dataset.json names no label of the value ", join(nameless, ", "),
-                                     count > 5 ? ", ..." : "", ": called \"label N\""));
-  }
+  remark_on_nameless(nameless, dataset);
 }
 
 // The values of nnU-Net's own predictions, one for each region: they must mean there what they mean in the masks.

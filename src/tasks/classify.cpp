@@ -68,7 +68,8 @@ Measurable check_labels(const Datasets& datasets) {
                    "); in validation: ", counts_text(splits.label_names, val), " (of ", known_val, ")"));
   int64_t learnable = 0, measurable = 0;
   for (size_t i = 0; i < n; ++i) {
-    const bool can_learn = train[i] > 0 && train[i]<known, can_measure = val[i]> 0 && val[i] < known_val;
+    const bool can_learn = train[i] > 0 && train[i] < known;
+    const bool can_measure = val[i] > 0 && val[i] < known_val;
     learnable += can_learn ? 1 : 0;
     measurable += can_measure ? 1 : 0;
     if (!can_learn)
@@ -222,6 +223,15 @@ class ClassifyTask : public train::Task {
     train::Metrics metrics = metrics_of(pooled(scores), loss_sum / std::max(1.0, count));
     const auto best =
         std::find_if(metrics.begin(), metrics.end(), [&](const auto& metric) { return metric.first == best_metric_; });
+    if (count == 0)
+      throw Error(ExitCode::data, "no validation image that has a label can be read",
+                  "see quarantine.jsonl, and correct data.val or data.val_fraction");
+    if (best == metrics.end() || std::isnan(best->second))
+      throw Error(
+          ExitCode::data,
+          concat(best_metric_, " can't be measured: no validation image that can be read has the label, or none ",
+                 "lacks it"),
+          "see quarantine.jsonl, and correct data.val or data.val_fraction");
     std::rotate(metrics.begin(), best, best + 1);  // the first decides
     return metrics;
   }
@@ -293,72 +303,82 @@ class ClassifyTask : public train::Task {
   data::Batch shown_;
 };
 
-}  // namespace
-
-ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& arguments, train::World& world) {
-  nn::validate(config.model.net.swin, /*size_multiple=*/1);
-  config.data.image.image_size = config.model.net.swin.image_size;
-  config.data.image.in_channels = config.model.net.swin.in_channels;
-  const Session session(config.run, arguments, "finetune-cls", world);
-  log::info(text_of_recipe(config));
-  const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::kAllLabels});
-  config.model.net.swin.in_channels = config.data.image.in_channels = datasets.in_channels;
-  require_loss_of_task(config.loss, datasets.splits.is_multi_label);
-  const Measurable can_measure = check_labels(datasets);
-  const auto num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
-  const bool is_multi_label = datasets.splits.is_multi_label;
-  const train::Plan plan =
-      train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
-
-  config.model.net.num_classes = num_labels;
+nn::SwinClassifier make_model(const ClassifyConfig& config, const Datasets& datasets, const Session& session) {
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   nn::SwinClassifier model(config.model.net);
   prepare_module(*model, config.model.net.swin, config.model, /*is_segmenter=*/false, is_colour(datasets), session,
                  as_trained(config.data.image, datasets), datasets.volume_rules);
-  Losses losses{is_multi_label, config.loss,
-                weights_tensor(config.loss.class_weights, num_labels, "loss.class_weights", session.device),
-                weights_tensor(config.loss.positive_weights, num_labels, "loss.positive_weights", session.device)};
+  return model;
+}
 
-  std::string best_metric = config.train.best_metric;
-  if (datasets.val &&
-      ((best_metric == "AUROC" && !can_measure.auroc) || (best_metric == "accuracy" && !can_measure.accuracy))) {
-    log::warning("no " + best_metric + " can be measured in validation: the loss decides which weights are the best");
-    best_metric = "loss";
-  }
-  ClassifyTask task(std::move(model), datasets, config, plan, std::move(losses), best_metric, world);
-  train::AdamW optimizer(task.module(), config.optim, lr_scale(config.model.net.swin, config.optim));
+Losses make_losses(const nn::ClassificationLossOptions& options, const SourceSplits& splits, at::Device device) {
+  const int64_t count = std::ssize(splits.label_names);
+  return {splits.is_multi_label, options, weights_tensor(options.class_weights, count, "loss.class_weights", device),
+          weights_tensor(options.positive_weights, count, "loss.positive_weights", device)};
+}
+
+// train.best_metric, or the loss where validation can't measure that.
+std::string best_metric_of(const ClassifyConfig& config, const Datasets& datasets, const Measurable& can_measure) {
+  const std::string& wanted = config.train.best_metric;
+  const bool is_absent = (wanted == "AUROC" && !can_measure.auroc) || (wanted == "accuracy" && !can_measure.accuracy);
+  if (!datasets.val || !is_absent) return wanted;
+  log::warning("no " + wanted + " can be measured in validation: the loss decides which weights are the best");
+  return "loss";
+}
+
+weights::Metadata metadata_of(const ClassifyConfig& config, const Datasets& datasets) {
   weights::Metadata metadata{{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
-  add_card({.class_names = datasets.splits.label_names,
-            .is_multi_label = is_multi_label,
-            .pool = config.data.pool,
-            .image = as_trained(config.data.image, datasets),
-            .minmax = config.data.augment.minmax,
-            .modalities = modalities_of(datasets),
-            .channel_names = datasets.channel_names,
-            .channel_modalities = datasets.channel_modalities,
-            .mirrors = mirrors_of(config.data.augment),
-            .input = input_statistics(*datasets.train, config.data.augment)},
-           metadata);
+  ModelCard card = model_card(config.data, datasets);
+  card.class_names = datasets.splits.label_names;
+  card.is_multi_label = datasets.splits.is_multi_label;
+  card.pool = config.data.pool;
+  add_card(card, metadata);
+  return metadata;
+}
 
+}  // namespace
+
+ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& arguments, train::World& world) {
+  nn::SwinOptions& swin = config.model.net.swin;
+  nn::validate(swin, /*size_multiple=*/1);
+  config.data.image.image_size = swin.image_size;
+  config.data.image.in_channels = swin.in_channels;
+  const Session session(config.run, arguments, "finetune-cls", world);
+  log::info(text_of_recipe(config));
+  const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::kAllLabels});
+  swin.in_channels = config.data.image.in_channels = datasets.in_channels;
+  const std::vector<std::string>& names = datasets.splits.label_names;
+  const bool is_multi_label = datasets.splits.is_multi_label;
+  require_loss_of_task(config.loss, is_multi_label);
+  const Measurable can_measure = check_labels(datasets);
+  const train::Plan plan =
+      train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
+
+  config.model.net.num_classes = std::ssize(names);
+  nn::SwinClassifier model = make_model(config, datasets, session);
+  Losses losses = make_losses(config.loss, datasets.splits, session.device);
+  std::string best_metric = best_metric_of(config, datasets, can_measure);
+  ClassifyTask task(std::move(model), datasets, config, plan, std::move(losses), std::move(best_metric), world);
+  train::AdamW optimizer(task.module(), config.optim, lr_scale(swin, config.optim));
+  weights::Metadata metadata = metadata_of(config, datasets);
   DataCard card = card_of(datasets);
-  card.label_names = datasets.splits.label_names;
+  card.label_names = names;
   card.is_multi_label = is_multi_label;
   tell_seen_before(session, config.model.init, config.data, datasets, card);
   const ExitCode code = train_to_end(
-      session,
-      {.data = config.data,
-       .datasets = datasets,
-       .plan = plan,
-       .task = task,
-       .optimizer = optimizer,
-       .loader = training_loader(config.data, plan, session.seed()),
-       .metadata = std::move(metadata),
-       .model_text = concat(config.model.name, " with ", num_labels, is_multi_label ? " findings (" : " classes (",
-                            join(datasets.splits.label_names, ", "), ")"),
-       .config_yaml = config_text(config),
-       .init = config.model.init,
-       .card = std::move(card),
-       .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); }});
+      session, {.data = config.data,
+                .datasets = datasets,
+                .plan = plan,
+                .task = task,
+                .optimizer = optimizer,
+                .loader = training_loader(config.data, plan, session.seed()),
+                .metadata = std::move(metadata),
+                .model_text = concat(config.model.name, " with ", names.size(),
+                                     is_multi_label ? " findings (" : " classes (", join(names, ", "), ")"),
+                .config_yaml = config_text(config),
+                .init = config.model.init,
+                .card = std::move(card),
+                .report_changes = [&](const std::string& old_yaml) { report_changed_config(old_yaml, config); }});
   return code == ExitCode::ok ? predict_test(session, config.data, datasets) : code;
 }
 

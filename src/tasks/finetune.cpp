@@ -127,12 +127,6 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
   module.to(session.device);
 }
 
-std::vector<std::string> modalities_of(const Datasets& datasets) {
-  std::set<std::string> all;
-  for (const io::SourceFile& file : datasets.split.train) all.insert(file.modality);
-  return {all.begin(), all.end()};
-}
-
 data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets) {
   const io::SourceFile& file = datasets.split.train.front();
   if (file.prepared_case < 0) {
@@ -148,6 +142,18 @@ data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets
   image.window = prepared.window;
   image.percentiles = prepared.percentiles;
   return image;
+}
+
+ModelCard model_card(const DataOptions& data, const Datasets& datasets) {
+  std::set<std::string> modalities;
+  for (const io::SourceFile& file : datasets.split.train) modalities.insert(file.modality);
+  return {.image = as_trained(data.image, datasets),
+          .minmax = data.augment.minmax,
+          .modalities = {modalities.begin(), modalities.end()},
+          .channel_names = datasets.channel_names,
+          .channel_modalities = datasets.channel_modalities,
+          .mirrors = mirrors_of(data.augment),
+          .input = input_statistics(*datasets.train, data.augment)};
 }
 
 std::function<double(const std::string&)> lr_scale(const nn::SwinOptions& swin, const FinetuneOptimOptions& optim) {

@@ -313,15 +313,7 @@ class SegmentTask : public train::Task {
   data::Batch shown_;
 };
 
-}  // namespace
-
-ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& arguments, train::World& world) {
-  std::vector<int64_t>& image_size = config.model.net.swin.image_size;
-  const bool is_open = image_size.empty();  // as the images are, once these are known
-  if (is_open) image_size = {320, 320};
-  nn::validate(config.model.net.swin, /*size_multiple=*/1);
-  config.data.image.image_size = image_size;
-  config.data.image.in_channels = config.model.net.swin.in_channels;
+void check_options(const SegmentConfig& config) {
   if (config.loss.name == "dice" && (!config.loss.class_weights.empty() || config.loss.balance != "none"))
     throw Error(ExitCode::usage,
                 "loss.class_weights and loss.balance are of the cross-entropy, which loss.name = dice has not",
@@ -330,43 +322,35 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
     throw Error(ExitCode::usage,
                 "model.init and optim.layer_decay are of the Swin-UNet: model.name = unet begins at random",
                 "leave them out");
-  const Session session(config.run, arguments, "finetune-seg", world);
-  log::info(text_of_recipe(config));
-  const Datasets datasets = load_datasets(config.data, session, {.mask = true});
-  config.model.net.swin.in_channels = config.data.image.in_channels = datasets.in_channels;
-  if (is_open) {
-    config.data.image.image_size = image_size = image_size_for(*datasets.train);
-    datasets.train->set_image_size(image_size);
-    if (datasets.val) datasets.val->set_image_size(image_size);
-  }
-  const Classes classes = find_classes(config, datasets);
-  const train::Plan plan =
-      train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
+}
 
-  config.model.net.num_classes = classes.count();
+void adopt_image_size(const Datasets& datasets, SegmentConfig& config) {
+  const std::vector<int64_t> image_size = image_size_for(*datasets.train);
+  config.data.image.image_size = config.model.net.swin.image_size = image_size;
+  datasets.train->set_image_size(image_size);
+  if (datasets.val) datasets.val->set_image_size(image_size);
+}
+
+SegmenterModule make_model(const SegmentConfig& config, const Datasets& datasets, const Session& session) {
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   SegmenterModule segmenter = make_segmenter(config.model.name, config.model.net);
   prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(datasets),
                  session, as_trained(config.data.image, datasets), datasets.volume_rules);
-  SegmentTask task(std::move(segmenter), datasets, config, plan, classes,
-                   class_weights(config, classes, session.device), world);
-  const auto scale = config.model.name == "unet" ? std::function<double(const std::string&)>()
-                                                 : lr_scale(config.model.net.swin, config.optim);
-  train::AdamW optimizer(task.module(), config.optim, scale);
+  return segmenter;
+}
 
+weights::Metadata metadata_of(const SegmentConfig& config, const Datasets& datasets, const Classes& classes) {
   weights::Metadata metadata{{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
-  add_card({.class_names = classes.names,
-            .image = as_trained(config.data.image, datasets),
-            .minmax = config.data.augment.minmax,
-            .modalities = modalities_of(datasets),
-            .channel_names = datasets.channel_names,
-            .channel_modalities = datasets.channel_modalities,
-            .mirrors = mirrors_of(config.data.augment),
-            .label_values = config.data.label_values,
-            .input = input_statistics(*datasets.train, config.data.augment)},
-           metadata);
+  ModelCard card = model_card(config.data, datasets);
+  card.class_names = classes.names;
+  card.label_values = config.data.label_values;
+  add_card(card, metadata);
+  return metadata;
+}
 
-  data::LoaderOptions loader = training_loader(config.data, plan, session.seed());
+data::LoaderOptions loader_options(const SegmentConfig& config, const train::Plan& plan, const Classes& classes,
+                                   uint64_t seed) {
+  data::LoaderOptions loader = training_loader(config.data, plan, seed);
   if (config.data.foreground_share > 0) {
     if (!config.data.weights.empty())
       throw Error(ExitCode::usage, "data.weights and data.foreground_share both say how batches are made up",
@@ -374,6 +358,37 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
     loader.is_marked = std::make_shared<const std::vector<bool>>(classes.train.has_foreground);
     loader.marked_share = config.data.foreground_share;
   }
+  return loader;
+}
+
+}  // namespace
+
+ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& arguments, train::World& world) {
+  nn::SwinOptions& swin = config.model.net.swin;
+  const bool is_size_open = swin.image_size.empty();  // as the images are, once these are known
+  if (is_size_open) swin.image_size = {320, 320};
+  nn::validate(swin, /*size_multiple=*/1);
+  config.data.image.image_size = swin.image_size;
+  config.data.image.in_channels = swin.in_channels;
+  check_options(config);
+  const Session session(config.run, arguments, "finetune-seg", world);
+  log::info(text_of_recipe(config));
+  const Datasets datasets = load_datasets(config.data, session, {.mask = true});
+  swin.in_channels = config.data.image.in_channels = datasets.in_channels;
+  if (is_size_open) adopt_image_size(datasets, config);
+  const Classes classes = find_classes(config, datasets);
+  const train::Plan plan =
+      train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
+
+  config.model.net.num_classes = classes.count();
+  SegmenterModule model = make_model(config, datasets, session);
+  SegmentTask task(std::move(model), datasets, config, plan, classes, class_weights(config, classes, session.device),
+                   world);
+  const auto scale =
+      config.model.name == "unet" ? std::function<double(const std::string&)>() : lr_scale(swin, config.optim);
+  train::AdamW optimizer(task.module(), config.optim, scale);
+  weights::Metadata metadata = metadata_of(config, datasets, classes);
+  data::LoaderOptions loader = loader_options(config, plan, classes, session.seed());
   DataCard card = classes.card;
   tell_seen_before(session, config.model.init, config.data, datasets, card);
   const ExitCode code = train_to_end(
@@ -382,7 +397,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
                 .plan = plan,
                 .task = task,
                 .optimizer = optimizer,
-                .loader = loader,
+                .loader = std::move(loader),
                 .metadata = std::move(metadata),
                 .model_text = concat(config.model.name, " with ", classes.count(), " classes (background, ",
                                      io::class_list(classes.names), ")"),

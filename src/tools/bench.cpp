@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <ostream>
 
 #include "vmae/core/clock.h"
@@ -70,6 +71,46 @@ RandomImages make_task(const BenchArguments& arguments, at::Device device) {
           }};
 }
 
+struct Timing {
+  std::vector<double> step_s;  // after the warm-up
+  double waited_s = 0;         // in these steps, for gradients of other ranks
+  double loss = 0;             // of the last one
+
+  double median_s() const {
+    std::vector<double> sorted = step_s;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted[sorted.size() / 2];
+  }
+  double sum_s() const { return std::accumulate(step_s.begin(), step_s.end(), 0.0); }
+};
+
+Timing time_steps(const BenchArguments& arguments, train::Step& one, const train::World& world) {
+  Timing timing;
+  double waited_in_warmup_s = 0;
+  for (int64_t step = 0; step < arguments.warmup + arguments.steps; ++step) {
+    if (step == arguments.warmup) waited_in_warmup_s = world.gradient_wait_s();
+    const auto start = Clock::now();
+    one.begin();
+    one.add({}, /*share=*/1.0, /*is_last=*/true);
+    timing.loss =
+        train::ComingResult(one.finish(one.on_device(/*lr=*/1e-4), one.on_device(train::StepRequests{}))).read().loss;
+    if (step >= arguments.warmup) timing.step_s.push_back(seconds_since(start));
+  }
+  timing.waited_s = world.gradient_wait_s() - waited_in_warmup_s;
+  return timing;
+}
+
+void time_checkpoint(const std::filesystem::path& file, const train::TrainingParts& parts,
+                     nlohmann::ordered_json& result) {
+  train::CheckpointWriter writer;
+  const auto start = Clock::now();
+  writer.start({train::take_checkpoint(file, parts, {}, {})});
+  const auto copied = Clock::now();
+  writer.finish();
+  result["checkpoint_pause_s"] = seconds_between(start, copied);
+  result["checkpoint_write_s"] = seconds_since(copied);
+}
+
 }  // namespace
 
 void bench(const BenchArguments& arguments, train::World& world, std::ostream& out) {
@@ -80,59 +121,35 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
                 concat("--batch = ", arguments.batch, " does not divide over ", world.size(), " ranks"),
                 "give a multiple");
   train::configure_compute(device, arguments.threads);
-  const train::Precision precision = train::resolve_precision(arguments.precision, device);
+  train::Plan plan;
+  plan.precision = train::resolve_precision(arguments.precision, device);
+  plan.device = device;
   torch::manual_seed(0);
-  const int64_t b = arguments.batch;
   BenchArguments own = arguments;
-  own.batch = b / world.size();
+  own.batch = arguments.batch / world.size();
   RandomImages task = make_task(own, device);
   task.module().to(device);
   task.module().train();
   train::AdamW optimizer(task.module(), {});
-  train::LossScale scale(precision, device);
-  train::Plan plan;
-  plan.precision = precision;
-  plan.device = device;
-  train::Step one(task, optimizer, scale, plan, world);
+  train::LossScale scale(plan.precision, device);
+  train::Step step(task, optimizer, scale, plan, world);
   world.share_gradients(optimizer.parameters(), /*compress=*/false);
 
-  std::vector<double> step_s;
-  double loss_value = 0, waited_in_warmup_s = 0;
-  for (int64_t step = 0; step < arguments.warmup + arguments.steps; ++step) {
-    if (step == arguments.warmup) waited_in_warmup_s = world.gradient_wait_s();
-    const auto start = Clock::now();
-    one.begin();
-    one.add({}, /*share=*/1.0, /*is_last=*/true);
-    loss_value =
-        train::ComingResult(one.finish(one.on_device(/*lr=*/1e-4), one.on_device(train::StepRequests{}))).read().loss;
-    if (step >= arguments.warmup) step_s.push_back(seconds_since(start));
-  }
-  std::vector<double> sorted = step_s;
-  std::sort(sorted.begin(), sorted.end());
-  const double median_s = sorted[sorted.size() / 2];
+  const Timing timing = time_steps(arguments, step, world);
   nlohmann::ordered_json result = {{"model", arguments.model},
-                                   {"images_per_s", static_cast<double>(b) / median_s},
+                                   {"images_per_s", static_cast<double>(arguments.batch) / timing.median_s()},
                                    {"peak_rss_mb", static_cast<double>(train::peak_memory_bytes(device)) / 1048576.0},
-                                   {"loss", loss_value},
-                                   {"precision", train::to_string(precision)},
+                                   {"loss", timing.loss},
+                                   {"precision", train::to_string(plan.precision)},
                                    {"device", device.str()},
-                                   {"batch", b},
-                                   {"step_s", step_s}};
+                                   {"batch", arguments.batch},
+                                   {"step_s", timing.step_s}};
   if (world.size() > 1) {
-    double sum_s = 0;
-    for (const double one_s : step_s) sum_s += one_s;
     result["ranks"] = world.size();
-    result["comm_wait_share"] = (world.gradient_wait_s() - waited_in_warmup_s) / sum_s;
+    result["comm_wait_share"] = timing.waited_s / timing.sum_s();
   }
-  if (!arguments.checkpoint.empty() && world.is_first()) {
-    train::CheckpointWriter writer;
-    const auto start = Clock::now();
-    writer.start({train::take_checkpoint(arguments.checkpoint, {task.module(), optimizer, scale}, {}, {})});
-    const auto copied = Clock::now();
-    writer.finish();
-    result["checkpoint_pause_s"] = seconds_between(start, copied);
-    result["checkpoint_write_s"] = seconds_since(copied);
-  }
+  if (!arguments.checkpoint.empty() && world.is_first())
+    time_checkpoint(arguments.checkpoint, {task.module(), optimizer, scale}, result);
   world.keep_gradients();
   out << result.dump() << "\n";
 }

@@ -19,7 +19,9 @@ namespace vmae::train {
 
 bool cuda_available() { return cuda::library() != nullptr && torch::cuda::is_available(); }
 
-bool cuda_has_bf16(at::Device device) { return cuda::library()->properties(device.index()).major >= 8; }
+bool cuda_has_bf16(at::Device device) {
+  return cuda::library() != nullptr && cuda::library()->properties(device.index()).major >= 8;
+}
 
 std::vector<std::string> cuda_devices() {
   std::vector<std::string> devices;

@@ -221,6 +221,12 @@ class LabelTest(FinetuneTest):
         self.assertEqual(names, {"images/p000.png", "images/p007.png"})
         self.assertTrue(all(np.isfinite(line["loss"]) for line in metrics(self.tmp / "run")))
 
+    def test_no_picture_of_a_class_that_validates_can_be_read(self):
+        make_class_manifest(self.tmp / "data", (9, 9), split=True)
+        for number in (6, 7, 8):
+            (self.tmp / f"data/images/p{number:03d}.png").write_bytes(b"x")
+        self.assert_says(self.cls("data.max_bad_fraction=1", data="data/list.csv", expect=3), "AUROC can't be measured", "quarantine.jsonl")
+
     def test_other_classes_in_validation(self):
         make_class_manifest(self.tmp / "data", (6, 6))
         make_class_manifest(self.tmp / "other", (3, 3), names=("up", "sideways"))

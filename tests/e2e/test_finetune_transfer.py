@@ -241,7 +241,11 @@ class WhatIsTrainedTest(TransferBase):
             is_encoder = {k for k in before if k.startswith(("patch_embed.", "layers."))}
             changed = self.changed(before, after)
             self.assertEqual(changed & is_encoder, set())
-            self.assertEqual({k for k in set(before) - is_encoder if not k.endswith("relative_position_index")}, changed)
+            trained_keys = {k for k in set(before) - is_encoder if not k.endswith("relative_position_index")}
+            self.assertEqual(trained_keys, changed)
+            num_parameters = sum(v.size for k, v in before.items() if not k.endswith("relative_position_index"))
+            num_trained = sum(before[k].size for k in trained_keys)
+            self.assertIn(f" {num_parameters} parameters, of which {num_trained} are trained (model.freeze),", (self.tmp / "run/train.log").read_text())
 
     def test_linear_probe(self):
         init = [f"model.init={trained('mae')}", "model.freeze=linear_probe"]

@@ -168,6 +168,16 @@ class PatientsTest(EvalTest):
         (self.tmp / "list.csv").write_text("\n".join(["image,label", "i/case000.png,", *rows]) + "\n")
         self.assertEqual(len([one for one in json.loads(self.vmae("inspect", "list.csv", "--json").stdout)["images"] if one.get("mask")]), 5)
 
+    def test_a_file_in_two_parts(self):
+        make_pictures(self.tmp / "i", 9)
+        parts = ["train"] * 5 + ["val"] * 2 + ["test"] * 2
+        for patients, says in (((0, 1, 2, 3, 4, 5, 6, 6, 7), "has validation files"), ((0, 1, 2, 3, 4, 5, 6, 4, 7), "has training files")):
+            rows = [f"i/case{i:03d}.png,{'ab'[i % 2]},P{patients[i]},{part}" for i, part in enumerate(parts)]
+            (self.tmp / "list.csv").write_text("\n".join(["image,label,patient,split", *rows]) + "\n")
+            done = self.vmae("finetune-cls", *SWIN, *TRAIN, "data.train=list.csv", "run.dir=run", expect=3)
+            self.assertIn("test file i/case007.png", done.stderr)
+            self.assertIn(says, done.stderr)
+
     def test_patients_written_otherwise_do_not_leak(self):
         make_pictures(self.tmp / "i", 8)
         for name, numbers, form in (("train", range(4), "{}.0"), ("val", range(2, 6), "{}")):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import unittest
 
 import numpy as np
@@ -243,6 +244,20 @@ class SourcesTest(PrepareTest):
         for i in (0, 2, 4):
             (self.tmp / f"in/case{i:03d}.png").unlink()
         self.assertIn("no image could be prepared", self.prepare("in", "none", expect=3).stderr)
+
+    def test_names_that_are_words_leave_messages_whole(self):
+        """Files of DICOM have no endings."""
+        stream = bytearray((SOURCE / "tests/data/dicom/J2K_pixelrep_mismatch.dcm").read_bytes())
+        begin = stream.rfind(b"\xff\x4f\xff\x51") + 60
+        stream[begin:-20] = b"A" * (len(stream) - 20 - begin)
+        for name in ("1", "is", "de"):
+            with self.subTest(name):
+                (self.tmp / f"of {name}").mkdir()
+                (self.tmp / f"of {name}" / name).write_bytes(stream)
+                shutil.copy(SOURCE / "tests/data/dicom/MR_small_implicit.dcm", self.tmp / f"of {name}")
+                self.prepare(f"of {name}", f"out {name}", expect=6)
+                reasons = [line["reason"] for line in self.lines(f"out {name}", "quarantine.jsonl")]
+                self.assertEqual(reasons, ["the file: its JPEG 2000 stream can't be decoded (the file is probably cut off or damaged)"])
 
     def test_pipes_are_no_files(self):
         make_pictures(self.tmp / "in", 2)

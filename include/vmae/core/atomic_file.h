@@ -9,9 +9,12 @@
 
 namespace vmae {
 
+constexpr unsigned kOwnerOnly = 0600;
+
 class AtomicFile {
  public:
-  explicit AtomicFile(std::filesystem::path target);  // throws Error(internal) naming the path and the reason
+  // throws Error(internal) naming the path and the reason; mode as of open(), kOwnerOnly for secrets
+  explicit AtomicFile(std::filesystem::path target, unsigned mode = 0666);
   // without commit(): removes the temporary file, the target is untouched
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
@@ -28,7 +31,7 @@ class AtomicFile {
   size_t size_ = 0;
 };
 
-void write_file_atomically(const std::filesystem::path& target, std::string_view content);
+void write_file_atomically(const std::filesystem::path& target, std::string_view content, unsigned mode = 0666);
 std::string read_file(const std::filesystem::path& path);  // throws Error(data)
 
 }  // namespace vmae

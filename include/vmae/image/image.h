@@ -95,10 +95,10 @@ struct VolumeHeader {
 // nearly square slices, then z. An axis of length 1 comes before all: the file is one 2D image.
 int slice_axis(const VolumeHeader& header);
 
-// One axis for all volumes of a dataset: that which is coarsest (within 1 %) in most of them; of equals
-// that which slice_axis() takes for most, then z, y. 2D images don't count: they keep their own.
 inline std::string axis_name(int axis) { return {"xyz"[axis]}; }
 
+// One axis for all volumes of a dataset: that which is coarsest (within 1 %) in most of them; of equals
+// that which slice_axis() takes for most, then z, y. 2D images don't count: they keep their own.
 struct CommonAxis {
   int axis = -1;  // -1: there are no volumes
   int64_t num_volumes = 0, num_coarsest = 0;
@@ -107,6 +107,31 @@ struct CommonAxis {
 CommonAxis common_slice_axis(const std::vector<VolumeHeader>& headers);
 // `wanted`: "x", "y", "z", or "auto" for slice_axis(). Of a 2D image its own.
 int slice_axis(const VolumeHeader& header, const std::string& wanted);
+
+// Of a slice across `axis`: the axis of the volume that its columns are counted along (its width), and its rows
+// (height).
+constexpr size_t column_axis(int axis) { return axis == 0 ? 1 : 0; }
+constexpr size_t row_axis(int axis) { return axis == 2 ? 1 : 2; }
+
+// How slice `index` across `axis` lies in a volume of `size`, in voxels.
+struct SliceLayout {
+  int64_t height, width, first, row_stride, column_stride;
+  SliceLayout(const std::array<int64_t, 3>& size, int axis, int64_t index);
+  int64_t voxel(int64_t row, int64_t column) const { return first + row * row_stride + column * column_stride; }
+};
+
+// A slice of voxels that are in the order of Volume::stored, row by row.
+template <class T>
+std::vector<T> slice_of(const std::vector<T>& voxels, const std::array<int64_t, 3>& size, int axis, int64_t index) {
+  const SliceLayout layout(size, axis, index);
+  std::vector<T> slice;
+  slice.reserve(static_cast<size_t>(layout.height * layout.width));
+  for (int64_t row = 0; row < layout.height; ++row) {
+    for (int64_t column = 0; column < layout.width; ++column)
+      slice.push_back(voxels[static_cast<size_t>(layout.voxel(row, column))]);
+  }
+  return slice;
+}
 
 // Slice `index` along `axis` (0 x, 1 y, 2 z) in the orientation defined above, in units.
 Image slice_of(const Volume& volume, int axis, int64_t index);

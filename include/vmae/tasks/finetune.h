@@ -18,8 +18,8 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
 // prepared dataset has its own slice axis and may have its intensities scaled already.
 data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets);
 
-// What the training images are, by DICOM's codes, each once, sorted; "" of those that do not say.
-std::vector<std::string> modalities_of(const Datasets& datasets);
+// What a model's file says of the images that it learnt from; what the classes are is for the task to add.
+ModelCard model_card(const DataOptions& data, const Datasets& datasets);
 
 // Factor of the learning rate of a parameter: layer_decay to the power of how many encoder blocks
 // lie behind it, and one for what follows the encoder; of what only the task has, task_lr_scale.

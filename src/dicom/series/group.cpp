@@ -2,30 +2,26 @@
 // told apart. Files of one series fall apart into stacks of comparable numbers, the same orientation and
 // pixel spacing, and these, where positions repeat or lie between each other's, into time points, echoes
 // and so on (tell_apart), after files with the same position and pixels are left out as duplicates. Files
-// of several frames are taken apart by themselves (frame_volumes). Then each mask is looked at on the grid
-// of the images that it was drawn on, so that what is odd about it is known before it is used.
+// of several frames are taken apart by themselves (frame_volumes). Masks are added last (add_masks).
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <fstream>
-#include <functional>
 #include <iterator>
 #include <map>
 #include <set>
 #include <thread>
-#include <tuple>
 
 #include "../frames.h"
 #include "../header.h"
 #include "../sop_class.h"
 #include "../units.h"
+#include "drawn_on.h"
 #include "geometry.h"
-#include "mask_grid.h"
+#include "grouped.h"
 #include "stacks.h"
 #include "vmae/core/counting.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
-#include "vmae/core/parallel.h"
 #include "vmae/dicom/group.h"
 #include "vmae/dicom/kinds.h"
 
@@ -34,12 +30,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Scanned {
-  fs::path path;
-  DicomHeader header;
-  std::vector<std::string> identifying;
-  std::string problem;
-};
 using Stack = std::vector<const Scanned*>;  // single frames with a plane each
 
 Scanned scan(const fs::path& path) {
@@ -173,25 +163,6 @@ TimePoints by_time(Stack stack, size_t& num_copies) {
   return told_apart(stack, /*needs_key=*/false);
 }
 
-// What files of one series share. Of a patient the id, and its issuer after a line break.
-struct SeriesKey {
-  std::string patient, study, series;
-  bool operator==(const SeriesKey&) const = default;
-  bool operator<(const SeriesKey& other) const {
-    return std::tie(patient, study, series) < std::tie(other.patient, other.study, other.series);
-  }
-};
-
-SeriesKey key_of(const DicomHeader& header) { return {header.patient, header.study_uid, header.series_uid}; }
-
-// A volume, and its slices for masks.
-struct Grouped {
-  SeriesKey key;
-  std::string frame_of_reference_uid;
-  DicomSeries series;
-  std::vector<SourceSlice> slices;
-};
-
 // `frames`: of the only file, where it has several.
 Grouped describe(const Stack& stack, const std::vector<size_t>& frames = {0}) {
   const DicomHeader& first = stack[0]->header;
@@ -287,143 +258,6 @@ void add_series(const std::vector<const Scanned*>& files, std::vector<Grouped>& 
   if (has_clash && !result.empty())
     result[0].series.remarks.push_back("files of equal SOPInstanceUID have different pixels; all are kept");
   std::move(result.begin(), result.end(), std::back_inserter(groups));
-}
-
-bool was_drawn_on(const std::set<std::string>& images, const std::vector<SourceSlice>& slices) {
-  return std::any_of(slices.begin(), slices.end(), [&](const SourceSlice& slice) {
-    const std::vector<std::string> names = references_to(slice);
-    return images.contains(slice.sop_instance) ||
-           std::any_of(names.begin(), names.end(), [&](const std::string& name) { return images.contains(name); });
-  });
-}
-
-void keep(std::vector<Grouped*>& groups, const std::function<bool(const Grouped&)>& is_wanted) {
-  std::erase_if(groups, [&](const Grouped* group) { return !is_wanted(*group); });
-}
-
-size_t num_series(const std::vector<Grouped*>& groups) {
-  std::set<SeriesKey> keys;
-  for (const Grouped* group : groups) keys.insert(group->key);
-  return keys.size();
-}
-
-// The volumes of the series that a mask was drawn on, or why there are none.
-struct Drawn {
-  std::vector<Grouped*> on;
-  std::string problem, remark;
-};
-
-// By the series that it names, else by the images; one that names neither, by its
-// frame of reference if only one series has it. Never those of another patient.
-Drawn series_of(const DicomHeader& mask, std::vector<Grouped>& groups) {
-  Drawn drawn;
-  const auto find = [&](const auto& is_it) {
-    for (Grouped& group : groups) {
-      if (is_it(group)) drawn.on.push_back(&group);
-    }
-  };
-  const std::vector<std::string>& named = mask.described_series;
-  find([&](const Grouped& group) {
-    return !group.key.series.empty() && std::find(named.begin(), named.end(), group.key.series) != named.end();
-  });
-  if (drawn.on.empty()) find([&](const Grouped& group) { return was_drawn_on(mask.described_images, group.slices); });
-  const bool is_by_frame = drawn.on.empty() && named.empty() && !mask.described_frame_uid.empty();
-  if (is_by_frame) find([&](const Grouped& group) { return group.frame_of_reference_uid == mask.described_frame_uid; });
-  if (drawn.on.empty()) {
-    const bool says_it = !named.empty() || !mask.described_images.empty();
-    drawn.problem = says_it ? "is a mask of a series that is not here"
-                            : "does not say which series it was drawn on (no ReferencedSeriesSequence, no images), and "
-                              "none here has its frame of reference";
-    return drawn;
-  }
-  keep(drawn.on, [&](const Grouped& group) { return may_be_same_patient(group.key.patient, mask.patient); });
-  if (drawn.on.empty()) {
-    drawn.problem =
-        "is not used: it was drawn on a series of another patient (their PatientID differ); correct the one that is "
-        "wrong";
-    return drawn;
-  }
-  if (is_by_frame && num_series(drawn.on) > 1) {
-    drawn.problem = concat(
-        "is not used: it does not say which series it was drawn on (no ReferencedSeriesSequence, no images), and ",
-        num_series(drawn.on), " series have its frame of reference");
-    drawn.on.clear();
-  } else if (is_by_frame) {
-    drawn.remark = "its mask does not say which series it was drawn on: this is the only one of its frame of reference";
-  }
-  return drawn;
-}
-
-// Of a SeriesInstanceUID that several patients or studies have, one is meant: that of the mask's study.
-void choose_one_of_each(const DicomHeader& mask, std::vector<Grouped*>& groups, std::string& problem) {
-  std::set<std::string> uids;
-  for (const Grouped* group : groups) uids.insert(group->key.series);
-  for (const std::string& uid : uids) {
-    const auto of_uid = [&] {
-      std::vector<Grouped*> result = groups;
-      keep(result, [&](const Grouped& group) { return group.key.series == uid; });
-      return result;
-    };
-    if (num_series(of_uid()) > 1)
-      keep(groups, [&](const Grouped& group) { return group.key.series != uid || group.key.study == mask.study_uid; });
-    if (num_series(of_uid()) == 1) continue;
-    problem =
-        "is not used: several patients or studies have the SeriesInstanceUID that it names, and it does not say which "
-        "is meant";
-    groups.clear();
-    return;
-  }
-}
-
-// A mask belongs to the volumes of its series; where it names
-// images of some of them only (a time point, an echo), to those.
-void add_mask(size_t index, const DicomHeader& header, std::vector<Grouped>& groups, std::string& problem) {
-  Drawn drawn = series_of(header, groups);
-  problem = drawn.problem;
-  if (drawn.on.empty()) return;
-  std::vector<Grouped*> of_images = drawn.on;
-  keep(of_images, [&](const Grouped& group) { return was_drawn_on(header.described_images, group.slices); });
-  std::vector<Grouped*> used = of_images.empty() ? drawn.on : of_images;
-  choose_one_of_each(header, used, problem);
-  for (Grouped* const group : used) {
-    group->series.masks.push_back(index);
-    if (!drawn.remark.empty()) group->series.remarks.push_back(drawn.remark);
-  }
-  if (of_images.empty()) return;
-  for (Grouped* const group : drawn.on) {
-    const bool is_of_used =
-        std::any_of(used.begin(), used.end(), [&](const Grouped* one) { return one->key == group->key; });
-    if (is_of_used && std::find(used.begin(), used.end(), group) == used.end())
-      group->series.remarks.push_back(
-          "a mask of its series was drawn on other images of it (another time point, echo, ...), and is not used here");
-  }
-}
-
-bool is_copy(const Scanned& a, const Scanned& b) {
-  if (a.header.sop_instance_uid.empty() || a.header.sop_instance_uid != b.header.sop_instance_uid) return false;
-  std::ifstream left(a.path, std::ios::binary), right(b.path, std::ios::binary);
-  using Bytes = std::istreambuf_iterator<char>;
-  return left && right && std::equal(Bytes(left), Bytes(), Bytes(right), Bytes());
-}
-
-void add_masks(const std::vector<const Scanned*>& masks, std::vector<Grouped>& groups,
-               std::vector<DicomMask>& described) {
-  for (size_t i = 0; i < masks.size(); ++i) {
-    if (std::any_of(masks.begin(), masks.begin() + static_cast<std::ptrdiff_t>(i),
-                    [&](const Scanned* other) { return is_copy(*other, *masks[i]); })) {
-      described[i].problem = "is a copy of another mask, and is left out";
-    } else {
-      add_mask(i, masks[i]->header, groups, described[i].problem);
-    }
-  }
-  parallel_for(static_cast<int64_t>(groups.size()), 0, [&](int64_t i) {
-    Grouped& group = groups[static_cast<size_t>(i)];
-    if (group.series.masks.size() != 1) return;  // of several, none is used
-    const std::array<int64_t, 3>& size = group.series.header.size;
-    const MaskGrid grid{std::move(group.slices), size[0], size[1], group.series.header.spacing_mm[2]};
-    for (const std::string& remark : remarks_on_mask(masks[group.series.masks[0]]->path, grid))
-      group.series.remarks.push_back("its mask: " + remark);
-  });
 }
 
 // Files of a series that don't say their patient or study are taken for those of the others, where these have one only.

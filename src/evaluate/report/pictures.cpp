@@ -58,31 +58,10 @@ std::vector<Chosen> choose(const Evaluation& evaluation) {
   return chosen;
 }
 
-int64_t voxel_of(const std::array<int64_t, 3>& size, int axis, int64_t index, int64_t row, int64_t column) {
-  const int64_t x = axis == 0 ? index : column,
-                y = axis == 1   ? index
-                    : axis == 0 ? column
-                                : row,
-                z = axis == 2 ? index : row;
-  return x + size[0] * (y + size[1] * z);
-}
-
-std::vector<uint8_t> labels_of(const std::vector<uint8_t>& labels, const SegmentationMaps& maps, int axis,
-                               int64_t index) {
-  const SliceGrid grid = slice_grid_of(maps.size, maps.spacing_mm, axis);
-  std::vector<uint8_t> slice;
-  slice.reserve(static_cast<size_t>(grid.rows * grid.columns));
-  for (int64_t row = 0; row < grid.rows; ++row) {
-    for (int64_t column = 0; column < grid.columns; ++column)
-      slice.push_back(labels[static_cast<size_t>(voxel_of(maps.size, axis, index, row, column))]);
-  }
-  return slice;
-}
-
 // Where the truth has the most, which counts twice, and the models in the mean.
 int64_t fullest_slice(const SegmentationMaps& maps, int axis) {
   const auto count = [&](const std::vector<uint8_t>& labels, int64_t index) {
-    const std::vector<uint8_t> slice = labels_of(labels, maps, axis, index);
+    const std::vector<uint8_t> slice = io::slice_of(labels, maps.size, axis, index);
     return static_cast<int64_t>(slice.size()) - std::count(slice.begin(), slice.end(), uint8_t{0});
   };
   const auto num_models = static_cast<int64_t>(maps.predictions.size());
@@ -126,7 +105,7 @@ report::PictureRow row_of(const Evaluation& evaluation, const Chosen& chosen, st
   report::PictureRow row{.caption = concat(chosen.what, ": ", name)};
   if (image) row.pictures.push_back({slice_png(grid, background, {}), "image", concat("A slice of ", name, ".")});
   const auto add = [&](const std::vector<uint8_t>& all, const std::string& caption, const std::string& whose) {
-    const std::vector<uint8_t> slice = labels_of(all, maps, axis, index);
+    const std::vector<uint8_t> slice = io::slice_of(all, maps.size, axis, index);
     labels.insert(slice.begin(), slice.end());
     row.pictures.push_back(
         {slice_png(grid, background, slice), caption, concat(whose, " of ", name, ", classes as coloured outlines.")});

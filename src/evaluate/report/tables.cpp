@@ -271,65 +271,66 @@ namespace {
 // "Wilcoxon signed-rank (exact)" and "(normal)" are one column.
 std::string short_name(const std::string& method) { return method.substr(0, method.find(" (")); }
 
-// A row per comparison, a column per test.
-Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
-  Table table{.name = is_of_classes ? "class_comparisons" : "comparisons",
-              .caption = is_of_classes ? std::string("Differences between models, class by class")
-                                       : concat("Differences between models on the same ", units_of(evaluation),
-                                                ", over all classes"),
-              .num_row_headers = 2};
-  table.columns = {"Comparison", "Metric"};
-  if (is_of_classes) table.columns.emplace_back("Class");
-  if (is_of_classes) table.num_row_headers = 3;
-  table.columns.insert(table.columns.end(), {"n", "Difference"});
-  std::vector<std::string> methods;
-  std::set<std::string> remarks;
-  bool has_few = false;
+// Comparisons over all classes, or class by class, of the metrics that were measured.
+std::vector<const Comparison*> comparisons_of(const Evaluation& evaluation, bool is_of_classes) {
   const std::vector<std::string> measured = metrics_of(evaluation);
-  const auto belongs = [&](const Comparison& comparison) {
-    if (std::find(measured.begin(), measured.end(), comparison.metric) == measured.end()) return false;
-    return is_of_classes != (evaluation.is_main(comparison.class_name) || metrics::is_whole(comparison.class_name));
-  };
-  for (const Comparison& comparison : evaluation.comparisons) {
-    if (!belongs(comparison)) continue;
-    for (const metrics::Test& test : comparison.tests) {
+  std::vector<const Comparison*> comparisons;
+  for (const Comparison& one : evaluation.comparisons) {
+    if (std::find(measured.begin(), measured.end(), one.metric) == measured.end()) continue;
+    const bool is_over_all = evaluation.is_main(one.class_name) || metrics::is_whole(one.class_name);
+    if (is_of_classes != is_over_all) comparisons.push_back(&one);
+  }
+  return comparisons;
+}
+
+// In the order in which comparisons have them.
+std::vector<std::string> methods_of(const std::vector<const Comparison*>& comparisons) {
+  std::vector<std::string> methods;
+  for (const Comparison* comparison : comparisons) {
+    for (const metrics::Test& test : comparison->tests) {
       if (std::find(methods.begin(), methods.end(), short_name(test.method)) == methods.end())
         methods.push_back(short_name(test.method));
+    }
+  }
+  return methods;
+}
+
+std::string models_text(const Evaluation& evaluation, const Comparison& comparison) {
+  return evaluation.models[comparison.a].name + " - " + evaluation.models[comparison.b].name;
+}
+
+// Each once, sorted.
+std::vector<std::string> test_remarks_of(const Evaluation& evaluation,
+                                         const std::vector<const Comparison*>& comparisons) {
+  std::set<std::string> remarks;
+  for (const Comparison* comparison : comparisons) {
+    for (const metrics::Test& test : comparison->tests) {
       if (!test.remark.empty())
-        remarks.insert(concat(evaluation.models[comparison.a].name, " - ", evaluation.models[comparison.b].name, ", ",
-                              test.method, ", ", title_of(evaluation, comparison.metric), ", ", comparison.class_name,
-                              ": ", test.remark, "."));
+        remarks.insert(concat(models_text(evaluation, *comparison), ", ", test.method, ", ",
+                              title_of(evaluation, comparison->metric), ", ", comparison->class_name, ": ", test.remark,
+                              "."));
     }
   }
-  for (const std::string& method : methods) table.columns.push_back("p, " + method);
-  table.is_number.assign(table.columns.size(), true);
-  std::fill_n(table.is_number.begin(), table.num_row_headers, false);
-  for (const Comparison& comparison : evaluation.comparisons) {
-    if (!belongs(comparison)) continue;
-    const int digits = digits_of(comparison.metric);
-    const bool is_micro = comparison.class_name == "micro";
-    std::vector<std::string> row{evaluation.models[comparison.a].name + " - " + evaluation.models[comparison.b].name,
-                                 title_of(evaluation, comparison.metric) + (is_micro ? ", micro" : "")};
-    if (is_of_classes) row.push_back(comparison.class_name);
-    row.push_back(std::to_string(comparison.n));
-    row.push_back(report::with_interval(comparison.difference, comparison.intervals.at(0).low,
-                                        comparison.intervals.at(0).high, digits));
-    for (const std::string& method : methods) {
-      std::string text = "-";
-      for (const metrics::Test& test : comparison.tests) {
-        if (short_name(test.method) != method) continue;
-        text = report::p_text(test.p);
-        if (std::isnan(test.p)) continue;
-        text += " [" + report::p_text(test.p_holm) + "]";
-        if (!is_few(test)) continue;
-        text += " (few cases)";
-        has_few = true;
-      }
-      row.push_back(text);
-    }
-    table.rows.push_back(std::move(row));
+  return {remarks.begin(), remarks.end()};
+}
+
+bool says_few(const metrics::Test& test) { return !std::isnan(test.p) && is_few(test); }
+
+// "0.012 [0.036] (few cases)"; "-": the comparison has no such test.
+std::string p_cell(const Comparison& comparison, const std::string& method) {
+  std::string text = "-";
+  for (const metrics::Test& test : comparison.tests) {
+    if (short_name(test.method) != method) continue;
+    text = report::p_text(test.p);
+    if (!std::isnan(test.p)) text += " [" + report::p_text(test.p_holm) + "]";
+    if (says_few(test)) text += " (few cases)";
   }
-  table.notes = {
+  return text;
+}
+
+// How the table of tests is read.
+std::vector<std::string> test_notes_of(const Evaluation& evaluation, bool is_of_classes, bool has_few) {
+  std::vector<std::string> notes{
       concat("Two-sided p-values; in square brackets corrected by Holm's method for the number of comparisons",
              is_of_classes ? " and classes." : "."),
       evaluation.num_patients() < evaluation.num_cases()
@@ -339,14 +340,46 @@ Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
                 evaluation.segmentation != nullptr ? ", and the t-test and the Wilcoxon test are of their means." : ".")
           : concat("n: ", units_of(evaluation), ".")};
   if (has_few)
-    table.notes.push_back(
+    notes.push_back(
         concat("Few cases: the p-value is computed from fewer than ", metrics::kFewCases,
                evaluation.has_patients() ? " cases or patients" : " cases",
                ". It then says little, whether it is large or small: look at the differences case by case."));
   const int64_t resamples = evaluation.arguments.statistics.resamples;
-  table.notes.push_back(concat("The smallest p-value that ", resamples, " resamples can give is ",
-                               report::number(2.0 / static_cast<double>(resamples + 1), 4), ": --resamples."));
-  table.remarks.assign(remarks.begin(), remarks.end());
+  notes.push_back(concat("The smallest p-value that ", resamples, " resamples can give is ",
+                         report::number(2.0 / static_cast<double>(resamples + 1), 4), ": --resamples."));
+  return notes;
+}
+
+// A row per comparison, a column per test.
+Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
+  const std::vector<const Comparison*> comparisons = comparisons_of(evaluation, is_of_classes);
+  const std::vector<std::string> methods = methods_of(comparisons);
+  Table table{.name = is_of_classes ? "class_comparisons" : "comparisons",
+              .caption = is_of_classes ? std::string("Differences between models, class by class")
+                                       : concat("Differences between models on the same ", units_of(evaluation),
+                                                ", over all classes"),
+              .num_row_headers = is_of_classes ? 3U : 2U};
+  table.columns = {"Comparison", "Metric"};
+  if (is_of_classes) table.columns.emplace_back("Class");
+  table.columns.insert(table.columns.end(), {"n", "Difference"});
+  for (const std::string& method : methods) table.columns.push_back("p, " + method);
+  table.is_number.assign(table.columns.size(), true);
+  std::fill_n(table.is_number.begin(), table.num_row_headers, false);
+  bool has_few = false;
+  for (const Comparison* comparison : comparisons) {
+    const bool is_micro = comparison->class_name == "micro";
+    std::vector<std::string> row{models_text(evaluation, *comparison),
+                                 title_of(evaluation, comparison->metric) + (is_micro ? ", micro" : "")};
+    if (is_of_classes) row.push_back(comparison->class_name);
+    row.push_back(std::to_string(comparison->n));
+    row.push_back(report::with_interval(comparison->difference, comparison->intervals.at(0).low,
+                                        comparison->intervals.at(0).high, digits_of(comparison->metric)));
+    for (const std::string& method : methods) row.push_back(p_cell(*comparison, method));
+    has_few |= std::any_of(comparison->tests.begin(), comparison->tests.end(), says_few);
+    table.rows.push_back(std::move(row));
+  }
+  table.notes = test_notes_of(evaluation, is_of_classes, has_few);
+  table.remarks = test_remarks_of(evaluation, comparisons);
   return table;
 }
 

@@ -2,7 +2,8 @@
 #include "vmae/data/warp.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/functional/vision.h>
+#include <torch/types.h>
 
 #include <cmath>
 

@@ -2,7 +2,9 @@
 #include "vmae/nn/block_ops.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "support/tensors.h"
 #include "vmae/nn/window_gather.h"

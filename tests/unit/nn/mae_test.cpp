@@ -1,7 +1,8 @@
 #include "vmae/nn/mae.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "support/errors.h"
 #include "support/tensors.h"

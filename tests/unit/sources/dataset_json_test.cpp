@@ -100,6 +100,8 @@ TEST_F(DatasetJsonTest, WhatHasNoMeaningIsAnError) {
   EXPECT_TRUE(contains(wrong_labels(R"({"a": 256})"), "\"a\": has the value 256"));
   EXPECT_TRUE(contains(wrong_labels(R"({" ": 1})"), "the name of the value 1 is empty"));
   EXPECT_TRUE(contains(wrong_labels(R"({"1": "2"})"), "which of the two is the name can't be told"));
+  EXPECT_TRUE(contains(wrong_labels(R"({"background": 0, "lesion": 255, "ignore": 1})"),
+                       "\"ignore\": is 1, but 255 is a class: \"ignore\" must be the highest value"));
   EXPECT_TRUE(contains(wrong_labels("7"), "\"labels\": is neither an object nor a list"));
   EXPECT_TRUE(contains(wrong_labels(R"({"a": [1, 3], "label 1": 2})"), "two classes are called label 1"));
   EXPECT_TRUE(contains(wrong("{\"labels\":\n{\"b\xf6sartig\": 1}}"), "dataset.json:2: is not UTF-8"));

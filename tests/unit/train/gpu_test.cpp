@@ -1,6 +1,9 @@
 // What needs a GPU: skipped, with a count, where there is none. `scripts/test --gpu` runs these.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/cuda.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <thread>
 

@@ -1,7 +1,7 @@
 #include "vmae/train/trainer.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <csignal>
 #include <cstdlib>

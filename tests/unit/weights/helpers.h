@@ -1,6 +1,6 @@
 #pragma once
 // What the tests of weight files share.
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <filesystem>

@@ -1,6 +1,7 @@
 #include "vmae/weights/weights.h"
 
 #include <gtest/gtest.h>
+#include <torch/nn/modules/batchnorm.h>
 
 #include "helpers.h"
 #include "support/source_path.h"

@@ -1,0 +1,49 @@
+#pragma once
+// Where the probabilities of a case's slices go as they come, and what is written when all are there.
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "journal.h"
+#include "vmae/cases/source_file.h"
+#include "vmae/data/case.h"
+#include "vmae/predict/model_file.h"
+#include "vmae/predict/pool.h"
+#include "vmae/predict/predict.h"
+
+namespace vmae::run {
+
+// All that it is given must outlive it.
+class CaseResult {
+ public:
+  CaseResult(const io::SourceFile& file, const data::Case& one, std::string name, const ModelCard& card,
+             const PredictOptions& options);
+
+  // Segmentation: (n, classes, h, w) of slices first, first + 1, ...; classification: (n, classes).
+  void add(int64_t first, const at::Tensor& p);
+
+  // Segmentation: files in the output folder; classification: rows of its tables.
+  PredictedCase write(const std::filesystem::path& output);
+
+ private:
+  void add_maps(int64_t first, const at::Tensor& p);
+  void add_scores(int64_t first, const at::Tensor& scores);
+  PredictedCase rows() const;
+  PredictedCase write_files(const std::filesystem::path& output);
+
+  const io::SourceFile& file_;
+  const data::Case& case_;
+  std::string name_;
+  const ModelCard& card_;
+  const PredictOptions& options_;
+  size_t voxels_;
+  std::vector<uint8_t> labels_;                    // by voxel; empty: classification
+  std::vector<std::vector<float>> probabilities_;  // by class and voxel, where they are asked for
+  CasePool pool_;
+  std::string slices_rows_;
+};
+
+}  // namespace vmae::run
