@@ -45,7 +45,7 @@ class Library {
 };
 
 // Loads it once, and before the first tensor: LibTorch looks only once which devices there are. Null where there is
-// none, or no NVIDIA driver and `driver` asks for one (loading takes half a second, and brings nothing without).
+// none, or no NVIDIA driver and `driver` asks for one (loading takes time and memory, and brings nothing without).
 enum class Driver { needed, not_needed };
 const Library* load(Driver driver = Driver::needed);
 const Library* library();      // what load() found
