@@ -21,8 +21,6 @@ namespace vmae::run {
 
 namespace {
 
-constexpr int64_t kNumPanelSamples = 8;
-
 // How many cases (files) have each label.
 std::vector<int64_t> count_labels(const std::vector<io::SourceFile>& files, size_t num_labels) {
   std::vector<int64_t> counts(num_labels);
@@ -184,7 +182,7 @@ class ClassifyTask : public train::Task {
         losses_(std::move(losses)),
         best_metric_(std::move(best_metric)),
         world_(world),
-        shown_(panel_batch(shown_from(), config.data.augment, seed(), plan.device, kNumPanelSamples)) {}
+        shown_(panel_batch(shown_from(), config.data.augment, seed(), plan.device)) {}
   torch::nn::Module& module() override { return *model_; }
 
   std::vector<at::Tensor> draws(const data::Batch& batch) override {

@@ -13,8 +13,6 @@ namespace vmae::run {
 
 namespace {
 
-constexpr int64_t kNumPanelSamples = 8;
-
 nn::Mae make_model(const ModelOptions& options, uint64_t seed, at::Device device) {
   torch::manual_seed(derive_seed(seed, Stream::init));
   nn::Mae model(options.mae);
@@ -34,8 +32,7 @@ class PretrainTask : public train::Task {
   PretrainTask(nn::Mae model, const Datasets& datasets, const PretrainConfig& config, const train::Plan& plan,
                train::World& world)
       : model_(std::move(model)), datasets_(datasets), config_(config), plan_(plan), world_(world) {
-    shown_ = panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, seed(), plan.device,
-                         kNumPanelSamples);
+    shown_ = panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, seed(), plan.device);
   }
   torch::nn::Module& module() override { return *model_; }
 

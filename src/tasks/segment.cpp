@@ -24,8 +24,6 @@ namespace vmae::run {
 
 namespace {
 
-constexpr int64_t kNumPanelSamples = 8;
-
 // What the masks say: which classes there are, and where there is anything.
 struct Classes {
   std::vector<std::string> names;  // of values 1, 2, ...
@@ -230,7 +228,7 @@ class SegmentTask : public train::Task {
         weights_(std::move(weights)),
         world_(world),
         shown_(panel_batch(datasets.val ? *datasets.val : *datasets.train, config.data.augment, seed(), plan.device,
-                           kNumPanelSamples, classes.shown)) {}
+                           classes.shown)) {}
   torch::nn::Module& module() override { return *segmenter_.module; }
 
   std::vector<at::Tensor> draws(const data::Batch& batch) override {

@@ -57,12 +57,13 @@ void for_each_validation_batch(const std::shared_ptr<data::Dataset>& dataset, co
 }
 
 data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed,
-                        at::Device device, int64_t count, const std::vector<int64_t>& indices) {
+                        at::Device device, const std::vector<int64_t>& indices) {
+  constexpr int64_t kMostSamples = 8;
   const data::AugmentOptions evaluation = data::evaluation_augmentation(augment);
   const auto& image = dataset.image_options();
   const int64_t height = image.image_size[0], width = image.image_size[1];
   const int64_t total = indices.empty() ? dataset.size() : static_cast<int64_t>(indices.size()),
-                n = std::min(count, total);
+                n = std::min(kMostSamples, total);
   data::Batch batch;
   batch.image = at::empty({n, image.in_channels, height, width}, at::kFloat);
   if (dataset.targets().mask) batch.mask = at::empty({n, height, width}, at::kByte);

@@ -19,13 +19,13 @@ namespace {
 // a loss; buckets of gradients; all gradients of the full-size model
 constexpr int64_t kSizesBytes[] = {4 << 10, 1 << 20, 25 << 20, 106 << 20};
 
-struct Timing {
+struct SumTiming {
   double seconds = 0;
   bool is_right = false;
 };
 
 // A sum of `bytes` over all ranks: the median of several. Rank r adds r + 1.
-Timing time_sum(train::World& world, at::Device device, int64_t bytes) {
+SumTiming time_sum(train::World& world, at::Device device, int64_t bytes) {
   const int64_t repeats = bytes > (10 << 20) ? 5 : 20;
   const auto expected = static_cast<double>(world.size() * (world.size() + 1) / 2);
   std::vector<double> seconds;
@@ -65,7 +65,7 @@ bool doctor_distributed(train::World& world, const std::string& device_name, dou
   out << "all-reduce over " << (device.is_cuda() ? "NCCL" : "Gloo") << ", checked:\n" << std::fixed;
   bool is_right = true;
   for (const int64_t bytes : kSizesBytes) {
-    const Timing timing = time_sum(world, device, bytes);
+    const SumTiming timing = time_sum(world, device, bytes);
     const auto n = static_cast<double>(world.size());
     is_right = is_right && timing.is_right;
     out << "  " << std::setw(9) << human_bytes(static_cast<double>(bytes)) << std::setw(11) << std::setprecision(3)

@@ -36,28 +36,28 @@ constexpr int64_t kMaxExpandedBytes = int64_t{1} << 30;
 constexpr size_t kMaxMetadata = 4096;  // entries, and bytes of one
 constexpr const char* kResave = "re-save it in Python with torch >= 1.6: torch.save(torch.load(old), new)";
 
-struct DtypeName {
+struct PthDtype {
   std::string_view name;
   at::ScalarType type;
   bool is_writable = true;  // has a storage class in Python
 };
-constexpr std::array<DtypeName, 17> kDtypes{{{"float32", at::kFloat},
-                                             {"float64", at::kDouble},
-                                             {"float16", at::kHalf},
-                                             {"bfloat16", at::kBFloat16},
-                                             {"int64", at::kLong},
-                                             {"int32", at::kInt},
-                                             {"int16", at::kShort},
-                                             {"int8", at::kChar},
-                                             {"uint8", at::kByte},
-                                             {"bool", at::kBool},
-                                             {"complex64", at::kComplexFloat},
-                                             {"complex128", at::kComplexDouble},
-                                             {"uint16", at::kUInt16, false},
-                                             {"uint32", at::kUInt32, false},
-                                             {"uint64", at::kUInt64, false},
-                                             {"float8_e4m3fn", at::kFloat8_e4m3fn, false},
-                                             {"float8_e5m2", at::kFloat8_e5m2, false}}};
+constexpr std::array<PthDtype, 17> kPthDtypes{{{"float32", at::kFloat},
+                                               {"float64", at::kDouble},
+                                               {"float16", at::kHalf},
+                                               {"bfloat16", at::kBFloat16},
+                                               {"int64", at::kLong},
+                                               {"int32", at::kInt},
+                                               {"int16", at::kShort},
+                                               {"int8", at::kChar},
+                                               {"uint8", at::kByte},
+                                               {"bool", at::kBool},
+                                               {"complex64", at::kComplexFloat},
+                                               {"complex128", at::kComplexDouble},
+                                               {"uint16", at::kUInt16, false},
+                                               {"uint32", at::kUInt32, false},
+                                               {"uint64", at::kUInt64, false},
+                                               {"float8_e4m3fn", at::kFloat8_e4m3fn, false},
+                                               {"float8_e5m2", at::kFloat8_e5m2, false}}};
 
 // The records of the zip. No record may claim more bytes than the file has, nor all records read together.
 class Archive {
@@ -96,9 +96,9 @@ class Archive {
   }
 
   at::Tensor tensor(const std::string& name, const PickledTensor& described) {
-    const auto* dtype = std::find_if(kDtypes.begin(), kDtypes.end(),
-                                     [&](const DtypeName& known) { return known.name == described.dtype; });
-    if (dtype == kDtypes.end())
+    const auto* dtype = std::find_if(kPthDtypes.begin(), kPthDtypes.end(),
+                                     [&](const PthDtype& known) { return known.name == described.dtype; });
+    if (dtype == kPthDtypes.end())
       fail(path_, concat("tensor \"", name, "\" has a dtype that vmae cannot read: ", described.dtype));
     const auto [found, is_new] = storages_.try_emplace(described.storage);
     if (is_new) found->second = read("data/" + described.storage);
@@ -246,11 +246,11 @@ at::Tensor compact(const at::Tensor& tensor) {
 void write_archive(const std::filesystem::path& path, const NamedTensors& tensors, const Metadata& metadata) {
   c10::Dict<std::string, at::Tensor> dict;
   for (const auto& [name, tensor] : tensors) {
-    const auto fits = [type = tensor.scalar_type()](const DtypeName& dtype) {
+    const auto fits = [type = tensor.scalar_type()](const PthDtype& dtype) {
       return dtype.is_writable && dtype.type == type;
     };
     const bool is_plain =
-        tensor.defined() && tensor.layout() == at::kStrided && std::any_of(kDtypes.begin(), kDtypes.end(), fits);
+        tensor.defined() && tensor.layout() == at::kStrided && std::any_of(kPthDtypes.begin(), kPthDtypes.end(), fits);
     if (!is_plain)
       fail(path, concat("cannot be written: a .pth file cannot hold tensor \"", name, "\" (", tensor.toString(), ")"));
     if (!dict.insert(name, compact(tensor)).second)

@@ -12,7 +12,7 @@ namespace {
 
 using Kind = Value::Kind;
 
-constexpr size_t kMaxDimensions = 64;
+constexpr size_t kMostDimensions = 64;
 
 const Value* argument(const Value& arguments, size_t index, Kind kind) {
   if (arguments.kind != Kind::tuple || index >= arguments.items.size() || arguments.items[index]->kind != kind)
@@ -52,7 +52,7 @@ std::string storage_dtype(std::string_view storage_class) {
 }
 
 bool read_dimensions(const Value* tuple, std::vector<int64_t>& dimensions) {
-  if (tuple == nullptr || tuple->items.size() > kMaxDimensions) return false;
+  if (tuple == nullptr || tuple->items.size() > kMostDimensions) return false;
   for (const Value* item : tuple->items) {
     if (item->kind != Kind::integer) return false;
     dimensions.push_back(item->integer);

@@ -19,9 +19,9 @@ void for_each_validation_batch(const std::shared_ptr<data::Dataset>& dataset, co
                                const train::Plan& plan, uint64_t seed,
                                const std::function<void(const data::Batch&)>& use);
 
-// Up to `count` samples, spread evenly over `indices` (empty:
+// Up to eight samples, spread evenly over `indices` (empty:
 // over the dataset), for panels; the image is on the device.
 data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed,
-                        at::Device device, int64_t count, const std::vector<int64_t>& indices = {});
+                        at::Device device, const std::vector<int64_t>& indices = {});
 
 }  // namespace vmae::run
