@@ -162,8 +162,27 @@ def metrics(run, kind=None):
     return [line for line in lines if kind in (None, line["kind"])]
 
 
+seen_steps = {}  # of each metrics.jsonl: its first line, how many bytes were read, and the highest step in them
+
+
 def last_step(run):
-    return max((line["step"] for line in metrics(run)), default=0)
+    """Asked every few milliseconds by tests that wait: reads only what was added since the last time."""
+    path = Path(run) / "metrics.jsonl"
+    try:
+        with path.open("rb") as file:
+            size, first = os.fstat(file.fileno()).st_size, file.readline()
+            known, begin, step = seen_steps.get(path, (first, 0, 0))
+            if known != first or size < begin:  # written anew, or cut at a resume
+                begin = step = 0
+            if size > begin:
+                file.seek(begin)
+                lines, end, _ = file.read().rpartition(b"\n")
+                step = max([step] + [json.loads(line)["step"] for line in lines.split(b"\n") if line])
+                begin += len(lines) + len(end)
+            seen_steps[path] = first, begin, step
+            return step
+    except FileNotFoundError:
+        return 0
 
 
 def checkpoint_step(run):

@@ -27,7 +27,7 @@ class RandomKillTest(RanksKilledTest):
             if rounds == [number, number]:
                 return ranks
             self.assertLess(time.monotonic(), deadline, f"round {number} did not begin: {launcher.log.read_text()[-3000:]}")
-            time.sleep(0.02)
+            time.sleep(0.05)
         return None
 
     def run_with_kills(self, seed, number, reference):
