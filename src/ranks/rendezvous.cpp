@@ -86,13 +86,19 @@ std::string reason_of(const std::exception& problem) {
 }
 
 Rendezvous::Rendezvous(Launch launch) : launch_(std::move(launch)) {
-  store_ = connect(/*may_serve=*/true);
-  watch_store_ = connect(/*may_serve=*/false);
-  store_->add(numbered("beat", launch_.rank), 1);
+  const bool is_server = launch_.rank == 0 && !launch_.agent_hosts_store;
+  if (!is_server) wait_until_reachable();
+  store_ = connect(is_server);
+  watch_store_ = connect(/*is_server=*/false);
   std::error_code ignored;  // without it machines are told apart by their kernels alone
   const std::string machine(trim(read_file("/proc/sys/kernel/random/boot_id"))),
       network = std::filesystem::read_symlink("/proc/self/ns/net", ignored).string();
-  put(numbered("card", launch_.rank), join({host_name(), machine, machine + network, cpu_affinity()}, "\n"));
+  try {
+    store_->add(numbered("beat", launch_.rank), 1);
+    put(numbered("card", launch_.rank), join({host_name(), machine, machine + network, cpu_affinity()}, "\n"));
+  } catch (const std::exception& problem) {
+    throw LostContact(concat(place(), " lost contact with rank 0: ", reason_of(problem)));
+  }
   watcher_ = std::thread([this] { watch(); });
 }
 
@@ -101,18 +107,21 @@ Rendezvous::~Rendezvous() {
   if (watcher_.joinable()) watcher_.join();
 }
 
-c10::intrusive_ptr<c10d::Store> Rendezvous::connect(bool may_serve) {
-  c10d::TCPStoreOptions options;
-  options.port = static_cast<uint16_t>(launch_.master_port);
-  options.isServer = may_serve && launch_.rank == 0 && !launch_.agent_hosts_store;
-  options.numWorkers = static_cast<size_t>(launch_.size);
-  options.waitWorkers = false;
-  // The store's own attempts can't be interrupted, and go on for longer than it is told.
-  for (const auto limit = Clock::now() + kConnectLimit;
-       !options.isServer && Clock::now() < limit && !can_reach(launch_.master_address, launch_.master_port);) {
+// The store's own attempts can't be interrupted, and go on for longer than it is told.
+void Rendezvous::wait_until_reachable() const {
+  const auto limit = Clock::now() + kConnectLimit;
+  while (Clock::now() < limit && !can_reach(launch_.master_address, launch_.master_port)) {
     end_if_stopped();
     std::this_thread::sleep_for(2 * kPoll);
   }
+}
+
+c10::intrusive_ptr<c10d::Store> Rendezvous::connect(bool is_server) const {
+  c10d::TCPStoreOptions options;
+  options.port = static_cast<uint16_t>(launch_.master_port);
+  options.isServer = is_server;
+  options.numWorkers = static_cast<size_t>(launch_.size);
+  options.waitWorkers = false;
   options.timeout = std::chrono::seconds(30);
   try {
     // The agent's store outlives a restart of the ranks: keys of another attempt must not be seen.

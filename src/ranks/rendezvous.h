@@ -50,7 +50,8 @@ class Rendezvous {
   bool some_are_silent();                      // rank 0, about once a second
   void report_failures();                      // rank 0
   void follow_to_the_end(const Error& error);  // the others
-  c10::intrusive_ptr<c10d::Store> connect(bool may_serve);
+  void wait_until_reachable() const;
+  c10::intrusive_ptr<c10d::Store> connect(bool is_server) const;
   std::string place() const;
 
   Launch launch_;
