@@ -31,7 +31,7 @@ auto if_readable(Read read) -> std::optional<decltype(read())> {
   }
 }
 
-[[noreturn]] void fail(const std::string& what, const std::string& hint) { throw Error(ExitCode::data, what, hint); }
+[[noreturn]] void refuse(const std::string& what, const std::string& hint) { throw Error(ExitCode::data, what, hint); }
 
 // Names and values of all masks, each with the mask that said so first.
 class Names {
@@ -48,10 +48,10 @@ class Names {
     constexpr const char* kHint =
         "number all masks alike; vmae prepare with prepare.structures=[NAME, ...] does so by their names";
     if (other_value != value)
-      fail(concat(whose, " has the structure '", name, "' as ", value, ", ", of_name, " as ", other_value), kHint);
+      refuse(concat(whose, " has the structure '", name, "' as ", value, ", ", of_name, " as ", other_value), kHint);
     if (other_name != name)
-      fail(concat(whose, " calls the value ", value, " '", name, "', ", of_value, " calls it '", other_name, "'"),
-           kHint);
+      refuse(concat(whose, " calls the value ", value, " '", name, "', ", of_value, " calls it '", other_name, "'"),
+             kHint);
   }
 
   // Of 1, 2, ...
@@ -71,7 +71,7 @@ class Names {
   std::map<int64_t, std::pair<std::string, std::string>> names_;
 };
 
-std::string subject_of(const SourceFile& file) { return concat("the mask of ", file.name); }
+std::string mask_of(const SourceFile& file) { return concat("the mask of ", file.name); }
 
 // "liver 1, tumour 2"
 std::string text_of(const std::map<int64_t, std::string>& names) {
@@ -125,10 +125,10 @@ void check_grey_palettes(const std::vector<const SourceFile*>& with_palette,
       continue;
     const auto odd =
         std::find_if(colours->begin(), colours->end(), [](const auto& one) { return one.first[0] != one.second; });
-    fail(concat(subject_of(*file), " has a palette of greys, in which index ", odd->second, " is the grey ",
-                int{odd->first[0]}, "; ", subject_of(*plain[0]),
-                " and others have such greys without a palette: is the index or the grey the label?"),
-         "save all masks as grey pictures of label numbers");
+    refuse(concat(mask_of(*file), " has a palette of greys, in which index ", odd->second, " is the grey ",
+                  int{odd->first[0]}, "; ", mask_of(*plain[0]),
+                  " and others have such greys without a palette: is the index or the grey the label?"),
+           "save all masks as grey pictures of label numbers");
   }
 }
 
@@ -162,15 +162,14 @@ void check_palettes(const std::vector<SourceFile>& files) {
     for (const auto& [colour, index] : *colours) {
       const auto [first, other] = known.emplace(colour, std::pair(index, file)).first->second;
       if (first != index)
-        fail(
-            concat(subject_of(*file), " has the colour ", colour_text(colour), " as index ", index, " of its palette, ",
-                   subject_of(*other), " as ", first, ": the same number would mean different things"),
-            "save the masks as grey pictures of label numbers, or with one palette");
+        refuse(concat(mask_of(*file), " has the colour ", colour_text(colour), " as index ", index, " of its palette, ",
+                      mask_of(*other), " as ", first, ": the same number would mean different things"),
+               "save the masks as grey pictures of label numbers, or with one palette");
       const auto& [other_colour, same] = of_index.emplace(index, std::pair(colour, file)).first->second;
       if (other_colour != colour)
         log::warning_once("palettes", concat("of masks differ: index ", index, " is ", colour_text(colour), " in ",
-                                             subject_of(*file), ", ", colour_text(other_colour), " in ",
-                                             subject_of(*same), "; the index is the label, not the colour"));
+                                             mask_of(*file), ", ", colour_text(other_colour), " in ", mask_of(*same),
+                                             "; the index is the label, not the colour"));
     }
   }
 }
@@ -189,16 +188,16 @@ void check_forms(const std::vector<SourceFile>& files, const std::vector<std::st
       return num_channels == 1 ? MaskForm::labels : read_mask_volume(file.mask, file).form;
     });
     if (form == MaskForm::one_hot && num_channels == std::ssize(classes))
-      fail(concat(subject_of(file), " has ", num_channels, " channels for the classes ", join(classes, ", "),
-                  ", and every voxel is in one: is the first channel the background, or the first class?"),
-           "write it with a channel of background as well, or as one volume of label numbers");
+      refuse(concat(mask_of(file), " has ", num_channels, " channels for the classes ", join(classes, ", "),
+                    ", and every voxel is in one: is the first channel the background, or the first class?"),
+             "write it with a channel of background as well, or as one volume of label numbers");
     if (form == MaskForm::one_hot) one_hot = &file;
     if (form == MaskForm::channels) channels = &file;
     if (one_hot == nullptr || channels == nullptr) continue;
-    fail(concat(subject_of(*one_hot), " has every voxel in one of its channels, as if the first were the background; ",
-                subject_of(*channels),
-                " has voxels that are in none: channel k would be class k in one and class k + 1 in the other"),
-         "write all masks with a channel of background, or none, or as one volume of label numbers");
+    refuse(concat(mask_of(*one_hot), " has every voxel in one of its channels, as if the first were the background; ",
+                  mask_of(*channels),
+                  " has voxels that are in none: channel k would be class k in one and class k + 1 in the other"),
+           "write all masks with a channel of background, or none, or as one volume of label numbers");
   }
 }
 
@@ -228,7 +227,7 @@ std::vector<std::string> structure_names(const std::vector<SourceFile>& files,
     if (file.mask.empty()) continue;
     const auto own = if_readable([&] { return value_names(file); });
     if (!own) continue;
-    for (const auto& [value, name] : *own) names.add(value, name, concat(subject_of(file), " (", text_of(*own), ")"));
+    for (const auto& [value, name] : *own) names.add(value, name, concat(mask_of(file), " (", text_of(*own), ")"));
   }
   return names.list();
 }

@@ -22,8 +22,9 @@ constexpr int64_t kMostChannels = 255;
 constexpr float kNear = 1e-3F;  // of an integer: numbers may be stored with a scale factor
 constexpr const char* kOneVolume = "write one 3D volume of label numbers";
 
-[[noreturn]] void fail(const fs::path& mask, const std::string& what, const std::string& hint = kOneVolume) {
-  throw Error(ExitCode::data, concat(mask.string(), ": ", what), hint);
+[[noreturn]] void fail_mask_volume(const fs::path& mask, const std::string& what,
+                                   const std::string& hint = kOneVolume) {
+  fail_file(mask, what, hint);
 }
 
 bool is_near(float value, float integer) { return std::abs(value - integer) <= kNear; }
@@ -92,12 +93,14 @@ MaskVolume from_channels(VolumeFile& file, int64_t first, int64_t last, const fs
   const int64_t num_channels = (last - first + 1) * file.values_per_voxel();
   const std::string found = file.values_per_voxel() > 1 ? concat("has ", num_channels, " values per voxel")
                                                         : concat("holds ", num_channels, " volumes");
-  if (num_channels > kMostChannels) fail(mask, concat(found, ", more than there can be classes (", kMostChannels, ")"));
+  if (num_channels > kMostChannels)
+    fail_mask_volume(mask, concat(found, ", more than there can be classes (", kMostChannels, ")"));
   Volume part = file.read(first);
   Channels channels(part);
   for (int64_t number = first;; part = file.read(++number)) {
     if (const std::string problem = channels.add(part); !problem.empty()) {
-      fail(mask, concat(found, " where one label map is meant, and they are not one channel per class: ", problem));
+      fail_mask_volume(
+          mask, concat(found, " where one label map is meant, and they are not one channel per class: ", problem));
     }
     if (number == last) break;
   }
@@ -169,8 +172,9 @@ std::string layers_text(const std::map<int64_t, Segment>& segments, int64_t num_
 MaskVolume from_layers(VolumeFile& file, const std::map<int64_t, Segment>& segments, const fs::path& mask) {
   const int64_t num_layers = file.values_per_voxel();
   const auto refuse = [&](const char* why) {
-    fail(mask, concat("holds ", num_layers, " layers of segments ", why, " (", layers_text(segments, num_layers), ")"),
-         "in 3D Slicer, export the segments as one labelmap");
+    fail_mask_volume(
+        mask, concat("holds ", num_layers, " layers of segments ", why, " (", layers_text(segments, num_layers), ")"),
+        "in 3D Slicer, export the segments as one labelmap");
   };
   std::map<int64_t, int64_t> layer_of;  // by value
   for (const auto& [number, segment] : segments) {
@@ -215,8 +219,8 @@ MaskVolume read_beside(const fs::path& mask, const SourceFile* image) {
       image != nullptr && image->series.empty() && image->channels.empty() && is_volume(image->path);
   const int64_t num_time_points = is_volume_file ? read_volume_header(image->path).num_time_points : 1;
   if (num_time_points != num_volumes && (num_time_points > 1 || file.values_per_voxel() > 1)) {
-    fail(mask, concat("holds ", num_volumes, " volumes, the image ", num_time_points),
-         "give one volume for each time point of the image, or one for all");
+    fail_mask_volume(mask, concat("holds ", num_volumes, " volumes, the image ", num_time_points),
+                     "give one volume for each time point of the image, or one for all");
   }
   if (num_time_points == 1) return from_channels(file, 0, num_volumes - 1, mask);
   if (file.values_per_voxel() > 1) return from_channels(file, image->time_point, image->time_point, mask);

@@ -50,17 +50,15 @@ DicomImage unlisted_dicom(const SourceFile& file) {
   const DicomTree tree = group_dicom(files);
   const auto count = static_cast<int64_t>(tree.series.size());
   const bool is_one_file = count > 0 && tree.series[0].num_volumes == count;
-  if (count == 0 && files.size() == 1 && !tree.refused.empty())
-    throw Error(ExitCode::data, concat(file.path.string(), ": ", tree.refused[0].reason));
+  if (count == 0 && files.size() == 1 && !tree.refused.empty()) fail_file(file.path, tree.refused[0].reason);
   if (!is_one_file && count != 1) {
-    throw Error(ExitCode::data, concat(file.path.string(), ": holds ", count, " DICOM series where one image is meant"),
-                "name the folder or a file of one series");
+    fail_file(file.path, concat("holds ", count, " DICOM series where one image is meant"),
+              "name the folder or a file of one series");
   }
   for (const DicomSeries& series : tree.series) {
     if (series.header.size != tree.series[0].header.size)
-      throw Error(ExitCode::data,
-                  concat(file.path.string(), ": holds ", count, " volumes of different size where one image is meant"),
-                  "give the folder that it lies in as the source: there each volume is an image");
+      fail_file(file.path, concat("holds ", count, " volumes of different size where one image is meant"),
+                "give the folder that it lies in as the source: there each volume is an image");
   }
   const DicomSeries& series = tree.series.at(static_cast<size_t>(std::clamp<int64_t>(file.time_point, 0, count - 1)));
   DicomImage image{series.files, series.volume, series.header};
@@ -168,13 +166,11 @@ std::optional<VolumeHeader> header_of_one(const SourceFile& file) {
   if (is_volume(file.path)) return read_volume_header(file.path);
   if (!file.series.empty()) {
     const DicomTree tree = group_dicom(file.series);
-    if (tree.series.empty())
-      throw Error(ExitCode::data, concat(file.path.string(), ": ",
-                                         tree.refused.empty() ? "is no DICOM image" : tree.refused[0].reason));
+    if (tree.series.empty()) fail_file(file.path, tree.refused.empty() ? "is no DICOM image" : tree.refused[0].reason);
     const auto found = std::find_if(tree.series.begin(), tree.series.end(),
                                     [&](const DicomSeries& series) { return series.volume == file.time_point; });
     if (found == tree.series.end() || static_cast<int64_t>(tree.series.size()) != found->num_volumes)
-      throw Error(ExitCode::data, concat(file.path.string(), ": is not one DICOM series"));
+      fail_file(file.path, "is not one DICOM series");
     return found->header;
   }
   if (const DicomImage dicom = unlisted_dicom(file); !dicom.files.empty()) return dicom.header;
@@ -188,8 +184,7 @@ constexpr const char* kRegisterHint =
 
 [[noreturn]] void fail_channel(const SourceFile& channel, const SourceFile& first, const std::string& what,
                                const char* hint = kRegisterHint) {
-  throw Error(ExitCode::data,
-              concat(first.path.string(), ": its channel ", channel.path.filename().string(), " ", what), hint);
+  fail_file(first.path, concat("its channel ", channel.path.filename().string(), " ", what), hint);
 }
 
 }  // namespace
@@ -199,8 +194,8 @@ std::optional<VolumeHeader> read_image_header(const SourceFile& file) {
   if (file.channels.empty()) return header;
   if (are_volumes_of_one_file(file)) {
     if (header->num_time_points != num_channels(file))
-      throw Error(ExitCode::data, concat(file.path.string(), ": holds ", header->num_time_points, " volumes where ",
-                                         num_channels(file), " channels are meant"));
+      fail_file(file.path, concat("holds ", header->num_time_points, " volumes where ", num_channels(file),
+                                  " channels are meant"));
     header->num_time_points = 1;
     return header;
   }

@@ -16,10 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void fail(const fs::path& file, const std::string& what, const std::string& hint = "") {
-  throw Error(ExitCode::data, file.string() + ": " + what, hint);
-}
-
 LabelMap map_of(const fs::path& file, const Volume& volume, bool is_picture) {
   LabelMap map{.size = volume.size,
                .spacing_mm = volume.spacing_mm,
@@ -35,8 +31,8 @@ LabelMap map_of(const fs::path& file, const Volume& volume, bool is_picture) {
 
 LabelMap read_label_map(const fs::path& file) {
   std::error_code ignored;
-  if (const std::string problem = path_problem(file); !problem.empty()) fail(file, problem);
-  if (fs::is_directory(file, ignored)) fail(file, "is a folder where a label map is meant", "name the file");
+  if (const std::string problem = path_problem(file); !problem.empty()) fail_file(file, problem);
+  if (fs::is_directory(file, ignored)) fail_file(file, "is a folder where a label map is meant", "name the file");
   if (is_volume(file)) return map_of(file, read_mask_volume(file).volume, false);
   if (is_picture(file)) {
     const LabelPicture picture = read_label_picture(file);
@@ -46,8 +42,8 @@ LabelMap read_label_map(const fs::path& file) {
     return map;
   }
   if (is_dicom(file)) return read_seg_alone(file);
-  if (is_of_pair(file)) fail(file, kPairProblem, kPairHint);
-  fail(file, "is of an unknown type", "label maps are NIfTI, NRRD, MetaImage, pictures or DICOM segmentations");
+  if (is_of_pair(file)) fail_file(file, kPairProblem, kPairHint);
+  fail_file(file, "is of an unknown type", "label maps are NIfTI, NRRD, MetaImage, pictures or DICOM segmentations");
 }
 
 LabelMap read_label_map(const SourceFile& image) {

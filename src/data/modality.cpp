@@ -36,7 +36,7 @@ class Datasets {
   std::map<std::string, std::shared_ptr<const io::PreparedDataset>> datasets_;
 };
 
-bool is_stack(const io::SourceFile& file) {
+bool is_readable_picture(const io::SourceFile& file) {
   try {
     return io::is_picture(file.path) && io::picture_header(file.path).has_value();
   } catch (const Error&) {  // reading it will say so
@@ -45,7 +45,7 @@ bool is_stack(const io::SourceFile& file) {
 }
 
 bool is_voxel_file(const io::SourceFile& file) {
-  return file.series.empty() && (io::is_volume(file.path) || is_stack(file));
+  return file.series.empty() && (io::is_volume(file.path) || is_readable_picture(file));
 }
 
 ImageKind kind_of_case(const io::PreparedDataset& dataset, const io::SourceFile& file) {

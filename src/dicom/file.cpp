@@ -45,10 +45,6 @@ std::string said_transfer_syntax(const fs::path& path) {
 
 DcmItem& DicomFile::data() const { return *format->getDataset(); }
 
-void fail_dicom(const fs::path& path, const std::string& what, const std::string& hint) {
-  throw Error(ExitCode::data, concat(path.string(), ": ", what), hint);
-}
-
 std::string reason_of(const std::exception& error, const fs::path& path) {
   const std::string what = error.what(), begin = path.string() + ": ";
   return what.starts_with(begin) ? what.substr(begin.size()) : what;
@@ -56,17 +52,17 @@ std::string reason_of(const std::exception& error, const fs::path& path) {
 
 DicomFile open_dicom(const fs::path& path) {
   start_dcmtk();
-  if (const std::string problem = path_problem(path); !problem.empty()) fail_dicom(path, problem);
-  if (!is_dicom(path)) fail_dicom(path, "is not a DICOM file");
+  if (const std::string problem = path_problem(path); !problem.empty()) fail_file(path, problem);
+  if (!is_dicom(path)) fail_file(path, "is not a DICOM file");
   if (const std::string problem = header_problem(path); !problem.empty())
-    fail_dicom(path, problem, "the file is probably damaged");
+    fail_file(path, problem, "the file is probably damaged");
   DicomFile file{path, std::make_shared<DcmFileFormat>(), said_transfer_syntax(path)};
   const bool is_unknown =
       !file.transfer_syntax.empty() && DcmXfer(file.transfer_syntax.c_str()).getXfer() == EXS_Unknown;
   const OFCondition condition =
       file.format->loadFile(path.c_str(), is_unknown ? EXS_JPEG2000 : EXS_Unknown, EGL_noChange, kLongValue);
   if (condition.bad())
-    fail_dicom(path, concat("can't be read as DICOM: ", condition.text()), "the file is probably cut off or damaged");
+    fail_file(path, concat("can't be read as DICOM: ", condition.text()), "the file is probably cut off or damaged");
   if (file.transfer_syntax.empty())
     file.transfer_syntax = DcmXfer(file.format->getDataset()->getOriginalXfer()).getXferID();
   return file;

@@ -26,7 +26,6 @@ struct DicomFile {
 DicomFile open_dicom(const std::filesystem::path& path);
 
 // Error(data) as "PATH: what". reason_of gives the part behind the path.
-[[noreturn]] void fail_dicom(const std::filesystem::path& path, const std::string& what, const std::string& hint = "");
 std::string reason_of(const std::exception& error, const std::filesystem::path& path);
 
 // "" or empty where the tag is absent or no number. Several values of a text stay joined by backslashes.

@@ -106,7 +106,7 @@ struct FrameReader::Impl {
 
   Impl(const DicomFile& opened, const DicomHeader& read_header) : file(opened), header(read_header) {
     if (const std::string problem = transfer_syntax_problem(header.transfer_syntax); !problem.empty()) {
-      fail_dicom(file.path, problem, "convert it to an uncompressed or losslessly compressed transfer syntax");
+      fail_file(file.path, problem, "convert it to an uncompressed or losslessly compressed transfer syntax");
     }
     way = ways().at(header.transfer_syntax);
     const PixelFormat& pixels = header.pixels;
@@ -137,17 +137,17 @@ struct FrameReader::Impl {
   }
 
   [[noreturn]] void too_short(size_t bytes) const {
-    fail_dicom(file.path, concat("has ", bytes, " bytes of pixel data, ", native_bytes(), " are needed"), kDamaged);
+    fail_file(file.path, concat("has ", bytes, " bytes of pixel data, ", native_bytes(), " are needed"), kDamaged);
   }
 
   // Pixels of more frames than the header says: one of several would be taken for all.
   [[noreturn]] void too_many(size_t frames) const {
     const int64_t said = header.pixels.num_frames;
     const bool is_said = file.data().tagExists(DCM_NumberOfFrames);
-    fail_dicom(file.path,
-               concat("has the pixel data of ", frames, " frames, but ",
-                      is_said ? concat("its NumberOfFrames is ", said) : "no NumberOfFrames"),
-               "set NumberOfFrames (0028,0008), or rows, columns and bits if they are wrong");
+    fail_file(file.path,
+              concat("has the pixel data of ", frames, " frames, but ",
+                     is_said ? concat("its NumberOfFrames is ", said) : "no NumberOfFrames"),
+              "set NumberOfFrames (0028,0008), or rows, columns and bits if they are wrong");
   }
 
   void read_native() {
@@ -157,7 +157,7 @@ struct FrameReader::Impl {
                                                        : DCM_PixelData;
     DcmElement* pixel_element = nullptr;
     if (file.data().findAndGetElement(tag, pixel_element).bad() || pixel_element == nullptr)
-      fail_dicom(file.path, "has no pixel data");
+      fail_file(file.path, "has no pixel data");
     const size_t length = pixel_element->getLength();
     if (length < native_bytes()) too_short(length);
     // one byte may be there for even length
@@ -182,7 +182,7 @@ struct FrameReader::Impl {
       from = bytes;
     }
     if (condition.bad() || from == nullptr)
-      fail_dicom(file.path, concat("its pixel data can't be read: ", condition.text()), kDamaged);
+      fail_file(file.path, concat("its pixel data can't be read: ", condition.text()), kDamaged);
     native.assign(static_cast<const uint8_t*>(from), static_cast<const uint8_t*>(from) + native_bytes());
     pixel_element->compact();
     is_word_swapped =
@@ -193,19 +193,19 @@ struct FrameReader::Impl {
     DcmElement* pixel_element = nullptr;
     file.data().findAndGetElement(DCM_PixelData, pixel_element);
     element = dynamic_cast<DcmPixelData*>(pixel_element);
-    if (element == nullptr) fail_dicom(file.path, "has no pixel data");
+    if (element == nullptr) fail_file(file.path, "has no pixel data");
     E_TransferSyntax xfer = EXS_Unknown;
     const DcmRepresentationParameter* parameter = nullptr;
     element->getOriginalRepresentationKey(xfer, parameter);
     if (element->getEncapsulatedRepresentation(xfer, parameter, sequence).bad() || sequence == nullptr) {
-      fail_dicom(file.path, "its transfer syntax is compressed, its pixel data are not", kDamaged);
+      fail_file(file.path, "its transfer syntax is compressed, its pixel data are not", kDamaged);
     }
     const auto num_fragments = static_cast<int64_t>(sequence->card()) - 1;  // the first item is the offset table
     if (num_fragments < header.pixels.num_frames) {
-      fail_dicom(file.path,
-                 concat("has ", std::max<int64_t>(num_fragments, 0), " compressed pieces for ",
-                        header.pixels.num_frames, " frames"),
-                 kDamaged);
+      fail_file(file.path,
+                concat("has ", std::max<int64_t>(num_fragments, 0), " compressed pieces for ", header.pixels.num_frames,
+                       " frames"),
+                kDamaged);
     }
     if (num_fragments == header.pixels.num_frames) return;
     int64_t num_begun = 0;
@@ -218,10 +218,10 @@ struct FrameReader::Impl {
     DcmPixelItem* item = nullptr;
     Uint8* bytes = nullptr;
     if (sequence->getItem(item, index).bad() || item == nullptr)
-      fail_dicom(file.path, "a piece of its compressed pixel data is missing", kDamaged);
+      fail_file(file.path, "a piece of its compressed pixel data is missing", kDamaged);
     if (item->getLength() == 0) return {};
     if (item->getUint8Array(bytes).bad() || bytes == nullptr)
-      fail_dicom(file.path, "its compressed pixel data end early", kDamaged);
+      fail_file(file.path, "its compressed pixel data end early", kDamaged);
     return {bytes, item->getLength()};
   }
 
@@ -248,7 +248,7 @@ struct FrameReader::Impl {
     for (unsigned long i = 1; i < end; ++i) {
       DcmPixelItem* item = nullptr;
       if (sequence->getItem(item, i).bad() || item == nullptr)
-        fail_dicom(file.path, "a piece of its compressed pixel data is missing", kDamaged);
+        fail_file(file.path, "a piece of its compressed pixel data is missing", kDamaged);
       const bool is_first = num_frames == 1 ? i == 1
                                             : end - 1 == num_frames ||
                                                   (offsets.empty() ? begins_stream(fragment(i)) : offsets.contains(at));
@@ -256,7 +256,7 @@ struct FrameReader::Impl {
       at += 8 + item->getLength();
     }
     if (first_fragments.size() != num_frames)
-      fail_dicom(file.path, "its compressed pieces can't be told apart into frames", kDamaged);
+      fail_file(file.path, "its compressed pieces can't be told apart into frames", kDamaged);
     first_fragments.push_back(end);
   }
 
@@ -281,7 +281,7 @@ struct FrameReader::Impl {
       const std::span<const uint8_t> piece = fragment(i);
       stream.insert(stream.end(), piece.begin(), piece.end());
     }
-    if (stream.empty()) fail_dicom(file.path, "has a frame without compressed pixel data", kDamaged);
+    if (stream.empty()) fail_file(file.path, "has a frame without compressed pixel data", kDamaged);
   }
 
   void describe(RawFrame& to) const {
@@ -319,15 +319,15 @@ struct FrameReader::Impl {
     const PixelFormat& pixels = header.pixels;
     const JpegFrameSize size = jpeg_frame_size(stream);
     if (size.rows != pixels.rows || size.columns != pixels.columns || size.components != pixels.samples) {
-      fail_dicom(file.path,
-                 concat("its JPEG stream has ", size.columns, " x ", size.rows, " pixels of ", size.components,
-                        " components, its header says ", pixels.columns, " x ", pixels.rows, " of ", pixels.samples),
-                 kDamaged);
+      fail_file(file.path,
+                concat("its JPEG stream has ", size.columns, " x ", size.rows, " pixels of ", size.components,
+                       " components, its header says ", pixels.columns, " x ", pixels.rows, " of ", pixels.samples),
+                kDamaged);
     }
     if (size.precision > pixels.bits_allocated) {
-      fail_dicom(file.path,
-                 concat("its JPEG stream has ", size.precision, " bits, its header allocates ", pixels.bits_allocated),
-                 kDamaged);
+      fail_file(file.path,
+                concat("its JPEG stream has ", size.precision, " bits, its header allocates ", pixels.bits_allocated),
+                kDamaged);
     }
     if (size.precision <= 8 && pixels.bits_allocated > 8) to.bits_allocated = 8;
     to.bytes.assign(frame_bytes + frame_bytes % 2, 0);
@@ -337,10 +337,10 @@ struct FrameReader::Impl {
         element->getUncompressedFrame(&file.data(), static_cast<Uint32>(frame), first_fragment, to.bytes.data(),
                                       static_cast<Uint32>(to.bytes.size()), colour);
     if (condition.bad()) {
-      fail_dicom(file.path,
-                 concat("its compressed pixel data can't be decoded (", transfer_syntax_name(header.transfer_syntax),
-                        "): ", condition.text()),
-                 kDamaged);
+      fail_file(file.path,
+                concat("its compressed pixel data can't be decoded (", transfer_syntax_name(header.transfer_syntax),
+                       "): ", condition.text()),
+                kDamaged);
     }
     to.photometric = std::string(trim(colour.c_str()));
   }
@@ -348,7 +348,7 @@ struct FrameReader::Impl {
   void read_deflated(RawFrame& to) const {
     // Deflate makes 1032 bytes of one at most: before memory is taken.
     if (frame_bytes / 1100 > stream.size() || !inflate_raw(stream, frame_bytes, to.bytes))
-      fail_dicom(file.path, "its deflated frames can't be inflated", kDamaged);
+      fail_file(file.path, "its deflated frames can't be inflated", kDamaged);
   }
 
   void read(int64_t frame, RawFrame& to) {

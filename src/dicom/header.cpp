@@ -55,7 +55,7 @@ bool has_pixels(DcmItem& data) {
 
 void check(const PixelFormat& pixels, const std::filesystem::path& path) {
   const auto fail = [&](const std::string& what) {
-    fail_dicom(path, what, "the file is damaged, or of a kind that is not supported");
+    fail_file(path, what, "the file is damaged, or of a kind that is not supported");
   };
   if (pixels.rows < 1 || pixels.columns < 1 || pixels.rows > 65535 || pixels.columns > 65535)
     fail(concat("has ", pixels.rows, " rows and ", pixels.columns, " columns"));

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "frames.h"
+#include "vmae/core/error.h"
 #include "vmae/core/text.h"
 
 namespace vmae::io {
@@ -58,20 +59,20 @@ struct StreamCloser {
 
 void check_image(const opj_image_t& image, const PixelFormat& pixels, const std::filesystem::path& path) {
   if (static_cast<int>(image.numcomps) != pixels.samples) {
-    fail_dicom(path,
-               concat("its JPEG 2000 stream has ", image.numcomps, " components, its header says ", pixels.samples));
+    fail_file(path,
+              concat("its JPEG 2000 stream has ", image.numcomps, " components, its header says ", pixels.samples));
   }
   for (OPJ_UINT32 i = 0; i < image.numcomps; ++i) {
     const opj_image_comp_t& component = image.comps[i];
     if (component.w != pixels.columns || component.h != pixels.rows || component.dx != 1 || component.dy != 1) {
-      fail_dicom(path, concat("its JPEG 2000 stream is ", component.w, " x ", component.h, " pixels, its header says ",
-                              pixels.columns, " x ", pixels.rows));
+      fail_file(path, concat("its JPEG 2000 stream is ", component.w, " x ", component.h, " pixels, its header says ",
+                             pixels.columns, " x ", pixels.rows));
     }
     if (component.prec != image.comps[0].prec || component.sgnd != image.comps[0].sgnd)
-      fail_dicom(path, "its JPEG 2000 stream has components of different types");
+      fail_file(path, "its JPEG 2000 stream has components of different types");
     if (component.prec > static_cast<OPJ_UINT32>(std::max(pixels.bits_allocated, 8))) {
-      fail_dicom(path, concat("its JPEG 2000 stream has ", component.prec, " bits, its header allocates ",
-                              pixels.bits_allocated));
+      fail_file(path, concat("its JPEG 2000 stream has ", component.prec, " bits, its header allocates ",
+                             pixels.bits_allocated));
     }
   }
 }
@@ -112,7 +113,7 @@ void decode_jpeg2000(std::span<const uint8_t> stream, const PixelFormat& pixels,
   opj_set_default_decoder_parameters(&parameters);
   opj_image_t* raw_image = nullptr;
   const auto fail = [&] {
-    fail_dicom(path, "its JPEG 2000 stream can't be decoded", "the file is probably cut off or damaged");
+    fail_file(path, "its JPEG 2000 stream can't be decoded", "the file is probably cut off or damaged");
   };
   if (!opj_setup_decoder(codec.get(), &parameters)) fail();
   const bool has_header = opj_read_header(input.get(), codec.get(), &raw_image);

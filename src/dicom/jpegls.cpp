@@ -3,6 +3,7 @@
 #include <charls/charls.h>
 
 #include "frames.h"
+#include "vmae/core/error.h"
 #include "vmae/core/text.h"
 
 namespace vmae::io {
@@ -15,16 +16,16 @@ void decode_jpegls(std::span<const uint8_t> stream, const PixelFormat& pixels, c
     const charls::frame_info& info = decoder.frame_info();
     if (info.width != pixels.columns || info.height != pixels.rows || info.component_count != pixels.samples ||
         info.bits_per_sample > pixels.bits_allocated) {
-      fail_dicom(path,
-                 concat("its JPEG-LS stream has ", info.width, " x ", info.height, " pixels of ", info.component_count,
-                        " components of ", info.bits_per_sample, " bits, which does not fit its header"));
+      fail_file(path,
+                concat("its JPEG-LS stream has ", info.width, " x ", info.height, " pixels of ", info.component_count,
+                       " components of ", info.bits_per_sample, " bits, which does not fit its header"));
     }
     to.bits_allocated = info.bits_per_sample <= 8 ? 8 : 16;
     to.is_by_plane = decoder.interleave_mode() == charls::interleave_mode::none;
     to.bytes.resize(decoder.destination_size());
     decoder.decode(to.bytes);
   } catch (const charls::jpegls_error&) {
-    fail_dicom(path, "its JPEG-LS stream can't be decoded", "the file is probably cut off or damaged");
+    fail_file(path, "its JPEG-LS stream can't be decoded", "the file is probably cut off or damaged");
   }
 }
 

@@ -11,7 +11,7 @@
 namespace vmae::io {
 namespace {
 
-constexpr const char* kDamaged = "the file is damaged";
+constexpr const char* kBadPalette = "the file is damaged";
 
 std::vector<uint16_t> words_of(DcmItem& data, const DcmTagKey& tag) {
   DcmElement* element = nullptr;
@@ -84,7 +84,7 @@ Palette read_palette(const DicomFile& file, bool is_signed) {
   Palette palette;
   for (size_t c = 0; c < 3; ++c) {
     const std::vector<double> descriptor = numbers_of(file.data(), kTags[c].descriptor);
-    if (descriptor.size() != 3) fail_dicom(file.path, "has palette colour without a palette", kDamaged);
+    if (descriptor.size() != 3) fail_file(file.path, "has palette colour without a palette", kBadPalette);
     const auto raw_count = static_cast<uint16_t>(static_cast<int64_t>(descriptor[0]));
     const size_t count = raw_count == 0 ? 65536 : raw_count;
     const auto first = static_cast<uint16_t>(static_cast<int64_t>(descriptor[1]));
@@ -96,7 +96,7 @@ Palette read_palette(const DicomFile& file, bool is_signed) {
     } else {
       palette.entries[c] = entries_of(words_of(file.data(), kTags[c].data), count, descriptor[2] <= 8);
     }
-    if (palette.entries[c].empty()) fail_dicom(file.path, "its palette is shorter than it says", kDamaged);
+    if (palette.entries[c].empty()) fail_file(file.path, "its palette is shorter than it says", kBadPalette);
   }
   return palette;
 }

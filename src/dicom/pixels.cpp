@@ -101,8 +101,8 @@ void to_rgb(Stored* values, size_t num_pixels, int bits, bool is_partial) {
 // Y Y Cb Cr of two neighbours each, rows of even length: as three numbers per pixel.
 void expand_422(const RawFrame& raw, const PixelFormat& pixels, const std::filesystem::path& path, RawFrame& full) {
   if (raw.bits_allocated != 8 || pixels.columns % 2 != 0)
-    fail_dicom(path,
-               concat("has ", raw.photometric, " with ", raw.bits_allocated, " bits and ", pixels.columns, " columns"));
+    fail_file(path,
+              concat("has ", raw.photometric, " with ", raw.bits_allocated, " bits and ", pixels.columns, " columns"));
   full = raw;
   full.bytes.resize(static_cast<size_t>(pixels.rows * pixels.columns) * 3);
   uint8_t* out = full.bytes.data();
@@ -128,7 +128,7 @@ void unpack_frame(const RawFrame& raw, const PixelFormat& pixels, const Palette&
     return unpack_frame(full, pixels, palette, path, to);
   }
   if (numbers_in(raw) < num_pixels * static_cast<size_t>(pixels.samples))
-    fail_dicom(path, "a frame of it is too short", "the file is probably cut off or damaged");
+    fail_file(path, "a frame of it is too short", "the file is probably cut off or damaged");
   const StoredType type = stored_type_of(pixels);
   if (pixels.kind != PixelKind::integer) {
     std::memcpy(to, raw.bytes.data(), num_pixels * size_of(type));

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "frames.h"
+#include "vmae/core/error.h"
 #include "vmae/core/text.h"
 
 namespace vmae::io {
@@ -39,7 +40,7 @@ bool unpack_bits(std::span<const uint8_t> from, size_t size, uint8_t* to, size_t
 void decode_rle(std::span<const uint8_t> stream, const PixelFormat& pixels, const std::filesystem::path& path,
                 RawFrame& to) {
   const auto fail = [&] {
-    fail_dicom(path, "its run lengths can't be decoded", "the file is probably cut off or damaged");
+    fail_file(path, "its run lengths can't be decoded", "the file is probably cut off or damaged");
   };
   const auto num_pixels = static_cast<size_t>(pixels.rows * pixels.columns),
              samples = static_cast<size_t>(pixels.samples);

@@ -3,6 +3,7 @@
 
 #include "input.h"
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/error.h"
 #include "vmae/core/hash.h"
 #include "vmae/core/log.h"
 #include "vmae/image/file_name.h"
@@ -23,7 +24,7 @@ nlohmann::json read_json(const fs::path& file) {
   try {
     return nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& error) {
-    throw Error(ExitCode::data, concat(file.string(), ": is not JSON: ", error.what()));
+    fail_file(file, concat("is not JSON: ", error.what()));
   }
 }
 
@@ -43,10 +44,9 @@ void adopt(const fs::path& file, EvalModel& model, const std::string& part, Conf
   describe(options, config);
   read_config_file(file, options);
   if (config.data.train.size() != 1) {
-    throw Error(ExitCode::data,
-                concat(model.run.string(), ": was trained on ", config.data.train.size(),
-                       " sources, so that its truth is not one of them"),
-                "give --truth and --pred");
+    fail_file(model.run,
+              concat("was trained on ", config.data.train.size(), " sources, so that its truth is not one of them"),
+              "give --truth and --pred");
   }
   model.truth = located(file.parent_path(), part == "external_test" ? config.data.test : config.data.train[0]);
   model.label_fraction = config.data.splits.label_fraction;

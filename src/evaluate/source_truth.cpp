@@ -6,6 +6,7 @@
 
 #include "vmae/cases/channels.h"
 #include "vmae/cases/time_points.h"
+#include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/core/text.h"
 #include "vmae/image/file_name.h"
@@ -243,8 +244,8 @@ Truth truth_of_source(io::Source source, const std::optional<std::set<std::strin
     if ((has_test && !is_tested[i]) || cases.add(file, names[i])) continue;
     ++without;
     if (has_test)
-      throw Error(ExitCode::data, concat(path.string(), ": ", file.name, " of the test part has no ", what),
-                  "say where the truth of the test part is: --truth");
+      fail_file(path, concat(file.name, " of the test part has no ", what),
+                "say where the truth of the test part is: --truth");
   }
   Truth truth = cases.finish();
   if (without > 0 && !truth.cases.empty())

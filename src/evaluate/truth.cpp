@@ -5,6 +5,7 @@
 #include "input.h"
 #include "source_truth.h"
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/core/utf8_text.h"
@@ -100,11 +101,11 @@ std::map<std::string, fs::path> list_label_maps(const fs::path& folder, const st
     const std::string name = io::safe_name(escaped_utf8(io::take_apart(file).stem), identifying);
     const auto [first, is_new] = maps.emplace(name, path);
     if (!is_new)
-      throw Error(ExitCode::data,
-                  concat(folder.string(), ": case ", name, " is there twice, as ",
-                         io::without(first->second.filename().string(), identifying), " and ",
-                         io::without(path.filename().string(), identifying)),
-                  "keep one of them");
+      fail_file(
+          folder,
+          concat("case ", name, " is there twice, as ", io::without(first->second.filename().string(), identifying),
+                 " and ", io::without(path.filename().string(), identifying)),
+          "keep one of them");
   }
   return maps;
 }
@@ -174,7 +175,7 @@ void read_patients(const fs::path& file, Truth& truth) {
     auto found = patient_of.find(one.name);
     if (found == patient_of.end()) found = patient_of.find(file_of_stem[one.name]);
     if (found == patient_of.end() || found->second.empty())
-      throw Error(ExitCode::data, concat(file.string(), ": has no patient of case ", one.name));
+      fail_file(file, concat("has no patient of case ", one.name));
     one.patient = found->second;
     one.is_patient_known = true;
   }

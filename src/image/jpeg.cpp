@@ -16,21 +16,21 @@ namespace {
 
 constexpr int kMaxScans = 500;  // a progressive JPEG has about ten; each costs a pass over all pixels
 
-struct Reader {
+struct JpegReader {
   jpeg_decompress_struct jpeg{};
   jpeg_error_mgr errors{};
   jpeg_progress_mgr progress{};
   std::jmp_buf way_out{};
   std::array<char, JMSG_LENGTH_MAX> problem{};
 
-  Reader();
-  Reader(const Reader&) = delete;
-  Reader& operator=(const Reader&) = delete;
-  ~Reader() { jpeg_destroy_decompress(&jpeg); }
+  JpegReader();
+  JpegReader(const JpegReader&) = delete;
+  JpegReader& operator=(const JpegReader&) = delete;
+  ~JpegReader() { jpeg_destroy_decompress(&jpeg); }
 };
 
 void on_error(j_common_ptr jpeg) {
-  auto& reader = *static_cast<Reader*>(jpeg->client_data);
+  auto& reader = *static_cast<JpegReader*>(jpeg->client_data);
   jpeg->err->format_message(jpeg, reader.problem.data());
   std::longjmp(reader.way_out, 1);
 }
@@ -55,7 +55,7 @@ void count_scans(j_common_ptr jpeg) {
   if (reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number > kMaxScans) ERREXIT(jpeg, JERR_BAD_PROGRESSION);
 }
 
-Reader::Reader() {
+JpegReader::JpegReader() {
   jpeg.err = jpeg_std_error(&errors);
   errors.error_exit = on_error;
   errors.emit_message = on_message;
@@ -64,7 +64,7 @@ Reader::Reader() {
   progress.progress_monitor = count_scans;
 }
 
-bool read_header(Reader& reader, std::string_view bytes) {
+bool read_header(JpegReader& reader, std::string_view bytes) {
   if (setjmp(reader.way_out)) return false;
   jpeg_create_decompress(&reader.jpeg);
   reader.jpeg.client_data = &reader;  // creating cleared all but the error handlers
@@ -75,7 +75,7 @@ bool read_header(Reader& reader, std::string_view bytes) {
   return true;
 }
 
-bool read_rows(Reader& reader, JSAMPLE* rows, size_t row_samples) {
+bool read_rows(JpegReader& reader, JSAMPLE* rows, size_t row_samples) {
   if (setjmp(reader.way_out)) return false;
   jpeg_start_decompress(&reader.jpeg);
   while (reader.jpeg.output_scanline < reader.jpeg.output_height) {
@@ -86,14 +86,14 @@ bool read_rows(Reader& reader, JSAMPLE* rows, size_t row_samples) {
   return true;
 }
 
-[[noreturn]] void fail_jpeg(const Reader& reader) {
+[[noreturn]] void fail_jpeg(const JpegReader& reader) {
   fail_picture(concat("can't be decoded: it is damaged, or of an unknown kind (", reader.problem.data(), ")"));
 }
 
 }  // namespace
 
 Raster decode_jpeg(std::string_view bytes) {
-  Reader reader;
+  JpegReader reader;
   if (!read_header(reader, bytes)) fail_jpeg(reader);
   Raster raster;
   raster.is_lossy = true;

@@ -37,8 +37,8 @@ void take_bytes(png_structp png, png_bytep to, size_t size) {
   own.rest.remove_prefix(size);
 }
 
-struct Reader : Png {
-  explicit Reader(std::string_view bytes) {
+struct PngReader : Png {
+  explicit PngReader(std::string_view bytes) {
     rest = bytes;
     png = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
     info = png != nullptr ? png_create_info_struct(png) : nullptr;
@@ -48,11 +48,11 @@ struct Reader : Png {
     }
     png_set_read_fn(png, this, take_bytes);
   }
-  ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
+  ~PngReader() { png_destroy_read_struct(&png, &info, nullptr); }
 };
 
 // Up to the pixels. After it the rows are samples: one or more to a byte each, 16 bits in our order.
-bool read_info(Reader& reader) {
+bool read_info(PngReader& reader) {
   if (setjmp(png_jmpbuf(reader.png))) return false;
   png_set_user_limits(reader.png, 1 << 16, 1 << 16);
   png_set_crc_action(reader.png, PNG_CRC_QUIET_USE, PNG_CRC_QUIET_USE);  // check_picture has looked
@@ -62,7 +62,7 @@ bool read_info(Reader& reader) {
   return true;
 }
 
-bool read_rows(Reader& reader, png_bytep rows, size_t row_bytes, size_t num_rows) {
+bool read_rows(PngReader& reader, png_bytep rows, size_t row_bytes, size_t num_rows) {
   if (setjmp(png_jmpbuf(reader.png))) return false;
   const int num_passes = png_set_interlace_handling(reader.png);
   png_read_update_info(reader.png, reader.info);
@@ -132,7 +132,7 @@ Palette png_palette(std::string_view bytes) {
 }
 
 Raster decode_png(std::string_view bytes) {
-  Reader reader(bytes);
+  PngReader reader(bytes);
   if (!read_info(reader)) fail_png(reader);
   Raster raster;
   raster.width = png_get_image_width(reader.png, reader.info);

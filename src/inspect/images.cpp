@@ -97,7 +97,7 @@ Json listed_image(const io::SourceFile& file) {
   return json;
 }
 
-std::string text_of(const Json& json) {
+std::string source_text(const Json& json) {
   std::string text = concat(json["path"].get<std::string>(), ": ", json["num_images"], " images, layout ",
                             json["layout"].get<std::string>());
   if (!json["labels"].empty()) {
@@ -172,7 +172,7 @@ Inspection inspect_source(const fs::path& path, const InspectArguments& argument
     json[key] = Json::array();
     for (const io::SourceRemark& remark : *list) json[key].push_back({{"name", remark.name}, {"text", remark.text}});
   }
-  return {json_text(json, 2), text_of(json)};
+  return {json_text(json, 2), source_text(json)};
 }
 
 Look look_at_source(const fs::path& path) {

@@ -73,7 +73,7 @@ Json cases_of(const io::PreparedDataset& dataset, const std::map<std::string, co
   return list;
 }
 
-std::string text_of(const Json& json) {
+std::string dataset_text(const Json& json) {
   std::string text = concat(json["path"].get<std::string>(), ": prepared dataset, ", json["num_items"], " slices of ",
                             json["num_cases"], " cases, patients: ", json["patients"].get<std::string>(), ", ",
                             human_bytes(json["bytes"].get<double>()));
@@ -138,8 +138,8 @@ Inspection inspect_prepared(const fs::path& path, const InspectArguments& argume
   json["digest"] = info.digest;
   if (arguments.verify) {
     if (dataset.compute_digest() != info.digest)
-      throw Error(ExitCode::data, concat(path.string(), ": its content has not the digest of its index"),
-                  "the dataset was changed or damaged; prepare it again");
+      fail_file(path, concat("its content has not the digest of its index"),
+                "the dataset was changed or damaged; prepare it again");
     json["verified"] = "every item was read; the digest is right";
   }
   const std::optional<NamesTable> table = names_of_dataset(path, arguments.names);
@@ -149,7 +149,7 @@ Inspection inspect_prepared(const fs::path& path, const InspectArguments& argume
   }
   json["left_out"] = left_out(folder, named);
   if (table) json["cases"] = cases_of(dataset, named);
-  return {json_text(json, 2), text_of(json)};
+  return {json_text(json, 2), dataset_text(json)};
 }
 
 Look look_at_prepared(const fs::path& path) {

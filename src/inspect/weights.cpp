@@ -68,7 +68,7 @@ nlohmann::ordered_json summary(const fs::path& path, const weights::TensorFile& 
   return json;
 }
 
-std::string text_of(const nlohmann::ordered_json& json, bool all_keys) {
+std::string weights_text(const nlohmann::ordered_json& json, bool all_keys) {
   std::ostringstream out;
   out << json["file"].get<std::string>() << ": " << json["kind"].get<std::string>() << ", " << json["tensors"].size()
       << " tensors, " << json["parameters"] << " parameters, " << human_bytes(json["bytes"].get<double>()) << "\n";
@@ -106,7 +106,7 @@ Inspection inspect_run(const fs::path& path, bool all_keys) {
   if (has("best.safetensors") || has("last.safetensors")) {
     const fs::path file = find_weights(path);
     json = summary(file, read_any(file));
-    const std::string whole = text_of(json, all_keys);
+    const std::string whole = weights_text(json, all_keys);
     text +=
         all_keys ? "\n" + whole : concat("\n  weights   ", whole.substr(0, whole.find('\n')), " (--keys says more)");
   } else {
@@ -139,7 +139,7 @@ Inspection inspect_folds(const RunRecord& record) {
     nlohmann::ordered_json one = {{"folder", fold.string()}, {"has_test_predictions", has_test}};
     try {
       const fs::path file = find_weights(fold);
-      const std::string whole = text_of(one["weights"] = summary(file, read_any(file)), /*all_keys=*/false);
+      const std::string whole = weights_text(one["weights"] = summary(file, read_any(file)), /*all_keys=*/false);
       one["run"] = nlohmann::ordered_json::parse(run_json(fold));
       if (num_folds == 0) num_folds = num_folds_of(one["run"], fold);
       const std::string run = run_text(one["run"].dump(), fold), best = "\n  best";
@@ -178,7 +178,7 @@ static Inspection inspect_weights(const fs::path& path, bool all_keys) {
   }
   const fs::path file_path = find_weights(path);
   const auto json = summary(file_path, read_any(file_path));
-  return {json_text(json, 2), text_of(json, all_keys)};
+  return {json_text(json, 2), weights_text(json, all_keys)};
 }
 
 void inspect_with_torch(const InspectArguments& arguments, std::ostream& out) {

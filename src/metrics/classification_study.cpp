@@ -14,8 +14,6 @@ namespace {
 
 using stats::Ranking;
 
-const double nan = std::nan("");
-
 // The rankings of a model: one per class, and of exclusive classes all scores together ("micro").
 struct Rankings {
   std::vector<Ranking> of_class;
@@ -65,8 +63,8 @@ struct Rankings {
       out[at++] = values.average_precision;
     }
     if (at == out.size()) return;  // binary
-    out[at++] = auroc_count > 0 ? auroc_sum / auroc_count : nan;
-    out[at++] = auprc_count > 0 ? auprc_sum / auprc_count : nan;
+    out[at++] = auroc_count > 0 ? auroc_sum / auroc_count : std::nan("");
+    out[at++] = auprc_count > 0 ? auprc_sum / auprc_count : std::nan("");
     if (micro.empty()) return;
     const Ranking::Values values = micro[0].values(weights);
     out[at++] = values.auroc;
@@ -122,15 +120,15 @@ class Resampled {
     const size_t statistic = of_pair(pair, name);
     Estimate counts;
     describe_counts(study_, c, counts);
-    return {
-        .a = options_.pairs[pair].first,
-        .b = options_.pairs[pair].second,
-        .metric = names_[name].metric,
-        .class_name = names_[name].class_name,
-        .difference = bootstrap_.estimate[statistic],
-        .n = counts.n,
-        .intervals = intervals_of(bootstrap_, statistic, options_),
-        .tests = {{"paired bootstrap", bootstrap_.num_units, nan, stats::bootstrap_p(bootstrap_, statistic), nan, ""}}};
+    return {.a = options_.pairs[pair].first,
+            .b = options_.pairs[pair].second,
+            .metric = names_[name].metric,
+            .class_name = names_[name].class_name,
+            .difference = bootstrap_.estimate[statistic],
+            .n = counts.n,
+            .intervals = intervals_of(bootstrap_, statistic, options_),
+            .tests = {{"paired bootstrap", bootstrap_.num_units, std::nan(""),
+                       stats::bootstrap_p(bootstrap_, statistic), std::nan(""), ""}}};
   }
 
  private:
@@ -182,7 +180,8 @@ void add_delong_test(const ClassificationStudy& study, size_t c, double level, C
   const Known known = known_of(study, c, {comparison.a, comparison.b});
   const stats::AurocComparison test = stats::delong_test(known.scores[0], known.scores[1], known.labels, level);
   comparison.intervals.insert(comparison.intervals.begin(), test.interval);
-  comparison.tests.insert(comparison.tests.begin(), Test{"DeLong", comparison.n, test.z, test.p, nan, test.remark});
+  comparison.tests.insert(comparison.tests.begin(),
+                          Test{"DeLong", comparison.n, test.z, test.p, std::nan(""), test.remark});
 }
 
 // The class that a name of Rankings is about, or the number of classes for one over all.

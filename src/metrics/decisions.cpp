@@ -12,8 +12,7 @@ namespace vmae::metrics {
 
 namespace {
 
-const double nan = std::nan("");
-double ratio(double part, double whole) { return whole > 0 ? part / whole : nan; }
+double ratio(double part, double whole) { return whole > 0 ? part / whole : std::nan(""); }
 
 // out: a row of metrics for each class, and behind them the mean of each over the classes that have a value.
 void put_means(std::span<double> out, size_t kNumMetrics, size_t num_classes) {
@@ -161,7 +160,7 @@ void Decisions::values(std::span<const uint32_t> weights, std::span<double> out)
       const Measured measured = measure(column, weights);
       const Rates& rates = measured.rates[0];
       put({rates.accuracy(), rates.sensitivity(), rates.specificity(), rates.f1(), rates.balanced_accuracy(),
-           has_probabilities_ ? measured.brier() : nan, has_probabilities_ ? measured.ece() : nan});
+           has_probabilities_ ? measured.brier() : std::nan(""), has_probabilities_ ? measured.ece() : std::nan("")});
     }
     put_means(out, kNumMetrics, num_classes_);
     return;
@@ -177,7 +176,7 @@ void Decisions::values(std::span<const uint32_t> weights, std::span<double> out)
   } else {
     put({measured.rates[0].accuracy(), measured.rates[0].balanced_accuracy()});
   }
-  put({has_probabilities_ ? measured.brier() : nan, has_probabilities_ ? measured.ece() : nan});
+  put({has_probabilities_ ? measured.brier() : std::nan(""), has_probabilities_ ? measured.ece() : std::nan("")});
 }
 
 }  // namespace vmae::metrics

@@ -13,8 +13,6 @@ namespace vmae::metrics {
 
 namespace {
 
-const double nan = std::nan("");
-
 // A column of the study: one number per case, NaN where there is none.
 using Column = std::vector<double>;
 
@@ -46,7 +44,7 @@ stats::Bootstrap resample_means(const SegmentationStudy& study, const std::vecto
         sum += weights[i] * columns[k][i];
         count += weights[i];
       }
-      out[k] = count > 0 ? sum / count : nan;
+      out[k] = count > 0 ? sum / count : std::nan("");
     }
   };
   return stats::bootstrap(stats::units_of(study.cases.size(), study.patients, {}), columns.size(), statistics,
@@ -63,7 +61,7 @@ void describe_spread(Column values, Estimate& estimate) {
   std::sort(values.begin(), values.end());
   double squares = 0;
   for (const double value : values) squares += (value - estimate.value) * (value - estimate.value);
-  const double sd = values.size() > 1 ? std::sqrt(squares / static_cast<double>(values.size() - 1)) : nan;
+  const double sd = values.size() > 1 ? std::sqrt(squares / static_cast<double>(values.size() - 1)) : std::nan("");
   estimate.more = {{"sd", sd},
                    {"minimum", values.front()},
                    {"first_quartile", stats::quantile(values, 0.25)},
@@ -100,7 +98,7 @@ std::pair<double, double> values_of_both(const std::vector<ClassScores>& a, cons
     sum_b += value_b;
     count += 1;
   }
-  return count > 0 ? std::pair{sum_a / count, sum_b / count} : std::pair{nan, nan};
+  return count > 0 ? std::pair{sum_a / count, sum_b / count} : std::pair{std::nan(""), std::nan("")};
 }
 
 // The values of both models where both have one; of each patient the mean.
@@ -135,7 +133,7 @@ double value_of(const std::vector<ClassScores>& scores, const SegmentationMetric
     sum += one.*metric.value;
     count += 1;
   }
-  return count > 0 ? sum / count : nan;
+  return count > 0 ? sum / count : std::nan("");
 }
 
 std::vector<Estimate> estimate(const SegmentationStudy& study, const StatisticsOptions& options) {
@@ -182,7 +180,7 @@ std::vector<Comparison> compare(const SegmentationStudy& study, const Statistics
         const auto [values_a, values_b] = paired_values(study, of_a, of_b);
         for (const stats::TestResult& test :
              {stats::paired_t_test(values_a, values_b), stats::wilcoxon_signed_rank(values_a, values_b)})
-          comparison.tests.push_back({test.method, test.n, test.statistic, test.p, nan, test.remark});
+          comparison.tests.push_back({test.method, test.n, test.statistic, test.p, std::nan(""), test.remark});
         comparisons.push_back(std::move(comparison));
         differences.push_back(std::move(difference));
       }
@@ -193,8 +191,8 @@ std::vector<Comparison> compare(const SegmentationStudy& study, const Statistics
   for (size_t k = 0; k < comparisons.size(); ++k) {
     comparisons[k].difference = bootstrap.estimate[k];
     comparisons[k].intervals = intervals_of(bootstrap, k, options);
-    comparisons[k].tests.push_back(
-        {"paired bootstrap", comparisons[k].tests.front().n, nan, stats::bootstrap_p(bootstrap, k), nan, ""});
+    comparisons[k].tests.push_back({"paired bootstrap", comparisons[k].tests.front().n, std::nan(""),
+                                    stats::bootstrap_p(bootstrap, k), std::nan(""), ""});
   }
   correct_for_number(comparisons);
   return comparisons;

@@ -14,7 +14,7 @@ namespace {
 constexpr std::array<Colour, 7> kColours{
     {{230, 159, 0}, {86, 180, 233}, {0, 158, 115}, {240, 228, 66}, {0, 114, 178}, {213, 94, 0}, {204, 121, 167}}};
 constexpr Colour kGrey{150, 150, 150};
-constexpr int64_t kLinePx = 22, kSquarePx = 12, kGapPx = 6, kBetweenPx = 18;
+constexpr int64_t kLinePx = 22, kSquarePx = 12, kLegendGapPx = 6, kBetweenPx = 18;
 
 void draw_square(io::Image& picture, int64_t left, int64_t top, const Colour& colour) {
   const int64_t right = std::min(left + kSquarePx, picture.width);
@@ -65,13 +65,13 @@ void draw_legend(io::Image& picture, const std::vector<LegendEntry>& legend) {
     int64_t left = 0, line = 0;
   };
   std::vector<Place> places;
-  int64_t left = kGapPx, line = 0;
+  int64_t left = kLegendGapPx, line = 0;
   for (const LegendEntry& entry : legend) {
-    const int64_t before_text = kSquarePx + kGapPx;
-    const std::string text = io::cut_caption(entry.name, picture.width - 2 * kGapPx - before_text);
+    const int64_t before_text = kSquarePx + kLegendGapPx;
+    const std::string text = io::cut_caption(entry.name, picture.width - 2 * kLegendGapPx - before_text);
     const int64_t width = before_text + io::caption_width(text);
-    if (left > kGapPx && left + width > picture.width - kGapPx) {
-      left = kGapPx;
+    if (left > kLegendGapPx && left + width > picture.width - kLegendGapPx) {
+      left = kLegendGapPx;
       ++line;
     }
     places.push_back({text, left, line});
@@ -79,12 +79,12 @@ void draw_legend(io::Image& picture, const std::vector<LegendEntry>& legend) {
   }
   if (places.empty()) return;
   const int64_t top = picture.height;
-  picture.height += (line + 1) * kLinePx + kGapPx;
+  picture.height += (line + 1) * kLinePx + kLegendGapPx;
   picture.pixels.resize(static_cast<size_t>(picture.height * picture.width * 3), 255.0F);
   for (size_t i = 0; i < places.size(); ++i) {
-    const int64_t y = top + kGapPx + places[i].line * kLinePx;
+    const int64_t y = top + kLegendGapPx + places[i].line * kLinePx;
     draw_square(picture, places[i].left, y, legend[i].colour);
-    io::write_caption(picture, places[i].left + kSquarePx + kGapPx, y + kSquarePx - 1, places[i].text);
+    io::write_caption(picture, places[i].left + kSquarePx + kLegendGapPx, y + kSquarePx - 1, places[i].text);
   }
 }
 

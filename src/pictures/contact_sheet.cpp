@@ -10,7 +10,7 @@
 namespace vmae::run {
 namespace {
 
-constexpr int64_t kGapPx = 6, kCaptionPx = 22, kColumns = 6;
+constexpr int64_t kTileGapPx = 6, kTileCaptionPx = 22, kColumns = 6;
 
 struct Placed {
   io::Image image;  // RGB, 0 to 255
@@ -78,13 +78,14 @@ io::Image contact_sheet(const std::vector<Tile>& tiles, const SheetStyle& style)
   const int64_t tile_px = style.tile_px;
   const auto count = static_cast<int64_t>(tiles.size()), columns = std::min(count, kColumns),
              rows = (count + columns - 1) / std::max<int64_t>(columns, 1);
-  io::Image sheet{rows * (tile_px + kCaptionPx) + kGapPx, columns * (tile_px + kGapPx) + kGapPx, 3, {}, 255.0};
+  io::Image sheet{
+      rows * (tile_px + kTileCaptionPx) + kTileGapPx, columns * (tile_px + kTileGapPx) + kTileGapPx, 3, {}, 255.0};
   sheet.pixels.assign(static_cast<size_t>(sheet.height * sheet.width * 3), 255.0F);
   for (int64_t i = 0; i < count; ++i) {
     Placed placed = fit(tiles[static_cast<size_t>(i)], tile_px);
     draw_labels(placed, style.tint);
-    const int64_t top = i / columns * (tile_px + kCaptionPx) + kCaptionPx,
-                  left = i % columns * (tile_px + kGapPx) + kGapPx;
+    const int64_t top = i / columns * (tile_px + kTileCaptionPx) + kTileCaptionPx,
+                  left = i % columns * (tile_px + kTileGapPx) + kTileGapPx;
     const int64_t first_row = top + (tile_px - placed.image.height) / 2,
                   first_column = left + (tile_px - placed.image.width) / 2;
     for (int64_t row = 0; row < placed.image.height; ++row) {

@@ -42,7 +42,7 @@ at::Tensor is_outside(const at::Tensor& values, const std::vector<InputStatistic
   return outside;
 }
 
-nlohmann::json json_of(const std::vector<InputStatistics::Range>& ranges) {
+nlohmann::json ranges_json(const std::vector<InputStatistics::Range>& ranges) {
   auto json = nlohmann::json::array();
   for (const auto& range : ranges) json.push_back({range.low, range.high});
   return json;
@@ -86,9 +86,9 @@ at::Tensor are_unlike(const at::Tensor& input, const InputStatistics& statistics
 }
 
 std::string to_json(const InputStatistics& statistics) {
-  return nlohmann::json({{"mean", json_of(statistics.mean)},
-                         {"std", json_of(statistics.std)},
-                         {"distance", json_of(statistics.distance)}})
+  return nlohmann::json({{"mean", ranges_json(statistics.mean)},
+                         {"std", ranges_json(statistics.std)},
+                         {"distance", ranges_json(statistics.distance)}})
       .dump();
 }
 

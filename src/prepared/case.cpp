@@ -10,27 +10,27 @@
 namespace vmae::io {
 namespace {
 
-[[noreturn]] void fail(const PreparedCase& c, const std::string& what) {
+[[noreturn]] void fail_case(const PreparedCase& c, const std::string& what) {
   throw Error(ExitCode::data, concat("case '", c.name, "' of the prepared dataset ", what),
               "the dataset is damaged; prepare it again");
 }
 
 std::vector<PreparedItem> items_of(const PreparedDataset& dataset, const PreparedCase& c, size_t num_slices) {
   if (c.num_items != static_cast<int64_t>(num_slices))
-    fail(c, concat("has ", c.num_items, " slices instead of ", num_slices));
+    fail_case(c, concat("has ", c.num_items, " slices instead of ", num_slices));
   std::vector<PreparedItem> items(num_slices);
   std::vector<bool> is_there(num_slices, false);
   for (int64_t i = c.first_item; i < c.first_item + c.num_items; ++i) {
     const PreparedItem item = dataset.item(i);
     const auto slice = static_cast<size_t>(item.slice);
     if (item.slice < 0 || slice >= num_slices || is_there[slice])
-      fail(c, concat("has slice ", item.slice, " twice, or has no place for it"));
+      fail_case(c, concat("has slice ", item.slice, " twice, or has no place for it"));
     is_there[slice] = true;
     items[slice] = item;
   }
   for (const PreparedItem& item : items) {
     if (item.height != items[0].height || item.width != items[0].width || item.channels != items[0].channels)
-      fail(c, "has slices of different sizes");
+      fail_case(c, "has slices of different sizes");
   }
   return items;
 }
@@ -57,7 +57,7 @@ void fit_size(Grid& grid, size_t axis, int64_t size) {
 std::vector<PreparedItem> open_case(const PreparedDataset& dataset, const PreparedCase& c, Volume& grid) {
   if (!c.failure.empty()) throw Error(ExitCode::data, concat("case '", c.name, "' could not be prepared: ", c.failure));
   const auto axis = static_cast<size_t>(c.axis);
-  if (axis > 2 || c.size[axis] < 1) fail(c, "does not say its size");
+  if (axis > 2 || c.size[axis] < 1) fail_case(c, "does not say its size");
   std::vector<PreparedItem> items = items_of(dataset, c, static_cast<size_t>(c.size[axis]));
   grid.size = c.size;
   grid.spacing_mm = c.spacing_mm;
@@ -147,7 +147,7 @@ LabelMap read_prepared_mask(const PreparedDataset& dataset, int64_t case_number)
     try {  // decode_mask() leaves that to decode()
       check_item(item.record);
     } catch (const Error& error) {
-      fail(c, concat("has a damaged slice: ", error.what()));
+      fail_case(c, concat("has a damaged slice: ", error.what()));
     }
     mask.resize(item.mask_bytes());
     dataset.decode_mask(item, reinterpret_cast<uint8_t*>(mask.data()));

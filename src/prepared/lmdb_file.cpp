@@ -21,8 +21,8 @@ Key key_of(uint32_t number) {
 MDB_val value_of(const void* bytes, size_t size) { return {size, const_cast<void*>(bytes)}; }
 
 [[noreturn]] void fail_reading(const std::filesystem::path& file, const char* doing, int code) {
-  throw Error(ExitCode::data, concat(file.string(), ": can't be ", doing, ": ", mdb_strerror(code)),
-              "the file is damaged or not part of a prepared dataset; prepare it again");
+  fail_file(file, concat("can't be ", doing, ": ", mdb_strerror(code)),
+            "the file is damaged or not part of a prepared dataset; prepare it again");
 }
 
 // A map large enough for the file and what will be added soon; address space only.

@@ -37,8 +37,7 @@ struct PreparedDataset::State {
   }
 
   [[noreturn]] void fail(const char* kind, int64_t number, const std::string& why) const {
-    throw Error(ExitCode::data, concat(folder.string(), ": ", kind, " ", number, ": ", why),
-                "the dataset is damaged; prepare it again");
+    fail_file(folder, concat(kind, " ", number, ": ", why), "the dataset is damaged; prepare it again");
   }
 
   template <class Step>

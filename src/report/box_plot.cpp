@@ -39,9 +39,9 @@ constexpr double kWidth = 560, kNarrowest = 20, kWidest = 64, kNarrowestGroup = 
 constexpr double kMostRoom = 1100;
 constexpr size_t kMostRows = 4, kMostDots = 500, kMostDotsOfAll = 5000, kLabelLines = 3;
 
-class Drawing {
+class BoxDrawing {
  public:
-  Drawing(const BoxPlot& plot, Svg& svg, size_t dots_per_box) : plot_(plot), svg_(svg), most_dots_(dots_per_box) {}
+  BoxDrawing(const BoxPlot& plot, Svg& svg, size_t dots_per_box) : plot_(plot), svg_(svg), most_dots_(dots_per_box) {}
 
   void box(const std::vector<double>& values, size_t series, double x, double slot, const Scale& y,
            const Frame& frame) const {
@@ -133,7 +133,7 @@ class Drawing {
   size_t most_dots_;
 };
 
-std::string description(const BoxPlot& plot, const Drawing& drawing) {
+std::string description(const BoxPlot& plot, const BoxDrawing& drawing) {
   std::string out = "Box plots of " + plot.value_axis + ", median (quartiles).";
   constexpr size_t kMost = 40;
   for (size_t i = 0; i < std::min(kMost, plot.groups.size() * plot.series.size()); ++i) {
@@ -151,8 +151,8 @@ std::string description(const BoxPlot& plot, const Drawing& drawing) {
 std::string box_plot(const BoxPlot& plot) {
   const size_t num_groups = plot.groups.size(), num_series = std::max<size_t>(1, plot.series.size());
   Svg svg;
-  Drawing drawing(plot, svg,
-                  std::clamp<size_t>(kMostDotsOfAll / std::max<size_t>(1, num_groups * num_series), 20, kMostDots));
+  BoxDrawing drawing(plot, svg,
+                     std::clamp<size_t>(kMostDotsOfAll / std::max<size_t>(1, num_groups * num_series), 20, kMostDots));
   std::vector<double> all;
   size_t most_n = 0;
   for (size_t g = 0; g < num_groups; ++g) {

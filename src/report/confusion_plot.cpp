@@ -48,9 +48,9 @@ std::string percent(int64_t count, int64_t sum) {
 }
 
 // Where the cells of a matrix lie and what they say.
-class Drawing {
+class ConfusionDrawing {
  public:
-  Drawing(const ConfusionPlot& plot, Svg& svg) : plot_(plot), svg_(svg), n_(plot.classes.size()) {
+  ConfusionDrawing(const ConfusionPlot& plot, Svg& svg) : plot_(plot), svg_(svg), n_(plot.classes.size()) {
     for (const std::string& name : plot.classes) widest_ = std::max(widest_, text_width(on_one_line(name), kFont));
     int64_t most = 0;
     for (size_t i = 0; i < n_ * n_; ++i) most = std::max(most, count_of(i / n_, i % n_));
@@ -145,7 +145,7 @@ std::string confusion_plot(const ConfusionPlot& plot) {
     svg.text(180, 45, "no values", {.anchor = Anchor::middle, .color = kGrey});
     return svg.document(360, 80, plot.title, "No classes.");
   }
-  const Drawing drawing(plot, svg);
+  const ConfusionDrawing drawing(plot, svg);
   drawing.rows();
   const double right = drawing.right();
   double bottom = drawing.labels();

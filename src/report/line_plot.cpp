@@ -78,9 +78,9 @@ Layout layout_of(const LinePlot& plot) {
   return layout;
 }
 
-class Drawing {
+class LineDrawing {
  public:
-  Drawing(const LinePlot& plot, const Layout& layout, Svg& svg)
+  LineDrawing(const LinePlot& plot, const Layout& layout, Svg& svg)
       : plot_(plot),
         layout_(layout),
         svg_(svg),
@@ -236,7 +236,7 @@ std::string line_plot(const LinePlot& plot) {
   std::vector<std::string> names;
   for (const Line& line : plot.lines) names.push_back(line.name + (has_values(line) ? "" : " (no values)"));
   Svg svg;
-  const Drawing drawing(plot, layout, svg);
+  const LineDrawing drawing(plot, layout, svg);
   drawing.axes();
   drawing.lines();
   const double bottom = draw_notes(svg, plot.notes, 16, layout.frame.right, drawing.legend(names));

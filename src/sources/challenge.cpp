@@ -296,8 +296,8 @@ std::optional<Source> challenge_source(const fs::path& folder) {
     for (const SourceRemark& remark : source.refused) reasons.push_back(concat(remark.name, " ", remark.text));
     for (const SourceRemark& remark : source.remarks) reasons.push_back(concat(remark.name, " ", remark.text));
     if (reasons.size() > 3) reasons.resize(3);
-    throw Error(ExitCode::data, concat(folder.string(), ": its dataset.json names no image that is there",
-                                       reasons.empty() ? "" : ": ", join(reasons, "; ")));
+    fail_file(folder, concat("its dataset.json names no image that is there", reasons.empty() ? "" : ": ",
+                             join(reasons, "; ")));
   }
   return source;
 }

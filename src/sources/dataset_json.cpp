@@ -1,4 +1,5 @@
 #include "vmae/sources/dataset_json.h"
+#include "vmae/core/error.h"
 
 #include <algorithm>
 #include <map>
@@ -49,9 +50,8 @@ Json parse(const fs::path& file) {
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
-      throw Error(ExitCode::data,
-                  concat(file.string(), ": the key \"", parsed.get<std::string>(), "\" stands there twice"),
-                  "keep the one that is right");
+      fail_file(file, concat("the key \"", parsed.get<std::string>(), "\" stands there twice"),
+                "keep the one that is right");
     return true;
   };
   try {
@@ -60,7 +60,7 @@ Json parse(const fs::path& file) {
       throw Error(ExitCode::data, file.string() + ": is not a dataset.json: it holds no object ({...})");
     return json;
   } catch (const Json::exception& error) {
-    throw Error(ExitCode::data, concat(file.string(), ": is not JSON: ", error.what()));
+    fail_file(file, concat("is not JSON: ", error.what()));
   }
 }
 

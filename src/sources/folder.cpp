@@ -63,7 +63,7 @@ struct Walk {
   }
 };
 
-std::string name_in(const fs::path& folder, const fs::path& path) {
+std::string path_in(const fs::path& folder, const fs::path& path) {
   return path.lexically_relative(folder).generic_string();
 }
 
@@ -72,7 +72,7 @@ void sort_by_name(std::vector<SourceFile>& files) {
 }
 
 SourceFile plain_file(const fs::path& path, const fs::path& folder) {
-  const std::string name = name_in(folder, path);
+  const std::string name = path_in(folder, path);
   return {path, name, name, ""};
 }
 
@@ -111,7 +111,7 @@ std::optional<fs::path> first_folder(const fs::path& folder, const std::vector<c
 
 void refuse_unreadable(const Listing& listing, const fs::path& folder, Source& source) {
   for (const fs::path& unreadable : listing.unreadable)
-    source.refused.push_back({name_in(folder, unreadable), "the folder can't be listed"});
+    source.refused.push_back({path_in(folder, unreadable), "the folder can't be listed"});
 }
 
 std::vector<fs::path> both(const Listing& listing) {
@@ -143,7 +143,7 @@ void note_likely_masks(const std::vector<fs::path>& files, const fs::path& folde
   size_t num_beside = 0, num_below = 0, num_named = 0;
   std::string beside, below, named;
   for (const fs::path& path : files) {
-    const std::string name = name_in(folder, path);
+    const std::string name = path_in(folder, path);
     const std::string stem = take_apart(name).stem;
     if (is_named_as_mask_of(path, by_stem)) {
       beside = num_beside++ == 0 ? name : beside;
@@ -192,12 +192,12 @@ std::optional<Source> image_mask_source(const fs::path& folder) {
     source.files.push_back(std::move(file));
   }
   for (const fs::path& mask : pairs.without_image)
-    source.remarks.push_back({name_in(folder, mask), "is a mask without an image of the same name"});
+    source.remarks.push_back({path_in(folder, mask), "is a mask without an image of the same name"});
   for (const auto& [list, path] : {std::pair{&listing, &*images}, {&mask_listing, &*masks}}) {
     refuse_unreadable(*list, folder, source);
     if (!list->dicom.empty())
       source.remarks.push_back(
-          {name_in(folder, *path), concat("holds ", list->dicom.size(),
+          {path_in(folder, *path), concat("holds ", list->dicom.size(),
                                           " DICOM files, which are left out: they can't be paired by their names")});
   }
   note_other_pictures(listing, source);
@@ -250,7 +250,7 @@ void add_dicom(const std::vector<fs::path>& files, const fs::path& folder, Sourc
   const DicomTree tree = group_dicom(files);
   source.identifying = tree.identifying;
   for (const DicomRefusal& refusal : tree.refused)
-    source.refused.push_back({name_in(folder, refusal.path), refusal.reason});
+    source.refused.push_back({path_in(folder, refusal.path), refusal.reason});
   std::map<size_t, std::string> ambiguous;  // which of several of its series
   for (const DicomSeries& series : tree.series) {
     SourceFile file = plain_file(*std::min_element(series.files.begin(), series.files.end()), folder);
@@ -277,7 +277,7 @@ void add_dicom(const std::vector<fs::path>& files, const fs::path& folder, Sourc
     source.files.push_back(std::move(file));
   }
   for (size_t i = 0; i < tree.masks.size(); ++i) {
-    const std::string name = name_in(folder, tree.masks[i].path);
+    const std::string name = path_in(folder, tree.masks[i].path);
     if (!tree.masks[i].problem.empty()) source.remarks.push_back({name, tree.masks[i].problem});
     if (const auto found = ambiguous.find(i); found != ambiguous.end())
       source.remarks.push_back(

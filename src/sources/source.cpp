@@ -125,8 +125,7 @@ Source prepared_source(const fs::path& path) {
     std::string problem;
     for (const int64_t channel : one.channels) {
       if (channel <= number || channel >= dataset.info().num_cases)
-        throw Error(ExitCode::data,
-                    concat(path.string(), ": case ", one.name, " has a channel that is no case of the dataset"));
+        fail_file(path, concat("case ", one.name, " has a channel that is no case of the dataset"));
       PreparedCase other = dataset.read_case(channel);
       if (other.num_items == 0) problem = "a channel of it could not be prepared";
       if (other.num_items > 0 && (other.num_items != one.num_items || other.size != one.size))
@@ -271,8 +270,7 @@ Source read_source(const fs::path& source, const std::string& layout, const std:
     single.layout = "dicom";
     add_dicom({source}, source.parent_path(), single);
     if (single.files.empty()) {
-      throw Error(ExitCode::data,
-                  concat(source.string(), ": ", single.refused.empty() ? "holds no image" : single.refused[0].text));
+      fail_file(source, single.refused.empty() ? "holds no image" : single.refused[0].text);
     }
     return single;
   }

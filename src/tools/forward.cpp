@@ -39,10 +39,10 @@ weights::NamedTensors forward_mae(const ForwardArguments& arguments, const weigh
     noise = *given_noise;
     if (noise.dim() != 2 || noise.size(0) != image.size(0) || noise.size(1) != model->num_units() ||
         noise.scalar_type() != at::kFloat) {
-      throw Error(ExitCode::data,
-                  concat(arguments.input.string(), ": `noise` has shape ", noise.sizes(),
-                         ", this image needs float32 (", image.size(0), ", ", model->num_units(), ")"),
-                  kInput);
+      fail_file(arguments.input,
+                concat("`noise` has shape ", noise.sizes(), ", this image needs float32 (", image.size(0), ", ",
+                       model->num_units(), ")"),
+                kInput);
     }
   } else {
     std::vector<uint64_t> seeds;

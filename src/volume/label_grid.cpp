@@ -1,4 +1,4 @@
-// A label map is put onto another grid voxel by voxel, never resampled:
+// A label map is put_into onto another grid voxel by voxel, never resampled:
 // axes may be exchanged and flipped, and it may cover a part only.
 #include <algorithm>
 #include <cmath>
@@ -83,7 +83,7 @@ std::optional<Fit> fit(const LabelMap& map, const LabelMap& reference) {
 int64_t num_voxels(const std::array<int64_t, 3>& size) { return size[0] * size[1] * size[2]; }
 
 // `map` where `placed` says, on a grid of that size and place.
-LabelMap put(const LabelMap& map, const Fit& placed, LabelMap grid) {
+LabelMap put_into(const LabelMap& map, const Fit& placed, LabelMap grid) {
   grid.names = map.names;
   grid.labels.assign(static_cast<size_t>(num_voxels(grid.size)), 0);
   const std::array<int64_t, 3> strides{1, grid.size[0], grid.size[0] * grid.size[1]};
@@ -139,7 +139,7 @@ LabelMap onto_grid(const LabelMap& map, const LabelMap& reference) {
   if (difference.empty()) return map;
   if (map.has_millimetres && reference.has_millimetres) {
     const std::optional<Fit> placed = fit(map, reference);
-    if (placed && placed->lies_in(reference.size)) return put(map, *placed, grid_of(reference));
+    if (placed && placed->lies_in(reference.size)) return put_into(map, *placed, grid_of(reference));
   }
   fail_grids(difference);
 }
@@ -169,10 +169,10 @@ std::pair<LabelMap, LabelMap> onto_common_grid(LabelMap map, LabelMap reference)
     fail_grids(difference + "; they are far from each other");
   Fit of_map = *placed;
   for (size_t i = 0; i < 3; ++i) of_map.first[i] += shift[i];
-  LabelMap moved = put(map, of_map, grid);
+  LabelMap moved = put_into(map, of_map, grid);
   if (grid.size == reference.size) return {std::move(moved), std::move(reference)};
   const Fit of_reference{.axis = {0, 1, 2}, .first = shift, .step = {1, 1, 1}};
-  return {std::move(moved), put(reference, of_reference, std::move(grid))};
+  return {std::move(moved), put_into(reference, of_reference, std::move(grid))};
 }
 
 }  // namespace vmae::io

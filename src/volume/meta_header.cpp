@@ -28,8 +28,8 @@ bool is_value(std::string_view value, const std::string& name) {
   return value.size() <= (is_short ? kMaxShort : kMaxLong) && value.find('\0') == std::string_view::npos;
 }
 
-[[noreturn]] void fail(const std::filesystem::path& path, const std::string& what) {
-  throw Error(ExitCode::data, concat(path.string(), ": ", what), "the file is probably damaged, or no MetaImage");
+[[noreturn]] void fail_meta_image(const std::filesystem::path& path, const std::string& what) {
+  fail_file(path, what, "the file is probably damaged, or no MetaImage");
 }
 
 }  // namespace
@@ -45,15 +45,15 @@ MetaHeader parse_meta_header(std::string_view text, const std::filesystem::path&
     const std::string name = to_lower(trim(line.substr(0, mark)));
     const std::string_view value = mark == std::string_view::npos ? "" : trim(line.substr(mark + 1));
     if (mark == std::string_view::npos || !is_name(name) || !is_value(value, name))
-      fail(path, concat("line ", number, " of its header is not a name and a value"));
+      fail_meta_image(path, concat("line ", number, " of its header is not a name and a value"));
     const auto [field, is_new] = header.fields.emplace(name, value);
-    if (!is_new && field->second != value) fail(path, concat("its header gives ", name, " two values"));
+    if (!is_new && field->second != value) fail_meta_image(path, concat("its header gives ", name, " two values"));
     if (field->first == "elementdatafile") {
       header.rest = text.substr(at);
       return header;
     }
   }
-  fail(path, "its header has no ElementDataFile");
+  fail_meta_image(path, "its header has no ElementDataFile");
 }
 
 }  // namespace vmae::io

@@ -88,15 +88,17 @@ NiftiFields fields_2(const Reader& from) {
 
 gzFile gz(void* file) { return static_cast<gzFile>(file); }
 
-[[noreturn]] void fail(const std::filesystem::path& path, const std::string& what, const std::string& hint = kDamaged) {
-  throw Error(ExitCode::data, concat(path.string(), ": ", what), hint);
+[[noreturn]] void fail_nifti(const std::filesystem::path& path, const std::string& what,
+                             const std::string& hint = kDamaged) {
+  fail_file(path, what, hint);
 }
 
 template <size_t N>
 void check_geometry(const std::array<double, N>& numbers, size_t first, size_t count, const char* name,
                     const std::filesystem::path& path) {
   for (size_t i = first; i < first + count; ++i) {
-    if (!(std::abs(numbers[i]) < kMaxGeometry)) fail(path, concat("its orientation holds ", numbers[i], " in ", name));
+    if (!(std::abs(numbers[i]) < kMaxGeometry))
+      fail_nifti(path, concat("its orientation holds ", numbers[i], " in ", name));
   }
 }
 
@@ -105,8 +107,8 @@ bool has_slope(const NiftiFields& fields) { return fields.scl_slope != 0.0 && st
 
 // As nifti1_io where that mends: sizes below 1 of all axes but the first.
 void check(NiftiFields& fields, const std::filesystem::path& path) {
-  if (fields.dim[0] < 1 || fields.dim[0] > 7) fail(path, concat("claims to have ", fields.dim[0], " axes"));
-  if (fields.dim[1] < 1) fail(path, concat("has size ", fields.dim[1], " along axis 0"));
+  if (fields.dim[0] < 1 || fields.dim[0] > 7) fail_nifti(path, concat("claims to have ", fields.dim[0], " axes"));
+  if (fields.dim[1] < 1) fail_nifti(path, concat("has size ", fields.dim[1], " along axis 0"));
   const auto num_axes = static_cast<size_t>(fields.dim[0]);
   for (size_t axis = 2; axis < 8; ++axis) {
     if (axis > num_axes || fields.dim[axis] < 1) fields.dim[axis] = 1;
@@ -118,17 +120,17 @@ void check(NiftiFields& fields, const std::filesystem::path& path) {
   }
   if (fields.sform_code > 0) check_geometry(fields.srow, 0, 12, "srow", path);
   if (has_slope(fields) && !std::isfinite(fields.scl_inter)) {
-    fail(path,
-         concat("its scl_slope is ", fields.scl_slope, ", its scl_inter ", fields.scl_inter,
-                ": what its numbers mean is not known"),
-         "write the right intercept into its header, or both as 0 where its numbers are as they should be");
+    fail_nifti(path,
+               concat("its scl_slope is ", fields.scl_slope, ", its scl_inter ", fields.scl_inter,
+                      ": what its numbers mean is not known"),
+               "write the right intercept into its header, or both as 0 where its numbers are as they should be");
   }
 }
 
 }  // namespace
 
 NiftiFile::NiftiFile(const std::filesystem::path& path) : path_(path), file_(gzopen(path.c_str(), "rb")) {
-  if (!file_) fail(path_, "can't be opened", "");
+  if (!file_) fail_nifti(path_, "can't be opened", "");
   try {
     gzbuffer(gz(file_), kBuffer);
     std::array<char, kSize2> bytes;
@@ -136,14 +138,14 @@ NiftiFile::NiftiFile(const std::filesystem::path& path) : path_(path), file_(gzo
     const auto size = field<int32_t>(bytes.data(), false);
     is_swapped_ = size != kSize1 && size != kSize2;
     const auto real_size = static_cast<size_t>(field<int32_t>(bytes.data(), is_swapped_));
-    if (real_size != kSize1 && real_size != kSize2) fail(path_, "is not a NIfTI file");
+    if (real_size != kSize1 && real_size != kSize2) fail_nifti(path_, "is not a NIfTI file");
     const bool is_second = real_size == kSize2;
     if (is_second) read_bytes(bytes.data() + kSize1, kSize2 - kSize1);
     const std::string_view magic(bytes.data() + (is_second ? 4 : 344), 4);
     if (magic == std::string_view("ni1\0", 4) || magic == std::string_view("ni2\0", 4))
-      fail(path_, "is the header of a pair of files (.hdr and .img)", "convert it to one .nii file");
+      fail_nifti(path_, "is the header of a pair of files (.hdr and .img)", "convert it to one .nii file");
     if (magic != std::string_view(is_second ? "n+2\0" : "n+1\0", 4))
-      fail(path_, "is not a NIfTI file: its magic number is missing", "Analyze 7.5 is not read");
+      fail_nifti(path_, "is not a NIfTI file: its magic number is missing", "Analyze 7.5 is not read");
     const Reader reader(bytes.data(), is_swapped_);
     fields_ = is_second ? fields_2(reader) : fields_1(reader);
     check(fields_, path_);
@@ -160,7 +162,7 @@ NiftiFile::~NiftiFile() {
 void NiftiFile::read_bytes(char* to, size_t size) {
   while (size > 0) {
     const int got = gzread(gz(file_), to, static_cast<unsigned>(std::min<size_t>(size, 1 << 30)));
-    if (got <= 0) fail(path_, concat("ends after ", gztell(gz(file_)), " bytes, ", size, " are missing"));
+    if (got <= 0) fail_nifti(path_, concat("ends after ", gztell(gz(file_)), " bytes, ", size, " are missing"));
     to += got;
     size -= static_cast<size_t>(got);
   }
@@ -168,7 +170,7 @@ void NiftiFile::read_bytes(char* to, size_t size) {
 
 void NiftiFile::skip_to(int64_t offset) {
   if (gzseek(gz(file_), offset, SEEK_SET) != offset)
-    fail(path_, concat("ends before its voxels, which begin at byte ", offset));
+    fail_nifti(path_, concat("ends before its voxels, which begin at byte ", offset));
 }
 
 // zlib compares length and checksum when it comes to the end of the
@@ -183,14 +185,15 @@ void NiftiFile::check_end(int64_t volume_bytes) {
   gzerror(gz(file_), &code);
   const int closed = gzclose(gz(file_));
   file_ = nullptr;
-  if (code < 0 || closed != Z_OK) fail(path_, "the checksum of the compressed data is wrong");
+  if (code < 0 || closed != Z_OK) fail_nifti(path_, "the checksum of the compressed data is wrong");
   if (surplus == 0 || (is_zero && surplus <= kMostPadding)) return;
   if (surplus % volume_bytes == 0) {
-    fail(path_,
-         concat("holds ", surplus / volume_bytes, surplus == volume_bytes ? " volume" : " volumes",
-                " more than its header says"),
-         "write the right number of volumes into its header (dim), or save the ones that are meant as a file of their "
-         "own");
+    fail_nifti(
+        path_,
+        concat("holds ", surplus / volume_bytes, surplus == volume_bytes ? " volume" : " volumes",
+               " more than its header says"),
+        "write the right number of volumes into its header (dim), or save the ones that are meant as a file of their "
+        "own");
   }
   if (surplus > kMostPadding)
     log::warning_once(path_.filename().string(),
@@ -217,7 +220,7 @@ void NiftiFile::read_as(StoredType type, Volume& volume) {
 void NiftiFile::read(int64_t index, bool is_last, Volume& volume) {
   volume.scaling = {has_slope(fields_) ? Scaling{fields_.scl_slope, fields_.scl_inter} : Scaling{}};
   if (!(fields_.vox_offset >= kSize1 && fields_.vox_offset < 1e9))
-    fail(path_, concat("its voxels can't begin at byte ", fields_.vox_offset));
+    fail_nifti(path_, concat("its voxels can't begin at byte ", fields_.vox_offset));
   const int64_t volume_bytes = volume.num_values() * static_cast<int64_t>(nifti_type_bytes(fields_.datatype, path_));
   skip_to(static_cast<int64_t>(fields_.vox_offset) + index * volume_bytes);
   switch (fields_.datatype) {
@@ -272,13 +275,13 @@ size_t nifti_type_bytes(int64_t datatype, const std::filesystem::path& path) {
       return 8;
     case 128:
     case 2304:
-      fail(path, concat("has ", datatype == 128 ? 3 : 4, " values per voxel (colour)"),
-           "convert it to one value per voxel");
+      fail_nifti(path, concat("has ", datatype == 128 ? 3 : 4, " values per voxel (colour)"),
+                 "convert it to one value per voxel");
     case 32:
     case 1792:
-      fail(path, "has 2 values per voxel (complex numbers)", "convert it to one value per voxel");
+      fail_nifti(path, "has 2 values per voxel (complex numbers)", "convert it to one value per voxel");
     default:
-      fail(path, concat("has NIfTI voxel type ", datatype, ", which is not supported"), "convert it to float");
+      fail_nifti(path, concat("has NIfTI voxel type ", datatype, ", which is not supported"), "convert it to float");
   }
 }
 

@@ -129,9 +129,7 @@ Choice choose(const NiftiFields& fields, const std::filesystem::path& path) {
     const bool is_plain = has_s && most_skew(s.axes) <= kRight && has_sizes(s, sizes, kScale_mm);
     return is_plain && fields.sform_code == 1 ? Choice{true, true, s} : Choice{true, false, qform(fields)};
   }
-  const auto fail = [&](const std::string& what, const std::string& hint) {
-    throw Error(ExitCode::data, concat(path.string(), ": ", what), hint);
-  };
+  const auto fail = [&](const std::string& what, const std::string& hint) { fail_file(path, what, hint); };
   if (most_skew(s.axes) > kMostSkew) {
     fail(concat("the axes of its sform are not perpendicular (cosine ",
                 number_text(std::round(1e4 * most_skew(s.axes)) / 1e4),
@@ -176,8 +174,7 @@ NiftiGrid nifti_grid(const NiftiFields& fields, const std::filesystem::path& pat
   for (size_t axis = 4; axis < 8; ++axis) {
     if (is_vector && axis == 5) continue;
     if (grid.num_volumes > kMostVolumes / fields.dim[axis])
-      throw Error(ExitCode::data, concat(path.string(), ": claims more than ", kMostVolumes, " volumes"),
-                  "the file is probably damaged");
+      fail_file(path, concat("claims more than ", kMostVolumes, " volumes"), "the file is probably damaged");
     grid.num_volumes *= fields.dim[axis];
   }
 

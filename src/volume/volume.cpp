@@ -48,10 +48,6 @@ bool is_nifti(const fs::path& path) { return has_ending(path, {".nii", ".nii.gz"
 bool is_nrrd(const fs::path& path) { return has_ending(path, {".nrrd", ".nhdr"}); }
 bool is_meta(const fs::path& path) { return has_ending(path, {".mha", ".mhd"}); }
 
-[[noreturn]] void fail(const fs::path& path, const std::string& what, const std::string& hint = "") {
-  throw Error(ExitCode::data, concat(path.string(), ": ", what), hint);
-}
-
 // What ITK says without its file name and line number, on one line.
 std::string reason(const itk::ExceptionObject& error) {
   std::string text = error.GetDescription();
@@ -65,7 +61,7 @@ std::string reason(const itk::ExceptionObject& error) {
 itk::ImageIOBase::Pointer make_image_io(const fs::path& path) {
   if (is_nrrd(path)) return itk::NrrdImageIO::New().GetPointer();
   if (is_meta(path)) return itk::MetaImageIO::New().GetPointer();
-  fail(path, "is not a volume", concat("known are ", kExtensions));
+  fail_file(path, "is not a volume", concat("known are ", kExtensions));
 }
 
 // Waits for slow storage outside of the lock: the header then comes from the page cache.
@@ -82,21 +78,22 @@ void check_claim(const VolumeHeader& header, double bytes_per_voxel, uint64_t mo
   // Of NIfTI each time point is read by itself, and the last ones may be missing.
   if (!is_nifti(path)) claimed *= static_cast<double>(header.num_time_points);
   if (claimed > static_cast<double>(most_bytes)) {
-    fail(path,
-         concat("claims ", header.size[0], " x ", header.size[1], " x ", header.size[2],
-                " voxels, far more than a file of its size can hold"),
-         "the file is probably cut off or damaged");
+    fail_file(path,
+              concat("claims ", header.size[0], " x ", header.size[1], " x ", header.size[2],
+                     " voxels, far more than a file of its size can hold"),
+              "the file is probably cut off or damaged");
   }
 }
 
 // What the library has no good words for.
 void refuse_unread_nrrd(const fs::path& path) {
   if (const std::string encoding = nrrd_field(path, "encoding"); encoding.starts_with("bz"))
-    fail(path, concat("is compressed as ", encoding, ", which is not read"), "save it with the encoding gzip or raw");
+    fail_file(path, concat("is compressed as ", encoding, ", which is not read"),
+              "save it with the encoding gzip or raw");
   if (nrrd_field(path, "kinds").find("time") != std::string::npos &&
       nrrd_field(path, "space directions").find("none") != std::string::npos)
-    fail(path, "has an axis of time (kinds: " + nrrd_field(path, "kinds") + "), which is not read",
-         "save each time point as a file of its own, or all as NIfTI");
+    fail_file(path, "has an axis of time (kinds: " + nrrd_field(path, "kinds") + "), which is not read",
+              "save each time point as a file of its own, or all as NIfTI");
 }
 
 // An image of one to three axes, or more axes, which are volumes one after the other.
@@ -113,18 +110,18 @@ itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
     is_readable = is_meta(path) || image_io->CanReadFile(path.c_str());  // ITK wants .mha and .mhd in lower case
     if (is_readable) image_io->ReadImageInformation();
   } catch (const itk::ExceptionObject& error) {
-    fail(path, "can't be read: " + reason(error));
+    fail_file(path, "can't be read: " + reason(error));
   } catch (const std::exception& error) {
-    fail(path, concat("can't be read: ", error.what()));
+    fail_file(path, concat("can't be read: ", error.what()));
   }
-  if (!is_readable) fail(path, "is damaged, or not what its extension says");
+  if (!is_readable) fail_file(path, "is damaged, or not what its extension says");
   const unsigned num_axes = image_io->GetNumberOfDimensions();
   for (unsigned axis = 0; axis < num_axes; ++axis) {
     const auto size = static_cast<int64_t>(image_io->GetDimensions(axis));
-    if (size < 1) fail(path, concat("has size ", size, " along axis ", axis));
+    if (size < 1) fail_file(path, concat("has size ", size, " along axis ", axis));
     if (axis >= 3) {
       if (header.num_time_points > kMaxTimePoints / size)
-        fail(path, concat("claims more than ", kMaxTimePoints, " volumes"));
+        fail_file(path, concat("claims more than ", kMaxTimePoints, " volumes"));
       header.num_time_points *= size;
       continue;
     }
@@ -132,7 +129,8 @@ itk::ImageIOBase::Pointer open(const fs::path& path, VolumeHeader& header) {
     header.spacing_mm[axis] = image_io->GetSpacing(axis);
   }
   for (unsigned axis = num_axes; axis < 3; ++axis) header.size[axis] = 1;
-  if (image_io->GetComponentType() == Component::UNKNOWNCOMPONENTTYPE) fail(path, "has a voxel type that is not known");
+  if (image_io->GetComponentType() == Component::UNKNOWNCOMPONENTTYPE)
+    fail_file(path, "has a voxel type that is not known");
   check_claim(
       header,
       static_cast<double>(image_io->GetComponentSize()) * static_cast<double>(image_io->GetNumberOfComponents()),
@@ -178,8 +176,8 @@ StoredType stored_type(Component type, std::vector<std::byte>& bytes, const fs::
     case Component::DOUBLE:
       return StoredType::f64;
     default:
-      fail(path, "has a voxel type that is not supported: " + itk::ImageIOBase::GetComponentTypeAsString(type),
-           "convert it to float");
+      fail_file(path, "has a voxel type that is not supported: " + itk::ImageIOBase::GetComponentTypeAsString(type),
+                "convert it to float");
   }
 }
 
@@ -189,8 +187,9 @@ void check_fits_memory(const VolumeHeader& header, size_t bytes_per_voxel, const
                         static_cast<double>(header.size[2]) * static_cast<double>(sizeof(float) + stored_bytes);
   const auto available = static_cast<double>(memory_info().available_bytes);
   if (needed > available) {
-    fail(path, concat("is a volume of ", header.size[0], " x ", header.size[1], " x ", header.size[2],
-                      " voxels, which needs ", human_bytes(needed), " to read; ", human_bytes(available), " are free"));
+    fail_file(path,
+              concat("is a volume of ", header.size[0], " x ", header.size[1], " x ", header.size[2],
+                     " voxels, which needs ", human_bytes(needed), " to read; ", human_bytes(available), " are free"));
   }
 }
 
@@ -214,11 +213,11 @@ void read_voxels(itk::ImageIOBase& image_io, size_t num_bytes, std::vector<std::
     bytes.resize(num_bytes);
     const std::lock_guard lock(library_mutex());
     if (!read_whole(image_io, bytes))
-      fail(path, "ends before its last voxel", "the file is probably cut off or damaged");
+      fail_file(path, "ends before its last voxel", "the file is probably cut off or damaged");
   } catch (const itk::ExceptionObject& error) {
-    fail(path, "can't be read: " + reason(error), "the file is probably cut off or damaged");
+    fail_file(path, "can't be read: " + reason(error), "the file is probably cut off or damaged");
   } catch (const std::bad_alloc&) {
-    fail(path, "needs more memory than there is");
+    fail_file(path, "needs more memory than there is");
   }
 }
 
@@ -328,12 +327,12 @@ struct VolumeFile::Parts {
 
 VolumeFile::VolumeFile(const fs::path& path) : parts_(std::make_unique<Parts>()) {
   parts_->path = path;
-  if (const std::string problem = path_problem(path); !problem.empty()) fail(path, problem);
+  if (const std::string problem = path_problem(path); !problem.empty()) fail_file(path, problem);
   std::error_code ignored;
-  if (!fs::is_regular_file(path, ignored)) fail(path, "is not a file");
-  if (is_of_pair(path)) fail(path, kPairProblem, kPairHint);
+  if (!fs::is_regular_file(path, ignored)) fail_file(path, "is not a file");
+  if (is_of_pair(path)) fail_file(path, kPairProblem, kPairHint);
   const uintmax_t file_bytes = fs::file_size(path, ignored);
-  if (ignored || file_bytes == 0) fail(path, "is empty (0 bytes)");
+  if (ignored || file_bytes == 0) fail_file(path, "is empty (0 bytes)");
   warm_up(path);
   if (is_nifti(path)) {
     parts_->open_nifti(file_bytes);
@@ -352,8 +351,8 @@ int64_t VolumeFile::values_per_voxel() const { return parts_->grid.channels; }
 Volume VolumeFile::read(int64_t time_point) {
   Parts& parts = *parts_;
   if (time_point < 0 || time_point >= parts.header.num_time_points)
-    fail(parts.path,
-         concat("has ", parts.header.num_time_points, " time points; number ", time_point, " was asked for"));
+    fail_file(parts.path,
+              concat("has ", parts.header.num_time_points, " time points; number ", time_point, " was asked for"));
   check_fits_memory(parts.header, parts.bytes_per_voxel, parts.path);
   Volume volume = parts.grid;
   if (parts.nifti) {
@@ -369,8 +368,8 @@ namespace {
 VolumeFile open_image(const fs::path& path) {
   VolumeFile file(path);
   if (file.values_per_voxel() != 1) {
-    fail(path, concat("has ", file.values_per_voxel(), " values per voxel (colour, vectors or complex numbers)"),
-         "convert it to one value per voxel");
+    fail_file(path, concat("has ", file.values_per_voxel(), " values per voxel (colour, vectors or complex numbers)"),
+              "convert it to one value per voxel");
   }
   return file;
 }

@@ -85,8 +85,7 @@ uint64_t regular_size(const fs::path& path, const fs::path& header) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) return 0;
-  if (!fs::is_regular_file(status))
-    throw Error(ExitCode::data, concat(header.string(), ": the file of its voxels is not a regular file"));
+  if (!fs::is_regular_file(status)) fail_file(header, "the file of its voxels is not a regular file");
   const uintmax_t size = fs::file_size(path, error);
   return error ? 0 : size;
 }
@@ -99,8 +98,7 @@ uint64_t sum_sizes(const std::vector<std::string>& names, const fs::path& header
     is_unlimited |= is_numbered(name, header);
     bytes += std::max(regular_size(header.parent_path() / name, header), regular_size(name, header));
   }
-  if (bytes == 0 && !is_unlimited)
-    throw Error(ExitCode::data, concat(header.string(), ": the file of its voxels is missing or empty"));
+  if (bytes == 0 && !is_unlimited) fail_file(header, "the file of its voxels is missing or empty");
   return is_unlimited ? kUnlimited : bytes;
 }
 

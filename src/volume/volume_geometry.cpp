@@ -21,10 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void fail(const fs::path& path, const std::string& what, const std::string& hint) {
-  throw Error(ExitCode::data, concat(path.string(), ": ", what), hint);
-}
-
 std::vector<std::string> words_of(const std::string& text) {
   std::istringstream in(text);
   std::vector<std::string> words;
@@ -59,8 +55,8 @@ void check_sizes(const std::vector<std::string>& words, const std::string& field
   for (const std::string& word : words) {
     const double size = parse_number(word).value_or(0);
     if (size > 0 && std::isfinite(size)) continue;
-    fail(path, concat("its header gives voxels a size of ", word, " (", field, ": ", text, ")"),
-         concat("write the right voxel sizes into it, as numbers above 0; without ", field, " they are 1 mm"));
+    fail_file(path, concat("its header gives voxels a size of ", word, " (", field, ": ", text, ")"),
+              concat("write the right voxel sizes into it, as numbers above 0; without ", field, " they are 1 mm"));
   }
 }
 
@@ -112,23 +108,23 @@ void check_axes(Volume& grid, const fs::path& path, bool is_nrrd) {
   double most_scale = 0;
   for (size_t axis = 0; axis < 3; ++axis) {
     if (!(grid.spacing_mm[axis] > 0 && std::isfinite(grid.spacing_mm[axis])))
-      fail(path, concat("has voxels of size ", grid.spacing_mm[axis], " along axis ", axis),
-           "write the right voxel sizes into it, as numbers above 0");
+      fail_file(path, concat("has voxels of size ", grid.spacing_mm[axis], " along axis ", axis),
+                "write the right voxel sizes into it, as numbers above 0");
     const double length = length_of(grid.direction, axis);
     most_scale = std::max(most_scale, std::isfinite(length) ? std::abs(length - 1) : 1);
     if (most_scale > kMostScale)
-      fail(path,
-           concat("its ", field, " has an axis of length ", number_text(std::round(1e4 * length) / 1e4), " (axis ",
-                  axis, "); 1 is right"),
-           is_nrrd ? "write the right voxel sizes into space directions"
-                   : "write axes of length 1 into it, and the right voxel sizes into ElementSpacing");
+      fail_file(path,
+                concat("its ", field, " has an axis of length ", number_text(std::round(1e4 * length) / 1e4), " (axis ",
+                       axis, "); 1 is right"),
+                is_nrrd ? "write the right voxel sizes into space directions"
+                        : "write axes of length 1 into it, and the right voxel sizes into ElementSpacing");
   }
   const double skew = most_skew(grid.direction);
   if (skew > kMostSkew)
-    fail(path,
-         concat("the axes of its ", field, " are not perpendicular (cosine ", number_text(std::round(1e4 * skew) / 1e4),
-                "): resample it on a grid with right angles"),
-         concat("where slices are all that counts, write ", field, " with right angles into it"));
+    fail_file(path,
+              concat("the axes of its ", field, " are not perpendicular (cosine ",
+                     number_text(std::round(1e4 * skew) / 1e4), "): resample it on a grid with right angles"),
+              concat("where slices are all that counts, write ", field, " with right angles into it"));
   if (std::max(skew, most_scale) > kRight) grid.direction = nearest_axes(grid.direction);
 }
 
@@ -148,8 +144,8 @@ void apply_units(Volume& grid, size_t num_axes, const fs::path& path, bool is_nr
   if (mm[0] != mm[1] || mm[0] != mm[2]) {
     std::string text;
     for (const std::string& name : units.names) text += concat(text.empty() ? "" : ", ", name.empty() ? "none" : name);
-    fail(path, concat("has axes of several units (", units.field, ": ", text, ")"),
-         "write all of its geometry in millimetres");
+    fail_file(path, concat("has axes of several units (", units.field, ": ", text, ")"),
+              "write all of its geometry in millimetres");
   }
   for (size_t axis = 0; axis < 3; ++axis) {
     if (axis < num_axes) grid.spacing_mm[axis] *= mm[axis];

@@ -1,6 +1,7 @@
 #pragma once
 // The one exception type. Its message says what is wrong, the value, what
 // is allowed and where (file, line, key, case); the hint says what to do.
+#include <filesystem>
 #include <stdexcept>
 #include <string>
 
@@ -31,5 +32,8 @@ class Error : public std::runtime_error {
   ExitCode code_;
   std::string hint_;
 };
+
+// Error(data): what is wrong with an input file.
+[[noreturn]] void fail_file(const std::filesystem::path& file, const std::string& what, const std::string& hint = "");
 
 }  // namespace vmae

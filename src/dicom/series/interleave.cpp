@@ -19,7 +19,6 @@ namespace {
 constexpr double kEvenAlone = 0.05, kEvenTogether = 0.1;  // parts of a step
 
 using Keys = std::vector<size_t>;  // numbers of keys
-using Values = std::vector<std::string>;
 
 const std::string& value_of(const StackSlice& slice, size_t key) {
   static const std::string kNone;
@@ -58,12 +57,6 @@ std::optional<double> even_step(const std::vector<StackSlice>& slices, double to
   return steps.usual;
 }
 
-struct ByValue {
-  bool operator()(const Values& a, const Values& b) const {
-    return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), is_lower_value);
-  }
-};
-
 class Interleaving {
  public:
   explicit Interleaving(const std::vector<StackSlice>& sorted)
@@ -71,7 +64,7 @@ class Interleaving {
 
   // The volumes that these keys make, or, if they take turns along one that is even as a whole, that one.
   std::vector<std::vector<StackSlice>> by(const Keys& keys, bool may_differ, bool& alternates) const {
-    std::map<Values, std::vector<StackSlice>, ByValue> parts;
+    std::map<Values, std::vector<StackSlice>, ValueOrder> parts;
     size_t num_runs = 0;
     Values last;
     for (const StackSlice& slice : sorted_) {

@@ -101,10 +101,10 @@ StructureNames structure_names_of(const DicomFile& file, const DicomHeader& head
         static_cast<int64_t>(number_of(item, is_rtstruct ? DCM_ROINumber : DCM_SegmentNumber).value_or(0));
     if (background && number == *background) continue;
     if (result.item_of(number) < result.of.size())
-      fail_dicom(file.path,
-                 concat("has two ", is_rtstruct ? "structures" : "segments", " of number ", number,
-                        ", which can't be told apart"),
-                 "give each a number of its own");
+      fail_file(file.path,
+                concat("has two ", is_rtstruct ? "structures" : "segments", " of number ", number,
+                       ", which can't be told apart"),
+                "give each a number of its own");
     std::string name = utf8_text(file, item, is_rtstruct ? DCM_ROIName : DCM_SegmentLabel);
     if (name.empty()) name = concat(is_rtstruct ? "ROI " : "segment ", number);
     const auto found = std::find(result.names.begin(), result.names.end(), name);
@@ -123,20 +123,20 @@ StructureNames structure_names_of(const DicomFile& file, const DicomHeader& head
 LabelChoice choose_labels(const StructureNames& available, const std::vector<std::string>& names,
                           const std::filesystem::path& path) {
   LabelChoice choice{names.empty() ? available.names : names, std::vector<uint8_t>(available.names.size(), 0)};
-  if (choice.names.empty()) fail_dicom(path, "has no structures");
+  if (choice.names.empty()) fail_file(path, "has no structures");
   if (choice.names.size() > 255)
-    fail_dicom(path, concat("has ", choice.names.size(), " structures, 255 are supported"),
-               "name those that are wanted");
+    fail_file(path, concat("has ", choice.names.size(), " structures, 255 are supported"),
+              "name those that are wanted");
   for (size_t i = 0; i < choice.names.size(); ++i) {
     const auto found = std::find(available.names.begin(), available.names.end(), trim(choice.names[i]));
     if (found == available.names.end())
-      fail_dicom(path, concat("has no structure '", choice.names[i], "'"),
-                 concat("it has: ", join(available.names, ", "),
-                        ". A class that prepare.structures made of several is known to the prepared dataset alone: "
-                        "predict and evaluate that"));
+      fail_file(path, concat("has no structure '", choice.names[i], "'"),
+                concat("it has: ", join(available.names, ", "),
+                       ". A class that prepare.structures made of several is known to the prepared dataset alone: "
+                       "predict and evaluate that"));
     uint8_t& label = choice.label[static_cast<size_t>(found - available.names.begin())];
     if (label != 0)
-      fail_dicom(path, concat("is asked for the structure '", choice.names[i], "' twice"), "name each once");
+      fail_file(path, concat("is asked for the structure '", choice.names[i], "' twice"), "name each once");
     label = static_cast<uint8_t>(i + 1);
   }
   return choice;
@@ -167,12 +167,12 @@ DicomLabels read_dicom_mask(const std::filesystem::path& mask, const std::vector
   const DicomFile file = open_dicom(mask);
   const DicomHeader header = read_dicom_header(file);
   if (header.kind != DicomKind::rtstruct && header.kind != DicomKind::seg) {
-    if (header.kind == DicomKind::other) fail_dicom(mask, header.what);
-    fail_dicom(mask, "is neither a structure set (RTSTRUCT) nor a segmentation (SEG)");
+    if (header.kind == DicomKind::other) fail_file(mask, header.what);
+    fail_file(mask, "is neither a structure set (RTSTRUCT) nor a segmentation (SEG)");
   }
   if (!may_be_same_patient(header.patient, read_dicom_header(open_dicom(image_files.at(0))).patient))
-    fail_dicom(mask, "was drawn on an image of another patient (their PatientID differ)",
-               "correct the one that is wrong");
+    fail_file(mask, "was drawn on an image of another patient (their PatientID differ)",
+              "correct the one that is wrong");
   const MaskGrid grid{source_slices(image_files, volume), image.size[0], image.size[1], image.spacing_mm[2]};
   if (static_cast<int64_t>(grid.slices.size()) != image.size[2])
     throw Error(ExitCode::internal, "read_dicom_mask: the files are not those of the image");

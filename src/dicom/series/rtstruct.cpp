@@ -146,8 +146,8 @@ class SliceFinder {
       : grid_(grid), path_(path), by_place_(lie_apart(grid.slices)) {
     for (const SourceSlice& slice : grid.slices) {
       if (!slice.frame.plane)
-        fail_dicom(path, "is a structure set for images that don't say where they lie",
-                   "a structure set needs images with position and orientation");
+        fail_file(path, "is a structure set for images that don't say where they lie",
+                  "a structure set needs images with position and orientation");
     }
     if (by_place_) return;
     for (size_t z = 0; z < grid.slices.size(); ++z) {
@@ -164,7 +164,7 @@ class SliceFinder {
     if (by_place_ || is_mixed_) return nearest_slice(grid_, point);
     const std::vector<std::string> references = references_in(contour, DCM_ContourImageSequence);
     if (references.empty() || is_ambiguous_)
-      fail_dicom(path_, "does not say which of the images at one place its contours were drawn on");
+      fail_file(path_, "does not say which of the images at one place its contours were drawn on");
     for (const std::string& reference : references) {
       if (const auto found = by_reference_.find(reference); found != by_reference_.end()) return found->second;
     }
@@ -193,7 +193,7 @@ void add_contours(DcmItem& roi, const MaskGrid& grid, const SliceFinder& slice_o
       continue;
     }
     if (numbers.empty() || numbers.size() % 3 != 0)
-      fail_dicom(path, "has a contour whose points can't be read", "the file is probably damaged");
+      fail_file(path, "has a contour whose points can't be read", "the file is probably damaged");
     const int64_t z = slice_of(contour, {numbers[0], numbers[1], numbers[2]});
     if (z < 0) {
       ++structure.num_outside;
@@ -204,7 +204,7 @@ void add_contours(DcmItem& roi, const MaskGrid& grid, const SliceFinder& slice_o
       const Vec3 at =
           to_pixels(grid.slices[static_cast<size_t>(z)].frame, {numbers[k], numbers[k + 1], numbers[k + 2]});
       if (std::abs(at[2]) > grid.slice_step_mm / 2 + 1e-3)
-        fail_dicom(path, "has a contour that does not lie in a slice of the image", "it was drawn on another series");
+        fail_file(path, "has a contour that does not lie in a slice of the image", "it was drawn on another series");
       closed.polygon.push_back({at[0], at[1]});
       closed.height_mm += at[2] * 3 / static_cast<double>(numbers.size());
     }
@@ -299,7 +299,7 @@ DicomLabels read_rtstruct(const DicomFile& file, const MaskGrid& grid, const std
   const std::vector<Structure> structures = read_structures(file, grid, available, num_lost);
   if (std::all_of(structures.begin(), structures.end(),
                   [](const Structure& structure) { return structure.slices.empty(); }))
-    fail_dicom(file.path, "has no closed contour in the slices of the image", "it was drawn on another series");
+    fail_file(file.path, "has no closed contour in the slices of the image", "it was drawn on another series");
 
   DicomLabels labels{choice.names, std::vector<uint8_t>(static_cast<size_t>(grid.num_voxels()), 0), available.remarks};
   std::vector<uint8_t> label_of;

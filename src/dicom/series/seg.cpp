@@ -18,7 +18,7 @@
 namespace vmae::io {
 namespace {
 
-constexpr double kOffGrid = 0.1;  // of a pixel
+constexpr double kOffPixel = 0.1;  // of a pixel
 
 // Pixel (column, row) of a frame lies at first + column * x + row * y of slice z.
 struct Placement {
@@ -27,9 +27,9 @@ struct Placement {
 };
 
 Placement place(const DicomFrame& frame, const MaskGrid& grid, const std::filesystem::path& path) {
-  if (!frame.plane) fail_dicom(path, "does not say where its frames lie");
+  if (!frame.plane) fail_file(path, "does not say where its frames lie");
   const auto off_grid = [&] {
-    fail_dicom(path, "does not lie on the grid of the image", "it was made for another series");
+    fail_file(path, "does not lie on the grid of the image", "it was made for another series");
   };
   Placement placement;
   placement.z = nearest_slice(grid, frame.plane->position);
@@ -38,7 +38,7 @@ Placement place(const DicomFrame& frame, const MaskGrid& grid, const std::filesy
   const Vec3 at = to_pixels(slice, frame.plane->position),
              x = to_pixels(slice, plus(frame.plane->position, frame.spacing_mm[0], frame.plane->x)),
              y = to_pixels(slice, plus(frame.plane->position, frame.spacing_mm[1], frame.plane->y));
-  if (std::abs(at[2]) > kOffGrid * grid.slice_step_mm + 0.01 || std::abs(x[2] - at[2]) > 1e-2 ||
+  if (std::abs(at[2]) > kOffPixel * grid.slice_step_mm + 0.01 || std::abs(x[2] - at[2]) > 1e-2 ||
       std::abs(y[2] - at[2]) > 1e-2)
     off_grid();
   for (size_t i = 0; i < 2; ++i) {
@@ -47,7 +47,7 @@ Placement place(const DicomFrame& frame, const MaskGrid& grid, const std::filesy
     for (size_t k = 0; k < 3; ++k) {
       const double nearest = std::round(exact[k]);
       // Steps add up over a frame, so they must fit better than the corner.
-      if (std::abs(exact[k] - nearest) > (k == 0 ? kOffGrid : kOffGrid / 100) || std::abs(nearest) > 1e6) off_grid();
+      if (std::abs(exact[k] - nearest) > (k == 0 ? kOffPixel : kOffPixel / 100) || std::abs(nearest) > 1e6) off_grid();
       *whole[k] = static_cast<int64_t>(nearest);
     }
   }
@@ -89,11 +89,11 @@ class Placer {
         places.insert(found->second.begin(), found->second.end());
     }
     if (places.size() > 1)
-      fail_dicom(file_.path,
-                 concat("its frame ", index + 1, " was made from several slices of the image, so it can't be placed"));
+      fail_file(file_.path,
+                concat("its frame ", index + 1, " was made from several slices of the image, so it can't be placed"));
     if (!places.empty()) placement.z = *places.begin();
     if (placement.z >= 0 && (header_.pixels.columns != grid_.columns || header_.pixels.rows != grid_.rows))
-      fail_dicom(file_.path, "has no places, and its frames are not of the image's size");
+      fail_file(file_.path, "has no places, and its frames are not of the image's size");
     return placement;
   }
 
@@ -128,7 +128,7 @@ DicomLabels read_seg(const DicomFile& file, const DicomHeader& header, const Mas
   const auto num_outside =
       std::count_if(placements.begin(), placements.end(), [](const Placement& placement) { return placement.z < 0; });
   if (!placements.empty() && num_outside == static_cast<std::ptrdiff_t>(placements.size()))
-    fail_dicom(file.path, "has no frame in the slices of the image", "it was made for another series");
+    fail_file(file.path, "has no frame in the slices of the image", "it was made for another series");
   if (num_outside > 0)
     labels.remarks.push_back(
         concat(num_outside, " of its ", placements.size(),
@@ -146,7 +146,7 @@ DicomLabels read_seg(const DicomFile& file, const DicomHeader& header, const Mas
       const int64_t x = placement.first[0] + column * placement.x[0] + row * placement.y[0],
                     y = placement.first[1] + column * placement.x[1] + row * placement.y[1];
       if (x < 0 || y < 0 || x >= grid.columns || y >= grid.rows)
-        fail_dicom(file.path, "has a segment that reaches beyond the image");
+        fail_file(file.path, "has a segment that reaches beyond the image");
       painter.paint(static_cast<size_t>(x + grid.columns * (y + grid.rows * placement.z)), label);
     });
   }

@@ -19,8 +19,8 @@
 namespace vmae::io {
 namespace {
 
-constexpr double kSamePlace_mm = 1e-3;
-constexpr double kOffGrid = 0.1;            // of a voxel
+constexpr double kSameHeight_mm = 1e-3;
+constexpr double kOffVoxel = 0.1;           // of a voxel
 constexpr double kMostVoxels = 4294967296;  // 4 GiB of labels: more is a damaged header
 constexpr const char* kHint = "convert it to NIfTI on the grid of its images";
 
@@ -28,7 +28,7 @@ constexpr const char* kHint = "convert it to NIfTI on the grid of its images";
 using Corner = std::array<int64_t, 3>;
 
 // SpacingBetweenSlices and SliceThickness; 0 where it does not say.
-std::array<double, 2> steps_of(const DicomFile& file) {
+std::array<double, 2> spacing_and_thickness(const DicomFile& file) {
   std::array<double, 2> steps{};
   DcmItem* const shared = item_of(file.data(), DCM_SharedFunctionalGroupsSequence);
   DcmItem* const own = item_of(file.data(), DCM_PerFrameFunctionalGroupsSequence);
@@ -45,19 +45,19 @@ std::array<double, 2> steps_of(const DicomFile& file) {
 // The step of which all of `heights` (ascending, the first 0)
 // are multiples, near `candidate`: fitted to the last. Or 0.
 double fitted_step(const std::vector<double>& heights, double candidate) {
-  if (!(candidate > kSamePlace_mm)) return 0;
+  if (!(candidate > kSameHeight_mm)) return 0;
   int64_t num_steps = 0;  // summed up, so that a candidate that is a little off still counts right
   for (size_t i = 1; i < heights.size(); ++i)
     num_steps += std::max<int64_t>(1, std::llround((heights[i] - heights[i - 1]) / candidate));
   const double step = heights.back() / static_cast<double>(num_steps);
   for (const double height : heights) {
-    if (std::abs(height / step - std::round(height / step)) > kOffGrid) return 0;
+    if (std::abs(height / step - std::round(height / step)) > kOffVoxel) return 0;
   }
   return std::abs(step - candidate) < 0.05 * candidate ? step : 0;
 }
 
 double step_between(const std::set<double>& places, const DicomFile& file) {
-  const auto [spacing, thickness] = steps_of(file);
+  const auto [spacing, thickness] = spacing_and_thickness(file);
   if (places.size() == 1) return spacing > 0 ? spacing : thickness > 0 ? thickness : 1;
   std::vector<double> heights;
   double smallest = *places.rbegin() - *places.begin();
@@ -69,27 +69,27 @@ double step_between(const std::set<double>& places, const DicomFile& file) {
   const bool is_gap = spacing < thickness / 2 && std::abs(spacing + thickness - smallest) < 0.01 * smallest;
   double step = is_gap ? 0 : fitted_step(heights, spacing);
   if (step == 0) step = fitted_step(heights, smallest);
-  if (step == 0) fail_dicom(file.path, "has slices at uneven distances, which make no regular grid", kHint);
+  if (step == 0) fail_file(file.path, "has slices at uneven distances, which make no regular grid", kHint);
   return step;
 }
 
 // The grid of frames with places, and the corner of each.
 std::vector<Corner> place_by_position(const DicomFile& file, const DicomHeader& header, LabelMap& map) {
   const auto fail = [&](const std::string& what) {
-    fail_dicom(file.path, what + ", which make no regular grid", kHint);
+    fail_file(file.path, what + ", which make no regular grid", kHint);
   };
   const DicomFrame& first = header.frames[0];
   std::set<double> places;  // along the normal, from the first frame
   for (const DicomFrame& frame : header.frames) {
-    if (!frame.plane) fail_dicom(file.path, "does not say where all of its frames lie", kHint);
+    if (!frame.plane) fail_file(file.path, "does not say where all of its frames lie", kHint);
     if (!is_parallel(*frame.plane, *first.plane)) fail("has frames in different directions");
     for (size_t i = 0; i < 2; ++i) {
       if (std::abs(frame.spacing_mm[i] - first.spacing_mm[i]) > 1e-3 * first.spacing_mm[i])
         fail("has frames with pixels of different size");
     }
     const double height = to_pixels(first, frame.plane->position)[2];
-    const auto next = places.lower_bound(height - kSamePlace_mm);
-    if (next == places.end() || *next > height + kSamePlace_mm) places.insert(height);
+    const auto next = places.lower_bound(height - kSameHeight_mm);
+    if (next == places.end() || *next > height + kSameHeight_mm) places.insert(height);
   }
   const double step_mm = step_between(places, file);
   std::vector<Corner> corners;
@@ -99,7 +99,7 @@ std::vector<Corner> place_by_position(const DicomFile& file, const DicomHeader& 
     at[2] = (at[2] - *places.begin()) / step_mm;
     Corner corner{};
     for (size_t i = 0; i < 3; ++i) {
-      if (!(std::abs(at[i]) < 1e6) || std::abs(at[i] - std::round(at[i])) > kOffGrid)
+      if (!(std::abs(at[i]) < 1e6) || std::abs(at[i] - std::round(at[i])) > kOffVoxel)
         fail("has frames that are shifted by parts of a pixel");
       corner[i] = std::llround(at[i]);
       low[i] = std::min(low[i], corner[i]);
@@ -144,16 +144,16 @@ std::vector<Corner> place_by_reference(const DicomFile& file, const DicomHeader&
     const std::vector<std::string> references = all.needed_of(i);
     if (std::any_of(references.begin(), references.end(),
                     [&](const std::string& other) { return other != references[0]; }))
-      fail_dicom(file.path,
-                 concat("its frame ", i + 1, " was made from several images, so it can't be placed without them"),
-                 kHint);
+      fail_file(file.path,
+                concat("its frame ", i + 1, " was made from several images, so it can't be placed without them"),
+                kHint);
     const size_t slash = references[0].find('/');
     const int64_t image =
         images.emplace(references[0].substr(0, slash), static_cast<int64_t>(images.size())).first->second;
     const int64_t frame = slash == std::string::npos
                               ? 0
                               : std::max<int64_t>(0, parse_integer(references[0].substr(slash + 1)).value_or(1) - 1);
-    if (frame > 1000000) fail_dicom(file.path, "refers to a frame that can't be");
+    if (frame > 1000000) fail_file(file.path, "refers to a frame that can't be");
     last_frame = std::max(last_frame, frame);
     sources.emplace_back(image, frame);
   }
@@ -180,11 +180,11 @@ LabelMap read_seg_alone(const std::filesystem::path& path) {
   const DicomFile file = open_dicom(path);
   const DicomHeader header = read_dicom_header(file);
   if (header.kind == DicomKind::rtstruct)
-    fail_dicom(path, "is a structure set (RTSTRUCT), which has no voxels of its own", kHint);
-  if (header.kind == DicomKind::other) fail_dicom(path, "is no DICOM segmentation (SEG): it " + header.what);
-  if (header.kind != DicomKind::seg) fail_dicom(path, "is no DICOM segmentation (SEG)");
+    fail_file(path, "is a structure set (RTSTRUCT), which has no voxels of its own", kHint);
+  if (header.kind == DicomKind::other) fail_file(path, "is no DICOM segmentation (SEG): it " + header.what);
+  if (header.kind != DicomKind::seg) fail_file(path, "is no DICOM segmentation (SEG)");
   const SegFrames frames = seg_frames(file, header, {});
-  if (header.frames.empty()) fail_dicom(path, "is a segmentation without frames");
+  if (header.frames.empty()) fail_file(path, "is a segmentation without frames");
   LabelMap map;
   const bool has_places = std::any_of(header.frames.begin(), header.frames.end(),
                                       [](const DicomFrame& frame) { return frame.plane.has_value(); });
@@ -192,7 +192,7 @@ LabelMap read_seg_alone(const std::filesystem::path& path) {
       has_places ? place_by_position(file, header, map) : place_by_reference(file, header, map);
   if (static_cast<double>(map.size[0]) * static_cast<double>(map.size[1]) * static_cast<double>(map.size[2]) >
       kMostVoxels)
-    fail_dicom(path, concat("has frames so far from each other that their grid has ", size_text(map.size), " voxels"));
+    fail_file(path, concat("has frames so far from each other that their grid has ", size_text(map.size), " voxels"));
   map.names = frames.names;
   map.labels.assign(static_cast<size_t>(map.size[0] * map.size[1] * map.size[2]), 0);
   const SegReferences references(file);
@@ -200,8 +200,8 @@ LabelMap read_seg_alone(const std::filesystem::path& path) {
   for (const auto& [label, index] : frames.order) {
     const auto one = first.emplace(std::pair{label, corners[index]}, index);
     if (!one.second && has_places && references.of(one.first->second) != references.of(index))
-      fail_dicom(path, "has several frames of a segment at one place, made from different images, such as time points",
-                 kHint);
+      fail_file(path, "has several frames of a segment at one place, made from different images, such as time points",
+                kHint);
   }
   LabelPainter painter(map.labels);
   SegPixels pixels(file, header, frames);

@@ -57,13 +57,13 @@ SegFrames seg_frames(const DicomFile& file, const DicomHeader& header, const std
   const std::string type = type_of(file, header);
   const bool is_label_map = type == "LABELMAP";
   if (!is_label_map && type != "BINARY" && type != "FRACTIONAL")
-    fail_dicom(file.path, concat("is a segmentation of an unknown kind: '", type.substr(0, 16), "'"));
+    fail_file(file.path, concat("is a segmentation of an unknown kind: '", type.substr(0, 16), "'"));
   if (pixels.rows == 0 || pixels.samples != 1 || pixels.kind != PixelKind::integer ||
       (!is_label_map && !is_grey(pixels)))
-    fail_dicom(file.path, "is a segmentation without pixels that could be segments");
+    fail_file(file.path, "is a segmentation without pixels that could be segments");
   if (pixels.bits_allocated > (is_label_map ? 16 : 8))
-    fail_dicom(file.path, concat("is a segmentation of kind ", type, " with ", pixels.bits_allocated,
-                                 " bits per pixel, which is not supported"));
+    fail_file(file.path, concat("is a segmentation of kind ", type, " with ", pixels.bits_allocated,
+                                " bits per pixel, which is not supported"));
   const StructureNames available = structure_names_of(file, header);
   const LabelChoice choice = choose_labels(available, names, file.path);
   SegFrames frames;
@@ -82,10 +82,10 @@ SegFrames seg_frames(const DicomFile& file, const DicomHeader& header, const std
   const std::vector<std::optional<int64_t>> segments = segments_of_frames(file.data(), header.frames.size());
   for (size_t i = 0; i < header.frames.size(); ++i) {
     if (!segments[i] && available.of.size() != 1)
-      fail_dicom(file.path, concat("does not say of which segment its frame ", i + 1, " is"));
+      fail_file(file.path, concat("does not say of which segment its frame ", i + 1, " is"));
     const size_t item = segments[i] ? available.item_of(*segments[i]) : 0;
     if (item == available.of.size())
-      fail_dicom(file.path, concat("has a frame of segment ", *segments[i], ", which it does not describe"));
+      fail_file(file.path, concat("has a frame of segment ", *segments[i], ", which it does not describe"));
     if (const uint8_t label = choice.label[available.of[item].second]; label != 0) frames.order.emplace_back(label, i);
   }
   std::sort(frames.order.begin(), frames.order.end());
@@ -117,9 +117,9 @@ void SegPixels::read(size_t frame) {
 }
 
 void SegPixels::fail_unknown(int32_t number) const {
-  fail_dicom(file_.path,
-             concat("is a label map segmentation that holds the value ", number, ", which is none of its segments"),
-             "describe it as a segment, or set it to the background");
+  fail_file(file_.path,
+            concat("is a label map segmentation that holds the value ", number, ", which is none of its segments"),
+            "describe it as a segment, or set it to the background");
 }
 
 SegReferences::SegReferences(const DicomFile& file)
@@ -137,7 +137,7 @@ std::vector<std::string> SegReferences::of(size_t frame) const {
 
 std::vector<std::string> SegReferences::needed_of(size_t frame) const {
   std::vector<std::string> references = of(frame);
-  if (references.empty()) fail_dicom(path_, "does not say where its frames lie, nor what they were made from");
+  if (references.empty()) fail_file(path_, "does not say where its frames lie, nor what they were made from");
   return references;
 }
 

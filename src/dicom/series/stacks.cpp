@@ -12,14 +12,6 @@
 namespace vmae::io {
 namespace {
 
-using Values = std::vector<std::string>;
-
-struct ValueOrder {
-  bool operator()(const Values& a, const Values& b) const {
-    return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), is_lower_value);
-  }
-};
-
 using Parts = std::map<Values, std::vector<size_t>, ValueOrder>;  // numbers of slices in `sorted`
 
 class Splitter {
@@ -196,11 +188,15 @@ ToldApart without_interleaving(const ToldApart& told, const std::vector<StackSli
   return result;
 }
 
-}  // namespace
-
 bool is_lower_value(const std::string& a, const std::string& b) {
   const auto left = parse_number(a), right = parse_number(b);
   return left && right && *left != *right ? *left < *right : a < b;
+}
+
+}  // namespace
+
+bool ValueOrder::operator()(const Values& a, const Values& b) const {
+  return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), is_lower_value);
 }
 
 std::vector<std::vector<StackSlice>> by_place(const std::vector<StackSlice>& sorted) {
@@ -278,13 +274,13 @@ std::vector<size_t> frames_of(const DicomHeader& header, std::optional<int64_t> 
   std::vector<FrameVolume> volumes = frame_volumes(header);
   if (volumes.size() == 1) return std::move(volumes[0].frames);
   if (!volume) {
-    fail_dicom(path,
-               concat("holds ", volumes.size(), " volumes where one is meant (",
-                      volumes[0].remarks.empty() ? "" : volumes[0].remarks[0], ")"),
-               "give the folder that it lies in, where each becomes an image of its own");
+    fail_file(path,
+              concat("holds ", volumes.size(), " volumes where one is meant (",
+                     volumes[0].remarks.empty() ? "" : volumes[0].remarks[0], ")"),
+              "give the folder that it lies in, where each becomes an image of its own");
   }
   if (*volume < 0 || *volume >= static_cast<int64_t>(volumes.size()))
-    fail_dicom(path, concat("has no volume ", *volume, ": it holds ", volumes.size()));
+    fail_file(path, concat("has no volume ", *volume, ": it holds ", volumes.size()));
   return std::move(volumes[static_cast<size_t>(*volume)].frames);
 }
 

@@ -20,8 +20,12 @@ struct StackSlice {
 
 constexpr double kSamePlace = 1e-3;
 
-// Values of keys in order: numbers by value, others as text.
-bool is_lower_value(const std::string& a, const std::string& b);
+using Values = std::vector<std::string>;  // of keys
+
+// Numbers by value, others as text.
+struct ValueOrder {
+  bool operator()(const Values& a, const Values& b) const;
+};
 
 // Runs of slices at one place, which may be written with different rounding
 // (up to 0.02, and a tenth of the step between places); `sorted` by place.

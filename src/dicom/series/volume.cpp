@@ -31,24 +31,24 @@ void check_fits_memory(const Volume& volume, const fs::path& path) {
                         static_cast<double>(sizeof(float) + size_of(volume.type));
   const auto available = static_cast<double>(memory_info().available_bytes);
   if (needed > available) {
-    fail_dicom(path,
-               concat("is part of a volume of ", volume.size[0], " x ", volume.size[1], " x ", volume.size[2],
-                      " voxels, which needs ", human_bytes(needed), " to read; ", human_bytes(available), " are free"));
+    fail_file(path,
+              concat("is part of a volume of ", volume.size[0], " x ", volume.size[1], " x ", volume.size[2],
+                     " voxels, which needs ", human_bytes(needed), " to read; ", human_bytes(available), " are free"));
   }
 }
 
 // What must be the same in all files of a volume.
 void check_same(const DicomHeader& first, const DicomHeader& header, const fs::path& path) {
   if (header.pixels.num_frames != 1)
-    fail_dicom(path,
-               concat("has ", header.pixels.num_frames, " frames; a file of several frames is a volume of its own"));
+    fail_file(path,
+              concat("has ", header.pixels.num_frames, " frames; a file of several frames is a volume of its own"));
   if (header.pixels.rows != first.pixels.rows || header.pixels.columns != first.pixels.columns) {
-    fail_dicom(path,
-               concat("has ", header.pixels.columns, " x ", header.pixels.rows,
-                      " pixels, the first file of its volume has ", first.pixels.columns, " x ", first.pixels.rows));
+    fail_file(path,
+              concat("has ", header.pixels.columns, " x ", header.pixels.rows,
+                     " pixels, the first file of its volume has ", first.pixels.columns, " x ", first.pixels.rows));
   }
   if (!have_comparable_numbers(header, first))
-    fail_dicom(path, "has pixels of another kind than the first file of its volume");
+    fail_file(path, "has pixels of another kind than the first file of its volume");
 }
 
 void convert(StoredType from_type, const std::byte* from, size_t num_values, StoredType to_type, std::byte* to) {
@@ -139,7 +139,7 @@ Volume read_dicom(const std::vector<fs::path>& files, std::optional<int64_t> vol
       const DicomFile file = open_dicom(path);
       const DicomHeader header = read_dicom_header(file);
       if (header.pixels.rows == 0)
-        fail_dicom(path, header.kind == DicomKind::rtstruct ? "is a structure set, no image" : header.what);
+        fail_file(path, header.kind == DicomKind::rtstruct ? "is a structure set, no image" : header.what);
       const std::vector<size_t> frames = frames_of(header, volume_number, path);
       if (builder.headers.empty()) {
         builder.begin(header, files.size(), frames.size());
@@ -149,7 +149,7 @@ Volume read_dicom(const std::vector<fs::path>& files, std::optional<int64_t> vol
       builder.add(path, file, header, frames);
       builder.headers.push_back(header);
     } catch (const std::bad_alloc&) {
-      fail_dicom(path, "claims more pixels than there is memory for", "the file is probably damaged");
+      fail_file(path, "claims more pixels than there is memory for", "the file is probably damaged");
     }
   }
   Volume volume = std::move(builder.volume);

@@ -18,7 +18,7 @@ SegSource read_seg_source(std::span<const std::filesystem::path> files, std::opt
       source.header = header;
     }
     if (header.sop_class.empty() || header.sop_instance_uid.empty())
-      fail_dicom(path, "has no SOP class or instance UID, which a DICOM segmentation refers to");
+      fail_file(path, "has no SOP class or instance UID, which a DICOM segmentation refers to");
     add_slices(header, frames_of(header, volume, path), source.slices);
   }
   source.has_places = lie_apart(source.slices);
@@ -26,9 +26,9 @@ SegSource read_seg_source(std::span<const std::filesystem::path> files, std::opt
   std::set<std::string> references;
   for (const SourceSlice& slice : source.slices) {
     if (!references.insert(concat(slice.sop_instance, '/', slice.frame_number)).second)
-      fail_dicom(files[0],
-                 "is of a series whose images have the same UID and no place of their own, so a segmentation can't "
-                 "tell them apart");
+      fail_file(files[0],
+                "is of a series whose images have the same UID and no place of their own, so a segmentation can't "
+                "tell them apart");
   }
   return source;
 }

@@ -53,7 +53,7 @@ std::vector<uint8_t> pack(const Volume& image, std::span<const uint8_t> labels, 
   const auto slice_size = static_cast<size_t>(image.size[0] * image.size[1]);
   const size_t num_bytes = (frames.size() * slice_size + 15) / 16 * 2;
   if (num_bytes > kMostPixelBytes)
-    fail_dicom(
+    fail_file(
         output,
         concat("needs ", human_bytes(static_cast<double>(num_bytes)), " of pixels; a DICOM file holds 4 GiB at most"),
         "write NIfTI instead");

@@ -44,8 +44,7 @@ report::Section data_section(const fs::path& data_card) {
     section.paragraphs.push_back(
         concat(card.at("left_out").size(), " files were left out. The run's data_card/card.html has the rest."));
   } catch (const nlohmann::json::exception& error) {
-    throw Error(ExitCode::data, concat(file.string(), ": is not a data card: ", error.what()),
-                "remove it: the report then goes without");
+    fail_file(file, concat("is not a data card: ", error.what()), "remove it: the report then goes without");
   }
   if (fs::exists(data_card / "masks.png"))
     section.pictures.push_back({read_file(data_card / "masks.png"), "Images of the training data, masks as outlines.",

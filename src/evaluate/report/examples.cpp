@@ -73,7 +73,7 @@ struct Examples {
 };
 
 // Of each class, or finding, one that is right and one that is wrong, among the cases that have an image.
-Examples choose(const Evaluation& evaluation) {
+Examples choose_examples(const Evaluation& evaluation) {
   const metrics::ClassificationStudy& study = *evaluation.classification;
   const bool is_multi_label = study.kind == metrics::LabelKind::multi_label;
   const Certainty certainty(evaluation);
@@ -213,7 +213,7 @@ report::Section example_section(const Evaluation& evaluation) {
     }
     if (!row.pictures.empty()) section.rows.push_back(std::move(row));
   };
-  const Examples examples = choose(evaluation);
+  const Examples examples = choose_examples(evaluation);
   add("Right with the most confidence", examples.right);
   add("Wrong with the most confidence", examples.wrong);
   return section;

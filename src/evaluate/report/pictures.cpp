@@ -19,7 +19,7 @@ struct Chosen {
 };
 
 // By the Dice of a case: the mean over classes, and of these over the models that have one.
-std::vector<Chosen> choose(const Evaluation& evaluation) {
+std::vector<Chosen> choose_cases(const Evaluation& evaluation) {
   const metrics::SegmentationStudy& study = evaluation.segmentation->study;
   const metrics::SegmentationMetric& dice = metrics::segmentation_metrics()[0];
   const std::string unit = evaluation.arguments.per_slice ? " slice" : " case";
@@ -130,7 +130,7 @@ report::Section case_section(const Evaluation& evaluation) {
              is_one ? ")" : " and models): the same for all models", ".",
              evaluation.arguments.per_slice ? "" : " Of each the slice with the most of truth and prediction."));
   std::set<uint8_t> labels;
-  for (const Chosen& chosen : choose(evaluation)) section.rows.push_back(row_of(evaluation, chosen, labels));
+  for (const Chosen& chosen : choose_cases(evaluation)) section.rows.push_back(row_of(evaluation, chosen, labels));
   for (const LegendEntry& entry : legend_of(labels, evaluation.segmentation->sides->truth->classes()))
     section.legend.emplace_back(entry.name, css_colour(entry.colour));
   return section;
