@@ -19,14 +19,8 @@ int64_t num_time_points(const SourceFile& file) {
   }
 }
 
-// Of a DICOM file, whose volumes are listed one by one, the time point is known.
 void add(const SourceFile& file, int64_t count, std::vector<SourceFile>& to) {
-  for (int64_t t = 0; t < count; ++t) {
-    to.push_back(file);
-    if (count == 1) continue;
-    to.back().time_point = t;
-    to.back().name += concat("#t", t);
-  }
+  for (SourceFile& one : time_points_of(file, count)) to.push_back(std::move(one));
 }
 
 bool has_mask_of_its_own(const SourceFile& file) {
@@ -38,6 +32,35 @@ bool has_mask_of_its_own(const SourceFile& file) {
 }
 
 }  // namespace
+
+std::string time_point_suffix(int64_t t) { return concat("#t", t); }
+
+std::string without_time_point(const std::string& name) {
+  const size_t at = name.rfind("#t");
+  return at != std::string::npos && parse_integer(name.substr(at + 2)) ? name.substr(0, at) : name;
+}
+
+SourceFile time_point_of(const SourceFile& file, int64_t t) {
+  SourceFile one = file;
+  one.time_point = t;
+  one.name += time_point_suffix(t);
+  return one;
+}
+
+std::vector<SourceFile> time_points_of(const SourceFile& file, int64_t num_time_points) {
+  if (num_time_points == 1) return {file};
+  std::vector<SourceFile> files;
+  for (int64_t t = 0; t < num_time_points; ++t) files.push_back(time_point_of(file, t));
+  return files;
+}
+
+std::vector<SourceFile> listed_time_points(const SourceFile& file,
+                                           const std::function<bool(const std::string& name)>& has) {
+  if (has(file.name) || !has(time_point_of(file, 0).name)) return {file};
+  std::vector<SourceFile> files;
+  for (int64_t t = 0; has(time_point_of(file, t).name); ++t) files.push_back(time_point_of(file, t));
+  return files;
+}
 
 std::vector<SourceFile> with_time_points(const std::vector<SourceFile>& files) {
   std::vector<SourceFile> expanded;

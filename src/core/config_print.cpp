@@ -56,7 +56,7 @@ void print_section(const Options& options, const std::string& section, const std
     print_section(options, inner, indent + "  ", with_comments, body);
     if (body.empty()) continue;
     if (with_comments) {
-      if (!out.empty()) out += "\n";
+      if (!out.empty()) out += '\n';
       if (!doc.empty()) out += wrapped_comment(doc, indent);
     }
     out += concat(indent, without_section(inner, section), ":\n", body);

@@ -1,15 +1,15 @@
 // Files to slices: headers are read once to count slices, voxels when a slice is wanted, through a cache.
 #include <algorithm>
-#include <atomic>
 #include <numeric>
 #include <optional>
-#include <thread>
 
 #include "vmae/cases/read_image.h"
+#include "vmae/cases/time_points.h"
 #include "vmae/core/counting.h"
 #include "vmae/core/crc32c.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
+#include "vmae/core/parallel.h"
 #include "vmae/data/case.h"
 #include "vmae/data/file_source.h"
 #include "vmae/image/picture.h"
@@ -43,18 +43,11 @@ Header read_header(const io::SourceFile& file) {
 std::vector<Header> read_headers(const std::vector<io::SourceFile>& files) {
   std::vector<Header> headers(files.size());
   Counting counting("headers of images", std::ssize(files));
-  std::atomic<size_t> next{0};
-  const auto work = [&] {
-    for (size_t i = next++; i < files.size(); i = next++) {
-      headers[i] = read_header(files[i]);
-      counting.add();
-    }
-  };
-  std::vector<std::jthread> threads;
-  const size_t num_threads = std::min<size_t>(static_cast<size_t>(usable_threads()), files.size() / 16);
-  for (size_t i = 1; i < num_threads; ++i) threads.emplace_back(work);
-  work();
-  threads.clear();
+  const int threads = static_cast<int>(std::min<size_t>(static_cast<size_t>(usable_threads()), files.size() / 16));
+  parallel_for(std::ssize(files), std::max(1, threads), [&](int64_t i) {
+    headers[static_cast<size_t>(i)] = read_header(files[static_cast<size_t>(i)]);
+    counting.add();
+  });
   return headers;
 }
 
@@ -170,12 +163,9 @@ class FileSource : public SampleSource {
     std::vector<size_t> header_of;
     for (size_t i = 0; i < files_.size(); ++i) {
       const int64_t num_time_points = headers[i].volume ? headers[i].volume->num_time_points : 1;
-      for (int64_t t = 0; t < num_time_points; ++t) {
-        expanded.push_back(files_[i]);
+      for (io::SourceFile& one : io::time_points_of(files_[i], num_time_points)) {
+        expanded.push_back(std::move(one));
         header_of.push_back(i);
-        if (num_time_points == 1) continue;  // of a DICOM file, whose volumes are listed one by one, it is known
-        expanded.back().time_point = t;
-        expanded.back().name += concat("#t", t);
       }
     }
     files_ = std::move(expanded);

@@ -1,13 +1,11 @@
 #include "vmae/data/label_census.h"
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
 #include <mutex>
-#include <thread>
 
 #include "vmae/core/counting.h"
 #include "vmae/core/machine.h"
+#include "vmae/core/parallel.h"
 
 namespace vmae::data {
 namespace {
@@ -31,9 +29,7 @@ LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
   // of bytes: threads write side by side
   std::vector<uint8_t> has_foreground(static_cast<size_t>(dataset.size())), is_unusable(has_foreground.size());
   std::mutex mutex;
-  std::exception_ptr failure;
   Counting counting("slices of masks", dataset.size());
-  std::atomic<int64_t> next{0};
   const auto look_at = [&](int64_t index, SliceBuffer& buffer) {
     io::LabelCounts counts{};
     try {
@@ -56,26 +52,12 @@ LabelCensus take_census(const Dataset& dataset, int64_t ignore_label) {
       has_foreground[static_cast<size_t>(index)] = 1;
     }
   };
-  const auto work = [&] {
+  parallel_for((dataset.size() + kTogether - 1) / kTogether, 0, [&](int64_t part) {
     SliceBuffer buffer;
-    try {
-      for (int64_t begin = kTogether * next++; begin < dataset.size(); begin = kTogether * next++) {
-        const int64_t end = std::min(dataset.size(), begin + kTogether);
-        for (int64_t i = begin; i < end; ++i) look_at(i, buffer);
-        counting.add(end - begin);
-      }
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      failure = std::current_exception();
-      next = dataset.size();
-    }
-  };
-  {
-    std::vector<std::jthread> threads;
-    for (int i = 1; i < usable_threads(); ++i) threads.emplace_back(work);
-    work();
-  }
-  if (failure) std::rethrow_exception(failure);
+    const int64_t end = std::min(dataset.size(), (part + 1) * kTogether);
+    for (int64_t i = part * kTogether; i < end; ++i) look_at(i, buffer);
+    counting.add(end - part * kTogether);
+  });
   census.has_foreground.assign(has_foreground.begin(), has_foreground.end());
   census.num_with_foreground = std::count(has_foreground.begin(), has_foreground.end(), 1);
   census.is_unusable.assign(is_unusable.begin(), is_unusable.end());

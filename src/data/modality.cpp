@@ -1,17 +1,17 @@
 #include "vmae/data/modality.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <map>
 #include <memory>
 #include <set>
-#include <thread>
 
 #include "vmae/cases/channels.h"
 #include "vmae/cases/read_image.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
+#include "vmae/core/parallel.h"
+#include "vmae/core/spread.h"
 #include "vmae/data/intensity.h"
 #include "vmae/image/modality_code.h"
 #include "vmae/image/picture.h"
@@ -21,7 +21,7 @@
 namespace vmae::data {
 namespace {
 
-constexpr size_t kLookedAt = 8;
+constexpr int64_t kLookedAt = 8;
 
 // The datasets that a list of files has cases of, opened once each.
 class Datasets {
@@ -86,16 +86,10 @@ std::vector<char> look_at(const std::vector<const io::SourceFile*>& files, Datas
     if (files[i]->prepared_case >= 0) dataset_of[i] = &datasets.of(*files[i]);
   }
   std::vector<char> is_ct(files.size(), 0);
-  std::atomic<size_t> next{0};
-  const auto work = [&] {
-    for (size_t i = next++; i < files.size(); i = next++) is_ct[i] = looks_like_ct(*files[i], dataset_of[i]) ? 1 : 0;
-  };
-  std::vector<std::jthread> threads;
-  // each holds a volume
-  const size_t num_threads = std::min({static_cast<size_t>(usable_threads()), files.size(), size_t{4}});
-  for (size_t i = 1; i < num_threads; ++i) threads.emplace_back(work);
-  work();
-  threads.clear();
+  parallel_for(std::ssize(files), std::min(usable_threads(), 4), [&](int64_t number) {  // each thread holds a volume
+    const auto i = static_cast<size_t>(number);
+    is_ct[i] = looks_like_ct(*files[i], dataset_of[i]) ? 1 : 0;
+  });
   return is_ct;
 }
 
@@ -196,9 +190,8 @@ ModalityGuess settle_modality(std::vector<io::SourceFile>& files, const std::str
   guess.num_unknown = static_cast<int64_t>(unknown.size());
   if (unknown.empty()) return guess;
   std::vector<const io::SourceFile*> sample;
-  const size_t num_looked_at = std::min(kLookedAt, unknown.size());
-  for (size_t i = 0; i < num_looked_at; ++i)
-    sample.push_back(unknown[(2 * i + 1) * unknown.size() / (2 * num_looked_at)]);
+  for (const int64_t i : evenly_spread(std::ssize(unknown), kLookedAt))
+    sample.push_back(unknown[static_cast<size_t>(i)]);
   const std::vector<char> seen = look_at(sample, datasets);
   const auto num_seen = static_cast<size_t>(std::count(seen.begin(), seen.end(), 1));
   if (num_seen == 0) return guess;

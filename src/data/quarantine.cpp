@@ -36,7 +36,8 @@ void Quarantine::add(const std::string& name, const std::string& reason, int64_t
   log::warning(concat("unreadable file left out: ", reason));
   if (!file_.empty() && written_.insert(name).second) {
     std::ofstream out(file_, std::ios::app);
-    out << json_text(nlohmann::json{{"file", name}, {"reason", reason}}) << std::endl;
+    out << json_text(nlohmann::json{{"file", name}, {"reason", reason}}) << '\n';
+    out.flush();
     if (!out) log::warning("can't write " + file_.string());
   }
   if (static_cast<double>(names_.size()) <= max_bad_fraction_ * static_cast<double>(num_files_)) return;

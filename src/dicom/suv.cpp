@@ -178,7 +178,7 @@ SuvFactor suv_factor(const PetTags& tags, std::optional<double> earliest_acquisi
   }
   double to_bqml = 1.0;
   if (tags.units == "CNTS") {
-    if (tags.philips_suv && *tags.philips_suv > 0) return {*tags.philips_suv, ""};
+    if (tags.philips_suv && *tags.philips_suv > 0) return {tags.philips_suv, ""};
     if (!tags.philips_bqml || !(*tags.philips_bqml > 0))
       return none("its units are counts (CNTS), without a factor to Bq/ml");
     to_bqml = *tags.philips_bqml;

@@ -265,7 +265,7 @@ void find_classes(const EvalArguments& arguments, const EvalModel& first_model, 
                 "leave it out");
   if (study.kind != LabelKind::binary && !arguments.positive.empty())
     throw Error(ExitCode::usage, "--positive is for two classes", "there are: " + join(classes, ", "));
-  study.classes = classes;
+  study.classes = std::move(classes);
 }
 
 // The scores of one model, found by the names of the truth's cases.

@@ -21,6 +21,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr const char *kTables = "tables", *kFigures = "figures";
+
 std::vector<EvalModel> open_models(const EvalArguments& arguments) {
   std::vector<EvalModel> models;
   for (const fs::path& path : arguments.predictions) models.push_back(open_predictions(path));
@@ -289,11 +291,11 @@ void check_class_names(const std::vector<std::string>& classes) {
 }
 
 void write_tables(const fs::path& output, const std::vector<report::Table>& tables) {
-  fs::create_directories(output / "tables");
+  fs::create_directories(output / kTables);
   for (const report::Table& table : tables) {
     if (table.rows.empty()) continue;
-    write_file_atomically(output / "tables" / (table.name + ".csv"), report::to_csv(table));
-    write_file_atomically(output / "tables" / (table.name + ".tex"), report::to_latex(table));
+    write_file_atomically(output / kTables / (table.name + ".csv"), report::to_csv(table));
+    write_file_atomically(output / kTables / (table.name + ".tex"), report::to_latex(table));
   }
 }
 
@@ -305,6 +307,29 @@ fs::path output_of(const EvalArguments& arguments) {
   return arguments.runs[0] / "eval";
 }
 
+// A report may replace an older one, but nothing that it is made from.
+void check_no_input_is_replaced(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
+  std::vector<fs::path> inputs{arguments.truth, arguments.images, arguments.patients, arguments.names_table};
+  for (const EvalModel& model : models) {
+    inputs.push_back(model.predictions);
+    inputs.emplace_back(model.truth);
+  }
+  std::error_code ignored;
+  const fs::path output = fs::weakly_canonical(arguments.output, ignored);
+  for (const fs::path& input : inputs) {
+    if (input.empty()) continue;
+    const fs::path inside = fs::weakly_canonical(input, ignored).lexically_relative(output);
+    const std::string first = inside.empty() ? "" : inside.begin()->string();
+    const bool is_replaced = first == "cases.csv" || first == "summary.json" || first == "report.html" ||
+                             first == kTables || first == kFigures;
+    if (is_replaced || first == ".")
+      throw Error(ExitCode::usage,
+                  concat("--output ", arguments.output.string(), " would replace files of ", input.string(),
+                         ", which the report is made from"),
+                  "choose another folder");
+  }
+}
+
 // Before hours are spent: throws Error(usage) where no report can go, or files would be lost.
 void check_output(const EvalArguments& arguments) {
   const fs::path& output = arguments.output;
@@ -312,10 +337,6 @@ void check_output(const EvalArguments& arguments) {
   if (fs::exists(output, ignored) && !fs::is_directory(output, ignored))
     throw Error(ExitCode::usage, concat(output.string(), " is a file where a folder is meant"),
                 "choose another with --output");
-  for (const fs::path& path : arguments.predictions) {
-    if (fs::equivalent(path, output, ignored))
-      throw Error(ExitCode::usage, "--output is the folder of the predictions", "choose another");
-  }
   std::error_code problem;
   const bool is_taken = fs::is_directory(output, ignored) && !fs::is_empty(output, problem) && !arguments.overwrite;
   if (is_taken && problem)
@@ -383,13 +404,13 @@ void write_report(const Evaluation& evaluation) {
   const std::vector<report::Figure> figures = figures_of(evaluation);
   const report::Table results = result_table(evaluation), comparisons = comparison_table(evaluation);
   std::error_code problem;
-  if (fs::create_directories(output / "figures", problem); problem)
+  if (fs::create_directories(output / kFigures, problem); problem)
     throw Error(ExitCode::usage, concat("can't create ", output.string(), ": ", problem.message()),
                 "choose another folder with --output");
   write_file_atomically(output / "cases.csv", cases_csv(evaluation));
   write_tables(output, {results, class_table(evaluation), comparisons, class_comparison_table(evaluation)});
   for (const report::Figure& figure : figures)
-    write_file_atomically(output / "figures" / (figure.name + ".svg"), figure.svg);
+    write_file_atomically(output / kFigures / (figure.name + ".svg"), figure.svg);
   write_file_atomically(output / "summary.json", summary_json(evaluation));
   write_file_atomically(output / "report.html", report::to_html(report_page(evaluation, figures)));
 
@@ -404,8 +425,9 @@ void write_report(const Evaluation& evaluation) {
 ExitCode evaluate(const EvalArguments& given) {
   EvalArguments arguments = given;
   arguments.output = output_of(given);
-  check_output(arguments);
   std::vector<EvalModel> models = open_models(arguments);
+  check_no_input_is_replaced(arguments, models);
+  check_output(arguments);
   find_datasets(models);
   arguments.statistics.pairs = pairs_of(arguments, models);
   const NamedTruth named = open_truth_of(arguments, models);

@@ -248,7 +248,7 @@ void settle_units(const std::vector<Scored>& scored, metrics::SegmentationStudy&
 int eval_axis(const std::vector<EvalModel>& models, const std::array<int64_t, 3>& size,
               const std::array<double, 3>& spacing_mm) {
   for (const EvalModel& model : models) {
-    if (model.slice_axis != "auto") return model.slice_axis == "x" ? 0 : model.slice_axis == "y" ? 1 : 2;
+    if (model.slice_axis != "auto") return io::axis_number(model.slice_axis);
   }
   return io::slice_axis({size, spacing_mm, 1});
 }

@@ -47,17 +47,9 @@ std::map<std::string, std::string> take_channels_apart(io::Source& source,
 // Time points that the dataset has as cases of their own.
 void split_time_points(std::vector<io::SourceFile>& files, const std::map<std::string, std::string>& in_dataset) {
   std::vector<io::SourceFile> expanded;
+  const auto is_in_dataset = [&](const std::string& name) { return in_dataset.contains(name); };
   for (const io::SourceFile& file : files) {
-    const auto name_at = [&](int64_t t) { return concat(file.name, "#t", t); };
-    if (in_dataset.contains(file.name) || !in_dataset.contains(name_at(0))) {
-      expanded.push_back(file);
-      continue;
-    }
-    for (int64_t t = 0; in_dataset.contains(name_at(t)); ++t) {
-      expanded.push_back(file);
-      expanded.back().time_point = t;
-      expanded.back().name = name_at(t);
-    }
+    for (io::SourceFile& one : io::listed_time_points(file, is_in_dataset)) expanded.push_back(std::move(one));
   }
   files = std::move(expanded);
 }
@@ -65,10 +57,7 @@ void split_time_points(std::vector<io::SourceFile>& files, const std::map<std::s
 // "imagesTr/a/x_0001.nii.gz" -> "imagesTr/a/x_0001", "imagesTr/a/x",
 // as its label map may be called; "x.nii.gz#t2" -> "x".
 std::vector<std::string> label_names_of(const std::string& test_file) {
-  std::string name = test_file;
-  const size_t time = name.rfind("#t");
-  if (time != std::string::npos && parse_integer(name.substr(time + 2))) name.resize(time);
-  std::vector<std::string> names{io::take_apart(name).stem};
+  std::vector<std::string> names{io::take_apart(io::without_time_point(test_file)).stem};
   if (const auto found = io::case_and_channel(names[0])) names.push_back(found->first);
   return names;
 }
@@ -84,7 +73,7 @@ bool is_listed(const io::SourceFile& file, const OtherNames& others, const std::
     const auto found = names.find(file.name);
     return found != names.end() && test_files.contains(found->second);
   };
-  const std::string time = concat("#t", file.time_point);  // splits.json names files, not their time points
+  const std::string time = io::time_point_suffix(file.time_point);  // splits.json names files, not their time points
   return test_files.contains(file.name) || is_listed_in(others.of_case) || is_listed_in(others.in_dataset) ||
          (file.name.ends_with(time) && test_files.contains(file.name.substr(0, file.name.size() - time.size())));
 }

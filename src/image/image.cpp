@@ -103,7 +103,7 @@ std::string CommonAxis::text() const {
 
 int slice_axis(const VolumeHeader& header, const std::string& wanted) {
   if (wanted == "auto" || is_flat(header)) return slice_axis(header);
-  return wanted == "x" ? 0 : wanted == "y" ? 1 : 2;
+  return axis_number(wanted);
 }
 
 SliceLayout::SliceLayout(const std::array<int64_t, 3>& size, int axis, int64_t index) {

@@ -45,7 +45,7 @@ Directories read_directories(const TiffFile& file) {
   do {
     all.pages.push_back(page_of(file));
     const std::string own = description_of(file);
-    all.is_shaped.push_back(own.starts_with("{") && own.find("\"shape\"") != std::string::npos);
+    all.is_shaped.push_back(own.starts_with('{') && own.find("\"shape\"") != std::string::npos);
   } while (TIFFReadDirectory(file.get()) != 0);
   if (TIFFLastDirectory(file.get()) == 0) file.fail();
   return all;

@@ -40,7 +40,7 @@ double ome_value(const std::string& description, const std::string& key) {
 std::optional<std::vector<int64_t>> tifffile_axes(const std::string& description, const PageShape& page) {
   const size_t at = description.find("\"shape\": [");
   std::vector<int64_t> sizes;
-  if (!description.starts_with("{") || at == std::string::npos) return std::nullopt;
+  if (!description.starts_with('{') || at == std::string::npos) return std::nullopt;
   const size_t from = at + 10, end = description.find(']', from);
   std::string number;
   for (size_t i = from; i <= end && i < description.size(); ++i) {

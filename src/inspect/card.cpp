@@ -2,6 +2,7 @@
 #include <map>
 
 #include "kinds.h"
+#include "vmae/cases/label_meaning.h"
 #include "vmae/cases/mask_numbering.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
@@ -17,7 +18,7 @@ namespace fs = std::filesystem;
 void inspect_card(const InspectArguments& arguments) {
   const fs::path &path = arguments.path, &folder = arguments.card;
   const io::Source source = io::find_source(path);
-  const int64_t ignore = arguments.ignore_label >= 0 ? arguments.ignore_label : source.ignore_label;
+  const int64_t ignore = io::ignored_value(arguments.ignore_label, source.ignore_label);
   DataCard card{.layouts = {source.layout}, .label_names = source.label_names, .is_multi_label = source.is_multi_label};
   card.left_out = source.refused;
   card.remarks = source.remarks;

@@ -11,6 +11,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
+#include "vmae/core/spread.h"
 #include "vmae/image/image.h"
 #include "vmae/image/npy.h"
 #include "vmae/image/picture.h"
@@ -178,7 +179,7 @@ Inspection inspect_source(const fs::path& path, const InspectArguments& argument
 Look look_at_source(const fs::path& path) {
   const io::Source source = io::find_source(path);
   const bool is_single = source.files.size() == 1;
-  const std::vector<int64_t> order = spread(static_cast<int64_t>(source.files.size()));
+  const std::vector<int64_t> order = evenly_spread(std::ssize(source.files), kMaxTiles);
   Look look;
   try {
     std::vector<io::SourceFile> shown;
@@ -209,7 +210,7 @@ Look look_at_source(const fs::path& path) {
     const bool is_stack = !file.series.empty() || io::is_picture(file.path);
     const int axis = is_stack ? 2 : io::slice_axis({volume.size, volume.spacing_mm});
     const int64_t depth = volume.size[static_cast<size_t>(axis)];
-    for (const int64_t index : is_single ? spread(depth) : std::vector<int64_t>{depth / 2}) {
+    for (const int64_t index : is_single ? evenly_spread(depth, kMaxTiles) : std::vector<int64_t>{depth / 2}) {
       Tile tile{io::slice_of(volume, axis, index),
                 {},
                 range,

@@ -1,5 +1,6 @@
 // `vmae inspect`: finds out what a path is.
 #include "vmae/inspect/inspect.h"
+#include "vmae/cases/label_meaning.h"
 
 #include <algorithm>
 #include <ostream>
@@ -30,7 +31,7 @@ void write_sheet(const InspectArguments& arguments, Look look) {
       facts.add(io::count_labels(tile.mask.data(), tile.mask.size()), "the mask of tile " + tile.caption);
   }
   look.rules.values = arguments.label_values;
-  if (arguments.ignore_label >= 0) look.rules.ignore = arguments.ignore_label;
+  look.rules.ignore = io::ignored_value(arguments.ignore_label, look.rules.ignore);
   look.rules.is_command_line = true;
   std::vector<std::string> names = look.rules.own_names;
   try {

@@ -7,6 +7,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/json_text.h"
+#include "vmae/core/spread.h"
 #include "vmae/image/image.h"
 #include "vmae/prepare/names_table.h"
 #include "vmae/prepared/prepared.h"
@@ -155,7 +156,7 @@ Inspection inspect_prepared(const fs::path& path, const InspectArguments& argume
 Look look_at_prepared(const fs::path& path) {
   const io::PreparedDataset dataset(path);
   Look look{.tiles = {}, .rules = {.own_names = dataset.info().mask_names, .ignore = dataset.info().ignore_label}};
-  for (const int64_t index : spread(dataset.size())) {
+  for (const int64_t index : evenly_spread(dataset.size(), kMaxTiles)) {
     const io::PreparedItem item = dataset.item(index);
     const io::PreparedCase c = dataset.read_case(item.case_number);
     io::Volume volume;  // one slice

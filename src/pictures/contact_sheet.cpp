@@ -98,11 +98,4 @@ io::Image contact_sheet(const std::vector<Tile>& tiles, const SheetStyle& style)
   return sheet;
 }
 
-std::vector<int64_t> spread(int64_t count, int64_t most) {
-  std::vector<int64_t> chosen;
-  const int64_t n = std::min(count, most);
-  for (int64_t i = 0; i < n; ++i) chosen.push_back((2 * i + 1) * count / (2 * n));
-  return chosen;
-}
-
 }  // namespace vmae::run

@@ -11,6 +11,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/json_text.h"
+#include "vmae/core/spread.h"
 #include "vmae/core/version.h"
 #include "vmae/image/picture.h"
 #include "vmae/pictures/class_colours.h"
@@ -160,7 +161,7 @@ std::vector<Shown> choose(const DataCard& card) {
     }
   }
   if (!card.meaning) {
-    for (const int64_t i : spread(static_cast<int64_t>(all.size()))) {
+    for (const int64_t i : evenly_spread(std::ssize(all), kMaxTiles)) {
       if (chosen.size() < kTiles) chosen.push_back(all[static_cast<size_t>(i)]);
     }
     return chosen;
@@ -184,7 +185,8 @@ std::vector<Shown> choose(const DataCard& card) {
       chosen.back().what = concat(parse_integer(name) ? "class " : "", name, ", ", pixels, " px");
     }
   }
-  for (size_t i = 0; i < num_empty; ++i) chosen.push_back(empty[(2 * i + 1) * empty.size() / (2 * num_empty)]);
+  for (const int64_t i : evenly_spread(std::ssize(empty), static_cast<int64_t>(num_empty)))
+    chosen.push_back(empty[static_cast<size_t>(i)]);
   return chosen;
 }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "vmae/core/error.h"
+#include "vmae/core/spread.h"
 
 namespace vmae::run {
 
@@ -59,14 +60,12 @@ std::vector<InputStatistics::Range> ranges_of(const nlohmann::json& json) {
 std::optional<InputStatistics> input_statistics(const data::Dataset& train, const data::AugmentOptions& augment) {
   constexpr int64_t kMost = 32, kFewest = 16;
   const data::AugmentOptions evaluation = data::evaluation_augmentation(augment);
-  const int64_t count = std::min(kMost, train.size());
   InputStatistics statistics;
   int64_t num_read = 0;
-  for (int64_t i = 0; i < count; ++i) {
+  for (const int64_t index : evenly_spread(train.size(), kMost)) {
     try {
       // (C, H W)
-      const at::Tensor image =
-          train.load((2 * i + 1) * train.size() / (2 * count), /*seed=*/0, /*epoch=*/0, &evaluation).image.flatten(1);
+      const at::Tensor image = train.load(index, /*seed=*/0, /*epoch=*/0, &evaluation).image.flatten(1);
       widen(statistics.mean, image.mean(1));
       widen(statistics.std, image.std(1));
       widen(statistics.distance, distance_of_channels(image.unsqueeze(0))[0]);

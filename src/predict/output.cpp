@@ -10,6 +10,7 @@
 
 #include "vmae/cases/write_labels.h"
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/spread.h"
 #include "vmae/core/text.h"
 #include "vmae/core/version.h"
 #include "vmae/dicom/seg_write.h"
@@ -104,7 +105,7 @@ fs::path write_overlay(const fs::path& stem, const data::Case& one, std::span<co
   const std::vector<int64_t>& candidates = with_foreground.empty() ? all : with_foreground;
   std::vector<Tile> tiles;
   std::set<uint8_t> seen;
-  for (const int64_t place : spread(std::ssize(candidates), kMostSlices)) {
+  for (const int64_t place : evenly_spread(std::ssize(candidates), kMostSlices)) {
     const int64_t slice = candidates[static_cast<size_t>(place)];
     tiles.push_back({io::slice_of(one.volume, one.axis, slice), labels_of(slice), one.range,
                      one.volume.spacing_mm[rows] / one.volume.spacing_mm[columns],

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "vmae/cases/channels.h"
+#include "vmae/cases/time_points.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/sources/case_names.h"
@@ -133,18 +134,9 @@ NamesTable names_by_salt(const fs::path& source_path, const std::string& layout,
     for (int64_t channel = 0; channel < io::num_channels(file); ++channel)
       images.push_back(io::channel_of(file, channel));
   }
+  const auto was_prepared = [&](const std::string& name) { return is_wanted(pseudonyms.name(name)); };
   for (const io::SourceFile& file : images) {
-    const auto time_point = [&](int64_t t) {
-      io::SourceFile one = file;
-      one.time_point = t;
-      one.name += concat("#t", t);
-      return one;
-    };
-    if (is_wanted(pseudonyms.name(file.name)) || !is_wanted(pseudonyms.name(time_point(0).name))) {
-      files.push_back(file);
-      continue;
-    }
-    for (int64_t t = 0; is_wanted(pseudonyms.name(time_point(t).name)); ++t) files.push_back(time_point(t));
+    for (io::SourceFile& one : io::listed_time_points(file, was_prepared)) files.push_back(std::move(one));
   }
   return name_cases(std::move(files), source.refused, source.identifying,
                     [&](const std::string& name) { return pseudonyms.name(name); });

@@ -29,7 +29,9 @@ OutputFolder::OutputFolder(fs::path path) : path_(std::move(path)) {
   if (fs::exists(path_, problem) && !fs::is_directory(path_, problem))
     throw Error(ExitCode::usage, concat("--output ", path_.string(), " is a file"), "give a folder");
   refuse_others();
-  fs::create_directories(path_, problem);
+  if (fs::create_directories(path_, problem); problem)
+    throw Error(ExitCode::usage, concat("--output ", path_.string(), " can't be created: ", problem.message()),
+                "choose another folder");
   lock_.emplace(path_ / ".lock", concat("--output ", path_.string()));
   if (!lock_->is_held())
     throw Error(ExitCode::usage, concat("--output ", path_.string(), ": another vmae prepare is at work there"),
@@ -68,8 +70,8 @@ void OutputFolder::begin(const Plan& plan, const Pseudonyms& pseudonyms, bool ov
   }
   if (!overwrite && fs::exists(plan_file)) {
     const auto json = nlohmann::json::parse(read_file(plan_file), nullptr, /*allow_exceptions=*/false);
-    const bool is_same = json.is_object() && json.value("fingerprint", "") == plan.fingerprint;
-    if (is_same && json.value("salt", pseudonyms.salt_check()) == pseudonyms.salt_check()) return;
+    const bool is_same = json.is_object() && json.contains("fingerprint") && json["fingerprint"] == plan.fingerprint;
+    if (is_same && (!json.contains("salt") || json["salt"] == pseudonyms.salt_check())) return;
     throw Error(ExitCode::usage,
                 concat("--output ", path_.string(),
                        " holds a dataset of other files, options or salt, or files have changed since"),

@@ -3,18 +3,18 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 
 #include "structures.h"
 #include "vmae/cases/channels.h"
 #include "vmae/cases/mask_numbering.h"
 #include "vmae/cases/read_image.h"
+#include "vmae/cases/time_points.h"
 #include "vmae/core/counting.h"
 #include "vmae/core/error.h"
 #include "vmae/core/hash.h"
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
+#include "vmae/core/parallel.h"
 #include "vmae/data/modality.h"
 #include "vmae/image/picture.h"
 #include "vmae/runs/modality.h"
@@ -61,13 +61,8 @@ void add_channels(const PlannedCase& whole, std::vector<PlannedCase>& to) {
 }
 
 void add_time_points(const PlannedCase& planned, std::vector<PlannedCase>& to) {
-  const int64_t num_time_points = planned.header ? planned.header->num_time_points : 1;
-  for (int64_t t = 0; t < num_time_points; ++t) {
-    PlannedCase& one = to.emplace_back(planned);
-    if (num_time_points == 1) continue;
-    one.file.time_point = t;
-    one.file.name += concat("#t", t);
-  }
+  for (io::SourceFile& file : io::time_points_of(planned.file, planned.header ? planned.header->num_time_points : 1))
+    to.emplace_back(planned).file = std::move(file);
 }
 
 // In the order of the files.
@@ -75,17 +70,10 @@ std::vector<PlannedCase> read_headers(const std::vector<io::SourceFile>& files, 
                                       int64_t workers) {
   std::vector<PlannedCase> cases(files.size());
   Counting counting("headers of images", std::ssize(files));
-  std::atomic<size_t> next{0};
-  const auto work = [&] {
-    for (size_t i = next++; i < files.size(); i = next++) {
-      cases[i] = plan_case(files[i], pseudonyms);
-      counting.add();
-    }
-  };
-  std::vector<std::jthread> threads;
-  for (int64_t i = 1; i < workers; ++i) threads.emplace_back(work);
-  work();
-  threads.clear();
+  parallel_for(std::ssize(files), static_cast<int>(workers), [&](int64_t i) {
+    cases[static_cast<size_t>(i)] = plan_case(files[static_cast<size_t>(i)], pseudonyms);
+    counting.add();
+  });
   return cases;
 }
 

@@ -106,7 +106,7 @@ void Svg::text(double x, double y, std::string_view text, const TextStyle& style
   if (style.is_bold) body_ += " font-weight=\"600\"";
   if (style.rotation != 0)
     body_ += concat(" transform=\"rotate(", coordinate(style.rotation), " ", coordinate(x), " ", coordinate(y), ")\"");
-  body_ += ">";
+  body_ += '>';
   if (!title.empty()) body_ += "<title>" + html_text(title) + "</title>";
   body_ += html_text(shown) + "</text>\n";
 }

@@ -46,7 +46,7 @@ std::string latex_text(std::string_view text) {
         out += "$-$";
         break;
       case 0xfffd:
-        out += "?";
+        out += '?';
         break;  // which no font of TeX has
       case '-':
         out += out.ends_with('-') ? "{}-" : "-";

@@ -80,7 +80,7 @@ std::string to_text(const Table& table, size_t max_columns) {
   }
   if (!columns.empty()) out += block(table, columns, widths);
   const std::vector<std::string> below = lines_below(table);
-  if (!below.empty()) out += "\n";
+  if (!below.empty()) out += '\n';
   for (const std::string& line : below) out += on_one_line(line) + "\n";
   return out;
 }

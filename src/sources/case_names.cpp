@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "vmae/cases/time_points.h"
 #include "vmae/core/hash.h"
 #include "vmae/core/text.h"
 #include "vmae/image/file_name.h"
@@ -19,7 +20,7 @@ namespace {
 
 // "#t3", by which a time point of a 4-D file is told from the others; else "".
 std::string time_suffix(const SourceFile& file) {
-  const std::string suffix = concat("#t", file.time_point);
+  const std::string suffix = time_point_suffix(file.time_point);
   return file.name.ends_with(suffix) ? suffix : "";
 }
 

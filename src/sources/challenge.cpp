@@ -8,6 +8,7 @@
 #include "layouts.h"
 #include "vmae/cases/channels.h"
 #include "vmae/cases/label_meaning.h"
+#include "vmae/cases/time_points.h"
 #include "vmae/core/error.h"
 #include "vmae/image/file_name.h"
 #include "vmae/image/modality_code.h"
@@ -73,8 +74,7 @@ void add_entry(const DatasetJson& dataset, const DatasetJson::Entry& entry, cons
     SourceFile& other = file.channels.emplace_back();
     set_channel(other, are_volumes ? entry.images[0] : entry.images[channel], channel);
     if (!are_volumes) continue;
-    other.time_point = static_cast<int64_t>(channel);
-    other.name += concat("#t", channel);
+    other = time_point_of(other, static_cast<int64_t>(channel));
   }
   source.files.push_back(std::move(file));
 }

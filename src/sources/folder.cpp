@@ -9,6 +9,7 @@
 #include "tree.h"
 #include "unnamed_label_maps.h"
 #include "vmae/cases/class_names.h"
+#include "vmae/cases/time_points.h"
 #include "vmae/core/error.h"
 #include "vmae/dicom/group.h"
 #include "vmae/dicom/kinds.h"
@@ -43,7 +44,7 @@ struct Walk {
       std::error_code ignored;
       const std::string name = entry.filename().string();
       // hidden; thumbnails of a Synology disk; what macOS adds to archives
-      if (name.starts_with(".") || name == "@eaDir" || name == "__MACOSX") continue;
+      if (name.starts_with('.') || name == "@eaDir" || name == "__MACOSX") continue;
       // Pipes and devices would keep a reader waiting for ever.
       if (fs::exists(entry, ignored) && !fs::is_regular_file(entry, ignored) && !fs::is_directory(entry, ignored))
         continue;
@@ -259,10 +260,7 @@ void add_dicom(const std::vector<fs::path>& files, const fs::path& folder, Sourc
     file.modality = dicom_modality(series.modality);
     // A file without PatientID is told apart by its series.
     file.patient = series.patient.empty() ? "series " + series.series_uid : "dicom " + series.patient;
-    if (series.num_volumes > 1) {  // of one file
-      file.time_point = series.volume;
-      file.name += concat("#t", series.volume);
-    }
+    if (series.num_volumes > 1) file = time_point_of(file, series.volume);  // of one file
     // What the others hold would be background, or another reader's opinion.
     if (series.masks.size() == 1) file.mask = tree.masks[series.masks[0]].path;
     if (series.masks.size() > 1) {

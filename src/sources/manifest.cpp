@@ -444,7 +444,7 @@ std::optional<fs::path> manifest_in(const fs::path& folder) {
   std::vector<fs::path> found;
   std::optional<Error> problem;  // of what is meant as a manifest
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (!is_table_file(entry.path()) || !entry.is_regular_file() || entry.path().filename().string().starts_with("."))
+    if (!is_table_file(entry.path()) || !entry.is_regular_file() || entry.path().filename().string().starts_with('.'))
       continue;
     try {
       const Csv csv = read_csv(entry.path());
@@ -472,7 +472,7 @@ std::vector<SourceRemark> unused_tables(const fs::path& folder) {
   std::vector<SourceRemark> remarks;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (!is_table_file(entry.path()) || !entry.is_regular_file() || name.starts_with(".")) continue;
+    if (!is_table_file(entry.path()) || !entry.is_regular_file() || name.starts_with('.')) continue;
     try {
       const Csv csv = read_csv(entry.path());
       if (csv.rows.empty() || csv.column(kImageColumns) ||

@@ -309,7 +309,7 @@ void pair_the_only_ones(std::vector<Entry>& entries) {
   }
   if (masks.size() == 1 && images.size() == 1 && masks[0]->images.empty() && masks[0]->doubt.empty() &&
       kMaskNames.contains(masks[0]->stem))
-    masks[0]->images = images;
+    masks[0]->images = std::move(images);
 }
 
 std::optional<std::array<int64_t, 3>> size_of(const SourceFile& file) {

@@ -7,6 +7,7 @@
 
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/log.h"
+#include "vmae/core/spread.h"
 #include "vmae/prepare/prepare.h"
 #include "vmae/prepared/prepared.h"
 #include "vmae/runs/seen_before.h"
@@ -206,10 +207,9 @@ std::vector<int64_t> image_size_for(const data::Dataset& dataset) {
   constexpr int64_t kNumLookedAt = 64, kMultiple = 32, kSmallest = 64, kLargest = 320;
   std::vector<int64_t> heights, widths;
   data::SliceBuffer buffer;
-  const int64_t count = std::min(kNumLookedAt, dataset.size());
-  for (int64_t i = 0; i < count; ++i) {
+  for (const int64_t index : evenly_spread(dataset.size(), kNumLookedAt)) {
     try {
-      const data::Slice slice = dataset.read((2 * i + 1) * dataset.size() / (2 * count), /*with_mask=*/false, buffer);
+      const data::Slice slice = dataset.read(index, /*with_mask=*/false, buffer);
       heights.push_back(slice.height);
       widths.push_back(slice.width);
     } catch (const Error& error) {

@@ -106,7 +106,7 @@ io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datas
 }
 
 Classes find_classes(const SegmentConfig& config, const Datasets& datasets) {
-  const int64_t ignore = config.data.ignore_label >= 0 ? config.data.ignore_label : datasets.splits.ignore_label;
+  const int64_t ignore = io::ignored_value(config.data.ignore_label, datasets.splits.ignore_label);
   Classes classes;
   classes.train = data::take_census(*datasets.train, ignore);
   data::LabelCensus val = datasets.val ? data::take_census(*datasets.val, ignore) : data::LabelCensus{};

@@ -4,6 +4,7 @@
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
+#include "vmae/core/spread.h"
 
 namespace vmae::run {
 
@@ -62,15 +63,16 @@ data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions
   const data::AugmentOptions evaluation = data::evaluation_augmentation(augment);
   const auto& image = dataset.image_options();
   const int64_t height = image.image_size[0], width = image.image_size[1];
-  const int64_t total = indices.empty() ? dataset.size() : static_cast<int64_t>(indices.size()),
-                n = std::min(kMostSamples, total);
+  const std::vector<int64_t> places =
+      evenly_spread(indices.empty() ? dataset.size() : std::ssize(indices), kMostSamples);
+  const int64_t n = std::ssize(places);
   data::Batch batch;
   batch.image = at::empty({n, image.in_channels, height, width}, at::kFloat);
   if (dataset.targets().mask) batch.mask = at::empty({n, height, width}, at::kByte);
   for (int64_t i = 0; i < n; ++i) {
     data::SampleBuffers buffers{batch.image[i].mutable_data_ptr<float>()};
     if (batch.mask.defined()) buffers.mask = batch.mask[i].mutable_data_ptr<uint8_t>();
-    const int64_t place = (2 * i + 1) * total / (2 * n),
+    const int64_t place = places[static_cast<size_t>(i)],
                   wanted = indices.empty() ? place : indices[static_cast<size_t>(place)];
     const int64_t index = dataset.load_readable_into(wanted, seed, /*epoch=*/0, &evaluation, buffers).index;
     batch.seeds.push_back(data::Dataset::sample_seed(seed, /*epoch=*/0, index));

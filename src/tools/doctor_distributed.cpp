@@ -1,4 +1,5 @@
 // `vmae doctor --distributed`: what to run first in a new cluster, with the launcher that training will use.
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/full.h>
 
 #include <algorithm>
@@ -27,7 +28,7 @@ struct SumTiming {
 // A sum of `bytes` over all ranks: the median of several. Rank r adds r + 1.
 SumTiming time_sum(train::World& world, at::Device device, int64_t bytes) {
   const int64_t repeats = bytes > (10 << 20) ? 5 : 20;
-  const auto expected = static_cast<double>(world.size() * (world.size() + 1) / 2);
+  const auto expected = 0.5 * static_cast<double>(world.size() * (world.size() + 1));
   std::vector<double> seconds;
   bool is_right = true;
   for (int64_t i = 0; i <= repeats; ++i) {

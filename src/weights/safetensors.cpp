@@ -126,7 +126,7 @@ std::string header_text(const NamedTensors& tensors, Metadata metadata, const st
     json += "," + nlohmann::json(name).dump() + ":" + entry.dump();
     offset = end;
   }
-  json += "}";
+  json += '}';
   json.resize((json.size() + 7) / 8 * 8, ' ');
   return json;
 }

@@ -69,7 +69,7 @@ TensorFile read_wrapped_weights(const std::filesystem::path& path, bool shapes_o
     });
     return file;
   }
-  if (head.starts_with("\x80") || (head.size() > 262 && head.compare(257, 5, "ustar") == 0)) {
+  if (head.starts_with('\x80') || (head.size() > 262 && head.compare(257, 5, "ustar") == 0)) {
     fail(path, "was written by torch < 1.6, whose format vmae does not read",
          "re-save it in Python with torch >= 1.6: torch.save(torch.load(old), new)");
   }

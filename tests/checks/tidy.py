@@ -20,6 +20,7 @@ import time
 
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "vmae" / "tidy"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+TIDY = pathlib.Path(sys.executable).with_name("clang-tidy")  # beside Python, by scripts/setup --test
 LEFT_OUT = {"src/volume/volume.cpp"}  # ITK 5.2's headers refuse this clang
 
 
@@ -31,7 +32,9 @@ def commands_without_pch(build):
         if not path.is_relative_to(ROOT) or path.relative_to(ROOT).parts[0] not in ("src", "apps") or str(path.relative_to(ROOT)) in LEFT_OUT:
             continue
         command = re.sub(r"-include \S*cmake_pch\.hxx", "", entry["command"])
-        entry["command"] = command.replace("-Winvalid-pch", "").replace("-fpch-preprocess", "")
+        for option in ("-Winvalid-pch", "-fpch-preprocess", "-fopenmp"):  # clang brings no omp.h
+            command = command.replace(option, "")
+        entry["command"] = command
         wanted.append(entry)
     return wanted
 
@@ -70,7 +73,8 @@ def main():
 
     # A file's result depends on itself, on the headers of the project that it sees, on how it is compiled, and on the checks.
     shared = hashlib.sha256((ROOT / ".clang-tidy").read_bytes() + pathlib.Path(__file__).read_bytes())
-    shared.update(subprocess.run(["dpkg-query", "-W"], capture_output=True, check=True).stdout)  # clang-tidy's own version, and the libraries' headers
+    for versions in ([TIDY, "--version"], ["dpkg-query", "-W"]):  # the libraries' headers
+        shared.update(subprocess.run(versions, capture_output=True, check=True).stdout)
     commands_of = collections.defaultdict(str)  # several, where a file belongs to several targets
     for entry in entries:
         commands_of[pathlib.Path(entry["file"])] += entry["command"].replace(str(ROOT), "") + "\n"
@@ -80,7 +84,7 @@ def main():
         if stamp.exists():
             stamp.touch()
             return path, ""
-        result = subprocess.run(["clang-tidy", "-p", str(folder), "--quiet", str(path)], capture_output=True, text=True)
+        result = subprocess.run([TIDY, "-p", str(folder), "--quiet", str(path)], capture_output=True, text=True)
         if result.returncode == 0:
             if content_of(path) == content:  # nobody edited it meanwhile
                 stamp.touch()

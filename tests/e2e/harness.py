@@ -162,27 +162,17 @@ def metrics(run, kind=None):
     return [line for line in lines if kind in (None, line["kind"])]
 
 
-seen_steps = {}  # of each metrics.jsonl: its first line, how many bytes were read, and the highest step in them
-
-
 def last_step(run):
-    """Asked every few milliseconds by tests that wait: reads only what was added since the last time."""
-    path = Path(run) / "metrics.jsonl"
+    """Of the last complete lines of metrics.jsonl: tests that wait ask every few milliseconds, and a file's steps only rise."""
+    tail_bytes = 4096
     try:
-        with path.open("rb") as file:
-            size, first = os.fstat(file.fileno()).st_size, file.readline()
-            known, begin, step = seen_steps.get(path, (first, 0, 0))
-            if known != first or size < begin:  # written anew, or cut at a resume
-                begin = step = 0
-            if size > begin:
-                file.seek(begin)
-                lines, end, _ = file.read().rpartition(b"\n")
-                step = max([step] + [json.loads(line)["step"] for line in lines.split(b"\n") if line])
-                begin += len(lines) + len(end)
-            seen_steps[path] = first, begin, step
-            return step
+        with (Path(run) / "metrics.jsonl").open("rb") as file:
+            begin = max(0, os.fstat(file.fileno()).st_size - tail_bytes)
+            file.seek(begin)
+            lines = file.read().split(b"\n")[1 if begin else 0:-1]
     except FileNotFoundError:
         return 0
+    return max((json.loads(line)["step"] for line in lines), default=0)
 
 
 def checkpoint_step(run):

@@ -186,6 +186,16 @@ class SegmentationTest(BadInputTest):
         (self.tmp / "file").write_text("x")
         self.eval(pred="pred", truth="truth", output="file", expect=2)
 
+    def test_a_report_replaces_nothing_that_it_is_made_from(self):
+        shutil.copytree(self.tmp / "truth", self.tmp / "work/tables")
+        before = {path: path.read_bytes() for path in sorted(self.tmp.rglob("*")) if path.is_file()}
+        for output, pred, truth in (("pred", "pred", "truth"), ("truth/", "pred", "truth"), ("pred/../pred", "pred", "truth"),
+                                    ("work", "pred", "work/tables")):
+            done = self.vmae("eval", "--pred", pred, "--truth", truth, "--output", output, "--overwrite", expect=2)
+            self.assert_says(done, "--output", output, "would replace", "choose another folder")
+        self.assertEqual({path: path.read_bytes() for path in sorted(self.tmp.rglob("*")) if path.is_file()}, before)
+        self.vmae("eval", "--pred", "pred", "--truth", "truth", "--output", ".", "--overwrite")  # beside them
+
 
 class ScoresTest(BadInputTest):
     LABELS = "case,label\na,0\nb,1\nc,1\nd,0\n"
@@ -201,6 +211,18 @@ class ScoresTest(BadInputTest):
         (self.tmp / "scores.csv").write_text(self.SCORES)
         self.eval(pred="scores.csv", truth="labels.csv")
         self.check("a model may not be called label", expect=2, more=["--names", "label"])
+
+    def test_a_report_does_not_replace_the_scores(self):
+        (self.tmp / "labels.csv").write_text(self.LABELS)
+        (self.tmp / "scores").mkdir()
+        for scores, labels in (("scores/cases.csv", "labels.csv"), ("scores/other.csv", "scores/cases.csv")):
+            (self.tmp / scores).write_text(self.SCORES)
+            if labels != "labels.csv":
+                shutil.copy(self.tmp / "labels.csv", self.tmp / labels)
+            before = (self.tmp / "scores/cases.csv").read_text()
+            done = self.vmae("eval", "--pred", scores, "--truth", labels, "--output", "scores", "--overwrite", expect=2)
+            self.assert_says(done, "would replace", "scores/cases.csv", "choose another folder")
+            self.assertEqual((self.tmp / "scores/cases.csv").read_text(), before)
 
     def test_scores(self):
         for cell in ("", "high", "nan", "-inf", "0,4", "1e999"):

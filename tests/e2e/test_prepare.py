@@ -328,6 +328,11 @@ class SourcesTest(PrepareTest):
     def test_wrong_use(self):
         self.assertIn("--input", self.vmae("prepare", "--output", "x", expect=2).stderr)
         self.assertIn("does not exist", self.prepare("nowhere", "x", expect=3).stderr)
+        for plan in ("", "5", "{}", '{"fingerprint": 5}', '{"fingerprint": "x", "salt": []}'):
+            (self.tmp / "other").mkdir(exist_ok=True)
+            (self.tmp / "other/plan.json").write_text(plan)
+            self.assertIn("holds a dataset of other files", self.prepare(HIPPOCAMPUS, "other", expect=2).stderr)
+            self.assertEqual((self.tmp / "other/plan.json").read_text(), plan)
         self.assertIn("did you mean", self.prepare(HIPPOCAMPUS, "x", "prepare.resise=[1,1]", expect=2).stderr)
         for window in ([], ["prepare.window=[9,5]"]):
             self.assertIn("prepare.window", self.prepare(HIPPOCAMPUS, "x", "prepare.intensity=window", *window, expect=2).stderr)

@@ -14,7 +14,7 @@ HANGS_S = 600  # four runs at once, of two ranks each, are slow on a machine wit
 
 
 class RandomKillTest(RanksKilledTest):
-    RUN = tiny_run("images", "run", "train.epochs=160", "train.save_every_steps=2")
+    RUN = tiny_run("images", "run", "train.epochs=110", "train.save_every_steps=2")
     AT_ONCE, KILLS_PER_RUN = 3, 17
 
     def wait_round(self, launcher, number):
@@ -63,7 +63,7 @@ class RandomKillTest(RanksKilledTest):
     def undisturbed(self):
         folder = self.folder("undisturbed")
         self.train(2, *self.RUN, cwd=folder, timeout=HANGS_S)
-        self.assertEqual(last_step(folder / "run"), 800)
+        self.assertEqual(last_step(folder / "run"), 550)
         return folder
 
     def test_random_ranks_killed_at_random_moments_under_torchrun(self):

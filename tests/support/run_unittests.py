@@ -4,8 +4,8 @@
 
 usage: run_unittests.py FOLDER [--pattern test_*.py] [--lanes N] [--first test_slow*.py ...]
 
-The first lane begins with the files of --first, the others with the rest, as long as there is any: so tests that wait (for kills, networks, clusters) run
-beside tests that compute. What a file prints is printed when it has ended, what failed once more at the end. Exit code 1 if anything failed.
+Half of the lanes begin with the files of --first, the others with the rest, as long as there is any: so tests that wait (for kills, networks, clusters) run
+beside each other and beside tests that compute. What a file prints is printed when it has ended, what failed once more at the end. Exit code 1 if anything failed.
 """
 import argparse
 import fnmatch
@@ -123,7 +123,7 @@ def run_files(first, rest, num_lanes, folder):
         while first or rest or any(lanes):
             for number, file in enumerate(lanes):
                 if file is None:
-                    queue = (first or rest) if number == 0 else (rest or first)
+                    queue = (first or rest) if number < max(1, num_lanes // 2) else (rest or first)
                     lanes[number] = File(queue.pop(0), folder) if queue else None
                 elif (counts := file.ended()) is not None:
                     lanes[number] = None

@@ -44,6 +44,11 @@ struct LabelRules {
   bool is_command_line = false;
 };
 
+// Rule 2; each -1: none said.
+constexpr int64_t ignored_value(int64_t by_the_user, int64_t by_the_dataset) {
+  return by_the_user >= 0 ? by_the_user : by_the_dataset;
+}
+
 // What own_names, which are those of the values 1, 2, ..., call the classes of
 // rules.values in their order; a value without a name is called by its number.
 std::vector<std::string> names_of_classes(const std::vector<std::string>& own_names,

@@ -34,6 +34,9 @@ class Error : public std::runtime_error {
 };
 
 // Error(data): what is wrong with an input file.
-[[noreturn]] void fail_file(const std::filesystem::path& file, const std::string& what, const std::string& hint = "");
+[[noreturn]] inline void fail_file(const std::filesystem::path& file, const std::string& what,
+                                   const std::string& hint = "") {
+  throw Error(ExitCode::data, concat(file.string(), ": ", what), hint);
+}
 
 }  // namespace vmae

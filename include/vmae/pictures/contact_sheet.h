@@ -23,8 +23,6 @@ struct SheetStyle {
 // Columns x rows of tiles, 3 channels, 0 to 255. Outlines of labels in their colours (class_colours.h).
 io::Image contact_sheet(const std::vector<Tile>& tiles, const SheetStyle& style = {});
 
-constexpr size_t kMaxTiles = 30;
-// Up to `most` of 0...count-1, evenly spread.
-std::vector<int64_t> spread(int64_t count, int64_t most = kMaxTiles);
+constexpr int64_t kMaxTiles = 30;
 
 }  // namespace vmae::run

@@ -4,12 +4,10 @@
 // and so on (tell_apart), after files with the same position and pixels are left out as duplicates. Files
 // of several frames are taken apart by themselves (frame_volumes). Masks are added last (add_masks).
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <iterator>
 #include <map>
 #include <set>
-#include <thread>
 
 #include "../frames.h"
 #include "../header.h"
@@ -22,6 +20,7 @@
 #include "vmae/core/counting.h"
 #include "vmae/core/error.h"
 #include "vmae/core/machine.h"
+#include "vmae/core/parallel.h"
 #include "vmae/dicom/group.h"
 #include "vmae/dicom/kinds.h"
 
@@ -52,18 +51,11 @@ Scanned scan(const fs::path& path) {
 std::vector<Scanned> scan_all(const std::vector<fs::path>& files) {
   std::vector<Scanned> scanned(files.size());
   Counting counting("DICOM files", std::ssize(files));
-  std::atomic<size_t> next{0};
-  const auto work = [&] {
-    for (size_t i = next++; i < files.size(); i = next++) {
-      scanned[i] = scan(files[i]);
-      counting.add();
-    }
-  };
-  std::vector<std::jthread> threads;
-  const size_t num_threads = std::min<size_t>(static_cast<size_t>(usable_threads()), files.size() / 4);
-  for (size_t i = 1; i < num_threads; ++i) threads.emplace_back(work);
-  work();
-  threads.clear();
+  const int threads = static_cast<int>(std::min<size_t>(static_cast<size_t>(usable_threads()), files.size() / 4));
+  parallel_for(std::ssize(files), std::max(1, threads), [&](int64_t i) {
+    scanned[static_cast<size_t>(i)] = scan(files[static_cast<size_t>(i)]);
+    counting.add();
+  });
   return scanned;
 }
 

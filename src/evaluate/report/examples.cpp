@@ -80,7 +80,7 @@ Examples choose_examples(const Evaluation& evaluation) {
   struct Group {
     std::string name;
     size_t class_number;
-    int label;
+    int8_t label;
   };
   std::vector<Group> groups;
   if (study.kind == metrics::LabelKind::binary) groups.push_back({study.negative_class, 0, 0});
@@ -90,7 +90,7 @@ Examples choose_examples(const Evaluation& evaluation) {
     double highest = 0, lowest = 0;
     size_t right = 0, wrong = 0;
     for (size_t i = 0; i < study.cases.size(); ++i) {
-      const int label = study.labels[group.class_number][i];
+      const int8_t label = study.labels[group.class_number][i];
       if ((label != group.label && !is_multi_label) || !evaluation.images.contains(study.cases[i])) continue;
       const double value = certainty.mean(group.class_number, i);
       if (value > highest && label == group.label) {
