@@ -1,5 +1,5 @@
 #pragma once
-// One open DICOM file: its data set, values of its header, and its errors. DCMTK
+// One open DICOM file: its data set, values of its header. DCMTK
 // prints nothing and its codecs are registered once, whatever thread comes first.
 #include <array>
 #include <filesystem>
@@ -25,7 +25,7 @@ struct DicomFile {
 // Long values (pixel data) stay in the file until they are asked for. Throws Error(data).
 DicomFile open_dicom(const std::filesystem::path& path);
 
-// Error(data) as "PATH: what". reason_of gives the part behind the path.
+// What an error says of the file, without its path.
 std::string reason_of(const std::exception& error, const std::filesystem::path& path);
 
 // "" or empty where the tag is absent or no number. Several values of a text stay joined by backslashes.

@@ -1,4 +1,4 @@
-// A label map is put_into onto another grid voxel by voxel, never resampled:
+// A label map is put onto another grid voxel by voxel, never resampled:
 // axes may be exchanged and flipped, and it may cover a part only.
 #include <algorithm>
 #include <cmath>
