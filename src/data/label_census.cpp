@@ -4,7 +4,6 @@
 #include <mutex>
 
 #include "vmae/core/counting.h"
-#include "vmae/core/machine.h"
 #include "vmae/core/parallel.h"
 
 namespace vmae::data {

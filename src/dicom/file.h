@@ -1,5 +1,5 @@
 #pragma once
-// One open DICOM file: its data set, values of its header. DCMTK
+// One open DICOM file: its data set and values of its header. DCMTK
 // prints nothing and its codecs are registered once, whatever thread comes first.
 #include <array>
 #include <filesystem>

@@ -21,7 +21,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char *kTables = "tables", *kFigures = "figures";
+constexpr const char *kTables = "tables", *kFigures = "figures", *kCases = "cases.csv", *kSummary = "summary.json",
+                     *kReport = "report.html";
 
 std::vector<EvalModel> open_models(const EvalArguments& arguments) {
   std::vector<EvalModel> models;
@@ -307,25 +308,33 @@ fs::path output_of(const EvalArguments& arguments) {
   return arguments.runs[0] / "eval";
 }
 
-// A report may replace an older one, but nothing that it is made from.
-void check_no_input_is_replaced(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
+// Whether `path` is `place` or lies below it, however either is spelled.
+bool is_at_or_below(const fs::path& path, const fs::path& place) {
+  std::error_code absent;  // then neither is the other
+  for (fs::path one = fs::absolute(path, absent);; one = one.parent_path()) {
+    if (fs::equivalent(one, place, absent)) return true;
+    if (one == one.parent_path()) return false;
+  }
+}
+
+// A report may replace an older one, but nothing that it is made from, and does not mix with that.
+void check_output_is_no_input(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
   std::vector<fs::path> inputs{arguments.truth, arguments.images, arguments.patients, arguments.names_table};
   for (const EvalModel& model : models) {
     inputs.push_back(model.predictions);
-    inputs.emplace_back(model.truth);
+    if (arguments.truth.empty()) inputs.emplace_back(model.truth);
   }
-  std::error_code ignored;
-  const fs::path output = fs::weakly_canonical(arguments.output, ignored);
+  const fs::path& output = arguments.output;
+  std::error_code absent;
   for (const fs::path& input : inputs) {
     if (input.empty()) continue;
-    const fs::path inside = fs::weakly_canonical(input, ignored).lexically_relative(output);
-    const std::string first = inside.empty() ? "" : inside.begin()->string();
-    const bool is_replaced = first == "cases.csv" || first == "summary.json" || first == "report.html" ||
-                             first == kTables || first == kFigures;
-    if (is_replaced || first == ".")
+    bool is_input = fs::equivalent(input, output, absent);
+    for (const char* name : {kCases, kSummary, kReport, kTables, kFigures})
+      is_input |= is_at_or_below(input, output / name);
+    if (is_input)
       throw Error(ExitCode::usage,
-                  concat("--output ", arguments.output.string(), " would replace files of ", input.string(),
-                         ", which the report is made from"),
+                  concat("--output ", output.string(), ": the report's files would be written among, or over, ",
+                         input.string(), ", which it is made from"),
                   "choose another folder");
   }
 }
@@ -407,17 +416,17 @@ void write_report(const Evaluation& evaluation) {
   if (fs::create_directories(output / kFigures, problem); problem)
     throw Error(ExitCode::usage, concat("can't create ", output.string(), ": ", problem.message()),
                 "choose another folder with --output");
-  write_file_atomically(output / "cases.csv", cases_csv(evaluation));
+  write_file_atomically(output / kCases, cases_csv(evaluation));
   write_tables(output, {results, class_table(evaluation), comparisons, class_comparison_table(evaluation)});
   for (const report::Figure& figure : figures)
     write_file_atomically(output / kFigures / (figure.name + ".svg"), figure.svg);
-  write_file_atomically(output / "summary.json", summary_json(evaluation));
-  write_file_atomically(output / "report.html", report::to_html(report_page(evaluation, figures)));
+  write_file_atomically(output / kSummary, summary_json(evaluation));
+  write_file_atomically(output / kReport, report::to_html(report_page(evaluation, figures)));
 
   std::cout << report::to_text(results);
   if (!comparisons.rows.empty()) std::cout << "\n" << report::to_text(comparisons);
   std::cout << "\n" << headline(evaluation) << "\n";
-  std::cout << "report: " << (output / "report.html").string() << "\n";
+  std::cout << "report: " << (output / kReport).string() << "\n";
 }
 
 }  // namespace
@@ -425,8 +434,10 @@ void write_report(const Evaluation& evaluation) {
 ExitCode evaluate(const EvalArguments& given) {
   EvalArguments arguments = given;
   arguments.output = output_of(given);
+  std::error_code absent;  // a folder that is still to be made: "new/../pred" is pred
+  if (!fs::exists(arguments.output, absent)) arguments.output = arguments.output.lexically_normal();
   std::vector<EvalModel> models = open_models(arguments);
-  check_no_input_is_replaced(arguments, models);
+  check_output_is_no_input(arguments, models);  // first: --overwrite is no way out of that
   check_output(arguments);
   find_datasets(models);
   arguments.statistics.pairs = pairs_of(arguments, models);

@@ -20,7 +20,7 @@ namespace {
 
 nlohmann::json read_json(const fs::path& file) {
   const std::string text = read_file(file);
-  if (is_deep_json(text)) throw Error(ExitCode::data, file.string() + ": nests too deeply");
+  if (is_deep_json(text)) fail_file(file, "nests too deeply");
   try {
     return nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& error) {

@@ -284,9 +284,7 @@ std::optional<std::array<double, 3>> sidecar_spacing(const fs::path& file) {
     is_good = list[i].is_number() && list[i].get<double>() > 0 && std::isfinite(list[i].get<double>());
     if (is_good) spacing_mm[2 - i] = list[i].get<double>();  // z, y, x
   }
-  if (!is_good)
-    throw Error(ExitCode::data, file.string() + ": its \"spacing\" is not three numbers above 0",
-                "it is [z, y, x] in millimetres");
+  if (!is_good) fail_file(file, "its \"spacing\" is not three numbers above 0", "it is [z, y, x] in millimetres");
   return spacing_mm;
 }
 

@@ -1,12 +1,12 @@
 // `vmae inspect`: finds out what a path is.
 #include "vmae/inspect/inspect.h"
-#include "vmae/cases/label_meaning.h"
 
 #include <algorithm>
 #include <ostream>
 #include <set>
 
 #include "kinds.h"
+#include "vmae/cases/label_meaning.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"

@@ -139,7 +139,7 @@ Inspection inspect_prepared(const fs::path& path, const InspectArguments& argume
   json["digest"] = info.digest;
   if (arguments.verify) {
     if (dataset.compute_digest() != info.digest)
-      fail_file(path, concat("its content has not the digest of its index"),
+      fail_file(path, "its content has not the digest of its index",
                 "the dataset was changed or damaged; prepare it again");
     json["verified"] = "every item was read; the digest is right";
   }

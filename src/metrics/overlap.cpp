@@ -53,7 +53,7 @@ Census take_census(std::span<const uint8_t> prediction, std::span<const uint8_t>
   return census;
 }
 
-double quotient(int64_t part, int64_t whole) {
+double ratio_or_nan(int64_t part, int64_t whole) {
   return whole == 0 ? kNaN : static_cast<double>(part) / static_cast<double>(whole);
 }
 
@@ -95,10 +95,10 @@ std::vector<ClassScores> score_segmentation(std::span<const uint8_t> prediction,
   for (size_t label = 1; label <= static_cast<size_t>(num_classes); ++label) {
     const int64_t predicted = census.predicted[label], real = census.truth[label], both = census.both[label];
     ClassScores scores{.true_positives = both, .false_positives = predicted - both, .false_negatives = real - both};
-    scores.dice = quotient(2 * both, predicted + real);
-    scores.iou = quotient(both, predicted + real - both);
-    scores.sensitivity = quotient(both, real);
-    scores.precision = quotient(both, predicted);
+    scores.dice = ratio_or_nan(2 * both, predicted + real);
+    scores.iou = ratio_or_nan(both, predicted + real - both);
+    scores.sensitivity = ratio_or_nan(both, real);
+    scores.precision = ratio_or_nan(both, predicted);
     scores.truth_ml = static_cast<double>(real) * voxel_ml;
     scores.difference_ml = static_cast<double>(predicted - real) * voxel_ml;
     if (predicted == 0 && real == 0) {

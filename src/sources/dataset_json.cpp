@@ -1,5 +1,4 @@
 #include "vmae/sources/dataset_json.h"
-#include "vmae/core/error.h"
 
 #include <algorithm>
 #include <map>
@@ -8,6 +7,7 @@
 
 #include "vmae/cases/class_names.h"
 #include "vmae/core/atomic_file.h"
+#include "vmae/core/error.h"
 #include "vmae/core/json_number.h"
 #include "vmae/core/utf8_text.h"
 #include "vmae/image/file_name.h"
@@ -43,7 +43,7 @@ std::optional<int64_t> integer_of(const Json& value) {
 Json parse(const fs::path& file) {
   const std::string text = read_file(file);
   require_utf8(text, file.string(), "JSON is written in UTF-8");
-  if (is_deep_json(text)) throw Error(ExitCode::data, file.string() + ": nests too deeply for a dataset.json");
+  if (is_deep_json(text)) fail_file(file, "nests too deeply for a dataset.json");
   // The parser keeps the last of equal keys, silently.
   std::vector<std::set<std::string>> keys;
   const auto watch = [&](int /*depth*/, Json::parse_event_t event, Json& parsed) {
@@ -57,7 +57,7 @@ Json parse(const fs::path& file) {
   try {
     Json json = Json::parse(text, watch);
     if (!json.is_object())
-      throw Error(ExitCode::data, file.string() + ": is not a dataset.json: it holds no object ({...})");
+      fail_file(file, "is not a dataset.json: it holds no object ({...})");
     return json;
   } catch (const Json::exception& error) {
     fail_file(file, concat("is not JSON: ", error.what()));

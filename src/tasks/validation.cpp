@@ -4,6 +4,7 @@
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
+
 #include "vmae/core/spread.h"
 
 namespace vmae::run {

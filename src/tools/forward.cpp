@@ -87,7 +87,7 @@ void forward(const ForwardArguments& arguments) {
   const weights::TensorFile input = weights::read_safetensors(arguments.input);
   const at::Tensor* image = input.find("image");
   if (image == nullptr || image->dim() != 4 || image->scalar_type() != at::kFloat)
-    throw Error(ExitCode::data, arguments.input.string() + ": no float32 tensor `image` of four dimensions", kInput);
+    fail_file(arguments.input, "no float32 tensor `image` of four dimensions", kInput);
   train::configure_compute(at::kCPU, /*threads=*/0);
   const at::NoGradGuard no_grad;
   weights::NamedTensors output;

@@ -74,8 +74,8 @@ bool is_numbered(const std::string& name, const fs::path& header) {
   const size_t letter = std::min(name.find_first_not_of("0123456789", percent + 1), name.size());
   if (letter - percent > 3 || letter == name.size() || name[letter] != 'd' ||
       name.find('%', letter) != std::string::npos) {
-    throw Error(ExitCode::data, header.string() + ": the name of the files of its voxels is not understood",
-                "one %d is allowed in it, for the number");
+    fail_file(header, "the name of the files of its voxels is not understood",
+              "one %d is allowed in it, for the number");
   }
   return true;
 }

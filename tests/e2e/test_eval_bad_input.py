@@ -189,10 +189,15 @@ class SegmentationTest(BadInputTest):
     def test_a_report_replaces_nothing_that_it_is_made_from(self):
         shutil.copytree(self.tmp / "truth", self.tmp / "work/tables")
         before = {path: path.read_bytes() for path in sorted(self.tmp.rglob("*")) if path.is_file()}
-        for output, pred, truth in (("pred", "pred", "truth"), ("truth/", "pred", "truth"), ("pred/../pred", "pred", "truth"),
-                                    ("work", "pred", "work/tables")):
+        (self.tmp / "linked").mkdir()
+        (self.tmp / "linked/tables").symlink_to(self.tmp / "truth")
+        for output, pred, truth in (("pred", "pred", "truth"), ("truth/", "pred", "truth"), ("work/../pred", "pred", "truth"),
+                                    ("work", "pred", "work/tables"), ("linked", "pred", "truth")):
             done = self.vmae("eval", "--pred", pred, "--truth", truth, "--output", output, "--overwrite", expect=2)
-            self.assert_says(done, "--output", output, "would replace", "choose another folder")
+            self.assert_says(done, f"--output {output}", "which it is made from", "choose another folder")
+        self.assertEqual({path: path.read_bytes() for path in sorted(self.tmp.rglob("*")) if path.is_file()}, before)
+        done = self.vmae("eval", "--pred", "pred", "--truth", "truth", "--output", "new/../pred", "--overwrite", expect=2)
+        self.assert_says(done, "--output pred", "which it is made from")
         self.assertEqual({path: path.read_bytes() for path in sorted(self.tmp.rglob("*")) if path.is_file()}, before)
         self.vmae("eval", "--pred", "pred", "--truth", "truth", "--output", ".", "--overwrite")  # beside them
 
@@ -221,7 +226,7 @@ class ScoresTest(BadInputTest):
                 shutil.copy(self.tmp / "labels.csv", self.tmp / labels)
             before = (self.tmp / "scores/cases.csv").read_text()
             done = self.vmae("eval", "--pred", scores, "--truth", labels, "--output", "scores", "--overwrite", expect=2)
-            self.assert_says(done, "would replace", "scores/cases.csv", "choose another folder")
+            self.assert_says(done, "which it is made from", "scores/cases.csv", "choose another folder")
             self.assertEqual((self.tmp / "scores/cases.csv").read_text(), before)
 
     def test_scores(self):

@@ -333,6 +333,10 @@ class SourcesTest(PrepareTest):
             (self.tmp / "other/plan.json").write_text(plan)
             self.assertIn("holds a dataset of other files", self.prepare(HIPPOCAMPUS, "other", expect=2).stderr)
             self.assertEqual((self.tmp / "other/plan.json").read_text(), plan)
+        self.prepare(HIPPOCAMPUS, "mine")
+        plan = json.loads((self.tmp / "mine/plan.json").read_text())
+        (self.tmp / "mine/plan.json").write_text(json.dumps({**plan, "salt": []}))
+        self.assertIn("holds a dataset of other files", self.prepare(HIPPOCAMPUS, "mine", expect=2).stderr)
         self.assertIn("did you mean", self.prepare(HIPPOCAMPUS, "x", "prepare.resise=[1,1]", expect=2).stderr)
         for window in ([], ["prepare.window=[9,5]"]):
             self.assertIn("prepare.window", self.prepare(HIPPOCAMPUS, "x", "prepare.intensity=window", *window, expect=2).stderr)

@@ -6,7 +6,7 @@ import subprocess
 import time
 import unittest
 
-from harness import VMAE, checkpoint_step, last_step, make_pictures
+from harness import SHALLOW, VMAE, checkpoint_step, last_step, make_pictures
 from ranks import RanksTest, rank_environment, tiny_run
 
 NODES = ("10.91.7.1", "10.91.7.2")
@@ -38,7 +38,7 @@ REASON = why_not()
 class NetworkTest(RanksTest):
     """2 nodes x 2 ranks."""
 
-    RUN = tiny_run("images", "run", "train.epochs=20", "train.save_every_steps=10", "run.timeout_s=8")
+    RUN = tiny_run("images", "run", "train.epochs=20", "train.save_every_steps=10", "run.timeout_s=8", SHALLOW)
 
     def setUp(self):
         super().setUp()

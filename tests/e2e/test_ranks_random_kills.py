@@ -6,7 +6,7 @@ import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import SIGKILL, last_step
+from harness import SHALLOW, SIGKILL, last_step
 from ranks import RanksKilledTest, tiny_run, variable
 
 KILLS = int(os.environ.get("VMAE_KILLS", "50"))
@@ -14,7 +14,7 @@ HANGS_S = 600  # four runs at once, of two ranks each, are slow on a machine wit
 
 
 class RandomKillTest(RanksKilledTest):
-    RUN = tiny_run("images", "run", "train.epochs=110", "train.save_every_steps=2")
+    RUN = tiny_run("images", "run", "train.epochs=110", "train.save_every_steps=2", SHALLOW)
     AT_ONCE, KILLS_PER_RUN = 3, 17
 
     def wait_round(self, launcher, number):

@@ -33,7 +33,7 @@ class Error : public std::runtime_error {
   std::string hint_;
 };
 
-// Error(data): what is wrong with an input file.
+// Error(data): what is wrong with a file or folder.
 [[noreturn]] inline void fail_file(const std::filesystem::path& file, const std::string& what,
                                    const std::string& hint = "") {
   throw Error(ExitCode::data, concat(file.string(), ": ", what), hint);

@@ -284,7 +284,7 @@ std::vector<const Comparison*> comparisons_of(const Evaluation& evaluation, bool
 }
 
 // In the order in which comparisons have them.
-std::vector<std::string> tests_of(const std::vector<const Comparison*>& comparisons) {
+std::vector<std::string> test_methods_of(const std::vector<const Comparison*>& comparisons) {
   std::vector<std::string> methods;
   for (const Comparison* comparison : comparisons) {
     for (const metrics::Test& test : comparison->tests) {
@@ -353,7 +353,7 @@ std::vector<std::string> test_notes_of(const Evaluation& evaluation, bool is_of_
 // A row per comparison, a column per test.
 Table tests_table(const Evaluation& evaluation, bool is_of_classes) {
   const std::vector<const Comparison*> comparisons = comparisons_of(evaluation, is_of_classes);
-  const std::vector<std::string> methods = tests_of(comparisons);
+  const std::vector<std::string> methods = test_methods_of(comparisons);
   Table table{.name = is_of_classes ? "class_comparisons" : "comparisons",
               .caption = is_of_classes ? std::string("Differences between models, class by class")
                                        : concat("Differences between models on the same ", units_of(evaluation),
