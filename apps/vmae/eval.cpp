@@ -92,6 +92,11 @@ void add_statistics(CLI::App& command, metrics::StatisticsOptions& statistics) {
       ->capture_default_str();
 }
 
+metrics::EmptyRule empty_rule_of(const std::string& text) {
+  if (text == "one") return metrics::EmptyRule::one;
+  return text == "zero" ? metrics::EmptyRule::zero : metrics::EmptyRule::leave_out;
+}
+
 void add_segmentation(CLI::App& command, run::EvalArguments& arguments) {
   auto& segmentation = arguments.segmentation;
   command.add_flag("--per-slice", arguments.per_slice, "segmentation: slices instead of volumes, drawn by patient")
@@ -102,12 +107,7 @@ void add_segmentation(CLI::App& command, run::EvalArguments& arguments) {
       ->group("Segmentation");
   command
       .add_option_function<std::string>(
-          "--empty",
-          [&segmentation](const std::string& rule) {
-            segmentation.empty = rule == "one"    ? metrics::EmptyRule::one
-                                 : rule == "zero" ? metrics::EmptyRule::zero
-                                                  : metrics::EmptyRule::leave_out;
-          },
+          "--empty", [&segmentation](const std::string& rule) { segmentation.empty = empty_rule_of(rule); },
           "a class in neither mask: leave-out (and count), one, or zero [leave-out]")
       ->check(CLI::IsMember({"leave-out", "one", "zero"}))
       ->group("Segmentation");

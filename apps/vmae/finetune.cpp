@@ -39,7 +39,8 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
   command->callback([arguments, &context] {
     context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
       Config said;
-      said.train.epochs = said.model.net.swin.in_channels = 0;  // not said
+      said.train.epochs = 0;  // not said
+      said.model.net.swin.in_channels = 0;
       arguments->config.read(said);
       // and read once more: what it does not say is the recipe's
       Config config = run::defaults_for(said);

@@ -21,9 +21,8 @@ struct RunArguments {
   }
   // said_in_channels: model.in_channels as the user gave it; 0: not given.
   run::TrainArguments arguments(const std::string& command_line, int64_t said_in_channels) const {
-    const auto if_exists = resume      ? train::IfExists::resume
-                           : overwrite ? train::IfExists::overwrite
-                                       : train::IfExists::refuse;
+    auto if_exists = overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
+    if (resume) if_exists = train::IfExists::resume;
     return {if_exists, dry_run, command_line, said_in_channels > 0};
   }
 };

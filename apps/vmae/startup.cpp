@@ -47,8 +47,8 @@ void check_flags(const CLI::App& app, const std::vector<std::string>& arguments)
     if (!word.starts_with("--") || word.size() == 2 || std::find(flags.begin(), flags.end(), word) != flags.end())
       continue;
     const bool is_key = has_keys && word.find('.') != std::string::npos;
-    const std::string nearest =
-        is_key ? arguments[i].substr(2) + (word == arguments[i] ? "=VALUE" : "") : did_you_mean(word, flags);
+    std::string nearest = is_key ? arguments[i].substr(2) : did_you_mean(word, flags);
+    if (is_key && word == arguments[i]) nearest += "=VALUE";
     throw Error(
         ExitCode::usage, concat("unknown option '", word, "'"),
         nearest.empty() ? concat("see vmae ", arguments[1], " --help") : concat("did you mean '", nearest, "'?"));

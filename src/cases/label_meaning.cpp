@@ -171,8 +171,8 @@ LabelMeaning label_meaning(const LabelRules& given, const LabelFacts& facts) {
     meaning.rules.emplace_back("all masks together hold 0 and 255 alone: 255 is class 1");
   } else {
     if (rules.names.empty()) require_numbering(rules, facts, found);
-    const int64_t count =
-        rules.names.empty() ? found.empty() ? 0 : found.back() : static_cast<int64_t>(rules.names.size());
+    int64_t count = found.empty() ? 0 : found.back();
+    if (!rules.names.empty()) count = static_cast<int64_t>(rules.names.size());
     if (rules.ignore > 0 && rules.ignore <= count)
       throw Error(ExitCode::usage, concat(option(rules, "ignore_label"), " = ", rules.ignore, " is also a class"),
                   concat("name the classes in ", rules.is_command_line ? "--classes" : "data.classes",

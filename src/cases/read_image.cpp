@@ -94,19 +94,23 @@ void check_grid(const SourceFile& file, const Volume& image, const Volume& mask)
             of_image.empty() && of_mask.empty() ? hint : "make both forms of the file say the same");
 }
 
+const char* turned_text(int64_t of_image, int64_t of_mask) {
+  if (of_mask == 1)
+    return "has an orientation (EXIF) that its mask does not have: the image is turned upright, and the mask taken as "
+           "drawn on the upright image";
+  if (of_image == 1)
+    return "has a mask with an orientation (EXIF) that the image does not have: the mask is turned upright, the image "
+           "is not";
+  return "has another orientation (EXIF) than its mask: each is turned upright as it says";
+}
+
 // Programs that draw masks show a photograph upright or as it is
 // stored. Where sizes don't tell, the mask is taken as drawn upright.
 void say_turned(const SourceFile& file, const Volume& image) {
   if (!is_picture(file.path)) return;
   const int64_t orientation = picture_orientation(file.path), of_mask = picture_orientation(file.mask);
   if (orientation == of_mask || (std::max(orientation, of_mask) >= 5 && image.size[0] != image.size[1])) return;
-  const char* text = of_mask == 1 ? "has an orientation (EXIF) that its mask does not have: the image is turned "
-                                    "upright, and the mask taken as drawn on the upright image"
-                     : orientation == 1
-                         ? "has a mask with an orientation (EXIF) that the image does not have: the mask is turned "
-                           "upright, the image is not"
-                         : "has another orientation (EXIF) than its mask: each is turned upright as it says";
-  log::warning_once(file.path.filename().string(), text);
+  log::warning_once(file.path.filename().string(), turned_text(orientation, of_mask));
 }
 
 // Numbers of a mask that names its segments, as those of `names` (all
@@ -149,12 +153,14 @@ Volume read_image(const SourceFile& file) {
 }
 
 std::vector<std::filesystem::path> files_read_with(const std::filesystem::path& path) {
-  std::vector<std::filesystem::path> files{path};
-  const bool is_stack = is_picture(path) && ending_of(path).starts_with(".tif");
+  std::vector<std::filesystem::path> files{path}, others;
+  if (is_picture(path) && ending_of(path).starts_with(".tif")) {
+    others = spacing_files(path);
+  } else if (is_volume(path)) {
+    others = voxel_files(path);
+  }
   std::error_code ignored;
-  for (const std::filesystem::path& other : is_stack          ? spacing_files(path)
-                                            : is_volume(path) ? voxel_files(path)
-                                                              : files) {
+  for (const std::filesystem::path& other : others) {
     if (other != path && std::filesystem::is_regular_file(other, ignored)) files.push_back(other);
   }
   return files;

@@ -10,7 +10,8 @@
 namespace vmae {
 
 AppendFile::AppendFile(std::filesystem::path path, Open how) : path_(std::move(path)) {
-  const int flags = how == Open::append ? 0 : how == Open::truncate ? O_TRUNC : O_EXCL;
+  int flags = how == Open::truncate ? O_TRUNC : O_EXCL;
+  if (how == Open::append) flags = 0;
   descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | flags, 0666);
   if (descriptor_ < 0 && !(how == Open::create_new && errno == EEXIST)) throw_file_error("open", path_, errno);
 }

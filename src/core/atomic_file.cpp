@@ -94,11 +94,10 @@ std::string read_file(const std::filesystem::path& path) {
   if (fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode)) content.reserve(static_cast<size_t>(status.st_size));
   char buffer[65536];
   ssize_t count = 0;
-  while ((count = read(descriptor, buffer, sizeof buffer)) != 0) {
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) break;
-    content.append(buffer, static_cast<size_t>(count));
-  }
+  do {
+    count = read(descriptor, buffer, sizeof buffer);
+    if (count > 0) content.append(buffer, static_cast<size_t>(count));
+  } while (count > 0 || (count < 0 && errno == EINTR));
   const int error_number = count < 0 ? errno : 0;
   close(descriptor);
   if (error_number != 0) fail(error_number);

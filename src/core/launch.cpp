@@ -53,15 +53,15 @@ Launch from_torchrun(const Variables& variables) {
   const bool has_agent = variables.has("TORCHELASTIC_RUN_ID");
   // "none" where the user gave none: then the agent is who it is
   const std::string run_id = variables.text("TORCHELASTIC_RUN_ID");
+  std::string job;
+  if (has_agent) job = run_id != "none" ? "torchrun " + run_id : concat("torchrun agent ", getppid());
   return {.rank = variables.number("RANK"),
           .size = variables.number("WORLD_SIZE"),
           .local_rank = variables.number("LOCAL_RANK"),
           .master_address = variables.text("MASTER_ADDR"),
           .master_port = variables.number("MASTER_PORT"),
           .launcher = variables.has(kLocalLaunchMark) ? "--nproc-per-node" : "torchrun",
-          .job = !has_agent         ? ""
-                 : run_id != "none" ? "torchrun " + run_id
-                                    : concat("torchrun agent ", getppid()),
+          .job = job,
           .attempt = variables.number("TORCHELASTIC_RESTART_COUNT", 0),
           .agent_hosts_store = variables.text("TORCHELASTIC_USE_AGENT_STORE") == "True",
           .is_restarted_on_failure = has_agent};

@@ -62,11 +62,14 @@ int run_local_ranks(int64_t count, const std::vector<std::string>& arguments) {
 
   const auto set = [](const char* name, int64_t value) { setenv(name, std::to_string(value).c_str(), 1); };
   set(kLocalLaunchMark, 1);
-  set("WORLD_SIZE", count), set("LOCAL_WORLD_SIZE", count), set("MASTER_PORT", free_port());
+  set("WORLD_SIZE", count);
+  set("LOCAL_WORLD_SIZE", count);
+  set("MASTER_PORT", free_port());
   setenv("MASTER_ADDR", "127.0.0.1", 1);
   std::vector<pid_t> ranks(static_cast<size_t>(count));  // 0: ended
   for (int64_t i = 0; i < count; ++i) {
-    set("RANK", i), set("LOCAL_RANK", i);
+    set("RANK", i);
+    set("LOCAL_RANK", i);
     ranks[static_cast<size_t>(i)] = start(arguments, before);
   }
   const auto pass_on = [&ranks](int number) {

@@ -64,6 +64,17 @@ std::string_view trim(std::string_view text) {
                                          : text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
 }
 
+namespace {
+
+// Bytes of a character that begins with this one, which is not ASCII; 0: none does.
+size_t sequence_length(unsigned lead) {
+  if (lead >= 0xc2 && lead <= 0xdf) return 2;
+  if ((lead & 0xf0) == 0xe0) return 3;
+  return lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
+}
+
+}  // namespace
+
 // Rejects overlong forms, surrogates and code points above U+10FFFF (Unicode 15, table 3-7).
 bool is_utf8(std::string_view bytes) {
   for (size_t i = 0; i < bytes.size();) {
@@ -75,10 +86,7 @@ bool is_utf8(std::string_view bytes) {
       ++i;
       continue;
     }
-    const size_t length = lead >= 0xc2 && lead <= 0xdf   ? 2
-                          : (lead & 0xf0) == 0xe0        ? 3
-                          : lead >= 0xf0 && lead <= 0xf4 ? 4
-                                                         : 0;
+    const size_t length = sequence_length(lead);
     if (length == 0) return false;
     for (size_t k = 1; k < length; ++k) {
       if ((byte(k) & 0xc0) != 0x80) return false;

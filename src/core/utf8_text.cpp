@@ -5,10 +5,16 @@
 namespace vmae {
 namespace {
 
+// Bytes of a character that begins with this one.
+size_t length_from(unsigned char lead) {
+  if (lead < 0x80) return 1;
+  if (lead < 0xe0) return 2;
+  return lead < 0xf0 ? 3 : 4;
+}
+
 // Bytes of the character at `at`; 0: there is none.
 size_t character_length(std::string_view text, size_t at) {
-  const auto lead = static_cast<unsigned char>(text[at]);
-  const size_t length = lead < 0x80 ? 1 : lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  const size_t length = length_from(static_cast<unsigned char>(text[at]));
   const std::string_view bytes = text.substr(at, length);
   return bytes.size() == length && is_utf8(bytes) ? length : 0;
 }

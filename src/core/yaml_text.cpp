@@ -106,7 +106,8 @@ bool reads_as_text(const std::string& text) {
   const auto is_inner = [&](char c) {
     return is_letter(c) || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+';
   };
-  const size_t dots = text.rfind("./", 0) == 0 ? 1 : text.rfind("../", 0) == 0 ? 2 : 0;
+  size_t dots = text.starts_with("../") ? 2 : 0;
+  if (text.starts_with("./")) dots = 1;
   return text.size() > dots && is_letter(text[dots]) && std::all_of(text.begin(), text.end(), is_inner);
 }
 

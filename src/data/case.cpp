@@ -25,7 +25,8 @@ namespace {
 // The number of the slice along `axis` that a voxel lies in.
 size_t slice_number(const io::Volume& volume, int axis, size_t voxel) {
   const auto x = static_cast<size_t>(volume.size[0]), y = static_cast<size_t>(volume.size[1]);
-  return axis == 0 ? voxel % x : axis == 1 ? voxel / x % y : voxel / (x * y);
+  if (axis == 0) return voxel % x;
+  return axis == 1 ? voxel / x % y : voxel / (x * y);
 }
 
 // Numbers of one channel to where they go, every `stride` floats: as ToUnit (transforms.cpp) makes them.

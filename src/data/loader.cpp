@@ -103,10 +103,8 @@ void Loader::State::make_order() {
     order = is_one_pass ? epoch_order(n, options.seed, epoch, options.shuffle)
                         : part_of_passes(n, length, options.seed, epoch);
     if (is_marked) {
-      const bool is_first = epoch == first_epoch && options.first_step_size > 0;
-      const int64_t group = is_first                ? options.first_step_size
-                            : options.step_size > 0 ? options.step_size
-                                                    : options.batch_size;
+      int64_t group = options.step_size > 0 ? options.step_size : options.batch_size;
+      if (epoch == first_epoch && options.first_step_size > 0) group = options.first_step_size;
       order = marked_order(std::move(order), *options.is_marked, options.marked_share, group, options.seed, epoch);
     }
   }

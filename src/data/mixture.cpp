@@ -95,7 +95,11 @@ std::vector<int64_t> marked_order(std::vector<int64_t> order, const std::vector<
       int64_t candidate = -1;
       // all are inside: it comes again
       for (size_t tried = 0; tried < marked.size() && (candidate < 0 || inside.contains(candidate)); ++tried) {
-        if (next == marked.size()) shuffle(marked, random), random = Random(random.bits()), next = 0;
+        if (next == marked.size()) {
+          shuffle(marked, random);
+          random = Random(random.bits());
+          next = 0;
+        }
         candidate = marked[next++];
       }
       inside.insert(candidate);

@@ -220,7 +220,8 @@ Placement place(const Slice& slice, const ImageOptions& options, const Augmentat
     placement.first_row = (slice.height - placement.part.height) / 2;
     placement.first_column = (slice.width - placement.part.width) / 2;
   } else if (options.resize == "none") {
-    placement.part = placement.size = {std::min(slice.height, height), std::min(slice.width, width)};
+    placement.size = {std::min(slice.height, height), std::min(slice.width, width)};
+    placement.part = placement.size;
     placement.first_row =
         std::llround(augmentation.crop_row * static_cast<double>(slice.height - placement.part.height));
     placement.first_column =

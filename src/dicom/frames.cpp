@@ -54,6 +54,16 @@ std::string transfer_syntax_name(const std::string& uid) {
   return name_of_uid(uid);
 }
 
+DcmTagKey pixel_data_tag(PixelKind kind) {
+  if (kind == PixelKind::float32) return DCM_FloatPixelData;
+  return kind == PixelKind::float64 ? DCM_DoubleFloatPixelData : DCM_PixelData;
+}
+
+int bits_of_number(const PixelFormat& pixels) {
+  if (pixels.kind == PixelKind::float32) return 32;
+  return pixels.kind == PixelKind::float64 ? 64 : pixels.bits_allocated;
+}
+
 bool inflate_raw(std::span<const uint8_t> from, size_t size, std::vector<uint8_t>& to) {
   to.resize(size);
   z_stream stream{};
@@ -111,9 +121,7 @@ struct FrameReader::Impl {
     way = ways().at(header.transfer_syntax);
     const PixelFormat& pixels = header.pixels;
     const auto num_samples = static_cast<size_t>(pixels.rows * pixels.columns * pixels.samples);
-    const int bits = pixels.kind == PixelKind::float32   ? 32
-                     : pixels.kind == PixelKind::float64 ? 64
-                                                         : pixels.bits_allocated;
+    const int bits = bits_of_number(pixels);
     frame_bytes = bits == 1 ? (num_samples + 7) / 8 : num_samples * static_cast<size_t>(bits) / 8;
     if (is_subsampled() && way == Way::native)
       frame_bytes = static_cast<size_t>(pixels.rows) * static_cast<size_t>((pixels.columns + 1) / 2 * 4);
@@ -152,9 +160,7 @@ struct FrameReader::Impl {
 
   void read_native() {
     const PixelKind kind = header.pixels.kind;
-    const DcmTagKey tag = kind == PixelKind::float32   ? DCM_FloatPixelData
-                          : kind == PixelKind::float64 ? DCM_DoubleFloatPixelData
-                                                       : DCM_PixelData;
+    const DcmTagKey tag = pixel_data_tag(kind);
     DcmElement* pixel_element = nullptr;
     if (file.data().findAndGetElement(tag, pixel_element).bad() || pixel_element == nullptr)
       fail_file(file.path, "has no pixel data");
@@ -244,15 +250,17 @@ struct FrameReader::Impl {
       std::memcpy(&offset, table.data() + 4 * i, 4);
       offsets.insert(offset);
     }
+    const auto is_first = [&](unsigned long i, uint64_t offset) {
+      if (num_frames == 1) return i == 1;
+      if (end - 1 == num_frames) return true;
+      return offsets.empty() ? begins_stream(fragment(i)) : offsets.contains(offset);
+    };
     uint64_t at = 0;
     for (unsigned long i = 1; i < end; ++i) {
       DcmPixelItem* item = nullptr;
       if (sequence->getItem(item, i).bad() || item == nullptr)
         fail_file(file.path, "a piece of its compressed pixel data is missing", kDamaged);
-      const bool is_first = num_frames == 1 ? i == 1
-                                            : end - 1 == num_frames ||
-                                                  (offsets.empty() ? begins_stream(fragment(i)) : offsets.contains(at));
-      if (is_first) first_fragments.push_back(i);
+      if (is_first(i, at)) first_fragments.push_back(i);
       at += 8 + item->getLength();
     }
     if (first_fragments.size() != num_frames)
@@ -286,9 +294,7 @@ struct FrameReader::Impl {
 
   void describe(RawFrame& to) const {
     const PixelFormat& pixels = header.pixels;
-    to.bits_allocated = pixels.kind == PixelKind::float64   ? 64
-                        : pixels.kind == PixelKind::float32 ? 32
-                                                            : pixels.bits_allocated;
+    to.bits_allocated = bits_of_number(pixels);
     to.bits_stored = pixels.bits_stored;
     to.high_bit = pixels.high_bit;
     to.is_by_plane = pixels.is_by_plane;

@@ -176,16 +176,17 @@ void read_frames(DcmItem& data, DicomHeader& header) {
   if (header.kind != DicomKind::seg) read_keys(data, groups, header);  // masks have segments instead
 }
 
+// Of the padding's value, and of the other end of its range.
+std::pair<DcmTagKey, DcmTagKey> padding_tags(PixelKind kind) {
+  if (kind == PixelKind::float32) return {DCM_FloatPixelPaddingValue, DCM_FloatPixelPaddingRangeLimit};
+  if (kind == PixelKind::float64) return {DCM_DoubleFloatPixelPaddingValue, DCM_DoubleFloatPixelPaddingRangeLimit};
+  return {DCM_PixelPaddingValue, DCM_PixelPaddingRangeLimit};
+}
+
 void read_padding(DcmItem& data, DicomHeader& header) {
   const PixelFormat& pixels = header.pixels;
   if (!is_grey(pixels)) return;
-  const bool is_float = pixels.kind == PixelKind::float32, is_double = pixels.kind == PixelKind::float64;
-  const DcmTagKey value_tag = is_float    ? DCM_FloatPixelPaddingValue
-                              : is_double ? DCM_DoubleFloatPixelPaddingValue
-                                          : DCM_PixelPaddingValue;
-  const DcmTagKey limit_tag = is_float    ? DCM_FloatPixelPaddingRangeLimit
-                              : is_double ? DCM_DoubleFloatPixelPaddingRangeLimit
-                                          : DCM_PixelPaddingRangeLimit;
+  const auto [value_tag, limit_tag] = padding_tags(pixels.kind);
   const std::optional<double> value = number_of(data, value_tag);
   if (!value) return;
   // Of VR US or SS; implicit files do not say which, and some explicit ones say the wrong one.

@@ -128,7 +128,8 @@ void decode_jpeg2000(std::span<const uint8_t> stream, const PixelFormat& pixels,
   }
 
   const int precision = static_cast<int>(image->comps[0].prec);
-  to.bits_allocated = precision <= 8 ? 8 : precision <= 16 ? 16 : 32;
+  to.bits_allocated = precision <= 16 ? 16 : 32;
+  if (precision <= 8) to.bits_allocated = 8;
   to.bits_stored = precision;
   to.high_bit = precision - 1;
   to.is_by_plane = false;

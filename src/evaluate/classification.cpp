@@ -222,15 +222,19 @@ void check_own_labels(const io::Csv& csv, const Labels& labels) {
   }
 }
 
+std::vector<std::string> declared_or_true(const EvalArguments& arguments, const EvalModel& first_model,
+                                          const Labels& labels) {
+  if (!arguments.classes.empty()) return class_names(arguments.classes, "--classes", ExitCode::usage);
+  if (first_model.class_names.empty()) return labels.names;
+  return class_names(first_model.class_names, first_model.predictions.string());
+}
+
 // What is told apart: kind, classes, and which of two is positive.
 void find_classes(const EvalArguments& arguments, const EvalModel& first_model, const io::Csv& first_table,
                   const Labels& labels, metrics::ClassificationStudy& study) {
   using metrics::LabelKind;
   const bool is_declared = !arguments.classes.empty() || !first_model.class_names.empty();
-  std::vector<std::string> classes =
-      !arguments.classes.empty()         ? class_names(arguments.classes, "--classes", ExitCode::usage)
-      : !first_model.class_names.empty() ? class_names(first_model.class_names, first_model.predictions.string())
-                                         : labels.names;
+  std::vector<std::string> classes = declared_or_true(arguments, first_model, labels);
   if (labels.is_multi_label) {
     study.kind = LabelKind::multi_label;
     for (const std::string& name : classes) {
@@ -252,9 +256,8 @@ void find_classes(const EvalArguments& arguments, const EvalModel& first_model, 
     if (std::find(classes.begin(), classes.end(), positive) == classes.end())
       throw Error(ExitCode::usage, concat("--positive ", positive, " is no class"),
                   "the classes are: " + join(classes, ", "));
-    study.negative_class = classes.front() != positive ? classes.front()
-                           : classes.size() > 1        ? classes.back()
-                                                       : "other";
+    study.negative_class = classes.size() > 1 ? classes.back() : "other";
+    if (classes.front() != positive) study.negative_class = classes.front();
     classes = {positive};
     log::info(concat("positive class: ", positive));
   }
@@ -266,6 +269,12 @@ void find_classes(const EvalArguments& arguments, const EvalModel& first_model, 
   if (study.kind != LabelKind::binary && !arguments.positive.empty())
     throw Error(ExitCode::usage, "--positive is for two classes", "there are: " + join(classes, ", "));
   study.classes = std::move(classes);
+}
+
+Labels true_labels(const EvalArguments& arguments, const std::optional<Truth>& truth, const io::Csv& first_table,
+                   Problems& problems) {
+  if (truth) return from_truth(*truth, problems);
+  return from_csv(arguments.truth.empty() ? first_table : io::read_csv(arguments.truth));
 }
 
 // The scores of one model, found by the names of the truth's cases.
@@ -332,8 +341,7 @@ metrics::ClassificationStudy read_classifications(const EvalArguments& arguments
   for (const EvalModel& model : models)
     tables.push_back(
         io::read_csv(fs::is_directory(model.predictions) ? model.predictions / "cases.csv" : model.predictions));
-  const Labels labels = truth ? from_truth(*truth, problems)
-                              : from_csv(arguments.truth.empty() ? tables[0] : io::read_csv(arguments.truth));
+  const Labels labels = true_labels(arguments, truth, tables[0], problems);
   for (const io::Csv& table : tables) check_own_labels(table, labels);
 
   metrics::ClassificationStudy study;

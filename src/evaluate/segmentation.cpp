@@ -238,7 +238,10 @@ void settle_units(const std::vector<Scored>& scored, metrics::SegmentationStudy&
                 "evaluate them separately");
   for (auto& of_model : study.scores) {
     for (auto& of_case : of_model) {
-      for (metrics::ClassScores& of_class : of_case) of_class.truth_ml = of_class.difference_ml = std::nan("");
+      for (metrics::ClassScores& of_class : of_case) {
+        of_class.truth_ml = std::nan("");
+        of_class.difference_ml = std::nan("");
+      }
     }
   }
 }

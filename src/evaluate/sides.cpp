@@ -32,7 +32,8 @@ Side::Side(std::string whose, std::vector<TruthCase> cases, io::LabelRules rules
 }
 
 void Side::set_names(const std::vector<std::string>& classes, const std::vector<std::string>& own, bool is_users) {
-  rules_.names = classes_ = classes;
+  classes_ = classes;
+  rules_.names = classes;
   if (is_users) rules_.own_names = own;
   io::label_meaning(rules_, {});  // what contradicts itself whatever the files hold is said at once
   if (is_users || own.empty() || own == classes) return;

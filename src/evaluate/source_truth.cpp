@@ -122,14 +122,14 @@ class CasesOfSource {
       if (name.ends_with("_0000")) name.resize(name.size() - 5);
     }
     num_resized_ += slices && io::is_resized(prepared_->dataset, *slices) ? 1 : 0;
+    int axis = io::is_picture(file.path) ? 2 : -1;
+    if (slices) axis = slices->axis;
     truth_.cases.push_back({.name = std::move(name),
                             .patient = file.patient,
                             .label_map = {},
                             .file = file,
                             .prepared = prepared_,
-                            .axis = slices                      ? slices->axis
-                                    : io::is_picture(file.path) ? 2
-                                                                : -1,
+                            .axis = axis,
                             .is_patient_known = file.is_patient_known,
                             .images = std::move(images)});
     return true;

@@ -88,11 +88,15 @@ void read_runs(std::string_view bytes, const Header& header, std::vector<std::by
       indices[static_cast<size_t>((header.height - 1 - y) * header.width + x)] = static_cast<std::byte>(index);
     ++x;  // runs may end beyond the side
   };
+  const auto index_in = [&](uint64_t byte, uint64_t i) {
+    if (!is_nibbles) return byte;
+    return i % 2 == 0 ? byte >> 4 : byte & 15;
+  };
   for (;;) {
     const uint64_t count = number(bytes, at, 1), value = number(bytes, at + 1, 1);
     at += 2;
     if (count > 0) {
-      for (uint64_t i = 0; i < count; ++i) put(!is_nibbles ? value : i % 2 == 0 ? value >> 4 : value & 15);
+      for (uint64_t i = 0; i < count; ++i) put(index_in(value, i));
     } else if (value == 0) {
       x = 0;
       ++y;
@@ -106,7 +110,7 @@ void read_runs(std::string_view bytes, const Header& header, std::vector<std::by
       const size_t length = is_nibbles ? (value + 1) / 2 : value;
       for (uint64_t i = 0; i < value; ++i) {
         const uint64_t byte = number(bytes, at + (is_nibbles ? i / 2 : i), 1);
-        put(!is_nibbles ? byte : i % 2 == 0 ? byte >> 4 : byte & 15);
+        put(index_in(byte, i));
       }
       at += length + length % 2;
     }

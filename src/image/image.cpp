@@ -31,7 +31,10 @@ StoredType stored_type_of(const std::string& name) {
   return static_cast<StoredType>(found - kTypeNames.begin());
 }
 
-std::string name_of(Units units) { return units == Units::hu ? "HU" : units == Units::suv ? "SUV" : "raw"; }
+std::string name_of(Units units) {
+  if (units == Units::hu) return "HU";
+  return units == Units::suv ? "SUV" : "raw";
+}
 
 std::vector<float> values(const Volume& volume) {
   std::vector<float> result(static_cast<size_t>(volume.num_values()));

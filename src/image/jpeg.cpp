@@ -108,7 +108,8 @@ Raster decode_jpeg(std::string_view bytes) {
     raster.orientation = exif_orientation(text.substr(6));
     break;
   }
-  reader.jpeg.out_color_space = components == 1 ? JCS_GRAYSCALE : components == 3 ? JCS_RGB : JCS_CMYK;
+  reader.jpeg.out_color_space = components == 3 ? JCS_RGB : JCS_CMYK;
+  if (components == 1) reader.jpeg.out_color_space = JCS_GRAYSCALE;
   const size_t row_samples = static_cast<size_t>(raster.width * components),
                num_rows = static_cast<size_t>(raster.height);
   raster.bytes.resize(row_samples * num_rows);

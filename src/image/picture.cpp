@@ -235,6 +235,12 @@ void append(Decoded& decoded, Raster&& raster, int64_t num_pages) {
   volume.stored.insert(volume.stored.end(), raster.bytes.begin(), raster.bytes.end());
 }
 
+Raster decode_single(std::string_view bytes) {
+  if (bytes.starts_with("\x89PNG")) return decode_png(bytes);
+  if (bytes.starts_with("BM")) return decode_bmp(bytes);
+  return decode_jpeg(bytes);
+}
+
 Decoded decode(const fs::path& path, Use use) {
   Decoded decoded;
   naming(path, [&] {
@@ -252,9 +258,7 @@ Decoded decode(const fs::path& path, Use use) {
         remark("TIFF pages that hang below others (SubIFDs: smaller copies, as a rule) are left out");
       return;
     }
-    Raster raster = bytes.starts_with("\x89PNG") ? decode_png(bytes)
-                    : bytes.starts_with("BM")    ? decode_bmp(bytes)
-                                                 : decode_jpeg(bytes);
+    Raster raster = decode_single(bytes);
     interpret(raster, use);
     append(decoded, std::move(raster), 1);
   });
@@ -331,15 +335,17 @@ int64_t picture_orientation(const fs::path& path) {
 void split_alpha(Raster& raster) {
   const auto own = static_cast<size_t>(raster.channels), num_pixels = static_cast<size_t>(raster.height * raster.width);
   visit(raster.type, [&]<class T>(T) {
-    const T full = std::is_floating_point_v<T> ? T{1}
-                                               : static_cast<T>(raster.bits < 8 * static_cast<int64_t>(sizeof(T))
-                                                                    ? (1LL << raster.bits) - 1
-                                                                    : std::numeric_limits<T>::max());
+    T full{1};
+    if constexpr (std::is_integral_v<T>) {
+      const bool has_fewer_bits = raster.bits < 8 * static_cast<int64_t>(sizeof(T));
+      full = has_fewer_bits ? static_cast<T>((1LL << raster.bits) - 1) : std::numeric_limits<T>::max();
+    }
     auto* values = reinterpret_cast<T*>(raster.bytes.data());
     raster.opacity.resize(num_pixels);
     for (size_t i = 0; i < num_pixels; ++i) {
       const T alpha = values[i * (own + 1) + own];
-      raster.opacity[i] = alpha == T{0} ? 0 : alpha == full ? 2 : 1;
+      raster.opacity[i] = alpha == full ? 2 : 1;
+      if (alpha == T{0}) raster.opacity[i] = 0;
       std::copy_n(values + i * (own + 1), own, values + i * own);
     }
     raster.bytes.resize(num_pixels * own * sizeof(T));

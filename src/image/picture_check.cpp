@@ -138,13 +138,15 @@ struct TiffReader {
 
   uint64_t at(size_t where, size_t size) const { return number(bytes, where, size, is_big_endian); }
 
+  static size_t bytes_of_type(uint64_t type) {
+    if (type == 3) return 2;
+    return type == 16 ? 8 : 4;
+  }
+
   // The values of one directory entry (integers), wherever they are stored.
   std::vector<uint64_t> values(size_t entry) {
     const uint64_t type = at(entry + 2, 2), count = is_bigtiff ? at(entry + 4, 8) : at(entry + 4, 4);
-    const size_t size = type == 3    ? 2
-                        : type == 16 ? 8
-                                     : 4,
-                 inside = is_bigtiff ? 8 : 4, field = entry + (is_bigtiff ? 12 : 8);
+    const size_t size = bytes_of_type(type), inside = is_bigtiff ? 8 : 4, field = entry + (is_bigtiff ? 12 : 8);
     const size_t from = count <= inside / size ? field : at(field, inside);
     std::vector<uint64_t> found;
     for (uint64_t i = 0;
@@ -209,9 +211,9 @@ std::string check_bmp(std::string_view bytes) {
   if (bytes.size() < 26 || number(bytes, 2, 4, false) > bytes.size())
     return "is cut off: a BMP shorter than its header says";
   const bool is_old = number(bytes, 14, 4, false) == 12;
+  if (is_old) return check_size(number(bytes, 18, 2, false), number(bytes, 20, 2, false));
   const auto height = static_cast<int32_t>(number(bytes, 22, 4, false));  // negative: top row first
-  return is_old ? check_size(number(bytes, 18, 2, false), number(bytes, 20, 2, false))
-                : check_size(number(bytes, 18, 4, false), height < 0 ? -static_cast<int64_t>(height) : height);
+  return check_size(number(bytes, 18, 4, false), height < 0 ? -static_cast<int64_t>(height) : height);
 }
 
 }  // namespace

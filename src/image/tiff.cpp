@@ -13,9 +13,8 @@ namespace vmae::io {
 namespace {
 
 std::string text_of(const TiffPage& page) {
-  const char* kind = page.format == SAMPLEFORMAT_INT      ? "-bit signed integers"
-                     : page.format == SAMPLEFORMAT_IEEEFP ? "-bit floats"
-                                                          : "-bit integers";
+  const char* kind = page.format == SAMPLEFORMAT_IEEEFP ? "-bit floats" : "-bit integers";
+  if (page.format == SAMPLEFORMAT_INT) kind = "-bit signed integers";
   return concat(page.is_turned() ? page.height : page.width, " x ", page.is_turned() ? page.width : page.height,
                 " pixels of ", page.samples, page.samples == 1 ? " sample, " : " samples, ", page.bits, kind);
 }

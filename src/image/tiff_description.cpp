@@ -95,7 +95,9 @@ void check_meaning(const std::string& description, const PageShape& page, int64_
       !is_imagej && (description.find("<OME") != std::string::npos || description.find(":OME") != std::string::npos);
   // tifffile wrote each page by itself, as programs do that have one slice at a time
   const bool is_by_page = num_shaped == num_pages;
-  if (const int64_t images = is_ome ? count_ome_images(description) : is_by_page ? 1 : num_shaped; images > 1)
+  int64_t images = is_by_page ? 1 : num_shaped;
+  if (is_ome) images = count_ome_images(description);
+  if (images > 1)
     fail_picture(concat("is a TIFF that holds ", images, " images (", is_ome ? "OME" : "tifffile", " says so)"),
                  "save each as a file of its own");
   if (is_imagej) {

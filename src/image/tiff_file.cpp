@@ -51,7 +51,10 @@ tmsize_t write_memory(thandle_t handle, void* from, tmsize_t size) {
 
 toff_t seek_memory(thandle_t handle, toff_t offset, int whence) {
   auto& memory = *static_cast<Memory*>(handle);
-  memory.at = whence == SEEK_SET ? offset : whence == SEEK_CUR ? memory.at + offset : memory.bytes.size() + offset;
+  uint64_t from = memory.bytes.size();
+  if (whence == SEEK_SET) from = 0;
+  if (whence == SEEK_CUR) from = memory.at;
+  memory.at = from + offset;
   return memory.at;
 }
 

@@ -12,11 +12,14 @@
 namespace vmae::io {
 namespace {
 
+float half_magnitude(int exponent, int fraction) {
+  if (exponent == 0) return std::ldexp(static_cast<float>(fraction), -24);
+  if (exponent == 31) return fraction == 0 ? INFINITY : NAN;
+  return std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
+}
+
 float from_half(uint16_t half) {
-  const int exponent = half >> 10 & 31, fraction = half & 1023;
-  float value = exponent == 0    ? std::ldexp(static_cast<float>(fraction), -24)
-                : exponent == 31 ? (fraction == 0 ? INFINITY : NAN)
-                                 : std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
+  const float value = half_magnitude(half >> 10 & 31, half & 1023);
   return (half & 0x8000) != 0 ? -value : value;
 }
 
@@ -60,22 +63,25 @@ void with_samples(const TiffPage& page, const Use& use) {
   return use(StoredType::f32, [](Row row, size_t i) { return static_cast<float>(stored_at<double>(row, i)); });
 }
 
-void check_samples(const TiffPage& page) {
+bool has_known_samples(const TiffPage& page) {
   const auto is_one_of = [&](std::initializer_list<int> all) {
     return std::find(all.begin(), all.end(), page.bits) != all.end();
   };
-  const bool is_known = page.format == SAMPLEFORMAT_UINT     ? is_one_of({1, 2, 4, 8, 10, 12, 14, 16, 32, 64})
-                        : page.format == SAMPLEFORMAT_INT    ? is_one_of({8, 16, 32, 64})
-                        : page.format == SAMPLEFORMAT_IEEEFP ? is_one_of({16, 32, 64})
-                                                             : false;
-  if (!is_known) {
-    const char* kind = page.format == SAMPLEFORMAT_INT      ? "-bit signed integers"
-                       : page.format == SAMPLEFORMAT_UINT   ? "-bit integers"
-                       : page.format == SAMPLEFORMAT_IEEEFP ? "-bit floats"
-                                                            : "-bit complex numbers";
-    fail_picture(concat("is a TIFF of ", page.bits, kind,
-                        "; integers of 1, 2, 4, 8, 10, 12, 14, 16, 32, 64 bits and floats of 16, 32, 64 are read"));
-  }
+  if (page.format == SAMPLEFORMAT_UINT) return is_one_of({1, 2, 4, 8, 10, 12, 14, 16, 32, 64});
+  if (page.format == SAMPLEFORMAT_INT) return is_one_of({8, 16, 32, 64});
+  return page.format == SAMPLEFORMAT_IEEEFP && is_one_of({16, 32, 64});
+}
+
+const char* kind_of_samples(const TiffPage& page) {
+  if (page.format == SAMPLEFORMAT_INT) return "-bit signed integers";
+  if (page.format == SAMPLEFORMAT_UINT) return "-bit integers";
+  return page.format == SAMPLEFORMAT_IEEEFP ? "-bit floats" : "-bit complex numbers";
+}
+
+void check_samples(const TiffPage& page) {
+  if (has_known_samples(page)) return;
+  fail_picture(concat("is a TIFF of ", page.bits, kind_of_samples(page),
+                      "; integers of 1, 2, 4, 8, 10, 12, 14, 16, 32, 64 bits and floats of 16, 32, 64 are read"));
 }
 
 const char* photometric_name(uint16_t photometric) {

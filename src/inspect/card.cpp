@@ -15,6 +15,16 @@ namespace vmae::run {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+std::string name_of_part(const std::string& split, size_t num_parts) {
+  if (split.empty()) return num_parts > 1 ? "training" : "all";
+  if (split == "train") return "training";
+  return split == "val" ? "validation" : split;
+}
+
+}  // namespace
+
 void inspect_card(const InspectArguments& arguments) {
   const fs::path &path = arguments.path, &folder = arguments.card;
   const io::Source source = io::find_source(path);
@@ -31,11 +41,7 @@ void inspect_card(const InspectArguments& arguments) {
   const auto quarantine = std::make_shared<data::Quarantine>("", /*max_bad_fraction=*/1.0);
   io::LabelFacts facts;
   for (auto& [split, files] : parts) {
-    CardPart part{.name = split.empty()      ? parts.size() > 1 ? "training" : "all"
-                          : split == "train" ? "training"
-                          : split == "val"   ? "validation"
-                                             : split,
-                  .files = std::move(files)};
+    CardPart part{.name = name_of_part(split, parts.size()), .files = std::move(files)};
     std::vector<io::SourceFile> shown = part.files;
     if (has_masks && source.layout != "prepared")
       std::erase_if(shown, [](const io::SourceFile& file) { return file.mask.empty(); });

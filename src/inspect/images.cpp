@@ -221,8 +221,8 @@ Look look_at_source(const fs::path& path) {
         io::stored_slice_of(mask, axis, index, bytes);
         for (const std::byte label : bytes) tile.mask.push_back(static_cast<uint8_t>(label));
       }
-      tile.caption = is_single ? concat(io::axis_name(axis), ' ', index)
-                               : concat(chosen, file.modality.empty() ? "" : " " + file.modality);
+      const std::string of_modality = file.modality.empty() ? "" : " " + file.modality;
+      tile.caption = is_single ? concat(io::axis_name(axis), ' ', index) : concat(chosen, of_modality);
       look.tiles.push_back(std::move(tile));
     }
   }

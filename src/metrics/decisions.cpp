@@ -130,14 +130,19 @@ Decisions::Measured Decisions::measure(const Column& column, std::span<const uin
       }
     } else {
       Rates& rates = measured.rates[0];
-      (cell.truth == 1 ? is_right ? rates.tp : rates.fn : is_right ? rates.tn : rates.fp) += count;
+      if (cell.truth == 1) {
+        (is_right ? rates.tp : rates.fn) += count;
+      } else {
+        (is_right ? rates.tn : rates.fp) += count;
+      }
     }
     measured.count += count;
     measured.squared_error += squared_error;
     CalibrationBin& bin = measured.bins[cell.bin];
     bin.count += count;
     bin.confidence_sum += confidence;
-    bin.correct_sum += (is_exclusive ? is_right : cell.truth == 1) ? count : 0;
+    const bool is_correct = is_exclusive ? is_right : cell.truth == 1;
+    bin.correct_sum += is_correct ? count : 0;
   }
   if (is_exclusive) {
     for (Rates& rates : measured.rates) rates.tn = measured.count - rates.tp - rates.fn - rates.fp;

@@ -72,7 +72,8 @@ double diagonal_mm(const Grid& grid) {
 }
 
 void score_absent(ClassScores& scores, EmptyRule rule) {
-  const double value = rule == EmptyRule::leave_out ? kNaN : rule == EmptyRule::one ? 1 : 0;
+  double value = rule == EmptyRule::one ? 1 : 0;
+  if (rule == EmptyRule::leave_out) value = kNaN;
   scores.dice = scores.iou = scores.sensitivity = scores.precision = scores.surface_dice = value;
   set_distances(scores, rule == EmptyRule::one ? 0 : kNaN);
 }

@@ -138,7 +138,10 @@ WindowLayout make_window_layout(int64_t height, int64_t width, int64_t window, i
     // 0 | 1 | 2 along one axis of the shifted grid: cut at size - window and size - shift
     auto region = [&](int64_t size, int64_t shift) {
       Tensor r = at::zeros({size});
-      if (shift > 0) r.slice(0, size - window).fill_(1), r.slice(0, size - shift).fill_(2);
+      if (shift > 0) {
+        r.slice(0, size - window).fill_(1);
+        r.slice(0, size - shift).fill_(2);
+      }
       return r;
     };
     const Tensor regions =

@@ -134,7 +134,10 @@ std::vector<size_t> from_the_ends_inwards(size_t n) {
     if (!is_taken[i]) order.push_back(i);
     is_taken[i] = true;
   };
-  if (n > 0) take(0), take(n - 1);
+  if (n > 0) {
+    take(0);
+    take(n - 1);
+  }
   for (size_t parts = 2; order.size() < n && parts <= 2 * n; parts *= 2) {
     for (size_t k = 1; k < parts; k += 2) take(k * n / parts);
   }
@@ -366,17 +369,18 @@ class Card {
     return texts;
   }
 
+  std::string class_text(uint8_t of_class) const {
+    if (of_class == 0) return "background";
+    if (of_class == io::kIgnored) return "ignored";
+    return "class " + card_.meaning->names[of_class - 1U];
+  }
+
   std::vector<Value> values() const {
     std::vector<Value> values;
     for (size_t value = 0; value < 256; ++value) {
       int64_t pixels = 0;
       for (const CardPart& part : card_.parts) pixels += part.census ? part.census->num_pixels[value] : 0;
-      const uint8_t of_class = card_.meaning->class_of[value];
-      if (pixels > 0)
-        values.push_back({value, pixels,
-                          of_class == 0              ? "background"
-                          : of_class == io::kIgnored ? "ignored"
-                                                     : "class " + card_.meaning->names[of_class - 1U]});
+      if (pixels > 0) values.push_back({value, pixels, class_text(card_.meaning->class_of[value])});
     }
     return values;
   }

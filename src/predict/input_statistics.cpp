@@ -96,9 +96,9 @@ std::optional<InputStatistics> input_statistics_of(const std::string& text) {
     const auto json = nlohmann::json::parse(text);
     InputStatistics statistics{ranges_of(json.at("mean")), ranges_of(json.at("std")), ranges_of(json.at("distance"))};
     const size_t channels = statistics.mean.size();
-    return statistics.std.size() == channels && statistics.distance.size() == (channels > 1 ? 1 : 0)
-               ? std::optional(statistics)
-               : std::nullopt;
+    const size_t num_distances = channels > 1 ? 1 : 0;
+    if (statistics.std.size() != channels || statistics.distance.size() != num_distances) return std::nullopt;
+    return statistics;
   } catch (const nlohmann::json::exception&) {  // written by another version: prediction does without
     return std::nullopt;
   }

@@ -226,7 +226,9 @@ nn::UnetOptions unet_options_of(const weights::TensorFile& file, const fs::path&
 std::string mirrors_of(const data::AugmentOptions& augment) {
   const bool horizontal = augment.flip_horizontal > 0 || augment.rot90 > 0,
              vertical = augment.flip_vertical > 0 || augment.rot90 > 0;
-  return horizontal && vertical ? "both" : horizontal ? "horizontal" : vertical ? "vertical" : "none";
+  if (horizontal && vertical) return "both";
+  if (horizontal) return "horizontal";
+  return vertical ? "vertical" : "none";
 }
 
 namespace {

@@ -17,7 +17,10 @@ void CasePool::add(const std::vector<double>& slice, const std::string& how) {
 std::vector<double> CasePool::result(bool is_multi_label) const {
   std::vector<double> result = values_;
   double sum = 0;
-  for (double& value : result) sum += value = is_mean_ ? value / static_cast<double>(num_slices_) : value;
+  for (double& value : result) {
+    if (is_mean_) value /= static_cast<double>(num_slices_);
+    sum += value;
+  }
   if (!is_multi_label && !is_mean_ && sum > 0) {
     for (double& value : result) value /= sum;
   }

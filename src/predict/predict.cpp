@@ -322,8 +322,8 @@ class Prediction {
     for_slices(*predictor_, group, [&](size_t i, int64_t first, const at::Tensor& p) { predicted[i].add(first, p); });
     for (size_t i = 0; i < group.size(); ++i) {
       try {
-        PredictedCase& done = results_[numbers[i]] = predicted[i].write(output_);
-        journal_->add(names_[numbers[i]], done);
+        results_[numbers[i]] = predicted[i].write(output_);
+        journal_->add(names_[numbers[i]], results_[numbers[i]]);
       } catch (const Error& error) {
         leave_out(numbers[i], error);
       }

@@ -73,12 +73,14 @@ struct Kind {
   }
 };
 
+const char* kind_of_files(const PlannedCase& planned) {
+  if (!planned.header) return ", pictures";
+  if (!planned.file.series.empty()) return ", DICOM series";
+  return is_tiff_stack(planned) ? ", TIFF stacks" : ", volumes";
+}
+
 std::string name_of_kind(const PlannedCase& planned) {
-  const char* const files = !planned.header                ? ", pictures"
-                            : !planned.file.series.empty() ? ", DICOM series"
-                            : is_tiff_stack(planned)       ? ", TIFF stacks"
-                                                           : ", volumes";
-  return (planned.file.modality.empty() ? "modality not known" : planned.file.modality) + files;
+  return (planned.file.modality.empty() ? "modality not known" : planned.file.modality) + kind_of_files(planned);
 }
 
 // "found (layout nnunet): 60 cases of 20 patients, ..."

@@ -27,8 +27,10 @@ void truncate_after(const std::filesystem::path& path, const std::function<bool(
   if (!std::filesystem::exists(path)) return;
   const std::string content = read_file(path);
   std::string kept;
-  for (size_t begin = 0, end = 0; (end = content.find('\n', begin)) != std::string::npos; begin = end + 1) {
+  size_t begin = 0;
+  for (size_t end = content.find('\n'); end != std::string::npos; end = content.find('\n', begin)) {
     const std::string line = content.substr(begin, end - begin);
+    begin = end + 1;
     if (keep(line)) kept += line + "\n";
   }
   if (kept != content) write_file_atomically(path, kept);

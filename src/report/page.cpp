@@ -64,11 +64,9 @@ class Writer {
     svg = replaced(svg, "=\"url(#figure-", "=\"url(#" + id);
     constexpr double kWide = 700, kHalf = 540, kSmallest = 0.65;
     const double width = width_of(svg);
-    std::string out = concat("<figure",
-                             width > kWide    ? " class=\"wide\""
-                             : width >= kHalf ? " class=\"wide medium\""
-                                              : "",
-                             ">\n<div class=\"card\"");
+    const char* size = width >= kHalf ? " class=\"wide medium\"" : "";
+    if (width > kWide) size = " class=\"wide\"";
+    std::string out = concat("<figure", size, ">\n<div class=\"card\"");
     if (width > 0) out += concat(" style=\"max-width:", std::lround((width >= kHalf ? 1.35 : 1.15) * width), "px\"");
     out += ">\n";
     // So wide that a phone would make its texts unreadable: it scrolls.

@@ -19,7 +19,9 @@ bool is_range(double low, double high) {
 double tick_step(double range) {
   const double power = std::pow(10.0, std::floor(std::log10(range / 5)));
   const double share = range / 5 / power;
-  return power * (share < 1.4 ? 1 : share < 3.5 ? 2 : share < 7.5 ? 5 : 10);
+  if (share < 1.4) return power;
+  if (share < 3.5) return power * 2;
+  return power * (share < 7.5 ? 5 : 10);
 }
 
 std::string short_number(double value, int digits) {

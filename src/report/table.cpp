@@ -119,7 +119,8 @@ std::string style(const std::string& text, bool is_number) {
     longest = std::max(longest, end - begin);
     begin = end + 1;
   }
-  return longest > kLongWord ? " class=\"long\"" : is_number ? " class=\"number\"" : "";
+  if (longest > kLongWord) return " class=\"long\"";
+  return is_number ? " class=\"number\"" : "";
 }
 
 // A line may break before an interval, not in it.
@@ -135,11 +136,9 @@ std::string to_html(const Table& table, const std::string& label) {
   const size_t columns = table.columns.size();
   // for a printed page: in smaller type, with lines that break in intervals
   constexpr size_t kMany = 10, kTooMany = 13;
-  std::string out = concat("<table",
-                           columns >= kTooMany ? " class=\"many-columns too-many\""
-                           : columns >= kMany  ? " class=\"many-columns\""
-                                               : "",
-                           ">\n<caption><span>");
+  const char* size = columns >= kMany ? " class=\"many-columns\"" : "";
+  if (columns >= kTooMany) size = " class=\"many-columns too-many\"";
+  std::string out = concat("<table", size, ">\n<caption><span>");
   if (!label.empty()) out += "<span class=\"label\">" + html_text(label) + ".</span> ";
   out += html_text(table.caption) + "</span></caption>\n<thead>\n<tr>";
   for (size_t k = 0; k < table.columns.size(); ++k)

@@ -50,7 +50,8 @@ bool is_forbidden(char32_t c) {
 char32_t next_character(std::string_view text, size_t& at) {
   const auto lead = static_cast<unsigned char>(text[at]);
   if (lead < 0x80) return static_cast<unsigned char>(text[at++]);
-  const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  size_t length = lead >= 0xe0 ? 3 : 2;
+  if (lead >= 0xf0) length = 4;
   const std::string_view bytes = text.substr(at, length);
   if (bytes.size() < length || !is_utf8(bytes)) {
     ++at;
@@ -70,7 +71,11 @@ std::string to_utf8(char32_t c) {
   return {static_cast<char>(0xf0 | (c >> 18)), tail(12), tail(6), tail(0)};
 }
 
-size_t columns_of(char32_t c) { return c < 0x300 ? 1 : is_in(c, kZeroWidth) ? 0 : is_in(c, kWide) ? 2 : 1; }
+size_t columns_of(char32_t c) {
+  if (c < 0x300) return 1;
+  if (is_in(c, kZeroWidth)) return 0;
+  return is_in(c, kWide) ? 2 : 1;
+}
 
 size_t display_width(std::string_view text) {
   size_t width = 0;

@@ -14,6 +14,11 @@ namespace {
 
 constexpr size_t kShown = 20;
 
+std::string whose_remark(const std::vector<std::string>& names) {
+  if (names[0].empty()) return "";
+  return names[0] + (names.size() > 1 ? concat(" and ", names.size() - 1, " more") : "") + ": ";
+}
+
 // Each kind of remark once, with the first file that it is about.
 void say(const std::vector<io::SourceRemark>& remarks, const io::Source& source,
          const std::function<void(const std::string&)>& log) {
@@ -24,12 +29,7 @@ void say(const std::vector<io::SourceRemark>& remarks, const io::Source& source,
     if (names.empty()) order.push_back(remark.text);
     names.push_back(io::without(remark.name, source.identifying));
   }
-  for (size_t i = 0; i < order.size() && i < kShown; ++i) {
-    const std::vector<std::string>& names = names_of[order[i]];
-    const std::string whose =
-        names[0].empty() ? "" : names[0] + (names.size() > 1 ? concat(" and ", names.size() - 1, " more") : "") + ": ";
-    log(whose + order[i]);
-  }
+  for (size_t i = 0; i < order.size() && i < kShown; ++i) log(whose_remark(names_of[order[i]]) + order[i]);
   if (order.size() > kShown) log(concat("... and ", order.size() - kShown, " more kinds, which `vmae inspect` lists"));
 }
 

@@ -38,7 +38,9 @@ bool is_identifying(const std::string& name, const std::vector<std::string>& ide
 bool is_word(const std::string& text, size_t from, size_t to) {
   const auto kind = [&](size_t at) {
     const auto c = static_cast<unsigned char>(text[at]);
-    return std::isdigit(c) ? 1 : std::isupper(c) ? 2 : std::islower(c) || c >= 0x80 ? 3 : 0;
+    if (std::isdigit(c)) return 1;
+    if (std::isupper(c)) return 2;
+    return std::islower(c) || c >= 0x80 ? 3 : 0;
   };
   const auto goes_on = [&](size_t left) {
     return kind(left) != 0 && (kind(left) == kind(left + 1) || (kind(left) == 2 && kind(left + 1) == 3));

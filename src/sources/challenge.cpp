@@ -73,8 +73,7 @@ void add_entry(const DatasetJson& dataset, const DatasetJson::Entry& entry, cons
   for (size_t channel = 1; channel < count; ++channel) {
     SourceFile& other = file.channels.emplace_back();
     set_channel(other, are_volumes ? entry.images[0] : entry.images[channel], channel);
-    if (!are_volumes) continue;
-    other = time_point_of(other, static_cast<int64_t>(channel));
+    if (are_volumes) other = time_point_of(other, static_cast<int64_t>(channel));
   }
   source.files.push_back(std::move(file));
 }
@@ -117,7 +116,10 @@ void add_decathlon(const DatasetJson& dataset, const fs::path& folder, Source& s
     source.remarks.push_back(
         {"dataset.json", concat(count_text(absent.size()), " (", few(absent), ") of \"test\" are not there")});
   std::set<fs::path> images, masks;
-  for (const SourceFile& file : single_channels(source.files)) images.insert(file.path), masks.insert(file.mask);
+  for (const SourceFile& file : single_channels(source.files)) {
+    images.insert(file.path);
+    masks.insert(file.mask);
+  }
   note_unlisted(folder, "imagesTr", "training", images, source);
   note_unlisted(folder, "labelsTr", "training", masks, source);
 }

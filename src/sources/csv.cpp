@@ -33,10 +33,8 @@ class Scanner {
       row.fields.push_back(field());
     } while (take(separator_));
     const bool carriage_return = take('\r');
-    if (take('\n')) {
+    if (take('\n') || carriage_return) {  // alone: an old Macintosh line end
       ++line_;
-    } else if (carriage_return) {
-      ++line_;  // an old Macintosh line end
     } else if (!at_end()) {
       fail(line_, concat("text after a closing quote: '", text_[at_], "'"));
     }
@@ -111,9 +109,8 @@ std::optional<size_t> Csv::column(const std::vector<std::string>& names) const {
 
 Csv parse_csv(std::string_view text, const std::string& name) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF") || text.find('\0') != std::string_view::npos) {
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF") || text.find('\0') != std::string_view::npos)
     throw Error(ExitCode::data, name + ":1: is not UTF-8 text but UTF-16, or no text at all", kHint);
-  }
   require_utf8(text, name, kHint);
   Csv csv{name, {}, {}};
   Scanner scanner(text, name);

@@ -56,8 +56,7 @@ Json parse(const fs::path& file) {
   };
   try {
     Json json = Json::parse(text, watch);
-    if (!json.is_object())
-      fail_file(file, "is not a dataset.json: it holds no object ({...})");
+    if (!json.is_object()) fail_file(file, "is not a dataset.json: it holds no object ({...})");
     return json;
   } catch (const Json::exception& error) {
     fail_file(file, concat("is not JSON: ", error.what()));

@@ -172,11 +172,11 @@ void add_finding(const Csv& csv, size_t column, bool is_alone, Columns& columns)
   for (const CsvRow& row : csv.rows) {
     const std::string& cell = row.fields[column];
     if (finding(cell)) continue;
+    const char* of_classes = "; a column of words holds classes if it is named alone";
+    if (is_alone) of_classes = "; a column of classes holds words alone, no numbers and no files";
+    if (is_truth_word(cell) || parse_number(cell)) of_classes = "; if these are classes, call the column `label`";
     fail(csv, row.line, concat("the finding ", name, " is '", cell, "'"),
-         concat("findings are 0, 1, or -1 or empty where not known",
-                is_truth_word(cell) || parse_number(cell) ? "; if these are classes, call the column `label`"
-                : is_alone ? "; a column of classes holds words alone, no numbers and no files"
-                           : "; a column of words holds classes if it is named alone"));
+         concat("findings are 0, 1, or -1 or empty where not known", of_classes));
   }
   columns.findings.push_back(column);
 }

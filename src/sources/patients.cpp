@@ -9,10 +9,10 @@
 namespace vmae::io {
 namespace {
 
-std::string plain(const std::string& column) {
-  std::string name = to_lower(column);
-  std::erase_if(name, [](char c) { return c == ' ' || c == '_' || c == '-'; });
-  return name;
+std::string plain(const std::string& text) {
+  std::string letters = to_lower(text);
+  std::erase_if(letters, [](char c) { return c == ' ' || c == '_' || c == '-'; });
+  return letters;
 }
 
 // Where patients are not known each file (of nnU-Net and Decathlon each case, of DICOM each series) is taken for one.
@@ -22,8 +22,7 @@ bool names_cases_only(const std::string& layout) { return layout == "nnunet" || 
 std::string alike_note(const Source& source) {
   std::map<std::string, std::set<std::string>> alike;
   for (const SourceFile& file : source.files) {
-    std::string key = to_lower(file.patient);
-    std::erase_if(key, [](char c) { return c == ' ' || c == '_' || c == '-'; });
+    std::string key = plain(file.patient);
     key.erase(0, std::min(key.find_first_not_of('0'), key.size()));
     alike[key].insert(file.patient);
   }
@@ -87,9 +86,8 @@ std::optional<size_t> PatientCount::number() const {
 
 std::string PatientCount::number_text() const {
   if (known_.empty()) return "not known";
-  return concat(
-      known_.size(),
-      unknown_.empty() ? "" : concat(" (", unknown_.size(), unknown_.size() == 1 ? " case" : " cases", ": not known)"));
+  if (unknown_.empty()) return concat(known_.size());
+  return concat(known_.size(), " (", unknown_.size(), unknown_.size() == 1 ? " case" : " cases", ": not known)");
 }
 
 std::string PatientCount::suffix() const {
@@ -109,8 +107,8 @@ std::string patients_note(const Source& source) {
   const auto unknown = static_cast<size_t>(std::count_if(
       source.files.begin(), source.files.end(), [](const SourceFile& file) { return !file.is_patient_known; }));
   if (unknown == 0) return source.layout == "prepared" ? "" : alike_note(source);
-  const bool is_of_cases = names_cases_only(source.layout) || source.layout == "prepared";
-  const char* what = is_of_cases ? "case" : source.layout == "dicom" ? "series or file" : "file";
+  const char* what = source.layout == "dicom" ? "series or file" : "file";
+  if (names_cases_only(source.layout) || source.layout == "prepared") what = "case";
   if (unknown == source.files.size())
     return concat("patients are not known: each ", what, " counts as its own patient");
   return concat("patients are not known of ", unknown, " of ", source.files.size(),

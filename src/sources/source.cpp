@@ -84,7 +84,10 @@ Source folder_source(const fs::path& folder, const std::string& layout, const st
     if (!is_auto) return require(std::move(found), folder, layout);
     if (found) return *std::move(found);
   }
-  if (layout == "dicom") listing.pictures.clear(), listing.volumes.clear();
+  if (layout == "dicom") {
+    listing.pictures.clear();
+    listing.volumes.clear();
+  }
   if (layout == "files") listing.dicom.clear();
   if (listing.is_empty()) fail_empty(folder, listing);
   return dicom_and_files(folder, listing, /*is_forced=*/!is_auto);

@@ -100,9 +100,8 @@ void tell_of_unnamed_label_maps(Source& source) {
                               // the word itself may be a surname
                               concat("and ", group.size() - 1,
                                      " more whose names end alike seem label maps by their values (few whole numbers), "
-                                     "but are taken as images: if they are "
-                                     "masks, end their names in _mask, put them into a folder masks, or name them in a "
-                                     "manifest's column mask")});
+                                     "but are taken as images: if they are masks, end their names in _mask, put them "
+                                     "into a folder masks, or name them in a manifest's column mask")});
   }
 }
 

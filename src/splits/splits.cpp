@@ -274,9 +274,11 @@ class Balance {
 
   double gain(const Patient* goes, const Patient* comes) {
     const double before = cost_of(goes) + cost_of(comes);
-    move(goes, -1), move(comes, 1);
+    move(goes, -1);
+    move(comes, 1);
     const double after = cost_of(goes) + cost_of(comes);
-    move(goes, 1), move(comes, -1);
+    move(goes, 1);
+    move(comes, -1);
     return before - after;
   }
   void move(const Patient* patient, int64_t by) {
@@ -304,7 +306,8 @@ class Balance {
       }
     }
     if (best <= 1e-9) return;
-    move(chosen_[pair.first], -1), move(others_[pair.second], 1);
+    move(chosen_[pair.first], -1);
+    move(others_[pair.second], 1);
     std::swap(chosen_[pair.first], others_[pair.second]);
   }
 

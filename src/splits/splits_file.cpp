@@ -24,11 +24,11 @@ constexpr const char* kFormat = "vmae-splits";
 constexpr int64_t kVersion = 1;
 constexpr std::array<const char*, 3> kParts{"train", "val", "test"};
 
-const std::vector<std::string>& part_of(const SplitFold& fold, size_t part) {
-  return part == 0 ? fold.train : part == 1 ? fold.val : fold.test;
-}
-std::vector<std::string>& part_of(SplitFold& fold, size_t part) {
-  return part == 0 ? fold.train : part == 1 ? fold.val : fold.test;
+// The names in kParts[part] of a fold, const or not.
+template <class Fold>
+auto& part_of(Fold& fold, size_t part) {
+  if (part == 0) return fold.train;
+  return part == 1 ? fold.val : fold.test;
 }
 
 // An error about this place in the file, with one way out for all of them.

@@ -17,6 +17,12 @@ struct Sorted {
   bool is_done = false;
 };
 
+std::string why_no_interval(const Bootstrap& bootstrap, double estimate, const std::vector<double>& resampled) {
+  if (bootstrap.num_units == 0) return "no cases";
+  if (std::isnan(estimate)) return "not defined for this sample";
+  return resampled.empty() ? "no resamples" : "not defined in any resample";
+}
+
 Sorted sort_defined(const Bootstrap& bootstrap, size_t statistic, const std::string& method, double level) {
   if (!(level > 0 && level < 1)) throw Error(ExitCode::usage, concat("a level of ", level, " is not between 0 and 1"));
   const std::vector<double>& all = bootstrap.resampled.at(statistic);
@@ -30,10 +36,7 @@ Sorted sort_defined(const Bootstrap& bootstrap, size_t statistic, const std::str
   const size_t undefined = all.size() - sorted.values.size();
   if (bootstrap.num_units == 0 || std::isnan(estimate) || sorted.values.empty()) {
     sorted.is_done = true;
-    interval.remark = bootstrap.num_units == 0 ? "no cases"
-                      : std::isnan(estimate)   ? "not defined for this sample"
-                      : all.empty()            ? "no resamples"
-                                               : "not defined in any resample";
+    interval.remark = why_no_interval(bootstrap, estimate, all);
     return sorted;
   }
   if (undefined > 0)

@@ -88,11 +88,15 @@ Measurable check_labels(const Datasets& datasets) {
   return {measurable > 0, known_val > 0};
 }
 
+// A key that is set though only the other task has it; "": there is none.
+std::string key_of_other_task(const nn::ClassificationLossOptions& loss, bool is_multi_label) {
+  if (!is_multi_label) return loss.positive_weights.empty() ? "" : "loss.positive_weights";
+  if (!loss.class_weights.empty()) return "loss.class_weights";
+  return loss.label_smoothing > 0 ? "loss.label_smoothing" : "";
+}
+
 void require_loss_of_task(const nn::ClassificationLossOptions& loss, bool is_multi_label) {
-  const std::string wrong = is_multi_label && !loss.class_weights.empty()       ? "loss.class_weights"
-                            : is_multi_label && loss.label_smoothing > 0        ? "loss.label_smoothing"
-                            : !is_multi_label && !loss.positive_weights.empty() ? "loss.positive_weights"
-                                                                                : "";
+  const std::string wrong = key_of_other_task(loss, is_multi_label);
   if (wrong.empty()) return;
   throw Error(ExitCode::usage,
               concat(wrong, " is for ",
@@ -168,7 +172,8 @@ std::string label_text(const std::vector<std::string>& names, const std::functio
     if (value(i) > value(best)) best = i;
     if (value(i) >= 0.5) positive.push_back(names[i]);
   }
-  return !is_multi_label ? names[best] : positive.empty() ? "none" : join(positive, "+");
+  if (!is_multi_label) return names[best];
+  return positive.empty() ? "none" : join(positive, "+");
 }
 
 class ClassifyTask : public train::Task {
@@ -344,7 +349,8 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   const Session session(config.run, arguments, "finetune-cls", world);
   log::info(text_of_recipe(config));
   const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::kAllLabels});
-  swin.in_channels = config.data.image.in_channels = datasets.in_channels;
+  config.data.image.in_channels = datasets.in_channels;
+  swin.in_channels = datasets.in_channels;
   const std::vector<std::string>& names = datasets.splits.label_names;
   const bool is_multi_label = datasets.splits.is_multi_label;
   require_loss_of_task(config.loss, is_multi_label);

@@ -135,11 +135,13 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   if (wanted.num_labels == data::Targets::kAllLabels)
     wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
   data::ImageOptions image = options.image;
-  image.in_channels = datasets.in_channels = fitting_channels(options, session, datasets);
+  datasets.in_channels = fitting_channels(options, session, datasets);
+  image.in_channels = datasets.in_channels;
   name_channels(options, datasets);
   image.slice_axis = decided_axis(options, datasets.split);
   datasets.train = std::make_shared<data::Dataset>(datasets.splits.train, image, quarantine, wanted);
-  image.slice_axis = datasets.slice_axis = axis_of_sources(image.slice_axis, *datasets.train);
+  datasets.slice_axis = axis_of_sources(image.slice_axis, *datasets.train);
+  image.slice_axis = datasets.slice_axis;
   if (!datasets.splits.val.empty())
     datasets.val = std::make_shared<data::Dataset>(datasets.splits.val, image, quarantine, wanted);
   log::info(concat("training: ", datasets.train->size(), " images from ", train.size(),

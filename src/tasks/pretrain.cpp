@@ -98,7 +98,8 @@ ExitCode pretrain(PretrainConfig config, const TrainArguments& arguments, train:
   config.data.image.in_channels = config.model.mae.swin.in_channels;
   const Session session(config.run, arguments, "pretrain", world);
   const Datasets datasets = load_datasets(config.data, session, {});
-  config.model.mae.swin.in_channels = config.data.image.in_channels = datasets.in_channels;
+  config.data.image.in_channels = datasets.in_channels;
+  config.model.mae.swin.in_channels = datasets.in_channels;
   const train::Plan plan =
       train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
   PretrainTask task(make_model(config.model, session.seed(), session.device), datasets, config, plan, world);

@@ -159,7 +159,10 @@ at::Tensor class_weights(const SegmentConfig& config, const Classes& classes, at
                       static_cast<double>(std::max<int64_t>(1, classes.train.num_pixels[static_cast<size_t>(k)])));
     smallest = std::min(smallest, weights.back());
   }
-  for (double& weight : weights) sum += weight = std::min(weight, 10 * smallest);
+  for (double& weight : weights) {
+    weight = std::min(weight, 10 * smallest);
+    sum += weight;
+  }
   for (double& weight : weights) weight *= static_cast<double>(classes.count()) / sum;
   std::vector<std::string> parts;
   for (const double weight : weights) parts.push_back(number_text(std::round(weight * 1000) / 1000));
@@ -324,7 +327,8 @@ void check_options(const SegmentConfig& config) {
 
 void adopt_image_size(const Datasets& datasets, SegmentConfig& config) {
   const std::vector<int64_t> image_size = image_size_for(*datasets.train);
-  config.data.image.image_size = config.model.net.swin.image_size = image_size;
+  config.model.net.swin.image_size = image_size;
+  config.data.image.image_size = image_size;
   datasets.train->set_image_size(image_size);
   if (datasets.val) datasets.val->set_image_size(image_size);
 }
@@ -372,7 +376,8 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   const Session session(config.run, arguments, "finetune-seg", world);
   log::info(text_of_recipe(config));
   const Datasets datasets = load_datasets(config.data, session, {.mask = true});
-  swin.in_channels = config.data.image.in_channels = datasets.in_channels;
+  config.data.image.in_channels = datasets.in_channels;
+  swin.in_channels = datasets.in_channels;
   if (is_size_open) adopt_image_size(datasets, config);
   const Classes classes = find_classes(config, datasets);
   const train::Plan plan =

@@ -146,18 +146,20 @@ void print_plan(const Training& training, const train::Plan& plan) {
                    plan.schedule.min_lr, "; ", train::to_string(plan.precision), " on ", plan.device.str()));
 }
 
+std::string what_was_timed(const train::Outcome& outcome) {
+  if (outcome.made_samples > 0) return concat("the first ", outcome.made_samples, " images of a step");
+  const int64_t timed = outcome.timed_steps;
+  if (timed == 0) return "one step, which was slower than those that follow";
+  return concat("the mean of ", timed, timed == 1 ? " step" : " steps", " after the first");
+}
+
 // How long the run would take.
 void report_trial(const train::Plan& plan, const train::Outcome& outcome) {
-  const int64_t timed = outcome.timed_steps;
   const double epoch_s = outcome.step_s * static_cast<double>(plan.steps_per_epoch),
                run_s = outcome.step_s * static_cast<double>(plan.total_steps);
-  const std::string from = outcome.made_samples > 0 ? concat("the first ", outcome.made_samples, " images of a step")
-                           : timed == 0
-                               ? "one step, which was slower than those that follow"
-                               : concat("the mean of ", timed, timed == 1 ? " step" : " steps", " after the first");
   log::info(concat("time: about ", human_seconds(epoch_s), " per epoch (", plan.steps_per_epoch,
                    plan.steps_per_epoch == 1 ? " step" : " steps", " of ", human_seconds(outcome.step_s), "), ",
-                   human_seconds(run_s), " in all: an estimate from ", from,
+                   human_seconds(run_s), " in all: an estimate from ", what_was_timed(outcome),
                    " on this machine; validation and panels come on top"));
 }
 

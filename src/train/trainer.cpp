@@ -46,7 +46,8 @@ Outcome Trainer::run() {
     // at the top, so that a run stopped right after an epoch's last step begins with it when resumed
     if (state_.epoch_to_end >= 0) end_epoch();
     if (state_.step >= plan_.total_steps) break;
-    if (outcome_.stopped_early = state_.position.sample == 0 && is_stopped_early(); outcome_.stopped_early) break;
+    outcome_.stopped_early = state_.position.sample == 0 && is_stopped_early();
+    if (outcome_.stopped_early) break;
 
     const double trained_before_step_s = trained_s();
     step();
@@ -58,7 +59,8 @@ Outcome Trainer::run() {
     writer_.check();
     stop_ |= world_.size() == 1 && stop_requested();  // alone: at once, also where it came after the step
     if (is_save_due()) save();
-    if (outcome_.stopped_by_signal = stop_ && state_.step < plan_.total_steps; outcome_.stopped_by_signal) break;
+    outcome_.stopped_by_signal = stop_ && state_.step < plan_.total_steps;
+    if (outcome_.stopped_by_signal) break;
   }
   finish_reading();
   writer_.finish();

@@ -179,8 +179,11 @@ void NiftiFile::check_end(int64_t volume_bytes) {
   std::array<char, 4096> rest;
   int64_t surplus = 0;
   bool is_zero = true;
-  for (int got = 0; (got = gzread(gz(file_), rest.data(), rest.size())) > 0; surplus += got)
+  const auto read_on = [&] { return gzread(gz(file_), rest.data(), rest.size()); };
+  for (int got = read_on(); got > 0; got = read_on()) {
     is_zero &= std::all_of(rest.begin(), rest.begin() + got, [](char byte) { return byte == 0; });
+    surplus += got;
+  }
   int code = Z_OK;
   gzerror(gz(file_), &code);
   const int closed = gzclose(gz(file_));

@@ -26,7 +26,8 @@ struct Form {
 
 double units_mm(const NiftiFields& fields) {
   const int64_t space = fields.xyzt_units & 7;
-  return space == 1 ? 1e3 : space == 3 ? 1e-3 : 1.0;
+  if (space == 1) return 1e3;
+  return space == 3 ? 1e-3 : 1.0;
 }
 
 // pixdim, 1 where it says nothing.

@@ -281,7 +281,10 @@ struct VolumeFile::Parts {
     check_axes(grid, path, is_nrrd(path));
     apply_units(grid, num_axes, path, is_nrrd(path));
     header.spacing_mm = grid.spacing_mm;
-    if (is_nrrd(path)) undo_las_mistake(), say_space();
+    if (is_nrrd(path)) {
+      undo_las_mistake();
+      say_space();
+    }
     grid.channels = image_io->GetNumberOfComponents();
     bytes_per_voxel = image_io->GetComponentSize() * static_cast<size_t>(grid.channels);
   }

@@ -96,7 +96,10 @@ struct VolumeHeader {
 int slice_axis(const VolumeHeader& header);
 
 inline std::string axis_name(int axis) { return {"xyz"[axis]}; }
-inline int axis_number(const std::string& name) { return name == "x" ? 0 : name == "y" ? 1 : 2; }
+inline int axis_number(const std::string& name) {
+  if (name == "x") return 0;
+  return name == "y" ? 1 : 2;
+}
 
 // One axis for all volumes of a dataset: that which is coarsest (within 1 %) in most of them; of equals
 // that which slice_axis() takes for most, then z, y. 2D images don't count: they keep their own.

@@ -58,7 +58,10 @@ double fitted_step(const std::vector<double>& heights, double candidate) {
 
 double step_between(const std::set<double>& places, const DicomFile& file) {
   const auto [spacing, thickness] = spacing_and_thickness(file);
-  if (places.size() == 1) return spacing > 0 ? spacing : thickness > 0 ? thickness : 1;
+  if (places.size() == 1) {
+    if (spacing > 0) return spacing;
+    return thickness > 0 ? thickness : 1;
+  }
   std::vector<double> heights;
   double smallest = *places.rbegin() - *places.begin();
   for (const double place : places) {
@@ -158,18 +161,18 @@ std::vector<Corner> place_by_reference(const DicomFile& file, const DicomHeader&
     sources.emplace_back(image, frame);
   }
   const std::set<std::pair<int64_t, int64_t>> used(sources.begin(), sources.end());
-  std::vector<Corner> corners;
-  for (const auto& source : sources) {
-    const int64_t z = last_frame == 0      ? source.first
-                      : images.size() == 1 ? source.second
-                                           : std::distance(used.begin(), used.find(source));
-    corners.push_back({0, 0, z});
-  }
   const auto num_images = static_cast<int64_t>(images.size());
-  map.size = {header.pixels.columns, header.pixels.rows,
-              last_frame == 0   ? num_images
-              : num_images == 1 ? last_frame + 1
-                                : static_cast<int64_t>(used.size())};
+  const auto z_of = [&](const std::pair<int64_t, int64_t>& source) -> int64_t {
+    if (last_frame == 0) return source.first;
+    if (num_images == 1) return source.second;
+    return std::distance(used.begin(), used.find(source));
+  };
+  std::vector<Corner> corners;
+  for (const auto& source : sources) corners.push_back({0, 0, z_of(source)});
+  auto depth = static_cast<int64_t>(used.size());
+  if (num_images == 1) depth = last_frame + 1;
+  if (last_frame == 0) depth = num_images;
+  map.size = {header.pixels.columns, header.pixels.rows, depth};
   map.has_millimetres = false;
   return corners;
 }

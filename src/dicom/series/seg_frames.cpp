@@ -34,7 +34,8 @@ std::vector<std::optional<int64_t>> segments_of_frames(DcmItem& data, size_t num
 
 std::string type_of(const DicomFile& file, const DicomHeader& header) {
   const std::string type = text_of(file.data(), DCM_SegmentationType);
-  return type.empty() ? header.sop_class == kLabelMapSegmentation ? "LABELMAP" : "BINARY" : type;
+  if (!type.empty()) return type;
+  return header.sop_class == kLabelMapSegmentation ? "LABELMAP" : "BINARY";
 }
 
 // A label map's palette says how its numbers are to be shown.

@@ -70,7 +70,9 @@ bool is_good(DcmElement& element) {
   const bool is_list = element.getTag() == DCM_DeidentificationMethod || element.getTag() == DCM_SpecificCharacterSet;
   // DCMTK does not count characters where it does not know their set.
   OFString text;
-  const size_t most = element.ident() == EVR_SH ? 16 : element.ident() == EVR_LO ? 64 : std::string::npos;
+  size_t most = std::string::npos;
+  if (element.ident() == EVR_SH) most = 16;
+  if (element.ident() == EVR_LO) most = 64;
   if (!is_list && element.getOFStringArray(text).good() && text.length() > most) return false;
   return element.checkValue(is_list ? "1-n" : "1", OFFalse).good();
 }
@@ -112,6 +114,12 @@ std::string decimal_text(double number) {
 
 std::string long_string(std::string_view utf8, bool is_ascii, size_t most) {
   const bool is_valid = is_utf8(utf8);
+  const auto allowed = [&](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\\') return '/';
+    if (byte < 32 || byte == 127) return ' ';
+    return byte > 127 && (is_ascii || !is_valid) ? '?' : c;
+  };
   std::string text;
   size_t count = 0;
   for (const char c : utf8) {
@@ -119,7 +127,7 @@ std::string long_string(std::string_view utf8, bool is_ascii, size_t most) {
     const bool is_continued = is_valid && (byte & 0xC0) == 0x80;  // the rest of a character
     if (is_continued && is_ascii) continue;
     if (!is_continued && ++count > most) break;
-    text += c == '\\' ? '/' : byte < 32 || byte == 127 ? ' ' : byte > 127 && (is_ascii || !is_valid) ? '?' : c;
+    text += allowed(c);
   }
   return std::string(trim(text));
 }

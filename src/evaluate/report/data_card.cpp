@@ -13,7 +13,8 @@ namespace fs = std::filesystem;
 namespace {
 
 std::string text_of(const nlohmann::json& json) {
-  return json.is_null() ? "not known" : json.is_string() ? json.get<std::string>() : json.dump();
+  if (json.is_null()) return "not known";
+  return json.is_string() ? json.get<std::string>() : json.dump();
 }
 
 report::Table parts_of(const nlohmann::json& card) {
@@ -23,11 +24,10 @@ report::Table parts_of(const nlohmann::json& card) {
                       .is_number = {false, true, true, true}};
   for (const auto& part : card.at("parts")) {
     const int64_t unknown = part.value("cases_of_unknown_patients", int64_t{0});
-    table.rows.push_back(
-        {text_of(part.at("part")), text_of(part.at("cases")),
-         text_of(part.at("patients")) +
-             (unknown > 0 ? concat(" (", unknown, unknown == 1 ? " case" : " cases", ": not known)") : ""),
-         text_of(part.at("images"))});
+    std::vector<std::string> row;
+    for (const char* key : {"part", "cases", "patients", "images"}) row.push_back(text_of(part.at(key)));
+    if (unknown > 0) row[2] += concat(" (", unknown, unknown == 1 ? " case" : " cases", ": not known)");
+    table.rows.push_back(std::move(row));
   }
   return table;
 }

@@ -68,10 +68,11 @@ void add_curves(const Evaluation& evaluation, std::vector<Figure>& figures) {
     roc.x_axis = "1 - specificity";
     roc.y_axis = "Sensitivity";
     roc.has_diagonal = true;
+    roc.is_square = true;
     pr.title = "Precision-recall curves" + whose;
     pr.x_axis = "Recall";
     pr.y_axis = "Precision";
-    roc.is_square = pr.is_square = true;
+    pr.is_square = true;
     for (size_t m = 0; m < study.models.size(); ++m) {
       const metrics::Curves curves = metrics::curves_of(study, m, c, evaluation.arguments.statistics);
       if (curves.roc_band.empty()) {
@@ -100,7 +101,8 @@ void add_calibration(const Evaluation& evaluation, std::vector<Figure>& figures)
                  ": predicted probability against the share of cases that are so";
     plot.x_axis = is_top ? "Probability of the likeliest class" : "Predicted probability";
     plot.y_axis = is_top ? "Share of correct cases" : "Share of positive cases";
-    plot.has_diagonal = plot.is_square = true;
+    plot.has_diagonal = true;
+    plot.is_square = true;
     plot.notes.emplace_back("10 bins of equal width; whiskers: bootstrap intervals");
     for (size_t m = 0; m < study.models.size(); ++m) {
       if (evaluation.calibration[m][c].empty()) {
@@ -166,6 +168,18 @@ std::vector<Figure> figures_of(const Evaluation& evaluation) {
   return figures;
 }
 
+namespace {
+
+// beginning: the number of the weights that the model's run began with, from 0.
+std::string name_of_line(const EvalModel& model, std::ptrdiff_t beginning) {
+  if (model.run.empty()) return without_number(model.name, model.label_fraction);
+  if (model.trained_from.empty()) return "from scratch";
+  if (beginning == 0) return "pretrained";
+  return concat("pretrained, weights ", beginning + 1);
+}
+
+}  // namespace
+
 std::optional<Figure> efficiency_figure(const Evaluation& evaluation) {
   // Models that differ in nothing but the share of labels are one line: those that began
   // with the same weights; of predictions, those of equal names apart from the share.
@@ -179,10 +193,7 @@ std::optional<Figure> efficiency_figure(const Evaluation& evaluation) {
         std::find(beginnings.begin(), beginnings.end(), model.trained_from) == beginnings.end())
       beginnings.push_back(model.trained_from);
     const auto beginning = std::find(beginnings.begin(), beginnings.end(), model.trained_from) - beginnings.begin();
-    std::string line = model.run.empty()            ? without_number(model.name, model.label_fraction)
-                       : model.trained_from.empty() ? "from scratch"
-                       : beginning == 0             ? "pretrained"
-                                                    : concat("pretrained, weights ", beginning + 1);
+    std::string line = name_of_line(model, beginning);
     const std::string first = line;
     // other seeds, or models
     for (int i = 2; lines[line].contains(static_cast<double>(model.label_fraction)); ++i)

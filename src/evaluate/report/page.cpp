@@ -35,17 +35,27 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
   return facts;
 }
 
+const char* what_is_drawn(const Evaluation& evaluation) {
+  const bool is_per_slice = evaluation.arguments.per_slice && evaluation.segmentation != nullptr;
+  if (evaluation.num_patients() >= evaluation.num_cases()) return is_per_slice ? "slices" : "cases";
+  if (!evaluation.has_patients()) return "cases with all of their slices";
+  return is_per_slice ? "patients with all of their slices" : "patients with all of their cases";
+}
+
+const char* about_threshold(const Evaluation& evaluation) {
+  if (evaluation.classification->kind == metrics::LabelKind::multi_class)
+    return "Sensitivity, specificity and F1 are of the likeliest class of each case.";
+  if (evaluation.arguments.threshold.is_youden)
+    return "Sensitivity, specificity and F1 are at Youden's threshold, found on these cases: they are optimistic, and "
+           "their intervals take the threshold as given.";
+  return "Sensitivity, specificity and F1 are at the threshold asked for (0.5 by default).";
+}
+
 std::vector<std::string> methods_of(const Evaluation& evaluation) {
   const auto& options = evaluation.arguments.statistics;
-  const bool is_clustered = evaluation.num_patients() < evaluation.num_cases();
-  const bool is_per_slice = evaluation.arguments.per_slice && evaluation.segmentation != nullptr;
   std::vector<std::string> texts;
   texts.push_back(concat("Intervals: bootstrap (percentile and BCa, both in summary.json) with ", options.resamples,
-                         " resamples of ",
-                         !is_clustered ? (is_per_slice ? "slices" : "cases")
-                         : evaluation.has_patients()
-                             ? (is_per_slice ? "patients with all of their slices" : "patients with all of their cases")
-                             : "cases with all of their slices",
+                         " resamples of ", what_is_drawn(evaluation),
                          ". p-values are two-sided, and corrected by Holm's method within each metric and test."));
   if (evaluation.segmentation != nullptr) {
     const char* const unit =
@@ -68,13 +78,7 @@ std::vector<std::string> methods_of(const Evaluation& evaluation) {
         "stratified by class. AUPRC is average precision. Brier score: mean squared error of the probability (summed "
         "over classes that exclude each other). "
         "ECE: 10 bins.");
-    texts.emplace_back(evaluation.classification->kind == metrics::LabelKind::multi_class
-                           ? "Sensitivity, specificity and F1 are of the likeliest class of each case."
-                       : evaluation.arguments.threshold.is_youden
-                           ? "Sensitivity, specificity and F1 are at Youden's threshold, found on these cases: they "
-                             "are optimistic, and their intervals take "
-                             "the threshold as given."
-                           : "Sensitivity, specificity and F1 are at the threshold asked for (0.5 by default).");
+    texts.emplace_back(about_threshold(evaluation));
   }
   return texts;
 }

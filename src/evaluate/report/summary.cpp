@@ -65,7 +65,8 @@ Json to_json(const metrics::Comparison& comparison, const Evaluation& evaluation
 }
 
 const char* name_of(metrics::EmptyRule rule) {
-  return rule == metrics::EmptyRule::leave_out ? "leave-out" : rule == metrics::EmptyRule::one ? "one" : "zero";
+  if (rule == metrics::EmptyRule::leave_out) return "leave-out";
+  return rule == metrics::EmptyRule::one ? "one" : "zero";
 }
 
 Json options_of(const Evaluation& evaluation) {
@@ -89,9 +90,8 @@ Json options_of(const Evaluation& evaluation) {
 }
 
 const char* name_of(metrics::LabelKind kind) {
-  return kind == metrics::LabelKind::binary        ? "binary"
-         : kind == metrics::LabelKind::multi_class ? "multi-class"
-                                                   : "multi-label";
+  if (kind == metrics::LabelKind::binary) return "binary";
+  return kind == metrics::LabelKind::multi_class ? "multi-class" : "multi-label";
 }
 
 // What the figures of confusion and calibration show.

@@ -78,6 +78,11 @@ std::string groups_of(const Evaluation& evaluation) {
   return evaluation.has_patients() ? "patients" : "cases";
 }
 
+const char* empty_text(metrics::EmptyRule rule) {
+  if (rule == metrics::EmptyRule::leave_out) return "left out";
+  return rule == metrics::EmptyRule::one ? "counts as 1" : "counts as 0";
+}
+
 std::vector<std::string> notes_of(const Evaluation& evaluation) {
   const auto& options = evaluation.arguments.statistics;
   std::vector<std::string> notes;
@@ -99,13 +104,10 @@ std::vector<std::string> notes_of(const Evaluation& evaluation) {
     } else {
       notes.emplace_back("Each number is the mean over the cases with a value.");
     }
-    notes.push_back(concat("n: ", units_of(evaluation), " with a value. A class in neither mask: ",
-                           evaluation.arguments.segmentation.empty == metrics::EmptyRule::leave_out ? "left out"
-                           : evaluation.arguments.segmentation.empty == metrics::EmptyRule::one     ? "counts as 1"
-                                                                                                    : "counts as 0",
-                           "; in one of the two: Dice 0, distances ",
-                           evaluation.arguments.segmentation.is_missing_diagonal ? "the image's diagonal" : "left out",
-                           "."));
+    notes.push_back(
+        concat("n: ", units_of(evaluation), " with a value. A class in neither mask: ",
+               empty_text(evaluation.arguments.segmentation.empty), "; in one of the two: Dice 0, distances ",
+               evaluation.arguments.segmentation.is_missing_diagonal ? "the image's diagonal" : "left out", "."));
   }
   return notes;
 }
@@ -328,17 +330,20 @@ std::string p_cell(const Comparison& comparison, const std::string& method) {
   return text;
 }
 
+std::string count_note(const Evaluation& evaluation) {
+  if (evaluation.num_patients() >= evaluation.num_cases()) return concat("n: ", units_of(evaluation), ".");
+  return concat(
+      "n: ", units_of(evaluation), ", of ", evaluation.num_patients(), " ", groups_of(evaluation), ". The ",
+      groups_of(evaluation), " are what is resampled",
+      evaluation.segmentation != nullptr ? ", and the t-test and the Wilcoxon test are of their means." : ".");
+}
+
 // How the table of tests is read.
 std::vector<std::string> test_notes_of(const Evaluation& evaluation, bool is_of_classes, bool has_few) {
   std::vector<std::string> notes{
       concat("Two-sided p-values; in square brackets corrected by Holm's method for the number of comparisons",
              is_of_classes ? " and classes." : "."),
-      evaluation.num_patients() < evaluation.num_cases()
-          ? concat(
-                "n: ", units_of(evaluation), ", of ", evaluation.num_patients(), " ", groups_of(evaluation), ". The ",
-                groups_of(evaluation), " are what is resampled",
-                evaluation.segmentation != nullptr ? ", and the t-test and the Wilcoxon test are of their means." : ".")
-          : concat("n: ", units_of(evaluation), ".")};
+      count_note(evaluation)};
   if (has_few)
     notes.push_back(
         concat("Few cases: the p-value is computed from fewer than ", metrics::kFewCases,
@@ -412,8 +417,11 @@ std::string headline(const Evaluation& evaluation) {
   }
   const size_t patients = evaluation.num_patients(), cases = evaluation.num_cases();
   const bool is_per_slice = units_of(evaluation) == "slices";
-  const std::string what = is_per_slice ? " slices" : cases == 1 ? " case" : " cases";
-  if (is_per_slice) text = metric + ", mean over slices" + text.substr(metric.size());
+  std::string what = cases == 1 ? " case" : " cases";
+  if (is_per_slice) {
+    what = " slices";
+    text = metric + ", mean over slices" + text.substr(metric.size());
+  }
   text += concat("; ", cases, what);
   if (patients == cases) return text;
   if (evaluation.has_patients()) return text + evaluation.patients.suffix();
