@@ -40,8 +40,8 @@ int main(int argc, char** argv) {
   vmae::cuda::load();
   vmae::train::install_cpu_allocator();
   const int code = vmae::app::run_command(argc, argv, add_commands);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return code;  // sanitizers report at an ordinary end
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)  // of GCC, which the presets asan and tsan use
+  return code;                                                     // sanitizers report at an ordinary end
 #endif
   // Without what LibTorch takes apart of its tables of operators at an ordinary end: a third of an empty run's time.
   std::cout.flush();

@@ -38,6 +38,13 @@ std::string_view without_plus(std::string_view text) {
   return text.size() > 1 && text[0] == '+' && text[1] != '-' ? text.substr(1) : text;
 }
 
+// Bytes of a character that begins with this one, which is not ASCII; 0: none does.
+size_t sequence_length(unsigned lead) {
+  if (lead >= 0xc2 && lead <= 0xdf) return 2;
+  if ((lead & 0xf0) == 0xe0) return 3;
+  return lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
+}
+
 }  // namespace
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
@@ -63,17 +70,6 @@ std::string_view trim(std::string_view text) {
   return begin == std::string_view::npos ? std::string_view()
                                          : text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
 }
-
-namespace {
-
-// Bytes of a character that begins with this one, which is not ASCII; 0: none does.
-size_t sequence_length(unsigned lead) {
-  if (lead >= 0xc2 && lead <= 0xdf) return 2;
-  if ((lead & 0xf0) == 0xe0) return 3;
-  return lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
-}
-
-}  // namespace
 
 // Rejects overlong forms, surrogates and code points above U+10FFFF (Unicode 15, table 3-7).
 bool is_utf8(std::string_view bytes) {

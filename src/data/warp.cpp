@@ -14,7 +14,7 @@
 namespace vmae::data {
 namespace {
 
-constexpr int kLanes = 8;
+constexpr int kWarpLanes = 8;
 constexpr double kFar = 1 << 28;  // coordinates are cut here, far outside of any image, to fit 32 bits
 
 // std::floor is a function call on processors before SSE4.1, which this is compiled for.
@@ -68,7 +68,7 @@ struct Range {
 };
 
 // The blocks that lie inside [0, size - 1] along one axis, a
-// little less than all: i with begin <= i * kLanes < end is one.
+// little less than all: i with begin <= i * kWarpLanes < end is one.
 Range inside_along(double start, double step, int64_t size, Range columns) {
   constexpr double kMargin = 1e-3, kLongestStep = 512;  // a block this long is still precise to less than the margin
   const double low = kMargin - start, high = static_cast<double>(size - 1) - kMargin - start;
@@ -86,7 +86,7 @@ Range inside_blocks(const Row& row, PixelSize from, int64_t width) {
   if (columns.end <= columns.begin) return {0, 0};
   const Range by_y = inside_along(row.y, row.affine.yx, from.height, {0, width});
   columns = {std::max(columns.begin, by_y.begin), std::min(columns.end, by_y.end)};
-  columns = {(columns.begin + kLanes - 1) / kLanes * kLanes, columns.end / kLanes * kLanes};
+  columns = {(columns.begin + kWarpLanes - 1) / kWarpLanes * kWarpLanes, columns.end / kWarpLanes * kWarpLanes};
   return columns.end > columns.begin ? columns : Range{0, 0};
 }
 
@@ -115,9 +115,9 @@ uint8_t nearest_anywhere(const Plane<uint8_t>& from, const Position& x, const Po
 
 // Inside, per block of columns.
 void bilinear_blocks(const Plane<float>& from, const Row& row, Range columns, float* to) {
-  for (int64_t column = columns.begin; column < columns.end; column += kLanes) {
+  for (int64_t column = columns.begin; column < columns.end; column += kWarpLanes) {
     const Start x = row.x_start(column), y = row.y_start(column);
-    for (int64_t lane = 0; lane < kLanes; ++lane) {
+    for (int64_t lane = 0; lane < kWarpLanes; ++lane) {
       const Position px(x, row.x_step, lane), py(y, row.y_step, lane);
       const float* at = from.pixels + py.index * from.row_stride + px.index;
       to[column + lane] = bilinear(at[0], at[1], at[from.row_stride], at[from.row_stride + 1], px.weight, py.weight);
@@ -126,9 +126,9 @@ void bilinear_blocks(const Plane<float>& from, const Row& row, Range columns, fl
 }
 
 void nearest_blocks(const Plane<uint8_t>& from, const Row& row, Range columns, uint8_t* to) {
-  for (int64_t column = columns.begin; column < columns.end; column += kLanes) {
+  for (int64_t column = columns.begin; column < columns.end; column += kWarpLanes) {
     const Start x = row.x_start(column), y = row.y_start(column);
-    for (int64_t lane = 0; lane < kLanes; ++lane)
+    for (int64_t lane = 0; lane < kWarpLanes; ++lane)
       to[column + lane] = from.pixels[Position(y, row.y_step, lane).nearest() * from.row_stride +
                                       Position(x, row.x_step, lane).nearest()];
   }
@@ -172,8 +172,8 @@ VMAE_AVX2 void load_pairs(const float* pixels, const int32_t* at, __m256& left, 
 __attribute__((target("avx2"))) void bilinear_blocks_avx2(const Plane<float>& from, const Row& row, Range columns,
                                                           float* to) {
   const __m256i stride = _mm256_set1_epi32(static_cast<int32_t>(from.row_stride));
-  alignas(32) int32_t at[kLanes];
-  for (int64_t column = columns.begin; column < columns.end; column += kLanes) {
+  alignas(32) int32_t at[kWarpLanes];
+  for (int64_t column = columns.begin; column < columns.end; column += kWarpLanes) {
     const Lanes x = lanes_of(row.affine.xx * static_cast<double>(column) + row.x, row.x_step);
     const Lanes y = lanes_of(row.affine.yx * static_cast<double>(column) + row.y, row.y_step);
     _mm256_store_si256(reinterpret_cast<__m256i*>(at), _mm256_add_epi32(_mm256_mullo_epi32(y.index, stride), x.index));
@@ -189,13 +189,13 @@ __attribute__((target("avx2"))) void bilinear_blocks_avx2(const Plane<float>& fr
 __attribute__((target("avx2"))) void nearest_blocks_avx2(const Plane<uint8_t>& from, const Row& row, Range columns,
                                                          uint8_t* to) {
   const __m256i stride = _mm256_set1_epi32(static_cast<int32_t>(from.row_stride));
-  alignas(32) int32_t at[kLanes];
-  for (int64_t column = columns.begin; column < columns.end; column += kLanes) {
+  alignas(32) int32_t at[kWarpLanes];
+  for (int64_t column = columns.begin; column < columns.end; column += kWarpLanes) {
     const Lanes x = lanes_of(row.affine.xx * static_cast<double>(column) + row.x, row.x_step);
     const Lanes y = lanes_of(row.affine.yx * static_cast<double>(column) + row.y, row.y_step);
     _mm256_store_si256(reinterpret_cast<__m256i*>(at),
                        _mm256_add_epi32(_mm256_mullo_epi32(nearest_of(y), stride), nearest_of(x)));
-    for (int lane = 0; lane < kLanes; ++lane) to[column + lane] = from.pixels[at[lane]];
+    for (int lane = 0; lane < kWarpLanes; ++lane) to[column + lane] = from.pixels[at[lane]];
   }
 }
 
@@ -214,11 +214,11 @@ void warp(const Plane<T>& from, const Affine& affine, T* to, PixelSize to_size, 
     const Row row(affine, r);
     const Range fast = inside_blocks(row, from.size, to_size.width);
     blocks(from, row, fast, to);
-    for (int64_t column = 0; column < to_size.width; column += kLanes) {
+    for (int64_t column = 0; column < to_size.width; column += kWarpLanes) {
       if (column >= fast.begin && column < fast.end) column = fast.end;
       if (column >= to_size.width) break;
       const Start x = row.x_start(column), y = row.y_start(column);
-      for (int64_t lane = 0; lane < std::min<int64_t>(kLanes, to_size.width - column); ++lane)
+      for (int64_t lane = 0; lane < std::min<int64_t>(kWarpLanes, to_size.width - column); ++lane)
         to[column + lane] = anywhere(Position(x, row.x_step, lane), Position(y, row.y_step, lane));
     }
   }

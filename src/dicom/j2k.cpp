@@ -128,17 +128,18 @@ void decode_jpeg2000(std::span<const uint8_t> stream, const PixelFormat& pixels,
   }
 
   const int precision = static_cast<int>(image->comps[0].prec);
-  to.bits_allocated = precision <= 16 ? 16 : 32;
-  if (precision <= 8) to.bits_allocated = 8;
   to.bits_stored = precision;
   to.high_bit = precision - 1;
   to.is_by_plane = false;
   to.photometric = pixels.photometric == "YBR_ICT" || pixels.photometric == "YBR_RCT" ? "RGB" : pixels.photometric;
   if (precision <= 8) {
+    to.bits_allocated = 8;
     store<uint8_t>(*image, to);
   } else if (precision <= 16) {
+    to.bits_allocated = 16;
     store<uint16_t>(*image, to);
   } else {
+    to.bits_allocated = 32;
     store<uint32_t>(*image, to);
   }
 }

@@ -311,7 +311,7 @@ fs::path output_of(const EvalArguments& arguments) {
 // Whether `path` is `place` or lies below it, however either is spelled.
 bool is_at_or_below(const fs::path& path, const fs::path& place) {
   std::error_code absent;  // then neither is the other
-  for (fs::path one = fs::absolute(path, absent);; one = one.parent_path()) {
+  for (fs::path one = fs::weakly_canonical(path, absent);; one = one.parent_path()) {
     if (fs::equivalent(one, place, absent)) return true;
     if (one == one.parent_path()) return false;
   }
@@ -321,7 +321,7 @@ bool is_at_or_below(const fs::path& path, const fs::path& place) {
 void check_output_is_no_input(const EvalArguments& arguments, const std::vector<EvalModel>& models) {
   std::vector<fs::path> inputs{arguments.truth, arguments.images, arguments.patients, arguments.names_table};
   for (const EvalModel& model : models) {
-    inputs.push_back(model.predictions);
+    inputs.insert(inputs.end(), {model.predictions, model.dataset, model.run});
     if (arguments.truth.empty()) inputs.emplace_back(model.truth);
   }
   const fs::path& output = arguments.output;
@@ -435,7 +435,8 @@ ExitCode evaluate(const EvalArguments& given) {
   EvalArguments arguments = given;
   arguments.output = output_of(given);
   std::error_code absent;  // a folder that is still to be made: "new/../pred" is pred
-  if (!fs::exists(arguments.output, absent)) arguments.output = arguments.output.lexically_normal();
+  const fs::path place = fs::weakly_canonical(arguments.output, absent);
+  if (!absent && !fs::exists(arguments.output, absent)) arguments.output = place;
   std::vector<EvalModel> models = open_models(arguments);
   check_output_is_no_input(arguments, models);  // first: --overwrite is no way out of that
   check_output(arguments);

@@ -30,9 +30,14 @@ Canvas canvas_for(int64_t height, int64_t width, const data::ImageOptions& image
   if (tiles == "always") resize = "none";
   if (tiles == "never" && resize != "pad") resize = "stretch";
   if (resize == "stretch") return canvas;
-  const double scale = resize == "pad" ? std::min(by_height, by_width) : std::max(by_height, by_width);
-  canvas.height = resize == "none" ? height : rounded(scale * static_cast<double>(height));
-  canvas.width = resize == "none" ? width : rounded(scale * static_cast<double>(width));
+  if (resize == "none") {
+    canvas.height = height;
+    canvas.width = width;
+  } else {
+    const double scale = resize == "pad" ? std::min(by_height, by_width) : std::max(by_height, by_width);
+    canvas.height = rounded(scale * static_cast<double>(height));
+    canvas.width = rounded(scale * static_cast<double>(width));
+  }
   if (resize == "pad") {
     canvas.height = std::min(canvas.height, image.image_size[0]);
     canvas.width = std::min(canvas.width, image.image_size[1]);

@@ -191,15 +191,18 @@ class SegmentationTest(BadInputTest):
         before = {path: path.read_bytes() for path in sorted(self.tmp.rglob("*")) if path.is_file()}
         (self.tmp / "linked").mkdir()
         (self.tmp / "linked/tables").symlink_to(self.tmp / "truth")
+        (self.tmp / "link").symlink_to(self.tmp / "work/tables")
         for output, pred, truth in (("pred", "pred", "truth"), ("truth/", "pred", "truth"), ("work/../pred", "pred", "truth"),
-                                    ("work", "pred", "work/tables"), ("linked", "pred", "truth")):
+                                    ("work", "pred", "work/tables"), ("linked", "pred", "truth"), ("work", "pred", "link")):
             done = self.vmae("eval", "--pred", pred, "--truth", truth, "--output", output, "--overwrite", expect=2)
             self.assert_says(done, f"--output {output}", "which it is made from", "choose another folder")
         self.assertEqual({path: path.read_bytes() for path in sorted(self.tmp.rglob("*")) if path.is_file()}, before)
         done = self.vmae("eval", "--pred", "pred", "--truth", "truth", "--output", "new/../pred", "--overwrite", expect=2)
         self.assert_says(done, "--output pred", "which it is made from")
         self.assertEqual({path: path.read_bytes() for path in sorted(self.tmp.rglob("*")) if path.is_file()}, before)
-        self.vmae("eval", "--pred", "pred", "--truth", "truth", "--output", ".", "--overwrite")  # beside them
+        for output, pred, truth in ((".", "pred", "truth"), ("work", "pred", "work/tables/../../truth"), ("link/../report", "pred", "truth")):  # beside them
+            self.vmae("eval", "--pred", pred, "--truth", truth, "--output", output, "--overwrite")
+        self.assertTrue((self.tmp / "work/report/report.html").is_file())  # where the link leads
 
 
 class ScoresTest(BadInputTest):

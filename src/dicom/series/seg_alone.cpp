@@ -170,8 +170,11 @@ std::vector<Corner> place_by_reference(const DicomFile& file, const DicomHeader&
   std::vector<Corner> corners;
   for (const auto& source : sources) corners.push_back({0, 0, z_of(source)});
   auto depth = static_cast<int64_t>(used.size());
-  if (num_images == 1) depth = last_frame + 1;
-  if (last_frame == 0) depth = num_images;
+  if (last_frame == 0) {
+    depth = num_images;
+  } else if (num_images == 1) {
+    depth = last_frame + 1;
+  }
   map.size = {header.pixels.columns, header.pixels.rows, depth};
   map.has_millimetres = false;
   return corners;

@@ -24,10 +24,9 @@ report::Table parts_of(const nlohmann::json& card) {
                       .is_number = {false, true, true, true}};
   for (const auto& part : card.at("parts")) {
     const int64_t unknown = part.value("cases_of_unknown_patients", int64_t{0});
-    std::vector<std::string> row;
-    for (const char* key : {"part", "cases", "patients", "images"}) row.push_back(text_of(part.at(key)));
-    if (unknown > 0) row[2] += concat(" (", unknown, unknown == 1 ? " case" : " cases", ": not known)");
-    table.rows.push_back(std::move(row));
+    std::string patients = text_of(part.at("patients"));
+    if (unknown > 0) patients += concat(" (", unknown, unknown == 1 ? " case" : " cases", ": not known)");
+    table.rows.push_back({text_of(part.at("part")), text_of(part.at("cases")), patients, text_of(part.at("images"))});
   }
   return table;
 }

@@ -15,17 +15,19 @@ std::vector<std::string> names_of(const std::vector<SourceFile>& files) {
   return names;
 }
 
-using Names = std::vector<std::string>;
+using Strings = std::vector<std::string>;
 
 TEST(TimePoints, OneIsTheFileItself) {
-  const std::vector<SourceFile> files = time_points_of(named("a.nii.gz"), 1);
-  ASSERT_EQ(names_of(files), Names{"a.nii.gz"});
-  EXPECT_EQ(files[0].time_point, named("a").time_point);
+  SourceFile listed = named("a.dcm");
+  listed.time_point = 4;
+  const std::vector<SourceFile> files = time_points_of(listed, 1);
+  ASSERT_EQ(names_of(files), Strings{"a.dcm"});
+  EXPECT_EQ(files[0].time_point, 4);
 }
 
 TEST(TimePoints, SeveralAreNumberedAndKeepTheRest) {
   const std::vector<SourceFile> files = time_points_of(named("a.nii.gz"), 3);
-  ASSERT_EQ(names_of(files), (Names{"a.nii.gz#t0", "a.nii.gz#t1", "a.nii.gz#t2"}));
+  ASSERT_EQ(names_of(files), (Strings{"a.nii.gz#t0", "a.nii.gz#t1", "a.nii.gz#t2"}));
   for (int64_t t = 0; t < 3; ++t) {
     EXPECT_EQ(files[static_cast<size_t>(t)].time_point, t);
     EXPECT_EQ(files[static_cast<size_t>(t)].path, named("a.nii.gz").path);
@@ -37,11 +39,11 @@ TEST(TimePoints, AsTheyAreListed) {
   const auto listed = [](const std::set<std::string>& names) {
     return names_of(listed_time_points(named("a"), [&](const std::string& name) { return names.contains(name); }));
   };
-  EXPECT_EQ(listed({"a"}), Names{"a"});
-  EXPECT_EQ(listed({"a", "a#t0"}), Names{"a"});
-  EXPECT_EQ(listed({"a#t0", "a#t1", "a#t3"}), (Names{"a#t0", "a#t1"}));
-  EXPECT_EQ(listed({}), Names{"a"});
-  EXPECT_EQ(listed({"a#t1"}), Names{"a"});
+  EXPECT_EQ(listed({"a"}), Strings{"a"});
+  EXPECT_EQ(listed({"a", "a#t0"}), Strings{"a"});
+  EXPECT_EQ(listed({"a#t0", "a#t1", "a#t3"}), (Strings{"a#t0", "a#t1"}));
+  EXPECT_EQ(listed({}), Strings{"a"});
+  EXPECT_EQ(listed({"a#t1"}), Strings{"a"});
 }
 
 TEST(TimePoints, NamesWithoutThem) {
