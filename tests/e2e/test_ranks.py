@@ -5,7 +5,7 @@ import unittest
 
 import numpy as np
 
-from harness import SIGTERM, checkpoint_step, last_step, make_pictures, metrics, read_arrays
+from harness import SHALLOW, SIGTERM, checkpoint_step, last_step, make_pictures, metrics, read_arrays
 from ranks import VMAE, RanksTest, free_port, rank_environment, tiny_run
 
 BETA1 = 0.9
@@ -45,7 +45,7 @@ def gradients_of(run):
 class SeveralRanksTest(RanksTest):
     def pretrain(self, size, run, *more, images=24, **kw):
         make_pictures(self.tmp / "images", images)
-        self.train(size, *tiny_run("images", run, "train.batch_size=8", *more), **kw)
+        self.train(size, *tiny_run("images", run, "train.batch_size=8", SHALLOW, *more), **kw)
         return self.tmp / run
 
     def curve(self, run, key="loss", kind="train"):
@@ -62,10 +62,11 @@ class TrainingTest(SeveralRanksTest):
     def test_gradients_are_those_of_one_process(self):
         """To 1e-6, also where 5 samples go to 2 or 4 ranks; accumulated from micro-batches of 1, which adds up in another order, to 3e-6."""
         for batch in (8, 5):
-            expected = gradients_of(self.pretrain(1, f"one{batch}", "train.max_steps=1", f"train.batch_size={batch}"))
+            options = ["train.max_steps=1", f"train.batch_size={batch}", "model.depths=[2,2,2,2]"]
+            expected = gradients_of(self.pretrain(1, f"one{batch}", *options))
             self.assertGreater(max(np.abs(array).max() for array in expected.values()), 1e-2)
             for size, micro in ((2, 0), (4, 0), (2, 1), (1, 1), (3, 0)):
-                run = self.pretrain(size, f"run{batch}-{size}-{micro}", "train.max_steps=1", f"train.batch_size={batch}", f"train.micro_batch={micro}")
+                run = self.pretrain(size, f"run{batch}-{size}-{micro}", *options, f"train.micro_batch={micro}")
                 for key, array in gradients_of(run).items():
                     self.assertLess(np.abs(array - expected[key]).max(), 3e-6 if micro else 1e-6, f"{key}, batch {batch}, {size} ranks, micro-batches of {micro}")
 
@@ -113,7 +114,6 @@ class TrainingTest(SeveralRanksTest):
         listed = [json.loads(line)["file"] for line in (self.tmp / "two/quarantine.jsonl").read_text().splitlines()]
         self.assertEqual(sorted(name.rsplit("/", 1)[-1] for name in listed), ["case003.png", "case004.png", "case007.png"])
 
-
     def test_what_one_rank_cannot_read_all_leave_out(self):
         """Each rank has its own copy of the pictures. A file that is broken in rank 1's alone, and that comes to rank 1 first, trains on no rank: the weights are
         those of runs in which both copies are broken. Comes it to rank 0 first, it trains there in that epoch and nowhere later."""
@@ -142,7 +142,7 @@ class ResumeTest(SeveralRanksTest):
     def stopped(self, size, run, *more):
         """Stopped by a signal to the last rank after step 3 or later."""
         make_pictures(self.tmp / "images", 24)
-        processes = self.start_ranks(size, *tiny_run("images", run, "train.batch_size=8", *more))
+        processes = self.start_ranks(size, *tiny_run("images", run, "train.batch_size=8", SHALLOW, *more))
         self.wait_for(lambda: last_step(self.tmp / run) >= 3, processes[0], "step 3")
         processes[-1].send_signal(SIGTERM)
         self.wait_ranks(processes, 75)

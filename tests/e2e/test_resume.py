@@ -8,12 +8,12 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from harness import (SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, SOURCE, TINY, VmaeTest, at_point, checkpoint_step, last_step, make_pictures, metrics,
+from harness import (SHALLOW, SIGINT, SIGKILL, SIGTERM, SIGUSR1, SIGUSR2, SOURCE, TINY, VmaeTest, at_point, checkpoint_step, last_step, make_pictures, metrics,
                      point_library, read_safetensors)
 
 # 20 files, one of them broken, in batches of 6 by micro-batches of 3: the last step of an epoch has two samples. 4 steps an epoch.
 EPOCHS, STEPS_PER_EPOCH = 5, 4
-EVERYTHING_ON = [*TINY, "data.train=images", "data.val=validation", "run.dir=run", f"train.epochs={EPOCHS}", "train.batch_size=6", "train.micro_batch=3",
+EVERYTHING_ON = [*TINY, SHALLOW, "data.train=images", "data.val=validation", "run.dir=run", f"train.epochs={EPOCHS}", "train.batch_size=6", "train.micro_batch=3",
                  "model.drop_path_rate=0.3", "data.flip_horizontal=0.5", "data.flip_vertical=0.5", "data.max_bad_fraction=0.1", "optim.clip_grad_norm=2",
                  "optim.warmup_epochs=1", "train.draw_every=2", "train.keep_every=3", "train.log_every=1"]
 
