@@ -92,14 +92,14 @@ class VmaeTest(unittest.TestCase):
         code = process.wait(timeout)
         self.assertEqual(code, expect, process.log.read_text(errors="replace")[-3000:])
 
-    def wait_for(self, condition, process, what, timeout=120):
-        """Polls until condition() is true. True: it is; False: the process ended first."""
+    def wait_for(self, condition, process, what, timeout=120, every=0.005):
+        """Polls, `every` so many seconds, until condition() is true. True: it is; False: the process ended first."""
         deadline = time.monotonic() + timeout
         while not condition():
             if process.poll() is not None:
                 return bool(condition())
             self.assertLess(time.monotonic(), deadline, f"waited {timeout} s for {what}")
-            time.sleep(0.002)
+            time.sleep(every)
         return True
 
     # Comparisons

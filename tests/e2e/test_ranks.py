@@ -149,7 +149,7 @@ class ResumeTest(SeveralRanksTest):
         return self.tmp / run
 
     def test_on_as_many_ranks_bit_for_bit(self):
-        more = ["train.epochs=40", "model.drop_path_rate=0.3", "data.flip_horizontal=0.5"]
+        more = ["train.epochs=40", "train.validate_every=4", "model.drop_path_rate=0.3", "data.flip_horizontal=0.5"]
         for size in (2, 3):
             whole = self.pretrain(size, f"whole{size}", *more)
             parts = self.stopped(size, f"parts{size}", *more)
@@ -159,7 +159,7 @@ class ResumeTest(SeveralRanksTest):
             self.assert_same_metrics(whole, parts)
 
     def test_on_another_number_of_ranks_to_rounding(self):
-        more = ["train.epochs=30"]
+        more = ["train.epochs=30", "train.validate_every=4"]
         whole = self.pretrain(2, "whole", *more)
         for size in (1, 4):
             parts = self.stopped(2, f"parts{size}", *more)

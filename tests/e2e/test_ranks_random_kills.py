@@ -40,7 +40,7 @@ class RandomKillTest(RanksKilledTest):
                 rank, steps = draw.randrange(2), draw.choice([0, draw.randint(1, 30)])
                 if steps:  # within training, else while starting or training
                     goal = last_step(folder / "run") + steps
-                    self.wait_for(lambda: last_step(folder / "run") >= goal, launcher, f"step {goal}")
+                    self.wait_for(lambda: last_step(folder / "run") >= goal, launcher, f"step {goal}", every=0.02)
                 pause = draw.uniform(0.0, 0.05 if steps else 1.2)
                 time.sleep(pause)
                 moments.append(f"rank {rank}, {steps} steps and {pause:.3f} s after the start, at step {last_step(folder / 'run')}")
