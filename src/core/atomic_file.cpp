@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "file_error.h"
 #include "vmae/core/error.h"
@@ -102,6 +103,29 @@ std::string read_file(const std::filesystem::path& path) {
   close(descriptor);
   if (error_number != 0) fail(error_number);
   return content;
+}
+
+std::string target_of_unfinished_write(const std::filesystem::path& file) {
+  std::filesystem::path name = file.filename();
+  if (name.extension() != ".tmp") return "";
+  for (int i = 0; i < 2; ++i) {
+    name = name.stem();
+    const std::string number = name.extension().string();
+    if (number.size() < 2 || number.find_first_not_of("0123456789", 1) != std::string::npos) return "";
+  }
+  return name.stem().string();
+}
+
+void remove_unfinished_writes(const std::filesystem::path& folder, bool everywhere) {
+  std::vector<std::filesystem::path> found;
+  std::error_code ignored;
+  for (std::filesystem::recursive_directory_iterator entry(folder, ignored), end; !ignored && entry != end;
+       entry.increment(ignored)) {
+    if (!everywhere) entry.disable_recursion_pending();
+    if (entry->is_regular_file(ignored) && !target_of_unfinished_write(entry->path()).empty())
+      found.push_back(entry->path());
+  }
+  for (const auto& file : found) std::filesystem::remove(file, ignored);
 }
 
 }  // namespace vmae

@@ -42,28 +42,6 @@ std::vector<std::string> differences(const Json& was, const Json& is) {
   return texts;
 }
 
-// "case.nii.gz.4711.0.tmp": what a process that was killed while it wrote a file has left (core/atomic_file.h).
-bool is_unfinished_write(const fs::path& file) {
-  fs::path name = file.filename();
-  if (name.extension() != ".tmp") return false;
-  for (int i = 0; i < 2; ++i) {
-    name = name.stem();
-    const std::string number = name.extension().string();
-    if (number.size() < 2 || number.find_first_not_of("0123456789", 1) != std::string::npos) return false;
-  }
-  return true;
-}
-
-void remove_unfinished_writes(const fs::path& output) {
-  std::vector<fs::path> found;
-  std::error_code ignored;  // what stays is only untidy
-  for (fs::recursive_directory_iterator entry(output, ignored), end; !ignored && entry != end;
-       entry.increment(ignored)) {
-    if (entry->is_regular_file(ignored) && is_unfinished_write(entry->path())) found.push_back(entry->path());
-  }
-  for (const fs::path& file : found) fs::remove(file, ignored);
-}
-
 Error in_use(const fs::path& output) {
   return Error(ExitCode::usage, concat("--output ", output.string(), ": another vmae predict is at work there"),
                "wait for it, or choose another folder");
@@ -108,7 +86,7 @@ void PredictJournal::read(const PredictPlan& plan) {
                        join(differences(head["plan"], now), "; ")),
                 "go on with the command that it was begun with, start over with --overwrite, or choose another folder");
   }
-  remove_unfinished_writes(output_);
+  remove_unfinished_writes(output_, /*everywhere=*/true);
   while (std::getline(lines, line)) {
     const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object()) break;  // torn: its case is predicted again

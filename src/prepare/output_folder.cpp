@@ -10,17 +10,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What a process that was killed while it wrote one of our files has left (core/atomic_file.h).
-bool is_unfinished_write(const std::string& name) {
-  return name.ends_with(".tmp") && (name.starts_with("index.json.") || name.starts_with("plan.json.") ||
-                                    name.starts_with("quarantine.jsonl.") || name.starts_with("duplicates.jsonl."));
-}
-
 bool is_ours(const std::string& name) {
   const bool is_shard = name.size() == 18 && name.starts_with("shard-") && name.ends_with(".mdb");
   return is_shard || name == "index.json" || name == "plan.json" || name == "prepare.log" ||
          name == "quarantine.jsonl" || name == "duplicates.jsonl" || name == "work.mdb";
 }
+
+bool is_unfinished_write(const std::string& name) { return is_ours(target_of_unfinished_write(name)); }
 
 }  // namespace
 

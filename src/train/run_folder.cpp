@@ -45,14 +45,6 @@ bool holds_results(const RunFolder& folder) {
 
 constexpr const char* kJobFile = ".job";  // who began or last continued the run
 
-// What a process that was killed while it wrote a file has left.
-void remove_temporary_files(const fs::path& folder) {
-  std::error_code ignored;  // what stays is only untidy
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().extension() == ".tmp") fs::remove(entry.path(), ignored);
-  }
-}
-
 }  // namespace
 
 IfExists after_restart(const fs::path& folder, const Launch& launch, IfExists wanted) {
@@ -109,7 +101,8 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists, const Launch& launch) : 
   fs::create_directories(checkpoints());
   fs::create_directories(samples());
   for (const fs::path& written : {path_, checkpoints(), samples(), path_ / "data_card"})
-    remove_temporary_files(written);
+    remove_unfinished_writes(written);
+  fs::remove(checkpoints() / "previous.tmp", problem);  // a link that was not renamed (checkpoint.cpp)
   if (!launch.job.empty()) write_file_atomically(path_ / kJobFile, launch.job);
 }
 

@@ -34,4 +34,10 @@ class AtomicFile {
 void write_file_atomically(const std::filesystem::path& target, std::string_view content, unsigned mode = 0666);
 std::string read_file(const std::filesystem::path& path);  // throws Error(data)
 
+// What a process that was killed while it wrote a file has left is called NAME.PID.N.tmp:
+// then NAME, without folders; "" for all other files.
+std::string target_of_unfinished_write(const std::filesystem::path& file);
+// Removes such files from a folder, and from those in it if `everywhere`. One that stays is only untidy.
+void remove_unfinished_writes(const std::filesystem::path& folder, bool everywhere = false);
+
 }  // namespace vmae

@@ -159,6 +159,33 @@ TEST(AppendFile, OpensAsAsked) {
   EXPECT_EQ(error_of([&] { AppendFile(folder / "none" / "a", AppendFile::Open::append); }).code(), ExitCode::usage);
 }
 
+// What an AtomicFile that never came to its end leaves is known by its name, and nothing else is.
+TEST(AtomicFile, UnfinishedWritesAreKnownAndRemoved) {
+  TempFolder folder;
+  std::filesystem::create_directories(folder / "inner");
+  std::string left;
+  {
+    AtomicFile file(folder / "a.nii.gz");
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+      if (entry.is_regular_file()) left = entry.path().filename().string();
+    }
+  }
+  EXPECT_EQ(target_of_unfinished_write(folder / left), "a.nii.gz") << left;
+  for (const char* other : {"a.tmp", "a.1.tmp", "a.1.2", "a.1x.2.tmp", "a.1..tmp", ".tmp", "a.nii.gz"}) {
+    EXPECT_EQ(target_of_unfinished_write(other), "") << other;
+    folder.write(other, "of the user");
+  }
+  folder.write(left, "half");
+  folder.write("inner/b.json.12.0.tmp", "half");
+  remove_unfinished_writes(folder.path());
+  EXPECT_FALSE(std::filesystem::exists(folder / left));
+  EXPECT_TRUE(std::filesystem::exists(folder / "inner/b.json.12.0.tmp"));
+  remove_unfinished_writes(folder.path(), /*everywhere=*/true);
+  EXPECT_FALSE(std::filesystem::exists(folder / "inner/b.json.12.0.tmp"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "a.1.tmp"));
+  remove_unfinished_writes(folder / "nowhere");
+}
+
 TEST(AppendFile, AFullDiskLeavesWholeRecords) {
   TempFolder folder;
   const auto path = folder / "a";
