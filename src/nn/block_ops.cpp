@@ -4,12 +4,12 @@
 // normalised and activated inputs in the backward pass saved a tenth of the memory and cost a tenth of the speed.
 #include "vmae/nn/block_ops.h"
 
-#include <ATen/autocast_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
 #include <cmath>
 
+#include "no_autocast.h"
 #include "vmae/nn/window_gather.h"
 
 namespace vmae::nn {
@@ -19,21 +19,6 @@ namespace {
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-// The body below works in the type of its input: no casting underneath it.
-class NoAutocast {
- public:
-  explicit NoAutocast(at::DeviceType device) : device_(device), before_(at::autocast::is_autocast_enabled(device)) {
-    at::autocast::set_autocast_enabled(device, false);
-  }
-  ~NoAutocast() { at::autocast::set_autocast_enabled(device_, before_); }
-  NoAutocast(const NoAutocast&) = delete;
-  NoAutocast& operator=(const NoAutocast&) = delete;
-
- private:
-  at::DeviceType device_;
-  bool before_;
-};
 
 // (B, H, W, s h d) -> (s, B nW, h, N, d) and back: shift, partition and head split as one gather.
 Tensor to_heads(const Tensor& tokens, int64_t parts, int64_t heads, const WindowLayout& layout) {

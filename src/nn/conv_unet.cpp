@@ -21,7 +21,7 @@ ConvUnetImpl::ConvUnetImpl(const UnetOptions& options) {
   init_convolutions(*this);
 }
 
-at::Tensor ConvUnetImpl::forward(const at::Tensor& image, const at::Tensor& /*drop_path*/) {
+at::Tensor ConvUnetImpl::forward(const at::Tensor& image, const at::Tensor& /*draws*/, const SumOverRanks& /*total*/) {
   const int64_t multiple = int64_t{1} << (encoder_->size() - 1);
   const auto missing = [&](int64_t size) { return (multiple - size % multiple) % multiple; };
   at::Tensor x = at::constant_pad_nd(image, {0, missing(image.size(3)), 0, missing(image.size(2))});

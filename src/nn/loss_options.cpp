@@ -17,6 +17,9 @@ void describe(Options& options, SegmentationLossOptions& loss) {
   options.add("batch_dice", loss.batch_dice,
               "sums of the Dice term over the whole (micro-)batch, which is steadier with small or absent structures; "
               "false: per image");
+  options.add("absent_classes", loss.absent_classes,
+              "classes that the truth of a batch (or image) does not have count in the mean of the Dice term, as in "
+              "TransUNet's code, where soft or squared; false: they are left out");
   options.add("smooth", loss.smooth, "added above and below in the Dice term", above(0.0));
   options.add("class_weights", loss.class_weights,
               "of the cross-entropy or focal term, background first: [0.2, 1, 1]; empty: as balance says",

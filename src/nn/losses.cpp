@@ -5,6 +5,7 @@
 #include <ATen/ops/binary_cross_entropy_with_logits.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/nll_loss_nd.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
@@ -50,7 +51,8 @@ at::Tensor dice_term(const at::Tensor& logits, const at::Tensor& target, const a
     return quotient(((1.0 - (above + options.smooth) / (below + options.smooth)) * any).sum(), any.sum(), 1.0,
                     total_of_means);
   }
-  return quotient(((1.0 - (above + options.smooth) / (below + options.smooth)) * is_there).sum(), is_there.sum(), 1.0,
+  const at::Tensor counts = options.absent_classes ? at::ones_like(is_there) : is_there;
+  return quotient(((1.0 - (above + options.smooth) / (below + options.smooth)) * counts).sum(), counts.sum(), 1.0,
                   total_of_means);
 }
 

@@ -38,23 +38,28 @@ void describe_conv_stem(Options& options, SwinOptions& swin) {
       "and in segmentation joined again on the way back to pixels. Small sets are learnt sooner and finer with it");
 }
 
-static constexpr int64_t kSmallestSide = 32;  // the last stage then has one token
+static constexpr int64_t kSmallestSide = 32;  // the last stage of a Swin Transformer then has one token
+static constexpr int64_t kTransUnetMultiple = 16, kGroupsOfStem = 32;
 
-void validate(const SwinOptions& swin, int64_t size_multiple) {
-  auto fail = [](const std::string& what, const std::string& hint) { throw Error(ExitCode::usage, what, hint); };
-  if (swin.image_size.size() != 2)
-    fail(concat("model.image_size has ", swin.image_size.size(), " values"),
-         "give [height, width], for example [224, 224]");
-  for (const int64_t side : swin.image_size) {
+static void validate_size(const std::vector<int64_t>& image_size, int64_t size_multiple) {
+  const auto fail = [](const std::string& what, const std::string& hint) { throw Error(ExitCode::usage, what, hint); };
+  if (image_size.size() != 2)
+    fail(concat("model.image_size has ", image_size.size(), " values"), "give [height, width], for example [224, 224]");
+  for (const int64_t side : image_size) {
     if (side >= kSmallestSide && side % size_multiple == 0) continue;
-    const auto size = concat("model.image_size = [", swin.image_size[0], ", ", swin.image_size[1], "]: ");
+    const auto size = concat("model.image_size = [", image_size[0], ", ", image_size[1], "]: ");
     if (size_multiple == 1) fail(concat(size, side, " is too small"), concat("the smallest side is ", kSmallestSide));
     const int64_t below = std::max(kSmallestSide, side / size_multiple * size_multiple),
-                  above = (side + size_multiple - 1) / size_multiple * size_multiple;
+                  above = std::max(kSmallestSide, (side + size_multiple - 1) / size_multiple * size_multiple);
     fail(concat(size, side, " is not a multiple of ", size_multiple),
          below == above ? concat("the nearest valid size is ", above)
                         : concat("the nearest valid sizes are ", below, " and ", above));
   }
+}
+
+void validate(const SwinOptions& swin, int64_t size_multiple) {
+  const auto fail = [](const std::string& what, const std::string& hint) { throw Error(ExitCode::usage, what, hint); };
+  validate_size(swin.image_size, size_multiple);
   if (swin.depths.size() != 4 || swin.num_heads.size() != 4)
     fail("model.depths and model.num_heads need four values, one per stage", "for example depths: [2, 2, 2, 2]");
   if (swin.embed_dim % 4 != 0)
@@ -78,6 +83,24 @@ void describe(Options& options, MaeOptions& mae) {
               "compare with pixels normalised per 4 x 4 patch (He et al. 2022) instead of the pixels themselves");
 }
 
+void describe(Options& options, TransUnetOptions& net) {
+  options.add("vit_width", net.vit_width, "transunet: channels of the transformer's tokens", at_least(1));
+  options.add("vit_layers", net.vit_layers, "transunet: layers of the transformer", at_least(1));
+  options.add("vit_heads", net.vit_heads, "transunet: attention heads, which divide vit_width", at_least(1));
+  options.add("vit_mlp", net.vit_mlp, "transunet: hidden width of a layer's MLP", at_least(1));
+  options.add("dropout", net.dropout, "transunet: share of values dropped in the embedding and in each MLP",
+              in_range(0.0, 0.9));
+  options.add("stem_units", net.stem_units, "transunet: bottlenecks in each of the three blocks of the ResNet",
+              at_least(1));
+  options.add("stem_width", net.stem_width,
+              "transunet: channels of the ResNet's first convolution, a multiple of 32; its blocks have 4, 8 and 16 "
+              "times as many",
+              at_least(32));
+  options.add("decoder_channels", net.decoder_channels,
+              "transunet: channels of the first convolution behind the transformer and of the four blocks that follow",
+              at_least(1));
+}
+
 void describe(Options& options, UnetOptions& unet) {
   describe(options, unet.swin);
   describe_conv_stem(options, unet.swin);
@@ -87,6 +110,58 @@ void describe(Options& options, UnetOptions& unet) {
               "false: random, as the reference");
   options.add("features", unet.features,
               "unet: channels of each stage; every stage after the first halves height and width", at_least(1));
+  describe(options, unet.transunet);
+}
+
+void validate_transunet(const UnetOptions& unet) {
+  const TransUnetOptions& net = unet.transunet;
+  const auto fail = [](const std::string& what, const std::string& hint) { throw Error(ExitCode::usage, what, hint); };
+  validate_size(unet.swin.image_size, kTransUnetMultiple);
+  if (net.vit_width % net.vit_heads != 0)
+    fail(concat("model.vit_heads = ", net.vit_heads, " does not divide model.vit_width = ", net.vit_width),
+         "give a number of heads that does");
+  if (net.stem_width % kGroupsOfStem != 0)
+    fail(concat("model.stem_width = ", net.stem_width, " is not a multiple of ", kGroupsOfStem),
+         "its norms have that many groups: give 32 or 64");
+  if (net.stem_units.size() != 3)
+    fail(concat("model.stem_units has ", net.stem_units.size(), " values"), "give three, as in [3, 4, 9]");
+  if (net.decoder_channels.size() != 5)
+    fail(concat("model.decoder_channels has ", net.decoder_channels.size(), " values"),
+         "give five, as in [512, 256, 128, 64, 16]");
+}
+
+const std::vector<SegmenterKind>& segmenter_kinds() {
+  static const std::vector<SegmenterKind> kinds{
+      {.name = "swin-unet",
+       .title = "Swin-UNet",
+       .text = "the paper's",
+       .head = "head.weight",
+       .is_swin = true,
+       .takes_init = true},
+      {.name = "unet",
+       .title = "U-Net",
+       .text = "a plain U-Net of convolutions, the baseline; of the keys below it has image_size, in_channels and "
+               "features, and it begins at random",
+       .head = "head.weight"},
+      {.name = "transunet",
+       .title = "TransUNet",
+       .text = "TransUNet R50-ViT-B/16 (docs/baselines.md); it has image_size (multiples of 16), in_channels and the "
+               "keys that say so, and begins at random or with R50+ViT-B_16.npz",
+       .head = "segmentation_head.0.weight",
+       .takes_init = true,
+       .size_multiple = kTransUnetMultiple}};
+  return kinds;
+}
+
+const SegmenterKind* find_segmenter(const std::string& name) {
+  const std::vector<SegmenterKind>& kinds = segmenter_kinds();
+  const auto found = std::find_if(kinds.begin(), kinds.end(), [&](const auto& kind) { return kind.name == name; });
+  return found == kinds.end() ? nullptr : &*found;
+}
+
+void validate(const SegmenterKind& kind, const UnetOptions& unet) {
+  if (kind.name == "transunet") return validate_transunet(unet);
+  validate(unet.swin, kind.size_multiple);
 }
 
 void describe(Options& options, ClassifierOptions& classifier) {

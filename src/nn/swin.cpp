@@ -213,18 +213,18 @@ void SwinEncoderImpl::init_conv_stem() {
   conv_stem_->reset_projection();
 }
 
-void SwinEncoderImpl::check_image(const at::Tensor& image) const {
-  if (image.dim() == 4 && image.size(1) == swin_.in_channels && image.size(2) == swin_.image_size[0] &&
-      image.size(3) == swin_.image_size[1])
+void check_image(const at::Tensor& image, const SwinOptions& swin) {
+  if (image.dim() == 4 && image.size(1) == swin.in_channels && image.size(2) == swin.image_size[0] &&
+      image.size(3) == swin.image_size[1])
     return;
   throw Error(ExitCode::data,
-              concat("image tensor has shape ", image.sizes(), ", the model needs (B, ", swin_.in_channels, ", ",
-                     swin_.image_size[0], ", ", swin_.image_size[1], ")"),
+              concat("image tensor has shape ", image.sizes(), ", the model needs (B, ", swin.in_channels, ", ",
+                     swin.image_size[0], ", ", swin.image_size[1], ")"),
               "resize the images, or set model.image_size and model.in_channels");
 }
 
 at::Tensor SwinEncoderImpl::embed(const at::Tensor& image, std::vector<at::Tensor>* stem) {
-  check_image(image);
+  check_image(image, swin_);
   at::Tensor tokens = patch_embed_->forward(image);
   if (!conv_stem_) return tokens;
   std::vector<at::Tensor> features = conv_stem_->forward(image);

@@ -28,7 +28,7 @@ SwinUnetImpl::SwinUnetImpl(const UnetOptions& options)
   if (pixel_decoder_) init_convolutions(*pixel_decoder_);
 }
 
-at::Tensor SwinUnetImpl::forward(const at::Tensor& image, const at::Tensor& drop_path) {
+at::Tensor SwinUnetImpl::forward(const at::Tensor& image, const at::Tensor& drop_path, const SumOverRanks& /*total*/) {
   at::Tensor encoder_drop, decoder_drop;
   if (drop_path.defined()) {
     encoder_drop = drop_path.slice(1, 0, 2 * num_encoder_blocks());

@@ -13,7 +13,7 @@ class ConvUnetImpl : public torch::nn::Module, public Segmenter {
 
   // Any H and W: inside, zeros are added at the bottom and right
   // edge up to a multiple of 2^(stages - 1). There is no drop path.
-  at::Tensor forward(const at::Tensor& image, const at::Tensor& drop_path = {}) override;
+  at::Tensor forward(const at::Tensor& image, const at::Tensor& draws = {}, const SumOverRanks& total = {}) override;
   int64_t num_draws() const override { return 1; }
 
  private:

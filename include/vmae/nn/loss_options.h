@@ -13,6 +13,7 @@ struct SegmentationLossOptions {
   double dice_weight = 1.0, ce_weight = 1.0;
   bool include_background = false;
   bool batch_dice = true;
+  bool absent_classes = false;
   double smooth = 1e-5;
   std::vector<double> class_weights{};
   std::string balance = "none";

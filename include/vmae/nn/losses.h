@@ -1,19 +1,17 @@
 #pragma once
 // What fine-tuning minimises. Everything is computed in float32, whatever the network's precision.
 // Each loss is a quotient of sums over the batch; where a batch is spread over several ranks,
-// `total` makes their sums those of the whole batch, and the loss is the same on every rank.
+// `total` (World::total()) makes their sums those of the whole batch, and the loss is the same on every rank.
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "vmae/nn/loss_options.h"
+#include "vmae/nn/sum_over_ranks.h"
 
 namespace vmae::nn {
-
-using SumOverRanks = std::function<at::Tensor(const at::Tensor&)>;  // differentiable; empty: one rank
 
 // logits (B, K, H, W) with class 0 the background; mask (B, H, W) uint8 of classes; pixels equal to `ignore_label` (-1:
 // none) count nowhere. class_weights (K) float32 for the cross-entropy, or undefined. Scalar float32. Cross-entropy:
@@ -22,6 +20,7 @@ using SumOverRanks = std::function<at::Tensor(const at::Tensor&)>;  // different
 // and then averaged. `soft`: P and T as they are (Drozdzal et al. 2016); squared: of squares (Milletari et al. 2016);
 // generalised: classes weighted by 1 / T^2 (Sudre et al. 2017). A class that the truth of the batch (or sample) does
 // not have is left out, so an empty slice asks nothing of the Dice term; all left out: the term is 0.
+// With absent_classes it is not (but of generalised).
 at::Tensor segmentation_loss(const at::Tensor& logits, const at::Tensor& mask, const SegmentationLossOptions& options,
                              const at::Tensor& class_weights, int64_t ignore_label, const SumOverRanks& total = {});
 

@@ -35,13 +35,39 @@ struct MaeOptions {
 };
 void describe(Options& options, MaeOptions& mae);  // adds the keys of SwinOptions too
 
+// TransUNet (transunet.h); image_size and in_channels are those of SwinOptions.
+struct TransUnetOptions {
+  int64_t vit_width = 768, vit_layers = 12, vit_heads = 12, vit_mlp = 3072;
+  double dropout = 0.1;
+  std::vector<int64_t> stem_units{3, 4, 9};
+  int64_t stem_width = 64;
+  std::vector<int64_t> decoder_channels{512, 256, 128, 64, 16};
+};
+void describe(Options& options, TransUnetOptions& net);
+
 struct UnetOptions {
   SwinOptions swin{.image_size = {320, 320}, .depths = {2, 2, 6, 2}};
   bool identity_joins = false;                           // how the joins of skips begin
   std::vector<int64_t> features{32, 64, 128, 256, 512};  // of ConvUnet
-  int64_t num_classes = 2;                               // background included
+  TransUnetOptions transunet;
+  int64_t num_classes = 2;  // background included
 };
 void describe(Options& options, UnetOptions& unet);  // num_classes comes from the dataset
+void validate_transunet(const UnetOptions& unet);    // as validate(), of a TransUNet: its own keys too
+
+// A network for segmentation: what is known of it without building it (make_segmenter() does, segmenters.h).
+struct SegmenterKind {
+  std::string name;           // model.name
+  std::string title;          // for messages: "Swin-UNet"
+  std::string text;           // for the documentation
+  std::string head;           // key of the last layer's weight, whose first dimension is the number of classes
+  bool is_swin = false;       // has the Swin encoder, and so what pretraining gives
+  bool takes_init = false;    // model.init means something
+  int64_t size_multiple = 1;  // of model.image_size
+};
+const std::vector<SegmenterKind>& segmenter_kinds();           // all of them, the default first
+const SegmenterKind* find_segmenter(const std::string& name);  // nullptr: no such network
+void validate(const SegmenterKind& kind, const UnetOptions& unet);
 
 struct ClassifierOptions {
   SwinOptions swin{.depths = {2, 2, 6, 2}};

@@ -138,8 +138,7 @@ class SwinEncoderImpl : public torch::nn::Module {
   // after init_weights, which knows no convolutions but the patch embedding's; nothing where there is none
   void init_conv_stem();
   std::vector<double> drop_rates_of_stage(size_t stage) const;  // 0 -> drop_path_rate, linear over all encoder blocks
-  void check_image(const at::Tensor& image) const;
-  virtual at::Tensor last_norm(const at::Tensor& tokens);  // (B, H, W, C) -> same
+  virtual at::Tensor last_norm(const at::Tensor& tokens);       // (B, H, W, C) -> same
 
  private:
   SwinOptions swin_;
@@ -148,6 +147,9 @@ class SwinEncoderImpl : public torch::nn::Module {
   ConvStem conv_stem_{nullptr};
   torch::nn::ModuleList layers_;
 };
+
+// Throws Error(data) if it does not have the channels and the size of a network of these options.
+void check_image(const at::Tensor& image, const SwinOptions& swin);
 
 // The symmetric decoder: first_patch_expanding, layers_up,
 // norm_up. Drop-path rates and depths mirror the encoder's stages.

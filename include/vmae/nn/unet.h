@@ -15,7 +15,8 @@ class SwinUnetImpl : public SwinCodecImpl, public Segmenter {
 
   // image (B, C, H, W) of options.swin.image_size; drop_path (B, 2 * num_blocks())
   // uniform, or undefined (evaluation) -> logits (B, num_classes, H, W).
-  at::Tensor forward(const at::Tensor& image, const at::Tensor& drop_path = {}) override;
+  at::Tensor forward(const at::Tensor& image, const at::Tensor& drop_path = {},
+                     const SumOverRanks& total = {}) override;
 
   int64_t num_draws() const override { return 2 * num_blocks(); }
   const UnetOptions& options() const { return options_; }

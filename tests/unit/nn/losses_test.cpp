@@ -57,6 +57,21 @@ TEST(Losses, CrossEntropyIsTorchs) {
   EXPECT_LT(value(c, {.name = "focal"}), value(c, {.name = "ce"}));
 }
 
+// TransUNet's: the mean over all classes, of which one is nowhere, of 1 - (2 I + s) / (sum p^2 + sum t^2 + s).
+TEST(Losses, AbsentClassesAndBackgroundCount) {
+  torch::manual_seed(3);
+  const Case c;
+  const at::Tensor p = at::softmax(c.logits, 1), t = at::one_hot(c.mask.to(at::kLong), 4).permute({0, 3, 1, 2});
+  at::Tensor sum = at::zeros({});
+  for (int64_t k = 0; k < 4; ++k) {
+    const at::Tensor q = p.select(1, k), r = t.select(1, k).to(at::kFloat);
+    sum = sum + 1 - (2 * (q * r).sum() + 1e-5) / (q.square().sum() + r.sum() + 1e-5);
+  }
+  const SegmentationLossOptions options{
+      .dice = "squared", .dice_weight = 0.5, .ce_weight = 0.5, .include_background = true, .absent_classes = true};
+  EXPECT_NEAR(value(c, options), (sum / 8).item<double>() + 0.5 * value(c, {.name = "ce"}), 1e-6);
+}
+
 TEST(Losses, DiceIsTheFormula) {
   torch::manual_seed(2);
   const Case c;

@@ -1,0 +1,170 @@
+// TransUNet against a second implementation (tests/golden/transunet_oracle.py), and what its numbers do not cover.
+#include "vmae/nn/transunet.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "support/errors.h"
+#include "support/golden.h"
+#include "support/tensors.h"
+#include "vmae/data/draws.h"
+#include "vmae/nn/dropout.h"
+#include "vmae/weights/weights.h"
+
+namespace vmae {
+namespace {
+
+nn::UnetOptions small_transunet(const std::vector<int64_t>& size, int64_t channels) {
+  nn::UnetOptions options;
+  options.swin.image_size = size;
+  options.swin.in_channels = channels;
+  options.num_classes = 3;
+  options.transunet = {.vit_width = 24,
+                       .vit_layers = 2,
+                       .vit_heads = 3,
+                       .vit_mlp = 40,
+                       .stem_units = {1, 2, 1},
+                       .stem_width = 32,
+                       .decoder_channels = {16, 12, 8, 8, 4}};
+  return options;
+}
+
+// transunet_oracle.py: drawn_weights
+weights::TensorFile drawn_transunet(const torch::nn::Module& module) {
+  weights::NamedTensors state = weights::state_dict(module);
+  std::sort(state.begin(), state.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  at::Generator generator = at::detail::createCPUGenerator(11);
+  weights::TensorFile file;
+  for (const auto& [key, tensor] : state) {
+    if (tensor.dim() == 0) {
+      file.tensors.emplace_back(key, at::zeros_like(tensor));
+      continue;
+    }
+    at::Tensor drawn = at::randn(tensor.sizes(), generator);
+    if (key.ends_with("running_var"))
+      drawn = 1 + 0.2 * drawn.abs();
+    else if (tensor.dim() == 1)
+      drawn = 0.1 * drawn + (key.ends_with("weight") ? 1 : 0);
+    else
+      drawn = drawn / std::sqrt(static_cast<double>(tensor.numel() / tensor.size(0)));
+    file.tensors.emplace_back(key, drawn);
+  }
+  return file;
+}
+
+struct TransUnetCase {
+  std::string name;
+  std::vector<int64_t> size;
+  int64_t channels, samples;
+  at::Tensor image() const { return test::golden_image(/*seed=*/5, {samples, channels, size[0], size[1]}); }
+  nn::TransUnet model() const {
+    nn::TransUnet net(small_transunet(size, channels));
+    weights::require_complete(weights::load_into(*net, drawn_transunet(*net)), name);
+    return net;
+  }
+};
+const std::vector<TransUnetCase> kTransUnetCases{{"colour", {64, 96}, 3, 2}, {"grey", {48, 32}, 1, 3}};
+
+TEST(TransUnet, EqualsASecondImplementation) {
+  const auto io = test::golden("transunet_tiny_io");
+  for (const TransUnetCase& one : kTransUnetCases) {
+    for (const std::string mode : {"eval", "train"}) {
+      SCOPED_TRACE(one.name + " " + mode);
+      nn::TransUnet net = one.model();
+      net->train(mode == "train");
+      const at::Tensor logits = net->forward(one.image());
+      const std::string prefix = one.name + "." + mode + ".";
+      EXPECT_LT(test::max_abs_difference(test::sampled(logits), *io.find(prefix + "logits")), 1e-5);
+      logits.square().mean().backward();
+      std::map<std::string, at::Tensor> state;
+      for (const auto& [key, tensor] : weights::state_dict(*net)) state[key] = tensor;
+      const auto parameters = net->named_parameters();
+      int64_t compared = 0;
+      for (const auto& [name, expected] : io.tensors) {
+        if (!name.starts_with(prefix) || name.ends_with("logits")) continue;
+        const std::string key = name.substr(prefix.size());
+        const bool is_gradient = key.starts_with("grad.");
+        const at::Tensor actual = is_gradient ? test::sampled(parameters[key.substr(5)].grad()) : state.at(key);
+        EXPECT_LT(test::relative_difference(actual, expected), is_gradient ? test::kGradientTolerance : 1e-5) << key;
+        ++compared;
+      }
+      EXPECT_EQ(compared, mode == "train" ? 9 + 18 : 9);
+    }
+  }
+}
+
+TEST(TransUnet, ParametersOfTheWholeNetwork) {
+  nn::UnetOptions options{.num_classes = 9};
+  options.swin.image_size = {224, 224};
+  const nn::TransUnet net(options);
+  int64_t count = 0;
+  for (const auto& parameter : net->parameters()) count += parameter.numel();
+  EXPECT_EQ(count, 105'277'081);
+  EXPECT_EQ(net->num_draws(), 25);
+}
+
+TEST(TransUnet, SizesThatItRefuses) {
+  for (const std::vector<int64_t>& size : {std::vector<int64_t>{64, 40}, {16, 64}, {64}})
+    EXPECT_EQ(test::error_of([&] { nn::TransUnet net(small_transunet(size, 1)); }).code(), ExitCode::usage) << size;
+  nn::TransUnet net(small_transunet({64, 32}, 1));
+  EXPECT_EQ(test::error_of([&] { net->forward(at::zeros({1, 1, 32, 64})); }).code(), ExitCode::data);
+  nn::UnetOptions options = small_transunet({64, 64}, 1);
+  options.transunet.vit_heads = 5;
+  EXPECT_EQ(test::error_of([&] { nn::TransUnet wrong(options); }).code(), ExitCode::usage);
+}
+
+// What a sample gets is its own: neither the batch nor its place in it matters.
+TEST(TransUnet, DropoutBelongsToTheSample) {
+  nn::TransUnet net = kTransUnetCases[1].model();
+  net->eval();  // batch norm frozen
+  const at::Tensor image = kTransUnetCases[1].image(),
+                   draws = data::uniform_draws({7, 8, 9}, Stream::drop_path, net->num_draws());
+  const at::Tensor together = net->forward(image, draws), last = net->forward(image.slice(0, 2), draws.slice(0, 2));
+  EXPECT_LT(test::max_abs_difference(together.slice(0, 2), last), 1e-5);
+  EXPECT_GT(test::max_abs_difference(together, net->forward(image)), 1e-2);
+  EXPECT_TRUE(test::same_bits(together, net->forward(image, draws)));
+}
+
+TEST(TransUnet, UpsamplesAsTorch) {
+  const at::Tensor x = at::randn({2, 3, 7, 1});
+  for (const at::Tensor& one : {x, at::randn({1, 2, 14, 9})}) {
+    const at::Tensor expected =
+        at::upsample_bilinear2d(one, {2 * one.size(2), 2 * one.size(3)}, /*align_corners=*/true);
+    EXPECT_LT(test::max_abs_difference(nn::upsample_twice(one), expected), 1e-6);
+  }
+}
+
+TEST(Dropout, KeepsTheShareThatItShould) {
+  const at::Tensor draws = data::uniform_draws({1, 2, 3, 4}, Stream::drop_path, 1).select(1, 0);
+  constexpr int64_t count = 200'000;
+  for (const double rate : {0.1, 0.5}) {
+    const at::Tensor kept = nn::dropout_mask(draws, count, rate).to(at::kDouble);
+    const double deviation = std::sqrt(rate * (1 - rate) / count);
+    for (int64_t i = 0; i < 4; ++i) EXPECT_NEAR(kept[i].mean().item<double>(), 1 - rate, 5 * deviation) << rate;
+    const at::Tensor y = nn::dropout(at::ones({4, count}), draws, rate);
+    EXPECT_NEAR(y.max().item<double>(), 1 / (1 - rate), 1e-6);
+    EXPECT_EQ(y.count_nonzero().item<int64_t>(), static_cast<int64_t>(kept.sum().item<double>()));
+  }
+}
+
+// Neighbours, samples, draws that differ in their last bit, and distances of powers of two don't know of each other.
+TEST(Dropout, IsIndependent) {
+  constexpr int64_t count = 1 << 18;
+  constexpr double rate = 0.1;
+  const at::Tensor draws = at::tensor({0.0, 0x1.0p-24, 0x1.0p-23, 0.5, 0.75}, at::kFloat);
+  const at::Tensor centred = nn::dropout_mask(draws, count, rate).to(at::kDouble) - (1 - rate);
+  const auto correlation = [&](const at::Tensor& a, const at::Tensor& b) {
+    return (a * b).mean().item<double>() / (rate * (1 - rate));
+  };
+  const double limit = 5 / std::sqrt(static_cast<double>(count));
+  for (int64_t i = 0; i < draws.size(0); ++i) {
+    for (int64_t j = 0; j < i; ++j) EXPECT_LT(std::abs(correlation(centred[i], centred[j])), limit) << i << " " << j;
+    for (int64_t lag = 1; lag < count / 2; lag *= 2)
+      EXPECT_LT(std::abs(correlation(centred[i].slice(0, lag), centred[i].slice(0, 0, count - lag))), 1.5 * limit)
+          << i << " " << lag;
+  }
+}
+
+}  // namespace
+}  // namespace vmae
