@@ -49,6 +49,26 @@ struct TotalOverRanks : torch::autograd::Function<TotalOverRanks> {
   }
 };
 
+// y = sum over ranks of x; dx = sum over ranks of dy. Of a rank that does not count, 0.
+struct TotalWithGradients : torch::autograd::Function<TotalWithGradients> {
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& own, bool counts, World* world) {
+    ctx->saved_data["counts"] = counts;
+    ctx->saved_data["world"] = reinterpret_cast<int64_t>(world);
+    return sum_of(own, counts, *world);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 const torch::autograd::variable_list& gradients) {
+    auto* world = reinterpret_cast<World*>(ctx->saved_data["world"].toInt());
+    const at::Tensor total = sum_of(gradients[0], /*counts=*/true, *world);
+    return {ctx->saved_data["counts"].toBool() ? total : at::zeros_like(total), at::Tensor(), at::Tensor()};
+  }
+  static at::Tensor sum_of(const at::Tensor& own, bool counts, World& world) {
+    at::Tensor total = counts ? own.detach().clone() : at::zeros_like(own);
+    world.sum(total);
+    return total;
+  }
+};
+
 }  // namespace
 
 World::World() : impl_(std::make_unique<Impl>()) {}
@@ -98,6 +118,11 @@ bool World::any(bool value) {
 RankSum World::total(bool counts) {
   if (size() == 1) return {};
   return [this, counts](const at::Tensor& own) { return TotalOverRanks::apply(counts ? own : own * 0.0, this); };
+}
+
+RankSum World::total_with_gradients(bool counts) {
+  if (size() == 1) return {};
+  return [this, counts](const at::Tensor& own) { return TotalWithGradients::apply(own, counts, this); };
 }
 
 void World::broadcast(std::vector<at::Tensor> tensors) {

@@ -6,15 +6,25 @@
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 namespace vmae::train {
 
 Step::Step(Task& task, AdamW& optimizer, LossScale& loss_scale, const Plan& plan, World& world)
-    : task_(task), optimizer_(optimizer), loss_scale_(loss_scale), plan_(plan), world_(world) {}
+    : task_(task), optimizer_(optimizer), loss_scale_(loss_scale), plan_(plan), world_(world) {
+  for (const auto& buffer : task.module().named_buffers()) {
+    const std::string& key = buffer.key();
+    if (!key.ends_with("running_mean") && !key.ends_with("running_var") && !key.ends_with("num_batches_tracked"))
+      continue;
+    statistics_.push_back(buffer.value());
+    statistics_before_.push_back(buffer.value().clone());
+  }
+}
 
 void Step::begin() {
+  for (size_t i = 0; i < statistics_.size(); ++i) statistics_before_[i].copy_(statistics_[i]);
   optimizer_.clear_gradients();
   loss_.reset();
 }
@@ -37,6 +47,8 @@ at::Tensor Step::finish(const at::Tensor& lr, const at::Tensor& requests, bool u
   const at::Tensor is_finite = (loss_.isfinite() & norm.isfinite()).to(at::kFloat);
   const at::Tensor skip = updates ? 1 - is_finite : at::ones_like(is_finite);
   optimizer_.step(lr, skip);
+  for (size_t i = 0; i < statistics_.size(); ++i)
+    statistics_[i].copy_(at::where(skip > 0, statistics_before_[i], statistics_[i]));
   optimizer_.clear_gradients();
   if (updates) loss_scale_.update(skip);
   at::Tensor wanted = requests.clone();

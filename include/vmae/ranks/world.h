@@ -45,6 +45,9 @@ class World {
   void sum(at::Tensor& values);  // C: in place, over all ranks
   // what it returns is C, in its forward pass; counts false: this rank adds 0, and its gradient is 0
   RankSum total(bool counts);
+  // likewise, C in its backward pass too: d total / d own sum is that of the losses of all ranks together, for
+  // sums on which what other ranks compute depends (statistics of a batch norm)
+  RankSum total_with_gradients(bool counts);
   void broadcast(std::vector<at::Tensor> tensors);           // C: those of rank 0, in place
   std::string broadcast(const std::string& text);            // C: that of rank 0
   std::vector<std::string> gather(const std::string& text);  // C: those of all ranks by rank, on every rank

@@ -47,6 +47,7 @@ class Step {
   // Forward and backward of a micro-batch that is `share` of the step's samples; the gradients of all of them add up.
   void add(const data::Batch& batch, double share, bool is_last);
   // Clips (optim.clip_grad_norm) and updates; changes nothing where loss or gradient is not finite, or not `updates`.
+  // Neither do the running statistics of batch norms then, which every forward pass since begin() has moved.
   // lr: for AdamW::step(); requests: as on_device() gives them. The result is on the device.
   at::Tensor finish(const at::Tensor& lr, const at::Tensor& requests, bool updates = true);
 
@@ -59,7 +60,8 @@ class Step {
   LossScale& loss_scale_;
   Plan plan_;
   World& world_;
-  at::Tensor loss_;  // so far
+  at::Tensor loss_;                                         // so far
+  std::vector<at::Tensor> statistics_, statistics_before_;  // of batch norms: the module's, and as begin() found them
 };
 
 }  // namespace vmae::train

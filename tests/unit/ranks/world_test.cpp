@@ -9,10 +9,8 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
-#include <thread>
-
 #include "support/errors.h"
-#include "support/free_port.h"
+#include "support/ranks.h"
 #include "support/tensors.h"
 #include "vmae/nn/losses.h"
 #include "vmae/train/optim.h"
@@ -20,19 +18,7 @@
 namespace vmae::train {
 namespace {
 
-void on_ranks(int64_t size, const std::function<void(World&)>& work) {
-  const int port = test::free_port();
-  std::vector<std::thread> ranks;
-  for (int64_t r = 0; r < size; ++r) {
-    ranks.emplace_back([&, r] {
-      World world(Launch{.rank = r, .size = size, .local_rank = r, .master_port = port, .launcher = "test"});
-      world.connect(at::kCPU, /*timeout_s=*/60);
-      work(world);
-      world.finish();
-    });
-  }
-  for (std::thread& rank : ranks) rank.join();
-}
+using test::on_ranks;
 
 TEST(World, AloneEverythingIsTheIdentity) {
   World world;
@@ -115,6 +101,24 @@ TEST(World, GradientsAreThoseOfTheWholeBatch) {
     for (const int64_t samples : {8, 5, 1})
       expect_gradients_of_the_whole_batch(size, samples, /*compress=*/false, 1e-6);
   }
+}
+
+// y = x / (sum of x over all ranks): what each rank computes depends on what the others have.
+TEST(World, TotalWithGradientsIsThatOfAllRanks) {
+  const at::Tensor x = at::tensor({1.0, 2.0, 4.0, 7.0}, at::kDouble),
+                   weights = at::tensor({3.0, 1.0, 2.0, 5.0}, at::kDouble);
+  at::Tensor whole = x.clone().requires_grad_();
+  (whole / whole.slice(0, 0, 3).sum() * weights).slice(0, 0, 3).sum().backward();
+  on_ranks(4, [&](World& world) {
+    const int64_t rank = world.rank();
+    const bool counts = rank < 3;  // the last stands in
+    at::Tensor own = x[rank].clone().requires_grad_();
+    const at::Tensor share = own / world.total_with_gradients(counts)(own) * weights[rank];
+    world.total(counts)(share).backward();
+    EXPECT_NEAR(own.grad().item<double>(), counts ? whole.grad()[rank].item<double>() : 0, 1e-12);
+  });
+  World world;
+  EXPECT_FALSE(world.total_with_gradients(true));
 }
 
 TEST(World, CompressedGradientsAreRounded) { expect_gradients_of_the_whole_batch(2, 8, /*compress=*/true, 2e-2); }

@@ -109,6 +109,41 @@ struct RootTask : LinearTask {
   }
 };
 
+// Running statistics, as a batch norm's: the mean of what was seen.
+struct StatisticsTask : LinearTask {
+  explicit StatisticsTask(int64_t pixels) : LinearTask(pixels) {
+    running_mean = module().register_buffer("running_mean", at::zeros({}));
+    tracked = module().register_buffer("num_batches_tracked", at::zeros({}, at::kLong));
+  }
+  at::Tensor loss(const data::Batch& batch, const RankSum& total) override {
+    running_mean.mul_(0.5).add_(batch.image.mean());
+    tracked.add_(1);
+    return LinearTask::loss(batch, total);
+  }
+  at::Tensor running_mean, tracked;
+};
+
+TEST(Step, StatisticsStayWhereTheStepIsNotFinite) {
+  torch::manual_seed(4);
+  const at::Tensor good = at::randn({4, 1, 2, 3}), bad = at::full_like(good, std::nan(""));
+  auto owned = std::make_unique<StatisticsTask>(6);
+  StatisticsTask& task = *owned;
+  Parts parts(std::move(owned));
+  parts.run({good, good});
+  EXPECT_EQ(task.tracked.item<int64_t>(), 2);
+  const at::Tensor before = task.running_mean.clone();
+  EXPECT_FLOAT_EQ(before.item<float>(), 1.5F * good.mean().item<float>());
+  parts.run({good, bad});
+  EXPECT_TRUE(test::same_bits(task.running_mean, before));
+  EXPECT_EQ(task.tracked.item<int64_t>(), 2);
+  parts.step->begin();
+  parts.step->add(batch_of(good), 1, /*is_last=*/true);
+  parts.step->finish(parts.step->on_device(1e-2), parts.step->on_device(StepRequests{}), /*updates=*/false);
+  EXPECT_TRUE(test::same_bits(task.running_mean, before)) << "a pass before the recording of a graph";
+  parts.run({good});
+  EXPECT_FALSE(test::same_bits(task.running_mean, before));
+}
+
 TEST(Step, WhatIsNotFiniteChangesNothing) {
   torch::manual_seed(4);
   const at::Tensor good = at::randn({4, 1, 2, 3});
