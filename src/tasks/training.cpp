@@ -142,8 +142,8 @@ void print_plan(const Training& training, const train::Plan& plan) {
   const std::string ranks = plan.num_ranks > 1 ? concat(" on each of ", plan.num_ranks, " ranks") : "";
   log::info(concat("plan: ", plan.total_steps, " steps (", plan.steps_per_epoch, " per epoch) of ",
                    plan.train.batch_size, " images in micro-batches of ", plan.micro_batch, ranks, "; warm-up ",
-                   plan.schedule.warmup_steps, " steps to lr ", plan.schedule.peak_lr, ", then cosine to ",
-                   plan.schedule.min_lr, "; ", train::to_string(plan.precision), " on ", plan.device.str()));
+                   plan.schedule.warmup_steps, " steps to lr ", plan.schedule.peak_lr, ", then ", plan.optim.schedule,
+                   " to ", plan.schedule.min_lr, "; ", train::to_string(plan.precision), " on ", plan.device.str()));
 }
 
 std::string what_was_timed(const train::Outcome& outcome) {

@@ -32,6 +32,8 @@ void describe(Options& options, TrainOptions& train);
 struct OptimOptions {
   double lr = 1e-4;
   double min_lr = 0.0;
+  std::string schedule = "cosine";
+  double poly_power = 0.9;
   int64_t warmup_epochs = 10;
   double weight_decay = 0.05;
   std::vector<double> betas{0.9, 0.95};

@@ -48,6 +48,16 @@ RunState played(const Plan& first, RunState state, std::vector<double>* rates = 
   return state;
 }
 
+// TransUNet's: after update k (from 0) the rate becomes lr (1 - k / steps)^0.9.
+TEST(Schedule, PolyLagsOneUpdate) {
+  const Schedule schedule{.peak_lr = 0.01, .total_steps = 50, .poly_power = 0.9};
+  double rate = 0.01;
+  for (int64_t k = 0; k < 50; ++k) {
+    EXPECT_DOUBLE_EQ(learning_rate(schedule, static_cast<double>(k)), rate) << k;
+    rate = 0.01 * std::pow(1.0 - static_cast<double>(k) / 50.0, 0.9);
+  }
+}
+
 TEST(Plan, OfANewRunIsWhatItWas) {
   for (const int64_t samples : {1, 6, 8, 19}) {
     for (const int64_t max_steps : {0, 6}) {
