@@ -2,6 +2,7 @@
 // so what is done to the image last comes first in the chain.
 #include "vmae/data/augment.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -14,6 +15,13 @@ namespace {
 Affine about_centre(double xx, double xy, double yx, double yy, PixelSize size) {
   const double x = static_cast<double>(size.width - 1) / 2, y = static_cast<double>(size.height - 1) / 2;
   return {xx, xy, x - xx * x - xy * y, yx, yy, y - yx * x - yy * y};
+}
+
+double draw_angle(const AugmentOptions& options, Random& random) {
+  const double most = options.rotate_degrees;
+  if (!options.rotate_whole) return random.uniform(-most, most);
+  return static_cast<double>(random.below(static_cast<uint64_t>(std::max(1.0, 2 * std::floor(most))))) -
+         std::floor(most);
 }
 
 double radians(double degrees) { return degrees * std::numbers::pi / 180.0; }
@@ -59,6 +67,7 @@ Affine crop_warp(PixelSize enlarged, int64_t row, int64_t column, PixelSize size
 Augmentation draw_augmentation(const AugmentOptions& options, Random random, PixelSize size) {
   Augmentation drawn;
   drawn.minmax = options.minmax;
+  drawn.is_nearest = options.interpolation == "nearest";
   drawn.flips.horizontal = random.chance(options.flip_horizontal);
   drawn.flips.vertical = random.chance(options.flip_vertical);
   // Each step is put before those that are there: the sampling chain begins at the output.
@@ -71,7 +80,7 @@ Augmentation draw_augmentation(const AugmentOptions& options, Random random, Pix
     const bool is_horizontal = random.chance(0.5);
     warp(then(mirror_warp({is_horizontal, !is_horizontal}, size), turn));
   } else if (random.chance(options.rotate)) {
-    warp(rotation_warp(random.uniform(-options.rotate_degrees, options.rotate_degrees), size));
+    warp(rotation_warp(draw_angle(options, random), size));
   }
   if (random.chance(options.affine)) {
     const double degrees = random.uniform(-options.affine_degrees, options.affine_degrees);

@@ -24,6 +24,12 @@ void describe(Options& options, AugmentOptions& augment) {
   options.add("rotate_degrees", augment.rotate_degrees,
               "Largest angle of data.rotate, to both sides, in degrees. What comes in from outside is 0 (black).",
               in_range(0.0, 180.0));
+  options.add("rotate_whole", augment.rotate_whole,
+              "Angles of data.rotate are whole numbers, from -rotate_degrees to rotate_degrees - 1, as TransUNet's.");
+  options.add(
+      "interpolation", augment.interpolation,
+      "Between pixels of images that are turned, moved or enlarged: linear, or nearest, as for masks (TransUNet).",
+      one_of({"linear", "nearest"}));
   options.add("affine", augment.affine,
               "Probability of turning, shifting, scaling and shearing together, as the four keys below say. "
               "Segmentation uses 0.5.",

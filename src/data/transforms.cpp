@@ -280,12 +280,12 @@ void put_on_grid(const float* pixels, int64_t channels, const Placement& placeme
   }
 }
 
-void warp_to_grid(const float* pixels, int64_t channels, const Placement& placement, PixelSize grid, const Affine& warp,
-                  float* output, Workspace& work) {
+void warp_to_grid(const float* pixels, int64_t channels, const Placement& placement, PixelSize grid,
+                  const Augmentation& augmentation, float* output, Workspace& work) {
   const PixelSize shrunk{std::min(placement.part.height, placement.size.height),
                          std::min(placement.part.width, placement.size.width)};
   pixels = resized(pixels, placement.part, channels, shrunk, work);
-  const Affine whole = then(warp, placement_warp(placement, shrunk));
+  const Affine whole = then(augmentation.warp, placement_warp(placement, shrunk));
   const int64_t n = shrunk.height * shrunk.width, plane = grid.height * grid.width;
   for (int64_t channel = 0; channel < channels; ++channel) {
     const float* from = pixels;
@@ -294,7 +294,9 @@ void warp_to_grid(const float* pixels, int64_t channels, const Placement& placem
       for (int64_t i = 0; i < n; ++i) separate[i] = pixels[i * channels + channel];
       from = separate;
     }
-    warp_bilinear({from, shrunk, shrunk.width}, whole, 0.0F, output + channel * plane, grid);
+    const Plane<float> part{from, shrunk, shrunk.width};
+    float* to = output + channel * plane;
+    augmentation.is_nearest ? warp_nearest(part, whole, 0.0F, to, grid) : warp_bilinear(part, whole, 0.0F, to, grid);
   }
 }
 
@@ -329,7 +331,7 @@ void generally(const Slice& slice, const ImageOptions& options, const Augmentati
                 plane = grid.height * grid.width;
   cut(pixels, slice, channels, placement);
   if (augmentation.is_warped) {
-    warp_to_grid(pixels, channels, placement, grid, augmentation.warp, output, work);
+    warp_to_grid(pixels, channels, placement, grid, augmentation, output, work);
   } else {
     const float* placed = resized(pixels, placement.part, channels, placement.size, work);
     for (int64_t channel = 0; channel < channels; ++channel)

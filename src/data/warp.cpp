@@ -108,7 +108,8 @@ float bilinear_anywhere(const Plane<float>& from, const Position& x, const Posit
   return bilinear(top[left], top[right], bottom[left], bottom[right], x.weight, y.weight);
 }
 
-uint8_t nearest_anywhere(const Plane<uint8_t>& from, const Position& x, const Position& y, uint8_t border) {
+template <class T>
+T nearest_anywhere(const Plane<T>& from, const Position& x, const Position& y, T border) {
   return contains(from.size, y.nearest(), x.nearest()) ? from.pixels[y.nearest() * from.row_stride + x.nearest()]
                                                        : border;
 }
@@ -125,7 +126,8 @@ void bilinear_blocks(const Plane<float>& from, const Row& row, Range columns, fl
   }
 }
 
-void nearest_blocks(const Plane<uint8_t>& from, const Row& row, Range columns, uint8_t* to) {
+template <class T>
+void nearest_blocks(const Plane<T>& from, const Row& row, Range columns, T* to) {
   for (int64_t column = columns.begin; column < columns.end; column += kWarpLanes) {
     const Start x = row.x_start(column), y = row.y_start(column);
     for (int64_t lane = 0; lane < kWarpLanes; ++lane)
@@ -247,11 +249,16 @@ void warp_bilinear(const Plane<float>& from, const Affine& affine, float border,
 
 void warp_nearest(const Plane<uint8_t>& from, const Affine& affine, uint8_t border, uint8_t* to, PixelSize to_size,
                   bool is_portable) {
-  auto* blocks = nearest_blocks;
+  auto* blocks = nearest_blocks<uint8_t>;
 #if defined(__x86_64__)
   if (!is_portable && use_avx2(from)) blocks = nearest_blocks_avx2;
 #endif
   warp(from, affine, to, to_size, blocks,
+       [&](const Position& x, const Position& y) { return nearest_anywhere(from, x, y, border); });
+}
+
+void warp_nearest(const Plane<float>& from, const Affine& affine, float border, float* to, PixelSize to_size) {
+  warp(from, affine, to, to_size, nearest_blocks<float>,
        [&](const Position& x, const Position& y) { return nearest_anywhere(from, x, y, border); });
 }
 

@@ -4,6 +4,7 @@
 // and mirror or else a free rotation, then the affine, then enlarge and crop, then flips. Intensity works on
 // [0, 1] values, after geometry and before data.mean and data.std: brightness, contrast, gamma, minmax.
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "vmae/core/options.h"
@@ -19,11 +20,13 @@ struct AugmentOptions {
   double rot90 = 0.0;
   double rotate = 0.0;                         // probability of a free rotation, for those that rot90 left alone
   double rotate_degrees = 20.0;                // at most, to both sides
+  bool rotate_whole = false;                   // whole numbers of degrees, from -rotate_degrees to rotate_degrees - 1
   double affine = 0.0;                         // probability
   double affine_degrees = 20.0;                // at most, to both sides
   double affine_shift = 0.1;                   // of the image's width and height, at most, to all sides
   std::vector<double> affine_scale{0.9, 1.1};  // [smallest, largest]
   double affine_shear_degrees = 10.0;          // along x, at most, to both sides
+  std::string interpolation = "linear";        // of images that are turned, moved or enlarged; or nearest, as of masks
   double enlarge = 1.0;                        // factor, then a random crop of the network's size
   double brightness = 0.0;                     // added, at most, to both sides
   double contrast = 0.0;                       // factor 1 - c to 1 + c of the distance to the image's mean
@@ -52,6 +55,7 @@ struct Augmentation {
   Flips flips;  // where is_warped, these are part of `warp` already
   bool is_warped = false;
   Affine warp;                               // from the network's grid to itself
+  bool is_nearest = false;                   // the image is sampled as the mask is
   double crop_row = 0.5, crop_column = 0.5;  // with data.resize = none: how far down and right the part begins, 0 to 1
   float brightness = 0.0F, contrast = 1.0F, gamma = 1.0F;
   bool minmax = false;

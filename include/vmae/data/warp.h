@@ -36,5 +36,6 @@ void warp_bilinear(const Plane<float>& from, const Affine& affine, float border,
                    bool is_portable = false);
 void warp_nearest(const Plane<uint8_t>& from, const Affine& affine, uint8_t border, uint8_t* to, PixelSize to_size,
                   bool is_portable = false);
+void warp_nearest(const Plane<float>& from, const Affine& affine, float border, float* to, PixelSize to_size);
 
 }  // namespace vmae::data

@@ -1,7 +1,9 @@
 #include "vmae/data/augment.h"
 
 #include <gtest/gtest.h>
+
 #include <torch/types.h>
+#include <map>
 
 #include <cmath>
 #include <functional>
@@ -104,6 +106,33 @@ AugmentOptions nothing() {
 }
 
 double angle_of(const Augmentation& drawn) { return std::atan2(-drawn.warp.xy, drawn.warp.xx) * 180 / std::acos(-1.0); }
+
+TEST(AugmentDraw, WholeDegrees) {
+  AugmentOptions options = nothing();
+  options.rotate = 1;
+  options.rotate_whole = true;
+  std::map<int, int> seen;
+  for (uint64_t key = 0; key < 4000; ++key) {
+    const double angle = angle_of(draw_augmentation(options, Random(mix64(key)), kSquare));
+    EXPECT_NEAR(angle, std::round(angle), 1e-9);
+    ++seen[static_cast<int>(std::round(angle))];
+  }
+  EXPECT_EQ(seen.size(), 40U);
+  EXPECT_EQ(seen.begin()->first, -20);
+  EXPECT_EQ(seen.rbegin()->first, 19);
+}
+
+// A turned image has no value that it did not have, but 0; a mask of the same pixels is turned alike.
+TEST(AugmentWarp, NearestAsMasks) {
+  const PixelSize size{21, 37};
+  const at::Tensor image = at::randint(1, 255, {size.height, size.width}).to(at::kByte), pixels = image.to(at::kFloat);
+  const Affine turn = rotation_warp(17, size);
+  at::Tensor of_mask = at::empty_like(image), of_image = at::empty_like(pixels);
+  warp_nearest(Plane<uint8_t>{image.data_ptr<uint8_t>(), size, size.width}, turn, 0, of_mask.data_ptr<uint8_t>(), size);
+  warp_nearest(Plane<float>{pixels.data_ptr<float>(), size, size.width}, turn, 0, of_image.data_ptr<float>(), size);
+  EXPECT_TRUE(at::equal(of_mask.to(at::kFloat), of_image));
+  EXPECT_GT(of_mask.count_nonzero().item<int64_t>(), 300);
+}
 
 TEST(AugmentDraw, PretrainingOnlyFlips) {
   const AugmentOptions options = pretraining_augmentation();
