@@ -10,6 +10,7 @@
 
 #include "input_file.h"
 #include "vmae/core/log.h"
+#include "vmae/weights/npz.h"
 #include "vmae/weights/pth.h"
 #include "vmae/weights/unwrap.h"
 
@@ -59,6 +60,7 @@ TensorFile read_weights(const std::filesystem::path& path) {
 
 TensorFile read_wrapped_weights(const std::filesystem::path& path, bool shapes_only) {
   const std::string head = InputFile(path).head(512);
+  if (is_npz(head)) return read_npz(path);
   if (head.starts_with("PK")) return read_pth(path);
   // a header of less than 4 GB
   const bool is_safetensors = head.size() > 8 && head[8] == '{' && head.compare(4, 4, std::string(4, '\0')) == 0;
@@ -73,7 +75,7 @@ TensorFile read_wrapped_weights(const std::filesystem::path& path, bool shapes_o
     fail(path, "was written by torch < 1.6, whose format vmae does not read",
          "re-save it in Python with torch >= 1.6: torch.save(torch.load(old), new)");
   }
-  fail(path, head.empty() ? "is empty" : "is neither safetensors nor a .pth file");
+  fail(path, head.empty() ? "is empty" : "is neither safetensors nor a .pth or .npz file");
 }
 
 NamedTensors state_dict(const torch::nn::Module& module) {

@@ -157,6 +157,16 @@ def archives():
         yield name, file.getvalue()
 
 
+def numpy_archives():
+    import numpy as np
+    arrays = {"a/kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "half": np.float16([0.5]), "scalar": np.float64(2), "none": np.zeros((0, 2), np.int32)}
+    for name, save, content in (("stored.npz", np.savez, arrays), ("deflated.npz", np.savez_compressed, arrays), ("objects.npz", np.savez, {"o": np.array([{}], dtype=object)}),
+                                ("columns.npz", np.savez, {"f": np.asfortranarray(arrays["a/kernel"])})):
+        file = io.BytesIO()
+        save(file, **content)
+        yield name, file.getvalue()
+
+
 def safetensors(entries, buffer, metadata=None, pad=b" "):
     header = ({"__metadata__": metadata} if metadata else {}) | entries
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -321,7 +331,7 @@ def prepared():
         yield name, header + pixels + mask
 
 
-PARSERS = {"volume": volumes, "picture": pictures, "manifest": manifests, "config": configs, "pickle": pickles, "pth": archives, "safetensors": safetensors_files,
+PARSERS = {"volume": volumes, "picture": pictures, "manifest": manifests, "config": configs, "pickle": pickles, "pth": archives, "npz": numpy_archives, "safetensors": safetensors_files,
            "splits": splits, "prepared": prepared, "dicom": dicom}
 
 

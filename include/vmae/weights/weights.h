@@ -11,7 +11,7 @@
 
 namespace vmae::weights {
 
-// safetensors (ours or anyone's) or .pth, told apart by content, not by name.
+// safetensors (ours or anyone's), .pth or .npz, told apart by content, not by name.
 // Of our checkpoints the entries "optimizer.*" and "state.*" are left out.
 TensorFile read_weights(const std::filesystem::path& path);
 

@@ -91,7 +91,7 @@ TEST(Weights, TellsFormatsApartByContent) {
     return error_of([&] { read_weights(path); });
   };
   EXPECT_TRUE(contains(error_for(""), "is empty"));
-  EXPECT_TRUE(contains(error_for("epoch,loss\n1,0.5\n"), "neither safetensors nor a .pth file"));
+  EXPECT_TRUE(contains(error_for("epoch,loss\n1,0.5\n"), "neither safetensors nor a .pth or .npz file"));
   EXPECT_TRUE(contains(error_for("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9"), "torch < 1.6"));
   EXPECT_TRUE(contains(error_for(std::string(257, '\1') + "ustar  "), "torch < 1.6"));
   write_safetensors(path, tensors, {});
