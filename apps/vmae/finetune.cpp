@@ -45,7 +45,8 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
       // and read once more: what it does not say is the recipe's
       Config config = run::defaults_for(said);
       // what the config does not say about the architecture, the weights do
-      if (!said.model.init.empty() && said.model.name != "unet")
+      const nn::SegmenterKind* kind = nn::find_segmenter(said.model.name);  // none: a classifier
+      if (!said.model.init.empty() && (kind == nullptr || kind->is_swin))
         run::adopt_architecture(config.model.net.swin, run::adopted_weights(said.run.dir, said.model.init,
                                                                             arguments->fold, arguments->run.resume));
       if (!arguments->config.load(config)) return ExitCode::ok;
@@ -60,7 +61,7 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
 
 void add_finetune_seg(CLI::App& app, Context& context) {
   add<run::SegmentConfig>(
-      app, context, "finetune-seg", "Fine-tune a Swin-UNet to segment images",
+      app, context, "finetune-seg", "Fine-tune a Swin-UNet, or train a network to compare it with, to segment images",
       "Example:\n  vmae finetune-seg data.train=/data/Dataset001_Heart model.init=runs/mr run.dir=runs/heart\n"
       "  vmae predict --weights runs/heart --input /data/new --output predictions\n"
       "Masks: nnU-Net or Decathlon folders, images/ beside labels/ or masks/, a manifest CSV with `mask`, DICOM "

@@ -282,6 +282,8 @@ class SwinClassifier(SwinModel):
         return self.head(self.norm(self.encode(image)).mean(dim=(1, 2)))
 
 
+# Options of a network that is not here, which files of all segmenters list.
+OF_TRANSUNET = ("vit_width", "vit_layers", "vit_heads", "vit_mlp", "dropout", "stem_units", "stem_width", "decoder_channels")
 MODELS = {"mae": SwinMAE, "swin-unet": SwinUNet, "unet": UNet, "swin-classifier": SwinClassifier}  # as vmae names them
 
 
@@ -344,6 +346,7 @@ def load_model(path, **options):
     if name not in MODELS:
         raise ValueError(f"{path}: model '{name}' is none of {', '.join(MODELS)}")
     outputs = {} if name == "mae" else {"num_classes": len(weights["head.weight"])}
-    built = MODELS[name](**{**metadata.get("model_options", {}), **outputs, **options})
+    own = {key: value for key, value in metadata.get("model_options", {}).items() if key not in OF_TRANSUNET}
+    built = MODELS[name](**{**own, **outputs, **options})
     built.load_weights(path)
     return built.eval()

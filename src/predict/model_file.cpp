@@ -1,16 +1,18 @@
 #include "vmae/predict/model_file.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "vmae/core/error.h"
 #include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/core/path_problem.h"
-#include "vmae/nn/conv_unet.h"
 #include "vmae/runs/pretrain_options.h"
 #include "vmae/runs/run_record.h"
 #include "vmae/weights/transfer.h"
+#include "vmae/weights/transunet.h"
 
 namespace vmae::run {
 
@@ -74,6 +76,34 @@ void read_shapes(const weights::TensorFile& file, nn::SwinOptions& swin) {
     while (file.find(concat("layers.", stage, ".blocks.", depth, ".norm1.weight")) != nullptr) ++depth;
     swin.depths[stage] = depth;
   }
+}
+
+// How many of key(0), key(1), ... the file has without a gap.
+int64_t count_of(const weights::TensorFile& file, const std::function<std::string(int64_t)>& key) {
+  int64_t count = 0;
+  while (file.find(key(count)) != nullptr) ++count;
+  return count;
+}
+
+void read_shapes(const weights::TensorFile& file, nn::UnetOptions& unet) {
+  nn::TransUnetOptions& net = unet.transunet;
+  const std::string embeddings = "transformer.embeddings.", stem = embeddings + "hybrid_model.",
+                    layer = "transformer.encoder.layer.", blocks = "decoder.blocks.";
+  constexpr int64_t kHeadWidth = 64, kTokenSide = 16;
+  net.stem_width = shape(file, stem + "root.conv.weight")[0];
+  unet.swin.in_channels = shape(file, stem + "root.conv.weight")[1];
+  for (size_t block = 0; block < net.stem_units.size(); ++block)
+    net.stem_units[block] = count_of(
+        file, [&](int64_t unit) { return concat(stem, "body.block", block + 1, ".unit", unit + 1, ".conv1.weight"); });
+  const at::IntArrayRef positions = shape(file, embeddings + "position_embeddings");
+  const int64_t side = kTokenSide * std::llround(std::sqrt(static_cast<double>(positions.at(1))));
+  unet.swin.image_size = {side, side};
+  net.vit_width = positions.at(2);
+  net.vit_heads = std::max<int64_t>(1, net.vit_width / kHeadWidth);
+  net.vit_layers = count_of(file, [&](int64_t i) { return concat(layer, i, ".ffn.fc1.weight"); });
+  net.vit_mlp = shape(file, layer + "0.ffn.fc1.weight")[0];
+  net.decoder_channels = {shape(file, "decoder.conv_more.0.weight")[0]};
+  for (int64_t i = 0; i < 4; ++i) net.decoder_channels.push_back(shape(file, concat(blocks, i, ".conv1.0.weight"))[0]);
 }
 
 [[noreturn]] void fail(const fs::path& path, const std::string& what, const std::exception& problem) {
@@ -174,6 +204,7 @@ std::string options_json(const Options& list) {
 
 std::string model_name_of(const weights::TensorFile& file) {
   if (const auto found = file.metadata.find("model"); found != file.metadata.end()) return found->second;
+  if (weights::is_transunet(file)) return "transunet";
   if (file.find("skip_connection_layers.0.weight") != nullptr) return "swin-unet";
   return file.find("decoder_pred.weight") == nullptr && file.find("head.weight") != nullptr ? "swin-classifier" : "mae";
 }
@@ -196,6 +227,9 @@ nn::MaeOptions model_options_of(const weights::TensorFile& file, const fs::path&
 
 nn::SwinOptions swin_options_of(const weights::TensorFile& file, const fs::path& path, bool is_imagenet,
                                 const nn::SwinOptions& defaults) {
+  if (weights::is_transunet(file) || weights::is_flax_vit(file))
+    throw Error(ExitCode::checkpoint, path.string() + ": the weights of a TransUNet or its encoder, which is no Swin's",
+                "model.name=transunet takes them");
   try {
     nn::SwinOptions swin = defaults;
     if (is_imagenet) {
@@ -212,14 +246,17 @@ nn::SwinOptions swin_options_of(const weights::TensorFile& file, const fs::path&
 
 nn::UnetOptions unet_options_of(const weights::TensorFile& file, const fs::path& path, bool is_imagenet) {
   nn::UnetOptions unet;
-  const bool is_plain = model_name_of(file) == "unet";
+  const nn::SegmenterKind* kind = nn::find_segmenter(model_name_of(file));
+  if (kind == nullptr) kind = &nn::segmenter_kinds().front();
+  const bool has_options = file.metadata.contains("model_options");
   try {
-    if (is_plain || file.metadata.contains("model_options")) read_model_options(file, unet);
-    unet.num_classes = shape(file, "head.weight")[0];
+    if (has_options || kind->name == "unet") read_model_options(file, unet);
+    if (!has_options && kind->name == "transunet") read_shapes(file, unet);
+    unet.num_classes = shape(file, kind->head)[0];
   } catch (const std::exception& problem) {
-    fail(path, is_plain ? "U-Net" : "Swin-UNet", problem);
+    fail(path, kind->title, problem);
   }
-  if (!is_plain) unet.swin = swin_options_of(file, path, is_imagenet);
+  if (kind->is_swin) unet.swin = swin_options_of(file, path, is_imagenet);
   return unet;
 }
 
@@ -260,11 +297,6 @@ std::string image_options_json(const data::ImageOptions& image, bool minmax) {
   return model_options_json(CardOptions{image, minmax});
 }
 
-SegmenterModule make_segmenter(const std::string& name, const nn::UnetOptions& options) {
-  const auto of = [](auto net) { return SegmenterModule{net.ptr(), net.get()}; };
-  return name == "unet" ? of(nn::ConvUnet(options)) : of(nn::SwinUnet(options));
-}
-
 std::optional<data::ImageOptions> image_options_of(const weights::TensorFile& file) {
   const auto prepared = preparation_of(file);
   return prepared ? std::optional(prepared->image) : std::nullopt;
@@ -273,6 +305,9 @@ std::optional<data::ImageOptions> image_options_of(const weights::TensorFile& fi
 LoadedModel load_model(const fs::path& path, at::Device device) {
   weights::TensorFile file = weights::read_weights(path);
   weights::require_finite(file, path);
+  if (weights::is_flax_vit(file))
+    throw Error(ExitCode::checkpoint, path.string() + ": the encoder of a TransUNet alone predicts nothing",
+                "fine-tune it first: vmae finetune-seg model.name=transunet with model.init");
   const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
   LoadedModel model;
   model.name = model_name_of(file);
@@ -280,14 +315,15 @@ LoadedModel load_model(const fs::path& path, at::Device device) {
     throw Error(ExitCode::checkpoint, path.string() + ": a masked autoencoder predicts nothing",
                 "fine-tune it first: vmae finetune-seg or finetune-cls with model.init");
   }
-  const bool is_segmenter = model.name == "swin-unet" || model.name == "unet";
+  const nn::SegmenterKind* kind = nn::find_segmenter(model.name);
+  const bool is_segmenter = kind != nullptr;
   const nn::UnetOptions unet = is_segmenter ? unet_options_of(file, path, is_imagenet)
                                             : nn::UnetOptions{swin_options_of(file, path, is_imagenet)};
   const nn::SwinOptions& swin = unet.swin;
   try {
-    const int64_t num_outputs = shape(file, "head.weight")[0];
+    const int64_t num_outputs = shape(file, is_segmenter ? kind->head : "head.weight")[0];
     model.card = card_of(file, path, num_outputs, is_segmenter);
-    if (is_segmenter) model.segmenter = make_segmenter(model.name, unet);
+    if (is_segmenter) model.segmenter = nn::make_segmenter(model.name, unet);
     if (!is_segmenter) model.classifier = nn::SwinClassifier(nn::ClassifierOptions{swin, num_outputs});
   } catch (const Error& problem) {
     throw Error(ExitCode::checkpoint, concat(path.string(), ": ", problem.what()), problem.hint());
@@ -309,8 +345,8 @@ LoadedEncoder load_encoder(const fs::path& path, at::Device device) {
   LoadedEncoder encoder;
   weights::rename_to_reference(file);
   encoder.name = model_name_of(file);
-  if (encoder.name == "unet")
-    throw Error(ExitCode::checkpoint, path.string() + ": a plain U-Net has no Swin encoder",
+  if (const nn::SegmenterKind* kind = nn::find_segmenter(encoder.name); kind != nullptr && !kind->is_swin)
+    throw Error(ExitCode::checkpoint, concat(path.string(), ": a ", kind->title, " has no Swin encoder"),
                 "take weights of pretrain, finetune-cls, or finetune-seg with model.name=swin-unet");
   if (encoder.name != "mae") {
     const LoadedModel model = load_model(path, device);

@@ -87,11 +87,12 @@ void describe(Options& options, SegmentDataOptions& data) {
 }
 
 void describe(Options& options, SegmentModelOptions& model) {
-  options.add("name", model.name,
-              "the model to train. swin-unet: the paper's. unet: a plain U-Net of convolutions, the baseline; of the "
-              "keys below it has image_size, in_channels "
-              "and features, and it begins at random",
-              one_of({"swin-unet", "unet"}));
+  std::vector<std::string> names, texts;
+  for (const nn::SegmenterKind& kind : nn::segmenter_kinds()) {
+    names.push_back(kind.name);
+    texts.push_back(concat(kind.name, ": ", kind.text));
+  }
+  options.add("name", model.name, concat("the model to train. ", join(texts, ". ")), one_of(std::move(names)));
   describe_transfer(options, model, {"auto", "encoder", "encoder_decoder"}, {"none", "encoder"});
   describe(options, model.net);
 }
@@ -122,8 +123,9 @@ SegmentConfig defaults_for(const SegmentConfig& said) {
   if (said.train.epochs > 0) defaults.train.min_steps_per_epoch = 0;
   if (said.train.epochs == 1) defaults.optim.warmup_epochs = 0;        // it would be the whole run
   if (!said.data.weights.empty()) defaults.data.foreground_share = 0;  // both say how batches are made up
-  if (said.recipe == "auto" && said.model.name == "unet") {            // all of it begins at random
-    defaults.optim.lr = 1e-3;
+  const nn::SegmenterKind* kind = nn::find_segmenter(said.model.name);
+  if (said.recipe == "auto" && kind != nullptr && !kind->is_swin) {  // task_lr_scale is for what a Swin-UNet adds
+    if (said.model.name == "unet") defaults.optim.lr = 1e-3;         // convolutions alone bear more
     defaults.optim.task_lr_scale = 1;
   }
   return defaults;

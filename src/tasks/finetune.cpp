@@ -13,6 +13,7 @@
 #include "vmae/runs/seen_before.h"
 #include "vmae/sources/source.h"
 #include "vmae/weights/transfer.h"
+#include "vmae/weights/transunet.h"
 #include "vmae/weights/unwrap.h"
 
 namespace vmae::run {
@@ -125,6 +126,34 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
     loaded = report.loaded;
   }
   freeze(module, options.freeze, loaded);
+  module.to(session.device);
+}
+
+void prepare_transunet(torch::nn::Module& module, const nn::UnetOptions& net, const TransferOptions& options,
+                       const Session& session, const data::ImageOptions& image,
+                       const std::vector<std::string>& volume_rules) {
+  if (!options.init.empty() && !session.resumes()) {
+    const auto path = find_weights(options.init);
+    weights::TensorFile file = weights::read_weights(path);
+    weights::require_finite(file, path);
+    const bool is_flax = weights::is_flax_vit(file);
+    if (!is_flax && !weights::is_transunet(file))
+      throw Error(ExitCode::checkpoint, path.string() + ": neither weights of a TransUNet nor of its encoder",
+                  "model.name=transunet takes R50+ViT-B_16.npz, the authors' .pth, or a run of model.name=transunet; a "
+                  "Swin encoder is for model.name=swin-unet");
+    if (is_flax) weights::rename_flax_vit(file, path);
+    const bool has_size = !is_flax && file.metadata.contains("model_options");
+    const std::vector<int64_t> size =
+        has_size ? unet_options_of(file, path, /*is_imagenet=*/false).swin.image_size : std::vector<int64_t>{};
+    if (weights::fit_positions(file, size, net.swin.image_size, path))
+      log::info(concat("the positions of ", path.string(), " were interpolated to images of ", net.swin.image_size[0],
+                       " x ", net.swin.image_size[1]));
+    warn_of_other_images(file, path, image, volume_rules);
+    const weights::LoadReport report = weights::transfer_transunet(
+        module, std::move(file), options.transfer == "encoder", options.allow_mismatch, path);
+    log::info(concat("model.init = ", path.string(), " (", is_flax ? "R50-ViT of Flax" : "TransUNet",
+                     "): ", weights::describe_report(report)));
+  }
   module.to(session.device);
 }
 

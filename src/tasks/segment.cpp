@@ -1,4 +1,4 @@
-// Assembles a segmentation run: masks are looked at, then a Swin-UNet is trained on slices; Dice is measured per case.
+// Assembles a segmentation run: masks are looked at, then a network is trained on slices; Dice is measured per case.
 #include "vmae/tasks/segment.h"
 
 #include <ATen/ops/argmax.h>
@@ -221,8 +221,8 @@ void sum_over_ranks(std::map<int64_t, std::vector<Overlap>>& cases, train::World
 class SegmentTask : public train::Task {
  public:
   // weights: of the classes in the loss; undefined if there are none.
-  SegmentTask(SegmenterModule segmenter, const Datasets& datasets, const SegmentConfig& config, const train::Plan& plan,
-              const Classes& classes, at::Tensor weights, train::World& world)
+  SegmentTask(nn::SegmenterModule segmenter, const Datasets& datasets, const SegmentConfig& config,
+              const train::Plan& plan, const Classes& classes, at::Tensor weights, train::World& world)
       : segmenter_(std::move(segmenter)),
         datasets_(datasets),
         config_(config),
@@ -239,7 +239,8 @@ class SegmentTask : public train::Task {
   }
 
   at::Tensor loss(const data::Batch& batch, const train::RankSum& total) override {
-    return loss_of(model().forward(batch.image, batch.draws[0]), batch.mask, total);
+    const at::Tensor logits = model().forward(batch.image, batch.draws[0], world_.total_with_gradients(batch.counts));
+    return loss_of(logits, batch.mask, total);
   }
 
   bool can_validate() const override { return datasets_.val != nullptr; }
@@ -304,7 +305,7 @@ class SegmentTask : public train::Task {
     }
   }
 
-  SegmenterModule segmenter_;
+  nn::SegmenterModule segmenter_;
   const Datasets& datasets_;
   const SegmentConfig& config_;
   const train::Plan& plan_;
@@ -314,15 +315,22 @@ class SegmentTask : public train::Task {
   data::Batch shown_;
 };
 
+const nn::SegmenterKind& kind_of(const SegmentConfig& config) { return *nn::find_segmenter(config.model.name); }
+
 void check_options(const SegmentConfig& config) {
   if (config.loss.name == "dice" && (!config.loss.class_weights.empty() || config.loss.balance != "none"))
     throw Error(ExitCode::usage,
                 "loss.class_weights and loss.balance are of the cross-entropy, which loss.name = dice has not",
                 "leave them out, or use loss.name=dice_ce");
-  if (config.model.name == "unet" && (!config.model.init.empty() || config.optim.layer_decay != 1.0))
-    throw Error(ExitCode::usage,
-                "model.init and optim.layer_decay are of the Swin-UNet: model.name = unet begins at random",
-                "leave them out");
+  const nn::SegmenterKind& kind = kind_of(config);
+  if (!kind.takes_init && !config.model.init.empty())
+    throw Error(ExitCode::usage, concat("model.init is set, but model.name = ", kind.name, " begins at random"),
+                "leave it out");
+  if (!kind.is_swin && (config.optim.layer_decay != 1.0 || config.model.freeze != "none"))
+    throw Error(
+        ExitCode::usage,
+        concat("optim.layer_decay and model.freeze are of the Swin-UNet, which model.name = ", kind.name, " is not"),
+        "leave them out");
 }
 
 void adopt_image_size(const Datasets& datasets, SegmentConfig& config) {
@@ -333,11 +341,15 @@ void adopt_image_size(const Datasets& datasets, SegmentConfig& config) {
   if (datasets.val) datasets.val->set_image_size(image_size);
 }
 
-SegmenterModule make_model(const SegmentConfig& config, const Datasets& datasets, const Session& session) {
+nn::SegmenterModule make_model(const SegmentConfig& config, const Datasets& datasets, const Session& session) {
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
-  SegmenterModule segmenter = make_segmenter(config.model.name, config.model.net);
-  prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(datasets),
-                 session, as_trained(config.data.image, datasets), datasets.volume_rules);
+  nn::SegmenterModule segmenter = nn::make_segmenter(config.model.name, config.model.net);
+  const data::ImageOptions image = as_trained(config.data.image, datasets);
+  if (config.model.name == "transunet")
+    prepare_transunet(*segmenter.module, config.model.net, config.model, session, image, datasets.volume_rules);
+  else
+    prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(datasets),
+                   session, image, datasets.volume_rules);
   return segmenter;
 }
 
@@ -369,7 +381,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   nn::SwinOptions& swin = config.model.net.swin;
   const bool is_size_open = swin.image_size.empty();  // as the images are, once these are known
   if (is_size_open) swin.image_size = {320, 320};
-  nn::validate(swin, /*size_multiple=*/1);
+  nn::validate(kind_of(config), config.model.net);
   config.data.image.image_size = swin.image_size;
   config.data.image.in_channels = swin.in_channels;
   check_options(config);
@@ -384,11 +396,11 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
       train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
 
   config.model.net.num_classes = classes.count();
-  SegmenterModule model = make_model(config, datasets, session);
+  nn::SegmenterModule model = make_model(config, datasets, session);
   SegmentTask task(std::move(model), datasets, config, plan, classes, class_weights(config, classes, session.device),
                    world);
   const auto scale =
-      config.model.name == "unet" ? std::function<double(const std::string&)>() : lr_scale(swin, config.optim);
+      kind_of(config).is_swin ? lr_scale(swin, config.optim) : std::function<double(const std::string&)>();
   train::AdamW optimizer(task.module(), config.optim, scale);
   weights::Metadata metadata = metadata_of(config, datasets, classes);
   data::LoaderOptions loader = loader_options(config, plan, classes, session.seed());

@@ -6,10 +6,10 @@
 #include "vmae/core/random.h"
 #include "vmae/core/version.h"
 #include "vmae/data/draws.h"
-#include "vmae/nn/conv_unet.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/train/device.h"
 #include "vmae/weights/transfer.h"
+#include "vmae/weights/transunet.h"
 #include "vmae/weights/weights.h"
 
 namespace vmae::run {
@@ -56,24 +56,41 @@ weights::NamedTensors forward_mae(const ForwardArguments& arguments, const weigh
           {"noise", noise}};
 }
 
-template <class Net, class NetOptions>
-weights::NamedTensors forward_downstream(const ForwardArguments& arguments, weights::TensorFile file,
-                                         const fs::path& path, const at::Tensor& image) {
-  const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
-  const at::Tensor* head = file.find("head.weight");
-  if (head == nullptr)
-    throw Error(ExitCode::checkpoint, path.string() + ": has no head.weight, so it is no " + arguments.model);
-  NetOptions options;
-  if constexpr (std::is_same_v<NetOptions, nn::UnetOptions>) {
-    options = unet_options_of(file, path, is_imagenet);
-  } else {
-    options = {swin_options_of(file, path, is_imagenet), head->size(0)};
-  }
+template <class NetOptions>
+void set_size(const ForwardArguments& arguments, const at::Tensor& image, NetOptions& options) {
   options.swin.image_size = {image.size(2), image.size(3)};
   Options list;
   nn::describe(list, options);
   set_overrides(list, arguments.model_overrides);
-  Net model(options);
+}
+
+void require_key(const weights::TensorFile& file, const std::string& key, const std::string& model,
+                 const fs::path& path) {
+  if (file.find(key) == nullptr)
+    throw Error(ExitCode::checkpoint, concat(path.string(), ": has no ", key, ", so it is no ", model));
+}
+
+weights::NamedTensors forward_segmenter(const ForwardArguments& arguments, const nn::SegmenterKind& kind,
+                                        weights::TensorFile file, const fs::path& path, const at::Tensor& image) {
+  const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
+  require_key(file, kind.head, kind.name, path);
+  nn::UnetOptions options = unet_options_of(file, path, is_imagenet);
+  const std::vector<int64_t> size_of_weights = options.swin.image_size;
+  set_size(arguments, image, options);
+  if (kind.name == "transunet") weights::fit_positions(file, size_of_weights, options.swin.image_size, path);
+  const nn::SegmenterModule model = nn::make_segmenter(kind.name, options);
+  weights::require_complete(weights::load_into(*model.module, file), path);
+  model.module->eval();
+  return {{"logits", model.net->forward(image).contiguous()}};
+}
+
+weights::NamedTensors forward_classifier(const ForwardArguments& arguments, weights::TensorFile file,
+                                         const fs::path& path, const at::Tensor& image) {
+  const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
+  require_key(file, "head.weight", arguments.model, path);
+  nn::ClassifierOptions options{swin_options_of(file, path, is_imagenet), file.find("head.weight")->size(0)};
+  set_size(arguments, image, options);
+  nn::SwinClassifier model(options);
   weights::require_complete(weights::load_into(*model, file), path);
   model->eval();
   return {{"logits", model->forward(image).contiguous()}};
@@ -92,12 +109,9 @@ void forward(const ForwardArguments& arguments) {
   const at::NoGradGuard no_grad;
   weights::NamedTensors output;
   if (arguments.model == "mae") output = forward_mae(arguments, file, path, *image, input.find("noise"));
-  if (arguments.model == "swin-unet")
-    output = forward_downstream<nn::SwinUnet, nn::UnetOptions>(arguments, file, path, *image);
-  if (arguments.model == "swin-classifier")
-    output = forward_downstream<nn::SwinClassifier, nn::ClassifierOptions>(arguments, file, path, *image);
-  if (arguments.model == "unet")
-    output = forward_downstream<nn::ConvUnet, nn::UnetOptions>(arguments, file, path, *image);
+  if (arguments.model == "swin-classifier") output = forward_classifier(arguments, file, path, *image);
+  if (const nn::SegmenterKind* kind = nn::find_segmenter(arguments.model))
+    output = forward_segmenter(arguments, *kind, file, path, *image);
   weights::write_safetensors(arguments.output, output, {});
   log::info(concat(arguments.model == "mae" ? concat("loss ", output[1].second.item<float>(), ", ") : "", "written to ",
                    arguments.output.string()));

@@ -11,7 +11,7 @@
 #include "vmae/data/image_options.h"
 #include "vmae/nn/classifier.h"
 #include "vmae/nn/mae.h"
-#include "vmae/nn/segmenter.h"
+#include "vmae/nn/segmenters.h"
 #include "vmae/nn/unet.h"
 #include "vmae/predict/input_statistics.h"
 #include "vmae/weights/safetensors.h"
@@ -27,8 +27,8 @@ std::string model_options_json(ModelOptions options) {
   return options_json(list);
 }
 
-// "mae", "swin-unet", "unet" or "swin-classifier": what the file
-// says, or for files of other programs what its keys are those of.
+// "mae", "swin-classifier" or one of nn::segmenter_kinds(): what the
+// file says, or for files of other programs what its keys are those of.
 std::string model_name_of(const weights::TensorFile& file);
 
 // The options of the model that a file's weights belong to: from its metadata, or, for files of other
@@ -40,7 +40,8 @@ nn::MaeOptions model_options_of(const weights::TensorFile& file, const std::file
                                 const nn::MaeOptions& defaults = {});
 nn::SwinOptions swin_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet,
                                 const nn::SwinOptions& defaults = {});
-// Of a segmenter, the plain U-Net included, with as many classes as its head has.
+// Of a segmenter (model_name_of()), with as many classes as its head has. Of a TransUNet's files of
+// other programs the image is a square, and heads are 64 channels wide.
 nn::UnetOptions unet_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet);
 
 // A weights file, or the best (else last) checkpoint of a run
@@ -78,18 +79,11 @@ std::optional<data::ImageOptions> image_options_of(const weights::TensorFile& fi
 // metadata "image_options"; minmax: data.minmax
 std::string image_options_json(const data::ImageOptions& image, bool minmax);
 
-// The network of "swin-unet" or "unet", freshly initialised.
-struct SegmenterModule {
-  std::shared_ptr<torch::nn::Module> module;
-  nn::Segmenter* net = nullptr;  // the same object
-};
-SegmenterModule make_segmenter(const std::string& name, const nn::UnetOptions& options);
-
 // A model ready to predict.
 struct LoadedModel {
-  std::string name;  // swin-unet, unet, swin-classifier
+  std::string name;  // one of nn::segmenter_kinds(), or swin-classifier
   ModelCard card;
-  SegmenterModule segmenter;
+  nn::SegmenterModule segmenter;
   nn::SwinClassifier classifier{nullptr};
   bool is_segmenter() const { return segmenter.net != nullptr; }
   at::Tensor forward(const at::Tensor& image) {
@@ -107,7 +101,7 @@ struct LoadedEncoder {
   std::shared_ptr<torch::nn::Module> module;
   nn::SwinEncoderImpl* net = nullptr;  // the same object
 };
-// As load_model(). Throws Error(checkpoint), also for the plain U-Net, which has none.
+// As load_model(). Throws Error(checkpoint), also for other networks, which have none.
 LoadedEncoder load_encoder(const std::filesystem::path& path, at::Device device);
 
 }  // namespace vmae::run

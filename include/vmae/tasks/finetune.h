@@ -14,6 +14,11 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
                     bool is_segmenter, bool is_colour, const Session& session, const data::ImageOptions& image,
                     const std::vector<std::string>& volume_rules);
 
+// Likewise of a TransUNet: model.init is one, or the encoder that Google published for Flax (.npz).
+void prepare_transunet(torch::nn::Module& module, const nn::UnetOptions& net, const TransferOptions& options,
+                       const Session& session, const data::ImageOptions& image,
+                       const std::vector<std::string>& volume_rules);
+
 // How images become what the network was trained on, for prediction from files: a
 // prepared dataset has its own slice axis and may have its intensities scaled already.
 data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets);
