@@ -15,6 +15,8 @@ from harness import SOURCE, VMAE, environment, make_pictures
 SMALL = ("train.epochs=2 train.steps_per_epoch=2 train.batch_size=4 train.micro_batch=4 train.precision=fp32 train.draw_every=0 optim.warmup_epochs=1 "
          "run.threads=1 data.workers=1")
 NETWORK = "model.image_size=[32,32] model.embed_dim=8 model.depths=[1,1,1,1] model.num_heads=[1,1,2,2] model.window_size=4"
+TRANSUNET = ("model.vit_width=16 model.vit_layers=1 model.vit_heads=2 model.vit_mlp=16 model.stem_units=[1,1,1] model.stem_width=32 "
+             "model.decoder_channels=[8,8,8,8,4]")  # changes no other network
 
 # What stands in the way of a test here, and the tests that walk it.
 ELSEWHERE = {
@@ -95,7 +97,7 @@ class DocumentedWaysTest(FinetuneTest):
         vmae() {{
           case "$1" in
             pretrain) set -- "$@" {SMALL} {NETWORK} data.slice_axis=z ;;
-            finetune-*) case "$*" in *model.init=*) ;; *) set -- "$@" {NETWORK} ;; esac; set -- "$@" {SMALL} model.depths=[1,1,1,1] ;;
+            finetune-*) test "$1" = finetune-cls || set -- "$@" {TRANSUNET}; case "$*" in *model.init=*) ;; *) set -- "$@" {NETWORK} ;; esac; set -- "$@" {SMALL} model.depths=[1,1,1,1] ;;
             eval|compare) set -- "$@" --resamples 20 ;;
           esac
           printf '+ vmae %s\\n' "$*" >&2
@@ -183,9 +185,13 @@ class DocumentedWaysTest(FinetuneTest):
                   + "\n".join(line.replace(" ... ", " data.train=scans run.dir=runs/next model.in_channels=1 ") for line in lines))
         self.exist("mr.safetensors", "mr.pth", "runs/next/checkpoints/last.safetensors")
 
+    def test_baselines(self):
+        self.walk("docs/baselines.md")
+        self.exist("runs/transunet/checkpoints/best.safetensors", "runs/transunet_small/checkpoints/best.safetensors", "predictions/*.nii.gz")
+
     def test_no_other_page_has_commands(self):
         """A page that is new, or gets its first command, needs a test here."""
-        walked = {"README.md", *(f"docs/{name}.md" for name in ("getting-started", "finetune", "predict", "eval", "prepare", "data", "weights"))}
+        walked = {"README.md", *(f"docs/{name}.md" for name in ("getting-started", "finetune", "predict", "eval", "prepare", "data", "weights", "baselines"))}
         for page in PAGES:
             lines = [line for block in blocks_of(page) for line in joined(block) if is_command(line) and not is_elsewhere(line)]
             if page not in walked:
