@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The models of vmae in plain eager PyTorch, for going on in Python with weights that vmae trained: the masked autoencoder, the Swin-UNet, the classifier,
-the plain U-Net.
+the plain U-Net, TransUNet.
 
 The same functions as the C++ models (src/nn), with the same state-dict keys in the same order. Needs torch, and safetensors to read our files.
 Shapes: B batch, H W token grid (one token = 4x4 pixels), C channels. Activations are BHWC.
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from swin_layers import PATCH, PatchEmbed, PatchExpanding, PatchMerging, Stage, SwinBlock
+from transunet_model import TransUNet
 
 UNIT = 4         # tokens along the side of a masking unit
 NOT_WEIGHTS = ("optimizer.", "state.")  # what a training checkpoint holds beside the weights
@@ -183,6 +184,9 @@ class UNet(nn.Module):
         return self.head(x)[:, :, :height, :width]
 
 
+TransUNet.load_weights = SwinModel.load_weights
+
+
 class ConvStem(nn.Module):
     """Beside the patch embedding: convolutions of the image at full, half and quarter resolution. BCHW."""
 
@@ -282,9 +286,10 @@ class SwinClassifier(SwinModel):
         return self.head(self.norm(self.encode(image)).mean(dim=(1, 2)))
 
 
-# Options of a network that is not here, which files of all segmenters list.
+MODELS = {"mae": SwinMAE, "swin-unet": SwinUNet, "unet": UNet, "transunet": TransUNet, "swin-classifier": SwinClassifier}  # as vmae names them
+HEADS = {"transunet": "segmentation_head.0.weight"}  # whose first dimension is the number of classes; else head.weight
+# Options of TransUNet alone, which files of all segmenters list.
 OF_TRANSUNET = ("vit_width", "vit_layers", "vit_heads", "vit_mlp", "dropout", "stem_units", "stem_width", "decoder_channels")
-MODELS = {"mae": SwinMAE, "swin-unet": SwinUNet, "unet": UNet, "swin-classifier": SwinClassifier}  # as vmae names them
 
 
 def read_weights(path):
@@ -334,6 +339,8 @@ def pth_metadata(path):
 
 def model_name(weights, metadata):
     """What the file says, else what its keys are those of."""
+    if HEADS["transunet"] in weights:
+        return "transunet"
     by_keys = "swin-unet" if "skip_connection_layers.0.weight" in weights else "mae" if "decoder_pred.weight" in weights else "swin-classifier"
     return metadata.get("model", by_keys)
 
@@ -345,8 +352,8 @@ def load_model(path, **options):
     name = model_name(weights, metadata)
     if name not in MODELS:
         raise ValueError(f"{path}: model '{name}' is none of {', '.join(MODELS)}")
-    outputs = {} if name == "mae" else {"num_classes": len(weights["head.weight"])}
-    own = {key: value for key, value in metadata.get("model_options", {}).items() if key not in OF_TRANSUNET}
+    outputs = {} if name == "mae" else {"num_classes": len(weights[HEADS.get(name, "head.weight")])}
+    own = {key: value for key, value in metadata.get("model_options", {}).items() if name == "transunet" or key not in OF_TRANSUNET}
     built = MODELS[name](**{**own, **outputs, **options})
     built.load_weights(path)
     return built.eval()

@@ -12,6 +12,7 @@ from ranks import RanksTest
 
 sys.path.insert(0, str(SOURCE / "tests/golden"))
 from transunet_oracle import Config, forward, is_buffer, shapes  # noqa: E402
+from vmae_model import load_model  # noqa: E402
 
 SMALL = ["model.name=transunet", "model.image_size=[32,48]", "model.in_channels=1", "model.vit_width=16", "model.vit_layers=2", "model.vit_heads=2", "model.vit_mlp=16",
          "model.stem_width=32", "model.stem_units=[1,1,1]", "model.decoder_channels=[8,8,8,8,4]"]
@@ -45,6 +46,8 @@ class TransUnetTest(FinetuneTest):
         for given in ("run", "run.pth"):
             self.vmae("forward", "--model", "transunet", "--weights", given, "--input", "in.safetensors", "--output", "out.safetensors")
             self.assertLess(np.abs(read_arrays(self.tmp / "out.safetensors")["logits"] - expected).max(), 1e-4)
+            with torch.no_grad():
+                self.assertLess(np.abs(load_model(self.tmp / given)(torch.from_numpy(image)).numpy() - expected).max(), 1e-4)
         self.predict(input="data/images")
         self.assertEqual(len([name for name in self.written() if name.endswith(".png")]), 12)
         self.vmae("inspect", "run")

@@ -15,6 +15,7 @@ sys.path[:0] = [str(TESTS.parent / "scripts" / "python"), str(GOLDEN)]
 import golden as golden_numbers  # noqa: E402
 from make_pth import OPTIONS, save_safetensors  # noqa: E402
 from swin_layers import SwinBlock, shift_mask  # noqa: E402
+from transunet_model import TransUNet  # noqa: E402
 from vmae_model import SwinClassifier, SwinMAE, SwinUNet, load_model, read_weights  # noqa: E402
 
 torch.set_num_threads(1)  # beside other tests
@@ -47,6 +48,22 @@ def golden_model(name, **options):
 
 def largest(x):
     return x.abs().max().item()
+
+
+class TransUNetParity(unittest.TestCase):
+    def test_second_implementation(self):
+        from make_transunet import CASES, TINY
+        from transunet_oracle import Config, drawn_weights, shapes
+        io = golden("transunet_tiny_io")
+        names = {"classes": "num_classes", "width": "vit_width", "layers": "vit_layers", "heads": "vit_heads", "mlp": "vit_mlp", "units": "stem_units", "decoder": "decoder_channels"}
+        for case, (config, samples) in CASES.items():
+            model = TransUNet(image_size=config.image, in_channels=config.channels, **{names.get(key, key): value for key, value in TINY.items()})
+            self.assertEqual({key: tuple(value.shape) for key, value in model.state_dict().items()}, shapes(config))
+            model.load_state_dict(drawn_weights(config, seed=11))
+            image = torch.randn((samples, config.channels, *config.image), generator=torch.Generator().manual_seed(5))
+            with torch.no_grad():
+                self.assertLess(largest(sampled(model.eval()(image)) - io[f"{case}.eval.logits"]), FORWARD)
+        self.assertEqual(sum(p.numel() for p in TransUNet(num_classes=Config().classes).parameters()), 105_277_081)
 
 
 class Parity(unittest.TestCase):
