@@ -36,7 +36,7 @@ at::Tensor upsample_twice(const at::Tensor& x) {
 
 ConvNormReluImpl::ConvNormReluImpl(int64_t in_channels, int64_t out_channels) {
   conv_ = register_module("0", conv3x3(in_channels, out_channels, /*has_bias=*/false));
-  norm_ = register_module("1", BatchNorm(out_channels));
+  norm_ = register_module("1", SyncBatchNorm(out_channels));
 }
 
 at::Tensor ConvNormReluImpl::forward(const at::Tensor& x, const SumOverRanks& total) {

@@ -3,9 +3,9 @@
 // U-Net's decoder with the ResNet's earlier ones. Names given to register_* are API: the authors' state-dict keys.
 #include <torch/nn/module.h>
 
-#include "vmae/nn/batch_norm.h"
 #include "vmae/nn/resnet_v2.h"
 #include "vmae/nn/segmenter.h"
+#include "vmae/nn/sync_batch_norm.h"
 #include "vmae/nn/unet.h"
 #include "vmae/nn/vit.h"
 
@@ -19,7 +19,7 @@ class ConvNormReluImpl : public torch::nn::Module {
 
  private:
   torch::nn::Conv2d conv_{nullptr};
-  BatchNorm norm_{nullptr};
+  SyncBatchNorm norm_{nullptr};
 };
 TORCH_MODULE(ConvNormRelu);
 

@@ -1,4 +1,4 @@
-#include "vmae/nn/batch_norm.h"
+#include "vmae/nn/sync_batch_norm.h"
 
 #include <ATen/Context.h>
 #include <ATen/ops/batch_norm.h>
@@ -19,7 +19,7 @@ constexpr double kMomentum = 0.1, kEpsilon = 1e-5;
 
 }  // namespace
 
-BatchNormImpl::BatchNormImpl(int64_t channels) {
+SyncBatchNormImpl::SyncBatchNormImpl(int64_t channels) {
   weight = register_parameter("weight", at::ones({channels}));
   bias = register_parameter("bias", at::zeros({channels}));
   running_mean = register_buffer("running_mean", at::zeros({channels}));
@@ -27,7 +27,7 @@ BatchNormImpl::BatchNormImpl(int64_t channels) {
   num_batches_tracked = register_buffer("num_batches_tracked", at::zeros({}, at::kLong));
 }
 
-at::Tensor BatchNormImpl::forward(const at::Tensor& x, const SumOverRanks& total) {
+at::Tensor SyncBatchNormImpl::forward(const at::Tensor& x, const SumOverRanks& total) {
   if (is_training()) num_batches_tracked.add_(1);
   if (is_training() && total) return over_ranks(x, total);
   return at::batch_norm(x, weight, bias, running_mean, running_var, is_training(), kMomentum, kEpsilon,
@@ -35,7 +35,7 @@ at::Tensor BatchNormImpl::forward(const at::Tensor& x, const SumOverRanks& total
 }
 
 // One exchange of sum, sum of squares and number of values of each channel.
-at::Tensor BatchNormImpl::over_ranks(const at::Tensor& input, const SumOverRanks& total) {
+at::Tensor SyncBatchNormImpl::over_ranks(const at::Tensor& input, const SumOverRanks& total) {
   const NoAutocast off(input.device().type());
   const at::Tensor x = input.to(at::kFloat);
   const int64_t channels = x.size(1);

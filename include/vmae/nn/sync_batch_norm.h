@@ -9,9 +9,9 @@
 
 namespace vmae::nn {
 
-class BatchNormImpl : public torch::nn::Module {
+class SyncBatchNormImpl : public torch::nn::Module {
  public:
-  explicit BatchNormImpl(int64_t channels);
+  explicit SyncBatchNormImpl(int64_t channels);
 
   // x (B, C) or (B, C, H, W) -> same, normalised per channel, in the type of x. In evaluation mode by the running
   // statistics. In training mode by those of the (micro-)batch, which then move the running ones by a tenth (the
@@ -24,6 +24,6 @@ class BatchNormImpl : public torch::nn::Module {
  private:
   at::Tensor over_ranks(const at::Tensor& x, const SumOverRanks& total);
 };
-TORCH_MODULE(BatchNorm);
+TORCH_MODULE(SyncBatchNorm);
 
 }  // namespace vmae::nn

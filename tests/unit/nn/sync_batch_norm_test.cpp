@@ -1,5 +1,5 @@
 // Against torch's batch norm, alone and over ranks.
-#include "vmae/nn/batch_norm.h"
+#include "vmae/nn/sync_batch_norm.h"
 
 #include <gtest/gtest.h>
 #include <torch/nn/modules/batchnorm.h>
@@ -54,10 +54,10 @@ NormResult torchs(bool is_image) {
   return result_of(norm, rows, is_image, [&](const at::Tensor& x) { return norm->forward(x); });
 }
 
-TEST(BatchNorm, AloneItIsTorchs) {
+TEST(SyncBatchNorm, AloneItIsTorchs) {
   for (const bool is_image : {true, false}) {
     const NormResult expected = torchs(is_image);
-    BatchNorm norm(kChannels);
+    SyncBatchNorm norm(kChannels);
     give_weights(norm);
     const NormResult actual =
         result_of(norm, at::arange(kSamples), is_image, [&](const at::Tensor& x) { return norm->forward(x); });
@@ -72,14 +72,14 @@ TEST(BatchNorm, AloneItIsTorchs) {
 }
 
 // 7 samples on 2, 4 and 8 ranks, of which the eighth has a sample that counts nothing.
-TEST(BatchNorm, RanksAreOneBatch) {
+TEST(SyncBatchNorm, RanksAreOneBatch) {
   for (const bool is_image : {true, false}) {
     const NormResult expected = torchs(is_image);
     for (const int64_t size : {2, 4, 8}) {
       test::on_ranks(size, [&](train::World& world) {
         const bool counts = world.rank() < kSamples;
         const at::Tensor rows = counts ? at::arange(world.rank(), kSamples, size) : at::zeros({1}, at::kLong);
-        BatchNorm norm(kChannels);
+        SyncBatchNorm norm(kChannels);
         give_weights(norm);
         at::Tensor x = norm_input(is_image).index({rows}).clone().requires_grad_();
         const at::Tensor y = norm->forward(x, world.total_with_gradients(counts));
