@@ -11,7 +11,7 @@
 
 namespace vmae::train {
 
-Step::Step(Task& task, AdamW& optimizer, LossScale& loss_scale, const Plan& plan, World& world)
+Step::Step(Task& task, Optimizer& optimizer, LossScale& loss_scale, const Plan& plan, World& world)
     : task_(task), optimizer_(optimizer), loss_scale_(loss_scale), plan_(plan), world_(world) {}
 
 void Step::begin() {

@@ -30,12 +30,16 @@ struct TrainOptions {
 void describe(Options& options, TrainOptions& train);
 
 struct OptimOptions {
+  std::string name = "adamw";
   double lr = 1e-4;
   double min_lr = 0.0;
   int64_t warmup_epochs = 10;
   double weight_decay = 0.05;
   std::vector<double> betas{0.9, 0.95};
   double eps = 1e-8;
+  double momentum = 0.9;
+  bool nesterov = false;
+  double trust_coefficient = 0.001;
   bool decay_norm_and_bias = true;
   double clip_grad_norm = 0.0;
   double ema_decay = 0.0;
