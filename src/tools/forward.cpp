@@ -56,6 +56,20 @@ weights::NamedTensors forward_mae(const ForwardArguments& arguments, const weigh
           {"noise", noise}};
 }
 
+weights::NamedTensors forward_simclr(const ForwardArguments& arguments, const weights::TensorFile& file,
+                                     const fs::path& path, const at::Tensor& image) {
+  nn::SimclrOptions options = simclr_options_of(file, path);
+  options.swin.image_size = {image.size(2), image.size(3)};
+  Options list;
+  nn::describe(list, options);
+  set_overrides(list, arguments.model_overrides);
+  nn::Simclr model(options);
+  weights::require_complete(weights::load_into(*model, file), path);
+  model->eval();
+  const at::Tensor features = model->features(image);
+  return {{"features", features.contiguous()}, {"projection", model->project(features)}};
+}
+
 template <class Net, class NetOptions>
 weights::NamedTensors forward_downstream(const ForwardArguments& arguments, weights::TensorFile file,
                                          const fs::path& path, const at::Tensor& image) {
@@ -92,6 +106,7 @@ void forward(const ForwardArguments& arguments) {
   const at::NoGradGuard no_grad;
   weights::NamedTensors output;
   if (arguments.model == "mae") output = forward_mae(arguments, file, path, *image, input.find("noise"));
+  if (arguments.model == "simclr") output = forward_simclr(arguments, file, path, *image);
   if (arguments.model == "swin-unet")
     output = forward_downstream<nn::SwinUnet, nn::UnetOptions>(arguments, file, path, *image);
   if (arguments.model == "swin-classifier")

@@ -35,6 +35,20 @@ struct MaeOptions {
 };
 void describe(Options& options, MaeOptions& mae);  // adds the keys of SwinOptions too
 
+// What contrastive pretraining has besides the encoder.
+struct ContrastOptions {
+  int64_t projection_dim = 128;
+  int64_t projection_layers = 3;
+  double temperature = 0.1;
+};
+void describe(Options& options, ContrastOptions& contrast);
+
+struct SimclrOptions {
+  SwinOptions swin;
+  ContrastOptions contrast;
+};
+void describe(Options& options, SimclrOptions& simclr);
+
 struct UnetOptions {
   SwinOptions swin{.image_size = {320, 320}, .depths = {2, 2, 6, 2}};
   bool identity_joins = false;                           // how the joins of skips begin
