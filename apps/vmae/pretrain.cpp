@@ -10,7 +10,8 @@
 namespace vmae::app {
 
 void add_pretrain(CLI::App& app, Context& context) {
-  auto* command = app.add_subcommand("pretrain", "Pretrain a Swin masked autoencoder on unlabelled images");
+  auto* command = app.add_subcommand(
+      "pretrain", "Pretrain a Swin encoder on unlabelled images: as masked autoencoder, or by contrastive learning");
   struct Arguments {
     ConfigArguments config;
     RankArguments ranks;

@@ -17,7 +17,7 @@ void add_forward(CLI::App& app, Context&) {
       app.add_subcommand("forward", "One evaluation-mode forward pass over tensors, to compare with other programs");
   auto arguments = std::make_shared<run::ForwardArguments>();
   command->add_option("--model", arguments->model, "the model")
-      ->check(CLI::IsMember({"mae", "swin-unet", "unet", "transunet", "swin-classifier"}))
+      ->check(CLI::IsMember({"mae", "simclr", "swin-unet", "unet", "transunet", "swin-classifier"}))
       ->capture_default_str();
   command->add_option("--weights", arguments->weights, "weights: .safetensors, .pth, or the folder of a run")
       ->required()
@@ -107,7 +107,7 @@ struct BenchCommand {
     command
         .add_option("--model", training.model,
                     "which training step: pretraining, segmentation (9 classes), classification (5 classes)")
-        ->check(CLI::IsMember({"mae", "swin-unet", "swin-classifier"}))
+        ->check(CLI::IsMember({"mae", "simclr", "swin-unet", "swin-classifier"}))
         ->capture_default_str();
     command.add_option("--device", training.device, "where to run")
         ->check(CLI::IsMember({"auto", "cpu", "cuda"}))

@@ -64,7 +64,25 @@ Affine crop_warp(PixelSize enlarged, int64_t row, int64_t column, PixelSize size
   return {x, 0, (static_cast<double>(column) + 0.5) * x - 0.5, 0, y, (static_cast<double>(row) + 0.5) * y - 0.5};
 }
 
-Augmentation draw_augmentation(const AugmentOptions& options, Random random, PixelSize size) {
+Part random_part(PixelSize image, const std::vector<double>& area, const std::vector<double>& ratio, Random& random) {
+  constexpr int kAttempts = 10;
+  const auto height = static_cast<double>(image.height), width = static_cast<double>(image.width);
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const double pixels = height * width * random.uniform(area[0], area[1]),
+                 aspect = std::exp(random.uniform(std::log(ratio[0]), std::log(ratio[1])));
+    const PixelSize size{std::llround(std::sqrt(pixels / aspect)), std::llround(std::sqrt(pixels * aspect))};
+    if (size.height < 1 || size.width < 1 || size.height > image.height || size.width > image.width) continue;
+    const auto row = static_cast<int64_t>(random.below(static_cast<uint64_t>(image.height - size.height + 1)));
+    const auto column = static_cast<int64_t>(random.below(static_cast<uint64_t>(image.width - size.width + 1)));
+    return {row, column, size};
+  }
+  const double aspect = std::clamp(width / height, ratio[0], ratio[1]);
+  const PixelSize size{std::clamp<int64_t>(std::llround(width / aspect), 1, image.height),
+                       std::clamp<int64_t>(std::llround(height * aspect), 1, image.width)};
+  return {(image.height - size.height) / 2, (image.width - size.width) / 2, size};
+}
+
+Augmentation draw_augmentation(const AugmentOptions& options, Random random, PixelSize size, PixelSize image) {
   Augmentation drawn;
   drawn.minmax = options.minmax;
   drawn.is_nearest = options.interpolation == "nearest";
@@ -108,6 +126,7 @@ Augmentation draw_augmentation(const AugmentOptions& options, Random random, Pix
     drawn.crop_row = random.uniform();
     drawn.crop_column = random.uniform();
   }
+  if (!options.crop_area.empty()) drawn.part = random_part(image, options.crop_area, options.crop_ratio, random);
   return drawn;
 }
 

@@ -127,16 +127,19 @@ uint64_t Dataset::sample_seed(uint64_t seed, int64_t epoch, int64_t index, uint6
 
 void Dataset::load_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment,
                         const SampleBuffers& buffers, uint64_t repeat) const {
-  Augmentation augmentation;
-  if (augment != nullptr) {
-    const uint64_t key = repeat == 0 ? derive_seed(seed, Stream::augment, epoch, index)
-                                     : derive_seed(seed, Stream::augment, epoch, index, repeat);
-    augmentation = draw_augmentation(*augment, Random(key), {image_.image_size[0], image_.image_size[1]});
-  }
   const Place at = place(index);
   const Slice slice = read(at, buffers.mask != nullptr, slice_buffer());
+  const auto augmentation = [&](Stream stream) {
+    if (augment == nullptr) return Augmentation{};
+    const uint64_t key =
+        repeat == 0 ? derive_seed(seed, stream, epoch, index) : derive_seed(seed, stream, epoch, index, repeat);
+    return draw_augmentation(*augment, Random(key), {image_.image_size[0], image_.image_size[1]},
+                             {slice.height, slice.width});
+  };
   try {
-    to_input(slice, image_, augmentation, buffers);
+    to_input(slice, image_, augmentation(Stream::augment), buffers);
+    if (buffers.second_view != nullptr)
+      to_input(slice, image_, augmentation(Stream::second_view), {buffers.second_view});
   } catch (const Error& error) {
     throw Error(error.code(), concat(at.source.file_name(at.index), ": ", error.what()), error.hint());
   }

@@ -24,13 +24,12 @@ namespace {
 // A batch being filled.
 struct Slot {
   Batch batch;
-  std::vector<int64_t> wanted;       // into the dataset, before substitution
   std::vector<int64_t> occurrences;  // of each: how often it came before in this epoch
   SampleBuffers buffers{};           // of the whole batch
   size_t num_taken = 0, num_done = 0;
   size_t first_failed = 0;
   std::exception_ptr error;  // of the first failed sample
-  bool is_done() const { return num_done == wanted.size(); }
+  bool is_done() const { return num_done == batch.wanted.size(); }
 };
 
 void check(const LoaderOptions& options) {
@@ -119,20 +118,21 @@ std::unique_ptr<Slot> Loader::State::make_slot() {
   int64_t end = std::min(n, opening.sample + options.batch_size);
   if (options.step_size > 0) end = std::min(end, (opening.sample / options.step_size + 1) * options.step_size);
   const auto want = [&](int64_t at) {
-    slot->wanted.push_back(order[static_cast<size_t>(at)]);
+    slot->batch.wanted.push_back(order[static_cast<size_t>(at)]);
     slot->occurrences.push_back(order_occurrences.empty() ? 0 : order_occurrences[static_cast<size_t>(at)]);
   };
   for (int64_t i = opening.sample + options.rank; i < end; i += options.world_size) want(i);
-  slot->batch.counts = !slot->wanted.empty();
-  if (slot->wanted.empty()) want(opening.sample);
-  const auto size = static_cast<int64_t>(slot->wanted.size());
+  slot->batch.num_samples = end - opening.sample;
+  slot->batch.counts = !slot->batch.wanted.empty();
+  if (slot->batch.wanted.empty()) want(opening.sample);
+  const auto size = static_cast<int64_t>(slot->batch.wanted.size());
   const ImageOptions& image = dataset->image_options();
   const int64_t height = image.image_size[0], width = image.image_size[1], num_labels = dataset->targets().num_labels;
   Batch& batch = slot->batch;
   const auto make = [&](at::IntArrayRef shape, at::ScalarType type) {
     return at::empty(shape, at::TensorOptions(type).pinned_memory(options.pin_memory));
   };
-  batch.image = make({size, image.in_channels, height, width}, at::kFloat);
+  batch.image = make({options.has_two_views ? 2 * size : size, image.in_channels, height, width}, at::kFloat);
   slot->buffers.image = batch.image.data_ptr<float>();
   if (dataset->targets().mask) {
     batch.mask = make({size, height, width}, at::kByte);
@@ -142,8 +142,8 @@ std::unique_ptr<Slot> Loader::State::make_slot() {
     batch.labels = make({size, num_labels}, at::kFloat);
     slot->buffers.labels = batch.labels.data_ptr<float>();
   }
-  batch.indices.resize(slot->wanted.size());
-  batch.seeds.resize(slot->wanted.size());
+  batch.indices.resize(batch.wanted.size());
+  batch.seeds.resize(batch.wanted.size());
   slot->batch.position = opening;
   opening = end < n ? Position{opening.epoch, end} : Position{opening.epoch + 1, 0};
   slot->batch.next = opening;
@@ -162,13 +162,14 @@ void Loader::State::fill_queue() {
 void Loader::State::load_sample(Slot& slot, size_t i) const {
   const ImageOptions& image = dataset->image_options();
   const auto nth = static_cast<int64_t>(i);
-  const int64_t plane = image.image_size[0] * image.image_size[1];
-  SampleBuffers buffers{slot.buffers.image + nth * image.in_channels * plane};
+  const int64_t plane = image.image_size[0] * image.image_size[1], pixels = image.in_channels * plane;
+  SampleBuffers buffers{slot.buffers.image + nth * pixels};
+  if (options.has_two_views) buffers.second_view = buffers.image + std::ssize(slot.batch.wanted) * pixels;
   if (slot.buffers.mask != nullptr) buffers.mask = slot.buffers.mask + nth * plane;
   if (slot.buffers.labels != nullptr) buffers.labels = slot.buffers.labels + nth * dataset->targets().num_labels;
   const int64_t epoch = slot.batch.position.epoch;
-  const Loaded loaded = dataset->load_readable_into(slot.wanted[i], options.seed, epoch, augment ? &*augment : nullptr,
-                                                    buffers, slot.occurrences[i]);
+  const Loaded loaded = dataset->load_readable_into(slot.batch.wanted[i], options.seed, epoch,
+                                                    augment ? &*augment : nullptr, buffers, slot.occurrences[i]);
   slot.batch.indices[i] = loaded.index;
   slot.batch.seeds[i] = Dataset::sample_seed(options.seed, epoch, loaded.index, loaded.repeat);
 }
@@ -177,7 +178,7 @@ void Loader::State::work() {
   std::unique_lock lock(mutex);
   while (!is_stopping) {
     const auto found = std::find_if(slots.begin(), slots.end(),
-                                    [](const auto& slot) { return slot->num_taken < slot->wanted.size(); });
+                                    [](const auto& slot) { return slot->num_taken < slot->batch.wanted.size(); });
     if (found == slots.end()) {
       has_work.wait(lock);
       continue;

@@ -126,7 +126,7 @@ Normalisation normalisation_of(const ImageOptions& options, int64_t channel) {
 // ---- the direct way
 
 bool is_direct(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation) {
-  return slice.height == options.image_size[0] && slice.width == options.image_size[1] &&
+  return !augmentation.part && slice.height == options.image_size[0] && slice.width == options.image_size[1] &&
          (slice.channels == 1 || slice.channels == options.in_channels) &&
          (is_eight_bit(slice.type) || is_sixteen_bit(slice.type)) && !augmentation.is_warped &&
          !augmentation.changes_values();
@@ -209,6 +209,12 @@ struct Placement {
 Placement place(const Slice& slice, const ImageOptions& options, const Augmentation& augmentation) {
   const int64_t height = options.image_size[0], width = options.image_size[1];
   Placement placement{.part = {slice.height, slice.width}, .size = {height, width}};
+  if (augmentation.part) {
+    placement.first_row = augmentation.part->row;
+    placement.first_column = augmentation.part->column;
+    placement.part = augmentation.part->size;
+    return placement;
+  }
   const double by_height = static_cast<double>(height) / static_cast<double>(slice.height),
                by_width = static_cast<double>(width) / static_cast<double>(slice.width);
   if (options.resize == "crop") {
@@ -258,10 +264,11 @@ void cut(float* pixels, const Slice& slice, int64_t channels, const Placement& p
 }
 
 // `pixels`, which have `size`, or a copy resized to `wanted`.
-const float* resized(const float* pixels, PixelSize size, int64_t channels, PixelSize wanted, Workspace& work) {
+const float* resized(const float* pixels, PixelSize size, int64_t channels, PixelSize wanted, Workspace& work,
+                     bool is_cubic = false) {
   if (size == wanted) return pixels;
   float* to = sized(work.resized, wanted.height * wanted.width * channels);
-  io::resize(pixels, size, channels, to, wanted);
+  (is_cubic ? io::resize_cubic : io::resize)(pixels, size, channels, to, wanted);
   return to;
 }
 
@@ -333,7 +340,8 @@ void generally(const Slice& slice, const ImageOptions& options, const Augmentati
   if (augmentation.is_warped) {
     warp_to_grid(pixels, channels, placement, grid, augmentation, output, work);
   } else {
-    const float* placed = resized(pixels, placement.part, channels, placement.size, work);
+    const float* placed =
+        resized(pixels, placement.part, channels, placement.size, work, augmentation.part.has_value());
     for (int64_t channel = 0; channel < channels; ++channel)
       put_on_grid(placed + channel, channels, placement, grid, augmentation.flips, output + channel * plane);
   }
@@ -358,7 +366,7 @@ void mask_to_input(const Slice& slice, const ImageOptions& options, const Augmen
   const Affine to_part = placement_warp(placement, placement.part);
   if (augmentation.is_warped) return warp_nearest(part, then(augmentation.warp, to_part), 0, output, grid);
   const uint8_t* placed = slice.mask;
-  if (PixelSize{slice.height, slice.width} != grid) {
+  if (PixelSize{slice.height, slice.width} != grid || placement.part != grid) {
     uint8_t* to = sized(workspace().mask, n);
     warp_nearest(part, to_part, 0, to, grid);
     placed = to;

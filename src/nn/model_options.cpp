@@ -101,6 +101,20 @@ void describe(Options& options, TransUnetOptions& net) {
               at_least(1));
 }
 
+void describe(Options& options, ContrastOptions& contrast) {
+  options.add("projection_dim", contrast.projection_dim, "simclr: outputs of the projection head", at_least(1));
+  options.add("projection_layers", contrast.projection_layers,
+              "simclr: layers of the projection head, all but the last as wide as the encoder's output",
+              in_range(1, 16));
+  options.add("temperature", contrast.temperature,
+              "simclr: similarities of views are divided by this before the softmax of the loss", above(0.0));
+}
+
+void describe(Options& options, SimclrOptions& simclr) {
+  describe(options, simclr.swin);
+  describe(options, simclr.contrast);
+}
+
 void describe(Options& options, UnetOptions& unet) {
   describe(options, unet.swin);
   describe_conv_stem(options, unet.swin);

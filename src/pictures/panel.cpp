@@ -149,6 +149,12 @@ io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, c
   return panel;
 }
 
+io::Image views_panel(const at::Tensor& image, const at::Tensor& a, const at::Tensor& b) {
+  std::vector<at::Tensor> columns;
+  for (const at::Tensor& column : {image, a, b}) columns.push_back(rows_of(column.cpu()));
+  return sheet(columns, {"image", "view 1", "view 2"});
+}
+
 io::Image image_panel(const at::Tensor& image, const std::vector<double>& mean, const std::vector<double>& std) {
   constexpr int64_t kPerRow = 4, kCaptionSidePx = 224;
   const int64_t n = image.size(0), columns = std::min(n, kPerRow), rows = (n + columns - 1) / columns,

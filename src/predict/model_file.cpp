@@ -146,6 +146,8 @@ std::optional<CardOptions> preparation_of(const weights::TensorFile& file) {
   }
 }
 
+bool is_of_pretraining(const std::string& model_name) { return model_name == "mae" || model_name == "simclr"; }
+
 void read_channels(const weights::TensorFile& file, ModelCard& card) {
   for (const auto& [key, list] :
        {std::pair{"channel_names", &card.channel_names}, {"channel_modalities", &card.channel_modalities}}) {
@@ -206,6 +208,7 @@ std::string model_name_of(const weights::TensorFile& file) {
   if (const auto found = file.metadata.find("model"); found != file.metadata.end()) return found->second;
   if (weights::is_transunet(file)) return "transunet";
   if (file.find("skip_connection_layers.0.weight") != nullptr) return "swin-unet";
+  if (file.find("projection.layers.0.linear.weight") != nullptr) return "simclr";
   return file.find("decoder_pred.weight") == nullptr && file.find("head.weight") != nullptr ? "swin-classifier" : "mae";
 }
 
@@ -222,6 +225,16 @@ nn::MaeOptions model_options_of(const weights::TensorFile& file, const fs::path&
     return options;
   } catch (const std::exception& problem) {
     fail(path, "Swin masked autoencoder", problem);
+  }
+}
+
+nn::SimclrOptions simclr_options_of(const weights::TensorFile& file, const fs::path& path) {
+  try {
+    nn::SimclrOptions options;
+    read_model_options(file, options);
+    return options;
+  } catch (const std::exception& problem) {
+    fail(path, "SimCLR encoder", problem);
   }
 }
 
@@ -311,8 +324,9 @@ LoadedModel load_model(const fs::path& path, at::Device device) {
   const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
   LoadedModel model;
   model.name = model_name_of(file);
-  if (model.name == "mae") {
-    throw Error(ExitCode::checkpoint, path.string() + ": a masked autoencoder predicts nothing",
+  if (is_of_pretraining(model.name)) {
+    const char* kind = model.name == "mae" ? "a masked autoencoder" : "an encoder of contrastive pretraining";
+    throw Error(ExitCode::checkpoint, concat(path.string(), ": ", kind, " predicts nothing"),
                 "fine-tune it first: vmae finetune-seg or finetune-cls with model.init");
   }
   const nn::SegmenterKind* kind = nn::find_segmenter(model.name);
@@ -348,15 +362,17 @@ LoadedEncoder load_encoder(const fs::path& path, at::Device device) {
   if (const nn::SegmenterKind* kind = nn::find_segmenter(encoder.name); kind != nullptr && !kind->is_swin)
     throw Error(ExitCode::checkpoint, concat(path.string(), ": a ", kind->title, " has no Swin encoder"),
                 "take weights of pretrain, finetune-cls, or finetune-seg with model.name=swin-unet");
-  if (encoder.name != "mae") {
+  if (!is_of_pretraining(encoder.name)) {
     const LoadedModel model = load_model(path, device);
     encoder.card = model.card;
     if (model.is_segmenter()) encoder.module = model.segmenter.module;
     if (!model.is_segmenter()) encoder.module = model.classifier.ptr();
   } else {
     weights::require_finite(file, path);
-    nn::Mae mae(model_options_of(file, path));
-    weights::require_complete(weights::load_into(*mae, file), path);
+    encoder.module = encoder.name == "mae"
+                         ? nn::Mae(model_options_of(file, path)).ptr()
+                         : std::shared_ptr<torch::nn::Module>(nn::Simclr(simclr_options_of(file, path)).ptr());
+    weights::require_complete(weights::load_into(*encoder.module, file), path);
     const auto prepared = preparation_of(file);
     if (!prepared) log::warning(path.string() + ": does not say how images were prepared; they are by default");
     if (prepared) {
@@ -364,11 +380,11 @@ LoadedEncoder load_encoder(const fs::path& path, at::Device device) {
       encoder.card.minmax = prepared->minmax;
     }
     read_channels(file, encoder.card);
-    encoder.card.image.image_size = mae->swin().image_size;
-    encoder.card.image.in_channels = mae->swin().in_channels;
-    mae->to(device);
-    mae->eval();
-    encoder.module = mae.ptr();
+    const nn::SwinOptions& swin = encoder.module->as<nn::SwinEncoderImpl>()->swin();
+    encoder.card.image.image_size = swin.image_size;
+    encoder.card.image.in_channels = swin.in_channels;
+    encoder.module->to(device);
+    encoder.module->eval();
   }
   encoder.net = encoder.module->as<nn::SwinEncoderImpl>();
   return encoder;

@@ -137,7 +137,8 @@ void describe(Options& options, SegmentConfig& config) {
   options.section("data", "Images and masks in", config.data);
   options.section("model", "The network", config.model);
   options.section("train", "The training loop", config.train);
-  options.section("optim", "AdamW and its schedule: linear warm-up from 0, then half a cosine, per step", config.optim);
+  options.section("optim", "the optimizer and its schedule: linear warm-up from 0, then half a cosine, per step",
+                  config.optim);
   options.section("loss", "What is minimised", config.loss);
 }
 
@@ -196,7 +197,8 @@ void describe(Options& options, ClassifyConfig& config) {
   options.section("data", "Images and labels in", config.data);
   options.section("model", "The network", config.model);
   options.section("train", "The training loop", config.train);
-  options.section("optim", "AdamW and its schedule: linear warm-up from 0, then half a cosine, per step", config.optim);
+  options.section("optim", "the optimizer and its schedule: linear warm-up from 0, then half a cosine, per step",
+                  config.optim);
   options.section("loss", "What is minimised", config.loss);
 }
 

@@ -363,7 +363,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   Losses losses = make_losses(config.loss, datasets.splits, session.device);
   std::string best_metric = best_metric_of(config, datasets, can_measure);
   ClassifyTask task(std::move(model), datasets, config, plan, std::move(losses), std::move(best_metric), world);
-  train::AdamW optimizer(task.module(), config.optim, lr_scale(swin, config.optim));
+  const auto optimizer = train::make_optimizer(task.module(), config.optim, lr_scale(swin, config.optim));
   weights::Metadata metadata = metadata_of(config, datasets);
   DataCard card = card_of(datasets);
   card.label_names = names;
@@ -374,7 +374,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
                 .datasets = datasets,
                 .plan = plan,
                 .task = task,
-                .optimizer = optimizer,
+                .optimizer = *optimizer,
                 .loader = training_loader(config.data, plan, session.seed()),
                 .metadata = std::move(metadata),
                 .model_text = concat(config.model.name, " with ", names.size(),

@@ -125,15 +125,16 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
                     [&](std::vector<io::SourceFile>& files, bool is_training) { modality.settle(files, is_training); });
   auto quarantine =
       std::make_shared<data::Quarantine>(session.folder ? session.folder->quarantine() : "", options.max_bad_fraction);
-  if (targets.num_labels != 0 && !datasets.splits.label_conflict.empty())
+  const bool wants_labels = targets.num_labels != 0 && targets.num_labels != data::Targets::kLabelsIfAny;
+  if (wants_labels && !datasets.splits.label_conflict.empty())
     throw Error(ExitCode::data, datasets.splits.label_conflict, "give all sources the same classes or findings");
   datasets.split = flat(datasets.splits);
   const auto &train = datasets.split.train, &val = datasets.split.val;
-  const bool is_labelled = targets.mask || targets.num_labels != 0;
+  const bool is_labelled = targets.mask || wants_labels;
   if (is_labelled && !options.test.empty()) check_test(options.test, options.findings, datasets, targets.mask);
   data::Targets wanted = targets;
-  if (wanted.num_labels == data::Targets::kAllLabels)
-    wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
+  if (wanted.num_labels < 0) wanted.num_labels = static_cast<int64_t>(datasets.splits.label_names.size());
+  if (!wants_labels && !datasets.splits.label_conflict.empty()) wanted.num_labels = 0;
   data::ImageOptions image = options.image;
   datasets.in_channels = fitting_channels(options, session, datasets);
   image.in_channels = datasets.in_channels;

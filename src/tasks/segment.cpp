@@ -401,7 +401,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
                    world);
   const auto scale =
       kind_of(config).is_swin ? lr_scale(swin, config.optim) : std::function<double(const std::string&)>();
-  train::AdamW optimizer(task.module(), config.optim, scale);
+  const auto optimizer = train::make_optimizer(task.module(), config.optim, scale);
   weights::Metadata metadata = metadata_of(config, datasets, classes);
   data::LoaderOptions loader = loader_options(config, plan, classes, session.seed());
   DataCard card = classes.card;
@@ -411,7 +411,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
                 .datasets = datasets,
                 .plan = plan,
                 .task = task,
-                .optimizer = optimizer,
+                .optimizer = *optimizer,
                 .loader = std::move(loader),
                 .metadata = std::move(metadata),
                 .model_text = concat(config.model.name, " with ", classes.count(), " classes (background, ",

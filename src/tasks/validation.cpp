@@ -1,5 +1,6 @@
 #include "vmae/tasks/validation.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
@@ -13,26 +14,54 @@ namespace {
 
 bool next(data::Loader& loader, data::Batch& batch) {
   if (!loader.next(batch)) return false;
-  std::vector<int64_t> wanted;
+  std::vector<int64_t> kept;
   for (size_t i = 0; batch.counts && i < batch.indices.size(); ++i) {
-    const auto nth = static_cast<int64_t>(i);
-    if (batch.indices[i] == batch.position.sample + loader.options().rank + nth * loader.options().world_size)
-      wanted.push_back(nth);
+    if (batch.indices[i] == batch.wanted[i]) kept.push_back(static_cast<int64_t>(i));
   }
-  batch.counts = !wanted.empty();
-  if (wanted.empty()) wanted.push_back(0);
-  if (wanted.size() == batch.indices.size()) return true;
-  const at::Tensor rows = at::tensor(wanted, at::kLong);
-  for (at::Tensor* tensor : {&batch.image, &batch.mask, &batch.labels}) {
+  batch.counts = !kept.empty();
+  if (kept.empty()) kept.push_back(0);
+  if (kept.size() == batch.indices.size()) return true;
+  const at::Tensor rows = at::tensor(kept, at::kLong);
+  const auto size = static_cast<int64_t>(batch.indices.size());
+  const bool has_two_views = batch.image.size(0) == 2 * size;
+  batch.image = batch.image.index_select(0, has_two_views ? at::cat({rows, rows + size}) : rows);
+  for (at::Tensor* tensor : {&batch.mask, &batch.labels}) {
     if (tensor->defined()) *tensor = tensor->index_select(0, rows);
   }
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    batch.indices[i] = batch.indices[static_cast<size_t>(wanted[i])];
-    batch.seeds[i] = batch.seeds[static_cast<size_t>(wanted[i])];
+  for (size_t i = 0; i < kept.size(); ++i) {
+    const auto from = static_cast<size_t>(kept[i]);
+    batch.wanted[i] = batch.wanted[from];
+    batch.indices[i] = batch.indices[from];
+    batch.seeds[i] = batch.seeds[from];
   }
-  batch.indices.resize(wanted.size());
-  batch.seeds.resize(wanted.size());
+  batch.wanted.resize(kept.size());
+  batch.indices.resize(kept.size());
+  batch.seeds.resize(kept.size());
   return true;
+}
+
+// Of validation, but for the order.
+data::LoaderOptions validation_loader(const DataOptions& options, const train::Plan& plan, uint64_t seed) {
+  return {.batch_size = plan.world_batch,
+          .seed = seed,
+          .shuffle = false,
+          .workers = options.workers,
+          .prefetch = options.prefetch,
+          .pin_memory = plan.device.is_cuda(),
+          .rank = plan.rank,
+          .world_size = plan.num_ranks};
+}
+
+void for_each_batch(const std::shared_ptr<data::Dataset>& dataset, const data::LoaderOptions& options,
+                    const data::AugmentOptions& augment, at::Device device,
+                    const std::function<void(const data::Batch&)>& use) {
+  data::Loader loader(dataset, options, &augment, /*start=*/{}, /*epochs=*/1);
+  for (data::Batch batch; next(loader, batch);) {
+    for (at::Tensor* tensor : {&batch.image, &batch.mask, &batch.labels}) {
+      if (tensor->defined()) *tensor = tensor->to(device);
+    }
+    use(batch);
+  }
 }
 
 }  // namespace
@@ -40,22 +69,17 @@ bool next(data::Loader& loader, data::Batch& batch) {
 void for_each_validation_batch(const std::shared_ptr<data::Dataset>& dataset, const DataOptions& options,
                                const train::Plan& plan, uint64_t seed,
                                const std::function<void(const data::Batch&)>& use) {
-  const data::AugmentOptions evaluation = data::evaluation_augmentation(options.augment);
-  const data::LoaderOptions in_order{.batch_size = plan.world_batch,
-                                     .seed = seed,
-                                     .shuffle = false,
-                                     .workers = options.workers,
-                                     .prefetch = options.prefetch,
-                                     .pin_memory = plan.device.is_cuda(),
-                                     .rank = plan.rank,
-                                     .world_size = plan.num_ranks};
-  data::Loader loader(dataset, in_order, &evaluation, /*start=*/{}, /*epochs=*/1);
-  for (data::Batch batch; next(loader, batch);) {
-    for (at::Tensor* tensor : {&batch.image, &batch.mask, &batch.labels}) {
-      if (tensor->defined()) *tensor = tensor->to(plan.device);
-    }
-    use(batch);
-  }
+  for_each_batch(dataset, validation_loader(options, plan, seed), data::evaluation_augmentation(options.augment),
+                 plan.device, use);
+}
+
+void for_each_batch_of_views(const std::shared_ptr<data::Dataset>& dataset, const DataOptions& options,
+                             const train::Plan& plan, uint64_t seed,
+                             const std::function<void(const data::Batch&)>& use) {
+  data::LoaderOptions mixed = validation_loader(options, plan, seed);
+  mixed.shuffle = true;
+  mixed.has_two_views = true;
+  for_each_batch(dataset, mixed, options.augment, plan.device, use);
 }
 
 data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed,

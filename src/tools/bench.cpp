@@ -9,9 +9,11 @@
 #include <ostream>
 
 #include "vmae/core/clock.h"
+#include "vmae/data/views.h"
 #include "vmae/nn/classifier.h"
 #include "vmae/nn/losses.h"
 #include "vmae/nn/mae.h"
+#include "vmae/nn/simclr.h"
 #include "vmae/nn/unet.h"
 #include "vmae/ranks/world.h"
 #include "vmae/tools/bench.h"
@@ -61,6 +63,20 @@ RandomImages make_task(const BenchArguments& arguments, at::Device device) {
         at::one_hot(at::randint(5, {b}, at::TensorOptions(at::kLong).device(device)), 5).to(at::kFloat);
     return {model.ptr(), [=]() mutable {
               return nn::multi_class_loss(model->forward(image, draws(model->num_draws())), labels, 0.0, {});
+            }};
+  }
+  if (arguments.model == "simclr") {
+    nn::SimclrOptions options;
+    options.swin.image_size = {side, side};
+    nn::Simclr model(options);
+    const at::Tensor views = at::rand({2 * b, 3, side, side}, device);
+    return {model.ptr(), [=]() mutable {
+              const data::ViewOptions how;
+              const at::Tensor changes = at::rand({2 * b, data::kViewDraws}, device);
+              const at::Tensor view = data::changed(views, data::view_changes(changes, how), how);
+              const at::Tensor drop_path = at::rand({2 * b, model->num_draws()}, device);
+              const at::Tensor projected = model->project(model->features(view, drop_path));
+              return nn::nt_xent(projected.slice(0, 0, b), projected.slice(0, b), options.contrast.temperature);
             }};
   }
   nn::MaeOptions options;
@@ -130,10 +146,10 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
   RandomImages task = make_task(own, device);
   task.module().to(device);
   task.module().train();
-  train::AdamW optimizer(task.module(), {});
+  const auto optimizer = train::make_optimizer(task.module(), {});
   train::LossScale scale(plan.precision, device);
-  train::Step step(task, optimizer, scale, plan, world);
-  world.share_gradients(optimizer.parameters(), /*compress=*/false);
+  train::Step step(task, *optimizer, scale, plan, world);
+  world.share_gradients(optimizer->parameters(), /*compress=*/false);
 
   const Timing timing = time_steps(arguments, step, world);
   nlohmann::ordered_json result = {{"model", arguments.model},
@@ -149,7 +165,7 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
     result["comm_wait_share"] = timing.waited_s / timing.sum_s();
   }
   if (!arguments.checkpoint.empty() && world.is_first())
-    time_checkpoint(arguments.checkpoint, {task.module(), optimizer, scale}, result);
+    time_checkpoint(arguments.checkpoint, {task.module(), *optimizer, scale}, result);
   world.keep_gradients();
   out << result.dump() << "\n";
 }

@@ -64,6 +64,17 @@ void set_size(const ForwardArguments& arguments, const at::Tensor& image, NetOpt
   set_overrides(list, arguments.model_overrides);
 }
 
+weights::NamedTensors forward_simclr(const ForwardArguments& arguments, const weights::TensorFile& file,
+                                     const fs::path& path, const at::Tensor& image) {
+  nn::SimclrOptions options = simclr_options_of(file, path);
+  set_size(arguments, image, options);
+  nn::Simclr model(options);
+  weights::require_complete(weights::load_into(*model, file), path);
+  model->eval();
+  const at::Tensor features = model->features(image);
+  return {{"features", features.contiguous()}, {"projection", model->project(features)}};
+}
+
 void require_key(const weights::TensorFile& file, const std::string& key, const std::string& model,
                  const fs::path& path) {
   if (file.find(key) == nullptr)
@@ -109,6 +120,7 @@ void forward(const ForwardArguments& arguments) {
   const at::NoGradGuard no_grad;
   weights::NamedTensors output;
   if (arguments.model == "mae") output = forward_mae(arguments, file, path, *image, input.find("noise"));
+  if (arguments.model == "simclr") output = forward_simclr(arguments, file, path, *image);
   if (arguments.model == "swin-classifier") output = forward_classifier(arguments, file, path, *image);
   if (const nn::SegmenterKind* kind = nn::find_segmenter(arguments.model))
     output = forward_segmenter(arguments, *kind, file, path, *image);

@@ -152,7 +152,8 @@ RunState load_checkpoint(const weights::TensorFile& checkpoint, const fs::path& 
   for (auto& [name, tensor] : optimizer_tensors(parts)) {
     const auto saved = rest.find(name);
     if (saved == rest.end())
-      throw fail(concat(name, " is missing"), "the file is not a complete checkpoint of this model");
+      throw fail(concat(name, " is missing"),
+                 "the file is not a complete checkpoint of this model, or of a run with another optim.name");
     if (saved->second.sizes() != tensor.sizes())
       throw fail(concat(name, " has another shape"), "resume with the model options of the run");
     at::Tensor(tensor).copy_(saved->second);

@@ -12,7 +12,7 @@
 
 namespace vmae::train {
 
-Step::Step(Task& task, AdamW& optimizer, LossScale& loss_scale, const Plan& plan, World& world)
+Step::Step(Task& task, Optimizer& optimizer, LossScale& loss_scale, const Plan& plan, World& world)
     : task_(task), optimizer_(optimizer), loss_scale_(loss_scale), plan_(plan), world_(world) {
   for (const auto& buffer : task.module().named_buffers()) {
     const std::string& key = buffer.key();

@@ -48,6 +48,10 @@ void describe(Options& options, TrainOptions& train) {
 }
 
 void describe(Options& options, OptimOptions& optim) {
+  options.add("name", optim.name,
+              "adamw; sgd with momentum; or lars, which adapts the learning rate of each matrix, for large batches of "
+              "contrastive pretraining",
+              one_of({"adamw", "sgd", "lars"}));
   options.add("lr", optim.lr, "peak learning rate, for the whole batch of all ranks", in_range(0.0, 10.0));
   options.add("min_lr", optim.min_lr, "learning rate at the end of the schedule", in_range(0.0, 10.0));
   options.add(
@@ -57,9 +61,15 @@ void describe(Options& options, OptimOptions& optim) {
   options.add("poly_power", optim.poly_power, "exponent of optim.schedule = poly", in_range(0.01, 10.0));
   options.add("warmup_epochs", optim.warmup_epochs,
               "epochs of linear warm-up from 0; the schedule moves with every step", at_least(0));
-  options.add("weight_decay", optim.weight_decay, "decoupled weight decay (AdamW)", in_range(0.0, 1.0));
-  options.add("betas", optim.betas, "[beta1, beta2] of AdamW", in_range(0.0, 0.99999));
-  options.add("eps", optim.eps, "epsilon of AdamW", above(0.0));
+  options.add("weight_decay", optim.weight_decay,
+              "weight decay: decoupled of adamw, added to the gradient of sgd and lars", in_range(0.0, 1.0));
+  options.add("betas", optim.betas, "[beta1, beta2] of adamw", in_range(0.0, 0.99999));
+  options.add("eps", optim.eps, "epsilon of adamw", above(0.0));
+  options.add("momentum", optim.momentum, "momentum of sgd and lars", in_range(0.0, 0.99999));
+  options.add("nesterov", optim.nesterov, "Nesterov's momentum, of sgd and lars");
+  options.add("trust_coefficient", optim.trust_coefficient,
+              "lars: the learning rate of a matrix is multiplied by this times its norm over that of its gradient",
+              above(0.0));
   options.add("decay_norm_and_bias", optim.decay_norm_and_bias,
               "weight decay on every parameter, norms and biases too, as the reference does; false: on matrices only");
   options.add("clip_grad_norm", optim.clip_grad_norm, "largest L2 norm of the gradient; 0 does not clip",

@@ -19,7 +19,7 @@ bool every(int64_t period, int64_t count) { return period > 0 && count % period 
 
 }  // namespace
 
-Trainer::Trainer(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan,
+Trainer::Trainer(Task& task, Optimizer& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan,
                  RunState state, World& world, std::optional<RunOutput> output, weights::Metadata metadata)
     : task_(task),
       optimizer_(optimizer),

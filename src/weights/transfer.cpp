@@ -53,8 +53,9 @@ bool is_decoder(const std::string& key) {
   return key.starts_with("first_patch_expanding.") || key.starts_with("layers_up.") || key.starts_with("norm_up.");
 }
 bool is_head(const std::string& key) { return key.starts_with("head."); }
-bool is_of_autoencoder(const std::string& key) {
-  return key == "mask_token" || key == "pos_embed" || key.starts_with("decoder_pred.");
+bool is_of_pretraining(const std::string& key) {
+  return key == "mask_token" || key == "pos_embed" || key.starts_with("decoder_pred.") ||
+         key.starts_with("projection.");
 }
 
 // The block that a key belongs to, "layers.2.blocks.5."; "" for all else. `stage`: "layers.2.blocks.".
@@ -163,7 +164,7 @@ LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts
   std::erase_if(file.tensors, [&](const auto& entry) {
     const auto found = shapes.find(entry.first);
     const bool other_head = is_head(entry.first) && found != shapes.end() && found->second != entry.second.sizes();
-    if (!is_of_autoencoder(entry.first) && !other_head && !(parts == Parts::encoder && is_decoder(entry.first)))
+    if (!is_of_pretraining(entry.first) && !other_head && !(parts == Parts::encoder && is_decoder(entry.first)))
       return false;
     left.push_back(entry.first);
     return true;

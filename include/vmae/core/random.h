@@ -31,7 +31,9 @@ enum class Stream : uint64_t {
   split = 6,
   init = 7,
   mixture = 8,
-  bootstrap = 9
+  bootstrap = 9,
+  second_view = 10,
+  view_changes = 11
 };
 
 // A short sequence of random numbers from one key.

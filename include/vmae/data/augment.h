@@ -4,6 +4,7 @@
 // and mirror or else a free rotation, then the affine, then enlarge and crop, then flips. Intensity works on
 // [0, 1] values, after geometry and before data.mean and data.std: brightness, contrast, gamma, minmax.
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,8 @@ struct AugmentOptions {
   bool minmax = false;  // the image's extremes become 0 and 1; no chance: always
   // where data.resize = none cuts; else in the centre. No key: training does, evaluation does not
   bool random_crop = true;
+  // of views.crop_area and crop_ratio, whose keys these are: a part of the image in place of data.resize; empty: none
+  std::vector<double> crop_area{}, crop_ratio{};
 };
 void describe(Options& options, AugmentOptions& augment);
 void check(const AugmentOptions& augment);  // throws Error(usage) naming the key
@@ -50,9 +53,16 @@ struct Flips {
   bool horizontal = false, vertical = false;
 };
 
+// A part of an image, in its pixels.
+struct Part {
+  int64_t row = 0, column = 0;
+  PixelSize size;
+};
+
 // What one sample gets; the default changes nothing.
 struct Augmentation {
-  Flips flips;  // where is_warped, these are part of `warp` already
+  std::optional<Part> part;  // stretched to the network's grid, by cubic interpolation where nothing is warped
+  Flips flips;               // where is_warped, these are part of `warp` already
   bool is_warped = false;
   Affine warp;                               // from the network's grid to itself
   bool is_nearest = false;                   // the image is sampled as the mask is
@@ -62,7 +72,12 @@ struct Augmentation {
   bool changes_values() const { return brightness != 0.0F || contrast != 1.0F || gamma != 1.0F || minmax; }
 };
 
-Augmentation draw_augmentation(const AugmentOptions& options, Random random, PixelSize size);
+// grid: of the network; image: the slice as it is stored
+Augmentation draw_augmentation(const AugmentOptions& options, Random random, PixelSize grid, PixelSize image);
+
+// A part of random area and ratio (uniform in its logarithm), wherever it fits; where none of ten
+// fits, the middle, as large as the ratio allows (Szegedy et al. 2015, as torchvision draws it).
+Part random_part(PixelSize image, const std::vector<double>& area, const std::vector<double>& ratio, Random& random);
 
 // The pieces of a warp: from output to input coordinates of an image of this size, about its centre.
 Affine rotation_warp(double degrees, PixelSize size);  // the content turns counter-clockwise as one looks at it

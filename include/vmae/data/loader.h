@@ -32,6 +32,7 @@ struct LoaderOptions {
   double marked_share = 0.0;
   // with shuffle only: drawn from passes that go on from epoch to epoch (part_of_passes()); 0: one pass
   int64_t samples_per_epoch = 0;
+  bool has_two_views = false;  // of each sample, for contrastive learning
   // that of the epoch in which the loader starts, for marked_order() alone; 0: step_size
   int64_t first_step_size = 0;
 };
@@ -44,13 +45,17 @@ struct Position {
 };
 
 struct Batch {
-  at::Tensor image;  // (B, C, H, W) float32; the last batch of an epoch may be smaller
-  at::Tensor mask;   // (B, H, W) uint8, (B, L) float32: undefined where the dataset's targets don't ask for them
+  // (B, C, H, W) float32; the last batch of an epoch may be smaller. With two views (2 B, C, H, W): first the one of
+  // all samples, then the other
+  at::Tensor image;
+  at::Tensor mask;  // (B, H, W) uint8, (B, L) float32: undefined where the dataset's targets don't ask for them
   at::Tensor labels;
   std::vector<at::Tensor> draws;  // random numbers of the task, a row per sample; the loader leaves them empty
   // false: fewer samples than ranks; this rank has none, and one that another rank has stands in
   bool counts = true;
-  std::vector<int64_t> indices;  // B, into the dataset, after substitution
+  int64_t num_samples = 0;       // of all ranks
+  std::vector<int64_t> wanted;   // B, into the dataset
+  std::vector<int64_t> indices;  // B, after substitution: others where what was wanted can't be read
   std::vector<uint64_t> seeds;   // B
   Position position;             // where this batch begins
   // where the following one begins; next.epoch > position.epoch after the last batch of an epoch

@@ -13,7 +13,8 @@ namespace vmae::data {
 
 // What a task learns from besides the image. Pretraining: nothing.
 struct Targets {
-  static constexpr int64_t kAllLabels = -1;  // for who knows the number: as many as the sources have
+  static constexpr int64_t kAllLabels = -1;    // for who knows the number: as many as the sources have
+  static constexpr int64_t kLabelsIfAny = -2;  // the same, or none where the sources contradict each other
   bool mask = false;
   int64_t num_labels = 0;
 };

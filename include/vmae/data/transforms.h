@@ -23,9 +23,10 @@ struct Slice {
 
 // Where a sample is written to; nullptr: not wanted.
 struct SampleBuffers {
-  float* image;             // (in_channels, H, W)
-  uint8_t* mask = nullptr;  // (H, W)
-  float* labels = nullptr;  // (L)
+  float* image;                  // (in_channels, H, W)
+  uint8_t* mask = nullptr;       // (H, W)
+  float* labels = nullptr;       // (L)
+  float* second_view = nullptr;  // as image: the same sample, changed by other random numbers
 };
 
 // Its values by its range, in [0, 1] where that clamps: height * width * channels numbers.

@@ -14,4 +14,7 @@ struct PixelSize {
 // fastest; thread-safe. An axis that shrinks beside one that grows is resized first.
 void resize(const float* from, PixelSize from_size, int64_t channels, float* to, PixelSize to_size);
 
+// The same with INTER_CUBIC (a = -0.75, as torch) where the image grows; what overshoots is cut to the input's range.
+void resize_cubic(const float* from, PixelSize from_size, int64_t channels, float* to, PixelSize to_size);
+
 }  // namespace vmae::io

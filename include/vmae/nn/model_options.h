@@ -45,6 +45,20 @@ struct TransUnetOptions {
 };
 void describe(Options& options, TransUnetOptions& net);
 
+// What contrastive pretraining has besides the encoder.
+struct ContrastOptions {
+  int64_t projection_dim = 128;
+  int64_t projection_layers = 3;
+  double temperature = 0.1;
+};
+void describe(Options& options, ContrastOptions& contrast);
+
+struct SimclrOptions {
+  SwinOptions swin;
+  ContrastOptions contrast;
+};
+void describe(Options& options, SimclrOptions& simclr);
+
 struct UnetOptions {
   SwinOptions swin{.image_size = {320, 320}, .depths = {2, 2, 6, 2}};
   bool identity_joins = false;                           // how the joins of skips begin

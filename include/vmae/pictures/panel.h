@@ -22,6 +22,9 @@ io::Image segmentation_panel(const at::Tensor& image, const at::Tensor& truth, c
                              const std::vector<std::string>& class_names, const std::vector<double>& mean,
                              const std::vector<double>& std);
 
+// image, a, b (n, C, h, w), values 0 to 1: images and two views of each. Columns: image | view 1 | view 2.
+io::Image views_panel(const at::Tensor& image, const at::Tensor& a, const at::Tensor& b);
+
 // The images alone (channels beside each other), four in a row, with room for a caption below each.
 io::Image image_panel(const at::Tensor& image, const std::vector<double>& mean, const std::vector<double>& std);
 

@@ -12,6 +12,7 @@
 #include "vmae/nn/classifier.h"
 #include "vmae/nn/mae.h"
 #include "vmae/nn/segmenters.h"
+#include "vmae/nn/simclr.h"
 #include "vmae/nn/unet.h"
 #include "vmae/predict/input_statistics.h"
 #include "vmae/weights/safetensors.h"
@@ -27,7 +28,7 @@ std::string model_options_json(ModelOptions options) {
   return options_json(list);
 }
 
-// "mae", "swin-classifier" or one of nn::segmenter_kinds(): what the
+// "mae", "simclr", "swin-classifier" or one of nn::segmenter_kinds(): what the
 // file says, or for files of other programs what its keys are those of.
 std::string model_name_of(const weights::TensorFile& file);
 
@@ -38,6 +39,8 @@ std::string model_name_of(const weights::TensorFile& file);
 // Throws Error(checkpoint) if these are not the weights of a Swin masked autoencoder, or of a Swin encoder.
 nn::MaeOptions model_options_of(const weights::TensorFile& file, const std::filesystem::path& path,
                                 const nn::MaeOptions& defaults = {});
+// Of contrastive pretraining; only files of ours hold it whole.
+nn::SimclrOptions simclr_options_of(const weights::TensorFile& file, const std::filesystem::path& path);
 nn::SwinOptions swin_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet,
                                 const nn::SwinOptions& defaults = {});
 // Of a segmenter (model_name_of()), with as many classes as its head has. Of a TransUNet's files of
@@ -91,13 +94,13 @@ struct LoadedModel {
   }
 };
 // In evaluation mode on `device`. Files without a card (of other programs) get numbers for class names and the default
-// image options with a warning. Throws Error(checkpoint), also for a masked autoencoder, which predicts nothing.
+// image options with a warning. Throws Error(checkpoint), also for weights of pretraining, which predict nothing.
 LoadedModel load_model(const std::filesystem::path& path, at::Device device);
 
 // The Swin encoder of any of our models that has one.
 struct LoadedEncoder {
-  std::string name;  // mae, swin-unet, swin-classifier
-  ModelCard card;    // of a masked autoencoder: image, minmax and channels alone
+  std::string name;  // mae, simclr, swin-unet, swin-classifier
+  ModelCard card;    // of pretraining: image, minmax and channels alone
   std::shared_ptr<torch::nn::Module> module;
   nn::SwinEncoderImpl* net = nullptr;  // the same object
 };

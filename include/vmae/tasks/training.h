@@ -20,7 +20,7 @@ struct Training {
   const Datasets& datasets;
   const train::Plan& plan;
   train::Task& task;
-  train::AdamW& optimizer;
+  train::Optimizer& optimizer;
   data::LoaderOptions loader;
   weights::Metadata metadata;  // what describes the model
   std::string model_text;      // for the log: "swin-unet, 3 classes"

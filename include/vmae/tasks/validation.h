@@ -1,5 +1,5 @@
 #pragma once
-// The images that are never learnt from: each readable one once, in order, never augmented.
+// The images that are never learnt from: each readable one once, and the same every time.
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -12,12 +12,18 @@
 
 namespace vmae::run {
 
-// Calls `use` with this rank's part of each batch, on the device, without the
+// In order, never augmented. Calls `use` with this rank's part of each batch, on the device, without the
 // samples that stand in for unreadable ones. Where nothing is left of it one sample
 // stays and batch.counts is false, so that all ranks make the same number of calls.
 void for_each_validation_batch(const std::shared_ptr<data::Dataset>& dataset, const DataOptions& options,
                                const train::Plan& plan, uint64_t seed,
                                const std::function<void(const data::Batch&)>& use);
+
+// The same with two views of each sample, augmented as in training, in a mixed
+// order, so that slices of one case are not each other's neighbours in a batch.
+void for_each_batch_of_views(const std::shared_ptr<data::Dataset>& dataset, const DataOptions& options,
+                             const train::Plan& plan, uint64_t seed,
+                             const std::function<void(const data::Batch&)>& use);
 
 // Up to eight samples, spread evenly over `indices` (empty:
 // over the dataset), for panels; the image is on the device.

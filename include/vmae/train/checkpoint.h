@@ -36,7 +36,7 @@ struct RunState {
 
 struct TrainingParts {
   torch::nn::Module& module;
-  AdamW& optimizer;
+  Optimizer& optimizer;
   LossScale& loss_scale;
 };
 

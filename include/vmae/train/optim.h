@@ -1,9 +1,14 @@
 #pragma once
-// AdamW (Loshchilov and Hutter 2019) through ATen's fused kernel,
-// with its state in plain sight so that checkpoints can hold it.
+// The optimizers: ours in what surrounds the update (groups, skipped steps, averages, state that checkpoints
+// hold). With optim.name
+//   adamw  Loshchilov and Hutter 2019, by ATen's fused kernel; moments exp_avg, exp_avg_sq
+//   sgd    momentum, also Nesterov's, with decay added to the gradient, by ATen's fused kernel; moment: momentum
+//   lars   You et al. 2017 as SimCLR uses it (Chen et al. 2020): the learning rate of each matrix times
+//          trust_coefficient |w| / |g + decay w| (1 where either is 0); moment: velocity, in which the learning rate is
 #include <torch/nn/module.h>
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,12 +17,9 @@
 
 namespace vmae::train {
 
-class AdamW {
+class Optimizer {
  public:
-  // All parameters that require a gradient. lr_scale: factor of
-  // the learning rate by a parameter's key; empty: 1 for all.
-  AdamW(const torch::nn::Module& module, const OptimOptions& options,
-        const std::function<double(const std::string&)>& lr_scale = {});
+  virtual ~Optimizer() = default;
   const std::vector<at::Tensor>& parameters() const { return parameters_; }
   std::vector<at::Tensor> gradients() const;  // in the order of parameters(); a parameter that got none has zeros
 
@@ -27,7 +29,7 @@ class AdamW {
   void step(double lr);
   void clear_gradients();
 
-  // exp_avg.KEY, exp_avg_sq.KEY: the tensors themselves, to be saved or overwritten in place.
+  // MOMENT.KEY of each moment and parameter: the tensors themselves, to be saved or overwritten in place.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
 
   // With optim.ema_decay, of each parameter: its KEY with the moving average, likewise; without, empty.
@@ -38,16 +40,35 @@ class AdamW {
   int64_t step_count() const;  // made, without those that were skipped; waits for the device
   void set_step_count(int64_t steps);
 
+ protected:
+  struct Group {  // parameters [begin, end) share these
+    size_t begin, end;
+    double weight_decay, lr_scale;
+    at::TensorList of(const std::vector<at::Tensor>& all) const {
+      return at::TensorList(all).slice(begin, end - begin);
+    }
+  };
+  Optimizer(const torch::nn::Module& module, const OptimOptions& options,
+            const std::function<double(const std::string&)>& lr_scale, const std::vector<std::string>& moments);
+  // gradients: of the group; lr, skip as in step()
+  virtual void update(const Group& group, at::TensorList gradients, const at::Tensor& lr, const at::Tensor& skip) = 0;
+
+  const OptimOptions& options() const { return options_; }
+  const std::vector<at::Tensor>& steps() const { return steps_; }
+  const std::vector<at::Tensor>& moment(size_t number) const { return moments_[number].second; }
+
  private:
   OptimOptions options_;
   std::vector<std::string> names_;
-  std::vector<at::Tensor> parameters_, exp_avgs_, exp_avg_sqs_, steps_, averages_;
-  struct Group {  // parameters_ [begin, end) share these
-    size_t begin, end;
-    double weight_decay, lr_scale;
-  };
+  std::vector<at::Tensor> parameters_, steps_, averages_;
+  std::vector<std::pair<std::string, std::vector<at::Tensor>>> moments_;  // by name, zeros at first
   std::vector<Group> groups_;
 };
+
+// Of all parameters that require a gradient. lr_scale: factor of the learning rate by a parameter's key; empty: 1 for
+// all.
+std::unique_ptr<Optimizer> make_optimizer(const torch::nn::Module& module, const OptimOptions& options,
+                                          const std::function<double(const std::string&)>& lr_scale = {});
 
 at::Tensor grad_norm(const std::vector<at::Tensor>& gradients);  // global L2 norm, a scalar on their device
 

@@ -41,14 +41,14 @@ struct StepRequests {
 
 class Step {
  public:
-  Step(Task& task, AdamW& optimizer, LossScale& loss_scale, const Plan& plan, World& world);
+  Step(Task& task, Optimizer& optimizer, LossScale& loss_scale, const Plan& plan, World& world);
 
   void begin();
   // Forward and backward of a micro-batch that is `share` of the step's samples; the gradients of all of them add up.
   void add(const data::Batch& batch, double share, bool is_last);
   // Clips (optim.clip_grad_norm) and updates; changes nothing where loss or gradient is not finite, or not `updates`.
   // Neither do the running statistics of batch norms then, which every forward pass since begin() has moved.
-  // lr: for AdamW::step(); requests: as on_device() gives them. The result is on the device.
+  // lr: for Optimizer::step(); requests: as on_device() gives them. The result is on the device.
   at::Tensor finish(const at::Tensor& lr, const at::Tensor& requests, bool updates = true);
 
   at::Tensor on_device(double lr) const;
@@ -56,7 +56,7 @@ class Step {
 
  private:
   Task& task_;
-  AdamW& optimizer_;
+  Optimizer& optimizer_;
   LossScale& loss_scale_;
   Plan plan_;
   World& world_;

@@ -30,6 +30,7 @@ struct TrainOptions {
 void describe(Options& options, TrainOptions& train);
 
 struct OptimOptions {
+  std::string name = "adamw";
   double lr = 1e-4;
   double min_lr = 0.0;
   std::string schedule = "cosine";
@@ -38,6 +39,9 @@ struct OptimOptions {
   double weight_decay = 0.05;
   std::vector<double> betas{0.9, 0.95};
   double eps = 1e-8;
+  double momentum = 0.9;
+  bool nesterov = false;
+  double trust_coefficient = 0.001;
   bool decay_norm_and_bias = true;
   double clip_grad_norm = 0.0;
   double ema_decay = 0.0;

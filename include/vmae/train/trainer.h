@@ -41,8 +41,8 @@ class Trainer {
  public:
   // plan: for `state` (continued()). The loader starts at state.position and delivers this rank's
   // part of batches of plan.world_batch. metadata: what a checkpoint says about the model.
-  Trainer(Task& task, AdamW& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan, RunState state,
-          World& world, std::optional<RunOutput> output, weights::Metadata metadata);
+  Trainer(Task& task, Optimizer& optimizer, LossScale& loss_scale, data::Loader& loader, const Plan& plan,
+          RunState state, World& world, std::optional<RunOutput> output, weights::Metadata metadata);
   ~Trainer();
 
   // To the end of the plan: a step ends at a multiple of the batch size, counted from the epoch's
@@ -88,7 +88,7 @@ class Trainer {
   bool is_stopped_early() const;
 
   Task& task_;
-  AdamW& optimizer_;
+  Optimizer& optimizer_;
   LossScale& loss_scale_;
   data::Loader& loader_;
   Plan plan_;

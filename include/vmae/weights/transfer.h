@@ -31,11 +31,12 @@ bool fit_input_channels(TensorFile& file, int64_t in_channels);
 
 enum class Parts { encoder, encoder_decoder };
 
-// load_into() with rules: the masked autoencoder's own entries, and with Parts::encoder its decoder, are dropped; heads
-// load only if they fit. Unexpected are: entries of another shape other than heads; new entries other than a head,
-// norm, skip connection, final expansion, blocks behind the last one that the file has in a stage, and a decoder that
-// is not wanted or that the file does not have at all; and dropped entries of the parts that are wanted. Throws
-// Error(checkpoint) naming the first few unexpected ones, unless allow_mismatch; always if nothing of the encoder fits.
+// load_into() with rules: what only pretraining has (mask token, projection head, ...), and with Parts::encoder the
+// decoder, are dropped; heads load only if they fit. Unexpected are: entries of another shape other than heads; new
+// entries other than a head, norm, skip connection, final expansion, blocks behind the last one that the file has in a
+// stage, and a decoder that is not wanted or that the file does not have at all; and dropped entries of the parts that
+// are wanted. Throws Error(checkpoint) naming the first few unexpected ones, unless allow_mismatch; always if nothing
+// of the encoder fits.
 LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts, bool allow_mismatch,
                          const std::filesystem::path& path);
 

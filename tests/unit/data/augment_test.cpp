@@ -72,7 +72,7 @@ TEST(AugmentDraw, FlipsAreTheFirstTwoNumbers) {
     AugmentOptions options = segmentation_augmentation();
     options.flip_horizontal = 0.5;
     options.flip_vertical = 0.3;
-    const Augmentation drawn = draw_augmentation(options, Random(key), kSquare);
+    const Augmentation drawn = draw_augmentation(options, Random(key), kSquare, kSquare);
     EXPECT_EQ(drawn.flips.horizontal, horizontal);
     EXPECT_EQ(drawn.flips.vertical, vertical);
   }
@@ -85,17 +85,18 @@ bool equal(const Affine& a, const Affine& b) {
 TEST(AugmentDraw, IsAFunctionOfTheKey) {
   const AugmentOptions options = classification_augmentation();
   for (uint64_t key = 0; key < 50; ++key) {
-    const Augmentation a = draw_augmentation(options, Random(key), kSquare),
-                       b = draw_augmentation(options, Random(key), kSquare);
+    const Augmentation a = draw_augmentation(options, Random(key), kSquare, kSquare),
+                       b = draw_augmentation(options, Random(key), kSquare, kSquare);
     EXPECT_TRUE(equal(a.warp, b.warp));
-    EXPECT_FALSE(equal(a.warp, draw_augmentation(options, Random(key + 1), kSquare).warp));
+    EXPECT_FALSE(equal(a.warp, draw_augmentation(options, Random(key + 1), kSquare, kSquare).warp));
   }
 }
 
 // How often something holds, of 4000 draws.
 double share(const AugmentOptions& options, const std::function<bool(const Augmentation&)>& holds) {
   int count = 0;
-  for (uint64_t key = 0; key < 4000; ++key) count += holds(draw_augmentation(options, Random(mix64(key)), kSquare));
+  for (uint64_t key = 0; key < 4000; ++key)
+    count += holds(draw_augmentation(options, Random(mix64(key)), kSquare, kSquare));
   return count / 4000.0;
 }
 

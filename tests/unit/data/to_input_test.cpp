@@ -145,7 +145,7 @@ void for_many_samples(const Slice& slice, const Check& expect) {
            {pretraining_augmentation(), segmentation_augmentation(), classification_augmentation()}) {
         for (uint64_t key = 0; key < 10; ++key) {
           SCOPED_TRACE(concat(resize, " ", height, " ", width, " ", key));
-          Augmentation augmentation = draw_augmentation(augment, Random(key), {height, width});
+          Augmentation augmentation = draw_augmentation(augment, Random(key), {height, width}, {height, width});
           augmentation.minmax = false;
           expect(augmented(slice, options, augmentation));
         }

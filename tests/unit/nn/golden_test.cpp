@@ -75,7 +75,8 @@ TEST(Golden, TenAdamWSteps) {
   nn::Mae model = tiny_mae("mae_tiny_second");
   const auto expected = golden("mae_tiny_train10");
   train::OptimOptions options;
-  train::AdamW optimizer(*model, options);
+  const auto made = train::make_optimizer(*model, options);
+  train::Optimizer& optimizer = *made;
   for (int64_t step = 0; step < 10; ++step) {
     const at::Tensor loss = model->forward(golden_image(), (*expected.find("noise"))[step]).loss;
     EXPECT_NEAR(loss.item<double>(), (*expected.find("loss"))[step].item<double>(), kTrainingTolerance)

@@ -67,7 +67,7 @@ at::Tensor loss_of(torch::nn::Sequential& network, const at::Tensor& rows, int64
 std::vector<at::Tensor> gradients_alone(int64_t samples) {
   auto network = small_network();
   loss_of(network, at::arange(samples), samples, {}).backward();
-  return AdamW(*network, {}).gradients();
+  return make_optimizer(*network, {})->gradients();
 }
 
 // Rank r has samples r, r + size, ...; where there are fewer
@@ -78,7 +78,8 @@ void expect_gradients_of_the_whole_batch(int64_t size, int64_t samples, bool com
   for (int64_t r = 0; r < size; ++r) networks.push_back(small_network());  // the generator is the process's
   on_ranks(size, [&](World& world) {
     auto& network = networks[static_cast<size_t>(world.rank())];
-    AdamW optimizer(*network, {});
+    const auto made = make_optimizer(*network, {});
+    Optimizer& optimizer = *made;
     world.share_gradients(optimizer.parameters(), compress);
     for (int repeat = 0; repeat < 3; ++repeat) {
       const bool counts = world.rank() < samples;
@@ -126,7 +127,8 @@ TEST(World, CompressedGradientsAreRounded) { expect_gradients_of_the_whole_batch
 // Two ranks train alike, and as one process does.
 TEST(World, TwoRanksTrainAsOne) {
   const auto train = [](World& world, torch::nn::Sequential& network) {
-    AdamW optimizer(*network, {});
+    const auto made = make_optimizer(*network, {});
+    Optimizer& optimizer = *made;
     world.share_gradients(optimizer.parameters(), /*compress=*/false);
     for (int step = 0; step < 10; ++step) {
       world.backward(loss_of(network, at::arange(world.rank(), 6, world.size()), 6, world.total(true)),

@@ -60,7 +60,7 @@ std::vector<at::Tensor> gradients_on(at::Device device, Precision precision) {
   }
   loss.backward();
   std::vector<at::Tensor> gradients;
-  for (const at::Tensor& gradient : AdamW(*model, {}).gradients()) gradients.push_back(gradient.cpu());
+  for (const at::Tensor& gradient : make_optimizer(*model, {})->gradients()) gradients.push_back(gradient.cpu());
   return gradients;
 }
 
@@ -139,7 +139,8 @@ TEST_F(Gpu, AReplayedStepIsTheStep) {
     const ComputeStream stream(device(), replayed);
     nn::Mae model = small_mae(device());
     MaeTask task(model);
-    AdamW optimizer(*model, {});
+    const auto made = make_optimizer(*model, {});
+    Optimizer& optimizer = *made;
     LossScale scale(Precision::bf16, device());
     Plan plan;
     plan.precision = Precision::bf16;

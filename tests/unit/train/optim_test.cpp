@@ -5,6 +5,7 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 #include <torch/optim/adamw.h>
+#include <torch/optim/sgd.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
@@ -165,7 +166,8 @@ at::Tensor loss_of(torch::nn::Sequential& model, const at::Tensor& x) {
 TEST(AdamW, EqualsTorchsOwn) {
   auto ours = small_model(), theirs = small_model();
   OptimOptions options;
-  AdamW optimizer(*ours, options);
+  const auto made = make_optimizer(*ours, options);
+  Optimizer& optimizer = *made;
   torch::optim::AdamW reference(theirs->parameters(),
                                 torch::optim::AdamWOptions(1e-2).betas({0.9, 0.95}).weight_decay(0.05));
   for (int i = 0; i < 20; ++i) {
@@ -181,11 +183,99 @@ TEST(AdamW, EqualsTorchsOwn) {
     EXPECT_LT(test::max_abs_difference(ours->parameters()[i], theirs->parameters()[i]), 1e-6);
 }
 
-TEST(AdamW, ASkippedStepChangesNothing) {
+// With a minimum, which momentum does not leave for infinity.
+at::Tensor bounded_loss_of(torch::nn::Sequential& model, const at::Tensor& x) {
+  return (model->forward(x) - 0.3).square().sum();
+}
+
+TEST(Sgd, EqualsTorchsOwn) {
+  for (const bool nesterov : {false, true}) {
+    auto ours = small_model(), theirs = small_model();
+    OptimOptions options;
+    options.name = "sgd";
+    options.momentum = 0.8;
+    options.nesterov = nesterov;
+    const auto optimizer = make_optimizer(*ours, options);
+    torch::optim::SGD reference(theirs->parameters(),
+                                torch::optim::SGDOptions(1e-2).momentum(0.8).nesterov(nesterov).weight_decay(0.05));
+    for (int i = 0; i < 20; ++i) {
+      const at::Tensor x = at::randn({5, 6});
+      bounded_loss_of(ours, x).backward();
+      optimizer->step(/*lr=*/1e-2);
+      optimizer->clear_gradients();
+      reference.zero_grad();
+      bounded_loss_of(theirs, x).backward();
+      reference.step();
+    }
+    for (size_t i = 0; i < ours->parameters().size(); ++i)
+      EXPECT_LT(test::max_abs_difference(ours->parameters()[i], theirs->parameters()[i]), 1e-6) << nesterov;
+  }
+}
+
+// As SimCLR's LARSOptimizer: decay into the gradient, the adapted
+// rate into the velocity; norms and biases have neither here.
+TEST(Lars, EqualsItsFormula) {
+  for (const bool nesterov : {false, true}) {
+    auto model = small_model();
+    OptimOptions options;
+    options.name = "lars";
+    options.nesterov = nesterov;
+    options.decay_norm_and_bias = false;
+    options.weight_decay = 0.01;
+    options.trust_coefficient = 0.02;
+    const auto optimizer = make_optimizer(*model, options);
+    std::vector<at::Tensor> expected, velocities;
+    for (const at::Tensor& parameter : model->parameters()) {
+      expected.push_back(parameter.detach().to(at::kDouble, /*non_blocking=*/false, /*copy=*/true));
+      velocities.push_back(at::zeros_like(expected.back()));
+    }
+    for (int step = 0; step < 10; ++step) {
+      const double lr = 1e-2 - 5e-4 * step;
+      bounded_loss_of(model, at::randn({5, 6})).backward();
+      for (size_t i = 0; i < expected.size(); ++i) {
+        at::Tensor gradient = model->parameters()[i].grad().to(at::kDouble);
+        double rate = lr;
+        if (gradient.dim() > 1) {
+          gradient = gradient + 0.01 * expected[i];
+          rate *= 0.02 * expected[i].norm().item<double>() / gradient.norm().item<double>();
+        }
+        velocities[i] = 0.9 * velocities[i] + rate * gradient;
+        expected[i] = expected[i] - (nesterov ? 0.9 * velocities[i] + rate * gradient : velocities[i]);
+      }
+      optimizer->step(lr);
+      optimizer->clear_gradients();
+    }
+    for (size_t i = 0; i < expected.size(); ++i)
+      EXPECT_LT(test::max_abs_difference(model->parameters()[i].to(at::kDouble), expected[i]), 1e-5) << nesterov;
+  }
+}
+
+TEST(Lars, AMatrixOfZerosOrWithoutGradientKeepsItsRate) {
+  torch::nn::Linear zeros(3, 2), still(3, 2);
+  torch::nn::Sequential model(zeros, still);
+  at::NoGradGuard no_grad;
+  zeros->weight.zero_();
+  OptimOptions options;
+  options.name = "lars";
+  options.weight_decay = 0.0;
+  const auto optimizer = make_optimizer(*model, options);
+  zeros->weight.mutable_grad() = at::ones({2, 3});
+  const at::Tensor before = still->weight.clone();
+  optimizer->step(0.1);
+  EXPECT_LT(test::max_abs_difference(zeros->weight, at::full({2, 3}, -0.1)), 1e-7);
+  EXPECT_TRUE(test::same_bits(still->weight, before));
+}
+
+class EveryOptimizer : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Names, EveryOptimizer, testing::Values("adamw", "sgd", "lars"));
+
+TEST_P(EveryOptimizer, ASkippedStepChangesNothing) {
   auto model = small_model();
   OptimOptions options;
+  options.name = GetParam();
   options.ema_decay = 0.9;
-  AdamW optimizer(*model, options);
+  const auto made = make_optimizer(*model, options);
+  Optimizer& optimizer = *made;
   const auto all = [&] {
     std::vector<at::Tensor> tensors;
     for (const at::Tensor& parameter : model->parameters()) tensors.push_back(parameter.detach().clone());
@@ -209,12 +299,13 @@ TEST(AdamW, ASkippedStepChangesNothing) {
 
 // Against the sum by hand: (1 + t) / (10 + t) of itself in step
 // t, at most the decay; steps that are skipped do not count.
-TEST(AdamW, AveragesWeights) {
+TEST(Optimizer, AveragesWeights) {
   for (const bool skips : {false, true}) {
     auto model = small_model();
     OptimOptions options;
     options.ema_decay = 0.4;  // from the sixth step on
-    AdamW optimizer(*model, options);
+    const auto made = make_optimizer(*model, options);
+    Optimizer& optimizer = *made;
     std::vector<at::Tensor> expected;
     for (const auto& parameter : model->parameters())
       expected.push_back(parameter.detach().to(at::kDouble, /*non_blocking=*/false, /*copy=*/true));
@@ -239,12 +330,13 @@ TEST(AdamW, AveragesWeights) {
   }
 }
 
-TEST(AdamW, SparesNormsAndBiasesIfAsked) {
+TEST(Optimizer, SparesNormsAndBiasesIfAsked) {
   auto model = small_model();
   OptimOptions options;
   options.decay_norm_and_bias = false;
   options.weight_decay = 0.5;
-  AdamW optimizer(*model, options);
+  const auto made = make_optimizer(*model, options);
+  Optimizer& optimizer = *made;
   const auto before = model->named_parameters();
   std::map<std::string, at::Tensor> old;
   for (const auto& item : before) old[item.key()] = item.value().detach().clone();

@@ -28,7 +28,7 @@ struct Parts {
       : task(std::move(one)), scale(precision, at::kCPU) {
     plan.optim.clip_grad_norm = clip;
     plan.optim.ema_decay = 0.9;
-    optimizer = std::make_unique<AdamW>(task->module(), plan.optim);
+    optimizer = make_optimizer(task->module(), plan.optim);
     step = std::make_unique<Step>(*task, *optimizer, scale, plan, world);
   }
   StepResult run(const std::vector<at::Tensor>& images, double lr = 1e-2) {
@@ -53,7 +53,7 @@ struct Parts {
   LossScale scale;
   Plan plan;
   World world;
-  std::unique_ptr<AdamW> optimizer;
+  std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Step> step;
 };
 

@@ -51,7 +51,8 @@ struct OneRun {
     plan.reads_late = reads_late;
   }
   Outcome train(Task& task) {
-    AdamW optimizer(task.module(), plan.optim);
+    const auto made = make_optimizer(task.module(), plan.optim);
+    Optimizer& optimizer = *made;
     LossScale scale(precision, at::kCPU);
     const data::LoaderOptions options{.batch_size = plan.world_batch,
                                       .seed = 1,

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Contrastive pretraining: like every other in training, stopping, ranks and what comes after it."""
+import csv
+import unittest
+
+import numpy as np
+import torch
+
+from finetuning import PRETRAIN, SWIN, FinetuneTest, make_class_manifest
+from harness import SHALLOW, SIGTERM, TINY, VmaeTest, last_step, make_pictures, metrics, nifti_bytes, picture, read_arrays, read_safetensors, weights_of, write_safetensors
+from ranks import RanksTest, tiny_run
+
+SIMCLR = "model.name=simclr"
+HEAD = ["model.projection_dim=16"]
+
+
+class TrainingTest(VmaeTest):
+    def pretrain(self, *more, run="run", data="images", **kw):
+        return self.vmae("pretrain", SIMCLR, *HEAD, *TINY, SHALLOW, f"data.train={data}", f"run.dir={run}", *more, **kw)
+
+    def test_learns_to_tell_its_images_apart(self):
+        make_pictures(self.tmp / "images", 32)
+        make_pictures(self.tmp / "val", 16, first=100)
+        mild = ["views.crop_area=[0.5,1]", "views.brightness=0.2", "views.contrast=0.2", "model.drop_path_rate=0", "data.flip_horizontal=0"]
+        self.pretrain("data.val=val", "train.epochs=30", "train.batch_size=16", "optim.lr=3e-3", "train.validate_every=10", "train.draw_every=0", "model.embed_dim=8", *mild)
+        found = metrics(self.tmp / "run", "val")
+        self.assertGreater(found[-1]["accuracy"], 0.1)  # by chance 1 of 31
+        self.assertNotIn("kNN_AUROC", found[-1])
+        curve = [line["loss"] for line in metrics(self.tmp / "run", "train")]
+        self.assertLess(np.mean(curve[-5:]), np.mean(curve[:5]) - 2)
+
+    def test_labels_are_measured_where_there_are_any(self):
+        rows = []
+        for i in range(24):
+            (self.tmp / "images").mkdir(exist_ok=True)
+            make_pictures(self.tmp / "images", 1, first=i)
+            rows.append([f"images/case{i:03d}.png", f"p{i // 2}", "a" if i % 2 else "b", "val" if i >= 12 else "train"])
+        with open(self.tmp / "list.csv", "w", newline="") as file:
+            csv.writer(file).writerows([["image", "patient", "label", "split"], *rows])
+        self.pretrain("train.epochs=1", data="list.csv")
+        self.assertIn("kNN_AUROC", metrics(self.tmp / "run", "val")[-1])
+
+    def test_a_run_that_was_stopped_goes_on_bit_for_bit(self):
+        for name in ("adamw", "lars", "sgd"):
+            options = [f"optim.name={name}", "train.epochs=4", "data.val=val", "data.flip_vertical=0.3", "model.drop_path_rate=0.3", "train.draw_every=2"]
+            folders = [self.tmp / name / kind for kind in ("whole", "parts")]
+            for folder in folders:
+                make_pictures(folder / "images", 11)
+                make_pictures(folder / "val", 5, first=100)
+            self.pretrain(*options, cwd=folders[0])
+            process = self.start("pretrain", SIMCLR, *HEAD, *TINY, SHALLOW, "data.train=images", "run.dir=run", *options, cwd=folders[1])
+            self.wait_for(lambda: last_step(folders[1] / "run") >= 4, process, "step 4")
+            process.send_signal(SIGTERM)
+            self.assertIn(process.wait(60), (0, 75))
+            self.pretrain("--resume", *options, cwd=folders[1])
+            for file in ("last.safetensors", "best.safetensors"):
+                self.assert_same_checkpoint(folders[0] / "run/checkpoints" / file, folders[1] / "run/checkpoints" / file)
+            self.assert_same_metrics(folders[0] / "run", folders[1] / "run")
+            keys = read_safetensors(folders[1] / "run/checkpoints/last.safetensors")[0]
+            self.assertIn({"adamw": "optimizer.exp_avg.", "lars": "optimizer.velocity.", "sgd": "optimizer.momentum."}[name] + "norm.weight", keys)
+
+    def test_another_optimizer_has_no_state_to_go_on_with(self):
+        make_pictures(self.tmp / "images", 8)
+        self.pretrain("train.epochs=1")  # of 8 images one validates: nothing to compare it with
+        self.assertEqual(metrics(self.tmp / "run", "val"), [])
+        done = self.pretrain("--resume", "train.epochs=2", "optim.name=lars", expect=4)
+        self.assertIn("optim.name", done.stderr)
+
+    def test_what_can_not_be(self):
+        make_pictures(self.tmp / "images", 8)
+        for options, code, texts in ((["train.micro_batch=2"], 2, ["train.micro_batch = 2", "can't be taken in parts", "smaller train.batch_size"]),
+                                     (["train.batch_size=1"], 2, ["train.batch_size = 1"]),
+                                     (["data.intensity=zscore"], 2, ["data.intensity", "[0, 1]"]),
+                                     (["views.crop_area=[0.5,0.2]"], 2, ["views.crop_area", "the smaller first"]),
+                                     (["views.crop_area=0.5"], 2, ["views.crop_area", "two values"]),
+                                     (["model.temperature=0"], 2, ["model.temperature"])):
+            done = self.pretrain(*options, expect=code)
+            for text in texts:
+                self.assertIn(text, done.stderr, options)
+            self.assertFalse((self.tmp / "run/checkpoints/last.safetensors").exists())
+        self.vmae("pretrain", *TINY, SHALLOW, "data.train=images", "run.dir=mae", "train.epochs=1")
+        done = self.vmae("pretrain", SIMCLR, *TINY, SHALLOW, "data.train=images", "run.dir=mae", "train.epochs=2", "--resume", expect=4)
+        self.assertIn("mae", done.stderr)
+
+    def test_views_are_drawn_in_any_format_and_number_of_channels(self):
+        make_pictures(self.tmp / "colour", 6, channels=3, height=50, width=90)
+        (self.tmp / "volumes").mkdir()
+        for i in range(2):
+            volume = np.stack([picture(10 * i + z, 40, 48) for z in range(5)], -1)
+            (self.tmp / f"volumes/v{i}.nii").write_bytes(nifti_bytes(volume))
+        for data, more in (("colour", ["model.in_channels=3"]), ("volumes", ["data.val_fraction=0.5"])):
+            self.pretrain(*more, "train.epochs=1", run=f"run-{data}", data=data)
+            self.assertTrue(list((self.tmp / f"run-{data}/samples").glob("*views*")))
+
+
+class RanksOfContrastTest(RanksTest):
+    def test_ranks_have_the_loss_and_gradient_of_one_process(self):
+        """Of 8 images, and of 5, which do not divide; SGD's first momentum is the gradient."""
+        for batch in (8, 5):
+            make_pictures(self.tmp / "images", 24)
+            options = [SIMCLR, "model.projection_dim=16", "train.max_steps=1", f"train.batch_size={batch}", "optim.name=sgd", "optim.weight_decay=0", SHALLOW]
+            found = {}
+            for size in (1, 2, 4):
+                run = f"run{batch}-{size}"
+                self.train(size, *tiny_run("images", run, *options))
+                arrays = read_arrays(self.tmp / run / "checkpoints/last.safetensors")
+                found[size] = (metrics(self.tmp / run, "train")[-1]["loss"], {k: v for k, v in arrays.items() if k.startswith("optimizer.momentum.")})
+            for size in (2, 4):
+                self.assertLess(abs(found[size][0] / found[1][0] - 1), 1e-6, "loss")
+                largest = max(np.max(np.abs(expected)) for expected in found[1][1].values())
+                for key, gradient in found[size][1].items():  # some are 0 but for rounding: batch norm takes shifts away
+                    expected = found[1][1][key]
+                    self.assertLess(np.max(np.abs(gradient - expected)), 3e-7 * largest + 1e-5 * np.max(np.abs(expected)), f"{key}, {size} ranks")
+
+
+class AfterwardsTest(FinetuneTest):
+    """Its weights in what takes weights."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.model = [SIMCLR, *HEAD, *SWIN]
+
+    def pretrained(self):
+        make_pictures(self.tmp / "unlabelled", 12)
+        self.vmae("pretrain", *self.model, *PRETRAIN, "data.train=unlabelled", "run.dir=simclr")
+        return self.tmp / "simclr"
+
+    def test_the_encoder_moves_into_a_classifier_and_the_head_stays_behind(self):
+        run = self.pretrained()
+        make_class_manifest(self.tmp, (8, 8))
+        done = self.cls(f"model.init={run}", "train.epochs=1", "optim.lr=0", data="list.csv")
+        self.assertIn("dropped (not used): projection (8)", done.stderr)
+        before, after = weights_of(run / "checkpoints/best.safetensors"), weights_of(self.tmp / "run/checkpoints/last.safetensors")
+        for key in ("patch_embed.proj.weight", "layers.3.blocks.0.mlp.fc2.weight", "norm.weight"):
+            np.testing.assert_array_equal(before[key], after[key])
+
+    def test_features_are_those_of_the_encoder_and_nothing_is_predicted(self):
+        run = self.pretrained()
+        self.vmae("features", "--weights", run, "--input", "unlabelled", "--output", "features.csv")
+        self.assertEqual(len((self.tmp / "features.csv").read_text().splitlines()), 13)
+        make_pictures(self.tmp / "data", 2)
+        done = self.predict(weights=run, input="data", expect=4)
+        self.assert_says(done, "contrastive pretraining predicts nothing", "finetune")
+        text = self.vmae("inspect", run).stdout
+        self.assertIn("simclr", text)
+
+    def test_forward_gives_features_and_projections(self):
+        run = self.pretrained()
+        image = torch.randn(5, 1, 32, 32, generator=torch.Generator().manual_seed(0)).numpy()
+        write_safetensors(self.tmp / "in.safetensors", {"image": image})
+        self.vmae("forward", "--model", "simclr", "--weights", run, "--input", "in.safetensors", "--output", "out.safetensors")
+        out = read_arrays(self.tmp / "out.safetensors")
+        self.assertEqual(out["features"].shape, (5, 64))
+        self.assertEqual(out["projection"].shape, (5, 16))
+
+
+if __name__ == "__main__":
+    unittest.main()
