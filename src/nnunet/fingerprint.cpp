@@ -23,14 +23,16 @@ void for_each_voxel(const std::array<int64_t, 3>& shape, const Box& box, const F
   }
 }
 
-void require_finite(const std::vector<float>& values) {
-  if (std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) return;
-  throw Error(ExitCode::data, "holds NaN or infinite values", "replace them by a number that means background");
+void require_finite(const CaseVoxels& voxels) {
+  const auto is_finite = [](const std::vector<float>& channel) {
+    return std::all_of(channel.begin(), channel.end(), [](float value) { return std::isfinite(value); });
+  };
+  if (std::all_of(voxels.channels.begin(), voxels.channels.end(), is_finite)) return;
+  throw Error(ExitCode::data, voxels.name + ": holds NaN or infinite values",
+              "replace them by a number that means background");
 }
 
-double num_voxels(const std::array<int64_t, 3>& shape) {
-  return static_cast<double>(shape[0] * shape[1] * shape[2]);
-}
+double num_voxels(const std::array<int64_t, 3>& shape) { return static_cast<double>(shape[0] * shape[1] * shape[2]); }
 
 // Of percentiles that ascend: what lies before `first` is not above what lies behind, and `first` moves on.
 template <class T>
@@ -94,7 +96,7 @@ Box nonzero_box(const CaseVoxels& voxels) {
 
 // nnU-Net also fills holes of the mask of non-zero voxels, which changes neither the box nor what is foreground.
 CaseFacts facts_of(const CaseVoxels& voxels, int64_t num_samples) {
-  for (const std::vector<float>& channel : voxels.channels) require_finite(channel);
+  require_finite(voxels);
   const Box box = nonzero_box(voxels);
   CaseFacts facts;
   facts.spacing = voxels.spacing;

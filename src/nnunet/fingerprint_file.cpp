@@ -1,4 +1,6 @@
 // dataset_fingerprint.json
+#include <nlohmann/json.hpp>
+
 #include "intensities_json.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/json_text.h"

@@ -1,6 +1,7 @@
 #include "json_place.h"
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
@@ -35,6 +36,8 @@ JsonPlace JsonPlace::at(const std::string& key) const {
   if (!json_->contains(key)) fail_file(*file_, concat("has no \"", below(key, *json_).key_, "\""));
   return below(key, json_->at(key));
 }
+
+bool JsonPlace::has(const std::string& key) const { return json_->is_object() && json_->contains(key); }
 
 std::vector<JsonPlace> JsonPlace::list() const {
   if (!json_->is_array()) fail("meant is a list");

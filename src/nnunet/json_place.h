@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -20,7 +20,7 @@ class JsonPlace {
   JsonPlace(const std::filesystem::path& file, const Json& json) : file_(&file), json_(&json) {}
 
   JsonPlace at(const std::string& key) const;  // must be there
-  bool has(const std::string& key) const { return json_->is_object() && json_->contains(key); }
+  bool has(const std::string& key) const;
   std::vector<JsonPlace> list() const;
   std::vector<JsonPlace> list(size_t size) const;  // of so many
   const Json& json() const { return *json_; }

@@ -10,16 +10,16 @@
 namespace vmae::nnunet {
 namespace {
 
-constexpr double kAnisotropy = 3;          // a coarse axis: spacing over so many times the others', size under as many
-constexpr double kCoarsePercentile = 10;   // of its spacings
+constexpr double kAnisotropy = 3;         // a coarse axis: spacing over so many times the others', size under as many
+constexpr double kCoarsePercentile = 10;  // of its spacings
 constexpr double kLargestArea = 2048.0 * 2048.0;
-constexpr int64_t kSmallestEdge = 4;       // of a feature map
+constexpr int64_t kSmallestEdge = 4;  // of a feature map
 constexpr int64_t kBaseFeatures = 32, kMostFeatures = 512, kConvsPerStage = 2;
-constexpr double kReferenceSize = 85e6;    // feature maps that fit kReferenceMemory_gb at kReferenceBatch
+constexpr double kReferenceSize = 85e6;  // feature maps that fit kReferenceMemory_gb at kReferenceBatch
 constexpr double kReferenceMemory_gb = 8, kReferenceBatch = 12;
 constexpr int64_t kSmallestBatch = 2;
-constexpr double kMostOfDataset = 0.05;    // of its pixels, in one batch
-constexpr double kMaskBelow = 3.0 / 4.0;   // median size after the crop
+constexpr double kMostOfDataset = 0.05;   // of its pixels, in one batch
+constexpr double kMaskBelow = 3.0 / 4.0;  // median size after the crop
 
 template <class T>
 std::vector<double> column(const std::vector<std::array<T, 3>>& rows, size_t axis) {
@@ -249,8 +249,7 @@ Plans plan(const DatasetFacts& dataset, const Fingerprint& fingerprint, const Pl
   for (size_t axis = 0; axis < 3; ++axis) plans.median_shape[axis] = round_half_even(median_shape[axis]);
 
   const std::array<double, 3> spacing = transposed(target, plans.transpose_forward);
-  const std::array<double, 3> shape =
-      transposed(median_resampled_shape(fingerprint, target), plans.transpose_forward);
+  const std::array<double, 3> shape = transposed(median_resampled_shape(fingerprint, target), plans.transpose_forward);
   plans.flat.data_identifier = options.plans_name + "_2d";
   plans.flat.spacing = {spacing[1], spacing[2]};
   plans.flat.median_size = {shape[1], shape[2]};

@@ -1,5 +1,6 @@
 // nnUNetPlans.json
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "intensities_json.h"
@@ -17,14 +18,9 @@ constexpr const char* kResampling = "resample_data_or_seg_to_shape";
 constexpr const char* kNetworkClass = "dynamic_network_architectures.architectures.unet.PlainConvUNet";
 constexpr const char* kOldIntensitiesKey = "foreground_intensity_properties_by_modality";
 // of a configuration of versions before 2.5, in the place of "architecture"
-constexpr const char* kOldNetworkKeys[] = {"UNet_class_name",
-                                           "UNet_base_num_features",
-                                           "n_conv_per_stage_encoder",
-                                           "n_conv_per_stage_decoder",
-                                           "num_pool_per_axis",
-                                           "pool_op_kernel_sizes",
-                                           "conv_kernel_sizes",
-                                           "unet_max_num_features"};
+constexpr const char* kOldNetworkKeys[] = {
+    "UNet_class_name",   "UNet_base_num_features", "n_conv_per_stage_encoder", "n_conv_per_stage_decoder",
+    "num_pool_per_axis", "pool_op_kernel_sizes",   "conv_kernel_sizes",        "unet_max_num_features"};
 
 // What the network of every plan is called with, besides its sizes.
 Json fixed_network_arguments() {
@@ -71,11 +67,8 @@ void add_resampling(const Configuration& configuration, Json& json) {
   json["resampling_fn_probabilities_kwargs"] = resampling_to_json(configuration.probabilities);
 }
 
-// Keys that `json` has besides stay.
-void put_configuration(const Configuration& configuration, Json& json) {
-  if (json.is_object()) {
-    for (const char* key : kOldNetworkKeys) json.erase(key);
-  }
+Json configuration_to_json(const Configuration& configuration) {
+  Json json;
   json["data_identifier"] = configuration.data_identifier;
   json["preprocessor_name"] = configuration.preprocessor;
   json["batch_size"] = configuration.batch_size;
@@ -87,6 +80,14 @@ void put_configuration(const Configuration& configuration, Json& json) {
   add_resampling(configuration, json);
   json["architecture"] = network_to_json(configuration.network);
   json["batch_dice"] = configuration.batch_dice;
+  return json;
+}
+
+// What `json` has no value for.
+void add_missing(const Json& others, Json& json) {
+  for (const auto& [key, value] : others.items()) {
+    if (!json.contains(key)) json[key] = value;
+  }
 }
 
 std::array<int64_t, 2> pair_of_integers(const JsonPlace& place) {
@@ -117,7 +118,8 @@ void check_network(const NetworkPlan& network, const JsonPlace& place, const std
     int64_t multiple = 1;
     for (const auto& stride : network.strides) multiple *= std::min<int64_t>(stride[axis], 1 << 20);
     if (multiple > patch_size[axis] || patch_size[axis] % multiple != 0)
-      place.fail(concat("its strides divide by ", multiple, ", which the patch size ", patch_size[axis], " is no multiple of"));
+      place.fail(concat("its strides divide by ", multiple, ", which the patch size ", patch_size[axis],
+                        " is no multiple of"));
     for (const auto& kernel : network.kernels) {
       if (kernel[axis] % 2 == 0) place.fail("meant are odd kernels");
     }
@@ -180,13 +182,12 @@ Configuration configuration_from_json(const JsonPlace& place) {
   configuration.patch_size = pair_of_integers(place.at("patch_size"));
   configuration.median_size = place.at("median_image_size_in_voxels").array<double, 2>(positive);
   configuration.spacing = place.at("spacing").array<double, 2>(positive);
-  configuration.normalization =
-      place.at("normalization_schemes").vector([](const JsonPlace& one) {
-        const std::vector<std::string> known{"CTNormalization", "NoNormalization", "ZScoreNormalization",
-                                             "RescaleTo01Normalization", "RGBTo01Normalization"};
-        if (std::find(known.begin(), known.end(), one.text()) == known.end()) one.fail("known are " + join(known, ", "));
-        return one.text();
-      });
+  configuration.normalization = place.at("normalization_schemes").vector([](const JsonPlace& one) {
+    const std::vector<std::string> known{"CTNormalization", "NoNormalization", "ZScoreNormalization",
+                                         "RescaleTo01Normalization", "RGBTo01Normalization"};
+    if (std::find(known.begin(), known.end(), one.text()) == known.end()) one.fail("known are " + join(known, ", "));
+    return one.text();
+  });
   for (const JsonPlace& one : place.at("use_mask_for_norm").list(configuration.normalization.size()))
     configuration.use_mask.push_back(one.boolean());
   configuration.data = resampling_from_json(place, "resampling_fn_data");
@@ -250,12 +251,25 @@ Plans read_plans(const std::filesystem::path& file) {
         .fail(concat("\"normalization_schemes\" has ", plans.flat.normalization.size(), " channels"));
   Json rest = json;
   rest["configurations"][kConfiguration] = flat;
+  for (const char* key : kOldNetworkKeys) rest["configurations"][kConfiguration].erase(key);
   plans.rest = json_text(rest);
   return plans;
 }
 
+void keep_other_configurations(const std::filesystem::path& file, Plans& plans) {
+  const Json json = read_json(file);
+  Json others = JsonPlace(file, json).at("configurations").json();
+  if (!others.is_object()) JsonPlace(file, json).at("configurations").fail("meant is an object");
+  others.erase(kConfiguration);
+  plans.rest = json_text(Json{{"configurations", others}});
+}
+
 void write_plans(const std::filesystem::path& file, const Plans& plans) {
-  Json json = plans.rest.empty() ? Json::object() : Json::parse(plans.rest);
+  const Json rest = plans.rest.empty() ? Json{{"configurations", Json::object()}} : Json::parse(plans.rest);
+  const Json& others = rest.at("configurations");
+  Json flat = configuration_to_json(plans.flat);
+  if (others.contains(kConfiguration)) add_missing(others.at(kConfiguration), flat);
+  Json json;
   json["dataset_name"] = plans.dataset_name;
   json["plans_name"] = plans.plans_name;
   json["original_median_spacing_after_transp"] = plans.median_spacing;
@@ -263,10 +277,12 @@ void write_plans(const std::filesystem::path& file, const Plans& plans) {
   json["image_reader_writer"] = plans.reader_writer;
   json["transpose_forward"] = plans.transpose_forward;
   json["transpose_backward"] = plans.transpose_backward;
-  put_configuration(plans.flat, json["configurations"][kConfiguration]);
+  json["configurations"] = {{kConfiguration, flat}};
+  add_missing(others, json["configurations"]);
   json["experiment_planner_used"] = plans.planner;
   json["label_manager"] = plans.label_manager;
   json[kIntensitiesKey] = intensities_to_json(plans.channels);
+  add_missing(rest, json);
   write_file_atomically(file, json_text(json, kIndentOfPlans));
 }
 

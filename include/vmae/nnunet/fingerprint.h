@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 namespace vmae::nnunet {
@@ -24,6 +25,7 @@ struct Fingerprint {
 constexpr int64_t kForegroundVoxels = 100'000'000;
 
 struct CaseVoxels {
+  std::string name;  // for messages
   std::array<int64_t, 3> shape{};
   std::array<double, 3> spacing{1, 1, 1};
   std::vector<std::vector<float>> channels;
@@ -45,7 +47,7 @@ struct Box {
 };
 Box nonzero_box(const CaseVoxels& voxels);
 
-// num_samples: kForegroundVoxels / number of cases. Throws Error(data), which names no file: NaN or infinite values.
+// num_samples: kForegroundVoxels / number of cases. Throws Error(data) naming the case: NaN or infinite values.
 CaseFacts facts_of(const CaseVoxels& voxels, int64_t num_samples);
 
 // Cases in nnU-Net's order, that of their names. Takes their samples. Throws Error(data): no case has any foreground.

@@ -12,9 +12,10 @@ namespace vmae::nnunet {
 // What dataset.json says, or would say.
 struct DatasetFacts {
   std::string name;
-  std::vector<std::string> channel_names;  // CT, noNorm, zscore, rescale_to_0_1 and rgb_to_0_1 in any case mean something
-  int64_t num_labels = 2;                  // entries of "labels": the background, regions and "ignore" count
-  int64_t num_training = 0;                // cases
+  std::vector<std::string>
+      channel_names;         // CT, noNorm, zscore, rescale_to_0_1 and rgb_to_0_1 in any case mean something
+  int64_t num_labels = 2;    // entries of "labels": the background, regions and "ignore" count
+  int64_t num_training = 0;  // cases
   std::string reader_writer = "SimpleITKIO";
 };
 

@@ -85,8 +85,8 @@ DatasetFacts facts_of_golden(const json& plans, const json& fingerprint, int64_t
 
 // Of datasets (tests/e2e/test_plan.py reads their images): from nnU-Net's fingerprint to nnU-Net's file, key by key.
 TEST(Planner, WritesNnUnetsFile) {
-  const std::map<std::string, int64_t> num_labels{{"isotropic", 3}, {"anisotropic", 4}, {"regions", 4},
-                                                  {"ignore", 4},    {"sagittal", 3},    {"hippocampus", 3},
+  const std::map<std::string, int64_t> num_labels{{"isotropic", 3},    {"anisotropic", 4}, {"regions", 4},
+                                                  {"ignore", 4},       {"sagittal", 3},    {"hippocampus", 3},
                                                   {"grey_pictures", 3}};
   const test::TempFolder folder;
   const json datasets = read_golden("nnunet_datasets.json");
