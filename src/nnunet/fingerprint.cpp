@@ -23,15 +23,6 @@ void for_each_voxel(const std::array<int64_t, 3>& shape, const Box& box, const F
   }
 }
 
-void require_finite(const CaseVoxels& voxels) {
-  const auto is_finite = [](const std::vector<float>& channel) {
-    return std::all_of(channel.begin(), channel.end(), [](float value) { return std::isfinite(value); });
-  };
-  if (std::all_of(voxels.channels.begin(), voxels.channels.end(), is_finite)) return;
-  throw Error(ExitCode::data, voxels.name + ": holds NaN or infinite values",
-              "replace them by a number that means background");
-}
-
 double num_voxels(const std::array<int64_t, 3>& shape) { return static_cast<double>(shape[0] * shape[1] * shape[2]); }
 
 // Of percentiles that ascend: what lies before `first` is not above what lies behind, and `first` moves on.
@@ -73,6 +64,15 @@ Intensities intensities_of(std::vector<float>& pool) {
 }
 
 }  // namespace
+
+void require_finite(const CaseVoxels& voxels) {
+  const auto is_finite = [](const std::vector<float>& channel) {
+    return std::all_of(channel.begin(), channel.end(), [](float value) { return std::isfinite(value); });
+  };
+  if (std::all_of(voxels.channels.begin(), voxels.channels.end(), is_finite)) return;
+  throw Error(ExitCode::data, voxels.name + ": holds NaN or infinite values",
+              "replace them by a number that means background");
+}
 
 Box nonzero_box(const CaseVoxels& voxels) {
   const std::array<int64_t, 3>& shape = voxels.shape;

@@ -162,8 +162,9 @@ Resampling resampling_from_json(const JsonPlace& configuration, const std::strin
   const JsonPlace arguments = configuration.at(key + "_kwargs");
   Resampling resampling;
   resampling.is_seg = arguments.at("is_seg").boolean();
-  resampling.order = arguments.at("order").integer(0);
-  resampling.order_z = arguments.at("order_z").integer(0);
+  resampling.order = arguments.at("order").integer(1);
+  if (resampling.order != 1 && resampling.order != 3) arguments.at("order").fail("known are 1 and 3");
+  require(arguments.at("order_z"), 0);
   const JsonPlace separate = arguments.at("force_separate_z");
   if (!separate.json().is_null()) resampling.force_separate_z = separate.boolean();
   return resampling;

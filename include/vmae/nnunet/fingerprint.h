@@ -32,6 +32,8 @@ struct CaseVoxels {
   std::vector<uint8_t> labels;  // foreground is what is above 0, an ignored value too
 };
 
+void require_finite(const CaseVoxels& voxels);  // throws Error(data) naming the case: NaN or infinite values
+
 // What the fingerprint keeps of a case.
 struct CaseFacts {
   std::array<int64_t, 3> shape_after_crop{};
