@@ -127,6 +127,7 @@ def rows():
     yield of_fingerprint(100, [[34, 100, 100]] * 3, [[6.0, 1.0, 1.0], [3.2, 1.0, 1.0], [5.0, 1.0, 1.0]])
     yield of_fingerprint(100, [[100, 100, 10]] * 4, [[0.7, 0.8, 6.0], [0.7, 0.8, 3.2], [0.7, 0.9, 5.0], [0.6, 0.8, 5.5]])
     yield of_fingerprint(100, [[100, 10, 100]] * 4, [[0.7, 6.0, 0.8], [0.7, 3.2, 0.8], [0.7, 5.0, 0.9], [0.6, 5.5, 0.8]])
+    yield of_fingerprint(100, [[100, 100, 10]] * 5, [[1.0, 1.0, s] for s in (0.5, 0.5, 3.1, 3.2, 3.3)])
     for depth, spacing in ((133, 3.1), (134, 3.1), (133, 3.0)):  # few cases: the depth decides the batch
         yield of_fingerprint(100, [[depth, 400, 400]] * 3, [[spacing, 1.0, 1.0], [spacing + 0.1, 1.0, 1.0], [spacing - 1.5, 1.0, 1.0]], cases=1)
         yield of_fingerprint(100, [[depth // 5, 80, 80]] * 3, [[spacing, 1.0, 1.0], [spacing, 1.0, 1.0], [0.5, 1.0, 1.0]], cases=20)
