@@ -38,6 +38,7 @@ void add_eval(CLI::App& app, Context& context);
 void add_compare(CLI::App& app, Context& context);
 void add_prepare(CLI::App& app, Context& context);
 void add_split(CLI::App& app, Context& context);
+void add_plan(CLI::App& app, Context& context);
 void add_forward(CLI::App& app, Context& context);
 void add_export(CLI::App& app, Context& context);
 // with_torch: inspects what run::needs_torch().

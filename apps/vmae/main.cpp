@@ -42,6 +42,7 @@ constexpr Command kCommands[] = {
     {"compare", [](CLI::App& app, app::Context& context, char**) { app::add_compare(app, context); }},
     {"prepare", [](CLI::App& app, app::Context& context, char**) { app::add_prepare(app, context); }},
     {"split", [](CLI::App& app, app::Context& context, char**) { app::add_split(app, context); }},
+    {"plan", [](CLI::App& app, app::Context& context, char**) { app::add_plan(app, context); }},
     {"inspect", [](CLI::App& app, app::Context& context,
                    char** argv) { app::add_inspect(app, context, [argv](const auto&) { start_with_torch(argv); }); }},
     {"docs", [](CLI::App& app, app::Context& context, char**) { app::add_docs(app, context); }},

@@ -23,6 +23,7 @@ void add_commands(CLI::App& app, vmae::app::Context& context) {
   vmae::app::add_compare(app, context);
   vmae::app::add_prepare(app, context);
   vmae::app::add_split(app, context);
+  vmae::app::add_plan(app, context);
   vmae::app::add_forward(app, context);
   vmae::app::add_export(app, context);
   vmae::app::add_inspect(app, context,

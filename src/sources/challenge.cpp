@@ -12,6 +12,7 @@
 #include "vmae/core/error.h"
 #include "vmae/image/file_name.h"
 #include "vmae/image/modality_code.h"
+#include "vmae/image/picture.h"
 #include "vmae/sources/dataset_json.h"
 #include "vmae/volume/volume.h"
 
@@ -155,10 +156,24 @@ std::map<std::string, std::vector<fs::path>> files_of_ending(const fs::path& fol
 
 using Channels = std::map<size_t, fs::path>;
 
+// Three channels of pictures in colour: one file each, as nnU-Net reads them.
+bool are_in_colour(const std::map<std::string, Channels>& cases, const DatasetJson& dataset) {
+  constexpr size_t kColours = 3;
+  const auto is_one_file = [](const auto& one) { return one.second.size() == 1 && one.second.contains(0); };
+  if (dataset.channels.size() != kColours || cases.empty() || !std::all_of(cases.begin(), cases.end(), is_one_file))
+    return false;
+  const fs::path& first = cases.begin()->second.at(0);
+  return is_picture(first) && picture_volume(first).channels == kColours;
+}
+
 // Cases that lack a channel are taken out: another number would be in its
 // place. Channels that dataset.json does not name are no part of a case.
 void keep_complete(std::map<std::string, Channels>& cases, const DatasetJson& dataset, const fs::path& folder,
                    Source& source) {
+  if (are_in_colour(cases, dataset)) {
+    source.channel_names.clear();
+    return;
+  }
   size_t count = dataset.channels.size();
   if (count == 0) {
     for (const auto& [name, channels] : cases) count = std::max(count, channels.rbegin()->first + 1);

@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;  // the order of regions means something
 
 constexpr int64_t kMostLabels = 255, kMostChannels = 100;
+constexpr const char* kReaderWriter = "overwrite_image_reader_writer";
 
 // Says which key of which file is wrong.
 class Place {
@@ -342,13 +343,18 @@ DatasetJson read_dataset_json(const fs::path& file) {
   const Place place(file.string());
   DatasetJson dataset;
   const auto has = [&](const char* key) { return json.contains(key) && !json.at(key).is_null(); };
-  if (has("labels")) read_labels(json.at("labels"), place.at("labels"), dataset);
+  if (has("labels")) {
+    read_labels(json.at("labels"), place.at("labels"), dataset);
+    dataset.num_labels = std::ssize(json.at("labels"));
+  }
   if (has("regions_class_order") && has("labels"))
     check_class_order(json.at("regions_class_order"), json.at("labels"), place.at("regions_class_order"), dataset);
   for (const char* key : {"channel_names", "modality"}) {
     if (has(key) && dataset.channels.empty()) read_channels(json.at(key), place.at(key), dataset);
   }
   if (has("file_ending")) dataset.file_ending = read_ending(json.at("file_ending"), place.at("file_ending"));
+  if (has(kReaderWriter) && json.at(kReaderWriter).is_string() && json.at(kReaderWriter) != Json("None"))
+    dataset.reader_writer = json.at(kReaderWriter).get<std::string>();
   if (has("numTraining")) {
     const auto number = integer_of(json.at("numTraining"));
     if (!number || *number < 0)

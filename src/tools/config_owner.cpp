@@ -4,6 +4,7 @@
 #include "vmae/core/error.h"
 #include "vmae/prepare/prepare.h"
 #include "vmae/runs/finetune_options.h"
+#include "vmae/runs/plan_command.h"
 #include "vmae/runs/pretrain_options.h"
 #include "vmae/runs/split_command.h"
 
@@ -33,7 +34,8 @@ std::string command_of_config(const fs::path& config) {
   if (takes<SegmentConfig>(config)) return "finetune-seg";
   if (takes<ClassifyConfig>(config)) return "finetune-cls";
   if (takes<PrepareConfig>(config)) return "prepare";
-  return takes<SplitConfig>(config) ? "split" : "";
+  if (takes<SplitConfig>(config)) return "split";
+  return takes<PlanConfig>(config) ? "plan" : "";
 }
 
 }  // namespace vmae::run

@@ -3,6 +3,7 @@
 #include "vmae/core/config.h"
 #include "vmae/prepare/prepare.h"
 #include "vmae/runs/finetune_options.h"
+#include "vmae/runs/plan_command.h"
 #include "vmae/runs/pretrain_options.h"
 #include "vmae/runs/split_command.h"
 
@@ -25,7 +26,7 @@ std::string configuration_page() {
          "prints them with the values in force.\n" +
          section_of<PretrainConfig>("pretrain") + section_of<SegmentConfig>("finetune-seg") +
          section_of<ClassifyConfig>("finetune-cls") + section_of<PrepareConfig>("prepare") +
-         section_of<SplitConfig>("split");
+         section_of<SplitConfig>("split") + section_of<PlanConfig>("plan");
 }
 
 std::string default_config() {

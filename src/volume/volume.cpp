@@ -350,6 +350,9 @@ VolumeFile::VolumeFile(VolumeFile&&) noexcept = default;
 
 const VolumeHeader& VolumeFile::header() const { return parts_->header; }
 int64_t VolumeFile::values_per_voxel() const { return parts_->grid.channels; }
+int64_t VolumeFile::num_axes() const {
+  return parts_->nifti ? parts_->nifti->fields().dim[0] : int64_t{parts_->image_io->GetNumberOfDimensions()};
+}
 
 Volume VolumeFile::read(int64_t time_point) {
   Parts& parts = *parts_;

@@ -24,13 +24,14 @@ ALLOWED = {
     "report": ["core"],
     "stats": ["core"],
     "metrics": ["core", "stats"],
+    "nnunet": ["core"],
     "data": ["core", "image", "volume", "dicom", "cases", "prepared", "sources"],
     "nn": ["core"],
     "weights": ["core"],
     "cuda": ["core"],
     "ranks": ["core", "cuda"],
     "train": ["core", "image", "report", "data", "weights", "sources", "cuda", "ranks"],  # image: panels are encoded as PNG; not nn: the loop knows no model
-    "runs": [*FILES, "report", "data", "nn", "ranks", "train"],
+    "runs": [*FILES, "report", "nnunet", "data", "nn", "ranks", "train"],
     "pictures": [*FILES, "report", "data", "nn"],
     "prepare": [*FILES, "report", "data", "runs"],
     "evaluate": [*FILES, "report", "stats", "metrics", "data", "runs", "pictures", "prepare"],
@@ -44,7 +45,7 @@ ALLOWED = {
 EXCEPTIONS = {"apps/vmae/main_with_torch.cpp": ["vmae/train/cpu_allocator.h", "vmae/cuda/library.h"]}  # must be in place before the first tensor
 
 TORCH = r"(torch|ATen|c10|caffe2|aten)/"
-TORCH_FREE = ["core", *FILES, "report", "stats", "metrics"]
+TORCH_FREE = ["core", *FILES, "report", "stats", "metrics", "nnunet"]
 # Library -> where its headers may be: a pattern of file names.
 LIBRARIES = {
     TORCH: r"(include/vmae|src)/(data|nn|weights|cuda|ranks|train|pictures|predict|tasks|inspect|tools)/|src/torch_pch\.h$",

@@ -94,7 +94,7 @@ class InternalTest(ExitCodeTest):
         for arguments, says in (("--optim.lr=3", "did you mean 'optim.lr=3'?"), ("--dryrun", "did you mean '--dry-run'?"), ("--zzzz", "vmae pretrain --help")):
             self.assertIn(says, self.vmae("pretrain", arguments, expect=2).stderr)
         self.assertIn("prepare", self.vmae(expect=2).stdout)
-        for command, key in (("split", "split."), ("prepare", "prepare.")):
+        for command, key in (("split", "split."), ("prepare", "prepare."), ("plan", "plan.")):
             text = self.vmae(command, "--help").stdout
             self.assertIn(f"for example {key}", " ".join(text.split()))
             self.assertNotIn("optim.lr", text)
@@ -119,7 +119,7 @@ class UsageTest(ExitCodeTest):
 
     def test_2_config_of_another_command(self):
         configs = {"pretrain": "model:\n  mask_ratio: 0.6\n", "finetune-seg": "data:\n  foreground_share: 0.3\n",
-                   "finetune-cls": "data:\n  findings: [a]\n", "prepare": "prepare:\n  bits: 16\n", "split": "split:\n  seed: 2\n"}
+                   "finetune-cls": "data:\n  findings: [a]\n", "prepare": "prepare:\n  bits: 16\n", "split": "split:\n  seed: 2\n", "plan": "plan:\n  gpu_memory_gb: 24\n"}
         for owner, text in configs.items():
             (self.tmp / "my.yaml").write_text(text)
             for command in configs:

@@ -7,7 +7,7 @@ import unittest
 
 from harness import VMAE, WITH_TORCH, VmaeTest, environment
 
-WITHOUT_TORCH = ("eval", "compare", "prepare", "split", "inspect", "docs")
+WITHOUT_TORCH = ("eval", "compare", "prepare", "split", "plan", "inspect", "docs")
 PROGRAM = """#!/bin/sh
 echo "policy=$OMP_WAIT_POLICY"
 for argument in "$@"; do echo "[$argument]"; done

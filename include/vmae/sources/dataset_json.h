@@ -26,6 +26,8 @@ struct DatasetJson {
   std::vector<std::string> channels;
   std::string file_ending;           // in lower case, with its dot; "" if there is none
   int64_t num_training = -1;         // "numTraining"; -1 if there is none
+  int64_t num_labels = 0;            // entries of "labels": the background, regions and "ignore" count
+  std::string reader_writer;         // "overwrite_image_reader_writer"; "" if there is none
   std::vector<std::string> remarks;  // what is odd and was dealt with
 
   // Images with their mask: "training" and "validation" (lists),

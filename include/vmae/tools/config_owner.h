@@ -6,7 +6,7 @@
 namespace vmae::run {
 
 // The first command that takes all keys of a config file: "pretrain",
-// "finetune-seg", "finetune-cls", "prepare" or "split"; "" where none does.
+// "finetune-seg", "finetune-cls", "prepare", "split" or "plan"; "" where none does.
 std::string command_of_config(const std::filesystem::path& config);
 
 }  // namespace vmae::run

@@ -16,6 +16,7 @@ class VolumeFile {
 
   const VolumeHeader& header() const;
   int64_t values_per_voxel() const;  // more than 1: vectors, colour, complex numbers
+  int64_t num_axes() const;          // as the file has them: 2 where it knows no depth
 
   // With values_per_voxel() channels. In rising order of the time points
   // each costs what it is long. Throws Error(data) naming the file.

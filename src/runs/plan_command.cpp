@@ -1,0 +1,135 @@
+#include "vmae/runs/plan_command.h"
+
+#include <algorithm>
+#include <ostream>
+
+#include "plan_data.h"
+#include "vmae/core/error.h"
+#include "vmae/core/log.h"
+#include "vmae/nnunet/planner.h"
+#include "vmae/nnunet/plans.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kFingerprintFile = "dataset_fingerprint.json";
+
+// To six digits, as concat() prints numbers.
+template <class Values>
+std::string by_text(const Values& values) {
+  std::vector<std::string> parts;
+  for (const auto& value : values) parts.push_back(concat(value));
+  return join(parts, " x ");
+}
+
+void print_line(std::ostream& out, const std::string& name, const std::string& text) {
+  constexpr size_t kWidth = 16;
+  out << "  " << name << std::string(kWidth - std::min(kWidth - 1, name.size()), ' ') << text << "\n";
+}
+
+void print_data(std::ostream& out, const PlanData& data) {
+  int64_t slices = 0;
+  for (const auto& shape : data.fingerprint.shapes_after_crop) slices += shape[0];
+  print_line(out, "cases",
+             concat(data.dataset.num_training, ", ", data.num_without_foreground, " of them without foreground"));
+  std::vector<std::string> labels{"background"};
+  labels.insert(labels.end(), data.class_names.begin(), data.class_names.end());
+  if (data.has_ignore) labels.emplace_back("ignore");
+  print_line(out, "labels", join(labels, ", "));
+  if (!data.region_names.empty()) print_line(out, "regions", join(data.region_names, ", "));
+  print_line(out, "after the crop",
+             concat(data.fingerprint.median_relative_size_after_cropping * 100, " % of a case are left (median)"));
+}
+
+// `names`: of the channels; empty: not known.
+void print_plan(std::ostream& out, const nnunet::Plans& plans, const std::vector<std::string>& names) {
+  const nnunet::Configuration& flat = plans.flat;
+  print_line(out, "median case",
+             concat(by_text(plans.median_shape), " voxels of ", by_text(plans.median_spacing), " mm; slices across ",
+                    std::string(1, "zyx"[plans.transpose_forward[0]])));
+  print_line(out, "pixels", concat(by_text(flat.spacing), " mm; median slice ", by_text(flat.median_size)));
+  for (size_t i = 0; i < flat.normalization.size(); ++i) {
+    const nnunet::Intensities& channel = plans.channels[i];
+    print_line(out, concat("channel ", i),
+               concat(i < names.size() && !names[i].empty() ? names[i] + ": " : "", flat.normalization[i],
+                      flat.use_mask[i] ? " within the non-zero part" : "", "; foreground ", channel.mean, " +- ",
+                      channel.std, ", 0.5 to 99.5 %: ", channel.percentile_00_5, " to ", channel.percentile_99_5));
+  }
+  print_line(out, "patch", by_text(flat.patch_size));
+  print_line(out, "batch", std::to_string(flat.batch_size));
+  const nnunet::NetworkPlan& network = flat.network;
+  print_line(out, "stages", std::to_string(network.features.size()));
+  for (size_t stage = 0; stage < network.features.size(); ++stage)
+    print_line(out, "",
+               concat(network.features[stage], " features, kernel ", by_text(network.kernels[stage]), ", stride ",
+                      by_text(network.strides[stage])));
+  print_line(out, "reader", plans.reader_writer);
+}
+
+void require_absent(const fs::path& file, bool overwrite) {
+  if (fs::exists(file) && !overwrite)
+    throw Error(ExitCode::usage, file.string() + " is there already",
+                "models may have been trained with it: give another --output, or --overwrite");
+}
+
+void check_arguments(const PlanArguments& arguments) {
+  if (arguments.input.empty() == arguments.from.empty())
+    throw Error(ExitCode::usage,
+                arguments.input.empty() ? "neither --input nor --from is set" : "both --input and --from are set",
+                "give the data to plan for: --input PATH; or a plan that is there already: --from FILE");
+}
+
+}  // namespace
+
+void describe(Options& options, PlanOptions& plan) {
+  options.add("gpu_memory_gb", plan.gpu_memory_gb,
+              "GPU memory in GB that the plan is made for: patch and batch grow with it", in_range(1, 1000));
+  options.add("foreground_voxels", plan.foreground_voxels,
+              "foreground voxels that are drawn of all cases together for the statistics of intensities, 4 bytes of "
+              "memory each and per channel. nnU-Net's number is the default",
+              in_range(1000, 1e9));
+  options.add("channel_names", plan.channel_names,
+              "names of the channels, which decide how they are normalised: CT, noNorm, rescale_to_0_1, rgb_to_0_1; "
+              "all others: z-score. Empty: dataset.json's, the manifest's, or the modality");
+  options.add("name", plan.name, "name of the plan and of its file");
+}
+
+void describe(Options& options, PlanConfig& config) {
+  options.section("plan", "nnU-Net's plan of a dataset", config.plan);
+}
+
+void plan(const PlanConfig& config, const PlanArguments& arguments, std::ostream& out) {
+  check_arguments(arguments);
+  const bool is_new = arguments.from.empty();
+  nnunet::Plans plans;
+  if (!is_new) plans = nnunet::read_plans(arguments.from);
+  const std::string& name = is_new ? config.plan.name : plans.plans_name;
+  if (name.empty() || name.find('/') != std::string::npos)
+    throw Error(ExitCode::usage, "plan.name is '" + name + "', which is no name of a file", "plan.name=nnUNetPlans");
+  const fs::path plans_file = arguments.output / (name + ".json"),
+                 fingerprint_file = arguments.output / kFingerprintFile;
+  if (!arguments.output.empty()) {
+    require_absent(plans_file, arguments.overwrite);
+    if (is_new) require_absent(fingerprint_file, arguments.overwrite);
+  }
+  PlanData data;
+  if (is_new) {
+    data = read_plan_data(arguments.input, config.plan);
+    plans = nnunet::plan(data.dataset, data.fingerprint, {config.plan.gpu_memory_gb, config.plan.name});
+    if (!arguments.output.empty() && fs::exists(plans_file)) nnunet::keep_other_configurations(plans_file, plans);
+  }
+  out << "nnU-Net's 2D configuration of " << plans.dataset_name << "\n";
+  if (is_new) print_data(out, data);
+  print_plan(out, plans, data.dataset.channel_names);
+  out << std::flush;
+  if (arguments.output.empty()) return;
+  fs::create_directories(arguments.output);
+  if (is_new) nnunet::write_fingerprint(fingerprint_file, data.fingerprint);
+  nnunet::write_plans(plans_file, plans);
+  log::info("written to " + arguments.output.string());
+}
+
+}  // namespace vmae::run

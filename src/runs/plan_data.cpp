@@ -1,0 +1,252 @@
+#include "plan_data.h"
+
+#include <algorithm>
+#include <mutex>
+#include <optional>
+#include <set>
+
+#include "vmae/cases/channels.h"
+#include "vmae/cases/class_names.h"
+#include "vmae/cases/label_meaning.h"
+#include "vmae/cases/mask_numbering.h"
+#include "vmae/cases/read_image.h"
+#include "vmae/core/counting.h"
+#include "vmae/core/error.h"
+#include "vmae/core/log.h"
+#include "vmae/core/parallel.h"
+#include "vmae/image/file_name.h"
+#include "vmae/image/picture.h"
+#include "vmae/prepared/mask.h"
+#include "vmae/prepared/prepared.h"
+#include "vmae/runs/source_notes.h"
+#include "vmae/sources/case_names.h"
+#include "vmae/sources/dataset_json.h"
+#include "vmae/sources/source.h"
+#include "vmae/volume/volume.h"
+#include "vmae/volume/volume_file.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// nnU-Net's distance of slices where there is one without depth, in the largest side of its pixels.
+constexpr double kFlatDepth = 999;
+
+bool comes_from_dataset_json(const io::Source& source) {
+  return source.layout == "nnunet" || source.layout == "decathlon";
+}
+
+// A case as it is read: its channels and its mask.
+struct CaseImages {
+  std::vector<io::Volume> volumes;  // of one colour picture one
+  std::vector<uint8_t> labels;
+  bool is_flat = false;  // one slice, of which no file says how thick it is
+};
+
+bool has_depth(const io::SourceFile& file, const io::Volume& volume) {
+  if (volume.size[2] > 1 || volume.size[1] == 1 || volume.size[0] == 1) return true;
+  return file.series.empty() && io::is_volume(file.path) && io::VolumeFile(file.path).num_axes() > 2;
+}
+
+class CaseReader {
+ public:
+  CaseReader(const io::Source& source, const std::vector<io::SourceFile>& cases) {
+    if (source.layout == "prepared") {
+      prepared_.emplace(cases.front().path);
+    } else {
+      io::check_numbering(cases, source.mask_names);
+      structures_ = io::structure_names(cases, source.mask_names);
+    }
+  }
+
+  const std::vector<std::string>& structures() const { return structures_; }
+
+  CaseImages read(const io::SourceFile& file) const {
+    if (prepared_) return read_prepared(file);
+    CaseImages images;
+    images.volumes = file.channels.empty() ? std::vector{io::read_image(file)} : io::read_channels(file);
+    images.labels = io::read_mask(file, images.volumes.front(), structures_);
+    images.is_flat = !has_depth(file, images.volumes.front());
+    return images;
+  }
+
+ private:
+  CaseImages read_prepared(const io::SourceFile& file) const {
+    CaseImages images;
+    images.volumes.push_back(io::read_prepared_case(*prepared_, file.prepared_case));
+    for (const io::SourceFile& channel : file.channels)
+      images.volumes.push_back(io::read_prepared_case(*prepared_, channel.prepared_case));
+    io::LabelMap mask = io::read_prepared_mask(*prepared_, file.prepared_case);
+    images.labels = std::move(mask.labels);
+    images.is_flat = images.volumes.front().size[2] == 1 && images.volumes.front().spacing_mm[2] == 1;
+    return images;
+  }
+
+  std::optional<io::PreparedDataset> prepared_;
+  std::vector<std::string> structures_;
+};
+
+nnunet::CaseVoxels voxels_of(const CaseImages& images, const std::string& name) {
+  const io::Volume& first = images.volumes.front();
+  nnunet::CaseVoxels voxels;
+  voxels.name = name;
+  voxels.shape = {first.size[2], first.size[1], first.size[0]};
+  voxels.spacing = {first.spacing_mm[2], first.spacing_mm[1], first.spacing_mm[0]};
+  if (images.is_flat) voxels.spacing[0] = kFlatDepth * std::max(voxels.spacing[1], voxels.spacing[2]);
+  for (const io::Volume& volume : images.volumes) {
+    std::vector<float> values = io::values(volume);
+    if (volume.channels == 1) {
+      voxels.channels.push_back(std::move(values));
+      continue;
+    }
+    const auto count = static_cast<size_t>(volume.channels);
+    for (size_t channel = 0; channel < count; ++channel) {
+      std::vector<float>& one = voxels.channels.emplace_back();
+      one.reserve(values.size() / count);
+      for (size_t i = channel; i < values.size(); i += count) one.push_back(values[i]);
+    }
+  }
+  voxels.labels = images.labels;
+  return voxels;
+}
+
+std::vector<io::SourceFile> cases_to_plan(const io::Source& source) {
+  std::optional<io::PreparedDataset> prepared;
+  const auto has_mask = [&](const io::SourceFile& file) {
+    if (file.prepared_case < 0) return !file.mask.empty();
+    if (!prepared) prepared.emplace(file.path);
+    return io::has_mask(*prepared, prepared->read_case(file.prepared_case));
+  };
+  std::vector<io::SourceFile> cases;
+  int64_t num_of_test = 0, num_without_mask = 0;
+  for (const io::SourceFile& file : source.files) {
+    if (file.split == "test") {
+      ++num_of_test;
+    } else if (!has_mask(file)) {
+      ++num_without_mask;
+    } else {
+      cases.push_back(file);
+    }
+  }
+  if (num_of_test > 0) log::info(concat(num_of_test, " cases are marked as test and stay out"));
+  if (num_without_mask > 0) log::warning(concat(num_without_mask, " cases have no mask and stay out"));
+  if (cases.empty())
+    throw Error(ExitCode::data, "no case has a mask: nnU-Net plans segmentation",
+                "give images with label maps: docs/data.md says how they are found");
+  // by the case, not by its first file: "a_0000" would come behind "a1_0000"
+  if (source.layout == "nnunet")
+    std::stable_sort(cases.begin(), cases.end(),
+                     [](const io::SourceFile& a, const io::SourceFile& b) { return a.patient < b.patient; });
+  return cases;
+}
+
+std::string reader_writer_of(const io::SourceFile& file, const CaseImages& images) {
+  const std::string ending = file.prepared_case >= 0 || !file.series.empty() ? "" : io::ending_of(file.path);
+  if (ending == ".nii") return "NibabelIO";
+  if (ending.starts_with(".tif") && images.volumes.front().size[2] > 1) return "Tiff3DIO";
+  const bool is_picture = file.prepared_case >= 0 ? images.is_flat : io::is_picture(file.path);
+  return is_picture ? "NaturalImage2DIO" : "SimpleITKIO";
+}
+
+// What is gathered of all cases while they are read, in any order.
+struct Gathered {
+  io::LabelFacts labels;
+  std::vector<std::set<std::string>> modalities;  // of each channel
+  bool is_colour = false;
+
+  void add(const CaseImages& images, const std::string& name) {
+    labels.add(io::count_labels(images.labels.data(), images.labels.size()), "the mask of " + name);
+    modalities.resize(std::max(modalities.size(), images.volumes.size()));
+    for (size_t i = 0; i < images.volumes.size(); ++i) {
+      modalities[i].insert(images.volumes[i].modality);
+      is_colour |= images.volumes[i].channels > 1;
+    }
+  }
+};
+
+std::vector<std::string> names_of_channels(const io::Source& source, const io::DatasetJson& json,
+                                           const PlanOptions& options, const Gathered& gathered) {
+  if (!options.channel_names.empty()) return options.channel_names;
+  if (!json.channels.empty()) return json.channels;
+  if (gathered.is_colour) return {"R", "G", "B"};
+  std::vector<std::string> names = source.channel_names;
+  names.resize(gathered.modalities.size());
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::set<std::string>& modalities = gathered.modalities[i];
+    if (names[i].empty() && modalities.size() == 1) names[i] = *modalities.begin();
+    if (modalities.contains("CT") && modalities.size() > 1)
+      log::warning(concat("channel ", i, " is CT in some cases and something else in others: its intensities are not ",
+                          "normalised as CT unless plan.channel_names says so"));
+  }
+  return names;
+}
+
+// Names that the dataset gives to values; what nnU-Net would have as "labels". A value that only has a name
+// because regions are made of it is no label there.
+int64_t num_labels_of(const io::Source& source, const std::vector<std::string>& names, bool has_ignore) {
+  int64_t count = 1 + std::ssize(source.regions) + (has_ignore ? 1 : 0);
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto value = static_cast<int64_t>(i) + 1;
+    const bool is_in_a_region =
+        std::any_of(source.regions.begin(), source.regions.end(), [&](const io::LabelRegion& region) {
+          return std::find(region.values.begin(), region.values.end(), value) != region.values.end();
+        });
+    count += is_in_a_region && names[i] == io::nameless_label(value) ? 0 : 1;
+  }
+  return count;
+}
+
+std::string dataset_name(const fs::path& input, const io::Source& source) {
+  const fs::path path = fs::weakly_canonical(input);
+  return io::safe_name(fs::is_directory(path) ? path.filename().string() : path.stem().string(), source.identifying);
+}
+
+}  // namespace
+
+PlanData read_plan_data(const fs::path& input, const PlanOptions& options) {
+  const io::Source source = io::find_source(input);
+  log_remarks(source);
+  const std::vector<io::SourceFile> cases = cases_to_plan(source);
+  const CaseReader reader(source, cases);
+  io::common_channels(cases);
+
+  std::vector<nnunet::CaseFacts> facts(cases.size());
+  const int64_t voxels_per_case = std::max<int64_t>(1, options.foreground_voxels / std::ssize(cases));
+  Gathered gathered;
+  PlanData data;
+  std::mutex mutex;
+  Counting counting("cases", std::ssize(cases));
+  parallel_for(std::ssize(cases), 0, [&](int64_t i) {
+    const io::SourceFile& file = cases[static_cast<size_t>(i)];
+    const CaseImages images = reader.read(file);
+    const std::string name = io::without(file.name, source.identifying);
+    facts[static_cast<size_t>(i)] = nnunet::facts_of(voxels_of(images, name), voxels_per_case);
+    counting.add();
+    const std::lock_guard lock(mutex);
+    gathered.add(images, name);
+    if (i == 0) data.dataset.reader_writer = reader_writer_of(file, images);
+  });
+  data.num_without_foreground =
+      std::count_if(facts.begin(), facts.end(), [](const nnunet::CaseFacts& one) { return one.num_foreground == 0; });
+  data.fingerprint = nnunet::fingerprint_of(std::move(facts));
+
+  const bool has_json = comes_from_dataset_json(source);
+  const io::DatasetJson json = has_json ? io::read_dataset_json(input / "dataset.json") : io::DatasetJson{};
+  io::LabelRules rules{.own_names = source.mask_names, .ignore = source.ignore_label};
+  if (rules.own_names.empty()) rules.own_names = reader.structures();
+  const io::LabelMeaning meaning = io::label_meaning(rules, gathered.labels);
+  data.class_names = meaning.names;
+  for (const io::LabelRegion& region : source.regions) data.region_names.push_back(region.name);
+  data.has_ignore = source.ignore_label >= 0;
+  data.dataset.name = dataset_name(input, source);
+  data.dataset.channel_names = names_of_channels(source, json, options, gathered);
+  data.dataset.num_labels =
+      json.num_labels > 0 ? json.num_labels : num_labels_of(source, meaning.names, data.has_ignore);
+  data.dataset.num_training = std::ssize(cases);
+  if (!json.reader_writer.empty()) data.dataset.reader_writer = json.reader_writer;
+  return data;
+}
+
+}  // namespace vmae::run

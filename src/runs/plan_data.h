@@ -1,0 +1,25 @@
+#pragma once
+// What `vmae plan` reads of a dataset.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "vmae/nnunet/fingerprint.h"
+#include "vmae/nnunet/planner.h"
+#include "vmae/runs/plan_command.h"
+
+namespace vmae::run {
+
+struct PlanData {
+  nnunet::DatasetFacts dataset;
+  nnunet::Fingerprint fingerprint;
+  std::vector<std::string> class_names;  // of mask values 1, 2, ...
+  std::vector<std::string> region_names;
+  bool has_ignore = false;
+  int64_t num_without_foreground = 0;
+};
+
+// The cases with a mask that are not marked as test, in nnU-Net's order.
+PlanData read_plan_data(const std::filesystem::path& input, const PlanOptions& options);
+
+}  // namespace vmae::run

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmae plan: fingerprints and plans of made-up and real datasets equal nnU-Net's (tests/golden/make_nnunet_plans.py); other layouts; plans in and out."""
+import json
+import shutil
+import unittest
+
+import nibabel
+import nnunet_datasets
+import numpy as np
+from harness import GOLDEN, VmaeTest
+
+
+def expected_of(name=None):
+    """What nnU-Net makes of a dataset: "voxels" (drawn), "fingerprint" and "plans"."""
+    datasets = json.loads((GOLDEN / "nnunet_datasets.json").read_text())
+    return datasets[name] if name else datasets
+
+
+class PlanTest(VmaeTest):
+    def plan(self, *arguments, output="out", expect=0):
+        """-> fingerprint, plans, standard output."""
+        done = self.vmae("plan", *arguments, *(["--output", output] if output else []), expect=expect)
+        if expect or not output:
+            return done
+        read = [json.loads(path.read_text()) if path.exists() else None for path in
+                (self.tmp / output / "dataset_fingerprint.json", self.tmp / output / "nnUNetPlans.json")]
+        return *read, done.stdout
+
+    def check(self, maker):
+        name, expected = maker.__name__, expected_of(maker.__name__)
+        folder = nnunet_datasets.make(maker, self.tmp)
+        fingerprint, plans, text = self.plan("--input", folder, f"plan.foreground_voxels={expected['voxels']}", output=name)
+        self.assertEqual(fingerprint, expected["fingerprint"], name)  # every float bit for bit
+        self.assertEqual(plans, expected["plans"], name)
+        plan = plans["configurations"]["2d"]
+        self.assertRegex(text, rf"(?m)^  batch +{plan['batch_size']}$")
+        self.assertRegex(text, rf"(?m)^  patch +{plan['patch_size'][0]} x {plan['patch_size'][1]}$")
+        self.assertRegex(text, rf"(?m)^  cases +{len(fingerprint['spacings'])}, ")
+        shutil.rmtree(folder)
+
+    def test_equals_nnunet(self):
+        self.assertEqual(list(expected_of()), [maker.__name__ for maker in nnunet_datasets.MAKERS])
+        for maker in nnunet_datasets.MAKERS:
+            if maker.__name__ not in nnunet_datasets.WITH_ALL_VOXELS:
+                with self.subTest(maker.__name__):
+                    self.check(maker)
+
+    def test_equals_nnunet_with_all_voxels(self):
+        for name in nnunet_datasets.WITH_ALL_VOXELS:
+            with self.subTest(name):
+                self.check(getattr(nnunet_datasets, name))
+
+    # Other layouts: the same images give the same plan, but for names.
+
+    def assert_same_plan(self, fingerprint, plans, expected, spacing_digits=None):
+        self.assertEqual(fingerprint["shapes_after_crop"], expected["fingerprint"]["shapes_after_crop"])
+        np.testing.assert_allclose(fingerprint["spacings"], expected["fingerprint"]["spacings"], rtol=1e-6)
+        for key in ("mean", "std", "percentile_00_5", "percentile_99_5"):
+            self.assertAlmostEqual(fingerprint["foreground_intensity_properties_per_channel"]["0"][key],
+                                   expected["fingerprint"]["foreground_intensity_properties_per_channel"]["0"][key])
+        a, b = plans["configurations"]["2d"], expected["plans"]["configurations"]["2d"]
+        for key in a:
+            if key == "spacing":
+                np.testing.assert_allclose(a[key], b[key], rtol=1e-6)
+            else:
+                self.assertEqual(a[key], b[key], key)
+
+    def test_prepared_manifest_and_folders(self):
+        folder, expected = nnunet_datasets.make(nnunet_datasets.ct, self.tmp), expected_of("ct")
+        rows = ["image,mask,modality,split"]
+        for mask in sorted((folder / "labelsTr").iterdir()):
+            image = folder / "imagesTr" / mask.name.replace(".nii", "_0000.nii")
+            rows.append(f"{image},{mask},CT,")
+            for kind, file in (("images", image), ("labels", mask)):
+                (self.tmp / "data" / kind).mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, self.tmp / "data" / kind / mask.name)
+        for name in ("test_image", "test_mask"):
+            nnunet_datasets.write_volume(self.tmp / f"{name}.nii.gz", np.ones((3, 40, 40), np.uint8), (9, 9, 9))
+        rows.append("test_image.nii.gz,test_mask.nii.gz,CT,test")
+        (self.tmp / "list.csv").write_text("\n".join(rows) + "\n")
+        self.vmae("prepare", "--input", folder, "--output", "prepared")
+        for source, name, more in ((folder, "Dataset003_ct", []), ("list.csv", "list", []), ("prepared", "prepared", []),
+                                   ("data", "data", ["plan.channel_names=[CT]"])):
+            with self.subTest(name):
+                output = "out-" + name
+                fingerprint, plans, _ = self.plan("--input", source, f"plan.foreground_voxels={10 ** 6}", *more, output=output)
+                self.assertEqual(plans["dataset_name"], name)
+                if name == "Dataset003_ct":
+                    expected = {"fingerprint": fingerprint, "plans": plans}
+                else:
+                    self.assert_same_plan(fingerprint, plans, expected)
+        self.assertEqual(expected["plans"]["configurations"]["2d"]["normalization_schemes"], ["CTNormalization"])
+
+    def test_prepared_pictures_regions_and_ignore(self):
+        for maker in (nnunet_datasets.colour_pictures, nnunet_datasets.regions, nnunet_datasets.ignore):
+            with self.subTest(maker.__name__):
+                expected = expected_of(maker.__name__)
+                folder, prepared = nnunet_datasets.make(maker, self.tmp), "prepared-" + maker.__name__
+                self.vmae("prepare", "--input", folder, "--output", prepared)
+                names = list(json.loads((folder / "dataset.json").read_text())["channel_names"].values())
+                fingerprint, plans, _ = self.plan("--input", prepared, "plan.foreground_voxels=1000000", f"plan.channel_names=[{','.join(names)}]",
+                                                  output="out-" + maker.__name__)
+                self.assertEqual(plans["image_reader_writer"], expected["plans"]["image_reader_writer"])
+                self.assert_same_plan(fingerprint, plans, expected)
+
+    # In and out
+
+    def test_reads_what_it_wrote_and_keeps_what_it_does_not_know(self):
+        plans = expected_of("two_channels")["plans"]
+        plans["configurations"]["3d_fullres"] = {"batch_size": 2, "patch_size": [96, 96, 96]}
+        plans["configurations"]["mine"] = {"inherits_from": "2d", "batch_size": 3}
+        plans["configurations"]["2d"]["a_key"] = [1, {"b": None}]
+        plans["another"] = {"deep": [1.5, "x"]}
+        (self.tmp / "p.json").write_text(json.dumps(plans))
+        text = self.plan("--from", "p.json", output=None).stdout
+        self.assertIn("2D configuration of Dataset004_two_channels", text)
+        self.assertRegex(text, r"(?m)^  channel 1 +ZScoreNormalization within the non-zero part; ")
+        fingerprint, written, _ = self.plan("--from", "p.json")
+        self.assertIsNone(fingerprint)
+        self.assertEqual(written, plans)
+        self.plan("--from", "p.json", expect=2)  # is there already
+        self.plan("--from", "out/nnUNetPlans.json", output="again")
+        self.assertEqual((self.tmp / "again/nnUNetPlans.json").read_bytes(), (self.tmp / "out/nnUNetPlans.json").read_bytes())
+        # planned again into the same folder: 2d is new, the others stay
+        folder = nnunet_datasets.make(nnunet_datasets.tiny, self.tmp)
+        self.plan("--input", folder, expect=2)
+        _, merged, _ = self.plan("--input", folder, "--overwrite", "plan.foreground_voxels=1000000")
+        self.assertEqual(merged["configurations"].pop("mine"), plans["configurations"]["mine"])
+        self.assertEqual(merged["configurations"].pop("3d_fullres"), plans["configurations"]["3d_fullres"])
+        self.assertEqual(merged, expected_of("tiny")["plans"])
+
+    def test_plans_of_older_versions_and_that_inherit(self):
+        plans = expected_of("two_channels")["plans"]
+        flat = plans["configurations"]["2d"]
+        network = flat.pop("architecture")["arch_kwargs"]
+        old = {**flat, "UNet_class_name": "PlainConvUNet", "UNet_base_num_features": 32, "unet_max_num_features": 512, "num_pool_per_axis": [2, 2],
+               "n_conv_per_stage_encoder": network["n_conv_per_stage"], "n_conv_per_stage_decoder": network["n_conv_per_stage_decoder"],
+               "pool_op_kernel_sizes": network["strides"], "conv_kernel_sizes": network["kernel_sizes"]}
+        batch = old.pop("batch_size")
+        for configurations in ({"2d": {"batch_size": batch, **old}}, {"base": old, "2d": {"inherits_from": "base", "batch_size": batch}}):
+            (self.tmp / "p.json").write_text(json.dumps({**plans, "configurations": configurations}))
+            _, written, _ = self.plan("--from", "p.json", "--overwrite")
+            self.assertEqual(written["configurations"], {**configurations, "2d": expected_of("two_channels")["plans"]["configurations"]["2d"]})
+
+    def test_refuses_plans_that_mean_nothing(self):
+        def broken(change):
+            plans = expected_of("ct")["plans"]
+            change(plans, plans["configurations"]["2d"], plans["configurations"]["2d"]["architecture"]["arch_kwargs"])
+            return plans
+        for change, message in [
+                (lambda p, c, n: p.pop("configurations"), 'has no "configurations"'),
+                (lambda p, c, n: p["configurations"].pop("2d"), 'has no "configurations.2d"'),
+                (lambda p, c, n: c.update(batch_size=1.5), '"2d.batch_size" is 1.5; meant is a whole number'),
+                (lambda p, c, n: c.update(patch_size=[64, 60]), "which the patch size 60 is no multiple of"),
+                (lambda p, c, n: c.update(spacing=[0, 1]), '"2d.spacing.0" is 0'),
+                (lambda p, c, n: c.update(normalization_schemes=["Best"]), "known are CTNormalization"),
+                (lambda p, c, n: c.update(preprocessor_name="Mine"), 'known is "DefaultPreprocessor" alone'),
+                (lambda p, c, n: c.update(inherits_from="2d"), "it inherits from itself"),
+                (lambda p, c, n: n.update(norm_op="torch.nn.modules.batchnorm.BatchNorm2d"), "InstanceNorm2d"),
+                (lambda p, c, n: n["strides"].pop(), "strides, one per stage"),
+                (lambda p, c, n: n.pop("conv_bias"), 'arch_kwargs.conv_bias"'),
+                (lambda p, c, n: c["architecture"].update(network_class_name="x.ResidualEncoderUNet"), "PlainConvUNet"),
+                (lambda p, c, n: p.update(transpose_backward=[1, 0, 2]), "does not undo"),
+                (lambda p, c, n: p.update(transpose_forward=[0, 0, 2]), "meant are 0, 1 and 2")]:
+            (self.tmp / "p.json").write_text(json.dumps(broken(change)))
+            with self.subTest(message):
+                self.assertIn(message, self.plan("--from", "p.json", output=None, expect=3).stderr)
+        (self.tmp / "p.json").write_text('{"configurations": ')
+        self.assertIn("p.json: is not JSON", self.plan("--from", "p.json", output=None, expect=3).stderr)
+
+    # Bad input
+
+    def test_bad_input(self):
+        folder = nnunet_datasets.make(nnunet_datasets.isotropic, self.tmp)
+        few = "plan.foreground_voxels=100000"
+        self.assertIn("neither --input nor --from", self.plan(output=None, expect=2).stderr)
+        self.assertIn("both --input and --from", self.plan("--input", folder, "--from", "x", output=None, expect=2).stderr)
+        self.assertIn("no name of a file", self.plan("--input", folder, "plan.name=a/b", output=None, expect=2).stderr)
+        self.assertIn("names 2 channels", self.plan("--input", folder, few, "plan.channel_names=[T1,T2]", output=None, expect=3).stderr)
+        self.assertFalse((self.tmp / "out").exists())
+        image = folder / "imagesTr/case01_0000.nii.gz"
+        whole = nibabel.load(image)
+        values = np.asarray(whole.dataobj, np.float32)
+        values[3, 4, 5] = np.nan
+        nibabel.save(nibabel.Nifti1Image(values, whole.affine), image)
+        self.assertRegex(self.plan("--input", folder, few, output=None, expect=3).stderr, r"case01_0000.nii.gz: holds NaN")
+        image.write_bytes(b"no volume")
+        self.assertIn("case01_0000.nii.gz", self.plan("--input", folder, few, output=None, expect=3).stderr)
+        shutil.rmtree(folder / "labelsTr")
+        self.assertIn("no case has a mask", self.plan("--input", folder, few, output=None, expect=3).stderr)
+
+    def test_no_foreground_at_all(self):
+        folder = self.tmp / "Dataset001_Empty"
+        nnunet_datasets.make_volumes(folder, 1, [(5, 20, 20)], [(1, 1, 1)], mask_of=lambda random, size, i: np.zeros(size, np.uint8))
+        self.assertIn("no mask holds any foreground", self.plan("--input", folder, output=None, expect=3).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
