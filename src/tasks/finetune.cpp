@@ -90,6 +90,18 @@ void warn_of_other_images(const weights::TensorFile& file, const std::filesystem
                         ", as the modality of volumes was another, or not known; data.modality says it"));
 }
 
+// Microsoft's names without attn_mask are VISION-MAE's: the network is computed as the config says.
+void warn_of_unknown_program(const std::filesystem::path& path, const nn::SwinOptions& swin) {
+  if (!swin.shift_small_grids && swin.layer_norm_eps == 1e-5) return;
+  log::warning(concat("the names in ", path.string(),
+                      " don't tell whether it is of VISION-MAE or of an ImageNet Swin; the network is computed with "
+                      "model.shift_small_grids = ",
+                      swin.shift_small_grids ? "true" : "false",
+                      " and model.layer_norm_eps = ", number_text(swin.layer_norm_eps),
+                      ", but ImageNet and RadImageNet weights need model.shift_small_grids=false "
+                      "model.layer_norm_eps=1e-5"));
+}
+
 }  // namespace
 
 void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, const TransferOptions& options,
@@ -104,7 +116,9 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
     weights::require_finite(file, path);
     const weights::Naming naming = weights::rename_to_reference(file);
     const nn::SwinOptions theirs = swin_options_of(file, path, weights::is_imagenet_swin(naming));
-    if (theirs.shift_small_grids != swin.shift_small_grids || theirs.layer_norm_eps != swin.layer_norm_eps) {
+    if (!weights::tells_its_program(file, naming)) {
+      warn_of_unknown_program(path, swin);
+    } else if (theirs.shift_small_grids != swin.shift_small_grids || theirs.layer_norm_eps != swin.layer_norm_eps) {
       log::warning(concat("model.shift_small_grids = ", swin.shift_small_grids ? "true" : "false",
                           " and model.layer_norm_eps = ", number_text(swin.layer_norm_eps), ", but the weights of ",
                           path.string(), " were trained with ", theirs.shift_small_grids ? "true" : "false", " and ",

@@ -17,6 +17,7 @@ bool any_key(const TensorFile& file, const std::function<bool(const std::string&
 
 Naming naming_of(const TensorFile& file) {
   if (has(file, "features.0.0.weight")) return Naming::torchvision;
+  if (has(file, "encoder.layers.0.blocks.0.layernorm_before.weight")) return Naming::transformers;
   if (has(file, "head.fc.weight") || has(file, "layers.3.downsample.reduction.weight")) return Naming::timm;
   if (any_key(file, [](const std::string& key) { return key.ends_with("attn_mask"); })) return Naming::microsoft;
   return Naming::reference;
@@ -49,15 +50,6 @@ std::string from_torchvision(const std::string& key) {
   return concat("layers.", (place - 1) / 2, ".blocks.", match[1].str(), ".", within);
 }
 
-bool is_decoder(const std::string& key) {
-  return key.starts_with("first_patch_expanding.") || key.starts_with("layers_up.") || key.starts_with("norm_up.");
-}
-bool is_head(const std::string& key) { return key.starts_with("head."); }
-bool is_of_pretraining(const std::string& key) {
-  return key == "mask_token" || key == "pos_embed" || key.starts_with("decoder_pred.") ||
-         key.starts_with("projection.");
-}
-
 // The block that a key belongs to, "layers.2.blocks.5."; "" for all else. `stage`: "layers.2.blocks.".
 std::string block_of(const std::string& key, std::string* stage = nullptr) {
   const size_t blocks = key.find(".blocks.");
@@ -66,6 +58,68 @@ std::string block_of(const std::string& key, std::string* stage = nullptr) {
   if (end == std::string::npos) return "";
   if (stage != nullptr) *stage = key.substr(0, blocks + 8);
   return key.substr(0, end + 1);
+}
+
+using Renaming = std::pair<std::string_view, std::string_view>;
+
+// The first that fits the front of a name replaces it.
+std::string with_new_front(const std::string& name, const auto& renamings) {
+  for (const auto& [theirs, ours] : renamings) {
+    if (name.starts_with(theirs)) return concat(ours, name.substr(theirs.size()));
+  }
+  return name;
+}
+
+// The names of files; since transformers 5 a model in memory has the last five instead.
+std::string from_transformers(const std::string& key) {
+  static constexpr Renaming kParts[] = {{"embeddings.patch_embeddings.projection.", "patch_embed.proj."},
+                                        {"embeddings.norm.", "patch_embed.norm."},
+                                        {"embeddings.mask_token", "mask_token"},
+                                        {"encoder.layers.", "layers."},
+                                        {"layernorm.", "norm."},
+                                        {"classifier.", "head."}};
+  static constexpr Renaming kOfBlock[] = {{"layernorm_before.", "norm1."},
+                                          {"layernorm_after.", "norm2."},
+                                          {"attention.self.", "attn."},
+                                          {"attention.output.dense.", "attn.proj."},
+                                          {"intermediate.dense.", "mlp.fc1."},
+                                          {"output.dense.", "mlp.fc2."},
+                                          {"attention.q_proj.", "attn.query."},
+                                          {"attention.k_proj.", "attn.key."},
+                                          {"attention.v_proj.", "attn.value."},
+                                          {"attention.o_proj.", "attn.proj."},
+                                          {"attention.relative_position_bias.", "attn."}};
+  const std::string name = with_new_front(key, kParts), block = block_of(name);
+  return block + with_new_front(name.substr(block.size()), kOfBlock);
+}
+
+// attn.query, attn.key and attn.value of a block -> attn.qkv, one below the other, in the place of the first. What
+// lacks one of them stays as it is: no network has such a name.
+void join_query_key_value(TensorFile& file) {
+  constexpr std::string_view kQuery = "attn.query.";
+  std::set<std::string> joined;
+  for (auto& [key, tensor] : file.tensors) {
+    const size_t at = key.find(kQuery);
+    if (at == std::string::npos || tensor.dim() == 0) continue;
+    const std::string front = key.substr(0, at), end = key.substr(at + kQuery.size());
+    const std::string other[] = {concat(front, "attn.key.", end), concat(front, "attn.value.", end)};
+    const at::Tensor *keys = file.find(other[0]), *values = file.find(other[1]);
+    if (keys == nullptr || values == nullptr || keys->sizes() != tensor.sizes() || values->sizes() != tensor.sizes())
+      continue;
+    tensor = at::cat({tensor, *keys, *values});
+    key = concat(front, "attn.qkv.", end);
+    joined.insert(std::begin(other), std::end(other));
+  }
+  std::erase_if(file.tensors, [&](const auto& entry) { return joined.contains(entry.first); });
+}
+
+bool is_decoder(const std::string& key) {
+  return key.starts_with("first_patch_expanding.") || key.starts_with("layers_up.") || key.starts_with("norm_up.");
+}
+bool is_head(const std::string& key) { return key.starts_with("head."); }
+bool is_of_pretraining(const std::string& key) {
+  return key == "mask_token" || key == "pos_embed" || key.starts_with("decoder_pred.") ||
+         key.starts_with("projection.");
 }
 
 // Blocks of a stage that is there, behind the last one that the file has.
@@ -123,6 +177,8 @@ std::string name_of(Naming naming) {
       return "timm";
     case Naming::torchvision:
       return "torchvision";
+    case Naming::transformers:
+      return "Hugging Face transformers";
     case Naming::reference:
       break;
   }
@@ -136,8 +192,15 @@ Naming rename_to_reference(TensorFile& file) {
   for (auto& [key, tensor] : file.tensors) {
     if (naming == Naming::timm) key = from_timm(key);
     if (naming == Naming::torchvision) key = from_torchvision(key);
+    if (naming == Naming::transformers) key = from_transformers(key);
   }
+  if (naming == Naming::transformers) join_query_key_value(file);
   return naming;
+}
+
+bool tells_its_program(const TensorFile& file, Naming naming) {
+  return naming != Naming::reference || file.metadata.contains("model_options") ||
+         any_key(file, [](const std::string& key) { return is_of_pretraining(key) || is_decoder(key); });
 }
 
 bool fit_input_channels(TensorFile& file, int64_t in_channels) {
@@ -202,8 +265,12 @@ std::string describe_report(const LoadReport& report) {
   std::string text =
       concat(report.loaded.size(), " loaded, ", report.fresh.size(), " new, ", report.dropped.size(), " dropped");
   if (!report.mismatched.empty()) text += concat(", ", report.mismatched.size(), " of another shape");
-  if (!report.fresh.empty()) text += "\n  new (random): " + grouped(report.fresh);
-  if (!report.dropped.empty()) text += "\n  dropped (not used): " + grouped(report.dropped);
+  const auto names = [](const std::vector<std::string>& keys) {
+    const std::string some = grouped(keys);
+    return some.empty() ? "none but what the model computes itself" : some;
+  };
+  if (!report.fresh.empty()) text += "\n  new (random): " + names(report.fresh);
+  if (!report.dropped.empty()) text += "\n  dropped (not used): " + names(report.dropped);
   if (!report.mismatched.empty()) text += "\n  of another shape (random): " + join(report.mismatched, "; ");
   return text;
 }

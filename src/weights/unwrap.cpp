@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kWrappers{"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
                                                     "_forward_module"};
-constexpr std::array<std::string_view, 2> kFirstWeights{"patch_embed.proj.weight", "features.0.0.weight"};
+constexpr std::array<std::string_view, 3> kFirstWeights{"patch_embed.proj.weight", "features.0.0.weight",
+                                                        "embeddings.patch_embeddings.projection.weight"};
 constexpr std::array<std::string_view, 7> kUsual{"model.",    "module.",  "net.",       "network.",
                                                  "backbone.", "encoder.", "state_dict."};
 

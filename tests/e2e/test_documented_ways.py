@@ -97,7 +97,8 @@ class DocumentedWaysTest(FinetuneTest):
         vmae() {{
           case "$1" in
             pretrain) set -- "$@" {SMALL} {NETWORK} data.slice_axis=z ;;
-            finetune-*) test "$1" = finetune-cls || set -- "$@" {TRANSUNET}; case "$*" in *model.init=*) ;; *) set -- "$@" {NETWORK} ;; esac; set -- "$@" {SMALL} model.depths=[1,1,1,1] ;;
+            finetune-*) test "$1" = finetune-cls || set -- "$@" {TRANSUNET}; case "$*" in *model.init=*) ;; *) set -- "$@" {NETWORK} ;; esac; set -- "$@" {SMALL}
+              case "$*" in *swin_tiny*) ;; *) set -- "$@" model.depths=[1,1,1,1] ;; esac ;;
             eval|compare) set -- "$@" --resamples 20 ;;
           esac
           printf '+ vmae %s\\n' "$*" >&2
@@ -189,9 +190,16 @@ class DocumentedWaysTest(FinetuneTest):
         self.walk("docs/baselines.md")
         self.exist("runs/transunet/checkpoints/best.safetensors", "runs/transunet_small/checkpoints/best.safetensors", "predictions/*.nii.gz")
 
+    def test_imagenet(self):
+        shutil.copy(SOURCE / "tests/golden/swin/microsoft.pth", self.tmp / "swin_tiny_patch4_window7_224.pth")
+        done = self.walk("docs/imagenet.md")
+        self.assertEqual(done.stderr.count("names of Microsoft Swin; encoder"), 3)
+        self.assertNotIn("computes something else", done.stderr)
+        self.exist("runs/heart_imagenet/checkpoints/best.safetensors", "runs/tb_imagenet/checkpoints/best.safetensors")
+
     def test_no_other_page_has_commands(self):
         """A page that is new, or gets its first command, needs a test here."""
-        walked = {"README.md", *(f"docs/{name}.md" for name in ("getting-started", "finetune", "predict", "eval", "prepare", "data", "weights", "baselines"))}
+        walked = {"README.md", *(f"docs/{name}.md" for name in ("getting-started", "finetune", "predict", "eval", "prepare", "data", "weights", "baselines", "imagenet"))}
         for page in PAGES:
             lines = [line for block in blocks_of(page) for line in joined(block) if is_command(line) and not is_elsewhere(line)]
             if page not in walked:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from finetuning import NO_AUGMENTATION, FinetuneTest, best, class_picture, last, make_class_manifest, make_segmentation, metadata, trained
-from harness import GOLDEN, tiny_pth, weights_of, write_safetensors
+from harness import tiny_pth, weights_of, write_safetensors
 
 UNTRAINED = ["optim.lr=0", "optim.weight_decay=0", "train.max_steps=1", "data.val_fraction=0"]  # the last checkpoint holds the weights that the run began with
 DECODER = ("first_patch_expanding.", "layers_up.", "norm_up.")
@@ -208,14 +208,6 @@ class TransferTest(TransferBase):
             self.assertEqual([options[k] for k in ("embed_dim", "in_channels", "num_heads", "window_size", "depths")], [4, 1, [1, 1, 2, 2], 7, [2, 2, 6, 2]])
             weights, source = weights_of(last(self.tmp / "run")), weights_of(tiny_pth() / "expected.safetensors")
             self.check_counts(done.stderr, weights, source, with_decoder=command == "finetune-seg")
-
-    def test_imagenet_swin(self):
-        """timm's weights: without the shift on small grids, and epsilon 1e-5, as they were trained."""
-        done = self.vmae("finetune-cls", "data.train=cls/list.csv", f"model.init={GOLDEN / 'swin/timm.safetensors'}", "run.dir=run", "train.max_steps=1",
-                         "model.image_size=[64,64]", "optim.warmup_epochs=0", "train.batch_size=4", "data.val_fraction=0")
-        options = json.loads(metadata(last(self.tmp / "run"))["model_options"])
-        self.assertEqual([options["shift_small_grids"], options["layer_norm_eps"], options["in_channels"]], [False, 1e-5, 3])
-        self.assertIn("names of timm", done.stderr)
 
     def test_a_classifier_continues_from_a_segmenter_and_from_itself(self):
         log, weights = self.begin("cls", init=trained("seg"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of other Swin Transformers through `vmae forward`: Swin-T of timm and torchvision, and the same in Microsoft's naming, with random weights.
+"""Weights of other Swin Transformers through `vmae forward`: Swin-T of timm and torchvision, and the same in Microsoft's and transformers' naming, with random weights.
 
 VMAE names the executable (default: build/release/bin/vmae)."""
 import sys
@@ -14,7 +14,7 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent / "scripts" / "python"), str(TESTS / "golden"), str(TESTS / "e2e")]
 from harness import VmaeTest, read_arrays, write_safetensors  # noqa: E402
 from make_pth import save_safetensors  # noqa: E402
-from make_swin_weights import CLASSES, HEADS, WINDOW, from_timm, image as small_image, perturb, to_microsoft, to_torchvision  # noqa: E402
+from make_swin_weights import CLASSES, HEADS, OTHER_SIZE, WINDOW, from_timm, image as small_image, perturb, to_microsoft, to_torchvision, to_transformers  # noqa: E402
 from vmae_model import SwinClassifier, read_weights  # noqa: E402
 
 torch.set_num_threads(1)  # beside other tests
@@ -70,13 +70,16 @@ class OtherWeights(VmaeTest):
                     microsoft = to_microsoft(timm_to_vmae(model.state_dict()), 224, 7)
                     self.assertIn("layers.0.blocks.1.attn_mask", microsoft)
                     self.check(self.save({"model": microsoft}, "microsoft.pth"), image, expected)
+                with self.subTest("transformers.safetensors"):
+                    self.check(self.save(to_transformers(timm_to_vmae(model.state_dict())), "transformers.safetensors"), image, expected)
 
     def test_small_files(self):
         """The files that the unit tests read."""
         io = read_weights(SWIN / "io.safetensors")[0]
-        for name in ("microsoft.pth", "timm.safetensors", "torchvision.pth"):
+        for name in ("microsoft.pth", "timm.safetensors", "torchvision.pth", "transformers.safetensors"):
             with self.subTest(name):
                 self.check(SWIN / name, small_image(), io["logits"])
+                self.check(SWIN / name, small_image(OTHER_SIZE), io["logits_other_size"])
 
 
 class OtherNames(unittest.TestCase):
@@ -106,8 +109,10 @@ class OtherNames(unittest.TestCase):
             other = SwinClassifier(**{"shift_small_grids": False, "layer_norm_eps": 1e-5, **options, **wrong}).eval()
             other.load_state_dict(expected)
             self.assertGreater(largest(run(other, small_image()) - io["logits"]), 10 * TOLERANCE, wrong)
-        as_timm, as_torchvision, as_microsoft = (read_weights(SWIN / name)[0] for name in ("timm.safetensors", "torchvision.pth", "microsoft.pth"))
-        for weights, same in ((from_timm(as_timm, WINDOW), expected), (as_torchvision, to_torchvision(expected)), (as_microsoft, to_microsoft(expected, 128, WINDOW))):
+        as_timm, as_torchvision, as_microsoft, as_transformers = (
+            read_weights(SWIN / name)[0] for name in ("timm.safetensors", "torchvision.pth", "microsoft.pth", "transformers.safetensors"))
+        for weights, same in ((from_timm(as_timm, WINDOW), expected), (as_torchvision, to_torchvision(expected)), (as_microsoft, to_microsoft(expected, 128, WINDOW)),
+                              (as_transformers, to_transformers(expected))):
             self.assertEqual(set(weights), set(same))
             self.assertTrue(all(torch.equal(v, same[k]) for k, v in weights.items()))
 

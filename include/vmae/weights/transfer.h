@@ -7,10 +7,11 @@ namespace vmae::weights {
 
 // Who named the keys. A file's convention also tells how its model was computed (is_imagenet_swin).
 enum class Naming {
-  reference,   // ours and the Python reference's: layers.0.blocks.0..., layers.0.downsample...
-  microsoft,   // the same names, with attn_mask buffers, `norm` and `head` (also RadImageNet's and old timm's files)
-  timm,        // layers.1.downsample belongs to what is layers.0 here; head.fc
-  torchvision  // features.1.0.attn..., features.2.reduction
+  reference,    // ours and the Python reference's: layers.0.blocks.0..., layers.0.downsample...
+  microsoft,    // the same names, with attn_mask buffers, `norm` and `head` (also RadImageNet's and old timm's files)
+  timm,         // layers.1.downsample belongs to what is layers.0 here; head.fc
+  torchvision,  // features.1.0.attn..., features.2.reduction
+  transformers  // Hugging Face's: encoder.layers.0.blocks.0.attention.self.query..., classifier
 };
 std::string name_of(Naming naming);
 
@@ -21,8 +22,12 @@ bool is_imagenet_swin(Naming naming);
 // Whether a key is of what only a fine-tuned model has: last norm, joins of skips, the way back to pixels, head.
 bool is_of_task(const std::string& key);
 
-// Finds the naming and renames every key to the reference's.
+// Finds the naming and renames every key to the reference's; query, key and value become qkv.
 Naming rename_to_reference(TensorFile& file);
+
+// Whether a renamed file says how its model was computed: by its naming, its metadata, or
+// parts that only a VISION-MAE has. Microsoft's names without attn_mask are ours as well.
+bool tells_its_program(const TensorFile& file, Naming naming);
 
 // The first convolution to another number of input channels: 1 -> n: the weight over n, n
 // times (grey that is repeated gives the same output); n -> 1: the sum (the same for grey
@@ -41,7 +46,8 @@ LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts
                          const std::filesystem::path& path);
 
 // "220 loaded, 122 new, 4 dropped", then one line each for the new
-// and the dropped keys, blocks together: "layers.2.blocks.2 (14)".
+// and the dropped keys, blocks together: "layers.2.blocks.2 (14)". The
+// counts have all entries, the lines only those that are trained.
 std::string describe_report(const LoadReport& report);
 
 }  // namespace vmae::weights

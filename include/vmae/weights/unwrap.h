@@ -14,9 +14,9 @@ namespace vmae::weights {
 //    `_forward_module` go wherever they stand, and every `module` at the front: they are
 //  names
 //    of wrappers alone;
-//  - then what stands before the network's first weight (patch_embed.proj.weight; torchvision:
-//    features.0.0.weight) goes from the front of all names that begin with it. Names without
-//    it stay as they are: whether they belong to the network is for those to say who load it;
+//  - then what stands before the network's first weight (patch_embed.proj.weight; torchvision: features.0.0.weight;
+//    transformers: embeddings.patch_embeddings.projection.weight) goes from the front of all names that begin with it.
+//    Names without it stay as they are: whether they belong to the network is for those to say who load it;
 //  - where there is no such weight, model, module, net, network,
 //    backbone, encoder and state_dict, if all names begin with it.
 // Returns what was removed, as a sentence for the log; "" for nothing. Throws Error(checkpoint) where two names become

@@ -118,7 +118,7 @@ TEST(Transfer, InputChannels) {
   EXPECT_FALSE(fit_input_channels(back, 3));
 }
 
-// tests/golden/make_swin_weights.py: one Swin in three namings; expected.safetensors has the reference's.
+// tests/golden/make_swin_weights.py: one Swin in four namings; expected.safetensors has the reference's.
 TEST(Transfer, KeysOfOtherPrograms) {
   const auto read = [](const std::string& name) {
     return read_weights(test::source_path("tests/golden/swin/" + name));
@@ -126,10 +126,12 @@ TEST(Transfer, KeysOfOtherPrograms) {
   const TensorFile expected = read("expected.safetensors");
   for (const auto& [name, naming] : {std::pair{"microsoft.pth", Naming::microsoft},
                                      {"timm.safetensors", Naming::timm},
-                                     {"torchvision.pth", Naming::torchvision}}) {
+                                     {"torchvision.pth", Naming::torchvision},
+                                     {"transformers.safetensors", Naming::transformers}}) {
     TensorFile file = read(name);
     EXPECT_EQ(rename_to_reference(file), naming) << name;
     EXPECT_TRUE(is_imagenet_swin(naming));
+    EXPECT_TRUE(tells_its_program(file, naming));
     for (const auto& [key, tensor] : expected.tensors) {
       if (key.ends_with("relative_position_index") || key.ends_with("attn_mask")) continue;
       const at::Tensor* found = file.find(key);
@@ -139,6 +141,29 @@ TEST(Transfer, KeysOfOtherPrograms) {
   }
   TensorFile ours = pretrained();
   EXPECT_EQ(rename_to_reference(ours), Naming::reference);
+  EXPECT_TRUE(tells_its_program(ours, Naming::reference));
+  ours = expected;  // Microsoft's, but for the masks
+  EXPECT_EQ(rename_to_reference(ours), Naming::reference);
+  EXPECT_FALSE(tells_its_program(ours, Naming::reference));
+}
+
+TEST(Transfer, QueryKeyAndValueAreJoinedOnlyWhereTheyFit) {
+  const std::string block = "encoder.layers.0.blocks.0.";
+  const auto renamed = [&](const at::Tensor& value) {
+    TensorFile file;
+    file.tensors = {{block + "attention.self.query.bias", at::full({2}, 1.)},
+                    {block + "layernorm_before.weight", at::ones({2})},
+                    {block + "attention.self.value.bias", value},
+                    {block + "attention.self.key.bias", at::full({2}, 2.)}};
+    EXPECT_EQ(rename_to_reference(file), Naming::transformers);
+    return file;
+  };
+  const TensorFile joined = renamed(at::full({2}, 3.));
+  ASSERT_EQ(joined.tensors.size(), 2U);
+  EXPECT_EQ(joined.tensors[1].first, "layers.0.blocks.0.norm1.weight");
+  EXPECT_TRUE(at::equal(*joined.find("layers.0.blocks.0.attn.qkv.bias"), at::tensor({1.F, 1.F, 2.F, 2.F, 3.F, 3.F})));
+  EXPECT_EQ(renamed(at::ones({3})).find("layers.0.blocks.0.attn.qkv.bias"), nullptr);
+  EXPECT_EQ(renamed(at::ones({})).tensors.size(), 4U);
 }
 
 }  // namespace

@@ -25,6 +25,8 @@ std::vector<std::string> keys(const NamedTensors& tensors) {
 const std::vector<std::string> kNetwork{"patch_embed.proj.weight", "patch_embed.proj.bias",
                                         "layers.0.blocks.0.norm1.weight", "head.weight", "scale"};
 const std::vector<std::string> kTorchvision{"features.0.0.weight", "features.1.0.norm1.weight", "head.weight"};
+const std::vector<std::string> kTransformers{"embeddings.patch_embeddings.projection.weight",
+                                             "encoder.layers.0.blocks.0.layernorm_before.weight", "layernorm.weight"};
 std::vector<std::string> after(const std::string& prefix, std::vector<std::string> names) {
   for (std::string& name : names) name = prefix + name;
   return names;
@@ -68,6 +70,7 @@ TEST(Unwrap, EveryPrefixInBothFormats) {
                              "module.backbone."}) {
     EXPECT_EQ(names_of(after(prefix, kNetwork)), kNetwork) << prefix;
     EXPECT_EQ(names_of(after(prefix, kTorchvision)), kTorchvision) << prefix;
+    EXPECT_EQ(names_of(after(prefix, kTransformers)), kTransformers) << prefix;
     if (*prefix == '\0') {
       EXPECT_EQ(said(kNetwork), "");
     } else {
