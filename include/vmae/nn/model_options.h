@@ -63,7 +63,7 @@ struct UnetOptions {
   SwinOptions swin{.image_size = {320, 320}, .depths = {2, 2, 6, 2}};
   bool identity_joins = false;                           // how the joins of skips begin
   std::vector<int64_t> features{32, 64, 128, 256, 512};  // of ConvUnet
-  TransUnetOptions transunet;
+  TransUnetOptions transunet{};
   int64_t num_classes = 2;  // background included
 };
 void describe(Options& options, UnetOptions& unet);  // num_classes comes from the dataset

@@ -74,7 +74,8 @@ TEST(Npz, PositionsAreResizedAsScipyDoes) {
   const TensorFile arrays = read_npz(npz_file("arrays.npz"));
   const std::string key = "transformer.embeddings.position_embeddings";
   for (const std::vector<int64_t>& grid : {std::vector<int64_t>{7, 3}, {2, 9}}) {
-    TensorFile file{.tensors = {{key, *arrays.find("positions")}}};
+    TensorFile file;
+    file.tensors = {{key, *arrays.find("positions")}};
     EXPECT_TRUE(fit_positions(file, {}, {16 * grid[0], 16 * grid[1]}, "a"));
     const at::Tensor& expected = *arrays.find(concat("positions_", grid[0], "x", grid[1]));
     EXPECT_LT(test::max_abs_difference(file.tensors[0].second, expected), 1e-6);
@@ -85,7 +86,8 @@ TEST(Npz, PositionsAreResizedAsScipyDoes) {
 
 TEST(Npz, FlaxNamesThatAreNotKnownAreNamed) {
   const auto renamed = [](const std::string& name, at::IntArrayRef shape) {
-    TensorFile file{.tensors = {{name, at::rand(shape)}}};
+    TensorFile file;
+    file.tensors = {{name, at::rand(shape)}};
     rename_flax_vit(file, "a.npz");
     return file;
   };
