@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <regex>
 #include <set>
@@ -106,8 +107,13 @@ at::ScalarType type_of(const std::string& description, const ZipEntry& entry) {
   entry.refuse(concat("numbers of type ", description, " are not read"), kResaveArrays);
 }
 
-// An empty array of the header's type and shape.
-at::Tensor array_of(const std::string& header, const ZipEntry& entry) {
+struct NpyArray {
+  at::Tensor numbers;                // not read yet, in the file's order
+  bool is_column_by_column = false;  // then with its dimensions the other way round
+};
+
+// Of the header's type and shape.
+NpyArray array_of(const std::string& header, const ZipEntry& entry) {
   static const std::regex dict(
       R"(\{'descr': '([^']{1,8})', 'fortran_order': (True|False), 'shape': \(([0-9, ]*)\), ?\}\s*)");
   std::smatch match;
@@ -124,10 +130,10 @@ at::Tensor array_of(const std::string& header, const ZipEntry& entry) {
     shape.push_back(*size);
     bytes *= static_cast<uint64_t>(*size);
   }
-  if (match[2] == "True" && shape.size() > 1)
-    entry.refuse("is stored column by column", "save numpy.ascontiguousarray of it");
+  const bool is_column_by_column = match[2] == "True";
+  if (is_column_by_column) std::reverse(shape.begin(), shape.end());
   if (bytes > entry.size()) entry.refuse(concat("says that it has ", bytes, " bytes, but is ", entry.size(), " long"));
-  return at::empty(shape, type);
+  return {at::empty(shape, type), is_column_by_column};
 }
 
 at::Tensor read_npy(ZipEntry& entry) {
@@ -135,10 +141,13 @@ at::Tensor read_npy(ZipEntry& entry) {
   if (!magic.starts_with("\x93NUMPY")) entry.refuse("is no .npy array");
   const uint64_t header = little_endian(entry.read(magic[6] == 1 ? 2 : 4));
   if (header > kMostHeader) entry.refuse("its header is too long");
-  at::Tensor array = array_of(entry.read(header), entry);
-  entry.read(array.mutable_data_ptr(), array.nbytes());
+  NpyArray array = array_of(entry.read(header), entry);
+  entry.read(array.numbers.mutable_data_ptr(), array.numbers.nbytes());
   entry.expect_end();
-  return array;
+  if (!array.is_column_by_column) return array.numbers;
+  std::vector<int64_t> last_first(static_cast<size_t>(array.numbers.dim()));
+  std::iota(last_first.rbegin(), last_first.rend(), 0);
+  return array.numbers.permute(last_first).contiguous();
 }
 
 }  // namespace

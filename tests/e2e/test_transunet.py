@@ -51,7 +51,7 @@ class TransUnetTest(FinetuneTest):
         self.predict(input="data/images")
         self.assertEqual(len([name for name in self.written() if name.endswith(".png")]), 12)
         self.vmae("inspect", "run")
-        self.vmae("features", "--weights", "run", "--input", "data/images", "--output", "f", expect=4)
+        self.vmae("features", "--weights", "run", "--input", "data/images", "--output", "f.csv", expect=4)
 
     @unittest.skipUnless(point_library(), "needs a C compiler")
     def test_resumes_bit_for_bit(self):

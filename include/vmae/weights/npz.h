@@ -12,7 +12,7 @@ namespace vmae::weights {
 // Whether a file that begins so (its first few hundred bytes) is a zip whose first entry is a .npy.
 bool is_npz(const std::string& head);
 
-// Its arrays in the file's order, under their names without ".npy": little-endian numbers in C order.
+// Its arrays in the file's order, under their names without ".npy": little-endian numbers.
 TensorFile read_npz(const std::filesystem::path& path);
 
 }  // namespace vmae::weights

@@ -122,7 +122,7 @@ TEST(TransUnet, DropoutBelongsToTheSample) {
                    draws = data::uniform_draws({7, 8, 9}, Stream::drop_path, net->num_draws());
   const at::Tensor together = net->forward(image, draws), last = net->forward(image.slice(0, 2), draws.slice(0, 2));
   EXPECT_LT(test::max_abs_difference(together.slice(0, 2), last), 1e-5);
-  EXPECT_GT(test::max_abs_difference(together, net->forward(image)), 1e-2);
+  EXPECT_GT(test::max_abs_difference(together, net->forward(image)), 1e-4);
   EXPECT_TRUE(test::same_bits(together, net->forward(image, draws)));
 }
 
