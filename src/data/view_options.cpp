@@ -37,7 +37,7 @@ void describe(Options& options, ViewOptions& views) {
 void check(const ViewOptions& views) {
   const auto ascending_pair = [](const char* key, const std::vector<double>& values) {
     if (values.size() == 2 && values[0] <= values[1]) return;
-    throw Error(ExitCode::usage, concat("views.", key, " must be two values, the smaller first"));
+    throw Error(ExitCode::usage, concat("views.", key, " must be two values, the smaller first"), "as in [0.2, 1]");
   };
   ascending_pair("crop_area", views.crop_area);
   ascending_pair("crop_ratio", views.crop_ratio);

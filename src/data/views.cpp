@@ -2,8 +2,8 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/argsort.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/conv2d.h>
+#include <ATen/ops/minimum.h>
 #include <ATen/ops/reflection_pad2d.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>

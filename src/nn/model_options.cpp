@@ -8,8 +8,8 @@ namespace vmae::nn {
 
 void describe(Options& options, SwinOptions& swin) {
   options.add("image_size", swin.image_size,
-              "[height, width] of the network's input in pixels; need not be square. Pretraining needs multiples of "
-              "32, fine-tuning at least 32",
+              "[height, width] of the network's input in pixels; need not be square. The masked autoencoder needs "
+              "multiples of 32, TransUNet of 16, all others at least 32",
               at_least(1));
   options.add("in_channels", swin.in_channels,
               "input channels: 3 as the published weights (grey is repeated), 1 for grey alone", at_least(1));
@@ -77,10 +77,10 @@ void validate(const SwinOptions& swin, int64_t size_multiple) {
 
 void describe(Options& options, MaeOptions& mae) {
   describe(options, mae.swin);
-  options.add("mask_ratio", mae.mask_ratio, "share of each image that is hidden, in units of 16 x 16 pixels",
+  options.add("mask_ratio", mae.mask_ratio, "mae: share of each image that is hidden, in units of 16 x 16 pixels",
               in_range(0.01, 0.99));
   options.add("norm_pix_loss", mae.norm_pix_loss,
-              "compare with pixels normalised per 4 x 4 patch (He et al. 2022) instead of the pixels themselves");
+              "mae: compare with pixels normalised per 4 x 4 patch (He et al. 2022) instead of the pixels themselves");
 }
 
 void describe(Options& options, TransUnetOptions& net) {

@@ -4,8 +4,10 @@
 #include <ATen/ops/batch_norm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/cross_entropy_loss.h>
-#include <ATen/ops/eye.h>
+#include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 
 #include <limits>
 
@@ -58,12 +60,17 @@ class ProjectionLayerImpl : public torch::nn::Module {
 };
 TORCH_MODULE(ProjectionLayer);
 
-// (2 N, 2 N): cosine similarities of all projections, -infinity of each with itself.
-at::Tensor similarities(const at::Tensor& a, const at::Tensor& b) {
+// (2 N, 2 N): cosine similarities of all projections, -infinity of each with itself and with others of its image but
+// its partner. images: as for nt_xent().
+at::Tensor similarities(const at::Tensor& a, const at::Tensor& b, const at::Tensor& images) {
   const at::Tensor rows = at::cat({a, b}).to(at::kFloat);
   const at::Tensor unit = rows / rows.norm(2, /*dim=*/1, /*keepdim=*/true).clamp_min(1e-12);
-  const at::Tensor is_same = at::eye(rows.size(0), rows.options().dtype(at::kBool));
-  return at::matmul(unit, unit.t()).masked_fill(is_same, -std::numeric_limits<float>::infinity());
+  const int64_t n = a.size(0);
+  const at::Tensor number = at::arange(2 * n, a.options().dtype(at::kLong));
+  const at::Tensor image = images.defined() ? images : number.slice(0, 0, n);
+  const at::Tensor is_same = (image.unsqueeze(1) == image).repeat({2, 2}),
+                   is_partner = (number - number.unsqueeze(1)).abs() == n;
+  return at::matmul(unit, unit.t()).masked_fill(is_same & ~is_partner, -std::numeric_limits<float>::infinity());
 }
 
 // Where each projection's partner is: row i of a and of b.
@@ -110,14 +117,14 @@ at::Tensor SimclrImpl::project(const at::Tensor& features, double gradient_share
   return projection_->forward(features, gradient_share);
 }
 
-at::Tensor nt_xent(const at::Tensor& a, const at::Tensor& b, double temperature) {
+at::Tensor nt_xent(const at::Tensor& a, const at::Tensor& b, double temperature, const at::Tensor& images) {
   const NoAutocast in_float32(a.device().type());
-  return 2.0 * at::cross_entropy_loss(similarities(a, b) / temperature, partners(a));
+  return 2.0 * at::cross_entropy_loss(similarities(a, b, images) / temperature, partners(a));
 }
 
-at::Tensor num_found(const at::Tensor& a, const at::Tensor& b) {
+at::Tensor num_found(const at::Tensor& a, const at::Tensor& b, const at::Tensor& images) {
   const NoAutocast in_float32(a.device().type());
-  return (similarities(a, b).argmax(1) == partners(a)).sum();
+  return (similarities(a, b, images).argmax(1) == partners(a)).sum();
 }
 
 }  // namespace vmae::nn

@@ -132,11 +132,12 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
     warn_of_other_images(file, path, image, volume_rules);
     const bool with_decoder =
         options.transfer == "encoder_decoder" || (options.transfer == "auto" && is_segmenter && !is_colour);
+    const char* taken = with_decoder && weights::has_decoder(file) ? "encoder and decoder" : "encoder";
     const auto parts = with_decoder ? weights::Parts::encoder_decoder : weights::Parts::encoder;
     const weights::LoadReport report =
         weights::transfer_into(module, std::move(file), parts, options.allow_mismatch, path);
-    log::info(concat("model.init = ", path.string(), " (names of ", weights::name_of(naming), "; ",
-                     with_decoder ? "encoder and decoder" : "encoder", "): ", weights::describe_report(report)));
+    log::info(concat("model.init = ", path.string(), " (names of ", weights::name_of(naming), "; ", taken,
+                     "): ", weights::describe_report(report)));
     loaded = report.loaded;
   }
   freeze(module, options.freeze, loaded);

@@ -1,10 +1,13 @@
 #include "vmae/tasks/neighbours.h"
 
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/topk.h>
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <limits>
+#include <vector>
 
 #include "vmae/stats/auroc.h"
 
@@ -15,55 +18,44 @@ namespace {
 constexpr int64_t kNumNeighbours = 20;
 constexpr double kNeighbourTemperature = 0.07;
 
-// The nearest images of other groups that are in `known`, nearest first; row: similarities to all.
-std::vector<int64_t> nearest(const float* row, int64_t image, const NeighbourImages& images,
-                             const std::vector<int64_t>& known) {
-  std::vector<int64_t> others;
-  std::copy_if(known.begin(), known.end(), std::back_inserter(others), [&](int64_t other) {
-    return images.groups[static_cast<size_t>(other)] != images.groups[static_cast<size_t>(image)];
-  });
-  const auto count = std::min<int64_t>(kNumNeighbours, std::ssize(others));
-  std::partial_sort(others.begin(), others.begin() + count, others.end(),
-                    [&](int64_t a, int64_t b) { return row[a] != row[b] ? row[a] > row[b] : a < b; });
-  others.resize(static_cast<size_t>(count));
-  return others;
+at::Tensor unit_rows(const at::Tensor& features) {
+  return features / features.norm(2, /*dim=*/1, /*keepdim=*/true).clamp_min(1e-12);
 }
 
-double auroc_of_label(const at::Tensor& similarity, const NeighbourImages& images, size_t label) {
-  std::vector<int64_t> known;
-  for (int64_t i = 0; i < similarity.size(0); ++i) {
-    if (!std::isnan(images.labels[static_cast<size_t>(i)][label])) known.push_back(i);
-  }
-  std::vector<double> scores;
-  std::vector<uint8_t> truth;
-  for (const int64_t image : known) {
-    const float* row = similarity.const_data_ptr<float>() + image * similarity.size(1);
-    double sum = 0, weights = 0;
-    for (const int64_t other : nearest(row, image, images, known)) {
-      const double weight = std::exp((row[other] - 1.0) / kNeighbourTemperature);
-      sum += weight * images.labels[static_cast<size_t>(other)][label];
-      weights += weight;
-    }
-    if (weights == 0) continue;  // of one group with all others
-    scores.push_back(sum / weights);
-    truth.push_back(images.labels[static_cast<size_t>(image)][label] > 0.5F ? 1 : 0);
-  }
-  return stats::auroc(scores, truth);
+// (n): the weighted mean label of the nearest. similarity (n, m) to those of the bank whose label is known.
+at::Tensor scores_of(const at::Tensor& similarity, const at::Tensor& labels) {
+  const auto [nearest, places] = at::topk(similarity, std::min(kNumNeighbours, similarity.size(1)), /*dim=*/1);
+  const at::Tensor weight = ((nearest.to(at::kDouble) - 1.0) / kNeighbourTemperature).exp();
+  return (weight * labels.index({places})).sum(1) / weight.sum(1);
+}
+
+double auroc_of_label(const at::Tensor& similarity, const at::Tensor& labels, const at::Tensor& bank_labels) {
+  const at::Tensor rows = (~labels.isnan()).nonzero().squeeze(1), columns = (~bank_labels.isnan()).nonzero().squeeze(1);
+  if (rows.numel() == 0 || columns.numel() == 0) return std::nan("");
+  const at::Tensor scores = scores_of(similarity.index_select(0, rows).index_select(1, columns),
+                                      bank_labels.index_select(0, columns).to(at::kDouble))
+                                .contiguous();
+  const at::Tensor truth = (labels.index_select(0, rows) > 0.5).to(at::kByte);
+  const auto n = static_cast<size_t>(scores.numel());
+  return stats::auroc({scores.const_data_ptr<double>(), n}, {truth.const_data_ptr<uint8_t>(), n});
+}
+
+bool exclude_each_other(const at::Tensor& labels) {
+  return labels.size(1) == 2 && ((labels.sum(1) == 1) | labels.isnan().any(1)).all().item<bool>();
 }
 
 }  // namespace
 
-double neighbour_auroc(const NeighbourImages& images) {
-  const at::Tensor unit = images.features / images.features.norm(2, /*dim=*/1, /*keepdim=*/true).clamp_min(1e-12);
-  const at::Tensor similarity = at::matmul(unit, unit.t()).contiguous();
-  const size_t num_labels = images.labels.empty() ? 0 : images.labels.front().size();
-  const bool is_binary =
-      num_labels == 2 && std::all_of(images.labels.begin(), images.labels.end(),
-                                     [](const auto& row) { return std::isnan(row[0]) || row[0] + row[1] == 1.0F; });
+double neighbour_auroc(const LabelledFeatures& images, const LabelledFeatures& bank) {
+  for (const at::Tensor& features : {images.features, bank.features}) {
+    if (features.numel() == 0 || !at::isfinite(features).all().item<bool>()) return std::nan("");
+  }
+  const at::Tensor similarity = at::matmul(unit_rows(images.features), unit_rows(bank.features).t());
+  const bool is_binary = exclude_each_other(images.labels) && exclude_each_other(bank.labels);
   double sum = 0;
   int64_t measured = 0;
-  for (size_t label = is_binary ? 1 : 0; label < num_labels; ++label) {
-    const double area = auroc_of_label(similarity, images, label);
+  for (int64_t label = is_binary ? 1 : 0; label < images.labels.size(1); ++label) {
+    const double area = auroc_of_label(similarity, images.labels.select(1, label), bank.labels.select(1, label));
     if (std::isnan(area)) continue;
     sum += area;
     ++measured;

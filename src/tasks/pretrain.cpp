@@ -10,10 +10,15 @@
 
 namespace vmae::run {
 
-void begin_with(torch::nn::Module& network, const std::string& init, at::Device device) {
-  if (!init.empty()) {
-    const auto path = find_weights(init);
-    const weights::LoadReport report = weights::load_into(network, weights::read_weights(path));
+void begin_with(torch::nn::Module& network, const ModelOptions& model, at::Device device) {
+  if (!model.init.empty()) {
+    const auto path = find_weights(model.init);
+    const weights::TensorFile file = weights::read_weights(path);
+    if (const std::string theirs = model_name_of(file); theirs != model.name)
+      throw Error(ExitCode::checkpoint,
+                  concat("model.init = ", path.string(), " holds a ", theirs, ", but model.name = ", model.name),
+                  "pretraining goes on from weights of the same model; from those of another only fine-tuning begins");
+    const weights::LoadReport report = weights::load_into(network, file);
     log::info(concat("model.init = ", path.string(), ": ", report.loaded.size(), " loaded, ", report.fresh.size(),
                      " new, ", report.dropped.size(), " dropped"));
     weights::require_complete(report, path);
@@ -28,10 +33,6 @@ bool is_contrastive(const PretrainConfig& config) { return config.model.name == 
 // Views are made of values in [0, 1]; the task normalises them.
 DataOptions data_of_views(const PretrainConfig& config) {
   DataOptions data = config.data;
-  if (data.image.intensity == "zscore")
-    throw Error(ExitCode::usage, "data.intensity = zscore has no largest value, but views are made of values in [0, 1]",
-                "set data.intensity to auto, percentile, window, minmax or stored");
-  data::check(config.views);
   data.image.mean = {0.0};
   data.image.std = {1.0};
   return data;
@@ -53,6 +54,7 @@ ExitCode pretrain(PretrainConfig config, const TrainArguments& arguments, train:
   config.data.image.image_size = config.model.mae.swin.image_size;
   config.data.image.in_channels = config.model.mae.swin.in_channels;
   if (is_contrastive(config)) {
+    check_contrast(config, world.size());
     config.data.augment.crop_area = config.views.crop_area;
     config.data.augment.crop_ratio = config.views.crop_ratio;
   }
@@ -62,8 +64,10 @@ ExitCode pretrain(PretrainConfig config, const TrainArguments& arguments, train:
                                                    : load_datasets(config.data, session, {});
   config.data.image.in_channels = datasets.in_channels;
   config.model.mae.swin.in_channels = datasets.in_channels;
+  const int64_t epoch =
+      is_contrastive(config) ? contrastive_epoch(*datasets.train, config.train.batch_size) : datasets.train->size();
   const train::Plan plan =
-      train::make_plan(config.train, config.optim, datasets.train->size(), session.device, world, arguments.dry_run);
+      train::make_plan(config.train, config.optim, epoch, session.device, world, arguments.dry_run);
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   const PretrainParts parts{config, datasets, plan, world};
   const auto task = is_contrastive(config) ? contrastive_task(parts) : reconstruction_task(parts);

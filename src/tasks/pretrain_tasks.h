@@ -22,8 +22,12 @@ struct PretrainParts {
 std::unique_ptr<train::Task> reconstruction_task(const PretrainParts& parts);
 // contrast.cpp: simclr
 std::unique_ptr<train::Task> contrastive_task(const PretrainParts& parts);
+void check_contrast(const PretrainConfig& config, int64_t num_ranks);  // throws Error(usage)
+// Samples of an epoch: batches of few images teach little, so the last ones of a pass open the next epoch.
+int64_t contrastive_epoch(const data::Dataset& train, int64_t batch_size);
 
-// model.init into a fresh network, which is then on the plan's device.
-void begin_with(torch::nn::Module& network, const std::string& init, at::Device device);
+// model.init into a fresh network, which is then on the device. Throws Error(checkpoint), also for weights of another
+// model.name.
+void begin_with(torch::nn::Module& network, const ModelOptions& model, at::Device device);
 
 }  // namespace vmae::run

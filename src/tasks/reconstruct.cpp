@@ -75,7 +75,7 @@ class ReconstructionTask : public train::Task {
 
 std::unique_ptr<train::Task> reconstruction_task(const PretrainParts& parts) {
   nn::Mae model(parts.config.model.mae);
-  begin_with(*model, parts.config.model.init, parts.plan.device);
+  begin_with(*model, parts.config.model, parts.plan.device);
   return std::make_unique<ReconstructionTask>(std::move(model), parts);
 }
 

@@ -29,7 +29,8 @@ Optimizer::Optimizer(const torch::nn::Module& module, const OptimOptions& option
   std::map<std::pair<double, double>, std::vector<std::pair<std::string, at::Tensor>>, std::greater<>> grouped;
   for (const auto& item : module.named_parameters()) {
     if (!item.value().requires_grad()) continue;
-    const double decay = options.decay_norm_and_bias || item.value().dim() > 1 ? options.weight_decay : 0.0;
+    const bool decays_all = options.decay_norm_and_bias && options.name != "lars";
+    const double decay = decays_all || item.value().dim() > 1 ? options.weight_decay : 0.0;
     grouped[{decay, lr_scale ? lr_scale(item.key()) : 1.0}].emplace_back(item.key(), item.value());
   }
   for (const auto& [rule, members] : grouped) {
@@ -156,7 +157,7 @@ class Lars : public Optimizer {
     for (size_t i = group.begin; i < group.end; ++i) {
       const at::Tensor &parameter = parameters()[i], &velocity = moment(0)[i];
       const at::Tensor gradient = gradients[i - group.begin] + group.weight_decay * parameter;
-      const at::Tensor step = lr.to(at::kFloat) * trust_ratio(parameter, gradient) * gradient;
+      const at::Tensor step = lr.to(parameter.scalar_type()) * trust_ratio(parameter, gradient) * gradient;
       const at::Tensor next = options().momentum * velocity + step;
       const at::Tensor change = options().nesterov ? options().momentum * next + step : next;
       velocity.copy_(at::where(keeps, velocity, next));

@@ -70,8 +70,10 @@ void describe(Options& options, OptimOptions& optim) {
   options.add("trust_coefficient", optim.trust_coefficient,
               "lars: the learning rate of a matrix is multiplied by this times its norm over that of its gradient",
               above(0.0));
-  options.add("decay_norm_and_bias", optim.decay_norm_and_bias,
-              "weight decay on every parameter, norms and biases too, as the reference does; false: on matrices only");
+  options.add(
+      "decay_norm_and_bias", optim.decay_norm_and_bias,
+      "weight decay on every parameter, norms and biases too, as the reference does; false: on matrices only, as lars "
+      "always");
   options.add("clip_grad_norm", optim.clip_grad_norm, "largest L2 norm of the gradient; 0 does not clip",
               at_least(0.0));
   options.add("ema_decay", optim.ema_decay,

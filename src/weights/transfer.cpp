@@ -218,6 +218,8 @@ bool fit_input_channels(TensorFile& file, int64_t in_channels) {
   return false;
 }
 
+bool has_decoder(const TensorFile& file) { return any_key(file, is_decoder); }
+
 LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts, bool allow_mismatch,
                          const std::filesystem::path& path) {
   std::map<std::string, at::IntArrayRef> shapes;
@@ -232,12 +234,12 @@ LoadReport transfer_into(torch::nn::Module& module, TensorFile file, Parts parts
     left.push_back(entry.first);
     return true;
   });
-  const bool has_decoder = any_key(file, is_decoder);
+  const bool has_their_decoder = has_decoder(file);
   LoadReport report = load_into(module, file);
 
   const std::vector<std::string> fresh = filter(report.fresh, [&](const std::string& key) {
     return !is_computed(key) && !is_of_task(key) && !is_added_block(file, key) &&
-           !(is_decoder(key) && (parts == Parts::encoder || !has_decoder));
+           !(is_decoder(key) && (parts == Parts::encoder || !has_their_decoder));
   });
   const std::vector<std::string> dropped = filter(report.dropped, [&](const std::string& key) {
     const bool wanted_decoder = is_decoder(key) && std::any_of(shapes.begin(), shapes.end(), [](const auto& entry) {

@@ -6,7 +6,7 @@ import unittest
 import numpy as np
 import torch
 
-from finetuning import PRETRAIN, SWIN, FinetuneTest, make_class_manifest
+from finetuning import PRETRAIN, STS001, SWIN, FinetuneTest, make_class_manifest, make_segmentation
 from harness import SHALLOW, SIGTERM, TINY, VmaeTest, last_step, make_pictures, metrics, nifti_bytes, picture, read_arrays, read_safetensors, weights_of, write_safetensors
 from ranks import RanksTest, tiny_run
 
@@ -78,9 +78,39 @@ class TrainingTest(VmaeTest):
             for text in texts:
                 self.assertIn(text, done.stderr, options)
             self.assertFalse((self.tmp / "run/checkpoints/last.safetensors").exists())
+        self.assertFalse((self.tmp / "run").exists(), "nothing is begun")
+        (self.tmp / "one").mkdir()
+        make_pictures(self.tmp / "one", 1)
+        self.assertIn("one training image", self.pretrain("data.val_fraction=0", data="one", expect=3).stderr)
         self.vmae("pretrain", *TINY, SHALLOW, "data.train=images", "run.dir=mae", "train.epochs=1")
+        done = self.pretrain("model.init=mae", expect=4)
+        self.assertIn("holds a mae, but model.name = simclr", done.stderr)
         done = self.vmae("pretrain", SIMCLR, *TINY, SHALLOW, "data.train=images", "run.dir=mae", "train.epochs=2", "--resume", expect=4)
         self.assertIn("mae", done.stderr)
+
+    def test_a_picture_that_breaks_on_the_way_ends_nothing(self):
+        make_pictures(self.tmp / "images", 9)
+        make_pictures(self.tmp / "val", 5, first=100)
+        self.pretrain("data.val=val", "train.epochs=1", "data.max_bad_fraction=0.5")
+        (self.tmp / "val/case100.png").write_bytes(b"no picture")
+        (self.tmp / "images/case002.png").write_bytes(b"no picture")
+        self.pretrain("data.val=val", "train.epochs=3", "data.max_bad_fraction=0.5", "train.draw_every=1", "--overwrite")
+        self.assertEqual(len(list((self.tmp / "run/samples").glob("views_*"))), 4)  # the first within the first epoch
+        self.assertIn("case100.png", (self.tmp / "run/quarantine.jsonl").read_text())
+
+    def test_epochs_are_of_whole_batches(self):
+        make_pictures(self.tmp / "images", 18)
+        self.pretrain("data.val_fraction=0", "train.epochs=2")  # of 4
+        self.assertEqual(last_step(self.tmp / "run"), 2 * 4)
+        self.assertNotIn(0, [line["loss"] for line in metrics(self.tmp / "run", "train")])
+
+    def test_a_dry_run_says_how_long_and_the_config_comes_back(self):
+        make_pictures(self.tmp / "images", 8)
+        self.assertIn("dry run", self.pretrain("--dry-run", "train.precision=bf16").stderr)
+        printed = self.pretrain("--print-config", "views.blur=0.25").stdout
+        (self.tmp / "c.yaml").write_text(printed)
+        self.assertEqual(self.vmae("pretrain", "--config", "c.yaml", "--print-config").stdout, printed)
+        self.assertIn("blur: 0.25", printed)
 
     def test_views_are_drawn_in_any_format_and_number_of_channels(self):
         make_pictures(self.tmp / "colour", 6, channels=3, height=50, width=90)
@@ -113,6 +143,25 @@ class RanksOfContrastTest(RanksTest):
                     self.assertLess(np.max(np.abs(gradient - expected)), 3e-7 * largest + 1e-5 * np.max(np.abs(expected)), f"{key}, {size} ranks")
 
 
+    def test_validation_is_that_of_one_process(self):
+        """5 validation images, one of them broken, 4 ranks: some have none of a batch."""
+        make_pictures(self.tmp / "images", 8)
+        rows = [["image", "label", "split"], *([f"images/case{i:03d}.png", "ab"[i % 2], "train"] for i in range(8))]
+        make_pictures(self.tmp / "images", 5, first=8)
+        (self.tmp / "images/case009.png").write_bytes(b"no picture")
+        rows += [[f"images/case{i:03d}.png", "ab"[i % 2], "val"] for i in range(8, 13)]
+        with open(self.tmp / "list.csv", "w", newline="") as file:
+            csv.writer(file).writerows(rows)
+        found = []
+        for size in (1, 2, 4):
+            self.train(size, *tiny_run("list.csv", f"run{size}", SIMCLR, "model.projection_dim=16", SHALLOW, "train.batch_size=4", "train.epochs=1",
+                                       "optim.lr=0", "data.max_bad_fraction=0.5"))
+            found.append(metrics(self.tmp / f"run{size}", "val")[-1])
+        for other in found[1:]:
+            for key in ("loss", "accuracy", "kNN_AUROC"):
+                self.assertAlmostEqual(other[key], found[0][key], delta=1e-5 * max(1, found[0]["loss"]), msg=key)
+
+
 class AfterwardsTest(FinetuneTest):
     """Its weights in what takes weights."""
 
@@ -134,6 +183,18 @@ class AfterwardsTest(FinetuneTest):
         before, after = weights_of(run / "checkpoints/best.safetensors"), weights_of(self.tmp / "run/checkpoints/last.safetensors")
         for key in ("patch_embed.proj.weight", "layers.3.blocks.0.mlp.fc2.weight", "norm.weight"):
             np.testing.assert_array_equal(before[key], after[key])
+
+    def test_a_segmenter_begins_with_the_encoder_and_a_run_in_folds_with_dicom_works(self):
+        run = self.pretrained()
+        make_segmentation(self.tmp / "data", 6)
+        done = self.seg(f"model.init={run}", "train.epochs=1")
+        self.assertIn("; encoder): ", done.stderr)
+        self.vmae("export", "--weights", run, "--output", "simclr.pth")
+        self.vmae("pretrain", *self.model, *PRETRAIN, f"data.train={STS001}", "run.dir=dicom", "train.epochs=1", "data.max_bad_fraction=0.9")
+        self.vmae("prepare", "--input", "unlabelled", "--output", "prepared")
+        self.vmae("pretrain", *self.model, *PRETRAIN, "data.train=prepared", "run.dir=of_prepared", "train.epochs=1")
+        for name in ("dicom", "of_prepared"):
+            self.assertGreater(last_step(self.tmp / name), 0)
 
     def test_features_are_those_of_the_encoder_and_nothing_is_predicted(self):
         run = self.pretrained()

@@ -43,10 +43,12 @@ TORCH_MODULE(Simclr);
 
 // Normalised temperature-scaled cross-entropy (NT-Xent): of each of the 2 N projections, which of the 2 N - 1 others
 // is that of the same image. a, b (N, d): the two views, row by row; in float32. The mean over view a plus the mean
-// over view b, as the authors' code: twice the mean over all. 0 for a single image.
-at::Tensor nt_xent(const at::Tensor& a, const at::Tensor& b, double temperature);
+// over view b, as the authors' code: twice the mean over all. 0 for a single image. images (N): who is who; rows of one
+// image, which come where passes over the data repeat within a batch, are not told from each other. Undefined: N
+// images.
+at::Tensor nt_xent(const at::Tensor& a, const at::Tensor& b, double temperature, const at::Tensor& images = {});
 
 // Of how many of the 2 N projections the most similar other one is that of the same image: a scalar, 0 to 2 N.
-at::Tensor num_found(const at::Tensor& a, const at::Tensor& b);
+at::Tensor num_found(const at::Tensor& a, const at::Tensor& b, const at::Tensor& images = {});
 
 }  // namespace vmae::nn

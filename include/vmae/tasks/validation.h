@@ -19,15 +19,16 @@ void for_each_validation_batch(const std::shared_ptr<data::Dataset>& dataset, co
                                const train::Plan& plan, uint64_t seed,
                                const std::function<void(const data::Batch&)>& use);
 
-// The same with two views of each sample, augmented as in training, in a mixed
-// order, so that slices of one case are not each other's neighbours in a batch.
+// The same with two views of each sample, augmented as in training, in a mixed order, so that slices of one case are
+// not each other's neighbours in a batch. Samples that stand in for others are left in (Batch::wanted): ranks have to
+// agree on what is left out.
 void for_each_batch_of_views(const std::shared_ptr<data::Dataset>& dataset, const DataOptions& options,
                              const train::Plan& plan, uint64_t seed,
                              const std::function<void(const data::Batch&)>& use);
 
-// Up to eight samples, spread evenly over `indices` (empty:
-// over the dataset), for panels; the image is on the device.
+// Up to eight samples, spread evenly over `indices` (empty: over the dataset), for panels; the image is on the device.
+// has_two_views: as Loader gives them, augmented as in training; else one, not augmented.
 data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed,
-                        at::Device device, const std::vector<int64_t>& indices = {});
+                        at::Device device, const std::vector<int64_t>& indices = {}, bool has_two_views = false);
 
 }  // namespace vmae::run

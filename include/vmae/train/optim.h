@@ -4,7 +4,8 @@
 //   adamw  Loshchilov and Hutter 2019, by ATen's fused kernel; moments exp_avg, exp_avg_sq
 //   sgd    momentum, also Nesterov's, with decay added to the gradient, by ATen's fused kernel; moment: momentum
 //   lars   You et al. 2017 as SimCLR uses it (Chen et al. 2020): the learning rate of each matrix times
-//          trust_coefficient |w| / |g + decay w| (1 where either is 0); moment: velocity, in which the learning rate is
+//          trust_coefficient |w| / |g + decay w| (1 where either is 0), norms and biases without that and without
+//          decay; moment: velocity, in which the learning rate is
 #include <torch/nn/module.h>
 
 #include <functional>

@@ -34,6 +34,8 @@ bool tells_its_program(const TensorFile& file, Naming naming);
 // input). Other changes are left alone, and will not fit. True if something was changed.
 bool fit_input_channels(TensorFile& file, int64_t in_channels);
 
+bool has_decoder(const TensorFile& file);
+
 enum class Parts { encoder, encoder_decoder };
 
 // load_into() with rules: what only pretraining has (mask token, projection head, ...), and with Parts::encoder the

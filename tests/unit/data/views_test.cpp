@@ -2,10 +2,11 @@
 // parameters (tests/golden/make_simclr.py), and what is drawn against what the options say.
 #include "vmae/data/views.h"
 
-#include <ATen/ops/allclose.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
-#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/rand.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -61,6 +62,37 @@ TEST(Views, PartsEqualTorchvisionsResizedCrop) {
     const at::Tensor wanted = cut[i].clamp(of_part.min().item<double>(), of_part.max().item<double>());
     EXPECT_LT(test::max_abs_difference(ours.flatten().slice(0, 0, std::nullopt, 7), wanted), 2e-5) << i;
   }
+}
+
+// A part that is larger than the network's size: the mean of the pixels that fall into one.
+TEST(Views, PartsThatShrinkAreAveraged) {
+  const at::Tensor image = drawn(8, {40, 60});
+  const Slice slice{40, 60, 1, io::StoredType::f32, image.const_data_ptr<float>(), {}, {0.0, 1.0}, nullptr};
+  ImageOptions options;
+  options.image_size = {16, 12};
+  options.in_channels = 1;
+  options.mean = {0.0};
+  options.std = {1.0};
+  Augmentation augmentation;
+  augmentation.part = Part{3, 7, {32, 36}};
+  at::Tensor ours = at::empty({1, 16, 12});
+  to_input(slice, options, augmentation, {ours.mutable_data_ptr<float>()});
+  const at::Tensor wanted = image.slice(0, 3, 35).slice(1, 7, 43).reshape({16, 2, 12, 3}).mean(at::IntArrayRef({1, 3}));
+  EXPECT_LT(test::max_abs_difference(ours[0], wanted), 1e-6);
+}
+
+// At the network's size the kernel is 23 taps wide.
+TEST(Views, TheBlurIsATenthOfTheSideWide) {
+  ViewOptions only_blur;
+  only_blur.jitter = only_blur.grey = 0.0;
+  only_blur.blur = 1.0;
+  only_blur.blur_sigma = {30.0, 30.0};  // nearly a mean, so that its width shows
+  at::Tensor point = at::zeros({1, 1, 224, 240});
+  point[0][0][100][120] = 1.0;
+  const at::Tensor blurred = changed(point, view_changes(drawn(9, {1, kViewDraws}), only_blur), only_blur)[0][0];
+  EXPECT_EQ((blurred > 0).sum().item<int64_t>(), 23 * 23);
+  EXPECT_GT(blurred[89][109].item<float>(), 0.0F);
+  EXPECT_EQ(blurred[88][120].item<float>(), 0.0F);
 }
 
 // Where the network's size is that of the image, masks and images are cut alike all the same.

@@ -10,7 +10,9 @@
 #include "../data/data_folder.h"
 #include "support/tensors.h"
 #include "vmae/cuda/library.h"
+#include "vmae/data/views.h"
 #include "vmae/nn/mae.h"
+#include "vmae/nn/simclr.h"
 #include "vmae/ranks/world.h"
 #include "vmae/train/device.h"
 #include "vmae/train/device_input.h"
@@ -128,32 +130,72 @@ class MaeTask : public Task {
   bool can_validate() const override { return false; }
   Metrics validate() override { return {}; }
   Panel panel() override { return {}; }
+  int64_t num_units() const { return model_->num_units(); }
 
  private:
   nn::Mae model_;
 };
 
+// Contrastive learning as the task of `vmae pretrain` does it on one device.
+class SimclrTask : public Task {
+ public:
+  explicit SimclrTask(at::Device device) : model_(options()) { model_->to(device); }
+  torch::nn::Module& module() override { return *model_; }
+  std::vector<at::Tensor> draws(const data::Batch& batch) override { return batch.draws; }
+  at::Tensor loss(const data::Batch& batch, const RankSum&) override {
+    const data::ViewOptions views;
+    const at::Tensor changed = data::changed(batch.image, data::view_changes(batch.draws[0], views), views);
+    const auto pair = model_->project(model_->features(changed, batch.draws[1])).chunk(2);
+    return nn::nt_xent(pair[0], pair[1], 0.1, batch.draws[2]);
+  }
+  bool can_validate() const override { return false; }
+  Metrics validate() override { return {}; }
+  Panel panel() override { return {}; }
+
+ private:
+  static nn::SimclrOptions options() {
+    torch::manual_seed(5);
+    nn::SimclrOptions options;
+    options.swin = {.image_size = {64, 64}, .in_channels = 3, .embed_dim = 32, .num_heads = {1, 2, 4, 8}};
+    return options;
+  }
+  nn::Simclr model_;
+};
+
+data::Batch batch_of(const std::string& kind, int64_t number, Task& task, at::Device device) {
+  data::Batch batch;
+  torch::manual_seed(static_cast<uint64_t>(number));
+  if (kind == "mae") {
+    batch.image = at::randn({4, 1, 64, 64}, device);
+    batch.draws = {at::rand({4, static_cast<MaeTask&>(task).num_units()}, device)};
+  } else {
+    batch.image = at::rand({8, 3, 64, 64}, device);
+    batch.draws = {at::rand({8, data::kViewDraws}, device), at::rand({8, 16}, device),
+                   at::arange(4, at::TensorOptions(at::kLong).device(device))};
+  }
+  return batch;
+}
+
 // 20 steps recorded and replayed, and the same 20 one operation at a time.
 TEST_F(Gpu, AReplayedStepIsTheStep) {
-  const auto train = [&](bool replayed) {
+  const auto train = [&](const std::string& kind, const std::string& name, bool replayed) {
     const ComputeStream stream(device(), replayed);
-    nn::Mae model = small_mae(device());
-    MaeTask task(model);
-    const auto made = make_optimizer(*model, {});
-    Optimizer& optimizer = *made;
+    std::unique_ptr<Task> task;
+    if (kind == "mae") task = std::make_unique<MaeTask>(small_mae(device()));
+    if (kind == "simclr") task = std::make_unique<SimclrTask>(device());
+    OptimOptions options;
+    options.name = name;
+    const auto optimizer = make_optimizer(task->module(), options);
     LossScale scale(Precision::bf16, device());
     Plan plan;
     plan.precision = Precision::bf16;
     plan.device = device();
     World world;
-    Step step(task, optimizer, scale, plan, world);
+    Step step(*task, *optimizer, scale, plan, world);
     StepGraph graph(step);
     std::vector<double> losses;
     for (int number = 0; number < 20; ++number) {
-      const Inputs inputs = inputs_for(model, 4, number, device());
-      data::Batch batch;
-      batch.image = inputs.image;
-      batch.draws = {inputs.noise};
+      const data::Batch batch = batch_of(kind, number, *task, device());
       const double lr = 1e-3 * number;
       at::Tensor result;
       if (replayed) {
@@ -168,11 +210,14 @@ TEST_F(Gpu, AReplayedStepIsTheStep) {
       EXPECT_EQ(values.stops, number == 19);
       losses.push_back(values.loss);
     }
-    EXPECT_EQ(optimizer.step_count(), 20);
+    EXPECT_EQ(optimizer->step_count(), 20);
     return losses;
   };
-  const std::vector<double> replayed = train(true), eager = train(false);
-  for (size_t i = 0; i < eager.size(); ++i) EXPECT_NEAR(replayed[i], eager[i], 1e-3 * eager[i]) << "step " << i;
+  for (const auto& [kind, name] : {std::pair{"mae", "adamw"}, {"simclr", "lars"}, {"simclr", "sgd"}}) {
+    const std::vector<double> replayed = train(kind, name, true), eager = train(kind, name, false);
+    for (size_t i = 0; i < eager.size(); ++i)
+      EXPECT_NEAR(replayed[i], eager[i], 1e-3 * eager[i]) << kind << ", " << name << ", step " << i;
+  }
 }
 
 TEST_F(Gpu, MemoryIsReported) {

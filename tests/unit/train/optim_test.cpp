@@ -220,7 +220,6 @@ TEST(Lars, EqualsItsFormula) {
     OptimOptions options;
     options.name = "lars";
     options.nesterov = nesterov;
-    options.decay_norm_and_bias = false;
     options.weight_decay = 0.01;
     options.trust_coefficient = 0.02;
     const auto optimizer = make_optimizer(*model, options);
