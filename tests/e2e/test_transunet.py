@@ -157,7 +157,7 @@ class TransUnetTest(FinetuneTest):
         self.transunet("train.epochs=1")
         self.assertEqual(metadata(best(self.tmp / "run"))["model"], "transunet")
         printed = self.vmae("finetune-seg", "--config", SOURCE / "configs/finetune/transunet.yaml", "--print-config").stdout
-        for line in ("name: transunet", "image_size: [224, 224]", "schedule: poly", "absent_classes: true", "interpolation: nearest"):
+        for line in ("name: transunet", "image_size: [224, 224]", "name: sgd", "schedule: poly", "absent_classes: true", "interpolation: nearest"):
             self.assertIn(line, printed)
 
 
