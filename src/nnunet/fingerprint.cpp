@@ -110,14 +110,13 @@ CaseFacts facts_of(const CaseVoxels& voxels, int64_t num_samples) {
   facts.samples.resize(voxels.channels.size());
   if (foreground.empty()) return facts;
   RandomState random(kSeed);
-  std::vector<uint32_t> drawn(static_cast<size_t>(num_samples));
   std::vector<float> values(foreground.size());
   for (size_t channel = 0; channel < voxels.channels.size(); ++channel) {
     for (size_t i = 0; i < foreground.size(); ++i) values[i] = voxels.channels[channel][foreground[i]];
-    random.indices(values.size(), drawn);
     std::vector<float>& samples = facts.samples[channel];
-    samples.reserve(drawn.size());
-    for (const uint32_t index : drawn) samples.push_back(values[index]);
+    samples.reserve(static_cast<size_t>(num_samples));
+    random.draw_indices(values.size(), static_cast<size_t>(num_samples),
+                        [&](uint32_t index) { samples.push_back(values[index]); });
   }
   return facts;
 }
@@ -136,6 +135,9 @@ Fingerprint fingerprint_of(std::vector<CaseFacts> cases) {
   const size_t num_channels = cases.front().samples.size();
   for (size_t channel = 0; channel < num_channels; ++channel) {
     std::vector<float> pool;
+    size_t size = 0;
+    for (const CaseFacts& one : cases) size += one.samples[channel].size();
+    pool.reserve(size);
     for (CaseFacts& one : cases) {
       const std::vector<float> samples = std::exchange(one.samples[channel], {});
       pool.insert(pool.end(), samples.begin(), samples.end());

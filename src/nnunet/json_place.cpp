@@ -58,8 +58,9 @@ std::string JsonPlace::text() const {
 }
 
 int64_t JsonPlace::integer(int64_t low) const {
+  constexpr int64_t kMost = int64_t{1} << 31;  // sums and products of a few stay exact
   const auto value = io::whole_number(*json_);
-  if (!value || *value < low) fail(concat("meant is a whole number of at least ", low));
+  if (!value || *value < low || *value > kMost) fail(concat("meant is a whole number from ", low, " to 2^31"));
   return *value;
 }
 

@@ -26,7 +26,7 @@ class JsonPlace {
   const Json& json() const { return *json_; }
 
   std::string text() const;
-  int64_t integer(int64_t low) const;  // at least `low`
+  int64_t integer(int64_t low) const;  // from `low` to 2^31
   double number() const;
   bool boolean() const;
 

@@ -1,24 +1,9 @@
 #include "vmae/nnunet/numpy.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 namespace vmae::nnunet {
-
-void RandomState::indices(uint64_t count, std::vector<uint32_t>& to) {
-  const auto largest = static_cast<uint32_t>(count - 1);
-  if (largest == 0) {  // nothing is drawn
-    std::fill(to.begin(), to.end(), 0U);
-    return;
-  }
-  const uint32_t mask = UINT32_MAX >> std::countl_zero(largest);
-  for (uint32_t& index : to) {
-    do {
-      index = static_cast<uint32_t>(engine_()) & mask;
-    } while (index > largest);
-  }
-}
 
 double percentile(std::vector<double> values, double percent) {
   std::sort(values.begin(), values.end());

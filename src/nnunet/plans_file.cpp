@@ -14,6 +14,8 @@ namespace {
 
 constexpr int kIndentOfPlans = 4;  // as nnU-Net
 constexpr const char* kConfiguration = "2d";
+constexpr size_t kMostAncestors = 100;
+constexpr int64_t kMostPixels = int64_t{1} << 31;
 constexpr const char* kResampling = "resample_data_or_seg_to_shape";
 constexpr const char* kNetworkClass = "dynamic_network_architectures.architectures.unet.PlainConvUNet";
 constexpr const char* kOldIntensitiesKey = "foreground_intensity_properties_by_modality";
@@ -116,7 +118,7 @@ void check_network(const NetworkPlan& network, const JsonPlace& place, const std
   if (network.strides[0] != std::array<int64_t, 2>{1, 1}) place.fail("meant is a first stage with strides of 1");
   for (size_t axis = 0; axis < 2; ++axis) {
     int64_t multiple = 1;
-    for (const auto& stride : network.strides) multiple *= std::min<int64_t>(stride[axis], 1 << 20);
+    for (const auto& stride : network.strides) multiple = std::min(multiple * stride[axis], kMostPixels);
     if (multiple > patch_size[axis] || patch_size[axis] % multiple != 0)
       place.fail(concat("its strides divide by ", multiple, ", which the patch size ", patch_size[axis],
                         " is no multiple of"));
@@ -206,7 +208,7 @@ Configuration configuration_from_json(const JsonPlace& place) {
 Json resolved(const JsonPlace& configurations, const std::string& name, std::set<std::string> visited = {}) {
   const JsonPlace place = configurations.at(name);
   if (!place.has("inherits_from")) return place.json();
-  if (!visited.insert(name).second) place.fail("it inherits from itself");
+  if (!visited.insert(name).second || visited.size() > kMostAncestors) place.fail("it inherits from itself");
   Json json = resolved(configurations, place.at("inherits_from").text(), std::move(visited));
   json.update(place.json());
   json.erase("inherits_from");

@@ -75,6 +75,14 @@ void require_absent(const fs::path& file, bool overwrite) {
                 "models may have been trained with it: give another --output, or --overwrite");
 }
 
+void make_folder(const fs::path& folder) {
+  std::error_code problem;
+  fs::create_directories(folder, problem);
+  if (problem)
+    throw Error(ExitCode::usage, concat(folder.string(), " can't be created: ", problem.message()),
+                "give another --output");
+}
+
 void check_arguments(const PlanArguments& arguments) {
   if (arguments.input.empty() == arguments.from.empty())
     throw Error(ExitCode::usage,
@@ -114,6 +122,7 @@ void plan(const PlanConfig& config, const PlanArguments& arguments, std::ostream
   if (!arguments.output.empty()) {
     require_absent(plans_file, arguments.overwrite);
     if (is_new) require_absent(fingerprint_file, arguments.overwrite);
+    make_folder(arguments.output);
   }
   PlanData data;
   if (is_new) {
@@ -126,7 +135,6 @@ void plan(const PlanConfig& config, const PlanArguments& arguments, std::ostream
   print_plan(out, plans, data.dataset.channel_names);
   out << std::flush;
   if (arguments.output.empty()) return;
-  fs::create_directories(arguments.output);
   if (is_new) nnunet::write_fingerprint(fingerprint_file, data.fingerprint);
   nnunet::write_plans(plans_file, plans);
   log::info("written to " + arguments.output.string());

@@ -46,7 +46,7 @@ struct CaseImages {
 };
 
 bool has_depth(const io::SourceFile& file, const io::Volume& volume) {
-  if (volume.size[2] > 1 || volume.size[1] == 1 || volume.size[0] == 1) return true;
+  if (volume.size[2] > 1) return true;
   return file.series.empty() && io::is_volume(file.path) && io::VolumeFile(file.path).num_axes() > 2;
 }
 

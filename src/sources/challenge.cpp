@@ -159,11 +159,17 @@ using Channels = std::map<size_t, fs::path>;
 // Three channels of pictures in colour: one file each, as nnU-Net reads them.
 bool are_in_colour(const std::map<std::string, Channels>& cases, const DatasetJson& dataset) {
   constexpr size_t kColours = 3;
-  const auto is_one_file = [](const auto& one) { return one.second.size() == 1 && one.second.contains(0); };
-  if (dataset.channels.size() != kColours || cases.empty() || !std::all_of(cases.begin(), cases.end(), is_one_file))
-    return false;
-  const fs::path& first = cases.begin()->second.at(0);
-  return is_picture(first) && picture_volume(first).channels == kColours;
+  const auto is_one_picture = [](const auto& one) {
+    return one.second.size() == 1 && one.second.contains(0) && is_picture(one.second.at(0));
+  };
+  if (dataset.channels.size() != kColours || !std::all_of(cases.begin(), cases.end(), is_one_picture)) return false;
+  for (const auto& [name, channels] : cases) {
+    try {
+      return picture_volume(channels.at(0)).channels == kColours;
+    } catch (const Error&) {  // said when the image is read; the next one tells
+    }
+  }
+  return false;
 }
 
 // Cases that lack a channel are taken out: another number would be in its

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GENERATED = {"configuration": "docs/configuration.md", "default-config": "configs/default.yaml"}
 PATH = re.compile(r"(?<![\w./~-])(?:src|include|apps|configs|docs|scripts|tests|cmake)/[\w./*{},=-]*")
 KEY = r"(?<![\w./-])(?:{})\.[a-z_0-9]+(?![\w.(/])"  # {}: the sections of the generated page
-NOT_KEYS = {"train.log", "prepare.log"}
+NOT_KEYS = {"train.log", "prepare.log", "plan.json"}
 MACHINE_PATH = re.compile(rb"(?<![\w.~}])/(?:work|root|home)/[\w.]")
 
 

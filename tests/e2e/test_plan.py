@@ -150,7 +150,7 @@ class PlanTest(VmaeTest):
         for change, message in [
                 (lambda p, c, n: p.pop("configurations"), 'has no "configurations"'),
                 (lambda p, c, n: p["configurations"].pop("2d"), 'has no "configurations.2d"'),
-                (lambda p, c, n: c.update(batch_size=1.5), '"2d.batch_size" is 1.5; meant is a whole number'),
+                (lambda p, c, n: c.update(batch_size=1.5), '"2d.batch_size" is 1.5; meant is a whole number from 1'),
                 (lambda p, c, n: c.update(patch_size=[64, 60]), "which the patch size 60 is no multiple of"),
                 (lambda p, c, n: c.update(spacing=[0, 1]), '"2d.spacing.0" is 0'),
                 (lambda p, c, n: c.update(normalization_schemes=["Best"]), "known are CTNormalization"),
@@ -188,6 +188,19 @@ class PlanTest(VmaeTest):
         self.assertIn("case01_0000.nii.gz", self.plan("--input", folder, few, output=None, expect=3).stderr)
         shutil.rmtree(folder / "labelsTr")
         self.assertIn("no case has a mask", self.plan("--input", folder, few, output=None, expect=3).stderr)
+
+    def test_colours_and_channels(self):
+        """Three names: of one picture in colour its colours, of grey ones channels that are missing."""
+        grey, colour = (nnunet_datasets.make(maker, self.tmp) for maker in (nnunet_datasets.grey_pictures, nnunet_datasets.colour_pictures))
+        shutil.copy(colour / "dataset.json", grey / "dataset.json")
+        self.assertIn("is of a case without channel 1, 2", self.plan("--input", grey, output=None, expect=3).stderr)
+        (colour / "imagesTr/case0_0000.png").write_bytes(b"no picture")
+        self.assertIn("case0_0000.png", self.plan("--input", colour, "plan.foreground_voxels=1000", output=None, expect=3).stderr)
+
+    def test_output_that_cannot_be(self):
+        (self.tmp / "file").write_text("")
+        folder = nnunet_datasets.make(nnunet_datasets.tiny, self.tmp)
+        self.assertIn("file/out can't be created", self.plan("--input", folder, output="file/out", expect=2).stderr)
 
     def test_no_foreground_at_all(self):
         folder = self.tmp / "Dataset001_Empty"

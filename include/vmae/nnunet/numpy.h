@@ -1,5 +1,6 @@
 #pragma once
 // A few functions exactly as NumPy computes them, bit for bit: nnU-Net's fingerprints and plans are made with these.
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -12,9 +13,22 @@ class RandomState {
  public:
   explicit RandomState(uint32_t seed) : engine_(seed) {}
 
-  // randint(0, count, size), which choice(..., replace=True) takes its indices from: bits above the highest one of
-  // count - 1 are cut off, and what is still too large is drawn again. count: 1 to 2^32.
-  void indices(uint64_t count, std::vector<uint32_t>& to);
+  // take(index) for each of randint(0, count, n), which choice(..., replace=True) takes its indices from: bits above
+  // the highest one of count - 1 are cut off, and what is still too large is drawn again. count: 1 to 2^32.
+  template <class Take>
+  void draw_indices(uint64_t count, size_t n, const Take& take) {
+    const auto largest = static_cast<uint32_t>(count - 1);
+    const uint32_t mask = largest == 0 ? 0 : UINT32_MAX >> std::countl_zero(largest);
+    for (size_t i = 0; i < n; ++i) {
+      uint32_t index = 0;  // where there is one alone, nothing is drawn
+      if (largest > 0) {
+        do {
+          index = static_cast<uint32_t>(engine_()) & mask;
+        } while (index > largest);
+      }
+      take(index);
+    }
+  }
 
  private:
   std::mt19937 engine_;

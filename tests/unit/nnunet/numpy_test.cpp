@@ -21,8 +21,8 @@ TEST(NumPy, DrawsTheSameIndices) {
        {3732873706U, 2445892203U, 1873350574U, 4162935708U, 3445197905U, 174187351U, 617473805U, 2354155636U}},
   };
   for (const auto& [count, expected] : drawn) {
-    std::vector<uint32_t> indices(8, 7);
-    random.indices(count, indices);
+    std::vector<uint32_t> indices;
+    random.draw_indices(count, 8, [&](uint32_t index) { indices.push_back(index); });
     EXPECT_EQ(indices, expected) << count;
   }
 }
