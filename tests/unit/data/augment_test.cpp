@@ -114,7 +114,7 @@ TEST(AugmentDraw, WholeDegrees) {
   options.rotate_whole = true;
   std::map<int, int> seen;
   for (uint64_t key = 0; key < 4000; ++key) {
-    const double angle = angle_of(draw_augmentation(options, Random(mix64(key)), kSquare));
+    const double angle = angle_of(draw_augmentation(options, Random(mix64(key)), kSquare, kSquare));
     EXPECT_NEAR(angle, std::round(angle), 1e-9);
     ++seen[static_cast<int>(std::round(angle))];
   }
