@@ -19,6 +19,10 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-int64_t round_half_even(double value) { return static_cast<int64_t>(std::nearbyint(value)); }
+int64_t round_half_even(double value) {
+  constexpr int64_t kLimit = int64_t{1} << 62;
+  if (value >= static_cast<double>(kLimit)) return kLimit;
+  return value > -static_cast<double>(kLimit) ? static_cast<int64_t>(std::nearbyint(value)) : -kLimit;
+}
 
 }  // namespace vmae::nnunet

@@ -19,6 +19,7 @@ constexpr double kReferenceSize = 85e6;  // feature maps that fit kReferenceMemo
 constexpr double kReferenceMemory_gb = 8, kReferenceBatch = 12;
 constexpr int64_t kSmallestBatch = 2;
 constexpr double kMostOfDataset = 0.05;   // of its pixels, in one batch
+constexpr double kMostVoxels = 1 << 24;   // along an axis
 constexpr double kMaskBelow = 3.0 / 4.0;  // median size after the crop
 
 template <class T>
@@ -250,6 +251,11 @@ Plans plan(const DatasetFacts& dataset, const Fingerprint& fingerprint, const Pl
 
   const std::array<double, 3> spacing = transposed(target, plans.transpose_forward);
   const std::array<double, 3> shape = transposed(median_resampled_shape(fingerprint, target), plans.transpose_forward);
+  if (*std::max_element(shape.begin(), shape.end()) > kMostVoxels)
+    throw Error(ExitCode::data,
+                concat("at the planned spacing of ", spacing[0], " x ", spacing[1], " x ", spacing[2],
+                       " mm the median case would have ", shape[0], " x ", shape[1], " x ", shape[2], " voxels"),
+                "see whether the spacings in the files are right");
   plans.flat.data_identifier = options.plans_name + "_2d";
   plans.flat.spacing = {spacing[1], spacing[2]};
   plans.flat.median_size = {shape[1], shape[2]};

@@ -314,6 +314,22 @@ def splits():
     yield "floats.json", b'{"format": "vmae-splits", "version": 1.0, "seed": 1e3, "folds": [{"train": ["x"]}]}'
 
 
+def plans():
+    golden = json.loads((pathlib.Path(__file__).parents[1] / "golden/nnunet_datasets.json").read_text())
+    new = golden["without_foreground"]
+    yield "fingerprint.json", json.dumps(new["fingerprint"]).encode()
+    yield "plans.json", json.dumps(new["plans"] | {"another": [1, None]}).encode()
+    old = golden["tiny"]["plans"]
+    flat = old["configurations"]["2d"]
+    network = flat.pop("architecture")["arch_kwargs"]
+    flat |= {"UNet_class_name": "PlainConvUNet", "UNet_base_num_features": 32, "unet_max_num_features": 512, "num_pool_per_axis": [1, 1],
+             "n_conv_per_stage_encoder": network["n_conv_per_stage"], "n_conv_per_stage_decoder": network["n_conv_per_stage_decoder"],
+             "pool_op_kernel_sizes": network["strides"], "conv_kernel_sizes": network["kernel_sizes"]}
+    old["configurations"] = {"base": flat, "2d": {"inherits_from": "base"}}
+    yield "old.json", json.dumps(old).encode()
+    yield "extreme.json", json.dumps(new["fingerprint"] | {"spacings": [[1e300, 1e-300, 1], [1, 1, 1], [3, 1e-300, 1e300]]}).encode()
+
+
 def prepared():
     index = {"format": "vmae-prepared", "version": 1, "num_cases": 3, "num_items": 7, "num_failed": 1, "num_duplicates": 0, "modalities": {"CT": 2}, "layout": "folder", "intensity": "native",
              "percentiles": [0.5, 99.5], "label_names": ["a"], "is_multi_label": False, "has_masks": True, "mask_names": ["x"], "options": ["prepare.window=null"],
@@ -332,7 +348,7 @@ def prepared():
 
 
 PARSERS = {"volume": volumes, "picture": pictures, "manifest": manifests, "config": configs, "pickle": pickles, "pth": archives, "npz": numpy_archives, "safetensors": safetensors_files,
-           "splits": splits, "prepared": prepared, "dicom": dicom}
+           "splits": splits, "plans": plans, "prepared": prepared, "dicom": dicom}
 
 
 def main():

@@ -69,7 +69,7 @@ double interpolate(T a, T b, double t) {
 double percentile(std::vector<double> values, double percent);  // of at least one value
 double median(std::vector<double> values);                      // of at least one value
 
-// round() of Python: half to even.
+// round() of Python: half to even. Beyond 2^62, where it would not fit, 2^62; of NaN -2^62.
 int64_t round_half_even(double value);
 
 }  // namespace vmae::nnunet

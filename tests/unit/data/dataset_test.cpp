@@ -175,6 +175,8 @@ TEST(DataOptions, EveryKeyIsDocumented) {
                                             "rot90",
                                             "rotate",
                                             "rotate_degrees",
+                                            "rotate_whole",
+                                            "interpolation",
                                             "affine",
                                             "affine_degrees",
                                             "affine_shift",

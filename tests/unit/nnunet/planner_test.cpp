@@ -116,6 +116,10 @@ TEST(Planner, RefusesWhatCantBePlanned) {
   dataset.channel_names = {"MRI"};
   dataset.num_training = 1;
   EXPECT_TRUE(test::contains(test::error_of([&] { plan(dataset, fingerprint, {}); }).what(), "7 x 11"));
+  fingerprint.spacings = {{1e30, 1, 1}, {1e30, 1, 1}, {1e30, 1, 1}, {0.5, 1, 1}, {0.5, 1, 1}};
+  fingerprint.shapes_after_crop.assign(5, {10, 100, 100});
+  EXPECT_TRUE(
+      test::contains(test::error_of([&] { plan(dataset, fingerprint, {}); }).what(), "the median case would have"));
   dataset.channel_names = {"T1", "T2"};
   EXPECT_TRUE(test::contains(test::error_of([&] { plan(dataset, fingerprint, {}); }).what(), "names 2 channels"));
 }
