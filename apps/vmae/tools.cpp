@@ -105,9 +105,10 @@ struct BenchCommand {
 
   void add_training(CLI::App& command) {
     command
-        .add_option("--model", training.model,
-                    "which training step: pretraining, segmentation (9 classes), classification (5 classes)")
-        ->check(CLI::IsMember({"mae", "simclr", "swin-unet", "swin-classifier"}))
+        .add_option(
+            "--model", training.model,
+            "which training step: pretraining (mae, simclr), segmentation (9 classes), classification (5 classes)")
+        ->check(CLI::IsMember({"mae", "simclr", "swin-unet", "unet", "transunet", "swin-classifier"}))
         ->capture_default_str();
     command.add_option("--device", training.device, "where to run")
         ->check(CLI::IsMember({"auto", "cpu", "cuda"}))

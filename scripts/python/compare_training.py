@@ -13,6 +13,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vmae", required=True)
     parser.add_argument("--json", type=pathlib.Path, required=True)
+    parser.add_argument("--model", nargs="+", choices=("mae", "simclr"), default=["mae", "simclr"])
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
@@ -22,10 +23,13 @@ def main():
     shape = ["--batch", args.batch, "--steps", args.steps, "--warmup", 2, "--threads", threads]
     ours = [args.vmae, "bench", "--device", "cpu", *shape]
     python = [sys.executable, pathlib.Path(__file__).with_name("bench_train.py"), "--json", *shape]
-    results = {precision: alternate(lambda: measure([*ours, "--precision", precision]), lambda: measure([*python, "--precision", precision]), args.rounds)
-               for precision in args.precision}
-    print(f"one training step, full-size MAE, 224 x 224, batch {args.batch}, {threads} threads, median of {args.rounds} rounds")
-    print_table(results, "precision")
+    results = {}
+    for model in args.model:
+        for precision in args.precision:
+            which = ["--model", model, "--precision", precision]
+            results[f"{model}, {precision}"] = alternate(lambda: measure([*ours, *which]), lambda: measure([*python, *which]), args.rounds)
+    print(f"one training step, full size, 224 x 224, batch {args.batch} (simclr: two views of each), {threads} threads, median of {args.rounds} rounds")
+    print_table(results, "model, precision")
     write_json(args.json, results)
 
 

@@ -23,8 +23,8 @@ def export_onnx(weights, output):
 
     tensors, metadata = read_weights(weights)
     name = model_name(tensors, metadata)
-    if name == "mae":
-        raise ValueError(f"{weights}: a masked autoencoder predicts nothing; fine-tune it first")
+    if name in ("mae", "simclr"):
+        raise ValueError(f"{weights}: weights of pretraining predict nothing; fine-tune them first")
     model, options = load_model(weights), metadata.get("model_options", {})
     size = options.get("image_size") or getattr(model, "image_size", None)
     if not size:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The models of vmae in plain eager PyTorch, for going on in Python with weights that vmae trained: the masked autoencoder, the Swin-UNet, the classifier,
+"""The models of vmae in plain eager PyTorch, for going on in Python with weights that vmae trained: the masked autoencoder, SimCLR's encoder, the Swin-UNet, the classifier,
 the plain U-Net, TransUNet.
 
 The same functions as the C++ models (src/nn), with the same state-dict keys in the same order. Needs torch, and safetensors to read our files.
@@ -286,7 +286,48 @@ class SwinClassifier(SwinModel):
         return self.head(self.norm(self.encode(image)).mean(dim=(1, 2)))
 
 
-MODELS = {"mae": SwinMAE, "swin-unet": SwinUNet, "unet": UNet, "transunet": TransUNet, "swin-classifier": SwinClassifier}  # as vmae names them
+class ProjectionLayer(nn.Module):
+    def __init__(self, n_in, n_out, is_last):
+        super().__init__()
+        self.linear, self.norm = nn.Linear(n_in, n_out, bias=False), nn.BatchNorm1d(n_out, track_running_stats=False)
+        if is_last:
+            self.norm.register_parameter("bias", None)
+
+    def forward(self, x):
+        return self.norm(self.linear(x))
+
+
+class SwinSimCLR(SwinModel):
+    """Contrastive pretraining: the encoder, LayerNorm, mean over the grid, and the projection head, whose batch norm takes the statistics of the rows that it is given."""
+
+    def __init__(self, projection_dim=128, projection_layers=3, temperature=0.1, **swin):
+        super().__init__(**swin)
+        self.temperature = temperature
+        self.add_encoder()
+        self.norm = nn.LayerNorm(self.num_features, eps=self.eps)
+        width = self.num_features
+        self.projection = nn.Module()
+        self.projection.layers = nn.ModuleList(ProjectionLayer(width, projection_dim if i + 1 == projection_layers else width, i + 1 == projection_layers)
+                                               for i in range(projection_layers))
+        self.init_linear(nn.init.xavier_uniform_)
+
+    def forward(self, image):
+        """image (N, in_channels, height, width) -> features (N, dim), projections (N, projection_dim)."""
+        features = self.norm(self.encode(image)).mean(dim=(1, 2))
+        x = features
+        for i, layer in enumerate(self.projection.layers):
+            x = layer(x.relu() if i else x)
+        return features, x
+
+    def loss(self, a, b):
+        """NT-Xent of the projections of two views (N, projection_dim): the mean over one view plus the mean over the other."""
+        rows = nn.functional.normalize(torch.cat([a, b]).float())
+        similarity = (rows @ rows.t() / self.temperature).fill_diagonal_(float("-inf"))
+        own = torch.arange(len(a))
+        return 2 * nn.functional.cross_entropy(similarity, torch.cat([own + len(a), own]))
+
+
+MODELS = {"mae": SwinMAE, "simclr": SwinSimCLR, "swin-unet": SwinUNet, "unet": UNet, "transunet": TransUNet, "swin-classifier": SwinClassifier}  # as vmae names them
 HEADS = {"transunet": "segmentation_head.0.weight"}  # whose first dimension is the number of classes; else head.weight
 # Options of TransUNet alone, which files of all segmenters list.
 OF_TRANSUNET = ("vit_width", "vit_layers", "vit_heads", "vit_mlp", "dropout", "stem_units", "stem_width", "decoder_channels")
@@ -352,7 +393,7 @@ def load_model(path, **options):
     name = model_name(weights, metadata)
     if name not in MODELS:
         raise ValueError(f"{path}: model '{name}' is none of {', '.join(MODELS)}")
-    outputs = {} if name == "mae" else {"num_classes": len(weights[HEADS.get(name, "head.weight")])}
+    outputs = {} if name in ("mae", "simclr") else {"num_classes": len(weights[HEADS.get(name, "head.weight")])}
     own = {key: value for key, value in metadata.get("model_options", {}).items() if name == "transunet" or key not in OF_TRANSUNET}
     built = MODELS[name](**{**own, **outputs, **options})
     built.load_weights(path)

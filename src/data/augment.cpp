@@ -20,8 +20,7 @@ Affine about_centre(double xx, double xy, double yx, double yy, PixelSize size) 
 double draw_angle(const AugmentOptions& options, Random& random) {
   const double most = options.rotate_degrees;
   if (!options.rotate_whole) return random.uniform(-most, most);
-  return static_cast<double>(random.below(static_cast<uint64_t>(std::max(1.0, 2 * std::floor(most))))) -
-         std::floor(most);
+  return static_cast<double>(random.below(static_cast<uint64_t>(2 * most))) - most;
 }
 
 double radians(double degrees) { return degrees * std::numbers::pi / 180.0; }

@@ -1,4 +1,6 @@
 // Keys and presets of the augmentations.
+#include <cmath>
+
 #include "vmae/core/error.h"
 #include "vmae/data/augment.h"
 
@@ -63,6 +65,12 @@ void describe(Options& options, AugmentOptions& augment) {
 void check(const AugmentOptions& augment) {
   if (augment.affine_scale.size() != 2 || augment.affine_scale[0] > augment.affine_scale[1])
     throw Error(ExitCode::usage, "data.affine_scale must be two values, the smaller first, as in [0.9, 1.1]");
+  const double most = augment.rotate_degrees;
+  if (augment.rotate_whole && (most < 1.0 || most != std::floor(most)))
+    throw Error(ExitCode::usage,
+                concat("data.rotate_degrees = ", number_text(most),
+                       ", but data.rotate_whole needs a whole number of degrees, at least 1"),
+                "for example data.rotate_degrees=20");
 }
 
 AugmentOptions pretraining_augmentation() { return {}; }

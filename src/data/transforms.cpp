@@ -287,13 +287,16 @@ void put_on_grid(const float* pixels, int64_t channels, const Placement& placeme
   }
 }
 
+// Bilinear sampling of an image that grows interpolates once. With the nearest pixel it would grow in blocks: there the
+// image is first brought to its size on the grid, linearly, and turned then.
 void warp_to_grid(const float* pixels, int64_t channels, const Placement& placement, PixelSize grid,
                   const Augmentation& augmentation, float* output, Workspace& work) {
   const PixelSize shrunk{std::min(placement.part.height, placement.size.height),
                          std::min(placement.part.width, placement.size.width)};
-  pixels = resized(pixels, placement.part, channels, shrunk, work);
-  const Affine whole = then(augmentation.warp, placement_warp(placement, shrunk));
-  const int64_t n = shrunk.height * shrunk.width, plane = grid.height * grid.width;
+  const PixelSize source = augmentation.is_nearest ? placement.size : shrunk;
+  pixels = resized(pixels, placement.part, channels, source, work);
+  const Affine whole = then(augmentation.warp, placement_warp(placement, source));
+  const int64_t n = source.height * source.width, plane = grid.height * grid.width;
   for (int64_t channel = 0; channel < channels; ++channel) {
     const float* from = pixels;
     if (channels > 1) {
@@ -301,7 +304,7 @@ void warp_to_grid(const float* pixels, int64_t channels, const Placement& placem
       for (int64_t i = 0; i < n; ++i) separate[i] = pixels[i * channels + channel];
       from = separate;
     }
-    const Plane<float> part{from, shrunk, shrunk.width};
+    const Plane<float> part{from, source, source.width};
     float* to = output + channel * plane;
     augmentation.is_nearest ? warp_nearest(part, whole, 0.0F, to, grid) : warp_bilinear(part, whole, 0.0F, to, grid);
   }

@@ -57,7 +57,7 @@ void write_sheet(const InspectArguments& arguments, Look look) {
 bool holds_weights(const fs::path& path) {
   const std::string extension = to_lower(path.extension().string());
   return extension == ".safetensors" || extension == ".pth" || extension == ".pt" || extension == ".ckpt" ||
-         is_run(path);
+         extension == ".npz" || is_run(path);
 }
 
 bool needs_torch(const InspectArguments& arguments) {

@@ -48,12 +48,10 @@ static void validate_size(const std::vector<int64_t>& image_size, int64_t size_m
   for (const int64_t side : image_size) {
     if (side >= kSmallestSide && side % size_multiple == 0) continue;
     const auto size = concat("model.image_size = [", image_size[0], ", ", image_size[1], "]: ");
-    if (size_multiple == 1) fail(concat(size, side, " is too small"), concat("the smallest side is ", kSmallestSide));
-    const int64_t below = std::max(kSmallestSide, side / size_multiple * size_multiple),
-                  above = std::max(kSmallestSide, (side + size_multiple - 1) / size_multiple * size_multiple);
+    if (side < kSmallestSide) fail(concat(size, side, " is too small"), concat("the smallest side is ", kSmallestSide));
+    const int64_t below = side / size_multiple * size_multiple;
     fail(concat(size, side, " is not a multiple of ", size_multiple),
-         below == above ? concat("the nearest valid size is ", above)
-                        : concat("the nearest valid sizes are ", below, " and ", above));
+         concat("the nearest valid sizes are ", below, " and ", below + size_multiple));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/var_mean.h>
 #include <ATen/ops/zeros.h>
 
 #include <vector>
@@ -34,7 +35,8 @@ at::Tensor SyncBatchNormImpl::forward(const at::Tensor& x, const SumOverRanks& t
                         at::globalContext().userEnabledCuDNN());
 }
 
-// One exchange of sum, sum of squares and number of values of each channel.
+// One exchange of sum, sum of squares and number of values of each channel: of each rank's own mean and variance, in
+// double, so that a mean that is large beside the deviation costs no digits.
 at::Tensor SyncBatchNormImpl::over_ranks(const at::Tensor& input, const SumOverRanks& total) {
   const NoAutocast off(input.device().type());
   const at::Tensor x = input.to(at::kFloat);
@@ -44,7 +46,9 @@ at::Tensor SyncBatchNormImpl::over_ranks(const at::Tensor& input, const SumOverR
   shape[1] = channels;
   const at::Tensor number =
       at::full({1}, static_cast<double>(x.numel() / channels), x.options().dtype(at::kDouble).requires_grad(false));
-  const at::Tensor sums = total(at::cat({x.sum(axes).to(at::kDouble), x.square().sum(axes).to(at::kDouble), number}));
+  const auto [own_variance, own_mean] = at::var_mean(x, axes, /*unbiased=*/false);
+  const at::Tensor m = own_mean.to(at::kDouble), v = own_variance.to(at::kDouble);
+  const at::Tensor sums = total(at::cat({m * number, (v + m.square()) * number, number}));
   const at::Tensor n = sums.slice(0, 2 * channels), mean = sums.slice(0, 0, channels) / n,
                    variance = (sums.slice(0, channels, 2 * channels) / n - mean.square()).clamp_min(0.0);
   {
@@ -52,9 +56,9 @@ at::Tensor SyncBatchNormImpl::over_ranks(const at::Tensor& input, const SumOverR
     running_mean.lerp_(mean.to(at::kFloat), kMomentum);
     running_var.lerp_((variance * n / (n - 1.0).clamp_min(1.0)).to(at::kFloat), kMomentum);
   }
-  const at::Tensor scale = weight * (variance + kEpsilon).rsqrt().to(at::kFloat),
-                   shift = bias - mean.to(at::kFloat) * scale;
-  return (x * scale.view(shape) + shift.view(shape)).to(input.scalar_type());
+  const at::Tensor scale = weight * (variance + kEpsilon).rsqrt().to(at::kFloat);
+  const at::Tensor y = (x - mean.to(at::kFloat).view(shape)) * scale.view(shape) + bias.view(shape);
+  return y.to(input.scalar_type());
 }
 
 }  // namespace vmae::nn

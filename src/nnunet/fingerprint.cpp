@@ -23,6 +23,17 @@ void for_each_voxel(const std::array<int64_t, 3>& shape, const Box& box, const F
   }
 }
 
+void require_same_channels(const std::vector<CaseFacts>& cases) {
+  const size_t num_channels = cases.front().samples.size();
+  for (size_t i = 0; i < cases.size(); ++i) {
+    if (cases[i].samples.size() != num_channels)
+      throw Error(ExitCode::data,
+                  concat("case 1 has ", num_channels, " channels, but case ", i + 1, " has ", cases[i].samples.size(),
+                         " (cases with a mask, in the order of their names)"),
+                  "all images of a dataset need the same channels: all in colour, or all grey");
+  }
+}
+
 double num_voxels(const std::array<int64_t, 3>& shape) { return static_cast<double>(shape[0] * shape[1] * shape[2]); }
 
 // Of percentiles that ascend: what lies before `first` is not above what lies behind, and `first` moves on.
@@ -102,17 +113,17 @@ CaseFacts facts_of(const CaseVoxels& voxels, int64_t num_samples) {
   facts.spacing = voxels.spacing;
   for (size_t axis = 0; axis < 3; ++axis) facts.shape_after_crop[axis] = box.end[axis] - box.begin[axis];
   facts.relative_size_after_cropping = num_voxels(facts.shape_after_crop) / num_voxels(voxels.shape);
-  std::vector<size_t> foreground;
-  for_each_voxel(voxels.shape, box, [&](size_t voxel) {
-    if (voxels.labels[voxel] > 0) foreground.push_back(voxel);
-  });
-  facts.num_foreground = std::ssize(foreground);
+  for_each_voxel(voxels.shape, box, [&](size_t voxel) { facts.num_foreground += voxels.labels[voxel] > 0 ? 1 : 0; });
   facts.samples.resize(voxels.channels.size());
-  if (foreground.empty()) return facts;
+  if (facts.num_foreground == 0) return facts;
   RandomState random(kSeed);
-  std::vector<float> values(foreground.size());
+  std::vector<float> values;
+  values.reserve(static_cast<size_t>(facts.num_foreground));
   for (size_t channel = 0; channel < voxels.channels.size(); ++channel) {
-    for (size_t i = 0; i < foreground.size(); ++i) values[i] = voxels.channels[channel][foreground[i]];
+    values.clear();
+    for_each_voxel(voxels.shape, box, [&](size_t voxel) {
+      if (voxels.labels[voxel] > 0) values.push_back(voxels.channels[channel][voxel]);
+    });
     std::vector<float>& samples = facts.samples[channel];
     samples.reserve(static_cast<size_t>(num_samples));
     random.draw_indices(values.size(), static_cast<size_t>(num_samples),
@@ -122,6 +133,7 @@ CaseFacts facts_of(const CaseVoxels& voxels, int64_t num_samples) {
 }
 
 Fingerprint fingerprint_of(std::vector<CaseFacts> cases) {
+  require_same_channels(cases);
   Fingerprint fingerprint;
   std::vector<double> relative_sizes;
   bool have_all_foreground = true;

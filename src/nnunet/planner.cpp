@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "transposed.h"
 #include "vmae/core/error.h"
 #include "vmae/nnunet/numpy.h"
 
@@ -62,12 +63,6 @@ std::array<int64_t, 3> inverse(const std::array<int64_t, 3>& order) {
   std::array<int64_t, 3> backward{};
   for (size_t i = 0; i < 3; ++i) backward[static_cast<size_t>(order[i])] = static_cast<int64_t>(i);
   return backward;
-}
-
-template <class T>
-std::array<T, 3> transposed(const std::array<T, 3>& values, const std::array<int64_t, 3>& order) {
-  return {values[static_cast<size_t>(order[0])], values[static_cast<size_t>(order[1])],
-          values[static_cast<size_t>(order[2])]};
 }
 
 // Of all cases at the target spacing.
@@ -180,8 +175,7 @@ const std::map<std::string, std::string>& schemes_by_name() {
 
 void plan_normalization(const DatasetFacts& dataset, const Fingerprint& fingerprint, Configuration& configuration) {
   for (const std::string& name : dataset.channel_names) {
-    const auto found = schemes_by_name().find(to_lower(name));
-    const std::string scheme = found == schemes_by_name().end() ? "ZScoreNormalization" : found->second;
+    const std::string scheme = normalization_of(name);
     configuration.normalization.push_back(scheme);
     configuration.use_mask.push_back(scheme == "ZScoreNormalization" &&
                                      fingerprint.median_relative_size_after_cropping < kMaskBelow);
@@ -214,6 +208,11 @@ void plan_patch(int64_t num_labels, double num_voxels, const PlannerOptions& opt
 }
 
 }  // namespace
+
+std::string normalization_of(const std::string& channel_name) {
+  const auto found = schemes_by_name().find(to_lower(channel_name));
+  return found == schemes_by_name().end() ? "ZScoreNormalization" : found->second;
+}
 
 int64_t feature_map_size(const NetworkPlan& network, const std::array<int64_t, 2>& patch_size, int64_t num_labels) {
   std::array<int64_t, 2> size = patch_size;

@@ -92,6 +92,10 @@ void add_missing(const Json& others, Json& json) {
   }
 }
 
+Json rest_of(const Plans& plans) {
+  return plans.rest.empty() ? Json{{"configurations", Json::object()}} : Json::parse(plans.rest);
+}
+
 std::array<int64_t, 2> pair_of_integers(const JsonPlace& place) {
   return place.array<int64_t, 2>([](const JsonPlace& one) { return one.integer(1); });
 }
@@ -207,6 +211,7 @@ Configuration configuration_from_json(const JsonPlace& place) {
 // The configuration with what it inherits.
 Json resolved(const JsonPlace& configurations, const std::string& name, std::set<std::string> visited = {}) {
   const JsonPlace place = configurations.at(name);
+  if (!place.json().is_object()) place.fail("meant is an object");
   if (!place.has("inherits_from")) return place.json();
   if (!visited.insert(name).second || visited.size() > kMostAncestors) place.fail("it inherits from itself");
   Json json = resolved(configurations, place.at("inherits_from").text(), std::move(visited));
@@ -264,11 +269,13 @@ void keep_other_configurations(const std::filesystem::path& file, Plans& plans) 
   Json others = JsonPlace(file, json).at("configurations").json();
   if (!others.is_object()) JsonPlace(file, json).at("configurations").fail("meant is an object");
   others.erase(kConfiguration);
-  plans.rest = json_text(Json{{"configurations", others}});
+  Json rest = rest_of(plans);
+  add_missing(others, rest["configurations"]);
+  plans.rest = json_text(rest);
 }
 
 void write_plans(const std::filesystem::path& file, const Plans& plans) {
-  const Json rest = plans.rest.empty() ? Json{{"configurations", Json::object()}} : Json::parse(plans.rest);
+  const Json rest = rest_of(plans);
   const Json& others = rest.at("configurations");
   Json flat = configuration_to_json(plans.flat);
   if (others.contains(kConfiguration)) add_missing(others.at(kConfiguration), flat);

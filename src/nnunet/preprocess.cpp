@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "transposed.h"
 #include "vmae/core/error.h"
 #include "vmae/nnunet/resample.h"
 
@@ -12,19 +13,14 @@ namespace {
 constexpr double kSmallestStd = 1e-8;
 constexpr float kMostColour = 255;
 
-template <class T>
-T transposed_axes(const T& values, const std::array<int64_t, 3>& forward) {
-  return {values[static_cast<size_t>(forward[0])], values[static_cast<size_t>(forward[1])],
-          values[static_cast<size_t>(forward[2])]};
-}
-
 // A box of the voxels, with their axes exchanged first. box: after the exchange.
 template <class T>
 std::vector<T> part_of(const std::vector<T>& voxels, const std::array<int64_t, 3>& shape,
                        const std::array<int64_t, 3>& forward, const Box& box) {
-  const std::array<int64_t, 3> strides =
-      transposed_axes(std::array<int64_t, 3>{shape[1] * shape[2], shape[2], 1}, forward);
+  const std::array<int64_t, 3> strides = transposed(std::array<int64_t, 3>{shape[1] * shape[2], shape[2], 1}, forward);
   std::vector<T> part;
+  part.reserve(
+      static_cast<size_t>((box.end[0] - box.begin[0]) * (box.end[1] - box.begin[1]) * (box.end[2] - box.begin[2])));
   for (int64_t z = box.begin[0]; z < box.end[0]; ++z) {
     for (int64_t y = box.begin[1]; y < box.end[1]; ++y) {
       for (int64_t x = box.begin[2]; x < box.end[2]; ++x)
@@ -88,7 +84,7 @@ void normalize(std::vector<float>& values, const std::vector<uint8_t>& mask, con
 }
 
 Box transposed_box(const Box& box, const std::array<int64_t, 3>& forward) {
-  return {transposed_axes(box.begin, forward), transposed_axes(box.end, forward)};
+  return {transposed(box.begin, forward), transposed(box.end, forward)};
 }
 
 }  // namespace
@@ -136,8 +132,8 @@ PreprocessedCase preprocess(const CaseVoxels& voxels, const Plans& plans) {
   require_finite(voxels);
   const std::array<int64_t, 3>& forward = plans.transpose_forward;
   PreprocessedCase result;
-  result.shape_before_crop = transposed_axes(voxels.shape, forward);
-  result.spacing = transposed_axes(voxels.spacing, forward);
+  result.shape_before_crop = transposed(voxels.shape, forward);
+  result.spacing = transposed(voxels.spacing, forward);
   result.box = transposed_box(nonzero_box(voxels), forward);
   for (size_t axis = 0; axis < 3; ++axis) result.shape_after_crop[axis] = result.box.end[axis] - result.box.begin[axis];
 

@@ -61,17 +61,17 @@ at::IntArrayRef shape(const weights::TensorFile& file, const std::string& key) {
 }
 
 void read_shapes(const weights::TensorFile& file, nn::SwinOptions& swin) {
-  swin.embed_dim = shape(file, "patch_embed.proj.weight")[0];
-  swin.in_channels = shape(file, "patch_embed.proj.weight")[1];
+  swin.embed_dim = shape(file, "patch_embed.proj.weight").at(0);
+  swin.in_channels = shape(file, "patch_embed.proj.weight").at(1);
   swin.mlp_ratio =
-      static_cast<double>(shape(file, "layers.0.blocks.0.mlp.fc1.weight")[0]) / static_cast<double>(swin.embed_dim);
+      static_cast<double>(shape(file, "layers.0.blocks.0.mlp.fc1.weight").at(0)) / static_cast<double>(swin.embed_dim);
   swin.window_size = (static_cast<int64_t>(std::lround(
-                          std::sqrt(shape(file, "layers.0.blocks.0.attn.relative_position_bias_table")[0]))) +
+                          std::sqrt(shape(file, "layers.0.blocks.0.attn.relative_position_bias_table").at(0)))) +
                       1) /
                      2;
   swin.conv_stem = file.find("conv_stem.proj.weight") != nullptr;
   for (size_t stage = 0; stage < 4; ++stage) {
-    swin.num_heads[stage] = shape(file, concat("layers.", stage, ".blocks.0.attn.relative_position_bias_table"))[1];
+    swin.num_heads[stage] = shape(file, concat("layers.", stage, ".blocks.0.attn.relative_position_bias_table")).at(1);
     int64_t depth = 1;
     while (file.find(concat("layers.", stage, ".blocks.", depth, ".norm1.weight")) != nullptr) ++depth;
     swin.depths[stage] = depth;
@@ -90,8 +90,8 @@ void read_shapes(const weights::TensorFile& file, nn::UnetOptions& unet) {
   const std::string embeddings = "transformer.embeddings.", stem = embeddings + "hybrid_model.",
                     layer = "transformer.encoder.layer.", blocks = "decoder.blocks.";
   constexpr int64_t kHeadWidth = 64, kTokenSide = 16;
-  net.stem_width = shape(file, stem + "root.conv.weight")[0];
-  unet.swin.in_channels = shape(file, stem + "root.conv.weight")[1];
+  net.stem_width = shape(file, stem + "root.conv.weight").at(0);
+  unet.swin.in_channels = shape(file, stem + "root.conv.weight").at(1);
   for (size_t block = 0; block < net.stem_units.size(); ++block)
     net.stem_units[block] = count_of(
         file, [&](int64_t unit) { return concat(stem, "body.block", block + 1, ".unit", unit + 1, ".conv1.weight"); });
@@ -101,9 +101,10 @@ void read_shapes(const weights::TensorFile& file, nn::UnetOptions& unet) {
   net.vit_width = positions.at(2);
   net.vit_heads = std::max<int64_t>(1, net.vit_width / kHeadWidth);
   net.vit_layers = count_of(file, [&](int64_t i) { return concat(layer, i, ".ffn.fc1.weight"); });
-  net.vit_mlp = shape(file, layer + "0.ffn.fc1.weight")[0];
-  net.decoder_channels = {shape(file, "decoder.conv_more.0.weight")[0]};
-  for (int64_t i = 0; i < 4; ++i) net.decoder_channels.push_back(shape(file, concat(blocks, i, ".conv1.0.weight"))[0]);
+  net.vit_mlp = shape(file, layer + "0.ffn.fc1.weight").at(0);
+  net.decoder_channels = {shape(file, "decoder.conv_more.0.weight").at(0)};
+  for (int64_t i = 0; i < 4; ++i)
+    net.decoder_channels.push_back(shape(file, concat(blocks, i, ".conv1.0.weight")).at(0));
 }
 
 [[noreturn]] void fail(const fs::path& path, const std::string& what, const std::exception& problem) {
@@ -265,7 +266,7 @@ nn::UnetOptions unet_options_of(const weights::TensorFile& file, const fs::path&
   try {
     if (has_options || kind->name == "unet") read_model_options(file, unet);
     if (!has_options && kind->name == "transunet") read_shapes(file, unet);
-    unet.num_classes = shape(file, kind->head)[0];
+    unet.num_classes = shape(file, kind->head).at(0);
   } catch (const std::exception& problem) {
     fail(path, kind->title, problem);
   }
@@ -335,7 +336,7 @@ LoadedModel load_model(const fs::path& path, at::Device device) {
                                             : nn::UnetOptions{swin_options_of(file, path, is_imagenet)};
   const nn::SwinOptions& swin = unet.swin;
   try {
-    const int64_t num_outputs = shape(file, is_segmenter ? kind->head : "head.weight")[0];
+    const int64_t num_outputs = shape(file, is_segmenter ? kind->head : "head.weight").at(0);
     model.card = card_of(file, path, num_outputs, is_segmenter);
     if (is_segmenter) model.segmenter = nn::make_segmenter(model.name, unet);
     if (!is_segmenter) model.classifier = nn::SwinClassifier(nn::ClassifierOptions{swin, num_outputs});
@@ -393,7 +394,7 @@ LoadedEncoder load_encoder(const fs::path& path, at::Device device) {
 fs::path find_weights(const fs::path& path) {
   const auto fail = [](const fs::path& at, const std::string& problem) {
     return Error(ExitCode::checkpoint, concat(at.string(), ": ", problem),
-                 "give a weights file (.safetensors, .pth) or the folder of a run");
+                 "give a weights file (.safetensors, .pth, .npz) or the folder of a run");
   };
   if (const std::string problem = path_problem(path); !problem.empty())
     throw fail(path, problem == kAbsent ? "no such file" : problem);

@@ -31,16 +31,22 @@ std::string recipe_text(Config config) {
   return concat("recipe ", config.recipe, " instead of the paper's values: ", join(texts, " "));
 }
 
+// What the help of these keys says more of one task's networks.
+struct TransferTexts {
+  std::string init, transfer;
+};
+
 void describe_transfer(Options& options, TransferOptions& transfer, std::vector<std::string> transfers,
-                       std::vector<std::string> freezes) {
+                       std::vector<std::string> freezes, const TransferTexts& more = {}) {
   options.add("init", transfer.init,
-              "pretrained weights: the folder of a run, or a file (.safetensors, .pth) of ours, of the Python "
-              "reference, or of an ImageNet Swin (Microsoft's, "
-              "timm's or torchvision's names). What the architecture needs and the config does not say is taken from "
-              "them. Empty: random");
+              concat("pretrained weights: the folder of a run, or a file (.safetensors, .pth) of ours, of the Python "
+                     "reference, or of an ImageNet Swin (Microsoft's, timm's or torchvision's names). What a Swin "
+                     "network needs and the config does not say is taken from them. ",
+                     more.init, "Empty: random"));
   options.add("transfer", transfer.transfer,
-              "which pretrained parts are used. auto: encoder and decoder for grey images, the encoder alone for "
-              "colour images and for classification",
+              concat("which pretrained parts are used. auto: encoder and decoder for grey images, the encoder alone "
+                     "for colour images and for classification",
+                     more.transfer),
               one_of(std::move(transfers)));
   options.add("allow_mismatch", transfer.allow_mismatch,
               "go on when weights are missing, left over or of another shape where they should not be; else that is "
@@ -93,7 +99,10 @@ void describe(Options& options, SegmentModelOptions& model) {
     texts.push_back(concat(kind.name, ": ", kind.text));
   }
   options.add("name", model.name, concat("the model to train. ", join(texts, ". ")), one_of(std::move(names)));
-  describe_transfer(options, model, {"auto", "encoder", "encoder_decoder"}, {"none", "encoder"});
+  describe_transfer(options, model, {"auto", "encoder", "encoder_decoder"}, {"none", "encoder"},
+                    {.init = "transunet: a file or run of its own, or its encoder as R50+ViT-B_16.npz has it; its own "
+                             "keys are not taken from them but must be given. ",
+                     .transfer = "; transunet: all that the weights have"});
   describe(options, model.net);
 }
 
@@ -137,7 +146,7 @@ void describe(Options& options, SegmentConfig& config) {
   options.section("data", "Images and masks in", config.data);
   options.section("model", "The network", config.model);
   options.section("train", "The training loop", config.train);
-  options.section("optim", "the optimizer and its schedule: linear warm-up from 0, then half a cosine, per step",
+  options.section("optim", "the optimizer and its schedule: linear warm-up from 0, then optim.schedule, per step",
                   config.optim);
   options.section("loss", "What is minimised", config.loss);
 }
@@ -197,7 +206,7 @@ void describe(Options& options, ClassifyConfig& config) {
   options.section("data", "Images and labels in", config.data);
   options.section("model", "The network", config.model);
   options.section("train", "The training loop", config.train);
-  options.section("optim", "the optimizer and its schedule: linear warm-up from 0, then half a cosine, per step",
+  options.section("optim", "the optimizer and its schedule: linear warm-up from 0, then optim.schedule, per step",
                   config.optim);
   options.section("loss", "What is minimised", config.loss);
 }

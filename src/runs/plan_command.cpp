@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ostream>
+#include <set>
 
 #include "plan_data.h"
 #include "vmae/core/error.h"
@@ -15,7 +16,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kFingerprintFile = "dataset_fingerprint.json";
+constexpr const char* kFingerprintName = "dataset_fingerprint";
 
 // To six digits, as concat() prints numbers.
 template <class Values>
@@ -83,11 +84,61 @@ void make_folder(const fs::path& folder) {
                 "give another --output");
 }
 
-void check_arguments(const PlanArguments& arguments) {
+// Before the work; the folder is made after it, so that work which fails leaves none.
+void require_possible(const fs::path& folder) {
+  fs::path there = fs::absolute(folder).lexically_normal();
+  while (!fs::exists(there) && there != there.root_path()) there = there.parent_path();
+  if (!fs::is_directory(there))
+    throw Error(ExitCode::usage, concat(folder.string(), " can't be created: ", there.string(), " is no folder"),
+                "give another --output");
+}
+
+// A plan that is there is printed and written as it is: keys that shape a new one would do nothing.
+void require_defaults(PlanConfig config) {
+  PlanConfig defaults;
+  Options given, standard;
+  describe(given, config);
+  describe(standard, defaults);
+  for (const Option& option : given.all()) {
+    if (option.get() != standard.find(option.key)->get())
+      throw Error(ExitCode::usage,
+                  concat("--from reads a plan as it is, but ", option.key, " is set to ", option.get()),
+                  "leave it out, or plan anew: --input PATH");
+  }
+}
+
+// Of a file NAME.json that is no other file of nnU-Net's in the same folder.
+bool is_name_of_a_plan(const std::string& name) {
+  const std::set<std::string> taken{"", ".", "..", "dataset", kFingerprintName};
+  return !taken.contains(name) && name.find('/') == std::string::npos;
+}
+
+void check_arguments(const PlanConfig& config, const PlanArguments& arguments) {
   if (arguments.input.empty() == arguments.from.empty())
     throw Error(ExitCode::usage,
                 arguments.input.empty() ? "neither --input nor --from is set" : "both --input and --from are set",
                 "give the data to plan for: --input PATH; or a plan that is there already: --from FILE");
+  if (!arguments.from.empty()) require_defaults(config);
+  if (!is_name_of_a_plan(config.plan.name))
+    throw Error(ExitCode::usage, "plan.name is '" + config.plan.name + "', which is no name of a file for a plan",
+                "plan.name=nnUNetPlans");
+}
+
+nnunet::Plans read_plans_to_write(const fs::path& file) {
+  nnunet::Plans plans = nnunet::read_plans(file);
+  if (!is_name_of_a_plan(plans.plans_name))
+    fail_file(file, concat("\"plans_name\" is \"", plans.plans_name, "\", which is no name of a file for a plan"),
+              "nnU-Net's own is nnUNetPlans");
+  return plans;
+}
+
+void warn_of_flat_slices(const nnunet::Configuration& flat) {
+  const auto [height, width] = flat.patch_size;
+  if (height > 1 && width > 1) return;
+  log::warning(concat("slices of this plan are one pixel ", height == 1 ? "high" : "wide", ": ",
+                      by_text(flat.patch_size),
+                      " pixels, as they lie across the axis with the largest spacing. See whether the spacing in the ",
+                      "files is right"));
 }
 
 }  // namespace
@@ -110,31 +161,33 @@ void describe(Options& options, PlanConfig& config) {
 }
 
 void plan(const PlanConfig& config, const PlanArguments& arguments, std::ostream& out) {
-  check_arguments(arguments);
+  check_arguments(config, arguments);
   const bool is_new = arguments.from.empty();
   nnunet::Plans plans;
-  if (!is_new) plans = nnunet::read_plans(arguments.from);
-  const std::string& name = is_new ? config.plan.name : plans.plans_name;
-  if (name.empty() || name.find('/') != std::string::npos)
-    throw Error(ExitCode::usage, "plan.name is '" + name + "', which is no name of a file", "plan.name=nnUNetPlans");
+  if (!is_new) plans = read_plans_to_write(arguments.from);
+  const std::string name = is_new ? config.plan.name : plans.plans_name;
   const fs::path plans_file = arguments.output / (name + ".json"),
-                 fingerprint_file = arguments.output / kFingerprintFile;
+                 fingerprint_file = arguments.output / concat(kFingerprintName, ".json");
   if (!arguments.output.empty()) {
     require_absent(plans_file, arguments.overwrite);
     if (is_new) require_absent(fingerprint_file, arguments.overwrite);
-    make_folder(arguments.output);
+    require_possible(arguments.output);
+    if (fs::exists(plans_file)) nnunet::keep_other_configurations(plans_file, plans);
   }
   PlanData data;
   if (is_new) {
     data = read_plan_data(arguments.input, config.plan);
-    plans = nnunet::plan(data.dataset, data.fingerprint, {config.plan.gpu_memory_gb, config.plan.name});
-    if (!arguments.output.empty() && fs::exists(plans_file)) nnunet::keep_other_configurations(plans_file, plans);
+    const std::string rest = plans.rest;
+    plans = nnunet::plan(data.dataset, data.fingerprint, {config.plan.gpu_memory_gb, name});
+    plans.rest = rest;
+    warn_of_flat_slices(plans.flat);
   }
   out << "nnU-Net's 2D configuration of " << plans.dataset_name << "\n";
   if (is_new) print_data(out, data);
   print_plan(out, plans, data.dataset.channel_names);
   out << std::flush;
   if (arguments.output.empty()) return;
+  make_folder(arguments.output);
   if (is_new) nnunet::write_fingerprint(fingerprint_file, data.fingerprint);
   nnunet::write_plans(plans_file, plans);
   log::info("written to " + arguments.output.string());

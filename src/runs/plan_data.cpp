@@ -16,6 +16,7 @@
 #include "vmae/core/parallel.h"
 #include "vmae/image/file_name.h"
 #include "vmae/image/picture.h"
+#include "vmae/nnunet/planner.h"
 #include "vmae/prepared/mask.h"
 #include "vmae/prepared/prepared.h"
 #include "vmae/runs/source_notes.h"
@@ -88,15 +89,17 @@ class CaseReader {
   std::vector<std::string> structures_;
 };
 
-nnunet::CaseVoxels voxels_of(const CaseImages& images, const std::string& name) {
+// Releases each volume once it has its values.
+nnunet::CaseVoxels voxels_of(CaseImages images, const std::string& name) {
   const io::Volume& first = images.volumes.front();
   nnunet::CaseVoxels voxels;
   voxels.name = name;
   voxels.shape = {first.size[2], first.size[1], first.size[0]};
   voxels.spacing = {first.spacing_mm[2], first.spacing_mm[1], first.spacing_mm[0]};
   if (images.is_flat) voxels.spacing[0] = kFlatDepth * std::max(voxels.spacing[1], voxels.spacing[2]);
-  for (const io::Volume& volume : images.volumes) {
+  for (io::Volume& volume : images.volumes) {
     std::vector<float> values = io::values(volume);
+    volume.stored = std::vector<std::byte>();
     if (volume.channels == 1) {
       voxels.channels.push_back(std::move(values));
       continue;
@@ -108,7 +111,7 @@ nnunet::CaseVoxels voxels_of(const CaseImages& images, const std::string& name) 
       for (size_t i = channel; i < values.size(); i += count) one.push_back(values[i]);
     }
   }
-  voxels.labels = images.labels;
+  voxels.labels = std::move(images.labels);
   return voxels;
 }
 
@@ -166,6 +169,22 @@ struct Gathered {
   }
 };
 
+// `names`: not those of dataset.json, which are meant for nnU-Net; "arterial" is a z-score for it.
+void warn_of_ct(const std::vector<std::string>& names, const Gathered& gathered) {
+  std::vector<std::string> suggested = names;
+  std::vector<std::string> meant;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const bool is_ct = gathered.modalities[i] == std::set<std::string>{"CT"};
+    if (!is_ct || nnunet::normalization_of(names[i]) != "ZScoreNormalization") continue;
+    meant.push_back(concat(i, " (", names[i], ")"));
+    suggested[i] = "CT";
+  }
+  if (!meant.empty())
+    log::warning(concat("channel ", join(meant, ", "),
+                        " is CT in all cases, but a z-score by its name: plan.channel_names=[", join(suggested, ","),
+                        "] normalises it as CT"));
+}
+
 std::vector<std::string> names_of_channels(const io::Source& source, const io::DatasetJson& json,
                                            const PlanOptions& options, const Gathered& gathered) {
   if (!options.channel_names.empty()) return options.channel_names;
@@ -180,6 +199,7 @@ std::vector<std::string> names_of_channels(const io::Source& source, const io::D
       log::warning(concat("channel ", i, " is CT in some cases and something else in others: its intensities are not ",
                           "normalised as CT unless plan.channel_names says so"));
   }
+  warn_of_ct(names, gathered);
   return names;
 }
 
@@ -199,7 +219,8 @@ int64_t num_labels_of(const io::Source& source, const std::vector<std::string>& 
 }
 
 std::string dataset_name(const fs::path& input, const io::Source& source) {
-  const fs::path path = fs::weakly_canonical(input);
+  fs::path path = fs::absolute(input).lexically_normal();  // a link keeps its own name
+  if (!path.has_filename()) path = path.parent_path();
   return io::safe_name(fs::is_directory(path) ? path.filename().string() : path.stem().string(), source.identifying);
 }
 
@@ -220,13 +241,15 @@ PlanData read_plan_data(const fs::path& input, const PlanOptions& options) {
   Counting counting("cases", std::ssize(cases));
   parallel_for(std::ssize(cases), 0, [&](int64_t i) {
     const io::SourceFile& file = cases[static_cast<size_t>(i)];
-    const CaseImages images = reader.read(file);
+    CaseImages images = reader.read(file);
     const std::string name = io::without(file.name, source.identifying);
-    facts[static_cast<size_t>(i)] = nnunet::facts_of(voxels_of(images, name), voxels_per_case);
+    {
+      const std::lock_guard lock(mutex);
+      gathered.add(images, name);
+      if (i == 0) data.dataset.reader_writer = reader_writer_of(file, images);
+    }
+    facts[static_cast<size_t>(i)] = nnunet::facts_of(voxels_of(std::move(images), name), voxels_per_case);
     counting.add();
-    const std::lock_guard lock(mutex);
-    gathered.add(images, name);
-    if (i == 0) data.dataset.reader_writer = reader_writer_of(file, images);
   });
   data.num_without_foreground =
       std::count_if(facts.begin(), facts.end(), [](const nnunet::CaseFacts& one) { return one.num_foreground == 0; });

@@ -22,7 +22,7 @@ void describe(Options& options, PretrainConfig& config) {
                   config.views);
   options.section("model", "The network", config.model);
   options.section("train", "The training loop", config.train);
-  options.section("optim", "the optimizer and its schedule: linear warm-up from 0, then half a cosine, per step",
+  options.section("optim", "the optimizer and its schedule: linear warm-up from 0, then optim.schedule, per step",
                   config.optim);
 }
 

@@ -144,6 +144,18 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
   module.to(session.device);
 }
 
+namespace {
+
+// The same numbers are other heads' where their number is another: no shape would show it.
+void require_heads(int64_t theirs, int64_t ours, const std::filesystem::path& path) {
+  if (theirs == ours) return;
+  throw Error(ExitCode::checkpoint,
+              concat(path.string(), ": its attention has ", theirs, " heads, but model.vit_heads = ", ours),
+              concat("set model.vit_heads=", theirs));
+}
+
+}  // namespace
+
 void prepare_transunet(torch::nn::Module& module, const nn::UnetOptions& net, const TransferOptions& options,
                        const Session& session, const data::ImageOptions& image,
                        const std::vector<std::string>& volume_rules) {
@@ -156,10 +168,15 @@ void prepare_transunet(torch::nn::Module& module, const nn::UnetOptions& net, co
       throw Error(ExitCode::checkpoint, path.string() + ": neither weights of a TransUNet nor of its encoder",
                   "model.name=transunet takes R50+ViT-B_16.npz, the authors' .pth, or a run of model.name=transunet; a "
                   "Swin encoder is for model.name=swin-unet");
-    if (is_flax) weights::rename_flax_vit(file, path);
-    const bool has_size = !is_flax && file.metadata.contains("model_options");
-    const std::vector<int64_t> size =
-        has_size ? unet_options_of(file, path, /*is_imagenet=*/false).swin.image_size : std::vector<int64_t>{};
+    std::vector<int64_t> size;  // empty: not known
+    if (is_flax) {
+      require_heads(weights::heads_of_flax_vit(file, path), net.transunet.vit_heads, path);
+      weights::rename_flax_vit(file, path);
+    } else if (file.metadata.contains("model_options")) {
+      const nn::UnetOptions theirs = unet_options_of(file, path, /*is_imagenet=*/false);
+      require_heads(theirs.transunet.vit_heads, net.transunet.vit_heads, path);
+      size = theirs.swin.image_size;
+    }
     if (weights::fit_positions(file, size, net.swin.image_size, path))
       log::info(concat("the positions of ", path.string(), " were interpolated to images of ", net.swin.image_size[0],
                        " x ", net.swin.image_size[1]));

@@ -322,14 +322,23 @@ void check_options(const SegmentConfig& config) {
     throw Error(ExitCode::usage,
                 "loss.class_weights and loss.balance are of the cross-entropy, which loss.name = dice has not",
                 "leave them out, or use loss.name=dice_ce");
+  const bool has_dice = config.loss.name.starts_with("dice");
+  if (config.loss.absent_classes && (!has_dice || config.loss.dice == "generalised"))
+    throw Error(ExitCode::usage,
+                concat("loss.absent_classes is of the soft or squared Dice term, which ",
+                       has_dice ? concat("loss.dice = ", config.loss.dice, " is not")
+                                : concat("loss.name = ", config.loss.name, " has not")),
+                "leave it out");
   const nn::SegmenterKind& kind = kind_of(config);
   if (!kind.takes_init && !config.model.init.empty())
     throw Error(ExitCode::usage, concat("model.init is set, but model.name = ", kind.name, " begins at random"),
                 "leave it out");
-  if (!kind.is_swin && (config.optim.layer_decay != 1.0 || config.model.freeze != "none"))
+  if (!kind.is_swin &&
+      (config.optim.layer_decay != 1.0 || config.optim.task_lr_scale != 1.0 || config.model.freeze != "none"))
     throw Error(
         ExitCode::usage,
-        concat("optim.layer_decay and model.freeze are of the Swin-UNet, which model.name = ", kind.name, " is not"),
+        concat("optim.layer_decay, optim.task_lr_scale and model.freeze are of the Swin-UNet, which model.name = ",
+               kind.name, " is not"),
         "leave them out");
 }
 

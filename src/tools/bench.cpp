@@ -9,12 +9,11 @@
 #include <ostream>
 
 #include "vmae/core/clock.h"
-#include "vmae/data/views.h"
 #include "vmae/nn/classifier.h"
 #include "vmae/nn/losses.h"
 #include "vmae/nn/mae.h"
+#include "vmae/nn/segmenters.h"
 #include "vmae/nn/simclr.h"
-#include "vmae/nn/unet.h"
 #include "vmae/ranks/world.h"
 #include "vmae/tools/bench.h"
 #include "vmae/train/checkpoint_writer.h"
@@ -46,13 +45,13 @@ RandomImages make_task(const BenchArguments& arguments, at::Device device) {
   const int64_t b = arguments.batch, side = arguments.image_size;
   const at::Tensor image = at::randn({b, 3, side, side}, device);
   const auto draws = [=](int64_t count) { return at::rand({b, count}, device); };
-  if (arguments.model == "swin-unet") {
+  if (nn::find_segmenter(arguments.model) != nullptr) {
     nn::UnetOptions options{.num_classes = 9};
     options.swin.image_size = {side, side};
-    nn::SwinUnet model(options);
+    const nn::SegmenterModule model = nn::make_segmenter(arguments.model, options);
     const at::Tensor mask = at::randint(9, {b, side, side}, at::TensorOptions(at::kByte).device(device));
-    return {model.ptr(), [=]() mutable {
-              return nn::segmentation_loss(model->forward(image, draws(model->num_draws())), mask, {}, {}, -1);
+    return {model.module, [=]() {
+              return nn::segmentation_loss(model.net->forward(image, draws(model.net->num_draws())), mask, {}, {}, -1);
             }};
   }
   if (arguments.model == "swin-classifier") {
@@ -71,11 +70,8 @@ RandomImages make_task(const BenchArguments& arguments, at::Device device) {
     nn::Simclr model(options);
     const at::Tensor views = at::rand({2 * b, 3, side, side}, device);
     return {model.ptr(), [=]() mutable {
-              const data::ViewOptions how;
-              const at::Tensor changes = at::rand({2 * b, data::kViewDraws}, device);
-              const at::Tensor view = data::changed(views, data::view_changes(changes, how), how);
               const at::Tensor drop_path = at::rand({2 * b, model->num_draws()}, device);
-              const at::Tensor projected = model->project(model->features(view, drop_path));
+              const at::Tensor projected = model->project(model->features(views, drop_path));
               return nn::nt_xent(projected.slice(0, 0, b), projected.slice(0, b), options.contrast.temperature);
             }};
   }

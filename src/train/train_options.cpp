@@ -54,10 +54,10 @@ void describe(Options& options, OptimOptions& optim) {
               one_of({"adamw", "sgd", "lars"}));
   options.add("lr", optim.lr, "peak learning rate, for the whole batch of all ranks", in_range(0.0, 10.0));
   options.add("min_lr", optim.min_lr, "learning rate at the end of the schedule", in_range(0.0, 10.0));
-  options.add(
-      "schedule", optim.schedule,
-      "what follows the warm-up: half a cosine; or poly, (1 - share of the steps)^optim.poly_power, as TransUNet",
-      one_of({"cosine", "poly"}));
+  options.add("schedule", optim.schedule,
+              "what follows the warm-up: half a cosine; or poly, (1 - share of the steps)^optim.poly_power, one update "
+              "behind, as TransUNet's",
+              one_of({"cosine", "poly"}));
   options.add("poly_power", optim.poly_power, "exponent of optim.schedule = poly", in_range(0.01, 10.0));
   options.add("warmup_epochs", optim.warmup_epochs,
               "epochs of linear warm-up from 0; the schedule moves with every step", at_least(0));

@@ -110,6 +110,7 @@ at::ScalarType type_of(const std::string& description, const ZipEntry& entry) {
 struct NpyArray {
   at::Tensor numbers;                // not read yet, in the file's order
   bool is_column_by_column = false;  // then with its dimensions the other way round
+  bool is_boolean = false;           // then as bytes, which a damaged file may have others of than 0 and 1
 };
 
 // Of the header's type and shape.
@@ -133,7 +134,8 @@ NpyArray array_of(const std::string& header, const ZipEntry& entry) {
   const bool is_column_by_column = match[2] == "True";
   if (is_column_by_column) std::reverse(shape.begin(), shape.end());
   if (bytes > entry.size()) entry.refuse(concat("says that it has ", bytes, " bytes, but is ", entry.size(), " long"));
-  return {at::empty(shape, type), is_column_by_column};
+  const bool is_boolean = type == at::kBool;
+  return {at::empty(shape, is_boolean ? at::kByte : type), is_column_by_column, is_boolean};
 }
 
 at::Tensor read_npy(ZipEntry& entry) {
@@ -144,6 +146,7 @@ at::Tensor read_npy(ZipEntry& entry) {
   NpyArray array = array_of(entry.read(header), entry);
   entry.read(array.numbers.mutable_data_ptr(), array.numbers.nbytes());
   entry.expect_end();
+  if (array.is_boolean) array.numbers = array.numbers.ne(0);
   if (!array.is_column_by_column) return array.numbers;
   std::vector<int64_t> last_first(static_cast<size_t>(array.numbers.dim()));
   std::iota(last_first.rbegin(), last_first.rend(), 0);

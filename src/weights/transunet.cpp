@@ -14,6 +14,7 @@ namespace {
 
 constexpr const char* kPositions = "transformer.embeddings.position_embeddings";
 constexpr const char* kFlaxPositions = "Transformer/posembed_input/pos_embedding";
+constexpr const char* kFlaxQuery = "Transformer/encoderblock_0/MultiHeadDotProductAttention_1/query/kernel";
 constexpr int64_t kTokenSide = 16;  // pixels
 
 const std::map<std::string, std::string>& flax_layer_parts() {
@@ -86,6 +87,14 @@ bool is_of_decoder(const std::string& key) {
 bool is_transunet(const TensorFile& file) { return file.find(kPositions) != nullptr; }
 bool is_flax_vit(const TensorFile& file) { return file.find(kFlaxPositions) != nullptr; }
 
+int64_t heads_of_flax_vit(const TensorFile& file, const std::filesystem::path& path) {
+  const at::Tensor* kernel = file.find(kFlaxQuery);
+  if (kernel == nullptr) fail(path, concat("has no ", kFlaxQuery));
+  if (kernel->dim() != 3)
+    fail(path, concat(kFlaxQuery, " has shape ", kernel->sizes(), ", expected (channels, heads, channels of a head)"));
+  return kernel->size(1);
+}
+
 void rename_flax_vit(TensorFile& file, const std::filesystem::path& path) {
   std::erase_if(file.tensors, [](const auto& entry) { return is_of_flax_classifier(entry.first); });
   for (auto& [name, tensor] : file.tensors) std::tie(name, tensor) = from_flax(name, tensor, path);
@@ -117,8 +126,8 @@ LoadReport transfer_transunet(torch::nn::Module& module, TensorFile file, bool e
   std::vector<std::string> left;  // by rule
   std::erase_if(file.tensors, [&](const auto& entry) {
     const auto& [key, tensor] = entry;
-    const bool is_other_head =
-        key.starts_with("segmentation_head.") && shapes.contains(key) && shapes.at(key).front() != tensor.size(0);
+    const bool is_other_head = key.starts_with("segmentation_head.") && shapes.contains(key) && tensor.dim() > 0 &&
+                               shapes.at(key).front() != tensor.size(0);
     if (!is_other_head && !(encoder_alone && is_of_decoder(key))) return false;
     left.push_back(key);
     return true;

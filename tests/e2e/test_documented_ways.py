@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import unittest
 
+import nnunet_datasets
 from dicom_files import write_ct_series
 from finetuning import HIPPOCAMPUS, FinetuneTest, hippocampus, make_class_manifest, shared_folder
 from harness import SOURCE, VMAE, environment, make_pictures
@@ -100,6 +101,7 @@ class DocumentedWaysTest(FinetuneTest):
             finetune-*) test "$1" = finetune-cls || set -- "$@" {TRANSUNET}; case "$*" in *model.init=*) ;; *) set -- "$@" {NETWORK} ;; esac; set -- "$@" {SMALL}
               case "$*" in *swin_tiny*) ;; *) set -- "$@" model.depths=[1,1,1,1] ;; esac ;;
             eval|compare) set -- "$@" --resamples 20 ;;
+            plan) case "$*" in *--input*) set -- "$@" plan.foreground_voxels=100000 ;; esac ;;
           esac
           printf '+ vmae %s\\n' "$*" >&2
           {VMAE} "$@"
@@ -187,7 +189,9 @@ class DocumentedWaysTest(FinetuneTest):
         self.exist("mr.safetensors", "mr.pth", "runs/next/checkpoints/last.safetensors")
 
     def test_baselines(self):
+        nnunet_datasets.hippocampus(self.tmp / "nnUNet_raw/Dataset004_Hippocampus")
         self.walk("docs/baselines.md")
+        self.exist("nnUNet_preprocessed/Dataset004_Hippocampus/nnUNetPlans.json")
         self.exist("runs/transunet/checkpoints/best.safetensors", "runs/transunet_small/checkpoints/best.safetensors", "predictions/*.nii.gz")
 
     def test_imagenet(self):

@@ -94,7 +94,7 @@ class NamingsTest(FinetuneTest):
             self.check_encoder("features")
 
             log = self.begin("finetune-seg", init)
-            self.assertRegex(log, rf"\(names of {program}; encoder and decoder\): \d+ loaded, ")
+            self.assertRegex(log, rf"\(names of {program}; encoder\): \d+ loaded, ")
             [new] = re.findall(r"new \(random\): (.*)", log)
             self.assertNotRegex(new, r"(^|, )(layers\.|patch_embed)")
             self.assertRegex(log, r"dropped \(not used\): (norm \(2\), head \(2\)|head \(2\), norm \(2\))\n")

@@ -128,6 +128,26 @@ class PlanTest(VmaeTest):
         self.assertEqual(merged["configurations"].pop("mine"), plans["configurations"]["mine"])
         self.assertEqual(merged["configurations"].pop("3d_fullres"), plans["configurations"]["3d_fullres"])
         self.assertEqual(merged, expected_of("tiny")["plans"])
+        # a plan from elsewhere into that folder: all that is its own, and the others stay
+        other = expected_of("ct")["plans"]
+        other["configurations"]["3d_fullres"] = {"batch_size": 7}
+        other["another"] = 1
+        (self.tmp / "q.json").write_text(json.dumps(other))
+        _, merged, _ = self.plan("--from", "q.json", "--overwrite")
+        self.assertEqual(merged["configurations"].pop("mine"), plans["configurations"]["mine"])
+        self.assertEqual(merged, other)
+        # what is there is read before any work
+        (self.tmp / "out/nnUNetPlans.json").write_text("{")
+        for source in (("--input", "nowhere"), ("--from", "q.json")):
+            self.assertIn("out/nnUNetPlans.json: is not JSON", self.plan(*source, "--overwrite", expect=3).stderr)
+
+    def test_from_has_no_keys(self):
+        (self.tmp / "p.json").write_text(json.dumps(expected_of("ct")["plans"]))
+        for key in ("plan.name=mine", "plan.gpu_memory_gb=24", "plan.channel_names=[CT]"):
+            message = f"--from reads a plan as it is, but {key.replace('=', ' is set to ')}"
+            self.assertIn(message, self.plan("--from", "p.json", key, expect=2).stderr)
+        self.plan("--from", "p.json", "plan.name=nnUNetPlans", output=None)
+        self.assertFalse((self.tmp / "out").exists())
 
     def test_plans_of_older_versions_and_that_inherit(self):
         plans = expected_of("two_channels")["plans"]
@@ -149,6 +169,10 @@ class PlanTest(VmaeTest):
             return plans
         for change, message in [
                 (lambda p, c, n: p.pop("configurations"), 'has no "configurations"'),
+                (lambda p, c, n: p["configurations"].update({"2d": 1}), '"configurations.2d" is 1; meant is an object'),
+                (lambda p, c, n: (c.update(inherits_from="base"), p["configurations"].update(base=1)), '"configurations.base" is 1; meant is an object'),
+                (lambda p, c, n: p.update(plans_name="../x"), 'p.json: "plans_name" is "../x", which is no name of a file'),
+                (lambda p, c, n: p.update(plans_name="dataset"), 'p.json: "plans_name" is "dataset", which is no name of a file'),
                 (lambda p, c, n: p["configurations"].pop("2d"), 'has no "configurations.2d"'),
                 (lambda p, c, n: c.update(batch_size=1.5), '"2d.batch_size" is 1.5; meant is a whole number from 1'),
                 (lambda p, c, n: c.update(patch_size=[64, 60]), "which the patch size 60 is no multiple of"),
@@ -175,9 +199,10 @@ class PlanTest(VmaeTest):
         few = "plan.foreground_voxels=100000"
         self.assertIn("neither --input nor --from", self.plan(output=None, expect=2).stderr)
         self.assertIn("both --input and --from", self.plan("--input", folder, "--from", "x", output=None, expect=2).stderr)
-        self.assertIn("no name of a file", self.plan("--input", folder, "plan.name=a/b", output=None, expect=2).stderr)
-        self.assertIn("names 2 channels", self.plan("--input", folder, few, "plan.channel_names=[T1,T2]", output=None, expect=3).stderr)
-        self.assertFalse((self.tmp / "out").exists())
+        for name in ("a/b", ".", "..", "dataset", "dataset_fingerprint"):
+            self.assertIn(f"plan.name is '{name}', which is no name of a file", self.plan("--input", folder, f"plan.name={name}", expect=2).stderr)
+        self.assertIn("names 2 channels", self.plan("--input", folder, few, "plan.channel_names=[T1,T2]", expect=3).stderr)
+        self.assertFalse((self.tmp / "out").exists())  # the folder is made once there is something for it
         image = folder / "imagesTr/case01_0000.nii.gz"
         whole = nibabel.load(image)
         values = np.asarray(whole.dataobj, np.float32)
@@ -194,8 +219,37 @@ class PlanTest(VmaeTest):
         grey, colour = (nnunet_datasets.make(maker, self.tmp) for maker in (nnunet_datasets.grey_pictures, nnunet_datasets.colour_pictures))
         shutil.copy(colour / "dataset.json", grey / "dataset.json")
         self.assertIn("is of a case without channel 1, 2", self.plan("--input", grey, output=None, expect=3).stderr)
+        for name, folder in (("a", colour), ("b", grey)):
+            for kind, file in (("images", "imagesTr/case0_0000.png"), ("labels", "labelsTr/case0.png")):
+                (self.tmp / "mixed" / kind).mkdir(parents=True, exist_ok=True)
+                shutil.copy(folder / file, self.tmp / "mixed" / kind / f"{name}.png")
+        self.assertIn("case 1 has 3 channels, but case 2 has 1", self.plan("--input", "mixed", "plan.foreground_voxels=1000", output=None, expect=3).stderr)
         (colour / "imagesTr/case0_0000.png").write_bytes(b"no picture")
         self.assertIn("case0_0000.png", self.plan("--input", colour, "plan.foreground_voxels=1000", output=None, expect=3).stderr)
+
+    def test_a_link_keeps_its_name(self):
+        (self.tmp / "Dataset099_Link").symlink_to(nnunet_datasets.make(nnunet_datasets.tiny, self.tmp))
+        for path in ("Dataset099_Link", "Dataset099_Link/"):
+            self.assertIn("2D configuration of Dataset099_Link\n", self.plan("--input", path, "plan.foreground_voxels=1000", output=None).stdout)
+
+    def test_says_what_is_odd(self):
+        folder, few = self.tmp / "Dataset020_Flat", "plan.foreground_voxels=10000"
+        nnunet_datasets.make_volumes(folder, 20, [(1, 40, 44), (1, 42, 40)], [(0.5, 1, 1)])
+        self.assertIn("slices of this plan are one pixel high: 1 x ", self.plan("--input", folder, few, output=None).stderr)
+        folder, rows = nnunet_datasets.make(nnunet_datasets.ct, self.tmp), ["image:arterial,image:venous,mask,modality"]
+        for mask in sorted((folder / "labelsTr").iterdir()):
+            image = folder / "imagesTr" / mask.name.replace(".nii", "_0000.nii")
+            venous = image.with_name(image.name.replace("_0000", "_0001"))
+            whole = nibabel.load(image)
+            nibabel.save(nibabel.Nifti1Image(np.asarray(whole.dataobj) + np.int16(1), whole.affine), venous)
+            rows.append(f"{image},{venous},{mask},CT")
+        (self.tmp / "list.csv").write_text("\n".join(rows) + "\n")
+        warning = "channel 0 (arterial), 1 (venous) is CT in all cases, but a z-score by its name: plan.channel_names=[CT,CT] normalises it as CT"
+        self.assertIn(warning, self.plan("--input", "list.csv", few, output=None).stderr)
+        done = self.plan("--input", "list.csv", few, "plan.channel_names=[CT,CT]", output=None)
+        self.assertNotIn("z-score", done.stderr)
+        self.assertIn("CT: CTNormalization", done.stdout)
+        self.assertNotIn("one pixel", done.stderr)
 
     def test_output_that_cannot_be(self):
         (self.tmp / "file").write_text("")

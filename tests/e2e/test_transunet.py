@@ -147,10 +147,20 @@ class TransUnetTest(FinetuneTest):
         refused("objects.npz", flax | {"cls": np.array([{}], dtype=object)}, "Python objects")
         self.assert_says(self.transunet(f"model.init={trained('mae')}", "--overwrite", expect=4), "neither weights of a TransUNet nor of its encoder")
         np.savez(self.tmp / "R50.npz", **flax)
+        self.vmae("inspect", "R50.npz")
+        self.transunet("train.epochs=1", run="two_heads")
+        for init in ("R50.npz", "two_heads"):  # no shape tells how many they are
+            self.assert_says(self.transunet(f"model.init={init}", "model.vit_heads=4", "--overwrite", expect=4), init, "2 heads", "model.vit_heads = 4",
+                             "set model.vit_heads=2")
         self.assert_says(self.seg("model.init=R50.npz", run="swin", expect=4), "model.name=transunet takes them")
         self.assert_says(self.vmae("predict", "--weights", "R50.npz", "--input", "data/images", "--output", "out", expect=4), "predicts nothing")
         self.assert_says(self.transunet("model.image_size=[40,48]", expect=2), "40 is not a multiple of 16")
+        self.assert_says(self.transunet("model.image_size=[16,48]", expect=2), "16 is too small")
         self.assert_says(self.transunet("model.freeze=encoder", expect=2), "model.freeze")
+        self.assert_says(self.transunet("optim.task_lr_scale=10", expect=2), "optim.task_lr_scale")
+        for loss in ("loss.dice=generalised", "loss.name=ce"):
+            self.assert_says(self.transunet(loss, expect=2), "loss.absent_classes", loss.replace("=", " = "))
+        self.assert_says(self.transunet("data.rotate_degrees=2.5", run="whole", expect=2), "data.rotate_degrees = 2.5")
 
     def test_says_what_it_is_made_of(self):
         make_segmentation(self.tmp / "data", 6)

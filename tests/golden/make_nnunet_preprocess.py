@@ -5,6 +5,7 @@ Needs nnunetv2 2.8.1 and batchgenerators 0.25.1 to 0.25.3: later ones give each 
 import copy
 import json
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 for name in ("raw", "preprocessed", "results"):
@@ -52,6 +53,7 @@ def case(number, shape, spacing, target, schemes, forward=(0, 1, 2), is_cut=Fals
 
 
 def main():
+    assert version("nnunetv2") == "2.8.1" and version("batchgenerators") in ("0.25.1", "0.25.2", "0.25.3")
     cases = [
         case(0, (3, 9, 11), (3, 1, 1), (1, 1), ["ZScore"]),
         case(1, (3, 9, 11), (3, 1, 1), (0.7, 0.8), ["ZScore", "CT"]),

@@ -65,7 +65,7 @@ struct Augmentation {
   Flips flips;               // where is_warped, these are part of `warp` already
   bool is_warped = false;
   Affine warp;                               // from the network's grid to itself
-  bool is_nearest = false;                   // the image is sampled as the mask is
+  bool is_nearest = false;                   // of the image as it lies on the grid, not between its pixels
   double crop_row = 0.5, crop_column = 0.5;  // with data.resize = none: how far down and right the part begins, 0 to 1
   float brightness = 0.0F, contrast = 1.0F, gamma = 1.0F;
   bool minmax = false;

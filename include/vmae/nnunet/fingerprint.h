@@ -52,7 +52,8 @@ Box nonzero_box(const CaseVoxels& voxels);
 // num_samples: kForegroundVoxels / number of cases. Throws Error(data) naming the case: NaN or infinite values.
 CaseFacts facts_of(const CaseVoxels& voxels, int64_t num_samples);
 
-// Cases in nnU-Net's order, that of their names. Takes their samples. Throws Error(data): no case has any foreground.
+// Cases in nnU-Net's order, that of their names. Takes their samples. Throws Error(data): no case has any foreground;
+// cases with different numbers of channels, naming the place of one in that order.
 Fingerprint fingerprint_of(std::vector<CaseFacts> cases);
 
 // Throws Error(data) naming file and key.

@@ -27,6 +27,9 @@ struct PlannerOptions {
 // Throws Error(data): slices too small to be halved once, as many channels as the fingerprint has not.
 Plans plan(const DatasetFacts& dataset, const Fingerprint& fingerprint, const PlannerOptions& options);
 
+// Of a channel of this name: CTNormalization, ...; of names that mean nothing ZScoreNormalization.
+std::string normalization_of(const std::string& channel_name);
+
 // How many numbers the feature maps of one image hold, as nnU-Net counts them: all convolutions, the transposed ones
 // and the head of the highest resolution.
 int64_t feature_map_size(const NetworkPlan& network, const std::array<int64_t, 2>& patch_size, int64_t num_labels);

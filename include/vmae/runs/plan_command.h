@@ -30,8 +30,8 @@ struct PlanArguments {
 };
 
 // Prints the plan. Writes dataset_fingerprint.json and NAME.json, or with `from` that plan alone; a plan that is there
-// keeps its other configurations. Throws Error(usage): files are there and not to be overwritten; Error(data) naming
-// the case: no masks, no foreground, images that can't be read.
+// keeps its other configurations. Throws Error(usage): files are there and not to be overwritten, keys that `from` has
+// no use for; Error(data) naming the case: no masks, no foreground, images that can't be read.
 void plan(const PlanConfig& config, const PlanArguments& arguments, std::ostream& out);
 
 }  // namespace vmae::run

@@ -8,7 +8,7 @@
 namespace vmae::run {
 
 struct ForwardArguments {
-  std::string model = "mae";  // mae, simclr, swin-unet, unet, swin-classifier
+  std::string model = "mae";  // mae, simclr, swin-unet, unet, transunet, swin-classifier
   std::filesystem::path weights, input, output;
   int64_t seed = 0;                          // of the noise, if the input has none
   std::vector<std::string> model_overrides;  // key=value of the model's options, without "model."

@@ -1,6 +1,7 @@
 #pragma once
 // Weights of TransUNet (nn/transunet.h): the authors' and ours, whose names are the same, and those of R50-ViT-B/16
 // that Google published for Flax, which begin its encoder. All failures are Error(checkpoint) naming file and array.
+#include <cstdint>
 #include <filesystem>
 #include <vector>
 
@@ -11,6 +12,9 @@ namespace vmae::weights {
 // Whose names the tensors have.
 bool is_transunet(const TensorFile& file);
 bool is_flax_vit(const TensorFile& file);
+
+// Of a file of Flax, whose query kernels are (C, heads, channels of a head).
+int64_t heads_of_flax_vit(const TensorFile& file, const std::filesystem::path& path);
 
 // Of a file of Flax: names become TransUNet's, convolutions HWIO -> OIHW, dense layers transposed and their heads
 // joined, norms flattened; class token and classifier are left out. An array that it does not know is an error.

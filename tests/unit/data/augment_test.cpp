@@ -135,6 +135,27 @@ TEST(AugmentWarp, NearestAsMasks) {
   EXPECT_GT(of_mask.count_nonzero().item<int64_t>(), 300);
 }
 
+// An image that grows is on the grid before it is turned: no block of equal pixels, and what a turn of the input is.
+TEST(AugmentWarp, NearestTurnsWhatIsOnTheGrid) {
+  const at::Tensor ramp = at::linspace(0, 1, 400);
+  ImageOptions options;
+  options.image_size = {32, 32};
+  options.in_channels = 1;
+  const auto input = [&](const Augmentation& augmentation) {
+    at::Tensor output = at::empty({32, 32});
+    to_input({20, 20, 1, io::StoredType::f32, ramp.const_data_ptr(), {}, {0, 1}, nullptr}, options, augmentation,
+             {output.data_ptr<float>()});
+    return output;
+  };
+  const at::Tensor plain = input({});
+  for (int turns = 1; turns < 4; ++turns) {
+    Augmentation turn;
+    turn.is_nearest = turn.is_warped = true;
+    turn.warp = quarter_turn_warp(turns, {32, 32});
+    EXPECT_TRUE(at::equal(input(turn), at::rot90(plain, turns, {0, 1}))) << turns;
+  }
+}
+
 TEST(AugmentDraw, PretrainingOnlyFlips) {
   const AugmentOptions options = pretraining_augmentation();
   EXPECT_NEAR(share(options, [](const Augmentation& a) { return a.flips.horizontal; }), 0.5, 0.03);
@@ -240,6 +261,19 @@ TEST(AugmentOptions, AScaleTheWrongWayRoundIsRefused) {
   AugmentOptions options;
   options.affine_scale = {1.1, 0.9};
   EXPECT_TRUE(test::contains(test::error_of([&] { check(options); }).what(), "data.affine_scale"));
+}
+
+TEST(AugmentOptions, WholeDegreesNeedAWholeLimit) {
+  AugmentOptions options;
+  options.rotate_degrees = 2.5;
+  check(options);
+  options.rotate_whole = true;
+  for (const double degrees : {0.0, 0.5, 2.5}) {
+    options.rotate_degrees = degrees;
+    EXPECT_TRUE(test::contains(test::error_of([&] { check(options); }).what(), "data.rotate_degrees")) << degrees;
+  }
+  options.rotate_degrees = 1;
+  check(options);
 }
 
 }  // namespace

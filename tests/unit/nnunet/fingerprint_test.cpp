@@ -173,5 +173,16 @@ TEST(Fingerprint, RefusesWhatHasNoStatistics) {
   EXPECT_TRUE(test::contains(error.what(), "no mask holds any foreground"));
 }
 
+TEST(Fingerprint, RefusesCasesWithDifferentChannels) {
+  for (const size_t num_channels : {1U, 3U}) {
+    CaseVoxels other = small_case();
+    other.channels.resize(num_channels, other.channels.front());
+    const std::vector<CaseFacts> cases{facts_of(small_case(), 1), facts_of(small_case(), 1), facts_of(other, 1)};
+    const Error error = test::error_of([&] { fingerprint_of(cases); });
+    EXPECT_EQ(error.code(), ExitCode::data);
+    EXPECT_TRUE(test::contains(error.what(), concat("case 1 has 2 channels, but case 3 has ", num_channels)));
+  }
+}
+
 }  // namespace
 }  // namespace vmae::nnunet
