@@ -301,7 +301,7 @@ class Weights(unittest.TestCase):
                 self.assertFalse(model.training)
                 self.assertTrue(all(torch.equal(v, saved.state_dict()[k]) for k, v in model.state_dict().items()))
             save_safetensors(saved.state_dict(), path, {"model": "resnet"})
-            with self.assertRaisesRegex(ValueError, "'resnet' is none of mae, swin-unet, unet, swin-classifier"):
+            with self.assertRaisesRegex(ValueError, "'resnet' is none of mae, simclr, swin-unet, unet, transunet, swin-classifier"):
                 load_model(path)
 
     def test_other_and_missing_keys(self):
