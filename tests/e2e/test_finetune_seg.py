@@ -187,8 +187,8 @@ class NetworksTest(FinetuneTest):
     def test_what_the_plain_unet_has_not(self):
         make_segmentation(self.tmp / "data", 8)
         self.seg("train.epochs=1", run="first")
-        for option in ("model.init=first", "optim.layer_decay=0.8"):
-            self.assert_says(self.seg("model.name=unet", option, expect=2), "model.name = unet begins at random")
+        for option, text in (("model.init=first", "model.name = unet begins at random"), ("optim.layer_decay=0.8", "which model.name = unet is not")):
+            self.assert_says(self.seg("model.name=unet", option, expect=2), text)
 
 
 class StepsPerEpochTest(FinetuneTest):
