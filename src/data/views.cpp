@@ -1,5 +1,6 @@
 #include "vmae/data/views.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/argsort.h>
 #include <ATen/ops/conv2d.h>

@@ -1,5 +1,6 @@
 #include "vmae/nn/dropout.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 
 #include <cmath>

@@ -2,9 +2,13 @@
 
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/maximum.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/var_mean.h>
+#include <torch/nn/init.h>
+
+#include <cmath>
 
 #include "module_group.h"
 #include "vmae/core/text.h"
@@ -32,14 +36,15 @@ at::Tensor max_pool(const at::Tensor& x) { return largest_of_three(largest_of_th
 
 }  // namespace
 
-StdConvImpl::StdConvImpl(int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride)
-    : Conv2dImpl(
-          torch::nn::Conv2dOptions(in_channels, out_channels, kernel).stride(stride).padding(kernel / 2).bias(false)) {}
+StdConvImpl::StdConvImpl(int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride) : stride_(stride) {
+  weight_ = register_parameter("weight", at::empty({out_channels, in_channels, kernel, kernel}));
+  torch::nn::init::kaiming_uniform_(weight_, std::sqrt(5.0));  // as torch's convolutions
+}
 
 at::Tensor StdConvImpl::forward(const at::Tensor& x) {
-  const auto [variance, mean] = at::var_mean(weight, at::IntArrayRef({1, 2, 3}), /*correction=*/0, /*keepdim=*/true);
-  const int64_t stride = options.stride()->at(0), padding = weight.size(2) / 2;
-  return at::conv2d(x, (weight - mean) / (variance + 1e-5).sqrt(), /*bias=*/{}, stride, padding);
+  const auto [variance, mean] = at::var_mean(weight_, at::IntArrayRef({1, 2, 3}), /*correction=*/0, /*keepdim=*/true);
+  const int64_t padding = weight_.size(2) / 2;
+  return at::conv2d(x, (weight_ - mean) / (variance + 1e-5).sqrt(), /*bias=*/{}, stride_, padding);
 }
 
 BottleneckImpl::BottleneckImpl(int64_t in_channels, int64_t middle_channels, int64_t out_channels, int64_t stride) {

@@ -40,12 +40,12 @@ at::Tensor SyncBatchNormImpl::forward(const at::Tensor& x, const SumOverRanks& t
 at::Tensor SyncBatchNormImpl::over_ranks(const at::Tensor& input, const SumOverRanks& total) {
   const NoAutocast off(input.device().type());
   const at::Tensor x = input.to(at::kFloat);
-  const int64_t channels = x.size(1);
+  const int64_t channels = x.size(1), count = x.numel() / channels;
   std::vector<int64_t> axes{0}, shape(static_cast<size_t>(x.dim()), 1);  // all but the channels'
   for (int64_t axis = 2; axis < x.dim(); ++axis) axes.push_back(axis);
   shape[1] = channels;
   const at::Tensor number =
-      at::full({1}, static_cast<double>(x.numel() / channels), x.options().dtype(at::kDouble).requires_grad(false));
+      at::full({1}, static_cast<double>(count), x.options().dtype(at::kDouble).requires_grad(false));
   const auto [own_variance, own_mean] = at::var_mean(x, axes, /*unbiased=*/false);
   const at::Tensor m = own_mean.to(at::kDouble), v = own_variance.to(at::kDouble);
   const at::Tensor sums = total(at::cat({m * number, (v + m.square()) * number, number}));

@@ -58,7 +58,8 @@ struct TotalWithGradients : torch::autograd::Function<TotalWithGradients> {
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
                                                  const torch::autograd::variable_list& gradients) {
-    auto* world = reinterpret_cast<World*>(ctx->saved_data["world"].toInt());
+    // what is saved for the backward pass can be a number, but no pointer
+    auto* world = reinterpret_cast<World*>(ctx->saved_data["world"].toInt());  // NOLINT(performance-no-int-to-ptr)
     const at::Tensor total = sum_of(gradients[0], /*counts=*/true, *world);
     return {ctx->saved_data["counts"].toBool() ? total : at::zeros_like(total), at::Tensor(), at::Tensor()};
   }

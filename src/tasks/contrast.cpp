@@ -37,8 +37,9 @@ at::Tensor marks_of(const data::Batch& batch) {
   at::Tensor marks = at::empty({std::ssize(batch.indices), 3}, at::kFloat);
   float* mark = marks.mutable_data_ptr<float>();
   for (size_t i = 0; i < batch.indices.size(); ++i) {
-    *mark++ = static_cast<float>(batch.indices[i] / kParts);
-    *mark++ = static_cast<float>(batch.indices[i] % kParts);
+    const int64_t high = batch.indices[i] / kParts, low = batch.indices[i] % kParts;
+    *mark++ = static_cast<float>(high);
+    *mark++ = static_cast<float>(low);
     *mark++ = batch.indices[i] == batch.wanted[i] ? 1.0F : 0.0F;
   }
   return marks;

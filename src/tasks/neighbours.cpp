@@ -1,5 +1,6 @@
 #include "vmae/tasks/neighbours.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/topk.h>

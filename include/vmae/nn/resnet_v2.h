@@ -12,10 +12,14 @@
 namespace vmae::nn {
 
 // A convolution without bias whose weights have mean 0 and variance 1 (eps 1e-5) per output channel.
-class StdConvImpl : public torch::nn::Conv2dImpl {
+class StdConvImpl : public torch::nn::Module {
  public:
   StdConvImpl(int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride = 1);  // padding: kernel / 2
   at::Tensor forward(const at::Tensor& x);
+
+ private:
+  at::Tensor weight_;
+  int64_t stride_;
 };
 TORCH_MODULE(StdConv);
 
