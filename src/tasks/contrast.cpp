@@ -30,14 +30,15 @@ namespace vmae::run {
 
 namespace {
 
+constexpr int64_t kLowPart = int64_t{1} << 20;  // the index of an image is kLowPart * high + low
+
 // (n, 3) on the CPU: which image each sample is, in two parts that float32 holds exactly, and whether it is the one
 // that was wanted.
 at::Tensor marks_of(const data::Batch& batch) {
-  constexpr int64_t kParts = int64_t{1} << 20;
   at::Tensor marks = at::empty({std::ssize(batch.indices), 3}, at::kFloat);
   float* mark = marks.mutable_data_ptr<float>();
   for (size_t i = 0; i < batch.indices.size(); ++i) {
-    const int64_t high = batch.indices[i] / kParts, low = batch.indices[i] % kParts;
+    const int64_t high = batch.indices[i] / kLowPart, low = batch.indices[i] % kLowPart;
     *mark++ = static_cast<float>(high);
     *mark++ = static_cast<float>(low);
     *mark++ = batch.indices[i] == batch.wanted[i] ? 1.0F : 0.0F;
@@ -152,8 +153,8 @@ class ContrastiveTask : public train::Task {
     if (total) rows = train::rows_of_all_ranks(rows, num_samples, parts_.plan.rank, parts_.plan.num_ranks, total);
     const int64_t dim = features.size(2);
     const at::Tensor all_marks = rows.slice(1, 2 * dim).detach().to(at::kLong);
-    return {rows.slice(1, 0, 2 * dim).view({-1, 2, dim}),
-            all_marks.select(1, 0) * (int64_t{1} << 20) + all_marks.select(1, 1), all_marks.select(1, 2) == 1};
+    return {rows.slice(1, 0, 2 * dim).view({-1, 2, dim}), all_marks.select(1, 0) * kLowPart + all_marks.select(1, 1),
+            all_marks.select(1, 2) == 1};
   }
 
   // rows (N, 2, dim) of all ranks

@@ -11,7 +11,7 @@
 
 namespace vmae::data {
 
-// What a task learns from besides the image. Pretraining: nothing.
+// What a task learns from besides the image. Pretraining: nothing (contrastive pretraining only measures labels).
 struct Targets {
   static constexpr int64_t kAllLabels = -1;    // for who knows the number: as many as the sources have
   static constexpr int64_t kLabelsIfAny = -2;  // the same, or none where the sources contradict each other

@@ -38,6 +38,16 @@ TEST(Views, EqualTorchvisionsAtFixedParameters) {
   EXPECT_LT(test::max_abs_difference(grey.flatten().slice(0, 0, std::nullopt, 7), of("grey")), 2e-6);
 }
 
+// Values stay in [0, 1].
+ImageOptions network_of(std::vector<int64_t> size, int64_t channels) {
+  ImageOptions options;
+  options.image_size = std::move(size);
+  options.in_channels = channels;
+  options.mean = {0.0};
+  options.std = {1.0};
+  return options;
+}
+
 TEST(Views, PartsEqualTorchvisionsResizedCrop) {
   const weights::TensorFile expected = test::golden("simclr");
   const at::Tensor image = drawn(42, {3, 50, 70}), parts = *expected.find("parts"), cut = *expected.find("parts.cut");
@@ -47,10 +57,7 @@ TEST(Views, PartsEqualTorchvisionsResizedCrop) {
                               channels_last.const_data_ptr<float>() + channels_last.numel());
   }();
   const Slice slice{50, 70, 3, io::StoredType::f32, pixels.data(), {}, {0.0, 1.0}, nullptr};
-  ImageOptions options;
-  options.image_size = {48, 40};
-  options.mean = {0.0};
-  options.std = {1.0};
+  const ImageOptions options = network_of({48, 40}, 3);
   for (int64_t i = 0; i < parts.size(0); ++i) {
     const auto at_column = [&](int64_t column) { return parts[i][column].item<int64_t>(); };
     Augmentation augmentation;
@@ -68,11 +75,7 @@ TEST(Views, PartsEqualTorchvisionsResizedCrop) {
 TEST(Views, PartsThatShrinkAreAveraged) {
   const at::Tensor image = drawn(8, {40, 60});
   const Slice slice{40, 60, 1, io::StoredType::f32, image.const_data_ptr<float>(), {}, {0.0, 1.0}, nullptr};
-  ImageOptions options;
-  options.image_size = {16, 12};
-  options.in_channels = 1;
-  options.mean = {0.0};
-  options.std = {1.0};
+  const ImageOptions options = network_of({16, 12}, 1);
   Augmentation augmentation;
   augmentation.part = Part{3, 7, {32, 36}};
   at::Tensor ours = at::empty({1, 16, 12});
@@ -100,11 +103,7 @@ TEST(Views, AMaskFollowsItsPart) {
   std::vector<uint8_t> pixels(64), mask(64);
   for (size_t i = 0; i < 64; ++i) pixels[i] = mask[i] = static_cast<uint8_t>(i / 8 >= 4 && i % 8 >= 2 ? 255 : 0);
   const Slice slice{8, 8, 1, io::StoredType::u8, pixels.data(), {}, {0.0, 255.0}, mask.data()};
-  ImageOptions options;
-  options.image_size = {8, 8};
-  options.in_channels = 1;
-  options.mean = {0.0};
-  options.std = {1.0};
+  const ImageOptions options = network_of({8, 8}, 1);
   Augmentation augmentation;
   augmentation.part = Part{4, 2, {4, 4}};
   at::Tensor image = at::zeros({1, 8, 8}), cut = at::zeros({8, 8}, at::kByte);
