@@ -331,6 +331,7 @@ MODELS = {"mae": SwinMAE, "simclr": SwinSimCLR, "swin-unet": SwinUNet, "unet": U
 HEADS = {"transunet": "segmentation_head.0.weight"}  # whose first dimension is the number of classes; else head.weight
 # Options of TransUNet alone, which files of all segmenters list.
 OF_TRANSUNET = ("vit_width", "vit_layers", "vit_heads", "vit_mlp", "dropout", "stem_units", "stem_width", "decoder_channels")
+OF_NNUNET = ("features_per_stage", "kernel_sizes", "strides", "n_conv_per_stage", "n_conv_per_stage_decoder", "conv_bias")  # of no model here
 
 
 def read_weights(path):
@@ -394,7 +395,8 @@ def load_model(path, **options):
     if name not in MODELS:
         raise ValueError(f"{path}: model '{name}' is none of {', '.join(MODELS)}")
     outputs = {} if name in ("mae", "simclr") else {"num_classes": len(weights[HEADS.get(name, "head.weight")])}
-    own = {key: value for key, value in metadata.get("model_options", {}).items() if name == "transunet" or key not in OF_TRANSUNET}
+    others = OF_NNUNET if name == "transunet" else OF_TRANSUNET + OF_NNUNET
+    own = {key: value for key, value in metadata.get("model_options", {}).items() if key not in others}
     built = MODELS[name](**{**own, **outputs, **options})
     built.load_weights(path)
     return built.eval()

@@ -8,12 +8,6 @@
 
 namespace vmae::nn {
 
-namespace {
-
-constexpr double kNegativeSlope = 0.01;
-
-}  // namespace
-
 ConvBlockImpl::ConvBlockImpl(int64_t in_channels, int64_t out_channels, int64_t stride) {
   convs_ = register_module("convs", torch::nn::ModuleList());
   norms_ = register_module("norms", torch::nn::ModuleList());

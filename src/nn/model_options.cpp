@@ -99,6 +99,25 @@ void describe(Options& options, TransUnetOptions& net) {
               at_least(1));
 }
 
+void describe(Options& options, NnUnetOptions& net) {
+  options.add("features_per_stage", net.features_per_stage,
+              "nnunet: channels of each stage, from the highest resolution to the bottleneck", at_least(1));
+  options.add(
+      "kernel_sizes", net.kernel_sizes,
+      "nnunet: rows and columns of the convolutions of each stage, odd, in one list: [3, 1, 3, 3] for two stages",
+      at_least(1));
+  options.add("strides", net.strides,
+              "nnunet: rows and columns by which the first convolution of each stage strides, in one list; 1, 1 in the "
+              "first stage. Their products divide image_size",
+              at_least(1));
+  options.add("n_conv_per_stage", net.n_conv_per_stage, "nnunet: convolutions in each stage of the encoder",
+              at_least(1));
+  options.add("n_conv_per_stage_decoder", net.n_conv_per_stage_decoder,
+              "nnunet: convolutions in each stage of the decoder, from the lowest resolution up, one stage less",
+              at_least(1));
+  options.add("conv_bias", net.conv_bias, "nnunet: convolutions have biases, those that bring the resolution up too");
+}
+
 void describe(Options& options, ContrastOptions& contrast) {
   options.add("projection_dim", contrast.projection_dim, "simclr: outputs of the projection head", at_least(1));
   options.add("projection_layers", contrast.projection_layers,
@@ -123,6 +142,7 @@ void describe(Options& options, UnetOptions& unet) {
   options.add("features", unet.features,
               "unet: channels of each stage; every stage after the first halves height and width", at_least(1));
   describe(options, unet.transunet);
+  describe(options, unet.nnunet);
 }
 
 void validate_transunet(const UnetOptions& unet) {
@@ -140,6 +160,56 @@ void validate_transunet(const UnetOptions& unet) {
   if (net.decoder_channels.size() != 5)
     fail(concat("model.decoder_channels has ", net.decoder_channels.size(), " values"),
          "give five, as in [512, 256, 128, 64, 16]");
+}
+
+// The image of an nnU-Net: halved as the strides say, down to more than one pixel (instance norm makes 0 of one).
+static void validate_nnunet_size(const std::vector<int64_t>& image_size, const std::vector<int64_t>& strides) {
+  const auto fail = [](const std::string& what, const std::string& hint) { throw Error(ExitCode::usage, what, hint); };
+  if (image_size.size() != 2)
+    fail(concat("model.image_size has ", image_size.size(), " values"), "give [height, width], for example [256, 224]");
+  int64_t pixels = 1;  // of the bottleneck
+  for (size_t axis = 0; axis < 2; ++axis) {
+    int64_t multiple = 1;
+    for (size_t i = axis; i < strides.size(); i += 2) {
+      if (strides[i] > image_size[axis] / multiple)
+        fail(concat("model.strides divide model.image_size = [", image_size[0], ", ", image_size[1], "] by more than ",
+                    image_size[axis]),
+             "give a larger image or fewer strides");
+      multiple *= strides[i];
+    }
+    if (image_size[axis] % multiple != 0)
+      fail(concat("model.image_size = [", image_size[0], ", ", image_size[1], "]: ", image_size[axis],
+                  " is not a multiple of ", multiple, ", the product of model.strides"),
+           concat("the nearest valid sizes are ", image_size[axis] / multiple * multiple, " and ",
+                  (image_size[axis] / multiple + 1) * multiple));
+    pixels *= image_size[axis] / multiple;
+  }
+  if (pixels < 2)
+    fail(concat("model.strides leave one pixel of model.image_size = [", image_size[0], ", ", image_size[1], "]"),
+         "give a larger image or fewer strides");
+}
+
+void validate_nnunet(const UnetOptions& unet) {
+  const NnUnetOptions& net = unet.nnunet;
+  const auto fail = [](const std::string& what, const std::string& hint) { throw Error(ExitCode::usage, what, hint); };
+  const size_t stages = net.features_per_stage.size();
+  const auto check_count = [&](const std::string& key, const std::vector<int64_t>& values, size_t expected) {
+    if (values.size() == expected) return;
+    fail(concat("model.", key, " has ", values.size(), " values"),
+         concat("model.features_per_stage has ", stages, " stages, which need ", expected));
+  };
+  if (stages < 2) fail(concat("model.features_per_stage has ", stages, " values"), "give at least two stages");
+  check_count("kernel_sizes", net.kernel_sizes, 2 * stages);
+  check_count("strides", net.strides, 2 * stages);
+  check_count("n_conv_per_stage", net.n_conv_per_stage, stages);
+  check_count("n_conv_per_stage_decoder", net.n_conv_per_stage_decoder, stages - 1);
+  for (const int64_t side : net.kernel_sizes) {
+    if (side % 2 == 0) fail(concat("model.kernel_sizes: ", side, " is even"), "give odd ones, which keep the size");
+  }
+  if (net.strides[0] != 1 || net.strides[1] != 1)
+    fail(concat("model.strides begin with ", net.strides[0], ", ", net.strides[1]),
+         "begin with 1, 1: the first stage has the image's resolution");
+  validate_nnunet_size(unet.swin.image_size, net.strides);
 }
 
 const std::vector<SegmenterKind>& segmenter_kinds() {

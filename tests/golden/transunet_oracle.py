@@ -79,10 +79,14 @@ def is_buffer(key):
 
 
 def drawn_weights(c: Config, seed):
-    """Weights of a size at which every part matters, drawn in the order of the sorted keys; tests/unit/nn/transunet_test.cpp draws the same."""
+    return drawn(shapes(c), seed)
+
+
+def drawn(shapes, seed):
+    """Weights of a size at which every part matters, drawn in the order of the sorted keys; tests/support/golden.h draws the same."""
     generator = torch.Generator().manual_seed(seed)
     weights = {}
-    for key, shape in sorted(shapes(c).items()):
+    for key, shape in sorted(shapes.items()):
         if not shape:
             weights[key] = torch.zeros((), dtype=torch.int64)
             continue

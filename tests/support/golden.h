@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -11,7 +13,7 @@
 
 #include "support/source_path.h"
 #include "vmae/nn/init.h"
-#include "vmae/weights/safetensors.h"
+#include "vmae/weights/weights.h"
 
 namespace vmae::test {
 
@@ -82,6 +84,29 @@ inline weights::TensorFile golden_weights(const std::string& name) {
     weights.tensors.emplace_back(key, drawn.contains(key) ? drawn.at(key) : computed);
   }
   return weights;
+}
+
+// Weights of a size at which every part matters (transunet_oracle.py: drawn).
+inline weights::TensorFile drawn_weights(const torch::nn::Module& module, uint64_t seed) {
+  weights::NamedTensors state = weights::state_dict(module);
+  std::sort(state.begin(), state.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  at::Generator generator = at::detail::createCPUGenerator(seed);
+  weights::TensorFile file;
+  for (const auto& [key, tensor] : state) {
+    if (tensor.dim() == 0) {
+      file.tensors.emplace_back(key, at::zeros_like(tensor));
+      continue;
+    }
+    at::Tensor drawn = at::randn(tensor.sizes(), generator);
+    if (key.ends_with("running_var"))
+      drawn = 1 + 0.2 * drawn.abs();
+    else if (tensor.dim() == 1)
+      drawn = 0.1 * drawn + (key.ends_with("weight") ? 1 : 0);
+    else
+      drawn = drawn / std::sqrt(static_cast<double>(tensor.numel() / tensor.size(0)));
+    file.tensors.emplace_back(key, drawn);
+  }
+  return file;
 }
 
 }  // namespace vmae::test

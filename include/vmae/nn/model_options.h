@@ -45,6 +45,18 @@ struct TransUnetOptions {
 };
 void describe(Options& options, TransUnetOptions& net);
 
+// nnU-Net's network (nnunet.h) in the words of its plans, by default that of 320 x 320 pixels. Stages from the highest
+// resolution down; image_size and in_channels are those of SwinOptions.
+struct NnUnetOptions {
+  std::vector<int64_t> features_per_stage{32, 64, 128, 256, 512, 512, 512};
+  std::vector<int64_t> kernel_sizes = std::vector<int64_t>(14, 3);         // rows, columns of each stage
+  std::vector<int64_t> strides{1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2};  // likewise, of its first convolution
+  std::vector<int64_t> n_conv_per_stage = std::vector<int64_t>(7, 2);
+  std::vector<int64_t> n_conv_per_stage_decoder = std::vector<int64_t>(6, 2);  // from the lowest resolution up
+  bool conv_bias = true;
+};
+void describe(Options& options, NnUnetOptions& net);
+
 // What contrastive pretraining has besides the encoder.
 struct ContrastOptions {
   int64_t projection_dim = 128;
@@ -64,10 +76,12 @@ struct UnetOptions {
   bool identity_joins = false;                           // how the joins of skips begin
   std::vector<int64_t> features{32, 64, 128, 256, 512};  // of ConvUnet
   TransUnetOptions transunet{};
+  NnUnetOptions nnunet{};
   int64_t num_classes = 2;  // background included
 };
 void describe(Options& options, UnetOptions& unet);  // num_classes comes from the dataset
 void validate_transunet(const UnetOptions& unet);    // as validate(), of a TransUNet: its own keys too
+void validate_nnunet(const UnetOptions& unet);       // likewise, of an nnU-Net, which may be smaller than 32 pixels
 
 // A network for segmentation: what is known of it without building it (make_segmenter() does, segmenters.h).
 struct SegmenterKind {

@@ -30,29 +30,6 @@ nn::UnetOptions small_transunet(const std::vector<int64_t>& size, int64_t channe
   return options;
 }
 
-// transunet_oracle.py: drawn_weights
-weights::TensorFile drawn_transunet(const torch::nn::Module& module) {
-  weights::NamedTensors state = weights::state_dict(module);
-  std::sort(state.begin(), state.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  at::Generator generator = at::detail::createCPUGenerator(11);
-  weights::TensorFile file;
-  for (const auto& [key, tensor] : state) {
-    if (tensor.dim() == 0) {
-      file.tensors.emplace_back(key, at::zeros_like(tensor));
-      continue;
-    }
-    at::Tensor drawn = at::randn(tensor.sizes(), generator);
-    if (key.ends_with("running_var"))
-      drawn = 1 + 0.2 * drawn.abs();
-    else if (tensor.dim() == 1)
-      drawn = 0.1 * drawn + (key.ends_with("weight") ? 1 : 0);
-    else
-      drawn = drawn / std::sqrt(static_cast<double>(tensor.numel() / tensor.size(0)));
-    file.tensors.emplace_back(key, drawn);
-  }
-  return file;
-}
-
 struct TransUnetCase {
   std::string name;
   std::vector<int64_t> size;
@@ -60,7 +37,7 @@ struct TransUnetCase {
   at::Tensor image() const { return test::golden_image(/*seed=*/5, {samples, channels, size[0], size[1]}); }
   nn::TransUnet model() const {
     nn::TransUnet net(small_transunet(size, channels));
-    weights::require_complete(weights::load_into(*net, drawn_transunet(*net)), name);
+    weights::require_complete(weights::load_into(*net, test::drawn_weights(*net, /*seed=*/11)), name);
     return net;
   }
 };
