@@ -10,8 +10,9 @@
 
 namespace vmae::nnunet {
 
-Json read_json(const std::filesystem::path& file) {
-  const std::string text = read_file(file);
+Json read_json(const std::filesystem::path& file) { return parse_json(read_file(file), file); }
+
+Json parse_json(const std::string& text, const std::filesystem::path& file) {
   if (is_deep_json(text)) fail_file(file, "nests too deep for a file of nnU-Net");
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) fail_file(file, "is not JSON");

@@ -11,8 +11,9 @@ namespace vmae::nnunet {
 
 using Json = nlohmann::ordered_json;
 
-// Throws Error(data) naming the file: can't be read, no JSON, no object.
+// Throw Error(data) naming the file: can't be read, no JSON, no object.
 Json read_json(const std::filesystem::path& file);
+Json parse_json(const std::string& text, const std::filesystem::path& file);
 
 // All of them throw Error(data) naming file and key where the value is of another kind.
 class JsonPlace {

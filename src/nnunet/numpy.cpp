@@ -2,8 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <utility>
 
 namespace vmae::nnunet {
+
+std::vector<uint32_t> RandomState::draw_different(uint32_t count, size_t n) {
+  std::vector<uint32_t> indices(count);
+  std::iota(indices.begin(), indices.end(), 0U);
+  for (uint32_t last = count; last-- > 1;) std::swap(indices[last], indices[up_to(last)]);
+  indices.resize(n);
+  indices.shrink_to_fit();
+  return indices;
+}
 
 double percentile(std::vector<double> values, double percent) {
   std::sort(values.begin(), values.end());

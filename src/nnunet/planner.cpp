@@ -214,6 +214,14 @@ std::string normalization_of(const std::string& channel_name) {
   return found == schemes_by_name().end() ? "ZScoreNormalization" : found->second;
 }
 
+std::string channel_name_for(const std::string& normalization, const std::string& name) {
+  if (normalization_of(name) == normalization) return name;
+  for (const auto& [known, scheme] : schemes_by_name()) {
+    if (scheme == normalization) return known;
+  }
+  return name;
+}
+
 int64_t feature_map_size(const NetworkPlan& network, const std::array<int64_t, 2>& patch_size, int64_t num_labels) {
   std::array<int64_t, 2> size = patch_size;
   int64_t total = num_labels * size[0] * size[1];

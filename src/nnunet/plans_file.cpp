@@ -228,8 +228,9 @@ std::array<int64_t, 3> order_of_axes(const JsonPlace& place) {
 
 }  // namespace
 
-Plans read_plans(const std::filesystem::path& file) {
-  const Json json = read_json(file);
+Plans plans_of_json(const std::string& text, const std::filesystem::path& for_messages) {
+  const std::filesystem::path& file = for_messages;
+  const Json json = parse_json(text, file);
   const JsonPlace place(file, json);
   Plans plans;
   const Json flat = resolved(place.at("configurations"), kConfiguration);
@@ -264,6 +265,8 @@ Plans read_plans(const std::filesystem::path& file) {
   return plans;
 }
 
+Plans read_plans(const std::filesystem::path& file) { return plans_of_json(read_file(file), file); }
+
 void keep_other_configurations(const std::filesystem::path& file, Plans& plans) {
   const Json json = read_json(file);
   Json others = JsonPlace(file, json).at("configurations").json();
@@ -274,7 +277,7 @@ void keep_other_configurations(const std::filesystem::path& file, Plans& plans) 
   plans.rest = json_text(rest);
 }
 
-void write_plans(const std::filesystem::path& file, const Plans& plans) {
+std::string plans_json(const Plans& plans) {
   const Json rest = rest_of(plans);
   const Json& others = rest.at("configurations");
   Json flat = configuration_to_json(plans.flat);
@@ -293,7 +296,11 @@ void write_plans(const std::filesystem::path& file, const Plans& plans) {
   json["label_manager"] = plans.label_manager;
   json[kIntensitiesKey] = intensities_to_json(plans.channels);
   add_missing(rest, json);
-  write_file_atomically(file, json_text(json, kIndentOfPlans));
+  return json_text(json, kIndentOfPlans);
+}
+
+void write_plans(const std::filesystem::path& file, const Plans& plans) {
+  write_file_atomically(file, plans_json(plans));
 }
 
 }  // namespace vmae::nnunet

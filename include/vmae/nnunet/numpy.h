@@ -18,19 +18,23 @@ class RandomState {
   template <class Take>
   void draw_indices(uint64_t count, size_t n, const Take& take) {
     const auto largest = static_cast<uint32_t>(count - 1);
-    const uint32_t mask = largest == 0 ? 0 : UINT32_MAX >> std::countl_zero(largest);
-    for (size_t i = 0; i < n; ++i) {
-      uint32_t index = 0;  // where there is one alone, nothing is drawn
-      if (largest > 0) {
-        do {
-          index = static_cast<uint32_t>(engine_()) & mask;
-        } while (index > largest);
-      }
-      take(index);
-    }
+    for (size_t i = 0; i < n; ++i) take(up_to(largest));
   }
 
+  // choice(count, n, replace=False): the first n of all indices shuffled.
+  std::vector<uint32_t> draw_different(uint32_t count, size_t n);
+
  private:
+  uint32_t up_to(uint32_t largest) {
+    if (largest == 0) return 0;  // nothing is drawn
+    const uint32_t mask = UINT32_MAX >> std::countl_zero(largest);
+    uint32_t number = 0;
+    do {
+      number = static_cast<uint32_t>(engine_()) & mask;
+    } while (number > largest);
+    return number;
+  }
+
   std::mt19937 engine_;
 };
 

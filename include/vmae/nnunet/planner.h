@@ -29,6 +29,8 @@ Plans plan(const DatasetFacts& dataset, const Fingerprint& fingerprint, const Pl
 
 // Of a channel of this name: CTNormalization, ...; of names that mean nothing ZScoreNormalization.
 std::string normalization_of(const std::string& channel_name);
+// `name`, or where it would not be normalised so, the channel name that is.
+std::string channel_name_for(const std::string& normalization, const std::string& name);
 
 // How many numbers the feature maps of one image hold, as nnU-Net counts them: all convolutions, the transposed ones
 // and the head of the highest resolution.

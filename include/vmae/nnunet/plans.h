@@ -61,10 +61,12 @@ struct Plans {
 // others. Throws Error(data) naming file and key: no JSON, a key that is missing or has no meaning, a network or a way
 // of resampling that is not nnU-Net's own (PlainConvUNet with instance norm and leaky ReLU).
 Plans read_plans(const std::filesystem::path& file);
+Plans plans_of_json(const std::string& text, const std::filesystem::path& for_messages);  // of such a file's text
 // Configurations of the plan in `file`, but for 2d and for those that `plans` has itself, become those of `plans` too,
 // as nnU-Net does it where it plans again.
 // Throws Error(data) where that file is no plan.
 void keep_other_configurations(const std::filesystem::path& file, Plans& plans);
 void write_plans(const std::filesystem::path& file, const Plans& plans);
+std::string plans_json(const Plans& plans);  // what the file holds
 
 }  // namespace vmae::nnunet
