@@ -10,27 +10,21 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 
+#include "loss_terms.h"
+
 namespace vmae::nn {
 
-namespace {
-
-// above / below, both summed over the ranks first.
 at::Tensor quotient(const at::Tensor& above, const at::Tensor& below, double smallest, const SumOverRanks& total) {
   if (!total) return above / below.clamp_min(smallest);
   const at::Tensor sums = total(at::stack({above, below}));
   return sums[0] / sums[1].clamp_min(smallest);
 }
 
-at::Tensor dice_term(const at::Tensor& logits, const at::Tensor& target, const at::Tensor& valid,
-                     const SegmentationLossOptions& options, const SumOverRanks& total) {
-  const int64_t classes = logits.size(1), first = options.include_background || classes == 1 ? 0 : 1;
+at::Tensor dice_term(const at::Tensor& probabilities, const at::Tensor& truth, const SegmentationLossOptions& options,
+                     const SumOverRanks& total) {
   const std::vector<int64_t> over = options.batch_dice ? std::vector<int64_t>{0, 2, 3} : std::vector<int64_t>{2, 3};
-  const at::Tensor numbers = at::arange(first, classes, target.options()).view({1, -1, 1, 1});
-  const at::Tensor truth = (target.unsqueeze(1) == numbers).to(at::kFloat) * valid.unsqueeze(1);  // (B, classes, H, W)
-  at::Tensor p = at::softmax(logits, 1).slice(1, first) * valid.unsqueeze(1);
-  at::Tensor both = (p * truth).sum(over), volume = truth.sum(over);  // (classes) or (B, classes)
-  if (options.dice == "squared") p = p.square();
-  at::Tensor predicted = p.sum(over);
+  at::Tensor both = (probabilities * truth).sum(over), volume = truth.sum(over);  // (classes) or (B, classes)
+  at::Tensor predicted = (options.dice == "squared" ? probabilities.square() : probabilities).sum(over);
   // Sums over the batch are summed over the ranks here; those over images where their mean is taken.
   const SumOverRanks total_of_means = options.batch_dice ? SumOverRanks() : total;
   if (options.batch_dice && total) {
@@ -56,6 +50,17 @@ at::Tensor dice_term(const at::Tensor& logits, const at::Tensor& target, const a
                   total_of_means);
 }
 
+namespace {
+
+// As dice_term(), of a softmax; target, valid (B, H, W).
+at::Tensor class_dice(const at::Tensor& logits, const at::Tensor& target, const at::Tensor& valid,
+                      const SegmentationLossOptions& options, const SumOverRanks& total) {
+  const int64_t classes = logits.size(1), first = options.include_background || classes == 1 ? 0 : 1;
+  const at::Tensor numbers = at::arange(first, classes, target.options()).view({1, -1, 1, 1});
+  const at::Tensor truth = (target.unsqueeze(1) == numbers).to(at::kFloat) * valid.unsqueeze(1);  // (B, classes, H, W)
+  return dice_term(at::softmax(logits, 1).slice(1, first) * valid.unsqueeze(1), truth, options, total);
+}
+
 at::Tensor cross_entropy_term(const at::Tensor& logits, const at::Tensor& target, const at::Tensor& valid,
                               const at::Tensor& class_weights, double gamma, const SumOverRanks& total) {
   // (B, H, W): -log p of the true class
@@ -74,11 +79,11 @@ at::Tensor segmentation_loss(const at::Tensor& network_output, const at::Tensor&
   const at::Tensor counts = classes != ignore_label;
   const at::Tensor valid = counts.to(at::kFloat), target = at::where(counts, classes, 0);
   const bool has_focal = options.name.ends_with("focal"), has_dice = options.name.starts_with("dice");
-  if (options.name == "dice") return dice_term(logits, target, valid, options, total);
+  if (options.name == "dice") return class_dice(logits, target, valid, options, total);
   const at::Tensor entropy =
       cross_entropy_term(logits, target, valid, class_weights, has_focal ? options.focal_gamma : 0.0, total);
   if (!has_dice) return entropy;
-  return options.ce_weight * entropy + options.dice_weight * dice_term(logits, target, valid, options, total);
+  return options.ce_weight * entropy + options.dice_weight * class_dice(logits, target, valid, options, total);
 }
 
 at::Tensor multi_class_loss(const at::Tensor& network_output, const at::Tensor& labels, double label_smoothing,

@@ -231,7 +231,13 @@ const std::vector<SegmenterKind>& segmenter_kinds() {
                "keys that say so, and begins at random or with R50+ViT-B_16.npz",
        .head = "segmentation_head.0.weight",
        .takes_init = true,
-       .size_multiple = kTransUnetMultiple}};
+       .size_multiple = kTransUnetMultiple},
+      {.name = "nnunet",
+       .title = "nnU-Net",
+       .text = "nnU-Net's 2D configuration (docs/baselines.md), whose plan gives image_size, in_channels and the keys "
+               "that say so; it begins at random or with weights of its own",
+       .head = "decoder.seg_layers.0.weight",
+       .takes_init = true}};
   return kinds;
 }
 
@@ -243,6 +249,7 @@ const SegmenterKind* find_segmenter(const std::string& name) {
 
 void validate(const SegmenterKind& kind, const UnetOptions& unet) {
   if (kind.name == "transunet") return validate_transunet(unet);
+  if (kind.name == "nnunet") return validate_nnunet(unet);
   validate(unet.swin, kind.size_multiple);
 }
 

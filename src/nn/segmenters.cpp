@@ -2,6 +2,7 @@
 
 #include "vmae/core/error.h"
 #include "vmae/nn/conv_unet.h"
+#include "vmae/nn/nnunet.h"
 #include "vmae/nn/transunet.h"
 #include "vmae/nn/unet.h"
 
@@ -12,6 +13,7 @@ SegmenterModule make_segmenter(const std::string& name, const UnetOptions& optio
   if (name == "swin-unet") return of(SwinUnet(options));
   if (name == "unet") return of(ConvUnet(options));
   if (name == "transunet") return of(TransUnet(options));
+  if (name == "nnunet") return of(NnUnet(options));
   throw Error(ExitCode::internal, "no network is called " + name);
 }
 

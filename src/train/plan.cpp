@@ -51,8 +51,12 @@ void count_steps(Plan& plan) {
 
 Schedule schedule_of(const Plan& plan) {
   const OptimOptions& optim = plan.optim;
-  Schedule schedule{optim.lr, optim.min_lr, optim.warmup_epochs * plan.steps_per_epoch, plan.total_steps,
-                    optim.schedule == "poly" ? optim.poly_power : 0.0};
+  Schedule schedule{optim.lr,
+                    optim.min_lr,
+                    optim.warmup_epochs * plan.steps_per_epoch,
+                    plan.total_steps,
+                    optim.schedule.starts_with("poly") ? optim.poly_power : 0.0,
+                    optim.schedule == "poly_epochs" ? plan.steps_per_epoch : 0};
   const bool is_cut_short = plan.total_steps < plan.train.epochs * plan.steps_per_epoch;
   if (schedule.warmup_steps >= plan.total_steps && is_cut_short) {  // a trial of a recipe whose epochs are longer
     schedule.warmup_steps = plan.total_steps / 10;

@@ -21,9 +21,9 @@ namespace {
 
 // Everything that a run writes by itself; --overwrite removes these and leaves the rest of the folder alone.
 bool is_run_file(const std::string& name) {
-  for (const char* own :
-       {"config.yaml", "env.json", "train.log", "metrics.jsonl", "quarantine.jsonl", "splits.json", "sources.json",
-        "non_finite.json", "samples", "checkpoints", "data_card", "test", "external_test", "eval"}) {
+  for (const char* own : {"config.yaml", "env.json", "train.log", "metrics.jsonl", "quarantine.jsonl", "splits.json",
+                          "sources.json", "non_finite.json", "plans.json", "dataset.json", "samples", "checkpoints",
+                          "data_card", "test", "external_test", "eval"}) {
     if (name == own) return true;
   }
   return name.starts_with("events.out.tfevents.");

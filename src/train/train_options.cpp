@@ -17,7 +17,9 @@ void describe(Options& options, TrainOptions& train) {
               at_least(0));
   options.add("max_steps", train.max_steps,
               "stop after this many optimizer steps, and end the schedule there; 0: no limit", at_least(0));
-  options.add("batch_size", train.batch_size, "samples per optimizer step, of all ranks together", at_least(1));
+  options.add("batch_size", train.batch_size,
+              "samples per optimizer step, of all ranks together. 0: what nnU-Net's plan says (model.name = nnunet)",
+              at_least(0));
   options.add("micro_batch", train.micro_batch,
               "samples per forward and backward pass of a rank; gradients are accumulated up to batch_size. 0: the "
               "whole batch at once",
@@ -54,11 +56,14 @@ void describe(Options& options, OptimOptions& optim) {
               one_of({"adamw", "sgd", "lars"}));
   options.add("lr", optim.lr, "peak learning rate, for the whole batch of all ranks", in_range(0.0, 10.0));
   options.add("min_lr", optim.min_lr, "learning rate at the end of the schedule", in_range(0.0, 10.0));
-  options.add("schedule", optim.schedule,
-              "what follows the warm-up: half a cosine; or poly, (1 - share of the steps)^optim.poly_power, one update "
-              "behind, as TransUNet's",
-              one_of({"cosine", "poly"}));
-  options.add("poly_power", optim.poly_power, "exponent of optim.schedule = poly", in_range(0.01, 10.0));
+  options.add(
+      "schedule", optim.schedule,
+      "what follows the warm-up: half a cosine; poly, (1 - share of the steps)^optim.poly_power, one update "
+      "behind, as TransUNet's; or poly_epochs, the same of the steps before the epoch, in all of which it stays, "
+      "as nnU-Net's",
+      one_of({"cosine", "poly", "poly_epochs"}));
+  options.add("poly_power", optim.poly_power, "exponent of optim.schedule = poly and poly_epochs",
+              in_range(0.01, 10.0));
   options.add("warmup_epochs", optim.warmup_epochs,
               "epochs of linear warm-up from 0; the schedule moves with every step", at_least(0));
   options.add("weight_decay", optim.weight_decay,

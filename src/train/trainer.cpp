@@ -184,7 +184,7 @@ void Trainer::end_epoch() {
   if (share_bad_files(world_, loader_.dataset().bad_files(), epoch) && !run_ends) input_.restart(state_.position);
   if (task_.can_validate() && (run_ends || every(options.validate_every, epoch + 1))) {
     const bool is_best = validate(epoch);
-    if (is_best && output_) due.push_back(weights_alone("best.safetensors"));
+    if (is_best && output_ && task_.keeps_best()) due.push_back(weights_alone("best.safetensors"));
   }
   if (output_ && options.draw_every > 0 && (run_ends || epoch == 0 || every(options.draw_every, epoch + 1)))
     draw(epoch);

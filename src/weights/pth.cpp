@@ -20,8 +20,11 @@
 #include <unordered_set>
 
 #include "input_file.h"
+#include "nnunet_facts.h"
+#include "pth_archive.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/json_text.h"
+#include "vmae/weights/nnunet_checkpoint.h"
 #include "vmae/weights/unpickle.h"
 
 namespace vmae::weights {
@@ -198,7 +201,7 @@ const Value& find_weights(const Value& root, const std::filesystem::path& path) 
   if (root.kind == Kind::opaque)
     fail(path, concat("holds a pickled object (", root.text, "), not a dict of weights"), hint);
   if (root.kind != Kind::dict) fail(path, "holds no dict of weights", hint);
-  for (const char* key : {"model", "state_dict", "model_state_dict"}) {
+  for (const char* key : {"model", "state_dict", "model_state_dict", kNnUnetWeights}) {
     const Value* inner = root.find(key);
     if (inner == nullptr || inner->kind == Kind::tensor) continue;
     if (inner->kind == Kind::dict) return *inner;
@@ -231,19 +234,23 @@ TensorFile read_archive(const std::filesystem::path& path) {
     file.tensors.emplace_back(full, archive.tensor(full, *value->tensor));
   }
   if (file.tensors.empty())
-    fail(path, "holds no tensors: neither in the dict itself nor under model, state_dict or model_state_dict");
+    fail(path,
+         "holds no tensors: neither in the dict itself nor under model, state_dict, model_state_dict or "
+         "network_weights");
   collect_metadata(root, &weights, "", file.metadata);
+  add_nnunet_facts(root, path, file.metadata);
   archive.add_metadata(file.metadata);
   return file;
 }
 
-// A contiguous tensor on the CPU that fills its storage. Tensors that share one storage wholly still do afterwards.
+}  // namespace
+
 at::Tensor compact(const at::Tensor& tensor) {
   const at::Tensor flat = tensor.detach().to(at::kCPU).contiguous();
   return flat.storage().nbytes() == flat.nbytes() ? flat : flat.clone();
 }
 
-void write_archive(const std::filesystem::path& path, const NamedTensors& tensors, const Metadata& metadata) {
+c10::Dict<std::string, at::Tensor> dict_of_tensors(const std::filesystem::path& path, const NamedTensors& tensors) {
   c10::Dict<std::string, at::Tensor> dict;
   for (const auto& [name, tensor] : tensors) {
     const auto fits = [type = tensor.scalar_type()](const PthDtype& dtype) {
@@ -256,11 +263,15 @@ void write_archive(const std::filesystem::path& path, const NamedTensors& tensor
     if (!dict.insert(name, compact(tensor)).second)
       fail(path, concat("cannot be written: two tensors are called \"", name, "\""));
   }
+  return dict;
+}
+
+void write_pth_archive(const std::filesystem::path& path, const at::IValue& root, const Metadata& metadata) {
   std::string pickle;
   const auto append = [&](const char* bytes, size_t size) { pickle.append(bytes, size); };
   torch::jit::Pickler pickler(append, nullptr, nullptr, nullptr, nullptr, /*tag_aggregates=*/false);
   pickler.protocol();
-  pickler.pushIValue(dict);
+  pickler.pushIValue(root);
   pickler.stop();
 
   AtomicFile file(path);
@@ -285,14 +296,16 @@ void write_archive(const std::filesystem::path& path, const NamedTensors& tensor
   file.commit();
 }
 
-}  // namespace
-
 TensorFile read_pth(const std::filesystem::path& path) {
-  return guarded(path, [&] { return read_archive(path); });
+  return guarded(path, [&] {
+    TensorFile file = read_archive(path);
+    if (is_nnunet_checkpoint(file)) keep_tensors_once(file, path);
+    return file;
+  });
 }
 
 void write_pth(const std::filesystem::path& path, const NamedTensors& tensors, const Metadata& metadata) {
-  guarded(path, [&] { write_archive(path, tensors, metadata); });
+  guarded(path, [&] { write_pth_archive(path, dict_of_tensors(path, tensors), metadata); });
 }
 
 }  // namespace vmae::weights

@@ -37,6 +37,8 @@ class Task {
   virtual bool can_validate() const = 0;
   virtual Metrics validate() = 0;
   virtual bool lower_is_better() const { return true; }
+  // Weights of the best epoch become best.safetensors; else the last ones are the result.
+  virtual bool keeps_best() const { return true; }
   // Likewise; on rank 0 alone.
   virtual Panel panel() = 0;
 };

@@ -11,8 +11,9 @@
 namespace vmae::weights {
 
 // The weights in it, under the names that the file gives them: the dict itself, or the
-// one under `model`, `state_dict` or `model_state_dict`. Plain numbers and strings
+// one under `model`, `state_dict`, `model_state_dict` or `network_weights`. Plain numbers and strings
 // beside it (epoch, args.*) come back as metadata ("epoch": "3", "args.lr": "0.001").
+// Of a checkpoint of nnU-Net: what weights/nnunet_checkpoint.h says.
 TensorFile read_pth(const std::filesystem::path& path);
 
 // A file that torch.load(path, weights_only=True) reads as an (ordered) dict of str ->

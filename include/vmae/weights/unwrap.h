@@ -23,7 +23,7 @@ namespace vmae::weights {
 // one, or where the file holds several networks (a student and its teacher), naming them; the file is then unchanged.
 std::string unwrap(TensorFile& file, const std::filesystem::path& path);
 
-// read_weights() without unwrap(). shapes_only: of safetensors
+// read_weights() without unwrap(), but of nnU-Net's checkpoints with it. shapes_only: of safetensors
 // the header alone is read, and tensors are on the meta device.
 TensorFile read_wrapped_weights(const std::filesystem::path& path, bool shapes_only = false);
 

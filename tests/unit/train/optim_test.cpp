@@ -4,6 +4,7 @@
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
+#include <torch/nn/utils/clip_grad.h>
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 #include <torch/types.h>
@@ -56,6 +57,21 @@ TEST(Schedule, PolyLagsOneUpdate) {
   for (int64_t k = 0; k < 50; ++k) {
     EXPECT_DOUBLE_EQ(learning_rate(schedule, static_cast<double>(k)), rate) << k;
     rate = 0.01 * std::pow(1.0 - static_cast<double>(k) / 50.0, 0.9);
+  }
+}
+
+// Of an epoch and the number of them, as nnU-Net's PolyLRScheduler gives it.
+TEST(Schedule, PolyOfEpochsIsNnUnets) {
+  const std::vector<std::pair<int64_t, double>> of_1000{{0, 0.01},
+                                                        {1, 0.009990999549834914},
+                                                        {2, 0.009981998198678612},
+                                                        {250, 0.007718895067235705},
+                                                        {500, 0.005358867312681466},
+                                                        {999, 1.995262314968881e-05}};
+  const Schedule schedule{.peak_lr = 0.01, .total_steps = 250'000, .poly_power = 0.9, .steps_per_epoch = 250};
+  for (const auto& [epoch, rate] : of_1000) {
+    for (const double sample : {0.0, 1.0, 100.5, 249.0, 249.999})
+      EXPECT_DOUBLE_EQ(learning_rate(schedule, 250.0 * static_cast<double>(epoch) + sample), rate) << epoch;
   }
 }
 
@@ -126,6 +142,68 @@ TEST(Plan, TheScheduleIsTheSameFunctionOfEpochsForEveryBatchSize) {
   }
 }
 
+Plan plan_of_poly_epochs(int64_t epochs, int64_t batch_size, int64_t max_steps = 0, int64_t warmup_epochs = 0) {
+  TrainOptions train;
+  train.epochs = epochs;
+  train.max_steps = max_steps;
+  train.batch_size = batch_size;
+  OptimOptions optim;
+  optim.lr = 0.01;
+  optim.schedule = "poly_epochs";
+  optim.warmup_epochs = warmup_epochs;
+  return make_plan(train, optim, /*samples_per_epoch=*/20, at::kCPU, World(), false);
+}
+
+// The rate of an epoch, of seven, is the same whatever the batch size, also one that was changed within the epoch.
+TEST(Plan, PolyOfEpochsStaysWithinTheEpoch) {
+  const std::vector<double> of_7{0.01,
+                                 0.008704581368591592,
+                                 0.007387283529495573,
+                                 0.006043183144790013,
+                                 0.004664669656672158,
+                                 0.003238461661916278,
+                                 0.0017354486343415245};
+  for (const int64_t first : {1, 3, 8, 20, 50}) {
+    const int64_t per_epoch = plan_of_poly_epochs(7, first).steps_per_epoch;
+    std::vector<double> rates;
+    played(plan_of_poly_epochs(7, first), {}, &rates);
+    ASSERT_EQ(std::ssize(rates), 7 * per_epoch);
+    for (size_t step = 0; step < rates.size(); ++step)
+      EXPECT_DOUBLE_EQ(rates[step], of_7[step / static_cast<size_t>(per_epoch)]) << first << ", step " << step;
+    for (int64_t done = 0; done < 20; done += first) {  // samples of the fourth epoch
+      RunState state;
+      state.step = 3 * per_epoch + done / first;
+      state.position = {3, done};
+      for (const int64_t then : {1, 4, 7}) {
+        rates.clear();
+        played(plan_of_poly_epochs(7, then), state, &rates);
+        ASSERT_FALSE(rates.empty());
+        EXPECT_DOUBLE_EQ(rates.front(), of_7[3]) << first << " then " << then << " after " << done << " samples";
+        EXPECT_DOUBLE_EQ(rates.back(), of_7[6]);
+        for (size_t i = 0; i < rates.size(); ++i) EXPECT_EQ(std::count(of_7.begin(), of_7.end(), rates[i]), 1);
+      }
+    }
+  }
+}
+
+// train.max_steps ends the schedule, within an epoch too; a warm-up moves with every step, and what follows begins
+// anew.
+TEST(Plan, PolyOfEpochsEndsWithTheRun) {
+  std::vector<double> rates;
+  played(plan_of_poly_epochs(7, 4, /*max_steps=*/12), {}, &rates);  // 5 steps an epoch
+  ASSERT_EQ(rates.size(), 12u);
+  for (size_t step = 0; step < rates.size(); ++step)
+    EXPECT_DOUBLE_EQ(rates[step], 0.01 * std::pow(1 - static_cast<double>(step / 5 * 5) / 12, 0.9)) << step;
+  rates.clear();
+  played(plan_of_poly_epochs(4, 4, /*max_steps=*/0, /*warmup_epochs=*/1), {}, &rates);
+  ASSERT_EQ(rates.size(), 20u);
+  for (size_t step = 0; step < rates.size(); ++step) {
+    const auto after = static_cast<double>(step / 5) - 1;
+    EXPECT_DOUBLE_EQ(rates[step], step < 5 ? 0.01 * static_cast<double>(step) / 5 : 0.01 * std::pow(1 - after / 3, 0.9))
+        << step;
+  }
+}
+
 TEST(Plan, FewerEpochsThanAreDoneLeaveNothing) {
   RunState state;
   state.step = 40;
@@ -189,15 +267,22 @@ at::Tensor bounded_loss_of(torch::nn::Sequential& model, const at::Tensor& x) {
 }
 
 TEST(Sgd, EqualsTorchsOwn) {
-  for (const bool nesterov : {false, true}) {
+  struct Settings {
+    bool nesterov;
+    double momentum, weight_decay;
+  };
+  for (const auto& [nesterov, momentum, weight_decay] :
+       {Settings{false, 0.8, 0.05}, Settings{true, 0.8, 0.05}, Settings{true, 0.99, 3e-5}}) {  // the last is nnU-Net's
     auto ours = small_model(), theirs = small_model();
     OptimOptions options;
     options.name = "sgd";
-    options.momentum = 0.8;
+    options.momentum = momentum;
     options.nesterov = nesterov;
+    options.weight_decay = weight_decay;
     const auto optimizer = make_optimizer(*ours, options);
-    torch::optim::SGD reference(theirs->parameters(),
-                                torch::optim::SGDOptions(1e-2).momentum(0.8).nesterov(nesterov).weight_decay(0.05));
+    torch::optim::SGD reference(
+        theirs->parameters(),
+        torch::optim::SGDOptions(1e-2).momentum(momentum).nesterov(nesterov).weight_decay(weight_decay));
     for (int i = 0; i < 20; ++i) {
       const at::Tensor x = at::randn({5, 6});
       bounded_loss_of(ours, x).backward();
@@ -352,6 +437,22 @@ TEST(ClipGradNorm, ScalesDownToTheLimitAndReturnsTheNormBefore) {
   EXPECT_EQ(gradients[0][0].item<float>(), 2.0F);
   EXPECT_EQ(clip_grad_norm(gradients, 1.0).item<float>(), 4.0F);
   EXPECT_FLOAT_EQ(gradients[0][0].item<float>(), 0.5F);
+}
+
+// It divides by the norm plus 1e-6.
+TEST(ClipGradNorm, EqualsTorchs) {
+  torch::manual_seed(5);
+  for (const double size : {0.1, 2.0, 300.0}) {
+    std::vector<at::Tensor> ours{size * at::randn({7, 9}), size * at::randn({9})}, theirs;
+    for (const at::Tensor& gradient : ours) {
+      theirs.push_back(at::zeros_like(gradient));
+      theirs.back().mutable_grad() = gradient.clone();
+    }
+    const double norm = torch::nn::utils::clip_grad_norm_(theirs, /*max_norm=*/12.0);
+    EXPECT_NEAR(clip_grad_norm(ours, 12.0).item<double>(), norm, 1e-6 * norm);
+    for (size_t i = 0; i < ours.size(); ++i)
+      EXPECT_LT(test::relative_difference(ours[i], theirs[i].grad()), 3e-7) << size;
+  }
 }
 
 TEST(LossScale, HalvesAfterAnOverflowAndSurvivesARestart) {

@@ -94,5 +94,16 @@ TEST_F(DamagedFile, FlippedBytesOfAReferenceCheckpointsPickle) {
   }
 }
 
+// Its plans become JSON.
+TEST_F(DamagedFile, FlippedBytesOfNnUnetsPickle) {
+  const std::string good = test::slurp(test::source_path("tests/golden/nnunet_checkpoint.pth"));
+  std::mt19937 random(3);
+  for (int i = 0; i < 500; ++i) {
+    std::string bad = good;
+    bad[random() % 46'000] ^= static_cast<char>(1 + random() % 255);
+    is_read(bad);
+  }
+}
+
 }  // namespace
 }  // namespace vmae::weights
