@@ -31,12 +31,22 @@ void add_files(CLI::App& command, run::PredictArguments& arguments) {
 }
 
 void add_method(CLI::App& command, run::PredictOptions& options) {
-  command.add_flag("--mirror", options.mirror, "average over mirror images: slower, often a little better");
+  command.add_flag_function(
+      "--mirror,!--no-mirror", [&options](int64_t given) { options.mirror = given > 0; },
+      "average over mirror images: slower, often a little better. Not said: nnU-Net does, as its authors; others do "
+      "not");
   command.add_flag("--probabilities", options.probabilities, "segmentation: also write each class's probabilities");
   command.add_flag("--overlays", options.overlays,
                    "segmentation: also write pictures to look at, classes in colour over the image: overlays/NAME.png");
   command.add_flag("--largest-component", options.largest_component,
                    "segmentation: of each class keep the largest connected part of a case");
+  command
+      .add_option(
+          "--postprocessing", options.postprocessing,
+          "segmentation: auto: what the folds of a run found to make label maps better (nnU-Net alone); none; or "
+          "the file postprocessing.json of a run, or of nnU-Net")
+      ->type_name("auto|none|FILE")
+      ->capture_default_str();
   command
       .add_option(
           "--tiles", options.tiles,

@@ -17,7 +17,7 @@ void add_forward(CLI::App& app, Context&) {
       app.add_subcommand("forward", "One evaluation-mode forward pass over tensors, to compare with other programs");
   auto arguments = std::make_shared<run::ForwardArguments>();
   command->add_option("--model", arguments->model, "the model")
-      ->check(CLI::IsMember({"mae", "simclr", "swin-unet", "unet", "transunet", "swin-classifier"}))
+      ->check(CLI::IsMember({"mae", "simclr", "swin-unet", "unet", "transunet", "nnunet", "swin-classifier"}))
       ->capture_default_str();
   command->add_option("--weights", arguments->weights, "weights: .safetensors, .pth, or the folder of a run")
       ->required()
@@ -44,7 +44,7 @@ void add_export(CLI::App& app, Context&) {
       app.add_subcommand("export", "Write weights as .safetensors or as a .pth for torch.load(weights_only=True)");
   struct Arguments {
     std::string weights, output;
-    bool overwrite = false;
+    bool overwrite = false, nnunet = false;
   };
   auto arguments = std::make_shared<Arguments>();
   command
@@ -55,9 +55,14 @@ void add_export(CLI::App& app, Context&) {
   command->add_option("--output", arguments->output, "file to write; its ending decides the format")
       ->required()
       ->type_name("FILE");
+  command->add_flag("--nnunet", arguments->nnunet,
+                    "an nnU-Net, or all of its folds, as the folder --output that nnU-Net itself predicts with");
   command->add_flag("--overwrite", arguments->overwrite, "replace the file");
   command->footer("Example:\n  vmae export --weights runs/mr --output mr.pth");
-  command->callback([arguments] { run::export_weights(arguments->weights, arguments->output, arguments->overwrite); });
+  command->callback([arguments] {
+    const auto write = arguments->nnunet ? run::export_nnunet : run::export_weights;
+    write(arguments->weights, arguments->output, arguments->overwrite);
+  });
 }
 
 void add_doctor(CLI::App& app, Context& context) {
@@ -108,7 +113,7 @@ struct BenchCommand {
         .add_option(
             "--model", training.model,
             "which training step: pretraining (mae, simclr), segmentation (9 classes), classification (5 classes)")
-        ->check(CLI::IsMember({"mae", "simclr", "swin-unet", "unet", "transunet", "swin-classifier"}))
+        ->check(CLI::IsMember({"mae", "simclr", "swin-unet", "unet", "transunet", "nnunet", "swin-classifier"}))
         ->capture_default_str();
     command.add_option("--device", training.device, "where to run")
         ->check(CLI::IsMember({"auto", "cpu", "cuda"}))

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Speed of a fine-tuning step in eager PyTorch on the CPU: Swin-UNet or TransUNet with Dice and cross-entropy, or the classifier with cross-entropy. The baseline of compare_finetune.py."""
+"""Speed of a fine-tuning step in eager PyTorch on the CPU: Swin-UNet, TransUNet or nnU-Net with Dice and cross-entropy, or the classifier with cross-entropy. The baseline of compare_finetune.py."""
 import torch
 import torch.nn.functional as F
 
+import nnunet_model
 from bench_step import step_arguments, time_steps
 from transunet_model import TransUNet
 from vmae_model import SwinClassifier, SwinUNet
 
-CLASSES = {"swin-unet": 9, "transunet": 9, "swin-classifier": 5}
+CLASSES = {"swin-unet": 9, "transunet": 9, "nnunet": 9, "swin-classifier": 5}
 SEGMENTERS = {"swin-unet": SwinUNet, "transunet": TransUNet}
 
 
@@ -30,7 +31,10 @@ def main():
     torch.manual_seed(args.seed)
     size, classes = (args.image_size, args.image_size), CLASSES[args.model]
     images = torch.randn(args.batch, 3, *size)
-    if args.model in SEGMENTERS:
+    if args.model == "nnunet":
+        model, mask = nnunet_model.NnUnet(classes).train(), torch.randint(classes, (args.batch, *size))
+        time_steps(model, lambda: nnunet_model.loss(model(images), mask), args)
+    elif args.model in SEGMENTERS:
         model, mask = SEGMENTERS[args.model](num_classes=classes, image_size=size).train(), torch.randint(classes, (args.batch, *size))
         time_steps(model, lambda: dice_ce(model(images), mask), args)
     else:

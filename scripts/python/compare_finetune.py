@@ -8,7 +8,7 @@ import sys
 
 from side_by_side import alternate, measure, print_table, write_json
 
-MODELS = {"swin-unet": "Swin-UNet", "transunet": "TransUNet", "swin-classifier": "classifier"}
+MODELS = {"swin-unet": "Swin-UNet", "transunet": "TransUNet", "nnunet": "nnU-Net", "swin-classifier": "classifier"}
 
 
 def main():
@@ -31,7 +31,7 @@ def main():
         for precision in args.precision:
             which = ["--model", model, "--precision", precision]
             results[f"{MODELS[model]}, {precision}"] = alternate(lambda: measure([*ours, *which]), lambda: measure([*python, *which]), args.rounds)
-    print(f"one fine-tuning step (Swin-UNet, TransUNet: 9 classes, Dice + cross-entropy; classifier: 5 classes, cross-entropy), "
+    print(f"one fine-tuning step (Swin-UNet, TransUNet, nnU-Net: 9 classes, Dice + cross-entropy; classifier: 5 classes, cross-entropy), "
           f"{args.image_size} x {args.image_size}, batch {args.batch}, {threads} threads, median of {args.rounds} rounds")
     print_table(results, "model, precision")
     write_json(args.json, results)

@@ -11,6 +11,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <numeric>
 #include <optional>
 #include <thread>
 
@@ -66,7 +67,8 @@ struct Loader::State {
   ~State();
   void start(Position position);
   int64_t samples_per_epoch() const {
-    return options.shuffle && options.samples_per_epoch > 0 ? options.samples_per_epoch : dataset->size();
+    const bool has_own = (options.shuffle || options.is_drawn) && options.samples_per_epoch > 0;
+    return has_own ? options.samples_per_epoch : dataset->size();
   }
   void make_order();
   std::unique_ptr<Slot> make_slot();
@@ -94,6 +96,13 @@ Loader::State::~State() {
 
 void Loader::State::make_order() {
   const int64_t epoch = opening.epoch, n = dataset->size(), length = samples_per_epoch();
+  order_epoch = epoch;
+  order_occurrences.clear();
+  if (options.is_drawn) {
+    order.resize(static_cast<size_t>(length));
+    std::iota(order.begin(), order.end(), int64_t{0});
+    return;
+  }
   const bool is_mixed = options.shuffle && !options.weights.empty(), is_one_pass = length == n && !is_mixed;
   const bool is_marked = options.shuffle && options.is_marked && options.marked_share > 0.0;
   if (is_mixed) {
@@ -107,8 +116,7 @@ void Loader::State::make_order() {
       order = marked_order(std::move(order), *options.is_marked, options.marked_share, group, options.seed, epoch);
     }
   }
-  order_occurrences = is_one_pass && !is_marked ? std::vector<int64_t>{} : occurrences(order);
-  order_epoch = epoch;
+  if (!is_one_pass || is_marked) order_occurrences = occurrences(order);
 }
 
 std::unique_ptr<Slot> Loader::State::make_slot() {

@@ -40,12 +40,13 @@ std::string csv_row(std::vector<std::string> fields, const std::vector<double>& 
 }  // namespace
 
 CaseResult::CaseResult(const io::SourceFile& file, const data::Case& one, std::string name, const ModelCard& card,
-                       const PredictOptions& options)
+                       const PredictOptions& options, const nnunet::Postprocessing& postprocessing)
     : file_(file),
       case_(one),
       name_(std::move(name)),
       card_(card),
       options_(options),
+      postprocessing_(postprocessing),
       voxels_(static_cast<size_t>(one.volume.num_values() / one.volume.channels)) {}
 
 void CaseResult::add(int64_t first, const at::Tensor& p) {
@@ -54,6 +55,11 @@ void CaseResult::add(int64_t first, const at::Tensor& p) {
   } else {
     add_maps(first, p);
   }
+}
+
+void CaseResult::set(std::vector<uint8_t> labels, std::vector<std::vector<float>> probabilities) {
+  labels_ = std::move(labels);
+  probabilities_ = std::move(probabilities);
 }
 
 void CaseResult::add_maps(int64_t first, const at::Tensor& p) {
@@ -84,9 +90,10 @@ PredictedCase CaseResult::rows() const {
 PredictedCase CaseResult::write_files(const fs::path& output) {
   PredictedCase done;
   const auto wrote = [&](const fs::path& file) { done.files.push_back(file.lexically_relative(output).string()); };
+  nnunet::apply(postprocessing_, labels_, case_.volume.size);
   if (options_.largest_component) io::keep_largest_components(labels_, case_.volume.size);
   wrote(write_labels(output / name_, file_, case_, labels_, card_));
-  const std::vector<std::string> class_names = class_file_names(card_.class_names);
+  const std::vector<std::string> class_names = probability_file_names(card_);
   for (size_t k = 0; k < probabilities_.size(); ++k)
     wrote(write_probabilities(output / "probabilities" / (name_ + "_" + class_names[k]), file_, case_,
                               probabilities_[k]));

@@ -10,6 +10,7 @@
 #include "journal.h"
 #include "vmae/cases/source_file.h"
 #include "vmae/data/case.h"
+#include "vmae/nnunet/postprocess.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/predict/pool.h"
 #include "vmae/predict/predict.h"
@@ -20,10 +21,14 @@ namespace vmae::run {
 class CaseResult {
  public:
   CaseResult(const io::SourceFile& file, const data::Case& one, std::string name, const ModelCard& card,
-             const PredictOptions& options);
+             const PredictOptions& options, const nnunet::Postprocessing& postprocessing);
 
   // Segmentation: (n, classes, h, w) of slices first, first + 1, ...; classification: (n, classes).
   void add(int64_t first, const at::Tensor& p);
+
+  // Segmentation at once: the class of each voxel, and of each class (region) its probabilities, where they are asked
+  // for; all in the order of the case's volume.
+  void set(std::vector<uint8_t> labels, std::vector<std::vector<float>> probabilities);
 
   // Segmentation: files in the output folder; classification: rows of its tables.
   PredictedCase write(const std::filesystem::path& output);
@@ -39,9 +44,10 @@ class CaseResult {
   std::string name_;
   const ModelCard& card_;
   const PredictOptions& options_;
+  const nnunet::Postprocessing& postprocessing_;  // of classes 1, 2, ...
   size_t voxels_;
   std::vector<uint8_t> labels_;                    // by voxel; empty: classification
-  std::vector<std::vector<float>> probabilities_;  // by class and voxel, where they are asked for
+  std::vector<std::vector<float>> probabilities_;  // by class (region) and voxel, where they are asked for
   CasePool pool_;
   std::string slices_rows_;
 };

@@ -143,7 +143,7 @@ Cases find_cases(const FeaturesArguments& arguments, const ModelCard& card) {
   std::vector<io::SourceRemark> refused = source.refused;
   Cases cases;
   cases.files = cases_for(card, source.files, source.channel_names, refused);
-  cases.names = names_beside(cases.files, {}, source.identifying);
+  cases.names = io::names_beside(cases.files, {}, source.identifying);
   cases.identifying = source.identifying;
   for (const io::SourceRemark& one : refused) cases.left_out.add(io::without(one.name, source.identifying), one.text);
   return cases;

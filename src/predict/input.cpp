@@ -1,39 +1,15 @@
 #include "input.h"
 
 #include <algorithm>
-#include <numeric>
-#include <tuple>
 
 #include "vmae/cases/channels.h"
 #include "vmae/cases/time_points.h"
 #include "vmae/core/log.h"
 #include "vmae/data/modality.h"
+#include "vmae/runs/case_voxels.h"
 #include "vmae/runs/modality.h"
-#include "vmae/sources/case_names.h"
 
 namespace vmae::run {
-
-std::vector<std::string> names_beside(const std::vector<io::SourceFile>& cases,
-                                      const std::vector<io::SourceFile>& beside,
-                                      const std::vector<std::string>& identifying) {
-  std::vector<const io::SourceFile*> order;
-  for (const io::SourceFile& file : cases) order.push_back(&file);
-  for (const io::SourceFile& file : beside) order.push_back(&file);
-  std::vector<size_t> sorted(order.size());
-  std::iota(sorted.begin(), sorted.end(), size_t{0});
-  std::sort(sorted.begin(), sorted.end(), [&](size_t a, size_t b) {
-    return std::tie(order[a]->name, order[a]->path) < std::tie(order[b]->name, order[b]->path);
-  });
-  std::vector<io::SourceFile> all;
-  for (const size_t i : sorted) all.push_back(*order[i]);
-  const std::vector<std::string> all_names = io::case_names(all, identifying);
-  std::vector<std::string> names(cases.size());
-  for (size_t i = 0; i < sorted.size(); ++i) {
-    if (sorted[i] < cases.size()) names[sorted[i]] = all_names[i];
-  }
-  return names;
-}
-
 namespace {
 
 // Intensities are scaled by modality. What images do not say is as it was in training: what was said there
@@ -114,14 +90,35 @@ std::vector<io::SourceFile> cases_for(const ModelCard& card, const std::vector<i
   return cases;
 }
 
-LoadedCase load_case(const io::SourceFile& file, const data::ImageOptions& image) {
+namespace {
+
+template <class Load>
+LoadedCase without_throwing(const io::SourceFile& file, const Load& load) {
   try {
-    return {data::read_case(file, image), {}};
+    return load();
   } catch (const Error& error) {
-    return {{}, error};
+    return {.one = {}, .problem = error};
   } catch (const std::exception& error) {  // out of memory, say
-    return {{}, Error(ExitCode::data, concat(file.path.string(), ": ", error.what()))};
+    return {.one = {}, .problem = Error(ExitCode::data, concat(file.path.string(), ": ", error.what()))};
   }
+}
+
+}  // namespace
+
+LoadedCase load_case(const io::SourceFile& file, const data::ImageOptions& image) {
+  return without_throwing(file, [&] { return LoadedCase{.one = data::read_case(file, image)}; });
+}
+
+LoadedCase load_nnunet_case(const io::SourceFile& file, const nnunet::Plans& plans, const data::ImageOptions& image) {
+  return without_throwing(file, [&] {
+    CaseImages images = CaseReader({file}).read(file, /*with_labels=*/false);
+    LoadedCase loaded;
+    loaded.one.volume = images.volumes.front();
+    loaded.preprocessed = nnunet::preprocess(voxels_of(std::move(images), file.path.string()), plans);
+    loaded.one.range = data::range_of(loaded.one.volume, image);  // of values that are all finite
+    loaded.one.axis = static_cast<int>(2 - plans.transpose_forward[0]);
+    return loaded;
+  });
 }
 
 }  // namespace vmae::run

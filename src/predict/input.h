@@ -7,14 +7,10 @@
 #include "vmae/cases/source_file.h"
 #include "vmae/core/error.h"
 #include "vmae/data/case.h"
+#include "vmae/nnunet/preprocess.h"
 #include "vmae/predict/model_file.h"
 
 namespace vmae::run {
-
-// Names of `cases` that are unique among all files, and the same whichever of them are predicted together.
-std::vector<std::string> names_beside(const std::vector<io::SourceFile>& cases,
-                                      const std::vector<io::SourceFile>& beside,
-                                      const std::vector<std::string>& identifying);
 
 // As the model learnt them: channels of a case side by side, or each
 // image by itself. Cases of another number of channels go to `refused`.
@@ -30,8 +26,13 @@ std::vector<io::SourceFile> cases_for(const ModelCard& card, const std::vector<i
 
 struct LoadedCase {
   data::Case one;
-  std::optional<Error> problem;
+  std::optional<nnunet::PreprocessedCase> preprocessed{};  // what an nnU-Net sees of it
+  std::optional<Error> problem{};
 };
-LoadedCase load_case(const io::SourceFile& file, const data::ImageOptions& image);  // throws nothing
+// Both throw nothing.
+LoadedCase load_case(const io::SourceFile& file, const data::ImageOptions& image);
+// `one` is the first channel, in slices as the network sees them; its range, which pictures of it are drawn with, is as
+// `image` says.
+LoadedCase load_nnunet_case(const io::SourceFile& file, const nnunet::Plans& plans, const data::ImageOptions& image);
 
 }  // namespace vmae::run

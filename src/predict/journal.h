@@ -47,8 +47,4 @@ class PredictJournal {
   std::map<std::string, PredictedCase> done_;
 };
 
-// For plans: the content of a file; and of cases their number, names, paths, sizes and times of change.
-std::string content_of(const std::filesystem::path& file);
-std::string content_of(const std::vector<io::SourceFile>& cases, const std::vector<std::string>& names);
-
 }  // namespace vmae::run

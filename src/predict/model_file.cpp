@@ -5,12 +5,15 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "nnunet_card.h"
 #include "vmae/core/error.h"
 #include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/core/path_problem.h"
+#include "vmae/runs/nnunet_network.h"
 #include "vmae/runs/pretrain_options.h"
 #include "vmae/runs/run_record.h"
+#include "vmae/weights/nnunet.h"
 #include "vmae/weights/transfer.h"
 #include "vmae/weights/transunet.h"
 
@@ -197,6 +200,20 @@ ModelCard card_of(const weights::TensorFile& file, const fs::path& path, int64_t
   return card;
 }
 
+// The same of an nnU-Net, with what it has besides.
+void take_nnunet_card(const weights::TensorFile& file, const fs::path& path, int64_t num_outputs, LoadedModel& model) {
+  const NnUnetCard own = nnunet_card_of(file.metadata);
+  if (own.labels.num_heads() != num_outputs)
+    throw Error(ExitCode::checkpoint,
+                concat("its labels need ", own.labels.num_heads(), " outputs, but its network has ", num_outputs));
+  const bool is_ours = file.metadata.contains("class_names");
+  if (is_ours) model.card = card_of(file, path, std::ssize(own.labels.foreground) + 1, /*is_segmenter=*/true);
+  complete_card(own, is_ours, model.card);
+  model.plans = own.plans;
+  model.labels = own.labels;
+  model.mirror_axes = own.mirror_axes;
+}
+
 }  // namespace
 
 std::string options_json(const Options& list) {
@@ -208,6 +225,7 @@ std::string options_json(const Options& list) {
 std::string model_name_of(const weights::TensorFile& file) {
   if (const auto found = file.metadata.find("model"); found != file.metadata.end()) return found->second;
   if (weights::is_transunet(file)) return "transunet";
+  if (file.find(nn::find_segmenter("nnunet")->head) != nullptr) return "nnunet";
   if (file.find("skip_connection_layers.0.weight") != nullptr) return "swin-unet";
   if (file.find("projection.layers.0.linear.weight") != nullptr) return "simclr";
   return file.find("decoder_pred.weight") == nullptr && file.find("head.weight") != nullptr ? "swin-classifier" : "mae";
@@ -266,6 +284,7 @@ nn::UnetOptions unet_options_of(const weights::TensorFile& file, const fs::path&
   try {
     if (has_options || kind->name == "unet") read_model_options(file, unet);
     if (!has_options && kind->name == "transunet") read_shapes(file, unet);
+    if (!has_options && kind->name == "nnunet") set_network(*nnunet_card_of(file.metadata).plans, 0, unet);
     unet.num_classes = shape(file, kind->head).at(0);
   } catch (const std::exception& problem) {
     fail(path, kind->title, problem);
@@ -325,6 +344,7 @@ LoadedModel load_model(const fs::path& path, at::Device device) {
   const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
   LoadedModel model;
   model.name = model_name_of(file);
+  if (model.name == "nnunet") file.tensors = weights::without_copies(file.tensors, path);
   if (is_of_pretraining(model.name)) {
     const char* kind = model.name == "mae" ? "a masked autoencoder" : "an encoder of contrastive pretraining";
     throw Error(ExitCode::checkpoint, concat(path.string(), ": ", kind, " predicts nothing"),
@@ -337,7 +357,8 @@ LoadedModel load_model(const fs::path& path, at::Device device) {
   const nn::SwinOptions& swin = unet.swin;
   try {
     const int64_t num_outputs = shape(file, is_segmenter ? kind->head : "head.weight").at(0);
-    model.card = card_of(file, path, num_outputs, is_segmenter);
+    if (model.name == "nnunet") take_nnunet_card(file, path, num_outputs, model);
+    if (model.name != "nnunet") model.card = card_of(file, path, num_outputs, is_segmenter);
     if (is_segmenter) model.segmenter = nn::make_segmenter(model.name, unet);
     if (!is_segmenter) model.classifier = nn::SwinClassifier(nn::ClassifierOptions{swin, num_outputs});
   } catch (const Error& problem) {

@@ -134,4 +134,8 @@ std::vector<std::string> class_file_names(const std::vector<std::string>& classe
   return names;
 }
 
+std::vector<std::string> probability_file_names(const ModelCard& card) {
+  return class_file_names(card.region_names.empty() ? card.class_names : card.region_names);
+}
+
 }  // namespace vmae::run

@@ -32,5 +32,7 @@ std::filesystem::path write_overlay(const std::filesystem::path& stem, const dat
 // Class names as parts of file names: of ASCII, letters, digits and -
 // are kept; with their numbers in front where two would be the same.
 std::vector<std::string> class_file_names(const std::vector<std::string>& classes);
+// The same of what a model has probabilities of: its classes, or regions.
+std::vector<std::string> probability_file_names(const ModelCard& card);
 
 }  // namespace vmae::run

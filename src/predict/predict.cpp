@@ -10,11 +10,12 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "case_predictor.h"
 #include "case_result.h"
 #include "input.h"
 #include "journal.h"
 #include "output.h"
-#include "slice_predictor.h"
+#include "postprocessing.h"
 #include "vmae/cases/class_names.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/clock.h"
@@ -26,6 +27,7 @@
 #include "vmae/prepared/prepared.h"
 #include "vmae/report/progress.h"
 #include "vmae/report/table.h"
+#include "vmae/runs/content.h"
 #include "vmae/runs/modality.h"
 #include "vmae/runs/run_record.h"
 #include "vmae/runs/source_notes.h"
@@ -80,7 +82,7 @@ void check_outputs(const std::vector<std::string>& names, const ModelCard& card,
     throw Error(ExitCode::data, concat("the prediction of ", *in_overlays, " would lie among the overlays"),
                 "predict without --overlays, or rename that folder");
   if (!options.probabilities) return;
-  const std::vector<std::string> class_names = class_file_names(card.class_names);
+  const std::vector<std::string> class_names = probability_file_names(card);
   for (const std::string& name : names) {
     for (const std::string& class_name : class_names) {
       const auto [first, is_new] = probabilities.emplace(concat(name, '_', class_name), name);
@@ -102,53 +104,11 @@ void make_output_folder(const fs::path& output) {
                 "choose a folder that you may write to");
 }
 
-// Cases that go through the network together: one of many slices, or pictures of one size.
+// Cases that go through the network together.
 struct Group {
   std::vector<size_t> numbers;
-  std::vector<data::Case> cases;
-  bool takes(const data::Case& one, int64_t batch) const {
-    if (cases.empty()) return true;
-    const auto is_picture = [](const data::Case& c) { return c.axis == 2 && c.volume.size[2] == 1; };
-    const data::Case& first = cases.front();
-    return is_picture(one) && is_picture(first) && one.volume.size == first.volume.size &&
-           one.volume.channels == first.volume.channels && static_cast<int64_t>(cases.size()) < batch;
-  }
+  std::vector<LoadedCase> cases;
 };
-
-// Calls use(which case of the group, first slice, probabilities), some slices at a time.
-template <class Use>
-void for_slices(SlicePredictor& predictor, const std::vector<data::Case>& cases, const Use& use) {
-  const int64_t batch = predictor.options().batch;
-  if (cases.size() > 1) {
-    std::vector<io::Image> slices;
-    std::vector<data::IntensityRange> ranges;
-    for (const data::Case& one : cases) {
-      slices.push_back(io::slice_of(one.volume, one.axis, 0));
-      ranges.push_back(one.range);
-    }
-    const at::Tensor p = predictor.probabilities(slices, ranges);
-    for (size_t i = 0; i < cases.size(); ++i)
-      use(i, 0, p.slice(0, static_cast<int64_t>(i), static_cast<int64_t>(i) + 1));
-    return;
-  }
-  const data::Case& one = cases.front();
-  const int64_t count = one.volume.size[static_cast<size_t>(one.axis)];
-  for (int64_t first = 0; first < count; first += batch) {
-    if (stop_requested()) throw Error(ExitCode::stopped, "stopped");
-    std::vector<io::Image> slices;
-    for (int64_t i = first; i < std::min(count, first + batch); ++i)
-      slices.push_back(io::slice_of(one.volume, one.axis, i));
-    use(0, first, predictor.probabilities(slices, {one.range}));
-  }
-}
-
-void warn_of_unlike(const SlicePredictor& predictor) {
-  if (2 * predictor.num_unlike() <= predictor.num_slices()) return;
-  log::warning(concat(predictor.num_unlike(), " of ", predictor.num_slices(),
-                      predictor.num_slices() == 1 ? " image looks" : " images (slices of volumes) look",
-                      " unlike those that the model was trained on, by mean, contrast or colour of the network's "
-                      "input: another modality, region or scaling? What was predicted may mean nothing"));
-}
 
 // Cases through the models, one after the other, and what becomes of them.
 class Prediction {
@@ -167,11 +127,12 @@ class Prediction {
     train::configure_compute(device_, options.threads);
     std::vector<LoadedModel> models;
     for (const fs::path& file : weights_) models.push_back(load_model(file, device_));
-    predictor_.emplace(std::move(models), SliceOptions{options.tiles, options.overlap, options.mirror, options.batch},
-                       device_, precision_);
+    if (!options_.mirror) options_.mirror = models.front().plans != nullptr;
+    predictor_ = make_case_predictor(std::move(models), options_, device_, precision_);
+    if (is_segmenter()) postprocessing_ = choose_postprocessing(options.postprocessing, weights, card());
     std::vector<io::SourceRemark> of_others;
     cases_ = cases_for(card(), listed, options.channel_names, refused_);
-    names_ = options.names.empty() ? names_beside(cases_, as_learnt(beside, card(), of_others), identifying)
+    names_ = options.names.empty() ? io::names_beside(cases_, as_learnt(beside, card(), of_others), identifying)
                                    : given_names(cases_, options.names);
     results_.resize(cases_.size());
     for (const io::SourceRemark& one : refused_) failed_.push_back({io::without(one.name, identifying), one.text});
@@ -197,7 +158,7 @@ class Prediction {
     }
     bar_.finish();
     write_tables();
-    warn_of_unlike(*predictor_);
+    predictor_->warn_of_input();
     write_record();
     journal_->finish();
     return tell_result(start);
@@ -219,14 +180,17 @@ class Prediction {
                is_segmenter() ? "background and " + io::class_list(card().class_names) : join(card().class_names, ", "),
                "; ", weights_.size(), weights_.size() == 1 ? " model" : " models", "; ", cases_.size(), " cases, on ",
                device_.str()));
-    log_intensity({&cases_}, card().image, "case");
+    if (predictor_->model().plans == nullptr) log_intensity({&cases_}, card().image, "case");  // an nnU-Net has its own
     if (is_segmenter()) check_outputs(names_, card(), options_);
+    if (!postprocessing_.file.empty())
+      log::info(concat("postprocessing: ", text_of(postprocessing_, card()), " (", postprocessing_.file.string(), ")"));
     if (is_segmenter() && !options_.pool.empty()) log::warning("--pool is for classification: it changes nothing here");
     if (!is_segmenter() &&
-        (options_.tiles != "auto" || options_.largest_component || options_.probabilities || options_.overlays))
+        (options_.tiles != "auto" || options_.largest_component || options_.probabilities || options_.overlays ||
+         (options_.postprocessing != "auto" && options_.postprocessing != "none")))
       log::warning(
-          "--tiles, --probabilities, --overlays and --largest-component are for segmentation: they change nothing "
-          "here");
+          "--tiles, --probabilities, --overlays, --postprocessing and --largest-component are for segmentation: they "
+          "change nothing here");
   }
 
   // All that decides what is written: what is there of a prediction with the same plan is there.
@@ -236,8 +200,9 @@ class Prediction {
                         {"input", content_of(cases_, names_)},
                         {"--tiles", options_.tiles},
                         {"--overlap", number_text(options_.overlap)},
-                        {"--mirror", yes_or_no(options_.mirror)},
+                        {"--mirror", yes_or_no(*options_.mirror)},
                         {"--largest-component", yes_or_no(options_.largest_component)},
+                        {"--postprocessing", postprocessing_.file.empty() ? "none" : content_of(postprocessing_.file)},
                         {"--probabilities", yes_or_no(options_.probabilities)},
                         {"--overlays", yes_or_no(options_.overlays)},
                         {"--pool", pool()},
@@ -266,7 +231,7 @@ class Prediction {
     std::future<LoadedCase> next;
     const auto read_ahead = [&](size_t i) {
       if (i < todo_.size())
-        next = std::async(std::launch::async, load_case, std::cref(cases_[todo_[i]]), std::cref(card().image));
+        next = std::async(std::launch::async, [this, i] { return predictor_->load(cases_[todo_[i]]); });
     };
     read_ahead(0);
     for (; num_read_ < todo_.size(); ++num_read_) {
@@ -277,10 +242,10 @@ class Prediction {
         leave_out(todo_[num_read_], *loaded.problem);
         continue;
       }
-      if (!group_.takes(loaded.one, options_.batch)) flush();
+      if (!group_.cases.empty() && !predictor_->go_together(group_.cases, loaded)) flush();
       group_.numbers.push_back(todo_[num_read_]);
-      group_.cases.push_back(std::move(loaded.one));
-      if (group_.cases.front().volume.size[2] > 1) flush();
+      group_.cases.push_back(std::move(loaded));
+      if (group_.cases.front().one.volume.size[2] > 1) flush();
     }
     flush();
   }
@@ -315,11 +280,12 @@ class Prediction {
     return false;
   }
 
-  void predict_together(const std::vector<size_t>& numbers, const std::vector<data::Case>& group) {
+  void predict_together(const std::vector<size_t>& numbers, const std::vector<LoadedCase>& group) {
     std::vector<CaseResult> predicted;
     for (size_t i = 0; i < group.size(); ++i)
-      predicted.emplace_back(cases_[numbers[i]], group[i], names_[numbers[i]], card(), options_);
-    for_slices(*predictor_, group, [&](size_t i, int64_t first, const at::Tensor& p) { predicted[i].add(first, p); });
+      predicted.emplace_back(cases_[numbers[i]], group[i].one, names_[numbers[i]], card(), options_,
+                             postprocessing_.of_classes);
+    predictor_->predict(group, predicted);
     for (size_t i = 0; i < group.size(); ++i) {
       try {
         results_[numbers[i]] = predicted[i].write(output_);
@@ -364,12 +330,17 @@ class Prediction {
     if (!card().label_values.empty()) json["label_values"] = card().label_values;
     json["options"] = {{"tiles", options_.tiles},
                        {"overlap", options_.overlap},
-                       {"mirror", options_.mirror},
+                       {"mirror", *options_.mirror},
                        {"largest_component", options_.largest_component},
                        {"slice_axis", card().image.slice_axis}};
     if (options_.overlays) json["options"]["overlays"] = true;
+    if (!postprocessing_.file.empty()) {
+      nlohmann::ordered_json& steps = json["options"]["postprocessing"] = nlohmann::ordered_json::array();
+      for (const nnunet::PostprocessingStep& step : postprocessing_.of_values.steps)
+        steps.push_back({{"labels", step.labels}});
+    }
     if (!is_segmenter())
-      json["options"] = {{"mirror", options_.mirror}, {"pool", pool()}, {"is_multi_label", card().is_multi_label}};
+      json["options"] = {{"mirror", *options_.mirror}, {"pool", pool()}, {"is_multi_label", card().is_multi_label}};
     if (!cases_.empty() && cases_.front().prepared_case >= 0)
       json["prepared"] = {{"path", cases_.front().path.string()},
                           {"digest", io::PreparedDataset(cases_.front().path).info().digest}};
@@ -390,16 +361,17 @@ class Prediction {
   }
 
   fs::path output_;
-  const PredictOptions& options_;
+  PredictOptions options_;  // with what was not said
   const std::vector<std::string>& identifying_;
   at::Device device_;
   train::Precision precision_;
   std::vector<fs::path> weights_;
   std::vector<io::SourceRemark> refused_;  // files
   ProgressBar bar_;
-  std::optional<SlicePredictor> predictor_;
+  std::unique_ptr<CasePredictor> predictor_;
   std::vector<io::SourceFile> cases_;
   std::vector<std::string> names_;
+  ChosenPostprocessing postprocessing_;
   std::optional<PredictJournal> journal_;
   std::vector<PredictedCase> results_;  // by case
   std::vector<size_t> todo_;            // numbers of cases

@@ -7,7 +7,7 @@
 
 #include <cmath>
 
-#include "vmae/core/error.h"
+#include "alike.h"
 #include "vmae/core/log.h"
 #include "vmae/data/transforms.h"
 
@@ -109,29 +109,7 @@ SlicePredictor::SlicePredictor(std::vector<LoadedModel> models, SliceOptions opt
     log::info(concat("--mirror: ", first.mirrors, " alone, as in training"));
   }
   tile_weight_ = gaussian(first.image.image_size[0], first.image.image_size[1]).to(device);
-  const auto card_text = [](const LoadedModel& one) {
-    weights::Metadata metadata;
-    add_card(one.card, metadata);
-    metadata["name"] = one.name;
-    metadata["size"] =
-        concat(one.card.image.image_size[0], "x", one.card.image.image_size[1], "x", one.card.image.in_channels);
-    return metadata;
-  };
-  for (const LoadedModel& other : models_) {
-    auto expected = card_text(model()), found = card_text(other);
-    for (auto* one : {&expected, &found}) {
-      one->erase("mirrors");
-      one->erase("input_statistics");
-    }
-    for (const auto& [key, value] : found) expected.try_emplace(key);  // one may not say
-    for (const auto& [key, value] : expected) {
-      if (found[key] == value) continue;
-      throw Error(ExitCode::checkpoint,
-                  concat("models that are averaged must be alike, but their ", key, " differs: '", value, "' and '",
-                         found[key], "'"),
-                  "predict with each on its own");
-    }
-  }
+  require_alike(models_);
 }
 
 at::Tensor SlicePredictor::of_network_input(const at::Tensor& input) {

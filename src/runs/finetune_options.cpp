@@ -106,6 +106,16 @@ void describe(Options& options, SegmentModelOptions& model) {
   describe(options, model.net);
 }
 
+void describe(Options& options, NnUnetRunOptions& nnunet) {
+  options.add("plan", nnunet.plan,
+              "nnunet: a plan that is there (nnUNetPlans.json, of nnU-Net or `vmae plan`); empty: made of all cases in "
+              "data.train that have a mask and are not marked as test, as nnU-Net does");
+  options.add(
+      "preprocessed", nnunet.preprocessed,
+      "nnunet: folder for the cases that the plan has cropped, normalised and resampled, 4 bytes for each voxel "
+      "and channel; runs of one plan may share it. Empty: preprocessed in run.dir (of all folds together)");
+}
+
 SegmentConfig::SegmentConfig(const std::string& recipe_name) : recipe(recipe_name) {
   data.augment = data::segmentation_augmentation();
   optim.lr = 1e-3;
@@ -127,12 +137,31 @@ SegmentConfig::SegmentConfig(const std::string& recipe_name) : recipe(recipe_nam
   optim.clip_grad_norm = 1;
 }
 
+// As its authors train it, whatever the recipe: nnUNetTrainer of version 2.8.1.
+static void set_training_of_nnunet(SegmentConfig& config) {
+  config.train.epochs = 1000;
+  config.train.steps_per_epoch = 250;
+  config.train.min_steps_per_epoch = 0;
+  config.train.batch_size = 0;  // the plan's
+  config.data.foreground_share = 0;
+  config.optim = {};
+  config.optim.name = "sgd";
+  config.optim.momentum = 0.99;
+  config.optim.nesterov = true;
+  config.optim.lr = 0.01;
+  config.optim.weight_decay = 3e-5;
+  config.optim.schedule = "poly_epochs";
+  config.optim.warmup_epochs = 0;
+  config.optim.clip_grad_norm = 12;
+}
+
 SegmentConfig defaults_for(const SegmentConfig& said) {
   SegmentConfig defaults(said.recipe);
   if (said.train.epochs > 0) defaults.train.min_steps_per_epoch = 0;
   if (said.train.epochs == 1) defaults.optim.warmup_epochs = 0;        // it would be the whole run
   if (!said.data.weights.empty()) defaults.data.foreground_share = 0;  // both say how batches are made up
   const nn::SegmenterKind* kind = nn::find_segmenter(said.model.name);
+  if (said.model.name == "nnunet") set_training_of_nnunet(defaults);
   if (said.recipe == "auto" && kind != nullptr && !kind->is_swin) {  // task_lr_scale is for what a Swin-UNet adds
     if (said.model.name == "unet") defaults.optim.lr = 1e-3;         // convolutions alone bear more
     defaults.optim.task_lr_scale = 1;
@@ -149,9 +178,42 @@ void describe(Options& options, SegmentConfig& config) {
   options.section("optim", "the optimizer and its schedule: linear warm-up from 0, then optim.schedule, per step",
                   config.optim);
   options.section("loss", "What is minimised", config.loss);
+  options.section("nnunet", "nnU-Net's plan and preprocessing, of model.name = nnunet", config.nnunet);
 }
 
-std::string text_of_recipe(const SegmentConfig& config) { return recipe_text(config); }
+void refuse_keys_of_others(const SegmentConfig& config) {
+  const bool is_nnunet = config.model.name == "nnunet";
+  SegmentConfig given = config, defaults = config;
+  const SegmentConfig standard(config.recipe);
+  const auto reset = [](auto& value, const auto& to) { value = to; };
+  if (is_nnunet) {
+    const data::AugmentOptions& augment = standard.data.augment;
+    reset(defaults.data.augment, augment);
+    defaults.data.image = standard.data.image;
+    defaults.data.image.modality = config.data.image.modality;
+    defaults.data.image.slice_axis = config.data.image.slice_axis;
+    defaults.data.foreground_share = 0;
+    defaults.data.weights = {};
+    defaults.loss = standard.loss;
+    defaults.model.net = standard.model.net;
+  } else {
+    defaults.nnunet = {};
+  }
+  Options is, should_be;
+  describe(is, given);
+  describe(should_be, defaults);
+  for (const Option& option : is.all()) {
+    if (option.get() == should_be.find(option.key)->get()) continue;
+    throw Error(ExitCode::usage, concat(option.key, " is set, but means nothing to model.name = ", config.model.name),
+                is_nnunet ? "leave it out: nnU-Net's plan and its authors' training decide it (docs/baselines.md)"
+                          : "leave it out, or set model.name=nnunet");
+  }
+}
+
+std::string text_of_recipe(const SegmentConfig& config) {
+  if (config.model.name == "nnunet") return "nnU-Net is trained as its authors do, whatever the recipe";
+  return recipe_text(config);
+}
 std::string text_of_recipe(const ClassifyConfig& config) { return recipe_text(config); }
 
 void describe(Options& options, ClassifyDataOptions& data) {

@@ -4,11 +4,11 @@
 #include <ostream>
 #include <set>
 
-#include "plan_data.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/nnunet/planner.h"
 #include "vmae/nnunet/plans.h"
+#include "vmae/runs/plan_data.h"
 
 namespace vmae::run {
 

@@ -1,4 +1,4 @@
-#include "plan_data.h"
+#include "vmae/runs/plan_data.h"
 
 #include <algorithm>
 #include <mutex>
@@ -8,8 +8,6 @@
 #include "vmae/cases/channels.h"
 #include "vmae/cases/class_names.h"
 #include "vmae/cases/label_meaning.h"
-#include "vmae/cases/mask_numbering.h"
-#include "vmae/cases/read_image.h"
 #include "vmae/core/counting.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
@@ -19,12 +17,11 @@
 #include "vmae/nnunet/planner.h"
 #include "vmae/prepared/mask.h"
 #include "vmae/prepared/prepared.h"
+#include "vmae/runs/case_voxels.h"
 #include "vmae/runs/source_notes.h"
 #include "vmae/sources/case_names.h"
 #include "vmae/sources/dataset_json.h"
 #include "vmae/sources/source.h"
-#include "vmae/volume/volume.h"
-#include "vmae/volume/volume_file.h"
 
 namespace vmae::run {
 
@@ -32,87 +29,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// nnU-Net's distance of slices where there is one without depth, in the largest side of its pixels.
-constexpr double kFlatDepth = 999;
-
 bool comes_from_dataset_json(const io::Source& source) {
   return source.layout == "nnunet" || source.layout == "decathlon";
-}
-
-// A case as it is read: its channels and its mask.
-struct CaseImages {
-  std::vector<io::Volume> volumes;  // of one colour picture one
-  std::vector<uint8_t> labels;
-  bool is_flat = false;  // one slice, of which no file says how thick it is
-};
-
-bool has_depth(const io::SourceFile& file, const io::Volume& volume) {
-  if (volume.size[2] > 1) return true;
-  return file.series.empty() && io::is_volume(file.path) && io::VolumeFile(file.path).num_axes() > 2;
-}
-
-class CaseReader {
- public:
-  CaseReader(const io::Source& source, const std::vector<io::SourceFile>& cases) {
-    if (source.layout == "prepared") {
-      prepared_.emplace(cases.front().path);
-    } else {
-      io::check_numbering(cases, source.mask_names);
-      structures_ = io::structure_names(cases, source.mask_names);
-    }
-  }
-
-  const std::vector<std::string>& structures() const { return structures_; }
-
-  CaseImages read(const io::SourceFile& file) const {
-    if (prepared_) return read_prepared(file);
-    CaseImages images;
-    images.volumes = file.channels.empty() ? std::vector{io::read_image(file)} : io::read_channels(file);
-    images.labels = io::read_mask(file, images.volumes.front(), structures_);
-    images.is_flat = !has_depth(file, images.volumes.front());
-    return images;
-  }
-
- private:
-  CaseImages read_prepared(const io::SourceFile& file) const {
-    CaseImages images;
-    images.volumes.push_back(io::read_prepared_case(*prepared_, file.prepared_case));
-    for (const io::SourceFile& channel : file.channels)
-      images.volumes.push_back(io::read_prepared_case(*prepared_, channel.prepared_case));
-    io::LabelMap mask = io::read_prepared_mask(*prepared_, file.prepared_case);
-    images.labels = std::move(mask.labels);
-    images.is_flat = images.volumes.front().size[2] == 1 && images.volumes.front().spacing_mm[2] == 1;
-    return images;
-  }
-
-  std::optional<io::PreparedDataset> prepared_;
-  std::vector<std::string> structures_;
-};
-
-// Releases each volume once it has its values.
-nnunet::CaseVoxels voxels_of(CaseImages images, const std::string& name) {
-  const io::Volume& first = images.volumes.front();
-  nnunet::CaseVoxels voxels;
-  voxels.name = name;
-  voxels.shape = {first.size[2], first.size[1], first.size[0]};
-  voxels.spacing = {first.spacing_mm[2], first.spacing_mm[1], first.spacing_mm[0]};
-  if (images.is_flat) voxels.spacing[0] = kFlatDepth * std::max(voxels.spacing[1], voxels.spacing[2]);
-  for (io::Volume& volume : images.volumes) {
-    std::vector<float> values = io::values(volume);
-    volume.stored = std::vector<std::byte>();
-    if (volume.channels == 1) {
-      voxels.channels.push_back(std::move(values));
-      continue;
-    }
-    const auto count = static_cast<size_t>(volume.channels);
-    for (size_t channel = 0; channel < count; ++channel) {
-      std::vector<float>& one = voxels.channels.emplace_back();
-      one.reserve(values.size() / count);
-      for (size_t i = channel; i < values.size(); i += count) one.push_back(values[i]);
-    }
-  }
-  voxels.labels = std::move(images.labels);
-  return voxels;
 }
 
 std::vector<io::SourceFile> cases_to_plan(const io::Source& source) {
@@ -230,7 +148,7 @@ PlanData read_plan_data(const fs::path& input, const PlanOptions& options) {
   const io::Source source = io::find_source(input);
   log_remarks(source);
   const std::vector<io::SourceFile> cases = cases_to_plan(source);
-  const CaseReader reader(source, cases);
+  const CaseReader reader(cases, source.mask_names);
   io::common_channels(cases);
 
   std::vector<nnunet::CaseFacts> facts(cases.size());
@@ -241,7 +159,7 @@ PlanData read_plan_data(const fs::path& input, const PlanOptions& options) {
   Counting counting("cases", std::ssize(cases));
   parallel_for(std::ssize(cases), 0, [&](int64_t i) {
     const io::SourceFile& file = cases[static_cast<size_t>(i)];
-    CaseImages images = reader.read(file);
+    CaseImages images = reader.read(file, /*with_labels=*/true);
     const std::string name = io::without(file.name, source.identifying);
     {
       const std::lock_guard lock(mutex);

@@ -4,8 +4,10 @@
 #include <cctype>
 #include <filesystem>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
+#include <tuple>
 
 #include "vmae/cases/time_points.h"
 #include "vmae/core/hash.h"
@@ -120,6 +122,26 @@ std::vector<std::string> case_names(const std::vector<SourceFile>& cases, const 
     const std::string name = finished(file_name_of(cases[i]), cases[i]);
     names[i] = name;
     for (int64_t number = 2; !used.insert(names[i]).second; ++number) names[i] = concat(name, "_", number);
+  }
+  return names;
+}
+
+std::vector<std::string> names_beside(const std::vector<SourceFile>& cases, const std::vector<SourceFile>& beside,
+                                      const std::vector<std::string>& identifying) {
+  std::vector<const SourceFile*> order;
+  for (const SourceFile& file : cases) order.push_back(&file);
+  for (const SourceFile& file : beside) order.push_back(&file);
+  std::vector<size_t> sorted(order.size());
+  std::iota(sorted.begin(), sorted.end(), size_t{0});
+  std::sort(sorted.begin(), sorted.end(), [&](size_t a, size_t b) {
+    return std::tie(order[a]->name, order[a]->path) < std::tie(order[b]->name, order[b]->path);
+  });
+  std::vector<SourceFile> all;
+  for (const size_t i : sorted) all.push_back(*order[i]);
+  const std::vector<std::string> all_names = case_names(all, identifying);
+  std::vector<std::string> names(cases.size());
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    if (sorted[i] < cases.size()) names[sorted[i]] = all_names[i];
   }
   return names;
 }

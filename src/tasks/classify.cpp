@@ -332,6 +332,7 @@ std::string best_metric_of(const ClassifyConfig& config, const Datasets& dataset
 weights::Metadata metadata_of(const ClassifyConfig& config, const Datasets& datasets) {
   weights::Metadata metadata{{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
   ModelCard card = model_card(config.data, datasets);
+  card.input = input_statistics(*datasets.train, config.data.augment);
   card.class_names = datasets.splits.label_names;
   card.is_multi_label = datasets.splits.is_multi_label;
   card.pool = config.data.pool;

@@ -214,8 +214,7 @@ ModelCard model_card(const DataOptions& data, const Datasets& datasets) {
           .modalities = {modalities.begin(), modalities.end()},
           .channel_names = datasets.channel_names,
           .channel_modalities = datasets.channel_modalities,
-          .mirrors = mirrors_of(data.augment),
-          .input = input_statistics(*datasets.train, data.augment)};
+          .mirrors = mirrors_of(data.augment)};
 }
 
 std::function<double(const std::string&)> lr_scale(const nn::SwinOptions& swin, const FinetuneOptimOptions& optim) {

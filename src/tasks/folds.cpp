@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <type_traits>
 
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/json_text.h"
@@ -17,6 +18,7 @@
 #include "vmae/splits/splits_file.h"
 #include "vmae/tasks/classify.h"
 #include "vmae/tasks/datasets.h"
+#include "vmae/tasks/postprocessing.h"
 #include "vmae/tasks/segment.h"
 #include "vmae/tasks/session.h"
 
@@ -154,8 +156,18 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
   }
   const bool has_test = std::all_of(splits.folds.begin(), splits.folds.end(),
                                     [](const io::SplitFold& part) { return !part.test.empty(); });
-  if (fold == "all" && !arguments.dry_run && has_test)
-    by_first(world, [&] { return gather(config.run.dir, num_folds), ExitCode::ok; });
+  if (fold == "all" && !arguments.dry_run && has_test) {
+    by_first(world, [&] {
+      gather(config.run.dir, num_folds);
+      if constexpr (std::is_same_v<Config, SegmentConfig>) {
+        if (config.model.name == "nnunet") {
+          const LoadedModel model = load_model(find_weights(fold_folder(config.run.dir, 0)), at::kCPU);
+          find_postprocessing_of_folds(config.run.dir, config.data, model.card, model.labels);
+        }
+      }
+      return ExitCode::ok;
+    });
+  }
   return some_failed ? ExitCode::some_failed : ExitCode::ok;
 }
 
@@ -163,7 +175,10 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
 
 ExitCode finetune_folds(const SegmentConfig& config, const TrainArguments& arguments, const std::string& fold,
                         train::World& world) {
-  return run_folds(config, arguments, fold, world, &finetune_segmentation);
+  SegmentConfig shared = config;
+  if (config.model.name == "nnunet" && config.nnunet.preprocessed.empty() && fold == "all")
+    shared.nnunet.preprocessed = (fs::path(config.run.dir) / "preprocessed").string();
+  return run_folds(shared, arguments, fold, world, &finetune_segmentation);
 }
 ExitCode finetune_folds(const ClassifyConfig& config, const TrainArguments& arguments, const std::string& fold,
                         train::World& world) {

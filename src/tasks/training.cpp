@@ -127,8 +127,7 @@ void print_plan(const Training& training, const train::Plan& plan) {
     num_parameters += parameter.numel();
     num_trained += parameter.requires_grad() ? parameter.numel() : 0;
   }
-  const std::string trained =
-      num_trained < num_parameters ? concat(" of which ", num_trained, " are trained (model.freeze),") : "";
+  const std::string trained = num_trained < num_parameters ? concat(" of which ", num_trained, " are trained,") : "";
   log::info(concat("model: ", training.model_text, ", ", num_parameters, " parameters,", trained, " input ",
                    image.in_channels, " x ", image.image_size[0], " x ", image.image_size[1]));
   const auto num_images = static_cast<double>(training.datasets.train->size());
@@ -193,7 +192,8 @@ ExitCode report(const Session& session, const Training& training, const train::P
                  : concat(", validation ", train::format_metrics(outcome.last_validation), ", best ",
                           outcome.last_validation.front().first, " ", best, " in epoch ", outcome.state.best_epoch + 1),
              ", peak memory ", memory));
-  log::info(concat("results: ", dir, "/{checkpoints/", outcome.state.best_epoch >= 0 ? "best" : "last",
+  log::info(concat("results: ", dir, "/{checkpoints/",
+                   outcome.state.best_epoch >= 0 && training.task.keeps_best() ? "best" : "last",
                    ".safetensors, samples, metrics.jsonl}; watch with tensorboard --logdir ", dir));
   return ExitCode::ok;
 }
@@ -219,6 +219,7 @@ static void describe_run(const Session& session, const Training& training, const
   write_sources(folder.path(), training.data, training.init);
   write_file_atomically(folder.config(), training.config_yaml);
   train::write_env(folder, session.arguments.command_line, session.device.str(), train::to_string(plan.precision));
+  for (const auto& [name, text] : training.files) write_file_atomically(folder.path() / name, text);
   write_data_card(folder.path() / "data_card", training.card);
   log::info(concat("look at what the data were taken to be: ", session.options.dir, "/data_card/card.html"));
 }

@@ -66,6 +66,19 @@ void for_each_validation_batch(const std::shared_ptr<data::Dataset>& dataset, co
   }
 }
 
+void for_each_drawn_batch(const std::shared_ptr<data::Dataset>& dataset, const DataOptions& options,
+                          const train::Plan& plan, uint64_t seed, int64_t num_samples,
+                          const std::function<void(const data::Batch&)>& use) {
+  data::LoaderOptions drawn = validation_loader(options, plan, seed);
+  drawn.is_drawn = true;
+  drawn.samples_per_epoch = num_samples;
+  data::Loader loader(dataset, drawn, /*augment=*/nullptr, /*start=*/{}, /*epochs=*/1);
+  for (data::Batch batch; loader.next(batch);) {
+    to_device(batch, plan.device);
+    use(batch);
+  }
+}
+
 void for_each_batch_of_views(const std::shared_ptr<data::Dataset>& dataset, const DataOptions& options,
                              const train::Plan& plan, uint64_t seed,
                              const std::function<void(const data::Batch&)>& use) {

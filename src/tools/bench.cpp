@@ -12,6 +12,8 @@
 #include "vmae/nn/classifier.h"
 #include "vmae/nn/losses.h"
 #include "vmae/nn/mae.h"
+#include "vmae/nn/nnunet.h"
+#include "vmae/nn/nnunet_loss.h"
 #include "vmae/nn/segmenters.h"
 #include "vmae/nn/simclr.h"
 #include "vmae/ranks/world.h"
@@ -45,6 +47,18 @@ RandomImages make_task(const BenchArguments& arguments, at::Device device) {
   const int64_t b = arguments.batch, side = arguments.image_size;
   const at::Tensor image = at::randn({b, 3, side, side}, device);
   const auto draws = [=](int64_t count) { return at::rand({b, count}, device); };
+  if (arguments.model == "nnunet") {
+    nn::UnetOptions options{.num_classes = 9};
+    options.swin.image_size = {side, side};
+    options.nnunet = {.features_per_stage = {32, 64, 128, 256, 512, 512},  // the plan of 224 pixels
+                      .kernel_sizes = std::vector<int64_t>(12, 3),
+                      .strides = {1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2},
+                      .n_conv_per_stage = std::vector<int64_t>(6, 2),
+                      .n_conv_per_stage_decoder = std::vector<int64_t>(5, 2)};
+    nn::NnUnet model(options);
+    const at::Tensor mask = at::randint(9, {b, side, side}, at::TensorOptions(at::kByte).device(device));
+    return {model.ptr(), [=]() mutable { return nn::nnunet_loss(model->levels(image), mask, {}); }};
+  }
   if (nn::find_segmenter(arguments.model) != nullptr) {
     nn::UnetOptions options{.num_classes = 9};
     options.swin.image_size = {side, side};

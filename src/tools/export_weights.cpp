@@ -1,8 +1,13 @@
 #include "vmae/tools/export_weights.h"
 
+#include <nlohmann/json.hpp>
+
+#include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/predict/model_file.h"
+#include "vmae/runs/run_record.h"
+#include "vmae/weights/nnunet_checkpoint.h"
 #include "vmae/weights/pth.h"
 #include "vmae/weights/weights.h"
 
@@ -29,6 +34,37 @@ void export_weights(const fs::path& weights_path, const fs::path& output, bool o
                 "end its name in .safetensors or .pth");
   }
   log::info(concat(file.tensors.size(), " tensors of ", path.string(), " written to ", output.string()));
+}
+
+void export_nnunet(const fs::path& weights_path, const fs::path& output, bool overwrite) {
+  std::error_code problem;
+  if (fs::exists(output, problem) && !fs::is_empty(output, problem) && !overwrite)
+    throw Error(ExitCode::usage, concat("--output ", output.string(), " is not empty"),
+                "choose another folder, or replace files of the same name with --overwrite");
+  std::vector<fs::path> files;
+  if (is_run(weights_path)) {
+    for (const fs::path& run : open_run_record(weights_path).folders) files.push_back(find_weights(run));
+  } else {
+    files.push_back(find_weights(weights_path));
+  }
+  for (size_t fold = 0; fold < files.size(); ++fold) {
+    const weights::TensorFile file = weights::read_weights(files[fold]);
+    if (!file.metadata.contains("nnunet_plans") || !file.metadata.contains("nnunet_dataset"))
+      throw Error(ExitCode::checkpoint, files[fold].string() + ": no nnU-Net, so nnU-Net can't predict with it",
+                  "give a run of model.name=nnunet, or leave --nnunet out");
+    weights::NnUnetCheckpointFacts facts{.plans = file.metadata.at("nnunet_plans"),
+                                         .dataset = file.metadata.at("nnunet_dataset"),
+                                         .fold = std::to_string(fold)};
+    if (const auto axes = file.metadata.find("nnunet_mirror_axes"); axes != file.metadata.end())
+      facts.mirror_axes = nlohmann::json::parse(axes->second).get<std::vector<int64_t>>();
+    const fs::path folder = output / concat("fold_", fold);
+    fs::create_directories(folder);
+    write_file_atomically(output / "plans.json", facts.plans);
+    write_file_atomically(output / "dataset.json", facts.dataset);
+    weights::write_nnunet_checkpoint(folder / "checkpoint_final.pth", file.tensors, facts);
+  }
+  log::info(concat(files.size(), files.size() == 1 ? " fold" : " folds", " of ", weights_path.string(), " written to ",
+                   output.string(), " for nnUNetv2_predict_from_modelfolder"));
 }
 
 }  // namespace vmae::run

@@ -98,8 +98,8 @@ class DocumentedWaysTest(FinetuneTest):
         vmae() {{
           case "$1" in
             pretrain) set -- "$@" {SMALL} {NETWORK} data.slice_axis=z ;;
-            finetune-*) test "$1" = finetune-cls || set -- "$@" {TRANSUNET}; case "$*" in *model.init=*) ;; *) set -- "$@" {NETWORK} ;; esac; set -- "$@" {SMALL}
-              case "$*" in *swin_tiny*) ;; *) set -- "$@" model.depths=[1,1,1,1] ;; esac ;;
+            finetune-*) case "$*" in *nnunet.yaml*) set -- "$@" {SMALL} ;; *) test "$1" = finetune-cls || set -- "$@" {TRANSUNET}; case "$*" in *model.init=*) ;; *) set -- "$@" {NETWORK} ;; esac; set -- "$@" {SMALL}
+              case "$*" in *swin_tiny*) ;; *) set -- "$@" model.depths=[1,1,1,1] ;; esac ;; esac ;;
             eval|compare) set -- "$@" --resamples 20 ;;
             plan) case "$*" in *--input*) set -- "$@" plan.foreground_voxels=100000 ;; esac ;;
           esac

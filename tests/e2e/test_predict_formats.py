@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmae predict: what goes in comes out in the same format on the same grid, whatever the format; labels, probabilities, components."""
 import gzip
+import json
 import re
 import unittest
 import zlib
@@ -191,6 +192,29 @@ class PicturesTest(FinetuneTest):
             self.assertGreater(count, 1)
             self.assertGreater(*sorted(sizes)[:-3:-1], "the largest is one")
             np.testing.assert_array_equal(after == value, parts == 1 + sizes.argmax())
+
+    def test_postprocessing(self):
+        """As a file says: of both classes together the largest part, then of one of them; of equal ones all stay."""
+        Image.fromarray(np.random.default_rng(3).integers(0, 255, (16, 16), dtype=np.uint8).repeat(8, 0).repeat(8, 1)).save(self.tmp / "p.png")
+        steps = [{"labels": [1, 2]}, {"labels": [2]}]
+        (self.tmp / "found.json").write_text(json.dumps({"steps": steps}))
+        self.predict(weights=trained("seg"), input="p.png", output="all")
+        done = self.predict("--postprocessing", "found.json", weights=trained("seg"), input="p.png")
+        self.assertIn("the largest component of all of round, square, then of square", done.stderr)
+        self.assertEqual(self.record()["options"]["postprocessing"], steps)
+        self.assertNotIn("postprocessing", self.record("all")["options"])
+        expected = before = np.asarray(Image.open(self.tmp / "all/p.png"))
+        for step in steps:
+            mask = np.isin(expected, step["labels"])
+            parts, count = components(mask)
+            self.assertGreater(count, 1)
+            sizes = np.bincount(parts.ravel())
+            expected = np.where(mask & (sizes[parts] < sizes[1:].max()), 0, expected)
+        self.assertTrue((expected != before).any() and expected.any())
+        np.testing.assert_array_equal(np.asarray(Image.open(self.out / "p.png")), expected)
+        (self.tmp / "found.json").write_text('{"steps": [{"labels": [3]}]}')
+        done = self.predict("--postprocessing", "found.json", weights=trained("seg"), input="p.png", output="none", expect=2)
+        self.assert_says(done, "found.json: the model writes none of the labels 3, but 1, 2", "--postprocessing none")
 
     def test_nnunet_names(self):
         make_segmentation(self.tmp / "raw", 3)

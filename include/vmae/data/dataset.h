@@ -43,6 +43,7 @@ class Dataset {
           std::shared_ptr<Quarantine> quarantine, const Targets& targets = {});
   Dataset(std::vector<io::SourceFile> files, const ImageOptions& image, std::shared_ptr<Quarantine> quarantine,
           const Targets& targets = {});
+  virtual ~Dataset() = default;
 
   int64_t size() const { return offsets_.back(); }
   std::vector<int64_t> source_sizes() const;
@@ -72,6 +73,7 @@ class Dataset {
   // Its labels, Targets::num_labels values, NaN where unknown.
   const float* labels(int64_t index) const;
   Quarantine& bad_files() const { return *quarantine_; }
+  const std::shared_ptr<Quarantine>& shared_bad_files() const { return quarantine_; }
   // Lists the file of a sample that could not be used. Throws Error(data) when the quarantine's limit is passed.
   void quarantine(int64_t index, const std::string& reason, int64_t epoch = -1) const;
 
@@ -85,8 +87,9 @@ class Dataset {
   // `index`, or the next readable one in dataset order (after the last comes the first). occurrence: how
   // often `index` came before in this epoch. What comes back is a function of the arguments and of which
   // files are readable. Throws Error(data) when the quarantine's limit is passed or nothing is readable.
-  Loaded load_readable_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment,
-                            const SampleBuffers& buffers, int64_t occurrence = 0) const;
+  // A dataset that draws its samples itself (LoaderOptions::is_drawn) takes `index` for the place in the epoch.
+  virtual Loaded load_readable_into(int64_t index, uint64_t seed, int64_t epoch, const AugmentOptions* augment,
+                                    const SampleBuffers& buffers, int64_t occurrence = 0) const;
 
   const ImageOptions& image_options() const { return image_; }
   const Targets& targets() const { return targets_; }

@@ -33,6 +33,9 @@ struct LoaderOptions {
   // with shuffle only: drawn from passes that go on from epoch to epoch (part_of_passes()); 0: one pass
   int64_t samples_per_epoch = 0;
   bool has_two_views = false;  // of each sample, for contrastive learning
+  // the dataset draws samples_per_epoch samples itself, by their places in the epoch (Batch::wanted), instead of
+  // weights, marks and passes
+  bool is_drawn = false;
   // that of the epoch in which the loader starts, for marked_order() alone; 0: step_size
   int64_t first_step_size = 0;
 };

@@ -2,6 +2,7 @@
 // Models together with the options that built them, from and to weight
 // files. What `predict` needs to know lies in the file's metadata.
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "vmae/nn/segmenters.h"
 #include "vmae/nn/simclr.h"
 #include "vmae/nn/unet.h"
+#include "vmae/nnunet/labels.h"
+#include "vmae/nnunet/plans.h"
 #include "vmae/predict/input_statistics.h"
 #include "vmae/weights/safetensors.h"
 
@@ -70,6 +73,8 @@ struct ModelCard {
   // segmentation: of the classes in label maps that are written; empty: 1, 2, ...
   std::vector<int64_t> label_values{};
   std::optional<InputStatistics> input{};  // none: the file does not say
+  // an nnU-Net's regions, which overlap, in the order of its outputs: probabilities are theirs; empty: the classes'
+  std::vector<std::string> region_names{};
 };
 std::string mirrors_of(const data::AugmentOptions& augment);
 void add_card(const ModelCard& card, weights::Metadata& metadata);
@@ -88,6 +93,10 @@ struct LoadedModel {
   ModelCard card;
   nn::SegmenterModule segmenter;
   nn::SwinClassifier classifier{nullptr};
+  // of an nnU-Net (its files' metadata: nnunet_plans, nnunet_dataset, nnunet_mirror_axes)
+  std::shared_ptr<const nnunet::Plans> plans{};  // of others nullptr
+  nnunet::Labels labels{};
+  std::vector<int64_t> mirror_axes{};  // that training mirrored along: 0 rows, 1 columns
   bool is_segmenter() const { return segmenter.net != nullptr; }
   at::Tensor forward(const at::Tensor& image) {
     return is_segmenter() ? segmenter.net->forward(image) : classifier->forward(image);

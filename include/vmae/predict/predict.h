@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,11 +17,13 @@ namespace vmae::run {
 struct PredictOptions {
   std::string device = "auto", precision = "auto";
   int64_t threads = 0, batch = 16;
-  bool mirror = false;
+  std::optional<bool> mirror{};  // not said: as its authors, an nnU-Net does, others do not
   // Segmentation.
   std::string tiles = "auto";
   double overlap = 0.5;
   bool largest_component = false, probabilities = false, overlays = false;
+  // auto: what a run of folds found (its postprocessing.json), where all of it predicts; none; or such a file
+  std::string postprocessing = "auto";
   bool begins_anew = false;  // although the folder holds a prediction that was begun and could be gone on with
   // Classification: mean, max, or "": as the model was validated.
   std::string pool{};

@@ -37,6 +37,12 @@ struct SegmentModelOptions : TransferOptions {
 };
 void describe(Options& options, SegmentModelOptions& model);
 
+// Of model.name = nnunet.
+struct NnUnetRunOptions {
+  std::string plan, preprocessed;
+};
+void describe(Options& options, NnUnetRunOptions& nnunet);
+
 // Defaults: those of the recipe. "paper": the reference's (method.md,
 // "Segmentation training"); "auto": ours (docs/recipes.md).
 struct SegmentConfig {
@@ -47,6 +53,7 @@ struct SegmentConfig {
   train::TrainOptions train{.epochs = 150, .batch_size = 32};
   FinetuneOptimOptions optim;
   nn::SegmentationLossOptions loss;
+  NnUnetRunOptions nnunet;
   explicit SegmentConfig(const std::string& recipe = "auto");
 };
 void describe(Options& options, SegmentConfig& config);
@@ -83,6 +90,8 @@ void describe(Options& options, ClassifyConfig& config);
 // The defaults of all that a config does not say: those of its recipe, as far as they go with
 // what it says. said.train.epochs = 0: it does not say that; if it does, an epoch is one pass.
 SegmentConfig defaults_for(const SegmentConfig& said);
+// Keys that mean nothing to the network that the config names. Throws Error(usage) naming the first that is set.
+void refuse_keys_of_others(const SegmentConfig& config);
 ClassifyConfig defaults_for(const ClassifyConfig& said);
 // For the log: the recipe, and which keys it is that have other values than the paper's because of it.
 std::string text_of_recipe(const SegmentConfig& config);

@@ -13,6 +13,10 @@ namespace vmae::io {
 // have even these in common get _2, _3, .... A name that holds an identifying text becomes "case_" and a hash.
 std::vector<std::string> case_names(const std::vector<SourceFile>& cases, const std::vector<std::string>& identifying);
 
+// Names of `cases` that are unique among them and `beside`, and the same whichever of all these are the cases.
+std::vector<std::string> names_beside(const std::vector<SourceFile>& cases, const std::vector<SourceFile>& beside,
+                                      const std::vector<std::string>& identifying);
+
 // `name`, or "case_" and a hash where it holds an identifying text.
 std::string safe_name(const std::string& name, const std::vector<std::string>& identifying);
 

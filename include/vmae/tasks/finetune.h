@@ -23,7 +23,8 @@ void prepare_transunet(torch::nn::Module& module, const nn::UnetOptions& net, co
 // prepared dataset has its own slice axis and may have its intensities scaled already.
 data::ImageOptions as_trained(data::ImageOptions image, const Datasets& datasets);
 
-// What a model's file says of the images that it learnt from; what the classes are is for the task to add.
+// What a model's file says of the images that it learnt from; what the classes are, and what its input looked like, is
+// for the task to add.
 ModelCard model_card(const DataOptions& data, const Datasets& datasets);
 
 // Factor of the learning rate of a parameter: layer_decay to the power of how many encoder blocks

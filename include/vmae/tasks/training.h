@@ -27,6 +27,7 @@ struct Training {
   std::string config_yaml;
   std::string init;  // model.init
   DataCard card;
+  std::vector<std::pair<std::string, std::string>> files{};  // further ones for the run's folder: name and text
   std::function<void(const std::string& old_yaml)> report_changes;
 };
 

@@ -26,6 +26,11 @@ void for_each_batch_of_views(const std::shared_ptr<data::Dataset>& dataset, cons
                              const train::Plan& plan, uint64_t seed,
                              const std::function<void(const data::Batch&)>& use);
 
+// num_samples of a dataset that draws them itself (LoaderOptions::is_drawn), those of its first epoch.
+void for_each_drawn_batch(const std::shared_ptr<data::Dataset>& dataset, const DataOptions& options,
+                          const train::Plan& plan, uint64_t seed, int64_t num_samples,
+                          const std::function<void(const data::Batch&)>& use);
+
 // Up to eight samples, spread evenly over `indices` (empty: over the dataset), for panels; the image is on the device.
 // has_two_views: as Loader gives them, augmented as in training; else one, not augmented.
 data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed,

@@ -1,0 +1,353 @@
+#include "nnunet.h"
+
+#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "vmae/core/atomic_file.h"
+#include "vmae/core/counting.h"
+#include "vmae/core/crc32c.h"
+#include "vmae/core/log.h"
+#include "vmae/core/parallel.h"
+#include "vmae/core/random.h"
+#include "vmae/image/file_name.h"
+#include "vmae/nnunet/augment.h"
+#include "vmae/nnunet/patch_sampler.h"
+#include "vmae/nnunet/planner.h"
+#include "vmae/nnunet/preprocess.h"
+#include "vmae/nnunet/preprocessed_file.h"
+#include "vmae/runs/case_voxels.h"
+#include "vmae/runs/content.h"
+#include "vmae/runs/nnunet_network.h"
+#include "vmae/runs/plan_data.h"
+#include "vmae/sources/case_names.h"
+
+namespace vmae::run {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using Preprocessed = std::shared_ptr<const nnunet::PreprocessedFile>;
+
+struct PatchCase {
+  std::string name;
+  Preprocessed file;
+};
+
+// The slices of preprocessed cases by their names. They are never read one by one: PatchDataset draws patches.
+class PatchSource : public data::SampleSource {
+ public:
+  explicit PatchSource(std::vector<PatchCase> cases) : cases_(std::move(cases)) {
+    for (const PatchCase& one : cases_) firsts_.push_back(firsts_.back() + one.file->shape()[0]);
+  }
+
+  int64_t size() const override { return firsts_.back(); }
+  std::string id(int64_t index) const override {
+    const int64_t number = case_number(index);
+    return concat(case_name(index), "#", index - firsts_[static_cast<size_t>(number)]);
+  }
+  std::string file_name(int64_t index) const override { return case_name(index); }
+  int64_t case_number(int64_t index) const override {
+    return std::upper_bound(firsts_.begin(), firsts_.end(), index) - firsts_.begin() - 1;
+  }
+  std::string case_name(int64_t index) const override { return cases_[static_cast<size_t>(case_number(index))].name; }
+  int64_t num_files() const override { return std::ssize(cases_); }
+  data::Slice read(int64_t /*index*/, bool /*with_mask*/, data::SliceBuffer& /*buffer*/) const override {
+    throw Error(ExitCode::internal, "slices of preprocessed cases are not read one by one");
+  }
+  const float* labels(int64_t /*index*/) const override { return nullptr; }
+  uint32_t checksum(uint32_t crc) const override {
+    for (const PatchCase& one : cases_) {
+      const std::string text = one.name + one.file->key();
+      crc = crc32c(text.c_str(), text.size() + 1, crc);
+    }
+    return crc;
+  }
+
+  int64_t index_of(size_t number, int64_t slice) const { return firsts_[number] + slice; }
+
+ private:
+  std::vector<PatchCase> cases_;
+  std::vector<int64_t> firsts_{0};
+};
+
+struct PatchOptions {
+  nnunet::AugmentPlan augment;
+  std::vector<bool> use_mask;
+  bool is_augmented = false, has_ignore = false;
+  int64_t batch_size = 0;
+};
+
+class PatchDataset : public data::Dataset {
+ public:
+  PatchDataset(const std::vector<PatchCase>& cases, PatchOptions options, const data::ImageOptions& image,
+               std::shared_ptr<data::Quarantine> quarantine)
+      : PatchDataset(std::make_unique<PatchSource>(cases).release(), cases, std::move(options), image,
+                     std::move(quarantine)) {}
+
+  data::Loaded load_readable_into(int64_t place, uint64_t seed, int64_t epoch, const data::AugmentOptions* /*augment*/,
+                                  const data::SampleBuffers& buffers, int64_t /*occurrence*/) const override {
+    const nnunet::AugmentPlan& augment = options_.augment;
+    const std::array<int64_t, 2>& size = options_.is_augmented ? augment.initial : augment.patch;
+    const uint64_t key = derive_seed(seed, Stream::augment, epoch, place);
+    Random random(key);
+    const bool is_forced = nnunet::wants_foreground(place % options_.batch_size, options_.batch_size);
+    const nnunet::PatchDraw draw =
+        nnunet::draw_patch(files_, augment.patch, size, is_forced, options_.has_ignore, random);
+    const nnunet::PreprocessedFile& file = *files_[draw.number];
+    const auto pixels = static_cast<size_t>(size[0] * size[1]);
+    thread_local std::vector<float> image;
+    thread_local std::vector<int16_t> labels;
+    image.resize(pixels * static_cast<size_t>(file.num_channels()));
+    labels.resize(pixels);
+    nnunet::cut_patch(file, draw, size, image.data(), labels.data());
+    if (options_.is_augmented)
+      nnunet::augment(augment, nnunet::draw_augmentation(augment, file.num_channels(), random), image.data(),
+                      labels.data(), file.num_channels(), options_.use_mask, buffers.image, buffers.mask);
+    else
+      nnunet::central_patch(size, augment.patch, image.data(), labels.data(), file.num_channels(), buffers.image,
+                            buffers.mask);
+    return {slices_.index_of(draw.number, draw.slice), key};
+  }
+
+ private:
+  // Takes the slices.
+  PatchDataset(PatchSource* slices, const std::vector<PatchCase>& cases, PatchOptions options,
+               const data::ImageOptions& image, std::shared_ptr<data::Quarantine> quarantine)
+      : Dataset(sources_of(slices), image, std::move(quarantine), {.mask = true}),
+        slices_(*slices),
+        options_(std::move(options)) {
+    for (const PatchCase& one : cases) files_.push_back(one.file);
+  }
+  static std::vector<std::unique_ptr<data::SampleSource>> sources_of(PatchSource* slices) {
+    std::vector<std::unique_ptr<data::SampleSource>> sources;
+    sources.emplace_back(slices);
+    return sources;
+  }
+
+  const PatchSource& slices_;  // one of the sources
+  PatchOptions options_;
+  std::vector<Preprocessed> files_;
+};
+
+nnunet::Labels labels_of_run(const SegmentConfig& config, const Datasets& datasets, const Classes& classes) {
+  if (datasets.splits.regions.empty()) return nnunet::labels_of_classes(classes.names, classes.ignore >= 0);
+  const fs::path file = fs::path(config.data.train.front()) / "dataset.json";
+  if (config.data.train.size() != 1 || !fs::exists(file))
+    throw Error(ExitCode::usage,
+                concat("the data name regions, which nnU-Net learns in the order that dataset.json gives, but ",
+                       join(config.data.train, ", "), " has no such file"),
+                "give nnU-Net's own folder as data.train");
+  if (!config.data.label_values.empty() || !config.data.classes.empty())
+    throw Error(ExitCode::usage,
+                concat("data.classes and data.label_values can't be set: ", file.string(),
+                       " says what its regions are made of"),
+                "leave them out");
+  return nnunet::labels_of_json(read_file(file), file);
+}
+
+// For dataset.json, where they say how nnU-Net would normalise.
+std::vector<std::string> names_of_channels(const nnunet::Plans& plans, const Datasets& datasets) {
+  const std::vector<std::string>& schemes = plans.flat.normalization;
+  std::vector<std::string> names = datasets.channel_names;
+  names.resize(schemes.size());
+  for (size_t i = 0; i < names.size(); ++i)
+    names[i] = nnunet::channel_name_for(schemes[i], names[i].empty() ? concat("channel ", i) : names[i]);
+  return names;
+}
+
+std::string dataset_json_of(const NnUnetPlan& plan, const Datasets& datasets) {
+  const io::SourceFile& first = datasets.split.train.front();
+  const std::string ending = first.prepared_case < 0 && first.series.empty() ? io::ending_of(first.path) : ".nii.gz";
+  return nnunet::dataset_json_text(plan.labels, names_of_channels(plan.plans, datasets),
+                                   std::ssize(datasets.split.train) + std::ssize(datasets.split.val), ending,
+                                   plan.plans.reader_writer);
+}
+
+// Where preprocessed cases lie; of a dry run a folder that goes with it.
+class PreprocessedFolder {
+ public:
+  PreprocessedFolder(const SegmentConfig& config, const Session& session, const std::vector<std::string>& identifying)
+      : path_(config.nnunet.preprocessed), identifying_(identifying) {
+    if (path_.empty()) path_ = fs::path(config.run.dir) / "preprocessed";
+    if (session.arguments.dry_run && config.nnunet.preprocessed.empty()) {
+      path_ = session.world.from_first([] {
+        std::string name = (fs::temp_directory_path() / "vmae-preprocessed-XXXXXX").string();
+        return mkdtemp(name.data()) == nullptr ? std::string() : name;
+      });
+      is_temporary_ = session.world.is_first();
+    }
+    std::error_code problem;
+    fs::create_directories(path_, problem);
+    if (problem)
+      throw Error(ExitCode::usage, concat(path_.string(), " can't be created: ", problem.message()),
+                  "give a folder that all ranks may write to: nnunet.preprocessed");
+  }
+  // Files that are mapped stay readable.
+  ~PreprocessedFolder() {
+    std::error_code ignored;
+    if (is_temporary_) fs::remove_all(path_, ignored);
+  }
+  PreprocessedFolder(const PreprocessedFolder&) = delete;
+  PreprocessedFolder& operator=(const PreprocessedFolder&) = delete;
+  fs::path file_of(const std::string& name) const {
+    std::string readable = io::safe_name(name, identifying_);
+    std::replace(readable.begin(), readable.end(), '/', '_');
+    return path_ / concat(readable, "-", crc32c(name.data(), name.size()), ".case");
+  }
+
+ private:
+  fs::path path_;
+  const std::vector<std::string>& identifying_;
+  bool is_temporary_ = false;
+};
+
+// Cases of one source to files.
+class Preprocessor {
+ public:
+  Preprocessor(const NnUnetPlan& plan, const Classes& classes, const PreprocessedFolder& folder,
+               const std::vector<io::SourceFile>& cases, const Datasets& datasets)
+      : plan_(plan),
+        classes_(classes),
+        folder_(folder),
+        identifying_(datasets.splits.identifying),
+        reader_(cases, datasets.splits.mask_names()) {}
+
+  void preprocess(const io::SourceFile& file) const {
+    const std::string name = io::without(file.name, identifying_), key = key_of(file, name);
+    const fs::path path = folder_.file_of(file.name);
+    if (is_made(path, key)) return;
+    nnunet::CaseVoxels voxels = reader_.voxels(file, name, /*with_labels=*/true);
+    classes_.card.meaning->apply(voxels.labels.data(), voxels.labels.size());
+    const nnunet::PreprocessedCase one = nnunet::preprocess(voxels, plan_.plans);
+    nnunet::write_preprocessed(path, one, nnunet::sample_locations(one, plan_.labels), key);
+  }
+
+ private:
+  static bool is_made(const fs::path& path, const std::string& key) {
+    if (!fs::exists(path)) return false;
+    try {
+      return nnunet::PreprocessedFile(path).key() == key;
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::data) throw;  // damaged: made anew
+      return false;
+    }
+  }
+
+  std::string key_of(const io::SourceFile& file, const std::string& name) const {
+    io::SourceFile mask{.path = file.mask};
+    std::string text = concat(plan_.plans_json, plan_.dataset_json, content_of({file}, {name}));
+    if (!file.mask.empty()) text += content_of({mask}, {name});
+    for (const uint8_t value : classes_.card.meaning->class_of) text += static_cast<char>(value);
+    return concat(name, " ", text.size(), " ", crc32c(text.data(), text.size()));
+  }
+
+  const NnUnetPlan& plan_;
+  const Classes& classes_;
+  const PreprocessedFolder& folder_;
+  const std::vector<std::string>& identifying_;
+  CaseReader reader_;
+};
+
+// All ranks take their share of the files; -> which of them could not be read on any rank, and why.
+std::map<std::string, std::string> preprocess_all(const SegmentConfig& config, const Session& session,
+                                                  const NnUnetPlan& plan, const Classes& classes,
+                                                  const PreprocessedFolder& folder, const Datasets& datasets) {
+  nlohmann::json failed = nlohmann::json::object();
+  std::mutex mutex;
+  for (const auto* part : {&datasets.splits.train, &datasets.splits.val}) {
+    for (const std::vector<io::SourceFile>& cases : *part) {
+      const Preprocessor preprocessor(plan, classes, folder, cases, datasets);
+      const int64_t rank = session.world.rank(), num_ranks = session.world.size(),
+                    own = (std::ssize(cases) - rank + num_ranks - 1) / num_ranks;
+      Counting counting("cases to preprocess", own);
+      parallel_for(own, static_cast<int>(config.data.workers), [&](int64_t i) {
+        const io::SourceFile& file = cases[static_cast<size_t>(i * num_ranks + rank)];
+        try {
+          preprocessor.preprocess(file);
+        } catch (const Error& error) {
+          if (error.code() != ExitCode::data) throw;
+          const std::lock_guard lock(mutex);
+          failed[file.name] = error.what();
+        }
+        counting.add();
+      });
+    }
+  }
+  std::map<std::string, std::string> all;
+  for (const std::string& text : session.world.gather(failed.dump())) {
+    for (const auto& [name, reason] : nlohmann::json::parse(text).items()) all.emplace(name, reason);
+  }
+  return all;
+}
+
+std::vector<PatchCase> open_cases(const std::vector<std::vector<io::SourceFile>>& lists,
+                                  const std::map<std::string, std::string>& failed, const PreprocessedFolder& folder) {
+  std::vector<PatchCase> cases;
+  for (const std::vector<io::SourceFile>& files : lists) {
+    for (const io::SourceFile& file : files) {
+      if (failed.contains(file.name)) continue;
+      cases.push_back({file.name, std::make_shared<const nnunet::PreprocessedFile>(folder.file_of(file.name))});
+    }
+  }
+  return cases;
+}
+
+}  // namespace
+
+NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, const Datasets& datasets,
+                       const Classes& classes) {
+  const auto made = [&]() -> std::string {
+    if (session.resumes()) return read_file(session.folder->path() / kPlansName);
+    if (!config.nnunet.plan.empty()) return nnunet::plans_json(nnunet::read_plans(config.nnunet.plan));
+    if (config.data.train.size() != 1)
+      throw Error(ExitCode::usage, concat("nnU-Net plans one dataset, but data.train has ", config.data.train.size()),
+                  "give a plan that is there: nnunet.plan=nnUNetPlans.json (vmae plan makes one)");
+    log::info("nnU-Net's plan is made of all cases in data.train that have a mask, but of none that is marked test");
+    const PlanData data = read_plan_data(config.data.train.front(), {});
+    return nnunet::plans_json(nnunet::plan(data.dataset, data.fingerprint, {}));
+  };
+  NnUnetPlan plan;
+  plan.plans_json = session.world.from_first(made);
+  plan.plans = nnunet::plans_of_json(plan.plans_json, kPlansName);
+  plan.labels = labels_of_run(config, datasets, classes);
+  plan.dataset_json = dataset_json_of(plan, datasets);
+  return plan;
+}
+
+void apply_plan(const NnUnetPlan& plan, SegmentConfig& config) {
+  set_network(plan.plans, plan.labels.num_heads(), config.model.net);
+  data::ImageOptions& image = config.data.image;
+  image.image_size = config.model.net.swin.image_size;
+  image.in_channels = config.model.net.swin.in_channels;
+  image.mean = {0.0};
+  image.std = {1.0};
+  if (config.train.batch_size == 0) config.train.batch_size = plan.plans.flat.batch_size;
+}
+
+void draw_patches(const SegmentConfig& config, const Session& session, const NnUnetPlan& plan, const Classes& classes,
+                  Datasets& datasets) {
+  const PreprocessedFolder folder(config, session, datasets.splits.identifying);
+  const auto failed = preprocess_all(config, session, plan, classes, folder, datasets);
+  const auto quarantine = datasets.train->shared_bad_files();
+  for (const auto& [name, reason] : failed) quarantine->add(name, reason);
+  const nnunet::Configuration& flat = plan.plans.flat;
+  PatchOptions options{.augment = nnunet::augment_plan(flat.patch_size),
+                       .use_mask = flat.use_mask,
+                       .is_augmented = false,
+                       .has_ignore = plan.labels.has_ignore,
+                       .batch_size = config.train.batch_size};
+  const std::vector<PatchCase> val = open_cases(datasets.splits.val, failed, folder);
+  datasets.val = val.empty() ? nullptr : std::make_shared<PatchDataset>(val, options, config.data.image, quarantine);
+  options.is_augmented = true;
+  datasets.train = std::make_shared<PatchDataset>(open_cases(datasets.splits.train, failed, folder), options,
+                                                  config.data.image, quarantine);
+}
+
+}  // namespace vmae::run

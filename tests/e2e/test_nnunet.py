@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nnU-Net trained on its plan: from files of several kinds, stopped and resumed, on ranks, in folds; what it predicts, and what it refuses."""
+import json
+import unittest
+
+import nibabel
+import numpy as np
+import torch
+from PIL import Image
+
+from finetuning import FinetuneTest, hippocampus, last, make_segmentation, metadata, volume_of_pictures, write_nifti
+from harness import SIGTERM, SOURCE, at_point, checkpoint_step, last_step, metrics, point_library, weights_of
+from ranks import RanksTest
+
+NNUNET = ["model.name=nnunet", "data.val_fraction=0.25", "train.precision=fp32", "train.log_every=1", "train.draw_every=0", "train.steps_per_epoch=4", "train.epochs=2",
+          "train.batch_size=4", "run.threads=1", "data.workers=2"]
+
+
+def small_plan(vmae, data, tmp, name="plan.json", features=(4, 8, 8, 8, 8, 8)):
+    """The plan of a dataset with few channels, so that two cores train it in seconds."""
+    vmae("plan", "--input", data, "--output", "planned", "--overwrite")
+    plan = json.loads((tmp / "planned/nnUNetPlans.json").read_text())
+    arguments = plan["configurations"]["2d"]["architecture"]["arch_kwargs"]
+    arguments["features_per_stage"] = list(features[:arguments["n_stages"]])
+    (tmp / name).write_text(json.dumps(plan))
+    return f"nnunet.plan={name}"
+
+
+class NnUnetTest(FinetuneTest):
+    def nnunet(self, *more, data="data", run="run", **kw):
+        return self.vmae("finetune-seg", *NNUNET, f"data.train={data}", f"run.dir={run}", *more, **kw)
+
+    def test_learns_and_predicts(self):
+        hippocampus(self.tmp / "data", 5, slices=8)
+        plan = small_plan(self.vmae, "data", self.tmp, features=(8, 16, 16, 16))
+        done = self.nnunet(plan, "train.epochs=5", "train.steps_per_epoch=16", "train.batch_size=8", "optim.name=adamw", "optim.lr=5e-3")
+        self.assert_says(done, "nnunet with 3 classes", "input 1 x 56 x 40")
+        validation = metrics(self.tmp / "run", "val")
+        self.assertGreater(validation[-1]["Dice"], max(0.3, validation[0]["Dice"]))
+        self.assertFalse((self.tmp / "run/checkpoints/best.safetensors").exists(), "its authors take the last weights")
+        self.assertEqual(json.loads((self.tmp / "run/plans.json").read_text())["configurations"]["2d"]["patch_size"], [56, 40])
+        self.assertEqual(json.loads((self.tmp / "run/dataset.json").read_text())["labels"], {"background": 0, "1": 1, "2": 2})
+        self.predict(input="data/images")
+        for file in sorted((self.tmp / "data/images").iterdir()):
+            image, truth = nibabel.load(file), np.asarray(nibabel.load(self.tmp / "data/labels" / file.name).dataobj)
+            predicted = nibabel.load(self.tmp / "out" / file.name)
+            np.testing.assert_array_equal(predicted.affine, image.affine)
+            labels = np.asarray(predicted.dataobj)
+            self.assertEqual(labels.shape, truth.shape)
+            self.assertGreater(2 * ((labels > 0) & (truth > 0)).sum() / ((labels > 0).sum() + (truth > 0).sum()), 0.4)
+        self.vmae("inspect", "run")
+
+    @unittest.skipUnless(point_library(), "needs a C compiler")
+    def test_resumes_bit_for_bit(self):
+        make_segmentation(self.tmp / "data", 8)
+        plan = small_plan(self.vmae, "data", self.tmp)
+        options = [plan, "train.micro_batch=2", "train.epochs=4", "train.save_every_steps=1"]
+        self.nnunet(*options, run="reference/run")
+        process = self.start("finetune-seg", *NNUNET, "data.train=data", "run.dir=work/run", *options, env=at_point("write", "metrics.jsonl", 3, SIGTERM))
+        self.assertEqual(process.wait(120), 75, process.log.read_text()[-2000:])
+        self.assertLess(checkpoint_step(self.tmp / "work/run"), last_step(self.tmp / "reference/run"))
+        made = {path: path.stat().st_mtime_ns for path in (self.tmp / "work/run/preprocessed").iterdir()}
+        self.assertEqual(len(made), 8)
+        (self.tmp / "plan.json").unlink()  # a run goes on with its own
+        self.nnunet(*options, "--resume", run="work/run")
+        self.assertEqual(made, {path: path.stat().st_mtime_ns for path in (self.tmp / "work/run/preprocessed").iterdir()})
+        self.assert_same_checkpoint(*(last(self.tmp / f"{run}/run") for run in ("reference", "work")), ignore_config=True)
+        self.assert_same_metrics(self.tmp / "reference/run", self.tmp / "work/run")
+
+    def test_files_and_prepared_data_are_one(self):
+        hippocampus(self.tmp / "data", 4, slices=6)
+        plan = small_plan(self.vmae, "data", self.tmp)
+        self.vmae("prepare", "prepare.intensity=native", "--input", "data", "--output", "prepared")
+        self.nnunet(plan, "train.epochs=1", "data.val_fraction=0")
+        self.nnunet(plan, "train.epochs=1", "data.val_fraction=0", data="prepared", run="second")
+        first, second = (weights_of(last(self.tmp / run)) for run in ("run", "second"))
+        for key, value in first.items():
+            np.testing.assert_array_equal(second[key], value, key)
+
+    def test_plans_by_itself(self):
+        """The plan that `vmae plan` makes; a dry run leaves nothing; data that change are preprocessed anew."""
+        make_segmentation(self.tmp / "data", 6)
+        self.vmae("plan", "--input", "data", "--output", "planned")
+        done = self.nnunet("--dry-run", "train.batch_size=2")
+        self.assert_says(done, "dry run")
+        self.assertFalse((self.tmp / "run").exists())
+        self.nnunet("train.max_steps=1", "train.batch_size=2")  # as `vmae plan`
+        plan = json.loads((self.tmp / "run/plans.json").read_text())
+        self.assertEqual(plan, json.loads((self.tmp / "planned/nnUNetPlans.json").read_text()))
+        self.assertEqual(metadata(last(self.tmp / "run"))["model"], "nnunet")
+        fixed = ["nnunet.plan=planned/nnUNetPlans.json", "train.max_steps=1", "train.batch_size=2", "--overwrite"]
+        self.nnunet(*fixed)
+        files = sorted((self.tmp / "run/preprocessed").iterdir())
+        before = {path: path.read_bytes() for path in files}
+        mask = np.asarray(Image.open(self.tmp / "data/masks/case002.png")).copy()
+        mask[:3, :3] = 1
+        Image.fromarray(mask).save(self.tmp / "data/masks/case002.png")
+        self.nnunet(*fixed)
+        changed = [path.name for path in files if path.read_bytes() != before[path]]
+        self.assertEqual(len(changed), 1, changed)
+        self.assertIn("case002", changed[0])
+
+    def test_begins_with_weights_of_other_classes(self):
+        make_segmentation(self.tmp / "data", 6)
+        plan = small_plan(self.vmae, "data", self.tmp)
+        self.nnunet(plan, "train.epochs=1")
+        for file in (self.tmp / "data/masks").iterdir():
+            Image.fromarray((np.asarray(Image.open(file)) > 0).astype(np.uint8)).save(file)
+        frozen = ["optim.lr=0", "optim.weight_decay=0", "train.epochs=1"]
+        done = self.nnunet(plan, "model.init=run", *frozen, run="second")
+        self.assert_says(done, "without the heads")
+        first, second = (weights_of(last(self.tmp / run)) for run in ("run", "second"))
+        for key, value in first.items():
+            if "seg_layers" not in key:
+                np.testing.assert_array_equal(second[key], value, key)
+
+    def test_keys_that_the_plan_decides_are_refused(self):
+        make_segmentation(self.tmp / "data", 6)
+        for key in ("data.rot90=0.5", "data.resize=pad", "loss.dice_weight=2", "model.image_size=[64,64]", "model.features_per_stage=[8,16]", "data.foreground_share=0.5"):
+            self.assert_says(self.nnunet(key, expect=2), key.split("=")[0])
+        self.assert_says(self.nnunet("model.freeze=encoder", expect=2), "model.freeze")
+        self.assert_says(self.vmae("finetune-seg", "data.train=data", "run.dir=run", "nnunet.plan=x.json", expect=2), "nnunet.plan", "model.name=nnunet")
+        self.assert_says(self.vmae("finetune-seg", "data.train=data", "run.dir=run", "train.batch_size=0", expect=2), "train.batch_size")
+        self.assert_says(self.nnunet("nnunet.plan=missing.json", expect=3), "missing.json")
+        write_nifti(self.tmp / "volumes/images/a.nii.gz", np.zeros((20, 20, 3), np.float32))
+        (self.tmp / "bad.json").write_text("{}")
+        self.assert_says(self.nnunet("nnunet.plan=bad.json", expect=3), "bad.json")
+
+    def test_says_what_it_is_made_of(self):
+        printed = self.vmae("finetune-seg", "--config", SOURCE / "configs/finetune/nnunet.yaml", "--print-config").stdout
+        defaults = self.vmae("finetune-seg", "model.name=nnunet", "--print-config").stdout
+        for line in ("name: nnunet", "epochs: 1000", "steps_per_epoch: 250", "name: sgd", "momentum: 0.99", "nesterov: true", "schedule: poly_epochs", "clip_grad_norm: 12"):
+            self.assertIn(line, printed)
+            self.assertIn(line, defaults)
+
+
+class NnUnetFoldsTest(FinetuneTest):
+    def test_folds_share_what_is_preprocessed_and_find_postprocessing(self):
+        make_segmentation(self.tmp / "data", 10)
+        plan = small_plan(self.vmae, "data", self.tmp)
+        self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=5fold")
+        self.vmae("finetune-seg", *NNUNET, plan, "data.train=data", "run.dir=run", "data.splits=splits.json", "--fold", "all", "optim.name=adamw", "optim.lr=1e-2")
+        self.assertEqual(len(list((self.tmp / "run/preprocessed").iterdir())), 10)
+        self.assertFalse((self.tmp / "run/fold_0/preprocessed").exists())
+        found = json.loads((self.tmp / "run/postprocessing.json").read_text())
+        self.assertIn("steps", found)
+        self.assertTrue((self.tmp / "run/postprocessing.pkl").exists())
+        self.predict(input="data/images")
+        self.assertEqual(self.record()["options"]["mirror"], True)
+        self.predict("--no-mirror", "--postprocessing", "none", input="data/images", output="plain")
+        self.assertEqual(self.record("plain")["options"]["mirror"], False)
+        self.vmae("export", "--weights", "run", "--output", "theirs", "--nnunet")
+        for fold in range(5):
+            file = self.tmp / f"theirs/fold_{fold}/checkpoint_final.pth"
+            state = torch.load(file, weights_only=False)
+            self.assertEqual(state["init_args"]["fold"], fold)
+            self.assertEqual(state["init_args"]["plans"], json.loads((self.tmp / "theirs/plans.json").read_text()))
+            self.assertEqual(state["init_args"]["dataset_json"], json.loads((self.tmp / "theirs/dataset.json").read_text()))
+        # and back: the same label maps from the other program's file
+        self.predict("--no-mirror", weights="run/fold_0", input="data/images", output="a")
+        self.predict("--no-mirror", weights="theirs/fold_0/checkpoint_final.pth", input="data/images", output="b")
+        for path in (self.tmp / "a").rglob("*.png"):
+            self.assertEqual(path.read_bytes(), (self.tmp / "b" / path.relative_to(self.tmp / "a")).read_bytes(), path.name)
+        self.vmae("export", "--weights", "run", "--output", "theirs", "--nnunet", expect=2)
+
+
+class NnUnetRanksTest(RanksTest):
+    def test_ranks_are_one_process(self):
+        """Dice over the batch of all ranks; 5 samples on 2 ranks."""
+        make_segmentation(self.tmp / "data", 10)
+        plan = small_plan(self.vmae, "data", self.tmp)
+        for size in (1, 2):
+            self.train(size, "finetune-seg", *NNUNET, plan, "data.train=data", "train.batch_size=5", f"run.dir=run{size}")
+        alone, both = (self.tmp / f"run{size}" for size in (1, 2))
+        for kind, keys in (("train", ("loss", "grad_norm")), ("val", ("loss", "Dice"))):
+            first, second = metrics(alone, kind), metrics(both, kind)
+            self.assertEqual(len(first), len(second))
+            for a, b in zip(first, second):
+                for key in keys:
+                    self.assertLessEqual(abs(a[key] - b[key]), 1e-4 * max(1, abs(a[key])), f"{kind} {key} step {a['step']}")
+        for key, value in weights_of(last(alone)).items():
+            np.testing.assert_allclose(weights_of(last(both))[key], value, rtol=1e-3, atol=1e-5, err_msg=key)
+
+
+class NnUnetVolumesTest(FinetuneTest):
+    def test_anisotropic_volumes_of_two_channels(self):
+        """Slices across the coarse axis, whatever axis that is in the file; a resampled plane and a crop: back on the grid of the file."""
+        folder = self.tmp / "data"
+        for name in ("imagesTr", "labelsTr"):
+            (folder / name).mkdir(parents=True)
+        for i in range(4):
+            volume = volume_of_pictures(i, (34, 40, 5))
+            volume = np.pad(volume, ((3, 0), (0, 2), (0, 0)))
+            truth = (volume > 200).astype(np.uint8) + 2 * (np.abs(volume - 10) < 3).astype(np.uint8)
+            affine = np.diag([1.0, 1.5, 6.0, 1])
+            for channel, image in enumerate((volume, 300 - volume)):
+                write_nifti(folder / f"imagesTr/case{i}_000{channel}.nii.gz", image.astype(np.float32), affine)
+            write_nifti(folder / f"labelsTr/case{i}.nii.gz", truth, affine)
+        (folder / "dataset.json").write_text(json.dumps({"channel_names": {"0": "T1", "1": "noNorm"}, "labels": {"background": 0, "round": 1, "square": 2},
+                                                         "numTraining": 4, "file_ending": ".nii.gz"}))
+        plan = small_plan(self.vmae, "data", self.tmp)
+        self.vmae("finetune-seg", *NNUNET, plan, "data.train=data", "run.dir=run")
+        self.predict(input="data", output="out")
+        for i in range(4):
+            (file,) = (self.tmp / "out").rglob(f"case{i}.nii.gz")
+            predicted = nibabel.load(file)
+            truth = nibabel.load(folder / f"labelsTr/case{i}.nii.gz")
+            self.assertEqual(predicted.shape, truth.shape)
+            np.testing.assert_allclose(predicted.affine, truth.affine)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vmae predict with networks of nnU-Net: from the voxels of files to label maps and probabilities as its own predictor makes them (tests/golden/make_nnunet_inference.py)."""
+import json
+import sys
+import unittest
+
+import nibabel
+import numpy as np
+
+from harness import GOLDEN, VmaeTest, write_safetensors
+
+sys.path.insert(0, str(GOLDEN))
+from transunet_oracle import drawn  # noqa: E402
+
+WHOLE = json.loads((GOLDEN / "nnunet_inference.json").read_text())["whole"]
+
+
+def image_of(shape, channel):
+    """As the golden numbers' image_of()."""
+    image = np.random.default_rng([7, channel]).integers(20, 230, shape)
+    image[:, :3] = image[:, :, -4:] = 0
+    return image
+
+
+class PredictNnUnetTest(VmaeTest):
+    def write_folds(self, row, **changes):
+        metadata = {"model": "nnunet", "nnunet_plans": json.dumps(row["plans"]), "nnunet_dataset": json.dumps(row["dataset"])} | changes
+        for fold in (0, 1):
+            weights = {key: tensor.numpy() for key, tensor in drawn(row["shapes"], seed=11 + fold).items()}
+            write_safetensors(self.tmp / f"{fold}.safetensors", weights, {key: value for key, value in metadata.items() if value is not None})
+
+    def write_case(self, row, channels):
+        (self.tmp / "in").mkdir(exist_ok=True)
+        affine = np.diag([*row["spacing"][::-1], 1]) @ np.diag([-1, -1, 1, 1])
+        for channel in range(channels):
+            image = image_of(row["shape"], channel).T.astype(np.int16)
+            nibabel.save(nibabel.Nifti1Image(image, affine), self.tmp / f"in/case_{channel:04d}.nii.gz")
+        return affine
+
+    def predict(self, *more, expect=0):
+        return self.vmae("predict", "--weights", "0.safetensors", "1.safetensors", "--input", "in", "--output", "out", "--precision", "fp32", *more, expect=expect)
+
+    def test_as_nnunet(self):
+        for name, row in WHOLE.items():
+            with self.subTest(name):
+                self.write_folds(row)
+                affine = self.write_case(row, len(row["dataset"]["channel_names"]))
+                self.predict("--overwrite", "--probabilities", "--overlays", "--batch", "5", *([] if row["mirror"] else ["--no-mirror"]))
+                made = nibabel.load(self.tmp / "out/case.nii.gz")
+                np.testing.assert_allclose(made.affine, affine)
+                expected = np.array(list(row["numbers"]), int).reshape(row["shape"])
+                self.assertLessEqual((np.asarray(made.dataobj).T != expected).mean(), 1e-3)
+                self.assertTrue((self.tmp / "out/overlays/case.png").exists())
+
+                names = [name for name, value in row["dataset"]["labels"].items() if value != 0]
+                heads = [np.asarray(nibabel.load(self.tmp / f"out/probabilities/case_{name}.nii.gz").dataobj).T for name in names]
+                if "regions_class_order" not in row["dataset"]:
+                    heads.insert(0, 1 - sum(heads))
+                np.testing.assert_allclose(np.stack(heads).ravel()[::13], row["probabilities"], atol=1e-5)
+
+    def test_says_what_it_does_with_options(self):
+        row = WHOLE["classes"]
+        self.write_folds(row)
+        self.write_case(row, 1)
+        done = self.predict("--tiles", "always", "--no-mirror")
+        for text in ("--tiles changes nothing", "without mirror images"):
+            self.assertIn(text, done.stderr)
+        self.write_folds(row, nnunet_mirror_axes="[]")
+        self.assertIn("never saw any in training", self.predict("--mirror", "--overwrite").stderr)
+
+    def test_refuses_files_that_do_not_say_enough(self):
+        row = WHOLE["classes"]
+        self.write_case(row, 1)
+        for changes, said in [({"nnunet_plans": None}, "no nnunet_plans"), ({"nnunet_dataset": None}, "no nnunet_dataset"), ({"nnunet_plans": "{}"}, "configurations"),
+                              ({"nnunet_mirror_axes": "[2]"}, "nnunet_mirror_axes is [2]"), ({"nnunet_dataset": "no"}, "is not JSON"),
+                              ({"nnunet_dataset": json.dumps({**row["dataset"], "labels": {"background": 0, "liver": 1}})}, "its labels need 2 outputs, but its network has 3"),
+                              ({"nnunet_dataset": json.dumps({**row["dataset"], "channel_names": {"0": "a", "1": "b"}})}, "names 2 channels")]:
+            with self.subTest(said):
+                self.write_folds(row, **changes)
+                self.assertIn(said, self.predict(expect=4).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
