@@ -436,4 +436,11 @@ fs::path find_weights(const fs::path& path) {
   throw fail(path, "a folder without checkpoints/best.safetensors or last.safetensors");
 }
 
+std::vector<fs::path> find_all_weights(const fs::path& path) {
+  if (!is_run(path)) return {find_weights(path)};
+  std::vector<fs::path> files;
+  for (const fs::path& run : open_run_record(path).folders) files.push_back(find_weights(run));
+  return files;
+}
+
 }  // namespace vmae::run

@@ -40,15 +40,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A run of folds is all of its folds.
 std::vector<fs::path> weight_files(const std::vector<fs::path>& given) {
   std::vector<fs::path> files;
   for (const fs::path& path : given) {
-    if (!is_run(path)) {
-      files.push_back(find_weights(path));
-      continue;
-    }
-    for (const fs::path& run : open_run_record(path).folders) files.push_back(find_weights(run));
+    const std::vector<fs::path> all = find_all_weights(path);
+    files.insert(files.end(), all.begin(), all.end());
   }
   return files;
 }

@@ -190,8 +190,7 @@ void refuse_keys_of_others(const SegmentConfig& config) {
     const data::AugmentOptions& augment = standard.data.augment;
     reset(defaults.data.augment, augment);
     defaults.data.image = standard.data.image;
-    defaults.data.image.modality = config.data.image.modality;
-    defaults.data.image.slice_axis = config.data.image.slice_axis;
+    defaults.data.channels = standard.data.channels;
     defaults.data.foreground_share = 0;
     defaults.data.weights = {};
     defaults.loss = standard.loss;

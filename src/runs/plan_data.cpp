@@ -8,6 +8,7 @@
 #include "vmae/cases/channels.h"
 #include "vmae/cases/class_names.h"
 #include "vmae/cases/label_meaning.h"
+#include "vmae/cases/time_points.h"
 #include "vmae/core/counting.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
@@ -144,10 +145,10 @@ std::string dataset_name(const fs::path& input, const io::Source& source) {
 
 }  // namespace
 
-PlanData read_plan_data(const fs::path& input, const PlanOptions& options) {
+PlanData read_plan_data(const fs::path& input, const PlanOptions& options, const KnownData& known) {
   const io::Source source = io::find_source(input);
   log_remarks(source);
-  const std::vector<io::SourceFile> cases = cases_to_plan(source);
+  const std::vector<io::SourceFile> cases = io::with_masks_of_time_points(cases_to_plan(source));
   const CaseReader reader(cases, source.mask_names);
   io::common_channels(cases);
 
@@ -157,35 +158,58 @@ PlanData read_plan_data(const fs::path& input, const PlanOptions& options) {
   PlanData data;
   std::mutex mutex;
   Counting counting("cases", std::ssize(cases));
-  parallel_for(std::ssize(cases), 0, [&](int64_t i) {
-    const io::SourceFile& file = cases[static_cast<size_t>(i)];
+  std::vector<std::string> readers(cases.size());
+  const auto look_at = [&](size_t i) {
+    const io::SourceFile& file = cases[i];
     CaseImages images = reader.read(file, /*with_labels=*/true);
     const std::string name = io::without(file.name, source.identifying);
     {
       const std::lock_guard lock(mutex);
       gathered.add(images, name);
-      if (i == 0) data.dataset.reader_writer = reader_writer_of(file, images);
+      readers[i] = reader_writer_of(file, images);
     }
-    facts[static_cast<size_t>(i)] = nnunet::facts_of(voxels_of(std::move(images), name), voxels_per_case);
+    if (known.meaning != nullptr) known.meaning->apply(images.labels.data(), images.labels.size());
+    facts[i] = nnunet::facts_of(voxels_of(std::move(images), name), voxels_per_case);
+  };
+  std::vector<uint8_t> is_left_out(cases.size());
+  parallel_for(std::ssize(cases), 0, [&](int64_t i) {
+    try {
+      look_at(static_cast<size_t>(i));
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::data || known.left_out == nullptr) throw;  // the run quarantines it, too
+      const std::lock_guard lock(mutex);
+      known.left_out->push_back(error.what());
+      is_left_out[static_cast<size_t>(i)] = 1;
+    }
     counting.add();
   });
+  for (size_t i = cases.size(); i-- > 0;) {
+    if (is_left_out[i] == 0) {
+      data.dataset.reader_writer = readers[i];  // in the end that of the first
+    } else {
+      facts.erase(facts.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+  if (facts.empty()) throw Error(ExitCode::data, "no case can be read", "see the reasons above");
   data.num_without_foreground =
       std::count_if(facts.begin(), facts.end(), [](const nnunet::CaseFacts& one) { return one.num_foreground == 0; });
+  const auto num_cases = std::ssize(facts);
   data.fingerprint = nnunet::fingerprint_of(std::move(facts));
 
   const bool has_json = comes_from_dataset_json(source);
   const io::DatasetJson json = has_json ? io::read_dataset_json(input / "dataset.json") : io::DatasetJson{};
   io::LabelRules rules{.own_names = source.mask_names, .ignore = source.ignore_label};
   if (rules.own_names.empty()) rules.own_names = reader.structures();
-  const io::LabelMeaning meaning = io::label_meaning(rules, gathered.labels);
+  const io::LabelMeaning meaning =
+      known.meaning != nullptr ? *known.meaning : io::label_meaning(rules, gathered.labels);
   data.class_names = meaning.names;
   for (const io::LabelRegion& region : source.regions) data.region_names.push_back(region.name);
-  data.has_ignore = source.ignore_label >= 0;
+  data.has_ignore = known.meaning != nullptr ? meaning.ignore >= 0 : source.ignore_label >= 0;
   data.dataset.name = dataset_name(input, source);
   data.dataset.channel_names = names_of_channels(source, json, options, gathered);
   data.dataset.num_labels =
       json.num_labels > 0 ? json.num_labels : num_labels_of(source, meaning.names, data.has_ignore);
-  data.dataset.num_training = std::ssize(cases);
+  data.dataset.num_training = num_cases;
   if (!json.reader_writer.empty()) data.dataset.reader_writer = json.reader_writer;
   return data;
 }

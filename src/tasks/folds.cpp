@@ -176,7 +176,7 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
 ExitCode finetune_folds(const SegmentConfig& config, const TrainArguments& arguments, const std::string& fold,
                         train::World& world) {
   SegmentConfig shared = config;
-  if (config.model.name == "nnunet" && config.nnunet.preprocessed.empty() && fold == "all")
+  if (config.model.name == "nnunet" && config.nnunet.preprocessed.empty() && !fold.empty() && !arguments.dry_run)
     shared.nnunet.preprocessed = (fs::path(config.run.dir) / "preprocessed").string();
   return run_folds(shared, arguments, fold, world, &finetune_segmentation);
 }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "vmae/cases/time_points.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/counting.h"
 #include "vmae/core/crc32c.h"
@@ -164,7 +165,8 @@ std::vector<std::string> names_of_channels(const nnunet::Plans& plans, const Dat
 
 std::string dataset_json_of(const NnUnetPlan& plan, const Datasets& datasets) {
   const io::SourceFile& first = datasets.split.train.front();
-  const std::string ending = first.prepared_case < 0 && first.series.empty() ? io::ending_of(first.path) : ".nii.gz";
+  const std::string of_others = plan.plans.reader_writer == "NaturalImage2DIO" ? ".png" : ".nii.gz",
+                    ending = first.prepared_case < 0 && first.series.empty() ? io::ending_of(first.path) : of_others;
   return nnunet::dataset_json_text(plan.labels, names_of_channels(plan.plans, datasets),
                                    std::ssize(datasets.split.train) + std::ssize(datasets.split.val), ending,
                                    plan.plans.reader_writer);
@@ -173,8 +175,10 @@ std::string dataset_json_of(const NnUnetPlan& plan, const Datasets& datasets) {
 // Where preprocessed cases lie; of a dry run a folder that goes with it.
 class PreprocessedFolder {
  public:
-  PreprocessedFolder(const SegmentConfig& config, const Session& session, const std::vector<std::string>& identifying)
-      : path_(config.nnunet.preprocessed), identifying_(identifying) {
+  // way: all that decides what becomes of a case.
+  PreprocessedFolder(const SegmentConfig& config, const Session& session, const std::string& way,
+                     const std::vector<std::string>& identifying)
+      : path_(config.nnunet.preprocessed), way_(crc32c(way.data(), way.size())), identifying_(identifying) {
     if (path_.empty()) path_ = fs::path(config.run.dir) / "preprocessed";
     if (session.arguments.dry_run && config.nnunet.preprocessed.empty()) {
       path_ = session.world.from_first([] {
@@ -196,17 +200,28 @@ class PreprocessedFolder {
   }
   PreprocessedFolder(const PreprocessedFolder&) = delete;
   PreprocessedFolder& operator=(const PreprocessedFolder&) = delete;
+  // One for each way of preprocessing, so that runs of several may share the folder.
   fs::path file_of(const std::string& name) const {
+    constexpr size_t kLongest = 150;
     std::string readable = io::safe_name(name, identifying_);
+    const uint32_t number = crc32c(readable.data(), readable.size());
     std::replace(readable.begin(), readable.end(), '/', '_');
-    return path_ / concat(readable, "-", crc32c(name.data(), name.size()), ".case");
+    return path_ / concat(readable.substr(0, kLongest), "-", number, "-", way_, ".case");
   }
 
  private:
   fs::path path_;
+  uint32_t way_;
   const std::vector<std::string>& identifying_;
   bool is_temporary_ = false;
 };
+
+// The plan, what masks mean, and which voxels are kept of each class or region.
+std::string way_of(const NnUnetPlan& plan, const Classes& classes) {
+  std::string text = plan.plans_json + nnunet::dataset_json_text(plan.labels, {}, 0, "", "");
+  for (const uint8_t value : classes.card.meaning->class_of) text += static_cast<char>(value);
+  return text;
+}
 
 // Cases of one source to files.
 class Preprocessor {
@@ -241,10 +256,8 @@ class Preprocessor {
   }
 
   std::string key_of(const io::SourceFile& file, const std::string& name) const {
-    io::SourceFile mask{.path = file.mask};
-    std::string text = concat(plan_.plans_json, plan_.dataset_json, content_of({file}, {name}));
-    if (!file.mask.empty()) text += content_of({mask}, {name});
-    for (const uint8_t value : classes_.card.meaning->class_of) text += static_cast<char>(value);
+    std::string text = way_of(plan_, classes_) + content_of({file}, {name});
+    if (!file.mask.empty()) text += content_of({io::SourceFile{.path = file.mask}}, {name});
     return concat(name, " ", text.size(), " ", crc32c(text.data(), text.size()));
   }
 
@@ -262,27 +275,34 @@ std::map<std::string, std::string> preprocess_all(const SegmentConfig& config, c
   nlohmann::json failed = nlohmann::json::object();
   std::mutex mutex;
   for (const auto* part : {&datasets.splits.train, &datasets.splits.val}) {
-    for (const std::vector<io::SourceFile>& cases : *part) {
+    for (const std::vector<io::SourceFile>& listed : *part) {
+      const std::vector<io::SourceFile> cases = io::with_masks_of_time_points(listed);
       const Preprocessor preprocessor(plan, classes, folder, cases, datasets);
-      const int64_t rank = session.world.rank(), num_ranks = session.world.size(),
-                    own = (std::ssize(cases) - rank + num_ranks - 1) / num_ranks;
-      Counting counting("cases to preprocess", own);
-      parallel_for(own, static_cast<int>(config.data.workers), [&](int64_t i) {
-        const io::SourceFile& file = cases[static_cast<size_t>(i * num_ranks + rank)];
-        try {
-          preprocessor.preprocess(file);
-        } catch (const Error& error) {
-          if (error.code() != ExitCode::data) throw;
-          const std::lock_guard lock(mutex);
-          failed[file.name] = error.what();
-        }
-        counting.add();
-      });
+      const int64_t rank = session.world.rank(), num_ranks = session.world.size(), count = std::ssize(cases);
+      Counting counting("cases to preprocess", count);
+      constexpr int64_t kTogether = 8;  // of each rank, so that none waits for another longer than a few cases take
+      for (int64_t first = 0; first < count; first += num_ranks * kTogether) {
+        const int64_t own =
+            std::min(kTogether, std::max<int64_t>(0, (count - first - rank + num_ranks - 1) / num_ranks));
+        parallel_for(own, static_cast<int>(config.data.workers), [&](int64_t i) {
+          const io::SourceFile& file = cases[static_cast<size_t>(first + i * num_ranks + rank)];
+          try {
+            preprocessor.preprocess(file);
+          } catch (const Error& error) {
+            if (error.code() != ExitCode::data) throw;  // a case that can't be read goes to the quarantine
+            const std::lock_guard lock(mutex);
+            failed[file.name] = error.what();
+          }
+          counting.add(num_ranks);
+        });
+        session.world.any(false);
+      }
     }
   }
   std::map<std::string, std::string> all;
   for (const std::string& text : session.world.gather(failed.dump())) {
-    for (const auto& [name, reason] : nlohmann::json::parse(text).items()) all.emplace(name, reason);
+    const nlohmann::json of_rank = nlohmann::json::parse(text);
+    for (const auto& [name, reason] : of_rank.items()) all.emplace(name, reason.get<std::string>());
   }
   return all;
 }
@@ -291,9 +311,10 @@ std::vector<PatchCase> open_cases(const std::vector<std::vector<io::SourceFile>>
                                   const std::map<std::string, std::string>& failed, const PreprocessedFolder& folder) {
   std::vector<PatchCase> cases;
   for (const std::vector<io::SourceFile>& files : lists) {
-    for (const io::SourceFile& file : files) {
-      if (failed.contains(file.name)) continue;
-      cases.push_back({file.name, std::make_shared<const nnunet::PreprocessedFile>(folder.file_of(file.name))});
+    for (const io::SourceFile& file : io::with_masks_of_time_points(files)) {
+      const std::string name = file.name;
+      if (failed.contains(name)) continue;
+      cases.push_back({name, std::make_shared<const nnunet::PreprocessedFile>(folder.file_of(name))});
     }
   }
   return cases;
@@ -310,12 +331,18 @@ NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, cons
       throw Error(ExitCode::usage, concat("nnU-Net plans one dataset, but data.train has ", config.data.train.size()),
                   "give a plan that is there: nnunet.plan=nnUNetPlans.json (vmae plan makes one)");
     log::info("nnU-Net's plan is made of all cases in data.train that have a mask, but of none that is marked test");
-    const PlanData data = read_plan_data(config.data.train.front(), {});
+    std::vector<std::string> left_out;
+    const PlanData data = read_plan_data(config.data.train.front(), {}, {&*classes.card.meaning, &left_out});
+    for (const std::string& problem : left_out) log::warning("the plan is made without a case: " + problem);
     return nnunet::plans_json(nnunet::plan(data.dataset, data.fingerprint, {}));
   };
   NnUnetPlan plan;
   plan.plans_json = session.world.from_first(made);
   plan.plans = nnunet::plans_of_json(plan.plans_json, kPlansName);
+  const auto channels = std::ssize(plan.plans.flat.normalization), own = std::ssize(datasets.channel_names);
+  if (own > 0 && own != channels)
+    throw Error(ExitCode::usage, concat("the plan has ", channels, " channels, but a case has ", own),
+                "give the plan of these data: nnunet.plan");
   plan.labels = labels_of_run(config, datasets, classes);
   plan.dataset_json = dataset_json_of(plan, datasets);
   return plan;
@@ -333,7 +360,7 @@ void apply_plan(const NnUnetPlan& plan, SegmentConfig& config) {
 
 void draw_patches(const SegmentConfig& config, const Session& session, const NnUnetPlan& plan, const Classes& classes,
                   Datasets& datasets) {
-  const PreprocessedFolder folder(config, session, datasets.splits.identifying);
+  const PreprocessedFolder folder(config, session, way_of(plan, classes), datasets.splits.identifying);
   const auto failed = preprocess_all(config, session, plan, classes, folder, datasets);
   const auto quarantine = datasets.train->shared_bad_files();
   for (const auto& [name, reason] : failed) quarantine->add(name, reason);
@@ -346,8 +373,11 @@ void draw_patches(const SegmentConfig& config, const Session& session, const NnU
   const std::vector<PatchCase> val = open_cases(datasets.splits.val, failed, folder);
   datasets.val = val.empty() ? nullptr : std::make_shared<PatchDataset>(val, options, config.data.image, quarantine);
   options.is_augmented = true;
-  datasets.train = std::make_shared<PatchDataset>(open_cases(datasets.splits.train, failed, folder), options,
-                                                  config.data.image, quarantine);
+  const std::vector<PatchCase> train = open_cases(datasets.splits.train, failed, folder);
+  if (train.empty())
+    throw Error(ExitCode::data, "no training case could be preprocessed", "see the warnings above for the reasons");
+  datasets.train = std::make_shared<PatchDataset>(train, options, config.data.image, quarantine);
+  session.world.any(false);  // all have mapped their files before a dry run's folder goes
 }
 
 }  // namespace vmae::run

@@ -14,6 +14,7 @@
 #include "vmae/pictures/panel.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/tasks/validation.h"
+#include "vmae/weights/nnunet.h"
 #include "vmae/weights/weights.h"
 
 namespace vmae::run {
@@ -160,6 +161,7 @@ void begin_with_weights(nn::NnUnet& net, const SegmentModelOptions& model) {
     throw Error(ExitCode::checkpoint,
                 concat("model.init = ", path.string(), " holds a ", theirs, ", but model.name = ", model.name),
                 "give a run of model.name=nnunet, or nnU-Net's own checkpoint_final.pth");
+  file.tensors = weights::without_copies(file.tensors, path);
   const std::string& head = nn::find_segmenter(model.name)->head;
   const at::Tensor* theirs = file.find(head);
   const bool has_heads = theirs != nullptr && theirs->size(0) == model.net.num_classes;

@@ -51,6 +51,13 @@ void adopt_image_size(const Datasets& datasets, SegmentConfig& config) {
   if (datasets.val) datasets.val->set_image_size(image_size);
 }
 
+// Of regions, these; else as the masks' classes are called.
+std::vector<std::string> names_of_heads(const nnunet::Labels& labels) {
+  std::vector<std::string> names;
+  for (const nnunet::LabelEntry& entry : labels.foreground) names.push_back(entry.name);
+  return names;
+}
+
 weights::Metadata metadata_of(const SegmentConfig& config, const Datasets& datasets, const Classes& classes,
                               const std::optional<NnUnetPlan>& nnunet) {
   weights::Metadata metadata{{"model", config.model.name}, {"model_options", model_options_json(config.model.net)}};
@@ -62,7 +69,7 @@ weights::Metadata metadata_of(const SegmentConfig& config, const Datasets& datas
   } else {
     card.input = input_statistics(*datasets.train, config.data.augment);
   }
-  card.class_names = classes.names;
+  card.class_names = nnunet ? names_of_heads(nnunet->labels) : classes.names;
   card.label_values = config.data.label_values;
   add_card(card, metadata);
   return metadata;
@@ -85,6 +92,15 @@ data::LoaderOptions loader_options(const SegmentConfig& config, const train::Pla
 std::vector<std::pair<std::string, std::string>> files_of(const std::optional<NnUnetPlan>& nnunet) {
   if (!nnunet) return {};
   return {{kPlansName, nnunet->plans_json}, {kDatasetName, nnunet->dataset_json}};
+}
+
+std::string text_of_model(const SegmentConfig& config, const Classes& classes,
+                          const std::optional<NnUnetPlan>& nnunet) {
+  if (nnunet && nnunet->labels.has_regions())
+    return concat(config.model.name, " with ", nnunet->labels.foreground.size(), " regions (",
+                  io::class_list(names_of_heads(nnunet->labels)), ")");
+  return concat(config.model.name, " with ", classes.count(), " classes (background, ", io::class_list(classes.names),
+                ")");
 }
 
 }  // namespace
@@ -139,8 +155,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
                 .optimizer = *optimizer,
                 .loader = std::move(loader),
                 .metadata = std::move(metadata),
-                .model_text = concat(config.model.name, " with ", classes.count(), " classes (background, ",
-                                     io::class_list(classes.names), ")"),
+                .model_text = text_of_model(config, classes, nnunet),
                 .config_yaml = config_text(recorded),
                 .init = config.model.init,
                 .card = std::move(card),

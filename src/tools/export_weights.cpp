@@ -1,12 +1,10 @@
 #include "vmae/tools/export_weights.h"
 
-#include <nlohmann/json.hpp>
-
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
+#include "vmae/core/text.h"
 #include "vmae/predict/model_file.h"
-#include "vmae/runs/run_record.h"
 #include "vmae/weights/nnunet_checkpoint.h"
 #include "vmae/weights/pth.h"
 #include "vmae/weights/weights.h"
@@ -36,33 +34,41 @@ void export_weights(const fs::path& weights_path, const fs::path& output, bool o
   log::info(concat(file.tensors.size(), " tensors of ", path.string(), " written to ", output.string()));
 }
 
+// K of weights in RUN/fold_K/checkpoints, or else their place.
+static std::string fold_of(const fs::path& file, size_t place) {
+  constexpr std::string_view kFold = "fold_";
+  const std::string folder = fs::absolute(file).parent_path().parent_path().filename().string();
+  const bool is_fold = folder.starts_with(kFold) && parse_integer(folder.substr(kFold.size()));
+  return is_fold ? folder.substr(kFold.size()) : std::to_string(place);
+}
+
 void export_nnunet(const fs::path& weights_path, const fs::path& output, bool overwrite) {
   std::error_code problem;
   if (fs::exists(output, problem) && !fs::is_empty(output, problem) && !overwrite)
     throw Error(ExitCode::usage, concat("--output ", output.string(), " is not empty"),
                 "choose another folder, or replace files of the same name with --overwrite");
-  std::vector<fs::path> files;
-  if (is_run(weights_path)) {
-    for (const fs::path& run : open_run_record(weights_path).folders) files.push_back(find_weights(run));
-  } else {
-    files.push_back(find_weights(weights_path));
-  }
+  const std::vector<fs::path> files = find_all_weights(weights_path);
   for (size_t fold = 0; fold < files.size(); ++fold) {
     const weights::TensorFile file = weights::read_weights(files[fold]);
     if (!file.metadata.contains("nnunet_plans") || !file.metadata.contains("nnunet_dataset"))
       throw Error(ExitCode::checkpoint, files[fold].string() + ": no nnU-Net, so nnU-Net can't predict with it",
                   "give a run of model.name=nnunet, or leave --nnunet out");
-    weights::NnUnetCheckpointFacts facts{.plans = file.metadata.at("nnunet_plans"),
-                                         .dataset = file.metadata.at("nnunet_dataset"),
-                                         .fold = std::to_string(fold)};
-    if (const auto axes = file.metadata.find("nnunet_mirror_axes"); axes != file.metadata.end())
-      facts.mirror_axes = nlohmann::json::parse(axes->second).get<std::vector<int64_t>>();
-    const fs::path folder = output / concat("fold_", fold);
+    const weights::NnUnetCheckpointFacts facts{.plans = file.metadata.at("nnunet_plans"),
+                                               .dataset = file.metadata.at("nnunet_dataset"),
+                                               .fold = fold_of(files[fold], fold),
+                                               .mirror_axes = load_model(files[fold], at::kCPU).mirror_axes};
+    if (fold > 0 && read_file(output / "plans.json") != facts.plans)
+      throw Error(ExitCode::checkpoint, concat(weights_path.string(), ": its folds have different plans"),
+                  "export one fold at a time");
+    const fs::path folder = output / ("fold_" + facts.fold);
     fs::create_directories(folder);
     write_file_atomically(output / "plans.json", facts.plans);
     write_file_atomically(output / "dataset.json", facts.dataset);
     weights::write_nnunet_checkpoint(folder / "checkpoint_final.pth", file.tensors, facts);
   }
+  const fs::path postprocessing = weights_path / "postprocessing.pkl";
+  if (fs::exists(postprocessing, problem))
+    fs::copy_file(postprocessing, output / postprocessing.filename(), fs::copy_options::overwrite_existing);
   log::info(concat(files.size(), files.size() == 1 ? " fold" : " folds", " of ", weights_path.string(), " written to ",
                    output.string(), " for nnUNetv2_predict_from_modelfolder"));
 }

@@ -182,7 +182,74 @@ class NnUnetRanksTest(RanksTest):
             np.testing.assert_allclose(weights_of(last(both))[key], value, rtol=1e-3, atol=1e-5, err_msg=key)
 
 
+def make_boxes(folder, values, count=6, **dataset):
+    """nnU-Net's folder: boxes within boxes, of these mask values from the outermost on, brighter with the value's place."""
+    random = np.random.default_rng(0)
+    for i in range(count):
+        mask = np.zeros((32, 36, 4), np.uint8)
+        image = np.zeros(mask.shape)
+        for depth, value in enumerate(values):
+            box = (slice(5 + 3 * depth, 27 - 3 * depth),) * 2
+            mask[box], image[box] = value, 60 * (depth + 1)
+        write_nifti(folder / f"imagesTr/c{i}_0000.nii.gz", image + random.normal(0, 5, mask.shape), dtype=np.float32)
+        write_nifti(folder / f"labelsTr/c{i}.nii.gz", mask)
+    (folder / "dataset.json").write_text(json.dumps({"channel_names": {"0": "MR"}, "numTraining": count, "file_ending": ".nii.gz", **dataset}))
+
+
 class NnUnetVolumesTest(FinetuneTest):
+    def train(self, *more, data="data", run="run", **kw):
+        return self.vmae("finetune-seg", *NNUNET, f"data.train={data}", f"run.dir={run}", *more, **kw)
+
+    def test_regions(self):
+        """Fewer regions than mask values, of which one has no name; painted in their order."""
+        make_boxes(self.tmp / "data", (1, 2, 4), labels={"background": 0, "whole": [1, 2, 4], "core": [2, 4]}, regions_class_order=[1, 2])
+        plan = small_plan(self.vmae, "data", self.tmp)
+        self.assert_says(self.train(plan, "train.epochs=8", "train.steps_per_epoch=8", "optim.name=adamw", "optim.lr=1e-2"), "nnunet with 2 regions (whole, core)")
+        self.assertEqual([name for name in metrics(self.tmp / "run", "val")[-1] if name.startswith("Dice/")], ["Dice/whole", "Dice/core"])
+        self.predict("--probabilities", input="data")
+        (file,) = (self.tmp / "out").rglob("c0.nii.gz")
+        predicted = np.asarray(nibabel.load(file).dataobj)
+        truth = np.asarray(nibabel.load(self.tmp / "data/labelsTr/c0.nii.gz").dataobj)
+        for values in ((1, 2), (2,)):
+            region, wanted = np.isin(predicted, values), truth > 0 if 1 in values else truth > 1
+            self.assertGreater(2 * (region & wanted).sum() / (region.sum() + wanted.sum()), 0.6, values)
+        self.assertTrue(any("whole" in name for name in self.written() if name.startswith("probabilities/")))
+
+    def test_a_case_that_cannot_be_read(self):
+        """Left out by the plan and by training, whoever of the ranks was to read it; without leave the run ends."""
+        make_boxes(self.tmp / "data", (1, 2), labels={"background": 0, "a": 1, "b": 2})
+        path = self.tmp / "data/imagesTr/c3_0000.nii.gz"
+        image = np.asarray(nibabel.load(path).dataobj).copy()
+        image[0, 0, 0] = np.nan
+        write_nifti(path, image)
+        done = self.train("data.max_bad_fraction=0.5", "train.max_steps=1", "data.val_fraction=0")
+        self.assert_says(done, "the plan is made without a case: imagesTr/c3_0000.nii.gz")
+        self.assertIn("c3", (self.tmp / "run/quarantine.jsonl").read_text())
+        self.assertEqual(len(list((self.tmp / "run/preprocessed").iterdir())), 5)
+        self.assert_says(self.train("train.max_steps=1", run="strict", expect=3), "c3_0000.nii.gz")
+
+    def test_masks_with_other_numbers(self):
+        make_boxes(self.tmp / "data", (10, 200), labels={"background": 0})
+        (self.tmp / "data/dataset.json").unlink()
+        for old, new in (("imagesTr", "images"), ("labelsTr", "labels")):
+            (self.tmp / "data" / old).rename(self.tmp / "data" / new)
+        for file in (self.tmp / "data/images").iterdir():
+            file.rename(file.with_name(file.name.replace("_0000", "")))
+        self.train("data.label_values=[10,200]", "train.max_steps=1")
+        self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=5fold")
+        self.train("data.label_values=[10,200]", "data.splits=splits.json", "--fold", "all", "--dry-run", run="dry")
+        self.assertFalse((self.tmp / "dry").exists())
+        self.assert_says(self.train("data.label_values=[10,200]", "data.modality=CT", run="dry", expect=2), "data.modality")
+
+    def test_time_points_are_cases(self):
+        make_boxes(self.tmp / "whole", (1,), count=4, labels={"background": 0, "a": 1})
+        for kind, name in (("images", "imagesTr"), ("labels", "labelsTr")):
+            for file in (self.tmp / "whole" / name).iterdir():
+                array = np.asarray(nibabel.load(file).dataobj)
+                write_nifti(self.tmp / "data" / kind / file.name.replace("_0000", ""), np.stack([array, array], -1))
+        self.train("train.max_steps=1")
+        self.assertEqual(len(list((self.tmp / "run/preprocessed").iterdir())), 8)
+
     def test_anisotropic_volumes_of_two_channels(self):
         """Slices across the coarse axis, whatever axis that is in the file; a resampled plane and a crop: back on the grid of the file."""
         folder = self.tmp / "data"

@@ -53,6 +53,8 @@ nn::UnetOptions unet_options_of(const weights::TensorFile& file, const std::file
 // A weights file, or the best (else last) checkpoint of a run
 // folder. Throws Error(checkpoint) naming what was looked for.
 std::filesystem::path find_weights(const std::filesystem::path& path);
+// Likewise, of the folder of a run of folds those of each fold.
+std::vector<std::filesystem::path> find_all_weights(const std::filesystem::path& path);
 
 // What a fine-tuned model needs besides its weights, to be used without a config.
 struct ModelCard {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "vmae/cases/label_meaning.h"
 #include "vmae/nnunet/fingerprint.h"
 #include "vmae/nnunet/planner.h"
 #include "vmae/runs/plan_command.h"
@@ -19,7 +20,13 @@ struct PlanData {
   int64_t num_without_foreground = 0;
 };
 
+// What a run knows already of the data that it plans for.
+struct KnownData {
+  const io::LabelMeaning* meaning = nullptr;     // of the masks; nullptr: as the source says
+  std::vector<std::string>* left_out = nullptr;  // gets the problems of cases that can't be read; nullptr: they throw
+};
+
 // The cases with a mask that are not marked as test, in nnU-Net's order.
-PlanData read_plan_data(const std::filesystem::path& input, const PlanOptions& options);
+PlanData read_plan_data(const std::filesystem::path& input, const PlanOptions& options, const KnownData& known = {});
 
 }  // namespace vmae::run
