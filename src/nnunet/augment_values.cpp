@@ -98,7 +98,7 @@ float place_among(int64_t from, int64_t to, int64_t i) {
 }
 
 int64_t nearest_among(int64_t from, int64_t to, int64_t i) {
-  return std::min(static_cast<int64_t>(place_among(from, to, i) + 0.5F), from - 1);
+  return std::min(static_cast<int64_t>(std::floor(place_among(from, to, i) + 0.5F)), from - 1);
 }
 
 BetweenPixels between_pixels(int64_t from, int64_t to, int64_t i) {
@@ -195,7 +195,7 @@ void blur(float* plane, const std::array<int64_t, 2>& size, const std::array<dou
   const Kernel down(std[0]), across(std[1]);
   const auto [height, width] = size;
   buffers.plane.assign(plane, plane + height * width);
-  buffers.row.resize(static_cast<size_t>(width + 2 * kMostReach));
+  buffers.row.resize(static_cast<size_t>(width + int64_t{2} * kMostReach));
   const float* from = buffers.plane.data();
   float* row = buffers.row.data() + kMostReach;
   const float *before[kMostReach], *behind[kMostReach];

@@ -42,7 +42,7 @@ std::vector<std::vector<int64_t>> combinations(const std::vector<int64_t>& axes)
 at::Tensor bell(int64_t side) {
   constexpr double kSigmaOfSide = 1.0 / 8, kWidest = 4;
   const double sigma = static_cast<double>(side) * kSigmaOfSide;
-  const auto radius = static_cast<int64_t>(kWidest * sigma + 0.5);
+  const auto radius = static_cast<int64_t>(std::floor(kWidest * sigma + 0.5));
   const at::Tensor distance = at::arange(side, at::kDouble) - side / 2;
   return (distance.square() * (-0.5 / (sigma * sigma))).exp().masked_fill(distance.abs() > radius, 0);
 }
