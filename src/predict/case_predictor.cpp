@@ -103,7 +103,6 @@ class NnUnetCases : public CasePredictor {
       nnunet::Prediction prediction =
           nnunet::way_back(std::span(logits.const_data_ptr<float>(), static_cast<size_t>(logits.numel())), preprocessed,
                            *model().plans, model().labels, with_probabilities_);
-      // here prediction.numbers are nnU-Net's label map, before its postprocessing
       to_classes(prediction.numbers);
       if (with_probabilities_ && !model().labels.has_regions())
         prediction.probabilities.erase(prediction.probabilities.begin());  // of the background

@@ -184,11 +184,9 @@ void describe(Options& options, SegmentConfig& config) {
 void refuse_keys_of_others(const SegmentConfig& config) {
   const bool is_nnunet = config.model.name == "nnunet";
   SegmentConfig given = config, defaults = config;
-  const SegmentConfig standard(config.recipe);
-  const auto reset = [](auto& value, const auto& to) { value = to; };
   if (is_nnunet) {
-    const data::AugmentOptions& augment = standard.data.augment;
-    reset(defaults.data.augment, augment);
+    const SegmentConfig standard(config.recipe);
+    defaults.data.augment = standard.data.augment;
     defaults.data.image = standard.data.image;
     defaults.data.channels = standard.data.channels;
     defaults.data.foreground_share = 0;

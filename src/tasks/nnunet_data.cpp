@@ -279,7 +279,7 @@ std::map<std::string, std::string> preprocess_all(const SegmentConfig& config, c
       const std::vector<io::SourceFile> cases = io::with_masks_of_time_points(listed);
       const Preprocessor preprocessor(plan, classes, folder, cases, datasets);
       const int64_t rank = session.world.rank(), num_ranks = session.world.size(), count = std::ssize(cases);
-      Counting counting("cases to preprocess", count);
+      Counting counting("cases to preprocess", (count - rank + num_ranks - 1) / num_ranks);  // of this rank
       constexpr int64_t kTogether = 8;  // of each rank, so that none waits for another longer than a few cases take
       for (int64_t first = 0; first < count; first += num_ranks * kTogether) {
         const int64_t own =
@@ -293,7 +293,7 @@ std::map<std::string, std::string> preprocess_all(const SegmentConfig& config, c
             const std::lock_guard lock(mutex);
             failed[file.name] = error.what();
           }
-          counting.add(num_ranks);
+          counting.add();
         });
         session.world.any(false);
       }
@@ -312,9 +312,8 @@ std::vector<PatchCase> open_cases(const std::vector<std::vector<io::SourceFile>>
   std::vector<PatchCase> cases;
   for (const std::vector<io::SourceFile>& files : lists) {
     for (const io::SourceFile& file : io::with_masks_of_time_points(files)) {
-      const std::string name = file.name;
-      if (failed.contains(name)) continue;
-      cases.push_back({name, std::make_shared<const nnunet::PreprocessedFile>(folder.file_of(name))});
+      if (failed.contains(file.name)) continue;
+      cases.push_back({file.name, std::make_shared<const nnunet::PreprocessedFile>(folder.file_of(file.name))});
     }
   }
   return cases;

@@ -122,10 +122,10 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   swin.in_channels = datasets.in_channels;
   if (is_size_open && !is_nnunet) adopt_image_size(datasets, config);
   const Classes classes = find_classes(config, datasets);
-  SegmentConfig recorded = config;  // a plan decides what no config may say
-  if (is_nnunet) recorded.model.net = SegmentConfig(config.recipe).model.net;
+  SegmentConfig recorded = config;
   std::optional<NnUnetPlan> nnunet;
   if (is_nnunet) {
+    recorded.model.net = SegmentConfig(config.recipe).model.net;  // a plan decides what no config may say
     nnunet = nnunet_plan(config, session, datasets, classes);
     apply_plan(*nnunet, config);
     draw_patches(config, session, *nnunet, classes, datasets);
