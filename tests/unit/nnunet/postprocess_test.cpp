@@ -17,9 +17,12 @@ namespace {
 
 using nlohmann::ordered_json;
 
-ordered_json golden() {
-  std::ifstream file(test::source_path("tests/golden/nnunet_postprocess.json"));
-  return ordered_json::parse(file);
+const ordered_json& golden() {
+  static const ordered_json content = [] {
+    std::ifstream file(test::source_path("tests/golden/nnunet_postprocess.json"));
+    return ordered_json::parse(file);
+  }();
+  return content;
 }
 
 std::vector<uint8_t> of_digits(const std::string& digits) {
