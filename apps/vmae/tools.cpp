@@ -139,6 +139,10 @@ struct BenchCommand {
   void add_loader(CLI::App& command) {
     dataset = command.add_option("--loader", loader.dataset, "time the loader alone, on this prepared dataset")
                   ->type_name("DIR");
+    command
+        .add_option("--plan", loader.plan, "nnU-Net's plans.json: DIR holds what it preprocessed (nnunet.preprocessed)")
+        ->needs(dataset)
+        ->type_name("FILE");
     const auto of_loader = [this](CLI::Option* option) { option->needs(dataset)->capture_default_str(); };
     of_loader(command.add_option("--task", loader.task, "whose augmentations")
                   ->check(CLI::IsMember({"pretrain", "segment", "classify"})));

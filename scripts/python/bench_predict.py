@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Masks for a folder of NIfTI volumes the usual Python way, from file to file: the baseline of compare_predict.py.
 
-nibabel reads a volume; its slices are resized, normalised, and go through the Swin-UNet in batches; softmax, argmax, resize back, save."""
+nibabel reads a volume; its slices are resized, normalised, and go through the network in batches; softmax, argmax, resize back, save."""
 import argparse
 import json
 import pathlib

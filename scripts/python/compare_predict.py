@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs `vmae predict` and bench_predict.py (nibabel and eager PyTorch) alternately on the same volumes and prints their ratio. Used by scripts/bench.
 
-The volumes are MR images in tests/data, the weights a full-size Swin-UNet drawn at random, the time that of the whole process, from its start to the last file.
+The volumes are MR images in tests/data, the weights a full-size network drawn at random, the time that of the whole process, from its start to the last file.
 """
 import argparse
 import itertools
@@ -24,19 +24,23 @@ from side_by_side import alternate, environment, print_table, write_json
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def write_weights(path, side):
+MODELS = {"swin-unet": "Swin-UNet", "transunet": "TransUNet"}
+
+
+def write_weights(path, name, side):
     """As a finished run of `vmae finetune-seg` leaves them."""
     import torch
     from safetensors.torch import save_file
+    from transunet_model import TransUNet
     from vmae_model import SwinUNet
     torch.manual_seed(0)
-    options = {"image_size": [side, side], "depths": [2, 2, 6, 2], "num_classes": 3}
-    model = SwinUNet(**options)
+    options = {"image_size": [side, side], "num_classes": 3, **({"depths": [2, 2, 6, 2]} if name == "swin-unet" else {})}
+    model = {"swin-unet": SwinUNet, "transunet": TransUNet}[name](**options)
     with torch.no_grad():
         for name, p in model.named_parameters():
             p += (0.2 if p.ndim == 1 else 0.02) * torch.randn(p.shape)  # masks of more than one class
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path, {
-        "model": "swin-unet", "model_options": json.dumps(options), "class_names": json.dumps(["anterior", "posterior"]), "task": "segmentation",
+        "model": name, "model_options": json.dumps(options), "class_names": json.dumps(["anterior", "posterior"]), "task": "segmentation",
         "is_multi_label": "false", "pool": "mean", "image_options": json.dumps({"intensity": "percentile", "resize": "stretch", "slice_axis": "z", "minmax": False}),
     })
 
@@ -49,11 +53,11 @@ def write_volumes(folder, count):
     return sum(nibabel.load(path).shape[2] for path in folder.iterdir())
 
 
-def run(command, output, volumes):
+def run(command, output, volumes, variables=None):
     """The whole process: wall time, and its own peak memory."""
     shutil.rmtree(output, ignore_errors=True)
     start = time.perf_counter()
-    process = subprocess.Popen([str(part) for part in [*command, "--output", output]], stdout=subprocess.DEVNULL, env=environment())
+    process = subprocess.Popen([str(part) for part in [*command, "--output", output]], stdout=subprocess.DEVNULL, env=variables or environment())
     _, status, usage = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -78,6 +82,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vmae", required=True)
     parser.add_argument("--json", type=pathlib.Path, required=True)
+    parser.add_argument("--model", nargs="+", choices=tuple(MODELS), default=list(MODELS))
     parser.add_argument("--volumes", type=int, default=4)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--image-size", type=int, default=224)
@@ -88,24 +93,26 @@ def main():
 
     with tempfile.TemporaryDirectory(prefix="vmae-bench-") as name:
         folder = pathlib.Path(name)
-        with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process's peak memory begins at that of the one that starts it: ours stays small
-            pool.apply(write_weights, (folder / "weights.safetensors", args.image_size))
         slices = write_volumes(folder / "volumes", args.volumes)
-        common = ["--weights", folder / "weights.safetensors", "--input", folder / "volumes", "--batch", args.batch, "--threads", threads]
-        ours = [args.vmae, "predict", "--device", "cpu", *common]
-        python = [sys.executable, pathlib.Path(__file__).with_name("bench_predict.py"), *common]
-        results = {}
-        for precision in args.precision:
-            outputs = folder / "vmae", folder / "python"
-            results[precision] = alternate(lambda: run([*ours, "--precision", precision], outputs[0], args.volumes),
-                                           lambda: run([*python, "--precision", precision], outputs[1], args.volumes), args.rounds, "volumes_per_s")
-            results[precision]["same_voxels"], results[precision]["foreground"] = same_voxels(*outputs)
+        outputs, results = (folder / "vmae", folder / "python"), {}
+        for model in args.model:
+            weights = folder / f"{model}.safetensors"
+            with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process's peak memory begins at that of the one that starts it: ours stays small
+                pool.apply(write_weights, (weights, model, args.image_size))
+            common = ["--weights", weights, "--input", folder / "volumes", "--batch", args.batch, "--threads", threads]
+            ours = [args.vmae, "predict", "--device", "cpu", *common]
+            python = [sys.executable, pathlib.Path(__file__).with_name("bench_predict.py"), *common]
+            for precision in args.precision:
+                which = ["--precision", precision]
+                row = results[f"{MODELS[model]}, {precision}"] = alternate(lambda: run([*ours, *which], outputs[0], args.volumes),
+                                                                           lambda: run([*python, *which], outputs[1], args.volumes), args.rounds, "volumes_per_s")
+                row["same_voxels"], row["foreground"] = same_voxels(*outputs)
 
-    print(f"masks of {args.volumes} volumes ({slices} slices), full-size Swin-UNet, {args.image_size} x {args.image_size}, batches of {args.batch}, {threads} threads, "
+    print(f"masks of {args.volumes} volumes ({slices} slices), full-size networks, {args.image_size} x {args.image_size}, batches of {args.batch}, {threads} threads, "
           f"whole process, median of {args.rounds} rounds")
-    print_table(results, "precision", "volumes_per_s", "volumes/s", digits=3)
-    for precision, r in results.items():
-        print(f"{precision}: {r['same_voxels']:.1%} of the voxels are the same in both ({r['foreground']:.1%} are not background)")
+    print_table(results, "model, precision", "volumes_per_s", "volumes/s", digits=3)
+    for row, r in results.items():
+        print(f"{row}: {r['same_voxels']:.1%} of the voxels are the same in both ({r['foreground']:.1%} are not background)")
     write_json(args.json, results)
 
 

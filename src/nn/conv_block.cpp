@@ -1,10 +1,11 @@
 #include "vmae/nn/conv_block.h"
 
 #include <ATen/ops/cat.h>
-#include <ATen/ops/leaky_relu.h>
 #include <torch/nn/init.h>
 
 #include <algorithm>
+
+#include "vmae/nn/norm_ops.h"
 
 namespace vmae::nn {
 
@@ -21,7 +22,8 @@ ConvBlockImpl::ConvBlockImpl(int64_t in_channels, int64_t out_channels, int64_t 
 at::Tensor ConvBlockImpl::forward(at::Tensor x) {
   for (size_t i = 0; i < convs_->size(); ++i) {
     x = convs_[i]->as<torch::nn::Conv2d>()->forward(x);
-    x = at::leaky_relu(norms_[i]->as<torch::nn::InstanceNorm2d>()->forward(x), kNegativeSlope);
+    const auto& norm = *norms_[i]->as<torch::nn::InstanceNorm2d>();
+    x = instance_norm_leaky(x, norm.weight, norm.bias);
   }
   return x;
 }

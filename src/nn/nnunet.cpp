@@ -1,13 +1,13 @@
 #include "vmae/nn/nnunet.h"
 
 #include <ATen/ops/cat.h>
-#include <ATen/ops/leaky_relu.h>
 #include <torch/nn/modules/container/modulelist.h>
 
 #include <string>
 
 #include "module_group.h"
 #include "vmae/nn/conv_block.h"
+#include "vmae/nn/norm_ops.h"
 #include "vmae/nn/swin.h"
 
 namespace vmae::nn {
@@ -30,12 +30,13 @@ torch::nn::Conv2dOptions conv_of_stage(const NnUnetOptions& net, size_t stage, i
 
 ConvNormLeakyImpl::ConvNormLeakyImpl(const torch::nn::Conv2dOptions& options) {
   conv_ = register_module("conv", torch::nn::Conv2d(options));
-  norm_ = register_module("norm", torch::nn::InstanceNorm2d(
-                                      torch::nn::InstanceNorm2dOptions(options.out_channels()).eps(1e-5).affine(true)));
+  norm_ = register_module(
+      "norm", torch::nn::InstanceNorm2d(
+                  torch::nn::InstanceNorm2dOptions(options.out_channels()).eps(kInstanceNormEps).affine(true)));
 }
 
 at::Tensor ConvNormLeakyImpl::forward(const at::Tensor& x) {
-  return at::leaky_relu(norm_->forward(conv_->forward(x)), kNegativeSlope);
+  return instance_norm_leaky(conv_->forward(x), norm_->weight, norm_->bias);
 }
 
 StackedConvsImpl::StackedConvsImpl(torch::nn::Conv2dOptions options, int64_t count) {

@@ -149,7 +149,6 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
                    " files; validation: ", datasets.val ? datasets.val->size() : 0, " images from ", val.size(),
                    " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : "",
                    datasets.val ? "" : "; nothing tells better weights from worse, the last ones are the result"));
-  log_intensity({&train, &val}, image, "file");
   datasets.volume_rules = data::volume_rules(train, image);
   return datasets;
 }

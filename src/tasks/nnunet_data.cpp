@@ -15,10 +15,8 @@
 #include "vmae/core/crc32c.h"
 #include "vmae/core/log.h"
 #include "vmae/core/parallel.h"
-#include "vmae/core/random.h"
+#include "vmae/data/patch_dataset.h"
 #include "vmae/image/file_name.h"
-#include "vmae/nnunet/augment.h"
-#include "vmae/nnunet/patch_sampler.h"
 #include "vmae/nnunet/planner.h"
 #include "vmae/nnunet/preprocess.h"
 #include "vmae/nnunet/preprocessed_file.h"
@@ -33,109 +31,6 @@ namespace vmae::run {
 namespace fs = std::filesystem;
 
 namespace {
-
-using Preprocessed = std::shared_ptr<const nnunet::PreprocessedFile>;
-
-struct PatchCase {
-  std::string name;
-  Preprocessed file;
-};
-
-// The slices of preprocessed cases by their names. They are never read one by one: PatchDataset draws patches.
-class PatchSource : public data::SampleSource {
- public:
-  explicit PatchSource(std::vector<PatchCase> cases) : cases_(std::move(cases)) {
-    for (const PatchCase& one : cases_) firsts_.push_back(firsts_.back() + one.file->shape()[0]);
-  }
-
-  int64_t size() const override { return firsts_.back(); }
-  std::string id(int64_t index) const override {
-    const int64_t number = case_number(index);
-    return concat(case_name(index), "#", index - firsts_[static_cast<size_t>(number)]);
-  }
-  std::string file_name(int64_t index) const override { return case_name(index); }
-  int64_t case_number(int64_t index) const override {
-    return std::upper_bound(firsts_.begin(), firsts_.end(), index) - firsts_.begin() - 1;
-  }
-  std::string case_name(int64_t index) const override { return cases_[static_cast<size_t>(case_number(index))].name; }
-  int64_t num_files() const override { return std::ssize(cases_); }
-  data::Slice read(int64_t /*index*/, bool /*with_mask*/, data::SliceBuffer& /*buffer*/) const override {
-    throw Error(ExitCode::internal, "slices of preprocessed cases are not read one by one");
-  }
-  const float* labels(int64_t /*index*/) const override { return nullptr; }
-  uint32_t checksum(uint32_t crc) const override {
-    for (const PatchCase& one : cases_) {
-      const std::string text = one.name + one.file->key();
-      crc = crc32c(text.c_str(), text.size() + 1, crc);
-    }
-    return crc;
-  }
-
-  int64_t index_of(size_t number, int64_t slice) const { return firsts_[number] + slice; }
-
- private:
-  std::vector<PatchCase> cases_;
-  std::vector<int64_t> firsts_{0};
-};
-
-struct PatchOptions {
-  nnunet::AugmentPlan augment;
-  std::vector<bool> use_mask;
-  bool is_augmented = false, has_ignore = false;
-  int64_t batch_size = 0;
-};
-
-class PatchDataset : public data::Dataset {
- public:
-  PatchDataset(const std::vector<PatchCase>& cases, PatchOptions options, const data::ImageOptions& image,
-               std::shared_ptr<data::Quarantine> quarantine)
-      : PatchDataset(std::make_unique<PatchSource>(cases).release(), cases, std::move(options), image,
-                     std::move(quarantine)) {}
-
-  data::Loaded load_readable_into(int64_t place, uint64_t seed, int64_t epoch, const data::AugmentOptions* /*augment*/,
-                                  const data::SampleBuffers& buffers, int64_t /*occurrence*/) const override {
-    const nnunet::AugmentPlan& augment = options_.augment;
-    const std::array<int64_t, 2>& size = options_.is_augmented ? augment.initial : augment.patch;
-    const uint64_t key = derive_seed(seed, Stream::augment, epoch, place);
-    Random random(key);
-    const bool is_forced = nnunet::wants_foreground(place % options_.batch_size, options_.batch_size);
-    const nnunet::PatchDraw draw =
-        nnunet::draw_patch(files_, augment.patch, size, is_forced, options_.has_ignore, random);
-    const nnunet::PreprocessedFile& file = *files_[draw.number];
-    const auto pixels = static_cast<size_t>(size[0] * size[1]);
-    thread_local std::vector<float> image;
-    thread_local std::vector<int16_t> labels;
-    image.resize(pixels * static_cast<size_t>(file.num_channels()));
-    labels.resize(pixels);
-    nnunet::cut_patch(file, draw, size, image.data(), labels.data());
-    if (options_.is_augmented)
-      nnunet::augment(augment, nnunet::draw_augmentation(augment, file.num_channels(), random), image.data(),
-                      labels.data(), file.num_channels(), options_.use_mask, buffers.image, buffers.mask);
-    else
-      nnunet::central_patch(size, augment.patch, image.data(), labels.data(), file.num_channels(), buffers.image,
-                            buffers.mask);
-    return {slices_.index_of(draw.number, draw.slice), key};
-  }
-
- private:
-  // Takes the slices.
-  PatchDataset(PatchSource* slices, const std::vector<PatchCase>& cases, PatchOptions options,
-               const data::ImageOptions& image, std::shared_ptr<data::Quarantine> quarantine)
-      : Dataset(sources_of(slices), image, std::move(quarantine), {.mask = true}),
-        slices_(*slices),
-        options_(std::move(options)) {
-    for (const PatchCase& one : cases) files_.push_back(one.file);
-  }
-  static std::vector<std::unique_ptr<data::SampleSource>> sources_of(PatchSource* slices) {
-    std::vector<std::unique_ptr<data::SampleSource>> sources;
-    sources.emplace_back(slices);
-    return sources;
-  }
-
-  const PatchSource& slices_;  // one of the sources
-  PatchOptions options_;
-  std::vector<Preprocessed> files_;
-};
 
 nnunet::Labels labels_of_run(const SegmentConfig& config, const Datasets& datasets, const Classes& classes) {
   if (datasets.splits.regions.empty()) return nnunet::labels_of_classes(classes.names, classes.ignore >= 0);
@@ -307,9 +202,10 @@ std::map<std::string, std::string> preprocess_all(const SegmentConfig& config, c
   return all;
 }
 
-std::vector<PatchCase> open_cases(const std::vector<std::vector<io::SourceFile>>& lists,
-                                  const std::map<std::string, std::string>& failed, const PreprocessedFolder& folder) {
-  std::vector<PatchCase> cases;
+std::vector<data::PatchCase> open_cases(const std::vector<std::vector<io::SourceFile>>& lists,
+                                        const std::map<std::string, std::string>& failed,
+                                        const PreprocessedFolder& folder) {
+  std::vector<data::PatchCase> cases;
   for (const std::vector<io::SourceFile>& files : lists) {
     for (const io::SourceFile& file : io::with_masks_of_time_points(files)) {
       if (failed.contains(file.name)) continue;
@@ -363,19 +259,17 @@ void draw_patches(const SegmentConfig& config, const Session& session, const NnU
   const auto failed = preprocess_all(config, session, plan, classes, folder, datasets);
   const auto quarantine = datasets.train->shared_bad_files();
   for (const auto& [name, reason] : failed) quarantine->add(name, reason);
-  const nnunet::Configuration& flat = plan.plans.flat;
-  PatchOptions options{.augment = nnunet::augment_plan(flat.patch_size),
-                       .use_mask = flat.use_mask,
-                       .is_augmented = false,
-                       .has_ignore = plan.labels.has_ignore,
-                       .batch_size = config.train.batch_size};
-  const std::vector<PatchCase> val = open_cases(datasets.splits.val, failed, folder);
-  datasets.val = val.empty() ? nullptr : std::make_shared<PatchDataset>(val, options, config.data.image, quarantine);
+  data::PatchOptions options{.size = plan.plans.flat.patch_size,
+                             .use_mask = plan.plans.flat.use_mask,
+                             .has_ignore = plan.labels.has_ignore,
+                             .batch_size = config.train.batch_size};
+  const std::vector<data::PatchCase> val = open_cases(datasets.splits.val, failed, folder);
+  datasets.val = val.empty() ? nullptr : data::patch_dataset(val, options, config.data.image, quarantine);
   options.is_augmented = true;
-  const std::vector<PatchCase> train = open_cases(datasets.splits.train, failed, folder);
+  const std::vector<data::PatchCase> train = open_cases(datasets.splits.train, failed, folder);
   if (train.empty())
     throw Error(ExitCode::data, "no training case could be preprocessed", "see the warnings above for the reasons");
-  datasets.train = std::make_shared<PatchDataset>(train, options, config.data.image, quarantine);
+  datasets.train = data::patch_dataset(train, options, config.data.image, quarantine);
   session.world.any(false);  // all have mapped their files before a dry run's folder goes
 }
 

@@ -5,8 +5,6 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 
-#include <cmath>
-
 #include "nnunet.h"
 #include "vmae/core/log.h"
 #include "vmae/core/random.h"
@@ -129,16 +127,12 @@ class NnUnetTask : public train::Task {
   train::Metrics metrics_of(const at::Tensor& counts, double loss) const {
     const auto values = counts.accessor<double, 2>();
     train::Metrics metrics;
-    double sum = 0;
-    int64_t measured = 0;
     for (int64_t k = 0; k < counts.size(1); ++k) {
       const double pixels = values[1][k] + values[2][k];
       if (pixels == 0) continue;
       metrics.emplace_back("Dice/" + plan_.labels.foreground[static_cast<size_t>(k)].name, 2 * values[0][k] / pixels);
-      sum += metrics.back().second;
-      ++measured;
     }
-    metrics.insert(metrics.begin(), {"Dice", measured > 0 ? sum / static_cast<double>(measured) : std::nan("")});
+    metrics = with_mean("Dice", std::move(metrics));
     metrics.emplace_back("loss", loss);
     return metrics;
   }

@@ -8,6 +8,7 @@
 #include "segment_tasks.h"
 #include "vmae/cases/class_names.h"
 #include "vmae/core/log.h"
+#include "vmae/runs/modality.h"
 #include "vmae/tasks/finetune.h"
 #include "vmae/tasks/folds.h"
 #include "vmae/tasks/training.h"
@@ -118,6 +119,8 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   const Session session(config.run, arguments, "finetune-seg", world);
   log::info(text_of_recipe(config));
   Datasets datasets = load_datasets(config.data, session, {.mask = true});
+  if (!is_nnunet)  // its plan says how intensities become
+    log_intensity({&datasets.split.train, &datasets.split.val}, config.data.image, "file");
   config.data.image.in_channels = datasets.in_channels;
   swin.in_channels = datasets.in_channels;
   if (is_size_open && !is_nnunet) adopt_image_size(datasets, config);

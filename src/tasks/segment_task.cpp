@@ -47,8 +47,6 @@ struct Overlap {
 train::Metrics dice_metrics(const std::map<int64_t, std::vector<Overlap>>& cases,
                             const std::vector<std::string>& names) {
   train::Metrics metrics;
-  double sum = 0;
-  int64_t measured = 0;
   for (size_t k = 0; k < names.size(); ++k) {
     double class_sum = 0, truth = 0;
     int64_t n = 0;
@@ -61,11 +59,8 @@ train::Metrics dice_metrics(const std::map<int64_t, std::vector<Overlap>>& cases
     }
     if (truth == 0) continue;
     metrics.emplace_back("Dice/" + names[k], class_sum / static_cast<double>(n));
-    sum += metrics.back().second;
-    ++measured;
   }
-  metrics.insert(metrics.begin(), {"Dice", measured > 0 ? sum / static_cast<double>(measured) : std::nan("")});
-  return metrics;
+  return with_mean("Dice", std::move(metrics));
 }
 
 void sum_over_ranks(std::map<int64_t, std::vector<Overlap>>& cases, train::World& world) {

@@ -4,6 +4,7 @@
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "vmae/core/spread.h"
 
@@ -90,6 +91,13 @@ void for_each_batch_of_views(const std::shared_ptr<data::Dataset>& dataset, cons
     to_device(batch, plan.device);
     use(batch);
   }
+}
+
+train::Metrics with_mean(const std::string& name, train::Metrics metrics) {
+  double sum = 0;
+  for (const auto& [metric, value] : metrics) sum += value;
+  metrics.insert(metrics.begin(), {name, metrics.empty() ? std::nan("") : sum / static_cast<double>(metrics.size())});
+  return metrics;
 }
 
 data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed,

@@ -1,6 +1,7 @@
-// `vmae bench --loader`: batches as training takes them, from a prepared dataset, and nothing done with them.
+// `vmae bench --loader`: batches as training takes them, and nothing done with them.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -11,10 +12,14 @@
 #include "vmae/core/machine.h"
 #include "vmae/core/text.h"
 #include "vmae/data/loader.h"
+#include "vmae/data/patch_dataset.h"
 #include "vmae/data/prepared_source.h"
+#include "vmae/nnunet/plans.h"
 #include "vmae/tools/bench_loader.h"
 
 namespace vmae::run {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -54,9 +59,13 @@ data::AugmentOptions augmentation_of(const std::string& task) {
   return task == "classify" ? data::classification_augmentation() : data::pretraining_augmentation();
 }
 
-}  // namespace
+struct Timed {
+  std::shared_ptr<const data::Dataset> dataset;
+  data::LoaderOptions loader;
+  data::AugmentOptions augment;
+};
 
-void bench_loader(const LoaderBenchArguments& arguments, std::ostream& out) {
+Timed prepared_images(const LoaderBenchArguments& arguments) {
   const auto prepared = std::make_shared<const io::PreparedDataset>(arguments.dataset);
   data::ImageOptions image;
   image.image_size = {arguments.image_size, arguments.image_size};
@@ -65,11 +74,47 @@ void bench_loader(const LoaderBenchArguments& arguments, std::ostream& out) {
   std::vector<data::PreparedChoice> chosen;
   for (const int64_t number : choose_cases(*prepared, arguments.items)) chosen.push_back({number});
   sources.push_back(data::prepared_source(prepared, chosen, image, targets));
-  const auto dataset = std::make_shared<const data::Dataset>(std::move(sources), image,
-                                                             std::make_shared<data::Quarantine>("", 0.0), targets);
-  const int64_t workers = arguments.workers > 0 ? arguments.workers : usable_threads();
-  const data::AugmentOptions augment = augmentation_of(arguments.task);
-  data::Loader loader(dataset, {.batch_size = arguments.batch, .workers = workers}, &augment);
+  return {std::make_shared<const data::Dataset>(std::move(sources), image, std::make_shared<data::Quarantine>("", 0.0),
+                                                targets),
+          {.batch_size = arguments.batch},
+          augmentation_of(arguments.task)};
+}
+
+// Patches of nnU-Net's preprocessed cases, as they train.
+Timed patches(const LoaderBenchArguments& arguments) {
+  std::vector<data::PatchCase> cases;
+  for (const fs::directory_entry& entry : fs::directory_iterator(arguments.dataset)) {
+    if (entry.path().extension() != ".case") continue;
+    const std::string name = entry.path().stem().string();
+    cases.push_back({name, std::make_shared<const nnunet::PreprocessedFile>(entry.path())});
+  }
+  if (cases.empty())
+    throw Error(ExitCode::usage,
+                concat("--loader: ", arguments.dataset.string(), " holds no preprocessed case (.case)"),
+                "give what nnunet.preprocessed names in a run, or leave out --plan");
+  std::sort(cases.begin(), cases.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  const nnunet::Configuration plan = nnunet::read_plans(arguments.plan).flat;
+  data::ImageOptions image;
+  image.image_size = {plan.patch_size[0], plan.patch_size[1]};
+  image.in_channels = cases.front().file->num_channels();
+  constexpr int64_t kPatchesPerEpoch = 1000;
+  return {data::patch_dataset(cases,
+                              {.size = plan.patch_size,
+                               .use_mask = plan.use_mask,
+                               .is_augmented = true,
+                               .has_ignore = false,
+                               .batch_size = arguments.batch},
+                              image, std::make_shared<data::Quarantine>("", 0.0)),
+          {.batch_size = arguments.batch, .samples_per_epoch = kPatchesPerEpoch, .is_drawn = true},
+          {}};
+}
+
+}  // namespace
+
+void bench_loader(const LoaderBenchArguments& arguments, std::ostream& out) {
+  Timed timed = arguments.plan.empty() ? prepared_images(arguments) : patches(arguments);
+  timed.loader.workers = arguments.workers > 0 ? arguments.workers : usable_threads();
+  data::Loader loader(timed.dataset, timed.loader, &timed.augment);
 
   data::Batch batch;
   const auto run = [&](double seconds) {
@@ -90,10 +135,10 @@ void bench_loader(const LoaderBenchArguments& arguments, std::ostream& out) {
                                          {"peak_rss_mb", static_cast<double>(peak_resident_bytes()) / 1048576.0},
                                          {"anonymous_mb", anonymous_mb()},
                                          {"images", images},
-                                         {"items", dataset->size()},
-                                         {"task", arguments.task},
-                                         {"has_masks", targets.mask},
-                                         {"workers", workers},
+                                         {"items", timed.dataset->size()},
+                                         {"task", arguments.plan.empty() ? arguments.task : "nnunet"},
+                                         {"has_masks", timed.dataset->targets().mask},
+                                         {"workers", timed.loader.workers},
                                          {"batch", arguments.batch},
                                          {"wall_s", wall_s},
                                          {"cpu_s", used_s}};

@@ -80,6 +80,13 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists, const Launch& launch) : 
     throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " already holds a run"),
                 "continue it with --resume, start over with --overwrite, or choose another run.dir");
   }
+  for (const char* of_dataset : {"dataset.json", "plans.json"}) {  // nnU-Net's; written after config.yaml by a run
+    if (fs::exists(path_ / of_dataset) && !fs::exists(config()))
+      throw Error(ExitCode::usage,
+                  concat("run.dir = ", path_.string(), " holds a ", of_dataset,
+                         " that is not of a run, which would replace it"),
+                  "choose another run.dir");
+  }
   is_failed_start_ = if_exists != IfExists::overwrite && fs::exists(config()) && !fs::exists(last_checkpoint());
   if (if_exists == IfExists::resume && !fs::exists(last_checkpoint()) && !is_failed_start_) {
     throw Error(ExitCode::checkpoint, concat("nothing to resume: ", last_checkpoint().string(), " does not exist"),

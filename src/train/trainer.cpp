@@ -216,7 +216,7 @@ bool Trainer::validate(int64_t epoch) {
     state_.best_loss = loss;
     state_.best_epoch = epoch;
   }
-  if (output_) output_->log.validation(state_.step, epoch, outcome_.last_validation, is_best);
+  if (output_) output_->log.validation(state_.step, epoch, outcome_.last_validation, is_best && task_.keeps_best());
   return is_best;
 }
 

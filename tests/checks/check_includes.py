@@ -25,7 +25,7 @@ ALLOWED = {
     "stats": ["core"],
     "metrics": ["core", "stats"],
     "nnunet": ["core", "image"],  # image: connected components
-    "data": ["core", "image", "volume", "dicom", "cases", "prepared", "sources"],
+    "data": ["core", "image", "volume", "dicom", "cases", "prepared", "sources", "nnunet"],
     "nn": ["core"],
     "weights": ["core"],
     "cuda": ["core"],
@@ -38,7 +38,7 @@ ALLOWED = {
     "predict": [*FILES, "report", "nnunet", "data", "nn", "weights", "ranks", "train", "runs", "pictures", "prepare"],
     "tasks": [*FILES, "report", "stats", "nnunet", "data", "nn", "weights", "ranks", "train", "runs", "pictures", "prepare", "predict"],
     "inspect": [*FILES, "report", "data", "weights", "runs", "pictures", "prepare", "predict"],
-    "tools": [*FILES, "report", "stats", "metrics", "data", "nn", "weights", "cuda", "ranks", "train", "runs", "prepare", "predict"],
+    "tools": [*FILES, "report", "stats", "metrics", "nnunet", "data", "nn", "weights", "cuda", "ranks", "train", "runs", "prepare", "predict"],
     "apps": ["core", "ranks", "runs", "prepare", "evaluate", "predict", "tasks", "inspect", "tools"],
 }
 # What one file may include beyond its module's list.

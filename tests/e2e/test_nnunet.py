@@ -49,6 +49,21 @@ class NnUnetTest(FinetuneTest):
             self.assertEqual(labels.shape, truth.shape)
             self.assertGreater(2 * ((labels > 0) & (truth > 0)).sum() / ((labels > 0).sum() + (truth > 0).sum()), 0.4)
         self.vmae("inspect", "run")
+        timed = json.loads(self.vmae("bench", "--loader", "run/preprocessed", "--plan", "run/plans.json", "--batch", "4", "--seconds", "0.1").stdout)
+        self.assertEqual((timed["task"], timed["items"], timed["has_masks"]), ("nnunet", 5 * 8, True))
+        self.assertGreater(timed["images_per_cpu_s"], 0)
+        self.assert_says(self.vmae("bench", "--loader", "data", "--plan", "run/plans.json", expect=2), "data", ".case", "nnunet.preprocessed")
+
+    def test_does_not_replace_files_of_nnunet(self):
+        make_segmentation(self.tmp / "data", 4)
+        for name in ("dataset.json", "plans.json"):
+            (self.tmp / name / "there").mkdir(parents=True)
+            file = self.tmp / name / "there" / name
+            file.write_text("{}")
+            for how in ([], ["--overwrite"]):
+                self.assert_says(self.nnunet(*how, run=str(file.parent), expect=2), name, "choose another run.dir")
+            self.assertEqual([path.name for path in file.parent.iterdir()], [name])
+            self.assertEqual(file.read_text(), "{}")
 
     @unittest.skipUnless(point_library(), "needs a C compiler")
     def test_resumes_bit_for_bit(self):
@@ -204,7 +219,8 @@ class NnUnetVolumesTest(FinetuneTest):
         """Fewer regions than mask values, of which one has no name; painted in their order."""
         make_boxes(self.tmp / "data", (1, 2, 4), labels={"background": 0, "whole": [1, 2, 4], "core": [2, 4]}, regions_class_order=[1, 2])
         plan = small_plan(self.vmae, "data", self.tmp)
-        self.assert_says(self.train(plan, "train.epochs=8", "train.steps_per_epoch=8", "optim.name=adamw", "optim.lr=1e-2"), "nnunet with 2 regions (whole, core)")
+        self.assert_says(self.train(plan, "train.epochs=8", "train.steps_per_epoch=8", "optim.name=adamw", "optim.lr=1e-2"), "nnunet with 2 regions (whole, core)",
+                         "region whole is wherever a mask holds 1 or 2 or 4: it is learnt as one")
         self.assertEqual([name for name in metrics(self.tmp / "run", "val")[-1] if name.startswith("Dice/")], ["Dice/whole", "Dice/core"])
         self.predict("--probabilities", input="data")
         (file,) = (self.tmp / "out").rglob("c0.nii.gz")

@@ -69,7 +69,7 @@ struct LabelMeaning {
 };
 
 // "region core is wherever a mask holds 2 or 3: ...", of each.
-std::vector<std::string> region_rules(const std::vector<LabelRegion>& regions);
+std::vector<std::string> region_rules(const std::vector<LabelRegion>& regions, bool are_learnt = false);
 
 // Throws Error(usage) where the rules contradict each other (a value listed twice, 0 or the ignored value as a
 // class, another number of names than values, a name for another class than the dataset gives it to), Error(data)

@@ -11,8 +11,6 @@
 
 namespace vmae::nn {
 
-constexpr double kNegativeSlope = 0.01;  // of leaky ReLU
-
 // 3 x 3 convolution, instance norm, leaky ReLU (0.01), twice (Isensee et al. 2021); the first has the stride.
 class ConvBlockImpl : public torch::nn::Module {
  public:

@@ -31,6 +31,9 @@ void for_each_drawn_batch(const std::shared_ptr<data::Dataset>& dataset, const D
                           const train::Plan& plan, uint64_t seed, int64_t num_samples,
                           const std::function<void(const data::Batch&)>& use);
 
+// In front of the metrics their mean; NaN where there are none.
+train::Metrics with_mean(const std::string& name, train::Metrics metrics);
+
 // Up to eight samples, spread evenly over `indices` (empty: over the dataset), for panels; the image is on the device.
 // has_two_views: as Loader gives them, augmented as in training; else one, not augmented.
 data::Batch panel_batch(const data::Dataset& dataset, const data::AugmentOptions& augment, uint64_t seed,

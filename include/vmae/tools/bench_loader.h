@@ -9,6 +9,7 @@ namespace vmae::run {
 
 struct LoaderBenchArguments {
   std::filesystem::path dataset;  // prepared
+  std::filesystem::path plan;     // of nnU-Net, whose preprocessed cases `dataset` then holds; none: empty
   std::string task = "pretrain";  // pretrain, segment, classify: whose augmentations
   int64_t batch = 64, workers = 0, image_size = 224;
   int64_t items = 0;  // the dataset repeated (or cut) to so many; 0: as it is
