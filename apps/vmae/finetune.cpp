@@ -45,10 +45,10 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
       // and read once more: what it does not say is the recipe's
       Config config = run::defaults_for(said);
       // what the config does not say about the architecture, the weights do
-      const nn::SegmenterKind* kind = nn::find_segmenter(said.model.name);  // none: a classifier
-      if (!said.model.init.empty() && (kind == nullptr || kind->is_swin))
-        run::adopt_architecture(config.model.net.swin, run::adopted_weights(said.run.dir, said.model.init,
-                                                                            arguments->fold, arguments->run.resume));
+      config.model.name = said.model.name;
+      if (!said.model.init.empty())
+        run::adopt_architecture(
+            config.model, run::adopted_weights(said.run.dir, said.model.init, arguments->fold, arguments->run.resume));
       if (!arguments->config.load(config)) return ExitCode::ok;
       return run::finetune_folds(config,
                                  arguments->run.arguments(context.command_line, said.model.net.swin.in_channels),

@@ -15,10 +15,17 @@ namespace vmae::run {
 
 namespace fs = std::filesystem;
 
-void adopt_architecture(nn::SwinOptions& swin, const std::string& init) {
-  const auto path = find_weights(init);
+namespace {
+
+weights::TensorFile shapes_of(const fs::path& path) {
   weights::TensorFile file = weights::read_wrapped_weights(path, /*shapes_only=*/true);
   weights::unwrap(file, path);  // what was removed is said where the weights are loaded
+  return file;
+}
+
+void adopt_swin(nn::SwinOptions& swin, const std::string& init) {
+  const auto path = find_weights(init);
+  weights::TensorFile file = shapes_of(path);
   const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
   const nn::SwinOptions theirs = swin_options_of(file, path, is_imagenet);
   if (swin.image_size.empty() && file.metadata.contains("model_options")) swin.image_size = theirs.image_size;
@@ -30,6 +37,28 @@ void adopt_architecture(nn::SwinOptions& swin, const std::string& init) {
   swin.layer_norm_eps = theirs.layer_norm_eps;
   swin.shift_small_grids = theirs.shift_small_grids;
 }
+
+void adopt_transunet(nn::UnetOptions& net, const std::string& init) {
+  const auto path = find_weights(init);
+  const weights::TensorFile file = shapes_of(path);
+  if (model_name_of(file) != "transunet") return;  // an encoder alone, which is of full size, or refused later
+  const nn::UnetOptions theirs = unet_options_of(file, path, /*is_imagenet=*/false);
+  const double dropout = net.transunet.dropout;
+  net.transunet = theirs.transunet;
+  net.transunet.dropout = dropout;
+  net.swin.in_channels = theirs.swin.in_channels;
+}
+
+}  // namespace
+
+void adopt_architecture(SegmentModelOptions& model, const std::string& init) {
+  const nn::SegmenterKind* kind = nn::find_segmenter(model.name);
+  if (kind == nullptr) return;  // told where the config is read
+  if (kind->is_swin) adopt_swin(model.net.swin, init);
+  if (kind->name == "transunet") adopt_transunet(model.net, init);
+}
+
+void adopt_architecture(ClassifyModelOptions& model, const std::string& init) { adopt_swin(model.net.swin, init); }
 
 std::string adopted_weights(const std::string& run_dir, const std::string& init, const std::string& fold,
                             bool resumes) {

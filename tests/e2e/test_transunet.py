@@ -132,6 +132,17 @@ class TransUnetTest(FinetuneTest):
         for key in weights:
             if not is_buffer(key) and "position" not in key:
                 np.testing.assert_array_equal(second[key], weights[key], key)
+        # whose architecture is taken where the config says nothing of it
+        for init in ("run", "run.pth"):
+            if init == "run.pth":
+                self.vmae("export", "--weights", "run", "--output", init)
+            self.vmae("finetune-seg", *TRAIN, *RECIPE, *frozen, "model.name=transunet", "model.image_size=[32,48]", f"model.init={init}", "data.train=data",
+                      "run.dir=third", "--overwrite")
+            third = weights_of(last(self.tmp / "third"))
+            self.assertEqual({key: value.shape for key, value in third.items()}, {key: value.shape for key, value in weights.items()})
+        refused = self.vmae("finetune-seg", *TRAIN, *RECIPE, "model.name=transunet", "model.image_size=[32,48]", "model.init=run", "model.vit_width=32", "data.train=data",
+                            "run.dir=fourth", expect=4)
+        self.assert_says(refused, "transformer.embeddings.patch_embeddings")
 
     def test_weights_that_do_not_belong(self):
         make_segmentation(self.tmp / "data", 6)
