@@ -6,6 +6,7 @@
 #include "config_arguments.h"
 #include "rank_arguments.h"
 #include "run_arguments.h"
+#include "vmae/ranks/world.h"
 #include "vmae/runs/finetune_options.h"
 #include "vmae/tasks/architecture.h"
 
@@ -47,8 +48,8 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
       // what the config does not say about the architecture, the weights do
       config.model.name = said.model.name;
       if (!said.model.init.empty())
-        run::adopt_architecture(
-            config.model, run::adopted_weights(said.run.dir, said.model.init, arguments->fold, arguments->run.resume));
+        run::adopt_architecture(config.model, run::adopted_weights(said.run.dir, said.model.init, arguments->fold,
+                                                                   world.launch(), arguments->run.if_exists()));
       if (!arguments->config.load(config)) return ExitCode::ok;
       return run::finetune_folds(config,
                                  arguments->run.arguments(context.command_line, said.model.net.swin.in_channels),

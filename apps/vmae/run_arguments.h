@@ -19,11 +19,13 @@ struct RunArguments {
     command.add_flag("--dry-run", dry_run,
                      "build data and model, make a few steps, print memory, schedule and time, write nothing");
   }
+  train::IfExists if_exists() const {
+    if (resume) return train::IfExists::resume;
+    return overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
+  }
   // said_in_channels: model.in_channels as the user gave it; 0: not given.
   run::TrainArguments arguments(const std::string& command_line, int64_t said_in_channels) const {
-    auto if_exists = overwrite ? train::IfExists::overwrite : train::IfExists::refuse;
-    if (resume) if_exists = train::IfExists::resume;
-    return {if_exists, dry_run, command_line, said_in_channels > 0};
+    return {if_exists(), dry_run, command_line, said_in_channels > 0};
   }
 };
 

@@ -139,18 +139,22 @@ struct BenchCommand {
   void add_loader(CLI::App& command) {
     dataset = command.add_option("--loader", loader.dataset, "time the loader alone, on this prepared dataset")
                   ->type_name("DIR");
-    command
-        .add_option("--plan", loader.plan, "nnU-Net's plans.json: DIR holds what it preprocessed (nnunet.preprocessed)")
-        ->needs(dataset)
-        ->type_name("FILE");
+    auto* plan = command
+                     .add_option("--plan", loader.plan,
+                                 "nnU-Net's plans.json: DIR holds the cases preprocessed by it, and no others "
+                                 "(nnunet.preprocessed); they are augmented as nnU-Net does")
+                     ->needs(dataset)
+                     ->type_name("FILE");
     const auto of_loader = [this](CLI::Option* option) { option->needs(dataset)->capture_default_str(); };
     of_loader(command.add_option("--task", loader.task, "whose augmentations")
-                  ->check(CLI::IsMember({"pretrain", "segment", "classify"})));
+                  ->check(CLI::IsMember({"pretrain", "segment", "classify"}))
+                  ->excludes(plan));
     of_loader(command.add_option("--workers", loader.workers, "threads; 0: as many as affinity and cgroup allow")
                   ->check(CLI::NonNegativeNumber));
     of_loader(command.add_option("--seconds", loader.seconds, "how long, after a warm-up")->check(CLI::PositiveNumber));
     of_loader(command.add_option("--items", loader.items, "repeat the dataset to so many images; 0: as it is")
-                  ->check(CLI::NonNegativeNumber));
+                  ->check(CLI::NonNegativeNumber)
+                  ->excludes(plan));
   }
 
   void add_statistics(CLI::App& command) {

@@ -37,7 +37,7 @@ def make_trainer(preprocessed, dataset):
 
 
 def time_step(args):
-    """Its network, loss, optimizer and clipping of gradients on random patches of 3 channels and 9 classes, as `vmae bench --model nnunet`."""
+    """Its network, loss, optimizer and clipping of gradients on random patches of 3 channels and 9 classes; `vmae bench --model nnunet` has AdamW, without clipping."""
     torch.set_num_threads(args.threads)
     dataset = {"channel_names": {str(i): "MRI" for i in range(3)}, "labels": {"background": 0, **{f"class {k}": k for k in range(1, 9)}}, "file_ending": ".nii.gz"}
     trainer = make_trainer(args.preprocessed, dataset)

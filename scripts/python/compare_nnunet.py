@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs vmae's nnU-Net and bench_nnunet.py (nnunetv2 itself) alternately and prints their ratios: a training step, the loader with its augmentation, prediction.
 
-Needs a Python with nnunetv2 (--python). The cases are MR volumes of tests/data, enlarged to --size, in nnU-Net's folders; both train and predict by the plan of `vmae plan`. Used by scripts/bench.
+Needs a Python with nnunetv2 (--python). The cases are MR volumes of tests/data, enlarged, in nnU-Net's folders; both train and predict by the plan of `vmae plan`. Used by scripts/bench.
 """
 import argparse
 import json
@@ -21,7 +21,8 @@ from side_by_side import alternate, environment, print_table, write_json
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAME = "Dataset902_Bench"
-SLICES = 12
+SIDE, SLICES = 224, 12
+FEATURES = [32, 64, 128, 256, 512, 512]  # of a plan of SIDE pixels; those of `vmae bench --model nnunet`
 
 
 def enlarged(volume, side, resample):
@@ -59,14 +60,17 @@ class Nnunet:
                             "nnUNet_results": str(folder / "results")}
 
     def call(self, *command):
-        subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment)
+        done = subprocess.run([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=self.environment)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stderr[-2000:]}")
 
     def prepare(self):
-        write_raw(self.raw, self.args.volumes, self.args.size)
+        write_raw(self.raw, self.args.volumes, SIDE)
         self.call(self.args.vmae, "plan", "--input", self.raw, "--output", self.preprocessed)
         plan = json.loads((self.preprocessed / "nnUNetPlans.json").read_text())["configurations"]["2d"]
-        if plan["patch_size"] != [self.args.size] * 2:
-            raise RuntimeError(f"the plan's patches are {plan['patch_size']}, not {self.args.size} x {self.args.size}")
+        if plan["patch_size"] != [SIDE] * 2 or plan["architecture"]["arch_kwargs"]["features_per_stage"] != FEATURES:
+            raise RuntimeError(f"the plan is of another network than vmae bench --model nnunet: {plan}")
+        self.loader_batch = plan["batch_size"]
         (self.preprocessed / "dataset.json").write_bytes((self.raw / "dataset.json").read_bytes())
         self.call(self.args.python, "-c",
                   "from nnunetv2.experiment_planning.plan_and_preprocess_api import preprocess_dataset; preprocess_dataset(902, 'nnUNetPlans', ('2d',), (1,))")
@@ -83,12 +87,12 @@ class Nnunet:
 
     def step(self):
         shape = ["--batch", self.args.batch, "--steps", self.args.steps, "--warmup", 1]
-        ours = [self.args.vmae, "bench", "--device", "cpu", "--precision", "fp32", "--model", "nnunet", "--image-size", self.args.size, "--threads", self.args.threads]
+        ours = [self.args.vmae, "bench", "--device", "cpu", "--precision", "fp32", "--model", "nnunet", "--image-size", SIDE, "--threads", self.args.threads]
         return alternate(lambda: self.last_line([*ours, *shape]), lambda: self.last_line(self.theirs("step", "--preprocessed", self.preprocessed, *shape)),
                          self.args.rounds)
 
     def loader(self):
-        ours = [self.args.vmae, "bench", "--loader", self.cases, "--plan", self.preprocessed / "nnUNetPlans.json", "--workers", 1, "--batch", 12, "--seconds",
+        ours = [self.args.vmae, "bench", "--loader", self.cases, "--plan", self.preprocessed / "nnUNetPlans.json", "--workers", 1, "--batch", self.loader_batch, "--seconds",
                 self.args.seconds]
         return alternate(lambda: self.last_line(ours), lambda: self.last_line(self.theirs("loader", "--preprocessed", self.preprocessed, "--seconds", self.args.seconds)),
                          self.args.rounds, "images_per_cpu_s")
@@ -109,7 +113,6 @@ def main():
     parser.add_argument("--vmae", required=True)
     parser.add_argument("--json", type=pathlib.Path, required=True)
     parser.add_argument("--python", required=True, help="of an environment with nnunetv2")
-    parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--volumes", type=int, default=3)
     parser.add_argument("--batch", type=int, default=4, help="of a step")
     parser.add_argument("--steps", type=int, default=3)
@@ -121,7 +124,7 @@ def main():
         both = Nnunet(args, pathlib.Path(name))
         both.prepare()
         results = {"step": both.step(), "loader": both.loader(), "predict": both.predict()}
-    print(f"nnU-Net in 2D, {args.size} x {args.size}, fp32, {args.threads} threads, against nnunetv2 on torch {results['step']['rounds'][0]['python']['torch']}, "
+    print(f"nnU-Net in 2D, {SIDE} x {SIDE}, fp32, {args.threads} threads, against nnunetv2 on torch {results['step']['rounds'][0]['python']['torch']}, "
           f"median of {args.rounds} rounds")
     print_table({f"step, batch {args.batch}": results["step"]}, "training", "images_per_s", "images/s")
     print_table({"augmented": results["loader"]}, "loader", "images_per_cpu_s", "img/s/core", digits=1)

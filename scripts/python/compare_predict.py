@@ -37,7 +37,7 @@ def write_weights(path, name, side):
     options = {"image_size": [side, side], "num_classes": 3, **({"depths": [2, 2, 6, 2]} if name == "swin-unet" else {})}
     model = {"swin-unet": SwinUNet, "transunet": TransUNet}[name](**options)
     with torch.no_grad():
-        for name, p in model.named_parameters():
+        for p in model.parameters():
             p += (0.2 if p.ndim == 1 else 0.02) * torch.randn(p.shape)  # masks of more than one class
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path, {
         "model": name, "model_options": json.dumps(options), "class_names": json.dumps(["anterior", "posterior"]), "task": "segmentation",

@@ -142,15 +142,14 @@ std::vector<std::string> names_of_classes(const std::vector<std::string>& own_na
   return names;
 }
 
-std::vector<std::string> region_rules(const std::vector<LabelRegion>& regions, bool are_learnt) {
+std::vector<std::string> region_rules(const std::vector<LabelRegion>& regions, const std::string& how_learnt) {
   std::vector<std::string> rules;
   for (const LabelRegion& region : regions) {
     if (region.values.size() < 2) continue;
     std::vector<std::string> values;
     for (const int64_t value : region.values) values.push_back(std::to_string(value));
-    rules.push_back(concat(
-        "region ", region.name, " is wherever a mask holds ", join(values, " or "),
-        are_learnt ? ": it is learnt as one" : ": these values are learnt as classes; vmae eval measures the region"));
+    rules.push_back(concat("region ", region.name, " is wherever a mask holds ", join(values, " or "),
+                           how_learnt.empty() ? "" : ": " + how_learnt, "; vmae eval measures the region"));
   }
   return rules;
 }

@@ -92,7 +92,7 @@ class PatchDataset : public Dataset {
   }
 
  private:
-  PatchSource slices_;  // as the one source has them
+  PatchSource slices_;  // a copy: what the base class has is its own
   PatchOptions options_;
   nnunet::AugmentPlan augment_;
   std::vector<std::shared_ptr<const nnunet::PreprocessedFile>> files_;
@@ -100,8 +100,10 @@ class PatchDataset : public Dataset {
 
 }  // namespace
 
-std::shared_ptr<Dataset> patch_dataset(const std::vector<PatchCase>& cases, PatchOptions options,
-                                       const ImageOptions& image, std::shared_ptr<Quarantine> quarantine) {
+std::shared_ptr<Dataset> patch_dataset(const std::vector<PatchCase>& cases, PatchOptions options, ImageOptions image,
+                                       std::shared_ptr<Quarantine> quarantine) {
+  image.image_size = {options.size[0], options.size[1]};
+  image.in_channels = cases.front().file->num_channels();
   return std::make_shared<PatchDataset>(cases, std::move(options), image, std::move(quarantine));
 }
 

@@ -15,7 +15,8 @@ ConvBlockImpl::ConvBlockImpl(int64_t in_channels, int64_t out_channels, int64_t 
   for (int64_t i = 0; i < 2; ++i) {
     auto options = torch::nn::Conv2dOptions(i == 0 ? in_channels : out_channels, out_channels, 3);
     convs_->push_back(torch::nn::Conv2d(options.padding(1).stride(i == 0 ? stride : 1)));
-    norms_->push_back(torch::nn::InstanceNorm2d(torch::nn::InstanceNorm2dOptions(out_channels).affine(true)));
+    norms_->push_back(
+        torch::nn::InstanceNorm2d(torch::nn::InstanceNorm2dOptions(out_channels).eps(kInstanceNormEps).affine(true)));
   }
 }
 

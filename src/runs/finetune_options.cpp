@@ -100,8 +100,8 @@ void describe(Options& options, SegmentModelOptions& model) {
   }
   options.add("name", model.name, concat("the model to train. ", join(texts, ". ")), one_of(std::move(names)));
   describe_transfer(options, model, {"auto", "encoder", "encoder_decoder"}, {"none", "encoder"},
-                    {.init = "transunet: a file or run of its own, or its encoder as R50+ViT-B_16.npz has it; its own "
-                             "keys are not taken from them but must be given. ",
+                    {.init = "transunet: a run of its own, whose keys are taken, or its authors' file, or its encoder "
+                             "as R50+ViT-B_16.npz has it, beside which keys that are not the defaults must be given. ",
                      .transfer = "; transunet: all that the weights have"});
   describe(options, model.net);
 }

@@ -41,7 +41,7 @@ void adopt_swin(nn::SwinOptions& swin, const std::string& init) {
 void adopt_transunet(nn::UnetOptions& net, const std::string& init) {
   const auto path = find_weights(init);
   const weights::TensorFile file = shapes_of(path);
-  if (model_name_of(file) != "transunet") return;  // an encoder alone, which is of full size, or refused later
+  if (!file.metadata.contains("model_options") || model_name_of(file) != "transunet") return;  // shapes say too little
   const nn::UnetOptions theirs = unet_options_of(file, path, /*is_imagenet=*/false);
   const double dropout = net.transunet.dropout;
   net.transunet = theirs.transunet;
@@ -61,8 +61,7 @@ void adopt_architecture(SegmentModelOptions& model, const std::string& init) {
 void adopt_architecture(ClassifyModelOptions& model, const std::string& init) { adopt_swin(model.net.swin, init); }
 
 std::string adopted_weights(const std::string& run_dir, const std::string& init, const std::string& fold,
-                            bool resumes) {
-  if (!resumes) return init;
+                            const Launch& launch, train::IfExists wanted) {
   std::vector<fs::path> own;
   if (const std::optional<int64_t> number = parse_integer(fold)) {
     own = {fold_folder(run_dir, *number)};
@@ -71,7 +70,9 @@ std::string adopted_weights(const std::string& run_dir, const std::string& init,
   } else {
     own = {run_dir};
   }
-  const auto begun = std::find_if(own.begin(), own.end(), has_checkpoint);
+  const auto begun = std::find_if(own.begin(), own.end(), [&](const fs::path& folder) {
+    return train::after_restart(folder, launch, wanted) == train::IfExists::resume && has_checkpoint(folder);
+  });
   return begun == own.end() ? init : begun->string();
 }
 

@@ -11,7 +11,6 @@
 #include "vmae/nn/losses.h"
 #include "vmae/pictures/panel.h"
 #include "vmae/predict/pool.h"
-#include "vmae/runs/modality.h"
 #include "vmae/stats/auroc.h"
 #include "vmae/tasks/finetune.h"
 #include "vmae/tasks/folds.h"
@@ -351,7 +350,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   const Session session(config.run, arguments, "finetune-cls", world);
   log::info(text_of_recipe(config));
   const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::kAllLabels});
-  log_intensity({&datasets.split.train, &datasets.split.val}, config.data.image, "file");
+  tell_intensity(datasets, config.data.image);
   config.data.image.in_channels = datasets.in_channels;
   swin.in_channels = datasets.in_channels;
   const std::vector<std::string>& names = datasets.splits.label_names;

@@ -153,6 +153,10 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   return datasets;
 }
 
+void tell_intensity(const Datasets& datasets, const data::ImageOptions& image) {
+  log_intensity({&datasets.split.train, &datasets.split.val}, image, "file");
+}
+
 DataCard card_of(const Datasets& datasets) {
   DataCard card{.layouts = datasets.splits.layouts, .parts = {{"training", datasets.split.train, datasets.train}}};
   if (!datasets.split.val.empty()) card.parts.push_back({"validation", datasets.split.val, datasets.val});

@@ -5,7 +5,6 @@
 #include "vmae/core/log.h"
 #include "vmae/nn/mae.h"
 #include "vmae/predict/model_file.h"
-#include "vmae/runs/modality.h"
 #include "vmae/tasks/training.h"
 #include "vmae/weights/weights.h"
 
@@ -63,7 +62,7 @@ ExitCode pretrain(PretrainConfig config, const TrainArguments& arguments, train:
   const Datasets datasets = is_contrastive(config) ? load_datasets(data_of_views(config), session,
                                                                    {.num_labels = data::Targets::kLabelsIfAny})
                                                    : load_datasets(config.data, session, {});
-  log_intensity({&datasets.split.train, &datasets.split.val}, config.data.image, "file");
+  tell_intensity(datasets, config.data.image);
   config.data.image.in_channels = datasets.in_channels;
   config.model.mae.swin.in_channels = datasets.in_channels;
   const int64_t epoch =

@@ -8,7 +8,6 @@
 #include "segment_tasks.h"
 #include "vmae/cases/class_names.h"
 #include "vmae/core/log.h"
-#include "vmae/runs/modality.h"
 #include "vmae/tasks/finetune.h"
 #include "vmae/tasks/folds.h"
 #include "vmae/tasks/training.h"
@@ -120,7 +119,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   log::info(text_of_recipe(config));
   Datasets datasets = load_datasets(config.data, session, {.mask = true});
   if (!is_nnunet)  // its plan says how intensities become
-    log_intensity({&datasets.split.train, &datasets.split.val}, config.data.image, "file");
+    tell_intensity(datasets, config.data.image);
   config.data.image.in_channels = datasets.in_channels;
   swin.in_channels = datasets.in_channels;
   if (is_size_open && !is_nnunet) adopt_image_size(datasets, config);

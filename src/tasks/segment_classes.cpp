@@ -78,7 +78,8 @@ io::LabelMeaning find_meaning(const SegmentConfig& config, const Datasets& datas
   add_other_masks(config, {&external}, ignore, of_test);
   if (of_test.num_masks > 0)
     io::label_meaning({.names = meaning.names, .values = rules.values, .ignore = ignore}, of_test);
-  for (std::string& rule : io::region_rules(datasets.splits.regions, config.model.name == "nnunet"))
+  const char* how_learnt = config.model.name == "nnunet" ? "it is learnt as one" : "these values are learnt as classes";
+  for (std::string& rule : io::region_rules(datasets.splits.regions, how_learnt))
     meaning.rules.push_back(std::move(rule));
   for (const std::string& rule : meaning.rules) log::info("masks: " + rule);
   return meaning;

@@ -94,9 +94,13 @@ Timed patches(const LoaderBenchArguments& arguments) {
                 "give what nnunet.preprocessed names in a run, or leave out --plan");
   std::sort(cases.begin(), cases.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   const nnunet::Configuration plan = nnunet::read_plans(arguments.plan).flat;
-  data::ImageOptions image;
-  image.image_size = {plan.patch_size[0], plan.patch_size[1]};
-  image.in_channels = cases.front().file->num_channels();
+  for (const data::PatchCase& one : cases) {
+    if (one.file->num_channels() == std::ssize(plan.normalization)) continue;
+    throw Error(ExitCode::usage,
+                concat("--plan: ", arguments.plan.string(), " has ", plan.normalization.size(), " channels, but ",
+                       one.name, " has ", one.file->num_channels()),
+                "give the plan by which the folder was preprocessed, and a folder of that plan alone");
+  }
   constexpr int64_t kPatchesPerEpoch = 1000;
   return {data::patch_dataset(cases,
                               {.size = plan.patch_size,
@@ -104,7 +108,7 @@ Timed patches(const LoaderBenchArguments& arguments) {
                                .is_augmented = true,
                                .has_ignore = false,
                                .batch_size = arguments.batch},
-                              image, std::make_shared<data::Quarantine>("", 0.0)),
+                              {}, std::make_shared<data::Quarantine>("", 0.0)),
           {.batch_size = arguments.batch, .samples_per_epoch = kPatchesPerEpoch, .is_drawn = true},
           {}};
 }

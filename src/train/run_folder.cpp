@@ -43,7 +43,8 @@ bool holds_results(const RunFolder& folder) {
          holds_some(path / "eval");
 }
 
-constexpr const char* kJobFile = ".job";  // who began or last continued the run
+constexpr const char* kJobFile = ".job";    // who began or last continued the run
+constexpr const char* kLockFile = ".lock";  // in every folder of a run
 
 }  // namespace
 
@@ -80,8 +81,8 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists, const Launch& launch) : 
     throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " already holds a run"),
                 "continue it with --resume, start over with --overwrite, or choose another run.dir");
   }
-  for (const char* of_dataset : {"dataset.json", "plans.json"}) {  // nnU-Net's; written after config.yaml by a run
-    if (fs::exists(path_ / of_dataset) && !fs::exists(config()))
+  for (const char* of_dataset : {"dataset.json", "plans.json"}) {  // nnU-Net's
+    if (fs::exists(path_ / of_dataset) && !fs::exists(path_ / kLockFile))
       throw Error(ExitCode::usage,
                   concat("run.dir = ", path_.string(), " holds a ", of_dataset,
                          " that is not of a run, which would replace it"),
@@ -97,7 +98,7 @@ RunFolder::RunFolder(fs::path path, IfExists if_exists, const Launch& launch) : 
     throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " can't be created: ", problem.message()),
                 "choose a folder that you may write to");
 
-  lock_ = std::make_unique<FileLock>(path_ / ".lock", concat("run.dir = ", path_.string()));
+  lock_ = std::make_unique<FileLock>(path_ / kLockFile, concat("run.dir = ", path_.string()));
   if (!lock_->is_held())
     throw Error(ExitCode::usage, concat("another process is writing to run.dir = ", path_.string()),
                 "wait for it to end, or choose another run.dir");

@@ -220,7 +220,7 @@ class NnUnetVolumesTest(FinetuneTest):
         make_boxes(self.tmp / "data", (1, 2, 4), labels={"background": 0, "whole": [1, 2, 4], "core": [2, 4]}, regions_class_order=[1, 2])
         plan = small_plan(self.vmae, "data", self.tmp)
         self.assert_says(self.train(plan, "train.epochs=8", "train.steps_per_epoch=8", "optim.name=adamw", "optim.lr=1e-2"), "nnunet with 2 regions (whole, core)",
-                         "region whole is wherever a mask holds 1 or 2 or 4: it is learnt as one")
+                         "region whole is wherever a mask holds 1 or 2 or 4: it is learnt as one; vmae eval measures the region")
         self.assertEqual([name for name in metrics(self.tmp / "run", "val")[-1] if name.startswith("Dice/")], ["Dice/whole", "Dice/core"])
         self.predict("--probabilities", input="data")
         (file,) = (self.tmp / "out").rglob("c0.nii.gz")

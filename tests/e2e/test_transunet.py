@@ -133,13 +133,16 @@ class TransUnetTest(FinetuneTest):
             if not is_buffer(key) and "position" not in key:
                 np.testing.assert_array_equal(second[key], weights[key], key)
         # whose architecture is taken where the config says nothing of it
-        for init in ("run", "run.pth"):
-            if init == "run.pth":
-                self.vmae("export", "--weights", "run", "--output", init)
-            self.vmae("finetune-seg", *TRAIN, *RECIPE, *frozen, "model.name=transunet", "model.image_size=[32,48]", f"model.init={init}", "data.train=data",
-                      "run.dir=third", "--overwrite")
-            third = weights_of(last(self.tmp / "third"))
-            self.assertEqual({key: value.shape for key, value in third.items()}, {key: value.shape for key, value in weights.items()})
+        self.vmae("finetune-seg", *TRAIN, *RECIPE, *frozen, "model.name=transunet", "model.image_size=[32,48]", "model.init=run", "model.dropout=0.3", "data.train=data",
+                  "run.dir=third")
+        third = weights_of(last(self.tmp / "third"))
+        self.assertEqual({key: value.shape for key, value in third.items()}, {key: value.shape for key, value in weights.items()})
+        said = (self.tmp / "third/config.yaml").read_text()
+        self.assertIn("vit_heads: 2", said)
+        self.assertIn("dropout: 0.3", said)
+        # of a file that says nothing of its heads nothing is taken; its encoder alone is enough
+        torch.save({key: torch.from_numpy(value) for key, value in weights.items() if key.startswith("transformer.")}, self.tmp / "encoder.pth")
+        self.transunet("model.init=encoder.pth", "model.transfer=encoder", *frozen, run="fifth")
         refused = self.vmae("finetune-seg", *TRAIN, *RECIPE, "model.name=transunet", "model.image_size=[32,48]", "model.init=run", "model.vit_width=32", "data.train=data",
                             "run.dir=fourth", expect=4)
         self.assert_says(refused, "transformer.embeddings.patch_embeddings")

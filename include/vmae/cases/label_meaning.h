@@ -68,8 +68,8 @@ struct LabelMeaning {
   void apply(uint8_t* labels, size_t size) const;
 };
 
-// "region core is wherever a mask holds 2 or 3: ...", of each.
-std::vector<std::string> region_rules(const std::vector<LabelRegion>& regions, bool are_learnt = false);
+// "region core is wherever a mask holds 2 or 3", of each; how_learnt: of a training, added to it.
+std::vector<std::string> region_rules(const std::vector<LabelRegion>& regions, const std::string& how_learnt = "");
 
 // Throws Error(usage) where the rules contradict each other (a value listed twice, 0 or the ignored value as a
 // class, another number of names than values, a name for another class than the dataset gives it to), Error(data)

@@ -23,8 +23,8 @@ struct PatchOptions {
 };
 
 // A dataset that draws its samples itself (LoaderOptions::is_drawn): images as preprocessed, masks of classes, 0 where
-// nothing is known. image: its size and channels are those of the plan.
-std::shared_ptr<Dataset> patch_dataset(const std::vector<PatchCase>& cases, PatchOptions options,
-                                       const ImageOptions& image, std::shared_ptr<Quarantine> quarantine);
+// nothing is known. Of `image` size and channels are those of patches and cases.
+std::shared_ptr<Dataset> patch_dataset(const std::vector<PatchCase>& cases, PatchOptions options, ImageOptions image,
+                                       std::shared_ptr<Quarantine> quarantine);
 
 }  // namespace vmae::data

@@ -32,6 +32,9 @@ DataCard card_of(const Datasets& datasets);
 
 Datasets load_datasets(const DataOptions& data, const Session& session, const data::Targets& targets);
 
+// By which rule the intensities of how many files are read, to the log.
+void tell_intensity(const Datasets& datasets, const data::ImageOptions& image);
+
 // Of training, its order given by the session's seed.
 data::LoaderOptions training_loader(const DataOptions& data, const train::Plan& plan, uint64_t seed);
 

@@ -21,6 +21,7 @@ class RunFolder {
   // (Error(checkpoint) if there is no last checkpoint), or, to be overwritten, left alone until clear():
   // a mistake in the config must not cost the earlier run. A start that left neither checkpoint nor
   // predictions is neither refused nor an error: is_failed_start(), and the run begins anew.
+  // A folder of nnU-Net's, whose dataset.json or plans.json a run would replace, is refused (usage).
   RunFolder(std::filesystem::path path, IfExists if_exists, const Launch& launch = {});
 
   void clear();  // removes what an earlier run wrote, and nothing else; this run's log and quarantine stay

@@ -3,6 +3,11 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
+#include <limits>
+
+#include "vmae/train/precision.h"
+
 namespace vmae::nn {
 namespace {
 
@@ -54,13 +59,43 @@ TEST(InstanceNormLeaky, IsThatOfAten) {
   }
 }
 
-// A background far from 0, as the first convolution may make it of CT.
-TEST(InstanceNormLeaky, KeepsWhatIsLeftBesideALargeMean) {
-  torch::manual_seed(1);
-  const at::Tensor x = at::randn({2, 2, 96, 96}) + 1000, weight = at::ones({2}), bias = at::zeros({2});
+// Air: constant but for a few pixels, or altogether; what is left are roundings, times up to 316.
+TEST(InstanceNormLeaky, ConstantPlanesComeOutAsTheBias) {
+  for (const double value : {3.3, 37.3, 100.1, 1000.1, -512.7}) {
+    for (const int64_t others : {0, 1, 200}) {
+      at::Tensor x = at::full({1, 1, 128, 128}, value);
+      x.flatten().slice(0, 5000, 5000 + others).add_(1.5);
+      const at::Tensor weight = at::ones({1}), bias = at::full({1}, 0.25);
+      const at::Tensor found = instance_norm_leaky(x, weight, bias);
+      const at::Tensor expected = reference(x.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble));
+      const double spacing = 6e-8 * std::abs(value) / std::sqrt(x.to(at::kDouble).var().item<double>() + 1e-5);
+      EXPECT_LT((found - expected).abs().max().item<double>(), others == 0 ? 1e-9 : 1e-6 + spacing) << value;
+    }
+  }
+}
+
+TEST(InstanceNormLeaky, ANumberThatIsNoneStaysInItsPlane) {
+  torch::manual_seed(4);
+  const at::Tensor x = at::randn({2, 2, 40, 40});
+  x[1][0][7][3] = std::numeric_limits<float>::quiet_NaN();
+  const at::Tensor found = instance_norm_leaky(x, at::ones({2}), at::zeros({2})).isnan();
+  EXPECT_TRUE(found[1][0].all().item<bool>());
+  EXPECT_EQ(found.sum().item<int64_t>(), 40 * 40);
+}
+
+// bf16 comes with weights in fp32 where autocast is on.
+TEST(InstanceNormLeaky, AutocastTakesAtensOperators) {
+  torch::manual_seed(5);
+  const at::Tensor x = at::randn({2, 3, 8, 8}).to(at::kBFloat16), weight = at::rand({3}), bias = at::randn({3});
+  const train::Autocast autocast(at::kCPU, train::Precision::bf16);
   const at::Tensor found = instance_norm_leaky(x, weight, bias);
-  const at::Tensor expected = reference(x.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble));
-  EXPECT_LT((found - expected).abs().max().item<double>(), 2e-4);
+  const at::Tensor expected = reference(x.to(at::kFloat), weight, bias);
+  EXPECT_LT((found.to(at::kFloat) - expected).abs().max().item<double>(), 0.05);
+}
+
+TEST(InstanceNormLeaky, OtherShapesAreRefused) {
+  EXPECT_ANY_THROW(instance_norm_leaky(at::rand({3, 4, 4}), at::ones({3}), at::zeros({3})));
+  EXPECT_ANY_THROW(instance_norm_leaky(at::rand({2, 3, 0, 4}), at::ones({3}), at::zeros({3})));
 }
 
 TEST(InstanceNormLeaky, OtherTypesTakeAtensOperators) {
