@@ -24,7 +24,7 @@ using torch::autograd::variable_list;
 constexpr auto kSlope = static_cast<float>(kNegativeSlope);
 
 // In float within a block, in double over blocks. Terms have to be small where their sum is: their roundings add up.
-constexpr int64_t kBlock = 4096, kLanes = 16;
+constexpr int64_t kBlock = 256, kLanes = 16;
 
 template <class Term>
 double block_sum(int64_t begin, int64_t end, const Term& term) {

@@ -125,6 +125,31 @@ TEST(Dropout, KeepsTheShareThatItShould) {
   }
 }
 
+// As the header says it, value by value.
+TEST(Dropout, IsTheHashOfDrawAndPlace) {
+  const auto mixed = [](uint64_t value) {
+    for (const uint64_t factor : {0x7feb352d, 0x45d9f3b, 0x2c1b3c6d}) {
+      value ^= value >> 16;
+      value = value * factor % 0x100000000;
+    }
+    return value ^ (value >> 15);
+  };
+  const std::vector<double> draws{0.0, 0x1.0p-24, 0.37, 1 - 0x1.0p-24};
+  constexpr int64_t count = 70'000;  // more than one thread takes
+  for (const double rate : {0.0, 0.1, 0.75}) {
+    const at::Tensor mask = nn::dropout_mask(at::tensor(draws, at::kFloat), count, rate);
+    const auto kept = mask.accessor<bool, 2>();
+    for (int64_t sample = 0; sample < std::ssize(draws); ++sample) {
+      const auto draw = static_cast<uint64_t>(static_cast<float>(draws[static_cast<size_t>(sample)]) * 0x1.0p24F);
+      const uint64_t key = mixed((draw + 0x9e3779b9) % 0x100000000);
+      for (int64_t i = 0; i < count; ++i) {
+        const uint64_t hash = mixed((mixed(static_cast<uint64_t>(i)) + key) % 0x100000000);
+        ASSERT_EQ(kept[sample][i], static_cast<double>(hash) >= rate * 0x1.0p32) << sample << " " << i;
+      }
+    }
+  }
+}
+
 // Neighbours, samples, draws that differ in their last bit, and distances of powers of two don't know of each other.
 TEST(Dropout, IsIndependent) {
   constexpr int64_t count = 1 << 18;

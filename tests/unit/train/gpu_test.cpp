@@ -11,6 +11,7 @@
 #include "support/tensors.h"
 #include "vmae/cuda/library.h"
 #include "vmae/data/views.h"
+#include "vmae/nn/dropout.h"
 #include "vmae/nn/mae.h"
 #include "vmae/nn/simclr.h"
 #include "vmae/ranks/world.h"
@@ -84,6 +85,12 @@ TEST_F(Gpu, GradientsAreThoseOfTheCpu) {
   EXPECT_LT(relative_difference(gradients_on(device(), Precision::fp32), expected), 1e-2) << "TF32";
   if (!cuda_has_bf16(device())) GTEST_SKIP() << "no bf16 on this GPU";
   EXPECT_LT(relative_difference(gradients_on(device(), Precision::bf16), expected), 5e-2);
+}
+
+TEST_F(Gpu, DropoutKeepsWhatItKeepsOnTheCpu) {
+  const at::Tensor draws = at::rand({5});
+  EXPECT_TRUE(
+      at::equal(nn::dropout_mask(draws.to(device()), 100'000, 0.1).cpu(), nn::dropout_mask(draws, 100'000, 0.1)));
 }
 
 TEST_F(Gpu, TheSameBitsEveryTime) {
