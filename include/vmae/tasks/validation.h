@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "vmae/data/dataset.h"
 #include "vmae/data/loader.h"
 #include "vmae/runs/training_options.h"
 #include "vmae/train/plan.h"
+#include "vmae/train/run_log.h"
 
 namespace vmae::run {
 
