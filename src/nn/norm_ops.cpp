@@ -1,5 +1,5 @@
-// ATen's instance norm copies, and writes what leaky ReLU then reads: a tenth of the step of a U-Net of 3 x 3
-// convolutions. Here a plane is read three times while it is in the cache: mean, variance, result.
+// ATen's instance norm copies, and writes what leaky ReLU then reads. Here a plane is read three times while it is in
+// the cache: mean, variance, result.
 #include "vmae/nn/norm_ops.h"
 
 #include <ATen/Parallel.h>

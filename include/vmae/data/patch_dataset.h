@@ -22,8 +22,8 @@ struct PatchOptions {
   int64_t batch_size = 0;  // the last third of a batch has foreground
 };
 
-// A dataset that draws its samples itself (LoaderOptions::is_drawn): images as preprocessed, masks of classes, 0 where
-// nothing is known. Of `image` size and channels are those of patches and cases.
+// A dataset that draws its samples itself (LoaderOptions::is_drawn): images as preprocessed; masks of classes, or of
+// nnunet::kIgnoredLabel where nothing is known. Of `image` size and channels are those of patches and cases.
 std::shared_ptr<Dataset> patch_dataset(const std::vector<PatchCase>& cases, PatchOptions options, ImageOptions image,
                                        std::shared_ptr<Quarantine> quarantine);
 
