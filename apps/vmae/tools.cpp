@@ -106,7 +106,7 @@ struct BenchCommand {
   run::LoaderBenchArguments loader;
   run::EvalBenchArguments statistics;
   RankArguments ranks;
-  CLI::Option *batch = nullptr, *dataset = nullptr, *calculation = nullptr;
+  CLI::Option *batch = nullptr, *side = nullptr, *dataset = nullptr, *calculation = nullptr;
 
   void add_training(CLI::App& command) {
     command
@@ -128,7 +128,8 @@ struct BenchCommand {
     command.add_option("--warmup", training.warmup, "steps before them")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
-    command.add_option("--image-size", training.image_size, "side of the images in pixels")->capture_default_str();
+    side =
+        command.add_option("--image-size", training.image_size, "side of the images in pixels")->capture_default_str();
     command.add_option("--threads", training.threads, "0: as many as affinity and cgroup allow")->capture_default_str();
     ranks.add_to(command);
     command
@@ -139,12 +140,14 @@ struct BenchCommand {
   void add_loader(CLI::App& command) {
     dataset = command.add_option("--loader", loader.dataset, "time the loader alone, on this prepared dataset")
                   ->type_name("DIR");
-    auto* plan = command
-                     .add_option("--plan", loader.plan,
-                                 "nnU-Net's plans.json: DIR holds the cases preprocessed by it, and no others "
-                                 "(nnunet.preprocessed); they are augmented as nnU-Net does")
-                     ->needs(dataset)
-                     ->type_name("FILE");
+    auto* plan =
+        command
+            .add_option("--plan", training.plan,
+                        "nnU-Net's plans.json. --model nnunet: of its network and patches. --loader: DIR holds "
+                        "the cases preprocessed by it, and no others (nnunet.preprocessed); they are augmented "
+                        "as nnU-Net does")
+            ->excludes(side)
+            ->type_name("FILE");
     const auto of_loader = [this](CLI::Option* option) { option->needs(dataset)->capture_default_str(); };
     of_loader(command.add_option("--task", loader.task, "whose augmentations")
                   ->check(CLI::IsMember({"pretrain", "segment", "classify"}))
@@ -176,12 +179,16 @@ struct BenchCommand {
       return run::bench_eval(statistics, std::cout);
     }
     if (dataset->count() == 0) {
+      if (!training.plan.empty() && training.model != "nnunet")
+        throw Error(ExitCode::usage, concat("--plan = ", training.plan.string(), ": --model is ", training.model),
+                    "a plan is of --model nnunet or of --loader");
       context.exit_code =
           ranks.run(context, [&](train::World& world) { return run::bench(training, world, std::cout), ExitCode::ok; });
       return;
     }
     if (batch->count() > 0) loader.batch = training.batch;
     loader.image_size = training.image_size;
+    loader.plan = training.plan;
     run::bench_loader(loader, std::cout);
   }
 };

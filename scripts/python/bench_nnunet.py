@@ -37,14 +37,14 @@ def make_trainer(preprocessed, dataset):
 
 
 def time_step(args):
-    """Its network, loss, optimizer and clipping of gradients on random patches of 3 channels and 9 classes; `vmae bench --model nnunet` has AdamW, without clipping."""
+    """Its network, loss, optimizer and clipping of gradients on random patches of one channel and 9 classes; `vmae bench --model nnunet` has AdamW, without clipping."""
     torch.set_num_threads(args.threads)
-    dataset = {"channel_names": {str(i): "MRI" for i in range(3)}, "labels": {"background": 0, **{f"class {k}": k for k in range(1, 9)}}, "file_ending": ".nii.gz"}
+    dataset = {"channel_names": {"0": "MRI"}, "labels": {"background": 0, **{f"class {k}": k for k in range(1, 9)}}, "file_ending": ".nii.gz"}
     trainer = make_trainer(args.preprocessed, dataset)
     trainer.network.train()
     patch = trainer.configuration_manager.patch_size
     sizes = [[round(side * share) for side, share in zip(patch, level)] for level in trainer._get_deep_supervision_scales()]
-    batch = {"data": torch.randn(args.batch, 3, *patch), "target": [torch.randint(9, (args.batch, 1, *size)).float() for size in sizes]}
+    batch = {"data": torch.randn(args.batch, 1, *patch), "target": [torch.randint(9, (args.batch, 1, *size)).float() for size in sizes]}
     times = []
     for _ in range(args.warmup + args.steps):
         start = time.perf_counter()

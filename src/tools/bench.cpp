@@ -16,7 +16,9 @@
 #include "vmae/nn/nnunet_loss.h"
 #include "vmae/nn/segmenters.h"
 #include "vmae/nn/simclr.h"
+#include "vmae/nnunet/plans.h"
 #include "vmae/ranks/world.h"
+#include "vmae/runs/nnunet_network.h"
 #include "vmae/tools/bench.h"
 #include "vmae/train/checkpoint_writer.h"
 #include "vmae/train/device.h"
@@ -43,22 +45,38 @@ class RandomImages : public train::Task {
   std::function<at::Tensor()> loss_;
 };
 
+// Of the plan, or of one of 224 pixels.
+nn::UnetOptions nnunet_options(const BenchArguments& arguments) {
+  nn::UnetOptions options;
+  if (!arguments.plan.empty()) {
+    set_network(nnunet::read_plans(arguments.plan), /*num_heads=*/9, options);
+    return options;
+  }
+  options.num_classes = 9;
+  options.swin.image_size = {arguments.image_size, arguments.image_size};
+  options.nnunet = {.features_per_stage = {32, 64, 128, 256, 512, 512},
+                    .kernel_sizes = std::vector<int64_t>(12, 3),
+                    .strides = {1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2},
+                    .n_conv_per_stage = std::vector<int64_t>(6, 2),
+                    .n_conv_per_stage_decoder = std::vector<int64_t>(5, 2)};
+  return options;
+}
+
+RandomImages nnunet_task(const BenchArguments& arguments, at::Device device) {
+  const nn::UnetOptions options = nnunet_options(arguments);
+  const int64_t b = arguments.batch, height = options.swin.image_size[0], width = options.swin.image_size[1];
+  nn::NnUnet model(options);
+  const at::Tensor image = at::randn({b, options.swin.in_channels, height, width}, device),
+                   mask = at::randint(options.num_classes, {b, height, width},
+                                      at::TensorOptions(at::kByte).device(device));
+  return {model.ptr(), [=]() mutable { return nn::nnunet_loss(model->levels(image), mask, {}); }};
+}
+
 RandomImages make_task(const BenchArguments& arguments, at::Device device) {
+  if (arguments.model == "nnunet") return nnunet_task(arguments, device);
   const int64_t b = arguments.batch, side = arguments.image_size;
   const at::Tensor image = at::randn({b, 3, side, side}, device);
   const auto draws = [=](int64_t count) { return at::rand({b, count}, device); };
-  if (arguments.model == "nnunet") {
-    nn::UnetOptions options{.num_classes = 9};
-    options.swin.image_size = {side, side};
-    options.nnunet = {.features_per_stage = {32, 64, 128, 256, 512, 512},  // the plan of 224 pixels
-                      .kernel_sizes = std::vector<int64_t>(12, 3),
-                      .strides = {1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2},
-                      .n_conv_per_stage = std::vector<int64_t>(6, 2),
-                      .n_conv_per_stage_decoder = std::vector<int64_t>(5, 2)};
-    nn::NnUnet model(options);
-    const at::Tensor mask = at::randint(9, {b, side, side}, at::TensorOptions(at::kByte).device(device));
-    return {model.ptr(), [=]() mutable { return nn::nnunet_loss(model->levels(image), mask, {}); }};
-  }
   if (nn::find_segmenter(arguments.model) != nullptr) {
     nn::UnetOptions options{.num_classes = 9};
     options.swin.image_size = {side, side};

@@ -55,6 +55,10 @@ class NnUnetTest(FinetuneTest):
         self.assertEqual((timed["task"], timed["items"], timed["has_masks"]), ("nnunet", 5 * 8, True))
         self.assertGreater(timed["images_per_cpu_s"], 0)
         self.assert_says(self.vmae("bench", "--loader", "data", "--plan", "run/plans.json", expect=2), "data", ".case", "nnunet.preprocessed")
+        step = json.loads(self.vmae("bench", "--model", "nnunet", "--plan", "run/plans.json", "--batch", "2", "--steps", "1", "--warmup", "0").stdout)
+        self.assertEqual((step["model"], step["batch"], len(step["step_s"])), ("nnunet", 2, 1))
+        self.assert_says(self.vmae("bench", "--plan", "run/plans.json", expect=2), "--plan", "run/plans.json", "mae", "--model nnunet")
+        self.assert_says(self.vmae("bench", "--model", "nnunet", "--plan", "run/plans.json", "--image-size", "64", expect=2), "--plan", "--image-size")
 
     def test_does_not_replace_files_of_nnunet(self):
         make_segmentation(self.tmp / "data", 4)

@@ -12,10 +12,11 @@ class World;
 namespace vmae::run {
 
 struct BenchArguments {
-  // mae; swin-unet (9 classes, Dice + cross-entropy); swin-classifier (5 classes, cross-entropy)
+  // mae, simclr; a segmenter (9 classes, its loss); swin-classifier (5 classes, cross-entropy)
   std::string model = "mae";
   std::string device = "auto", precision = "auto";
   int64_t batch = 16, steps = 5, warmup = 2, image_size = 224, threads = 0;  // batch: of all ranks
+  std::filesystem::path plan;  // of nnunet: nnU-Net's plans.json, whose patches take the place of image_size; or empty
   // where to write one, and time it; empty: none
   std::filesystem::path checkpoint;
 };
