@@ -3,6 +3,7 @@
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/max_pool2d.h>
 #include <ATen/ops/maximum.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/var_mean.h>
@@ -31,10 +32,13 @@ at::Tensor largest_of_three(const at::Tensor& x, int64_t axis) {
   return at::maximum(at::maximum(every_second(0), every_second(1)), every_second(2));
 }
 
-// 3x3, stride 2, no padding: as max_pool2d, whose gradient on a GPU is not the same bits every time.
-at::Tensor max_pool(const at::Tensor& x) { return largest_of_three(largest_of_three(x, 2), 3); }
-
 }  // namespace
+
+at::Tensor max_pool(const at::Tensor& x) {
+  return x.is_cpu() ? at::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2) : max_pool_by_slices(x);
+}
+
+at::Tensor max_pool_by_slices(const at::Tensor& x) { return largest_of_three(largest_of_three(x, 2), 3); }
 
 StdConvImpl::StdConvImpl(int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride) : stride_(stride) {
   weight_ = register_parameter("weight", at::empty({out_channels, in_channels, kernel, kernel}));

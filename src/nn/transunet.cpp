@@ -4,7 +4,10 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/relu.h>
+#include <ATen/ops/upsample_bilinear2d.h>
 #include <torch/nn/modules/container/modulelist.h>
+
+#include <array>
 
 #include "module_group.h"
 #include "no_autocast.h"
@@ -29,6 +32,13 @@ at::Tensor interpolation(int64_t size, const at::Tensor& like) {
 }  // namespace
 
 at::Tensor upsample_twice(const at::Tensor& x) {
+  if (!x.is_cpu()) return upsample_by_products(x);
+  const NoAutocast off(at::kCPU);
+  const std::array<int64_t, 2> size{2 * x.size(2), 2 * x.size(3)};
+  return at::upsample_bilinear2d(x.to(at::kFloat), size, /*align_corners=*/true).to(x.scalar_type());
+}
+
+at::Tensor upsample_by_products(const at::Tensor& x) {
   const NoAutocast off(x.device().type());
   const at::Tensor wide = at::matmul(x.to(at::kFloat), interpolation(x.size(3), x).t());  // (B, C, H, 2W)
   return at::matmul(interpolation(x.size(2), x), wide).to(x.scalar_type());

@@ -183,17 +183,17 @@ ExitCode report(const Session& session, const Training& training, const train::P
                      " steps); raise train.epochs or train.max_steps to train longer"));
     return ExitCode::ok;
   }
+  const bool keeps_best = training.task.keeps_best();
   const double best = training.task.lower_is_better() ? outcome.state.best : -outcome.state.best;
-  log::info(
-      concat("finished", outcome.stopped_early ? " early (train.early_stop)" : "", ": ", outcome.state.step,
-             " steps in ", human_seconds(outcome.state.trained_s), ", training loss ", outcome.last_loss,
-             outcome.last_validation.empty()
-                 ? ""
-                 : concat(", validation ", train::format_metrics(outcome.last_validation), ", best ",
-                          outcome.last_validation.front().first, " ", best, " in epoch ", outcome.state.best_epoch + 1),
-             ", peak memory ", memory));
-  log::info(concat("results: ", dir, "/{checkpoints/",
-                   outcome.state.best_epoch >= 0 && training.task.keeps_best() ? "best" : "last",
+  log::info(concat(
+      "finished", outcome.stopped_early ? " early (train.early_stop)" : "", ": ", outcome.state.step, " steps in ",
+      human_seconds(outcome.state.trained_s), ", training loss ", outcome.last_loss,
+      outcome.last_validation.empty() ? "" : concat(", validation ", train::format_metrics(outcome.last_validation)),
+      keeps_best && !outcome.last_validation.empty() ? concat(", best ", outcome.last_validation.front().first, " ",
+                                                              best, " in epoch ", outcome.state.best_epoch + 1)
+                                                     : "",
+      ", peak memory ", memory));
+  log::info(concat("results: ", dir, "/{checkpoints/", outcome.state.best_epoch >= 0 && keeps_best ? "best" : "last",
                    ".safetensors, samples, metrics.jsonl}; watch with tensorboard --logdir ", dir));
   return ExitCode::ok;
 }

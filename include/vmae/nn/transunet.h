@@ -57,8 +57,10 @@ class TransUnetImpl : public torch::nn::Module, public Segmenter {
 };
 TORCH_MODULE(TransUnet);
 
-// x (B, C, H, W) -> (B, C, 2H, 2W), bilinear with corners aligned. As two matrix products in float32: on a GPU the
-// gradient of upsample_bilinear2d is not the same bits every time, which run.deterministic refuses.
+// x (B, C, H, W) -> (B, C, 2H, 2W), bilinear with corners aligned, in float32.
 at::Tensor upsample_twice(const at::Tensor& x);
+// The same as two matrix products, its way on a GPU: there the gradient of upsample_bilinear2d is not the same bits
+// every time, which run.deterministic refuses.
+at::Tensor upsample_by_products(const at::Tensor& x);
 
 }  // namespace vmae::nn

@@ -2,6 +2,7 @@
 #include "vmae/nn/transunet.h"
 
 #include <gtest/gtest.h>
+#include <torch/autograd.h>
 
 #include <cmath>
 
@@ -109,6 +110,21 @@ TEST(TransUnet, UpsamplesAsTorch) {
     const at::Tensor expected =
         at::upsample_bilinear2d(one, {2 * one.size(2), 2 * one.size(3)}, /*align_corners=*/true);
     EXPECT_LT(test::max_abs_difference(nn::upsample_twice(one), expected), 1e-6);
+    EXPECT_LT(test::max_abs_difference(nn::upsample_by_products(one), expected), 1e-6);
+  }
+}
+
+// No two values are equal: then the gradients of both ways are too.
+TEST(TransUnet, PoolsAsTorch) {
+  for (const std::vector<int64_t>& shape : {std::vector<int64_t>{2, 3, 8, 8}, {1, 2, 9, 3}, {1, 1, 12, 15}}) {
+    at::Tensor x = at::randperm(c10::multiply_integers(shape)).to(at::kFloat).view(shape).requires_grad_();
+    const at::Tensor expected = at::max_pool2d(x, 3, 2), above = at::randn_like(expected);
+    const at::Tensor of_expected = torch::autograd::grad({expected}, {x}, {above})[0];
+    for (const auto way : {nn::max_pool, nn::max_pool_by_slices}) {
+      const at::Tensor found = way(x);
+      EXPECT_TRUE(at::equal(found, expected)) << x.sizes();
+      EXPECT_LT(test::max_abs_difference(torch::autograd::grad({found}, {x}, {above})[0], of_expected), 1e-6);
+    }
   }
 }
 
