@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "rank_arguments.h"
+#include "vmae/predict/model_file.h"
 #include "vmae/tools/bench.h"
 #include "vmae/tools/bench_eval.h"
 #include "vmae/tools/bench_loader.h"
@@ -17,7 +18,7 @@ void add_forward(CLI::App& app, Context&) {
       app.add_subcommand("forward", "One evaluation-mode forward pass over tensors, to compare with other programs");
   auto arguments = std::make_shared<run::ForwardArguments>();
   command->add_option("--model", arguments->model, "the model")
-      ->check(CLI::IsMember({"mae", "simclr", "swin-unet", "unet", "transunet", "nnunet", "swin-classifier"}))
+      ->check(CLI::IsMember(run::model_names()))
       ->capture_default_str();
   command->add_option("--weights", arguments->weights, "weights: .safetensors, .pth, or the folder of a run")
       ->required()
@@ -106,14 +107,14 @@ struct BenchCommand {
   run::LoaderBenchArguments loader;
   run::EvalBenchArguments statistics;
   RankArguments ranks;
-  CLI::Option *batch = nullptr, *side = nullptr, *dataset = nullptr, *calculation = nullptr;
+  CLI::Option *batch = nullptr, *image_size = nullptr, *plan = nullptr, *dataset = nullptr, *calculation = nullptr;
 
   void add_training(CLI::App& command) {
     command
         .add_option(
             "--model", training.model,
             "which training step: pretraining (mae, simclr), segmentation (9 classes), classification (5 classes)")
-        ->check(CLI::IsMember({"mae", "simclr", "swin-unet", "unet", "transunet", "nnunet", "swin-classifier"}))
+        ->check(CLI::IsMember(run::model_names()))
         ->capture_default_str();
     command.add_option("--device", training.device, "where to run")
         ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
@@ -128,7 +129,7 @@ struct BenchCommand {
     command.add_option("--warmup", training.warmup, "steps before them")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
-    side =
+    image_size =
         command.add_option("--image-size", training.image_size, "side of the images in pixels")->capture_default_str();
     command.add_option("--threads", training.threads, "0: as many as affinity and cgroup allow")->capture_default_str();
     ranks.add_to(command);
@@ -140,14 +141,13 @@ struct BenchCommand {
   void add_loader(CLI::App& command) {
     dataset = command.add_option("--loader", loader.dataset, "time the loader alone, on this prepared dataset")
                   ->type_name("DIR");
-    auto* plan =
-        command
-            .add_option("--plan", training.plan,
-                        "nnU-Net's plans.json. --model nnunet: of its network and patches. --loader: DIR holds "
-                        "the cases preprocessed by it, and no others (nnunet.preprocessed); they are augmented "
-                        "as nnU-Net does")
-            ->excludes(side)
-            ->type_name("FILE");
+    plan = command
+               .add_option("--plan", training.plan,
+                           "nnU-Net's plans.json. --model nnunet: of its network and patches. --loader: DIR holds "
+                           "the cases preprocessed by it, and no others (nnunet.preprocessed); they are augmented "
+                           "as nnU-Net does")
+               ->excludes(image_size)
+               ->type_name("FILE");
     const auto of_loader = [this](CLI::Option* option) { option->needs(dataset)->capture_default_str(); };
     of_loader(command.add_option("--task", loader.task, "whose augmentations")
                   ->check(CLI::IsMember({"pretrain", "segment", "classify"}))
@@ -164,7 +164,8 @@ struct BenchCommand {
     calculation =
         command.add_option("--eval", statistics.what, "time one calculation of `vmae eval` alone, on made-up cases")
             ->check(CLI::IsMember({"auroc", "findings", "delong", "hd95"}))
-            ->excludes(dataset);
+            ->excludes(dataset)
+            ->excludes(plan);
     const auto of_statistics = [this](CLI::Option* option) {
       option->needs(calculation)->check(CLI::PositiveNumber)->capture_default_str();
     };

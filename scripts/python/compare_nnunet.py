@@ -130,8 +130,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="vmae-bench-") as name:
         both = Nnunet(args, pathlib.Path(name))
         both.prepare()
-        steps = {f"{SIDE} x {SIDE}, {args.batch}": both.step(both.preprocessed, args.batch),
-                 f"{SMALL[0]} x {SMALL[1]}, {args.small_batch}": both.step(both.small, args.small_batch)}
+        steps = {f"{SIDE} x {SIDE}, batch {args.batch}": both.step(both.preprocessed, args.batch),
+                 f"{SMALL[0]} x {SMALL[1]}, batch {args.small_batch}": both.step(both.small, args.small_batch)}
         results = {"steps": steps, "loader": both.loader(), "predict": both.predict()}
     print(f"nnU-Net in 2D, {SIDE} x {SIDE}, fp32, {args.threads} threads, against nnunetv2 on torch {next(iter(steps.values()))['rounds'][0]['python']['torch']}, "
           f"median of {args.rounds} rounds")

@@ -34,11 +34,11 @@ at::Tensor largest_of_three(const at::Tensor& x, int64_t axis) {
 
 }  // namespace
 
-at::Tensor max_pool(const at::Tensor& x) {
-  return x.is_cpu() ? at::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2) : max_pool_by_slices(x);
+at::Tensor max_pool3x3(const at::Tensor& x) {
+  return x.is_cpu() ? at::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2) : max_pool3x3_by_slices(x);
 }
 
-at::Tensor max_pool_by_slices(const at::Tensor& x) { return largest_of_three(largest_of_three(x, 2), 3); }
+at::Tensor max_pool3x3_by_slices(const at::Tensor& x) { return largest_of_three(largest_of_three(x, 2), 3); }
 
 StdConvImpl::StdConvImpl(int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride) : stride_(stride) {
   weight_ = register_parameter("weight", at::empty({out_channels, in_channels, kernel, kernel}));
@@ -89,7 +89,7 @@ ResNetV2Impl::ResNetV2Impl(int64_t in_channels, int64_t width, const std::vector
 at::Tensor ResNetV2Impl::forward(const at::Tensor& image, std::vector<at::Tensor>& skips) {
   at::Tensor x = at::relu(root_gn_->forward(root_conv_->forward(image)));  // (B, width, H/2, W/2)
   skips.push_back(x);
-  x = max_pool(x);  // (B, width, H/4 - 1, W/4 - 1)
+  x = max_pool3x3(x);  // (B, width, H/4 - 1, W/4 - 1)
   for (size_t b = 0; b < blocks_.size(); ++b) {
     for (Bottleneck& unit : blocks_[b]) x = unit->forward(x);
     if (b + 1 == blocks_.size()) break;

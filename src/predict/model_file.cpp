@@ -222,6 +222,13 @@ std::string options_json(const Options& list) {
   return json.dump();
 }
 
+std::vector<std::string> model_names() {
+  std::vector<std::string> names{"mae", "simclr"};
+  for (const nn::SegmenterKind& kind : nn::segmenter_kinds()) names.push_back(kind.name);
+  names.emplace_back("swin-classifier");
+  return names;
+}
+
 std::string model_name_of(const weights::TensorFile& file) {
   if (const auto found = file.metadata.find("model"); found != file.metadata.end()) return found->second;
   if (weights::is_transunet(file)) return "transunet";

@@ -45,7 +45,7 @@ class RandomImages : public train::Task {
   std::function<at::Tensor()> loss_;
 };
 
-// Of the plan, or of one of 224 pixels.
+// Of the plan; else the stages that a plan of 224 pixels has, whatever the size.
 nn::UnetOptions nnunet_options(const BenchArguments& arguments) {
   nn::UnetOptions options;
   if (!arguments.plan.empty()) {

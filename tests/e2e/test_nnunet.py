@@ -52,6 +52,10 @@ class NnUnetTest(FinetuneTest):
             self.assertEqual(labels.shape, truth.shape)
             self.assertGreater(2 * ((labels > 0) & (truth > 0)).sum() / ((labels > 0).sum() + (truth > 0).sum()), 0.4)
         self.vmae("inspect", "run")
+
+    def test_bench_takes_a_plan(self):
+        hippocampus(self.tmp / "data", 5, slices=8)
+        self.nnunet(small_plan(self.vmae, "data", self.tmp, features=(8, 16, 16, 16)), "train.epochs=1", "train.steps_per_epoch=1", "train.batch_size=2")
         timed = json.loads(self.vmae("bench", "--loader", "run/preprocessed", "--plan", "run/plans.json", "--batch", "4", "--seconds", "0.1").stdout)
         self.assertEqual((timed["task"], timed["items"], timed["has_masks"]), ("nnunet", 5 * 8, True))
         self.assertGreater(timed["images_per_cpu_s"], 0)
@@ -59,7 +63,8 @@ class NnUnetTest(FinetuneTest):
         step = json.loads(self.vmae("bench", "--model", "nnunet", "--plan", "run/plans.json", "--batch", "2", "--steps", "1", "--warmup", "0").stdout)
         self.assertEqual((step["model"], step["batch"], len(step["step_s"])), ("nnunet", 2, 1))
         self.assert_says(self.vmae("bench", "--plan", "run/plans.json", expect=2), "--plan", "run/plans.json", "mae", "--model nnunet")
-        self.assert_says(self.vmae("bench", "--model", "nnunet", "--plan", "run/plans.json", "--image-size", "64", expect=2), "--plan", "--image-size")
+        for other in (["--model", "nnunet", "--image-size", "64"], ["--eval", "auroc"]):
+            self.assert_says(self.vmae("bench", "--plan", "run/plans.json", *other, expect=2), "--plan", other[-2])
 
     def test_does_not_replace_files_of_nnunet(self):
         make_segmentation(self.tmp / "data", 4)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every network of finetune-seg can do (docs/architecture.md, "A new network"): bf16 and averaged weights, micro-batches, resumption, folds, export, tiles and mirrors, DICOM in and SEG out."""
+"""What every network of finetune-seg can do (docs/architecture.md, "Where the next pieces fit"): bf16 and averaged weights, micro-batches, resumption, ranks, folds, export, tiles and mirrors, DICOM in and SEG out."""
 import json
+import re
 import unittest
 
 import numpy as np
 
 from dicom_files import write_ct_series
 from finetuning import SWIN, FinetuneTest, last, make_segmentation, metadata
-from harness import SIGTERM, at_point, point_library, weights_of
+from harness import SIGTERM, at_point, metrics, point_library, weights_of
 from test_nnunet import NNUNET, small_plan
 from test_transunet import SMALL
 
@@ -45,6 +46,15 @@ class Contract:
         self.assertEqual(process.wait(120), 75, process.log.read_text()[-2000:])
         self.train("train.save_every_steps=1", "--resume", run="parts/run")
         self.assert_same_checkpoint(last(self.tmp / "whole/run"), last(self.tmp / "parts/run"), ignore_config=True)
+
+    def test_two_ranks_are_one_process(self):
+        for size in ("1", "2"):
+            self.train("--nproc-per-node", size, run=f"run{size}")
+        alone, both = (metrics(self.tmp / f"run{size}", "train") for size in (1, 2))
+        self.assertEqual(len(alone), 6)
+        for a, b in zip(alone, both, strict=True):
+            for key in ("loss", "grad_norm"):
+                self.assertLessEqual(abs(a[key] - b[key]), 1e-3 * max(1, abs(a[key])), f"{key} step {a['step']}")
 
     def test_folds_have_each_case_once(self):
         self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=5fold")
@@ -106,6 +116,13 @@ class NnUnetTest(Contract, FinetuneTest):
 
     def network(self):
         return [*NNUNET, small_plan(self.vmae, "data", self.tmp)]
+
+
+class ListTest(FinetuneTest):
+    def test_every_network_is_held_to_the_contract(self):
+        refused = self.vmae("finetune-seg", "model.name=none", "data.train=data", "run.dir=run", expect=2).stderr
+        listed = re.search(r"model\.name = none: must be one of (.*)", refused)[1]
+        self.assertEqual(set(listed.split(", ")), {kind.name for kind in Contract.__subclasses__()})
 
 
 if __name__ == "__main__":

@@ -53,9 +53,9 @@ class ResNetV2Impl : public torch::nn::Module {
 TORCH_MODULE(ResNetV2);
 
 // x (B, C, H, W) -> (B, C, (H - 3) / 2 + 1, (W - 3) / 2 + 1): the largest of 3 x 3, stride 2, no padding.
-at::Tensor max_pool(const at::Tensor& x);
+at::Tensor max_pool3x3(const at::Tensor& x);
 // The same by slices, its way on a GPU: there the gradient of max_pool2d is not the same bits every time. Of equal
 // values each gets a share of the gradient.
-at::Tensor max_pool_by_slices(const at::Tensor& x);
+at::Tensor max_pool3x3_by_slices(const at::Tensor& x);
 
 }  // namespace vmae::nn

@@ -31,8 +31,8 @@ std::string model_options_json(ModelOptions options) {
   return options_json(list);
 }
 
-// "mae", "simclr", "swin-classifier" or one of nn::segmenter_kinds(): what the
-// file says, or for files of other programs what its keys are those of.
+std::vector<std::string> model_names();  // "mae", "simclr", all of nn::segmenter_kinds(), "swin-classifier"
+// One of them: what the file says, or for files of other programs what its keys are those of.
 std::string model_name_of(const weights::TensorFile& file);
 
 // The options of the model that a file's weights belong to: from its metadata, or, for files of other

@@ -106,12 +106,23 @@ TEST(TransUnet, DropoutBelongsToTheSample) {
 
 TEST(TransUnet, UpsamplesAsTorch) {
   const at::Tensor x = at::randn({2, 3, 7, 1});
-  for (const at::Tensor& one : {x, at::randn({1, 2, 14, 9})}) {
+  for (at::Tensor one : {x, at::randn({1, 2, 14, 9})}) {
     const at::Tensor expected =
         at::upsample_bilinear2d(one, {2 * one.size(2), 2 * one.size(3)}, /*align_corners=*/true);
     EXPECT_LT(test::max_abs_difference(nn::upsample_twice(one), expected), 1e-6);
-    EXPECT_LT(test::max_abs_difference(nn::upsample_by_products(one), expected), 1e-6);
+    one.requires_grad_();
+    const at::Tensor found = nn::upsample_by_products(one), above = at::randn_like(found);
+    EXPECT_LT(test::max_abs_difference(found, expected), 1e-6);
+    const auto gradient = [&](const at::Tensor& of) { return torch::autograd::grad({of}, {one}, {above})[0]; };
+    EXPECT_LT(test::max_abs_difference(gradient(found), gradient(nn::upsample_twice(one))), 1e-5);
   }
+}
+
+TEST(TransUnet, EqualValuesInAWindowShareTheGradientOfSlices) {
+  const at::Tensor x = at::ones({1, 1, 3, 3}).requires_grad_();
+  const at::Tensor shares = torch::autograd::grad({nn::max_pool3x3_by_slices(x).sum()}, {x})[0];
+  EXPECT_NEAR(shares.sum().item<double>(), 1.0, 1e-6);
+  EXPECT_GT(shares.min().item<double>(), 0.0);
 }
 
 // No two values are equal: then the gradients of both ways are too.
@@ -120,7 +131,7 @@ TEST(TransUnet, PoolsAsTorch) {
     at::Tensor x = at::randperm(c10::multiply_integers(shape)).to(at::kFloat).view(shape).requires_grad_();
     const at::Tensor expected = at::max_pool2d(x, 3, 2), above = at::randn_like(expected);
     const at::Tensor of_expected = torch::autograd::grad({expected}, {x}, {above})[0];
-    for (const auto way : {nn::max_pool, nn::max_pool_by_slices}) {
+    for (const auto way : {nn::max_pool3x3, nn::max_pool3x3_by_slices}) {
       const at::Tensor found = way(x);
       EXPECT_TRUE(at::equal(found, expected)) << x.sizes();
       EXPECT_LT(test::max_abs_difference(torch::autograd::grad({found}, {x}, {above})[0], of_expected), 1e-6);

@@ -14,16 +14,12 @@ using train::IfExists;
 
 class AdoptedWeights : public testing::Test {
  protected:
-  // as a run of this job leaves it; without_checkpoint: killed before its first
-  void begin(const std::string& name, const std::string& job, bool without_checkpoint = false) {
-    std::filesystem::create_directories(folder_ / name / "checkpoints");
-    folder_.write(name + "/.job", job);
-    if (!without_checkpoint) folder_.write(name + "/checkpoints/last.safetensors", "");
-  }
+  void begin(const std::string& name, const std::string& job) { folder_.write(name + "/.job", job); }
+  void save_checkpoint(const std::string& name) { folder_.write(name + "/checkpoints/last.safetensors", ""); }
   std::string adopted(const std::string& fold, const Launch& launch, IfExists wanted = IfExists::refuse) const {
     return adopted_weights(folder_.path() / "run", "init", fold, launch, wanted);
   }
-  std::string at(const std::string& name) const { return folder_.path() / name; }
+  std::string path_of(const std::string& name) const { return folder_.path() / name; }
 
   test::TempFolder folder_;
   const Launch first_{.job = "job 7"}, again_{.job = "job 7", .attempt = 1}, other_{.job = "job 8", .attempt = 1};
@@ -38,32 +34,36 @@ TEST_F(AdoptedWeights, OfANewRunAreThoseItBeginsFrom) {
 
 TEST_F(AdoptedWeights, OfAResumedRunAreItsOwn) {
   begin("run", "job 7");
-  EXPECT_EQ(adopted("", first_, IfExists::resume), at("run"));
+  save_checkpoint("run");
+  EXPECT_EQ(adopted("", first_, IfExists::resume), path_of("run"));
   EXPECT_EQ(adopted("", first_, IfExists::overwrite), "init");
 }
 
 TEST_F(AdoptedWeights, OfARunThatItsLauncherStartedAgainAreItsOwn) {
   begin("run", "job 7");
+  save_checkpoint("run");
   for (const IfExists wanted : {IfExists::refuse, IfExists::overwrite, IfExists::resume}) {
-    EXPECT_EQ(adopted("", again_, wanted), at("run"));
+    EXPECT_EQ(adopted("", again_, wanted), path_of("run"));
   }
   EXPECT_EQ(adopted("", other_), "init");
 }
 
 TEST_F(AdoptedWeights, OfARunWithoutCheckpointAreThoseItBeginsFrom) {
-  begin("run", "job 7", /*without_checkpoint=*/true);
+  begin("run", "job 7");  // killed before its first checkpoint
   EXPECT_EQ(adopted("", again_), "init");
   EXPECT_EQ(adopted("", first_, IfExists::resume), "init");
 }
 
 TEST_F(AdoptedWeights, OfFoldsAreThoseOfTheFirstThatHasBegun) {
-  begin("run/fold_0", "job 7", /*without_checkpoint=*/true);
-  begin("run/fold_1", "job 7");
-  begin("run/fold_2", "job 7");
-  EXPECT_EQ(adopted("all", again_), at("run/fold_1"));
-  EXPECT_EQ(adopted("2", again_), at("run/fold_2"));
+  for (const char* fold : {"run/fold_0", "run/fold_1", "run/fold_2"}) begin(fold, "job 7");
+  for (const char* fold : {"run/fold_1", "run/fold_2"}) save_checkpoint(fold);
+  EXPECT_EQ(adopted("all", again_), path_of("run/fold_1"));
+  EXPECT_EQ(adopted("2", again_), path_of("run/fold_2"));
   EXPECT_EQ(adopted("0", again_), "init");
   EXPECT_EQ(adopted("all", first_), "init");
+  EXPECT_EQ(adopted("all", first_, IfExists::resume), path_of("run/fold_1"));
+  EXPECT_EQ(adopted("2", first_, IfExists::resume), path_of("run/fold_2"));
+  EXPECT_EQ(adopted("0", first_, IfExists::resume), "init");
 }
 
 }  // namespace
