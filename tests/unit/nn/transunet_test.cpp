@@ -118,8 +118,12 @@ TEST(TransUnet, UpsamplesAsTorch) {
   }
 }
 
-TEST(TransUnet, EqualValuesInAWindowShareTheGradientOfSlices) {
+// docs/deviations.md
+TEST(TransUnet, EqualValuesInAWindowShareTheGradientOfSlicesAlone) {
   const at::Tensor x = at::ones({1, 1, 3, 3}).requires_grad_();
+  const at::Tensor of_first = torch::autograd::grad({nn::max_pool3x3(x).sum()}, {x})[0];
+  EXPECT_EQ(of_first.flatten()[0].item<double>(), 1.0);
+  EXPECT_EQ(of_first.sum().item<double>(), 1.0);
   const at::Tensor shares = torch::autograd::grad({nn::max_pool3x3_by_slices(x).sum()}, {x})[0];
   EXPECT_NEAR(shares.sum().item<double>(), 1.0, 1e-6);
   EXPECT_GT(shares.min().item<double>(), 0.0);
