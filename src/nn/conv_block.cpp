@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "vmae/nn/conv_ops.h"
 #include "vmae/nn/norm_ops.h"
 
 namespace vmae::nn {
@@ -22,7 +23,7 @@ ConvBlockImpl::ConvBlockImpl(int64_t in_channels, int64_t out_channels, int64_t 
 
 at::Tensor ConvBlockImpl::forward(at::Tensor x) {
   for (size_t i = 0; i < convs_->size(); ++i) {
-    x = convs_[i]->as<torch::nn::Conv2d>()->forward(x);
+    x = convolve(*convs_[i]->as<torch::nn::Conv2d>(), x);
     const auto& norm = *norms_[i]->as<torch::nn::InstanceNorm2d>();
     x = instance_norm_leaky(x, norm.weight, norm.bias);
   }

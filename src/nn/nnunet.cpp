@@ -7,6 +7,7 @@
 
 #include "module_group.h"
 #include "vmae/nn/conv_block.h"
+#include "vmae/nn/conv_ops.h"
 #include "vmae/nn/norm_ops.h"
 #include "vmae/nn/swin.h"
 
@@ -36,7 +37,7 @@ ConvNormLeakyImpl::ConvNormLeakyImpl(const torch::nn::Conv2dOptions& options) {
 }
 
 at::Tensor ConvNormLeakyImpl::forward(const at::Tensor& x) {
-  return instance_norm_leaky(conv_->forward(x), norm_->weight, norm_->bias);
+  return instance_norm_leaky(convolve(*conv_, x), norm_->weight, norm_->bias);
 }
 
 StackedConvsImpl::StackedConvsImpl(torch::nn::Conv2dOptions options, int64_t count) {

@@ -13,6 +13,7 @@
 
 #include "module_group.h"
 #include "vmae/core/text.h"
+#include "vmae/nn/conv_ops.h"
 
 namespace vmae::nn {
 
@@ -47,8 +48,10 @@ StdConvImpl::StdConvImpl(int64_t in_channels, int64_t out_channels, int64_t kern
 
 at::Tensor StdConvImpl::forward(const at::Tensor& x) {
   const auto [variance, mean] = at::var_mean(weight_, at::IntArrayRef({1, 2, 3}), /*correction=*/0, /*keepdim=*/true);
-  const int64_t padding = weight_.size(2) / 2;
-  return at::conv2d(x, (weight_ - mean) / (variance + 1e-5).sqrt(), /*bias=*/{}, stride_, padding);
+  const at::Tensor weight = (weight_ - mean) / (variance + 1e-5).sqrt();
+  const int64_t kernel = weight_.size(2);
+  if (kernel == 3 && stride_ == 1) return conv3x3(x, weight, /*bias=*/{});
+  return at::conv2d(x, weight, /*bias=*/{}, stride_, /*padding=*/kernel / 2);
 }
 
 BottleneckImpl::BottleneckImpl(int64_t in_channels, int64_t middle_channels, int64_t out_channels, int64_t stride) {

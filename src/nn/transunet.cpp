@@ -11,13 +11,14 @@
 
 #include "module_group.h"
 #include "no_autocast.h"
+#include "vmae/nn/conv_ops.h"
 #include "vmae/nn/dropout.h"
 
 namespace vmae::nn {
 
 namespace {
 
-torch::nn::Conv2d conv3x3(int64_t in_channels, int64_t out_channels, bool has_bias) {
+torch::nn::Conv2d conv_of_three(int64_t in_channels, int64_t out_channels, bool has_bias) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in_channels, out_channels, 3).padding(1).bias(has_bias));
 }
 
@@ -45,12 +46,12 @@ at::Tensor upsample_by_products(const at::Tensor& x) {
 }
 
 ConvNormReluImpl::ConvNormReluImpl(int64_t in_channels, int64_t out_channels) {
-  conv_ = register_module("0", conv3x3(in_channels, out_channels, /*has_bias=*/false));
+  conv_ = register_module("0", conv_of_three(in_channels, out_channels, /*has_bias=*/false));
   norm_ = register_module("1", SyncBatchNorm(out_channels));
 }
 
 at::Tensor ConvNormReluImpl::forward(const at::Tensor& x, const SumOverRanks& total) {
-  return at::relu(norm_->forward(conv_->forward(x), total));
+  return at::relu(norm_->forward(convolve(*conv_, x), total));
 }
 
 DecoderBlockImpl::DecoderBlockImpl(int64_t in_channels, int64_t skip_channels, int64_t out_channels) {
@@ -87,7 +88,7 @@ TransUnetImpl::TransUnetImpl(const UnetOptions& options) : options_(options) {
     blocks->push_back(blocks_.back());
   }
   head_ = module_group(*this, "segmentation_head")
-              ->register_module("0", conv3x3(channels.back(), options.num_classes, /*has_bias=*/true));
+              ->register_module("0", conv_of_three(channels.back(), options.num_classes, /*has_bias=*/true));
 }
 
 // -> (B, H/16 W/16, vit_width)

@@ -34,7 +34,7 @@ bool comes_from_dataset_json(const io::Source& source) {
   return source.layout == "nnunet" || source.layout == "decathlon";
 }
 
-std::vector<io::SourceFile> cases_to_plan(const io::Source& source) {
+std::vector<io::SourceFile> cases_to_plan(const io::Source& source, const std::set<std::string>* wanted) {
   std::optional<io::PreparedDataset> prepared;
   const auto has_mask = [&](const io::SourceFile& file) {
     if (file.prepared_case < 0) return !file.mask.empty();
@@ -42,10 +42,12 @@ std::vector<io::SourceFile> cases_to_plan(const io::Source& source) {
     return io::has_mask(*prepared, prepared->read_case(file.prepared_case));
   };
   std::vector<io::SourceFile> cases;
-  int64_t num_of_test = 0, num_without_mask = 0;
+  int64_t num_of_test = 0, num_unwanted = 0, num_without_mask = 0;
   for (const io::SourceFile& file : source.files) {
     if (file.split == "test") {
       ++num_of_test;
+    } else if (wanted != nullptr && !wanted->contains(file.name)) {
+      ++num_unwanted;
     } else if (!has_mask(file)) {
       ++num_without_mask;
     } else {
@@ -53,6 +55,8 @@ std::vector<io::SourceFile> cases_to_plan(const io::Source& source) {
     }
   }
   if (num_of_test > 0) log::info(concat(num_of_test, " cases are marked as test and stay out"));
+  if (num_unwanted > 0)
+    log::info(concat(num_unwanted, " cases neither train nor validate in any fold and stay out of the plan"));
   if (num_without_mask > 0) log::warning(concat(num_without_mask, " cases have no mask and stay out"));
   if (cases.empty())
     throw Error(ExitCode::data, "no case has a mask: nnU-Net plans segmentation",
@@ -148,7 +152,7 @@ std::string dataset_name(const fs::path& input, const io::Source& source) {
 PlanData read_plan_data(const fs::path& input, const PlanOptions& options, const KnownData& known) {
   const io::Source source = io::find_source(input);
   log_remarks(source);
-  const std::vector<io::SourceFile> cases = io::with_masks_of_time_points(cases_to_plan(source));
+  const std::vector<io::SourceFile> cases = io::with_masks_of_time_points(cases_to_plan(source, known.cases));
   const CaseReader reader(cases, source.mask_names);
   io::common_channels(cases);
 

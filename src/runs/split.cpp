@@ -373,6 +373,19 @@ TrainVal flat(SourceSplits splits) {
   return {join_lists(splits.train), join_lists(splits.val), std::move(splits.test), std::move(splits.unused)};
 }
 
+std::set<std::string> names_in_any_fold(const SplitChoice& choice) {
+  const io::Splits splits = io::read_splits(choice.file);
+  std::set<std::string> names;
+  for (size_t fold = 0; fold < splits.folds.size(); ++fold) {
+    SplitChoice one = choice;
+    one.fold = static_cast<int64_t>(fold);
+    const std::vector<std::string>& train = training_names(splits.folds[fold], one);
+    names.insert(train.begin(), train.end());
+    names.insert(splits.folds[fold].val.begin(), splits.folds[fold].val.end());
+  }
+  return names;
+}
+
 void require_separate(const TrainVal& split, const std::vector<io::SourceFile>& files, const std::string& part_name) {
   std::set<std::string> seen;
   for (const auto* one : {&split.train, &split.val}) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "vmae/cases/time_points.h"
@@ -24,6 +25,7 @@
 #include "vmae/runs/content.h"
 #include "vmae/runs/nnunet_network.h"
 #include "vmae/runs/plan_data.h"
+#include "vmae/runs/split.h"
 #include "vmae/sources/case_names.h"
 
 namespace vmae::run {
@@ -46,6 +48,16 @@ nnunet::Labels labels_of_run(const SegmentConfig& config, const Datasets& datase
                        " says what its regions are made of"),
                 "leave them out");
   return nnunet::labels_of_json(read_file(file), file);
+}
+
+// The folds of a file have one plan, so that nnU-Net can take them as one model; none looks at what no fold may see.
+std::set<std::string> cases_to_plan(const SplitChoice& choice, const TrainVal& split) {
+  if (!choice.file.empty()) return names_in_any_fold(choice);
+  std::set<std::string> names;
+  for (const auto* part : {&split.train, &split.val}) {
+    for (const io::SourceFile& file : *part) names.insert(file.name);
+  }
+  return names;
 }
 
 // For dataset.json, where they say how nnU-Net would normalise.
@@ -225,9 +237,10 @@ NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, cons
     if (config.data.train.size() != 1)
       throw Error(ExitCode::usage, concat("nnU-Net plans one dataset, but data.train has ", config.data.train.size()),
                   "give a plan that is there: nnunet.plan=nnUNetPlans.json (vmae plan makes one)");
-    log::info("nnU-Net's plan is made of all cases in data.train that have a mask, but of none that is marked test");
+    log::info("nnU-Net's plan is made of the cases in data.train that train or validate, in any fold of data.splits");
     std::vector<std::string> left_out;
-    const PlanData data = read_plan_data(config.data.train.front(), {}, {&*classes.card.meaning, &left_out});
+    const std::set<std::string> cases = cases_to_plan(config.data.splits, datasets.split);
+    const PlanData data = read_plan_data(config.data.train.front(), {}, {&*classes.card.meaning, &left_out, &cases});
     for (const std::string& problem : left_out) log::warning("the plan is made without a case: " + problem);
     return nnunet::plans_json(nnunet::plan(data.dataset, data.fingerprint, {}));
   };

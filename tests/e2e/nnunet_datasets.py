@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small datasets in nnU-Net's raw layout, the same wherever they are made: tests/golden/make_nnunet_plans.py shows them to nnunetv2, test_plan.py to vmae.
 
-Each function writes one dataset into a folder DatasetNNN_Name; MAKERS has them all.
+Each function writes one dataset into a folder DatasetNNN_Name; MAKERS has them all. WHOLE are larger sets of real images, which are not part of the project: its tests
+are skipped without a folder that holds them (VMAE_REAL_DATA).
 """
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 from PIL import Image
 
-REAL = Path(__file__).resolve().parents[1] / "data" / "hippocampus"
+TESTS = Path(__file__).resolve().parents[1]
+DATA = TESTS / "data"
+sys.path.insert(0, str(TESTS / "golden"))
+from make_sts001 import fill  # noqa: E402
 
 
 def random_of(seed):
@@ -181,24 +188,109 @@ def names_apart(folder):
     write_json(folder, classes(1), ["MRI"], 4)
 
 
-def hippocampus(folder):
-    images = sorted((REAL / "images").glob("*.nii.gz"))
+def copy_volumes(folder, source, labels, channel, limit=None):
+    """Pairs of NIfTI files in images and labels."""
+    images = sorted((source / "images").glob("*.nii.gz"))[:limit]
     for kind in ("imagesTr", "labelsTr"):
         (folder / kind).mkdir(parents=True)
     for image in images:
         shutil.copy(image, folder / "imagesTr" / image.name.replace(".nii.gz", "_0000.nii.gz"))
-        shutil.copy(REAL / "labels" / image.name, folder / "labelsTr" / image.name)
-    write_json(folder, {"background": 0, "Anterior": 1, "Posterior": 2}, ["MRI"], len(images))
+        shutil.copy(source / "labels" / image.name, folder / "labelsTr" / image.name)
+    write_json(folder, labels, [channel], len(images))
+
+
+def copy_pictures(folder, source, channels, limit=None):
+    """Pictures and masks of 0 and 255, of one name but for its ending."""
+    images = sorted(path for path in (source / "images").iterdir() if path.suffix in (".png", ".jpg"))[:limit]
+    for image in images:
+        write_picture(folder / f"imagesTr/{image.stem}_0000.png", np.asarray(Image.open(image)))
+        write_picture(folder / f"labelsTr/{image.stem}.png", (np.asarray(Image.open(source / "masks" / f"{image.stem}.png")) > 0).astype(np.uint8))
+    write_json(folder, classes(1), channels, len(images), ".png")
+
+
+def hippocampus(folder):
+    copy_volumes(folder, DATA / "hippocampus", {"background": 0, "Anterior": 1, "Posterior": 2}, "MRI")
+
+
+def ibsi_ct(folder):
+    copy_volumes(folder, DATA / "ibsi/ct", classes(1), "CT")
+
+
+def ibsi_mr(folder):
+    copy_volumes(folder, DATA / "ibsi/mr", classes(1), "MRI")
+
+
+def ibsi_pet(folder):
+    copy_volumes(folder, DATA / "ibsi/pet", classes(1), "noNorm")
+
+
+def isic(folder):
+    copy_pictures(folder, DATA / "isic", ["R", "G", "B"])
+
+
+def sts001(folder, modality, channel):
+    """Slices of a DICOM series, and the contours of its RTSTRUCT as a mask."""
+    series = sorted((pydicom.dcmread(path) for path in (DATA / "sts001" / modality / "image").iterdir()), key=lambda d: float(d.ImagePositionPatient[2]))
+    contours = pydicom.dcmread(DATA / "sts001" / modality / "RS.dcm").ROIContourSequence[0].ContourSequence
+    heights = [float(d.ImagePositionPatient[2]) for d in series]
+    masks = [fill([c for c in contours if abs(float(c.ContourData[2]) - height) < 0.1], d) for height, d in zip(heights, series)]
+    values = [d.pixel_array * float(d.get("RescaleSlope", 1)) + float(d.get("RescaleIntercept", 0)) for d in series]
+    spacing = (heights[1] - heights[0], *map(float, series[0].PixelSpacing))
+    write_volume(folder / "imagesTr/case_0000.nii.gz", np.stack(values).astype(np.float32), spacing)
+    write_volume(folder / "labelsTr/case.nii.gz", np.stack(masks).astype(np.uint8), spacing)
+    write_json(folder, classes(1), [channel], 1)
+
+
+def sts001_ct(folder):
+    sts001(folder, "CT", "CT")
+
+
+def sts001_mr(folder):
+    sts001(folder, "MR_T1", "MR")
+
+
+def real_data():
+    """The folder of VMAE_REAL_DATA, or None."""
+    return Path(os.environ["VMAE_REAL_DATA"]) if os.environ.get("VMAE_REAL_DATA") else None
+
+
+def whole_ct(folder):
+    copy_volumes(folder, real_data() / "ibsi_ct", classes(1), "CT")
+
+
+def whole_mr(folder):
+    copy_volumes(folder, real_data() / "ibsi_mr", classes(1), "MRI")
+
+
+def whole_pet(folder):
+    copy_volumes(folder, real_data() / "ibsi_pet", classes(1), "PET")
+
+
+def whole_hippocampus(folder):
+    copy_volumes(folder, real_data() / "hippocampus", {"background": 0, "Anterior": 1, "Posterior": 2}, "MRI")
+
+
+def whole_ultrasound(folder):
+    copy_pictures(folder, real_data() / "busi", ["ultrasound"], limit=100)
+
+
+def whole_dermoscopy(folder):
+    copy_pictures(folder, real_data() / "isic2017", ["rgb_to_0_1"] * 3, limit=100)
+
+
+def whole_xray(folder):
+    copy_pictures(folder, real_data() / "montgomery_cxr", ["x-ray"])
 
 
 MAKERS = [isotropic, anisotropic, ct, two_channels, regions, ignore, grey_pictures, colour_pictures, tiny, huge, sagittal, flat_pixels, without_foreground,
-          flat_files, names_apart, hippocampus]
+          flat_files, names_apart, hippocampus, ibsi_ct, ibsi_mr, ibsi_pet, isic, sts001_ct, sts001_mr]
+WHOLE = [whole_ct, whole_mr, whole_pet, whole_hippocampus, whole_ultrasound, whole_dermoscopy, whole_xray]
 # Of these nnU-Net's own number of foreground voxels is drawn; of the others a hundredth, which is quicker.
-WITH_ALL_VOXELS = ["hippocampus", "ct"]
+WITH_ALL_VOXELS = ["hippocampus", "ct", "ibsi_pet"]
 
 
 def folder_name(maker):
-    return f"Dataset{MAKERS.index(maker) + 1:03d}_{maker.__name__}"
+    return f"Dataset{(MAKERS + WHOLE).index(maker) + 1:03d}_{maker.__name__}"
 
 
 def make(maker, parent):

@@ -2,8 +2,11 @@
 """Training on GPUs, skipped where there are none: `scripts/test --gpu` runs this."""
 import subprocess
 
+from finetuning import last, make_segmentation
 from harness import TINY, VMAE, checkpoint_step, make_pictures, metrics
 from ranks import RanksTest
+from test_nnunet import NNUNET, small_plan
+from test_segmenters import SWIN_UNET, TRAIN, TRANSUNET, UNET
 
 
 def count_gpus():
@@ -33,6 +36,22 @@ class GpuTest(RanksTest):
 
     def test_losses_are_those_of_the_cpu(self):
         self.assert_close(self.run_on("cuda", "gpu"), self.run_on("cpu", "cpu"), 1e-2)
+
+    def test_contrast_is_that_of_the_cpu(self):
+        runs = (self.run_on(device, device, "model.name=simclr", "model.projection_dim=16") for device in ("cuda", "cpu"))
+        self.assert_close(*runs, 1e-2)
+
+    def test_every_segmenter_trains_as_on_the_cpu_and_alike_every_time(self):
+        make_segmentation(self.tmp / "data", 10)
+        for name, network in {"swin-unet": SWIN_UNET, "unet": UNET, "transunet": TRANSUNET, "nnunet": [*NNUNET, small_plan(self.vmae, "data", self.tmp)]}.items():
+            with self.subTest(name):
+                losses = {}
+                for run, device in ((f"{name}-cpu", "cpu"), (f"{name}-gpu", "cuda"), (f"{name}-again", "cuda")):
+                    self.vmae("finetune-seg", *network, *TRAIN, "data.train=data", f"run.dir={run}", f"run.device={device}", "train.precision=fp32", "train.draw_every=0")
+                    losses[run] = [line["loss"] for line in metrics(self.tmp / run, "train")]
+                self.assert_close(losses[f"{name}-gpu"], losses[f"{name}-cpu"], 1e-2)
+                self.assert_same_checkpoint(*(last(self.tmp / f"{name}-{run}") for run in ("gpu", "again")), ignore_config=True)
+                self.vmae("predict", "--weights", f"{name}-gpu", "--input", "data/images", "--output", f"{name}-out", "--device", "cuda")
 
     def test_a_killed_run_continues_bit_for_bit(self):
         self.run_on("cuda", "whole", "train.epochs=40")

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """nnU-Net trained on its plan: from files of several kinds, stopped and resumed, on ranks, in folds; what it predicts, and what it refuses."""
+import csv
 import json
+import shutil
 import unittest
 
 import nibabel
 import numpy as np
+import pydicom
 import torch
 from PIL import Image
 
+from dicom_files import write_ct_series
 from finetuning import FinetuneTest, hippocampus, last, make_segmentation, metadata, volume_of_pictures, write_nifti
 from harness import SIGTERM, SOURCE, at_point, checkpoint_step, last_step, metrics, point_library, weights_of
 from ranks import RanksTest
@@ -191,6 +195,52 @@ class NnUnetFoldsTest(FinetuneTest):
         self.vmae("export", "--weights", "run", "--output", "theirs", "--nnunet", expect=2)
 
 
+class OwnPlanTest(FinetuneTest):
+    def plan_of(self, files):
+        """What `vmae plan` makes of these images alone."""
+        (self.tmp / "seen").mkdir()
+        for file in files:
+            for kind in ("images", "masks"):
+                (self.tmp / "seen" / kind).mkdir(exist_ok=True)
+                shutil.copy(self.tmp / "data" / kind / file.rsplit("/")[-1], self.tmp / "seen" / kind)
+        self.vmae("plan", "--input", "seen", "--output", "of_seen", "--overwrite")
+        shutil.rmtree(self.tmp / "seen")
+        return {**json.loads((self.tmp / "of_seen/nnUNetPlans.json").read_text()), "dataset_name": "data"}
+
+    def run_and_read(self, run, *more):
+        done = self.vmae("finetune-seg", *NNUNET, "data.train=data", "data.splits=splits.json", f"run.dir={run}", "train.max_steps=1", "train.batch_size=2", *more)
+        return done, {path.parent: json.loads(path.read_text()) for path in sorted((self.tmp / run).rglob("plans.json"))}
+
+    def parts(self, run):
+        splits = json.loads((self.tmp / run / "splits.json").read_text())
+        return splits["train"] + splits["val"]
+
+    def test_test_cases_and_labels_left_out_stay_unseen(self):
+        make_segmentation(self.tmp / "data", 20)
+        self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=70/10/20", "split.fractions=[50]")
+        for run, more, seen in (("whole", [], 16), ("half", ["data.label_fraction=50"], 9)):
+            done, plans = self.run_and_read(run, *more)
+            self.assertEqual(len(self.parts(run)), seen)
+            self.assert_says(done, f"{20 - seen} cases neither train nor validate in any fold and stay out of the plan")
+            (plan,) = plans.values()
+            self.assertEqual(plan, self.plan_of(self.parts(run)), run)
+        self.assertNotEqual(plan, self.plan_of([path.name for path in (self.tmp / "data/images").iterdir()]))
+
+    def test_folds_have_one_plan(self):
+        """Also at a fraction, of which each fold has other cases; one fold alone has the plan of them all."""
+        make_segmentation(self.tmp / "data", 20)
+        self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=kfold", "split.folds=2", "split.fractions=[10,30]")
+        few = "data.label_fraction=30"
+        _, plans = self.run_and_read("folds", few, "--fold", "all")
+        seen = set(self.parts("folds/fold_0")) | set(self.parts("folds/fold_1"))
+        self.assertLess(len(seen), 20)
+        expected = self.plan_of(seen)
+        self.assertEqual(list(plans.values()), [expected] * 2)
+        _, plans = self.run_and_read("alone", few, "data.fold=1")
+        self.assertEqual(list(plans.values()), [expected])
+        self.vmae("export", "--weights", "folds", "--output", "theirs", "--nnunet")
+
+
 class NnUnetRanksTest(RanksTest):
     def test_ranks_are_one_process(self):
         """Dice over the batch of all ranks; 5 samples on 2 ranks."""
@@ -209,8 +259,8 @@ class NnUnetRanksTest(RanksTest):
             np.testing.assert_allclose(weights_of(last(both))[key], value, rtol=1e-3, atol=1e-5, err_msg=key)
 
 
-def make_boxes(folder, values, count=6, **dataset):
-    """nnU-Net's folder: boxes within boxes, of these mask values from the outermost on, brighter with the value's place."""
+def make_boxes(folder, values, count=6, ignored=None, **dataset):
+    """nnU-Net's folder: boxes within boxes, of these mask values from the outermost on, brighter with the value's place. ignored: the mask value of every fifth row."""
     random = np.random.default_rng(0)
     for i in range(count):
         mask = np.zeros((32, 36, 4), np.uint8)
@@ -218,6 +268,8 @@ def make_boxes(folder, values, count=6, **dataset):
         for depth, value in enumerate(values):
             box = (slice(5 + 3 * depth, 27 - 3 * depth),) * 2
             mask[box], image[box] = value, 60 * (depth + 1)
+        if ignored is not None:
+            mask[::5] = ignored
         write_nifti(folder / f"imagesTr/c{i}_0000.nii.gz", image + random.normal(0, 5, mask.shape), dtype=np.float32)
         write_nifti(folder / f"labelsTr/c{i}.nii.gz", mask)
     (folder / "dataset.json").write_text(json.dumps({"channel_names": {"0": "MR"}, "numTraining": count, "file_ending": ".nii.gz", **dataset}))
@@ -242,6 +294,30 @@ class NnUnetVolumesTest(FinetuneTest):
             region, wanted = np.isin(predicted, values), truth > 0 if 1 in values else truth > 1
             self.assertGreater(2 * (region & wanted).sum() / (region.sum() + wanted.sum()), 0.6, values)
         self.assertTrue(any("whole" in name for name in self.written() if name.startswith("probabilities/")))
+
+    def test_regions_with_an_ignore_label(self):
+        """Trained, its test part predicted and measured: what is ignored counts nowhere, and is never predicted."""
+        make_boxes(self.tmp / "data", (1, 2), count=8, ignored=3, labels={"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}, regions_class_order=[1, 2])
+        plan = small_plan(self.vmae, "data", self.tmp)
+        self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=50/25/25")
+        self.train(plan, "data.splits=splits.json", "train.epochs=10", "train.steps_per_epoch=16", "optim.name=adamw", "optim.lr=1e-2")
+        self.vmae("eval", "--run", "run", "--output", "report", "--no-distances")
+        with open(self.tmp / "report/cases.csv", newline="") as file:
+            found = {(row["case"].split("/")[-1].split(".")[0], row["class"]): float(row["Dice"]) for row in csv.DictReader(file)}
+        self.assertEqual(len(found), 2 * 2)
+        for path in (self.tmp / "run/test").rglob("*.nii.gz"):
+            name = path.name.removesuffix(".nii.gz")
+            predicted, truth = (np.asarray(nibabel.load(file).dataobj) for file in (path, self.tmp / f"data/labelsTr/{name}.nii.gz"))
+            self.assertLessEqual(set(np.unique(predicted)), {0, 1, 2})
+            known = truth != 3
+            for region, values in (("whole", (1, 2)), ("core", (2,))):
+                a, b = (np.isin(volume[known], values) for volume in (predicted, truth))
+                self.assertAlmostEqual(found[name, region], 2 * (a & b).sum() / (a.sum() + b.sum()), places=9)
+                self.assertGreater(found[name, region], 0.6)
+        write_ct_series(self.tmp / "ct", slices=3)
+        self.predict(input="ct")
+        (seg,) = (self.tmp / "out").rglob("*.dcm")
+        self.assertLessEqual({segment.SegmentLabel for segment in pydicom.dcmread(seg).SegmentSequence}, {"label 1", "core"}, "values of the label map")
 
     def test_a_case_that_cannot_be_read(self):
         """Left out by the plan and by training, whoever of the ranks was to read it; without leave the run ends."""

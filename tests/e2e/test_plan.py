@@ -10,9 +10,9 @@ import numpy as np
 from harness import GOLDEN, VmaeTest
 
 
-def expected_of(name=None):
+def expected_of(name=None, file="nnunet_datasets"):
     """What nnU-Net makes of a dataset: "voxels" (drawn), "fingerprint" and "plans"."""
-    datasets = json.loads((GOLDEN / "nnunet_datasets.json").read_text())
+    datasets = json.loads((GOLDEN / f"{file}.json").read_text())
     return datasets[name] if name else datasets
 
 
@@ -26,8 +26,8 @@ class PlanTest(VmaeTest):
                 (self.tmp / output / "dataset_fingerprint.json", self.tmp / output / "nnUNetPlans.json")]
         return *read, done.stdout
 
-    def check(self, maker):
-        name, expected = maker.__name__, expected_of(maker.__name__)
+    def check(self, maker, expected=None):
+        name, expected = maker.__name__, expected or expected_of(maker.__name__)
         folder = nnunet_datasets.make(maker, self.tmp)
         fingerprint, plans, text = self.plan("--input", folder, f"plan.foreground_voxels={expected['voxels']}", output=name)
         self.assertEqual(fingerprint, expected["fingerprint"], name)  # every float bit for bit
@@ -44,6 +44,20 @@ class PlanTest(VmaeTest):
             if maker.__name__ not in nnunet_datasets.WITH_ALL_VOXELS:
                 with self.subTest(maker.__name__):
                     self.check(maker)
+
+    @unittest.skipUnless(nnunet_datasets.real_data(), "needs VMAE_REAL_DATA, a folder of larger real datasets")
+    def test_equals_nnunet_on_whole_sets(self):
+        for maker in nnunet_datasets.WHOLE:
+            with self.subTest(maker.__name__):
+                self.check(maker, expected_of(maker.__name__, "nnunet_whole_datasets"))
+
+    def test_dicom_gives_the_plan_of_its_nifti(self):
+        """Series with the contours of an RTSTRUCT; nnU-Net has seen them as NIfTI."""
+        for modality, name in (("CT", "sts001_ct"), ("MR_T1", "sts001_mr")):
+            with self.subTest(modality):
+                expected = expected_of(name)
+                fingerprint, plans, _ = self.plan("--input", nnunet_datasets.DATA / "sts001" / modality, f"plan.foreground_voxels={expected['voxels']}", output=modality)
+                self.assert_same_plan(fingerprint, plans, expected)
 
     def test_equals_nnunet_with_all_voxels(self):
         for name in nnunet_datasets.WITH_ALL_VOXELS:

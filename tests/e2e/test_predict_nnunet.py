@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmae predict with networks of nnU-Net: from the voxels of files to label maps and probabilities as its own predictor makes them (tests/golden/make_nnunet_inference.py)."""
 import json
+import shutil
 import sys
 import unittest
 
 import nibabel
 import numpy as np
+import torch
 
-from harness import GOLDEN, VmaeTest, write_safetensors
+from harness import GOLDEN, SOURCE, VmaeTest, write_safetensors
 
 sys.path.insert(0, str(GOLDEN))
 from transunet_oracle import drawn  # noqa: E402
@@ -78,6 +80,34 @@ class PredictNnUnetTest(VmaeTest):
             with self.subTest(said):
                 self.write_folds(row, **changes)
                 self.assertIn(said, self.predict(expect=4).stderr)
+
+
+class TrainedHereTest(VmaeTest):
+    """tests/golden/make_nnunet_trained.py: trained by vmae, exported, predicted by nnU-Net."""
+    MADE = GOLDEN / "nnunet_trained"
+
+    def test_the_label_maps_are_those_of_nnunet(self):
+        theirs = sorted(self.MADE.glob("*.nii.gz"))
+        self.assertEqual(len(theirs), 3)
+        for weights in ("weights.safetensors", "checkpoint_final.pth"):
+            for path in theirs:
+                (self.tmp / "in").mkdir(exist_ok=True)
+                shutil.copy(SOURCE / "tests/data/hippocampus/images" / path.name, self.tmp / "in")
+            self.vmae("predict", "--weights", self.MADE / weights, "--input", "in", "--output", "out", "--precision", "fp32", "--overwrite")
+            for path in theirs:
+                expected, made = (np.asarray(nibabel.load(file).dataobj) for file in (path, self.tmp / "out" / path.name))
+                self.assertLess((made != expected).mean(), 1e-4, path.name)
+                truth = np.asarray(nibabel.load(SOURCE / "tests/data/hippocampus/labels" / path.name).dataobj)
+                for label in (1, 2):
+                    self.assertGreater(2 * ((made == label) & (truth == label)).sum() / ((made == label).sum() + (truth == label).sum()), 0.5, "it has learnt something")
+
+    def test_the_export_is_what_nnunet_has_read(self):
+        self.vmae("export", "--weights", self.MADE / "weights.safetensors", "--output", "model", "--nnunet")
+        made, read = (torch.load(path, weights_only=False) for path in (self.tmp / "model/fold_0/checkpoint_final.pth", self.MADE / "checkpoint_final.pth"))
+        self.assertEqual(list(made["network_weights"]), list(read["network_weights"]))
+        for key, value in read["network_weights"].items():
+            self.assertTrue(torch.equal(made["network_weights"][key], value), key)
+        self.assertEqual(made["init_args"], read["init_args"])
 
 
 if __name__ == "__main__":

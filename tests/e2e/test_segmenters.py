@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every network of finetune-seg can do (docs/architecture.md, "Where the next pieces fit"): bf16 and averaged weights, micro-batches, resumption, ranks, folds, export, tiles and mirrors, DICOM in and SEG out."""
+import csv
 import json
 import re
+import shutil
 import unittest
 
+import nibabel
 import numpy as np
+import pydicom
 
-from dicom_files import write_ct_series
-from finetuning import SWIN, FinetuneTest, last, make_segmentation, metadata
+from finetuning import NO_AUGMENTATION, STS001, SWIN, FinetuneTest, last, make_segmentation, metadata, write_nifti
 from harness import SIGTERM, at_point, metrics, point_library, weights_of
-from test_nnunet import NNUNET, small_plan
+from test_nnunet import NNUNET, make_boxes, small_plan
 from test_transunet import SMALL
 
 TRAIN = ["data.val_fraction=0.25", "train.batch_size=4", "train.epochs=2", "train.steps_per_epoch=3", "train.log_every=1", "run.threads=1", "data.workers=2"]
@@ -22,10 +25,19 @@ class Contract:
     """Each test for a network of its own class below."""
 
     def train(self, *more, run="run", data="data", **kw):
-        return self.vmae("finetune-seg", *self.network(), *TRAIN, f"data.train={data}", f"run.dir={run}", *more, **kw)
+        return self.vmae("finetune-seg", *self.network(data), *TRAIN, f"data.train={data}", f"run.dir={run}", *more, **kw)
+
+    keeps_best = True  # its best epoch's weights, not the last
+    quick = ["optim.name=adamw", "optim.lr=1e-2"]  # these networks learn something in some dozen steps
+    few_pixels = ["loss.balance=inverse_frequency", *NO_AUGMENTATION]  # and this helps with a small structure
 
     def weights(self, run="run"):
         return weights_of(last(self.tmp / run))
+
+    def assert_weights_are_equal(self, first, second):
+        theirs = self.weights(second)
+        for key, value in self.weights(first).items():
+            np.testing.assert_array_equal(theirs[key], value, key)
 
     def setUp(self):
         super().setUp()
@@ -41,7 +53,7 @@ class Contract:
     @unittest.skipUnless(point_library(), "needs a C compiler")
     def test_stops_and_goes_on(self):
         self.train("train.save_every_steps=1", run="whole/run")
-        process = self.start("finetune-seg", *self.network(), *TRAIN, "data.train=data", "run.dir=parts/run", "train.save_every_steps=1",
+        process = self.start("finetune-seg", *self.network("data"), *TRAIN, "data.train=data", "run.dir=parts/run", "train.save_every_steps=1",
                              env=at_point("write", "metrics.jsonl", 3, SIGTERM))
         self.assertEqual(process.wait(120), 75, process.log.read_text()[-2000:])
         self.train("train.save_every_steps=1", "--resume", run="parts/run")
@@ -62,14 +74,46 @@ class Contract:
         self.vmae("eval", "--run", "run", "--output", "report", "--no-distances")
         self.assertEqual(sorted(p.name for p in (self.tmp / "run/out_of_fold").rglob("*.png")), [f"case{i:03d}.png" for i in range(10)])
 
+    def test_a_fraction_of_nnunets_folder_and_its_numbers(self):
+        """Volumes with an ignore label; half of the labels; what was predicted of the test part lies on the grid of its file, and eval's Dice is NumPy's."""
+        make_boxes(self.tmp / "volumes", (1, 2), count=10, ignored=3, labels={"background": 0, "outer": 1, "inner": 2, "ignore": 3})
+        self.vmae("split", "--input", "volumes", "--output", "splits.json", "split.scheme=60/20/20", "split.fractions=[50]")
+        self.train("data.splits=splits.json", "data.label_fraction=50", *self.quick, "train.epochs=8", data="volumes")
+        self.assertEqual({part: len(names) for part, names in json.loads((self.tmp / "run/splits.json").read_text()).items()}, {"train": 3, "val": 2, "test": 2})
+        self.vmae("eval", "--run", "run", "--output", "report", "--no-distances")
+        with open(self.tmp / "report/cases.csv", newline="") as file:
+            found = {(row["case"].split("/")[-1].split(".")[0], row["class"]): row["Dice"] for row in csv.DictReader(file)}
+        self.assertEqual(len(found), 2 * 2)
+        for path in (self.tmp / "run/test").rglob("*.nii.gz"):
+            name = path.name.removesuffix(".nii.gz")
+            predicted, image, mask = (nibabel.load(one) for one in (path, self.tmp / f"volumes/imagesTr/{name}_0000.nii.gz", self.tmp / f"volumes/labelsTr/{name}.nii.gz"))
+            np.testing.assert_array_equal(predicted.affine, image.affine)
+            labels, truth = (np.asarray(one.dataobj) for one in (predicted, mask))
+            self.assertEqual(labels.shape, truth.shape)
+            self.assertLessEqual(set(np.unique(labels)), {0, 1, 2})
+            for number, kind in ((1, "outer"), (2, "inner")):
+                a, b = (volume[truth != 3] == number for volume in (labels, truth))
+                self.assertAlmostEqual(float(found[name, kind]), 2 * (a & b).sum() / (a.sum() + b.sum()), places=9)
+        self.assertGreater(max(float(value) for value in found.values()), 0.3)
+
+    def test_prepared_data_are_the_files(self):
+        self.vmae("prepare", "prepare.intensity=native", "--input", "data", "--output", "prepared")
+        for data in ("data", "prepared"):
+            self.train("data.val_fraction=0", "train.max_steps=3", data=data, run=f"run-{data}")
+            self.predict(weights=f"run-{data}", input=data, output=f"out-{data}")
+        self.assert_weights_are_equal("run-data", "run-prepared")
+        self.assertEqual(len([name for name in self.written("out-prepared") if name.endswith((".png", ".nii.gz"))]), 10)
+
     def test_weights_go_out_and_come_in(self):
-        self.train()
+        trained = self.train()
         self.vmae("export", "--weights", "run", "--output", "run.pth")
         self.predict(input="data/images", output="a")
         self.predict(weights="run.pth", input="data/images", output="b")
         for path in (self.tmp / "a").rglob("*.png"):
             self.assertEqual(path.read_bytes(), (self.tmp / "b" / path.relative_to(self.tmp / "a")).read_bytes(), path.name)
         self.assertEqual(metadata(last(self.tmp / "run"))["model"], self.name)
+        self.assertEqual((self.tmp / "run/checkpoints/best.safetensors").exists(), self.keeps_best)
+        self.assertEqual(", best Dice" in trained.stderr and " in epoch " in trained.stderr, self.keeps_best)
         self.train("model.init=run", run="second", expect=0 if self.takes_init else 2)
         self.vmae("inspect", "run")
 
@@ -83,39 +127,56 @@ class Contract:
         self.assertTrue(any(name.startswith("probabilities/") for name in self.written("more")))
 
     def test_dicom_in_and_out(self):
-        self.train()
-        write_ct_series(self.tmp / "ct", slices=3)
-        self.predict(input="ct")
-        self.assertTrue(any(name.endswith(".dcm") for name in self.written()), self.written())
-        self.assertEqual(json.loads((self.tmp / "out/predict.json").read_text())["failed"], [])
+        """Learns the contours of an RTSTRUCT; the SEG holds what the same voxels give as NIfTI; a network learns from the SEG in turn."""
+        series = STS001 / "CT/image"
+        shutil.copytree(STS001 / "CT", self.tmp / "ct")
+        self.train("data.val_fraction=0", "data.classes=[tumour]", *self.quick, *self.few_pixels, "train.epochs=40", data="ct")
+        self.predict(input=series)
+        (seg,) = (self.tmp / "out").rglob("*.dcm")
+        data = pydicom.dcmread(seg)
+        self.assertEqual([one.SegmentLabel for one in data.SegmentSequence], ["tumour"])
+        slices = sorted((pydicom.dcmread(path) for path in series.iterdir()), key=lambda one: float(one.ImagePositionPatient[2]))
+        volume = np.stack([one.pixel_array * float(one.RescaleSlope) + float(one.RescaleIntercept) for one in slices], -1).transpose(1, 0, 2)
+        write_nifti(self.tmp / "ct.nii.gz", volume, np.diag([*map(float, slices[0].PixelSpacing[::-1]), 3.27, 1]), np.float32)
+        (self.tmp / "list.csv").write_text("image,modality\nct.nii.gz,CT\n")
+        self.predict(input="list.csv", output="plain")
+        labels = np.asarray(nibabel.load(self.tmp / "plain/ct.nii.gz").dataobj)
+        self.assertEqual(int(labels.sum()), int(data.pixel_array.sum()))
+        self.assertGreater(labels.mean(), 0.001)
+        (self.tmp / "ct/RS.dcm").unlink()
+        shutil.copy(seg, self.tmp / "ct/seg.dcm")
+        self.train("data.val_fraction=0", "data.classes=[tumour]", "train.max_steps=2", data="ct", run="from_seg")
+        self.assertTrue(np.isfinite([line["loss"] for line in metrics(self.tmp / "from_seg", "train")]).all())
 
 
 class SwinUnetTest(Contract, FinetuneTest):
     name, takes_init = "swin-unet", True
 
-    def network(self):
+    def network(self, data):
         return SWIN_UNET
 
 
 class UnetTest(Contract, FinetuneTest):
     name, takes_init = "unet", False
 
-    def network(self):
+    def network(self, data):
         return UNET
 
 
 class TransUnetTest(Contract, FinetuneTest):
     name, takes_init = "transunet", True
 
-    def network(self):
+    def network(self, data):
         return TRANSUNET
 
 
 class NnUnetTest(Contract, FinetuneTest):
     name, takes_init = "nnunet", True
+    keeps_best = False
+    few_pixels = []  # its loss and its augmentation are given
 
-    def network(self):
-        return [*NNUNET, small_plan(self.vmae, "data", self.tmp)]
+    def network(self, data):
+        return [*NNUNET, small_plan(self.vmae, data, self.tmp)]
 
 
 class ListTest(FinetuneTest):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Contrastive pretraining: like every other in training, stopping, ranks and what comes after it."""
 import csv
+import json
 import unittest
 
 import numpy as np
@@ -98,6 +99,17 @@ class TrainingTest(VmaeTest):
         self.assertEqual(len(list((self.tmp / "run/samples").glob("views_*"))), 3)
         self.assertIn("case100.png", (self.tmp / "run/quarantine.jsonl").read_text())
 
+    def test_half_precision_and_parts_of_a_file_of_splits(self):
+        make_pictures(self.tmp / "images", 20)
+        self.vmae("split", "--input", "images", "--output", "splits.json", "split.scheme=5fold", "split.fractions=[50]")
+        parts = ["data.splits=splits.json", "data.fold=1", "data.label_fraction=50"]
+        for precision in ("fp32", "bf16"):
+            self.pretrain(*parts, "train.epochs=2", f"train.precision={precision}", run=precision)
+        self.assertEqual({part: len(names) for part, names in json.loads((self.tmp / "bf16/splits.json").read_text()).items()}, {"train": 7, "val": 2, "test": 4})
+        single, half = ([line["loss"] for line in metrics(self.tmp / run, "train")] for run in ("fp32", "bf16"))
+        np.testing.assert_allclose(half, single, rtol=0.05)
+        self.assertNotEqual(half, single)
+
     def test_epochs_are_of_whole_batches(self):
         make_pictures(self.tmp / "images", 18)
         self.pretrain("data.val_fraction=0", "train.epochs=2")  # of 4
@@ -142,6 +154,20 @@ class RanksOfContrastTest(RanksTest):
                     expected = found[1][1][key]
                     self.assertLess(np.max(np.abs(gradient - expected)), 3e-7 * largest + 1e-5 * np.max(np.abs(expected)), f"{key}, {size} ranks")
 
+    def test_two_ranks_that_were_stopped_go_on_bit_for_bit(self):
+        folders = [self.tmp / name for name in ("whole", "parts")]
+        for folder in folders:
+            make_pictures(folder / "images", 19)
+        run = tiny_run("images", "run", SIMCLR, "model.projection_dim=16", SHALLOW, "optim.name=lars", "train.epochs=24")
+        self.train(2, *run, cwd=folders[0])
+        processes = self.start_ranks(2, *run, cwd=folders[1])
+        self.wait_for(lambda: last_step(folders[1] / "run") >= 3, processes[0], "step 3")
+        processes[1].send_signal(SIGTERM)
+        self.wait_ranks(processes, 75, timeout=30)
+        self.assertLess(last_step(folders[1] / "run"), last_step(folders[0] / "run"))
+        self.train(2, *run, "--resume", cwd=folders[1])
+        self.assert_same_checkpoint(*(folder / "run/checkpoints/last.safetensors" for folder in folders))
+        self.assert_same_metrics(*(folder / "run" for folder in folders))
 
     def test_validation_is_that_of_one_process(self):
         """5 validation images, one of them broken, 4 ranks: some have none of a batch."""

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Fingerprints and 2D plans of nnU-Net, as an oracle for src/nnunet. Writes nnunet_datasets.json and nnunet_planner.json beside itself.
 
-usage: make_nnunet_plans.py                                    needs nnunetv2 2.8.1 (and numpy, nibabel, Pillow)
+usage: make_nnunet_plans.py                                    needs nnunetv2 2.8.1 (and numpy, nibabel, Pillow, pydicom)
+       make_nnunet_plans.py --whole                            nnunet_whole_datasets.json, of the real images in the folder VMAE_REAL_DATA
        make_nnunet_plans.py --accepts PLANS DATASET_JSON...     does nnU-Net's own reader take these plans, and build the network?
 
 nnunet_datasets.json: what nnU-Net makes of the datasets of tests/e2e/nnunet_datasets.py. nnunet_planner.json: what its planner makes of
@@ -166,6 +167,9 @@ def main():
     if sys.argv[1:2] == ["--accepts"]:
         for pair in zip(sys.argv[2::2], sys.argv[3::2]):
             accepts(*pair)
+        return
+    if sys.argv[1:] == ["--whole"]:
+        write("nnunet_whole_datasets.json", {maker.__name__: of_dataset(maker) for maker in nnunet_datasets.WHOLE})
         return
     write("nnunet_datasets.json", {maker.__name__: of_dataset(maker) for maker in nnunet_datasets.MAKERS})
     write("nnunet_planner.json", list(rows()))

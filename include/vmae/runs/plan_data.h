@@ -1,6 +1,7 @@
 #pragma once
 // What `vmae plan` reads of a dataset.
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct PlanData {
 struct KnownData {
   const io::LabelMeaning* meaning = nullptr;     // of the masks; nullptr: as the source says
   std::vector<std::string>* left_out = nullptr;  // gets the problems of cases that can't be read; nullptr: they throw
+  const std::set<std::string>* cases = nullptr;  // names of the files that may be looked at; nullptr: all
 };
 
 // The cases with a mask that are not marked as test, in nnU-Net's order.

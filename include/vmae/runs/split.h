@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -70,6 +71,9 @@ SourceSplits split_sources(const std::vector<std::string>& train, const std::vec
 TrainVal split_train_val(const std::string& train, const std::string& val, double val_fraction, uint64_t seed,
                          const SplitChoice& choice = {});
 TrainVal flat(SourceSplits splits);
+
+// Names of the cases that train (at choice.label_fraction) or validate in any fold of choice.file.
+std::set<std::string> names_in_any_fold(const SplitChoice& choice);
 
 // Throws Error(data) if a patient or file of `files` also trains or validates. part: "test", for the message.
 void require_separate(const TrainVal& split, const std::vector<io::SourceFile>& files, const std::string& part);

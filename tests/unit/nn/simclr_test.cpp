@@ -15,6 +15,7 @@
 
 #include "support/golden.h"
 #include "support/tensors.h"
+#include "vmae/core/text.h"
 #include "vmae/weights/weights.h"
 
 namespace vmae::nn {
