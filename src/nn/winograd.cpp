@@ -308,11 +308,13 @@ void for_channels(int64_t count, const Work& work) {
   at::parallel_for(0, count, /*grain_size=*/1, work);
 }
 
-// Images whose places stay in the cache between one pass and the next.
+// Images whose places stay in the cache between one pass and the next, but enough for a product of matrices to be
+// quick.
 int64_t images_at_once(const Tensor& x, int64_t channels) {
-  constexpr int64_t kNumbers = 4 << 20;
-  const int64_t tiles = Tiles::per_side(x.size(2)) * Tiles::per_side(x.size(3));
-  return std::clamp<int64_t>(kNumbers / (kPlaces * std::max(channels, x.size(1)) * tiles), 1, x.size(0));
+  constexpr int64_t kNumbers = 1 << 19, kChannelsPerTile = 4;
+  const int64_t most = std::max(channels, x.size(1)),
+                tiles_at_once = std::max(kNumbers / (kPlaces * most), most / kChannelsPerTile);
+  return std::clamp<int64_t>(tiles_at_once / (Tiles::per_side(x.size(2)) * Tiles::per_side(x.size(3))), 1, x.size(0));
 }
 
 template <class Work>
