@@ -27,6 +27,7 @@ struct WinogradConv : torch::autograd::Function<WinogradConv> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    TORCH_CHECK(!at::GradMode::is_enabled(), "the backward pass of a convolution by Winograd can't be differentiated");
     const variable_list saved = ctx->get_saved_variables();
     const Tensor grad = grads[0].contiguous();
     variable_list gradients(3);
@@ -38,17 +39,17 @@ struct WinogradConv : torch::autograd::Function<WinogradConv> {
 };
 
 // Measured on two cores: few channels have more to transform than to multiply, few pixels leave the kernels to
-// transform.
+// transform. An image takes kPlaces numbers for each tile and channel, twice.
 bool is_quicker_by_winograd(const Tensor& x, const Tensor& weight) {
-  constexpr int64_t kFewestChannels = 32, kTileSide = 4, kChannelsPerTile = 8;
+  constexpr int64_t kFewestChannels = 32, kChannelsPerTile = 8, kPlaces = 36, kMostNumbers = 32 << 20;
   if (!x.is_cpu() || x.scalar_type() != at::kFloat || weight.scalar_type() != at::kFloat) return false;
   if (!at::GradMode::is_enabled() || (!x.requires_grad() && !weight.requires_grad())) return false;
   if (at::autocast::is_autocast_enabled(at::kCPU) || !winograd::is_supported()) return false;
   const int64_t in = weight.size(1), out = weight.size(0);
   if (std::min(in, out) < kFewestChannels || in % winograd::kLanes != 0 || out % winograd::kLanes != 0) return false;
-  const auto per_side = [](int64_t pixels) { return (pixels + kTileSide - 1) / kTileSide; };
-  const int64_t tiles = x.size(0) * per_side(x.size(2)) * per_side(x.size(3));
-  return kChannelsPerTile * tiles >= std::max(in, out);
+  const int64_t most = std::max(in, out),
+                tiles = winograd::tiles_per_side(x.size(2)) * winograd::tiles_per_side(x.size(3));
+  return kChannelsPerTile * tiles * x.size(0) >= most && kPlaces * tiles * most <= kMostNumbers;
 }
 
 }  // namespace

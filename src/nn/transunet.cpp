@@ -18,7 +18,7 @@ namespace vmae::nn {
 
 namespace {
 
-torch::nn::Conv2d conv_of_three(int64_t in_channels, int64_t out_channels, bool has_bias) {
+torch::nn::Conv2d make_conv3x3(int64_t in_channels, int64_t out_channels, bool has_bias) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in_channels, out_channels, 3).padding(1).bias(has_bias));
 }
 
@@ -46,7 +46,7 @@ at::Tensor upsample_by_products(const at::Tensor& x) {
 }
 
 ConvNormReluImpl::ConvNormReluImpl(int64_t in_channels, int64_t out_channels) {
-  conv_ = register_module("0", conv_of_three(in_channels, out_channels, /*has_bias=*/false));
+  conv_ = register_module("0", make_conv3x3(in_channels, out_channels, /*has_bias=*/false));
   norm_ = register_module("1", SyncBatchNorm(out_channels));
 }
 
@@ -88,7 +88,7 @@ TransUnetImpl::TransUnetImpl(const UnetOptions& options) : options_(options) {
     blocks->push_back(blocks_.back());
   }
   head_ = module_group(*this, "segmentation_head")
-              ->register_module("0", conv_of_three(channels.back(), options.num_classes, /*has_bias=*/true));
+              ->register_module("0", make_conv3x3(channels.back(), options.num_classes, /*has_bias=*/true));
 }
 
 // -> (B, H/16 W/16, vit_width)

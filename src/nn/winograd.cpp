@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "vmae/core/machine.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -24,7 +26,7 @@ using at::Tensor;
 
 using V = __m256;  // the same number of kLanes tiles, or kernels
 
-constexpr int64_t kTile = 4, kPatch = 6;  // sides: of results, and of the pixels that they need
+constexpr int64_t kPatch = kTile + 2;  // the side of what a tile of results needs
 constexpr int64_t kPlaces = kPatch * kPatch;
 
 VMAE_AVX2_FMA V times(float factor, V x) { return _mm256_set1_ps(factor) * x; }
@@ -190,7 +192,7 @@ struct Tiles {
 
   Tiles(int64_t num_images, int64_t image_height, int64_t image_width)
       : images(num_images), height(image_height), width(image_width) {
-    const int64_t rows = per_side(height), columns = per_side(width);
+    const int64_t rows = tiles_per_side(height), columns = tiles_per_side(width);
     pitch = kTile * columns + 2;
     plane = (kTile * rows + 2) * pitch;
     for (int64_t image = 0; image < images; ++image) {
@@ -201,7 +203,6 @@ struct Tiles {
     }
     while (offsets.size() % kLanes != 0) offsets.push_back(static_cast<int32_t>(images * plane));
   }
-  static int64_t per_side(int64_t pixels) { return (pixels + kTile - 1) / kTile; }
   int64_t count() const { return std::ssize(offsets); }
   std::vector<float> zeros() const {
     return std::vector<float>(static_cast<size_t>(images * plane + kPatch * pitch + kLanes));
@@ -308,13 +309,13 @@ void for_channels(int64_t count, const Work& work) {
   at::parallel_for(0, count, /*grain_size=*/1, work);
 }
 
-// Images whose places stay in the cache between one pass and the next, but enough for a product of matrices to be
-// quick.
+// Images whose places stay in the cache between one pass and the next (where one image is not too large), but enough
+// for a product of matrices to be quick.
 int64_t images_at_once(const Tensor& x, int64_t channels) {
   constexpr int64_t kNumbers = 1 << 19, kChannelsPerTile = 4;
   const int64_t most = std::max(channels, x.size(1)),
                 tiles_at_once = std::max(kNumbers / (kPlaces * most), most / kChannelsPerTile);
-  return std::clamp<int64_t>(tiles_at_once / (Tiles::per_side(x.size(2)) * Tiles::per_side(x.size(3))), 1, x.size(0));
+  return std::clamp<int64_t>(tiles_at_once / (tiles_per_side(x.size(2)) * tiles_per_side(x.size(3))), 1, x.size(0));
 }
 
 template <class Work>
@@ -349,8 +350,8 @@ Tensor convolve_places(const Tensor& x, const Tensor& kernels, const float* bias
 }  // namespace
 
 bool is_supported() {
-  static const bool is_right_cpu = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 &&
-                                   __builtin_cpu_supports("avx512f") == 0;
+  static const InstructionSets sets = instruction_sets();
+  static const bool is_right_cpu = sets.avx2 && !sets.avx512 && __builtin_cpu_supports("fma") != 0;
   return is_right_cpu;
 }
 
@@ -389,6 +390,8 @@ Tensor grad_weight(const Tensor& grad, const Tensor& x) {
   });
   return gradient;
 }
+
+#undef VMAE_AVX2_FMA
 
 #else
 

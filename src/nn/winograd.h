@@ -7,10 +7,10 @@
 
 namespace vmae::nn::winograd {
 
-constexpr int64_t kLanes = 8;
+constexpr int64_t kLanes = 8, kTile = 4;
 
-// By this CPU: AVX2 and FMA, but not AVX-512, with which ATen's convolutions are quicker; nobody has compared.
-bool is_supported();
+bool is_supported();  // by this CPU: AVX2 and FMA, but not AVX-512, where LibTorch's own have not been compared
+constexpr int64_t tiles_per_side(int64_t pixels) { return (pixels + kTile - 1) / kTile; }
 
 // x (N, C, H, W), weight (O, C, 3, 3), bias (O) or undefined -> (N, O, H, W)
 at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);

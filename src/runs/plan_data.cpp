@@ -55,8 +55,7 @@ std::vector<io::SourceFile> cases_to_plan(const io::Source& source, const std::s
     }
   }
   if (num_of_test > 0) log::info(concat(num_of_test, " cases are marked as test and stay out"));
-  if (num_unwanted > 0)
-    log::info(concat(num_unwanted, " cases neither train nor validate in any fold and stay out of the plan"));
+  if (num_unwanted > 0) log::info(concat(num_unwanted, " cases neither train nor validate and stay out of the plan"));
   if (num_without_mask > 0) log::warning(concat(num_without_mask, " cases have no mask and stay out"));
   if (cases.empty())
     throw Error(ExitCode::data, "no case has a mask: nnU-Net plans segmentation",

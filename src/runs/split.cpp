@@ -374,14 +374,12 @@ TrainVal flat(SourceSplits splits) {
 }
 
 std::set<std::string> names_in_any_fold(const SplitChoice& choice) {
-  const io::Splits splits = io::read_splits(choice.file);
   std::set<std::string> names;
-  for (size_t fold = 0; fold < splits.folds.size(); ++fold) {
-    SplitChoice one = choice;
-    one.fold = static_cast<int64_t>(fold);
-    const std::vector<std::string>& train = training_names(splits.folds[fold], one);
-    names.insert(train.begin(), train.end());
-    names.insert(splits.folds[fold].val.begin(), splits.folds[fold].val.end());
+  for (const io::SplitFold& fold : io::read_splits(choice.file).folds) {
+    const auto fraction = fold.fractions.find(choice.label_fraction);
+    if (choice.label_fraction == 100) names.insert(fold.train.begin(), fold.train.end());
+    if (fraction != fold.fractions.end()) names.insert(fraction->second.begin(), fraction->second.end());
+    names.insert(fold.val.begin(), fold.val.end());
   }
   return names;
 }

@@ -50,13 +50,22 @@ nnunet::Labels labels_of_run(const SegmentConfig& config, const Datasets& datase
   return nnunet::labels_of_json(read_file(file), file);
 }
 
-// The folds of a file have one plan, so that nnU-Net can take them as one model; none looks at what no fold may see.
-std::set<std::string> cases_to_plan(const SplitChoice& choice, const TrainVal& split) {
-  if (!choice.file.empty()) return names_in_any_fold(choice);
+// The folds of a file have one plan, as nnU-Net's have, so that they can be exported as one model.
+std::set<std::string> cases_to_plan(const DataOptions& data, const Datasets& datasets) {
   std::set<std::string> names;
-  for (const auto* part : {&split.train, &split.val}) {
-    for (const io::SourceFile& file : *part) names.insert(file.name);
+  if (data.splits.file.empty()) {
+    log::info("nnU-Net's plan is made of the cases in data.train that train or validate");
+    for (const auto* part : {&datasets.split.train, &datasets.split.val}) {
+      if (part == &datasets.split.val && !data.val.empty()) continue;  // of another dataset
+      for (const io::SourceFile& file : *part) names.insert(file.name);
+    }
+    return names;
   }
+  names = names_in_any_fold(data.splits);
+  const auto num_of_test = std::count_if(datasets.split.test.begin(), datasets.split.test.end(),
+                                         [&](const io::SourceFile& file) { return names.contains(file.name); });
+  log::info(concat("nnU-Net's plan is made of the cases that train or validate in any fold of data.splits",
+                   num_of_test > 0 ? concat("; ", num_of_test, " of them are test cases of this fold") : ""));
   return names;
 }
 
@@ -237,9 +246,8 @@ NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, cons
     if (config.data.train.size() != 1)
       throw Error(ExitCode::usage, concat("nnU-Net plans one dataset, but data.train has ", config.data.train.size()),
                   "give a plan that is there: nnunet.plan=nnUNetPlans.json (vmae plan makes one)");
-    log::info("nnU-Net's plan is made of the cases in data.train that train or validate, in any fold of data.splits");
     std::vector<std::string> left_out;
-    const std::set<std::string> cases = cases_to_plan(config.data.splits, datasets.split);
+    const std::set<std::string> cases = cases_to_plan(config.data, datasets);
     const PlanData data = read_plan_data(config.data.train.front(), {}, {&*classes.card.meaning, &left_out, &cases});
     for (const std::string& problem : left_out) log::warning("the plan is made without a case: " + problem);
     return nnunet::plans_json(nnunet::plan(data.dataset, data.fingerprint, {}));

@@ -26,6 +26,11 @@ TRAIN = ["recipe=paper", *PRETRAIN]
 NO_AUGMENTATION = ["data.flip_horizontal=0", "data.rot90=0", "data.rotate=0", "data.affine=0", "data.enlarge=1"]
 
 
+def dice(a, b):
+    """Of two boolean arrays."""
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
 class FinetuneTest(VmaeTest):
     def vmae(self, *arguments, env=None, **kw):
         return super().vmae(*arguments, env=env or environment(OMP_NUM_THREADS=1), **kw)
@@ -52,6 +57,11 @@ class FinetuneTest(VmaeTest):
         keys = [(row["case"], int(row["slice"])) if "slice" in row else row["case"] for row in rows]
         self.assertEqual(len(set(keys)), len(keys), "each row once")
         return dict(zip(keys, rows))
+
+    def dice_of_report(self, output="report"):
+        """{(name of the case without folder and ending, class): Dice} of what `vmae eval` wrote."""
+        with open(self.tmp / output / "cases.csv", newline="") as file:
+            return {(row["case"].split("/")[-1].split(".")[0], row["class"]): float(row["Dice"]) for row in csv.DictReader(file)}
 
     def written(self, output="out"):
         return sorted(str(p.relative_to(self.tmp / output)) for p in (self.tmp / output).rglob("*") if p.is_file())

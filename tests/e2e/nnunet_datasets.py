@@ -249,6 +249,10 @@ def sts001_mr(folder):
     sts001(folder, "MR_T1", "MR")
 
 
+def sts001_pet(folder):
+    sts001(folder, "PET", "PT")
+
+
 def real_data():
     """The folder of VMAE_REAL_DATA, or None."""
     return Path(os.environ["VMAE_REAL_DATA"]) if os.environ.get("VMAE_REAL_DATA") else None
@@ -283,7 +287,7 @@ def whole_xray(folder):
 
 
 MAKERS = [isotropic, anisotropic, ct, two_channels, regions, ignore, grey_pictures, colour_pictures, tiny, huge, sagittal, flat_pixels, without_foreground,
-          flat_files, names_apart, hippocampus, ibsi_ct, ibsi_mr, ibsi_pet, isic, sts001_ct, sts001_mr]
+          flat_files, names_apart, hippocampus, ibsi_ct, ibsi_mr, ibsi_pet, isic, sts001_ct, sts001_mr, sts001_pet]
 WHOLE = [whole_ct, whole_mr, whole_pet, whole_hippocampus, whole_ultrasound, whole_dermoscopy, whole_xray]
 # Of these nnU-Net's own number of foreground voxels is drawn; of the others a hundredth, which is quicker.
 WITH_ALL_VOXELS = ["hippocampus", "ct", "ibsi_pet"]

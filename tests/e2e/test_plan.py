@@ -53,7 +53,7 @@ class PlanTest(VmaeTest):
 
     def test_dicom_gives_the_plan_of_its_nifti(self):
         """Series with the contours of an RTSTRUCT; nnU-Net has seen them as NIfTI."""
-        for modality, name in (("CT", "sts001_ct"), ("MR_T1", "sts001_mr")):
+        for modality, name in (("CT", "sts001_ct"), ("MR_T1", "sts001_mr"), ("PET", "sts001_pet")):
             with self.subTest(modality):
                 expected = expected_of(name)
                 fingerprint, plans, _ = self.plan("--input", nnunet_datasets.DATA / "sts001" / modality, f"plan.foreground_voxels={expected['voxels']}", output=modality)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every network of finetune-seg can do (docs/architecture.md, "Where the next pieces fit"): bf16 and averaged weights, micro-batches, resumption, ranks, folds, export, tiles and mirrors, DICOM in and SEG out."""
-import csv
 import json
 import re
 import shutil
@@ -9,8 +8,9 @@ import unittest
 import nibabel
 import numpy as np
 import pydicom
+from PIL import Image
 
-from finetuning import NO_AUGMENTATION, STS001, SWIN, FinetuneTest, last, make_segmentation, metadata, write_nifti
+from finetuning import NO_AUGMENTATION, STS001, SWIN, FinetuneTest, dice, last, make_segmentation, metadata, write_nifti
 from harness import SIGTERM, at_point, metrics, point_library, weights_of
 from test_nnunet import NNUNET, make_boxes, small_plan
 from test_transunet import SMALL
@@ -28,8 +28,8 @@ class Contract:
         return self.vmae("finetune-seg", *self.network(data), *TRAIN, f"data.train={data}", f"run.dir={run}", *more, **kw)
 
     keeps_best = True  # its best epoch's weights, not the last
-    quick = ["optim.name=adamw", "optim.lr=1e-2"]  # these networks learn something in some dozen steps
-    few_pixels = ["loss.balance=inverse_frequency", *NO_AUGMENTATION]  # and this helps with a small structure
+    quick_training = ["optim.name=adamw", "optim.lr=1e-2"]  # these networks learn something in some dozen steps
+    for_few_pixels = ["loss.balance=inverse_frequency", *NO_AUGMENTATION]  # and this helps with a small structure
 
     def weights(self, run="run"):
         return weights_of(last(self.tmp / run))
@@ -78,13 +78,12 @@ class Contract:
         """Volumes with an ignore label; half of the labels; what was predicted of the test part lies on the grid of its file, and eval's Dice is NumPy's."""
         make_boxes(self.tmp / "volumes", (1, 2), count=10, ignored=3, labels={"background": 0, "outer": 1, "inner": 2, "ignore": 3})
         self.vmae("split", "--input", "volumes", "--output", "splits.json", "split.scheme=60/20/20", "split.fractions=[50]")
-        self.train("data.splits=splits.json", "data.label_fraction=50", *self.quick, "train.epochs=8", data="volumes")
+        self.train("data.splits=splits.json", "data.label_fraction=50", *self.quick_training, "train.epochs=8", data="volumes")
         self.assertEqual({part: len(names) for part, names in json.loads((self.tmp / "run/splits.json").read_text()).items()}, {"train": 3, "val": 2, "test": 2})
         self.vmae("eval", "--run", "run", "--output", "report", "--no-distances")
-        with open(self.tmp / "report/cases.csv", newline="") as file:
-            found = {(row["case"].split("/")[-1].split(".")[0], row["class"]): row["Dice"] for row in csv.DictReader(file)}
-        self.assertEqual(len(found), 2 * 2)
-        for path in (self.tmp / "run/test").rglob("*.nii.gz"):
+        found, files = self.dice_of_report(), list((self.tmp / "run/test").rglob("*.nii.gz"))
+        self.assertEqual((len(found), len(files)), (2 * 2, 2))
+        for path in files:
             name = path.name.removesuffix(".nii.gz")
             predicted, image, mask = (nibabel.load(one) for one in (path, self.tmp / f"volumes/imagesTr/{name}_0000.nii.gz", self.tmp / f"volumes/labelsTr/{name}.nii.gz"))
             np.testing.assert_array_equal(predicted.affine, image.affine)
@@ -92,9 +91,8 @@ class Contract:
             self.assertEqual(labels.shape, truth.shape)
             self.assertLessEqual(set(np.unique(labels)), {0, 1, 2})
             for number, kind in ((1, "outer"), (2, "inner")):
-                a, b = (volume[truth != 3] == number for volume in (labels, truth))
-                self.assertAlmostEqual(float(found[name, kind]), 2 * (a & b).sum() / (a.sum() + b.sum()), places=9)
-        self.assertGreater(max(float(value) for value in found.values()), 0.3)
+                self.assertAlmostEqual(found[name, kind], dice(*(volume[truth != 3] == number for volume in (labels, truth))), places=9)
+        self.assertGreater(max(found.values()), 0.3)
 
     def test_prepared_data_are_the_files(self):
         self.vmae("prepare", "prepare.intensity=native", "--input", "data", "--output", "prepared")
@@ -102,7 +100,10 @@ class Contract:
             self.train("data.val_fraction=0", "train.max_steps=3", data=data, run=f"run-{data}")
             self.predict(weights=f"run-{data}", input=data, output=f"out-{data}")
         self.assert_weights_are_equal("run-data", "run-prepared")
-        self.assertEqual(len([name for name in self.written("out-prepared") if name.endswith((".png", ".nii.gz"))]), 10)
+        maps = [{path.name: np.asarray(Image.open(path)) for path in (self.tmp / f"out-{data}").rglob("*.png")} for data in ("data", "prepared")]
+        self.assertEqual((len(maps[0]), len(maps[1])), (10, 10))
+        for (name, a), (other, b) in zip(*(sorted(one.items()) for one in maps)):
+            np.testing.assert_array_equal(a, b, f"{name}, {other}")
 
     def test_weights_go_out_and_come_in(self):
         trained = self.train()
@@ -127,17 +128,17 @@ class Contract:
         self.assertTrue(any(name.startswith("probabilities/") for name in self.written("more")))
 
     def test_dicom_in_and_out(self):
-        """Learns the contours of an RTSTRUCT; the SEG holds what the same voxels give as NIfTI; a network learns from the SEG in turn."""
+        """Learns the contours of an RTSTRUCT; the SEG holds what the same voxels give as NIfTI; a network reads the SEG in turn."""
         series = STS001 / "CT/image"
         shutil.copytree(STS001 / "CT", self.tmp / "ct")
-        self.train("data.val_fraction=0", "data.classes=[tumour]", *self.quick, *self.few_pixels, "train.epochs=40", data="ct")
+        self.train("data.val_fraction=0", "data.classes=[tumour]", *self.quick_training, *self.for_few_pixels, "train.epochs=40", data="ct")
         self.predict(input=series)
         (seg,) = (self.tmp / "out").rglob("*.dcm")
         data = pydicom.dcmread(seg)
         self.assertEqual([one.SegmentLabel for one in data.SegmentSequence], ["tumour"])
         slices = sorted((pydicom.dcmread(path) for path in series.iterdir()), key=lambda one: float(one.ImagePositionPatient[2]))
         volume = np.stack([one.pixel_array * float(one.RescaleSlope) + float(one.RescaleIntercept) for one in slices], -1).transpose(1, 0, 2)
-        write_nifti(self.tmp / "ct.nii.gz", volume, np.diag([*map(float, slices[0].PixelSpacing[::-1]), 3.27, 1]), np.float32)
+        write_nifti(self.tmp / "ct.nii.gz", volume, np.diag([*map(float, slices[0].PixelSpacing[::-1]), float(slices[1].ImagePositionPatient[2]) - float(slices[0].ImagePositionPatient[2]), 1]), np.float32)
         (self.tmp / "list.csv").write_text("image,modality\nct.nii.gz,CT\n")
         self.predict(input="list.csv", output="plain")
         labels = np.asarray(nibabel.load(self.tmp / "plain/ct.nii.gz").dataobj)
@@ -173,7 +174,7 @@ class TransUnetTest(Contract, FinetuneTest):
 class NnUnetTest(Contract, FinetuneTest):
     name, takes_init = "nnunet", True
     keeps_best = False
-    few_pixels = []  # its loss and its augmentation are given
+    for_few_pixels = []  # its loss and its augmentation are given
 
     def network(self, data):
         return [*NNUNET, small_plan(self.vmae, data, self.tmp)]

@@ -161,7 +161,7 @@ class RanksOfContrastTest(RanksTest):
         run = tiny_run("images", "run", SIMCLR, "model.projection_dim=16", SHALLOW, "optim.name=lars", "train.epochs=24")
         self.train(2, *run, cwd=folders[0])
         processes = self.start_ranks(2, *run, cwd=folders[1])
-        self.wait_for(lambda: last_step(folders[1] / "run") >= 3, processes[0], "step 3")
+        self.assertTrue(self.wait_for(lambda: last_step(folders[1] / "run") >= 3, processes[0], "step 3"))
         processes[1].send_signal(SIGTERM)
         self.wait_ranks(processes, 75, timeout=30)
         self.assertLess(last_step(folders[1] / "run"), last_step(folders[0] / "run"))

@@ -40,7 +40,7 @@ def make(vmae, work):
     plan = json.loads((work / "planned/nnUNetPlans.json").read_text())
     plan["configurations"]["2d"]["architecture"]["arch_kwargs"]["features_per_stage"] = FEATURES
     (work / "plans.json").write_text(json.dumps(plan))
-    run("finetune-seg", *TRAINING, f"data.train={data}", "nnunet.plan=plans.json", "run.dir=run")
+    run("finetune-seg", *TRAINING, f"data.train={data.name}", "nnunet.plan=plans.json", "run.dir=run")
     run("export", "--weights", "run", "--output", "weights.safetensors")
     run("export", "--weights", "run", "--output", "model", "--nnunet")
 

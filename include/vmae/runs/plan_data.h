@@ -28,7 +28,7 @@ struct KnownData {
   const std::set<std::string>* cases = nullptr;  // names of the files that may be looked at; nullptr: all
 };
 
-// The cases with a mask that are not marked as test, in nnU-Net's order.
+// The cases with a mask that are not marked as test (and are among `known.cases`), in nnU-Net's order.
 PlanData read_plan_data(const std::filesystem::path& input, const PlanOptions& options, const KnownData& known = {});
 
 }  // namespace vmae::run
