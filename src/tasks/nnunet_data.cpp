@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -27,6 +28,7 @@
 #include "vmae/runs/plan_data.h"
 #include "vmae/runs/split.h"
 #include "vmae/sources/case_names.h"
+#include "vmae/sources/dataset_json.h"
 
 namespace vmae::run {
 
@@ -69,21 +71,40 @@ std::set<std::string> cases_to_plan(const DataOptions& data, const Datasets& dat
   return names;
 }
 
+// As the data call them, where they do.
+std::vector<std::string> given_channel_names(const SegmentConfig& config, const Datasets& datasets) {
+  const std::string& layout = datasets.splits.layouts.front();
+  if (!datasets.channel_names.empty() || (layout != "nnunet" && layout != "decathlon")) return datasets.channel_names;
+  return io::read_dataset_json(fs::path(config.data.train.front()) / "dataset.json").channels;
+}
+
 // For dataset.json, where they say how nnU-Net would normalise.
-std::vector<std::string> names_of_channels(const nnunet::Plans& plans, const Datasets& datasets) {
+std::vector<std::string> names_of_channels(const nnunet::Plans& plans, const SegmentConfig& config,
+                                           const Datasets& datasets) {
   const std::vector<std::string>& schemes = plans.flat.normalization;
-  std::vector<std::string> names = datasets.channel_names;
+  std::vector<std::string> names = given_channel_names(config, datasets);
   names.resize(schemes.size());
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string meant = nnunet::normalization_of(names[i]);
+    if (!names[i].empty() && meant != schemes[i])
+      log::warning(concat("channel ", i, " (", names[i], ") stands for ", meant, ", but the plan has ", schemes[i],
+                          ", which is followed"));
+  }
+  const std::vector<io::SourceFile>& train = datasets.split.train;
+  const bool has_one_modality = std::all_of(
+      train.begin(), train.end(), [&](const io::SourceFile& file) { return file.modality == train.front().modality; });
+  if (names == std::vector<std::string>(3)) names = {"R", "G", "B"};  // of one picture
+  if (names == std::vector<std::string>(1) && has_one_modality) names = {train.front().modality};
   for (size_t i = 0; i < names.size(); ++i)
     names[i] = nnunet::channel_name_for(schemes[i], names[i].empty() ? concat("channel ", i) : names[i]);
   return names;
 }
 
-std::string dataset_json_of(const NnUnetPlan& plan, const Datasets& datasets) {
+std::string dataset_json_of(const NnUnetPlan& plan, const SegmentConfig& config, const Datasets& datasets) {
   const io::SourceFile& first = datasets.split.train.front();
   const std::string of_others = plan.plans.reader_writer == "NaturalImage2DIO" ? ".png" : ".nii.gz",
                     ending = first.prepared_case < 0 && first.series.empty() ? io::ending_of(first.path) : of_others;
-  return nnunet::dataset_json_text(plan.labels, names_of_channels(plan.plans, datasets),
+  return nnunet::dataset_json_text(plan.labels, names_of_channels(plan.plans, config, datasets),
                                    std::ssize(datasets.split.train) + std::ssize(datasets.split.val), ending,
                                    plan.plans.reader_writer);
 }
@@ -236,12 +257,41 @@ std::vector<data::PatchCase> open_cases(const std::vector<std::vector<io::Source
   return cases;
 }
 
+// The plan of a run that goes on is its own; another one is not taken in silence.
+std::string plan_to_go_on_with(const fs::path& own, const std::string& given) {
+  std::error_code ignored;
+  std::string text = read_file(own);
+  if (given.empty() || !fs::exists(given, ignored)) return text;
+  if (nnunet::plans_json(nnunet::read_plans(given)) != text)
+    throw Error(ExitCode::usage, concat("nnunet.plan = ", given, " is not the plan that the run has: ", own.string()),
+                "leave nnunet.plan as it was, or begin a new run with it");
+  return text;
+}
+
+// The wrong plan is no fault of the images.
+void check_channels(const SegmentConfig& config, const Datasets& datasets, const nnunet::Plans& plans) {
+  const std::vector<io::SourceFile> first = io::with_masks_of_time_points({datasets.split.train.front()});
+  std::optional<size_t> channels;
+  try {
+    channels = CaseReader(first, datasets.splits.mask_names())
+                   .voxels(first.front(), first.front().name, /*with_labels=*/false)
+                   .channels.size();
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::data) throw;  // that case goes to the quarantine later
+  }
+  if (channels && *channels != plans.flat.normalization.size())
+    throw Error(ExitCode::usage,
+                concat("nnunet.plan = ", config.nnunet.plan, " has ", plans.flat.normalization.size(),
+                       " channels, but a case has ", *channels),
+                "give the plan of these data, or leave nnunet.plan out");
+}
+
 }  // namespace
 
 NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, const Datasets& datasets,
                        const Classes& classes) {
   const auto made = [&]() -> std::string {
-    if (session.resumes()) return read_file(session.folder->path() / kPlansName);
+    if (session.resumes()) return plan_to_go_on_with(session.folder->path() / kPlansName, config.nnunet.plan);
     if (!config.nnunet.plan.empty()) return nnunet::plans_json(nnunet::read_plans(config.nnunet.plan));
     if (config.data.train.size() != 1)
       throw Error(ExitCode::usage, concat("nnU-Net plans one dataset, but data.train has ", config.data.train.size()),
@@ -255,12 +305,9 @@ NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, cons
   NnUnetPlan plan;
   plan.plans_json = session.world.from_first(made);
   plan.plans = nnunet::plans_of_json(plan.plans_json, kPlansName);
-  const auto channels = std::ssize(plan.plans.flat.normalization), own = std::ssize(datasets.channel_names);
-  if (own > 0 && own != channels)
-    throw Error(ExitCode::usage, concat("the plan has ", channels, " channels, but a case has ", own),
-                "give the plan of these data: nnunet.plan");
+  if (!config.nnunet.plan.empty() && !session.resumes()) check_channels(config, datasets, plan.plans);
   plan.labels = labels_of_run(config, datasets, classes);
-  plan.dataset_json = dataset_json_of(plan, datasets);
+  plan.dataset_json = dataset_json_of(plan, config, datasets);
   return plan;
 }
 

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """libvmae_cuda.so: found, refused, and in use where there is a driver but no GPU."""
+import functools
 import os
 import subprocess
 
-from harness import TINY, WITH_TORCH, VmaeTest, environment, make_pictures, metrics
+from harness import TINY, VMAE, WITH_TORCH, VmaeTest, environment, make_pictures, metrics
 
 PART = WITH_TORCH.parents[2] / "lib/libvmae_cuda.so"
+
+
+@functools.cache
+def doctor():
+    """Once for all tests: the libraries of CUDA take seconds to load."""
+    return subprocess.run([VMAE, "doctor"], capture_output=True, text=True, env=environment(), check=False).stdout
 
 
 class CudaPartTest(VmaeTest):
@@ -13,7 +20,7 @@ class CudaPartTest(VmaeTest):
         super().setUp()
         if not PART.exists():
             self.skipTest("built without the libraries of CUDA")
-        if "\nGPU 0" in self.vmae("doctor").stdout:
+        if "\nGPU 0" in doctor():
             self.skipTest("there is a GPU")
 
     def library(self, name, code=""):
@@ -26,7 +33,7 @@ class CudaPartTest(VmaeTest):
         return self.vmae(*arguments, env={**environment(), "LD_LIBRARY_PATH": os.fspath(self.tmp / "libraries")})
 
     def test_a_machine_without_driver(self):
-        text = self.vmae("doctor").stdout
+        text = doctor()
         self.assertRegex(text, r"\nCUDA +CUDA \d+\.\d+, cuDNN [1-9]\d*\.\d+\.\d+, NCCL [1-9]\d*\.\d+\.\d+\n")
         self.assertIn("no NVIDIA driver", text)
 

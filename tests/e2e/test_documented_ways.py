@@ -11,7 +11,7 @@ import unittest
 import nnunet_datasets
 from dicom_files import write_ct_series
 from finetuning import HIPPOCAMPUS, FinetuneTest, hippocampus, make_class_manifest, shared_folder
-from harness import SOURCE, VMAE, environment, make_pictures
+from harness import GOLDEN, SOURCE, VMAE, environment, make_pictures
 
 SMALL = ("train.epochs=2 train.steps_per_epoch=2 train.batch_size=4 train.micro_batch=4 train.precision=fp32 train.draw_every=0 optim.warmup_epochs=1 "
          "run.threads=1 data.workers=1")
@@ -71,6 +71,9 @@ def named_on_the_pages():
         top.mkdir(exist_ok=True)
         (top / name).symlink_to(SOURCE / name)
     nnunet(top / "data/heart")
+    plan = json.loads((GOLDEN / "nnunet_datasets.json").read_text())["isotropic"]["plans"]
+    plan["configurations"]["2d"]["architecture"]["arch_kwargs"]["features_per_stage"] = [4, 8, 8, 8]
+    (top / "small_plan.json").write_text(json.dumps(plan))
     new = hippocampus(top / "new_cases", 3, slices=6, first=20)
     for there in ("archive/new", "new"):
         shutil.copytree(new / "images", top / there)
@@ -98,7 +101,7 @@ class DocumentedWaysTest(FinetuneTest):
         vmae() {{
           case "$1" in
             pretrain) set -- "$@" {SMALL} {NETWORK} data.slice_axis=z ;;
-            finetune-*) case "$*" in *nnunet.yaml*) set -- "$@" {SMALL} ;; *) test "$1" = finetune-cls || set -- "$@" {TRANSUNET}; case "$*" in *model.init=*) ;; *) set -- "$@" {NETWORK} ;; esac; set -- "$@" {SMALL}
+            finetune-*) case "$*" in *nnunet.yaml*--fold*) set -- "$@" {SMALL} nnunet.plan=small_plan.json ;; *nnunet.yaml*) set -- "$@" {SMALL} ;; *) test "$1" = finetune-cls || set -- "$@" {TRANSUNET}; case "$*" in *model.init=*) ;; *) set -- "$@" {NETWORK} ;; esac; set -- "$@" {SMALL}
               case "$*" in *swin_tiny*) ;; *) set -- "$@" model.depths=[1,1,1,1] ;; esac ;; esac ;;
             eval|compare) set -- "$@" --resamples 20 ;;
             plan) case "$*" in *--input*) set -- "$@" plan.foreground_voxels=100000 ;; esac ;;

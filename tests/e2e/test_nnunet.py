@@ -82,7 +82,7 @@ class NnUnetTest(FinetuneTest):
 
     @unittest.skipUnless(point_library(), "needs a C compiler")
     def test_resumes_bit_for_bit(self):
-        make_segmentation(self.tmp / "data", 8)
+        make_segmentation(self.tmp / "data", 8, height=32, width=24)
         plan = small_plan(self.vmae, "data", self.tmp, features=(8, 32, 32, 32, 32, 32))  # with convolutions by Winograd
         options = [plan, "run.threads=2", "train.micro_batch=2", "train.epochs=4", "train.save_every_steps=1"]
         self.nnunet(*options, run="reference/run")
@@ -91,6 +91,12 @@ class NnUnetTest(FinetuneTest):
         self.assertLess(checkpoint_step(self.tmp / "work/run"), last_step(self.tmp / "reference/run"))
         made = {path: path.stat().st_mtime_ns for path in (self.tmp / "work/run/preprocessed").iterdir()}
         self.assertEqual(len(made), 8)
+        other = json.loads((self.tmp / "plan.json").read_text())
+        other["configurations"]["2d"]["batch_size"] = 7
+        (self.tmp / "other.json").write_text(json.dumps(other))
+        recorded = (self.tmp / "work/run/config.yaml").read_text()
+        self.assert_says(self.nnunet(*options, "nnunet.plan=other.json", "--resume", run="work/run", expect=2), "nnunet.plan = other.json", "work/run/plans.json", "begin a new run")
+        self.assertEqual((self.tmp / "work/run/config.yaml").read_text(), recorded)
         (self.tmp / "plan.json").unlink()  # a run goes on with its own
         self.nnunet(*options, "--resume", run="work/run")
         self.assertEqual(made, {path: path.stat().st_mtime_ns for path in (self.tmp / "work/run/preprocessed").iterdir()})
@@ -215,7 +221,7 @@ class OwnPlanTest(FinetuneTest):
         return splits["train"] + splits["val"]
 
     def test_test_cases_and_labels_left_out_stay_unseen(self):
-        make_segmentation(self.tmp / "data", 20)
+        make_segmentation(self.tmp / "data", 20, height=24, width=20)
         self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=70/10/20", "split.fractions=[50]")
         for run, more, seen in (("whole", [], 16), ("half", ["data.label_fraction=50"], 9)):
             done, plans = self.run_and_read(run, *more)
@@ -227,7 +233,7 @@ class OwnPlanTest(FinetuneTest):
 
     def test_folds_have_one_plan(self):
         """Also at a fraction, of which each fold has other cases; one fold alone has the plan of them all, and says which of its test cases are among them."""
-        make_segmentation(self.tmp / "data", 20)
+        make_segmentation(self.tmp / "data", 20, height=24, width=20)
         self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=kfold", "split.folds=2", "split.fractions=[10,30]")
         few = "data.label_fraction=30"
         _, plans = self.run_and_read("folds", few, "--fold", "all")
@@ -317,6 +323,23 @@ class NnUnetVolumesTest(FinetuneTest):
         (seg,) = (self.tmp / "out").rglob("*.dcm")
         segments = {segment.SegmentLabel for segment in pydicom.dcmread(seg).SegmentSequence}
         self.assertTrue(segments and segments <= {"label 1", "core"}, f"the values of the label map: {segments}")
+
+    def test_a_plan_of_other_data(self):
+        """Of another number of channels: refused before any image is; of another normalisation: said. What the data call their channel stays."""
+        make_boxes(self.tmp / "data", (1, 2), labels={"background": 0, "a": 1, "b": 2})
+        given = small_plan(self.vmae, "data", self.tmp)
+        plan = json.loads((self.tmp / "plan.json").read_text())
+        flat = plan["configurations"]["2d"]
+        flat["normalization_schemes"] = ["NoNormalization"]
+        (self.tmp / "other.json").write_text(json.dumps(plan))
+        self.assert_says(self.train("nnunet.plan=other.json", "train.max_steps=1"), "channel 0 (MR) stands for ZScoreNormalization, but the plan has NoNormalization")
+        self.train(given, "train.max_steps=1", run="named")
+        self.assertEqual(json.loads((self.tmp / "named/dataset.json").read_text())["channel_names"], {"0": "MR"})
+        flat["normalization_schemes"], flat["use_mask_for_norm"] = ["NoNormalization"] * 2, [False] * 2
+        statistics = plan["foreground_intensity_properties_per_channel"]
+        statistics["1"] = statistics["0"]
+        (self.tmp / "two.json").write_text(json.dumps(plan))
+        self.assert_says(self.train("nnunet.plan=two.json", run="third", expect=2), "nnunet.plan = two.json has 2 channels, but a case has 1", "the plan of these data")
 
     def test_a_case_that_cannot_be_read(self):
         """Left out by the plan and by training, whoever of the ranks was to read it; without leave the run ends."""
