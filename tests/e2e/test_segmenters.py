@@ -29,7 +29,7 @@ class Contract:
 
     keeps_best = True  # its best epoch's weights, not the last
     quick_training = ["optim.name=adamw", "optim.lr=1e-2"]  # these networks learn something in some dozen steps
-    for_few_pixels = ["loss.balance=inverse_frequency", *NO_AUGMENTATION]  # and this helps with a small structure
+    for_few_pixels = ["train.epochs=40", "loss.balance=inverse_frequency", *NO_AUGMENTATION]  # and this helps with a small structure
 
     def weights(self, run="run"):
         return weights_of(last(self.tmp / run))
@@ -131,7 +131,7 @@ class Contract:
         """Learns the contours of an RTSTRUCT; the SEG holds what the same voxels give as NIfTI; a network reads the SEG in turn."""
         series = STS001 / "CT/image"
         shutil.copytree(STS001 / "CT", self.tmp / "ct")
-        self.train("data.val_fraction=0", "data.classes=[tumour]", *self.quick_training, *self.for_few_pixels, "train.epochs=40", data="ct")
+        self.train("data.val_fraction=0", "data.classes=[tumour]", *self.quick_training, *self.for_few_pixels, data="ct")
         self.predict(input=series)
         (seg,) = (self.tmp / "out").rglob("*.dcm")
         data = pydicom.dcmread(seg)
@@ -174,7 +174,7 @@ class TransUnetTest(Contract, FinetuneTest):
 class NnUnetTest(Contract, FinetuneTest):
     name, takes_init = "nnunet", True
     keeps_best = False
-    for_few_pixels = []  # its loss and its augmentation are given
+    for_few_pixels = ["train.epochs=40"]  # its loss and its augmentation are given
 
     def network(self, data):
         return [*NNUNET, small_plan(self.vmae, data, self.tmp)]
