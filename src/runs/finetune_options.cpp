@@ -107,9 +107,10 @@ void describe(Options& options, SegmentModelOptions& model) {
 }
 
 void describe(Options& options, NnUnetRunOptions& nnunet) {
-  options.add("plan", nnunet.plan,
-              "nnunet: a plan that is there (nnUNetPlans.json, of nnU-Net or `vmae plan`); empty: made of the "
-              "cases in data.train that train or validate, with data.splits in any of its folds");
+  options.add(
+      "plan", nnunet.plan,
+      "nnunet: a plan that is there (nnUNetPlans.json, of nnU-Net or `vmae plan`); empty: that of "
+      "model.init, else made of the cases in data.train that train or validate, with data.splits in any of its folds");
   options.add(
       "preprocessed", nnunet.preprocessed,
       "nnunet: folder for the cases that the plan has cropped, normalised and resampled, 4 bytes for each voxel "

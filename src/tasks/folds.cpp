@@ -7,6 +7,7 @@
 #include <set>
 #include <type_traits>
 
+#include "nnunet.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
@@ -147,6 +148,13 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
     if (resumes && fold == "all") {  // a fold that was not begun yet begins
       const bool has_begun = world.from_first([&] { return has_checkpoint(one.run.dir) ? "yes" : ""; }) == "yes";
       arguments.if_exists = has_begun ? train::IfExists::resume : train::IfExists::refuse;
+    }
+    if constexpr (std::is_same_v<Config, SegmentConfig>) {  // the folds have one plan, which need not be made again
+      const fs::path plan = fold_folder(config.run.dir, 0) / kPlansName;
+      const bool needs_one = config.model.name == "nnunet" && config.nnunet.plan.empty() && config.model.init.empty() &&
+                             fold == "all" && k > 0 && arguments.if_exists != train::IfExists::resume;
+      if (needs_one && world.from_first([&] { return fs::exists(plan) ? "yes" : ""; }) == "yes")
+        one.nnunet.plan = plan.string();
     }
     log::info(concat("--- fold ", k, " of ", num_folds, ": ", one.run.dir));
     const ExitCode code = finetune(one, arguments, world);

@@ -19,8 +19,8 @@ struct NnUnetPlan {
   std::string plans_json, dataset_json;  // the same as nnU-Net's files
 };
 
-// nnunet.plan, or what `vmae plan` makes of data.train; of a run that is resumed, its own. The same on every rank.
-// Throws Error(usage), Error(data).
+// nnunet.plan, or that of model.init, or what `vmae plan` makes of data.train; of a run that is resumed, its own. The
+// same on every rank. Throws Error(usage), Error(data).
 NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, const Datasets& datasets,
                        const Classes& classes);
 

@@ -22,6 +22,7 @@
 #include "vmae/nnunet/planner.h"
 #include "vmae/nnunet/preprocess.h"
 #include "vmae/nnunet/preprocessed_file.h"
+#include "vmae/predict/model_file.h"
 #include "vmae/runs/case_voxels.h"
 #include "vmae/runs/content.h"
 #include "vmae/runs/nnunet_network.h"
@@ -29,6 +30,7 @@
 #include "vmae/runs/split.h"
 #include "vmae/sources/case_names.h"
 #include "vmae/sources/dataset_json.h"
+#include "vmae/weights/unwrap.h"
 
 namespace vmae::run {
 
@@ -257,6 +259,25 @@ std::vector<data::PatchCase> open_cases(const std::vector<std::vector<io::Source
   return cases;
 }
 
+nnunet::Plans given_plan(const std::string& file) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(file, ignored))
+    throw Error(ExitCode::data, concat("nnunet.plan = ", file, " is no file"),
+                "give nnUNetPlans.json, which nnU-Net and `vmae plan` write");
+  return nnunet::read_plans(file);
+}
+
+// As nnU-Net's own fine-tuning has the plan of the weights that it begins with; "": they have none.
+std::string plan_of_weights(const std::string& init) {
+  if (init.empty()) return "";
+  const fs::path path = find_weights(init);
+  const weights::TensorFile file = weights::read_wrapped_weights(path, /*shapes_only=*/true);
+  const auto found = file.metadata.find("nnunet_plans");
+  if (found == file.metadata.end()) return "";
+  log::info(concat("nnU-Net's plan is that of model.init = ", init, "; nnunet.plan would give another"));
+  return nnunet::plans_json(nnunet::plans_of_json(found->second, path));
+}
+
 // The plan of a run that goes on is its own; another one is not taken in silence.
 std::string plan_to_go_on_with(const fs::path& own, const std::string& given) {
   std::error_code ignored;
@@ -281,9 +302,10 @@ void check_channels(const SegmentConfig& config, const Datasets& datasets, const
   }
   if (channels && *channels != plans.flat.normalization.size())
     throw Error(ExitCode::usage,
-                concat("nnunet.plan = ", config.nnunet.plan, " has ", plans.flat.normalization.size(),
-                       " channels, but a case has ", *channels),
-                "give the plan of these data, or leave nnunet.plan out");
+                concat(config.nnunet.plan.empty() ? "the plan of model.init = " + config.model.init
+                                                  : "nnunet.plan = " + config.nnunet.plan,
+                       " has ", plans.flat.normalization.size(), " channels, but a case has ", *channels),
+                "give the plan of these data: nnunet.plan");
 }
 
 }  // namespace
@@ -292,7 +314,8 @@ NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, cons
                        const Classes& classes) {
   const auto made = [&]() -> std::string {
     if (session.resumes()) return plan_to_go_on_with(session.folder->path() / kPlansName, config.nnunet.plan);
-    if (!config.nnunet.plan.empty()) return nnunet::plans_json(nnunet::read_plans(config.nnunet.plan));
+    if (!config.nnunet.plan.empty()) return nnunet::plans_json(given_plan(config.nnunet.plan));
+    if (std::string text = plan_of_weights(config.model.init); !text.empty()) return text;
     if (config.data.train.size() != 1)
       throw Error(ExitCode::usage, concat("nnU-Net plans one dataset, but data.train has ", config.data.train.size()),
                   "give a plan that is there: nnunet.plan=nnUNetPlans.json (vmae plan makes one)");
@@ -305,7 +328,8 @@ NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, cons
   NnUnetPlan plan;
   plan.plans_json = session.world.from_first(made);
   plan.plans = nnunet::plans_of_json(plan.plans_json, kPlansName);
-  if (!config.nnunet.plan.empty() && !session.resumes()) check_channels(config, datasets, plan.plans);
+  const bool is_given = !config.nnunet.plan.empty() || !config.model.init.empty();
+  if (is_given && !session.resumes()) check_channels(config, datasets, plan.plans);
   plan.labels = labels_of_run(config, datasets, classes);
   plan.dataset_json = dataset_json_of(plan, config, datasets);
   return plan;

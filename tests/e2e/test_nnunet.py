@@ -145,6 +145,10 @@ class NnUnetTest(FinetuneTest):
         frozen = ["optim.lr=0", "optim.weight_decay=0", "train.epochs=1"]
         done = self.nnunet(plan, "model.init=run", *frozen, run="second")
         self.assert_says(done, "without the heads")
+        self.vmae("export", "--weights", "run", "--output", "theirs", "--nnunet")
+        for number, init in enumerate(("run", "theirs/fold_0/checkpoint_final.pth")):  # their plan comes with them
+            self.assert_says(self.nnunet(f"model.init={init}", *frozen, run=f"planned{number}"), f"nnU-Net's plan is that of model.init = {init}")
+            self.assertEqual(json.loads((self.tmp / f"planned{number}/plans.json").read_text()), json.loads((self.tmp / "run/plans.json").read_text()))
         first, second = (weights_of(last(self.tmp / run)) for run in ("run", "second"))
         for key, value in first.items():
             if "seg_layers" not in key:
@@ -157,7 +161,7 @@ class NnUnetTest(FinetuneTest):
         self.assert_says(self.nnunet("model.freeze=encoder", expect=2), "model.freeze")
         self.assert_says(self.vmae("finetune-seg", "data.train=data", "run.dir=run", "nnunet.plan=x.json", expect=2), "nnunet.plan", "model.name=nnunet")
         self.assert_says(self.vmae("finetune-seg", "data.train=data", "run.dir=run", "train.batch_size=0", expect=2), "train.batch_size")
-        self.assert_says(self.nnunet("nnunet.plan=missing.json", expect=3), "missing.json")
+        self.assert_says(self.nnunet("nnunet.plan=missing.json", expect=3), "nnunet.plan = missing.json is no file", "`vmae plan` write")
         write_nifti(self.tmp / "volumes/images/a.nii.gz", np.zeros((20, 20, 3), np.float32))
         (self.tmp / "bad.json").write_text("{}")
         self.assert_says(self.nnunet("nnunet.plan=bad.json", expect=3), "bad.json")
@@ -236,7 +240,8 @@ class OwnPlanTest(FinetuneTest):
         make_segmentation(self.tmp / "data", 20, height=24, width=20)
         self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=kfold", "split.folds=2", "split.fractions=[10,30]")
         few = "data.label_fraction=30"
-        _, plans = self.run_and_read("folds", few, "--fold", "all")
+        done, plans = self.run_and_read("folds", few, "--fold", "all")
+        self.assertEqual(done.stderr.count("nnU-Net's plan is made of"), 1, "the second fold has that of the first")
         seen = set(self.parts("folds/fold_0")) | set(self.parts("folds/fold_1"))
         self.assertLess(len(seen), 20)
         expected = self.plan_of(seen)
@@ -339,7 +344,7 @@ class NnUnetVolumesTest(FinetuneTest):
         statistics = plan["foreground_intensity_properties_per_channel"]
         statistics["1"] = statistics["0"]
         (self.tmp / "two.json").write_text(json.dumps(plan))
-        self.assert_says(self.train("nnunet.plan=two.json", run="third", expect=2), "nnunet.plan = two.json has 2 channels, but a case has 1", "the plan of these data")
+        self.assert_says(self.train("nnunet.plan=two.json", run="third", expect=2), "nnunet.plan = two.json has 2 channels, but a case has 1", "give the plan of these data")
 
     def test_a_case_that_cannot_be_read(self):
         """Left out by the plan and by training, whoever of the ranks was to read it; without leave the run ends."""
