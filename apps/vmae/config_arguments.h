@@ -46,11 +46,22 @@ struct ConfigArguments {
  private:
   void set(Options& options) const {
     if (!file.empty()) read_file(options);
-    for (const auto& assignment : overrides) apply_override(assignment, options);
+    for (const auto& assignment : overrides) apply(assignment, options);
   }
 
   // A key that this command does not know may be another command's:
   // then that is the advice, and no key that is spelt alike.
+  static void apply(const std::string& assignment, Options& options) {
+    try {
+      apply_override(assignment, options);
+    } catch (const UnknownKey& error) {
+      const std::string others = run::commands_of_key(std::string(trim(assignment.substr(0, assignment.find('=')))));
+      if (others.empty()) throw;
+      throw Error(error.code(), error.what(), "it is a key of " + others);
+    }
+  }
+
+  // Likewise of a whole file.
   void read_file(Options& options) const {
     try {
       read_config_file(file, options);

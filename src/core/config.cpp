@@ -241,7 +241,8 @@ void apply_override(const std::string& assignment, Options& options) {
   if (option == nullptr && key == "base") fail(where, "'base' works only in a file");
   if (option == nullptr && is_section(options, key))
     fail(where, concat("'", key, "' is a section; give one of its keys, such as ", key, ".KEY=VALUE"), kListHint);
-  if (option == nullptr) fail(where, concat("unknown key '", key, "'"), unknown_key_hint(options, key));
+  if (option == nullptr)
+    throw UnknownKey(ExitCode::usage, concat(where, ": unknown key '", key, "'"), unknown_key_hint(options, key));
 
   const std::string text(trim(std::string_view(assignment).substr(equals + 1)));
   YamlNode value;

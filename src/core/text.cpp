@@ -154,6 +154,10 @@ bool is_deep_json(std::string_view text) {
   return false;
 }
 
+std::string count_text(int64_t count, std::string_view thing) {
+  return concat(count, " ", thing, count == 1 ? "" : "s");
+}
+
 std::string human_bytes(double bytes) {
   static constexpr std::array<const char*, 7> kUnits = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   size_t unit = 0;

@@ -35,13 +35,17 @@ void describe(Options& options, ViewOptions& views) {
 }
 
 void check(const ViewOptions& views) {
-  const auto ascending_pair = [](const char* key, const std::vector<double>& values) {
+  const auto ascending_pair = [](const char* key, const std::vector<double>& values, const char* example) {
     if (values.size() == 2 && values[0] <= values[1]) return;
-    throw Error(ExitCode::usage, concat("views.", key, " must be two values, the smaller first"), "as in [0.2, 1]");
+    std::vector<std::string> texts;
+    for (const double value : values) texts.push_back(number_text(value));
+    throw Error(ExitCode::usage,
+                concat("views.", key, " = [", join(texts, ", "), "]: meant are two values, the smaller first"),
+                concat("for example views.", key, "=", example));
   };
-  ascending_pair("crop_area", views.crop_area);
-  ascending_pair("crop_ratio", views.crop_ratio);
-  ascending_pair("blur_sigma", views.blur_sigma);
+  ascending_pair("crop_area", views.crop_area, "[0.2, 1]");
+  ascending_pair("crop_ratio", views.crop_ratio, "[0.75, 1.3333]");
+  ascending_pair("blur_sigma", views.blur_sigma, "[0.1, 2]");
 }
 
 }  // namespace vmae::data

@@ -52,18 +52,26 @@ void write_sheet(const InspectArguments& arguments, Look look) {
   write_file_atomically(arguments.png, io::encode_png(sheet));
 }
 
+bool is_nnunet_plan(const fs::path& path) {
+  if (to_lower(path.extension().string()) != ".json") return false;
+  const std::string text = read_file(path);
+  return text.find("\"plans_name\"") != std::string::npos && text.find("\"configurations\"") != std::string::npos;
+}
+
 }  // namespace
 
 bool holds_weights(const fs::path& path) {
   const std::string extension = to_lower(path.extension().string());
   return extension == ".safetensors" || extension == ".pth" || extension == ".pt" || extension == ".ckpt" ||
-         extension == ".npz" || is_run(path);
+         extension == ".npz" || is_run(path) || !nnunet_checkpoints(path).empty();
 }
 
 bool needs_torch(const InspectArguments& arguments) {
   const fs::path& path = arguments.path;
   if (const std::string problem = path_problem(path); !problem.empty())
     throw Error(ExitCode::data, concat(path.string(), " ", problem));
+  if (is_nnunet_plan(path))
+    throw Error(ExitCode::usage, path.string() + " is a plan of nnU-Net", "vmae plan --from prints it");
   const bool is_weights = holds_weights(path);
   if (is_weights && !(arguments.png.empty() && arguments.npy.empty() && arguments.card.empty()))
     throw Error(ExitCode::usage, concat("--png, --npy and --card show images, but ", path.string(), " holds weights"));

@@ -262,8 +262,10 @@ std::string block(const std::string& label, const std::vector<std::string>& item
   return text;
 }
 
-std::string counted(int64_t count, const std::string& one, const std::string& many) {
-  return concat(count, " ", count == 1 ? one : many);
+// Trained as its authors do, whatever the recipe; its last weights are the result, not the best.
+bool is_nnunet(const Json& run) {
+  return run.contains("differs") && run["differs"].contains("model.name") &&
+         run["differs"]["model.name"]["value"] == "nnunet";
 }
 
 void add_data_text(const Json& run, std::string& text) {
@@ -271,12 +273,11 @@ void add_data_text(const Json& run, std::string& text) {
   if (run.contains("data") && run["data"].contains("parts")) {
     for (const Json& part : run["data"]["parts"]) {
       std::vector<std::string> counts;
-      if (part.contains("images") && part["images"].is_number())
-        counts.push_back(counted(part["images"], "image", "images"));
-      if (part.contains("cases") && part["cases"].is_number())
-        counts.push_back(counted(part["cases"], "case", "cases"));
+      if (part.contains("images") && part["images"].is_number() && !is_nnunet(run))
+        counts.push_back(count_text(part["images"], "image"));
+      if (part.contains("cases") && part["cases"].is_number()) counts.push_back(count_text(part["cases"], "case"));
       if (part.contains("patients") && part["patients"].is_number())
-        counts.push_back(counted(part["patients"], "patient", "patients"));
+        counts.push_back(count_text(part["patients"], "patient"));
       parts.push_back(concat(value_of<std::string>(part, "part", "?"), " ", join(counts, " of ")));
     }
   }
@@ -317,7 +318,7 @@ void add_curve_text(const Json& run, std::string& text) {
   const Json& validation = run["validation"];
   const std::string metric = validation["metric"];
   line(validation, metric == "loss" ? "val loss" : metric);
-  if (!validation.contains("best")) return;
+  if (!validation.contains("best") || is_nnunet(run)) return;
   std::vector<std::string> others;
   for (const auto& [key, value] : validation["best"].items()) {
     if (key != "epoch" && key != "step" && key != metric) others.push_back(key + " " + short_number(value));
@@ -334,7 +335,7 @@ std::string head_text(const Json& run, const std::string& path) {
   const std::string state = run["state"];
   std::string text = path + ": ";
   if (run.contains("command")) text += run["command"].get<std::string>() + ", ";
-  if (run.contains("recipe")) text += "recipe " + run["recipe"].get<std::string>() + ", ";
+  if (run.contains("recipe") && !is_nnunet(run)) text += "recipe " + run["recipe"].get<std::string>() + ", ";
   text +=
       state == "no checkpoint" ? "no checkpoint: a start that failed, or has just begun (train.log says more)" : state;
   if (!run.contains("step")) return text;
@@ -410,8 +411,7 @@ std::string run_text(const std::string& json, const fs::path& folder) {
     for (const char* key : {"host", "cpu"}) {
       if (const std::string value = value_of<std::string>(machine, key, ""); !value.empty()) items.push_back(value);
     }
-    if (machine.contains("threads"))
-      items.push_back(counted(value_of<int64_t>(machine, "threads", 0), "thread", "threads"));
+    if (machine.contains("threads")) items.push_back(count_text(value_of<int64_t>(machine, "threads", 0), "thread"));
     items.push_back(concat(value_of<std::string>(machine, "precision", "?"), " on ",
                            value_of<std::string>(machine, "device", "?")));
     text += block("machine", items);
@@ -424,7 +424,7 @@ std::string run_text(const std::string& json, const fs::path& folder) {
   std::vector<std::string> results;
   for (const auto& [part, one] : run["predictions"].items()) {
     const auto failed = one["failed"].get<int64_t>();
-    results.push_back(concat(part, " (", counted(one["cases"], "case", "cases"), " predicted",
+    results.push_back(concat(part, " (", count_text(one["cases"], "case"), " predicted",
                              failed > 0 ? concat(", ", failed, " left out") : "", ")"));
   }
   if (run["has_report"]) results.push_back((folder / "eval" / "report.html").string());

@@ -24,7 +24,8 @@ namespace {
 bool is_weight(const std::string& key) { return !key.starts_with("optimizer.") && !key.starts_with("state."); }
 // Not parameters, though they stand in the state dict.
 bool is_derived(const std::string& key) {
-  return key.ends_with("relative_position_index") || key.ends_with("attn_mask") || key == "pos_embed";
+  return key.ends_with("relative_position_index") || key.ends_with("attn_mask") || key == "pos_embed" ||
+         key.ends_with(".running_mean") || key.ends_with(".running_var") || key.ends_with(".num_batches_tracked");
 }
 
 weights::TensorFile read_any(const fs::path& path) {
@@ -169,16 +170,20 @@ Inspection inspect_folds(const RunRecord& record) {
   return {json_text(json, 2), text};
 }
 
+Inspection inspect_file(const fs::path& file, bool all_keys) {
+  const auto json = summary(file, read_any(file));
+  return {json_text(json, 2), weights_text(json, all_keys)};
+}
+
 }  // namespace
 
 static Inspection inspect_weights(const fs::path& path, bool all_keys) {
   if (fs::is_directory(path)) {
+    if (!nnunet_checkpoints(path).empty()) return inspect_file(find_weights(path), all_keys);
     if (const RunRecord record = open_run_record(path); record.has_folds) return inspect_folds(record);
     return inspect_run(path, all_keys);
   }
-  const fs::path file_path = find_weights(path);
-  const auto json = summary(file_path, read_any(file_path));
-  return {json_text(json, 2), weights_text(json, all_keys)};
+  return inspect_file(find_weights(path), all_keys);
 }
 
 void inspect_with_torch(const InspectArguments& arguments, std::ostream& out) {

@@ -93,7 +93,7 @@ void describe(Options& options, TransUnetOptions& net) {
   options.add("stem_width", net.stem_width,
               "transunet: channels of the ResNet's first convolution, a multiple of 32; its blocks have 4, 8 and 16 "
               "times as many",
-              at_least(32));
+              at_least(1));
   options.add("decoder_channels", net.decoder_channels,
               "transunet: channels of the first convolution behind the transformer and of the four blocks that follow",
               at_least(1));

@@ -10,20 +10,26 @@
 
 namespace vmae::nnunet {
 
+namespace {
+
+constexpr const char* kHint = "give the file as nnU-Net or vmae wrote it";
+
+}  // namespace
+
 Json read_json(const std::filesystem::path& file) { return parse_json(read_file(file), file); }
 
 Json parse_json(const std::string& text, const std::filesystem::path& file) {
-  if (is_deep_json(text)) fail_file(file, "nests too deep for a file of nnU-Net");
+  if (is_deep_json(text)) fail_file(file, "nests too deep for a file of nnU-Net", kHint);
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) fail_file(file, "is not JSON");
-  if (!json.is_object()) fail_file(file, "is not JSON of nnU-Net: it holds no object ({...})");
+  if (json.is_discarded()) fail_file(file, "is not JSON", kHint);
+  if (!json.is_object()) fail_file(file, "is not JSON of nnU-Net: it holds no object ({...})", kHint);
   return json;
 }
 
 void JsonPlace::fail(const std::string& what) const {
   constexpr size_t kShown = 60;
   const std::string value = json_text(*json_), shown = value.size() > kShown ? value.substr(0, kShown) + "..." : value;
-  fail_file(*file_, concat("\"", key_, "\" is ", shown, "; ", what));
+  fail_file(*file_, concat("\"", key_, "\" is ", shown, "; ", what), kHint);
 }
 
 JsonPlace JsonPlace::below(const std::string& key, const Json& json) const {
@@ -34,7 +40,7 @@ JsonPlace JsonPlace::below(const std::string& key, const Json& json) const {
 
 JsonPlace JsonPlace::at(const std::string& key) const {
   if (!json_->is_object()) fail("meant is an object");
-  if (!json_->contains(key)) fail_file(*file_, concat("has no \"", below(key, *json_).key_, "\""));
+  if (!json_->contains(key)) fail_file(*file_, concat("has no \"", below(key, *json_).key_, "\""), kHint);
   return below(key, json_->at(key));
 }
 

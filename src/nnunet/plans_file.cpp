@@ -265,6 +265,8 @@ Plans plans_of_json(const std::string& text, const std::filesystem::path& for_me
   return plans;
 }
 
+std::string slice_axis_of(const Plans& plans) { return {"zyx"[plans.transpose_forward[0]]}; }
+
 Plans read_plans(const std::filesystem::path& file) { return plans_of_json(read_file(file), file); }
 
 void keep_other_configurations(const std::filesystem::path& file, Plans& plans) {

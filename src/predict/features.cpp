@@ -217,7 +217,7 @@ ExitCode features(const FeaturesArguments& arguments) {
   const Encoding encoding = load_encoding(arguments);
   Cases cases = find_cases(arguments, encoding.encoder.card);
   log::info(concat("encoder of a ", encoding.encoder.name, ", ", encoding.num_features(), " features per ",
-                   arguments.per, "; ", cases.files.size(), " cases, on ", encoding.device.str()));
+                   arguments.per, "; ", count_text(std::ssize(cases.files), "case"), ", on ", encoding.device.str()));
 
   const Rows rows = encode(encoding, arguments.per == "case", cases);
   cases.left_out.tell();

@@ -89,22 +89,14 @@ int64_t count_of(const weights::TensorFile& file, const std::function<std::strin
 }
 
 void read_shapes(const weights::TensorFile& file, nn::UnetOptions& unet) {
+  const std::string blocks = "decoder.blocks.";
+  constexpr int64_t kTokenSide = 16;
   nn::TransUnetOptions& net = unet.transunet;
-  const std::string embeddings = "transformer.embeddings.", stem = embeddings + "hybrid_model.",
-                    layer = "transformer.encoder.layer.", blocks = "decoder.blocks.";
-  constexpr int64_t kHeadWidth = 64, kTokenSide = 16;
-  net.stem_width = shape(file, stem + "root.conv.weight").at(0);
-  unet.swin.in_channels = shape(file, stem + "root.conv.weight").at(1);
-  for (size_t block = 0; block < net.stem_units.size(); ++block)
-    net.stem_units[block] = count_of(
-        file, [&](int64_t unit) { return concat(stem, "body.block", block + 1, ".unit", unit + 1, ".conv1.weight"); });
-  const at::IntArrayRef positions = shape(file, embeddings + "position_embeddings");
-  const int64_t side = kTokenSide * std::llround(std::sqrt(static_cast<double>(positions.at(1))));
+  net = transunet_encoder_of(file, net);
+  unet.swin.in_channels = shape(file, "transformer.embeddings.hybrid_model.root.conv.weight").at(1);
+  const int64_t positions = shape(file, "transformer.embeddings.position_embeddings").at(1),
+                side = kTokenSide * std::llround(std::sqrt(static_cast<double>(positions)));
   unet.swin.image_size = {side, side};
-  net.vit_width = positions.at(2);
-  net.vit_heads = std::max<int64_t>(1, net.vit_width / kHeadWidth);
-  net.vit_layers = count_of(file, [&](int64_t i) { return concat(layer, i, ".ffn.fc1.weight"); });
-  net.vit_mlp = shape(file, layer + "0.ffn.fc1.weight").at(0);
   net.decoder_channels = {shape(file, "decoder.conv_more.0.weight").at(0)};
   for (int64_t i = 0; i < 4; ++i)
     net.decoder_channels.push_back(shape(file, concat(blocks, i, ".conv1.0.weight")).at(0));
@@ -283,6 +275,21 @@ nn::SwinOptions swin_options_of(const weights::TensorFile& file, const fs::path&
   }
 }
 
+nn::TransUnetOptions transunet_encoder_of(const weights::TensorFile& file, nn::TransUnetOptions net) {
+  const std::string embeddings = "transformer.embeddings.", stem = embeddings + "hybrid_model.",
+                    layer = "transformer.encoder.layer.";
+  constexpr int64_t kHeadWidth = 64;
+  net.stem_width = shape(file, stem + "root.conv.weight").at(0);
+  for (size_t block = 0; block < net.stem_units.size(); ++block)
+    net.stem_units[block] = count_of(
+        file, [&](int64_t unit) { return concat(stem, "body.block", block + 1, ".unit", unit + 1, ".conv1.weight"); });
+  net.vit_width = shape(file, embeddings + "position_embeddings").at(2);
+  net.vit_heads = std::max<int64_t>(1, net.vit_width / kHeadWidth);
+  net.vit_layers = count_of(file, [&](int64_t i) { return concat(layer, i, ".ffn.fc1.weight"); });
+  net.vit_mlp = shape(file, layer + "0.ffn.fc1.weight").at(0);
+  return net;
+}
+
 nn::UnetOptions unet_options_of(const weights::TensorFile& file, const fs::path& path, bool is_imagenet) {
   nn::UnetOptions unet;
   const nn::SegmenterKind* kind = nn::find_segmenter(model_name_of(file));
@@ -421,8 +428,9 @@ LoadedEncoder load_encoder(const fs::path& path, at::Device device) {
 
 fs::path find_weights(const fs::path& path) {
   const auto fail = [](const fs::path& at, const std::string& problem) {
-    return Error(ExitCode::checkpoint, concat(at.string(), ": ", problem),
-                 "give a weights file (.safetensors, .pth, .npz) or the folder of a run");
+    return Error(
+        ExitCode::checkpoint, concat(at.string(), ": ", problem),
+        "give a weights file (.safetensors, .pth, .npz), the folder of a run, or one of nnU-Net's with plans.json");
   };
   if (const std::string problem = path_problem(path); !problem.empty())
     throw fail(path, problem == kAbsent ? "no such file" : problem);
@@ -440,10 +448,17 @@ fs::path find_weights(const fs::path& path) {
                 concat(path.string(), " holds ", folds.folders.size(), " folds, and one file of weights is wanted"),
                 concat("name one of them: ", fold_names(folds)));
   }
+  if (const std::vector<fs::path> files = nnunet_checkpoints(path); !files.empty()) {
+    if (files.size() == 1) return files.front();
+    throw Error(ExitCode::checkpoint,
+                concat(path.string(), " holds ", files.size(), " folds of nnU-Net, and one file of weights is wanted"),
+                "name one of them: " + files.front().string());
+  }
   throw fail(path, "a folder without checkpoints/best.safetensors or last.safetensors");
 }
 
 std::vector<fs::path> find_all_weights(const fs::path& path) {
+  if (std::vector<fs::path> files = nnunet_checkpoints(path); !files.empty()) return files;
   if (!is_run(path)) return {find_weights(path)};
   std::vector<fs::path> files;
   for (const fs::path& run : open_run_record(path).folders) files.push_back(find_weights(run));

@@ -68,6 +68,7 @@ void complete_card(const NnUnetCard& own, bool is_ours, ModelCard& card) {
     card.class_names.push_back(labels.has_regions() ? name_of_number(entry, labels.region_order[i]) : entry.name);
   }
   if (labels.has_regions()) card.label_values = labels.region_order;
+  card.image.slice_axis = nnunet::slice_axis_of(*own.plans);
   if (!is_ours) card.channel_names = own.channel_names;
 }
 

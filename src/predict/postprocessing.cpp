@@ -51,6 +51,9 @@ ChosenPostprocessing choose_postprocessing(const std::string& option, const std:
   if (option == "none") return {};
   const fs::path file = option == "auto" ? found_by_folds(weights) : fs::path(option);
   if (file.empty()) return {};
+  if (!fs::exists(file))
+    throw Error(ExitCode::data, concat("--postprocessing is ", option, ", which is no file"),
+                "give auto, none, or a file postprocessing.json of a run or of nnU-Net");
   ChosenPostprocessing chosen{file, nnunet::read_postprocessing(file)};
   chosen.of_classes = in_classes(chosen.of_values, card, file);
   return chosen;

@@ -174,7 +174,7 @@ class Prediction {
     log::info(
         concat(predictor_->model().name, ", ",
                is_segmenter() ? "background and " + io::class_list(card().class_names) : join(card().class_names, ", "),
-               "; ", weights_.size(), weights_.size() == 1 ? " model" : " models", "; ", cases_.size(), " cases, on ",
+               "; ", count_text(std::ssize(weights_), "model"), "; ", count_text(std::ssize(cases_), "case"), ", on ",
                device_.str()));
     if (predictor_->model().plans == nullptr) log_intensity({&cases_}, card().image, "case");  // an nnU-Net has its own
     if (is_segmenter()) check_outputs(names_, card(), options_);
@@ -324,7 +324,8 @@ class Prediction {
                                    {"weights", weights},
                                    {"class_names", card().class_names}};
     if (!card().label_values.empty()) json["label_values"] = card().label_values;
-    json["options"] = {{"tiles", options_.tiles},
+    const char* const tiles = predictor_->model().plans != nullptr ? "always" : options_.tiles.c_str();
+    json["options"] = {{"tiles", tiles},
                        {"overlap", options_.overlap},
                        {"mirror", *options_.mirror},
                        {"largest_component", options_.largest_component},

@@ -1,6 +1,8 @@
 // Keys and defaults of fine-tuning.
 #include "vmae/runs/finetune_options.h"
 
+#include "vmae/runs/unused_keys.h"
+
 namespace vmae::run {
 
 namespace {
@@ -182,35 +184,11 @@ void describe(Options& options, SegmentConfig& config) {
   options.section("nnunet", "nnU-Net's plan and preprocessing, of model.name = nnunet", config.nnunet);
 }
 
-void refuse_keys_of_others(const SegmentConfig& config) {
-  const bool is_nnunet = config.model.name == "nnunet";
-  SegmentConfig given = config, defaults = config;
-  if (is_nnunet) {
-    const SegmentConfig standard(config.recipe);
-    defaults.data.augment = standard.data.augment;
-    defaults.data.image = standard.data.image;
-    defaults.data.channels = standard.data.channels;
-    defaults.data.foreground_share = 0;
-    defaults.data.weights = {};
-    defaults.loss = standard.loss;
-    defaults.model.net = standard.model.net;
-  } else {
-    defaults.nnunet = {};
-  }
-  Options is, should_be;
-  describe(is, given);
-  describe(should_be, defaults);
-  for (const Option& option : is.all()) {
-    if (option.get() == should_be.find(option.key)->get()) continue;
-    throw Error(ExitCode::usage, concat(option.key, " is set, but means nothing to model.name = ", config.model.name),
-                is_nnunet ? "leave it out: nnU-Net's plan and its authors' training decide it (docs/baselines.md)"
-                          : "leave it out, or set model.name=nnunet");
-  }
-}
-
 std::string text_of_recipe(const SegmentConfig& config) {
   if (config.model.name == "nnunet") return "nnU-Net is trained as its authors do, whatever the recipe";
-  return recipe_text(config);
+  SegmentConfig used = config;
+  reset_unused(used, SegmentConfig("paper"));
+  return recipe_text(used);
 }
 std::string text_of_recipe(const ClassifyConfig& config) { return recipe_text(config); }
 

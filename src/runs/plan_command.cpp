@@ -4,11 +4,13 @@
 #include <ostream>
 #include <set>
 
+#include "vmae/cases/class_names.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/nnunet/planner.h"
 #include "vmae/nnunet/plans.h"
 #include "vmae/runs/plan_data.h"
+#include "vmae/runs/split.h"
 
 namespace vmae::run {
 
@@ -32,12 +34,13 @@ void print_line(std::ostream& out, const std::string& name, const std::string& t
 }
 
 void print_data(std::ostream& out, const PlanData& data) {
-  int64_t slices = 0;
-  for (const auto& shape : data.fingerprint.shapes_after_crop) slices += shape[0];
   print_line(out, "cases",
              concat(data.dataset.num_training, ", ", data.num_without_foreground, " of them without foreground"));
   std::vector<std::string> labels{"background"};
-  labels.insert(labels.end(), data.class_names.begin(), data.class_names.end());
+  for (size_t i = 0; i < data.class_names.size(); ++i) {
+    const bool is_nameless = data.class_names[i] == io::nameless_label(static_cast<int64_t>(i) + 1);
+    if (!is_nameless || data.region_names.empty()) labels.push_back(data.class_names[i]);  // else a part of regions
+  }
   if (data.has_ignore) labels.emplace_back("ignore");
   print_line(out, "labels", join(labels, ", "));
   if (!data.region_names.empty()) print_line(out, "regions", join(data.region_names, ", "));
@@ -50,7 +53,7 @@ void print_plan(std::ostream& out, const nnunet::Plans& plans, const std::vector
   const nnunet::Configuration& flat = plans.flat;
   print_line(out, "median case",
              concat(by_text(plans.median_shape), " voxels of ", by_text(plans.median_spacing), " mm; slices across ",
-                    std::string(1, "zyx"[plans.transpose_forward[0]])));
+                    nnunet::slice_axis_of(plans)));
   print_line(out, "pixels", concat(by_text(flat.spacing), " mm; median slice ", by_text(flat.median_size)));
   for (size_t i = 0; i < flat.normalization.size(); ++i) {
     const nnunet::Intensities& channel = plans.channels[i];
@@ -154,6 +157,13 @@ void describe(Options& options, PlanOptions& plan) {
               "names of the channels, which decide how they are normalised: CT, noNorm, rescale_to_0_1, rgb_to_0_1; "
               "all others: z-score. Empty: dataset.json's, the manifest's, or the modality");
   options.add("name", plan.name, "name of the plan and of its file");
+  options.add(
+      "splits", plan.splits,
+      "file of `vmae split`: the plan is made of the cases that train or validate in any of its folds. Empty: of "
+      "all cases with a mask that are not marked as test");
+  options.add("label_fraction", plan.label_fraction,
+              "of splits: percent of the training part, one of the file's fractions, or 100", in_range(1, 100));
+  options.add("workers", plan.workers, "threads that read cases; 0: as many as affinity and cgroup allow", at_least(0));
 }
 
 void describe(Options& options, PlanConfig& config) {
@@ -176,7 +186,10 @@ void plan(const PlanConfig& config, const PlanArguments& arguments, std::ostream
   }
   PlanData data;
   if (is_new) {
-    data = read_plan_data(arguments.input, config.plan);
+    std::set<std::string> cases;
+    if (!config.plan.splits.empty())
+      cases = names_in_any_fold({.file = config.plan.splits, .label_fraction = config.plan.label_fraction});
+    data = read_plan_data(arguments.input, config.plan, {.cases = config.plan.splits.empty() ? nullptr : &cases});
     const std::string rest = plans.rest;
     plans = nnunet::plan(data.dataset, data.fingerprint, {config.plan.gpu_memory_gb, name});
     plans.rest = rest;

@@ -9,12 +9,14 @@
 #include "vmae/cases/class_names.h"
 #include "vmae/cases/label_meaning.h"
 #include "vmae/cases/time_points.h"
+#include "vmae/core/atomic_file.h"
 #include "vmae/core/counting.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/core/parallel.h"
 #include "vmae/image/file_name.h"
 #include "vmae/image/picture.h"
+#include "vmae/nnunet/labels.h"
 #include "vmae/nnunet/planner.h"
 #include "vmae/prepared/mask.h"
 #include "vmae/prepared/prepared.h"
@@ -54,9 +56,10 @@ std::vector<io::SourceFile> cases_to_plan(const io::Source& source, const std::s
       cases.push_back(file);
     }
   }
-  if (num_of_test > 0) log::info(concat(num_of_test, " cases are marked as test and stay out"));
-  if (num_unwanted > 0) log::info(concat(num_unwanted, " cases neither train nor validate and stay out of the plan"));
-  if (num_without_mask > 0) log::warning(concat(num_without_mask, " cases have no mask and stay out"));
+  if (num_of_test > 0) log::info(count_text(num_of_test, "case") + " marked as test stay out");
+  if (num_unwanted > 0)
+    log::info(count_text(num_unwanted, "case") + " that neither train nor validate stay out of the plan");
+  if (num_without_mask > 0) log::warning(count_text(num_without_mask, "case") + " without a mask stay out");
   if (cases.empty())
     throw Error(ExitCode::data, "no case has a mask: nnU-Net plans segmentation",
                 "give images with label maps: docs/data.md says how they are found");
@@ -73,6 +76,15 @@ std::string reader_writer_of(const io::SourceFile& file, const CaseImages& image
   if (ending.starts_with(".tif") && images.volumes.front().size[2] > 1) return "Tiff3DIO";
   const bool is_picture = file.prepared_case >= 0 ? images.is_flat : io::is_picture(file.path);
   return is_picture ? "NaturalImage2DIO" : "SimpleITKIO";
+}
+
+// What nnU-Net would refuse of its own folder, though a plan can be made of it.
+void warn_of_labels(const fs::path& dataset_json) {
+  try {
+    nnunet::labels_of_json(read_file(dataset_json), dataset_json);
+  } catch (const Error& error) {
+    log::warning(concat("nnU-Net can't be trained with these labels: ", error.what()));
+  }
 }
 
 // What is gathered of all cases while they are read, in any order.
@@ -109,7 +121,14 @@ void warn_of_ct(const std::vector<std::string>& names, const Gathered& gathered)
 
 std::vector<std::string> names_of_channels(const io::Source& source, const io::DatasetJson& json,
                                            const PlanOptions& options, const Gathered& gathered) {
-  if (!options.channel_names.empty()) return options.channel_names;
+  const size_t given = options.channel_names.size(), count = gathered.is_colour ? 3 : gathered.modalities.size();
+  if (given > 0 && given != count)
+    throw Error(ExitCode::usage,
+                concat("plan.channel_names = [", join(options.channel_names, ", "), "] has ",
+                       count_text(std::ssize(options.channel_names), "name"), ", but a case has ",
+                       count_text(static_cast<int64_t>(count), "channel")),
+                "name each channel, in their order");
+  if (given > 0) return options.channel_names;
   if (!json.channels.empty()) return json.channels;
   if (gathered.is_colour) return {"R", "G", "B"};
   std::vector<std::string> names = source.channel_names;
@@ -175,7 +194,7 @@ PlanData read_plan_data(const fs::path& input, const PlanOptions& options, const
     facts[i] = nnunet::facts_of(voxels_of(std::move(images), name), voxels_per_case);
   };
   std::vector<uint8_t> is_left_out(cases.size());
-  parallel_for(std::ssize(cases), 0, [&](int64_t i) {
+  parallel_for(std::ssize(cases), static_cast<int>(options.workers), [&](int64_t i) {
     try {
       look_at(static_cast<size_t>(i));
     } catch (const Error& error) {
@@ -200,6 +219,7 @@ PlanData read_plan_data(const fs::path& input, const PlanOptions& options, const
   data.fingerprint = nnunet::fingerprint_of(std::move(facts));
 
   const bool has_json = comes_from_dataset_json(source);
+  if (source.layout == "nnunet" && known.meaning == nullptr) warn_of_labels(input / "dataset.json");
   const io::DatasetJson json = has_json ? io::read_dataset_json(input / "dataset.json") : io::DatasetJson{};
   io::LabelRules rules{.own_names = source.mask_names, .ignore = source.ignore_label};
   if (rules.own_names.empty()) rules.own_names = reader.structures();

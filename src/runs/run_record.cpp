@@ -81,6 +81,28 @@ RunRecord open_run_record(const fs::path& path) {
   return record;
 }
 
+std::vector<fs::path> nnunet_checkpoints(const fs::path& folder) {
+  constexpr const char* kName = "checkpoint_final.pth";
+  if (!is_there(folder / "plans.json")) return {};
+  std::map<int64_t, fs::path> folds;
+  std::error_code problem;
+  for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) {
+    const std::string name = entry->path().filename().string();
+    const std::optional<int64_t> number = name.starts_with("fold_") ? parse_integer(name.substr(5)) : std::nullopt;
+    if (number && *number >= 0 && is_there(folder / name / kName)) folds.emplace(*number, folder / name / kName);
+  }
+  const fs::path of_all = folder / "fold_all" / kName;
+  if (!is_there(of_all)) {
+    std::vector<fs::path> sorted;
+    for (const auto& [number, file] : folds) sorted.push_back(file);
+    return sorted;
+  }
+  if (!folds.empty())
+    throw Error(ExitCode::usage, concat(folder.string(), " holds fold_all and other folds"),
+                concat("name what is meant: ", of_all.string(), ", or the checkpoint_final.pth of each fold"));
+  return {of_all};
+}
+
 std::string fold_names(const RunRecord& record) {
   std::vector<std::string> names;
   for (const fs::path& fold : record.folders) names.push_back(fold.string());

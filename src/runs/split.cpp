@@ -162,8 +162,8 @@ const std::vector<std::string>& training_names(const io::SplitFold& fold, const 
   for (const auto& [percent, names] : fold.fractions) known.push_back(std::to_string(percent));
   known.emplace_back("100");
   throw Error(ExitCode::usage,
-              concat("data.label_fraction = ", choice.label_fraction, ": ", choice.file, ", fold ", choice.fold,
-                     ", has ", join(known, ", ")),
+              concat("label_fraction = ", choice.label_fraction, ": ", choice.file, ", fold ", choice.fold, ", has ",
+                     join(known, ", ")),
               "choose one of these, or make the file again with split.fractions");
 }
 
@@ -375,10 +375,12 @@ TrainVal flat(SourceSplits splits) {
 
 std::set<std::string> names_in_any_fold(const SplitChoice& choice) {
   std::set<std::string> names;
-  for (const io::SplitFold& fold : io::read_splits(choice.file).folds) {
-    const auto fraction = fold.fractions.find(choice.label_fraction);
-    if (choice.label_fraction == 100) names.insert(fold.train.begin(), fold.train.end());
-    if (fraction != fold.fractions.end()) names.insert(fraction->second.begin(), fraction->second.end());
+  const io::Splits splits = io::read_splits(choice.file);
+  SplitChoice of_fold = choice;
+  for (of_fold.fold = 0; of_fold.fold < std::ssize(splits.folds); ++of_fold.fold) {
+    const io::SplitFold& fold = splits.folds[static_cast<size_t>(of_fold.fold)];
+    const std::vector<std::string>& train = training_names(fold, of_fold);
+    names.insert(train.begin(), train.end());
     names.insert(fold.val.begin(), fold.val.end());
   }
   return names;

@@ -11,6 +11,7 @@
 #include "vmae/nn/losses.h"
 #include "vmae/pictures/panel.h"
 #include "vmae/predict/pool.h"
+#include "vmae/runs/unused_keys.h"
 #include "vmae/stats/auroc.h"
 #include "vmae/tasks/finetune.h"
 #include "vmae/tasks/folds.h"
@@ -349,8 +350,9 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   config.data.image.in_channels = swin.in_channels;
   const Session session(config.run, arguments, "finetune-cls", world);
   log::info(text_of_recipe(config));
+  warn_of_unused_keys(config);
   const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::kAllLabels});
-  tell_intensity(datasets, config.data.image);
+  tell_images(datasets, config.data.image);
   config.data.image.in_channels = datasets.in_channels;
   swin.in_channels = datasets.in_channels;
   const std::vector<std::string>& names = datasets.splits.label_names;

@@ -17,7 +17,7 @@ namespace vmae::run {
 namespace {
 
 // data.slice_axis = auto, decided over all that a file of splits divides, so that its folds are cut alike.
-std::string decided_axis(const DataOptions& options, const TrainVal& split) {
+std::string decided_axis(const DataOptions& options, const TrainVal& split, std::vector<std::string>& axes_text) {
   std::vector<io::SourceFile> files;
   for (const auto* part : {&split.train, &split.val, &split.test, &split.unused}) {
     std::copy_if(part->begin(), part->end(), std::back_inserter(files),
@@ -27,18 +27,19 @@ std::string decided_axis(const DataOptions& options, const TrainVal& split) {
     return options.image.slice_axis;
   const io::CommonAxis common = data::common_axis_of(files);
   if (common.axis < 0) return "auto";
-  log::info("slices are cut along " + common.text() + " (data.slice_axis)");
+  axes_text.push_back(common.text());
   return io::axis_name(common.axis);
 }
 
 // The same without splits: what the volumes that train came to, where all sources agree.
-std::string axis_of_sources(const std::string& wanted, const data::Dataset& dataset) {
+std::string axis_of_sources(const std::string& wanted, const data::Dataset& dataset,
+                            std::vector<std::string>& axes_text) {
   if (wanted != "auto") return wanted;
   std::set<int> axes;
   for (const io::CommonAxis& one : dataset.common_axes()) {
     if (one.axis < 0) continue;
     axes.insert(one.axis);
-    log::info("slices are cut along " + one.text() + " (data.slice_axis)");
+    axes_text.push_back(one.text());
   }
   return axes.size() == 1 ? io::axis_name(*axes.begin()) : wanted;
 }
@@ -74,7 +75,14 @@ void check_test(const std::string& test, const std::vector<std::string>& finding
 // The channels of a case are the network's input channels.
 int64_t fitting_channels(const DataOptions& options, const Session& session, const Datasets& datasets) {
   const SourceSplits& splits = datasets.splits;
-  if (options.channels == "single") return options.image.in_channels;
+  const int64_t wanted = options.image.in_channels;
+  const auto of_one_image = [&] {
+    if (session.arguments.says_in_channels && wanted != 1 && wanted != 3)
+      throw Error(ExitCode::usage, concat("model.in_channels is ", wanted, ", but an image has one channel, or three"),
+                  "set model.in_channels=1 for grey, or 3 for colour and for grey that is repeated");
+    return wanted;
+  };
+  if (options.channels == "single") return of_one_image();
   std::vector<io::SourceFile> files = datasets.split.train;
   for (const auto* part : {&datasets.split.val, &datasets.split.test})
     files.insert(files.end(), part->begin(), part->end());
@@ -82,13 +90,12 @@ int64_t fitting_channels(const DataOptions& options, const Session& session, con
   if (!splits.channel_conflict.empty())
     throw Error(ExitCode::data, splits.channel_conflict,
                 "give all sources the same channels, or take each image by itself: data.channels=single");
-  if (count == 1) return options.image.in_channels;
+  if (count == 1) return of_one_image();
   const std::string text = io::channel_text(splits.channel_names, count);
-  if (session.arguments.says_in_channels && options.image.in_channels != count)
-    throw Error(
-        ExitCode::usage,
-        concat("model.in_channels is ", options.image.in_channels, ", but a case has ", count, " channels: ", text),
-        "leave model.in_channels out, or take each image by itself: data.channels=single");
+  if (session.arguments.says_in_channels && wanted != count)
+    throw Error(ExitCode::usage,
+                concat("model.in_channels is ", wanted, ", but a case has ", count, " channels: ", text),
+                "leave model.in_channels out, or take each image by itself: data.channels=single");
   log::info(
       concat("a case has ", count, " channels: ", text, " (data.channels=stacked, model.in_channels=", count, ")"));
   return count;
@@ -129,7 +136,6 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   if (wants_labels && !datasets.splits.label_conflict.empty())
     throw Error(ExitCode::data, datasets.splits.label_conflict, "give all sources the same classes or findings");
   datasets.split = flat(datasets.splits);
-  const auto &train = datasets.split.train, &val = datasets.split.val;
   const bool is_labelled = targets.mask || wants_labels;
   if (is_labelled && !options.test.empty()) check_test(options.test, options.findings, datasets, targets.mask);
   data::Targets wanted = targets;
@@ -139,21 +145,24 @@ Datasets load_datasets(const DataOptions& options, const Session& session, const
   datasets.in_channels = fitting_channels(options, session, datasets);
   image.in_channels = datasets.in_channels;
   name_channels(options, datasets);
-  image.slice_axis = decided_axis(options, datasets.split);
+  image.slice_axis = decided_axis(options, datasets.split, datasets.slice_axes_text);
   datasets.train = std::make_shared<data::Dataset>(datasets.splits.train, image, quarantine, wanted);
-  datasets.slice_axis = axis_of_sources(image.slice_axis, *datasets.train);
+  datasets.slice_axis = axis_of_sources(image.slice_axis, *datasets.train, datasets.slice_axes_text);
   image.slice_axis = datasets.slice_axis;
   if (!datasets.splits.val.empty())
     datasets.val = std::make_shared<data::Dataset>(datasets.splits.val, image, quarantine, wanted);
-  log::info(concat("training: ", datasets.train->size(), " images from ", train.size(),
-                   " files; validation: ", datasets.val ? datasets.val->size() : 0, " images from ", val.size(),
-                   " files", quarantine->count() > 0 ? concat("; unreadable: ", quarantine->count()) : "",
-                   datasets.val ? "" : "; nothing tells better weights from worse, the last ones are the result"));
-  datasets.volume_rules = data::volume_rules(train, image);
+  datasets.volume_rules = data::volume_rules(datasets.split.train, image);
   return datasets;
 }
 
-void tell_intensity(const Datasets& datasets, const data::ImageOptions& image) {
+void tell_images(const Datasets& datasets, const data::ImageOptions& image) {
+  for (const std::string& text : datasets.slice_axes_text)
+    log::info("slices are cut along " + text + " (data.slice_axis)");
+  const int64_t unreadable = datasets.train->bad_files().count();
+  log::info(concat("training: ", datasets.train->size(), " images from ", datasets.split.train.size(),
+                   " files; validation: ", datasets.val ? datasets.val->size() : 0, " images from ",
+                   datasets.split.val.size(), " files", unreadable > 0 ? concat("; unreadable: ", unreadable) : "",
+                   datasets.val ? "" : "; nothing tells better weights from worse, the last ones are the result"));
   log_intensity({&datasets.split.train, &datasets.split.val}, image, "file");
 }
 

@@ -146,12 +146,32 @@ void prepare_module(torch::nn::Module& module, const nn::SwinOptions& swin, cons
 
 namespace {
 
-// The same numbers are other heads' where their number is another: no shape would show it.
-void require_heads(int64_t theirs, int64_t ours, const std::filesystem::path& path) {
-  if (theirs == ours) return;
+// Heads of another number would not show in any shape: these are compared with allow_mismatch, too.
+void require_same_encoder(nn::TransUnetOptions theirs, nn::TransUnetOptions ours, bool allow_mismatch,
+                          const std::filesystem::path& path) {
+  if (allow_mismatch) {
+    const int64_t heads = theirs.vit_heads;
+    theirs = ours;
+    theirs.vit_heads = heads;
+  }
+  theirs.dropout = ours.dropout;
+  theirs.decoder_channels = ours.decoder_channels;
+  Options their_list, our_list;
+  nn::describe(their_list, theirs);
+  nn::describe(our_list, ours);
+  std::vector<std::string> has, is, set;
+  for (const Option& option : their_list.all()) {
+    const std::string value = option.get(), own = our_list.find(option.key)->get();
+    if (value == own) continue;
+    has.push_back(concat(option.key, " = ", value));
+    is.push_back(concat("model.", option.key, " = ", own));
+    std::string& key = set.emplace_back(concat("model.", option.key, "=", value));
+    std::erase(key, ' ');
+  }
+  if (has.empty()) return;
   throw Error(ExitCode::checkpoint,
-              concat(path.string(), ": its attention has ", theirs, " heads, but model.vit_heads = ", ours),
-              concat("set model.vit_heads=", theirs));
+              concat(path.string(), ": its encoder has ", join(has, ", "), ", but ", join(is, ", ")),
+              "set " + join(set, " "));
 }
 
 }  // namespace
@@ -170,11 +190,14 @@ void prepare_transunet(torch::nn::Module& module, const nn::UnetOptions& net, co
                   "Swin encoder is for model.name=swin-unet");
     std::vector<int64_t> size;  // empty: not known
     if (is_flax) {
-      require_heads(weights::heads_of_flax_vit(file, path), net.transunet.vit_heads, path);
+      const int64_t heads = weights::heads_of_flax_vit(file, path);
       weights::rename_flax_vit(file, path);
+      nn::TransUnetOptions theirs = transunet_encoder_of(file);
+      theirs.vit_heads = heads;
+      require_same_encoder(theirs, net.transunet, options.allow_mismatch, path);
     } else if (file.metadata.contains("model_options")) {
       const nn::UnetOptions theirs = unet_options_of(file, path, /*is_imagenet=*/false);
-      require_heads(theirs.transunet.vit_heads, net.transunet.vit_heads, path);
+      require_same_encoder(theirs.transunet, net.transunet, options.allow_mismatch, path);
       size = theirs.swin.image_size;
     }
     if (weights::fit_positions(file, size, net.swin.image_size, path))

@@ -58,17 +58,19 @@ nnunet::Labels labels_of_run(const SegmentConfig& config, const Datasets& datase
 std::set<std::string> cases_to_plan(const DataOptions& data, const Datasets& datasets) {
   std::set<std::string> names;
   if (data.splits.file.empty()) {
-    log::info("nnU-Net's plan is made of the cases in data.train that train or validate");
     for (const auto* part : {&datasets.split.train, &datasets.split.val}) {
       if (part == &datasets.split.val && !data.val.empty()) continue;  // of another dataset
       for (const io::SourceFile& file : *part) names.insert(file.name);
     }
+    log::info(concat("nnU-Net's plan is made of ", count_text(std::ssize(names), "case"),
+                     ", those in data.train that train or validate"));
     return names;
   }
   names = names_in_any_fold(data.splits);
   const auto num_of_test = std::count_if(datasets.split.test.begin(), datasets.split.test.end(),
                                          [&](const io::SourceFile& file) { return names.contains(file.name); });
-  log::info(concat("nnU-Net's plan is made of the cases that train or validate in any fold of data.splits",
+  log::info(concat("nnU-Net's plan is made of ", count_text(std::ssize(names), "case"),
+                   ", those that train or validate in any fold of data.splits",
                    num_of_test > 0 ? concat("; ", num_of_test, " of them are test cases of this fold") : ""));
   return names;
 }
@@ -321,7 +323,10 @@ NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, cons
                   "give a plan that is there: nnunet.plan=nnUNetPlans.json (vmae plan makes one)");
     std::vector<std::string> left_out;
     const std::set<std::string> cases = cases_to_plan(config.data, datasets);
-    const PlanData data = read_plan_data(config.data.train.front(), {}, {&*classes.card.meaning, &left_out, &cases});
+    PlanOptions options;
+    options.workers = config.data.workers;
+    const PlanData data =
+        read_plan_data(config.data.train.front(), options, {&*classes.card.meaning, &left_out, &cases});
     for (const std::string& problem : left_out) log::warning("the plan is made without a case: " + problem);
     return nnunet::plans_json(nnunet::plan(data.dataset, data.fingerprint, {}));
   };
@@ -362,6 +367,9 @@ void draw_patches(const SegmentConfig& config, const Session& session, const NnU
   if (train.empty())
     throw Error(ExitCode::data, "no training case could be preprocessed", "see the warnings above for the reasons");
   datasets.train = data::patch_dataset(train, options, config.data.image, quarantine);
+  log::info(concat("training: ", count_text(std::ssize(train), "case"),
+                   "; validation: ", count_text(std::ssize(val), "case"), "; slices of volumes lie across ",
+                   nnunet::slice_axis_of(plan.plans), ", as the plan has it"));
   session.world.any(false);  // all have mapped their files before a dry run's folder goes
 }
 

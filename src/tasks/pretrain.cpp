@@ -5,7 +5,9 @@
 #include "vmae/core/log.h"
 #include "vmae/nn/mae.h"
 #include "vmae/predict/model_file.h"
+#include "vmae/runs/unused_keys.h"
 #include "vmae/tasks/training.h"
+#include "vmae/weights/transunet.h"
 #include "vmae/weights/weights.h"
 
 namespace vmae::run {
@@ -14,9 +16,12 @@ void begin_with(torch::nn::Module& network, const ModelOptions& model, at::Devic
   if (!model.init.empty()) {
     const auto path = find_weights(model.init);
     const weights::TensorFile file = weights::read_weights(path);
-    if (const std::string theirs = model_name_of(file); theirs != model.name)
+    const bool is_of_transunet = weights::is_flax_vit(file);
+    const std::string theirs = is_of_transunet ? "encoder of a TransUNet" : model_name_of(file);
+    if (theirs != model.name)
       throw Error(ExitCode::checkpoint,
-                  concat("model.init = ", path.string(), " holds a ", theirs, ", but model.name = ", model.name),
+                  concat("model.init = ", path.string(), " holds ", is_of_transunet ? "the " : "a ", theirs,
+                         ", but model.name = ", model.name),
                   "pretraining goes on from weights of the same model; from those of another only fine-tuning begins");
     const weights::LoadReport report = weights::load_into(network, file);
     log::info(concat("model.init = ", path.string(), ": ", report.loaded.size(), " loaded, ", report.fresh.size(),
@@ -59,10 +64,11 @@ ExitCode pretrain(PretrainConfig config, const TrainArguments& arguments, train:
     config.data.augment.crop_ratio = config.views.crop_ratio;
   }
   const Session session(config.run, arguments, "pretrain", world);
+  warn_of_unused_keys(config);
   const Datasets datasets = is_contrastive(config) ? load_datasets(data_of_views(config), session,
                                                                    {.num_labels = data::Targets::kLabelsIfAny})
                                                    : load_datasets(config.data, session, {});
-  tell_intensity(datasets, config.data.image);
+  tell_images(datasets, config.data.image);
   config.data.image.in_channels = datasets.in_channels;
   config.model.mae.swin.in_channels = datasets.in_channels;
   const int64_t epoch =

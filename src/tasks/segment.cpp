@@ -8,6 +8,7 @@
 #include "segment_tasks.h"
 #include "vmae/cases/class_names.h"
 #include "vmae/core/log.h"
+#include "vmae/runs/unused_keys.h"
 #include "vmae/tasks/finetune.h"
 #include "vmae/tasks/folds.h"
 #include "vmae/tasks/training.h"
@@ -34,13 +35,16 @@ void check_options(const SegmentConfig& config) {
   if (!kind.takes_init && !config.model.init.empty())
     throw Error(ExitCode::usage, concat("model.init is set, but model.name = ", kind.name, " begins at random"),
                 "leave it out");
-  if (!kind.is_swin &&
-      (config.optim.layer_decay != 1.0 || config.optim.task_lr_scale != 1.0 || config.model.freeze != "none"))
-    throw Error(
-        ExitCode::usage,
-        concat("optim.layer_decay, optim.task_lr_scale and model.freeze are of the Swin-UNet, which model.name = ",
-               kind.name, " is not"),
-        "leave them out");
+  if (kind.is_swin) return;
+  std::vector<std::string> keys;
+  if (config.optim.layer_decay != 1.0) keys.push_back("optim.layer_decay = " + number_text(config.optim.layer_decay));
+  if (config.optim.task_lr_scale != 1.0)
+    keys.push_back("optim.task_lr_scale = " + number_text(config.optim.task_lr_scale));
+  if (config.model.freeze != "none") keys.push_back("model.freeze = " + config.model.freeze);
+  if (!keys.empty())
+    throw Error(ExitCode::usage,
+                concat(join(keys, ", "), ": of the Swin-UNet, which model.name = ", kind.name, " is not"),
+                "leave out what is of the Swin-UNet");
 }
 
 void adopt_image_size(const Datasets& datasets, SegmentConfig& config) {
@@ -64,6 +68,7 @@ weights::Metadata metadata_of(const SegmentConfig& config, const Datasets& datas
   ModelCard card = model_card(config.data, datasets);
   if (nnunet) {
     card.mirrors = "both";
+    card.image.slice_axis = nnunet::slice_axis_of(nnunet->plans);
     metadata["nnunet_plans"] = nnunet->plans_json;
     metadata["nnunet_dataset"] = nnunet->dataset_json;
   } else {
@@ -117,9 +122,10 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   const bool is_nnunet = config.model.name == "nnunet";
   const Session session(config.run, arguments, "finetune-seg", world);
   log::info(text_of_recipe(config));
+  warn_of_unused_keys(config);
   Datasets datasets = load_datasets(config.data, session, {.mask = true});
-  if (!is_nnunet)  // its plan says how intensities become
-    tell_intensity(datasets, config.data.image);
+  if (!is_nnunet)  // whose plan says how slices lie and intensities become
+    tell_images(datasets, config.data.image);
   config.data.image.in_channels = datasets.in_channels;
   swin.in_channels = datasets.in_channels;
   if (is_size_open && !is_nnunet) adopt_image_size(datasets, config);

@@ -13,9 +13,11 @@ namespace vmae::run {
 
 namespace {
 
-std::string count_text(const data::LabelCensus& census, const std::vector<std::string>& names) {
+// An nnU-Net cuts slices as its plan says, not as they were counted.
+std::string mask_text(const data::LabelCensus& census, const std::vector<std::string>& names, bool is_nnunet) {
   std::vector<std::string> parts;
   for (size_t i = 0; i < names.size(); ++i) parts.push_back(concat(names[i], " ", census.num_pixels[i + 1]));
+  if (is_nnunet) return "voxels: " + join(parts, ", ");
   return concat(census.num_with_foreground, " of ", std::ssize(census.has_foreground) - census.num_unusable,
                 " slices have foreground; pixels: ", join(parts, ", "),
                 census.num_unusable > 0 ? concat("; slices that can't be used: ", census.num_unusable) : "");
@@ -108,7 +110,7 @@ Classes find_classes(const SegmentConfig& config, const Datasets& datasets) {
   if (classes.train.num_with_foreground == 0)
     throw Error(ExitCode::data, "no training mask has any foreground",
                 "check that the masks belong to the images, and data.ignore_label");
-  log::info(concat("training masks: ", count_text(classes.train, classes.names)));
+  log::info(concat("training masks: ", mask_text(classes.train, classes.names, config.model.name == "nnunet")));
   const auto warn_of_absent = [&](const data::LabelCensus& census, const std::string& text) {
     std::vector<std::string> absent;
     for (size_t i = 0; i < classes.names.size(); ++i) {

@@ -180,11 +180,12 @@ nn::SegmenterModule make_model(const SegmentConfig& config, const Datasets& data
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   nn::SegmenterModule segmenter = nn::make_segmenter(config.model.name, config.model.net);
   const data::ImageOptions image = as_trained(config.data.image, datasets);
+  const bool has_colour = is_colour(datasets);
   if (config.model.name == "transunet")
     prepare_transunet(*segmenter.module, config.model.net, config.model, session, image, datasets.volume_rules);
   else
-    prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, is_colour(datasets),
-                   session, image, datasets.volume_rules);
+    prepare_module(*segmenter.module, config.model.net.swin, config.model, /*is_segmenter=*/true, has_colour, session,
+                   image, datasets.volume_rules);
   return segmenter;
 }
 

@@ -132,7 +132,7 @@ void print_plan(const Training& training, const train::Plan& plan) {
                    image.in_channels, " x ", image.image_size[0], " x ", image.image_size[1]));
   const auto num_images = static_cast<double>(training.datasets.train->size());
   const double passes = static_cast<double>(plan.samples_per_epoch) / num_images;
-  if (plan.samples_per_epoch != training.datasets.train->size())
+  if (!training.loader.is_drawn && plan.samples_per_epoch != training.datasets.train->size())
     log::info(concat("an epoch is ", plan.steps_per_epoch, " steps: ", number_text(std::round(10 * passes) / 10),
                      " passes over the training images"));
   if (plan.train.batch_size > plan.samples_per_epoch)

@@ -29,6 +29,22 @@ bool takes(const fs::path& config) {
 
 }  // namespace
 
+std::string commands_of_key(const std::string& key) {
+  std::vector<std::string> commands;
+  const auto add = [&]<class Config>(const char* command, Config config) {
+    Options options;
+    describe(options, config);
+    if (options.find(key) != nullptr) commands.push_back(concat("vmae ", command));
+  };
+  add("pretrain", PretrainConfig());
+  add("finetune-seg", SegmentConfig());
+  add("finetune-cls", ClassifyConfig());
+  add("prepare", PrepareConfig());
+  add("split", SplitConfig());
+  add("plan", PlanConfig());
+  return join(commands, " or ");
+}
+
 std::string command_of_config(const fs::path& config) {
   if (takes<PretrainConfig>(config)) return "pretrain";
   if (takes<SegmentConfig>(config)) return "finetune-seg";

@@ -230,9 +230,13 @@ class OwnPlanTest(FinetuneTest):
         for run, more, seen in (("whole", [], 16), ("half", ["data.label_fraction=50"], 9)):
             done, plans = self.run_and_read(run, *more)
             self.assertEqual(len(self.parts(run)), seen)
-            self.assert_says(done, f"{20 - seen} cases neither train nor validate and stay out of the plan")
+            self.assert_says(done, f"{20 - seen} cases that neither train nor validate stay out of the plan")
             (plan,) = plans.values()
             self.assertEqual(plan, self.plan_of(self.parts(run)), run)
+            self.vmae("plan", "--input", "data", "--output", run + "_plan", "plan.splits=splits.json", *[key.replace("data.", "plan.") for key in more])
+            self.assertEqual(plan, json.loads((self.tmp / (run + "_plan") / "nnUNetPlans.json").read_text()), "the same by vmae plan")
+        refused = self.vmae("plan", "--input", "data", "plan.splits=splits.json", "plan.label_fraction=30", expect=2)
+        self.assert_says(refused, "label_fraction = 30: splits.json, fold 0, has 50, 100")
         self.assertNotEqual(plan, self.plan_of([path.name for path in (self.tmp / "data/images").iterdir()]))
 
     def test_folds_have_one_plan(self):

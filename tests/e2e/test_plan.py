@@ -215,7 +215,7 @@ class PlanTest(VmaeTest):
         self.assertIn("both --input and --from", self.plan("--input", folder, "--from", "x", output=None, expect=2).stderr)
         for name in ("a/b", ".", "..", "dataset", "dataset_fingerprint"):
             self.assertIn(f"plan.name is '{name}', which is no name of a file", self.plan("--input", folder, f"plan.name={name}", expect=2).stderr)
-        self.assertIn("names 2 channels", self.plan("--input", folder, few, "plan.channel_names=[T1,T2]", expect=3).stderr)
+        self.assertIn("plan.channel_names = [T1, T2] has 2 names, but a case has 1 channel", self.plan("--input", folder, few, "plan.channel_names=[T1,T2]", expect=2).stderr)
         self.assertFalse((self.tmp / "out").exists())  # the folder is made once there is something for it
         image = folder / "imagesTr/case01_0000.nii.gz"
         whole = nibabel.load(image)
@@ -240,6 +240,21 @@ class PlanTest(VmaeTest):
         self.assertIn("case 1 has 3 channels, but case 2 has 1", self.plan("--input", "mixed", "plan.foreground_voxels=1000", output=None, expect=3).stderr)
         (colour / "imagesTr/case0_0000.png").write_bytes(b"no picture")
         self.assertIn("case0_0000.png", self.plan("--input", colour, "plan.foreground_voxels=1000", output=None, expect=3).stderr)
+
+    def test_labels_that_nnunet_refuses(self):
+        """A plan can be made of them; that nothing can be trained with it is said."""
+        folder = nnunet_datasets.make(nnunet_datasets.tiny, self.tmp)
+        file = folder / "dataset.json"
+        json_of = json.loads(file.read_text())
+        plan = lambda: self.plan("--input", folder, "plan.foreground_voxels=1000", output=None).stderr
+        self.assertNotIn("can't be trained", plan())
+        for labels, said in (({"background": 0, "a": 1, "b": 3}, "labels.b"), ({"background": 0, "whole": [1, 2], "b": 2}, "regions_class_order")):
+            file.write_text(json.dumps({**json_of, "labels": labels}))
+            self.assertRegex(plan(), f"warning nnU-Net can't be trained with these labels: .*{said}")
+
+    def test_inspect_says_what_prints_it(self):
+        (self.tmp / "p.json").write_text(json.dumps(expected_of("ct")["plans"]))
+        self.assertIn("vmae plan --from", self.vmae("inspect", "p.json", expect=2).stderr)
 
     def test_a_link_keeps_its_name(self):
         (self.tmp / "Dataset099_Link").symlink_to(nnunet_datasets.make(nnunet_datasets.tiny, self.tmp))

@@ -70,6 +70,32 @@ class PredictNnUnetTest(VmaeTest):
         self.write_folds(row, nnunet_mirror_axes="[]")
         self.assertIn("never saw any in training", self.predict("--mirror", "--overwrite").stderr)
 
+    def test_takes_the_folder_of_nnunet(self):
+        """All folds of it together, as if each were named."""
+        row = WHOLE["classes"]
+        self.write_folds(row)
+        self.write_case(row, 1)
+        self.predict()
+        files = sorted(self.tmp.glob("*.safetensors"))
+        for fold, file in enumerate(files):
+            self.vmae("export", "--weights", file, "--output", f"one{fold}", "--nnunet")
+            (self.tmp / f"model/fold_{fold}").mkdir(parents=True)
+            [made] = (self.tmp / f"one{fold}").rglob("checkpoint_final.pth")
+            made.rename(self.tmp / f"model/fold_{fold}/checkpoint_final.pth")
+            shutil.copy(self.tmp / f"one{fold}/plans.json", self.tmp / "model")
+            shutil.copy(self.tmp / f"one{fold}/dataset.json", self.tmp / "model")
+        self.vmae("predict", "--weights", "model", "--input", "in", "--output", "of_folder", "--precision", "fp32")
+        record = json.loads((self.tmp / "of_folder/predict.json").read_text())
+        self.assertEqual([path.rsplit("/", 2)[-2] for path in record["weights"]], [f"fold_{i}" for i in range(len(files))])
+        self.assertEqual((record["options"]["tiles"], record["options"]["slice_axis"]), ("always", "xyz"[2 - row["plans"]["transpose_forward"][0]]))
+        for path in (self.tmp / "out").glob("*.nii.gz"):
+            self.assertEqual(path.read_bytes(), (self.tmp / "of_folder" / path.name).read_bytes())
+        self.vmae("inspect", "model", expect=4 if len(files) > 1 else 0)
+        (self.tmp / "model/fold_all").mkdir()
+        shutil.copy(self.tmp / "model/fold_0/checkpoint_final.pth", self.tmp / "model/fold_all")
+        self.assertIn("holds fold_all and other folds", self.vmae("predict", "--weights", "model", "--input", "in", "--output", "x", expect=2).stderr)
+        self.assertIn("--postprocessing is nope", self.predict("--postprocessing", "nope", "--overwrite", expect=3).stderr)
+
     def test_refuses_files_that_do_not_say_enough(self):
         row = WHOLE["classes"]
         self.write_case(row, 1)

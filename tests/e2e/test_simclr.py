@@ -72,7 +72,7 @@ class TrainingTest(VmaeTest):
         for options, code, texts in ((["train.micro_batch=2"], 2, ["train.micro_batch = 2", "can't be taken in parts", "smaller train.batch_size"]),
                                      (["train.batch_size=1"], 2, ["train.batch_size = 1"]),
                                      (["data.intensity=zscore"], 2, ["data.intensity", "[0, 1]"]),
-                                     (["views.crop_area=[0.5,0.2]"], 2, ["views.crop_area", "the smaller first"]),
+                                     (["views.crop_area=[0.5,0.2]"], 2, ["views.crop_area = [0.5, 0.2]", "the smaller first"]),
                                      (["views.crop_area=0.5"], 2, ["views.crop_area", "two values"]),
                                      (["model.temperature=0"], 2, ["model.temperature"])):
             done = self.pretrain(*options, expect=code)
@@ -88,6 +88,16 @@ class TrainingTest(VmaeTest):
         self.assertIn("holds a mae, but model.name = simclr", done.stderr)
         done = self.vmae("pretrain", SIMCLR, *TINY, SHALLOW, "data.train=images", "run.dir=mae", "train.epochs=2", "--resume", expect=4)
         self.assertIn("mae", done.stderr)
+
+    def test_keys_that_mean_nothing_are_named_with_their_values(self):
+        make_pictures(self.tmp / "images", 8)
+        short = ["train.epochs=1", "train.max_steps=1"]
+        done = self.pretrain("model.mask_ratio=0.5", "optim.trust_coefficient=0.01", *short)
+        self.assertIn("model.mask_ratio = 0.5, optim.trust_coefficient = 0.01", done.stderr)
+        self.assertNotIn("means nothing", self.pretrain("optim.name=lars", "optim.trust_coefficient=0.01", *short, "--overwrite").stderr)
+        done = self.vmae("pretrain", *TINY, SHALLOW, "data.train=images", "run.dir=mae", "views.blur=0", "model.temperature=0.2", "optim.name=sgd", "optim.eps=1e-6", *short)
+        self.assertRegex(done.stderr, r"warning means nothing with model.name = mae, optim.name = sgd.*: views.blur = 0, model.temperature = 0.2, optim.eps = 1e-0?6\n")
+        self.assertIn("it is a key of vmae plan", self.pretrain("plan.gpu_memory_gb=4", expect=2).stderr)
 
     def test_a_picture_that_breaks_on_the_way_ends_nothing(self):
         make_pictures(self.tmp / "images", 9)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TransUNet trained, stopped and resumed, on ranks, from published weights of its encoder, and what it predicts; a small variant throughout."""
+import re
 import sys
 import unittest
 
@@ -147,7 +148,7 @@ class TransUnetTest(FinetuneTest):
         self.transunet("model.init=encoder.pth", "model.transfer=encoder", *frozen, run="fifth")
         refused = self.vmae("finetune-seg", *TRAIN, *RECIPE, "model.name=transunet", "model.image_size=[32,48]", "model.init=run", "model.vit_width=32", "data.train=data",
                             "run.dir=fourth", expect=4)
-        self.assert_says(refused, "transformer.embeddings.patch_embeddings")
+        self.assert_says(refused, "its encoder has vit_width = 16, but model.vit_width = 32", "set model.vit_width=16")
 
     def test_weights_that_do_not_belong(self):
         make_segmentation(self.tmp / "data", 6)
@@ -166,8 +167,11 @@ class TransUnetTest(FinetuneTest):
         self.vmae("inspect", "R50.npz")
         self.transunet("train.epochs=1", run="two_heads")
         for init in ("R50.npz", "two_heads"):  # no shape tells how many they are
-            self.assert_says(self.transunet(f"model.init={init}", "model.vit_heads=4", "--overwrite", expect=4), init, "2 heads", "model.vit_heads = 4",
+            self.assert_says(self.transunet(f"model.init={init}", "model.vit_heads=4", "--overwrite", expect=4), init, "vit_heads = 2", "model.vit_heads = 4",
                              "set model.vit_heads=2")
+        self.assert_says(self.transunet("model.init=R50.npz", "model.vit_mlp=24", "model.vit_layers=1", "--overwrite", expect=4), "its encoder has vit_layers = 2, vit_mlp = 16",
+                         "set model.vit_layers=2 model.vit_mlp=16")  # all of them at once
+        self.assert_says(self.vmae("pretrain", "data.train=data/images", "model.init=R50.npz", "run.dir=mae", "model.image_size=[32,32]", expect=4), "holds the encoder of a TransUNet")
         self.assert_says(self.seg("model.init=R50.npz", run="swin", expect=4), "model.name=transunet takes them")
         self.assert_says(self.vmae("predict", "--weights", "R50.npz", "--input", "data/images", "--output", "out", expect=4), "predicts nothing")
         self.assert_says(self.transunet("model.image_size=[40,48]", expect=2), "40 is not a multiple of 16")
@@ -180,7 +184,11 @@ class TransUnetTest(FinetuneTest):
 
     def test_says_what_it_is_made_of(self):
         make_segmentation(self.tmp / "data", 6)
-        self.transunet("train.epochs=1")
+        done = self.transunet("train.epochs=1", "recipe=auto")
+        recipe = next(line for line in done.stderr.splitlines() if "recipe auto" in line)
+        self.assertNotIn("conv_stem", recipe, "what it has no use for")
+        [parameters] = re.findall(r"transunet with .*?, (\d+) parameters", done.stderr)
+        self.assertIn(f" {parameters} parameters", self.vmae("inspect", best(self.tmp / "run")).stdout, "counted alike")
         self.assertEqual(metadata(best(self.tmp / "run"))["model"], "transunet")
         printed = self.vmae("finetune-seg", "--config", SOURCE / "configs/finetune/transunet.yaml", "--print-config").stdout
         for line in ("name: transunet", "image_size: [224, 224]", "name: sgd", "schedule: poly", "absent_classes: true", "interpolation: nearest"):

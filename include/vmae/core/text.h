@@ -35,6 +35,9 @@ std::string number_text(double value);
 // The candidate nearest to `word` by edit distance, or "" if none is near enough to be a typing error.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
+// "1 case", "2 cases"
+std::string count_text(int64_t count, std::string_view thing);
+
 // 1536 -> "1.5 KiB"; 62.5 -> "1 min 02 s".
 std::string human_bytes(double bytes);
 std::string human_seconds(double seconds);

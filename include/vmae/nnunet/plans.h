@@ -57,6 +57,9 @@ struct Plans {
   std::string rest;
 };
 
+// x, y or z: across which axis of a volume its slices lie.
+std::string slice_axis_of(const Plans& plans);
+
 // Also of older versions of nnU-Net, which name their network's parts otherwise, and configurations that inherit from
 // others. Throws Error(data) naming file and key: no JSON, a key that is missing or has no meaning, a network or a way
 // of resampling that is not nnU-Net's own (PlainConvUNet with instance norm and leaky ReLU).

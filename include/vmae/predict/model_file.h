@@ -46,6 +46,9 @@ nn::MaeOptions model_options_of(const weights::TensorFile& file, const std::file
 nn::SimclrOptions simclr_options_of(const weights::TensorFile& file, const std::filesystem::path& path);
 nn::SwinOptions swin_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet,
                                 const nn::SwinOptions& defaults = {});
+// Of a TransUNet or its encoder alone, in TransUNet's names: what its encoder's shapes tell, the rest as in `net`;
+// heads are taken to be 64 channels wide. Throws std::out_of_range where the file lacks one of its tensors.
+nn::TransUnetOptions transunet_encoder_of(const weights::TensorFile& file, nn::TransUnetOptions net = {});
 // Of a segmenter (model_name_of()), with as many classes as its head has. Of a TransUNet's files of
 // other programs the image is a square, and heads are 64 channels wide.
 nn::UnetOptions unet_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet);

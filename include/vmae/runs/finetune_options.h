@@ -90,8 +90,6 @@ void describe(Options& options, ClassifyConfig& config);
 // The defaults of all that a config does not say: those of its recipe, as far as they go with
 // what it says. said.train.epochs = 0: it does not say that; if it does, an epoch is one pass.
 SegmentConfig defaults_for(const SegmentConfig& said);
-// Keys that mean nothing to the network that the config names. Throws Error(usage) naming the first that is set.
-void refuse_keys_of_others(const SegmentConfig& config);
 ClassifyConfig defaults_for(const ClassifyConfig& said);
 // For the log: the recipe, and which keys it is that have other values than the paper's because of it.
 std::string text_of_recipe(const SegmentConfig& config);

@@ -15,6 +15,9 @@ struct PlanOptions {
   int64_t foreground_voxels = nnunet::kForegroundVoxels;
   std::vector<std::string> channel_names;  // empty: as the source says
   std::string name = "nnUNetPlans";
+  std::string splits;  // a file of `vmae split`
+  int64_t label_fraction = 100;
+  int64_t workers = 0;
 };
 void describe(Options& options, PlanOptions& plan);
 

@@ -25,6 +25,7 @@ struct Datasets {
   std::vector<std::string> channel_modalities;  // of each of them; "" where it is not known or differs
   // of the volumes that train; auto: there are none, or its sources have several
   std::string slice_axis = "auto";
+  std::vector<std::string> slice_axes_text;  // how data.slice_axis = auto was decided, for each source
 };
 
 // Of training, validation and test; what masks mean is for the command to add, with the censuses of `parts`.
@@ -32,8 +33,9 @@ DataCard card_of(const Datasets& datasets);
 
 Datasets load_datasets(const DataOptions& data, const Session& session, const data::Targets& targets);
 
-// By which rule the intensities of how many files are read, to the log.
-void tell_intensity(const Datasets& datasets, const data::ImageOptions& image);
+// How many images train and validate, how slices of volumes lie, and by which rule the intensities of how many files
+// are read: to the log.
+void tell_images(const Datasets& datasets, const data::ImageOptions& image);
 
 // Of training, its order given by the session's seed.
 data::LoaderOptions training_loader(const DataOptions& data, const train::Plan& plan, uint64_t seed);

@@ -1,5 +1,5 @@
 #pragma once
-// Whose config a file is: for the message where a command is given another's.
+// Whose config a file is, and whose key a key: for the message where a command is given another's.
 #include <filesystem>
 #include <string>
 
@@ -8,5 +8,8 @@ namespace vmae::run {
 // The first command that takes all keys of a config file: "pretrain",
 // "finetune-seg", "finetune-cls", "prepare", "split" or "plan"; "" where none does.
 std::string command_of_config(const std::filesystem::path& config);
+
+// "vmae plan", "vmae finetune-seg or vmae finetune-cls": the commands that have a key; "" where none does.
+std::string commands_of_key(const std::string& key);
 
 }  // namespace vmae::run

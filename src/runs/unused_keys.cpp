@@ -1,0 +1,125 @@
+#include "vmae/runs/unused_keys.h"
+
+#include "vmae/core/error.h"
+#include "vmae/core/log.h"
+
+namespace vmae::run {
+
+namespace {
+
+// "key = value" of what two configs have otherwise: the values of the first.
+template <class Config>
+std::vector<std::string> differences(Config is, Config other) {
+  Options values, others;
+  describe(values, is);
+  describe(others, other);
+  std::vector<std::string> texts;
+  for (const Option& option : values.all()) {
+    const std::string value = option.get();
+    if (value != others.find(option.key)->get())
+      texts.push_back(concat(option.key, " = ", value.empty() ? "\"\"" : value));
+  }
+  return texts;
+}
+
+void reset_unused(train::OptimOptions& optim, const train::OptimOptions& standard) {
+  const bool is_adamw = optim.name == "adamw";
+  if (!is_adamw) {
+    optim.betas = standard.betas;
+    optim.eps = standard.eps;
+  }
+  if (is_adamw) {
+    optim.momentum = standard.momentum;
+    optim.nesterov = standard.nesterov;
+  }
+  if (optim.name != "lars") optim.trust_coefficient = standard.trust_coefficient;
+  if (!optim.schedule.starts_with("poly")) optim.poly_power = standard.poly_power;
+}
+
+nn::UnetOptions of_network(const nn::UnetOptions& given, const nn::SegmenterKind& kind, nn::UnetOptions standard) {
+  standard.num_classes = given.num_classes;
+  standard.swin.image_size = given.swin.image_size;
+  standard.swin.in_channels = given.swin.in_channels;
+  if (kind.is_swin) {
+    standard.swin = given.swin;
+    standard.identity_joins = given.identity_joins;
+  }
+  if (kind.name == "unet") standard.features = given.features;
+  if (kind.name == "transunet") standard.transunet = given.transunet;
+  if (kind.name == "nnunet") standard.nnunet = given.nnunet;
+  return standard;
+}
+
+template <class Config>
+void warn_of(const std::vector<std::string>& keys, const Config& config) {
+  if (!keys.empty())
+    log::warning(concat("means nothing with model.name = ", config.model.name, ", optim.name = ", config.optim.name,
+                        ", optim.schedule = ", config.optim.schedule, ": ", join(keys, ", ")));
+}
+
+}  // namespace
+
+void reset_unused(SegmentConfig& config, const SegmentConfig& standard) {
+  reset_unused(config.optim, standard.optim);
+  const nn::SegmenterKind& kind = *nn::find_segmenter(config.model.name);
+  config.model.net = of_network(config.model.net, kind, standard.model.net);
+  if (config.model.init.empty() || kind.name == "nnunet") {
+    config.model.transfer = standard.model.transfer;
+    config.model.allow_mismatch = standard.model.allow_mismatch;
+  }
+}
+
+void warn_of_unused_keys(const PretrainConfig& config) {
+  PretrainConfig used = config;
+  const PretrainConfig standard;
+  reset_unused(used.optim, standard.optim);
+  if (config.model.name == "simclr") {
+    used.model.mae = standard.model.mae;
+    used.model.mae.swin = config.model.mae.swin;
+  } else {
+    used.model.contrast = standard.model.contrast;
+    used.views = standard.views;
+  }
+  warn_of(differences(config, used), config);
+}
+
+void warn_of_unused_keys(const SegmentConfig& config) {
+  SegmentConfig used = config;
+  reset_unused(used, defaults_for(config));
+  warn_of(differences(config, used), config);
+}
+
+void warn_of_unused_keys(const ClassifyConfig& config) {
+  ClassifyConfig used = config;
+  const ClassifyConfig standard = defaults_for(config);
+  reset_unused(used.optim, standard.optim);
+  if (config.model.init.empty()) {
+    used.model.transfer = standard.model.transfer;
+    used.model.allow_mismatch = standard.model.allow_mismatch;
+  }
+  warn_of(differences(config, used), config);
+}
+
+void refuse_keys_of_others(const SegmentConfig& config) {
+  const bool is_nnunet = config.model.name == "nnunet";
+  SegmentConfig followed = config;
+  if (is_nnunet) {
+    const SegmentConfig standard(config.recipe);
+    followed.data.augment = standard.data.augment;
+    followed.data.image = standard.data.image;
+    followed.data.channels = standard.data.channels;
+    followed.data.foreground_share = 0;
+    followed.data.weights = {};
+    followed.loss = standard.loss;
+    followed.model.net = standard.model.net;
+  } else {
+    followed.nnunet = {};
+  }
+  const std::vector<std::string> keys = differences(config, followed);
+  if (!keys.empty())
+    throw Error(ExitCode::usage, concat(keys.front(), " means nothing to model.name = ", config.model.name),
+                is_nnunet ? "leave it out: nnU-Net's plan and its authors' training decide it (docs/baselines.md)"
+                          : "leave it out, or set model.name=nnunet");
+}
+
+}  // namespace vmae::run
