@@ -57,7 +57,7 @@ struct ConfigArguments {
     } catch (const UnknownKey& error) {
       const std::string others = run::commands_of_key(std::string(trim(assignment.substr(0, assignment.find('=')))));
       if (others.empty()) throw;
-      throw Error(error.code(), error.what(), "it is a key of " + others);
+      throw Error(error.code(), error.what(), "it is a key of vmae " + others);
     }
   }
 

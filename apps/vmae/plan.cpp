@@ -16,9 +16,10 @@ void add_plan(CLI::App& app, Context&) {
   };
   auto arguments = std::make_shared<Arguments>();
   command
-      ->add_option("--input", arguments->input,
-                   "images with masks: an nnU-Net or Decathlon folder, folders of images and masks, a manifest CSV, or "
-                   "a prepared dataset")
+      ->add_option(
+          "--input", arguments->input,
+          "images with masks: an nnU-Net or Decathlon folder, folders of images and masks, DICOM with RTSTRUCT "
+          "or SEG, a manifest CSV, or a prepared dataset")
       ->type_name("PATH");
   command->add_option("--from", arguments->from, "read this plan instead, as nnU-Net or vmae wrote it")
       ->type_name("FILE");

@@ -11,7 +11,8 @@ namespace {
 
 void add_files(CLI::App& command, run::PredictArguments& arguments) {
   command
-      .add_option("--weights", arguments.weights, "runs or weight files; several, or a run with folds, are averaged")
+      .add_option("--weights", arguments.weights,
+                  "runs, weight files or folders of nnU-Net's folds; several, or those of folds, are averaged")
       ->required()
       ->type_name("PATH ...");
   command

@@ -50,12 +50,14 @@ void add_export(CLI::App& app, Context&) {
   auto arguments = std::make_shared<Arguments>();
   command
       ->add_option("--weights", arguments->weights,
-                   "weights: .safetensors, .pth, or the folder of a run (its best weights)")
+                   "weights: .safetensors, .pth, or the folder of a run (its best weights) or of nnU-Net's folds")
       ->required()
       ->type_name("PATH");
-  command->add_option("--output", arguments->output, "file to write; its ending decides the format")
+  command
+      ->add_option("--output", arguments->output,
+                   "file to write; its ending decides the format. With --nnunet a folder")
       ->required()
-      ->type_name("FILE");
+      ->type_name("PATH");
   command->add_flag("--nnunet", arguments->nnunet,
                     "an nnU-Net, or all of its folds, as the folder --output that nnU-Net itself predicts with");
   command->add_flag("--overwrite", arguments->overwrite, "replace the file");

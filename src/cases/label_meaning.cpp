@@ -13,7 +13,7 @@ constexpr int64_t kMostNameless = 128;  // more different values are shades of g
 
 std::string option(const LabelRules& rules, const char* key) {
   std::string name = key;
-  if (!rules.is_command_line) return "data." + name;
+  if (!rules.is_command_line) return rules.section + "." + name;
   std::replace(name.begin(), name.end(), '_', '-');
   return "--" + name;
 }
@@ -50,7 +50,7 @@ void check(const LabelRules& rules) {
                 join(rules.names, ", "), ")"),
          "give one value for each class, in the order of the classes");
   }
-  const std::string classes = rules.is_command_line ? "--classes" : "data.classes";
+  const std::string classes = option(rules, "classes");
   for (size_t i = 0; i < rules.names.size(); ++i) {
     const auto own =
         std::find(rules.own_names.begin(), rules.own_names.end(), rules.names[i]) - rules.own_names.begin();
@@ -82,7 +82,7 @@ void require_numbering(const LabelRules& rules, const LabelFacts& facts, const s
                        "): shades of grey, as smooth edges or resizing make them, rather than labels"),
                 concat("make the masks anew (resized without interpolation, or thresholded); if these are classes "
                        "indeed, name them: ",
-                       rules.is_command_line ? "--classes" : "data.classes"));
+                       option(rules, "classes")));
   if (values.empty() || (values.back() <= kMostClasses && values.back() <= 2 * static_cast<int64_t>(values.size()) + 8))
     return;
   throw Error(ExitCode::data,
@@ -106,9 +106,8 @@ void require_classes(const LabelRules& rules, const LabelFacts& facts, const Lab
     throw Error(ExitCode::data,
                 concat(facts.first[static_cast<size_t>(value)], " holds the value ", value,
                        ", but there are classes 0 to ", meaning.names.size(), " (", join(classes, ", "), ")"),
-                concat("correct the mask, name all classes in ", rules.is_command_line ? "--classes" : "data.classes",
-                       ", list their values in ", option(rules, "label_values"), ", or set ",
-                       option(rules, "ignore_label"), " to that value"));
+                concat("correct the mask, name all classes in ", option(rules, "classes"), ", list their values in ",
+                       option(rules, "label_values"), ", or set ", option(rules, "ignore_label"), " to that value"));
   }
 }
 
@@ -175,8 +174,7 @@ LabelMeaning label_meaning(const LabelRules& given, const LabelFacts& facts) {
     if (!rules.names.empty()) count = static_cast<int64_t>(rules.names.size());
     if (rules.ignore > 0 && rules.ignore <= count)
       throw Error(ExitCode::usage, concat(option(rules, "ignore_label"), " = ", rules.ignore, " is also a class"),
-                  concat("name the classes in ", rules.is_command_line ? "--classes" : "data.classes",
-                         ", or use another value"));
+                  concat("name the classes in ", option(rules, "classes"), ", or use another value"));
     for (int64_t value = 1; value <= count; ++value) in_files.push_back(value);
   }
   for (size_t i = 0; i < in_files.size(); ++i) {

@@ -43,9 +43,9 @@ void check(const ViewOptions& views) {
                 concat("views.", key, " = [", join(texts, ", "), "]: meant are two values, the smaller first"),
                 concat("for example views.", key, "=", example));
   };
-  ascending_pair("crop_area", views.crop_area, "[0.2, 1]");
-  ascending_pair("crop_ratio", views.crop_ratio, "[0.75, 1.3333]");
-  ascending_pair("blur_sigma", views.blur_sigma, "[0.1, 2]");
+  ascending_pair("crop_area", views.crop_area, "[0.2,1]");
+  ascending_pair("crop_ratio", views.crop_ratio, "[0.75,1.3333]");
+  ascending_pair("blur_sigma", views.blur_sigma, "[0.1,2]");
 }
 
 }  // namespace vmae::data

@@ -53,7 +53,7 @@ void write_sheet(const InspectArguments& arguments, Look look) {
 }
 
 bool is_nnunet_plan(const fs::path& path) {
-  if (to_lower(path.extension().string()) != ".json") return false;
+  if (to_lower(path.extension().string()) != ".json" || !fs::is_regular_file(path)) return false;
   const std::string text = read_file(path);
   return text.find("\"plans_name\"") != std::string::npos && text.find("\"configurations\"") != std::string::npos;
 }
@@ -71,7 +71,8 @@ bool needs_torch(const InspectArguments& arguments) {
   if (const std::string problem = path_problem(path); !problem.empty())
     throw Error(ExitCode::data, concat(path.string(), " ", problem));
   if (is_nnunet_plan(path))
-    throw Error(ExitCode::usage, path.string() + " is a plan of nnU-Net", "vmae plan --from prints it");
+    throw Error(ExitCode::usage, path.string() + " is a plan of nnU-Net",
+                "print it: vmae plan --from " + path.string());
   const bool is_weights = holds_weights(path);
   if (is_weights && !(arguments.png.empty() && arguments.npy.empty() && arguments.card.empty()))
     throw Error(ExitCode::usage, concat("--png, --npy and --card show images, but ", path.string(), " holds weights"));

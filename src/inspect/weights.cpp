@@ -175,11 +175,26 @@ Inspection inspect_file(const fs::path& file, bool all_keys) {
   return {json_text(json, 2), weights_text(json, all_keys)};
 }
 
+// A folder of nnU-Net's: of several folds a line each.
+Inspection inspect_nnunet(const fs::path& path, bool all_keys) {
+  const std::vector<fs::path> files = nnunet_checkpoints(path);
+  if (files.size() == 1) return inspect_file(files.front(), all_keys);
+  nlohmann::ordered_json json = {
+      {"file", path.string()}, {"kind", "folds"}, {"folds", nlohmann::ordered_json::array()}};
+  std::string text = concat(path.string(), ": ", files.size(), " folds of nnU-Net");
+  for (const fs::path& file : files) {
+    json["folds"].push_back(summary(file, read_any(file)));
+    const std::string whole = weights_text(json["folds"].back(), /*all_keys=*/false);
+    text += "\n  " + whole.substr(0, whole.find('\n'));
+  }
+  return {json_text(json, 2), text + "\n  more of one: vmae inspect " + files.front().string()};
+}
+
 }  // namespace
 
 static Inspection inspect_weights(const fs::path& path, bool all_keys) {
   if (fs::is_directory(path)) {
-    if (!nnunet_checkpoints(path).empty()) return inspect_file(find_weights(path), all_keys);
+    if (!is_run(path)) return inspect_nnunet(path, all_keys);
     if (const RunRecord record = open_run_record(path); record.has_folds) return inspect_folds(record);
     return inspect_run(path, all_keys);
   }

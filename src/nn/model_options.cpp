@@ -219,25 +219,33 @@ const std::vector<SegmenterKind>& segmenter_kinds() {
        .text = "the paper's",
        .head = "head.weight",
        .is_swin = true,
-       .takes_init = true},
+       .takes_init = true,
+       .take_own =
+           [](const UnetOptions& from, UnetOptions& to) {
+             to.swin = from.swin;
+             to.identity_joins = from.identity_joins;
+           }},
       {.name = "unet",
        .title = "U-Net",
        .text = "a plain U-Net of convolutions, the baseline; of the keys below it has image_size, in_channels and "
                "features, and it begins at random",
-       .head = "head.weight"},
+       .head = "head.weight",
+       .take_own = [](const UnetOptions& from, UnetOptions& to) { to.features = from.features; }},
       {.name = "transunet",
        .title = "TransUNet",
        .text = "TransUNet R50-ViT-B/16 (docs/baselines.md); it has image_size (multiples of 16), in_channels and the "
                "keys that say so, and begins at random or with R50+ViT-B_16.npz",
        .head = "segmentation_head.0.weight",
        .takes_init = true,
-       .size_multiple = kTransUnetMultiple},
+       .size_multiple = kTransUnetMultiple,
+       .take_own = [](const UnetOptions& from, UnetOptions& to) { to.transunet = from.transunet; }},
       {.name = "nnunet",
        .title = "nnU-Net",
        .text = "nnU-Net's 2D configuration (docs/baselines.md), whose plan gives image_size, in_channels and the keys "
                "that say so; it begins at random or with weights of its own",
        .head = "decoder.seg_layers.0.weight",
-       .takes_init = true}};
+       .takes_init = true,
+       .take_own = [](const UnetOptions& from, UnetOptions& to) { to.nnunet = from.nnunet; }}};
   return kinds;
 }
 

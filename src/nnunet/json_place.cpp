@@ -12,7 +12,7 @@ namespace vmae::nnunet {
 
 namespace {
 
-constexpr const char* kHint = "give the file as nnU-Net or vmae wrote it";
+constexpr const char* kHint = "give a file of nnU-Net or vmae";
 
 }  // namespace
 
@@ -29,18 +29,25 @@ Json parse_json(const std::string& text, const std::filesystem::path& file) {
 void JsonPlace::fail(const std::string& what) const {
   constexpr size_t kShown = 60;
   const std::string value = json_text(*json_), shown = value.size() > kShown ? value.substr(0, kShown) + "..." : value;
-  fail_file(*file_, concat("\"", key_, "\" is ", shown, "; ", what), kHint);
+  fail_file(*file_, concat("\"", key_, "\" is ", shown, "; ", what), hint_);
+}
+
+JsonPlace JsonPlace::with_hint(const std::string& hint) const {
+  JsonPlace place = *this;
+  place.hint_ = hint;
+  return place;
 }
 
 JsonPlace JsonPlace::below(const std::string& key, const Json& json) const {
   JsonPlace place(*file_, json);
   place.key_ = key_.empty() ? key : key_ + "." + key;
+  place.hint_ = hint_;
   return place;
 }
 
 JsonPlace JsonPlace::at(const std::string& key) const {
   if (!json_->is_object()) fail("meant is an object");
-  if (!json_->contains(key)) fail_file(*file_, concat("has no \"", below(key, *json_).key_, "\""), kHint);
+  if (!json_->contains(key)) fail_file(*file_, concat("has no \"", below(key, *json_).key_, "\""), hint_);
   return below(key, json_->at(key));
 }
 

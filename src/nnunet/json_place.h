@@ -47,13 +47,15 @@ class JsonPlace {
 
   // "... is VALUE; `what`"
   [[noreturn]] void fail(const std::string& what) const;
+  // What to do, in the errors of this place and those below it.
+  JsonPlace with_hint(const std::string& hint) const;
 
  private:
   JsonPlace below(const std::string& key, const Json& json) const;
 
   const std::filesystem::path* file_;
   const Json* json_;
-  std::string key_;
+  std::string key_, hint_ = "give the file as nnU-Net or vmae wrote it";
 };
 
 }  // namespace vmae::nnunet

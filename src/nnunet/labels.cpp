@@ -87,7 +87,11 @@ Labels labels_of_classes(const std::vector<std::string>& names, bool has_ignore)
 
 Labels labels_of_json(const std::string& dataset_json, const std::filesystem::path& for_messages) {
   const Json json = parse_json(dataset_json, for_messages);
-  const JsonPlace whole(for_messages, json), place = whole.at(kLabelsKey);
+  const JsonPlace whole = JsonPlace(for_messages, json)
+                              .with_hint(
+                                  "correct the labels: background 0, then 1, 2, ... without gaps; regions are "
+                                  "lists of these, painted in the order of regions_class_order");
+  const JsonPlace place = whole.at(kLabelsKey);
   const JsonPlace background = place.at(kBackgroundKey);
   if (background.json().is_array() || label_number(background) != 0) background.fail("meant is 0");
   Labels labels;

@@ -132,8 +132,11 @@ void check_network(const NetworkPlan& network, const JsonPlace& place, const std
   }
 }
 
+constexpr const char* kPlainUnet =
+    "only nnU-Net's plain U-Net is here: plan with its default planner, or with vmae plan";
+
 NetworkPlan network_from_json(const JsonPlace& architecture) {
-  require(architecture.at("network_class_name"), kNetworkClass);
+  require(architecture.at("network_class_name").with_hint(kPlainUnet), kNetworkClass);
   const JsonPlace arguments = architecture.at("arch_kwargs");
   const Json fixed = fixed_network_arguments();
   for (const auto& [key, value] : fixed.items()) require(arguments.at(key), value);
@@ -150,7 +153,7 @@ NetworkPlan network_from_json(const JsonPlace& architecture) {
 
 // Versions before 2.5 name the same numbers otherwise.
 NetworkPlan network_from_old_json(const JsonPlace& configuration) {
-  require(configuration.at("UNet_class_name"), "PlainConvUNet");
+  require(configuration.at("UNet_class_name").with_hint(kPlainUnet), "PlainConvUNet");
   NetworkPlan network;
   network.kernels = configuration.at("conv_kernel_sizes").vector(pair_of_integers);
   network.strides = configuration.at("pool_op_kernel_sizes").vector(pair_of_integers);
@@ -233,7 +236,9 @@ Plans plans_of_json(const std::string& text, const std::filesystem::path& for_me
   const Json json = parse_json(text, file);
   const JsonPlace place(file, json);
   Plans plans;
-  const Json flat = resolved(place.at("configurations"), kConfiguration);
+  const Json flat =
+      resolved(place.at("configurations").with_hint("plan the 2D configuration, with nnU-Net or with vmae plan"),
+               kConfiguration);
   const Json only{{kConfiguration, flat}};
   plans.flat = configuration_from_json(JsonPlace(file, only).at(kConfiguration));
   plans.dataset_name = place.at("dataset_name").text();

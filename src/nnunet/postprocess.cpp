@@ -141,9 +141,14 @@ class Search {
     const PostprocessingStep step{{all.begin(), all.end()}};
     Predictions candidates = after_step(step);
     const MeanDice now = dice(candidates);
-    bool is_better = now.mean > found_.before.mean;
-    for (size_t k = 0; k < is_any_.size(); ++k) is_better &= !(now.by_entry[k] < found_.before.by_entry[k]);
+    std::vector<std::string> falling;
+    for (size_t k = 0; k < is_any_.size(); ++k) {
+      if (now.by_entry[k] < found_.before.by_entry[k]) falling.push_back(labels_.foreground[k].name);
+    }
+    const bool is_better = now.mean > found_.before.mean && falling.empty();
     decide("of all foreground", found_.before.mean, now.mean, is_better, step, std::move(candidates));
+    if (now.mean > found_.before.mean && !falling.empty())
+      found_.report.back() += ", as that of " + join(falling, ", ") + " falls";
   }
 
   void try_entry(size_t k) {

@@ -10,7 +10,6 @@ namespace {
 weights::Metadata text_of_model(const LoadedModel& one) {
   weights::Metadata metadata;
   add_card(one.card, metadata);
-  metadata["name"] = one.name;
   metadata["size"] =
       concat(one.card.image.image_size[0], "x", one.card.image.image_size[1], "x", one.card.image.in_channels);
   if (one.plans != nullptr) {
@@ -32,6 +31,11 @@ weights::Metadata text_of_model(const LoadedModel& one) {
 
 void require_alike(const std::vector<LoadedModel>& models) {
   for (const LoadedModel& other : models) {
+    if (other.name != models.front().name)
+      throw Error(
+          ExitCode::checkpoint,
+          concat("models that are averaged must be alike, but one is ", models.front().name, ", another ", other.name),
+          "predict with each on its own");
     auto expected = text_of_model(models.front()), found = text_of_model(other);
     for (const auto& [key, value] : found) expected.try_emplace(key);  // one may not say
     for (const auto& [key, value] : expected) {

@@ -116,7 +116,7 @@ LoadedCase load_nnunet_case(const io::SourceFile& file, const nnunet::Plans& pla
     loaded.one.volume = images.volumes.front();
     loaded.preprocessed = nnunet::preprocess(voxels_of(std::move(images), file.path.string()), plans);
     loaded.one.range = data::range_of(loaded.one.volume, image);  // of values that are all finite
-    loaded.one.axis = static_cast<int>(2 - plans.transpose_forward[0]);
+    loaded.one.axis = io::axis_number(nnunet::slice_axis_of(plans));
     return loaded;
   });
 }

@@ -224,10 +224,19 @@ std::vector<std::string> model_names() {
 std::string model_name_of(const weights::TensorFile& file) {
   if (const auto found = file.metadata.find("model"); found != file.metadata.end()) return found->second;
   if (weights::is_transunet(file)) return "transunet";
+  if (weights::is_flax_vit(file)) return "R50+ViT";
   if (file.find(nn::find_segmenter("nnunet")->head) != nullptr) return "nnunet";
   if (file.find("skip_connection_layers.0.weight") != nullptr) return "swin-unet";
   if (file.find("projection.layers.0.linear.weight") != nullptr) return "simclr";
   return file.find("decoder_pred.weight") == nullptr && file.find("head.weight") != nullptr ? "swin-classifier" : "mae";
+}
+
+void require_model(const weights::TensorFile& file, const fs::path& path, const std::string& name,
+                   const std::string& hint) {
+  const std::string theirs = model_name_of(file);
+  if (theirs == name) return;
+  throw Error(ExitCode::checkpoint,
+              concat("model.init = ", path.string(), " holds weights of ", theirs, ", but model.name = ", name), hint);
 }
 
 nn::MaeOptions model_options_of(const weights::TensorFile& file, const fs::path& path, const nn::MaeOptions& defaults) {
@@ -279,14 +288,21 @@ nn::TransUnetOptions transunet_encoder_of(const weights::TensorFile& file, nn::T
   const std::string embeddings = "transformer.embeddings.", stem = embeddings + "hybrid_model.",
                     layer = "transformer.encoder.layer.";
   constexpr int64_t kHeadWidth = 64;
-  net.stem_width = shape(file, stem + "root.conv.weight").at(0);
+  const auto take = [&](const std::string& key, int64_t dimension, int64_t& size) {
+    const at::Tensor* tensor = file.find(key);
+    if (tensor != nullptr && tensor->dim() > dimension) size = tensor->size(dimension);
+  };
+  const auto count = [&](const std::function<std::string(int64_t)>& key, int64_t& size) {
+    if (const int64_t found = count_of(file, key); found > 0) size = found;
+  };
+  take(stem + "root.conv.weight", 0, net.stem_width);
   for (size_t block = 0; block < net.stem_units.size(); ++block)
-    net.stem_units[block] = count_of(
-        file, [&](int64_t unit) { return concat(stem, "body.block", block + 1, ".unit", unit + 1, ".conv1.weight"); });
-  net.vit_width = shape(file, embeddings + "position_embeddings").at(2);
+    count([&](int64_t unit) { return concat(stem, "body.block", block + 1, ".unit", unit + 1, ".conv1.weight"); },
+          net.stem_units[block]);
+  take(embeddings + "position_embeddings", 2, net.vit_width);
   net.vit_heads = std::max<int64_t>(1, net.vit_width / kHeadWidth);
-  net.vit_layers = count_of(file, [&](int64_t i) { return concat(layer, i, ".ffn.fc1.weight"); });
-  net.vit_mlp = shape(file, layer + "0.ffn.fc1.weight").at(0);
+  count([&](int64_t i) { return concat(layer, i, ".ffn.fc1.weight"); }, net.vit_layers);
+  take(layer + "0.ffn.fc1.weight", 0, net.vit_mlp);
   return net;
 }
 
@@ -396,7 +412,8 @@ LoadedEncoder load_encoder(const fs::path& path, at::Device device) {
   weights::rename_to_reference(file);
   encoder.name = model_name_of(file);
   if (const nn::SegmenterKind* kind = nn::find_segmenter(encoder.name); kind != nullptr && !kind->is_swin)
-    throw Error(ExitCode::checkpoint, concat(path.string(), ": a ", kind->title, " has no Swin encoder"),
+    throw Error(ExitCode::checkpoint,
+                concat(path.string(), ": weights of ", kind->title, ", which has no Swin encoder"),
                 "take weights of pretrain, finetune-cls, or finetune-seg with model.name=swin-unet");
   if (!is_of_pretraining(encoder.name)) {
     const LoadedModel model = load_model(path, device);
@@ -450,16 +467,20 @@ fs::path find_weights(const fs::path& path) {
   }
   if (const std::vector<fs::path> files = nnunet_checkpoints(path); !files.empty()) {
     if (files.size() == 1) return files.front();
+    std::vector<std::string> names;
+    for (const fs::path& file : files) names.push_back(file.string());
     throw Error(ExitCode::checkpoint,
                 concat(path.string(), " holds ", files.size(), " folds of nnU-Net, and one file of weights is wanted"),
-                "name one of them: " + files.front().string());
+                "name one of them: " + join(names, ", or "));
   }
   throw fail(path, "a folder without checkpoints/best.safetensors or last.safetensors");
 }
 
 std::vector<fs::path> find_all_weights(const fs::path& path) {
-  if (std::vector<fs::path> files = nnunet_checkpoints(path); !files.empty()) return files;
-  if (!is_run(path)) return {find_weights(path)};
+  if (!is_run(path)) {
+    std::vector<fs::path> of_nnunet = nnunet_checkpoints(path);
+    return of_nnunet.empty() ? std::vector{find_weights(path)} : of_nnunet;
+  }
   std::vector<fs::path> files;
   for (const fs::path& run : open_run_record(path).folders) files.push_back(find_weights(run));
   return files;

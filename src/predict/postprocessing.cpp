@@ -17,9 +17,12 @@ std::string numbers_text(const std::vector<int64_t>& numbers) {
   return join(texts, ", ");
 }
 
-// What the run of folds found, where it is used as a whole.
+// What the run of folds found, where it, or what nnU-Net has of it, is used as a whole.
 fs::path found_by_folds(const std::vector<fs::path>& weights) {
-  if (weights.size() != 1 || !is_run(weights[0]) || !open_run_record(weights[0]).has_folds) return {};
+  if (weights.size() != 1) return {};
+  const bool is_whole = is_run(weights[0]) ? open_run_record(weights[0]).has_folds
+                                           : fs::is_directory(weights[0]) && fs::exists(weights[0] / "plans.json");
+  if (!is_whole) return {};
   const fs::path file = weights[0] / "postprocessing.json";
   return fs::exists(file) ? file : fs::path();
 }
@@ -54,6 +57,9 @@ ChosenPostprocessing choose_postprocessing(const std::string& option, const std:
   if (!fs::exists(file))
     throw Error(ExitCode::data, concat("--postprocessing is ", option, ", which is no file"),
                 "give auto, none, or a file postprocessing.json of a run or of nnU-Net");
+  if (file.extension() == ".pkl")
+    throw Error(ExitCode::data, concat("--postprocessing is ", option, ", which is for nnU-Net's own program"),
+                "give postprocessing.json, which lies beside it");
   ChosenPostprocessing chosen{file, nnunet::read_postprocessing(file)};
   chosen.of_classes = in_classes(chosen.of_values, card, file);
   return chosen;

@@ -167,15 +167,17 @@ class Prediction {
   const ModelCard& card() const { return predictor_->model().card; }
   bool is_segmenter() const { return predictor_->model().is_segmenter(); }
   const std::string& pool() const { return options_.pool.empty() ? card().pool : options_.pool; }
+  std::string text_of_classes() const {
+    if (!is_segmenter()) return join(card().class_names, ", ");
+    if (!card().region_names.empty()) return "regions " + join(card().region_names, ", ");
+    return "background and " + io::class_list(card().class_names);
+  }
   size_t num_all() const { return cases_.size() + refused_.size(); }
   size_t num_done() const { return num_all() - failed_.size(); }
 
   void describe() const {
-    log::info(
-        concat(predictor_->model().name, ", ",
-               is_segmenter() ? "background and " + io::class_list(card().class_names) : join(card().class_names, ", "),
-               "; ", count_text(std::ssize(weights_), "model"), "; ", count_text(std::ssize(cases_), "case"), ", on ",
-               device_.str()));
+    log::info(concat(predictor_->model().name, ", ", text_of_classes(), "; ", count_text(std::ssize(weights_), "model"),
+                     "; ", count_text(std::ssize(cases_), "case"), ", on ", device_.str()));
     if (predictor_->model().plans == nullptr) log_intensity({&cases_}, card().image, "case");  // an nnU-Net has its own
     if (is_segmenter()) check_outputs(names_, card(), options_);
     if (!postprocessing_.file.empty())

@@ -147,6 +147,8 @@ static void set_training_of_nnunet(SegmentConfig& config) {
   config.train.min_steps_per_epoch = 0;
   config.train.batch_size = 0;  // the plan's
   config.data.foreground_share = 0;
+  config.data.augment.flip_horizontal = 0.5;
+  config.data.augment.flip_vertical = 0.5;
   config.optim = {};
   config.optim.name = "sgd";
   config.optim.momentum = 0.99;

@@ -51,6 +51,13 @@ void settle_for_preparation(std::vector<io::SourceFile>& files, const std::strin
                 "says otherwise");
 }
 
+void settle_for_planning(std::vector<io::SourceFile>& files, const std::string& said, bool is_told) {
+  const data::ModalityGuess guess = data::settle_modality(files, said, /*may_guess=*/true);
+  if (!is_told)
+    warn_of_guess(guess,
+                  "plan.channel_names=[CT] says so; another name, or a manifest's column modality, says otherwise");
+}
+
 void log_intensity(const std::vector<const std::vector<io::SourceFile>*>& parts, const data::ImageOptions& image,
                    const std::string& unit) {
   std::vector<io::SourceFile> files;

@@ -10,7 +10,6 @@
 #include "vmae/nnunet/planner.h"
 #include "vmae/nnunet/plans.h"
 #include "vmae/runs/plan_data.h"
-#include "vmae/runs/split.h"
 
 namespace vmae::run {
 
@@ -122,6 +121,17 @@ void check_arguments(const PlanConfig& config, const PlanArguments& arguments) {
                 arguments.input.empty() ? "neither --input nor --from is set" : "both --input and --from are set",
                 "give the data to plan for: --input PATH; or a plan that is there already: --from FILE");
   if (!arguments.from.empty()) require_defaults(config);
+  if (!arguments.from.empty() && !fs::is_regular_file(arguments.from))
+    throw Error(ExitCode::data, concat("--from is ", arguments.from.string(), ", which is no file"),
+                "give nnUNetPlans.json, which nnU-Net and --output write");
+  if (config.plan.splits.empty() && config.plan.label_fraction != 100)
+    throw Error(
+        ExitCode::usage,
+        concat("plan.label_fraction = ", config.plan.label_fraction, " chooses from plan.splits, which is not set"),
+        "give the file of `vmae split`: plan.splits=splits.json");
+  if (!config.plan.splits.empty() && !fs::is_regular_file(config.plan.splits))
+    throw Error(ExitCode::data, concat("plan.splits = ", config.plan.splits, " is no file"),
+                "make it with `vmae split`");
   if (!is_name_of_a_plan(config.plan.name))
     throw Error(ExitCode::usage, "plan.name is '" + config.plan.name + "', which is no name of a file for a plan",
                 "plan.name=nnUNetPlans");
@@ -157,13 +167,21 @@ void describe(Options& options, PlanOptions& plan) {
               "names of the channels, which decide how they are normalised: CT, noNorm, rescale_to_0_1, rgb_to_0_1; "
               "all others: z-score. Empty: dataset.json's, the manifest's, or the modality");
   options.add("name", plan.name, "name of the plan and of its file");
+  options.add("classes", plan.classes, "names of the classes 1, 2, ..., as data.classes of finetune-seg");
+  options.add("label_values", plan.label_values,
+              "mask values of the classes 1, 2, ..., as in [128, 255]: as data.label_values of finetune-seg",
+              in_range(1, 255));
+  options.add("ignore_label", plan.ignore_label,
+              "mask value of voxels that count nowhere; -1: the one that the dataset names, else none",
+              in_range(-1, 255));
   options.add(
       "splits", plan.splits,
       "file of `vmae split`: the plan is made of the cases that train or validate in any of its folds. Empty: of "
       "all cases with a mask that are not marked as test");
   options.add("label_fraction", plan.label_fraction,
               "of splits: percent of the training part, one of the file's fractions, or 100", in_range(1, 100));
-  options.add("workers", plan.workers, "threads that read cases; 0: as many as affinity and cgroup allow", at_least(0));
+  options.add("workers", plan.workers, "threads that read cases; 0: as many as affinity and cgroup allow",
+              in_range(0, 1024));
 }
 
 void describe(Options& options, PlanConfig& config) {
@@ -186,10 +204,7 @@ void plan(const PlanConfig& config, const PlanArguments& arguments, std::ostream
   }
   PlanData data;
   if (is_new) {
-    std::set<std::string> cases;
-    if (!config.plan.splits.empty())
-      cases = names_in_any_fold({.file = config.plan.splits, .label_fraction = config.plan.label_fraction});
-    data = read_plan_data(arguments.input, config.plan, {.cases = config.plan.splits.empty() ? nullptr : &cases});
+    data = read_plan_data(arguments.input, config.plan);
     const std::string rest = plans.rest;
     plans = nnunet::plan(data.dataset, data.fingerprint, {config.plan.gpu_memory_gb, name});
     plans.rest = rest;

@@ -21,7 +21,9 @@
 #include "vmae/prepared/mask.h"
 #include "vmae/prepared/prepared.h"
 #include "vmae/runs/case_voxels.h"
+#include "vmae/runs/modality.h"
 #include "vmae/runs/source_notes.h"
+#include "vmae/runs/split.h"
 #include "vmae/sources/case_names.h"
 #include "vmae/sources/dataset_json.h"
 #include "vmae/sources/source.h"
@@ -83,7 +85,7 @@ void warn_of_labels(const fs::path& dataset_json) {
   try {
     nnunet::labels_of_json(read_file(dataset_json), dataset_json);
   } catch (const Error& error) {
-    log::warning(concat("nnU-Net can't be trained with these labels: ", error.what()));
+    log::warning(concat("nnU-Net's own program refuses these labels: ", error.what()));
   }
 }
 
@@ -93,11 +95,12 @@ struct Gathered {
   std::vector<std::set<std::string>> modalities;  // of each channel
   bool is_colour = false;
 
-  void add(const CaseImages& images, const std::string& name) {
+  void add(const io::SourceFile& file, const CaseImages& images, const std::string& name) {
     labels.add(io::count_labels(images.labels.data(), images.labels.size()), "the mask of " + name);
     modalities.resize(std::max(modalities.size(), images.volumes.size()));
     for (size_t i = 0; i < images.volumes.size(); ++i) {
-      modalities[i].insert(images.volumes[i].modality);
+      const std::string& own = images.volumes[i].modality;
+      modalities[i].insert(own.empty() ? (i == 0 ? file : file.channels[i - 1]).modality : own);
       is_colour |= images.volumes[i].channels > 1;
     }
   }
@@ -169,8 +172,15 @@ std::string dataset_name(const fs::path& input, const io::Source& source) {
 
 PlanData read_plan_data(const fs::path& input, const PlanOptions& options, const KnownData& known) {
   const io::Source source = io::find_source(input);
-  log_remarks(source);
-  const std::vector<io::SourceFile> cases = io::with_masks_of_time_points(cases_to_plan(source, known.cases));
+  const bool is_of_run = known.meaning != nullptr, has_json = comes_from_dataset_json(source);
+  if (!is_of_run) log_remarks(source);
+  std::set<std::string> divided;
+  if (!options.splits.empty())
+    divided = names_in_any_fold(source.files,
+                                {.file = options.splits, .label_fraction = options.label_fraction, .section = "plan"});
+  const std::set<std::string>* wanted = options.splits.empty() ? known.cases : &divided;
+  std::vector<io::SourceFile> cases = io::with_masks_of_time_points(cases_to_plan(source, wanted));
+  if (!has_json && options.channel_names.empty()) settle_for_planning(cases, known.modality, /*is_told=*/is_of_run);
   const CaseReader reader(cases, source.mask_names);
   io::common_channels(cases);
 
@@ -187,7 +197,7 @@ PlanData read_plan_data(const fs::path& input, const PlanOptions& options, const
     const std::string name = io::without(file.name, source.identifying);
     {
       const std::lock_guard lock(mutex);
-      gathered.add(images, name);
+      gathered.add(file, images, name);
       readers[i] = reader_writer_of(file, images);
     }
     if (known.meaning != nullptr) known.meaning->apply(images.labels.data(), images.labels.size());
@@ -218,16 +228,18 @@ PlanData read_plan_data(const fs::path& input, const PlanOptions& options, const
   const auto num_cases = std::ssize(facts);
   data.fingerprint = nnunet::fingerprint_of(std::move(facts));
 
-  const bool has_json = comes_from_dataset_json(source);
-  if (source.layout == "nnunet" && known.meaning == nullptr) warn_of_labels(input / "dataset.json");
+  if (source.layout == "nnunet" && !is_of_run) warn_of_labels(input / "dataset.json");
   const io::DatasetJson json = has_json ? io::read_dataset_json(input / "dataset.json") : io::DatasetJson{};
-  io::LabelRules rules{.own_names = source.mask_names, .ignore = source.ignore_label};
+  io::LabelRules rules{.names = options.classes,
+                       .own_names = source.mask_names,
+                       .values = options.label_values,
+                       .ignore = io::ignored_value(options.ignore_label, source.ignore_label),
+                       .section = "plan"};
   if (rules.own_names.empty()) rules.own_names = reader.structures();
-  const io::LabelMeaning meaning =
-      known.meaning != nullptr ? *known.meaning : io::label_meaning(rules, gathered.labels);
+  const io::LabelMeaning meaning = is_of_run ? *known.meaning : io::label_meaning(rules, gathered.labels);
   data.class_names = meaning.names;
   for (const io::LabelRegion& region : source.regions) data.region_names.push_back(region.name);
-  data.has_ignore = known.meaning != nullptr ? meaning.ignore >= 0 : source.ignore_label >= 0;
+  data.has_ignore = meaning.ignore >= 0;
   data.dataset.name = dataset_name(input, source);
   data.dataset.channel_names = names_of_channels(source, json, options, gathered);
   data.dataset.num_labels =

@@ -7,6 +7,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/json_text.h"
+#include "vmae/core/log.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/core/text.h"
 #include "vmae/runs/training_options.h"
@@ -28,12 +29,13 @@ bool is_there(const fs::path& path) {
 
 bool is_run_folder(const fs::path& path) { return is_there(path / "config.yaml") || is_there(path / "checkpoints"); }
 
-std::vector<fs::path> folds_in(const fs::path& path) {
+// fold_K below `path` that are what is looked for, in the order of K.
+std::vector<fs::path> folds_in(const fs::path& path, bool (*is_one)(const fs::path&)) {
   std::map<int64_t, fs::path> folds;
   std::error_code problem;
   for (fs::directory_iterator entry(path, problem), end; !problem && entry != end; entry.increment(problem)) {
     const std::string name = entry->path().filename().string();
-    if (!name.starts_with("fold_") || !is_run_folder(path / name)) continue;
+    if (!name.starts_with("fold_") || !is_one(path / name)) continue;
     const std::optional<int64_t> number = parse_integer(name.substr(5));
     if (number && *number >= 0) folds.emplace(*number, path / name);
   }
@@ -60,13 +62,13 @@ std::string without_test(const RunRecord& record) {
 
 }  // namespace
 
-bool is_run(const fs::path& path) { return is_run_folder(path) || !folds_in(path).empty(); }
+bool is_run(const fs::path& path) { return is_run_folder(path) || !folds_in(path, is_run_folder).empty(); }
 
 RunRecord open_run_record(const fs::path& path) {
   if (const std::string problem = path_problem(path); !problem.empty())
     throw Error(ExitCode::data, concat(path.string(), problem == kAbsent ? " is not a run: it " : " ", problem),
                 "give the folder of a run: its run.dir");
-  RunRecord record{path, folds_in(path), true};
+  RunRecord record{path, folds_in(path, is_run_folder), true};
   if (is_run_folder(path)) {
     if (!record.folders.empty())
       throw Error(ExitCode::usage, concat(path.string(), " holds a run of its own and folds"),
@@ -83,24 +85,27 @@ RunRecord open_run_record(const fs::path& path) {
 
 std::vector<fs::path> nnunet_checkpoints(const fs::path& folder) {
   constexpr const char* kName = "checkpoint_final.pth";
+  if (is_there(folder / kName)) return {folder / kName};  // one fold
   if (!is_there(folder / "plans.json")) return {};
-  std::map<int64_t, fs::path> folds;
-  std::error_code problem;
-  for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) {
-    const std::string name = entry->path().filename().string();
-    const std::optional<int64_t> number = name.starts_with("fold_") ? parse_integer(name.substr(5)) : std::nullopt;
-    if (number && *number >= 0 && is_there(folder / name / kName)) folds.emplace(*number, folder / name / kName);
+  std::vector<fs::path> files;
+  std::vector<std::string> unfinished;
+  for (const fs::path& fold : folds_in(folder, [](const fs::path& path) { return fs::is_directory(path); })) {
+    if (is_there(fold / kName))
+      files.push_back(fold / kName);
+    else
+      unfinished.push_back(fold.filename().string());
   }
   const fs::path of_all = folder / "fold_all" / kName;
-  if (!is_there(of_all)) {
-    std::vector<fs::path> sorted;
-    for (const auto& [number, file] : folds) sorted.push_back(file);
-    return sorted;
-  }
-  if (!folds.empty())
+  if (is_there(of_all)) {
+    if (files.empty()) return {of_all};
     throw Error(ExitCode::usage, concat(folder.string(), " holds fold_all and other folds"),
-                concat("name what is meant: ", of_all.string(), ", or the checkpoint_final.pth of each fold"));
-  return {of_all};
+                concat("name what is meant: ", of_all.string(), ", or the folder of each fold"));
+  }
+  if (files.empty() && !unfinished.empty())
+    throw Error(ExitCode::checkpoint, concat(folder.string(), ": no ", kName, " in ", join(unfinished, ", ")),
+                "nnU-Net writes it at the end of a fold's training; another checkpoint can be named itself");
+  if (!unfinished.empty()) log::warning(concat(folder.string(), ": ", join(unfinished, ", "), " left out: no ", kName));
+  return files;
 }
 
 std::string fold_names(const RunRecord& record) {

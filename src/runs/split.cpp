@@ -162,8 +162,8 @@ const std::vector<std::string>& training_names(const io::SplitFold& fold, const 
   for (const auto& [percent, names] : fold.fractions) known.push_back(std::to_string(percent));
   known.emplace_back("100");
   throw Error(ExitCode::usage,
-              concat("label_fraction = ", choice.label_fraction, ": ", choice.file, ", fold ", choice.fold, ", has ",
-                     join(known, ", ")),
+              concat(choice.section, ".label_fraction = ", choice.label_fraction, ": ", choice.file, ", fold ",
+                     choice.fold, ", has ", join(known, ", ")),
               "choose one of these, or make the file again with split.fractions");
 }
 
@@ -190,16 +190,22 @@ bool names_further_channels(const io::Splits& splits, const std::vector<io::Sour
   });
 }
 
-TrainVal split_by_file(std::vector<io::SourceFile> files, const SplitChoice& choice) {
-  std::vector<io::SourceFile> test;
-  std::copy_if(files.begin(), files.end(), std::back_inserter(test), is_test);
-  std::erase_if(files, is_test);
-  const io::Splits splits = io::read_splits(choice.file);
+// That all of them, and only they, are divided is made sure. files: none that is marked as test.
+io::Splits splits_of(const std::vector<io::SourceFile>& files, const SplitChoice& choice) {
+  io::Splits splits = io::read_splits(choice.file);
   const std::vector<io::SourceFile> single = io::single_channels(files);
   std::vector<io::SplitCase> cases;
   for (const auto& file : names_further_channels(splits, files) ? single : files)
     cases.push_back({file.name, file.patient, {}});
   io::check_splits(splits, choice.file, cases);
+  return splits;
+}
+
+TrainVal split_by_file(std::vector<io::SourceFile> files, const SplitChoice& choice) {
+  std::vector<io::SourceFile> test;
+  std::copy_if(files.begin(), files.end(), std::back_inserter(test), is_test);
+  std::erase_if(files, is_test);
+  const io::Splits splits = splits_of(files, choice);
   if (choice.fold < 0 || choice.fold >= static_cast<int64_t>(splits.folds.size())) {
     throw Error(ExitCode::usage,
                 concat("data.fold = ", choice.fold, ": ", choice.file, " has folds 0 to ", splits.folds.size() - 1));
@@ -373,9 +379,10 @@ TrainVal flat(SourceSplits splits) {
   return {join_lists(splits.train), join_lists(splits.val), std::move(splits.test), std::move(splits.unused)};
 }
 
-std::set<std::string> names_in_any_fold(const SplitChoice& choice) {
+std::set<std::string> names_in_any_fold(std::vector<io::SourceFile> files, const SplitChoice& choice) {
+  std::erase_if(files, is_test);
   std::set<std::string> names;
-  const io::Splits splits = io::read_splits(choice.file);
+  const io::Splits splits = splits_of(files, choice);
   SplitChoice of_fold = choice;
   for (of_fold.fold = 0; of_fold.fold < std::ssize(splits.folds); ++of_fold.fold) {
     const io::SplitFold& fold = splits.folds[static_cast<size_t>(of_fold.fold)];

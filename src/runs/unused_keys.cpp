@@ -32,22 +32,11 @@ void reset_unused(train::OptimOptions& optim, const train::OptimOptions& standar
     optim.momentum = standard.momentum;
     optim.nesterov = standard.nesterov;
   }
-  if (optim.name != "lars") optim.trust_coefficient = standard.trust_coefficient;
+  if (optim.name == "lars")
+    optim.decay_norm_and_bias = standard.decay_norm_and_bias;
+  else
+    optim.trust_coefficient = standard.trust_coefficient;
   if (!optim.schedule.starts_with("poly")) optim.poly_power = standard.poly_power;
-}
-
-nn::UnetOptions of_network(const nn::UnetOptions& given, const nn::SegmenterKind& kind, nn::UnetOptions standard) {
-  standard.num_classes = given.num_classes;
-  standard.swin.image_size = given.swin.image_size;
-  standard.swin.in_channels = given.swin.in_channels;
-  if (kind.is_swin) {
-    standard.swin = given.swin;
-    standard.identity_joins = given.identity_joins;
-  }
-  if (kind.name == "unet") standard.features = given.features;
-  if (kind.name == "transunet") standard.transunet = given.transunet;
-  if (kind.name == "nnunet") standard.nnunet = given.nnunet;
-  return standard;
 }
 
 template <class Config>
@@ -62,8 +51,13 @@ void warn_of(const std::vector<std::string>& keys, const Config& config) {
 void reset_unused(SegmentConfig& config, const SegmentConfig& standard) {
   reset_unused(config.optim, standard.optim);
   const nn::SegmenterKind& kind = *nn::find_segmenter(config.model.name);
-  config.model.net = of_network(config.model.net, kind, standard.model.net);
-  if (config.model.init.empty() || kind.name == "nnunet") {
+  nn::UnetOptions net = standard.model.net;
+  net.num_classes = config.model.net.num_classes;
+  net.swin.image_size = config.model.net.swin.image_size;
+  net.swin.in_channels = config.model.net.swin.in_channels;
+  kind.take_own(config.model.net, net);
+  config.model.net = net;
+  if (kind.name == "nnunet") {
     config.model.transfer = standard.model.transfer;
     config.model.allow_mismatch = standard.model.allow_mismatch;
   }
@@ -76,6 +70,7 @@ void warn_of_unused_keys(const PretrainConfig& config) {
   if (config.model.name == "simclr") {
     used.model.mae = standard.model.mae;
     used.model.mae.swin = config.model.mae.swin;
+    used.data.image.resize = standard.data.image.resize;  // views are parts of the image
   } else {
     used.model.contrast = standard.model.contrast;
     used.views = standard.views;
@@ -93,10 +88,6 @@ void warn_of_unused_keys(const ClassifyConfig& config) {
   ClassifyConfig used = config;
   const ClassifyConfig standard = defaults_for(config);
   reset_unused(used.optim, standard.optim);
-  if (config.model.init.empty()) {
-    used.model.transfer = standard.model.transfer;
-    used.model.allow_mismatch = standard.model.allow_mismatch;
-  }
   warn_of(differences(config, used), config);
 }
 
@@ -105,8 +96,9 @@ void refuse_keys_of_others(const SegmentConfig& config) {
   SegmentConfig followed = config;
   if (is_nnunet) {
     const SegmentConfig standard(config.recipe);
-    followed.data.augment = standard.data.augment;
+    followed.data.augment = defaults_for(config).data.augment;
     followed.data.image = standard.data.image;
+    followed.data.image.modality = config.data.image.modality;  // which channels' normalisation goes by
     followed.data.channels = standard.data.channels;
     followed.data.foreground_share = 0;
     followed.data.weights = {};

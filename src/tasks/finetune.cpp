@@ -192,7 +192,7 @@ void prepare_transunet(torch::nn::Module& module, const nn::UnetOptions& net, co
     if (is_flax) {
       const int64_t heads = weights::heads_of_flax_vit(file, path);
       weights::rename_flax_vit(file, path);
-      nn::TransUnetOptions theirs = transunet_encoder_of(file);
+      nn::TransUnetOptions theirs = transunet_encoder_of(file, net.transunet);
       theirs.vit_heads = heads;
       require_same_encoder(theirs, net.transunet, options.allow_mismatch, path);
     } else if (file.metadata.contains("model_options")) {

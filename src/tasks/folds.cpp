@@ -89,7 +89,7 @@ void gather(const fs::path& dir, int64_t num_folds) {
       if (relative == "predict.json") {
         const auto json = nlohmann::ordered_json::parse(read_file(entry.path()));
         for (const char* key : {"vmae_version", "model", "class_names"}) record[key] = json.at(key);
-        for (const char* key : {"label_values", "prepared"}) {
+        for (const char* key : {"label_values", "options", "prepared"}) {
           if (json.contains(key)) record[key] = json[key];
         }
         record["folds"].push_back(
@@ -149,13 +149,7 @@ ExitCode run_folds(const Config& config, TrainArguments arguments, const std::st
       const bool has_begun = world.from_first([&] { return has_checkpoint(one.run.dir) ? "yes" : ""; }) == "yes";
       arguments.if_exists = has_begun ? train::IfExists::resume : train::IfExists::refuse;
     }
-    if constexpr (std::is_same_v<Config, SegmentConfig>) {  // the folds have one plan, which need not be made again
-      const fs::path plan = fold_folder(config.run.dir, 0) / kPlansName;
-      const bool needs_one = config.model.name == "nnunet" && config.nnunet.plan.empty() && config.model.init.empty() &&
-                             fold == "all" && k > 0 && arguments.if_exists != train::IfExists::resume;
-      if (needs_one && world.from_first([&] { return fs::exists(plan) ? "yes" : ""; }) == "yes")
-        one.nnunet.plan = plan.string();
-    }
+    if (fold == "all" && k > 0 && !arguments.dry_run) arguments.first_fold = fold_folder(config.run.dir, 0);
     log::info(concat("--- fold ", k, " of ", num_folds, ": ", one.run.dir));
     const ExitCode code = finetune(one, arguments, world);
     log::close_file();

@@ -19,6 +19,10 @@ struct NnUnetPlan {
   std::string plans_json, dataset_json;  // the same as nnU-Net's files
 };
 
+// What can be told before the data are looked at: that nnunet.plan is a plan, and that model.init holds an nnU-Net
+// which fits it. Throws Error(data), Error(checkpoint).
+void check_nnunet(const SegmentConfig& config, const Session& session);
+
 // nnunet.plan, or that of model.init, or what `vmae plan` makes of data.train; of a run that is resumed, its own. The
 // same on every rank. Throws Error(usage), Error(data).
 NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, const Datasets& datasets,

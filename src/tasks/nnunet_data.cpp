@@ -54,25 +54,29 @@ nnunet::Labels labels_of_run(const SegmentConfig& config, const Datasets& datase
   return nnunet::labels_of_json(read_file(file), file);
 }
 
+struct CasesToPlan {
+  std::set<std::string> names;  // of files
+  std::string text;             // which they are
+};
+
 // The folds of a file have one plan, as nnU-Net's have, so that they can be exported as one model.
-std::set<std::string> cases_to_plan(const DataOptions& data, const Datasets& datasets) {
+CasesToPlan cases_to_plan(const DataOptions& data, const Datasets& datasets) {
   std::set<std::string> names;
   if (data.splits.file.empty()) {
     for (const auto* part : {&datasets.split.train, &datasets.split.val}) {
       if (part == &datasets.split.val && !data.val.empty()) continue;  // of another dataset
       for (const io::SourceFile& file : *part) names.insert(file.name);
     }
-    log::info(concat("nnU-Net's plan is made of ", count_text(std::ssize(names), "case"),
-                     ", those in data.train that train or validate"));
-    return names;
+    return {names, "those in data.train that train or validate"};
   }
-  names = names_in_any_fold(data.splits);
+  std::vector<io::SourceFile> files = datasets.split.train;
+  for (const auto* part : {&datasets.split.val, &datasets.split.test, &datasets.split.unused})
+    files.insert(files.end(), part->begin(), part->end());
+  names = names_in_any_fold(files, data.splits);
   const auto num_of_test = std::count_if(datasets.split.test.begin(), datasets.split.test.end(),
                                          [&](const io::SourceFile& file) { return names.contains(file.name); });
-  log::info(concat("nnU-Net's plan is made of ", count_text(std::ssize(names), "case"),
-                   ", those that train or validate in any fold of data.splits",
-                   num_of_test > 0 ? concat("; ", num_of_test, " of them are test cases of this fold") : ""));
-  return names;
+  return {names, concat("those that train or validate in any fold of data.splits",
+                        num_of_test > 0 ? concat("; ", num_of_test, " of them are test cases of this fold") : "")};
 }
 
 // As the data call them, where they do.
@@ -291,26 +295,62 @@ std::string plan_to_go_on_with(const fs::path& own, const std::string& given) {
   return text;
 }
 
-// The wrong plan is no fault of the images.
-void check_channels(const SegmentConfig& config, const Datasets& datasets, const nnunet::Plans& plans) {
+// Of a case that can be read; the wrong plan is no fault of the images.
+void check_plan(const SegmentConfig& config, const Datasets& datasets, const nnunet::Plans& plans) {
   const std::vector<io::SourceFile> first = io::with_masks_of_time_points({datasets.split.train.front()});
-  std::optional<size_t> channels;
+  nnunet::CaseVoxels one;
   try {
-    channels = CaseReader(first, datasets.splits.mask_names())
-                   .voxels(first.front(), first.front().name, /*with_labels=*/false)
-                   .channels.size();
+    one = CaseReader(first, datasets.splits.mask_names())
+              .voxels(first.front(), first.front().name, /*with_labels=*/false);
   } catch (const Error& error) {
     if (error.code() != ExitCode::data) throw;  // that case goes to the quarantine later
+    return;
   }
-  if (channels && *channels != plans.flat.normalization.size())
+  const std::string whose = config.nnunet.plan.empty() ? "the plan of model.init = " + config.model.init
+                                                       : "nnunet.plan = " + config.nnunet.plan;
+  if (one.channels.size() != plans.flat.normalization.size())
     throw Error(ExitCode::usage,
-                concat(config.nnunet.plan.empty() ? "the plan of model.init = " + config.model.init
-                                                  : "nnunet.plan = " + config.nnunet.plan,
-                       " has ", plans.flat.normalization.size(), " channels, but a case has ", *channels),
+                concat(whose, " has ", count_text(std::ssize(plans.flat.normalization), "channel"), ", but a case has ",
+                       one.channels.size()),
                 "give the plan of these data: nnunet.plan");
+  constexpr double kFar = 2;
+  for (size_t axis = 0; axis < 2; ++axis) {
+    const double planned = plans.flat.spacing[axis],
+                 own = one.spacing[static_cast<size_t>(plans.transpose_forward[axis + 1])];
+    if (own <= kFar * planned && planned <= kFar * own) continue;
+    log::warning(concat(whose, " has pixels of ", planned, " mm, but those of a case are ", own,
+                        " mm wide: is it the plan of these data?"));
+    return;
+  }
+}
+
+// What a reader of the log wants to know of any plan.
+std::string text_of_plan(const nnunet::Plans& plans) {
+  const nnunet::Configuration& flat = plans.flat;
+  return concat("nnU-Net's plan ", plans.plans_name, " of ", plans.dataset_name, ": patches of ", flat.patch_size[0],
+                " x ", flat.patch_size[1], " pixels of ", flat.spacing[0], " x ", flat.spacing[1],
+                " mm, normalised by ", join(flat.normalization, ", "));
 }
 
 }  // namespace
+
+void check_nnunet(const SegmentConfig& config, const Session& session) {
+  if (session.resumes()) return;
+  std::optional<nnunet::Plans> given;
+  if (!config.nnunet.plan.empty()) given = given_plan(config.nnunet.plan);
+  if (config.model.init.empty()) return;
+  const fs::path path = find_weights(config.model.init);
+  const weights::TensorFile file = weights::read_wrapped_weights(path, /*shapes_only=*/true);
+  require_model(file, path, config.model.name,
+                "give a run of model.name=nnunet, or nnU-Net's own checkpoint_final.pth");
+  const auto theirs = file.metadata.find("nnunet_plans");
+  if (!given || theirs == file.metadata.end()) return;
+  if (nnunet::plans_of_json(theirs->second, path).flat.network != given->flat.network)
+    throw Error(ExitCode::checkpoint,
+                concat("nnunet.plan = ", config.nnunet.plan,
+                       " has another network than the plan of model.init = ", config.model.init),
+                "leave nnunet.plan out: the plan of model.init is taken");
+}
 
 NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, const Datasets& datasets,
                        const Classes& classes) {
@@ -318,23 +358,29 @@ NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, cons
     if (session.resumes()) return plan_to_go_on_with(session.folder->path() / kPlansName, config.nnunet.plan);
     if (!config.nnunet.plan.empty()) return nnunet::plans_json(given_plan(config.nnunet.plan));
     if (std::string text = plan_of_weights(config.model.init); !text.empty()) return text;
+    if (const fs::path first = session.arguments.first_fold / kPlansName; fs::exists(first)) {
+      log::info("nnU-Net's plan is that of the first fold: " + first.string());
+      return read_file(first);
+    }
     if (config.data.train.size() != 1)
       throw Error(ExitCode::usage, concat("nnU-Net plans one dataset, but data.train has ", config.data.train.size()),
                   "give a plan that is there: nnunet.plan=nnUNetPlans.json (vmae plan makes one)");
     std::vector<std::string> left_out;
-    const std::set<std::string> cases = cases_to_plan(config.data, datasets);
+    const CasesToPlan cases = cases_to_plan(config.data, datasets);
     PlanOptions options;
     options.workers = config.data.workers;
-    const PlanData data =
-        read_plan_data(config.data.train.front(), options, {&*classes.card.meaning, &left_out, &cases});
+    const PlanData data = read_plan_data(config.data.train.front(), options,
+                                         {&*classes.card.meaning, &left_out, &cases.names, config.data.image.modality});
     for (const std::string& problem : left_out) log::warning("the plan is made without a case: " + problem);
+    log::info(concat("nnU-Net's plan is made of ", count_text(data.dataset.num_training, "case"), ", ", cases.text));
     return nnunet::plans_json(nnunet::plan(data.dataset, data.fingerprint, {}));
   };
   NnUnetPlan plan;
   plan.plans_json = session.world.from_first(made);
   plan.plans = nnunet::plans_of_json(plan.plans_json, kPlansName);
   const bool is_given = !config.nnunet.plan.empty() || !config.model.init.empty();
-  if (is_given && !session.resumes()) check_channels(config, datasets, plan.plans);
+  if (is_given && !session.resumes()) check_plan(config, datasets, plan.plans);
+  log::info(text_of_plan(plan.plans));
   plan.labels = labels_of_run(config, datasets, classes);
   plan.dataset_json = dataset_json_of(plan, config, datasets);
   return plan;

@@ -151,10 +151,6 @@ void begin_with_weights(nn::NnUnet& net, const SegmentModelOptions& model) {
   const auto path = find_weights(model.init);
   weights::TensorFile file = weights::read_weights(path);
   weights::require_finite(file, path);
-  if (const std::string theirs = model_name_of(file); theirs != model.name)
-    throw Error(ExitCode::checkpoint,
-                concat("model.init = ", path.string(), " holds a ", theirs, ", but model.name = ", model.name),
-                "give a run of model.name=nnunet, or nnU-Net's own checkpoint_final.pth");
   file.tensors = weights::without_copies(file.tensors, path);
   const std::string& head = nn::find_segmenter(model.name)->head;
   const at::Tensor* theirs = file.find(head);

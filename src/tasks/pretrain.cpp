@@ -7,7 +7,6 @@
 #include "vmae/predict/model_file.h"
 #include "vmae/runs/unused_keys.h"
 #include "vmae/tasks/training.h"
-#include "vmae/weights/transunet.h"
 #include "vmae/weights/weights.h"
 
 namespace vmae::run {
@@ -16,12 +15,7 @@ void begin_with(torch::nn::Module& network, const ModelOptions& model, at::Devic
   if (!model.init.empty()) {
     const auto path = find_weights(model.init);
     const weights::TensorFile file = weights::read_weights(path);
-    const bool is_of_transunet = weights::is_flax_vit(file);
-    const std::string theirs = is_of_transunet ? "encoder of a TransUNet" : model_name_of(file);
-    if (theirs != model.name)
-      throw Error(ExitCode::checkpoint,
-                  concat("model.init = ", path.string(), " holds ", is_of_transunet ? "the " : "a ", theirs,
-                         ", but model.name = ", model.name),
+    require_model(file, path, model.name,
                   "pretraining goes on from weights of the same model; from those of another only fine-tuning begins");
     const weights::LoadReport report = weights::load_into(network, file);
     log::info(concat("model.init = ", path.string(), ": ", report.loaded.size(), " loaded, ", report.fresh.size(),

@@ -123,6 +123,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   const Session session(config.run, arguments, "finetune-seg", world);
   log::info(text_of_recipe(config));
   warn_of_unused_keys(config);
+  if (is_nnunet) check_nnunet(config, session);
   Datasets datasets = load_datasets(config.data, session, {.mask = true});
   if (!is_nnunet)  // whose plan says how slices lie and intensities become
     tell_images(datasets, config.data.image);

@@ -17,9 +17,10 @@ namespace {
 std::string mask_text(const data::LabelCensus& census, const std::vector<std::string>& names, bool is_nnunet) {
   std::vector<std::string> parts;
   for (size_t i = 0; i < names.size(); ++i) parts.push_back(concat(names[i], " ", census.num_pixels[i + 1]));
-  if (is_nnunet) return "voxels: " + join(parts, ", ");
-  return concat(census.num_with_foreground, " of ", std::ssize(census.has_foreground) - census.num_unusable,
-                " slices have foreground; pixels: ", join(parts, ", "),
+  const int64_t num_slices = std::ssize(census.has_foreground) - census.num_unusable;
+  return concat(is_nnunet ? "voxels: "
+                          : concat(census.num_with_foreground, " of ", num_slices, " slices have foreground; pixels: "),
+                join(parts, ", "),
                 census.num_unusable > 0 ? concat("; slices that can't be used: ", census.num_unusable) : "");
 }
 

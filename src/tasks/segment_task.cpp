@@ -180,7 +180,7 @@ nn::SegmenterModule make_model(const SegmentConfig& config, const Datasets& data
   torch::manual_seed(derive_seed(session.seed(), Stream::init));
   nn::SegmenterModule segmenter = nn::make_segmenter(config.model.name, config.model.net);
   const data::ImageOptions image = as_trained(config.data.image, datasets);
-  const bool has_colour = is_colour(datasets);
+  const bool has_colour = is_colour(datasets);  // and says where colours are lost, whatever the network
   if (config.model.name == "transunet")
     prepare_transunet(*segmenter.module, config.model.net, config.model, session, image, datasets.volume_rules);
   else

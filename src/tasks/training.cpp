@@ -44,6 +44,12 @@ weights::TensorFile read_checkpoint(const std::filesystem::path& file) {
 train::RunState read_last_checkpoint(const Session& session, const Training& training, train::LossScale& loss_scale) {
   const auto file = session.folder->last_checkpoint();
   const weights::TensorFile checkpoint = read_checkpoint(file);
+  if (const auto old = checkpoint.metadata.find("model");
+      old != checkpoint.metadata.end() && old->second != training.metadata.at("model"))
+    throw Error(ExitCode::checkpoint,
+                concat(session.options.dir, " is a run of model.name = ", old->second, ", but the config says ",
+                       training.metadata.at("model")),
+                "go on with model.name=" + old->second + ", or give another run.dir");
   if (const auto old = checkpoint.metadata.find("config"); old != checkpoint.metadata.end())
     training.report_changes(old->second);
   if (const auto old = checkpoint.metadata.find("training_data");

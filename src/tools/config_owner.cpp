@@ -34,7 +34,7 @@ std::string commands_of_key(const std::string& key) {
   const auto add = [&]<class Config>(const char* command, Config config) {
     Options options;
     describe(options, config);
-    if (options.find(key) != nullptr) commands.push_back(concat("vmae ", command));
+    if (options.find(key) != nullptr) commands.emplace_back(command);
   };
   add("pretrain", PretrainConfig());
   add("finetune-seg", SegmentConfig());
@@ -42,7 +42,7 @@ std::string commands_of_key(const std::string& key) {
   add("prepare", PrepareConfig());
   add("split", SplitConfig());
   add("plan", PlanConfig());
-  return join(commands, " or ");
+  return join(commands, " and ");
 }
 
 std::string command_of_config(const fs::path& config) {

@@ -34,12 +34,17 @@ void export_weights(const fs::path& weights_path, const fs::path& output, bool o
   log::info(concat(file.tensors.size(), " tensors of ", path.string(), " written to ", output.string()));
 }
 
-// K of weights in RUN/fold_K/checkpoints, or else their place.
+// K, or "all", of weights in RUN/fold_K/checkpoints or in a folder fold_K of nnU-Net's, or else their place.
 static std::string fold_of(const fs::path& file, size_t place) {
   constexpr std::string_view kFold = "fold_";
-  const std::string folder = fs::absolute(file).parent_path().parent_path().filename().string();
-  const bool is_fold = folder.starts_with(kFold) && parse_integer(folder.substr(kFold.size()));
-  return is_fold ? folder.substr(kFold.size()) : std::to_string(place);
+  const fs::path folder = fs::absolute(file).parent_path();
+  for (const fs::path& one : {folder, folder.parent_path()}) {
+    const std::string name = one.filename().string();
+    if (!name.starts_with(kFold)) continue;
+    const std::string fold = name.substr(kFold.size());
+    if (fold == "all" || parse_integer(fold)) return fold;
+  }
+  return std::to_string(place);
 }
 
 void export_nnunet(const fs::path& weights_path, const fs::path& output, bool overwrite) {
@@ -65,11 +70,15 @@ void export_nnunet(const fs::path& weights_path, const fs::path& output, bool ov
     write_file_atomically(output / "plans.json", facts.plans);
     write_file_atomically(output / "dataset.json", facts.dataset);
     weights::write_nnunet_checkpoint(folder / "checkpoint_final.pth", file.tensors, facts);
+    if (fold == 0 && file.metadata.contains("label_values"))
+      log::warning(concat("nnU-Net's files number classes 1, 2, ...: data.label_values = ",
+                          file.metadata.at("label_values"), " is not in them"));
   }
-  const fs::path postprocessing = weights_path / "postprocessing.pkl";
-  if (fs::exists(postprocessing, problem))
-    fs::copy_file(postprocessing, output / postprocessing.filename(), fs::copy_options::overwrite_existing);
-  log::info(concat(files.size(), files.size() == 1 ? " fold" : " folds", " of ", weights_path.string(), " written to ",
+  for (const char* name : {"postprocessing.json", "postprocessing.pkl"}) {
+    if (fs::exists(weights_path / name, problem))
+      fs::copy_file(weights_path / name, output / name, fs::copy_options::overwrite_existing);
+  }
+  log::info(concat(count_text(std::ssize(files), "fold"), " of ", weights_path.string(), " written to ",
                    output.string(), " for nnUNetv2_predict_from_modelfolder"));
 }
 

@@ -19,6 +19,9 @@ void check_graph(const Plan& plan) {
 }
 
 void check_batch(const TrainOptions& train, int64_t num_ranks) {
+  if (train.batch_size == 0)
+    throw Error(ExitCode::usage, "train.batch_size = 0",
+                "give the samples of a step: 0 is for model.name=nnunet alone");
   if (train.batch_size < num_ranks) {
     throw Error(ExitCode::usage,
                 concat("train.batch_size = ", train.batch_size, " is smaller than the number of ranks, ", num_ranks),

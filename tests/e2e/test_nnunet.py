@@ -14,6 +14,7 @@ from dicom_files import write_ct_series
 from finetuning import FinetuneTest, dice, hippocampus, last, make_segmentation, metadata, volume_of_pictures, write_nifti
 from harness import SIGTERM, SOURCE, at_point, checkpoint_step, last_step, metrics, point_library, weights_of
 from ranks import RanksTest
+from test_modality import ct
 
 NNUNET = ["model.name=nnunet", "data.val_fraction=0.25", "train.precision=fp32", "train.log_every=1", "train.draw_every=0", "train.steps_per_epoch=4", "train.epochs=2",
           "train.batch_size=4", "run.threads=1", "data.workers=2"]
@@ -156,7 +157,8 @@ class NnUnetTest(FinetuneTest):
 
     def test_keys_that_the_plan_decides_are_refused(self):
         make_segmentation(self.tmp / "data", 6)
-        for key in ("data.rot90=0.5", "data.resize=pad", "loss.dice_weight=2", "model.image_size=[64,64]", "model.features_per_stage=[8,16]", "data.foreground_share=0.5"):
+        for key in ("data.rot90=0.5", "data.resize=pad", "loss.dice_weight=2", "model.image_size=[64,64]", "model.features_per_stage=[8,16]", "data.foreground_share=0.5",
+                    "data.flip_horizontal=0"):
             self.assert_says(self.nnunet(key, expect=2), key.split("=")[0])
         self.assert_says(self.nnunet("model.freeze=encoder", expect=2), "model.freeze")
         self.assert_says(self.vmae("finetune-seg", "data.train=data", "run.dir=run", "nnunet.plan=x.json", expect=2), "nnunet.plan", "model.name=nnunet")
@@ -165,6 +167,20 @@ class NnUnetTest(FinetuneTest):
         write_nifti(self.tmp / "volumes/images/a.nii.gz", np.zeros((20, 20, 3), np.float32))
         (self.tmp / "bad.json").write_text("{}")
         self.assert_says(self.nnunet("nnunet.plan=bad.json", expect=3), "bad.json")
+
+    def test_ct_is_normalised_as_ct(self):
+        """Where its values or data.modality say so, in training and in `vmae plan` alike; data.modality=MR says otherwise."""
+        for i in range(4):
+            for kind, values in (("images", ct(i)), ("labels", (ct(i) > 500).astype(np.float32))):
+                write_nifti(self.tmp / f"ct/{kind}/{i}.nii.gz", values.astype(np.float32))
+        few = ["train.max_steps=1", "train.batch_size=2"]
+        for run, more, scheme, channel in (("guessed", [], "CTNormalization", "CT"), ("said", ["data.modality=MR"], "ZScoreNormalization", "MR")):
+            self.assert_says(self.nnunet(*few, *more, data="ct", run=run), f"normalised by {scheme}")
+            self.assertEqual(json.loads((self.tmp / run / "plans.json").read_text())["configurations"]["2d"]["normalization_schemes"], [scheme])
+            self.assertEqual(json.loads((self.tmp / run / "dataset.json").read_text())["channel_names"], {"0": channel})
+        planned = self.vmae("plan", "--input", "ct")
+        self.assertIn("CT: CTNormalization", planned.stdout)
+        self.assertIn("taken as CT. plan.channel_names=[CT] says so", planned.stderr)
 
     def test_says_what_it_is_made_of(self):
         printed = self.vmae("finetune-seg", "--config", SOURCE / "configs/finetune/nnunet.yaml", "--print-config").stdout
@@ -255,6 +271,33 @@ class OwnPlanTest(FinetuneTest):
         self.assert_says(done, f"any fold of data.splits; {len(tested)} of them are test cases of this fold")
         self.assertEqual(list(plans.values()), [expected])
         self.vmae("export", "--weights", "folds", "--output", "theirs", "--nnunet")
+        resumed, _ = self.run_and_read("folds", few, "--fold", "all", "--resume", "train.max_steps=2")
+        self.assertEqual([line.split("checkpoint: ")[1] for line in resumed.stderr.splitlines() if "changed since" in line], ["train.max_steps was 1, is 2"] * 2)
+        self.assertNotIn("fold_0", (self.tmp / "folds/fold_1/config.yaml").read_text().split("nnunet:")[1], "the config says what its user said")
+
+    def test_out_of_fold_predictions_are_cut_as_those_of_the_folds(self):
+        """Along the plan's axis, which is not the one that images of this shape and spacing would be cut along."""
+        random = np.random.default_rng(4)
+        for i in range(4):
+            mask = np.zeros((6, 20, 22), np.float32)
+            mask[1:5, 4:14, 5:15] = 1
+            write_nifti(self.tmp / f"data/images/c{i}.nii.gz", mask * 100 + random.normal(0, 9, mask.shape).astype(np.float32))
+            write_nifti(self.tmp / f"data/labels/c{i}.nii.gz", mask)
+        self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=kfold", "split.folds=2")
+        self.run_and_read("run", "--fold", "all")
+        options = [json.loads((self.tmp / "run" / part / "predict.json").read_text())["options"] for part in ("fold_0/test", "out_of_fold")]
+        self.assertEqual([one["slice_axis"] for one in options], ["z", "z"])
+        self.vmae("eval", "--run", "run", "--output", "report", "--no-distances", "--per-slice")
+        self.assertEqual(json.loads((self.tmp / "report/summary.json").read_text())["cases"], 4 * 22)
+
+    def test_plan_of_a_file_of_splits_of_other_data(self):
+        make_segmentation(self.tmp / "data", 6, height=24, width=20)
+        self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=kfold", "split.folds=2")
+        (self.tmp / "data/images/case003.png").unlink()
+        for command in (["plan", "--input", "data", "plan.splits=splits.json"], ["finetune-seg", *NNUNET, "data.train=data", "data.splits=splits.json", "run.dir=run"]):
+            self.assert_says(self.vmae(*command, expect=3), "case003.png is not in the data")
+        self.assert_says(self.vmae("plan", "--input", "data", "plan.splits=absent.json", expect=3), "plan.splits = absent.json is no file")
+        self.assert_says(self.vmae("plan", "--input", "data", "plan.label_fraction=50", expect=2), "plan.label_fraction = 50 chooses from plan.splits, which is not set")
 
 
 class NnUnetRanksTest(RanksTest):
@@ -374,7 +417,7 @@ class NnUnetVolumesTest(FinetuneTest):
         self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=5fold")
         self.train("data.label_values=[10,200]", "data.splits=splits.json", "--fold", "all", "--dry-run", run="dry")
         self.assertFalse((self.tmp / "dry").exists())
-        self.assert_says(self.train("data.label_values=[10,200]", "data.modality=CT", run="dry", expect=2), "data.modality")
+        self.assert_says(self.train("data.label_values=[10,200]", "data.intensity=minmax", run="dry", expect=2), "data.intensity")
 
     def test_time_points_are_cases(self):
         make_boxes(self.tmp / "whole", (1,), count=4, labels={"background": 0, "a": 1})

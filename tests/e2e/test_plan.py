@@ -247,14 +247,34 @@ class PlanTest(VmaeTest):
         file = folder / "dataset.json"
         json_of = json.loads(file.read_text())
         plan = lambda: self.plan("--input", folder, "plan.foreground_voxels=1000", output=None).stderr
-        self.assertNotIn("can't be trained", plan())
+        self.assertNotIn("refuses these labels", plan())
         for labels, said in (({"background": 0, "a": 1, "b": 3}, "labels.b"), ({"background": 0, "whole": [1, 2], "b": 2}, "regions_class_order")):
             file.write_text(json.dumps({**json_of, "labels": labels}))
-            self.assertRegex(plan(), f"warning nnU-Net can't be trained with these labels: .*{said}")
+            self.assertRegex(plan(), f"warning nnU-Net's own program refuses these labels: .*{said}")
 
     def test_inspect_says_what_prints_it(self):
         (self.tmp / "p.json").write_text(json.dumps(expected_of("ct")["plans"]))
-        self.assertIn("vmae plan --from", self.vmae("inspect", "p.json", expect=2).stderr)
+        (self.tmp / "pictures.json/images").mkdir(parents=True)
+        shutil.copy(nnunet_datasets.make(nnunet_datasets.colour_pictures, self.tmp) / "imagesTr/case0_0000.png", self.tmp / "pictures.json")
+        self.vmae("inspect", "pictures.json")  # a folder, whatever its name
+        self.assertIn("vmae plan --from p.json", self.vmae("inspect", "p.json", expect=2).stderr)
+
+    def test_masks_with_other_values(self):
+        """What finetune-seg calls data.label_values: with them a plan is that of the same masks numbered from 1."""
+        folder = nnunet_datasets.make(nnunet_datasets.isotropic, self.tmp)
+        for kind, masks in (("images", "imagesTr"), ("labels", "labelsTr")):
+            for path in sorted((folder / masks).iterdir()):
+                name = path.name.replace("_0000", "")
+                for data, factor in (("one", 1), ("far", 1 if kind == "images" else 100)):
+                    (self.tmp / data / kind).mkdir(parents=True, exist_ok=True)
+                    whole = nibabel.load(path)
+                    nibabel.save(nibabel.Nifti1Image(np.asarray(whole.dataobj) * np.int16(factor), whole.affine), self.tmp / data / kind / name)
+        few = "plan.foreground_voxels=100000"
+        values = sorted(set(np.unique(np.asarray(nibabel.load(next((self.tmp / "far/labels").iterdir())).dataobj))) - {0})
+        refused = self.plan("--input", "far", few, output=None, expect=3).stderr
+        self.assertIn(f"plan.label_values=[{','.join(str(int(value)) for value in values)}]", refused)
+        plans = [self.plan("--input", data, few, *more, output=data + "_plan") for data, more in (("one", []), ("far", [f"plan.label_values={[int(value) for value in values]}"]))]
+        self.assertEqual(*[{**json.loads((self.tmp / f"{data}_plan/nnUNetPlans.json").read_text()), "dataset_name": ""} for data in ("one", "far")])
 
     def test_a_link_keeps_its_name(self):
         (self.tmp / "Dataset099_Link").symlink_to(nnunet_datasets.make(nnunet_datasets.tiny, self.tmp))

@@ -15,7 +15,7 @@ from harness import SIGTERM, at_point, metrics, point_library, weights_of
 from test_nnunet import NNUNET, make_boxes, small_plan
 from test_transunet import SMALL
 
-TRAIN = ["data.val_fraction=0.25", "train.batch_size=4", "train.epochs=2", "train.steps_per_epoch=3", "train.log_every=1", "run.threads=1", "data.workers=2"]
+TRAIN = ["data.val_fraction=0.25", "train.precision=fp32", "train.batch_size=4", "train.epochs=2", "train.steps_per_epoch=3", "train.log_every=1", "run.threads=1", "data.workers=2"]
 SWIN_UNET = [*SWIN, "recipe=paper", "optim.warmup_epochs=0"]
 UNET = ["model.name=unet", "model.image_size=[32,32]", "model.in_channels=1", "model.features=[4,8,8]", "recipe=paper", "optim.warmup_epochs=0"]
 TRANSUNET = [*SMALL, "model.image_size=[32,32]", "recipe=paper", "optim.warmup_epochs=0"]
@@ -117,6 +117,18 @@ class Contract:
         self.assertEqual(", best Dice" in trained.stderr and " in epoch " in trained.stderr, self.keeps_best)
         self.train("model.init=run", run="second", expect=0 if self.takes_init else 2)
         self.vmae("inspect", "run")
+
+    def test_keys_of_other_networks_are_named(self):
+        """In a warning; with nnU-Net, whose plan decides, they end the run. Its own keys are in neither."""
+        others = {"swin-unet": "model.features", "unet": "model.stem_units", "transunet": "model.features", "nnunet": "model.stem_units"}[self.name]
+        value = "[16, 32]" if others == "model.features" else "[1, 1, 2]"
+        short = ["train.epochs=1", "train.max_steps=1"]
+        is_refused = self.name == "nnunet"
+        done = self.train(f"{others}={value}", *short, expect=2 if is_refused else 0)
+        self.assertRegex(done.stderr, f"means nothing.*" if not is_refused else f"{others} = .* means nothing to model.name = nnunet")
+        self.assertIn(f"{others} = {value}", done.stderr)
+        own = self.train(*short, "--overwrite")
+        self.assertNotIn("means nothing", own.stderr)
 
     def test_any_size_of_picture(self):
         self.train()

@@ -85,9 +85,9 @@ class TrainingTest(VmaeTest):
         self.assertIn("one training image", self.pretrain("data.val_fraction=0", data="one", expect=3).stderr)
         self.vmae("pretrain", *TINY, SHALLOW, "data.train=images", "run.dir=mae", "train.epochs=1")
         done = self.pretrain("model.init=mae", expect=4)
-        self.assertIn("holds a mae, but model.name = simclr", done.stderr)
+        self.assertIn("holds weights of mae, but model.name = simclr", done.stderr)
         done = self.vmae("pretrain", SIMCLR, *TINY, SHALLOW, "data.train=images", "run.dir=mae", "train.epochs=2", "--resume", expect=4)
-        self.assertIn("mae", done.stderr)
+        self.assertIn("mae is a run of model.name = mae, but the config says simclr", done.stderr)
 
     def test_keys_that_mean_nothing_are_named_with_their_values(self):
         make_pictures(self.tmp / "images", 8)

@@ -159,6 +159,9 @@ class TransUnetTest(FinetuneTest):
             self.assert_says(self.transunet(f"model.init={name}", "--overwrite", expect=4), name, *texts)
 
         refused("missing.npz", {k: v for k, v in flax.items() if k != "block2/unit1/gn_proj/scale"}, "body.block2.unit1.gn_proj.weight")
+        for absent, said in (("conv_root/kernel", "hybrid_model.root.conv.weight"), ("Transformer/encoderblock_0/MlpBlock_3/Dense_0/kernel", "layer.0.ffn.fc1.weight"),
+                             ("block1/unit1/conv1/kernel", "body.block1.unit1.conv1.weight")):
+            refused("incomplete.npz", {key: value for key, value in flax.items() if key != absent}, said)
         refused("unknown.npz", flax | {"block2/unit1/conv9/kernel": np.zeros(3, np.float32)}, "block2/unit1/conv9/kernel")
         refused("deeper.npz", flax | {"Transformer/encoderblock_2/LayerNorm_0/scale": np.zeros(16, np.float32)}, "transformer.encoder.layer.2.attention_norm")
         refused("objects.npz", flax | {"cls": np.array([{}], dtype=object)}, "Python objects")
@@ -171,7 +174,7 @@ class TransUnetTest(FinetuneTest):
                              "set model.vit_heads=2")
         self.assert_says(self.transunet("model.init=R50.npz", "model.vit_mlp=24", "model.vit_layers=1", "--overwrite", expect=4), "its encoder has vit_layers = 2, vit_mlp = 16",
                          "set model.vit_layers=2 model.vit_mlp=16")  # all of them at once
-        self.assert_says(self.vmae("pretrain", "data.train=data/images", "model.init=R50.npz", "run.dir=mae", "model.image_size=[32,32]", expect=4), "holds the encoder of a TransUNet")
+        self.assert_says(self.vmae("pretrain", "data.train=data/images", "model.init=R50.npz", "run.dir=mae", "model.image_size=[32,32]", expect=4), "holds weights of R50+ViT, but model.name = mae")
         self.assert_says(self.seg("model.init=R50.npz", run="swin", expect=4), "model.name=transunet takes them")
         self.assert_says(self.vmae("predict", "--weights", "R50.npz", "--input", "data/images", "--output", "out", expect=4), "predicts nothing")
         self.assert_says(self.transunet("model.image_size=[40,48]", expect=2), "40 is not a multiple of 16")

@@ -42,6 +42,7 @@ struct LabelRules {
   int64_t ignore = -1;            // value in the files; -1: none
   // messages name --label-values and --ignore-label instead of data.label_values and data.ignore_label
   bool is_command_line = false;
+  std::string section = "data";  // else of the keys
 };
 
 // Rule 2; each -1: none said.

@@ -9,7 +9,7 @@
 
 namespace vmae {
 
-// Of a file: a key or section that the command does not have, and another may.
+// A key, or of a file a section, that the command does not have, and another may.
 struct UnknownKey : Error {
   using Error::Error;
 };

@@ -92,6 +92,8 @@ struct SegmenterKind {
   bool is_swin = false;       // has the Swin encoder, and so what pretraining gives
   bool takes_init = false;    // model.init means something
   int64_t size_multiple = 1;  // of model.image_size
+  // takes over the options that are its own, besides image_size and in_channels
+  void (*take_own)(const UnetOptions& from, UnetOptions& to) = nullptr;
 };
 const std::vector<SegmenterKind>& segmenter_kinds();           // all of them, the default first
 const SegmenterKind* find_segmenter(const std::string& name);  // nullptr: no such network

@@ -32,8 +32,12 @@ std::string model_options_json(ModelOptions options) {
 }
 
 std::vector<std::string> model_names();  // "mae", "simclr", all of nn::segmenter_kinds(), "swin-classifier"
-// One of them: what the file says, or for files of other programs what its keys are those of.
+// One of them, or "R50+ViT", the encoder of a TransUNet alone: what the file says, or for files of other programs what
+// its keys are those of.
 std::string model_name_of(const weights::TensorFile& file);
+// Throws Error(checkpoint) where model.init holds another model than model.name.
+void require_model(const weights::TensorFile& file, const std::filesystem::path& path, const std::string& name,
+                   const std::string& hint);
 
 // The options of the model that a file's weights belong to: from its metadata, or, for files of other
 // programs, from the shapes of its tensors (image size, mask ratio, norm-pix loss and drop path can't be
@@ -46,11 +50,11 @@ nn::MaeOptions model_options_of(const weights::TensorFile& file, const std::file
 nn::SimclrOptions simclr_options_of(const weights::TensorFile& file, const std::filesystem::path& path);
 nn::SwinOptions swin_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet,
                                 const nn::SwinOptions& defaults = {});
-// Of a TransUNet or its encoder alone, in TransUNet's names: what its encoder's shapes tell, the rest as in `net`;
-// heads are taken to be 64 channels wide. Throws std::out_of_range where the file lacks one of its tensors.
-nn::TransUnetOptions transunet_encoder_of(const weights::TensorFile& file, nn::TransUnetOptions net = {});
+// Of a TransUNet or its encoder alone, in TransUNet's names: what its encoder's shapes tell; what they don't, because
+// tensors are missing, stays as in `net`. Heads are taken to be 64 channels wide.
+nn::TransUnetOptions transunet_encoder_of(const weights::TensorFile& file, nn::TransUnetOptions net);
 // Of a segmenter (model_name_of()), with as many classes as its head has. Of a TransUNet's files of
-// other programs the image is a square, and heads are 64 channels wide.
+// other programs the image is a square, the encoder as transunet_encoder_of() has it.
 nn::UnetOptions unet_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet);
 
 // A weights file, or the best (else last) checkpoint of a run

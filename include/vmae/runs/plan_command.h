@@ -15,6 +15,9 @@ struct PlanOptions {
   int64_t foreground_voxels = nnunet::kForegroundVoxels;
   std::vector<std::string> channel_names;  // empty: as the source says
   std::string name = "nnUNetPlans";
+  std::vector<std::string> classes;  // as data.classes, data.label_values and data.ignore_label of finetune-seg
+  std::vector<int64_t> label_values;
+  int64_t ignore_label = -1;
   std::string splits;  // a file of `vmae split`
   int64_t label_fraction = 100;
   int64_t workers = 0;

@@ -26,6 +26,7 @@ struct KnownData {
   const io::LabelMeaning* meaning = nullptr;     // of the masks; nullptr: as the source says
   std::vector<std::string>* left_out = nullptr;  // gets the problems of cases that can't be read; nullptr: they throw
   const std::set<std::string>* cases = nullptr;  // names of the files that may be looked at; nullptr: all
+  std::string modality{};                        // data.modality
 };
 
 // The cases with a mask that are not marked as test (and are among `known.cases`), in nnU-Net's order.

@@ -42,8 +42,9 @@ std::string located(const std::filesystem::path& run_folder, const std::string& 
 // the config has; and what seen_before() needs: "data.train" and "model.init".
 void write_sources(const std::filesystem::path& run_folder, const DataOptions& data, const std::string& init);
 
-// The checkpoints of a folder of nnU-Net's own program, fold_K/checkpoint_final.pth (or fold_all) beside plans.json, in
-// the order of K; empty: it is none. Throws Error(usage) where fold_all and folds are there.
+// The checkpoints of a folder of nnU-Net's own program: fold_K/checkpoint_final.pth (or fold_all) beside plans.json, in
+// the order of K, or that of one fold; empty: it is none. Folds without one are named in a warning. Throws Error(usage)
+// where fold_all and others are there, Error(checkpoint) where no fold has one.
 std::vector<std::filesystem::path> nnunet_checkpoints(const std::filesystem::path& folder);
 
 // "runs/a, or runs/b" for messages: the folds of a record.

@@ -22,6 +22,7 @@ struct SplitChoice {
   std::string file;  // "": no such file
   int64_t fold = 0;
   int64_t label_fraction = 100;         // percent of the training part
+  std::string section = "data";         // of the keys, for messages
   std::vector<std::string> findings{};  // as io::find_source()
   bool single_channels = false;  // the channels of a case (cases/channels.h) are images of their own in the parts
 };
@@ -72,8 +73,9 @@ TrainVal split_train_val(const std::string& train, const std::string& val, doubl
                          const SplitChoice& choice = {});
 TrainVal flat(SourceSplits splits);
 
-// Names of the cases that train (at choice.label_fraction) or validate in any fold of choice.file.
-std::set<std::string> names_in_any_fold(const SplitChoice& choice);
+// Names of the cases that train (at choice.label_fraction) or validate in any fold of choice.file, which divides
+// `files`, all of a source. Throws Error(usage), Error(data) where it does not.
+std::set<std::string> names_in_any_fold(std::vector<io::SourceFile> files, const SplitChoice& choice);
 
 // Throws Error(data) if a patient or file of `files` also trains or validates. part: "test", for the message.
 void require_separate(const TrainVal& split, const std::vector<io::SourceFile>& files, const std::string& part);

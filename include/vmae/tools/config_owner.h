@@ -9,7 +9,7 @@ namespace vmae::run {
 // "finetune-seg", "finetune-cls", "prepare", "split" or "plan"; "" where none does.
 std::string command_of_config(const std::filesystem::path& config);
 
-// "vmae plan", "vmae finetune-seg or vmae finetune-cls": the commands that have a key; "" where none does.
+// "plan", "finetune-seg and finetune-cls": the commands that have a key; "" where none does.
 std::string commands_of_key(const std::string& key);
 
 }  // namespace vmae::run
