@@ -1,5 +1,7 @@
 #include "vmae/runs/unused_keys.h"
 
+#include <utility>
+
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 
@@ -56,7 +58,7 @@ void reset_unused(SegmentConfig& config, const SegmentConfig& standard) {
   net.swin.image_size = config.model.net.swin.image_size;
   net.swin.in_channels = config.model.net.swin.in_channels;
   kind.take_own(config.model.net, net);
-  config.model.net = net;
+  config.model.net = std::move(net);
   if (kind.name == "nnunet") {
     config.model.transfer = standard.model.transfer;
     config.model.allow_mismatch = standard.model.allow_mismatch;
