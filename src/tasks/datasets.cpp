@@ -78,8 +78,8 @@ int64_t fitting_channels(const DataOptions& options, const Session& session, con
   const int64_t wanted = options.image.in_channels;
   const auto of_one_image = [&] {
     if (session.arguments.says_in_channels && wanted != 1 && wanted != 3)
-      throw Error(ExitCode::usage, concat("model.in_channels is ", wanted, ", but an image has one channel, or three"),
-                  "set model.in_channels=1 for grey, or 3 for colour and for grey that is repeated");
+      log::warning(concat("model.in_channels = ", wanted,
+                          ", but an image has one channel, or three: grey is repeated, colour can't be read"));
     return wanted;
   };
   if (options.channels == "single") return of_one_image();

@@ -139,7 +139,7 @@ class FeaturesTest(FinetuneTest):
     def test_a_plain_unet_is_refused(self):
         make_segmentation(self.tmp / "data", 4)
         self.seg("model.name=unet", "model.features=[4,8]", "train.epochs=1")
-        self.assert_says(self.features(weights="run", expect=4), "a U-Net has no Swin encoder")
+        self.assert_says(self.features(weights="run", expect=4), "weights of U-Net, which has no Swin encoder")
 
 
 if __name__ == "__main__":
