@@ -7,7 +7,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/json_text.h"
-#include "vmae/core/log.h"
+#include "vmae/core/log_once.h"
 #include "vmae/core/path_problem.h"
 #include "vmae/core/text.h"
 #include "vmae/runs/training_options.h"
@@ -104,7 +104,8 @@ std::vector<fs::path> nnunet_checkpoints(const fs::path& folder) {
   if (files.empty() && !unfinished.empty())
     throw Error(ExitCode::checkpoint, concat(folder.string(), ": no ", kName, " in ", join(unfinished, ", ")),
                 "nnU-Net writes it at the end of a fold's training; another checkpoint can be named itself");
-  if (!unfinished.empty()) log::warning(concat(folder.string(), ": ", join(unfinished, ", "), " left out: no ", kName));
+  if (!unfinished.empty())
+    log::warning_once(folder.string() + ":", concat(join(unfinished, ", "), " left out: no ", kName));
   return files;
 }
 
