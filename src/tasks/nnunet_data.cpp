@@ -358,7 +358,8 @@ NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, cons
     if (session.resumes()) return plan_to_go_on_with(session.folder->path() / kPlansName, config.nnunet.plan);
     if (!config.nnunet.plan.empty()) return nnunet::plans_json(given_plan(config.nnunet.plan));
     if (std::string text = plan_of_weights(config.model.init); !text.empty()) return text;
-    if (const fs::path first = session.arguments.first_fold / kPlansName; fs::exists(first)) {
+    const fs::path first = session.arguments.first_fold / kPlansName;
+    if (!session.arguments.first_fold.empty() && fs::exists(first)) {
       log::info("nnU-Net's plan is that of the first fold: " + first.string());
       return read_file(first);
     }

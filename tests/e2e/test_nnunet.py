@@ -117,6 +117,7 @@ class NnUnetTest(FinetuneTest):
     def test_plans_by_itself(self):
         """The plan that `vmae plan` makes; a dry run leaves nothing; data that change are preprocessed anew."""
         make_segmentation(self.tmp / "data", 6)
+        (self.tmp / "plans.json").write_text("{}")  # what lies in the working folder is nobody's
         self.vmae("plan", "--input", "data", "--output", "planned")
         done = self.nnunet("--dry-run", "train.batch_size=2")
         self.assert_says(done, "dry run")
