@@ -178,7 +178,7 @@ Inspection inspect_file(const fs::path& file, bool all_keys) {
 // A folder of nnU-Net's: of several folds a line each.
 Inspection inspect_nnunet(const fs::path& path, bool all_keys) {
   const std::vector<fs::path> files = nnunet_checkpoints(path);
-  if (files.size() == 1) return inspect_file(files.front(), all_keys);
+  if (files.size() < 2) return inspect_file(find_weights(path), all_keys);
   nlohmann::ordered_json json = {
       {"file", path.string()}, {"kind", "folds"}, {"folds", nlohmann::ordered_json::array()}};
   std::string text = concat(path.string(), ": ", files.size(), " folds of nnU-Net");

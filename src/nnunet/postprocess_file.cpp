@@ -16,7 +16,7 @@ constexpr const char* kFunction = "remove_all_but_largest_component_from_segment
 constexpr const char* kFunctionsKey = "postprocessing_fns";
 constexpr const char* kArgumentsKey = "postprocessing_kwargs";
 constexpr const char* kLabelsArgument = "labels_or_regions";
-constexpr int64_t kMostLabel = 254;
+constexpr int64_t kMostLabel = 255;
 
 Json dice_to_json(const MeanDice& dice, const Labels& labels) {
   const auto number = [](double value) { return std::isnan(value) ? Json(nullptr) : Json(value); };

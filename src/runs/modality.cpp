@@ -52,7 +52,8 @@ void settle_for_preparation(std::vector<io::SourceFile>& files, const std::strin
 }
 
 void settle_for_planning(std::vector<io::SourceFile>& files, const std::string& said, bool is_told) {
-  const data::ModalityGuess guess = data::settle_modality(files, said, /*may_guess=*/true);
+  const data::ModalityGuess guess =
+      data::settle_modality(files, data::checked_modality("data.modality", said), /*may_guess=*/true);
   if (!is_told)
     warn_of_guess(guess,
                   "plan.channel_names=[CT] says so; another name, or a manifest's column modality, says otherwise");

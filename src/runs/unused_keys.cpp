@@ -59,7 +59,7 @@ void reset_unused(SegmentConfig& config, const SegmentConfig& standard) {
   net.swin.in_channels = config.model.net.swin.in_channels;
   kind.take_own(config.model.net, net);
   config.model.net = std::move(net);
-  if (kind.name == "nnunet") {
+  if (!kind.takes_init || kind.name == "nnunet") {
     config.model.transfer = standard.model.transfer;
     config.model.allow_mismatch = standard.model.allow_mismatch;
   }
@@ -72,7 +72,6 @@ void warn_of_unused_keys(const PretrainConfig& config) {
   if (config.model.name == "simclr") {
     used.model.mae = standard.model.mae;
     used.model.mae.swin = config.model.mae.swin;
-    used.data.image.resize = standard.data.image.resize;  // views are parts of the image
   } else {
     used.model.contrast = standard.model.contrast;
     used.views = standard.views;

@@ -335,12 +335,19 @@ std::string text_of_plan(const nnunet::Plans& plans) {
 }  // namespace
 
 void check_nnunet(const SegmentConfig& config, const Session& session) {
-  if (session.resumes()) return;
+  if (session.resumes()) {
+    const fs::path own = fs::path(session.options.dir) / kPlansName;
+    if (!fs::exists(own))
+      throw Error(ExitCode::checkpoint, concat(session.options.dir, " is no run of nnU-Net: it has no ", kPlansName),
+                  "go on with the model.name that it began with, or give another run.dir");
+    return;
+  }
   std::optional<nnunet::Plans> given;
   if (!config.nnunet.plan.empty()) given = given_plan(config.nnunet.plan);
   if (config.model.init.empty()) return;
   const fs::path path = find_weights(config.model.init);
-  const weights::TensorFile file = weights::read_wrapped_weights(path, /*shapes_only=*/true);
+  weights::TensorFile file = weights::read_wrapped_weights(path, /*shapes_only=*/true);
+  weights::unwrap(file, path);
   require_model(file, path, config.model.name,
                 "give a run of model.name=nnunet, or nnU-Net's own checkpoint_final.pth");
   const auto theirs = file.metadata.find("nnunet_plans");

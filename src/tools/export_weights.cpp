@@ -1,5 +1,7 @@
 #include "vmae/tools/export_weights.h"
 
+#include <set>
+
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
@@ -47,12 +49,32 @@ static std::string fold_of(const fs::path& file, size_t place) {
   return std::to_string(place);
 }
 
+// What lies in a folder that is written over and is not of these folds would be predicted with, too.
+static void require_no_others(const fs::path& output, const fs::path& weights_path,
+                              const std::set<std::string>& folds) {
+  std::error_code problem;
+  if (fs::equivalent(output, weights_path, problem))
+    throw Error(ExitCode::usage, concat("--output ", output.string(), " is the folder of --weights"),
+                "give another folder");
+  for (fs::directory_iterator entry(output, problem), end; !problem && entry != end; entry.increment(problem)) {
+    const std::string name = entry->path().filename().string();
+    if (name.starts_with("fold_") && !folds.contains(name))
+      throw Error(ExitCode::usage,
+                  concat("--output ", output.string(), " holds ", name, ", which is not of ", weights_path.string()),
+                  "remove it, or give another folder");
+  }
+}
+
 void export_nnunet(const fs::path& weights_path, const fs::path& output, bool overwrite) {
   std::error_code problem;
   if (fs::exists(output, problem) && !fs::is_empty(output, problem) && !overwrite)
     throw Error(ExitCode::usage, concat("--output ", output.string(), " is not empty"),
                 "choose another folder, or replace files of the same name with --overwrite");
   const std::vector<fs::path> files = find_all_weights(weights_path);
+  std::set<std::string> folds;
+  for (size_t i = 0; i < files.size(); ++i) folds.insert("fold_" + fold_of(files[i], i));
+  require_no_others(output, weights_path, folds);
+  bool has_label_values = false;
   for (size_t fold = 0; fold < files.size(); ++fold) {
     const weights::TensorFile file = weights::read_weights(files[fold]);
     if (!file.metadata.contains("nnunet_plans") || !file.metadata.contains("nnunet_dataset"))
@@ -70,13 +92,16 @@ void export_nnunet(const fs::path& weights_path, const fs::path& output, bool ov
     write_file_atomically(output / "plans.json", facts.plans);
     write_file_atomically(output / "dataset.json", facts.dataset);
     weights::write_nnunet_checkpoint(folder / "checkpoint_final.pth", file.tensors, facts);
-    if (fold == 0 && file.metadata.contains("label_values"))
-      log::warning(concat("nnU-Net's files number classes 1, 2, ...: data.label_values = ",
-                          file.metadata.at("label_values"), " is not in them"));
+    has_label_values = has_label_values || file.metadata.contains("label_values");
   }
+  if (has_label_values)
+    log::warning(
+        "nnU-Net's files number classes 1, 2, ...: data.label_values is not in them, and no postprocessing, "
+        "which names labels by these values");
   for (const char* name : {"postprocessing.json", "postprocessing.pkl"}) {
-    if (fs::exists(weights_path / name, problem))
-      fs::copy_file(weights_path / name, output / name, fs::copy_options::overwrite_existing);
+    fs::remove(output / name, problem);  // another run's
+    if (fs::exists(weights_path / name, problem) && !has_label_values)
+      fs::copy_file(weights_path / name, output / name);
   }
   log::info(concat(count_text(std::ssize(files), "fold"), " of ", weights_path.string(), " written to ",
                    output.string(), " for nnUNetv2_predict_from_modelfolder"));

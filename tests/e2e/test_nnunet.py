@@ -175,7 +175,7 @@ class NnUnetTest(FinetuneTest):
             for kind, values in (("images", ct(i)), ("labels", (ct(i) > 500).astype(np.float32))):
                 write_nifti(self.tmp / f"ct/{kind}/{i}.nii.gz", values.astype(np.float32))
         few = ["train.max_steps=1", "train.batch_size=2"]
-        for run, more, scheme, channel in (("guessed", [], "CTNormalization", "CT"), ("said", ["data.modality=MR"], "ZScoreNormalization", "MR")):
+        for run, more, scheme, channel in (("guessed", [], "CTNormalization", "CT"), ("lower", ["data.modality=ct"], "CTNormalization", "CT"), ("said", ["data.modality=MR"], "ZScoreNormalization", "MR")):
             self.assert_says(self.nnunet(*few, *more, data="ct", run=run), f"normalised by {scheme}")
             self.assertEqual(json.loads((self.tmp / run / "plans.json").read_text())["configurations"]["2d"]["normalization_schemes"], [scheme])
             self.assertEqual(json.loads((self.tmp / run / "dataset.json").read_text())["channel_names"], {"0": channel})
@@ -418,6 +418,13 @@ class NnUnetVolumesTest(FinetuneTest):
         self.vmae("split", "--input", "data", "--output", "splits.json", "split.scheme=5fold")
         self.train("data.label_values=[10,200]", "data.splits=splits.json", "--fold", "all", "--dry-run", run="dry")
         self.assertFalse((self.tmp / "dry").exists())
+        # predictions and what postprocesses them have the masks' values, nnU-Net's files 1, 2, ...
+        self.train("data.label_values=[10,200]", "data.splits=splits.json", "--fold", "all", "train.max_steps=1", run="folds")
+        self.predict(weights="folds", input="data/images", output="of_run")
+        self.assert_says(self.vmae("export", "--weights", "folds", "--output", "theirs", "--nnunet"), "data.label_values is not in them, and no postprocessing")
+        self.assertFalse(list((self.tmp / "theirs").glob("postprocessing.*")))
+        self.predict(weights="theirs", input="data/images", output="of_theirs")
+        self.assert_says(self.vmae("export", "--weights", "folds/fold_0", "--output", "theirs", "--nnunet", "--overwrite", expect=2), ", which is not of folds/fold_0")
         self.assert_says(self.train("data.label_values=[10,200]", "data.intensity=minmax", run="dry", expect=2), "data.intensity")
 
     def test_time_points_are_cases(self):

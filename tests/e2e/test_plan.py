@@ -257,6 +257,8 @@ class PlanTest(VmaeTest):
         (self.tmp / "pictures.json/images").mkdir(parents=True)
         shutil.copy(nnunet_datasets.make(nnunet_datasets.colour_pictures, self.tmp) / "imagesTr/case0_0000.png", self.tmp / "pictures.json")
         self.vmae("inspect", "pictures.json")  # a folder, whatever its name
+        (self.tmp / "x.pth").mkdir()
+        self.assertIn("x.pth: a folder without checkpoints", self.vmae("inspect", "x.pth", expect=4).stderr)
         self.assertIn("vmae plan --from p.json", self.vmae("inspect", "p.json", expect=2).stderr)
 
     def test_masks_with_other_values(self):

@@ -210,7 +210,7 @@ TEST(PostprocessingFile, WhatHasNoMeaningIsRefused) {
   EXPECT_TRUE(test::contains(problem_of(R"({"steps": [], "step": []})"), "unknown key \"step\""));
   EXPECT_TRUE(test::contains(problem_of(R"({"steps": [{"labels": []}]})"), "\"steps.0.labels\" is []"));
   EXPECT_TRUE(test::contains(problem_of(R"({"steps": [{"labels": [0]}]})"), "from 1"));
-  EXPECT_TRUE(test::contains(problem_of(R"({"steps": [{"labels": [255]}]})"), "254 at most"));
+  EXPECT_TRUE(test::contains(problem_of(R"({"steps": [{"labels": [256]}]})"), "255 at most"));
   EXPECT_TRUE(test::contains(problem_of(R"({"steps": [{"labels": [1.5]}]})"), "whole number"));
   EXPECT_TRUE(test::contains(problem_of(R"({"steps": [{"labels": [1], "least_voxels": 5}]})"), "known is"));
   EXPECT_TRUE(test::contains(problem_of(R"({"steps": [[1]]})"), "meant is an object"));
