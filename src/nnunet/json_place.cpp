@@ -10,19 +10,13 @@
 
 namespace vmae::nnunet {
 
-namespace {
-
-constexpr const char* kHint = "give a file of nnU-Net or vmae";
-
-}  // namespace
-
 Json read_json(const std::filesystem::path& file) { return parse_json(read_file(file), file); }
 
 Json parse_json(const std::string& text, const std::filesystem::path& file) {
-  if (is_deep_json(text)) fail_file(file, "nests too deep for a file of nnU-Net", kHint);
+  if (is_deep_json(text)) fail_file(file, "nests too deep for a file of nnU-Net", kHintOfNnUnet);
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) fail_file(file, "is not JSON", kHint);
-  if (!json.is_object()) fail_file(file, "is not JSON of nnU-Net: it holds no object ({...})", kHint);
+  if (json.is_discarded()) fail_file(file, "is not JSON", kHintOfNnUnet);
+  if (!json.is_object()) fail_file(file, "is not JSON of nnU-Net: it holds no object ({...})", kHintOfNnUnet);
   return json;
 }
 

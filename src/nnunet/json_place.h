@@ -11,6 +11,8 @@ namespace vmae::nnunet {
 
 using Json = nlohmann::ordered_json;
 
+constexpr const char* kHintOfNnUnet = "give the file as nnU-Net or vmae wrote it";
+
 // Throw Error(data) naming the file: can't be read, no JSON, no object.
 Json read_json(const std::filesystem::path& file);
 Json parse_json(const std::string& text, const std::filesystem::path& file);
@@ -55,7 +57,7 @@ class JsonPlace {
 
   const std::filesystem::path* file_;
   const Json* json_;
-  std::string key_, hint_ = "give the file as nnU-Net or vmae wrote it";
+  std::string key_, hint_ = kHintOfNnUnet;
 };
 
 }  // namespace vmae::nnunet

@@ -420,10 +420,16 @@ class NnUnetVolumesTest(FinetuneTest):
         self.assertFalse((self.tmp / "dry").exists())
         # predictions and what postprocesses them have the masks' values, nnU-Net's files 1, 2, ...
         self.train("data.label_values=[10,200]", "data.splits=splits.json", "--fold", "all", "train.max_steps=1", run="folds")
-        self.predict(weights="folds", input="data/images", output="of_run")
+        self.predict("--postprocessing", "none", weights="folds", input="data/images", output="of_run")
         self.assert_says(self.vmae("export", "--weights", "folds", "--output", "theirs", "--nnunet"), "data.label_values is not in them, and no postprocessing")
         self.assertFalse(list((self.tmp / "theirs").glob("postprocessing.*")))
         self.predict(weights="theirs", input="data/images", output="of_theirs")
+        seen = set()
+        for path in (self.tmp / "data/images").iterdir():
+            ours, theirs = (np.asarray(nibabel.load(self.tmp / folder / path.name).dataobj) for folder in ("of_run", "of_theirs"))
+            np.testing.assert_array_equal(ours, np.array([0, 10, 200])[theirs.astype(int)], path.name)
+            seen |= set(np.unique(theirs))
+        self.assertTrue(seen & {1, 2}, "something is predicted")
         self.assert_says(self.vmae("export", "--weights", "folds/fold_0", "--output", "theirs", "--nnunet", "--overwrite", expect=2), ", which is not of folds/fold_0")
         self.assert_says(self.train("data.label_values=[10,200]", "data.intensity=minmax", run="dry", expect=2), "data.intensity")
 

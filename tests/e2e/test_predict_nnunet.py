@@ -88,7 +88,9 @@ class PredictNnUnetTest(VmaeTest):
         record = json.loads((self.tmp / "of_folder/predict.json").read_text())
         self.assertEqual([path.rsplit("/", 2)[-2] for path in record["weights"]], [f"fold_{i}" for i in range(len(files))])
         self.assertEqual((record["options"]["tiles"], record["options"]["slice_axis"]), ("always", "xyz"[2 - row["plans"]["transpose_forward"][0]]))
-        for path in (self.tmp / "out").glob("*.nii.gz"):
+        written = list((self.tmp / "out").glob("*.nii.gz"))
+        self.assertTrue(written)
+        for path in written:
             self.assertEqual(path.read_bytes(), (self.tmp / "of_folder" / path.name).read_bytes())
         self.assertIn("2 folds of nnU-Net", self.vmae("inspect", "model").stdout)
         self.assertIn("model/fold_0/checkpoint_final.pth, or model/fold_1/checkpoint_final.pth", self.vmae("features", "--weights", "model", "--input", "in", "--output", "f.csv", expect=4).stderr)
