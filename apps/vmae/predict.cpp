@@ -44,8 +44,8 @@ void add_method(CLI::App& command, run::PredictOptions& options) {
   command
       .add_option(
           "--postprocessing", options.postprocessing,
-          "segmentation: auto: what the folds of a run found to make label maps better (nnU-Net alone); none; or "
-          "the file postprocessing.json of a run, or of nnU-Net")
+          "segmentation: auto: what the folds of a run, or of nnU-Net's own folder, found to make label maps better "
+          "(nnU-Net alone); none; or a file postprocessing.json")
       ->type_name("auto|none|FILE")
       ->capture_default_str();
   command

@@ -3,7 +3,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
-#include <new>
 
 #include "commands.h"
 #include "vmae/core/log.h"
@@ -95,13 +94,8 @@ int run_command(int argc, char** argv, const AddCommands& add_commands) {
     return static_cast<int>(context.exit_code);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
-  } catch (const Error& error) {
-    return report(error);
-  } catch (const std::bad_alloc&) {
-    return report({ExitCode::internal, "out of memory", "lower train.micro_batch or data.prefetch"});
   } catch (const std::exception& error) {
-    return report({ExitCode::internal, concat("internal error: ", error.what()),
-                   "please report this with the command line and the log"});
+    return report(error_of(error));
   }
 }
 

@@ -18,7 +18,8 @@ void describe(Options& options, ImageOptions& image) {
   options.add("modality", image.modality,
               "What images are whose files do not say it: CT, MR, PT (PET), US, DX (XR), ... DICOM says it itself, as "
               "do a manifest's column modality and "
-              "channel_names in dataset.json. intensity = auto goes by it; volumes of CT are in Hounsfield units then. "
+              "channel_names in dataset.json. intensity = auto goes by it, and so does nnU-Net's plan where channels have no "
+              "names; volumes of CT are in Hounsfield units then. "
               "Empty: nothing is known of them; but "
               "where the values of volumes look like Hounsfield units under intensity = auto, they are taken as CT, "
               "with a warning.");

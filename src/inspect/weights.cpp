@@ -9,6 +9,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
+#include "vmae/predict/find_weights.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/runs/run_record.h"
 #include "vmae/splits/splits_file.h"

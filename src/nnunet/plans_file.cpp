@@ -234,7 +234,7 @@ std::array<int64_t, 3> order_of_axes(const JsonPlace& place) {
 Plans plans_of_json(const std::string& text, const std::filesystem::path& for_messages) {
   const std::filesystem::path& file = for_messages;
   const Json json = parse_json(text, file);
-  const JsonPlace place(file, json);
+  const JsonPlace place = JsonPlace(file, json).with_hint("give nnUNetPlans.json as nnU-Net or `vmae plan` wrote it");
   Plans plans;
   const Json flat =
       resolved(place.at("configurations").with_hint("plan the 2D configuration, with nnU-Net or with vmae plan"),

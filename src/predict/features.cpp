@@ -18,6 +18,7 @@
 #include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/core/version.h"
+#include "vmae/predict/find_weights.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/report/progress.h"
 #include "vmae/report/table.h"

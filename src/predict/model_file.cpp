@@ -9,10 +9,8 @@
 #include "vmae/core/error.h"
 #include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
-#include "vmae/core/path_problem.h"
 #include "vmae/runs/nnunet_network.h"
 #include "vmae/runs/pretrain_options.h"
-#include "vmae/runs/run_record.h"
 #include "vmae/weights/nnunet.h"
 #include "vmae/weights/transfer.h"
 #include "vmae/weights/transunet.h"
@@ -221,6 +219,11 @@ std::vector<std::string> model_names() {
   return names;
 }
 
+std::string training_command_of(const std::string& model_name) {
+  if (model_name == "swin-classifier") return "vmae finetune-cls";
+  return concat("vmae ", is_of_pretraining(model_name) ? "pretrain" : "finetune-seg", " model.name=", model_name);
+}
+
 std::string model_name_of(const weights::TensorFile& file) {
   if (const auto found = file.metadata.find("model"); found != file.metadata.end()) return found->second;
   if (weights::is_transunet(file)) return "transunet";
@@ -269,7 +272,7 @@ nn::SwinOptions swin_options_of(const weights::TensorFile& file, const fs::path&
                                 const nn::SwinOptions& defaults) {
   if (weights::is_transunet(file) || weights::is_flax_vit(file))
     throw Error(ExitCode::checkpoint, path.string() + ": the weights of a TransUNet or its encoder, which is no Swin's",
-                "model.name=transunet takes them");
+                "vmae finetune-seg model.name=transunet takes them");
   try {
     nn::SwinOptions swin = defaults;
     if (is_imagenet) {
@@ -411,9 +414,12 @@ LoadedEncoder load_encoder(const fs::path& path, at::Device device) {
   LoadedEncoder encoder;
   weights::rename_to_reference(file);
   encoder.name = model_name_of(file);
-  if (const nn::SegmenterKind* kind = nn::find_segmenter(encoder.name); kind != nullptr && !kind->is_swin)
+  const nn::SegmenterKind* kind = nn::find_segmenter(encoder.name);
+  const bool is_flax = weights::is_flax_vit(file);
+  if (is_flax || (kind != nullptr && !kind->is_swin))
     throw Error(ExitCode::checkpoint,
-                concat(path.string(), ": weights of ", kind->title, ", which has no Swin encoder"),
+                concat(path.string(), ": weights of ", is_flax ? encoder.name : kind->title,
+                       ", which has no Swin encoder"),
                 "take weights of pretrain, finetune-cls, or finetune-seg with model.name=swin-unet");
   if (!is_of_pretraining(encoder.name)) {
     const LoadedModel model = load_model(path, device);
@@ -441,49 +447,6 @@ LoadedEncoder load_encoder(const fs::path& path, at::Device device) {
   }
   encoder.net = encoder.module->as<nn::SwinEncoderImpl>();
   return encoder;
-}
-
-fs::path find_weights(const fs::path& path) {
-  const auto fail = [](const fs::path& at, const std::string& problem) {
-    return Error(
-        ExitCode::checkpoint, concat(at.string(), ": ", problem),
-        "give a weights file (.safetensors, .pth, .npz), the folder of a run, or one of nnU-Net's with plans.json");
-  };
-  if (const std::string problem = path_problem(path); !problem.empty())
-    throw fail(path, problem == kAbsent ? "no such file" : problem);
-  if (!fs::is_directory(path)) return path;
-  for (const char* name : {"best.safetensors", "last.safetensors"}) {
-    fs::path file = path / "checkpoints" / name;
-    const std::string problem = path_problem(file);
-    if (problem.empty()) return file;
-    if (problem != kAbsent) throw fail(file, problem);
-  }
-  if (!fs::is_directory(path / "checkpoints") && is_run(path)) {  // folds
-    const RunRecord folds = open_run_record(path);
-    if (folds.folders.size() == 1) return find_weights(folds.first());
-    throw Error(ExitCode::checkpoint,
-                concat(path.string(), " holds ", folds.folders.size(), " folds, and one file of weights is wanted"),
-                concat("name one of them: ", fold_names(folds)));
-  }
-  if (const std::vector<fs::path> files = nnunet_checkpoints(path); !files.empty()) {
-    if (files.size() == 1) return files.front();
-    std::vector<std::string> names;
-    for (const fs::path& file : files) names.push_back(file.string());
-    throw Error(ExitCode::checkpoint,
-                concat(path.string(), " holds ", files.size(), " folds of nnU-Net, and one file of weights is wanted"),
-                "name one of them: " + join(names, ", or "));
-  }
-  throw fail(path, "a folder without checkpoints/best.safetensors or last.safetensors");
-}
-
-std::vector<fs::path> find_all_weights(const fs::path& path) {
-  if (!is_run(path)) {
-    std::vector<fs::path> of_nnunet = nnunet_checkpoints(path);
-    return of_nnunet.empty() ? std::vector{find_weights(path)} : of_nnunet;
-  }
-  std::vector<fs::path> files;
-  for (const fs::path& run : open_run_record(path).folders) files.push_back(find_weights(run));
-  return files;
 }
 
 }  // namespace vmae::run

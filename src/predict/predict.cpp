@@ -23,6 +23,7 @@
 #include "vmae/core/log.h"
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
+#include "vmae/predict/find_weights.h"
 #include "vmae/prepare/names_table.h"
 #include "vmae/prepared/prepared.h"
 #include "vmae/report/progress.h"

@@ -4,7 +4,6 @@
 
 #include <cstdlib>
 #include <iostream>
-#include <new>
 #include <optional>
 
 #include "vmae/core/counting.h"
@@ -48,14 +47,9 @@ ExitCode run_on_ranks(const std::function<ExitCode(train::World&)>& command) {
     const ExitCode code = command(world);
     world.finish();
     return for_launcher(code, launch);
-  } catch (const Error& error) {
-    if (const auto* lost = dynamic_cast<const train::LostContact*>(&error)) world.fail(*lost);
-    world.fail(error);
-  } catch (const std::bad_alloc&) {
-    world.fail({ExitCode::internal, "out of memory", "lower train.micro_batch or data.prefetch"});
   } catch (const std::exception& error) {
-    world.fail({ExitCode::internal, concat("internal error: ", error.what()),
-                "please report this with the command line and the log"});
+    if (const auto* lost = dynamic_cast<const train::LostContact*>(&error)) world.fail(*lost);
+    world.fail(error_of(error));
   }
   return ExitCode::internal;  // not reached: fail() ends the process
 }

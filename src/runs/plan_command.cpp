@@ -5,6 +5,7 @@
 #include <set>
 
 #include "vmae/cases/class_names.h"
+#include "vmae/cases/label_meaning.h"
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/nnunet/planner.h"
@@ -132,6 +133,13 @@ void check_arguments(const PlanConfig& config, const PlanArguments& arguments) {
   if (!config.plan.splits.empty() && !fs::is_regular_file(config.plan.splits))
     throw Error(ExitCode::data, concat("plan.splits = ", config.plan.splits, " is no file"),
                 "make it with `vmae split`");
+  for (const std::string& remark : io::check_class_names(config.plan.classes, "plan.classes", ExitCode::usage))
+    log::warning(remark);
+  io::label_meaning({.names = config.plan.classes,
+                     .values = config.plan.label_values,
+                     .ignore = config.plan.ignore_label,
+                     .section = "plan"},
+                    {});  // throws before cases are read
   if (!is_name_of_a_plan(config.plan.name))
     throw Error(ExitCode::usage, "plan.name is '" + config.plan.name + "', which is no name of a file for a plan",
                 "plan.name=nnUNetPlans");

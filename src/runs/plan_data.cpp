@@ -38,7 +38,9 @@ bool comes_from_dataset_json(const io::Source& source) {
   return source.layout == "nnunet" || source.layout == "decathlon";
 }
 
-std::vector<io::SourceFile> cases_to_plan(const io::Source& source, const std::set<std::string>* wanted) {
+// `known`: as KnownData::files. divided: names of those that plan.splits divides; empty: there are no splits.
+std::vector<io::SourceFile> cases_to_plan(const io::Source& source, const std::map<std::string, io::SourceFile>* known,
+                                          const std::set<std::string>& divided) {
   std::optional<io::PreparedDataset> prepared;
   const auto has_mask = [&](const io::SourceFile& file) {
     if (file.prepared_case < 0) return !file.mask.empty();
@@ -46,21 +48,22 @@ std::vector<io::SourceFile> cases_to_plan(const io::Source& source, const std::s
     return io::has_mask(*prepared, prepared->read_case(file.prepared_case));
   };
   std::vector<io::SourceFile> cases;
-  int64_t num_of_test = 0, num_unwanted = 0, num_without_mask = 0;
+  int64_t num_of_test = 0, num_undivided = 0, num_without_mask = 0;
   for (const io::SourceFile& file : source.files) {
+    if (known != nullptr && !known->contains(file.name)) continue;
     if (file.split == "test") {
       ++num_of_test;
-    } else if (wanted != nullptr && !wanted->contains(file.name)) {
-      ++num_unwanted;
+    } else if (!divided.empty() && !divided.contains(file.name)) {
+      ++num_undivided;
     } else if (!has_mask(file)) {
       ++num_without_mask;
     } else {
-      cases.push_back(file);
+      cases.push_back(known != nullptr ? known->at(file.name) : file);
     }
   }
   if (num_of_test > 0) log::info(count_text(num_of_test, "case") + " marked as test stay out");
-  if (num_unwanted > 0)
-    log::info(count_text(num_unwanted, "case") + " that neither train nor validate stay out of the plan");
+  if (num_undivided > 0)
+    log::info(count_text(num_undivided, "case") + " that neither train nor validate stay out of the plan");
   if (num_without_mask > 0) log::warning(count_text(num_without_mask, "case") + " without a mask stay out");
   if (cases.empty())
     throw Error(ExitCode::data, "no case has a mask: nnU-Net plans segmentation",
@@ -123,7 +126,7 @@ void warn_of_ct(const std::vector<std::string>& names, const Gathered& gathered)
 }
 
 std::vector<std::string> names_of_channels(const io::Source& source, const io::DatasetJson& json,
-                                           const PlanOptions& options, const Gathered& gathered) {
+                                           const PlanOptions& options, const Gathered& gathered, bool is_of_run) {
   const size_t given = options.channel_names.size(), count = gathered.is_colour ? 3 : gathered.modalities.size();
   if (given > 0 && given != count)
     throw Error(ExitCode::usage,
@@ -141,9 +144,11 @@ std::vector<std::string> names_of_channels(const io::Source& source, const io::D
     if (names[i].empty() && modalities.size() == 1) names[i] = *modalities.begin();
     if (modalities.contains("CT") && modalities.size() > 1)
       log::warning(concat("channel ", i, " is CT in some cases and something else in others: its intensities are not ",
-                          "normalised as CT unless plan.channel_names says so"));
+                          "normalised as CT unless ",
+                          is_of_run ? "nnunet.plan, made by `vmae plan` with plan.channel_names, says so"
+                                    : "plan.channel_names says so"));
   }
-  warn_of_ct(names, gathered);
+  if (!is_of_run) warn_of_ct(names, gathered);  // which compares its names with any plan
   return names;
 }
 
@@ -178,11 +183,11 @@ PlanData read_plan_data(const fs::path& input, const PlanOptions& options, const
   if (!options.splits.empty())
     divided = names_in_any_fold(source.files,
                                 {.file = options.splits, .label_fraction = options.label_fraction, .section = "plan"});
-  const std::set<std::string>* wanted = options.splits.empty() ? known.cases : &divided;
-  std::vector<io::SourceFile> cases = io::with_masks_of_time_points(cases_to_plan(source, wanted));
-  if (!has_json && options.channel_names.empty()) settle_for_planning(cases, known.modality, /*is_told=*/is_of_run);
+  std::vector<io::SourceFile> cases = io::with_masks_of_time_points(cases_to_plan(source, known.files, divided));
+  const int64_t num_channels = io::common_channels(cases);
+  if (!is_of_run && !has_json && options.channel_names.empty())
+    settle_for_planning(cases, num_channels, /*have_names=*/!source.channel_names.empty());
   const CaseReader reader(cases, source.mask_names);
-  io::common_channels(cases);
 
   std::vector<nnunet::CaseFacts> facts(cases.size());
   const int64_t voxels_per_case = std::max<int64_t>(1, options.foreground_voxels / std::ssize(cases));
@@ -241,7 +246,7 @@ PlanData read_plan_data(const fs::path& input, const PlanOptions& options, const
   for (const io::LabelRegion& region : source.regions) data.region_names.push_back(region.name);
   data.has_ignore = meaning.ignore >= 0;
   data.dataset.name = dataset_name(input, source);
-  data.dataset.channel_names = names_of_channels(source, json, options, gathered);
+  data.dataset.channel_names = names_of_channels(source, json, options, gathered, is_of_run);
   data.dataset.num_labels =
       json.num_labels > 0 ? json.num_labels : num_labels_of(source, meaning.names, data.has_ignore);
   data.dataset.num_training = num_cases;

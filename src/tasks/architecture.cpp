@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "vmae/core/text.h"
+#include "vmae/predict/find_weights.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/tasks/folds.h"
 #include "vmae/weights/transfer.h"

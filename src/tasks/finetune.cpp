@@ -8,6 +8,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/log.h"
 #include "vmae/core/spread.h"
+#include "vmae/predict/find_weights.h"
 #include "vmae/prepare/prepare.h"
 #include "vmae/prepared/prepared.h"
 #include "vmae/runs/seen_before.h"

@@ -11,6 +11,7 @@
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
+#include "vmae/predict/find_weights.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/predict/predict.h"
 #include "vmae/ranks/world.h"

@@ -22,6 +22,7 @@
 #include "vmae/nnunet/planner.h"
 #include "vmae/nnunet/preprocess.h"
 #include "vmae/nnunet/preprocessed_file.h"
+#include "vmae/predict/find_weights.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/runs/case_voxels.h"
 #include "vmae/runs/content.h"
@@ -55,27 +56,28 @@ nnunet::Labels labels_of_run(const SegmentConfig& config, const Datasets& datase
 }
 
 struct CasesToPlan {
-  std::set<std::string> names;  // of files
-  std::string text;             // which they are
+  std::map<std::string, io::SourceFile> files;  // by name
+  std::string text;                             // which they are
 };
 
 // The folds of a file have one plan, as nnU-Net's have, so that they can be exported as one model.
 CasesToPlan cases_to_plan(const DataOptions& data, const Datasets& datasets) {
-  std::set<std::string> names;
-  if (data.splits.file.empty()) {
-    for (const auto* part : {&datasets.split.train, &datasets.split.val}) {
-      if (part == &datasets.split.val && !data.val.empty()) continue;  // of another dataset
-      for (const io::SourceFile& file : *part) names.insert(file.name);
-    }
-    return {names, "those in data.train that train or validate"};
-  }
-  std::vector<io::SourceFile> files = datasets.split.train;
-  for (const auto* part : {&datasets.split.val, &datasets.split.test, &datasets.split.unused})
-    files.insert(files.end(), part->begin(), part->end());
-  names = names_in_any_fold(files, data.splits);
+  std::map<std::string, io::SourceFile> files;
+  const auto add = [&](const std::vector<io::SourceFile>& part) {
+    for (const io::SourceFile& file : part) files.emplace(file.name, file);
+  };
+  add(datasets.split.train);
+  if (data.val.empty()) add(datasets.split.val);  // else of another dataset
+  if (data.splits.file.empty()) return {files, "those in data.train that train or validate"};
+  add(datasets.split.test);
+  add(datasets.split.unused);
+  std::vector<io::SourceFile> all;
+  for (const auto& [name, file] : files) all.push_back(file);
+  const std::set<std::string> names = names_in_any_fold(all, data.splits);
+  std::erase_if(files, [&](const auto& item) { return !names.contains(item.first); });
   const auto num_of_test = std::count_if(datasets.split.test.begin(), datasets.split.test.end(),
                                          [&](const io::SourceFile& file) { return names.contains(file.name); });
-  return {names, concat("those that train or validate in any fold of data.splits",
+  return {files, concat("those that train or validate in any fold of data.splits",
                         num_of_test > 0 ? concat("; ", num_of_test, " of them are test cases of this fold") : "")};
 }
 
@@ -86,21 +88,36 @@ std::vector<std::string> given_channel_names(const SegmentConfig& config, const 
   return io::read_dataset_json(fs::path(config.data.train.front()) / "dataset.json").channels;
 }
 
+// The plan alone decides: said where a channel's name or modality makes one expect something else.
+void warn_of_normalization(const std::vector<std::string>& schemes, const std::vector<std::string>& names,
+                           const std::vector<std::string>& modalities) {
+  for (size_t i = 0; i < schemes.size(); ++i) {
+    const std::string by_name = nnunet::normalization_of(names[i]),
+                      by_modality = nnunet::normalization_of(modalities[i]);
+    std::string what;
+    if (!modalities[i].empty() && by_modality != schemes[i])
+      what = concat(names[i].empty() ? "" : concat(" (", names[i], ")"), " is ", modalities[i], ", which stands for ",
+                    by_modality);
+    if (!names[i].empty() && by_name != schemes[i]) what = concat(" (", names[i], ") stands for ", by_name);
+    if (!what.empty())
+      log::warning(concat("channel ", i, what, ", but the plan has ", schemes[i],
+                          ", which is followed; `vmae plan` with plan.channel_names makes another for nnunet.plan"));
+  }
+}
+
 // For dataset.json, where they say how nnU-Net would normalise.
 std::vector<std::string> names_of_channels(const nnunet::Plans& plans, const SegmentConfig& config,
                                            const Datasets& datasets) {
   const std::vector<std::string>& schemes = plans.flat.normalization;
   std::vector<std::string> names = given_channel_names(config, datasets);
   names.resize(schemes.size());
-  for (size_t i = 0; i < names.size(); ++i) {
-    const std::string meant = nnunet::normalization_of(names[i]);
-    if (!names[i].empty() && meant != schemes[i])
-      log::warning(concat("channel ", i, " (", names[i], ") stands for ", meant, ", but the plan has ", schemes[i],
-                          ", which is followed"));
-  }
   const std::vector<io::SourceFile>& train = datasets.split.train;
   const bool has_one_modality = std::all_of(
       train.begin(), train.end(), [&](const io::SourceFile& file) { return file.modality == train.front().modality; });
+  std::vector<std::string> modalities = datasets.channel_modalities;
+  if (modalities.empty()) modalities = {has_one_modality ? train.front().modality : ""};
+  modalities.resize(schemes.size(), modalities.front());  // of colours that of the picture
+  warn_of_normalization(schemes, names, modalities);
   if (names == std::vector<std::string>(3)) names = {"R", "G", "B"};  // of one picture
   if (names == std::vector<std::string>(1) && has_one_modality) names = {train.front().modality};
   for (size_t i = 0; i < names.size(); ++i)
@@ -273,15 +290,15 @@ nnunet::Plans given_plan(const std::string& file) {
   return nnunet::read_plans(file);
 }
 
-// As nnU-Net's own fine-tuning has the plan of the weights that it begins with; "": they have none.
-std::string plan_of_weights(const std::string& init) {
-  if (init.empty()) return "";
+// As nnU-Net's own fine-tuning has the plan of the weights that it begins with; none: they have none.
+std::optional<nnunet::Plans> plan_of_weights(const std::string& init) {
+  if (init.empty()) return std::nullopt;
   const fs::path path = find_weights(init);
   const weights::TensorFile file = weights::read_wrapped_weights(path, /*shapes_only=*/true);
   const auto found = file.metadata.find("nnunet_plans");
-  if (found == file.metadata.end()) return "";
+  if (found == file.metadata.end()) return std::nullopt;
   log::info(concat("nnU-Net's plan is that of model.init = ", init, "; nnunet.plan would give another"));
-  return nnunet::plans_json(nnunet::plans_of_json(found->second, path));
+  return nnunet::plans_of_json(found->second, path);
 }
 
 // The plan of a run that goes on is its own; another one is not taken in silence.
@@ -295,8 +312,8 @@ std::string plan_to_go_on_with(const fs::path& own, const std::string& given) {
   return text;
 }
 
-// Of a case that can be read; the wrong plan is no fault of the images.
-void check_plan(const SegmentConfig& config, const Datasets& datasets, const nnunet::Plans& plans) {
+// `whose`: where the plan comes from. Of a case that can be read; the wrong plan is no fault of the images.
+void check_plan(const nnunet::Plans& plans, const std::string& whose, const Datasets& datasets) {
   const std::vector<io::SourceFile> first = io::with_masks_of_time_points({datasets.split.train.front()});
   nnunet::CaseVoxels one;
   try {
@@ -306,8 +323,6 @@ void check_plan(const SegmentConfig& config, const Datasets& datasets, const nnu
     if (error.code() != ExitCode::data) throw;  // that case goes to the quarantine later
     return;
   }
-  const std::string whose = config.nnunet.plan.empty() ? "the plan of model.init = " + config.model.init
-                                                       : "nnunet.plan = " + config.nnunet.plan;
   if (one.channels.size() != plans.flat.normalization.size())
     throw Error(ExitCode::usage,
                 concat(whose, " has ", count_text(std::ssize(plans.flat.normalization), "channel"), ", but a case has ",
@@ -335,6 +350,7 @@ std::string text_of_plan(const nnunet::Plans& plans) {
 }  // namespace
 
 void check_nnunet(const SegmentConfig& config, const Session& session) {
+  if (!session.world.is_first()) return;  // which alone reads plans
   if (session.resumes()) {
     const fs::path own = fs::path(session.options.dir) / kPlansName;
     if (!fs::exists(own))
@@ -363,8 +379,14 @@ NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, cons
                        const Classes& classes) {
   const auto made = [&]() -> std::string {
     if (session.resumes()) return plan_to_go_on_with(session.folder->path() / kPlansName, config.nnunet.plan);
-    if (!config.nnunet.plan.empty()) return nnunet::plans_json(given_plan(config.nnunet.plan));
-    if (std::string text = plan_of_weights(config.model.init); !text.empty()) return text;
+    const bool is_given = !config.nnunet.plan.empty();
+    if (const auto plans =
+            is_given ? std::optional(given_plan(config.nnunet.plan)) : plan_of_weights(config.model.init)) {
+      check_plan(*plans,
+                 is_given ? "nnunet.plan = " + config.nnunet.plan : "the plan of model.init = " + config.model.init,
+                 datasets);
+      return nnunet::plans_json(*plans);
+    }
     const fs::path first = session.arguments.first_fold / kPlansName;
     if (!session.arguments.first_fold.empty() && fs::exists(first)) {
       log::info("nnU-Net's plan is that of the first fold: " + first.string());
@@ -377,8 +399,8 @@ NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, cons
     const CasesToPlan cases = cases_to_plan(config.data, datasets);
     PlanOptions options;
     options.workers = config.data.workers;
-    const PlanData data = read_plan_data(config.data.train.front(), options,
-                                         {&*classes.card.meaning, &left_out, &cases.names, config.data.image.modality});
+    const PlanData data =
+        read_plan_data(config.data.train.front(), options, {&*classes.card.meaning, &left_out, &cases.files});
     for (const std::string& problem : left_out) log::warning("the plan is made without a case: " + problem);
     log::info(concat("nnU-Net's plan is made of ", count_text(data.dataset.num_training, "case"), ", ", cases.text));
     return nnunet::plans_json(nnunet::plan(data.dataset, data.fingerprint, {}));
@@ -386,8 +408,6 @@ NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, cons
   NnUnetPlan plan;
   plan.plans_json = session.world.from_first(made);
   plan.plans = nnunet::plans_of_json(plan.plans_json, kPlansName);
-  const bool is_given = !config.nnunet.plan.empty() || !config.model.init.empty();
-  if (is_given && !session.resumes()) check_plan(config, datasets, plan.plans);
   log::info(text_of_plan(plan.plans));
   plan.labels = labels_of_run(config, datasets, classes);
   plan.dataset_json = dataset_json_of(plan, config, datasets);

@@ -10,7 +10,7 @@
 #include "vmae/core/random.h"
 #include "vmae/nn/nnunet_loss.h"
 #include "vmae/pictures/panel.h"
-#include "vmae/predict/model_file.h"
+#include "vmae/predict/find_weights.h"
 #include "vmae/tasks/validation.h"
 #include "vmae/weights/nnunet.h"
 #include "vmae/weights/weights.h"

@@ -4,6 +4,7 @@
 #include "pretrain_tasks.h"
 #include "vmae/core/log.h"
 #include "vmae/nn/mae.h"
+#include "vmae/predict/find_weights.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/runs/unused_keys.h"
 #include "vmae/tasks/training.h"

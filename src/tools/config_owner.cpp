@@ -42,7 +42,10 @@ std::string commands_of_key(const std::string& key) {
   add("prepare", PrepareConfig());
   add("split", SplitConfig());
   add("plan", PlanConfig());
-  return join(commands, " and ");
+  if (commands.size() < 2) return join(commands, "");
+  const std::string last = commands.back();
+  commands.pop_back();
+  return concat(join(commands, ", "), " and ", last);
 }
 
 std::string command_of_config(const fs::path& config) {

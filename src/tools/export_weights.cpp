@@ -6,6 +6,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/core/text.h"
+#include "vmae/predict/find_weights.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/weights/nnunet_checkpoint.h"
 #include "vmae/weights/pth.h"

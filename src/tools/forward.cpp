@@ -6,6 +6,7 @@
 #include "vmae/core/random.h"
 #include "vmae/core/version.h"
 #include "vmae/data/draws.h"
+#include "vmae/predict/find_weights.h"
 #include "vmae/predict/model_file.h"
 #include "vmae/train/device.h"
 #include "vmae/weights/transfer.h"

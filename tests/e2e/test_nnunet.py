@@ -10,11 +10,12 @@ import pydicom
 import torch
 from PIL import Image
 
+import nnunet_datasets
 from dicom_files import write_ct_series
 from finetuning import FinetuneTest, dice, hippocampus, last, make_segmentation, metadata, volume_of_pictures, write_nifti
 from harness import SIGTERM, SOURCE, at_point, checkpoint_step, last_step, metrics, point_library, weights_of
 from ranks import RanksTest
-from test_modality import ct
+from test_modality import ct, mr
 
 NNUNET = ["model.name=nnunet", "data.val_fraction=0.25", "train.precision=fp32", "train.log_every=1", "train.draw_every=0", "train.steps_per_epoch=4", "train.epochs=2",
           "train.batch_size=4", "run.threads=1", "data.workers=2"]
@@ -183,6 +184,34 @@ class NnUnetTest(FinetuneTest):
         self.assertIn("CT: CTNormalization", planned.stdout)
         self.assertIn("taken as CT. plan.channel_names=[CT] says so", planned.stderr)
 
+    def test_plan_takes_images_for_what_the_run_does(self):
+        """Of 20 images the run looks at eight, CT all; without the test case, the plan by itself would look at others, of which one is none."""
+        rows = ["image,mask,split"]
+        for i in range(20):
+            image = mr(i) if i == 2 else ct(i)
+            for kind, values in (("images", image), ("labels", (ct(i) > 500).astype(np.float32))):
+                write_nifti(self.tmp / f"{kind}/{i:02}.nii.gz", values.astype(np.float32))
+            rows.append(f"images/{i:02}.nii.gz,labels/{i:02}.nii.gz,{'test' if i == 0 else 'train'}")
+        (self.tmp / "list.csv").write_text("\n".join(rows) + "\n")
+        alone = self.vmae("plan", "--input", "list.csv", "plan.foreground_voxels=20000")
+        self.assert_says(alone, "18 of 19 images are", "channel 0 is CT in some cases and something else in others")
+        done = self.nnunet("train.max_steps=1", "train.batch_size=2", data="list.csv")
+        self.assert_says(done, "nothing says what 20 images are", "normalised by CTNormalization")
+        self.assertNotIn("in some cases", done.stderr)
+
+    def test_modality_beside_a_plan(self):
+        """The plan is followed, and it is said where data.modality, dataset.json's name or the values stand for another normalisation."""
+        make_segmentation(self.tmp / "data", 6)
+        few, warning = ["train.max_steps=1", "train.batch_size=2"], "stands for CTNormalization, but the plan has ZScoreNormalization, which is followed"
+        plan = small_plan(self.vmae, "data", self.tmp)
+        self.assert_says(self.nnunet(plan, *few, "data.modality=CT"), f"channel 0 is CT, which {warning}")
+        self.assertNotIn("stands for", self.nnunet(plan, *few, "data.modality=MR", run="mr").stderr)
+        folder = nnunet_datasets.make(nnunet_datasets.ct, self.tmp)
+        names = json.loads((folder / "dataset.json").read_text())
+        names["channel_names"] = {"0": "arterial"}
+        (folder / "dataset.json").write_text(json.dumps(names))
+        self.assert_says(self.nnunet(*few, "data.modality=CT", data=folder.name, run="json"), f"channel 0 (arterial) is CT, which {warning}")
+
     def test_says_what_it_is_made_of(self):
         printed = self.vmae("finetune-seg", "--config", SOURCE / "configs/finetune/nnunet.yaml", "--print-config").stdout
         defaults = self.vmae("finetune-seg", "model.name=nnunet", "--print-config").stdout
@@ -247,7 +276,7 @@ class OwnPlanTest(FinetuneTest):
         for run, more, seen in (("whole", [], 16), ("half", ["data.label_fraction=50"], 9)):
             done, plans = self.run_and_read(run, *more)
             self.assertEqual(len(self.parts(run)), seen)
-            self.assert_says(done, f"{20 - seen} cases that neither train nor validate stay out of the plan")
+            self.assert_says(done, f"plan is made of {seen} cases")
             (plan,) = plans.values()
             self.assertEqual(plan, self.plan_of(self.parts(run)), run)
             self.vmae("plan", "--input", "data", "--output", run + "_plan", "plan.splits=splits.json", *[key.replace("data.", "plan.") for key in more])

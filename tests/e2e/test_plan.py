@@ -163,6 +163,14 @@ class PlanTest(VmaeTest):
         self.plan("--from", "p.json", "plan.name=nnUNetPlans", output=None)
         self.assertFalse((self.tmp / "out").exists())
 
+    def test_refuses_keys_before_cases_are_read(self):
+        folder = nnunet_datasets.make(nnunet_datasets.tiny, self.tmp)
+        for image in (folder / "imagesTr").iterdir():
+            image.write_bytes(b"")
+        for key, message in (("plan.classes=[a,a]", "plan.classes: two classes are called a"), ("plan.label_values=[1,1]", "plan.label_values holds 1 twice"),
+                             ("plan.splits=" + 300 * "a", "File name too long")):
+            self.assertIn(message, self.plan("--input", folder, key, output=None, expect=2).stderr)
+
     def test_plans_of_older_versions_and_that_inherit(self):
         plans = expected_of("two_channels")["plans"]
         flat = plans["configurations"]["2d"]
@@ -297,6 +305,10 @@ class PlanTest(VmaeTest):
         (self.tmp / "list.csv").write_text("\n".join(rows) + "\n")
         warning = "channel 0 (arterial), 1 (venous) is CT in all cases, but a z-score by its name: plan.channel_names=[CT,CT] normalises it as CT"
         self.assertIn(warning, self.plan("--input", "list.csv", few, output=None).stderr)
+        (self.tmp / "unsaid.csv").write_text("\n".join(row.rsplit(",", 1)[0] for row in rows) + "\n")
+        guessed = self.plan("--input", "unsaid.csv", few, output=None).stderr
+        self.assertIn(warning, guessed)
+        self.assertNotIn("taken as CT", guessed)
         done = self.plan("--input", "list.csv", few, "plan.channel_names=[CT,CT]", output=None)
         self.assertNotIn("z-score", done.stderr)
         self.assertIn("CT: CTNormalization", done.stdout)

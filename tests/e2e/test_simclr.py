@@ -87,7 +87,8 @@ class TrainingTest(VmaeTest):
         done = self.pretrain("model.init=mae", expect=4)
         self.assertIn("holds weights of mae, but model.name = simclr", done.stderr)
         done = self.vmae("pretrain", SIMCLR, *TINY, SHALLOW, "data.train=images", "run.dir=mae", "train.epochs=2", "--resume", expect=4)
-        self.assertIn("mae is a run of model.name = mae, but the config says simclr", done.stderr)
+        self.assertIn("mae is a run of mae, but this one trains simclr", done.stderr)
+        self.assertIn("go on with `vmae pretrain model.name=mae`", done.stderr)
 
     def test_keys_that_mean_nothing_are_named_with_their_values(self):
         make_pictures(self.tmp / "images", 8)

@@ -176,6 +176,7 @@ class TransUnetTest(FinetuneTest):
                          "set model.vit_layers=2 model.vit_mlp=16")  # all of them at once
         self.assert_says(self.vmae("pretrain", "data.train=data/images", "model.init=R50.npz", "run.dir=mae", "model.image_size=[32,32]", expect=4), "holds weights of R50+ViT, but model.name = mae")
         self.assert_says(self.seg("model.init=R50.npz", run="swin", expect=4), "model.name=transunet takes them")
+        self.assert_says(self.vmae("features", "--weights", "R50.npz", "--input", "data/images", "--output", "f.csv", expect=4), "R50+ViT, which has no Swin encoder")
         self.assert_says(self.vmae("predict", "--weights", "R50.npz", "--input", "data/images", "--output", "out", expect=4), "predicts nothing")
         self.assert_says(self.transunet("model.image_size=[40,48]", expect=2), "40 is not a multiple of 16")
         self.assert_says(self.transunet("model.image_size=[16,48]", expect=2), "16 is too small")

@@ -33,6 +33,10 @@ class Error : public std::runtime_error {
   std::string hint_;
 };
 
+// Of whatever ends a command: an Error as it is; Error(usage) naming the path that the system does not let us look at;
+// Error(internal) of anything else.
+Error error_of(const std::exception& problem);
+
 // Error(data): what is wrong with a file or folder.
 [[noreturn]] inline void fail_file(const std::filesystem::path& file, const std::string& what,
                                    const std::string& hint = "") {

@@ -32,6 +32,8 @@ std::string model_options_json(ModelOptions options) {
 }
 
 std::vector<std::string> model_names();  // "mae", "simclr", all of nn::segmenter_kinds(), "swin-classifier"
+// "vmae finetune-seg model.name=unet": what trains one of them.
+std::string training_command_of(const std::string& model_name);
 // One of them, or "R50+ViT", the encoder of a TransUNet alone: what the file says, or for files of other programs what
 // its keys are those of.
 std::string model_name_of(const weights::TensorFile& file);
@@ -56,12 +58,6 @@ nn::TransUnetOptions transunet_encoder_of(const weights::TensorFile& file, nn::T
 // Of a segmenter (model_name_of()), with as many classes as its head has. Of a TransUNet's files of
 // other programs the image is a square, the encoder as transunet_encoder_of() has it.
 nn::UnetOptions unet_options_of(const weights::TensorFile& file, const std::filesystem::path& path, bool is_imagenet);
-
-// A weights file, or the best (else last) checkpoint of a run
-// folder. Throws Error(checkpoint) naming what was looked for.
-std::filesystem::path find_weights(const std::filesystem::path& path);
-// Likewise, of the folder of a run of folds those of each fold.
-std::vector<std::filesystem::path> find_all_weights(const std::filesystem::path& path);
 
 // What a fine-tuned model needs besides its weights, to be used without a config.
 struct ModelCard {

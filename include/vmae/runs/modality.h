@@ -1,5 +1,6 @@
 #pragma once
 // What images are of which nothing says it (data/modality.h), for the commands, with what the log says of it.
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,9 @@ void settle_for_prediction(std::vector<io::SourceFile>& files, const std::string
 // Of what is prepared: prepare.modality, else a guess, unless intensities are scaled by a rule that does not ask.
 void settle_for_preparation(std::vector<io::SourceFile>& files, const std::string& said, const std::string& intensity);
 
-// Of what nnU-Net's plan is made of, whose channels are normalised by what they are. is_told: the log has it already.
-void settle_for_planning(std::vector<io::SourceFile>& files, const std::string& said, bool is_told);
+// Of what nnU-Net's plan is made of, whose channels are normalised by their names: where they have some, nothing is
+// said of a guess.
+void settle_for_planning(std::vector<io::SourceFile>& files, int64_t num_channels, bool have_names);
 
 void log_intensity(const std::vector<const std::vector<io::SourceFile>*>& parts, const data::ImageOptions& image,
                    const std::string& unit);

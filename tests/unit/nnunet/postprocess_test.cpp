@@ -182,9 +182,9 @@ TEST(PostprocessingFile, IsReadAsItWasWritten) {
   const Labels labels{.foreground = {{"a", {1, 2}}, {"b", {2}}}, .region_order = {1, 2}};
   write_postprocessing(dir / "p.json", some_found(), labels);
   EXPECT_EQ(read_postprocessing(dir / "p.json"), some_found().postprocessing);
-  const auto json = ordered_json::parse(read_file(dir / "p.json"));
-  EXPECT_EQ(json, ordered_json::parse(
-                      R"({"steps": [{"labels": [1, 2, 3]}, {"labels": [2]}],
+  const auto written = ordered_json::parse(read_file(dir / "p.json"));
+  EXPECT_EQ(written, ordered_json::parse(
+                         R"({"steps": [{"labels": [1, 2, 3]}, {"labels": [2]}],
                           "Dice": {"before": {"mean": 0.5, "of": {"a": 0.25, "b": null}},
                                    "after": {"mean": 0.75, "of": {"a": 0.875, "b": 0.625}}}})"));
 }
