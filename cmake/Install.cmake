@@ -1,21 +1,21 @@
-# `cmake --install build/release --prefix P`: P/bin/vmae, P/libexec/vmae/vmae, P/lib (LibTorch and what it brings, the part for CUDA), P/share/vmae/configs. P can be moved.
+# `cmake --install build/release --prefix P`: P/bin/vmae, P/lib (the parts of vmae for LibTorch and CUDA, LibTorch and what it brings), P/share/vmae/configs. P can be moved.
 # Debian's own libraries (OpenCV, ITK, ...) are not copied: the target machine installs them by scripts/setup or its own packages.
 include(GNUInstallDirs)
-install(TARGETS vmae_front RUNTIME DESTINATION bin)
-install(TARGETS vmae_app RUNTIME DESTINATION libexec/vmae)
+install(TARGETS vmae_app RUNTIME DESTINATION bin)
+install(TARGETS vmae_torch_part LIBRARY DESTINATION lib)
 if(TARGET vmae_cuda)
   install(TARGETS vmae_cuda LIBRARY DESTINATION lib)
   install(CODE "set(VMAE_CUDA_PART \"$<TARGET_FILE:vmae_cuda>\")")
 endif()
 install(DIRECTORY configs/ DESTINATION share/vmae/configs)
 install(FILES LICENSE README.md DESTINATION share/doc/vmae)
-install(CODE "set(VMAE_BINARY \"$<TARGET_FILE:vmae_app>\")")
+install(CODE "set(VMAE_TORCH_PART \"$<TARGET_FILE:vmae_torch_part>\")")
 install(CODE "set(VMAE_TORCH_DIRS \"${VMAE_TORCH_LIBRARY_DIRS}\")")
 install(CODE [[
   get_filename_component(_site "${VMAE_TORCH_DIRS}" REALPATH)
   list(GET VMAE_TORCH_DIRS 0 _torch_lib)
   get_filename_component(_site "${_torch_lib}/../.." REALPATH)
-  file(GET_RUNTIME_DEPENDENCIES EXECUTABLES "${VMAE_BINARY}" LIBRARIES ${VMAE_CUDA_PART} RESOLVED_DEPENDENCIES_VAR _resolved UNRESOLVED_DEPENDENCIES_VAR _unresolved)
+  file(GET_RUNTIME_DEPENDENCIES LIBRARIES "${VMAE_TORCH_PART}" ${VMAE_CUDA_PART} RESOLVED_DEPENDENCIES_VAR _resolved UNRESOLVED_DEPENDENCIES_VAR _unresolved)
   foreach(_library IN LISTS _resolved)
     get_filename_component(_real "${_library}" REALPATH)
     string(FIND "${_real}" "${_site}/" _inside)

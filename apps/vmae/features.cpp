@@ -1,9 +1,8 @@
-#include "vmae/predict/features.h"
-
 #include <CLI/CLI.hpp>
 #include <memory>
 
 #include "commands.h"
+#include "torch_part.h"
 
 namespace vmae::app {
 
@@ -45,7 +44,7 @@ void add_features(CLI::App& app, Context& context) {
       "Examples:\n  vmae features --weights runs/mr --input scans --output features.csv\n"
       "  vmae features --weights runs/mr --input scans --output features.safetensors --per image\n"
       "The mean over the last stage's tokens after their norm: what a classifier's head is given. docs/predict.md");
-  command->callback([arguments, &context] { context.exit_code = run::features(*arguments); });
+  command->callback([arguments, &context] { context.exit_code = torch_part().features(*arguments); });
 }
 
 }  // namespace vmae::app

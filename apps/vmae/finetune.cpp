@@ -1,14 +1,10 @@
-#include "vmae/tasks/folds.h"
-
 #include <memory>
 
 #include "commands.h"
 #include "config_arguments.h"
 #include "rank_arguments.h"
 #include "run_arguments.h"
-#include "vmae/ranks/world.h"
-#include "vmae/runs/finetune_options.h"
-#include "vmae/tasks/architecture.h"
+#include "torch_part.h"
 
 namespace vmae::app {
 
@@ -48,12 +44,13 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
       // what the config does not say about the architecture, the weights do
       config.model.name = said.model.name;
       if (!said.model.init.empty())
-        run::adopt_architecture(config.model, run::adopted_weights(said.run.dir, said.model.init, arguments->fold,
-                                                                   world.launch(), arguments->run.if_exists()));
+        torch_part().adopt_architecture(
+            config.model, torch_part().adopted_weights(said.run.dir, said.model.init, arguments->fold, world,
+                                                       arguments->run.if_exists()));
       if (!arguments->config.load(config)) return ExitCode::ok;
-      return run::finetune_folds(config,
-                                 arguments->run.arguments(context.command_line, said.model.net.swin.in_channels),
-                                 arguments->fold, world);
+      return torch_part().finetune_folds(
+          config, arguments->run.arguments(context.command_line, said.model.net.swin.in_channels), arguments->fold,
+          world);
     });
   });
 }

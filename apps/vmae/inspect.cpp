@@ -1,15 +1,14 @@
-#include "vmae/inspect/inspect.h"
-
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 
 #include "commands.h"
 #include "name_arguments.h"
+#include "torch_part.h"
 
 namespace vmae::app {
 
-void add_inspect(CLI::App& app, Context&, const std::function<void(const run::InspectArguments&)>& with_torch) {
+void add_inspect(CLI::App& app, Context&) {
   auto* command = app.add_subcommand(
       "inspect",
       "Say what a file or folder holds: DICOM, volumes, pictures, manifests, prepared datasets, weights, runs");
@@ -41,8 +40,8 @@ void add_inspect(CLI::App& app, Context&, const std::function<void(const run::In
   command->footer(
       "Examples:\n  vmae inspect /archive/ct --png ct.png\n  vmae inspect data/ct --verify\n  vmae inspect runs/mr "
       "--keys");
-  command->callback([arguments, with_torch] {
-    if (run::needs_torch(*arguments)) return with_torch(*arguments);
+  command->callback([arguments] {
+    if (run::needs_torch(*arguments)) return torch_part().inspect_with_torch(*arguments, std::cout);
     run::inspect(*arguments, std::cout);
   });
 }

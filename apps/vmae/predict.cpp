@@ -1,9 +1,8 @@
-#include "vmae/predict/predict.h"
-
 #include <memory>
 
 #include "commands.h"
 #include "name_arguments.h"
+#include "torch_part.h"
 
 namespace vmae::app {
 
@@ -91,7 +90,7 @@ void add_predict(CLI::App& app, Context& context) {
       "out; pictures in, PNG out.\n"
       "Classification: cases.csv and slices.csv. Exit code 6: finished, but some cases could not be read. "
       "docs/predict.md");
-  command->callback([arguments, &context] { context.exit_code = run::predict(*arguments); });
+  command->callback([arguments, &context] { context.exit_code = torch_part().predict(*arguments); });
 }
 
 }  // namespace vmae::app

@@ -1,11 +1,10 @@
-#include "vmae/tasks/pretrain.h"
-
 #include <memory>
 
 #include "commands.h"
 #include "config_arguments.h"
 #include "rank_arguments.h"
 #include "run_arguments.h"
+#include "torch_part.h"
 
 namespace vmae::app {
 
@@ -33,8 +32,8 @@ void add_pretrain(CLI::App& app, Context& context) {
       said.model.mae.swin.in_channels = 0;  // not said
       arguments->config.read(said);
       if (!arguments->config.load(config)) return ExitCode::ok;
-      return run::pretrain(config, arguments->run.arguments(context.command_line, said.model.mae.swin.in_channels),
-                           world);
+      return torch_part().pretrain(
+          config, arguments->run.arguments(context.command_line, said.model.mae.swin.in_channels), world);
     });
   });
 }

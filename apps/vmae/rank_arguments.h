@@ -4,8 +4,8 @@
 #include <functional>
 
 #include "commands.h"
+#include "torch_part.h"
 #include "vmae/core/launch.h"
-#include "vmae/ranks/run_on_ranks.h"
 
 namespace vmae::app {
 
@@ -22,7 +22,7 @@ struct RankArguments {
 
   // Starts the ranks, or is one of them and runs the command.
   ExitCode run(const Context& context, const std::function<ExitCode(train::World&)>& command) const {
-    if (per_node == 0 || is_local_rank()) return run::run_on_ranks(command);
+    if (per_node == 0 || is_local_rank()) return torch_part().run_on_ranks(command);
     const Launch launch = find_launch([](const char* name) { return std::getenv(name); });
     if (launch.size > 1)
       throw Error(ExitCode::usage,

@@ -1,7 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
-#include <cstdlib>
 #include <iostream>
 
 #include "commands.h"
@@ -55,13 +54,6 @@ void check_flags(const CLI::App& app, const std::vector<std::string>& arguments)
 }
 
 }  // namespace
-
-// Spinning costs up to 15 times the training speed on a machine with other work, or with our own reader threads.
-bool set_wait_policy() {
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return false;
-  setenv("OMP_WAIT_POLICY", "passive", /*overwrite=*/1);
-  return true;
-}
 
 int run_command(int argc, char** argv, const AddCommands& add_commands) {
   std::signal(SIGXFSZ, SIG_IGN);  // a full quota is an error of write(), not the end of the process

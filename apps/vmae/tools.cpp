@@ -3,13 +3,9 @@
 
 #include "commands.h"
 #include "rank_arguments.h"
-#include "vmae/predict/model_file.h"
-#include "vmae/tools/bench.h"
+#include "torch_part.h"
+#include "vmae/runs/model_names.h"
 #include "vmae/tools/bench_eval.h"
-#include "vmae/tools/bench_loader.h"
-#include "vmae/tools/doctor.h"
-#include "vmae/tools/export_weights.h"
-#include "vmae/tools/forward.h"
 
 namespace vmae::app {
 
@@ -37,7 +33,7 @@ void add_forward(CLI::App& app, Context&) {
           "overrides", arguments->model_overrides,
           "model options as key=value, for example norm_pix_loss=true; the default is what the weights' file says")
       ->type_name("key=value");
-  command->callback([arguments] { run::forward(*arguments); });
+  command->callback([arguments] { torch_part().forward(*arguments); });
 }
 
 void add_export(CLI::App& app, Context&) {
@@ -63,8 +59,8 @@ void add_export(CLI::App& app, Context&) {
   command->add_flag("--overwrite", arguments->overwrite, "replace the file");
   command->footer("Example:\n  vmae export --weights runs/mr --output mr.pth");
   command->callback([arguments] {
-    const auto write = arguments->nnunet ? run::export_nnunet : run::export_weights;
-    write(arguments->weights, arguments->output, arguments->overwrite);
+    const auto write = arguments->nnunet ? &TorchPart::export_nnunet : &TorchPart::export_weights;
+    (torch_part().*write)(arguments->weights, arguments->output, arguments->overwrite);
   });
 }
 
@@ -92,11 +88,11 @@ void add_doctor(CLI::App& app, Context& context) {
   command->callback([arguments, &context] {
     const auto code = [](bool is_good) { return is_good ? ExitCode::ok : ExitCode::internal; };
     if (!arguments->distributed) {
-      context.exit_code = code(run::doctor(std::cout));
+      context.exit_code = code(torch_part().doctor(std::cout));
       return;
     }
     context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
-      return code(run::doctor_distributed(world, arguments->device, arguments->timeout_s, std::cout));
+      return code(torch_part().doctor_distributed(world, arguments->device, arguments->timeout_s, std::cout));
     });
   });
 }
@@ -185,14 +181,14 @@ struct BenchCommand {
       if (!training.plan.empty() && training.model != "nnunet")
         throw Error(ExitCode::usage, concat("--plan = ", training.plan.string(), ": --model is ", training.model),
                     "a plan is of --model nnunet or of --loader");
-      context.exit_code =
-          ranks.run(context, [&](train::World& world) { return run::bench(training, world, std::cout), ExitCode::ok; });
+      context.exit_code = ranks.run(
+          context, [&](train::World& world) { return torch_part().bench(training, world, std::cout), ExitCode::ok; });
       return;
     }
     if (batch->count() > 0) loader.batch = training.batch;
     loader.image_size = training.image_size;
     loader.plan = training.plan;
-    run::bench_loader(loader, std::cout);
+    torch_part().bench_loader(loader, std::cout);
   }
 };
 

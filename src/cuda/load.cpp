@@ -17,8 +17,7 @@ struct Loaded {
 
 // Never unloaded: LibTorch keeps pointers into it.
 Loaded open_library() {
-  if (vmae_cuda_library != nullptr) return {vmae_cuda_library(), ""};
-  // Found by the run path of the program; global, as LibTorch's libraries look for each other's symbols.
+  // Found by the run path of libvmae_torch.so; global, as LibTorch's libraries look for each other's symbols.
   void* const handle = dlopen("libvmae_cuda.so", RTLD_NOW | RTLD_GLOBAL);
   if (handle == nullptr) return {nullptr, concat("the part for CUDA can't be loaded: ", dlerror())};
   const auto revision = reinterpret_cast<decltype(&vmae_cuda_revision)>(dlsym(handle, "vmae_cuda_revision"));

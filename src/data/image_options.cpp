@@ -15,14 +15,15 @@ void describe(Options& options, ImageOptions& image) {
               "of the whole volume, not clamped; "
               "set data.mean to 0 and data.std to 1 with it.",
               one_of({"auto", "stored", "minmax", "percentile", "window", "zscore"}));
-  options.add("modality", image.modality,
-              "What images are whose files do not say it: CT, MR, PT (PET), US, DX (XR), ... DICOM says it itself, as "
-              "do a manifest's column modality and "
-              "channel_names in dataset.json. intensity = auto goes by it, and so does nnU-Net's plan where channels have no "
-              "names; volumes of CT are in Hounsfield units then. "
-              "Empty: nothing is known of them; but "
-              "where the values of volumes look like Hounsfield units under intensity = auto, they are taken as CT, "
-              "with a warning.");
+  options.add(
+      "modality", image.modality,
+      "What images are whose files do not say it: CT, MR, PT (PET), US, DX (XR), ... DICOM says it itself, as "
+      "do a manifest's column modality and "
+      "channel_names in dataset.json. intensity = auto goes by it, and so does nnU-Net's plan where channels have no "
+      "names; volumes of CT are in Hounsfield units then. "
+      "Empty: nothing is known of them; but "
+      "where the values of volumes look like Hounsfield units under intensity = auto, they are taken as CT, "
+      "with a warning.");
   options.add("window", image.window,
               "For intensity = window, and for CT under auto: [low, high] in the units of the file (CT: Hounsfield "
               "units). Values outside are clamped. "

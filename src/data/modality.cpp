@@ -53,12 +53,6 @@ ImageKind kind_of_case(const io::PreparedDataset& dataset, const io::SourceFile&
   return known_as({one.modality, one.units, dataset.item(one.first_item).stored_max}, file.modality);
 }
 
-// DICOM files that a manifest names say it when they are read.
-bool says_nothing(const io::SourceFile& file) {
-  return file.modality.empty() &&
-         (file.prepared_case >= 0 || !file.series.empty() || io::is_volume(file.path) || io::is_picture(file.path));
-}
-
 // Of these a modality changes how intensities are scaled, and values may tell it.
 bool may_be_ct(const io::SourceFile& file, Datasets& datasets) {
   if (!says_nothing(file)) return false;
@@ -133,6 +127,12 @@ std::pair<std::string, std::string> rule_and_kind(const io::SourceFile& file, co
 }
 
 }  // namespace
+
+// DICOM files that a manifest names say it when they are read.
+bool says_nothing(const io::SourceFile& file) {
+  return file.modality.empty() &&
+         (file.prepared_case >= 0 || !file.series.empty() || io::is_volume(file.path) || io::is_picture(file.path));
+}
 
 std::string checked_modality(const std::string& key, const std::string& text) {
   if (text.empty()) return "";

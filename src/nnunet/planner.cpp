@@ -214,6 +214,10 @@ std::string normalization_of(const std::string& channel_name) {
   return found == schemes_by_name().end() ? "ZScoreNormalization" : found->second;
 }
 
+bool names_a_normalization(const std::string& channel_name) {
+  return schemes_by_name().contains(to_lower(channel_name));
+}
+
 std::string channel_name_for(const std::string& normalization, const std::string& name) {
   if (normalization_of(name) == normalization) return name;
   for (const auto& [known, scheme] : schemes_by_name()) {

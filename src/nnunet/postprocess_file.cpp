@@ -81,7 +81,8 @@ Postprocessing read_postprocessing(const std::filesystem::path& file) {
   const JsonPlace place(file, json);
   if (place.has(kFunctionsKey)) return from_nnunets_json(place);
   for (const auto& [key, value] : json.items()) {
-    if (key != "steps" && key != "Dice") fail_file(file, concat("has the unknown key \"", key, "\""));
+    if (key != "steps" && key != "Dice")
+      fail_file(file, concat("has the unknown key \"", key, "\""), "give postprocessing.json of a run or of nnU-Net");
   }
   return {place.at("steps").vector(step_from_json)};
 }

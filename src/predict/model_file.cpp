@@ -9,6 +9,7 @@
 #include "vmae/core/error.h"
 #include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
+#include "vmae/runs/model_names.h"
 #include "vmae/runs/nnunet_network.h"
 #include "vmae/runs/pretrain_options.h"
 #include "vmae/weights/nnunet.h"
@@ -140,8 +141,6 @@ std::optional<CardOptions> preparation_of(const weights::TensorFile& file) {
   }
 }
 
-bool is_of_pretraining(const std::string& model_name) { return model_name == "mae" || model_name == "simclr"; }
-
 void read_channels(const weights::TensorFile& file, ModelCard& card) {
   for (const auto& [key, list] :
        {std::pair{"channel_names", &card.channel_names}, {"channel_modalities", &card.channel_modalities}}) {
@@ -210,18 +209,6 @@ std::string options_json(const Options& list) {
   nlohmann::ordered_json json;
   for (const auto& option : list.all()) json[option.key] = to_json(option);
   return json.dump();
-}
-
-std::vector<std::string> model_names() {
-  std::vector<std::string> names{"mae", "simclr"};
-  for (const nn::SegmenterKind& kind : nn::segmenter_kinds()) names.push_back(kind.name);
-  names.emplace_back("swin-classifier");
-  return names;
-}
-
-std::string training_command_of(const std::string& model_name) {
-  if (model_name == "swin-classifier") return "vmae finetune-cls";
-  return concat("vmae ", is_of_pretraining(model_name) ? "pretrain" : "finetune-seg", " model.name=", model_name);
 }
 
 std::string model_name_of(const weights::TensorFile& file) {
@@ -417,10 +404,10 @@ LoadedEncoder load_encoder(const fs::path& path, at::Device device) {
   const nn::SegmenterKind* kind = nn::find_segmenter(encoder.name);
   const bool is_flax = weights::is_flax_vit(file);
   if (is_flax || (kind != nullptr && !kind->is_swin))
-    throw Error(ExitCode::checkpoint,
-                concat(path.string(), ": weights of ", is_flax ? encoder.name : kind->title,
-                       ", which has no Swin encoder"),
-                "take weights of pretrain, finetune-cls, or finetune-seg with model.name=swin-unet");
+    throw Error(
+        ExitCode::checkpoint,
+        concat(path.string(), ": weights of ", is_flax ? encoder.name : kind->title, ", which has no Swin encoder"),
+        "take weights of pretrain, finetune-cls, or finetune-seg with model.name=swin-unet");
   if (!is_of_pretraining(encoder.name)) {
     const LoadedModel model = load_model(path, device);
     encoder.card = model.card;

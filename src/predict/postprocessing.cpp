@@ -52,9 +52,10 @@ nnunet::Postprocessing in_classes(const nnunet::Postprocessing& of_values, const
 ChosenPostprocessing choose_postprocessing(const std::string& option, const std::vector<fs::path>& weights,
                                            const ModelCard& card) {
   if (option == "none") return {};
-  const fs::path file = option == "auto" ? found_by_folds(weights) : fs::path(option);
-  if (file.empty()) return {};
-  if (!fs::exists(file))
+  const bool is_auto = option == "auto";
+  const fs::path file = is_auto ? found_by_folds(weights) : fs::path(option);
+  if (is_auto && file.empty()) return {};
+  if (!fs::is_regular_file(file))
     throw Error(ExitCode::data, concat("--postprocessing is ", option, ", which is no file"),
                 "give auto, none, or a file postprocessing.json of a run or of nnU-Net");
   if (file.extension() == ".pkl")

@@ -51,13 +51,11 @@ void settle_for_preparation(std::vector<io::SourceFile>& files, const std::strin
                 "says otherwise");
 }
 
-void settle_for_planning(std::vector<io::SourceFile>& files, int64_t num_channels, bool have_names) {
+void settle_for_planning(std::vector<io::SourceFile>& files, bool have_names) {
   const data::ModalityGuess guess = data::settle_modality(files, "", /*may_guess=*/true);
-  if (have_names) return;
-  const std::string names =
-      num_channels == 1 ? "[CT]" : concat("[CT, ...], a name for each of ", num_channels, " channels,");
-  warn_of_guess(guess, concat("plan.channel_names=", names,
-                              " says so; another name, or a manifest's column modality, says otherwise"));
+  if (!have_names)
+    warn_of_guess(guess,
+                  "plan.channel_names=[CT] says so; another name, or a manifest's column modality, says otherwise");
 }
 
 void log_intensity(const std::vector<const std::vector<io::SourceFile>*>& parts, const data::ImageOptions& image,

@@ -112,8 +112,9 @@ void require_defaults(PlanConfig config) {
 
 // Of a file NAME.json that is no other file of nnU-Net's in the same folder.
 bool is_name_of_a_plan(const std::string& name) {
+  constexpr size_t kLongest = 200;  // with endings, also of files that are not yet whole, systems take 255
   const std::set<std::string> taken{"", ".", "..", "dataset", kFingerprintName};
-  return !taken.contains(name) && name.find('/') == std::string::npos;
+  return !taken.contains(name) && name.find('/') == std::string::npos && name.size() <= kLongest;
 }
 
 void check_arguments(const PlanConfig& config, const PlanArguments& arguments) {

@@ -1,6 +1,7 @@
 #include "vmae/runs/plan_data.h"
 
 #include <algorithm>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -22,6 +23,7 @@
 #include "vmae/prepared/prepared.h"
 #include "vmae/runs/case_voxels.h"
 #include "vmae/runs/modality.h"
+#include "vmae/runs/normalization.h"
 #include "vmae/runs/source_notes.h"
 #include "vmae/runs/split.h"
 #include "vmae/sources/case_names.h"
@@ -38,9 +40,9 @@ bool comes_from_dataset_json(const io::Source& source) {
   return source.layout == "nnunet" || source.layout == "decathlon";
 }
 
-// `known`: as KnownData::files. divided: names of those that plan.splits divides; empty: there are no splits.
+// `known`: as KnownData::files. in_folds: names of those that plan.splits has in any fold; empty: no splits.
 std::vector<io::SourceFile> cases_to_plan(const io::Source& source, const std::map<std::string, io::SourceFile>* known,
-                                          const std::set<std::string>& divided) {
+                                          const std::set<std::string>& in_folds) {
   std::optional<io::PreparedDataset> prepared;
   const auto has_mask = [&](const io::SourceFile& file) {
     if (file.prepared_case < 0) return !file.mask.empty();
@@ -48,13 +50,13 @@ std::vector<io::SourceFile> cases_to_plan(const io::Source& source, const std::m
     return io::has_mask(*prepared, prepared->read_case(file.prepared_case));
   };
   std::vector<io::SourceFile> cases;
-  int64_t num_of_test = 0, num_undivided = 0, num_without_mask = 0;
+  int64_t num_of_test = 0, num_in_no_fold = 0, num_without_mask = 0;
   for (const io::SourceFile& file : source.files) {
     if (known != nullptr && !known->contains(file.name)) continue;
     if (file.split == "test") {
       ++num_of_test;
-    } else if (!divided.empty() && !divided.contains(file.name)) {
-      ++num_undivided;
+    } else if (!in_folds.empty() && !in_folds.contains(file.name)) {
+      ++num_in_no_fold;
     } else if (!has_mask(file)) {
       ++num_without_mask;
     } else {
@@ -62,8 +64,8 @@ std::vector<io::SourceFile> cases_to_plan(const io::Source& source, const std::m
     }
   }
   if (num_of_test > 0) log::info(count_text(num_of_test, "case") + " marked as test stay out");
-  if (num_undivided > 0)
-    log::info(count_text(num_undivided, "case") + " that neither train nor validate stay out of the plan");
+  if (num_in_no_fold > 0)
+    log::info(count_text(num_in_no_fold, "case") + " that neither train nor validate stay out of the plan");
   if (num_without_mask > 0) log::warning(count_text(num_without_mask, "case") + " without a mask stay out");
   if (cases.empty())
     throw Error(ExitCode::data, "no case has a mask: nnU-Net plans segmentation",
@@ -95,7 +97,7 @@ void warn_of_labels(const fs::path& dataset_json) {
 // What is gathered of all cases while they are read, in any order.
 struct Gathered {
   io::LabelFacts labels;
-  std::vector<std::set<std::string>> modalities;  // of each channel
+  std::vector<std::map<std::string, int64_t>> modalities;  // of each channel: of how many cases
   bool is_colour = false;
 
   void add(const io::SourceFile& file, const CaseImages& images, const std::string& name) {
@@ -103,30 +105,14 @@ struct Gathered {
     modalities.resize(std::max(modalities.size(), images.volumes.size()));
     for (size_t i = 0; i < images.volumes.size(); ++i) {
       const std::string& own = images.volumes[i].modality;
-      modalities[i].insert(own.empty() ? (i == 0 ? file : file.channels[i - 1]).modality : own);
+      ++modalities[i][own.empty() ? (i == 0 ? file : file.channels[i - 1]).modality : own];
       is_colour |= images.volumes[i].channels > 1;
     }
   }
 };
 
-// `names`: not those of dataset.json, which are meant for nnU-Net; "arterial" is a z-score for it.
-void warn_of_ct(const std::vector<std::string>& names, const Gathered& gathered) {
-  std::vector<std::string> suggested = names;
-  std::vector<std::string> meant;
-  for (size_t i = 0; i < names.size(); ++i) {
-    const bool is_ct = gathered.modalities[i] == std::set<std::string>{"CT"};
-    if (!is_ct || nnunet::normalization_of(names[i]) != "ZScoreNormalization") continue;
-    meant.push_back(concat(i, " (", names[i], ")"));
-    suggested[i] = "CT";
-  }
-  if (!meant.empty())
-    log::warning(concat("channel ", join(meant, ", "),
-                        " is CT in all cases, but a z-score by its name: plan.channel_names=[", join(suggested, ","),
-                        "] normalises it as CT"));
-}
-
 std::vector<std::string> names_of_channels(const io::Source& source, const io::DatasetJson& json,
-                                           const PlanOptions& options, const Gathered& gathered, bool is_of_run) {
+                                           const PlanOptions& options, const Gathered& gathered) {
   const size_t given = options.channel_names.size(), count = gathered.is_colour ? 3 : gathered.modalities.size();
   if (given > 0 && given != count)
     throw Error(ExitCode::usage,
@@ -140,16 +126,23 @@ std::vector<std::string> names_of_channels(const io::Source& source, const io::D
   std::vector<std::string> names = source.channel_names;
   names.resize(gathered.modalities.size());
   for (size_t i = 0; i < names.size(); ++i) {
-    const std::set<std::string>& modalities = gathered.modalities[i];
-    if (names[i].empty() && modalities.size() == 1) names[i] = *modalities.begin();
-    if (modalities.contains("CT") && modalities.size() > 1)
-      log::warning(concat("channel ", i, " is CT in some cases and something else in others: its intensities are not ",
-                          "normalised as CT unless ",
-                          is_of_run ? "nnunet.plan, made by `vmae plan` with plan.channel_names, says so"
-                                    : "plan.channel_names says so"));
+    const std::map<std::string, int64_t>& modalities = gathered.modalities[i];
+    if (names[i].empty() && modalities.size() == 1) names[i] = modalities.begin()->first;
   }
-  if (!is_of_run) warn_of_ct(names, gathered);  // which compares its names with any plan
   return names;
+}
+
+// Names that a dataset has for other programs make nnU-Net's normalisation: "arterial" is a z-score, though it is CT.
+void warn_of_normalization(const std::vector<std::string>& names, const Gathered& gathered) {
+  std::vector<std::string> schemes;
+  std::vector<ChannelFacts> channels;
+  for (size_t i = 0; i < std::min(names.size(), gathered.modalities.size()); ++i) {
+    schemes.push_back(nnunet::normalization_of(names[i]));
+    channels.push_back({names[i], gathered.modalities[i]});
+  }
+  const UnexpectedNormalization found = unexpected_normalization(schemes, channels);
+  if (!found.text.empty())
+    log::warning(concat(found.text, ": plan.channel_names=[", join(found.names, ","), "] gives what it stands for"));
 }
 
 // Names that the dataset gives to values; what nnU-Net would have as "labels". A value that only has a name
@@ -176,18 +169,18 @@ std::string dataset_name(const fs::path& input, const io::Source& source) {
 }  // namespace
 
 PlanData read_plan_data(const fs::path& input, const PlanOptions& options, const KnownData& known) {
-  const io::Source source = io::find_source(input);
+  io::Source source = io::find_source(input);
   const bool is_of_run = known.meaning != nullptr, has_json = comes_from_dataset_json(source);
   if (!is_of_run) log_remarks(source);
-  std::set<std::string> divided;
+  std::set<std::string> in_folds;
   if (!options.splits.empty())
-    divided = names_in_any_fold(source.files,
-                                {.file = options.splits, .label_fraction = options.label_fraction, .section = "plan"});
-  std::vector<io::SourceFile> cases = io::with_masks_of_time_points(cases_to_plan(source, known.files, divided));
-  const int64_t num_channels = io::common_channels(cases);
-  if (!is_of_run && !has_json && options.channel_names.empty())
-    settle_for_planning(cases, num_channels, /*have_names=*/!source.channel_names.empty());
+    in_folds = names_in_any_fold(source.files,
+                                 {.file = options.splits, .label_fraction = options.label_fraction, .section = "plan"});
+  if (!is_of_run && !has_json && options.channel_names.empty())  // all of them, as a run does
+    settle_for_planning(source.files, /*have_names=*/!source.channel_names.empty());
+  const std::vector<io::SourceFile> cases = io::with_masks_of_time_points(cases_to_plan(source, known.files, in_folds));
   const CaseReader reader(cases, source.mask_names);
+  io::common_channels(cases);
 
   std::vector<nnunet::CaseFacts> facts(cases.size());
   const int64_t voxels_per_case = std::max<int64_t>(1, options.foreground_voxels / std::ssize(cases));
@@ -246,7 +239,8 @@ PlanData read_plan_data(const fs::path& input, const PlanOptions& options, const
   for (const io::LabelRegion& region : source.regions) data.region_names.push_back(region.name);
   data.has_ignore = meaning.ignore >= 0;
   data.dataset.name = dataset_name(input, source);
-  data.dataset.channel_names = names_of_channels(source, json, options, gathered, is_of_run);
+  data.dataset.channel_names = names_of_channels(source, json, options, gathered);
+  if (!is_of_run && options.channel_names.empty()) warn_of_normalization(data.dataset.channel_names, gathered);
   data.dataset.num_labels =
       json.num_labels > 0 ? json.num_labels : num_labels_of(source, meaning.names, data.has_ignore);
   data.dataset.num_training = num_cases;

@@ -205,7 +205,10 @@ std::vector<size_t> image_columns(const Csv& csv, Source& source) {
   if (names.size() < channels.size() || names.contains(""))
     fail(csv, 1, concat("the channels are called ", join(source.channel_names, ", "), ": each needs a name of its own"),
          "name the columns image:T1, image:FLAIR, ...");
-  if (channels.size() == 1) source.channel_names.clear();
+  if (channels.size() > 1) return channels;
+  if (modality_code(source.channel_names[0]).empty())
+    source.remarks.push_back({"", concat("the column ", csv.columns[channels[0]], " is the only one of images, and ",
+                                         source.channel_names[0], " is no modality: the name is not used")});
   return channels;
 }
 
@@ -301,7 +304,7 @@ SourceFile file_of(const Csv& csv, const CsvRow& row, const Columns& columns, co
     one.name = fs::path(cell).is_absolute()
                    ? fs::absolute(one.path).lexically_relative(fs::absolute(folder).lexically_normal()).generic_string()
                    : fs::path(cell).lexically_normal().generic_string();
-    if (columns.images.size() > 1) one.modality = modality_code(source.channel_names[i]);
+    if (!source.channel_names.empty()) one.modality = modality_code(source.channel_names[i]);
   }
   if (const std::string mask = text(columns.mask); !mask.empty()) file.mask = (folder / mask).lexically_normal();
   const std::string patient = patient_id(text(columns.patient));
@@ -400,6 +403,7 @@ Source manifest_source(const fs::path& manifest, const std::vector<std::string>&
     if (columns.mask && file.mask.empty()) source.remarks.push_back({file.name, "has no mask: its cell is empty"});
     source.files.push_back(std::move(file));
   }
+  if (source.channel_names.size() == 1) source.channel_names.clear();  // each image by itself, of that modality
   if (source.files.empty() && !source.refused.empty())
     throw Error(ExitCode::data, concat(source.refused[0].name, ": ", source.refused[0].text, "; no row is complete"),
                 "name an image in each column image:NAME");

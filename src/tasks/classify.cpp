@@ -349,6 +349,7 @@ ExitCode finetune_classification(ClassifyConfig config, const TrainArguments& ar
   config.data.image.image_size = swin.image_size;
   config.data.image.in_channels = swin.in_channels;
   const Session session(config.run, arguments, "finetune-cls", world);
+  require_own_model(session, config.model.name);
   log::info(text_of_recipe(config));
   warn_of_unused_keys(config);
   const Datasets datasets = load_datasets(config.data, session, {.num_labels = data::Targets::kAllLabels});

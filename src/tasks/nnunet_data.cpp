@@ -17,6 +17,7 @@
 #include "vmae/core/crc32c.h"
 #include "vmae/core/log.h"
 #include "vmae/core/parallel.h"
+#include "vmae/data/modality.h"
 #include "vmae/data/patch_dataset.h"
 #include "vmae/image/file_name.h"
 #include "vmae/nnunet/planner.h"
@@ -27,6 +28,7 @@
 #include "vmae/runs/case_voxels.h"
 #include "vmae/runs/content.h"
 #include "vmae/runs/nnunet_network.h"
+#include "vmae/runs/normalization.h"
 #include "vmae/runs/plan_data.h"
 #include "vmae/runs/split.h"
 #include "vmae/sources/case_names.h"
@@ -68,7 +70,8 @@ CasesToPlan cases_to_plan(const DataOptions& data, const Datasets& datasets) {
   };
   add(datasets.split.train);
   if (data.val.empty()) add(datasets.split.val);  // else of another dataset
-  if (data.splits.file.empty()) return {files, "those in data.train that train or validate"};
+  if (data.splits.file.empty())
+    return {files, concat("those in data.train that train", data.val.empty() ? " or validate" : "")};
   add(datasets.split.test);
   add(datasets.split.unused);
   std::vector<io::SourceFile> all;
@@ -90,19 +93,19 @@ std::vector<std::string> given_channel_names(const SegmentConfig& config, const 
 
 // The plan alone decides: said where a channel's name or modality makes one expect something else.
 void warn_of_normalization(const std::vector<std::string>& schemes, const std::vector<std::string>& names,
-                           const std::vector<std::string>& modalities) {
+                           const std::vector<io::SourceFile>& train) {
+  std::vector<ChannelFacts> channels;
   for (size_t i = 0; i < schemes.size(); ++i) {
-    const std::string by_name = nnunet::normalization_of(names[i]),
-                      by_modality = nnunet::normalization_of(modalities[i]);
-    std::string what;
-    if (!modalities[i].empty() && by_modality != schemes[i])
-      what = concat(names[i].empty() ? "" : concat(" (", names[i], ")"), " is ", modalities[i], ", which stands for ",
-                    by_modality);
-    if (!names[i].empty() && by_name != schemes[i]) what = concat(" (", names[i], ") stands for ", by_name);
-    if (!what.empty())
-      log::warning(concat("channel ", i, what, ", but the plan has ", schemes[i],
-                          ", which is followed; `vmae plan` with plan.channel_names makes another for nnunet.plan"));
+    ChannelFacts& channel = channels.emplace_back(ChannelFacts{names[i], {}});
+    for (const io::SourceFile& file : train) {
+      const io::SourceFile& one = i > 0 && !file.channels.empty() ? file.channels.at(i - 1) : file;  // or a colour
+      if (!one.modality.empty() || data::says_nothing(one)) ++channel.modalities[one.modality];
+    }
   }
+  const UnexpectedNormalization found = unexpected_normalization(schemes, channels);
+  if (!found.text.empty())
+    log::warning(concat(found.text, ", which is followed; another is made by `vmae plan plan.channel_names=[",
+                        join(found.names, ","), "]` and given by nnunet.plan"));
 }
 
 // For dataset.json, where they say how nnU-Net would normalise.
@@ -114,10 +117,7 @@ std::vector<std::string> names_of_channels(const nnunet::Plans& plans, const Seg
   const std::vector<io::SourceFile>& train = datasets.split.train;
   const bool has_one_modality = std::all_of(
       train.begin(), train.end(), [&](const io::SourceFile& file) { return file.modality == train.front().modality; });
-  std::vector<std::string> modalities = datasets.channel_modalities;
-  if (modalities.empty()) modalities = {has_one_modality ? train.front().modality : ""};
-  modalities.resize(schemes.size(), modalities.front());  // of colours that of the picture
-  warn_of_normalization(schemes, names, modalities);
+  warn_of_normalization(schemes, names, train);
   if (names == std::vector<std::string>(3)) names = {"R", "G", "B"};  // of one picture
   if (names == std::vector<std::string>(1) && has_one_modality) names = {train.front().modality};
   for (size_t i = 0; i < names.size(); ++i)
@@ -313,7 +313,7 @@ std::string plan_to_go_on_with(const fs::path& own, const std::string& given) {
 }
 
 // `whose`: where the plan comes from. Of a case that can be read; the wrong plan is no fault of the images.
-void check_plan(const nnunet::Plans& plans, const std::string& whose, const Datasets& datasets) {
+void check_plan(const nnunet::Plans& plans, const std::string& whose, bool is_of_weights, const Datasets& datasets) {
   const std::vector<io::SourceFile> first = io::with_masks_of_time_points({datasets.split.train.front()});
   nnunet::CaseVoxels one;
   try {
@@ -327,7 +327,8 @@ void check_plan(const nnunet::Plans& plans, const std::string& whose, const Data
     throw Error(ExitCode::usage,
                 concat(whose, " has ", count_text(std::ssize(plans.flat.normalization), "channel"), ", but a case has ",
                        one.channels.size()),
-                "give the plan of these data: nnunet.plan");
+                is_of_weights ? "begin without model.init, or with weights of such cases"
+                              : "give the plan of these data: nnunet.plan");
   constexpr double kFar = 2;
   for (size_t axis = 0; axis < 2; ++axis) {
     const double planned = plans.flat.spacing[axis],
@@ -354,8 +355,8 @@ void check_nnunet(const SegmentConfig& config, const Session& session) {
   if (session.resumes()) {
     const fs::path own = fs::path(session.options.dir) / kPlansName;
     if (!fs::exists(own))
-      throw Error(ExitCode::checkpoint, concat(session.options.dir, " is no run of nnU-Net: it has no ", kPlansName),
-                  "go on with the model.name that it began with, or give another run.dir");
+      throw Error(ExitCode::checkpoint, concat(session.options.dir, " has lost its ", kPlansName),
+                  "bring that file back, or give another run.dir");
     return;
   }
   std::optional<nnunet::Plans> given;
@@ -368,7 +369,14 @@ void check_nnunet(const SegmentConfig& config, const Session& session) {
                 "give a run of model.name=nnunet, or nnU-Net's own checkpoint_final.pth");
   const auto theirs = file.metadata.find("nnunet_plans");
   if (!given || theirs == file.metadata.end()) return;
-  if (nnunet::plans_of_json(theirs->second, path).flat.network != given->flat.network)
+  const nnunet::Configuration of_weights = nnunet::plans_of_json(theirs->second, path).flat;
+  if (of_weights.normalization.size() != given->flat.normalization.size())
+    throw Error(ExitCode::checkpoint,
+                concat("nnunet.plan = ", config.nnunet.plan, " is of cases with ",
+                       count_text(std::ssize(given->flat.normalization), "channel"), ", the weights of model.init = ",
+                       config.model.init, " are for ", of_weights.normalization.size()),
+                "begin without model.init, or with weights of such cases");
+  if (of_weights.network != given->flat.network)
     throw Error(ExitCode::checkpoint,
                 concat("nnunet.plan = ", config.nnunet.plan,
                        " has another network than the plan of model.init = ", config.model.init),
@@ -384,7 +392,7 @@ NnUnetPlan nnunet_plan(const SegmentConfig& config, const Session& session, cons
             is_given ? std::optional(given_plan(config.nnunet.plan)) : plan_of_weights(config.model.init)) {
       check_plan(*plans,
                  is_given ? "nnunet.plan = " + config.nnunet.plan : "the plan of model.init = " + config.model.init,
-                 datasets);
+                 !is_given, datasets);
       return nnunet::plans_json(*plans);
     }
     const fs::path first = session.arguments.first_fold / kPlansName;

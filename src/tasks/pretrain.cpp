@@ -59,6 +59,7 @@ ExitCode pretrain(PretrainConfig config, const TrainArguments& arguments, train:
     config.data.augment.crop_ratio = config.views.crop_ratio;
   }
   const Session session(config.run, arguments, "pretrain", world);
+  require_own_model(session, config.model.name);
   warn_of_unused_keys(config);
   const Datasets datasets = is_contrastive(config) ? load_datasets(data_of_views(config), session,
                                                                    {.num_labels = data::Targets::kLabelsIfAny})

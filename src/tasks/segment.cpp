@@ -121,6 +121,7 @@ ExitCode finetune_segmentation(SegmentConfig config, const TrainArguments& argum
   check_options(config);
   const bool is_nnunet = config.model.name == "nnunet";
   const Session session(config.run, arguments, "finetune-seg", world);
+  require_own_model(session, config.model.name);
   log::info(text_of_recipe(config));
   warn_of_unused_keys(config);
   if (is_nnunet) check_nnunet(config, session);

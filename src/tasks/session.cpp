@@ -3,7 +3,9 @@
 #include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/core/version.h"
+#include "vmae/runs/model_names.h"
 #include "vmae/train/device.h"
+#include "vmae/weights/safetensors.h"
 
 namespace vmae::run {
 
@@ -30,6 +32,21 @@ Session::Session(const RunOptions& run_options, const TrainArguments& run_argume
       world.size() > 1 ? concat(", rank 0 of ", world.size(), " (started by ", world.launch().launcher, ")") : ""));
   if (begins_anew)
     log::info(concat("run.dir = ", options.dir, " holds a start that left no checkpoint: the run begins anew"));
+}
+
+void require_own_model(const Session& session, const std::string& model_name) {
+  if (!session.folder || !session.resumes()) return;
+  weights::Metadata metadata;
+  try {
+    metadata = weights::read_safetensors_header(session.folder->last_checkpoint()).metadata;
+  } catch (const Error&) {  // said, with what to do, when all of it is read
+    return;
+  }
+  const auto theirs = metadata.find("model");
+  if (theirs == metadata.end() || theirs->second == model_name) return;
+  throw Error(ExitCode::checkpoint,
+              concat(session.options.dir, " is a run of ", theirs->second, ", but this one trains ", model_name),
+              concat("go on with `", training_command_of(theirs->second), "`, or give another run.dir"));
 }
 
 }  // namespace vmae::run

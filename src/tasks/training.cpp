@@ -9,7 +9,6 @@
 #include "vmae/core/signals.h"
 #include "vmae/core/version.h"
 #include "vmae/data/draws.h"
-#include "vmae/predict/model_file.h"
 #include "vmae/runs/run_record.h"
 #include "vmae/train/device.h"
 #include "vmae/train/share_bad_files.h"
@@ -45,12 +44,6 @@ weights::TensorFile read_checkpoint(const std::filesystem::path& file) {
 train::RunState read_last_checkpoint(const Session& session, const Training& training, train::LossScale& loss_scale) {
   const auto file = session.folder->last_checkpoint();
   const weights::TensorFile checkpoint = read_checkpoint(file);
-  if (const auto old = checkpoint.metadata.find("model");
-      old != checkpoint.metadata.end() && old->second != training.metadata.at("model"))
-    throw Error(ExitCode::checkpoint,
-                concat(session.options.dir, " is a run of ", old->second, ", but this one trains ",
-                       training.metadata.at("model")),
-                concat("go on with `", training_command_of(old->second), "`, or give another run.dir"));
   if (const auto old = checkpoint.metadata.find("config"); old != checkpoint.metadata.end())
     training.report_changes(old->second);
   if (const auto old = checkpoint.metadata.find("training_data");

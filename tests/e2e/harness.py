@@ -23,7 +23,7 @@ from PIL import Image
 
 SOURCE = Path(os.environ.get("VMAE_SOURCE_DIR", Path(__file__).resolve().parents[2])).resolve()
 VMAE = Path(os.environ.get("VMAE", SOURCE / "build/release/bin/vmae")).resolve()
-WITH_TORCH = VMAE.parent.parent / "libexec/vmae/vmae"  # which VMAE becomes for commands that need LibTorch
+TORCH_PART = VMAE.parent.parent / "lib/libvmae_torch.so"  # what VMAE loads for commands that need LibTorch
 GOLDEN = SOURCE / "tests/golden"
 OPTIMIZER, STATE = "optimizer.", "state."
 WALL_CLOCK = ("images_per_s", "data_wait_s", "comm_wait_s")

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness import TINY, VMAE, WITH_TORCH, VmaeTest, environment, last_step, make_pictures
+from harness import TINY, VMAE, VmaeTest, environment, last_step, make_pictures
 
 MARK = "VMAE_TEST_MARK"
 
@@ -121,7 +121,7 @@ class RanksTest(VmaeTest):
         for pid in marked(self.mark):
             try:
                 is_child = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]) == launcher
-                is_vmae = os.readlink(f"/proc/{pid}/exe").startswith(str(WITH_TORCH))
+                is_vmae = os.readlink(f"/proc/{pid}/exe").startswith(str(VMAE))
             except OSError:
                 continue
             if is_child and is_vmae and (rank := variable(pid, "RANK")):

@@ -4,9 +4,9 @@ import functools
 import os
 import subprocess
 
-from harness import TINY, VMAE, WITH_TORCH, VmaeTest, environment, make_pictures, metrics
+from harness import TINY, TORCH_PART, VMAE, VmaeTest, environment, make_pictures, metrics
 
-PART = WITH_TORCH.parents[2] / "lib/libvmae_cuda.so"
+PART = TORCH_PART.parent / "libvmae_cuda.so"
 
 
 @functools.cache
@@ -38,8 +38,8 @@ class CudaPartTest(VmaeTest):
         self.assertIn("no NVIDIA driver", text)
 
     def test_what_else_needs_cuda(self):
-        needs = {program: subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout for program in (WITH_TORCH, PART)}
-        self.assertNotIn("libtorch_cuda", needs[WITH_TORCH])
+        needs = {program: subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout for program in (TORCH_PART, PART)}
+        self.assertNotIn("libtorch_cuda", needs[TORCH_PART])
         for library in ("libtorch_cuda", "libnccl", "libcudart"):
             self.assertIn(library, needs[PART])
 

@@ -185,7 +185,7 @@ class NnUnetTest(FinetuneTest):
         self.assertIn("taken as CT. plan.channel_names=[CT] says so", planned.stderr)
 
     def test_plan_takes_images_for_what_the_run_does(self):
-        """Of 20 images the run looks at eight, CT all; without the test case, the plan by itself would look at others, of which one is none."""
+        """Of 20 images eight are looked at, CT all; without the test case the eight would be others, of which one is no CT. `vmae plan` does the same."""
         rows = ["image,mask,split"]
         for i in range(20):
             image = mr(i) if i == 2 else ct(i)
@@ -194,23 +194,54 @@ class NnUnetTest(FinetuneTest):
             rows.append(f"images/{i:02}.nii.gz,labels/{i:02}.nii.gz,{'test' if i == 0 else 'train'}")
         (self.tmp / "list.csv").write_text("\n".join(rows) + "\n")
         alone = self.vmae("plan", "--input", "list.csv", "plan.foreground_voxels=20000")
-        self.assert_says(alone, "18 of 19 images are", "channel 0 is CT in some cases and something else in others")
         done = self.nnunet("train.max_steps=1", "train.batch_size=2", data="list.csv")
-        self.assert_says(done, "nothing says what 20 images are", "normalised by CTNormalization")
-        self.assertNotIn("in some cases", done.stderr)
+        for one in (alone, done):
+            self.assert_says(one, "nothing says what 20 images are")
+            self.assertNotIn("but the plan has", one.stderr)
+        self.assertIn("CT: CTNormalization", alone.stdout)
+        self.assert_says(done, "normalised by CTNormalization")
 
     def test_modality_beside_a_plan(self):
         """The plan is followed, and it is said where data.modality, dataset.json's name or the values stand for another normalisation."""
         make_segmentation(self.tmp / "data", 6)
         few, warning = ["train.max_steps=1", "train.batch_size=2"], "stands for CTNormalization, but the plan has ZScoreNormalization, which is followed"
+        quiet = "but the plan has"
         plan = small_plan(self.vmae, "data", self.tmp)
         self.assert_says(self.nnunet(plan, *few, "data.modality=CT"), f"channel 0 is CT, which {warning}")
-        self.assertNotIn("stands for", self.nnunet(plan, *few, "data.modality=MR", run="mr").stderr)
+        self.assertNotIn(quiet, self.nnunet(plan, *few, "data.modality=MR", run="mr").stderr)
         folder = nnunet_datasets.make(nnunet_datasets.ct, self.tmp)
         names = json.loads((folder / "dataset.json").read_text())
         names["channel_names"] = {"0": "arterial"}
         (folder / "dataset.json").write_text(json.dumps(names))
         self.assert_says(self.nnunet(*few, "data.modality=CT", data=folder.name, run="json"), f"channel 0 (arterial) is CT, which {warning}")
+        for name in ("noNorm", "zscore", "rescale_to_0_1"):  # said on purpose
+            names["channel_names"] = {"0": name}
+            (folder / "dataset.json").write_text(json.dumps(names))
+            self.assertNotIn(quiet, self.nnunet(*few, data=folder.name, run=name).stderr)
+
+    def test_the_advice_about_a_normalisation_works(self):
+        """A plan of what channels are, whatever they are called: followed without a word. Beside weights of other cases it is not taken."""
+        rows = ["image:arterial,image:venous,mask"]
+        for i in range(6):
+            for kind, values in (("a", ct(i)), ("v", ct(i + 50)), ("m", (ct(i) > 500).astype(np.float32))):
+                write_nifti(self.tmp / f"{kind}/{i}.nii.gz", values.astype(np.float32))
+            rows.append(f"a/{i}.nii.gz,v/{i}.nii.gz,m/{i}.nii.gz")
+        (self.tmp / "two.csv").write_text("\n".join(rows) + "\n")
+        (self.tmp / "one.csv").write_text("\n".join(row.replace(",image:venous", "").replace(f",v/{i - 1}.nii.gz", "") for i, row in enumerate(rows)) + "\n")
+        few, planned = ["train.max_steps=1", "train.batch_size=2"], "nnunet.plan=planned/nnUNetPlans.json"
+        self.assert_says(self.nnunet(*few, data="two.csv"), "channel 0 (arterial) is CT, which stands for", "channel 1 (venous) is CT", "`vmae plan plan.channel_names=[CT,CT]`")
+        self.vmae("plan", "--input", "two.csv", "plan.channel_names=[CT,CT]", "plan.foreground_voxels=20000", "--output", "planned")
+        self.assertNotIn("but the plan has", self.nnunet(*few, planned, data="two.csv", run="other").stderr)
+        self.assert_says(self.nnunet(*few, data="one.csv", run="one"), "arterial is no modality: the name is not used", "normalised by CTNormalization")
+        self.assert_says(self.nnunet(*few, "model.init=one", data="two.csv", run="third", expect=2), "the plan of model.init = one has 1 channel, but a case has 2", "begin without model.init")
+        self.assert_says(self.nnunet(*few, "model.init=one", planned, data="two.csv", run="third", expect=4), "is of cases with 2 channels, the weights of model.init = one are for 1")
+        (self.tmp / "mr.csv").write_text("image:MR,mask\n" + "\n".join((self.tmp / "one.csv").read_text().splitlines()[1:]) + "\n")
+        said = self.nnunet(*few, data="mr.csv", run="mr")
+        self.assert_says(said, "normalised by ZScoreNormalization")
+        self.assertNotIn("taken as CT", said.stderr)
+        for i in range(6):
+            write_nifti(self.tmp / f"a/{i}.nii.gz", mr(i).astype(np.float32))
+        self.assert_says(self.nnunet(*few, "model.init=one", data="one.csv", run="not_ct"), "channel 0 is not known to be CT, but the plan has CTNormalization")
 
     def test_says_what_it_is_made_of(self):
         printed = self.vmae("finetune-seg", "--config", SOURCE / "configs/finetune/nnunet.yaml", "--print-config").stdout

@@ -168,7 +168,7 @@ class PlanTest(VmaeTest):
         for image in (folder / "imagesTr").iterdir():
             image.write_bytes(b"")
         for key, message in (("plan.classes=[a,a]", "plan.classes: two classes are called a"), ("plan.label_values=[1,1]", "plan.label_values holds 1 twice"),
-                             ("plan.splits=" + 300 * "a", "File name too long")):
+                             ("plan.splits=" + 300 * "a", "File name too long"), ("plan.name=" + 300 * "a", "which is no name of a file")):
             self.assertIn(message, self.plan("--input", folder, key, output=None, expect=2).stderr)
 
     def test_plans_of_older_versions_and_that_inherit(self):
@@ -303,7 +303,8 @@ class PlanTest(VmaeTest):
             nibabel.save(nibabel.Nifti1Image(np.asarray(whole.dataobj) + np.int16(1), whole.affine), venous)
             rows.append(f"{image},{venous},{mask},CT")
         (self.tmp / "list.csv").write_text("\n".join(rows) + "\n")
-        warning = "channel 0 (arterial), 1 (venous) is CT in all cases, but a z-score by its name: plan.channel_names=[CT,CT] normalises it as CT"
+        one = "is CT, which stands for CTNormalization, but the plan has ZScoreNormalization"
+        warning = f"channel 0 (arterial) {one}; channel 1 (venous) {one}: plan.channel_names=[CT,CT] gives what it stands for"
         self.assertIn(warning, self.plan("--input", "list.csv", few, output=None).stderr)
         (self.tmp / "unsaid.csv").write_text("\n".join(row.rsplit(",", 1)[0] for row in rows) + "\n")
         guessed = self.plan("--input", "unsaid.csv", few, output=None).stderr

@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 
 from finetuning import SWIN, TRAIN, make_segmentation
-from harness import SOURCE, TINY, VMAE, WITH_TORCH, checkpoint_step, last_step, make_pictures
+from harness import SOURCE, TINY, VMAE, checkpoint_step, last_step, make_pictures
 from ranks import RanksTest, marked, tiny_run
 from slurm_cluster import Cluster, Unavailable
 
@@ -144,7 +144,7 @@ class PretrainTest(SlurmTest):
         self.assertEqual(checkpoint_step(self.tmp / "run"), 100)
 
     def pid_of_rank(self, rank):
-        return next(pid for pid in marked(self.mark) if variable(pid, "SLURM_PROCID") == str(rank) and os.readlink(f"/proc/{pid}/exe") == str(WITH_TORCH))
+        return next(pid for pid in marked(self.mark) if variable(pid, "SLURM_PROCID") == str(rank) and os.readlink(f"/proc/{pid}/exe") == str(VMAE))
 
 
 class OtherScriptsTest(SlurmTest):

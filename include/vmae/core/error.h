@@ -33,7 +33,7 @@ class Error : public std::runtime_error {
   std::string hint_;
 };
 
-// Of whatever ends a command: an Error as it is; Error(usage) naming the path that the system does not let us look at;
+// Of whatever ends a command: an Error as it is; Error(usage) naming a path that the system can't use;
 // Error(internal) of anything else.
 Error error_of(const std::exception& problem);
 

@@ -14,6 +14,9 @@ namespace vmae::data {
 // "" stays. Throws Error(usage) naming `key` where it is none.
 std::string checked_modality(const std::string& key, const std::string& text);
 
+// Whether nothing says what a file is: neither the source, nor the file itself once it is read.
+bool says_nothing(const io::SourceFile& file);
+
 // Whether values are those of a CT in Hounsfield units: the smallest is between -10000 and -700; at least 1 in 200 is
 // air (-1100 to -900) or the filling around it (the smallest value of all, if below -900); at least 1 in 50 is soft
 // tissue (-150 to 150); the median of what is denser than -500 lies between -150 and 300; between lung and fat (-600

@@ -29,6 +29,7 @@ Plans plan(const DatasetFacts& dataset, const Fingerprint& fingerprint, const Pl
 
 // Of a channel of this name: CTNormalization, ...; of names that mean nothing ZScoreNormalization.
 std::string normalization_of(const std::string& channel_name);
+bool names_a_normalization(const std::string& channel_name);
 // `name`, or where it would not be normalised so, the channel name that is.
 std::string channel_name_for(const std::string& normalization, const std::string& name);
 

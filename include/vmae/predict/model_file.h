@@ -31,11 +31,8 @@ std::string model_options_json(ModelOptions options) {
   return options_json(list);
 }
 
-std::vector<std::string> model_names();  // "mae", "simclr", all of nn::segmenter_kinds(), "swin-classifier"
-// "vmae finetune-seg model.name=unet": what trains one of them.
-std::string training_command_of(const std::string& model_name);
-// One of them, or "R50+ViT", the encoder of a TransUNet alone: what the file says, or for files of other programs what
-// its keys are those of.
+// One of model_names(), or "R50+ViT", the encoder of a TransUNet alone: what the file says, or for files of other
+// programs what its keys are those of.
 std::string model_name_of(const weights::TensorFile& file);
 // Throws Error(checkpoint) where model.init holds another model than model.name.
 void require_model(const weights::TensorFile& file, const std::filesystem::path& path, const std::string& name,

@@ -1,6 +1,5 @@
 #pragma once
 // What images are of which nothing says it (data/modality.h), for the commands, with what the log says of it.
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -31,7 +30,7 @@ void settle_for_preparation(std::vector<io::SourceFile>& files, const std::strin
 
 // Of what nnU-Net's plan is made of, whose channels are normalised by their names: where they have some, nothing is
 // said of a guess.
-void settle_for_planning(std::vector<io::SourceFile>& files, int64_t num_channels, bool have_names);
+void settle_for_planning(std::vector<io::SourceFile>& files, bool have_names);
 
 void log_intensity(const std::vector<const std::vector<io::SourceFile>*>& parts, const data::ImageOptions& image,
                    const std::string& unit);

@@ -27,4 +27,7 @@ struct Session {
   bool resumes() const { return if_exists == train::IfExists::resume; }
 };
 
+// Before data are read. Throws Error(checkpoint) where the run that goes on has another model.
+void require_own_model(const Session& session, const std::string& model_name);
+
 }  // namespace vmae::run

@@ -30,9 +30,19 @@ TEST(ErrorOf, PathsThatTheSystemRefusesAreTheUsersAndItsFailuresAreNot) {
     EXPECT_EQ(error.code(), ExitCode::usage);
     EXPECT_EQ(error.what(), (folder / name).string() + ": File name too long");
   }
-  const Error full = error_of(fs::filesystem_error("x", "file", std::make_error_code(std::errc::no_space_on_device)));
-  EXPECT_EQ(full.code(), ExitCode::internal);
-  EXPECT_STREQ(full.what(), "file: No space left on device");
+  const auto of = [](std::errc code) {
+    return error_of(fs::filesystem_error("copy", "file", "other", std::make_error_code(code)));
+  };
+  for (const std::errc code : {std::errc::too_many_symbolic_link_levels, std::errc::permission_denied,
+                               std::errc::not_a_directory, std::errc::read_only_file_system}) {
+    EXPECT_EQ(of(code).code(), ExitCode::usage);
+    EXPECT_TRUE(std::string(of(code).what()).starts_with("file or other: ")) << of(code).what();
+  }
+  for (const std::errc code : {std::errc::no_space_on_device, std::errc::io_error, std::errc::no_such_file_or_directory,
+                               std::errc::too_many_files_open}) {
+    EXPECT_EQ(of(code).code(), ExitCode::internal);
+    EXPECT_TRUE(std::string(of(code).what()).starts_with("internal error: ")) << of(code).what();
+  }
 }
 
 TEST(ErrorOf, TheRestIsAnInternalError) {
