@@ -1,13 +1,13 @@
 # `cmake --install build/release --prefix P`: P/bin/vmae, P/lib (the parts of vmae for LibTorch and CUDA, LibTorch and what it brings), P/share/vmae/configs. P can be moved.
 # Debian's own libraries (OpenCV, ITK, ...) are not copied: the target machine installs them by scripts/setup or its own packages.
 include(GNUInstallDirs)
-install(TARGETS vmae_app RUNTIME DESTINATION bin)
-install(TARGETS vmae_torch_part LIBRARY DESTINATION lib)
+install(TARGETS vmae_app RUNTIME DESTINATION bin COMPONENT vmae)
+install(TARGETS vmae_torch_part LIBRARY DESTINATION lib COMPONENT vmae)
 if(TARGET vmae_cuda)
-  install(TARGETS vmae_cuda LIBRARY DESTINATION lib)
+  install(TARGETS vmae_cuda LIBRARY DESTINATION lib COMPONENT vmae)
   install(CODE "set(VMAE_CUDA_PART \"$<TARGET_FILE:vmae_cuda>\")")
 endif()
-install(DIRECTORY configs/ DESTINATION share/vmae/configs)
+install(DIRECTORY configs/ DESTINATION share/vmae/configs COMPONENT vmae)
 install(FILES LICENSE README.md DESTINATION share/doc/vmae)
 install(CODE "set(VMAE_TORCH_PART \"$<TARGET_FILE:vmae_torch_part>\")")
 install(CODE "set(VMAE_TORCH_DIRS \"${VMAE_TORCH_LIBRARY_DIRS}\")")

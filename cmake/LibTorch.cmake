@@ -1,6 +1,6 @@
 # LibTorch from the PyPI wheel, as imported targets. find_package(Torch) is not usable: with a CUDA wheel it demands a CUDA toolkit.
 #   LIBTORCH_DIR   the wheel's `torch` folder; default: where scripts/setup puts it
-# Gives the target vmae::torch and the list VMAE_TORCH_LIBRARY_DIRS (for RPATH and install); where the wheels of CUDA and NCCL lie beside it (scripts/setup --cuda;
+# Gives the target vmae::torch, VMAE_TORCH_VERSION and the list VMAE_TORCH_LIBRARY_DIRS (for RPATH and install); where the wheels of CUDA and NCCL lie beside it (scripts/setup --cuda;
 # neither toolkit nor GPU is needed), also vmae_torch_cuda and VMAE_CUDA_LIBRARY_DIRS.
 if(DEFINED ENV{XDG_CACHE_HOME})
   set(_cache "$ENV{XDG_CACHE_HOME}")
@@ -12,6 +12,9 @@ get_filename_component(_torch "${LIBTORCH_DIR}" REALPATH)
 if(NOT EXISTS "${_torch}/lib/libtorch_cpu.so")
   message(FATAL_ERROR "No LibTorch in ${LIBTORCH_DIR} (lib/libtorch_cpu.so is missing).\n  Run scripts/setup, or give -DLIBTORCH_DIR=/path/to/torch")
 endif()
+
+file(STRINGS "${_torch}/version.py" _version REGEX "^__version__ = ")
+string(REGEX MATCH "[0-9]+[.][0-9]+[.][0-9]+" VMAE_TORCH_VERSION "${_version}")
 
 add_library(vmae_torch INTERFACE)
 add_library(vmae::torch ALIAS vmae_torch)

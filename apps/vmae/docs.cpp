@@ -2,20 +2,46 @@
 
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <map>
 #include <memory>
 
 #include "commands.h"
+#include "shell_pages.h"
 
 namespace vmae::app {
 
+namespace {
+
+using Page = std::string (*)(const CLI::App& app);
+
+const std::map<std::string, Page>& pages() {
+  static const std::map<std::string, Page> all{
+      {"configuration", [](const CLI::App&) { return run::configuration_page(); }},
+      {"default-config", [](const CLI::App&) { return run::default_config(); }},
+      {"man", man_page},
+      {"bash", bash_completion},
+      {"zsh", zsh_completion},
+      {"fish", fish_completion},
+  };
+  return all;
+}
+
+}  // namespace
+
 void add_docs(CLI::App& app, Context&) {
-  auto* command = app.add_subcommand("docs", "Print the generated pages of the documentation");
+  auto* command =
+      app.add_subcommand("docs", "Print pages of the documentation, the manual page, completions for shells");
   auto page = std::make_shared<std::string>();
-  command->add_option("page", *page, "configuration (docs/configuration.md) or default-config (configs/default.yaml)")
+  std::vector<std::string> names;
+  for (const auto& [name, print] : pages()) names.push_back(name);
+  command
+      ->add_option("page", *page,
+                   "configuration (docs/configuration.md), default-config (configs/default.yaml), man (the manual "
+                   "page), or completions for bash, zsh or fish")
       ->required()
-      ->check(CLI::IsMember({"configuration", "default-config"}));
-  command->callback(
-      [page] { std::cout << (*page == "configuration" ? run::configuration_page() : run::default_config()); });
+      ->check(CLI::IsMember(names));
+  command->footer("Example:\n  source <(vmae docs bash)");
+  command->callback([page, &app] { std::cout << pages().at(*page)(app); });
 }
 
 }  // namespace vmae::app

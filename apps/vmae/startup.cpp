@@ -71,7 +71,8 @@ int run_command(int argc, char** argv, const AddCommands& add_commands) {
       "4 checkpoint or weights, 5 loss not finite, 6 some cases failed, 75 stopped by a signal\nwith the checkpoint "
       "saved (start again with --resume).",
       "vmae"};
-  app.set_version_flag("--version", concat("vmae ", version(), " (", git_revision(), "), ", build_summary()));
+  app.set_version_flag("--version", concat("vmae ", version(), " (", git_revision(), "), for PyTorch ", torch_version(),
+                                           ", ", build_summary()));
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   add_commands(app, context);

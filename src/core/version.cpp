@@ -8,6 +8,8 @@ const char* version() { return VMAE_VERSION; }
 
 const char* git_revision() { return VMAE_GIT_REVISION; }
 
+const char* torch_version() { return VMAE_TORCH_VERSION; }
+
 const char* build_summary() {
 #if defined(__clang__)
   return "clang++ " __clang_version__ ", " VMAE_BUILD_TYPE;

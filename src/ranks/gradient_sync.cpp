@@ -6,6 +6,7 @@
 
 #include <ATen/ops/zeros.h>
 
+#include <torch/version.h>
 #include <chrono>
 #include <limits>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
@@ -95,8 +96,12 @@ GradientSync::GradientSync(c10::intrusive_ptr<c10d::ProcessGroup> group, const s
       parameters, buckets, group, is_sparse, c10d::kDefaultBucketBytesCap, /*find_unused_parameters=*/false,
       /*gradient_as_bucket_view=*/true, names, c10d::kDefaultFirstBucketBytes,
       /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false,
-      /*bucket_bytes_cap_list=*/std::vector<int64_t>{}, /*batched_grad_copy=*/true,
-      /*lazy_bucket_allocation=*/false);
+      /*bucket_bytes_cap_list=*/std::vector<int64_t>{}
+#if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 15
+      ,
+      /*batched_grad_copy=*/true, /*lazy_bucket_allocation=*/false
+#endif
+  );
   state.logger = std::make_shared<c10d::Logger>(state.reducer);
   state.reducer->set_logger(state.logger);
   auto hook = std::make_unique<SumOfBucket>(state.traffic);

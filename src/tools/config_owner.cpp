@@ -1,5 +1,7 @@
 #include "vmae/tools/config_owner.h"
 
+#include <functional>
+
 #include "vmae/core/config.h"
 #include "vmae/core/error.h"
 #include "vmae/prepare/prepare.h"
@@ -27,21 +29,37 @@ bool takes(const fs::path& config) {
   return true;
 }
 
+// What each command with a config takes.
+void for_each_config(const std::function<void(const std::string& command, const Options& options)>& look) {
+  const auto show = [&]<class Config>(const char* command, Config config) {
+    Options options;
+    describe(options, config);
+    look(command, options);
+  };
+  show("pretrain", PretrainConfig());
+  show("finetune-seg", SegmentConfig());
+  show("finetune-cls", ClassifyConfig());
+  show("prepare", PrepareConfig());
+  show("split", SplitConfig());
+  show("plan", PlanConfig());
+}
+
 }  // namespace
+
+std::vector<std::string> keys_of_command(const std::string& command) {
+  std::vector<std::string> keys;
+  for_each_config([&](const std::string& name, const Options& options) {
+    if (name != command) return;
+    for (const Option& option : options.all()) keys.push_back(option.key);
+  });
+  return keys;
+}
 
 std::string commands_of_key(const std::string& key) {
   std::vector<std::string> commands;
-  const auto add = [&]<class Config>(const char* command, Config config) {
-    Options options;
-    describe(options, config);
-    if (options.find(key) != nullptr) commands.emplace_back(command);
-  };
-  add("pretrain", PretrainConfig());
-  add("finetune-seg", SegmentConfig());
-  add("finetune-cls", ClassifyConfig());
-  add("prepare", PrepareConfig());
-  add("split", SplitConfig());
-  add("plan", PlanConfig());
+  for_each_config([&](const std::string& name, const Options& options) {
+    if (options.find(key) != nullptr) commands.push_back(name);
+  });
   if (commands.size() < 2) return join(commands, "");
   const std::string last = commands.back();
   commands.pop_back();

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import unittest
+from pathlib import Path
 
 from harness import TORCH_PART, VMAE, VmaeTest, environment
 
@@ -47,6 +48,23 @@ class TorchPartTest(VmaeTest):
         self.assertGreater(len([name for name in names if name.startswith("vmae::")]), 500)
         self.assertEqual([name for name in names if re.match(r"((typeinfo|vtable)( name)? for )?(nlohmann|CLI|boost)::", name)], [])
 
+    def test_no_library_of_the_program_takes_names_from_torch(self):
+        """What the program is linked with comes first wherever LibTorch looks for a name: with Debian's BLAS there, LibTorch would compute by that instead of its own."""
+        def names(file, *options):
+            return set(subprocess.run(["nm", "--dynamic", "--without-symbol-versions", "--format=just-symbols", *options, file], capture_output=True, text=True, check=True).stdout.split())
+
+        def libraries(file):
+            lines = subprocess.run(["ldd", file], capture_output=True, text=True, check=True).stdout.splitlines()
+            return {words[0]: words[2] for line in lines if len(words := line.split()) > 2}
+        mine = libraries(VMAE)
+        of_torch = set().union(*(names(file) for file in libraries(TORCH_PART).values() if not file.startswith(("/lib/", "/usr/lib/"))))
+        self.assertIn("sgemm_", of_torch)
+        shared = {"libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libz.so.1"}  # the same for both
+        for name, file in (("vmae", VMAE), *mine.items()):
+            if name not in shared:
+                taken = {one for one in names(file, "--defined-only") & of_torch if not one.startswith("_") and "vmae" not in one}
+                self.assertEqual(taken, set(), name)
+
     def test_commands_that_need_no_tensors_run_without_the_part(self):
         program = self.copy()
         texts = [(), ("--help",), ("--version",), ("prepar",), ("pretrain", "--config", "missing.yaml", "--resum")]
@@ -77,11 +95,47 @@ class TorchPartTest(VmaeTest):
                 done = call(program, "doctor")
                 self.assertEqual((done.returncode, done.stdout), (1, ""))
                 self.assertIn(complaint, done.stderr)
-        shutil.copy(TORCH_PART, self.tmp / "moved to/lib/libvmae_torch.so")
-        subprocess.run(["sed", "-i", "s/libtorch_cpu[.]so/libtorch_cpx.so/", self.tmp / "moved to/lib/libvmae_torch.so"], check=True)
-        done = call(program, "doctor")
-        self.assertIn("libtorch_cpx.so: cannot open shared object file", done.stderr)
-        self.assertIn("LibTorch is where this program", done.stderr)
+
+    def put_torch(self, version, code=""):
+        """A folder as PyTorch's, with a library that is none of it."""
+        folder = self.tmp / f"torch-{version}"
+        (folder / "lib").mkdir(parents=True)
+        (folder / "version.py").write_text(f"from typing import Optional\n\n__version__ = '{version}+cu999'\n")
+        subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", folder / "lib/libtorch_cpu.so"], input=code, text=True, check=True)
+        return folder
+
+    def test_torch_of_the_environment(self):
+        wanted = re.search(r"for PyTorch ([0-9.]+)", call(VMAE, "--version").stdout).group(1)
+        missing = call(VMAE, "doctor", VMAE_TORCH="/nowhere")
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("/nowhere/lib/libtorch_cpu.so: cannot open shared object file", missing.stderr)
+        self.assertIn(f"the folder `torch` of PyTorch {wanted}", missing.stderr)
+        other = self.put_torch("2.3.4")
+        refused = call(VMAE, "doctor", VMAE_TORCH=other)
+        self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+        self.assertIn(f"{other} is PyTorch 2.3.4, but this program was built for {wanted}", refused.stderr)
+
+    def test_torch_of_python(self):
+        """Where the program's own run path leads nowhere, the torch of `python3` is taken."""
+        program, part = self.copy(), self.tmp / "moved to/lib/libvmae_torch.so"
+        part.parent.mkdir()
+        shutil.copy(TORCH_PART, part)
+        torch = next(line.split()[2] for line in subprocess.run(["ldd", TORCH_PART], capture_output=True, text=True, check=True).stdout.splitlines() if "libtorch_cpu.so" in line)
+        folder = os.path.dirname(os.path.dirname(torch))
+        for file in (program, part):
+            bytes_of = Path(file).read_bytes()
+            self.assertIn(folder.encode() + b"/lib", bytes_of)
+            Path(file).write_bytes(bytes_of.replace(folder.encode() + b"/lib", b"x" * len(folder) + b"/lib"))
+        (self.tmp / "bin").mkdir()
+        python = self.tmp / "bin/python3"
+        for line, code, text in ((f"echo {folder}", 4, "no such file"), ("exit 1", 1, "libtorch_cpu.so: cannot open"), ("echo", 1, "libtorch_cpu.so: cannot open"),
+                                 (f"echo {self.put_torch('2.3.4')}", 1, "torch-2.3.4 is PyTorch 2.3.4")):
+            python.write_text(f"#!/bin/sh\n{line}\n")
+            python.chmod(0o755)
+            with self.subTest(python=line):
+                done = call(program, "export", "--weights", "missing", "--output", "x.pth", PATH=f"{self.tmp}/bin:{os.environ['PATH']}")
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertIn(text, done.stderr)
 
     def test_threads_of_openmp_sleep_unless_told_otherwise(self):
         """It is said before OpenMP is loaded: a part that prints its environment sees it."""

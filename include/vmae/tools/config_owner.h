@@ -1,7 +1,8 @@
 #pragma once
-// Whose config a file is, and whose key a key: for the message where a command is given another's.
+// Which command has which keys: whose config a file is, and whose key a key, where a command is given another's.
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace vmae::run {
 
@@ -11,5 +12,8 @@ std::string command_of_config(const std::filesystem::path& config);
 
 // "plan", "finetune-seg and finetune-cls": the commands that have a key; "" where none does.
 std::string commands_of_key(const std::string& key);
+
+// "run.dir", "optim.lr", ...; empty: the command has no config.
+std::vector<std::string> keys_of_command(const std::string& command);
 
 }  // namespace vmae::run

@@ -1,0 +1,235 @@
+#include "shell_pages.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "vmae/core/text.h"
+#include "vmae/core/version.h"
+#include "vmae/tools/config_owner.h"
+
+namespace vmae::app {
+
+namespace {
+
+struct Flag {
+  std::vector<std::string> names;  // "--config", "-h"
+  std::string help, value;         // value: "FILE"; "": it takes none
+  std::vector<std::string> choices;
+};
+
+struct Command {
+  std::string name, help, footer;
+  std::vector<Flag> flags;
+  std::vector<std::string> keys;  // of configs: "optim.lr"
+};
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+std::string replaced(std::string text, const std::string& what, const std::string& by) {
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
+    text.replace(at, what.size(), by);
+  return text;
+}
+
+// "TEXT:{auto,cpu}" -> auto, cpu; "auto|none|FILE" -> auto, none
+std::vector<std::string> choices_of(const std::string& type) {
+  std::vector<std::string> choices;
+  const size_t open = type.find('{');
+  const bool is_set = open != std::string::npos;
+  if (!is_set && type.find('|') == std::string::npos) return choices;
+  const std::string list = is_set ? type.substr(open + 1, type.find('}') - open - 1) : type;
+  const char separator = is_set ? ',' : '|';
+  for (size_t begin = 0; begin <= list.size();) {
+    const size_t end = std::min(list.find(separator, begin), list.size());
+    const std::string one = list.substr(begin, end - begin);
+    const bool is_placeholder = std::all_of(one.begin(), one.end(), [](unsigned char c) { return std::isupper(c); });
+    if (!is_placeholder) choices.push_back(one);
+    begin = end + 1;
+  }
+  return choices;
+}
+
+std::vector<Command> commands_of(const CLI::App& app) {
+  std::vector<Command> commands;
+  for (const CLI::App* one : app.get_subcommands(nullptr)) {
+    Command& command = commands.emplace_back();
+    command.name = one->get_name();
+    command.help = one->get_description();
+    command.footer = one->get_footer();
+    command.keys = run::keys_of_command(command.name);
+    for (const CLI::Option* option : one->get_options()) {
+      if (option->get_positional() && option->get_lnames().empty()) continue;
+      Flag& flag = command.flags.emplace_back();
+      for (const std::string& name : option->get_snames()) flag.names.push_back("-" + name);
+      for (const std::string& name : option->get_lnames()) flag.names.push_back("--" + name);
+      flag.help = option->get_description();
+      const bool takes_value = option->get_items_expected_max() > 0;
+      const std::string type = takes_value ? option->get_type_name() : "";
+      flag.choices = choices_of(type);
+      const std::string name = type.substr(0, type.find(':'));
+      flag.value = takes_value && name.empty() ? "VALUE" : name;
+    }
+  }
+  return commands;
+}
+
+std::vector<std::string> words_of(const Command& command) {
+  std::vector<std::string> words;
+  for (const Flag& flag : command.flags)
+    std::copy_if(flag.names.begin(), flag.names.end(), std::back_inserter(words),
+                 [](const std::string& name) { return name.starts_with("--"); });
+  return words;
+}
+
+std::string keys_with_equals(const Command& command) {
+  std::vector<std::string> keys;
+  for (const std::string& key : command.keys) keys.push_back(key + "=");
+  return join(keys, " ");
+}
+
+// In single quotes of a shell.
+std::string quoted(const std::string& text) { return "'" + replaced(text, "'", "'\\''") + "'"; }
+
+}  // namespace
+
+std::string bash_completion(const CLI::App& app) {
+  std::vector<std::string> names;
+  std::string cases, values;
+  for (const Command& command : commands_of(app)) {
+    names.push_back(command.name);
+    cases += concat("    ", command.name, ") words=", quoted(join(words_of(command), " ")),
+                    "; keys=", quoted(keys_with_equals(command)), " ;;\n");
+    for (const Flag& flag : command.flags) {
+      for (const std::string& name : flag.names) {
+        if (!flag.choices.empty())
+          values += concat("    ", command.name, ":", name, ") COMPREPLY=($(compgen -W ",
+                           quoted(join(flag.choices, " ")), " -- \"$word\")) ;;\n");
+      }
+    }
+  }
+  return concat(
+      "# bash completion of vmae: made by `vmae docs bash`\n"
+      "_vmae() {\n"
+      "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} words= "
+      "keys=\n"
+      "  COMPREPLY=()\n"
+      "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+      "    COMPREPLY=($(compgen -W ",
+      quoted(join(names, " ") + " --help --version"),
+      " -- \"$word\"))\n"
+      "    return\n"
+      "  fi\n"
+      "  case $command:$before in\n",
+      values,
+      "  esac\n"
+      "  [ ${#COMPREPLY[@]} -eq 0 ] || return\n"
+      "  case $command in\n",
+      cases,
+      "  esac\n"
+      "  if [[ $word == -* ]]; then\n"
+      "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
+      "  elif [ -n \"$word\" ]; then\n"
+      "    COMPREPLY=($(compgen -W \"$keys\" -- \"$word\"))\n"
+      "    [ ${#COMPREPLY[@]} -eq 0 ] || compopt -o nospace 2>/dev/null\n"
+      "  fi\n"
+      "}\n"
+      "complete -o default -F _vmae vmae\n");
+}
+
+std::string zsh_completion(const CLI::App& app) {
+  const auto described = [](const std::string& name, const std::string& help) {
+    return quoted(replaced(name, ":", "\\:") + ":" + first_line(help));
+  };
+  std::string names, cases, values;
+  for (const Command& command : commands_of(app)) {
+    names += concat("      ", described(command.name, command.help), "\n");
+    cases += concat("    ", command.name, ")\n      options=(\n");
+    for (const Flag& flag : command.flags) {
+      for (const std::string& name : flag.names) {
+        cases += concat("        ", described(name, flag.help), "\n");
+        if (!flag.choices.empty())
+          values += concat("    ", command.name, ":", name, ") compadd -- ", join(flag.choices, " "), "; return ;;\n");
+      }
+    }
+    cases += concat("      )\n      keys=(", keys_with_equals(command), ")\n      ;;\n");
+  }
+  return concat(
+      "#compdef vmae\n"
+      "# zsh completion of vmae: made by `vmae docs zsh`\n"
+      "_vmae() {\n"
+      "  local -a commands options keys\n"
+      "  if (( CURRENT == 2 )); then\n"
+      "    commands=(\n",
+      names,
+      "    )\n"
+      "    _describe command commands\n"
+      "    return\n"
+      "  fi\n"
+      "  case $words[2]:$words[CURRENT-1] in\n",
+      values,
+      "  esac\n"
+      "  case $words[2] in\n",
+      cases,
+      "  esac\n"
+      "  if [[ $words[CURRENT] == -* ]]; then\n"
+      "    _describe option options\n"
+      "  else\n"
+      "    (( $#keys )) && compadd -S '' -- $keys\n"
+      "    _files\n"
+      "  fi\n"
+      "}\n"
+      "if [ \"$funcstack[1]\" = _vmae ]; then _vmae \"$@\"; else compdef _vmae vmae; fi\n");
+}
+
+std::string fish_completion(const CLI::App& app) {
+  std::string text = "# fish completion of vmae: made by `vmae docs fish`\n";
+  for (const Command& command : commands_of(app)) {
+    text += concat("complete -c vmae -f -n __fish_use_subcommand -a ", command.name, " -d ",
+                   quoted(first_line(command.help)), "\n");
+    const std::string here = concat("complete -c vmae -n '__fish_seen_subcommand_from ", command.name, "'");
+    for (const Flag& flag : command.flags) {
+      std::string names;
+      for (const std::string& name : flag.names)
+        names += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
+      std::string value = flag.value.empty() ? "" : " -r";
+      if (!flag.choices.empty()) value = " -x -a " + quoted(join(flag.choices, " "));
+      text += concat(here, names, value, " -d ", quoted(first_line(flag.help)), "\n");
+    }
+    if (!command.keys.empty()) text += concat(here, " -a ", quoted(keys_with_equals(command)), "\n");
+  }
+  return text;
+}
+
+std::string man_page(const CLI::App& app) {
+  // A backslash, and what roff takes for a request at the start of a line.
+  const auto roff = [](const std::string& text) {
+    std::string safe = replaced(replaced(text, "\\", "\\e"), "-", "\\-");
+    safe = replaced(safe, "\n.", "\n\\&.");
+    return safe.starts_with('.') || safe.starts_with('\'') ? "\\&" + safe : replaced(safe, "\n'", "\n\\&'");
+  };
+  std::string text = concat(".TH VMAE 1 \"\" \"vmae ", version(), "\" \"User Commands\"\n.SH NAME\nvmae \\- ",
+                            "self\\-supervised pretraining, fine\\-tuning, prediction and evaluation of medical image ",
+                            "models\n.SH SYNOPSIS\n.B vmae\n.I COMMAND\n[OPTIONS] [key=value ...]\n.SH COMMANDS\n");
+  const std::vector<Command> commands = commands_of(app);
+  for (const Command& command : commands)
+    text += concat(".TP\n.B ", roff(command.name), "\n", roff(command.help), "\n");
+  text += ".SH OPTIONS\n";
+  for (const Command& command : commands) {
+    text += concat(".SS vmae ", roff(command.name), "\n", roff(command.help), "\n");
+    for (const Flag& flag : command.flags)
+      text += concat(
+          ".TP\n.B ", roff(join(flag.names, ", ")),
+          flag.value.empty() ? "" : concat(" ", roff(flag.choices.empty() ? flag.value : join(flag.choices, "|"))),
+          "\n", roff(flag.help), "\n");
+    if (!command.keys.empty())
+      text += concat(".PP\nKeys, as key=value or in the file of \\-\\-config, with their defaults and meaning: vmae ",
+                     roff(command.name), " \\-\\-print\\-config\n");
+    if (!command.footer.empty()) text += concat(".PP\n.nf\n", roff(command.footer), "\n.fi\n");
+  }
+  return text +
+         ".SH EXIT STATUS\n0 ok, 1 internal, 2 usage or config, 3 data, 4 checkpoint or weights, 5 loss not finite, 6 "
+         "some "
+         "cases failed, 75 stopped by a signal with the checkpoint saved (start again with \\-\\-resume).\n";
+}
+
+}  // namespace vmae::app
