@@ -21,6 +21,7 @@ add_library(vmae::torch ALIAS vmae_torch)
 target_include_directories(vmae_torch SYSTEM INTERFACE "${_torch}/include" "${_torch}/include/torch/csrc/api/include")
 target_compile_definitions(vmae_torch INTERFACE USE_DISTRIBUTED USE_C10D_GLOO USE_RPC USE_TENSORPIPE)
 target_link_options(vmae_torch INTERFACE -Wl,--allow-shlib-undefined)
+target_compile_options(vmae_torch INTERFACE "-ffile-prefix-map=${_torch}/=torch/")  # its checks name its headers: not by a path of this machine
 target_compile_options(vmae_torch INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fopenmp>)  # at::parallel_for is serial without it; the OpenMP library is the one that LibTorch brings
 
 # Also libraries that are not referred to, as their kernels register themselves when they are loaded. One item: CMake would move the flags of several.

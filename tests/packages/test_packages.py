@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""scripts/package: the wheel in environments with PyTorch and without, the archive moved elsewhere; what is inside, and what is not."""
+import base64
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import unittest
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SOURCE = Path(__file__).resolve().parents[2]
+MOST_MIB = 50
+OF_THE_SYSTEM = re.compile(r"linux-vdso|ld-linux|/lib(c|m|dl|rt|util|pthread|stdc\+\+|gcc_s|z)\.so")  # as manylinux has it
+TINY = ["model.image_size=[64,64]", "model.in_channels=1", "model.embed_dim=4", "model.num_heads=[1,1,2,2]", "train.batch_size=4", "train.max_steps=20", "train.epochs=20", "run.threads=1"]
+
+
+def run(*command, expect=0, path="/usr/bin:/bin", **variables):
+    """In an environment of its own: nothing of the one that the tests run in."""
+    done = subprocess.run([os.fspath(part) for part in command], env={"PATH": path, "HOME": "/nonexistent", **variables}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == expect, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+class Packages(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.tmp = Path(cls.folder.name)
+        for kind in ("wheel", "tar"):
+            subprocess.run([SOURCE / "scripts/package", kind, "--output", cls.tmp / "dist"], check=True, stdout=sys.stderr)
+        (cls.wheel,) = (cls.tmp / "dist").glob("*.whl")
+        (cls.archive,) = (cls.tmp / "dist").glob("*.tar.gz")
+        cls.torch = re.search(r"\+torch([0-9.]+)-", cls.wheel.name).group(1)
+        images = cls.tmp / "images"
+        images.mkdir()
+        random = np.random.default_rng(0)
+        for i in range(12):
+            Image.fromarray(random.integers(0, 256, (64, 64), dtype=np.uint8)).save(images / f"{i}.png")
+
+    def environment(self, name, with_torch):
+        """A virtual environment, PyTorch as pip would have put it there; the wheel installed."""
+        folder = self.tmp / name
+        run(sys.executable, "-m", "venv", folder)
+        (site,) = folder.glob("lib/python3*/site-packages")
+        (theirs,) = Path(sys.executable).parents[1].glob("lib/python3*/site-packages")
+        if with_torch:
+            for entry in theirs.iterdir():
+                if not (site / entry.name).exists() and not entry.name.startswith(("pip", "vmae")):
+                    (site / entry.name).symlink_to(entry)
+        run(folder / "bin/pip", "install", "--no-deps", "--no-index", "--disable-pip-version-check", self.wheel)
+        return folder, f"{folder}/bin:/usr/bin:/bin"
+
+    def test_the_wheel_says_what_it_is(self):
+        self.assertLess(self.wheel.stat().st_size, MOST_MIB * 2**20)
+        self.assertRegex(self.wheel.name, r"^vmae-[0-9.]+\+torch[0-9.]+-py3-none-manylinux_2_35_x86_64\.whl$")
+        with zipfile.ZipFile(self.wheel) as wheel:
+            names = wheel.namelist()
+            record = next(name for name in names if name.endswith("/RECORD"))
+            listed = dict(line.rsplit(",", 2)[:2] for line in wheel.read(record).decode().splitlines())
+            self.assertEqual(set(listed), set(names))
+            for name, digest in listed.items():
+                if name != record:
+                    self.assertEqual(digest, "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(wheel.read(name)).digest()).rstrip(b"=").decode(), name)
+            metadata = wheel.read(record.replace("RECORD", "METADATA")).decode()
+            self.assertIn(f"Requires-Dist: torch=={self.torch}\n", metadata)
+            self.assertIn("Tag: py3-none-manylinux_2_35_x86_64\n", wheel.read(record.replace("RECORD", "WHEEL")).decode())
+            inside = [name for name in names if name.startswith("vmae.libs/")]
+            self.assertTrue(all(re.search(r"-[0-9a-f]{8}\.", name) for name in inside), "names of their own")
+            self.assertLess(sum(item.file_size for item in wheel.infolist() if item.filename.startswith("vmae.libs/")), 60e6)
+            self.assertGreater(len([name for name in names if name.startswith("vmae/licences/")]), 15)
+            for name in names:
+                self.assertNotIn(os.fsencode(SOURCE), wheel.read(name), name)
+
+    def test_with_torch(self):
+        folder, path = self.environment("with", with_torch=True)
+        vmae = folder / "bin/vmae"
+        self.assertIn(f"for PyTorch {self.torch}", run(vmae, "--version", path=path).stdout)
+        self.assertIn(self.torch, run(vmae, "doctor", path=path).stdout)
+        self.assertIn("for PyTorch", run(folder / "bin/python", "-m", "vmae", "--version", path=path).stdout)
+        link = self.tmp / "link"
+        link.symlink_to(vmae)
+        self.assertIn("for PyTorch", run(link, "--version", path="/usr/bin:/bin").stdout)
+        done = run(vmae, "pretrain", *TINY, f"data.train={self.tmp}/images", f"run.dir={self.tmp}/run", path=path)
+        self.assertIn("finished: 20 steps", done.stderr)
+        load = f"import vmae; model = vmae.load('{self.tmp}/run'); print(type(model).__name__, model.training)"
+        self.assertEqual(run(folder / "bin/python", "-c", load, path=path).stdout, "SwinMAE False\n")
+        (page,) = folder.glob("share/man/man1/vmae.1")
+        self.assertIn("vmae pretrain", page.read_text())
+        run("bash", "-n", folder / "share/bash-completion/completions/vmae")
+        # nothing but glibc, the C++ library and PyTorch's comes from outside
+        (site,) = folder.glob("lib/python3*/site-packages")
+        for file in (site / "vmae/bin/vmae", *(site / "vmae/lib").iterdir()):
+            for line in run("ldd", file).stdout.splitlines():
+                where = line.split("=>")[-1].split("(")[0].strip()
+                if not OF_THE_SYSTEM.search(where):
+                    self.assertTrue(where.startswith((str(site), str(Path(sys.executable).parents[1]), os.path.realpath(Path(sys.executable).parents[1]))) or re.match(r"lib(torch|c10|gomp|cu|nccl)", where), line)
+
+    def test_without_torch(self):
+        folder, path = self.environment("without", with_torch=False)
+        vmae = folder / "bin/vmae"
+        run(vmae, "prepare", "--input", self.tmp / "images", "--output", self.tmp / "prepared", path=path)
+        for name in ("pred", "truth"):
+            (self.tmp / name).mkdir()
+            for i in range(4):
+                mask = np.zeros((32, 32), np.uint8)
+                mask[4:12 + i + len(name), 4:20] = 1
+                Image.fromarray(mask).save(self.tmp / name / f"{i}.png")
+        run(vmae, "eval", "--pred", self.tmp / "pred", "--truth", self.tmp / "truth", "--output", self.tmp / "report", "--resamples", "50", path=path)
+        self.assertTrue((self.tmp / "report/report.html").exists())
+        missing = run(vmae, "pretrain", *TINY, f"data.train={self.tmp}/images", f"run.dir={self.tmp}/none", path=path, expect=1)
+        self.assertIn("what needs LibTorch can't be loaded: libtorch_cpu.so", missing.stderr)
+        self.assertIn("VMAE_TORCH=/path/to/torch", missing.stderr)
+
+    def test_the_archive(self):
+        self.assertLess(self.archive.stat().st_size, MOST_MIB * 2**20)
+        with tarfile.open(self.archive) as archive:
+            archive.extractall(self.tmp / "moved here", filter="data")
+        (folder,) = (self.tmp / "moved here").iterdir()
+        vmae = folder / "bin/vmae"
+        self.assertIn("for PyTorch", run(vmae, "--version").stdout)
+        self.assertIn("libtorch_cpu.so", run(vmae, "doctor", expect=1).stderr)
+        (theirs,) = Path(sys.executable).parents[1].glob("lib/python3*/site-packages/torch")
+        self.assertIn(self.torch, run(vmae, "doctor", VMAE_TORCH=str(theirs)).stdout)
+        self.assertIn(self.torch, run(vmae, "doctor", path=f"{Path(sys.executable).parent}:/usr/bin:/bin").stdout)
+        self.assertTrue((folder / "share/fish/vendor_completions.d/vmae.fish").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
