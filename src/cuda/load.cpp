@@ -1,5 +1,7 @@
 #include <dlfcn.h>
+#include <link.h>
 
+#include <filesystem>
 #include <string_view>
 
 #include "exported.h"
@@ -15,8 +17,19 @@ struct Loaded {
   std::string why_not;
 };
 
+// LibTorch may lie where no run path of the part leads (VMAE_TORCH). Its library for CUDA, which finds the others that
+// the part needs, is beside the one that is loaded; where it is not, loading the part says so.
+void load_torch_for_cuda() {
+  void* const handle = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
+  const link_map* where = nullptr;
+  if (handle == nullptr || dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&where)) != 0) return;
+  const auto library = std::filesystem::path(where->l_name).replace_filename("libtorch_cuda.so");
+  dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL);
+}
+
 // Never unloaded: LibTorch keeps pointers into it.
 Loaded open_library() {
+  load_torch_for_cuda();
   // Found by the run path of libvmae_torch.so; global, as LibTorch's libraries look for each other's symbols.
   void* const handle = dlopen("libvmae_cuda.so", RTLD_NOW | RTLD_GLOBAL);
   if (handle == nullptr) return {nullptr, concat("the part for CUDA can't be loaded: ", dlerror())};
