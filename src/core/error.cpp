@@ -1,6 +1,7 @@
 #include "vmae/core/error.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <iterator>
 #include <new>
 #include <system_error>
@@ -24,7 +25,10 @@ Error error_of(const std::exception& problem) {
   if (dynamic_cast<const std::bad_alloc*>(&problem) != nullptr)
     return {ExitCode::internal, "out of memory", "lower train.micro_batch or data.prefetch"};
   const auto* of_path = dynamic_cast<const std::filesystem::filesystem_error*>(&problem);
-  if (of_path != nullptr && is_of_the_path(of_path->code())) {
+  const bool names_one = of_path != nullptr && !of_path->path1().empty();
+  if (names_one && (of_path->code() == std::errc::no_space_on_device || of_path->code().value() == EDQUOT))
+    return {ExitCode::internal, concat(of_path->path1().string(), ": ", of_path->code().message()), "free some disk"};
+  if (names_one && is_of_the_path(of_path->code())) {
     const std::string second = of_path->path2().empty() ? "" : " or " + of_path->path2().string();
     return {ExitCode::usage, concat(of_path->path1().string(), second, ": ", of_path->code().message()),
             "give another path, or see that this one can be used"};

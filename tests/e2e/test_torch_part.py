@@ -108,27 +108,58 @@ class TorchPartTest(VmaeTest):
         wanted = re.search(r"for PyTorch ([0-9.]+)", call(VMAE, "--version").stdout).group(1)
         missing = call(VMAE, "doctor", VMAE_TORCH="/nowhere")
         self.assertEqual(missing.returncode, 1)
-        self.assertIn("/nowhere/lib/libtorch_cpu.so: cannot open shared object file", missing.stderr)
-        self.assertIn(f"the folder `torch` of PyTorch {wanted}", missing.stderr)
+        self.assertIn("VMAE_TORCH = /nowhere: /nowhere/lib/libtorch_cpu.so: cannot open shared object file", missing.stderr)
+        self.assertIn(f"install PyTorch {wanted}, or say where it is", missing.stderr)
         other = self.put_torch("2.3.4")
         refused = call(VMAE, "doctor", VMAE_TORCH=other)
         self.assertEqual((refused.returncode, refused.stdout), (1, ""))
         self.assertIn(f"{other} is PyTorch 2.3.4, but this program was built for {wanted}", refused.stderr)
+        (other / "version.py").unlink()
+        (other / "build-version").write_text("2.3.4+cpu\n")  # as in the archive of pytorch.org
+        self.assertIn("is PyTorch 2.3.4, but", call(VMAE, "doctor", VMAE_TORCH=other).stderr)
 
-    def test_torch_of_python(self):
-        """Where the program's own run path leads nowhere, the torch of `python3` is taken."""
+    def test_run_paths_have_no_element_that_is_the_current_folder(self):
+        for file in (VMAE, TORCH_PART, TORCH_PART.parent / "libvmae_cuda.so"):
+            if file.exists():
+                (path,) = re.findall(r"\((?:RPATH|RUNPATH)\).*\[(.*)\]", needed(file))
+                for element in path.split(":"):
+                    self.assertRegex(element, r"^(/|\$ORIGIN)", f"{file}: {path}")
+
+    def test_nothing_of_the_current_folder_is_loaded(self):
+        """Neither ./lib, which an empty VMAE_TORCH would mean, nor ./torch, where Python looks first."""
+        here = self.put_torch("here", "#include <unistd.h>\n__attribute__((constructor)) static void here(void) { _exit(99); }")
+        current = self.tmp / "current"
+        current.mkdir()
+        (current / "torch").symlink_to(here)
+        (current / "lib").symlink_to(here / "lib")
+        (here / "__init__.py").write_text("")
+        (here / "version.py").unlink()
+        for program, code in ((VMAE, 4), (self.copy_that_finds_no_torch(), 1)):
+            done = subprocess.run([program, "export", "--weights", "missing", "--output", "x.pth"], env={"PATH": "/usr/bin:/bin", "VMAE_TORCH": ""}, cwd=current, capture_output=True, text=True)
+            self.assertEqual(done.returncode, code, done.stderr)
+
+    def copy_that_finds_no_torch(self):
+        """Beside the part, by a run path that leads nowhere."""
         program, part = self.copy(), self.tmp / "moved to/lib/libvmae_torch.so"
         part.parent.mkdir()
         shutil.copy(TORCH_PART, part)
-        torch = next(line.split()[2] for line in subprocess.run(["ldd", TORCH_PART], capture_output=True, text=True, check=True).stdout.splitlines() if "libtorch_cpu.so" in line)
-        folder = os.path.dirname(os.path.dirname(torch))
         for file in (program, part):
             bytes_of = Path(file).read_bytes()
-            self.assertIn(folder.encode() + b"/lib", bytes_of)
-            Path(file).write_bytes(bytes_of.replace(folder.encode() + b"/lib", b"x" * len(folder) + b"/lib"))
+            self.assertIn(self.folder().encode() + b"/lib", bytes_of)
+            Path(file).write_bytes(bytes_of.replace(self.folder().encode() + b"/lib", b"x" * len(self.folder()) + b"/lib"))
+        return program
+
+    def folder(self):
+        """Of the torch that it was built for."""
+        lines = subprocess.run(["ldd", TORCH_PART], capture_output=True, text=True, check=True).stdout.splitlines()
+        return os.path.dirname(os.path.dirname(next(line.split()[2] for line in lines if "libtorch_cpu.so" in line)))
+
+    def test_torch_of_python(self):
+        """Where the program's own run path leads nowhere, the torch of `python3` is taken."""
+        program, folder = self.copy_that_finds_no_torch(), self.folder()
         (self.tmp / "bin").mkdir()
         python = self.tmp / "bin/python3"
-        for line, code, text in ((f"echo {folder}", 4, "no such file"), ("exit 1", 1, "libtorch_cpu.so: cannot open"), ("echo", 1, "libtorch_cpu.so: cannot open"),
+        for line, code, text in ((f"echo {folder}", 4, "no such file"), ("exit 1", 1, "python3 has no torch"), ("echo", 1, "python3 has no torch"), ("echo torch", 1, "python3 has no torch"),
                                  (f"echo {self.put_torch('2.3.4')}", 1, "torch-2.3.4 is PyTorch 2.3.4")):
             python.write_text(f"#!/bin/sh\n{line}\n")
             python.chmod(0o755)

@@ -34,11 +34,12 @@ class Packages(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
         cls.tmp = Path(cls.folder.name)
-        for kind in ("wheel", "tar"):
-            subprocess.run([SOURCE / "scripts/package", kind, "--output", cls.tmp / "dist"], check=True, stdout=sys.stderr)
+        program = Path(os.environ.get("VMAE", SOURCE / "build/release/bin/vmae")).resolve()
+        cls.torch = re.search(r"for PyTorch ([0-9.]+),", run(program, "--version").stdout).group(1)
+        for kind in ("wheel", "tar"):  # as scripts/package does when it has built: here nothing is built beside other tests
+            subprocess.run([sys.executable, SOURCE / "scripts/packaging/make_package.py", kind, "--build", program.parents[1], "--torch", cls.torch, "--output", cls.tmp / "dist"], check=True, stdout=sys.stderr)
         (cls.wheel,) = (cls.tmp / "dist").glob("*.whl")
         (cls.archive,) = (cls.tmp / "dist").glob("*.tar.gz")
-        cls.torch = re.search(r"\+torch([0-9.]+)-", cls.wheel.name).group(1)
         images = cls.tmp / "images"
         images.mkdir()
         random = np.random.default_rng(0)
@@ -116,8 +117,33 @@ class Packages(unittest.TestCase):
         run(vmae, "eval", "--pred", self.tmp / "pred", "--truth", self.tmp / "truth", "--output", self.tmp / "report", "--resamples", "50", path=path)
         self.assertTrue((self.tmp / "report/report.html").exists())
         missing = run(vmae, "pretrain", *TINY, f"data.train={self.tmp}/images", f"run.dir={self.tmp}/none", path=path, expect=1)
-        self.assertIn("what needs LibTorch can't be loaded: libtorch_cpu.so", missing.stderr)
-        self.assertIn("VMAE_TORCH=/path/to/torch", missing.stderr)
+        self.assertIn("what needs LibTorch can't be loaded: no LibTorch where this program was installed or built (libtorch_cpu.so", missing.stderr)
+        self.assertIn(f"install PyTorch {self.torch}, or say where it is: VMAE_TORCH=/path/to/torch", missing.stderr)
+
+    def test_the_launcher(self):
+        """Of Fedora's lib64, where lib64 and python3.1 are links, with blanks in the path; of two Pythons the one beside it says which."""
+        launcher = (SOURCE / "scripts/packaging/vmae.sh").read_text()
+
+        def prefix(name, *versions):
+            folder = self.tmp / name
+            (folder / "bin").mkdir(parents=True)
+            (folder / "bin/vmae").write_text(launcher)
+            for version in versions:
+                program = folder / version / "site-packages/vmae/bin/vmae"
+                program.parent.mkdir(parents=True)
+                program.write_text(f'#!/bin/sh\necho {version} "$@"\n')
+                program.chmod(0o755)
+            (folder / "bin/vmae").chmod(0o755)
+            return folder
+        self.assertEqual(run(prefix("of fedora", "lib64/python3.9") / "bin/vmae", "a b").stdout, "lib64/python3.9 a b\n")
+        links = prefix("links", "lib/python3.11")
+        (links / "lib64").symlink_to("lib")
+        (links / "lib/python3.1").symlink_to("python3.11")
+        self.assertEqual(run(links / "bin/vmae").stdout, "lib/python3.11\n")
+        two = prefix("two", "lib/python3.9", "lib/python3.11")
+        (two / "bin/python3").write_text('#!/bin/sh\necho python "$@"\n')
+        (two / "bin/python3").chmod(0o755)
+        self.assertEqual(run(two / "bin/vmae", "x").stdout, "python -m vmae x\n")
 
     def test_the_archive(self):
         self.assertLess(self.archive.stat().st_size, MOST_MIB * 2**20)

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <new>
 #include <system_error>
 
@@ -38,11 +39,26 @@ TEST(ErrorOf, PathsThatTheSystemRefusesAreTheUsersAndItsFailuresAreNot) {
     EXPECT_EQ(of(code).code(), ExitCode::usage);
     EXPECT_TRUE(std::string(of(code).what()).starts_with("file or other: ")) << of(code).what();
   }
-  for (const std::errc code : {std::errc::no_space_on_device, std::errc::io_error, std::errc::no_such_file_or_directory,
-                               std::errc::too_many_files_open}) {
+  for (const std::errc code :
+       {std::errc::io_error, std::errc::no_such_file_or_directory, std::errc::too_many_files_open}) {
     EXPECT_EQ(of(code).code(), ExitCode::internal);
     EXPECT_TRUE(std::string(of(code).what()).starts_with("internal error: ")) << of(code).what();
   }
+}
+
+TEST(ErrorOf, AFullDiskIsNoBug) {
+  for (const std::error_code code :
+       {std::make_error_code(std::errc::no_space_on_device), std::error_code(EDQUOT, std::generic_category())}) {
+    const Error full = error_of(fs::filesystem_error("copy", "file", code));
+    EXPECT_EQ(full.code(), ExitCode::internal);
+    EXPECT_TRUE(std::string(full.what()).starts_with("file: "));
+    EXPECT_EQ(full.hint(), "free some disk");
+  }
+}
+
+TEST(ErrorOf, WhatNamesNoPathIsNoAdviceAboutOne) {
+  const auto denied = std::make_error_code(std::errc::permission_denied);
+  EXPECT_TRUE(std::string(error_of(fs::filesystem_error("next", denied)).what()).starts_with("internal error: "));
 }
 
 TEST(ErrorOf, TheRestIsAnInternalError) {
