@@ -1,6 +1,7 @@
 #pragma once
 // What commands do with tensors, as an interface: lib/libvmae_torch.so, which is loaded when such a command runs.
-// Everything else, all that --help, --version and wrong arguments need, is in the program itself.
+// Everything else, all that --help, --version and wrong options need, is in the program itself. Configs of training are
+// read on every rank, and so after it is loaded.
 #include <functional>
 #include <iosfwd>
 #include <string>
