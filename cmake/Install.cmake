@@ -1,4 +1,4 @@
-# `cmake --install build/release --prefix P`: P/bin/vmae, P/lib (the parts of vmae for LibTorch and CUDA, LibTorch and what it brings), P/share/vmae/configs. P can be moved.
+# `cmake --install build/release --prefix P`: P/bin/vmae, P/lib (the parts of vmae for LibTorch and CUDA, LibTorch and what it brings), P/share/vmae (configs, job scripts). P can be moved.
 # Debian's own libraries (OpenCV, ITK, ...) are not copied: the target machine installs them by scripts/setup or its own packages.
 include(GNUInstallDirs)
 install(TARGETS vmae_app RUNTIME DESTINATION bin COMPONENT vmae)
@@ -7,7 +7,8 @@ if(TARGET vmae_cuda)
   install(TARGETS vmae_cuda LIBRARY DESTINATION lib COMPONENT vmae)
   install(CODE "set(VMAE_CUDA_PART \"$<TARGET_FILE:vmae_cuda>\")")
 endif()
-install(DIRECTORY configs/ DESTINATION share/vmae/configs COMPONENT vmae)
+install(DIRECTORY configs scripts/slurm DESTINATION share/vmae COMPONENT vmae)
+install(PROGRAMS scripts/torchrun.sh DESTINATION share/vmae COMPONENT vmae)
 install(FILES LICENSE README.md DESTINATION share/doc/vmae)
 install(CODE "set(VMAE_TORCH_PART \"$<TARGET_FILE:vmae_torch_part>\")")
 install(CODE "set(VMAE_TORCH_DIRS \"${VMAE_TORCH_LIBRARY_DIRS}\")")

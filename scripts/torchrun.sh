@@ -4,11 +4,12 @@
 #   e.g. scripts/torchrun.sh --nproc-per-node 8 --max-restarts 3 -- pretrain --config mr.yaml run.dir=runs/mr
 # Several machines: the same call on each, with NNODES=4 RDZV_ENDPOINT=host-of-one-of-them:29400 and, for several jobs at once, RDZV_ID=a-name;
 #   under Slurm these are found:  srun --ntasks-per-node=1 scripts/torchrun.sh --nproc-per-node 8 --max-restarts 3 -- pretrain ...
-# VMAE: the program (default: build/release/bin/vmae, else the one on PATH). torchrun comes with Python's torch: scripts/setup --test, or your own on PATH.
+# VMAE: the program (default: build/release/bin/vmae, else the one on PATH). torchrun comes with Python's torch: scripts/setup --test, or your own on PATH, as pip puts it there.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+TORCH_VENV=
 # shellcheck source=scripts/common.sh
-source "$here/common.sh"
+if [ -e "$here/common.sh" ]; then source "$here/common.sh"; fi  # not where a package put this script
 options=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
   case $1 in -h|--help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
@@ -18,14 +19,14 @@ if [ $# -lt 2 ]; then echo "torchrun.sh: what shall be run? scripts/torchrun.sh 
 shift
 
 if [ -z "${VMAE:-}" ]; then VMAE=$here/../build/release/bin/vmae; [ -x "$VMAE" ] || VMAE=vmae; fi
-if ! command -v "$VMAE" >/dev/null; then echo "torchrun.sh: there is no $VMAE: run scripts/build, or set VMAE" >&2; exit 2; fi
+if ! command -v "$VMAE" >/dev/null; then echo "torchrun.sh: there is no $VMAE: put it on PATH (scripts/build, pip install), or set VMAE" >&2; exit 2; fi
 
-if "$TORCH_VENV/bin/python" -c 'import torch.distributed.run' 2>/dev/null; then
+if [ -n "$TORCH_VENV" ] && "$TORCH_VENV/bin/python" -c 'import torch.distributed.run' 2>/dev/null; then
   run=("$TORCH_VENV/bin/python" -m torch.distributed.run)
 elif command -v torchrun >/dev/null; then
   run=(torchrun)
 else
-  echo "torchrun.sh: there is no torchrun, neither in $TORCH_VENV (scripts/setup --test puts it there) nor on PATH (it comes with Python's torch)." >&2
+  echo "torchrun.sh: there is no torchrun${TORCH_VENV:+, neither in $TORCH_VENV (scripts/setup --test puts it there) nor} on PATH (it comes with Python's torch)." >&2
   echo "  Without it: vmae COMMAND --nproc-per-node N on one machine, srun or mpirun on several." >&2
   exit 2
 fi

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """scripts/torchrun.sh: starts ranks under torchrun, and says what is missing."""
 import os
+import shutil
 import signal
 import subprocess
 import unittest
@@ -12,9 +13,9 @@ SCRIPT = SOURCE / "scripts/torchrun.sh"
 
 
 class TorchrunScriptTest(RanksTest):
-    def script(self, *arguments, expect=0, timeout=120, **variables):
+    def script(self, *arguments, expect=0, timeout=120, script=SCRIPT, **variables):
         """Runs it to its end; what it printed."""
-        done = subprocess.run([SCRIPT, *map(str, arguments)], cwd=self.tmp, env=self.env(**{"VMAE": VMAE, **variables}), stdin=subprocess.DEVNULL,
+        done = subprocess.run([script, *map(str, arguments)], cwd=self.tmp, env=self.env(**{"VMAE": VMAE, **variables}), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=timeout)
         self.assertEqual(done.returncode, expect, done.stdout[-3000:])
         self.assert_no_orphans()
@@ -61,6 +62,22 @@ class TorchrunScriptTest(RanksTest):
         self.addCleanup(self.end, process)
         return process
 
+    def test_of_a_package(self):
+        """By itself, as packages have it: vmae and torchrun are those on PATH."""
+        (self.tmp / "share/vmae").mkdir(parents=True)
+        script = shutil.copy(SCRIPT, self.tmp / "share/vmae")
+        (self.tmp / "bin").mkdir()
+        (self.tmp / "bin/torchrun").write_text('#!/bin/sh\nwhile [ "$1" != --no-python ]; do shift; done\nshift\nexec "$@"\n')
+        (self.tmp / "bin/vmae").write_text('#!/bin/sh\necho "the one on PATH: $*"\n')
+        for program in (self.tmp / "bin").iterdir():
+            program.chmod(0o755)
+        variables = {"PATH": f"{self.tmp}/bin:/usr/bin:/bin"}
+        self.assertIn("the one on PATH: doctor --x a b\n", self.script("--", "doctor", "--x", "a b", script=script, VMAE="", **variables))
+        (self.tmp / "bin/torchrun").unlink()
+        self.assertIn("there is no torchrun on PATH (it comes", self.script("--", "doctor", expect=2, script=script, VMAE="", **variables))
+        (self.tmp / "bin/vmae").unlink()
+        self.assertIn("there is no vmae: put it on PATH", self.script("--", "doctor", expect=2, script=script, VMAE="", **variables))
+
     def test_help(self):
         for flag in ("-h", "--help"):
             text = self.script(flag)
@@ -77,7 +94,7 @@ class TorchrunScriptTest(RanksTest):
         for name in ("bash", "dirname", "env", "sed"):  # a PATH without torchrun
             (self.tmp / "bin" / name).symlink_to(f"/usr/bin/{name}")
         text = self.script("--", "doctor", expect=2, XDG_CACHE_HOME=self.tmp / "empty", PATH=self.tmp / "bin")
-        self.assertIn("there is no torchrun", text)
+        self.assertIn("there is no torchrun, neither in", text)
         self.assertIn("scripts/setup --test", text)
 
 
