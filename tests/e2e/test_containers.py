@@ -64,9 +64,13 @@ class Recipes(unittest.TestCase):
     def test_both_are_of_the_same_parts(self):
         self.assertEqual(self.docker["FROM"], [line.split()[1] for line in self.apptainer[""] if line.startswith("From:")])
         self.assertEqual(self.docker["ARG"], self.apptainer["arguments"])
-        *sources, target = self.filled(self.docker["COPY"][0]).split()
-        self.assertEqual([[source, target] for source in sources], [self.filled(line).split() for line in self.apptainer["files"]])
-        self.assertEqual([self.filled(line) for line in self.docker["RUN"]], [self.filled(line) for line in self.apptainer["post"]])
+        given = {name: f"<{name}>" for name in self.arguments}
+        *sources, target = self.filled(self.docker["COPY"][0], **given).split()
+        self.assertEqual([[source, target] for source in sources], [self.filled(line, **given).split() for line in self.apptainer["files"]])
+        commands = [self.filled(line, **given) for line in self.docker["RUN"]]
+        self.assertEqual(commands, [self.filled(line, **given) for line in self.apptainer["post"]])
+        for value in given.values():
+            self.assertIn(value, " ".join([*commands, *sources]))
         variables = dict(word.split("=", 1) for word in self.docker["ENV"][0].split())
         ours = {name: value for name, value in variables.items() if not name.startswith("NVIDIA_")}  # Apptainer has --nv
         self.assertEqual(ours, dict(line.removeprefix("export ").split("=", 1) for line in self.apptainer["environment"]))
