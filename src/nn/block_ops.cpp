@@ -20,28 +20,6 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// (B, H, W, s h d) -> (s, B nW, h, N, d) and back: shift, partition and head split as one gather.
-Tensor to_heads(const Tensor& tokens, int64_t parts, int64_t heads, const WindowLayout& layout) {
-  const int64_t b = tokens.size(0), n = layout.tokens, windows = layout.index.size(0),
-                d = tokens.size(3) / parts / heads;
-  if (tokens.is_cpu()) return gather_heads(tokens, layout.index, parts, heads);
-  return tokens.reshape({b, -1, tokens.size(3)})
-      .index_select(1, layout.index.view({-1}))
-      .view({b * windows, n, parts, heads, d})
-      .permute({2, 0, 3, 1, 4})
-      .contiguous();
-}
-
-Tensor from_heads(const Tensor& heads, const WindowLayout& layout) {
-  const int64_t parts = heads.size(0), h = heads.size(2), n = heads.size(3), d = heads.size(4),
-                b = heads.size(1) / layout.index.size(0);
-  if (heads.is_cpu()) return scatter_heads(heads, layout.index, layout.height, layout.width);
-  Tensor tokens = at::empty({b, layout.height * layout.width, parts * h * d}, heads.options());
-  tokens.index_copy_(1, layout.index.view({-1}),
-                     heads.permute({1, 3, 0, 2, 4}).reshape({b, layout.index.size(0) * n, parts * h * d}));
-  return tokens.view({b, layout.height, layout.width, parts * h * d});
-}
-
 // bias (h, N, N) and mask (nW, N, N) together, to be added to scores (B, nW, h, N, N).
 Tensor score_offset(const Tensor& bias, const WindowLayout& layout, at::ScalarType type) {
   Tensor offset = bias.unsqueeze(0);
@@ -53,7 +31,7 @@ struct AttentionCore : torch::autograd::Function<AttentionCore> {
   static Tensor forward(AutogradContext* ctx, const Tensor& qkv, const Tensor& bias, const WindowLayout& layout) {
     const NoAutocast off(qkv.device().type());
     const int64_t heads = bias.size(0), n = layout.tokens, windows = layout.index.size(0), d = qkv.size(3) / 3 / heads;
-    Tensor split = to_heads(qkv, 3, heads, layout);  // (3, B nW, h, N, d)
+    Tensor split = gather_heads(qkv, layout, 3, heads);  // (3, B nW, h, N, d)
     const Tensor flat = split.view({3, -1, n, d}), k = flat[1], v = flat[2];
     Tensor q = flat[0];
     q.mul_(1.0 / std::sqrt(static_cast<double>(d)));  // kept scaled: the gradient of k then needs no scale
@@ -63,9 +41,10 @@ struct AttentionCore : torch::autograd::Function<AttentionCore> {
     Tensor mixed = at::bmm(scores, v);
     ctx->save_for_backward({split, scores});
     ctx->saved_data["index"] = layout.index;
+    ctx->saved_data["inverse"] = layout.inverse;
     ctx->saved_data["height"] = layout.height;
     ctx->saved_data["width"] = layout.width;
-    return from_heads(mixed.view({1, -1, heads, n, d}), layout);
+    return scatter_heads(mixed.view({1, -1, heads, n, d}), layout);
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
@@ -73,13 +52,10 @@ struct AttentionCore : torch::autograd::Function<AttentionCore> {
     const Tensor &split = saved[0], &p = saved[1];
     const NoAutocast off(split.device().type());
     const int64_t heads = split.size(2), n = split.size(3), d = split.size(4);
-    const WindowLayout layout{ctx->saved_data["index"].toTensor(),
-                              {},
-                              ctx->saved_data["height"].toInt(),
-                              ctx->saved_data["width"].toInt(),
-                              n};
+    const WindowLayout layout{ctx->saved_data["index"].toTensor(), ctx->saved_data["inverse"].toTensor(), {},
+                              ctx->saved_data["height"].toInt(),   ctx->saved_data["width"].toInt(),      n};
     const Tensor flat = split.view({3, -1, n, d}), q = flat[0], k = flat[1], v = flat[2];
-    const Tensor dout = to_heads(grads[0].to(split.scalar_type()).contiguous(), 1, heads, layout).view({-1, n, d});
+    const Tensor dout = gather_heads(grads[0].to(split.scalar_type()).contiguous(), layout, 1, heads).view({-1, n, d});
     Tensor dsplit = at::empty_like(split);
     const Tensor dflat = dsplit.view({3, -1, n, d});
     Tensor dq = dflat[0], dk = dflat[1], dv = dflat[2];
@@ -90,7 +66,23 @@ struct AttentionCore : torch::autograd::Function<AttentionCore> {
     at::bmm_out(dq, dscores, k);
     dq.mul_(1.0 / std::sqrt(static_cast<double>(d)));
     at::bmm_out(dk, dscores.transpose(1, 2), q);
-    return {from_heads(dsplit, layout), dbias, Tensor()};
+    return {scatter_heads(dsplit, layout), dbias, Tensor()};
+  }
+};
+
+// Table rows to pairs of tokens; the gradient of a row is the sum over its pairs, gathered: adding them up where they
+// are (index_put) is a sort on a GPU.
+struct RelativeBias : torch::autograd::Function<RelativeBias> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& table, const RelativePositions& positions) {
+    const int64_t n = positions.index.size(0);
+    ctx->saved_data["pairs"] = positions.pairs;
+    return table.index_select(0, positions.index.view({-1})).view({n, n, -1}).permute({2, 0, 1}).contiguous();
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const Tensor pairs = ctx->saved_data["pairs"].toTensor();  // (rows, most), n * n where there are fewer
+    const Tensor of_pairs = at::constant_pad_nd(grads[0].flatten(1), {0, 1});  // (h, n * n + 1)
+    const Tensor gathered = of_pairs.index_select(1, pairs.view({-1}));
+    return {gathered.view({-1, pairs.size(0), pairs.size(1)}).sum(2).t().contiguous(), Tensor()};
   }
 };
 
@@ -118,7 +110,9 @@ WindowLayout make_window_layout(int64_t height, int64_t width, int64_t window, i
         .contiguous();
   };
   const Tensor grid = at::arange(height * width, at::kLong).view({height, width});
-  layout.index = partition(grid.roll({-shift_rows, -shift_columns}, {0, 1})).to(device);
+  layout.index = partition(grid.roll({-shift_rows, -shift_columns}, {0, 1}));
+  layout.inverse = at::argsort(layout.index.view({-1})).to(device);
+  layout.index = layout.index.to(device);
   if (shift_rows > 0 || shift_columns > 0) {
     // 0 | 1 | 2 along one axis of the shifted grid: cut at size - window and size - shift
     auto region = [&](int64_t size, int64_t shift) {
@@ -136,6 +130,22 @@ WindowLayout make_window_layout(int64_t height, int64_t width, int64_t window, i
   return layout;
 }
 
+RelativePositions make_relative_positions(const Tensor& index, at::Device device) {
+  const Tensor flat = index.cpu().flatten().contiguous(), counts = at::bincount(flat);
+  const int64_t rows = counts.size(0), num_pairs = flat.size(0), most = counts.max().item<int64_t>();
+  Tensor pairs = at::full({rows, most}, num_pairs, at::kLong);
+  std::vector<int64_t> filled(static_cast<size_t>(rows));
+  const int64_t* row_of = flat.const_data_ptr<int64_t>();
+  int64_t* to = pairs.mutable_data_ptr<int64_t>();
+  for (int64_t pair = 0; pair < num_pairs; ++pair)
+    to[row_of[pair] * most + filled[static_cast<size_t>(row_of[pair])]++] = pair;
+  return {index.to(device), pairs.to(device)};
+}
+
+at::Tensor relative_bias(const Tensor& table, const RelativePositions& positions) {
+  return RelativeBias::apply(table, positions);
+}
+
 at::Tensor window_attention(const Tensor& qkv, const Tensor& bias, const WindowLayout& layout) {
   return AttentionCore::apply(qkv.contiguous(), bias, layout);
 }
@@ -150,7 +160,7 @@ at::Tensor window_attention_plain(const Tensor& qkv, const Tensor& bias, const W
   Tensor scores = q.matmul(k.transpose(-1, -2)) / std::sqrt(static_cast<double>(d)) + bias;
   if (layout.mask.defined()) scores = scores + layout.mask.unsqueeze(1);
   const Tensor mixed = scores.softmax(-1).matmul(v).permute({0, 1, 3, 2, 4}).reshape({b, windows * n, c});
-  return mixed.index_select(1, at::argsort(order)).view({b, layout.height, layout.width, c});
+  return mixed.index_select(1, layout.inverse).view({b, layout.height, layout.width, c});
 }
 
 }  // namespace vmae::nn

@@ -15,8 +15,7 @@ namespace vmae::nn {
 
 // --- block
 
-WindowAttentionImpl::WindowAttentionImpl(int64_t dim, int64_t num_heads, int64_t window_size)
-    : num_heads_(num_heads), tokens_(window_size * window_size) {
+WindowAttentionImpl::WindowAttentionImpl(int64_t dim, int64_t num_heads, int64_t window_size) {
   const int64_t span = 2 * window_size - 1;
   relative_position_bias_table =
       register_parameter("relative_position_bias_table", at::zeros({span * span, num_heads}));
@@ -30,11 +29,11 @@ WindowAttentionImpl::WindowAttentionImpl(int64_t dim, int64_t num_heads, int64_t
   proj = register_module("proj", torch::nn::Linear(dim, dim));
 }
 
-at::Tensor WindowAttentionImpl::bias() const {
-  return relative_position_bias_table.index({relative_position_index.view({-1})})
-      .view({tokens_, tokens_, num_heads_})
-      .permute({2, 0, 1})
-      .contiguous();
+at::Tensor WindowAttentionImpl::bias() {
+  const at::Device device = relative_position_bias_table.device();
+  if (!positions_.pairs.defined() || positions_.pairs.device() != device)
+    positions_ = make_relative_positions(relative_position_index, device);
+  return relative_bias(relative_position_bias_table, positions_);
 }
 
 MlpImpl::MlpImpl(int64_t dim, int64_t hidden_dim) {

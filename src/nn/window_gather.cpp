@@ -4,6 +4,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/index_select.h>
 #include <c10/util/Exception.h>
 
 #include <cstring>
@@ -48,7 +49,9 @@ void with_copier(size_t row_bytes, const Body& body) {
 
 }  // namespace
 
-at::Tensor gather_heads(const at::Tensor& tokens, const at::Tensor& index, int64_t parts, int64_t heads) {
+at::Tensor gather_heads(const at::Tensor& tokens, const WindowLayout& layout, int64_t parts, int64_t heads) {
+  if (!tokens.is_cpu()) return gather_heads_plain(tokens, layout, parts, heads);
+  const at::Tensor& index = layout.index;
   TORCH_CHECK(tokens.is_contiguous() && index.is_contiguous(), "gather_heads needs contiguous tensors");
   const int64_t batch = tokens.size(0), grid = tokens.size(1) * tokens.size(2), d = tokens.size(3) / parts / heads;
   at::Tensor out = at::empty({parts, batch * index.size(0), heads, index.size(1), d}, tokens.options());
@@ -63,7 +66,20 @@ at::Tensor gather_heads(const at::Tensor& tokens, const at::Tensor& index, int64
   return out;
 }
 
-at::Tensor scatter_heads(const at::Tensor& heads, const at::Tensor& index, int64_t height, int64_t width) {
+at::Tensor gather_heads_plain(const at::Tensor& tokens, const WindowLayout& layout, int64_t parts, int64_t heads) {
+  const int64_t b = tokens.size(0), n = layout.tokens, windows = layout.index.size(0),
+                d = tokens.size(3) / parts / heads;
+  return tokens.reshape({b, -1, tokens.size(3)})
+      .index_select(1, layout.index.view({-1}))
+      .view({b * windows, n, parts, heads, d})
+      .permute({2, 0, 3, 1, 4})
+      .contiguous();
+}
+
+at::Tensor scatter_heads(const at::Tensor& heads, const WindowLayout& layout) {
+  if (!heads.is_cpu()) return scatter_heads_plain(heads, layout);
+  const at::Tensor& index = layout.index;
+  const int64_t height = layout.height, width = layout.width;
   TORCH_CHECK(heads.is_contiguous() && index.is_contiguous(), "scatter_heads needs contiguous tensors");
   const int64_t parts = heads.size(0), batch = heads.size(1) / index.size(0), num_heads = heads.size(2),
                 d = heads.size(4);
@@ -77,6 +93,16 @@ at::Tensor scatter_heads(const at::Tensor& heads, const at::Tensor& index, int64
     });
   });
   return out;
+}
+
+// By the inverse, not by index_copy_, which sorts where a GPU must be deterministic.
+at::Tensor scatter_heads_plain(const at::Tensor& heads, const WindowLayout& layout) {
+  const int64_t parts = heads.size(0), h = heads.size(2), d = heads.size(4), windows = layout.index.size(0),
+                b = heads.size(1) / windows, channels = parts * h * d;
+  return heads.permute({1, 3, 0, 2, 4})
+      .reshape({b, windows * layout.tokens, channels})
+      .index_select(1, layout.inverse)
+      .view({b, layout.height, layout.width, channels});
 }
 
 }  // namespace vmae::nn

@@ -27,13 +27,13 @@ constexpr int64_t kPatchSize = 4;  // pixels
 class WindowAttentionImpl : public torch::nn::Module {
  public:
   WindowAttentionImpl(int64_t dim, int64_t num_heads, int64_t window_size);
-  at::Tensor bias() const;  // (h, N, N), gathered from the table
+  at::Tensor bias();  // (h, N, N), gathered from the table
 
   torch::nn::Linear qkv{nullptr}, proj{nullptr};
   at::Tensor relative_position_bias_table, relative_position_index;
 
  private:
-  int64_t num_heads_, tokens_;
+  RelativePositions positions_;  // on the table's device
 };
 TORCH_MODULE(WindowAttention);
 

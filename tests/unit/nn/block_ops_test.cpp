@@ -7,6 +7,7 @@
 #include <torch/utils.h>
 
 #include "support/tensors.h"
+#include "vmae/nn/swin.h"
 #include "vmae/nn/window_gather.h"
 #include "vmae/train/precision.h"
 
@@ -73,14 +74,28 @@ TEST(WindowGather, ScatterUndoesGather) {
   for (const auto type : {at::kFloat, at::kBFloat16, at::kDouble}) {
     const WindowLayout layout = make_window_layout(14, 7, 7, 3, 3, at::kCPU);
     const Tensor tokens = at::randn({3, 14, 7, 3 * 2 * 32}).to(type);
-    const Tensor heads = gather_heads(tokens, layout.index, 3, 2);
-    EXPECT_TRUE(test::same_bits(scatter_heads(heads, layout.index, 14, 7), tokens));
-    const Tensor plain = tokens.reshape({3, -1, 192})
-                             .index_select(1, layout.index.view({-1}))
-                             .view({3, -1, 49, 3, 2, 32})
-                             .permute({3, 0, 1, 4, 2, 5})
-                             .reshape(heads.sizes());
-    EXPECT_TRUE(test::same_bits(heads, plain));
+    const Tensor heads = gather_heads(tokens, layout, 3, 2);
+    EXPECT_TRUE(test::same_bits(scatter_heads(heads, layout), tokens));
+    EXPECT_TRUE(test::same_bits(gather_heads_plain(tokens, layout, 3, 2), heads));
+    EXPECT_TRUE(test::same_bits(scatter_heads_plain(heads, layout), tokens));
+  }
+}
+
+// The definition: the bias of tokens i and j is the row of their offset; gradients add up where offsets are the same.
+TEST(RelativeBias, EqualsIndexing) {
+  for (const int64_t window : {2, 4, 7}) {
+    torch::manual_seed(static_cast<uint64_t>(window));
+    const int64_t tokens = window * window, heads = 3;
+    WindowAttention attention(8, 4, window);
+    const Tensor index = attention->relative_position_index;
+    const Tensor table = random({index.max().item<int64_t>() + 1, heads});
+    const RelativePositions positions = make_relative_positions(index, at::kCPU);
+    expect_same(
+        {table}, [&] { return relative_bias(table, positions); },
+        [&] {
+          return table.index({index.view({-1})}).view({tokens, tokens, heads}).permute({2, 0, 1});
+        },
+        1e-12);
   }
 }
 
