@@ -11,6 +11,7 @@
 #include "vmae/tools/doctor.h"
 #include "vmae/tools/export_weights.h"
 #include "vmae/train/cpu_allocator.h"
+#include "vmae/train/device.h"
 
 namespace vmae::app {
 
@@ -21,6 +22,7 @@ class Part final : public TorchPart {
   Part() {  // both before the first tensor
     cuda::load();
     train::install_cpu_allocator();
+    set_error_of_library(train::out_of_memory);
   }
   ExitCode run_on_ranks(const std::function<ExitCode(train::World&)>& command) const override {
     return run::run_on_ranks(command);

@@ -18,12 +18,17 @@ bool is_of_the_path(const std::error_code& code) {
   return std::any_of(std::begin(kOfThePath), std::end(kOfThePath), [&](std::errc one) { return code == one; });
 }
 
+ErrorOfLibrary error_of_library = [](const std::exception&) { return std::optional<Error>(); };
+
 }  // namespace
+
+void set_error_of_library(ErrorOfLibrary meaning) { error_of_library = meaning; }
 
 Error error_of(const std::exception& problem) {
   if (const auto* error = dynamic_cast<const Error*>(&problem)) return *error;
   if (dynamic_cast<const std::bad_alloc*>(&problem) != nullptr)
     return {ExitCode::internal, "out of memory", "lower train.micro_batch or data.prefetch"};
+  if (const std::optional<Error> of_library = error_of_library(problem)) return *of_library;
   const auto* of_path = dynamic_cast<const std::filesystem::filesystem_error*>(&problem);
   const bool names_one = of_path != nullptr && !of_path->path1().empty();
   if (names_one && (of_path->code() == std::errc::no_space_on_device || of_path->code().value() == EDQUOT))

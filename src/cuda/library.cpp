@@ -8,7 +8,9 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <cuda_runtime.h>
 #include <nccl.h>
+#include <nvtx3/nvToolsExt.h>
 
+#include <iomanip>
 #include <sstream>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 
@@ -47,7 +49,18 @@ class LinkedLibrary : public Library {
 
   DeviceProperties properties(c10::DeviceIndex device) const override {
     const cudaDeviceProp* properties = at::cuda::getDeviceProperties(device);
-    return {properties->name, properties->totalGlobalMem, properties->major, properties->minor};
+    std::ostringstream uuid;
+    for (const char byte : properties->uuid.bytes)
+      uuid << std::hex << std::setw(2) << std::setfill('0') << static_cast<int>(static_cast<unsigned char>(byte));
+    return {properties->name, uuid.str(), properties->totalGlobalMem, properties->major, properties->minor};
+  }
+
+  void push_range(const char* name) const override { nvtxRangePushA(name); }
+  void pop_range() const override { nvtxRangePop(); }
+
+  void forbid_waiting(bool is_forbidden) const override {
+    c10::cuda::warning_state().set_sync_debug_mode(is_forbidden ? c10::cuda::SyncDebugMode::L_ERROR
+                                                                : c10::cuda::SyncDebugMode::L_DISABLED);
   }
 
   std::unique_ptr<Graph> record(const std::function<void()>& work) const override {

@@ -109,7 +109,7 @@ struct Encoding {
 
 Encoding load_encoding(const FeaturesArguments& arguments) {
   const at::Device device = train::resolve_device(arguments.device);
-  train::configure_compute(device, arguments.threads);
+  train::configure_compute(device, arguments.threads, /*deterministic=*/false);
   const train::Precision precision = train::resolve_precision(arguments.precision, device);
   const fs::path weights = find_weights(arguments.weights);
   const LoadedEncoder encoder = load_encoder(weights, device);
@@ -170,7 +170,8 @@ Rows encode(const Encoding& encoding, bool per_case, Cases& cases) {
     } catch (const Error& error) {
       if (error.code() != ExitCode::data) throw;
       cases.left_out.add(name, io::without(error.what(), cases.identifying));
-    } catch (const std::bad_alloc&) {  // another may fit
+    } catch (const std::exception& problem) {  // another may fit
+      if (!train::out_of_memory(problem)) throw;
       cases.left_out.add(name, "does not fit in memory; lower --batch");
     }
     bar.update({"features", static_cast<int64_t>(i) + 1, std::ssize(cases.files), {{"case", name}}});

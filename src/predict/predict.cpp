@@ -121,7 +121,7 @@ class Prediction {
         weights_(weight_files(weights)),
         refused_(std::move(refused)),
         bar_(stderr_is_terminal()) {
-    train::configure_compute(device_, options.threads);
+    train::configure_compute(device_, options.threads, /*deterministic=*/false);
     std::vector<LoadedModel> models;
     for (const fs::path& file : weights_) models.push_back(load_model(file, device_));
     if (!options_.mirror) options_.mirror = models.front().plans != nullptr;
@@ -258,7 +258,8 @@ class Prediction {
           predict_together({group_.numbers[i]}, {group_.cases[i]});
         } catch (const Error& own) {
           leave_out(group_.numbers[i], own);
-        } catch (const std::bad_alloc&) {
+        } catch (const std::exception& problem) {
+          if (!train::out_of_memory(problem)) throw;
           leave_out(group_.numbers[i], Error(ExitCode::data, "does not fit in memory", "lower --batch"));
         }
       }
@@ -274,7 +275,8 @@ class Prediction {
       return true;
     } catch (const Error& error) {
       if (error.code() != ExitCode::data) throw;
-    } catch (const std::bad_alloc&) {  // one by one they may fit
+    } catch (const std::exception& problem) {  // one by one they may fit
+      if (!train::out_of_memory(problem)) throw;
     }
     return false;
   }

@@ -1,6 +1,7 @@
 #pragma once
 // Where ranks find each other and learn of each other's failures: keys in c10d's TCPStore.
 //   card/R      host, machine, network and CPUs of rank R; beat/R: counts the seconds that it has lived
+//   device/R    "cpu" or "cuda UUID": what rank R trains on
 //   failures    how many ranks have failed; failed/R: what it said; alive/R: rank R has seen that there was a failure
 //   ended       exit code of the run, written by rank 0 once it has printed why
 #include <atomic>

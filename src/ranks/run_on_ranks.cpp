@@ -6,6 +6,7 @@
 #include <iostream>
 #include <optional>
 
+#include "rendezvous.h"
 #include "vmae/core/counting.h"
 #include "vmae/core/launch.h"
 #include "vmae/core/log.h"
@@ -19,6 +20,21 @@ namespace {
 // torchrun's agent would take 75 for a failure and start the ranks again.
 ExitCode for_launcher(ExitCode code, const Launch& launch) {
   return code == ExitCode::stopped && launch.is_restarted_on_failure ? ExitCode::ok : code;
+}
+
+// An error that leaves a thread of its own, such as NCCL's watcher when another rank is gone, would end this process by
+// abort (134) and without a word of rank 0.
+train::World* world_to_end = nullptr;
+
+[[noreturn]] void end_with_all_ranks() {
+  try {
+    if (std::current_exception()) std::rethrow_exception(std::current_exception());
+  } catch (const c10::DistError& problem) {
+    world_to_end->fail(train::LostContact(concat("an exchange between GPUs failed: ", train::reason_of(problem))));
+  } catch (const std::exception& problem) {
+    world_to_end->fail(error_of(problem));
+  }
+  std::abort();
 }
 
 }  // namespace
@@ -43,6 +59,8 @@ ExitCode run_on_ranks(const std::function<ExitCode(train::World&)>& command) {
   }
   train::World& world = *joined;
   if (world.size() == 1) return for_launcher(command(world), launch);
+  world_to_end = &world;
+  std::set_terminate(end_with_all_ranks);
   try {
     const ExitCode code = command(world);
     world.finish();

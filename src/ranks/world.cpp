@@ -6,11 +6,13 @@
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/comm.hpp>
 
+#include "device_of_rank.h"
 #include "gradient_sync.h"
 #include "process_group.h"
 #include "rendezvous.h"
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
+#include "vmae/cuda/library.h"
 
 namespace vmae::train {
 
@@ -88,15 +90,21 @@ const Launch& World::launch() const { return impl_->launch; }
 void World::connect(at::Device device, double timeout_s) {
   if (size() == 1 || impl_->group) return;
   Rendezvous& rendezvous = *impl_->rendezvous;
+  const std::string uuid = device.is_cuda() ? cuda::library()->properties(device.index()).uuid : "";
+  rendezvous.put(concat("device/", rank()), concat(c10::DeviceTypeName(device.type(), /*lower_case=*/true), " ", uuid));
   rendezvous.wait_for_all(timeout_s);
   const Rendezvous::Card own = rendezvous.card(rank());
   int sharing = 0;
   bool is_one_host = true;
+  std::vector<DeviceOfRank> devices;
   for (int64_t r = 0; r < size(); ++r) {
     const Rendezvous::Card card = rendezvous.card(r);
     sharing += card.machine == own.machine && card.cpus == own.cpus ? 1 : 0;
     is_one_host &= card.network == own.network;
+    const std::string on = rendezvous.wait_for(concat("device/", r));
+    devices.push_back({card.host, on.substr(0, on.find(' ')), on.substr(on.find(' ') + 1)});
   }
+  require_fitting_devices(devices);
   share_threads(sharing);
   impl_->group = impl_->together("connecting", [&] {
     return make_process_group(rendezvous.store(), impl_->launch, device, timeout_s, is_one_host);

@@ -24,14 +24,13 @@ class ReconstructionTask : public train::Task {
             drop_path_draws(batch, 2 * model_->num_blocks())};
   }
 
-  // The mean over the samples of all ranks.
-  at::Tensor loss(const data::Batch& batch, const train::RankSum& total) override {
-    const at::Tensor loss = model_->forward(batch.image, batch.draws[0], batch.draws[1]).loss;
-    if (!total) return loss;
-    const auto samples = static_cast<double>(batch.image.size(0));
-    const at::Tensor sums = total(at::stack({loss * samples, at::full_like(loss, samples)}));
-    return sums[0] / sums[1];
+  // Of the mean over the samples of all ranks.
+  at::Tensor loss(const data::Batch& batch, const train::RankSum& /*total*/) override {
+    const at::Tensor own = model_->forward(batch.image, batch.draws[0], batch.draws[1]).loss;
+    const int64_t samples = batch.counts ? batch.image.size(0) : 0;
+    return own * (static_cast<double>(samples) / static_cast<double>(batch.num_samples));
   }
+  bool loss_is_own_part() const override { return true; }
 
   bool can_validate() const override { return parts_.datasets.val != nullptr; }
 

@@ -256,7 +256,8 @@ ExitCode train_to_end(const Session& session, Training training) {
   data::Quarantine& bad_files = training.datasets.train->bad_files();
   train::share_bad_files(world, bad_files, /*epoch=*/-1);
   const train::ComputeStream stream(session.device, plan.train.cuda_graph);
-  world.share_gradients(training.optimizer.parameters(), plan.train.gradient_compression == "bf16");
+  // in the module's order: those that are ready first are sent first, while others are still computed
+  world.share_gradients(train::trained_parameters(training.task.module()), plan.train.gradient_compression == "bf16");
   if (state.position.sample > 0) training.loader.first_step_size = state.epoch_batch_size;
   data::Loader loader(training.datasets.train, training.loader, &training.data.augment, state.position);
   if (!session.arguments.dry_run) install_stop_signals();  // a dry run has nothing to save: it ends at once

@@ -177,7 +177,7 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
   const auto optimizer = train::make_optimizer(task.module(), {});
   train::LossScale scale(plan.precision, device);
   train::Step step(task, *optimizer, scale, plan, world);
-  world.share_gradients(optimizer->parameters(), /*compress=*/false);
+  world.share_gradients(train::trained_parameters(task.module()), /*compress=*/false);
 
   const Timing timing = time_steps(arguments, step, world);
   nlohmann::ordered_json result = {{"model", arguments.model},

@@ -5,12 +5,12 @@
 #include <c10/core/AllocatorConfig.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Exception.h>
 #include <torch/cuda.h>
 #include <torch/version.h>
 
 #include <cstdlib>
 
-#include "vmae/core/error.h"
 #include "vmae/core/log.h"
 #include "vmae/core/machine.h"
 #include "vmae/cuda/library.h"
@@ -66,8 +66,9 @@ void configure_compute(at::Device device, int64_t threads, bool deterministic) {
   if (device.is_cuda()) {
     // cuBLAS's condition for repeatable sums
     if (deterministic) setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
-    // less fragmentation; before the first allocation
-    c10::CachingAllocator::setAllocatorSettings("expandable_segments:True");
+    // less fragmentation; before the first allocation, and unless the user has said what is wanted
+    if (std::getenv("PYTORCH_ALLOC_CONF") == nullptr && std::getenv("PYTORCH_CUDA_ALLOC_CONF") == nullptr)
+      c10::CachingAllocator::setAllocatorSettings("expandable_segments:True");
     context.setAllowTF32CuBLAS(true);
     context.setAllowTF32CuDNN(true);
     context.setDeterministicCuDNN(deterministic);
@@ -78,6 +79,25 @@ void configure_compute(at::Device device, int64_t threads, bool deterministic) {
     context.setFloat32Precision(at::Float32Backend::MKLDNN, at::Float32Op::MATMUL, at::Float32Precision::BF16);
   }
 }
+
+std::optional<Error> out_of_memory(const std::exception& problem) {
+  if (dynamic_cast<const std::bad_alloc*>(&problem) != nullptr) return error_of(problem);
+  const auto* of_tensors = dynamic_cast<const c10::Error*>(&problem);
+  if (of_tensors == nullptr) return {};
+  // The allocator has a type for it; cuBLAS, cuDNN and CUDA itself only say so.
+  std::string text = of_tensors->what_without_backtrace();
+  const bool is_said =
+      text.find("out of memory") != std::string::npos || text.find("ALLOC_FAILED") != std::string::npos;
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&problem) == nullptr && !is_said) return {};
+  text = text.substr(0, text.find('\n'));
+  text =
+      text.substr(0, text.find(" Including non-PyTorch memory"));  // of which PyTorch's own allocator has a lot to say
+  return Error(ExitCode::internal, "out of memory on the device: " + text,
+               "lower train.micro_batch (the batch of a step stays what it is), or --batch of predict, features and "
+               "bench; see what else is on that GPU with nvidia-smi");
+}
+
+uint64_t memory_bytes(at::Device device) { return cuda::library()->properties(device.index()).memory_bytes; }
 
 uint64_t peak_memory_bytes(at::Device device) {
   if (!device.is_cuda()) return peak_resident_bytes();

@@ -25,6 +25,8 @@ namespace vmae::train {
 Optimizer::Optimizer(const torch::nn::Module& module, const OptimOptions& options,
                      const std::function<double(const std::string&)>& lr_scale, const std::vector<std::string>& moments)
     : options_(options) {
+  const at::Tensor step =
+      at::zeros({}, trained_parameters(module).front().options().dtype(at::kFloat).requires_grad(false));
   // by (weight decay, lr scale)
   std::map<std::pair<double, double>, std::vector<std::pair<std::string, at::Tensor>>, std::greater<>> grouped;
   for (const auto& item : module.named_parameters()) {
@@ -38,7 +40,7 @@ Optimizer::Optimizer(const torch::nn::Module& module, const OptimOptions& option
     for (const auto& [name, parameter] : members) {
       names_.push_back(name);
       parameters_.push_back(parameter);
-      steps_.push_back(at::zeros({}, parameter.options().dtype(at::kFloat).requires_grad(false)));
+      steps_.push_back(step);
     }
   }
   for (const std::string& name : moments) {
@@ -68,9 +70,9 @@ std::vector<at::Tensor> Optimizer::gradients() const {
 void Optimizer::step(const at::Tensor& lr, const at::Tensor& skip) {
   const at::NoGradGuard no_grad;
   const std::vector<at::Tensor> all_gradients = gradients();
-  at::_foreach_add_(steps_, 1.0);
+  steps_.front().add_(1);
   for (const Group& group : groups_) update(group, group.of(all_gradients), lr * group.lr_scale, skip);
-  at::_foreach_sub_(steps_, std::vector<at::Tensor>(steps_.size(), skip));
+  steps_.front().sub_(skip);
   if (averages_.empty()) return;
   const at::Tensor share =
       (9.0 / (10.0 + steps_.front().to(at::kDouble))).clamp_min(1.0 - options_.ema_decay).to(at::kFloat) * (1 - skip);
@@ -109,9 +111,7 @@ std::vector<std::pair<std::string, at::Tensor>> Optimizer::averages() const {
 
 int64_t Optimizer::step_count() const { return static_cast<int64_t>(steps_.front().item<double>()); }
 
-void Optimizer::set_step_count(int64_t steps) {
-  for (auto& step : steps_) step.fill_(static_cast<double>(steps));
-}
+void Optimizer::set_step_count(int64_t steps) { steps_.front().fill_(static_cast<double>(steps)); }
 
 namespace {
 
@@ -174,6 +174,14 @@ class Lars : public Optimizer {
 };
 
 }  // namespace
+
+std::vector<at::Tensor> trained_parameters(const torch::nn::Module& module) {
+  std::vector<at::Tensor> trained;
+  for (const at::Tensor& parameter : module.parameters()) {
+    if (parameter.requires_grad()) trained.push_back(parameter);
+  }
+  return trained;
+}
 
 std::unique_ptr<Optimizer> make_optimizer(const torch::nn::Module& module, const OptimOptions& options,
                                           const std::function<double(const std::string&)>& lr_scale) {

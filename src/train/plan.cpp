@@ -16,6 +16,13 @@ void check_graph(const Plan& plan) {
         concat("train.cuda_graph = true, but the run is on ", plan.device.str(), " in ", to_string(plan.precision)),
         "leave it out: it is for GPUs, with bf16 or fp32");
   }
+  if (plan.train.cuda_graph && plan.world_batch != plan.train.batch_size) {
+    throw Error(ExitCode::usage,
+                concat("train.cuda_graph = true, but a step of train.batch_size = ", plan.train.batch_size,
+                       " is made of several passes of ", plan.world_batch, " (train.micro_batch = ", plan.micro_batch,
+                       " on each of ", count_text(plan.num_ranks, "rank"), ")"),
+                "a graph is one pass: leave out train.micro_batch, or train.cuda_graph");
+  }
 }
 
 void check_batch(const TrainOptions& train, int64_t num_ranks) {
@@ -47,6 +54,12 @@ void count_steps(Plan& plan) {
   const TrainOptions& train = plan.train;
   plan.samples_per_epoch = std::max(plan.samples_per_epoch, train.min_steps_per_epoch * train.batch_size);
   if (train.steps_per_epoch > 0) plan.samples_per_epoch = train.steps_per_epoch * train.batch_size;
+  if (const int64_t rest = plan.samples_per_epoch % train.batch_size; train.cuda_graph && rest > 0) {
+    log::info(
+        concat("train.cuda_graph: an epoch has whole steps alone: ", train.batch_size - rest,
+               " samples are seen once more in it"));  // the memory of another step beside the graph's would double
+    plan.samples_per_epoch += train.batch_size - rest;
+  }
   plan.steps_per_epoch = (plan.samples_per_epoch + train.batch_size - 1) / train.batch_size;
   plan.total_steps = train.epochs * plan.steps_per_epoch;
   if (train.max_steps > 0) plan.total_steps = std::min(plan.total_steps, train.max_steps);
@@ -90,9 +103,9 @@ Plan make_plan(const TrainOptions& train, const OptimOptions& optim, int64_t sam
   plan.is_dry_run = is_dry_run;
   plan.reads_late = device.is_cuda() && !is_dry_run;  // a dry run times its steps
   plan.precision = resolve_precision(train.precision, device);
-  check_graph(plan);
   check_batch(train, plan.num_ranks);
   divide_batch(plan);
+  check_graph(plan);
   count_steps(plan);
   plan.schedule = schedule_of(plan);
   if (train.early_stop > 0 && train.early_stop < train.validate_every) {

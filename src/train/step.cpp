@@ -10,6 +10,8 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include "vmae/cuda/range.h"
+
 namespace vmae::train {
 
 Step::Step(Task& task, Optimizer& optimizer, LossScale& loss_scale, const Plan& plan, World& world)
@@ -32,30 +34,36 @@ void Step::begin() {
 void Step::add(const data::Batch& batch, double share, bool is_last) {
   at::Tensor loss;
   {
+    const cuda::Range range("forward");
     const Autocast autocast(plan_.device.type(), plan_.precision);
     loss = task_.loss(batch, world_.total(batch.counts)) * share;
   }
+  const cuda::Range range("backward");
   world_.backward(loss_scale_.scale(loss), /*synchronise=*/is_last);
   loss_ = loss_.defined() ? loss_ + loss.detach() : loss.detach();
 }
 
 at::Tensor Step::finish(const at::Tensor& lr, const at::Tensor& requests, bool updates) {
   const at::NoGradGuard no_grad;
+  const cuda::Range range("update");
+  const bool is_part = task_.loss_is_own_part();
+  at::Tensor of_all = at::cat({requests.to(at::kDouble), loss_.to(at::kDouble).view({1})});
+  world_.sum(of_all);  // before anything is decided by the loss: all ranks must decide alike
+  const at::Tensor wanted = of_all.slice(0, 0, requests.size(0)),
+                   loss = is_part ? of_all[requests.size(0)] : loss_.to(at::kDouble);
   const std::vector<at::Tensor> gradients = optimizer_.gradients();
   loss_scale_.unscale(gradients);
   const at::Tensor norm = clip_grad_norm(gradients, plan_.optim.clip_grad_norm);
-  const at::Tensor is_finite = (loss_.isfinite() & norm.isfinite()).to(at::kFloat);
+  const at::Tensor is_finite = (loss.isfinite() & norm.isfinite()).to(at::kFloat);
   const at::Tensor skip = updates ? 1 - is_finite : at::ones_like(is_finite);
   optimizer_.step(lr, skip);
   for (size_t i = 0; i < statistics_.size(); ++i)
     statistics_[i].copy_(at::where(skip > 0, statistics_before_[i], statistics_[i]));
   optimizer_.clear_gradients();
   if (updates) loss_scale_.update(skip);
-  at::Tensor wanted = requests.clone();
-  world_.sum(wanted);
-  const at::Tensor own = at::stack({loss_.to(at::kDouble), norm.to(at::kDouble), is_finite.to(at::kDouble),
-                                    loss_scale_.tensor(loss_.device()).to(at::kDouble)});
-  return at::cat({own, wanted.to(at::kDouble)});
+  const at::Tensor own = at::stack(
+      {loss, norm.to(at::kDouble), is_finite.to(at::kDouble), loss_scale_.tensor(loss_.device()).to(at::kDouble)});
+  return at::cat({own, wanted});
 }
 
 // fused AdamW wants its learning rate in fp32 on a GPU; on a CPU it takes all digits.

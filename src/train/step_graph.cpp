@@ -5,7 +5,9 @@
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include "vmae/core/error.h"
 #include "vmae/cuda/library.h"
+#include "vmae/train/device.h"
 
 namespace vmae::train {
 
@@ -70,11 +72,19 @@ void StepGraph::record(const data::Batch& batch) {
     step_.add(state.inputs, /*share=*/1.0, /*is_last=*/true);
     step_.finish(state.lr, state.requests, /*updates=*/false);
   }
-  state.graph = cuda::library()->record([&] {
-    step_.begin();
-    step_.add(state.inputs, /*share=*/1.0, /*is_last=*/true);
-    state.result = step_.finish(state.lr, state.requests);
-  });
+  try {
+    state.graph = cuda::library()->record([&] {
+      step_.begin();
+      step_.add(state.inputs, /*share=*/1.0, /*is_last=*/true);
+      state.result = step_.finish(state.lr, state.requests);
+    });
+  } catch (const std::exception& problem) {
+    if (const std::optional<Error> memory = out_of_memory(problem)) throw *memory;
+    throw Error(ExitCode::internal,
+                concat("this step can't be recorded as a CUDA graph: ",
+                       std::string_view(problem.what()).substr(0, std::string_view(problem.what()).find('\n'))),
+                "go on without train.cuda_graph (with --resume where there is a checkpoint), and please report this");
+  }
 }
 
 at::Tensor StepGraph::run(const data::Batch& batch, double lr, StepRequests requests) {

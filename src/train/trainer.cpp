@@ -9,6 +9,8 @@
 #include "vmae/core/clock.h"
 #include "vmae/core/error.h"
 #include "vmae/core/signals.h"
+#include "vmae/cuda/range.h"
+#include "vmae/train/device.h"
 #include "vmae/train/share_bad_files.h"
 
 namespace vmae::train {
@@ -96,7 +98,11 @@ Trainer::Launched Trainer::launch() {
   step_.begin();
   for (int64_t done = 0; done < step_samples;) {
     data::Batch batch;
-    if (!input_.next(batch)) throw Error(ExitCode::internal, "the data ended before the plan did");
+    const bool is_there = [&] {
+      const cuda::Range range("data");
+      return input_.next(batch);
+    }();
+    if (!is_there) throw Error(ExitCode::internal, "the data ended before the plan did");
     const int64_t samples =
         (batch.next.epoch > epoch ? plan_.samples_per_epoch : batch.next.sample) - batch.position.sample;
     done += samples;
@@ -170,6 +176,11 @@ void Trainer::tell(const Launched& launched, const StepResult& result) {
                      {"images_per_s", images_per_s},
                      {"data_wait_s", interval_.data_wait_s}};
   if (world_.size() > 1) metrics.emplace_back("comm_wait_s", interval_.gradient_wait_s);
+  if (plan_.device.is_cuda()) {
+    const auto peak = static_cast<double>(peak_memory_bytes(plan_.device));
+    metrics.emplace_back("gpu_memory_mb", peak / 1048576.0);
+    metrics.emplace_back("gpu_memory_share", peak / static_cast<double>(memory_bytes(plan_.device)));
+  }
   output_->log.train(step, launched.epoch, metrics);
   state_.interval_loss = 0;
   state_.interval_steps = 0;

@@ -2,6 +2,7 @@
 // The one exception type. Its message says what is wrong, the value, what
 // is allowed and where (file, line, key, case); the hint says what to do.
 #include <filesystem>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -36,6 +37,10 @@ class Error : public std::runtime_error {
 // Of whatever ends a command: an Error as it is; Error(usage) naming a path that the system can't use;
 // Error(internal) of anything else.
 Error error_of(const std::exception& problem);
+
+// What a library's exceptions mean is asked of this first: of types that are not known here. nullopt: not one of them.
+using ErrorOfLibrary = std::optional<Error> (*)(const std::exception& problem);
+void set_error_of_library(ErrorOfLibrary meaning);
 
 // Error(data): what is wrong with a file or folder.
 [[noreturn]] inline void fail_file(const std::filesystem::path& file, const std::string& what,

@@ -20,6 +20,7 @@ namespace vmae::cuda {
 
 struct DeviceProperties {
   std::string name;
+  std::string uuid;  // the same in every process that sees this GPU
   uint64_t memory_bytes = 0;
   int major = 0, minor = 0;  // of its compute capability
 };
@@ -38,6 +39,11 @@ class Library {
   virtual std::string versions() const = 0;  // "CUDA 13.2, cuDNN 9.26.0, NCCL 2.30.7"
   virtual std::string problem() const = 0;   // why no device can be used; "" where one can
   virtual DeviceProperties properties(c10::DeviceIndex device) const = 0;
+  // Of this thread's work, for profilers (NVTX); range.h.
+  virtual void push_range(const char* name) const = 0;
+  virtual void pop_range() const = 0;
+  // For tests: from here on whatever makes the host wait for the device is an error.
+  virtual void forbid_waiting(bool is_forbidden) const = 0;
   // Other threads of this process may go on using the device meanwhile.
   virtual std::unique_ptr<Graph> record(const std::function<void()>& work) const = 0;
   virtual c10::intrusive_ptr<c10d::Backend> nccl(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,

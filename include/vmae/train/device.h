@@ -3,8 +3,11 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "vmae/core/error.h"
 
 namespace vmae::train {
 
@@ -22,6 +25,10 @@ at::Device resolve_device(const std::string& name, int64_t local_rank = 0);
 // its first tensor on a GPU. threads 0: as many as this process may use.
 void configure_compute(at::Device device, int64_t threads, bool deterministic = true);
 
+// Error(internal) where that is what a problem was, on a GPU (with how much was asked for) or on the CPU.
+std::optional<Error> out_of_memory(const std::exception& problem);
+
+uint64_t memory_bytes(at::Device device);       // that a GPU has
 uint64_t peak_memory_bytes(at::Device device);  // GPU: by the caching allocator; CPU: peak resident size of the process
 
 }  // namespace vmae::train

@@ -55,6 +55,7 @@ class Optimizer {
   virtual void update(const Group& group, at::TensorList gradients, const at::Tensor& lr, const at::Tensor& skip) = 0;
 
   const OptimOptions& options() const { return options_; }
+  // as many as parameters(), all of them the one count of all
   const std::vector<at::Tensor>& steps() const { return steps_; }
   const std::vector<at::Tensor>& moment(size_t number) const { return moments_[number].second; }
 
@@ -66,7 +67,10 @@ class Optimizer {
   std::vector<Group> groups_;
 };
 
-// Of all parameters that require a gradient. lr_scale: factor of the learning rate by a parameter's key; empty: 1 for
+// In the order in which modules name them, which is that in which a forward pass uses them.
+std::vector<at::Tensor> trained_parameters(const torch::nn::Module& module);
+
+// Of trained_parameters(). lr_scale: factor of the learning rate by a parameter's key; empty: 1 for
 // all.
 std::unique_ptr<Optimizer> make_optimizer(const torch::nn::Module& module, const OptimOptions& options,
                                           const std::function<double(const std::string&)>& lr_scale = {});

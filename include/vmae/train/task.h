@@ -31,6 +31,9 @@ class Task {
   // samples go through `total`. Differentiable; called under autocast in training
   // mode; operations on tensors alone, for they may be recorded (step_graph.h).
   virtual at::Tensor loss(const data::Batch& batch, const RankSum& total) = 0;
+  // Whether loss() is not that of all ranks but this rank's part of it, without `total`: one that is a sum over samples
+  // needs no word of other ranks between forward and backward pass.
+  virtual bool loss_is_own_part() const { return false; }
 
   // In evaluation mode, without gradients. On every rank, with the
   // same result; the first metric decides which epoch is best.

@@ -142,6 +142,37 @@ TEST(Plan, TheScheduleIsTheSameFunctionOfEpochsForEveryBatchSize) {
   }
 }
 
+// A GPU's plan, made without one.
+Plan plan_of_graph(int64_t batch_size, int64_t micro_batch, int64_t samples) {
+  TrainOptions train;
+  train.batch_size = batch_size;
+  train.micro_batch = micro_batch;
+  train.precision = "fp32";
+  train.cuda_graph = true;
+  return make_plan(train, {.warmup_epochs = 0}, samples, at::kCUDA, World(), false);
+}
+
+TEST(Plan, AGraphIsOnePassAndAllStepsAreWhole) {
+  EXPECT_EQ(plan_of_graph(8, 0, 20).samples_per_epoch, 24);
+  EXPECT_EQ(plan_of_graph(8, 0, 20).steps_per_epoch, 3);
+  EXPECT_EQ(plan_of_graph(8, 8, 24).samples_per_epoch, 24);
+  EXPECT_EQ(plan_of_graph(8, 0, 3).samples_per_epoch, 8);
+  const Error error = test::error_of([] { plan_of_graph(8, 2, 20); });
+  EXPECT_EQ(error.code(), ExitCode::usage);
+  EXPECT_TRUE(test::contains(error.what(), "a step of train.batch_size = 8 is made of several passes of 2"));
+  EXPECT_TRUE(test::contains(error.hint(), "train.micro_batch"));
+}
+
+// Gradients are sent in the order of the module, whatever groups share a decay.
+TEST(Optimizer, TrainedParametersAreInTheOrderOfTheModule) {
+  torch::nn::Sequential network(torch::nn::Linear(3, 4), torch::nn::Linear(4, 2), torch::nn::Linear(2, 2));
+  network[1]->as<torch::nn::Linear>()->bias.requires_grad_(false);
+  const std::vector<at::Tensor> all = network->parameters(), trained = trained_parameters(*network);
+  ASSERT_EQ(trained.size(), 5);
+  for (const auto& [place, of_all] : std::vector<std::pair<size_t, size_t>>{{0, 0}, {1, 1}, {2, 2}, {3, 4}, {4, 5}})
+    EXPECT_TRUE(trained[place].is_same(all[of_all]));
+}
+
 Plan plan_of_poly_epochs(int64_t epochs, int64_t batch_size, int64_t max_steps = 0, int64_t warmup_epochs = 0) {
   TrainOptions train;
   train.epochs = epochs;

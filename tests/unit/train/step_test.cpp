@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "linear_task.h"
+#include "support/ranks.h"
 #include "support/tensors.h"
 
 namespace vmae::train {
@@ -24,12 +25,14 @@ data::Batch batch_of(const at::Tensor& image) {
 
 // A task, and all that a step of it needs.
 struct Parts {
-  explicit Parts(std::unique_ptr<Task> one, double clip = 0, Precision precision = Precision::fp32)
-      : task(std::move(one)), scale(precision, at::kCPU) {
+  explicit Parts(std::unique_ptr<Task> one, double clip = 0, Precision precision = Precision::fp32,
+                 World* ranks = nullptr)
+      : task(std::move(one)), scale(precision, at::kCPU), world(ranks != nullptr ? *ranks : alone) {
     plan.optim.clip_grad_norm = clip;
     plan.optim.ema_decay = 0.9;
     optimizer = make_optimizer(task->module(), plan.optim);
     step = std::make_unique<Step>(*task, *optimizer, scale, plan, world);
+    world.share_gradients(trained_parameters(task->module()), /*compress=*/false);
   }
   StepResult run(const std::vector<at::Tensor>& images, double lr = 1e-2) {
     int64_t total = 0;
@@ -52,7 +55,8 @@ struct Parts {
   std::unique_ptr<Task> task;
   LossScale scale;
   Plan plan;
-  World world;
+  World alone;
+  World& world;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<Step> step;
 };
@@ -200,6 +204,36 @@ TEST(Step, AnOverflowLowersTheScaleAndTheNextStepCounts) {
   EXPECT_EQ(parts.optimizer->step_count(), 1);
   Parts plain(std::make_unique<HalfTask>(6));  // the gradient is that of the loss, not of the scaled one
   EXPECT_NEAR(second.grad_norm, plain.run({images}).grad_norm, 1e-3 * second.grad_norm);
+}
+
+// Rank r's part of a mean over all ranks, of which no word goes to the others until the step ends.
+struct PartTask : LinearTask {
+  explicit PartTask(int64_t ranks) : LinearTask(6, 1.0 / static_cast<double>(ranks)) {}
+  bool loss_is_own_part() const override { return true; }
+};
+
+TEST(Step, OwnPartsOfTheLossAddUp) {
+  torch::manual_seed(6);
+  const at::Tensor images = at::randn({4, 1, 2, 3}), infinite = at::full_like(images, kInfinity);
+  Parts alone(std::make_unique<LinearTask>(6));
+  const StepResult expected = alone.run({images}), second = alone.run({images});
+  std::vector<std::unique_ptr<PartTask>> tasks;
+  for (int64_t rank = 0; rank < 2; ++rank) tasks.push_back(std::make_unique<PartTask>(2));
+  test::on_ranks(2, [&](World& world) {
+    Parts own(std::move(tasks[static_cast<size_t>(world.rank())]), /*clip=*/0, Precision::fp32, &world);
+    const at::Tensor rows = images.slice(0, 2 * world.rank(), 2 * world.rank() + 2);
+    const StepResult result = own.run({rows});
+    EXPECT_NEAR(result.loss, expected.loss, 1e-6);
+    EXPECT_NEAR(result.grad_norm, expected.grad_norm, 1e-6);
+    const auto before = own.tensors();
+    // what is not finite on one rank changes nothing on any
+    const StepResult bad = own.run({world.rank() == 1 ? infinite.slice(0, 0, 2) : rows});
+    EXPECT_FALSE(std::isfinite(bad.loss));
+    EXPECT_FALSE(bad.is_finite);
+    expect_same(own.tensors(), before);
+    EXPECT_NEAR(own.run({rows}).loss, second.loss, 1e-6);
+    world.keep_gradients();
+  });
 }
 
 TEST(Step, SaysWhatRanksWant) {
