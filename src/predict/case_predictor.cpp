@@ -99,18 +99,23 @@ class NnUnetCases : public CasePredictor {
   void predict(const std::vector<LoadedCase>& cases, std::vector<CaseResult>& results) override {
     for (size_t i = 0; i < cases.size(); ++i) {
       const nnunet::PreprocessedCase& preprocessed = *cases[i].preprocessed;
-      const at::Tensor logits = predictor_.logits(preprocessed);
-      nnunet::Prediction prediction =
-          nnunet::way_back(std::span(logits.const_data_ptr<float>(), static_cast<size_t>(logits.numel())), preprocessed,
-                           *model().plans, model().labels, with_probabilities_);
-      to_classes(prediction.numbers);
-      if (with_probabilities_ && !model().labels.has_regions())
-        prediction.probabilities.erase(prediction.probabilities.begin());  // of the background
-      results[i].set(std::move(prediction.numbers), std::move(prediction.probabilities));
+      results[i].set([this, &preprocessed, logits = predictor_.logits(preprocessed)] {
+        return prediction_of(logits, preprocessed);
+      });
     }
   }
 
  private:
+  nnunet::Prediction prediction_of(const at::Tensor& logits, const nnunet::PreprocessedCase& preprocessed) const {
+    nnunet::Prediction prediction =
+        nnunet::way_back(std::span(logits.const_data_ptr<float>(), static_cast<size_t>(logits.numel())), preprocessed,
+                         *model().plans, model().labels, with_probabilities_);
+    to_classes(prediction.numbers);
+    if (with_probabilities_ && !model().labels.has_regions())
+      prediction.probabilities.erase(prediction.probabilities.begin());  // of the background
+    return prediction;
+  }
+
   // What regions are painted with becomes the class that stands for it (ModelCard::label_values).
   void to_classes(std::vector<uint8_t>& numbers) const {
     const std::vector<int64_t>& order = model().labels.region_order;

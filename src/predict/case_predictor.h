@@ -20,7 +20,7 @@ class CasePredictor {
   virtual LoadedCase load(const io::SourceFile& file) const = 0;
   // Whether `one` may go through the network together with `others`, of which there is at least one.
   virtual bool go_together(const std::vector<LoadedCase>& others, const LoadedCase& one) const = 0;
-  // Fills results[i] with what is said of cases[i]. Throws Error.
+  // Fills results[i] with what is said of cases[i], which must outlive it. Throws Error.
   virtual void predict(const std::vector<LoadedCase>& cases, std::vector<CaseResult>& results) = 0;
   virtual void warn_of_input() const {}  // when all are predicted: did they look as in training?
 };

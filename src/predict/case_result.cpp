@@ -49,30 +49,32 @@ CaseResult::CaseResult(const io::SourceFile& file, const data::Case& one, std::s
       postprocessing_(postprocessing),
       voxels_(static_cast<size_t>(one.volume.num_values() / one.volume.channels)) {}
 
+// What was added before is read while the device computes this.
 void CaseResult::add(int64_t first, const at::Tensor& p) {
+  Slices next{.first = first};
   if (p.dim() == 2) {
-    add_scores(first, p.to(at::kDouble).contiguous());
+    next.scores.emplace(p.to(at::kDouble).contiguous());
   } else {
-    add_maps(first, p);
+    next.labels.emplace(at::argmax(p, 1).to(at::kByte).contiguous());
+    for (size_t k = 0; options_.probabilities && k < card_.class_names.size(); ++k)
+      next.probabilities.emplace_back(p.select(1, static_cast<int64_t>(k) + 1).contiguous());
   }
+  if (coming_) take(*coming_);
+  coming_ = std::move(next);
 }
 
-void CaseResult::set(std::vector<uint8_t> labels, std::vector<std::vector<float>> probabilities) {
-  labels_ = std::move(labels);
-  probabilities_ = std::move(probabilities);
-}
-
-void CaseResult::add_maps(int64_t first, const at::Tensor& p) {
+void CaseResult::take(const Slices& slices) {
+  if (slices.scores) return take_scores(slices.first, slices.scores->read());
   labels_.resize(voxels_);
-  scatter(at::argmax(p, 1).to(at::kByte).contiguous(), first, case_, labels_);
-  probabilities_.resize(options_.probabilities ? card_.class_names.size() : 0);
+  scatter(slices.labels->read(), slices.first, case_, labels_);
+  probabilities_.resize(slices.probabilities.size());
   for (size_t k = 0; k < probabilities_.size(); ++k) {
     probabilities_[k].resize(voxels_);
-    scatter(p.select(1, static_cast<int64_t>(k) + 1).contiguous(), first, case_, probabilities_[k]);
+    scatter(slices.probabilities[k].read(), slices.first, case_, probabilities_[k]);
   }
 }
 
-void CaseResult::add_scores(int64_t first, const at::Tensor& scores) {
+void CaseResult::take_scores(int64_t first, const at::Tensor& scores) {
   for (int64_t i = 0; i < scores.size(0); ++i) {
     const double* row = scores.const_data_ptr<double>() + i * scores.size(1);
     const std::vector<double> values(row, row + scores.size(1));
@@ -81,7 +83,16 @@ void CaseResult::add_scores(int64_t first, const at::Tensor& scores) {
   }
 }
 
-PredictedCase CaseResult::write(const fs::path& output) { return labels_.empty() ? rows() : write_files(output); }
+PredictedCase CaseResult::write(const fs::path& output) {
+  if (coming_) take(*coming_);
+  coming_.reset();
+  if (whole_) {
+    nnunet::Prediction whole = whole_();
+    labels_ = std::move(whole.numbers);
+    probabilities_ = std::move(whole.probabilities);
+  }
+  return labels_.empty() ? rows() : write_files(output);
+}
 
 PredictedCase CaseResult::rows() const {
   return {{}, csv_row({name_, std::to_string(pool_.num_slices())}, pool_.result(card_.is_multi_label)), slices_rows_};

@@ -1,4 +1,5 @@
-// Case after case: while one is predicted, the next is read. A case that fails is named at the end and stops nothing.
+// Case after case: while one is predicted, the next is read and the one before is written. A case that fails is named
+// at the end and stops nothing.
 #include "vmae/predict/predict.h"
 
 #include <unistd.h>
@@ -107,6 +108,13 @@ struct Group {
   std::vector<LoadedCase> cases;
 };
 
+// What became of a case.
+struct Written {
+  size_t number;
+  PredictedCase files;
+  std::optional<Error> problem;
+};
+
 // Cases through the models, one after the other, and what becomes of them.
 class Prediction {
  public:
@@ -146,6 +154,7 @@ class Prediction {
       predict_all();
     } catch (const Error& error) {
       if (error.code() != ExitCode::stopped) throw;
+      finish_writing();
       bar_.finish();
       write_tables();
       throw Error(ExitCode::stopped,
@@ -225,7 +234,7 @@ class Prediction {
       log::info(concat(num_handled_, " of ", cases_.size(), " cases are predicted already: going on"));
   }
 
-  // While one case is predicted, the next is read.
+  // While one case is predicted, the next is read, and the one before is written.
   void predict_all() {
     std::future<LoadedCase> next;
     const auto read_ahead = [&](size_t i) {
@@ -247,6 +256,7 @@ class Prediction {
       if (group_.cases.front().one.volume.size[2] > 1) flush();
     }
     flush();
+    finish_writing();
   }
 
   // Predicts the group; where that fails its cases one by one, to know which of them it was.
@@ -254,13 +264,14 @@ class Prediction {
     if (group_.cases.empty()) return;
     if (!can_predict_together()) {
       for (size_t i = 0; i < group_.cases.size(); ++i) {
+        Group alone{{group_.numbers[i]}, {group_.cases[i]}};
         try {
-          predict_together({group_.numbers[i]}, {group_.cases[i]});
+          predict_together(alone);
         } catch (const Error& own) {
           leave_out(group_.numbers[i], own);
         } catch (const std::exception& problem) {
           if (!train::out_of_memory(problem)) throw;
-          leave_out(group_.numbers[i], Error(ExitCode::data, "does not fit in memory", "lower --batch"));
+          leave_out(group_.numbers[i], does_not_fit());
         }
       }
     }
@@ -271,7 +282,7 @@ class Prediction {
 
   bool can_predict_together() {
     try {
-      predict_together(group_.numbers, group_.cases);
+      predict_together(group_);
       return true;
     } catch (const Error& error) {
       if (error.code() != ExitCode::data) throw;
@@ -281,21 +292,49 @@ class Prediction {
     return false;
   }
 
-  void predict_together(const std::vector<size_t>& numbers, const std::vector<LoadedCase>& group) {
+  // Takes the cases of the group, where it succeeds: they are written while the next are predicted.
+  void predict_together(Group& group) {
     std::vector<CaseResult> predicted;
-    for (size_t i = 0; i < group.size(); ++i)
-      predicted.emplace_back(cases_[numbers[i]], group[i].one, names_[numbers[i]], card(), options_,
+    for (size_t i = 0; i < group.cases.size(); ++i)
+      predicted.emplace_back(cases_[group.numbers[i]], group.cases[i].one, names_[group.numbers[i]], card(), options_,
                              postprocessing_.of_classes);
-    predictor_->predict(group, predicted);
-    for (size_t i = 0; i < group.size(); ++i) {
+    predictor_->predict(group.cases, predicted);
+    finish_writing();
+    writing_ =
+        std::async(std::launch::async, [this, numbers = group.numbers, cases = std::move(group.cases),
+                                        results = std::move(predicted)]() mutable { return write(numbers, results); });
+  }
+
+  std::vector<Written> write(const std::vector<size_t>& numbers, std::vector<CaseResult>& results) const {
+    std::vector<Written> all;
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      Written one{numbers[i], {}, {}};
       try {
-        results_[numbers[i]] = predicted[i].write(output_);
-        journal_->add(names_[numbers[i]], results_[numbers[i]]);
+        one.files = results[i].write(output_);
       } catch (const Error& error) {
-        leave_out(numbers[i], error);
+        one.problem = error;
+      } catch (const std::exception& problem) {
+        if (!train::out_of_memory(problem)) throw;
+        one.problem = does_not_fit();
       }
+      all.push_back(std::move(one));
+    }
+    return all;
+  }
+
+  void finish_writing() {
+    if (!writing_.valid()) return;
+    for (const Written& one : writing_.get()) {
+      if (one.problem) {
+        leave_out(one.number, *one.problem);
+        continue;
+      }
+      results_[one.number] = one.files;
+      journal_->add(names_[one.number], one.files);
     }
   }
+
+  static Error does_not_fit() { return {ExitCode::data, "does not fit in memory", "lower --batch"}; }
 
   void leave_out(size_t number, const Error& error) {
     if (error.code() != ExitCode::data) throw error;  // a full disk would hit all that follow
@@ -381,6 +420,7 @@ class Prediction {
   int64_t num_handled_ = 0;             // with those of an earlier start
   Group group_;
   std::vector<Failure> failed_;
+  std::future<std::vector<Written>> writing_;  // the last member: it uses the others
 };
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "alike.h"
 #include "vmae/core/log.h"
 #include "vmae/data/transforms.h"
+#include "vmae/train/transfer.h"
 
 namespace vmae::run {
 
@@ -182,16 +183,17 @@ at::Tensor SlicePredictor::probabilities(const std::vector<io::Image>& slices,
   const Canvas canvas = is_segmenter ? canvas_for(first.height, first.width, card.image, options_.tiles)
                                      : Canvas{card.image, 0, 0, card.image.image_size[0], card.image.image_size[1]};
   const bool minmax = card.minmax && canvas.options.image_size == card.image.image_size;
-  const at::Tensor on_cpu = network_input(slices, ranges, canvas.options, minmax), input = on_cpu.to(device_);
+  const at::Tensor on_cpu = network_input(slices, ranges, canvas.options, minmax),
+                   input = train::to_device(on_cpu, device_);
   num_slices_ += on_cpu.size(0);
   if (card.input) num_unlike_ += are_unlike(on_cpu, *card.input).sum().item<int64_t>();
-  if (!is_segmenter) return of_network_input(input).cpu();
+  if (!is_segmenter) return of_network_input(input);
   at::Tensor p = of_canvas(input)
                      .slice(2, canvas.row, canvas.row + canvas.height)
                      .slice(3, canvas.column, canvas.column + canvas.width);
   if (p.size(2) != first.height || p.size(3) != first.width)
     p = at::upsample_bilinear2d(p.contiguous(), {first.height, first.width}, /*align_corners=*/false);
-  return p.cpu().contiguous();
+  return p;
 }
 
 }  // namespace vmae::run

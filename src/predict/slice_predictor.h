@@ -36,7 +36,7 @@ class SlicePredictor {
   const SliceOptions& options() const { return options_; }
 
   // Slices of one size, values in units; a range for all of them, or one each. Segmentation: (n,
-  // classes, h, w) with the background first; classification: (n, classes). float32 on the CPU.
+  // classes, h, w) with the background first; classification: (n, classes). float32 on the device.
   at::Tensor probabilities(const std::vector<io::Image>& slices, const std::vector<data::IntensityRange>& ranges);
 
   // Of all slices so far, those that look unlike what the (first) model was trained on (input_statistics.h).

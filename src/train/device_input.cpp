@@ -6,6 +6,8 @@
 
 #include <optional>
 
+#include "vmae/train/transfer.h"
+
 namespace vmae::train {
 
 // The batch that is on its way. The allocators of pinned and of device memory
@@ -55,10 +57,7 @@ void DeviceInput::prefetch() {
     return;
   }
   const c10::StreamGuard on_copy_stream(ahead_->stream);
-  for_each_tensor(batch, [&](at::Tensor& tensor) {
-    if (!tensor.is_pinned()) tensor = tensor.pin_memory();
-    tensor = tensor.to(device_, /*non_blocking=*/true);
-  });
+  for_each_tensor(batch, [&](at::Tensor& tensor) { tensor = to_device(tensor, device_); });
   ahead_->copied.record(ahead_->stream);
   ahead_->batch = std::move(batch);
 }

@@ -1,14 +1,12 @@
 #include "vmae/train/step.h"
 
 #include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "vmae/cuda/range.h"
 
@@ -78,17 +76,9 @@ at::Tensor Step::on_device(StepRequests requests) const {
   return values;
 }
 
-ComingResult::ComingResult(const at::Tensor& result) : values_(result) {
-  if (!result.is_cuda()) return;
-  values_ = at::empty(result.sizes(), result.options().device(at::kCPU).pinned_memory(true));
-  values_.copy_(result, /*non_blocking=*/true);
-  copied_.emplace(result.device().type());
-  copied_->record(c10::impl::VirtualGuardImpl(result.device().type()).getStream(result.device()));
-}
-
 StepResult ComingResult::read() const {
-  if (copied_) copied_->synchronize();
-  const double* value = values_.const_data_ptr<double>();
+  const at::Tensor values = values_.read();
+  const double* value = values.const_data_ptr<double>();
   return {.loss = value[0],
           .grad_norm = value[1],
           .is_finite = value[2] == 1,

@@ -1,15 +1,12 @@
 #pragma once
 // One optimizer step: forward, backward, clipping, update. Operations on tensors of the
 // device alone, without waiting for it, so that a whole step can be recorded (step_graph.h).
-#include <c10/core/Event.h>
-
-#include <optional>
-
 #include "vmae/ranks/world.h"
 #include "vmae/train/optim.h"
 #include "vmae/train/plan.h"
 #include "vmae/train/precision.h"
 #include "vmae/train/task.h"
+#include "vmae/train/transfer.h"
 
 namespace vmae::train {
 
@@ -22,16 +19,14 @@ struct StepResult {
   double loss_scale = 1;           // after the step
 };
 
-// A result on its way to the host: begun when the step was given to the device, so that waiting for it
-// does not wait for what the device was given since.
+// A result on its way to the host.
 class ComingResult {
  public:
-  explicit ComingResult(const at::Tensor& result);  // of Step::finish()
-  StepResult read() const;                          // waits
+  explicit ComingResult(const at::Tensor& result) : values_(result) {}  // of Step::finish()
+  StepResult read() const;                                              // waits
 
  private:
-  at::Tensor values_;
-  std::optional<c10::Event> copied_;
+  ComingTensor values_;
 };
 
 // What a rank wants of all, summed over them with every step: as numbers on the device.
