@@ -130,6 +130,16 @@ struct BenchCommand {
     image_size =
         command.add_option("--image-size", training.image_size, "side of the images in pixels")->capture_default_str();
     command.add_option("--threads", training.threads, "0: as many as affinity and cgroup allow")->capture_default_str();
+    command.add_flag("--cuda-graph", training.cuda_graph, "as train.cuda_graph: record a step once and replay it");
+    command
+        .add_option("--deterministic", training.deterministic,
+                    "as run.deterministic: the same bits every time; a CPU always is")
+        ->capture_default_str();
+    command
+        .add_option("--trace", training.trace,
+                    "write what one more step is made of (operators, kernels) to this file, for chrome://tracing and "
+                    "ui.perfetto.dev")
+        ->type_name("FILE");
     ranks.add_to(command);
     command
         .add_option("--checkpoint", training.checkpoint, "write a checkpoint to this file after the steps, and time it")

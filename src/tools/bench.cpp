@@ -8,7 +8,9 @@
 #include <numeric>
 #include <ostream>
 
+#include "trace.h"
 #include "vmae/core/clock.h"
+#include "vmae/core/error.h"
 #include "vmae/nn/classifier.h"
 #include "vmae/nn/losses.h"
 #include "vmae/nn/mae.h"
@@ -23,6 +25,7 @@
 #include "vmae/train/checkpoint_writer.h"
 #include "vmae/train/device.h"
 #include "vmae/train/step.h"
+#include "vmae/train/step_graph.h"
 
 namespace vmae::run {
 
@@ -116,7 +119,8 @@ RandomImages make_task(const BenchArguments& arguments, at::Device device) {
 }
 
 struct Timing {
-  std::vector<double> step_s;  // after the warm-up
+  std::vector<double> step_s;  // after the warm-up; of a GPU all are their mean
+  double first_s = 0;          // the first one of all
   double waited_s = 0;         // in these steps, for gradients of other ranks
   double loss = 0;             // of the last one
 
@@ -128,18 +132,37 @@ struct Timing {
   double sum_s() const { return std::accumulate(step_s.begin(), step_s.end(), 0.0); }
 };
 
-Timing time_steps(const BenchArguments& arguments, train::Step& one, const train::World& world) {
+// Gives a step to the device.
+using Launch = std::function<train::ComingResult()>;
+
+Launch launch_of(train::Step& step, train::StepGraph* graph) {
+  if (graph != nullptr) return [graph] { return train::ComingResult(graph->run({}, /*lr=*/1e-4, {})); };
+  return [&step] {
+    step.begin();
+    step.add({}, /*share=*/1.0, /*is_last=*/true);
+    return train::ComingResult(step.finish(step.on_device(/*lr=*/1e-4), step.on_device(train::StepRequests{})));
+  };
+}
+
+// On the CPU one step after the other. A GPU is given all of them at once, as training does.
+Timing time_steps(const BenchArguments& arguments, const Launch& launch, at::Device device, const train::World& world) {
   Timing timing;
-  double waited_in_warmup_s = 0;
-  for (int64_t step = 0; step < arguments.warmup + arguments.steps; ++step) {
-    if (step == arguments.warmup) waited_in_warmup_s = world.gradient_wait_s();
+  for (int64_t step = 0; step < arguments.warmup; ++step) {
     const auto start = Clock::now();
-    one.begin();
-    one.add({}, /*share=*/1.0, /*is_last=*/true);
-    timing.loss =
-        train::ComingResult(one.finish(one.on_device(/*lr=*/1e-4), one.on_device(train::StepRequests{}))).read().loss;
-    if (step >= arguments.warmup) timing.step_s.push_back(seconds_since(start));
+    launch().read();
+    if (step == 0) timing.first_s = seconds_since(start);
   }
+  const double waited_in_warmup_s = world.gradient_wait_s();
+  const auto all = Clock::now();
+  for (int64_t step = 0; step < arguments.steps; ++step) {
+    const auto start = Clock::now();
+    const train::ComingResult result = launch();
+    if (!device.is_cuda() || step + 1 == arguments.steps) timing.loss = result.read().loss;
+    timing.step_s.push_back(seconds_since(start));
+  }
+  if (device.is_cuda())
+    timing.step_s.assign(timing.step_s.size(), seconds_since(all) / static_cast<double>(arguments.steps));
+  if (arguments.warmup == 0) timing.first_s = timing.step_s.front();
   timing.waited_s = world.gradient_wait_s() - waited_in_warmup_s;
   return timing;
 }
@@ -164,7 +187,10 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
     throw Error(ExitCode::usage,
                 concat("--batch = ", arguments.batch, " does not divide over ", world.size(), " ranks"),
                 "give a multiple");
-  train::configure_compute(device, arguments.threads);
+  if (arguments.cuda_graph && !device.is_cuda())
+    throw Error(ExitCode::usage, "--cuda-graph is for GPUs, and this runs on the CPU", "leave it out");
+  train::configure_compute(device, arguments.threads, arguments.deterministic);
+  const train::ComputeStream stream(device, arguments.cuda_graph);
   train::Plan plan;
   plan.precision = train::resolve_precision(arguments.precision, device);
   plan.device = device;
@@ -178,8 +204,10 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
   train::LossScale scale(plan.precision, device);
   train::Step step(task, *optimizer, scale, plan, world);
   world.share_gradients(train::trained_parameters(task.module()), /*compress=*/false);
+  train::StepGraph graph(step);
+  const Launch launch = launch_of(step, arguments.cuda_graph ? &graph : nullptr);
 
-  const Timing timing = time_steps(arguments, step, world);
+  const Timing timing = time_steps(arguments, launch, device, world);
   nlohmann::ordered_json result = {{"model", arguments.model},
                                    {"images_per_s", static_cast<double>(arguments.batch) / timing.median_s()},
                                    {"peak_rss_mb", static_cast<double>(train::peak_memory_bytes(device)) / 1048576.0},
@@ -187,6 +215,7 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
                                    {"precision", train::to_string(plan.precision)},
                                    {"device", device.str()},
                                    {"batch", arguments.batch},
+                                   {"first_step_s", timing.first_s},
                                    {"step_s", timing.step_s}};
   if (world.size() > 1) {
     result["ranks"] = world.size();
@@ -194,6 +223,7 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
   }
   if (!arguments.checkpoint.empty() && world.is_first())
     time_checkpoint(arguments.checkpoint, {task.module(), *optimizer, scale}, result);
+  if (!arguments.trace.empty()) trace(arguments.trace, device, [&] { launch().read(); });
   world.keep_gradients();
   out << result.dump() << "\n";
 }

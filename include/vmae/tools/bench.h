@@ -19,9 +19,12 @@ struct BenchArguments {
   std::filesystem::path plan;  // of nnunet: nnU-Net's plans.json, whose patches take the place of image_size; or empty
   // where to write one, and time it; empty: none
   std::filesystem::path checkpoint;
+  bool cuda_graph = false, deterministic = true;  // as train.cuda_graph and run.deterministic
+  std::filesystem::path trace;                    // where to write a trace of one more step; empty: none
 };
 // Times training steps of the full-size model on random images; one line of JSON: images_per_s (from the
-// median step), peak_rss_mb, step_s; of several ranks comm_wait_share (of a step, waiting for gradients of
+// median step; a GPU is not waited for between steps: from all of them), peak_rss_mb (of a GPU: reserved there),
+// first_step_s, step_s; of several ranks comm_wait_share (of a step, waiting for gradients of
 // other ranks); with `checkpoint`: checkpoint_pause_s (training waits for the copy), checkpoint_write_s.
 void bench(const BenchArguments& arguments, train::World& world, std::ostream& out);
 
