@@ -2,12 +2,18 @@
 #include <gtest/gtest.h>
 #include <torch/cuda.h>
 #include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
 #include <torch/types.h>
 #include <torch/utils.h>
+#include <torch/csrc/distributed/c10d/HashStore.hpp>
 
+#include <set>
 #include <thread>
 
+#include "../../../src/ranks/gradient_sync.h"
+#include "../../../src/ranks/process_group.h"
 #include "../data/data_folder.h"
+#include "support/errors.h"
 #include "support/tensors.h"
 #include "vmae/cuda/library.h"
 #include "vmae/data/views.h"
@@ -225,6 +231,78 @@ TEST_F(Gpu, AReplayedStepIsTheStep) {
     for (size_t i = 0; i < eager.size(); ++i)
       EXPECT_NEAR(replayed[i], eager[i], 1e-3 * eager[i]) << kind << ", " << name << ", step " << i;
   }
+}
+
+// What would make the host wait (reading a number, copying from unpinned memory) is an error here.
+TEST_F(Gpu, AStepDoesNotWaitForTheDevice) {
+  for (const Precision precision : {Precision::fp32, Precision::bf16, Precision::fp16}) {
+    MaeTask task(small_mae(device()));
+    const auto optimizer = make_optimizer(task.module(), {.clip_grad_norm = 1.0, .ema_decay = 0.9});
+    LossScale scale(precision, device());
+    Plan plan;
+    plan.precision = precision;
+    plan.device = device();
+    plan.optim.clip_grad_norm = 1.0;
+    World world;
+    Step step(task, *optimizer, scale, plan, world);
+    const data::Batch batch = batch_of("mae", 0, task, device());
+    std::string problem;
+    for (const bool is_forbidden : {false, false, true}) {
+      cuda::library()->forbid_waiting(is_forbidden);
+      try {
+        step.begin();
+        step.add(batch, 1.0, /*is_last=*/true);
+        const ComingResult result(step.finish(step.on_device(1e-3), step.on_device(StepRequests{.save = true})));
+      } catch (const std::exception& waiting) {
+        problem = waiting.what();
+      }
+      cuda::library()->forbid_waiting(false);
+    }
+    EXPECT_EQ(problem, "") << to_string(precision);
+  }
+}
+
+TEST_F(Gpu, MemoryThatRunsOutIsNamed) {
+  std::optional<Error> error;
+  try {
+    at::empty({int64_t{1} << 45}, device());
+  } catch (const std::exception& problem) {
+    error = out_of_memory(problem);
+  }
+  ASSERT_TRUE(error);
+  EXPECT_TRUE(test::contains(error->what(), "Tried to allocate"));
+  EXPECT_EQ(at::ones({3}, device()).sum().item<double>(), 3) << "and the device goes on";
+}
+
+TEST_F(Gpu, EveryGpuHasAName) {
+  std::set<std::string> names;
+  for (c10::DeviceIndex i = 0; i < static_cast<c10::DeviceIndex>(torch::cuda::device_count()); ++i)
+    names.insert(cuda::library()->properties(i).uuid);
+  EXPECT_EQ(names.size(), torch::cuda::device_count());
+  for (const std::string& name : names) EXPECT_EQ(name.size(), 32);
+}
+
+TEST_F(Gpu, OneRankSumsOverNccl) {
+  const auto group = make_process_group(c10::make_intrusive<c10d::HashStore>(), Launch{.rank = 0, .size = 1}, device(),
+                                        /*timeout_s=*/60, /*is_one_host=*/true);
+  std::vector<at::Tensor> x{at::full({1000}, 3.0, device())};
+  group->allreduce(x)->wait();
+  EXPECT_EQ(x[0][999].item<double>(), 3);
+  for (const bool compress : {false, true}) {
+    torch::nn::Linear layer(20, 30);
+    layer->to(device());
+    const at::Tensor input = at::randn({8, 20}, device());
+    layer->forward(input).square().mean().backward();
+    const at::Tensor expected = layer->weight.grad().clone();
+    layer->zero_grad();
+    GradientSync gradients(group, layer->parameters(), compress);
+    for (int step = 0; step < 3; ++step) {
+      layer->zero_grad();
+      gradients.backward(layer->forward(input).square().mean(), /*synchronise=*/true);
+      EXPECT_LT(test::max_abs_difference(layer->weight.grad().cpu(), expected.cpu()), compress ? 1e-2 : 1e-6);
+    }
+  }
+  group->shutdown();
 }
 
 TEST_F(Gpu, MemoryIsReported) {
