@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Speed of a fine-tuning step in eager PyTorch on the CPU: Swin-UNet, TransUNet or nnU-Net with Dice and cross-entropy, or the classifier with cross-entropy. The baseline of compare_finetune.py."""
+"""Speed of a fine-tuning step in PyTorch: Swin-UNet, TransUNet or nnU-Net with Dice and cross-entropy, or the classifier with cross-entropy. The baseline of compare_finetune.py."""
 import torch
 import torch.nn.functional as F
 
 import nnunet_model
-from bench_step import step_arguments, time_steps
+from bench_step import prepared, step_arguments, time_steps
 from transunet_model import TransUNet
 from vmae_model import SwinClassifier, SwinUNet
 
@@ -30,15 +30,18 @@ def main():
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     size, classes = (args.image_size, args.image_size), CLASSES[args.model]
-    images = torch.randn(args.batch, 3, *size)
+    images = torch.randn(args.batch, 3, *size, device=args.device)
+
+    def numbers(*shape):
+        return torch.randint(classes, shape, device=args.device)
     if args.model == "nnunet":
-        model, mask = nnunet_model.NnUnet(classes).train(), torch.randint(classes, (args.batch, *size))
+        model, mask = prepared(nnunet_model.NnUnet(classes), args), numbers(args.batch, *size)
         time_steps(model, lambda: nnunet_model.loss(model(images), mask), args)
     elif args.model in SEGMENTERS:
-        model, mask = SEGMENTERS[args.model](num_classes=classes, image_size=size).train(), torch.randint(classes, (args.batch, *size))
+        model, mask = prepared(SEGMENTERS[args.model](num_classes=classes, image_size=size), args), numbers(args.batch, *size)
         time_steps(model, lambda: dice_ce(model(images), mask), args)
     else:
-        model, labels = SwinClassifier(num_classes=classes, image_size=size).train(), torch.randint(classes, (args.batch,))
+        model, labels = prepared(SwinClassifier(num_classes=classes, image_size=size), args), numbers(args.batch)
         time_steps(model, lambda: F.cross_entropy(model(images).float(), labels), args)
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training speed of the eager PyTorch model on the CPU: the baseline that scripts/bench compares the C++ program with. Under torchrun: DistributedDataParallel, the
+"""Training speed of the PyTorch model: the baseline that scripts/bench compares the C++ program with. Under torchrun: DistributedDataParallel, the
 batch divided among the ranks. --checkpoint FILE: times torch.save() of weights and optimizer, as scripts do between two steps."""
 import os
 import time
 
 import torch
 
-from bench_step import step_arguments, time_steps
+from bench_step import prepared, step_arguments, time_steps
 from vmae_model import SwinMAE, SwinSimCLR
 
 
@@ -20,8 +20,9 @@ def main():
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     size, count = (args.image_size, args.image_size), args.batch // ranks
-    model = (SwinMAE if args.model == "mae" else SwinSimCLR)(image_size=size).train()
-    images = torch.randn(count if args.model == "mae" else 2 * count, 3, *size)  # simclr: two ready views of each
+    model = (SwinMAE if args.model == "mae" else SwinSimCLR)(image_size=size)
+    model = prepared(model, args)
+    images = torch.randn(count if args.model == "mae" else 2 * count, 3, *size, device=args.device)  # simclr: two ready views of each
     if ranks > 1:
         torch.distributed.init_process_group("gloo")
         model = torch.nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
