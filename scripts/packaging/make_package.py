@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The second half of scripts/package: gathers what was built, takes the libraries of Debian inside under names of their own (auditwheel), and writes the wheel or the archive.
+"""The second half of scripts/package: gathers what was built, takes the libraries of Debian inside under names of their own (auditwheel), and writes the wheel or the archive, or both.
 
-usage: make_package.py wheel|tar --build DIR --torch VERSION --output DIR
+usage: make_package.py wheel|tar... --build DIR --torch VERSION --output DIR
 """
 import argparse
 import base64
 import functools
+import gzip
 import hashlib
 import os
 import re
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -23,8 +25,33 @@ PLATFORM = "manylinux_2_35_x86_64"  # the lowest that Debian 12's libraries allo
 MODULES = ("vmae_model", "swin_layers", "transunet_model", "export_onnx")  # of scripts/python
 # PyTorch's, and those of CUDA beside it.
 NOT_OURS = ("libtorch*", "libc10*", "libgomp.so.1", "libcu*", "libnv*", "libnccl*")
-# Of no use here, and large: DCMTK reads XML with it, which brings 35 MB of ICU.
-UNUSED = {"libxml2.so.2": "libdcmdata.so.17"}
+# Never called here. DCMTK reads XML with libxml2, which brings 35 MB of ICU; libjbig is under the GPL, and its TIFFs are refused (src/image/tiff_pixels.cpp).
+UNUSED = {"libxml2.so.2": "libdcmdata.so.17", "libjbig.so.0": "libtiff.so.6"}
+
+METADATA = """Metadata-Version: 2.4
+Name: vmae
+Version: {version}
+Summary: Self-supervised pretraining, fine-tuning and evaluation of medical image models
+License-Expression: Apache-2.0
+License-File: LICENSE
+Project-URL: Paper, {paper}
+Classifier: Development Status :: 4 - Beta
+Classifier: Environment :: Console
+Classifier: Intended Audience :: Science/Research
+Classifier: Operating System :: POSIX :: Linux
+Classifier: Programming Language :: C++
+Classifier: Programming Language :: Python :: 3
+Classifier: Topic :: Scientific/Engineering :: Artificial Intelligence
+Classifier: Topic :: Scientific/Engineering :: Medical Science Apps.
+Requires-Python: >=3.9
+Requires-Dist: torch=={torch}
+Requires-Dist: safetensors
+Provides-Extra: onnx
+Requires-Dist: onnx; extra == "onnx"
+Requires-Dist: onnxscript; extra == "onnx"
+Description-Content-Type: text/markdown
+
+"""
 
 
 def run(*command, **more):
@@ -49,7 +76,7 @@ def library(name):
 
 
 def make_unused(folder):
-    """Libraries in the place of those that are never called: what is called of them ends the program."""
+    """Libraries in the place of those that are never called: what is called of them says so and ends the program."""
     folder.mkdir()
     for name, user in UNUSED.items():
         theirs = set(re.findall(r" (\w+)$", run("nm", "--dynamic", "--defined-only", "--without-symbol-versions", library(name), stdout=subprocess.PIPE).stdout, re.MULTILINE))
@@ -61,7 +88,10 @@ def make_unused(folder):
         symbols = [symbol for some in by_version.values() for symbol in some]
         if not symbols:
             raise SystemExit(f"package: {user} calls nothing of {name} any more: correct UNUSED in scripts/packaging/make_package.py")
-        code = "#include <stdlib.h>\n" + "".join(f"void {symbol}(void) {{ abort(); }}\n" for symbol in symbols)
+        code = f"""#include <stdio.h>
+#include <stdlib.h>
+static void end(const char* called) {{ fprintf(stderr, "vmae: %s of {name} was called, which is not in this package\\n", called); abort(); }}
+""" + "".join(f'void {symbol}(void) {{ end("{symbol}"); }}\n' for symbol in symbols)
         script = "".join(f"{of_version} {{ global: {'; '.join(some)}; }};\n" for of_version, some in by_version.items() if of_version)
         (folder / "script").write_text(script)
         options = [f"-Wl,--version-script={folder / 'script'}"] if script else []
@@ -82,7 +112,8 @@ def import_relatively(text):
 
 def gather(build, torch, root):
     """What the wheel holds, without libraries of Debian."""
-    package, info, name = root / "vmae", root / f"vmae-{version()}+torch{torch}.dist-info", f"vmae-{version()}+torch{torch}"
+    name = f"vmae-{version()}+torch{torch}"
+    package, info = root / "vmae", root / f"{name}.dist-info"
     said = run(Path(build) / "bin/vmae", "--version", stdout=subprocess.PIPE).stdout
     if f"for PyTorch {torch}," not in said:
         raise SystemExit(f"package: {build} was built for another PyTorch than {torch}: {said.strip()}")
@@ -103,32 +134,75 @@ def gather(build, torch, root):
     shutil.copy(HERE / "vmae.sh", scripts / "vmae")
     (scripts / "vmae").chmod(0o755)
     add_shell_pages(Path(build) / "bin/vmae", root / f"{name}.data/data/share")
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: vmae\nVersion: {version()}+torch{torch}\nSummary: Self-supervised pretraining, fine-tuning and evaluation of medical image models\n"
-        f"License: Apache-2.0\nRequires-Python: >=3.9\nRequires-Dist: torch=={torch}\nRequires-Dist: safetensors\nDescription-Content-Type: text/markdown\n\n{(ROOT / 'README.md').read_text()}")
+    (info / "licenses").mkdir(parents=True)
+    paper = re.search(r"^ *url: (\S+)", (ROOT / "CITATION.cff").read_text(), re.MULTILINE).group(1)
+    (info / "METADATA").write_text(METADATA.format(version=f"{version()}+torch{torch}", torch=torch, paper=paper) + (ROOT / "README.md").read_text())
     (info / "WHEEL").write_text("Wheel-Version: 1.0\nGenerator: scripts/package\nRoot-Is-Purelib: false\nTag: py3-none-linux_x86_64\n")
-    shutil.copy(ROOT / "LICENSE", info)
+    shutil.copy(ROOT / "LICENSE", info / "licenses")
 
 
-def add_licences(root):
-    """Of every library that was taken inside, as its Debian package has it."""
-    folder = root / "vmae/licences"
-    folder.mkdir()
-    for file in (root / "vmae.libs").iterdir():
-        name = re.sub(r"-[0-9a-f]{8}(?=\.)", "", file.name)
-        if name in UNUSED:
-            continue
-        place = os.path.realpath(library(name))
-        names = [place, place.removeprefix("/usr")]  # of a system whose /lib is a link, as dpkg knows them
-        owner = subprocess.run(["dpkg", "-S", *names], capture_output=True, text=True).stdout.split(":")[0]
-        text = Path(f"/usr/share/doc/{owner}/copyright")
-        if not owner or not text.exists():
+def compiled_in(build):
+    """The headers and static libraries of others that what was built is made of."""
+    def ninja(*arguments):
+        return run("ninja", "-t", *arguments, cwd=build, stdout=subprocess.PIPE).stdout
+    inputs = ninja("inputs", "vmae_app").splitlines()
+    headers = ninja("deps", *(path for path in inputs if path.endswith((".o", ".gch"))))
+    if "deps not found" in headers:
+        raise SystemExit(f"package: ninja does not know what {build} was compiled with: remove that folder, and make the package again")
+    files = [*re.findall(r"^    (.+)$", headers, re.MULTILINE), *(path for path in inputs if path.endswith(".a"))]
+    files = {Path(os.path.realpath(Path(build) / file)) for file in files}
+    return {file for file in files if not file.is_relative_to(ROOT) and not file.is_relative_to(os.path.realpath(build))}
+
+
+@functools.cache
+def wheels(folder):
+    """{file: dist-info} of what pip installed there."""
+    return {folder / row.rsplit(",", 2)[0]: info for info in folder.glob("*.dist-info") for row in (info / "RECORD").read_text().splitlines()}
+
+
+def licences(files):
+    """{what they are of: paths of its licences}: the source package of Debian, or the wheel."""
+    names = {name: file for file in files for name in (str(file), str(file).removeprefix("/usr"))}  # of a system whose /lib is a link, as dpkg knows them
+    said = subprocess.run(["dpkg", "-S", *names], capture_output=True, text=True).stdout
+    owners = {names[name]: owner for owner, name in re.findall(r"^([\w.+-]+)(?::\w+)?(?:, \S+)*: (/.*)$", said, re.MULTILINE)}
+    said = run("dpkg-query", "-W", "-f", "${Package} ${source:Package}\n", *sorted(set(owners.values())), stdout=subprocess.PIPE).stdout
+    sources, found = dict(line.split() for line in said.splitlines()), {}
+    for file in files:
+        if file in owners:
+            found.setdefault(sources[owners[file]], set()).add(Path(f"/usr/share/doc/{owners[file]}/copyright"))
+        elif info := next((wheels(folder)[file] for folder in file.parents if file in wheels(folder)), None):
+            found.setdefault(info.name.split("-")[0], set()).update(path for path in info.glob("licenses/*") if path.is_file())
+        else:
+            raise SystemExit(f"package: {file} is in what was built, and of no Debian package and no wheel, so that its licence is not known: run scripts/setup --cuda, remove the build folder, "
+                             "and make the package again (with CCACHE_RECACHE=1 if it is named again)")
+    return found
+
+
+def add_licences(root, build):
+    """Of every library that was taken inside, and of all that was compiled in."""
+    names = (re.sub(r"-[0-9a-f]{8}(?=\.)", "", file.name) for file in (root / "vmae.libs").iterdir())
+    files = compiled_in(build) | {Path(os.path.realpath(library(name))) for name in names if name not in UNUSED}
+    folder, common = root / "vmae/licences", Path("/usr/share/common-licenses")
+    (folder / common.name).mkdir(parents=True)
+    for name, paths in licences(files).items():
+        if not paths or not all(path.exists() for path in paths):
             raise SystemExit(f"package: no licence of {name} is found")
-        shutil.copy(text, folder / owner)
+        text = "\n".join(sorted({path.read_text() for path in paths}))
+        (folder / name).write_text(text)
+        for named in re.findall(rf"{common}/([\w.-]*\w)", text):  # which Debian's own refer to
+            shutil.copyfile(common / named, folder / common.name / named)
 
 
-def pack_wheel(root, file):
+def git(*arguments):
+    return subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True).stdout
+
+
+def moment():
+    """What all files are dated: packages of one tree are the same, byte by byte. 1980 (of a tree without git) is where zip begins."""
+    return max(int(os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct") or 0), 315532800)
+
+
+def write_wheel(root, file):
     """RECORD is written anew: a hash and the size of each file."""
     info = next(root.glob("*.dist-info"))
     (info / "RECORD").unlink(missing_ok=True)
@@ -137,18 +211,24 @@ def pack_wheel(root, file):
         data, name = path.read_bytes(), path.relative_to(root).as_posix()
         rows.append(f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}")
     (info / "RECORD").write_text("\n".join([*rows, f"{info.name}/RECORD,,"]) + "\n")
-    temporary = file.with_name("." + file.name)
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for path in [*files, info / "RECORD"]:
-            archive.write(path, path.relative_to(root).as_posix())
-    temporary.replace(file)
+            item = zipfile.ZipInfo(path.relative_to(root).as_posix(), time.gmtime(moment())[:6])
+            item.external_attr = mode_of(path) << 16
+            item.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(item, path.read_bytes())
+
+
+def mode_of(path):
+    """Whatever the umask."""
+    return 0o100755 if path.stat().st_mode & 0o100 else 0o100644
 
 
 def take_inside(root, work):
     """-> the same with the libraries of Debian in vmae.libs, and run paths to them."""
     make_unused(work / "unused")
-    raw = work / f"vmae-{version()}+torch0-py3-none-linux_x86_64.whl"
-    pack_wheel(root, raw)
+    raw = work / next(root.glob("*.dist-info")).name.replace(".dist-info", "-py3-none-linux_x86_64.whl")
+    write_wheel(root, raw)
     excluded = [part for pattern in NOT_OURS for part in ("--exclude", pattern)]
     environment = {**os.environ, "LD_LIBRARY_PATH": str(work / "unused"), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run([sys.executable, "-m", "auditwheel", "repair", "--plat", PLATFORM, *excluded, "--wheel-dir", str(work / "repaired"), str(raw)], env=environment, text=True, capture_output=True)
@@ -164,51 +244,60 @@ def take_inside(root, work):
 
 def refuse_paths_of_this_machine(root):
     """Nothing of where it was built."""
-    homes = [os.fsencode(str(path)) for path in (ROOT, Path.home() / ".cache")]
+    places = {ROOT, Path.home() / ".cache", Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")}
+    places = [os.fsencode(path) for place in places for path in {place, place.resolve()}]
     for file in root.rglob("*"):
-        if file.is_file() and any(home in file.read_bytes() for home in homes):
+        if file.is_file() and any(place in file.read_bytes() for place in places):
             raise SystemExit(f"package: {file.relative_to(root)} holds a path of this machine")
 
 
-def write_archive(root, name, file):
-    """NAME/bin/vmae is a link to NAME/vmae/bin/vmae."""
-    (root / "bin").mkdir()
-    (root / "bin/vmae").symlink_to("../vmae/bin/vmae")
-    (share,) = root.glob("*.data/data/share")
-    share.rename(root / "share")
-    for rest in (*root.glob("*.dist-info"), *root.glob("*.data")):
-        shutil.rmtree(rest)
-    shutil.copy(ROOT / "LICENSE", root)
-    shutil.copy(ROOT / "README.md", root)
-    temporary = file.with_name("." + file.name)
-    with tarfile.open(temporary, "w:gz", compresslevel=9) as archive:
-        archive.add(root, name, filter=lambda one: one.replace(uid=0, gid=0, uname="", gname="", deep=False))
-    temporary.replace(file)
+def lay_out(root, folder):
+    """As the archive has it: FOLDER/bin/vmae is a link to FOLDER/vmae/bin/vmae."""
+    shutil.copytree(root, folder, ignore=shutil.ignore_patterns("*.dist-info", "*.data"))
+    (folder / "bin").mkdir()
+    (folder / "bin/vmae").symlink_to("../vmae/bin/vmae")
+    shutil.copytree(*root.glob("*.data/data/share"), folder / "share")
+    shutil.copy(ROOT / "LICENSE", folder)
+    shutil.copy(ROOT / "README.md", folder)
+
+
+def write_archive(folder, file):
+    def plain(one):
+        mode = 0o777 if one.issym() else 0o755 if one.mode & 0o100 else 0o644
+        return one.replace(uid=0, gid=0, uname="", gname="", mtime=moment(), mode=mode, deep=False)
+    with open(file, "wb") as out, gzip.GzipFile("", "wb", 9, out, mtime=moment()) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(folder, folder.name, filter=plain)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=["wheel", "tar"])
+    parser.add_argument("kinds", nargs="+", choices=["wheel", "tar"])
     for name in ("build", "torch", "output"):
         parser.add_argument(f"--{name}", required=True)
     arguments = parser.parse_args()
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
+    if git("status", "--porcelain"):
+        print("package: the tree has changes that are not committed: the package has them, and is dated as the last commit", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         gather(arguments.build, arguments.torch, work / "root")
         root = take_inside(work / "root", work)
-        add_licences(root)
+        add_licences(root, arguments.build)
         refuse_paths_of_this_machine(root)
-        name = f"vmae-{version()}+torch{arguments.torch}"
-        if arguments.kind == "wheel":
-            file = output / f"{name}-py3-none-{PLATFORM}.whl"
-            pack_wheel(root, file)
-        else:
-            name = f"{name}-linux-x86_64"
-            file = output / f"{name}.tar.gz"
-            write_archive(root, name, file)
-        print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
+        full_version = f"{version()}+torch{arguments.torch}"
+        # No archive of pip's: it takes vmae-*.tar.gz for a source package.
+        tree = work / f"vmae_{full_version}_linux-x86_64"
+        lay_out(root, tree)
+        for kind in arguments.kinds:
+            file = output / (f"vmae-{full_version}-py3-none-{PLATFORM}.whl" if kind == "wheel" else f"{tree.name}.tar.gz")
+            temporary = file.with_name("." + file.name)
+            if kind == "wheel":
+                write_wheel(root, temporary)
+            else:
+                write_archive(tree, temporary)
+            temporary.replace(file)
+            print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// libvmae_cuda.so: all that sees CUDA's headers.
+// libvmae_cuda.so: all that sees CUDA's headers, which are those of wheels (scripts/setup --cuda).
 #include "vmae/cuda/library.h"
 
 #include <ATen/core/CachingHostAllocator.h>

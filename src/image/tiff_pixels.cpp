@@ -315,6 +315,9 @@ Palette palette_of(const TiffFile& file, const TiffPage& page) {
 
 Raster read_page(const TiffFile& file) {
   const TiffPage page = page_of(file);
+  // Packages are without its library, which is under the GPL.
+  if (page.compression == COMPRESSION_JBIG)
+    fail_picture("is a TIFF compressed with JBIG, which is not read", "save it with another compression");
   Raster raster;
   raster.width = page.width;
   raster.height = page.height;

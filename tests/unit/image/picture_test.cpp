@@ -223,6 +223,10 @@ TEST(Picture, DamagedAndStrangeFilesAreErrorsWithoutChatter) {
   damaged[damaged.size() / 2] ^= 0x10;
   EXPECT_TRUE(contains(what_of(folder.write("damaged.png", damaged)), "wrong checksum"));
 
+  std::string jbig = slurp(golden("g16.tif"));
+  jbig.replace(jbig.find(std::string_view("\x03\x01\x03\0\x01\0\0\0", 8)) + 8, 2, "\x65\x87");  // tag 259
+  EXPECT_TRUE(contains(what_of(folder.write("jbig.tif", jbig)), "is a TIFF compressed with JBIG, which is not read"));
+
   std::string bmp(54, '\0');
   bmp.replace(0, 2, "BM");
   bmp[2] = 54;
