@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The second half of scripts/package: gathers what was built, takes the libraries of Debian inside under names of their own (auditwheel), and writes the wheel or the archive, or both.
+"""The second half of scripts/package: gathers what was built, takes the libraries of Debian inside under names of their own (auditwheel), and writes the wheel, the archive or Debian's package, or several.
 
-usage: make_package.py wheel|tar... --build DIR --torch VERSION --output DIR
+usage: make_package.py wheel|tar|deb... --build DIR --torch VERSION --output DIR
 """
 import argparse
 import base64
@@ -51,6 +51,17 @@ Requires-Dist: onnx; extra == "onnx"
 Requires-Dist: onnxscript; extra == "onnx"
 Description-Content-Type: text/markdown
 
+"""
+
+CONTROL = """Package: vmae
+Version: {version}
+Architecture: amd64
+Maintainer: The vmae developers
+Section: science
+Priority: optional
+Depends: libc6 (>= 2.35), libgcc-s1, libstdc++6 (>= 12), zlib1g
+Description: pretraining, fine-tuning and evaluation of medical image models
+ It uses PyTorch {torch}, which is not in it: that of $VMAE_TORCH, or of python3.
 """
 
 
@@ -269,9 +280,26 @@ def write_archive(folder, file):
         archive.add(folder, folder.name, filter=plain)
 
 
+def write_deb(tree, torch, file):
+    top = tree.with_name("deb")
+    for part in ("vmae", "vmae.libs"):
+        shutil.copytree(tree / part, top / "usr/lib/vmae" / part)
+    shutil.copytree(tree / "share", top / "usr/share")
+    (top / "usr/share/zsh/site-functions").rename(top / "usr/share/zsh/vendor-completions")  # where Debian's zsh looks
+    for folder in ("usr/bin", "usr/share/doc/vmae", "DEBIAN"):
+        (top / folder).mkdir(parents=True)
+    (top / "usr/bin/vmae").symlink_to("../lib/vmae/vmae/bin/vmae")
+    shutil.copy(ROOT / "LICENSE", top / "usr/share/doc/vmae/copyright")
+    (top / "DEBIAN/control").write_text(CONTROL.format(version=f"{version()}+torch{torch}", torch=torch))
+    for path in (top, *top.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else mode_of(path) & 0o777)
+    run("dpkg-deb", "--root-owner-group", "-Zxz", "--build", top, file, stdout=subprocess.DEVNULL, env={**os.environ, "SOURCE_DATE_EPOCH": str(moment())})
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("kinds", nargs="+", choices=["wheel", "tar"])
+    parser.add_argument("kinds", nargs="+", choices=["wheel", "tar", "deb"])
     for name in ("build", "torch", "output"):
         parser.add_argument(f"--{name}", required=True)
     arguments = parser.parse_args()
@@ -289,13 +317,16 @@ def main():
         # No archive of pip's: it takes vmae-*.tar.gz for a source package.
         tree = work / f"vmae_{full_version}_linux-x86_64"
         lay_out(root, tree)
+        names = {"wheel": f"vmae-{full_version}-py3-none-{PLATFORM}.whl", "tar": f"{tree.name}.tar.gz", "deb": f"vmae_{full_version}_amd64.deb"}
         for kind in arguments.kinds:
-            file = output / (f"vmae-{full_version}-py3-none-{PLATFORM}.whl" if kind == "wheel" else f"{tree.name}.tar.gz")
+            file = output / names[kind]
             temporary = file.with_name("." + file.name)
             if kind == "wheel":
                 write_wheel(root, temporary)
-            else:
+            elif kind == "tar":
                 write_archive(tree, temporary)
+            else:
+                write_deb(tree, arguments.torch, temporary)
             temporary.replace(file)
             print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/package: the wheel in environments with PyTorch and without, the archive moved elsewhere; what is inside, and what is not."""
+"""scripts/package: the wheel in environments with PyTorch and without, the archive moved elsewhere, Debian's package; what is inside, and what is not."""
 import base64
 import filecmp
 import hashlib
@@ -47,9 +47,11 @@ class Packages(unittest.TestCase):
         program = Path(os.environ.get("VMAE", SOURCE / "build/release/bin/vmae")).resolve()
         cls.torch = re.search(r"for PyTorch ([0-9.]+),", run(program, "--version").stdout).group(1)
         cls.program = program
+        (cls.their_torch,) = map(str, Path(sys.executable).parents[1].glob("lib/python3*/site-packages/torch"))
         cls.make("dist")
         (cls.wheel,) = (cls.tmp / "dist").glob("*.whl")
         (cls.archive,) = (cls.tmp / "dist").glob("*.tar.gz")
+        (cls.deb,) = (cls.tmp / "dist").glob("*.deb")
         images = cls.tmp / "images"
         images.mkdir()
         random = np.random.default_rng(0)
@@ -59,7 +61,7 @@ class Packages(unittest.TestCase):
     @classmethod
     def make(cls, folder, **options):
         """As scripts/package does when it has built: here nothing is built beside other tests. -> what it says"""
-        command = [sys.executable, SOURCE / "scripts/packaging/make_package.py", "wheel", "tar", "--build", cls.program.parents[1], "--torch", cls.torch, "--output", cls.tmp / folder]
+        command = [sys.executable, SOURCE / "scripts/packaging/make_package.py", "wheel", "tar", "deb", "--build", cls.program.parents[1], "--torch", cls.torch, "--output", cls.tmp / folder]
         done = subprocess.run(command, capture_output=True, text=True, **options)
         assert done.returncode == 0, done.stderr
         return done.stderr
@@ -108,7 +110,7 @@ class Packages(unittest.TestCase):
 
     def test_two_of_one_tree_are_the_same(self):
         said = self.make("again", umask=0o077, env={**os.environ, "TZ": "Asia/Tokyo"})
-        for file in (self.wheel, self.archive):
+        for file in (self.wheel, self.archive, self.deb):
             self.assertTrue(filecmp.cmp(file, self.tmp / "again" / file.name, shallow=False), file.name)
         changes = subprocess.run(["git", "-C", SOURCE, "status", "--porcelain"], capture_output=True, text=True).stdout
         self.assertEqual("the tree has changes that are not committed" in said, bool(changes), said)
@@ -213,12 +215,21 @@ class Packages(unittest.TestCase):
         vmae = folder / "bin/vmae"
         self.assertIn("for PyTorch", run(vmae, "--version").stdout)
         self.assertIn("libtorch_cpu.so", run(vmae, "doctor", expect=1).stderr)
-        (theirs,) = Path(sys.executable).parents[1].glob("lib/python3*/site-packages/torch")
-        doctor = run(vmae, "doctor", VMAE_TORCH=str(theirs)).stdout
+        doctor = run(vmae, "doctor", VMAE_TORCH=self.their_torch).stdout
         self.assertIn(self.torch, doctor)
         self.assertRegex(doctor, r"\nCUDA +CUDA \d+\.\d+, cuDNN [1-9]", "the part for CUDA, with LibTorch's libraries from there")
         self.assertIn(self.torch, run(vmae, "doctor", path=f"{Path(sys.executable).parent}:/usr/bin:/bin").stdout)
         self.assertEqual([name for name in ("share/fish/vendor_completions.d/vmae.fish", *(f"vmae/share/vmae/{job}" for job in JOBS)) if not (folder / name).exists()], [])
+
+    def test_debians_package(self):
+        self.assertEqual(run("dpkg-deb", "--field", self.deb, "Version").stdout, f"{make_package.version()}+torch{self.torch}\n")
+        self.assertEqual(set(re.findall(r"^\S+ (\S+)", run("dpkg-deb", "--contents", self.deb).stdout, re.MULTILINE)), {"root/root"})
+        run("dpkg-deb", "--extract", self.deb, self.tmp / "deb")
+        vmae = self.tmp / "deb/usr/bin/vmae"
+        self.assertIn("for PyTorch", run(vmae, "--version").stdout)
+        self.assertIn(self.torch, run(vmae, "doctor", VMAE_TORCH=self.their_torch).stdout)
+        wanted = ("share/man/man1/vmae.1", "share/zsh/vendor-completions/_vmae", "share/doc/vmae/copyright", "lib/vmae/vmae/licences/opencv", *(f"lib/vmae/vmae/share/vmae/{job}" for job in JOBS))
+        self.assertEqual([name for name in wanted if not (self.tmp / "deb/usr" / name).exists()], [])
 
 
 class Versions(unittest.TestCase):
