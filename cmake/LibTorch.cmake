@@ -1,5 +1,5 @@
-# LibTorch from the PyPI wheel, as imported targets. find_package(Torch) is not usable: with a CUDA wheel it demands a CUDA toolkit.
-#   LIBTORCH_DIR   the wheel's `torch` folder; default: where scripts/setup puts it
+# LibTorch from the PyPI wheel, or as an archive of pytorch.org, as imported targets. find_package(Torch) is not usable: with a CUDA wheel it demands a CUDA toolkit.
+#   LIBTORCH_DIR   the wheel's `torch` folder, or the archive's `libtorch`; default: where scripts/setup puts it
 # Gives the target vmae::torch, VMAE_TORCH_VERSION and the list VMAE_TORCH_LIBRARY_DIRS (for RPATH and install); where the wheels of CUDA and NCCL lie beside it (scripts/setup --cuda;
 # neither toolkit nor GPU is needed), also vmae_torch_cuda and VMAE_CUDA_LIBRARY_DIRS.
 if(DEFINED ENV{XDG_CACHE_HOME})
@@ -13,8 +13,19 @@ if(NOT EXISTS "${_torch}/lib/libtorch_cpu.so")
   message(FATAL_ERROR "No LibTorch in ${LIBTORCH_DIR} (lib/libtorch_cpu.so is missing).\n  Run scripts/setup, or give -DLIBTORCH_DIR=/path/to/torch")
 endif()
 
-file(STRINGS "${_torch}/version.py" _version REGEX "^__version__ = ")
-string(REGEX MATCH "[0-9]+[.][0-9]+[.][0-9]+" VMAE_TORCH_VERSION "${_version}")
+# Of the wheel and of the archive that pytorch.org has.
+set(_version_file "${_torch}/share/cmake/Torch/TorchConfigVersion.cmake")
+if(EXISTS "${_version_file}")
+  file(STRINGS "${_version_file}" _version REGEX "PACKAGE_VERSION \"")
+endif()
+if(NOT "${_version}" MATCHES "[0-9]+[.][0-9]+[.][0-9]+")
+  message(FATAL_ERROR "Which version the LibTorch in ${LIBTORCH_DIR} is can't be told: share/cmake/Torch/TorchConfigVersion.cmake is missing or says none.\n  Give the whole folder, as pip or pytorch.org's archive has it")
+endif()
+set(VMAE_TORCH_VERSION "${CMAKE_MATCH_0}")
+file(GLOB _gomp "${_torch}/lib/libgomp*.so*")  # libgomp.so.1, or of the archive libgomp-98b21ff3.so.1
+if(NOT _gomp)
+  message(FATAL_ERROR "The LibTorch in ${LIBTORCH_DIR} brings no OpenMP library (lib/libgomp*.so*).\n  Take that of pip or pytorch.org")
+endif()
 
 add_library(vmae_torch INTERFACE)
 add_library(vmae::torch ALIAS vmae_torch)
@@ -29,7 +40,7 @@ function(link_whole target)
   list(JOIN ARGN "," _all)
   target_link_libraries(${target} INTERFACE "-Wl,--push-state,--no-as-needed,${_all},--pop-state")
 endfunction()
-link_whole(vmae_torch "${_torch}/lib/libtorch_cpu.so" "${_torch}/lib/libc10.so" "${_torch}/lib/libgomp.so.1")
+link_whole(vmae_torch "${_torch}/lib/libtorch_cpu.so" "${_torch}/lib/libc10.so" ${_gomp})
 set(VMAE_TORCH_LIBRARY_DIRS "${_torch}/lib")
 
 get_filename_component(_nvidia "${_torch}/../nvidia" REALPATH)

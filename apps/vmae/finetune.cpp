@@ -34,24 +34,31 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
                   "train.batch_size,\n"
                   "optim.lr. All of them: --print-config or docs/configuration.md. Guide: docs/finetune.md");
   command->callback([arguments, &context] {
-    context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
-      Config said;
-      said.train.epochs = 0;  // not said
-      said.model.net.swin.in_channels = 0;
-      arguments->config.read(said);
-      // and read once more: what it does not say is the recipe's
-      Config config = run::defaults_for(said);
-      // what the config does not say about the architecture, the weights do
+    Config said, config;
+    // With the architecture of the weights, where the config does not say it: that needs LibTorch. False: it is
+    // printed.
+    const auto resolve = [&] {
+      config = run::defaults_for(said);
       config.model.name = said.model.name;
       if (!said.model.init.empty())
         torch_part().adopt_architecture(
-            config.model, torch_part().adopted_weights(said.run.dir, said.model.init, arguments->fold, world,
+            config.model, torch_part().adopted_weights(said.run.dir, said.model.init, arguments->fold, find_launch(),
                                                        arguments->run.if_exists()));
-      if (!arguments->config.load(config)) return ExitCode::ok;
+      return arguments->config.load(config);
+    };
+    const auto read = [&] {
+      said.train.epochs = 0;  // not said
+      said.model.net.swin.in_channels = 0;
+      arguments->config.read(said);
+      return !arguments->config.print || resolve();
+    };
+    const auto train = [&](train::World& world) {
+      resolve();
       return torch_part().finetune_folds(
           config, arguments->run.arguments(context.command_line, said.model.net.swin.in_channels), arguments->fold,
           world);
-    });
+    };
+    context.exit_code = arguments->ranks.run(context, train, read);
   });
 }
 

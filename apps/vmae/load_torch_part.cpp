@@ -2,11 +2,12 @@
 #include <link.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
-#include <string_view>
+#include <vector>
 
 #include "torch_part.h"
 #include "vmae/core/atomic_file.h"
@@ -48,11 +49,28 @@ std::string first_line_of(const char* command) {
 }
 
 // Of the Python that is active: the one that `python3` starts. Not a folder `torch` where the user happens to be.
-fs::path torch_of_python() {
-  const fs::path found = first_line_of(
+std::string torch_of_python() {
+  return first_line_of(
       "python3 -c 'import sys; sys.path = [p for p in sys.path if p]; import importlib.util as u; "
       "s = u.find_spec(\"torch\"); print(s.submodule_search_locations[0] if s else \"\")' 2>/dev/null");
-  return found.is_absolute() ? found : fs::path();
+}
+
+// Where the loader looks for a library of the program, in its order: LD_LIBRARY_PATH, the run path, the system's
+// folders. Absolute ones alone: nothing of the current folder is taken.
+std::vector<fs::path> searched_folders() {
+  void* const self = dlopen(nullptr, RTLD_LAZY);
+  Dl_serinfo size{};
+  dlinfo(self, RTLD_DI_SERINFOSIZE, &size);
+  std::vector<std::byte> memory(size.dls_size);
+  auto* const found = reinterpret_cast<Dl_serinfo*>(memory.data());
+  dlinfo(self, RTLD_DI_SERINFOSIZE, found);
+  dlinfo(self, RTLD_DI_SERINFO, found);
+  std::vector<fs::path> folders;
+  for (unsigned i = 0; i < found->dls_cnt; ++i) {
+    const fs::path folder = found->dls_serpath[i].dls_name;
+    if (folder.is_absolute()) folders.push_back(folder.lexically_normal());
+  }
+  return folders;
 }
 
 // "2.15.0" of "2.15.0+cu130"; of the folder that pip installs, or that pytorch.org has as an archive. "": not known.
@@ -69,49 +87,59 @@ std::string version_of(const fs::path& torch) {
   return fs::exists(torch / "build-version", ignored) ? up_to(read_file(torch / "build-version"), 0) : "";
 }
 
-std::string hint_for_torch() {
-  return concat("install PyTorch ", torch_version(), ", or say where it is: VMAE_TORCH=/path/to/torch, the folder ",
-                "`torch` as pip installs it");
-}
-
-void require_version(const fs::path& torch) {
-  const std::string found = version_of(torch);
-  if (!found.empty() && found != torch_version())
-    fail(concat(torch.string(), " is PyTorch ", found, ", but this program was built for ", torch_version()),
-         hint_for_torch());
-}
-
 constexpr const char* kLibrary = "libtorch_cpu.so";
 
-// -> why not; "": it is loaded.
-std::string open_torch(const fs::path& folder) {
-  require_version(folder);
-  const fs::path library = folder / "lib" / kLibrary;
-  return dlopen(library.c_str(), RTLD_LAZY | RTLD_LOCAL) == nullptr ? dlerror() : "";
+// -> why not; "": it is loaded. Nothing of another version is opened: it would stay.
+std::string open_torch(const fs::path& libraries) {
+  const fs::path torch = libraries.parent_path();
+  const std::string found = version_of(torch);
+  if (!found.empty() && found != torch_version()) return concat(torch.string(), " is PyTorch ", found);
+  // First what it needs of its own folder, for which the loader may look in LD_LIBRARY_PATH before.
+  for (const char* name : {"libgomp.so.1", "libc10.so"}) dlopen((libraries / name).c_str(), RTLD_LAZY | RTLD_LOCAL);
+  return dlopen((libraries / kLibrary).c_str(), RTLD_LAZY | RTLD_LOCAL) == nullptr ? dlerror() : "";
 }
 
-// LibTorch, before the part that needs it: $VMAE_TORCH, else by the run path of the program, else Python's.
-void load_torch() {
+[[noreturn]] void fail_without_torch(const std::string& problem) {
+  throw Error(ExitCode::internal, concat("this needs PyTorch ", torch_version(), ": ", problem),
+              concat("install PyTorch ", torch_version(),
+                     ", or say where it is: VMAE_TORCH=/path/to/torch, the folder ", "`torch` as pip installs it"));
+}
+
+// LibTorch, before the part that needs it: that of VMAE_TORCH and no other; else the first that fits where the loader
+// looks; else Python's. -> its folder, and what led there.
+std::string load_torch() {
   const char* const said = std::getenv("VMAE_TORCH");
   if (said != nullptr && *said != '\0') {
-    if (const std::string problem = open_torch(fs::absolute(said)); !problem.empty())
-      fail(concat("VMAE_TORCH = ", said, ": ", problem), hint_for_torch());
-    return;
+    const fs::path torch = fs::absolute(said);
+    const std::string problem = open_torch(torch / "lib");
+    if (!problem.empty()) fail_without_torch(concat("VMAE_TORCH = ", said, ": ", problem));
+    return torch.string() + " (VMAE_TORCH)";
   }
-  if (void* const handle = dlopen(kLibrary, RTLD_LAZY | RTLD_LOCAL); handle != nullptr) {
-    const link_map* where = nullptr;
-    if (dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&where)) == 0)
-      require_version(fs::absolute(where->l_name).lexically_normal().parent_path().parent_path());
-    return;
+  std::vector<std::string> problems;
+  const auto fits = [&problems](const fs::path& libraries) {
+    const std::string problem = open_torch(libraries);
+    if (!problem.empty()) problems.push_back(problem);
+    return problem.empty();
+  };
+  for (const fs::path& folder : searched_folders()) {
+    std::error_code ignored;
+    if (fs::exists(folder / kLibrary, ignored) && fits(folder))
+      return folder.parent_path().string() + " (LD_LIBRARY_PATH, or where vmae was installed or built)";
   }
-  const std::string problem = dlerror();
-  const fs::path of_python = torch_of_python();
-  const std::string of_pythons = of_python.empty() ? "python3 has no torch" : open_torch(of_python);
-  if (!of_pythons.empty())
-    fail(concat("no LibTorch where this program was installed or built (", problem, "); VMAE_TORCH is not set; ",
-                of_pythons),
-         hint_for_torch());
+  if (problems.empty())
+    problems.push_back(concat("no ", kLibrary, " in LD_LIBRARY_PATH or where this program was installed or built"));
+  const std::string of_python = torch_of_python();
+  std::error_code ignored;
+  if (of_python.empty())
+    problems.emplace_back("python3 has no torch");
+  else if (!fs::path(of_python).is_absolute() || !fs::is_directory(of_python, ignored))
+    problems.push_back(concat("python3 was asked where its torch is and says '", of_python, "', which is no folder"));
+  else if (fits(fs::path(of_python) / "lib"))
+    return of_python + " (of python3)";
+  fail_without_torch(join(problems, "; ") + "; VMAE_TORCH is not set");
 }
+
+std::string origin_of_torch;
 
 // Never unloaded: LibTorch keeps pointers into it.
 const TorchPart& open_part() {
@@ -121,17 +149,16 @@ const TorchPart& open_part() {
     fail(file.string() + " is not there",
          "it belongs to this program: install or copy the folders bin and lib together");
   set_wait_policy();
-  load_torch();
+  origin_of_torch = load_torch();
   void* const handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr)
-    fail(dlerror(),
+    fail(concat(dlerror(), "; LibTorch is that of ", origin_of_torch),
          "install vmae anew, or another PyTorch: this program was built for " + std::string(torch_version()));
-  const auto revision =
-      reinterpret_cast<decltype(&vmae_torch_part_revision)>(dlsym(handle, "vmae_torch_part_revision"));
+  const auto build = reinterpret_cast<decltype(&vmae_torch_part_build)>(dlsym(handle, "vmae_torch_part_build"));
   const auto get = reinterpret_cast<decltype(&vmae_torch_part)>(dlsym(handle, "vmae_torch_part"));
-  if (revision == nullptr || get == nullptr) fail(file.string() + " is no part of vmae", "install vmae anew");
-  if (revision() != std::string_view(git_revision()))
-    fail(concat(file.string(), " was built from ", revision(), ", this program from ", git_revision()),
+  if (build == nullptr || get == nullptr) fail(file.string() + " is no part of vmae", "install vmae anew");
+  if (build() != build_of_parts())
+    fail(concat(file.string(), " was built from ", build(), ", this program from ", build_of_parts()),
          "install or copy the folders bin and lib together");
   return *get();
 }
@@ -147,5 +174,7 @@ const TorchPart& torch_part() {
 }
 
 bool is_torch_part_loaded() { return is_loaded; }
+
+const std::string& torch_origin() { return origin_of_torch; }
 
 }  // namespace vmae::app

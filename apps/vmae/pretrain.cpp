@@ -27,14 +27,17 @@ void add_pretrain(CLI::App& app, Context& context) {
       "train.batch_size, train.micro_batch, train.precision, optim.lr. All of them: --print-config or "
       "docs/configuration.md");
   command->callback([arguments, &context] {
-    context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
-      run::PretrainConfig said, config;
+    run::PretrainConfig said, config;
+    const auto read = [&] {
       said.model.mae.swin.in_channels = 0;  // not said
       arguments->config.read(said);
-      if (!arguments->config.load(config)) return ExitCode::ok;
+      return arguments->config.load(config);
+    };
+    const auto train = [&](train::World& world) {
       return torch_part().pretrain(
           config, arguments->run.arguments(context.command_line, said.model.mae.swin.in_channels), world);
-    });
+    };
+    context.exit_code = arguments->ranks.run(context, train, read);
   });
 }
 

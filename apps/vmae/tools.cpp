@@ -88,7 +88,8 @@ void add_doctor(CLI::App& app, Context& context) {
   command->callback([arguments, &context] {
     const auto code = [](bool is_good) { return is_good ? ExitCode::ok : ExitCode::internal; };
     if (!arguments->distributed) {
-      context.exit_code = code(torch_part().doctor(std::cout));
+      const TorchPart& part = torch_part();
+      context.exit_code = code(part.doctor(torch_origin(), std::cout));
       return;
     }
     context.exit_code = arguments->ranks.run(context, [&](train::World& world) {

@@ -1,7 +1,6 @@
 // The library libvmae_torch.so: all that has to do with tensors.
 #include "torch_part.h"
 
-#include "vmae/core/version.h"
 #include "vmae/cuda/library.h"
 #include "vmae/ranks/run_on_ranks.h"
 #include "vmae/ranks/world.h"
@@ -40,8 +39,8 @@ class Part final : public TorchPart {
     return run::finetune_folds(config, arguments, fold, world);
   }
   std::string adopted_weights(const std::string& run_dir, const std::string& init, const std::string& fold,
-                              const train::World& world, train::IfExists wanted) const override {
-    return run::adopted_weights(run_dir, init, fold, world.launch(), wanted);
+                              const Launch& launch, train::IfExists wanted) const override {
+    return run::adopted_weights(run_dir, init, fold, launch, wanted);
   }
   void adopt_architecture(run::SegmentModelOptions& model, const std::string& init) const override {
     run::adopt_architecture(model, init);
@@ -61,7 +60,9 @@ class Part final : public TorchPart {
   void inspect_with_torch(const run::InspectArguments& arguments, std::ostream& out) const override {
     run::inspect_with_torch(arguments, out);
   }
-  bool doctor(std::ostream& out) const override { return run::doctor(out); }
+  bool doctor(const std::string& torch_origin, std::ostream& out) const override {
+    return run::doctor(torch_origin, out);
+  }
   bool doctor_distributed(train::World& world, const std::string& device, double timeout_s,
                           std::ostream& out) const override {
     return run::doctor_distributed(world, device, timeout_s, out);
@@ -82,5 +83,3 @@ const vmae::app::TorchPart* vmae_torch_part() {
   static const vmae::app::Part part;
   return &part;
 }
-
-const char* vmae_torch_part_revision() { return vmae::git_revision(); }

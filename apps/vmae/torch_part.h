@@ -1,7 +1,7 @@
 #pragma once
 // What commands do with tensors, as an interface: lib/libvmae_torch.so, which is loaded when such a command runs.
-// Everything else, all that --help, --version and wrong options need, is in the program itself. Configs of training are
-// read on every rank, and so after it is loaded.
+// Everything else, all that --help, --version, --print-config and wrong options and keys need, is in the program
+// itself.
 #include <functional>
 #include <iosfwd>
 #include <string>
@@ -35,7 +35,7 @@ class TorchPart {
   virtual ExitCode finetune_folds(const run::ClassifyConfig& config, const run::TrainArguments& arguments,
                                   const std::string& fold, train::World& world) const = 0;
   virtual std::string adopted_weights(const std::string& run_dir, const std::string& init, const std::string& fold,
-                                      const train::World& world, train::IfExists wanted) const = 0;
+                                      const Launch& launch, train::IfExists wanted) const = 0;
   virtual void adopt_architecture(run::SegmentModelOptions& model, const std::string& init) const = 0;
   virtual void adopt_architecture(run::ClassifyModelOptions& model, const std::string& init) const = 0;
   virtual ExitCode predict(const run::PredictArguments& arguments) const = 0;
@@ -44,7 +44,7 @@ class TorchPart {
   virtual void export_weights(const std::string& weights, const std::string& output, bool overwrite) const = 0;
   virtual void export_nnunet(const std::string& weights, const std::string& output, bool overwrite) const = 0;
   virtual void inspect_with_torch(const run::InspectArguments& arguments, std::ostream& out) const = 0;
-  virtual bool doctor(std::ostream& out) const = 0;
+  virtual bool doctor(const std::string& torch_origin, std::ostream& out) const = 0;
   virtual bool doctor_distributed(train::World& world, const std::string& device, double timeout_s,
                                   std::ostream& out) const = 0;
   virtual void bench(const run::BenchArguments& arguments, train::World& world, std::ostream& out) const = 0;
@@ -54,11 +54,13 @@ class TorchPart {
 // Loads it once. Throws Error(internal) naming what was looked for, and where.
 const TorchPart& torch_part();
 bool is_torch_part_loaded();
+const std::string& torch_origin();  // "/opt/torch (VMAE_TORCH)": the LibTorch that was loaded for it
 
 }  // namespace vmae::app
 
 // What the program looks for in libvmae_torch.so.
 extern "C" {
 __attribute__((visibility("default"))) const vmae::app::TorchPart* vmae_torch_part();
-__attribute__((visibility("default"))) const char* vmae_torch_part_revision();  // that it was built from
+__attribute__((visibility("default"))) const char*
+vmae_torch_part_build();  // as build_of_parts() in the program, of the same build
 }

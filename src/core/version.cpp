@@ -10,6 +10,8 @@ const char* git_revision() { return VMAE_GIT_REVISION; }
 
 const char* torch_version() { return VMAE_TORCH_VERSION; }
 
+std::string build_of_parts() { return std::string(git_revision()) + " for PyTorch " + torch_version(); }
+
 const char* build_summary() {
 #if defined(__clang__)
   return "clang++ " __clang_version__ ", " VMAE_BUILD_TYPE;

@@ -4,5 +4,5 @@
 
 extern "C" {
 __attribute__((visibility("default"))) const vmae::cuda::Library* vmae_cuda_library();
-__attribute__((visibility("default"))) const char* vmae_cuda_revision();  // that it was built from
+__attribute__((visibility("default"))) const char* vmae_cuda_build();  // as build_of_parts()
 }

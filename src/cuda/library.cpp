@@ -93,4 +93,4 @@ const vmae::cuda::Library* vmae_cuda_library() {
   return &library;
 }
 
-const char* vmae_cuda_revision() { return VMAE_GIT_REVISION; }
+const char* vmae_cuda_build() { return VMAE_GIT_REVISION " for PyTorch " VMAE_TORCH_VERSION; }

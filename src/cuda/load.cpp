@@ -2,7 +2,7 @@
 #include <link.h>
 
 #include <filesystem>
-#include <string_view>
+#include <string>
 
 #include "exported.h"
 #include "vmae/core/text.h"
@@ -18,26 +18,29 @@ struct Loaded {
 };
 
 // LibTorch may lie where no run path of the part leads (VMAE_TORCH). Its library for CUDA, which finds the others that
-// the part needs, is beside the one that is loaded; where it is not, loading the part says so.
-void load_torch_for_cuda() {
+// the part needs, is beside the one that is loaded. -> why it can't be loaded
+std::string load_torch_for_cuda() {
   void* const handle = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
   const link_map* where = nullptr;
-  if (handle == nullptr || dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&where)) != 0) return;
+  if (handle == nullptr || dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&where)) != 0) return dlerror();
   const auto library = std::filesystem::path(where->l_name).replace_filename("libtorch_cuda.so");
-  dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL);
+  if (dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL) != nullptr) return "";
+  const std::string problem = dlerror();
+  if (std::filesystem::exists(library)) return "PyTorch's part for CUDA can't be loaded: " + problem;
+  return concat("this PyTorch is without CUDA: ", library.string(), " is not there");
 }
 
 // Never unloaded: LibTorch keeps pointers into it.
 Loaded open_library() {
-  load_torch_for_cuda();
+  if (const std::string problem = load_torch_for_cuda(); !problem.empty()) return {nullptr, problem};
   // Found by the run path of libvmae_torch.so; global, as LibTorch's libraries look for each other's symbols.
   void* const handle = dlopen("libvmae_cuda.so", RTLD_NOW | RTLD_GLOBAL);
   if (handle == nullptr) return {nullptr, concat("the part for CUDA can't be loaded: ", dlerror())};
-  const auto revision = reinterpret_cast<decltype(&vmae_cuda_revision)>(dlsym(handle, "vmae_cuda_revision"));
+  const auto build = reinterpret_cast<decltype(&vmae_cuda_build)>(dlsym(handle, "vmae_cuda_build"));
   const auto get = reinterpret_cast<decltype(&vmae_cuda_library)>(dlsym(handle, "vmae_cuda_library"));
-  if (revision == nullptr || get == nullptr) return {nullptr, "libvmae_cuda.so is no part of vmae"};
-  if (revision() != std::string_view(git_revision()))
-    return {nullptr, concat("libvmae_cuda.so was built from ", revision(), ", this program from ", git_revision())};
+  if (build == nullptr || get == nullptr) return {nullptr, "libvmae_cuda.so is no part of vmae"};
+  if (build() != build_of_parts())
+    return {nullptr, concat("libvmae_cuda.so was built from ", build(), ", this program from ", build_of_parts())};
   return {get(), ""};
 }
 

@@ -40,7 +40,7 @@ train::World* world_to_end = nullptr;
 }  // namespace
 
 ExitCode run_on_ranks(const std::function<ExitCode(train::World&)>& command) {
-  const Launch launch = find_launch([](const char* name) { return std::getenv(name); });
+  const Launch launch = find_launch();
   if (launch.rank > 0) {
     log::set_level(log::Level::nothing);
     set_counting_listener({});

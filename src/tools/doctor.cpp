@@ -2,7 +2,6 @@
 #include <ATen/Context.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/randn.h>
-#include <torch/version.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -34,18 +33,20 @@ double measure_gflops(at::ScalarType type) {
 
 }  // namespace
 
-bool doctor(std::ostream& out) {
+bool doctor(const std::string& torch_origin, std::ostream& out) {
   std::vector<std::string> problems, remarks;
   const auto line = [&](const std::string& name, const std::string& value) {
     out << name << std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') << value << "\n";
   };
-  line("vmae", concat(version(), " (", git_revision(), "), ", build_summary()));
-  line("LibTorch", TORCH_VERSION);
+  line("vmae", concat(version(), " (", git_revision(), "), for PyTorch ", torch_version(), ", ", build_summary()));
+  line("LibTorch", torch_origin);
   cuda::load(cuda::Driver::not_needed);  // to tell a part that is not there from a driver that is not there
   line("CUDA", cuda::library() != nullptr ? cuda::library()->versions() : cuda::why_not_loaded());
   const auto devices = train::cuda_devices();
   for (size_t i = 0; i < devices.size(); ++i) line(concat("GPU ", i), devices[i]);
   if (devices.empty()) line("GPUs", "none: " + train::cuda_problem());
+  if (cuda::has_driver() && cuda::library() == nullptr)
+    problems.push_back("this machine has an NVIDIA driver, but no GPU can be used: " + cuda::why_not_loaded());
 
   line("CPU", cpu_model());
   const InstructionSets sets = instruction_sets();

@@ -3,6 +3,7 @@
 import functools
 import os
 import subprocess
+from pathlib import Path
 
 from harness import TINY, TORCH_PART, VMAE, VmaeTest, environment, make_pictures, metrics
 
@@ -29,8 +30,8 @@ class CudaPartTest(VmaeTest):
         folder.mkdir(exist_ok=True)
         subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", folder / name], input=code, text=True, check=True)
 
-    def with_libraries(self, *arguments):
-        return self.vmae(*arguments, env={**environment(), "LD_LIBRARY_PATH": os.fspath(self.tmp / "libraries")})
+    def with_libraries(self, *arguments, expect=0):
+        return self.vmae(*arguments, expect=expect, env={**environment(), "LD_LIBRARY_PATH": os.fspath(self.tmp / "libraries")})
 
     def test_a_machine_without_driver(self):
         text = doctor()
@@ -57,10 +58,23 @@ class CudaPartTest(VmaeTest):
 
     def test_another_library_of_this_name(self):
         self.library("libcuda.so.1")
-        exports = "const void* vmae_cuda_library() { return 0; }\nconst char* vmae_cuda_revision() { return \"0ld\"; }"
-        for code, complaint in ("", "libvmae_cuda.so is no part of vmae"), (exports, "libvmae_cuda.so was built from 0ld, this program from "):
+        exports = "const void* vmae_cuda_library() { return 0; }\nconst char* vmae_cuda_build() { return \"0ld for PyTorch 2.3.4\"; }"
+        for code, complaint in ("", "libvmae_cuda.so is no part of vmae"), (exports, "libvmae_cuda.so was built from 0ld for PyTorch 2.3.4, this program from .* for PyTorch "):
             with self.subTest(complaint=complaint):
                 self.library("libvmae_cuda.so", code)
-                text = self.with_libraries("doctor").stdout
-                self.assertRegex(text, rf"\nCUDA +{complaint}")
-                self.assertRegex(text, rf"\nGPUs +none: {complaint}")
+                text = self.with_libraries("doctor", expect=1).stdout
+                for start in ("CUDA +", "GPUs +none: ", "problem: this machine has an NVIDIA driver, but no GPU can be used: "):
+                    self.assertRegex(text, rf"\n{start}{complaint}")
+
+    def test_a_torch_whose_part_for_cuda_is_missing_or_broken(self):
+        real = Path(next(line.split()[2] for line in subprocess.run(["ldd", TORCH_PART], capture_output=True, text=True, check=True).stdout.splitlines() if "libtorch_cpu.so" in line)).parent
+        (self.tmp / "torch/lib").mkdir(parents=True)
+        (self.tmp / "nvidia").symlink_to(real.parents[1] / "nvidia")
+        for file in real.glob("*.so*"):
+            (self.tmp / "torch/lib" / file.name).symlink_to(file)
+        cuda = self.tmp / "torch/lib/libtorch_cuda.so"
+        cuda.unlink()
+        env = environment(VMAE_TORCH=self.tmp / "torch")
+        self.assertRegex(self.vmae("doctor", env=env).stdout, f"\nCUDA +this PyTorch is without CUDA: {cuda} is not there\n")
+        cuda.write_text("broken")
+        self.assertRegex(self.vmae("doctor", env=env).stdout, f"\nCUDA +PyTorch's part for CUDA can't be loaded: {cuda}: file too short\n")

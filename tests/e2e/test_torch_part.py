@@ -7,8 +7,9 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from harness import TORCH_PART, VMAE, VmaeTest, environment
+from harness import SOURCE, TORCH_PART, VMAE, VmaeTest, environment
 
+REVISION, WANTED = re.search(r"\((.+?)\), for PyTorch ([0-9.]+)", subprocess.run([VMAE, "--version"], capture_output=True, text=True, check=True).stdout).groups()
 WITHOUT_TORCH = ("eval", "compare", "prepare", "split", "plan", "inspect", "docs")
 WITH_TORCH = ("pretrain", "finetune-seg", "finetune-cls", "predict", "features", "forward", "export", "doctor", "bench")
 
@@ -86,37 +87,72 @@ class TorchPartTest(VmaeTest):
                 self.assertIn("what needs LibTorch can't be loaded: " + os.fspath(self.tmp / "moved to/lib/libvmae_torch.so") + " is not there", done.stderr)
                 self.assertIn("copy the folders bin and lib together", done.stderr)
 
+    def test_configs_are_read_before_torch_is_looked_for(self):
+        """And before ranks are started: what is wrong with them is said once, and --print-config needs neither."""
+        (self.tmp / "bad.yaml").write_text("optim:\n  lr: -1\n")
+        wrong = ((["optim.lrr=1"], "unknown key 'optim.lrr'"), (["train.epochs=many"], "train.epochs = many: "), (["--config", self.tmp / "missing.yaml"], "cannot read the config"),
+                 (["--config", self.tmp / "bad.yaml"], "bad.yaml:2: optim.lr = -1: "))
+        for command, ranks in ((command, ranks) for command in ("pretrain", "finetune-seg", "finetune-cls") for ranks in ([], ["--nproc-per-node", "2"])):
+            for arguments, text in wrong:
+                with self.subTest(command=command, ranks=ranks, arguments=arguments):
+                    done = call(VMAE, command, *ranks, *arguments, VMAE_TORCH="/nowhere")
+                    self.assertEqual((done.returncode, done.stdout, done.stderr.count(text)), (2, "", 1), done.stderr)
+            with self.subTest(command=command, ranks=ranks):
+                done = call(VMAE, command, *ranks, "--print-config", VMAE_TORCH="/nowhere")
+                self.assertEqual((done.returncode, done.stderr, done.stdout.count("\noptim:")), (0, "", 1))
+        adopting = call(VMAE, "finetune-seg", "--print-config", "model.init=w.pth", VMAE_TORCH="/nowhere")  # what the weights say is read with LibTorch
+        self.assertEqual((adopting.returncode, adopting.stdout), (1, ""))
+        self.assertIn("VMAE_TORCH = /nowhere", adopting.stderr)
+
     def test_another_library_of_this_name(self):
         program = self.copy()
-        exports = "const void* vmae_torch_part() { return 0; }\nconst char* vmae_torch_part_revision() { return \"0ld\"; }"
-        for code, complaint in ("", "libvmae_torch.so is no part of vmae"), (exports, "libvmae_torch.so was built from 0ld, this program from "):
+        exports = "const void* vmae_torch_part() { return 0; }\nconst char* vmae_torch_part_build() { return \"%s\"; }"
+        other = f"{REVISION} for PyTorch 2.3.4"
+        for code, complaint in (("", "libvmae_torch.so is no part of vmae"), (exports % "0ld", f"libvmae_torch.so was built from 0ld, this program from {REVISION} for PyTorch {WANTED}"),
+                                (exports % other, f"libvmae_torch.so was built from {other}, this program from {REVISION} for PyTorch {WANTED}")):
             with self.subTest(complaint=complaint):
                 self.put_part(code)
                 done = call(program, "doctor")
                 self.assertEqual((done.returncode, done.stdout), (1, ""))
                 self.assertIn(complaint, done.stderr)
 
-    def put_torch(self, version, code=""):
+    def put_torch(self, version, code="", name=None):
         """A folder as PyTorch's, with a library that is none of it."""
-        folder = self.tmp / f"torch-{version}"
+        folder = self.tmp / (name or f"torch-{version}")
         (folder / "lib").mkdir(parents=True)
         (folder / "version.py").write_text(f"from typing import Optional\n\n__version__ = '{version}+cu999'\n")
         subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", folder / "lib/libtorch_cpu.so"], input=code, text=True, check=True)
         return folder
 
     def test_torch_of_the_environment(self):
-        wanted = re.search(r"for PyTorch ([0-9.]+)", call(VMAE, "--version").stdout).group(1)
         missing = call(VMAE, "doctor", VMAE_TORCH="/nowhere")
         self.assertEqual(missing.returncode, 1)
         self.assertIn("VMAE_TORCH = /nowhere: /nowhere/lib/libtorch_cpu.so: cannot open shared object file", missing.stderr)
-        self.assertIn(f"install PyTorch {wanted}, or say where it is", missing.stderr)
+        self.assertIn(f"install PyTorch {WANTED}, or say where it is", missing.stderr)
         other = self.put_torch("2.3.4")
         refused = call(VMAE, "doctor", VMAE_TORCH=other)
         self.assertEqual((refused.returncode, refused.stdout), (1, ""))
-        self.assertIn(f"{other} is PyTorch 2.3.4, but this program was built for {wanted}", refused.stderr)
+        self.assertIn(f"this needs PyTorch {WANTED}: VMAE_TORCH = {other}: {other} is PyTorch 2.3.4\n", refused.stderr)
         (other / "version.py").unlink()
         (other / "build-version").write_text("2.3.4+cpu\n")  # as in the archive of pytorch.org
-        self.assertIn("is PyTorch 2.3.4, but", call(VMAE, "doctor", VMAE_TORCH=other).stderr)
+        self.assertIn("is PyTorch 2.3.4\n", call(VMAE, "doctor", VMAE_TORCH=other).stderr)
+
+    def test_torch_of_the_environment_comes_before_the_loaders_path(self):
+        """Whole: the loader would take what it needs from LD_LIBRARY_PATH, whose run path is only asked after that."""
+        says = '#include <unistd.h>\n__attribute__((constructor)) static void say(void) { write(1, "%s ", %d); }'
+        folders = [self.put_torch(WANTED, name=name) for name in ("wanted", "other")]
+        for folder in folders:
+            for name, needs in (("libc10.so", ()), ("libtorch_cpu.so", ("-Wl,--no-as-needed", "-L.", "-lc10", "-Wl,-rpath,$ORIGIN"))):
+                subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", name, f"-Wl,-soname,{name}", *needs], input=says % (folder.name, len(folder.name) + 1), text=True, check=True, cwd=folder / "lib")
+        done = call(VMAE, "export", "--weights", "missing", "--output", "x.pth", VMAE_TORCH=folders[0], LD_LIBRARY_PATH=f"{folders[1]}/lib")
+        self.assertEqual(done.stdout, "wanted wanted ", done.stderr)
+        self.assertIn(f"LibTorch is that of {folders[0]} (VMAE_TORCH)", done.stderr)
+
+    def test_doctor_says_which_torch(self):
+        for variables, origin in ({"VMAE_TORCH": self.folder()}, r"\(VMAE_TORCH\)"), ({}, r"\(LD_LIBRARY_PATH, or where vmae was installed or built\)"):
+            text = call(VMAE, "doctor", **variables).stdout
+            self.assertRegex(text, rf"\nLibTorch +{re.escape(self.folder())} {origin}\n")
+            self.assertRegex(text, rf"^vmae .*, for PyTorch {re.escape(WANTED)}, ")
 
     def test_run_paths_have_no_element_that_is_the_current_folder(self):
         for file in (VMAE, TORCH_PART, TORCH_PART.parent / "libvmae_cuda.so"):
@@ -154,19 +190,50 @@ class TorchPartTest(VmaeTest):
         lines = subprocess.run(["ldd", TORCH_PART], capture_output=True, text=True, check=True).stdout.splitlines()
         return os.path.dirname(os.path.dirname(next(line.split()[2] for line in lines if "libtorch_cpu.so" in line)))
 
-    def test_torch_of_python(self):
-        """Where the program's own run path leads nowhere, the torch of `python3` is taken."""
+    def test_what_does_not_fit_does_not_end_the_search(self):
+        """Where the program's own run path leads nowhere, the torch of `python3` is taken. Another version is not even opened, as it could not be closed."""
         program, folder = self.copy_that_finds_no_torch(), self.folder()
+        exits = "#include <unistd.h>\n__attribute__((constructor)) static void end(void) { _exit(99); }"
+        path, other = self.put_torch("2.3.4", exits), self.put_torch("2.3.5", exits)
         (self.tmp / "bin").mkdir()
         python = self.tmp / "bin/python3"
-        for line, code, text in ((f"echo {folder}", 4, "no such file"), ("exit 1", 1, "python3 has no torch"), ("echo", 1, "python3 has no torch"), ("echo torch", 1, "python3 has no torch"),
-                                 (f"echo {self.put_torch('2.3.4')}", 1, "torch-2.3.4 is PyTorch 2.3.4")):
+        nothing = f"this needs PyTorch {WANTED}: no libtorch_cpu.so in LD_LIBRARY_PATH or where this program was installed or built; python3 has no torch; VMAE_TORCH is not set"
+        of_path = f"this needs PyTorch {WANTED}: {path} is PyTorch 2.3.4; "
+        for line, libraries, code, texts in (
+                (f"echo {folder}", "", 4, ["no such file"]), (f"echo {folder}", path, 4, ["no such file"]), ("exit 1", "", 1, [nothing]), ("echo", path, 1, [of_path + "python3 has no torch"]),
+                ("echo torch", "", 1, ["says 'torch', which is no folder"]), ("echo /no/torch", "", 1, ["says '/no/torch', which is no folder"]), (f"echo {other}", path, 1, [of_path + f"{other} is PyTorch 2.3.5; VMAE_TORCH is not set"])):
             python.write_text(f"#!/bin/sh\n{line}\n")
             python.chmod(0o755)
-            with self.subTest(python=line):
-                done = call(program, "export", "--weights", "missing", "--output", "x.pth", PATH=f"{self.tmp}/bin:{os.environ['PATH']}")
+            with self.subTest(python=line, path=libraries):
+                done = call(program, "export", "--weights", "missing", "--output", "x.pth", PATH=f"{self.tmp}/bin:{os.environ['PATH']}", LD_LIBRARY_PATH=f"{libraries}/lib")
                 self.assertEqual(done.returncode, code, done.stderr)
-                self.assertIn(text, done.stderr)
+                for text in texts:
+                    self.assertIn(text, done.stderr)
+
+    def test_versions_that_cmake_reads(self):
+        """Of a wheel, of an archive of pytorch.org, which has no version.py, and of what is neither."""
+        libtorch = self.tmp / "libtorch"
+        config = libtorch / "share/cmake/Torch/TorchConfigVersion.cmake"
+        for folder in (libtorch / "lib", config.parent):
+            folder.mkdir(parents=True)
+        for name in ("libtorch_cpu.so", "libc10.so"):
+            (libtorch / "lib" / name).touch()
+        (self.tmp / "CMakeLists.txt").write_text(f"cmake_minimum_required(VERSION 3.25)\nproject(some NONE)\ninclude({SOURCE}/cmake/LibTorch.cmake)\nmessage(STATUS \"it is ${{VMAE_TORCH_VERSION}}.\")\n")
+
+        def configure(folder):
+            done = subprocess.run(["cmake", "-S", self.tmp, "-B", self.tmp / "build", f"-DLIBTORCH_DIR={folder}"], capture_output=True, text=True)
+            return done.returncode, done.stdout + " ".join(done.stderr.split())
+        wheel = configure(self.folder())
+        self.assertEqual(wheel[0], 0, wheel[1])
+        self.assertIn(f"it is {WANTED}.", wheel[1])
+        for text, gomp, code, says in (("", "", 1, "is can't be told: share/cmake/Torch/TorchConfigVersion.cmake is missing or says none"), ('set(PACKAGE_VERSION "2.3.4")\n', "", 1, "brings no OpenMP library"),
+                                       ('set(PACKAGE_VERSION "2.3.4")\n', "libgomp-98b21ff3.so.1", 0, "it is 2.3.4.")):
+            config.write_text(text)
+            (libtorch / "lib" / gomp).touch()
+            with self.subTest(says):
+                archive = configure(libtorch)
+                self.assertEqual(archive[0], code, archive[1])
+                self.assertIn(says, archive[1])
 
     def test_threads_of_openmp_sleep_unless_told_otherwise(self):
         """It is said before OpenMP is loaded: a part that prints its environment sees it."""

@@ -164,7 +164,7 @@ class Packages(unittest.TestCase):
         run(vmae, "eval", "--pred", self.tmp / "pred", "--truth", self.tmp / "truth", "--output", self.tmp / "report", "--resamples", "50", path=path)
         self.assertTrue((self.tmp / "report/report.html").exists())
         missing = run(vmae, "pretrain", *TINY, f"data.train={self.tmp}/images", f"run.dir={self.tmp}/none", path=path, expect=1)
-        self.assertIn("what needs LibTorch can't be loaded: no LibTorch where this program was installed or built (libtorch_cpu.so", missing.stderr)
+        self.assertIn(f"this needs PyTorch {self.torch}: no libtorch_cpu.so in LD_LIBRARY_PATH or where this program was installed or built; python3 has no torch", missing.stderr)
         self.assertIn(f"install PyTorch {self.torch}, or say where it is: VMAE_TORCH=/path/to/torch", missing.stderr)
 
     def test_what_is_left_out(self):

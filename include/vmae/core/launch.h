@@ -2,6 +2,7 @@
 // Which rank of how many this process is, from what its launcher put into
 // the environment (docs/cluster.md); and a small launcher for one machine.
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <vector>
@@ -26,7 +27,7 @@ using Environment = std::function<const char*(const char*)>;
 
 // torchrun's variables first, then Slurm's, then Open MPI's. Throws Error(usage)
 // if they are incomplete or contradict each other, naming the variables.
-Launch find_launch(const Environment& environment);
+Launch find_launch(const Environment& environment = [](const char* name) { return std::getenv(name); });
 
 std::string first_host(const std::string& hostlist);  // of Slurm's notation: "gpu[07-09,12],login" -> "gpu07"
 
