@@ -17,7 +17,10 @@ struct ConfigArguments {
   bool print = false;
 
   void add_to(CLI::App& command, const std::string& example = "optim.lr=3e-4 model.image_size=[96,160]") {
-    command.add_option("--config", file, "YAML file; without it, the defaults")->type_name("FILE");
+    command
+        .add_option("--config", file,
+                    "YAML file, or the name of one that vmae brings (vmae docs configs); without it, the defaults")
+        ->type_name("FILE");
     command
         .add_option("overrides", overrides, "options as key=value, for example " + example + "; they win over the file")
         ->type_name("key=value");

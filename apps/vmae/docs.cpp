@@ -17,6 +17,7 @@ using Page = std::string (*)(const CLI::App& app);
 const std::map<std::string, Page>& pages() {
   static const std::map<std::string, Page> all{
       {"configuration", [](const CLI::App&) { return run::configuration_page(); }},
+      {"configs", [](const CLI::App&) { return run::list_of_configs(); }},
       {"default-config", [](const CLI::App&) { return run::default_config(); }},
       {"man", man_page},
       {"bash", bash_completion},
@@ -36,7 +37,9 @@ void add_docs(CLI::App& app, Context&) {
   for (const auto& [name, print] : pages()) names.push_back(name);
   command
       ->add_option("page", *page,
-                   "configuration (docs/configuration.md), default-config (configs/default.yaml), man (the manual "
+                   "configuration (docs/configuration.md), default-config (configs/default.yaml), configs (the names "
+                   "of those that "
+                   "vmae brings, for --config), man (the manual "
                    "page), or completions for bash, zsh or fish")
       ->required()
       ->check(CLI::IsMember(names));

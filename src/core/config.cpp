@@ -8,11 +8,16 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <system_error>
 
 #include "vmae/core/error.h"
+#include "vmae/core/launch.h"
+#include "vmae/core/log.h"
+#include "vmae/core/path_problem.h"
 #include "yaml_text.h"
 
 namespace vmae {
@@ -26,6 +31,40 @@ constexpr size_t kMaxConfigBytes = 4 << 20;
 
 [[noreturn]] void fail(const std::string& where, const std::string& what, const std::string& hint = "") {
   throw Error(ExitCode::usage, where + ": " + what, hint);
+}
+
+constexpr std::string_view kEnding = ".yaml";
+
+// "pretrain/mr" of "configs/pretrain/mr.yaml", as documentation and examples name it.
+std::string shipped_name(const fs::path& named) {
+  std::string name = named.lexically_normal().string();
+  if (name.starts_with("configs/")) name = name.substr(std::string_view("configs/").size());
+  return name.ends_with(kEnding) ? name.substr(0, name.size() - kEnding.size()) : name;
+}
+
+std::string hint_for_missing(const fs::path& named) {
+  const std::string name = shipped_name(named), last = "/" + name.substr(name.rfind('/') + 1);
+  const std::vector<std::string> names = names_of_shipped_configs();
+  std::vector<std::string> near;
+  std::copy_if(names.begin(), names.end(), std::back_inserter(near),
+               [&](const std::string& one) { return one.ends_with(last); });
+  if (near.empty()) near.push_back(did_you_mean(name, names));
+  const std::string advice = "`vmae docs configs` lists those that vmae brings";
+  return near.front().empty() ? advice : concat("did you mean '", join(near, "' or '"), "'? ", advice);
+}
+
+// The file that `named` is, as seen from `folder`: one that is there, else one that vmae brings.
+fs::path find_config(const fs::path& folder, const fs::path& named, const std::string& where) {
+  const fs::path own = folder.empty() ? named : (folder / named).lexically_normal();
+  if (named.is_absolute() || path_problem(own) != kAbsent) return own;
+  fs::path shipped = shipped_configs() / (shipped_name(named) + std::string(kEnding));
+  if (!path_problem(shipped).empty())
+    fail(where, concat("cannot read the config ", own.string(), ": No such file or directory"),
+         hint_for_missing(named));
+  static std::set<fs::path> said;  // a config is read several times, and on every rank
+  if (said.insert(shipped).second && !is_local_rank())
+    log::info(concat("config ", named.string(), ": ", shipped.string()));
+  return shipped;
 }
 
 bool is_section(const Options& options, const std::string& name) {
@@ -165,13 +204,18 @@ const YamlNode* find_base(const YamlNode& root) {
   return nullptr;
 }
 
-// Not read_file(): what a user passes by mistake may be a huge image, and a config may come through a pipe.
+// Not read_file(): what a user passes by mistake may be a huge image, and a config may come through a pipe, which gives
+// it once, but is asked several times.
 std::string read_config_bytes(const fs::path& path, const std::string& where) {
+  static std::map<fs::path, std::string> from_pipes;
+  if (const auto kept = from_pipes.find(path); kept != from_pipes.end()) return kept->second;
   const auto fail_to_read = [&](int error_number) {
     fail(where, concat("cannot read the config ", path.string(), ": ", std::generic_category().message(error_number)));
   };
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) fail_to_read(errno);
+  struct stat status {};
+  const bool is_pipe = fstat(descriptor, &status) == 0 && S_ISFIFO(status.st_mode);
   std::string content(kMaxConfigBytes + 1, '\0');
   size_t size = 0;
   ssize_t count = 1;
@@ -187,6 +231,10 @@ std::string read_config_bytes(const fs::path& path, const std::string& where) {
   if (size > kMaxConfigBytes)
     fail(where, concat(path.string(), " is larger than ", human_bytes(kMaxConfigBytes), ", so it cannot be a config"));
   content.resize(size);
+  if (is_pipe && size == 0)
+    fail(where, concat(path.string(), " is an empty pipe"),
+         "a pipe is read once, and not on several ranks: give a file");
+  if (is_pipe) from_pipes[path] = content;
   return content;
 }
 
@@ -201,7 +249,7 @@ void read_file_after_base(const fs::path& path, const std::string& where, std::v
     const std::string base_where = concat(name, ":", base->line);
     if (base->kind != Kind::scalar || base->text.empty())
       fail(base_where, concat("base = ", shown(*base), ": must be the path of another config"));
-    const fs::path base_path = (path.parent_path() / base->text).lexically_normal();
+    const fs::path base_path = find_config(path.parent_path(), base->text, base_where);
     if (std::find(chain.begin(), chain.end(), fs::weakly_canonical(base_path, ignored)) != chain.end()) {
       fail(base_where, concat("base = ", base->text, ": the base files form a cycle"),
            "a config must not be, directly or through others, its own base");
@@ -217,7 +265,23 @@ void read_file_after_base(const fs::path& path, const std::string& where, std::v
 
 void read_config_file(const fs::path& path, Options& options) {
   std::vector<fs::path> chain;
-  read_file_after_base(path, "--config", chain, options);
+  read_file_after_base(find_config("", path, "--config"), "--config", chain, options);
+}
+
+fs::path shipped_configs() {
+  std::error_code ignored;
+  return fs::read_symlink("/proc/self/exe", ignored).parent_path().parent_path() / "share/vmae/configs";
+}
+
+std::vector<std::string> names_of_shipped_configs() {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto& entry : fs::recursive_directory_iterator(shipped_configs(), ignored)) {
+    if (entry.path().extension() == kEnding)
+      names.push_back(shipped_name(entry.path().lexically_relative(shipped_configs())));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 void read_config_text(const std::string& yaml, const std::string& name, Options& options) {

@@ -1,6 +1,8 @@
 // The generated pages: one list of commands with options, each with a section of its own.
 #include "vmae/tools/docs.h"
+#include "vmae/core/atomic_file.h"
 #include "vmae/core/config.h"
+#include "vmae/core/error.h"
 #include "vmae/prepare/prepare.h"
 #include "vmae/runs/finetune_options.h"
 #include "vmae/runs/plan_command.h"
@@ -34,6 +36,20 @@ std::string default_config() {
   Options options;
   describe(options, config);
   return config_yaml(options, /*with_comments=*/true);
+}
+
+std::string list_of_configs() {
+  std::string text;
+  for (const std::string& name : names_of_shipped_configs()) {
+    std::string line = read_file(shipped_configs() / (name + ".yaml"));
+    line = line.substr(0, line.find('\n'));
+    text += concat(name, std::string(name.size() < 34 ? 34 - name.size() : 1, ' '),
+                   line.starts_with("# ") ? line.substr(2) : "", "\n");
+  }
+  if (text.empty())
+    throw Error(ExitCode::internal, shipped_configs().string() + " is not there",
+                "copy vmae's folder share along with bin and lib");
+  return text;
 }
 
 }  // namespace vmae::run

@@ -296,6 +296,36 @@ class HelpTest(ToolsTest):
         (self.tmp / "small.yaml").write_text("base: printed.yaml\ntrain.max_steps: 9\n")
         self.assertEqual(self.vmae("pretrain", "--print-config", "--config", "small.yaml").stdout, first.replace("max_steps: 7", "max_steps: 9"))
 
+    def test_a_config_that_vmae_brings(self):
+        """By its name, from any folder, also as a base; a file of the user's comes first; what is unknown names the near ones."""
+        file = VMAE.parent.parent / "share/vmae/configs/pretrain/mr.yaml"
+        listed = self.vmae("docs", "configs").stdout
+        self.assertRegex(listed, r"(?m)^pretrain/mr  +MR: vmae pretrain --config ")
+        self.assertEqual([line.split()[0] for line in listed.splitlines()], sorted(str(one.relative_to(SOURCE / "configs"))[:-5] for one in (SOURCE / "configs").rglob("*.yaml")))
+        wanted = self.vmae("pretrain", "--print-config", "--config", SOURCE / "configs/pretrain/mr.yaml").stdout
+        (self.tmp / "based.yaml").write_text("base: pretrain/mr\n")
+        for config, name in (("pretrain/mr", "pretrain/mr"), ("configs/pretrain/mr.yaml",) * 2, (self.tmp / "based.yaml", "pretrain/mr")):
+            with self.subTest(config):
+                done = self.vmae("pretrain", "--print-config", "--config", config)
+                self.assertEqual(done.stdout, wanted)
+                self.assertEqual(done.stderr.count(f"config {name}: {file}"), 1, done.stderr)
+        (self.tmp / "pretrain").mkdir()
+        (self.tmp / "pretrain/mr").write_text("optim.lr: 0.0123\n")
+        done = self.vmae("pretrain", "--print-config", "--config", "pretrain/mr")
+        self.assertIn("lr: 0.0123", done.stdout)
+        self.assertEqual(done.stderr, "")
+        for name, near in (("mr", "did you mean 'pretrain/mr'?"), ("pretrain/simclr_rm", "did you mean 'pretrain/simclr_mr'?"), ("something", "`vmae docs configs` lists")):
+            self.assertIn(near, self.vmae("pretrain", "--print-config", "--config", name, expect=2).stderr)
+
+    def test_a_config_through_a_pipe(self):
+        """It gives what is in it once; several ranks can't have it."""
+        command = f"printf 'optim.lr: 0.0123' | {VMAE} pretrain --config /dev/stdin"
+        done = subprocess.run(f"{command} --print-config", shell=True, env=environment(), capture_output=True, text=True)
+        self.assertIn("lr: 0.0123", done.stdout)
+        done = subprocess.run(f"{command} --nproc-per-node 2", shell=True, env=environment(), cwd=self.tmp, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("/dev/stdin is an empty pipe", done.stderr)
+
     def test_generated_pages_are_up_to_date(self):
         for page, file in [("configuration", "docs/configuration.md"), ("default-config", "configs/default.yaml")]:
             with self.subTest(file):

@@ -18,8 +18,14 @@ struct UnknownKey : Error {
 // key, key given twice, wrong type, out of range, YAML syntax, anchors with merge keys: an error
 // with file:line and, for a key, "did you mean". The key `base` (a path relative to the file;
 // files only) is read first, so that a small file overrides a larger one; cycles are an error.
+// Either may be the name of a config that vmae brings, where there is no such file: that is logged.
 void read_config_file(const std::filesystem::path& path, Options& options);
 void read_config_text(const std::string& yaml, const std::string& name_in_messages, Options& options);
+
+// The folder of the configs that vmae brings: share/vmae/configs of the prefix that the program is in.
+std::filesystem::path shipped_configs();
+// "pretrain/mr", ..., in order; `--config` and `base` also take "configs/pretrain/mr.yaml".
+std::vector<std::string> names_of_shipped_configs();
 
 // "key.sub=value"; the value is YAML where it starts with a bracket or a quote ("[96, 160]"), else
 // the text as it stands, so that a path may hold " #" or ": ". Empty, "null" and "~" are null.

@@ -8,4 +8,7 @@ namespace vmae::run {
 std::string configuration_page();
 std::string default_config();
 
+// The configs that vmae brings: the name of each, and the first line of its comment.
+std::string list_of_configs();
+
 }  // namespace vmae::run
