@@ -10,6 +10,13 @@
 
 namespace vmae::app {
 
+// Of the program, as --help and the manual page say it.
+inline constexpr const char* kPurpose =
+    "self-supervised pretraining, fine-tuning, prediction and evaluation of medical image models";
+inline constexpr const char* kExitCodes =
+    "0 ok, 1 internal, 2 usage or config, 3 data,\n4 checkpoint or weights, 5 loss not finite, 6 some cases failed, 75 "
+    "stopped by a signal\nwith the checkpoint saved (start again with --resume).";
+
 struct Context {
   std::string command_line;
   std::vector<std::string> arguments;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "commands.h"
 #include "vmae/core/text.h"
 #include "vmae/core/version.h"
 #include "vmae/tools/config_owner.h"
@@ -13,13 +14,14 @@ namespace {
 
 struct Flag {
   std::vector<std::string> names;  // "--config", "-h"
-  std::string help, value;         // value: "FILE"; "": it takes none
+  std::string help, value;         // value: "FILE", "auto|cpu"; "": it takes none
   std::vector<std::string> choices;
 };
 
 struct Command {
   std::string name, help, footer;
   std::vector<Flag> flags;
+  std::vector<Flag> positionals;  // without names
   std::vector<std::string> keys;  // of configs: "optim.lr"
 };
 
@@ -49,28 +51,46 @@ std::vector<std::string> choices_of(const std::string& type) {
   return choices;
 }
 
+Flag flag_of(const CLI::Option& option) {
+  Flag flag;
+  for (const std::string& name : option.get_snames()) flag.names.push_back("-" + name);
+  for (const std::string& name : option.get_lnames()) flag.names.push_back("--" + name);
+  flag.help = option.get_description();
+  const bool takes_value = option.get_items_expected_max() > 0;
+  const std::string type = takes_value ? option.get_type_name() : "";
+  flag.choices = choices_of(type);
+  const bool is_set = type.find('{') != std::string::npos;
+  const std::string name = is_set ? join(flag.choices, "|") : type.substr(0, type.find(':'));
+  flag.value = takes_value && name.empty() ? "VALUE" : name;
+  return flag;
+}
+
+// A command, or the program itself.
+Command command_of(const CLI::App& app) {
+  Command command;
+  command.name = app.get_name();
+  command.help = app.get_description();
+  command.footer = app.get_footer();
+  command.keys = run::keys_of_command(command.name);
+  for (const CLI::Option* option : app.get_options()) {
+    Flag flag = flag_of(*option);
+    (flag.names.empty() ? command.positionals : command.flags).push_back(std::move(flag));
+  }
+  return command;
+}
+
 std::vector<Command> commands_of(const CLI::App& app) {
   std::vector<Command> commands;
-  for (const CLI::App* one : app.get_subcommands(nullptr)) {
-    Command& command = commands.emplace_back();
-    command.name = one->get_name();
-    command.help = one->get_description();
-    command.footer = one->get_footer();
-    command.keys = run::keys_of_command(command.name);
-    for (const CLI::Option* option : one->get_options()) {
-      if (option->get_positional() && option->get_lnames().empty()) continue;
-      Flag& flag = command.flags.emplace_back();
-      for (const std::string& name : option->get_snames()) flag.names.push_back("-" + name);
-      for (const std::string& name : option->get_lnames()) flag.names.push_back("--" + name);
-      flag.help = option->get_description();
-      const bool takes_value = option->get_items_expected_max() > 0;
-      const std::string type = takes_value ? option->get_type_name() : "";
-      flag.choices = choices_of(type);
-      const std::string name = type.substr(0, type.find(':'));
-      flag.value = takes_value && name.empty() ? "VALUE" : name;
-    }
-  }
+  for (const CLI::App* one : app.get_subcommands(nullptr)) commands.push_back(command_of(*one));
   return commands;
+}
+
+// Of the arguments without a name; all places are taken for the same, as no command has choices for more than one.
+std::vector<std::string> positional_choices(const Command& command) {
+  std::vector<std::string> choices;
+  for (const Flag& positional : command.positionals)
+    choices.insert(choices.end(), positional.choices.begin(), positional.choices.end());
+  return choices;
 }
 
 std::vector<std::string> words_of(const Command& command) {
@@ -98,7 +118,8 @@ std::string bash_completion(const CLI::App& app) {
   for (const Command& command : commands_of(app)) {
     names.push_back(command.name);
     cases += concat("    ", command.name, ") words=", quoted(join(words_of(command), " ")),
-                    "; keys=", quoted(keys_with_equals(command)), " ;;\n");
+                    "; keys=", quoted(keys_with_equals(command)),
+                    "; choices=", quoted(join(positional_choices(command), " ")), " ;;\n");
     for (const Flag& flag : command.flags) {
       for (const std::string& name : flag.names) {
         if (!flag.choices.empty())
@@ -111,11 +132,16 @@ std::string bash_completion(const CLI::App& app) {
       "# bash completion of vmae: made by `vmae docs bash`\n"
       "_vmae() {\n"
       "  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} words= "
-      "keys=\n"
+      "keys= choices=\n"
       "  COMPREPLY=()\n"
+      "  if [ \"$word\" = = ]; then  # --option=VALUE is three words\n"
+      "    word=\n"
+      "  elif [ \"$before\" = = ]; then\n"
+      "    before=${COMP_WORDS[COMP_CWORD-2]}\n"
+      "  fi\n"
       "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
       "    COMPREPLY=($(compgen -W ",
-      quoted(join(names, " ") + " --help --version"),
+      quoted(join(names, " ") + " " + join(words_of(command_of(app)), " ")),
       " -- \"$word\"))\n"
       "    return\n"
       "  fi\n"
@@ -128,6 +154,8 @@ std::string bash_completion(const CLI::App& app) {
       "  esac\n"
       "  if [[ $word == -* ]]; then\n"
       "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
+      "  elif [ -n \"$choices\" ]; then\n"
+      "    COMPREPLY=($(compgen -W \"$choices\" -- \"$word\"))\n"
       "  elif [ -n \"$word\" ]; then\n"
       "    COMPREPLY=($(compgen -W \"$keys\" -- \"$word\"))\n"
       "    [ ${#COMPREPLY[@]} -eq 0 ] || compopt -o nospace 2>/dev/null\n"
@@ -140,7 +168,10 @@ std::string zsh_completion(const CLI::App& app) {
   const auto described = [](const std::string& name, const std::string& help) {
     return quoted(replaced(name, ":", "\\:") + ":" + first_line(help));
   };
-  std::string names, cases, values;
+  std::string names, own, cases, values;
+  for (const Flag& flag : command_of(app).flags) {
+    for (const std::string& name : flag.names) own += concat("      ", described(name, flag.help), "\n");
+  }
   for (const Command& command : commands_of(app)) {
     names += concat("      ", described(command.name, command.help), "\n");
     cases += concat("    ", command.name, ")\n      options=(\n");
@@ -151,21 +182,30 @@ std::string zsh_completion(const CLI::App& app) {
           values += concat("    ", command.name, ":", name, ") compadd -- ", join(flag.choices, " "), "; return ;;\n");
       }
     }
-    cases += concat("      )\n      keys=(", keys_with_equals(command), ")\n      ;;\n");
+    cases += concat("      )\n      keys=(", keys_with_equals(command), ")\n      choices=(",
+                    join(positional_choices(command), " "), ")\n      ;;\n");
   }
   return concat(
       "#compdef vmae\n"
       "# zsh completion of vmae: made by `vmae docs zsh`\n"
       "_vmae() {\n"
-      "  local -a commands options keys\n"
+      "  local -a commands options keys choices\n"
+      "  local before=$words[CURRENT-1]\n"
       "  if (( CURRENT == 2 )); then\n"
       "    commands=(\n",
       names,
       "    )\n"
-      "    _describe command commands\n"
+      "    options=(\n",
+      own,
+      "    )\n"
+      "    if [[ $words[CURRENT] == -* ]]; then _describe option options; else _describe command commands; fi\n"
       "    return\n"
       "  fi\n"
-      "  case $words[2]:$words[CURRENT-1] in\n",
+      "  if [[ $words[CURRENT] == --*=* ]]; then  # --option=VALUE\n"
+      "    before=${words[CURRENT]%%=*}\n"
+      "    compset -P '*='\n"
+      "  fi\n"
+      "  case $words[2]:$before in\n",
       values,
       "  esac\n"
       "  case $words[2] in\n",
@@ -175,7 +215,7 @@ std::string zsh_completion(const CLI::App& app) {
       "    _describe option options\n"
       "  else\n"
       "    (( $#keys )) && compadd -S '' -- $keys\n"
-      "    _files\n"
+      "    if (( $#choices )); then compadd -- $choices; else _files; fi\n"
       "  fi\n"
       "}\n"
       "if [ \"$funcstack[1]\" = _vmae ]; then _vmae \"$@\"; else compdef _vmae vmae; fi\n");
@@ -183,19 +223,26 @@ std::string zsh_completion(const CLI::App& app) {
 
 std::string fish_completion(const CLI::App& app) {
   std::string text = "# fish completion of vmae: made by `vmae docs fish`\n";
-  for (const Command& command : commands_of(app)) {
-    text += concat("complete -c vmae -f -n __fish_use_subcommand -a ", command.name, " -d ",
-                   quoted(first_line(command.help)), "\n");
-    const std::string here = concat("complete -c vmae -n '__fish_seen_subcommand_from ", command.name, "'");
+  const auto add_flags = [&text](const std::string& condition, const Command& command) {
     for (const Flag& flag : command.flags) {
       std::string names;
       for (const std::string& name : flag.names)
         names += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
       std::string value = flag.value.empty() ? "" : " -r";
       if (!flag.choices.empty()) value = " -x -a " + quoted(join(flag.choices, " "));
-      text += concat(here, names, value, " -d ", quoted(first_line(flag.help)), "\n");
+      text += concat("complete -c vmae -n ", condition, names, value, " -d ", quoted(first_line(flag.help)), "\n");
     }
+  };
+  add_flags("__fish_use_subcommand", command_of(app));
+  for (const Command& command : commands_of(app)) {
+    text += concat("complete -c vmae -f -n __fish_use_subcommand -a ", command.name, " -d ",
+                   quoted(first_line(command.help)), "\n");
+    const std::string condition = quoted("__fish_seen_subcommand_from " + command.name);
+    const std::string here = "complete -c vmae -n " + condition;
+    add_flags(condition, command);
     if (!command.keys.empty()) text += concat(here, " -a ", quoted(keys_with_equals(command)), "\n");
+    if (const auto choices = positional_choices(command); !choices.empty())
+      text += concat(here, " -f -a ", quoted(join(choices, " ")), "\n");
   }
   return text;
 }
@@ -207,29 +254,26 @@ std::string man_page(const CLI::App& app) {
     safe = replaced(safe, "\n.", "\n\\&.");
     return safe.starts_with('.') || safe.starts_with('\'') ? "\\&" + safe : replaced(safe, "\n'", "\n\\&'");
   };
-  std::string text = concat(".TH VMAE 1 \"\" \"vmae ", version(), "\" \"User Commands\"\n.SH NAME\nvmae \\- ",
-                            "self\\-supervised pretraining, fine\\-tuning, prediction and evaluation of medical image ",
-                            "models\n.SH SYNOPSIS\n.B vmae\n.I COMMAND\n[OPTIONS] [key=value ...]\n.SH COMMANDS\n");
+  std::string text =
+      concat(".TH VMAE 1 \"\" \"vmae ", version(), "\" \"User Commands\"\n.SH NAME\nvmae \\- ", roff(kPurpose),
+             "\n.SH SYNOPSIS\n.B vmae\n.I COMMAND\n[OPTIONS] [ARGUMENTS]\n.SH COMMANDS\n");
   const std::vector<Command> commands = commands_of(app);
   for (const Command& command : commands)
     text += concat(".TP\n.B ", roff(command.name), "\n", roff(command.help), "\n");
   text += ".SH OPTIONS\n";
   for (const Command& command : commands) {
     text += concat(".SS vmae ", roff(command.name), "\n", roff(command.help), "\n");
+    for (const Flag& positional : command.positionals)
+      text += concat(".TP\n.I ", roff(positional.value), "\n", roff(positional.help), "\n");
     for (const Flag& flag : command.flags)
-      text += concat(
-          ".TP\n.B ", roff(join(flag.names, ", ")),
-          flag.value.empty() ? "" : concat(" ", roff(flag.choices.empty() ? flag.value : join(flag.choices, "|"))),
-          "\n", roff(flag.help), "\n");
+      text += concat(".TP\n.B ", roff(join(flag.names, ", ")), flag.value.empty() ? "" : " " + roff(flag.value), "\n",
+                     roff(flag.help), "\n");
     if (!command.keys.empty())
       text += concat(".PP\nKeys, as key=value or in the file of \\-\\-config, with their defaults and meaning: vmae ",
                      roff(command.name), " \\-\\-print\\-config\n");
     if (!command.footer.empty()) text += concat(".PP\n.nf\n", roff(command.footer), "\n.fi\n");
   }
-  return text +
-         ".SH EXIT STATUS\n0 ok, 1 internal, 2 usage or config, 3 data, 4 checkpoint or weights, 5 loss not finite, 6 "
-         "some "
-         "cases failed, 75 stopped by a signal with the checkpoint saved (start again with \\-\\-resume).\n";
+  return text + concat(".SH EXIT STATUS\n", roff(kExitCodes), "\n");
 }
 
 }  // namespace vmae::app

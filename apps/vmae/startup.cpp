@@ -63,14 +63,7 @@ int run_command(int argc, char** argv, const AddCommands& add_commands) {
   Context context;
   context.arguments = {argv, argv + argc};
   context.command_line = join(context.arguments, " ");
-  CLI::App app{
-      "vmae: self-supervised pretraining, fine-tuning, prediction and evaluation of medical image models\n\nTry `vmae "
-      "doctor` first. Exit codes: 0 ok, 1 "
-      "internal, 2 usage "
-      "or config, 3 data,\n"
-      "4 checkpoint or weights, 5 loss not finite, 6 some cases failed, 75 stopped by a signal\nwith the checkpoint "
-      "saved (start again with --resume).",
-      "vmae"};
+  CLI::App app{concat("vmae: ", kPurpose, "\n\nTry `vmae doctor` first. Exit codes: ", kExitCodes), "vmae"};
   app.set_version_flag("--version", concat("vmae ", version(), " (", git_revision(), "), for PyTorch ", torch_version(),
                                            ", ", build_summary()));
   app.require_subcommand(1);

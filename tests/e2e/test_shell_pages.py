@@ -8,6 +8,8 @@ from harness import VMAE, VmaeTest
 
 
 class ShellPagesTest(VmaeTest):
+    PAGES = ["bash", "configs", "configuration", "default-config", "fish", "man", "zsh"]
+
     def page(self, name):
         text = self.vmae("docs", name).stdout
         (self.tmp / name).write_text(text)
@@ -29,7 +31,11 @@ class ShellPagesTest(VmaeTest):
         self.assertEqual(self.bash("pretrain", "optim.lr"), ["optim.lr="])
         self.assertEqual(self.bash("plan", "plan.spl"), ["plan.splits="])
         self.assertEqual(self.bash("eval", "optim"), [])
-        self.assertEqual(self.bash("docs", ""), [])
+        self.assertEqual(self.bash("predict", "--tiles", "=", "a"), ["auto", "always"])  # as bash takes --tiles=a apart
+        self.assertEqual(self.bash("predict", "--tiles", "="), ["auto", "always", "never"])
+        self.assertEqual(self.bash("docs", ""), self.PAGES)
+        self.assertEqual(self.bash("docs", "z"), ["zsh"])
+        self.assertEqual(self.bash("inspect", ""), [])
 
     @unittest.skipUnless(shutil.which("fish"), "no fish")
     def test_fish(self):
@@ -43,6 +49,9 @@ class ShellPagesTest(VmaeTest):
         self.assertEqual(sorted(complete("vmae predict --tiles ")), ["always", "auto", "never"])
         self.assertEqual(sorted(complete("vmae predict --over")), ["--overlap", "--overlays", "--overwrite"])
         self.assertIn("optim.lr=", complete("vmae pretrain optim."))
+        self.assertEqual(sorted(complete("vmae predict --tiles=a")), ["--tiles=always", "--tiles=auto"])
+        self.assertEqual(sorted(complete("vmae docs ")), self.PAGES)
+        self.assertEqual(complete("vmae --vers"), ["--version"])
 
     @unittest.skipUnless(shutil.which("zsh"), "no zsh")
     def test_zsh(self):
@@ -51,7 +60,8 @@ class ShellPagesTest(VmaeTest):
         script = """
             compdef() { true }
             _describe() { print -rl -- ${(P)2} }
-            _files() { true }
+            _files() { print files }
+            compset() { print -rl -- "$@" }
             compadd() { print -l -- ${@[-1]} }
             source $1; shift
             words=("$@"); CURRENT=$#
@@ -66,13 +76,18 @@ class ShellPagesTest(VmaeTest):
         self.assertIn("--overlays:segmentation: also write pictures", complete("predict", "--over"))
         self.assertEqual(complete("predict", "--tiles", "").strip(), "never")
         self.assertIn("=", complete("pretrain", "opt"))
+        self.assertEqual(complete("predict", "--tiles=a").split(), ["-P", "*=", "never"])
+        self.assertEqual(complete("docs", "").split(), ["zsh"])
+        self.assertIn("--version:", complete("--v"))
+        self.assertEqual(complete("inspect", ""), "files\n")
 
     @unittest.skipUnless(shutil.which("groff"), "no groff")
     def test_man(self):
         self.page("man")
         done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-P-cbou", self.tmp / "man"], capture_output=True, text=True, check=True)
         self.assertEqual(done.stderr, "")
-        for words in ("vmae predict", "--postprocessing", "auto|none", "75 stopped by a signal", "vmae pretrain --config configs/pretrain/mr.yaml"):
+        for words in ("vmae predict", "--postprocessing", "auto|none", "75 stopped by a signal", "vmae pretrain --config configs/pretrain/mr.yaml", "PATH   anything that vmae reads or writes", "--fold K|all", "--device auto|cpu|cuda",
+                      "|".join(self.PAGES), "vmae - self-supervised pretraining"):
             self.assertIn(words, done.stdout)
 
     def test_every_command_and_option_is_there(self):
