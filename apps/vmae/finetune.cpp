@@ -50,7 +50,9 @@ void add(CLI::App& app, Context& context, const std::string& name, const std::st
       said.train.epochs = 0;  // not said
       said.model.net.swin.in_channels = 0;
       arguments->config.read(said);
-      return !arguments->config.print || resolve();
+      if (arguments->config.print) return resolve();
+      run::require_keys(said.run, said.data, !arguments->run.dry_run);
+      return true;
     };
     const auto train = [&](train::World& world) {
       resolve();

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "torch_part.h"
@@ -123,8 +124,10 @@ std::string load_torch() {
   };
   for (const fs::path& folder : searched_folders()) {
     std::error_code ignored;
-    if (fs::exists(folder / kLibrary, ignored) && fits(folder))
-      return folder.parent_path().string() + " (LD_LIBRARY_PATH, or where vmae was installed or built)";
+    if (!fs::exists(folder / kLibrary, ignored) || !fits(folder)) continue;
+    const char* const path = std::getenv("LD_LIBRARY_PATH");
+    const bool is_of_path = path != nullptr && std::string_view(path).find(folder.string()) != std::string_view::npos;
+    return folder.parent_path().string() + (is_of_path ? " (LD_LIBRARY_PATH)" : " (where vmae was installed or built)");
   }
   if (problems.empty())
     problems.push_back(concat("no ", kLibrary, " in LD_LIBRARY_PATH or where this program was installed or built"));

@@ -31,7 +31,9 @@ void add_pretrain(CLI::App& app, Context& context) {
     const auto read = [&] {
       said.model.mae.swin.in_channels = 0;  // not said
       arguments->config.read(said);
-      return arguments->config.load(config);
+      if (!arguments->config.load(config)) return false;
+      run::require_keys(config.run, config.data, !arguments->run.dry_run);
+      return true;
     };
     const auto train = [&](train::World& world) {
       return torch_part().pretrain(

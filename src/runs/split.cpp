@@ -224,27 +224,6 @@ TrainVal split_by_file(std::vector<io::SourceFile> files, const SplitChoice& cho
   return parts;
 }
 
-void check_choice(const SplitChoice& choice, const std::vector<std::string>& train,
-                  const std::vector<std::string>& val) {
-  if (!choice.file.empty() && train.size() > 1) {
-    throw Error(ExitCode::usage, concat("data.splits divides one source, but data.train has ", train.size()),
-                "train on one source, or leave data.splits empty");
-  }
-  if (!choice.file.empty() && !val.empty()) {
-    throw Error(ExitCode::usage, "data.splits and data.val are both set, and both say who validates",
-                "leave one of them empty");
-  }
-  if (choice.file.empty() && choice.label_fraction != 100) {
-    throw Error(ExitCode::usage,
-                concat("data.fold = ", choice.fold, " and data.label_fraction = ", choice.label_fraction,
-                       " choose from data.splits, which is not set"),
-                "make that file with `vmae split`: data.splits=splits.json");
-  }
-  if (train.empty())
-    throw Error(ExitCode::usage, "data.train is not set",
-                "give a folder of images or a manifest CSV: data.train=/path/to/images");
-}
-
 // A fold is one of data.splits, or of the data themselves, where nothing else says who validates.
 void check_fold(const SplitChoice& choice, const std::vector<std::vector<io::SourceFile>>& train,
                 const std::vector<std::string>& val) {
@@ -331,6 +310,27 @@ void make_channels_single(SourceSplits& splits) {
 }
 
 }  // namespace
+
+void check_choice(const SplitChoice& choice, const std::vector<std::string>& train,
+                  const std::vector<std::string>& val) {
+  if (!choice.file.empty() && train.size() > 1) {
+    throw Error(ExitCode::usage, concat("data.splits divides one source, but data.train has ", train.size()),
+                "train on one source, or leave data.splits empty");
+  }
+  if (!choice.file.empty() && !val.empty()) {
+    throw Error(ExitCode::usage, "data.splits and data.val are both set, and both say who validates",
+                "leave one of them empty");
+  }
+  if (choice.file.empty() && choice.label_fraction != 100) {
+    throw Error(ExitCode::usage,
+                concat("data.fold = ", choice.fold, " and data.label_fraction = ", choice.label_fraction,
+                       " choose from data.splits, which is not set"),
+                "make that file with `vmae split`: data.splits=splits.json");
+  }
+  if (train.empty())
+    throw Error(ExitCode::usage, "data.train is not set",
+                "give a folder of images or a manifest CSV: data.train=/path/to/images");
+}
 
 SourceSplits split_sources(const std::vector<std::string>& train, const std::vector<std::string>& val,
                            double val_fraction, uint64_t seed, const SplitChoice& choice, const SettleSource& settle) {

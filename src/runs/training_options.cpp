@@ -1,6 +1,8 @@
 // Keys of the options that all training commands share.
 #include "vmae/runs/training_options.h"
 
+#include "vmae/core/error.h"
+
 namespace vmae::run {
 
 void describe(Options& options, RunOptions& run) {
@@ -66,6 +68,17 @@ void describe(Options& options, DataOptions& data) {
               in_range(0.0, 1.0));
   describe(options, data.image);
   describe(options, data.augment);
+}
+
+std::vector<std::string> named_sources(std::vector<std::string> sources) {
+  std::erase(sources, "");
+  return sources;
+}
+
+void require_keys(const RunOptions& run, const DataOptions& data, bool writes) {
+  if (writes && run.dir.empty())
+    throw Error(ExitCode::usage, "run.dir is not set", "give a folder for this run: run.dir=runs/my-run");
+  check_choice(data.splits, named_sources(data.train), named_sources(data.val));
 }
 
 }  // namespace vmae::run

@@ -118,18 +118,14 @@ void name_channels(const DataOptions& options, Datasets& datasets) {
 }  // namespace
 
 Datasets load_datasets(const DataOptions& options, const Session& session, const data::Targets& targets) {
-  const auto named = [](std::vector<std::string> sources) {  // an empty text is none
-    std::erase(sources, "");
-    return sources;
-  };
   SplitChoice choice = options.splits;
   choice.single_channels = options.channels == "single";
   Datasets datasets;
   choice.findings = options.findings;
   ModalityOfSources modality(options.image);
-  datasets.splits =
-      split_sources(named(options.train), named(options.val), options.val_fraction, session.seed(), choice,
-                    [&](std::vector<io::SourceFile>& files, bool is_training) { modality.settle(files, is_training); });
+  datasets.splits = split_sources(
+      named_sources(options.train), named_sources(options.val), options.val_fraction, session.seed(), choice,
+      [&](std::vector<io::SourceFile>& files, bool is_training) { modality.settle(files, is_training); });
   auto quarantine =
       std::make_shared<data::Quarantine>(session.folder ? session.folder->quarantine() : "", options.max_bad_fraction);
   const bool wants_labels = targets.num_labels != 0 && targets.num_labels != data::Targets::kLabelsIfAny;

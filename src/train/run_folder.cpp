@@ -63,8 +63,6 @@ IfExists after_restart(const fs::path& folder, const Launch& launch, IfExists wa
 }
 
 RunFolder::RunFolder(fs::path path, IfExists if_exists, const Launch& launch) : path_(std::move(path)) {
-  if (path_.empty())
-    throw Error(ExitCode::usage, "run.dir is not set", "give a folder for this run: run.dir=runs/my-run");
   std::error_code problem;
   if (fs::exists(path_) && !fs::is_directory(path_))
     throw Error(ExitCode::usage, concat("run.dir = ", path_.string(), " is a file"), "give a folder");

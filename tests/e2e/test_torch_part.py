@@ -80,7 +80,7 @@ class TorchPartTest(VmaeTest):
     def test_the_others_say_what_is_missing(self):
         program = self.copy()
         (self.tmp / "w.safetensors").write_bytes(b"")
-        for arguments in ("doctor",), ("pretrain", "data.train=x"), ("predict", "--weights", "w", "--input", "x", "--output", "y"), ("inspect", self.tmp / "w.safetensors"):
+        for arguments in ("doctor",), ("pretrain", "data.train=x", "run.dir=y"), ("predict", "--weights", "w", "--input", "x", "--output", "y"), ("inspect", self.tmp / "w.safetensors"):
             with self.subTest(arguments=arguments):
                 done = call(program, *arguments)
                 self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
@@ -91,7 +91,8 @@ class TorchPartTest(VmaeTest):
         """And before ranks are started: what is wrong with them is said once, and --print-config needs neither."""
         (self.tmp / "bad.yaml").write_text("optim:\n  lr: -1\n")
         wrong = ((["optim.lrr=1"], "unknown key 'optim.lrr'"), (["train.epochs=many"], "train.epochs = many: "), (["--config", self.tmp / "missing.yaml"], "cannot read the config"),
-                 (["--config", self.tmp / "bad.yaml"], "bad.yaml:2: optim.lr = -1: "))
+                 (["--config", self.tmp / "bad.yaml"], "bad.yaml:2: optim.lr = -1: "), ([], "run.dir is not set"), (["run.dir=x"], "data.train is not set"), (["--dry-run"], "data.train is not set"),
+                 (["run.dir=x", "data.train=[a,b]", "data.splits=s"], "data.splits divides one source"))
         for command, ranks in ((command, ranks) for command in ("pretrain", "finetune-seg", "finetune-cls") for ranks in ([], ["--nproc-per-node", "2"])):
             for arguments, text in wrong:
                 with self.subTest(command=command, ranks=ranks, arguments=arguments):
@@ -149,7 +150,7 @@ class TorchPartTest(VmaeTest):
         self.assertIn(f"LibTorch is that of {folders[0]} (VMAE_TORCH)", done.stderr)
 
     def test_doctor_says_which_torch(self):
-        for variables, origin in ({"VMAE_TORCH": self.folder()}, r"\(VMAE_TORCH\)"), ({}, r"\(LD_LIBRARY_PATH, or where vmae was installed or built\)"):
+        for variables, origin in ({"VMAE_TORCH": self.folder()}, r"\(VMAE_TORCH\)"), ({"LD_LIBRARY_PATH": self.folder() + "/lib"}, r"\(LD_LIBRARY_PATH\)"), ({}, r"\(where vmae was installed or built\)"):
             text = call(VMAE, "doctor", **variables).stdout
             self.assertRegex(text, rf"\nLibTorch +{re.escape(self.folder())} {origin}\n")
             self.assertRegex(text, rf"^vmae .*, for PyTorch {re.escape(WANTED)}, ")

@@ -54,6 +54,10 @@ struct SourceSplits {
   }
 };
 
+// Throws Error(usage) where data.splits, data.train and data.val don't go together, whatever is in them.
+void check_choice(const SplitChoice& choice, const std::vector<std::string>& train,
+                  const std::vector<std::string>& val);
+
 // Called with the files of each source before they are divided: first those of data.train.
 using SettleSource = std::function<void(std::vector<io::SourceFile>& files, bool is_training)>;
 

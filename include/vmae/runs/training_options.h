@@ -45,4 +45,10 @@ std::string config_text(Config config) {
   return config_yaml(options, /*with_comments=*/false);
 }
 
+// Sources without those that are an empty text, which is none.
+std::vector<std::string> named_sources(std::vector<std::string> sources);
+
+// Of what a run needs, what can be told before anything is looked at; writes: it is no dry run. Throws Error(usage).
+void require_keys(const RunOptions& run, const DataOptions& data, bool writes);
+
 }  // namespace vmae::run
