@@ -319,7 +319,7 @@ class HelpTest(ToolsTest):
 
     def test_a_config_through_a_pipe(self):
         """It gives what is in it once; several ranks can't have it."""
-        command = f"printf 'optim.lr: 0.0123' | {VMAE} pretrain --config /dev/stdin"
+        command = f"printf 'optim.lr: 0.0123' | {VMAE} pretrain --config /dev/stdin run.dir=run data.train=images"
         done = subprocess.run(f"{command} --print-config", shell=True, env=environment(), capture_output=True, text=True)
         self.assertIn("lr: 0.0123", done.stdout)
         done = subprocess.run(f"{command} --nproc-per-node 2", shell=True, env=environment(), cwd=self.tmp, capture_output=True, text=True)
