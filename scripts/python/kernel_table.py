@@ -45,7 +45,7 @@ def kernel_table(trace):
     rows = collections.defaultdict(lambda: [0, 0.0])
     if kernels:
         operators = {event["args"]["External id"]: event["name"] for event in of_kind["cpu_op"] if "External id" in event.get("args", {})}
-        starts = {event["args"]["correlation"]: event["args"].get("External id") for event in of_kind["cuda_runtime"] if "correlation" in event.get("args", {})}
+        starts = {event["args"]["correlation"]: event["args"].get("External id") for event in of_kind["cuda_runtime"] + of_kind["cuda_driver"] if "correlation" in event.get("args", {})}
         measured = (((event["name"], operator_of(event, operators, starts)), event["dur"]) for event in kernels)
     else:
         measured = (((event["name"], ""), us) for event, us in own_times(of_kind["cpu_op"]))

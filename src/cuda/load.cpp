@@ -22,7 +22,8 @@ struct Loaded {
 std::string load_torch_for_cuda() {
   void* const handle = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
   const link_map* where = nullptr;
-  if (handle == nullptr || dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&where)) != 0) return dlerror();
+  if (handle == nullptr || dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&where)) != 0)
+    return "libtorch_cpu.so is not loaded";
   const auto library = std::filesystem::path(where->l_name).replace_filename("libtorch_cuda.so");
   if (dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL) != nullptr) return "";
   const std::string problem = dlerror();

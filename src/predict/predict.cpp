@@ -153,8 +153,8 @@ class Prediction {
     try {
       predict_all();
     } catch (const Error& error) {
+      finish_writing();  // what is written need not be predicted again
       if (error.code() != ExitCode::stopped) throw;
-      finish_writing();
       bar_.finish();
       write_tables();
       throw Error(ExitCode::stopped,

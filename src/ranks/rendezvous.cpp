@@ -156,7 +156,7 @@ void Rendezvous::wait_for_all(double timeout_s) {
   while (true) {
     std::vector<std::string> missing;
     for (int64_t r = 0; r < launch_.size; ++r) {
-      if (!store_->check({numbered("card", r)})) missing.push_back(std::to_string(r));
+      if (!store_->check({numbered("card", r), numbered("device", r)})) missing.push_back(std::to_string(r));
     }
     end_if_stopped();
     if (missing.empty()) {

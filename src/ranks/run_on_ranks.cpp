@@ -27,6 +27,7 @@ ExitCode for_launcher(ExitCode code, const Launch& launch) {
 train::World* world_to_end = nullptr;
 
 [[noreturn]] void end_with_all_ranks() {
+  if (world_to_end == nullptr) std::abort();
   try {
     if (std::current_exception()) std::rethrow_exception(std::current_exception());
   } catch (const c10::DistError& problem) {
@@ -64,6 +65,7 @@ ExitCode run_on_ranks(const std::function<ExitCode(train::World&)>& command) {
   try {
     const ExitCode code = command(world);
     world.finish();
+    world_to_end = nullptr;
     return for_launcher(code, launch);
   } catch (const std::exception& error) {
     if (const auto* lost = dynamic_cast<const train::LostContact*>(&error)) world.fail(*lost);

@@ -133,9 +133,9 @@ struct Timing {
 };
 
 // Gives a step to the device.
-using Launch = std::function<train::ComingResult()>;
+using GiveStep = std::function<train::ComingResult()>;
 
-Launch launch_of(train::Step& step, train::StepGraph* graph) {
+GiveStep give_step_of(train::Step& step, train::StepGraph* graph) {
   if (graph != nullptr) return [graph] { return train::ComingResult(graph->run({}, /*lr=*/1e-4, {})); };
   return [&step] {
     step.begin();
@@ -145,18 +145,19 @@ Launch launch_of(train::Step& step, train::StepGraph* graph) {
 }
 
 // On the CPU one step after the other. A GPU is given all of them at once, as training does.
-Timing time_steps(const BenchArguments& arguments, const Launch& launch, at::Device device, const train::World& world) {
+Timing time_steps(const BenchArguments& arguments, const GiveStep& give_step, at::Device device,
+                  const train::World& world) {
   Timing timing;
   for (int64_t step = 0; step < arguments.warmup; ++step) {
     const auto start = Clock::now();
-    launch().read();
+    give_step().read();
     if (step == 0) timing.first_s = seconds_since(start);
   }
   const double waited_in_warmup_s = world.gradient_wait_s();
   const auto all = Clock::now();
   for (int64_t step = 0; step < arguments.steps; ++step) {
     const auto start = Clock::now();
-    const train::ComingResult result = launch();
+    const train::ComingResult result = give_step();
     if (!device.is_cuda() || step + 1 == arguments.steps) timing.loss = result.read().loss;
     timing.step_s.push_back(seconds_since(start));
   }
@@ -205,9 +206,9 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
   train::Step step(task, *optimizer, scale, plan, world);
   world.share_gradients(train::trained_parameters(task.module()), /*compress=*/false);
   train::StepGraph graph(step);
-  const Launch launch = launch_of(step, arguments.cuda_graph ? &graph : nullptr);
+  const GiveStep give_step = give_step_of(step, arguments.cuda_graph ? &graph : nullptr);
 
-  const Timing timing = time_steps(arguments, launch, device, world);
+  const Timing timing = time_steps(arguments, give_step, device, world);
   nlohmann::ordered_json result = {{"model", arguments.model},
                                    {"images_per_s", static_cast<double>(arguments.batch) / timing.median_s()},
                                    {"peak_rss_mb", static_cast<double>(train::peak_memory_bytes(device)) / 1048576.0},
@@ -223,7 +224,8 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
   }
   if (!arguments.checkpoint.empty() && world.is_first())
     time_checkpoint(arguments.checkpoint, {task.module(), *optimizer, scale}, result);
-  if (!arguments.trace.empty()) trace(arguments.trace, device, [&] { launch().read(); });
+  if (!arguments.trace.empty() && world.is_first()) trace(arguments.trace, device, [&] { give_step().read(); });
+  if (!arguments.trace.empty() && !world.is_first()) give_step().read();
   world.keep_gradients();
   out << result.dump() << "\n";
 }

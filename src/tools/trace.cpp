@@ -5,6 +5,8 @@
 
 #include <set>
 
+#include "vmae/core/error.h"
+
 namespace vmae::run {
 
 void trace(const std::filesystem::path& file, at::Device device, const std::function<void()>& work) {
@@ -17,6 +19,9 @@ void trace(const std::filesystem::path& file, at::Device device, const std::func
   work();
   if (device.is_cuda()) c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
   torch::autograd::profiler::disableProfiler()->save(file.string());
+  std::error_code missing;
+  if (std::filesystem::file_size(file, missing) == 0 || missing)
+    throw Error(ExitCode::usage, concat("--trace ", file.string(), " could not be written"), "give another path");
 }
 
 }  // namespace vmae::run

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pretraining on a GPU: as on the CPU, in every precision; accumulated, recorded, deterministic; stopped, killed and resumed."""
-import signal
+"""Pretraining on a GPU: as on the CPU, in every precision; accumulated; memory and images."""
 import unittest
 
-from gpu_harness import DEVICE, NO_TF32, SWIN, TRAIN, GpuTest, make_images, num_gpus
+from gpu_harness import NO_TF32, SWIN, TRAIN, GpuTest, make_images, num_gpus
 
 
 class Pretraining(GpuTest):
@@ -31,54 +30,9 @@ class Pretraining(GpuTest):
     def test_accumulation_is_the_whole_batch(self):
         self.assert_close(self.pretrain("parts", "train.micro_batch=2", variables=NO_TF32), self.pretrain("whole", variables=NO_TF32), 1e-3)
 
-    def test_the_same_bits_every_time(self):
-        for precision in ("fp32", "bf16"):
-            for run in ("a", "b"):
-                self.pretrain(f"{precision}-{run}", f"train.precision={precision}")
-            self.assert_same_weights(f"{precision}-a", f"{precision}-b")
-
-    def test_without_determinism_it_trains_alike(self):
-        self.assert_close(self.pretrain("free", "run.deterministic=false"), self.pretrain("fixed"), 1e-2)
-
-    def test_a_replayed_graph_trains_as_the_loop_does(self):
-        self.only_on_cuda()
-        averaged = "optim.ema_decay=0.9"
-        self.assert_close(self.pretrain("graph", averaged, "train.cuda_graph=true"), self.pretrain("loop", averaged), 1e-3)
-        self.assert_close(self.pretrain("graph16", "train.precision=bf16", "train.cuda_graph=true"), self.pretrain("loop16", "train.precision=bf16"), 1e-2)
-        # 24 images in batches of 10: the epoch is rounded up
-        self.assertEqual(len(self.pretrain("rounded", "train.batch_size=10", "train.cuda_graph=true")), 6)
-
-    def test_a_killed_run_continues_bit_for_bit(self):
-        self.pretrain("whole", epochs=40)
-        self.killed_and_resumed("parts")
-        self.assert_same_weights("whole", "parts")
-        self.assertEqual(self.losses("parts"), self.losses("whole"))
-
-    def test_a_killed_run_with_a_graph_continues(self):
-        self.only_on_cuda()
-        self.pretrain("whole", "train.cuda_graph=true", epochs=40)
-        self.killed_and_resumed("parts", "train.cuda_graph=true")
-        self.assert_close(self.losses("parts"), self.losses("whole"), 1e-2)
-
-    def test_a_checkpoint_of_the_cpu_goes_on_here(self):
-        for run, device in (("cpu", "cpu"), ("here", DEVICE)):
-            self.pretrain(run, "train.max_steps=6", device="cpu", epochs=4)
-            self.pretrain(run, "--resume", device=device, epochs=4, variables=NO_TF32)
-        self.assertEqual(len(self.losses("here")), 12)
-        self.assert_close(self.losses("here"), self.losses("cpu"), 5e-3)
-
-    def test_a_signal_stops_it_with_a_checkpoint(self):
-        arguments = ["pretrain", *SWIN, *TRAIN, "data.train=images", "run.dir=run", f"run.device={DEVICE}", "train.epochs=2000"]
-        process = self.start(*arguments)
-        code = self.stop_when(lambda: self.last("run").exists(), process, signal.SIGTERM)
-        self.assertEqual(code, 75, (self.tmp / "log.txt").read_text()[-2000:])
-        steps = len(self.losses("run"))
-        self.vmae(*arguments, f"train.max_steps={steps + 10}", "--resume")
-        self.assertEqual(len(self.losses("run")), steps + 10)
-
     def test_memory_that_runs_out_is_said(self):
         self.only_on_cuda()
-        said = self.vmae("bench", "--device", "cuda", "--batch", 4_000_000, "--steps", 1, expect=1)
+        said = self.vmae("bench", "--device", "cuda", "--batch", 4_000_000, "--steps", 1, expect=1, variables={"PYTORCH_ALLOC_CONF": "expandable_segments:False"})  # which would take all memory for a moment
         self.assertIn("out of memory on the device", said)
         self.assertIn("train.micro_batch", said)
         self.assertNotIn("internal error", said)

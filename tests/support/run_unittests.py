@@ -134,6 +134,8 @@ def run_files(first, rest, num_lanes, folder):
     finally:
         for file in filter(None, lanes):
             file.kill()
+            file.output.seek(0)
+            print(f"{file.output.read()}\n== {file.path.name}: was ended after {file.seconds():.0f} s")
     return total, problems
 
 

@@ -260,6 +260,10 @@ TEST_F(Gpu, AStepDoesNotWaitForTheDevice) {
     }
     EXPECT_EQ(problem, "") << to_string(precision);
   }
+  const at::Tensor number = at::ones({}, device());
+  cuda::library()->forbid_waiting(true);
+  EXPECT_ANY_THROW(number.item<float>()) << "waiting is noticed";
+  cuda::library()->forbid_waiting(false);
 }
 
 TEST_F(Gpu, MemoryThatRunsOutIsNamed) {
