@@ -28,7 +28,8 @@ class Rendezvous {
 
   const Launch& launch() const { return launch_; }
   c10::intrusive_ptr<c10d::Store> store() const { return store_; }
-  void wait_for_all(double timeout_s);  // until each has said its device; Error(internal) names the ranks that did not come
+  // Until each has said what it trains on (device/R). Error(internal) names the ranks that did not come.
+  void wait_for_all(double timeout_s);
   struct Card {
     std::string host;  // to print: names are not always different
     // the running kernel, its network namespace, and where this process may run: equal where they are shared
