@@ -19,6 +19,8 @@ std::string surprise(const std::string& scheme, const ChannelFacts& channel, std
   for (const auto& [modality, cases] : channel.modalities) {
     const std::string meant = nnunet::normalization_of(modality);
     if (modality.empty() || meant == scheme) continue;
+    // what is meant for some would be wrong for the others, for which each image by itself is right
+    if (scheme == nnunet::normalization_of("other") && cases < count) continue;
     better = modality;
     const std::string what =
         to_lower(name) == to_lower(modality) ? "" : concat("is ", modality, share(cases), ", which ");

@@ -133,7 +133,7 @@ std::vector<std::string> names_of_channels(const io::Source& source, const io::D
 }
 
 // Names that a dataset has for other programs make nnU-Net's normalisation: "arterial" is a z-score, though it is CT.
-void warn_of_normalization(const std::vector<std::string>& names, const Gathered& gathered) {
+void warn_of_channel_names(const std::vector<std::string>& names, const Gathered& gathered) {
   std::vector<std::string> schemes;
   std::vector<ChannelFacts> channels;
   for (size_t i = 0; i < std::min(names.size(), gathered.modalities.size()); ++i) {
@@ -240,7 +240,7 @@ PlanData read_plan_data(const fs::path& input, const PlanOptions& options, const
   data.has_ignore = meaning.ignore >= 0;
   data.dataset.name = dataset_name(input, source);
   data.dataset.channel_names = names_of_channels(source, json, options, gathered);
-  if (!is_of_run && options.channel_names.empty()) warn_of_normalization(data.dataset.channel_names, gathered);
+  if (!is_of_run && options.channel_names.empty()) warn_of_channel_names(data.dataset.channel_names, gathered);
   data.dataset.num_labels =
       json.num_labels > 0 ? json.num_labels : num_labels_of(source, meaning.names, data.has_ignore);
   data.dataset.num_training = num_cases;

@@ -92,8 +92,8 @@ std::vector<std::string> given_channel_names(const SegmentConfig& config, const 
 }
 
 // The plan alone decides: said where a channel's name or modality makes one expect something else.
-void warn_of_normalization(const std::vector<std::string>& schemes, const std::vector<std::string>& names,
-                           const std::vector<io::SourceFile>& train) {
+void warn_of_plan(const std::vector<std::string>& schemes, const std::vector<std::string>& names,
+                  const std::vector<io::SourceFile>& train, const std::string& data) {
   std::vector<ChannelFacts> channels;
   for (size_t i = 0; i < schemes.size(); ++i) {
     ChannelFacts& channel = channels.emplace_back(ChannelFacts{names[i], {}});
@@ -104,8 +104,8 @@ void warn_of_normalization(const std::vector<std::string>& schemes, const std::v
   }
   const UnexpectedNormalization found = unexpected_normalization(schemes, channels);
   if (!found.text.empty())
-    log::warning(concat(found.text, ", which is followed; another is made by `vmae plan plan.channel_names=[",
-                        join(found.names, ","), "]` and given by nnunet.plan"));
+    log::warning(concat(found.text, ", which is followed; another is made by `vmae plan --input '", data,
+                        "' 'plan.channel_names=[", join(found.names, ","), "]'` and given by nnunet.plan"));
 }
 
 // For dataset.json, where they say how nnU-Net would normalise.
@@ -117,7 +117,7 @@ std::vector<std::string> names_of_channels(const nnunet::Plans& plans, const Seg
   const std::vector<io::SourceFile>& train = datasets.split.train;
   const bool has_one_modality = std::all_of(
       train.begin(), train.end(), [&](const io::SourceFile& file) { return file.modality == train.front().modality; });
-  warn_of_normalization(schemes, names, train);
+  warn_of_plan(schemes, names, train, config.data.train.size() == 1 ? config.data.train.front() : "DATA");
   if (names == std::vector<std::string>(3)) names = {"R", "G", "B"};  // of one picture
   if (names == std::vector<std::string>(1) && has_one_modality) names = {train.front().modality};
   for (size_t i = 0; i < names.size(); ++i)

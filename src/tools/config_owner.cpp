@@ -16,11 +16,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-template <class Config>
-bool takes(const fs::path& config) {
-  Config values;
-  Options options;
-  describe(options, values);
+bool takes(const fs::path& config, Options& options) {
   try {
     read_config_file(config, options);
   } catch (const Error&) {  // another command's
@@ -30,7 +26,7 @@ bool takes(const fs::path& config) {
 }
 
 // What each command with a config takes.
-void for_each_config(const std::function<void(const std::string& command, const Options& options)>& look) {
+void for_each_config(const std::function<void(const std::string& command, Options& options)>& look) {
   const auto show = [&]<class Config>(const char* command, Config config) {
     Options options;
     describe(options, config);
@@ -67,12 +63,11 @@ std::string commands_of_key(const std::string& key) {
 }
 
 std::string command_of_config(const fs::path& config) {
-  if (takes<PretrainConfig>(config)) return "pretrain";
-  if (takes<SegmentConfig>(config)) return "finetune-seg";
-  if (takes<ClassifyConfig>(config)) return "finetune-cls";
-  if (takes<PrepareConfig>(config)) return "prepare";
-  if (takes<SplitConfig>(config)) return "split";
-  return takes<PlanConfig>(config) ? "plan" : "";
+  std::string owner;
+  for_each_config([&](const std::string& command, Options& options) {
+    if (owner.empty() && takes(config, options)) owner = command;
+  });
+  return owner;
 }
 
 }  // namespace vmae::run
