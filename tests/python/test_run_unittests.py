@@ -54,7 +54,7 @@ FILES = {  # text, passed, failed, skipped
     "exits_with_0": ("import os\nos._exit(0)", 0, 1, 0),
     "is_killed": ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", 0, 1, 0),
 }
-SLEEPS = "import unittest, subprocess\nclass A(unittest.TestCase):\n    def test_1(self): subprocess.run(['sleep', '{seconds}'])\n"
+SLEEPS = "import unittest, subprocess\nclass A(unittest.TestCase):\n    def test_0(self): print('so far', flush=True)\n    def test_1(self): subprocess.run(['sleep', '{seconds}'])\n"
 
 
 class RunUnittests(unittest.TestCase):
@@ -99,12 +99,15 @@ class RunUnittests(unittest.TestCase):
             seconds = f"{200 + time.time_ns() % 10**6}.25"
             self.write("sleeps", SLEEPS.format(seconds=seconds))
             # What a shell starts in the background ignores the interrupt, and so would what is started here.
-            runner = subprocess.Popen([sys.executable, RUNNER, self.folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            runner = subprocess.Popen([sys.executable, RUNNER, self.folder], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                                       preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
             self.addCleanup(runner.kill)
             self.wait_until(lambda: self.is_running(seconds), "it sleeps")
             runner.send_signal(stop)
-            self.assertEqual(runner.wait(30), code)
+            said = runner.communicate(timeout=30)[0]
+            self.assertEqual(runner.returncode, code)
+            self.assertIn("so far\n", said)
+            self.assertIn("== test_sleeps.py: was ended after", said)
             self.wait_until(lambda: not self.is_running(seconds), "nothing is left")
 
     @staticmethod
