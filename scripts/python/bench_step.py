@@ -21,7 +21,6 @@ def step_arguments(description, batch):
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="fp32 on a GPU: with TF32, as vmae")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--compile", action="store_true", help="torch.compile() the model")
-    parser.add_argument("--count-flops", action="store_true", help="of one more step: matrix products and convolutions, by torch.utils.flop_counter")
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--steps", type=int, default=5, help="timed steps")
     parser.add_argument("--warmup", type=int, default=2, help="steps before them")
@@ -68,12 +67,6 @@ def time_steps(model, loss_of_step, args, after=None):
     if is_cuda:
         step_s = [(time.perf_counter() - begin) / args.steps] * args.steps
     peak = peak_mb(args.device)
-    flops = {}
-    if args.count_flops:
-        from torch.utils.flop_counter import FlopCounterMode
-        with FlopCounterMode(display=False) as counted:
-            step()
-        flops["flops_per_image"] = counted.get_total_flops() / args.batch
     result = {
         "images_per_s": args.batch / statistics.median(step_s),
         "peak_rss_mb": peak,
@@ -85,7 +78,6 @@ def time_steps(model, loss_of_step, args, after=None):
         "image_size": args.image_size,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        **flops,
         **(after(optimizer) if after else {}),
     }
     if int(os.environ.get("RANK", 0)) > 0:

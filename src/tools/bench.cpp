@@ -218,6 +218,9 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
                                    {"batch", arguments.batch},
                                    {"first_step_s", timing.first_s},
                                    {"step_s", timing.step_s}};
+  result["flop_per_image"] = step.flop_per_sample() / static_cast<double>(own.batch);
+  if (const double most = train::peak_flops(device, plan.precision != train::Precision::fp32); most > 0)
+    result["peak_flops"] = most * static_cast<double>(world.size());
   if (world.size() > 1) {
     result["ranks"] = world.size();
     result["comm_wait_share"] = timing.waited_s / timing.sum_s();

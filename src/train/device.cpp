@@ -9,6 +9,7 @@
 #include <torch/cuda.h>
 #include <torch/version.h>
 
+#include <cctype>
 #include <cstdlib>
 
 #include "vmae/core/log.h"
@@ -95,6 +96,25 @@ std::optional<Error> out_of_memory(const std::exception& problem) {
   return Error(ExitCode::internal, "out of memory on the device: " + text,
                "lower train.micro_batch (the batch of a step stays what it is), or --batch of predict, features and "
                "bench; see what else is on that GPU with nvidia-smi");
+}
+
+double peak_flops(at::Device device, bool is_half) {
+  struct Card {
+    std::string_view name;
+    double half, tf32;
+  };
+  constexpr Card kCards[] = {
+      {"H200", 989.4e12, 494.7e12}, {"H100 PCIe", 756.5e12, 378e12}, {"H100 NVL", 835.5e12, 417.7e12},
+      {"H100", 989.4e12, 494.7e12}, {"A100", 312e12, 156e12},        {"A40", 149.7e12, 74.8e12},
+      {"L40S", 362e12, 183e12},     {"RTX 4090", 165.2e12, 82.6e12}, {"RTX 3090", 71e12, 35.6e12}};
+  if (!device.is_cuda()) return 0;
+  const std::string name = cuda::library()->properties(device.index()).name;
+  for (const Card& card : kCards) {
+    const size_t at = name.find(card.name), end = at + card.name.size();
+    const bool is_whole_word = at != std::string::npos && (end == name.size() || std::isalnum(name[end]) == 0);
+    if (is_whole_word) return is_half ? card.half : card.tf32;
+  }
+  return 0;
 }
 
 uint64_t memory_bytes(at::Device device) { return cuda::library()->properties(device.index()).memory_bytes; }

@@ -8,7 +8,11 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
+#include <optional>
+
 #include "vmae/cuda/range.h"
+#include "vmae/train/arithmetic.h"
 
 namespace vmae::train {
 
@@ -23,6 +27,13 @@ Step::Step(Task& task, Optimizer& optimizer, LossScale& loss_scale, const Plan& 
   }
 }
 
+namespace {
+
+// Of this rank; of images that are no batch's, 1.
+double batch_size_of(const data::Batch& batch) { return static_cast<double>(std::max<size_t>(1, batch.seeds.size())); }
+
+}  // namespace
+
 void Step::begin() {
   for (size_t i = 0; i < statistics_.size(); ++i) statistics_before_[i].copy_(statistics_[i]);
   optimizer_.clear_gradients();
@@ -30,6 +41,8 @@ void Step::begin() {
 }
 
 void Step::add(const data::Batch& batch, double share, bool is_last) {
+  std::optional<ArithmeticCount> counting;
+  if (flop_per_sample_ == 0) counting.emplace();
   at::Tensor loss;
   {
     const cuda::Range range("forward");
@@ -39,6 +52,7 @@ void Step::add(const data::Batch& batch, double share, bool is_last) {
   const cuda::Range range("backward");
   world_.backward(loss_scale_.scale(loss), /*synchronise=*/is_last);
   loss_ = loss_.defined() ? loss_ + loss.detach() : loss.detach();
+  if (counting) flop_per_sample_ = static_cast<double>(ArithmeticCount::flop()) / batch_size_of(batch);
 }
 
 at::Tensor Step::finish(const at::Tensor& lr, const at::Tensor& requests, bool updates) {

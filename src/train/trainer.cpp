@@ -180,6 +180,9 @@ void Trainer::tell(const Launched& launched, const StepResult& result) {
     const auto peak = static_cast<double>(peak_memory_bytes(plan_.device));
     metrics.emplace_back("gpu_memory_mb", peak / 1048576.0);
     metrics.emplace_back("gpu_memory_share", peak / static_cast<double>(memory_bytes(plan_.device)));
+    const double most =
+        peak_flops(plan_.device, plan_.precision != Precision::fp32) * static_cast<double>(world_.size());
+    if (most > 0) metrics.emplace_back("peak_share", images_per_s * step_.flop_per_sample() / most);
   }
   output_->log.train(step, launched.epoch, metrics);
   state_.interval_loss = 0;

@@ -44,6 +44,7 @@ class Pretraining(GpuTest):
             if line["kind"] == "train":
                 self.assertGreater(line["gpu_memory_mb"], 1)
                 self.assertTrue(0 < line["gpu_memory_share"] < 1)
+                self.assertTrue(0 < line.get("peak_share", 0.5) < 1)  # of a card that is known
 
     def test_the_loader_keeps_up(self):
         """Said, not judged: how long steps waited for images."""

@@ -24,8 +24,9 @@ struct BenchArguments {
 };
 // Times training steps of the full-size model on random images; one line of JSON: images_per_s (from the
 // median step; a GPU is not waited for between steps: from all of them), peak_rss_mb (of a GPU: reserved there),
-// first_step_s, step_s; of several ranks comm_wait_share (of a step, waiting for gradients of
-// other ranks); with `checkpoint`: checkpoint_pause_s (training waits for the copy), checkpoint_write_s.
+// first_step_s, step_s, flop_per_image, of GPUs that are known peak_flops (of all of them); of several ranks
+// comm_wait_share (of a step, waiting for gradients of other ranks); with `checkpoint`: checkpoint_pause_s (training
+// waits for the copy), checkpoint_write_s.
 void bench(const BenchArguments& arguments, train::World& world, std::ostream& out);
 
 }  // namespace vmae::run

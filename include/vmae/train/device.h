@@ -28,6 +28,9 @@ void configure_compute(at::Device device, int64_t threads, bool deterministic = 
 // Error(internal) where that is what a problem was, on a GPU (with how much was asked for) or on the CPU.
 std::optional<Error> out_of_memory(const std::exception& problem);
 
+// FLOP/s of matrix products in bf16 and fp16, or in TF32, as NVIDIA's data sheets have them (dense); 0: a card that is
+// not known, or a CPU.
+double peak_flops(at::Device device, bool is_half);
 uint64_t memory_bytes(at::Device device);       // that a GPU has
 uint64_t peak_memory_bytes(at::Device device);  // GPU: by the caching allocator; CPU: peak resident size of the process
 

@@ -46,6 +46,9 @@ class Step {
   // lr: for Optimizer::step(); requests: as on_device() gives them. The result is on the device.
   at::Tensor finish(const at::Tensor& lr, const at::Tensor& requests, bool updates = true);
 
+  // Of forward and backward pass, as the first one was (ArithmeticCount); 0 before.
+  double flop_per_sample() const { return flop_per_sample_; }
+
   at::Tensor on_device(double lr) const;
   at::Tensor on_device(StepRequests requests) const;
 
@@ -55,7 +58,8 @@ class Step {
   LossScale& loss_scale_;
   Plan plan_;
   World& world_;
-  at::Tensor loss_;                                         // so far
+  at::Tensor loss_;  // so far
+  double flop_per_sample_ = 0;
   std::vector<at::Tensor> statistics_, statistics_before_;  // of batch norms: the module's, and as begin() found them
 };
 
