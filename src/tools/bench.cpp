@@ -227,8 +227,10 @@ void bench(const BenchArguments& arguments, train::World& world, std::ostream& o
   }
   if (!arguments.checkpoint.empty() && world.is_first())
     time_checkpoint(arguments.checkpoint, {task.module(), *optimizer, scale}, result);
-  if (!arguments.trace.empty() && world.is_first()) trace(arguments.trace, device, [&] { give_step().read(); });
-  if (!arguments.trace.empty() && !world.is_first()) give_step().read();
+  if (!arguments.trace.empty()) {
+    const auto one_more = [&] { give_step().read(); };
+    world.is_first() ? trace(arguments.trace, device, one_more) : one_more();
+  }
   world.keep_gradients();
   out << result.dump() << "\n";
 }

@@ -3,7 +3,6 @@
 
 VMAE names the program (default: build/release/bin/vmae), VMAE_TEST_DEVICE the device: cuda (default; without a GPU all is skipped), or cpu, where the same tests check themselves.
 """
-import csv
 import ctypes
 import functools
 import json
@@ -167,21 +166,9 @@ def make_segmentation(folder, count=16):
 
 def make_classes(folder, count=24):
     """The square lies above or below."""
-    with open_csv(folder / "list.csv") as rows:
-        rows.writerow(["image", "label"])
-        for number in range(count):
-            image, _ = squares(number)
-            write_png(folder / f"images/case{number:03d}.png", image if number % 2 else image[::-1])
-            rows.writerow([f"images/case{number:03d}.png", "above" if number % 2 else "below"])
-
-
-class open_csv:
-    def __init__(self, path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = open(path, "w", newline="")
-
-    def __enter__(self):
-        return csv.writer(self.file)
-
-    def __exit__(self, *_):
-        self.file.close()
+    rows = ["image,label"]
+    for number in range(count):
+        image, _ = squares(number)
+        write_png(folder / f"images/case{number:03d}.png", image if number % 2 else image[::-1])
+        rows.append(f"images/case{number:03d}.png,{'above' if number % 2 else 'below'}")
+    (folder / "list.csv").write_text("\n".join(rows) + "\n")
