@@ -41,8 +41,8 @@ void add_inspect(CLI::App& app, Context&) {
       "Examples:\n  vmae inspect /archive/ct --png ct.png\n  vmae inspect data/ct --verify\n  vmae inspect runs/mr "
       "--keys");
   command->callback([arguments] {
-    if (run::needs_torch(*arguments)) return torch_part().inspect_with_torch(*arguments, std::cout);
     run::inspect(*arguments, std::cout);
+    if (!arguments->card.empty()) torch_part().inspect_card(*arguments);
   });
 }
 

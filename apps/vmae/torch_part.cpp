@@ -57,9 +57,7 @@ class Part final : public TorchPart {
   void export_nnunet(const std::string& weights, const std::string& output, bool overwrite) const override {
     run::export_nnunet(weights, output, overwrite);
   }
-  void inspect_with_torch(const run::InspectArguments& arguments, std::ostream& out) const override {
-    run::inspect_with_torch(arguments, out);
-  }
+  void inspect_card(const run::InspectArguments& arguments) const override { run::inspect_card(arguments); }
   bool doctor(const std::string& torch_origin, std::ostream& out) const override {
     return run::doctor(torch_origin, out);
   }

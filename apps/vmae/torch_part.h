@@ -43,7 +43,7 @@ class TorchPart {
   virtual void forward(const run::ForwardArguments& arguments) const = 0;
   virtual void export_weights(const std::string& weights, const std::string& output, bool overwrite) const = 0;
   virtual void export_nnunet(const std::string& weights, const std::string& output, bool overwrite) const = 0;
-  virtual void inspect_with_torch(const run::InspectArguments& arguments, std::ostream& out) const = 0;
+  virtual void inspect_card(const run::InspectArguments& arguments) const = 0;
   virtual bool doctor(const std::string& torch_origin, std::ostream& out) const = 0;
   virtual bool doctor_distributed(train::World& world, const std::string& device, double timeout_s,
                                   std::ostream& out) const = 0;

@@ -58,33 +58,35 @@ bool is_nnunet_plan(const fs::path& path) {
   return text.find("\"plans_name\"") != std::string::npos && text.find("\"configurations\"") != std::string::npos;
 }
 
-}  // namespace
-
 bool holds_weights(const fs::path& path) {
   const std::string extension = to_lower(path.extension().string());
   return extension == ".safetensors" || extension == ".pth" || extension == ".pt" || extension == ".ckpt" ||
          extension == ".npz" || is_run(path) || !nnunet_checkpoints(path).empty();
 }
 
-bool needs_torch(const InspectArguments& arguments) {
+// Throws Error where a path can't be looked at, or not so.
+void check(const InspectArguments& arguments) {
   const fs::path& path = arguments.path;
   if (const std::string problem = path_problem(path); !problem.empty())
     throw Error(ExitCode::data, concat(path.string(), " ", problem));
   if (is_nnunet_plan(path))
     throw Error(ExitCode::usage, path.string() + " is a plan of nnU-Net",
                 "print it: vmae plan --from " + path.string());
-  const bool is_weights = holds_weights(path);
-  if (is_weights && !(arguments.png.empty() && arguments.npy.empty() && arguments.card.empty()))
+  const bool asks_for_images = !(arguments.png.empty() && arguments.npy.empty() && arguments.card.empty());
+  if (asks_for_images && holds_weights(path))
     throw Error(ExitCode::usage, concat("--png, --npy and --card show images, but ", path.string(), " holds weights"));
-  return is_weights || !arguments.card.empty();
 }
 
+}  // namespace
+
 void inspect(const InspectArguments& arguments, std::ostream& out) {
-  const bool is_dataset = io::is_prepared(arguments.path);
-  print(is_dataset ? inspect_prepared(arguments.path, arguments) : inspect_source(arguments.path, arguments), arguments,
-        out);
+  const fs::path& path = arguments.path;
+  check(arguments);
+  if (holds_weights(path)) return print(inspect_weights(path, arguments), arguments, out);
+  const bool is_dataset = io::is_prepared(path);
+  print(is_dataset ? inspect_prepared(path, arguments) : inspect_source(path, arguments), arguments, out);
   if (arguments.png.empty()) return;
-  write_sheet(arguments, is_dataset ? look_at_prepared(arguments.path) : look_at_source(arguments.path));
+  write_sheet(arguments, is_dataset ? look_at_prepared(path) : look_at_source(path));
   log::info("contact sheet written to " + arguments.png.string());
 }
 

@@ -21,17 +21,13 @@ std::string run_json(const std::filesystem::path& folder);
 std::string run_text(const std::string& json, const std::filesystem::path& folder);
 
 Inspection inspect_prepared(const std::filesystem::path& path, const InspectArguments& arguments);
+Inspection inspect_weights(const std::filesystem::path& path, const InspectArguments& arguments);
 Inspection inspect_source(const std::filesystem::path& path, const InspectArguments& arguments);
 
 // As the command line asks for it.
 inline void print(const Inspection& inspection, const InspectArguments& arguments, std::ostream& out) {
   out << (arguments.as_json ? inspection.json : inspection.text) << "\n";
 }
-
-bool holds_weights(const std::filesystem::path& path);
-
-// Writes the data card of a source, prepared or not.
-void inspect_card(const InspectArguments& arguments);
 
 // What --png shows.
 struct Look {

@@ -17,9 +17,9 @@
 #include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/core/text.h"
-#include "vmae/predict/model_file.h"
 #include "vmae/runs/finetune_options.h"
 #include "vmae/runs/pretrain_options.h"
+#include "vmae/weights/stored.h"
 
 namespace vmae::run {
 
@@ -357,7 +357,7 @@ std::string run_json(const fs::path& folder) {
   Json state;
   std::error_code problem;
   if (fs::is_regular_file(last, problem)) {
-    const weights::TensorFile file = weights::read_safetensors_header(last);
+    const weights::StoredWeights file = weights::read_stored(last);
     if (const auto found = file.metadata.find("state"); found != file.metadata.end() && !is_deep_json(found->second))
       state = Json::parse(found->second, nullptr, /*allow_exceptions=*/false);
   }

@@ -1,5 +1,4 @@
-// `vmae inspect` of weights, from a safetensors header or a whole .pth, and of runs.
-#include <fstream>
+// `vmae inspect` of weights, from all but the numbers, and of runs.
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <sstream>
@@ -10,11 +9,10 @@
 #include "vmae/core/json_text.h"
 #include "vmae/core/log.h"
 #include "vmae/predict/find_weights.h"
-#include "vmae/predict/model_file.h"
 #include "vmae/runs/run_record.h"
 #include "vmae/splits/splits_file.h"
+#include "vmae/weights/stored.h"
 #include "vmae/weights/unwrap.h"
-#include "vmae/weights/weights.h"
 
 namespace vmae::run {
 
@@ -29,14 +27,8 @@ bool is_derived(const std::string& key) {
          key.ends_with(".running_mean") || key.ends_with(".running_var") || key.ends_with(".num_batches_tracked");
 }
 
-weights::TensorFile read_any(const fs::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  char magic[2] = {};
-  stream.read(magic, 2);
-  const bool is_zip = magic[0] == 'P' && magic[1] == 'K';
-  weights::TensorFile file = is_zip || path.extension() == ".pth" || path.extension() == ".pt"
-                                 ? weights::read_wrapped_weights(path)
-                                 : weights::read_safetensors_header(path);
+weights::StoredWeights read_any(const fs::path& path) {
+  weights::StoredWeights file = weights::read_stored(path);
   try {
     if (const std::string removed = weights::unwrap(file, path); !removed.empty()) log::info(removed);
   } catch (const Error& problem) {  // what is in it can be seen all the same, under the names that the file gives
@@ -45,16 +37,16 @@ weights::TensorFile read_any(const fs::path& path) {
   return file;
 }
 
-nlohmann::ordered_json summary(const fs::path& path, const weights::TensorFile& file) {
+nlohmann::ordered_json summary(const fs::path& path, const weights::StoredWeights& file) {
   int64_t parameters = 0, bytes = 0;
   bool has_optimizer = false;
   nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
   for (const auto& [key, tensor] : file.tensors) {
-    bytes += tensor.numel() * static_cast<int64_t>(tensor.element_size());
+    bytes += tensor.numel() * tensor.dtype->bytes;
     has_optimizer |= key.starts_with("optimizer.");
     if (!is_weight(key)) continue;
     if (!is_derived(key)) parameters += tensor.numel();
-    tensors.push_back({{"key", key}, {"dtype", std::string(tensor.dtype().name())}, {"shape", tensor.sizes().vec()}});
+    tensors.push_back({{"key", key}, {"dtype", tensor.dtype->name}, {"shape", tensor.shape}});
   }
   nlohmann::ordered_json json = {{"file", path.string()},
                                  {"kind", has_optimizer ? "training checkpoint" : "weights"},
@@ -83,10 +75,10 @@ std::string weights_text(const nlohmann::ordered_json& json, bool all_keys) {
     for (const auto& [key, value] : json[section].items()) out << "    " << key << ": " << value.dump() << "\n";
   }
   out << "  keys:\n";
-  constexpr size_t kShown = 12;
+  constexpr size_t kShownKeys = 12;
   for (size_t i = 0; i < json["tensors"].size(); ++i) {
-    if (!all_keys && i == kShown) {
-      out << "    ... " << json["tensors"].size() - kShown << " more (--keys lists all)\n";
+    if (!all_keys && i == kShownKeys) {
+      out << "    ... " << json["tensors"].size() - kShownKeys << " more (--keys lists all)\n";
       break;
     }
     const auto& tensor = json["tensors"][i];
@@ -193,19 +185,14 @@ Inspection inspect_nnunet(const fs::path& path, bool all_keys) {
 
 }  // namespace
 
-static Inspection inspect_weights(const fs::path& path, bool all_keys) {
+Inspection inspect_weights(const fs::path& path, const InspectArguments& arguments) {
+  const bool all_keys = arguments.all_keys;
   if (fs::is_directory(path)) {
     if (!is_run(path)) return inspect_nnunet(path, all_keys);
     if (const RunRecord record = open_run_record(path); record.has_folds) return inspect_folds(record);
     return inspect_run(path, all_keys);
   }
   return inspect_file(find_weights(path), all_keys);
-}
-
-void inspect_with_torch(const InspectArguments& arguments, std::ostream& out) {
-  if (holds_weights(arguments.path)) return print(inspect_weights(arguments.path, arguments.all_keys), arguments, out);
-  inspect(arguments, out);
-  inspect_card(arguments);
 }
 
 }  // namespace vmae::run

@@ -10,7 +10,6 @@
 #include "vmae/predict/model_file.h"
 #include "vmae/tasks/folds.h"
 #include "vmae/weights/transfer.h"
-#include "vmae/weights/unwrap.h"
 
 namespace vmae::run {
 
@@ -18,15 +17,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-weights::TensorFile shapes_of(const fs::path& path) {
-  weights::TensorFile file = weights::read_wrapped_weights(path, /*shapes_only=*/true);
-  weights::unwrap(file, path);  // what was removed is said where the weights are loaded
-  return file;
-}
-
 void adopt_swin(nn::SwinOptions& swin, const std::string& init) {
   const auto path = find_weights(init);
-  weights::TensorFile file = shapes_of(path);
+  weights::TensorFile file = weights::read_shapes(path);
   const bool is_imagenet = weights::is_imagenet_swin(weights::rename_to_reference(file));
   const nn::SwinOptions theirs = swin_options_of(file, path, is_imagenet);
   if (swin.image_size.empty() && file.metadata.contains("model_options")) swin.image_size = theirs.image_size;
@@ -41,7 +34,7 @@ void adopt_swin(nn::SwinOptions& swin, const std::string& init) {
 
 void adopt_transunet(nn::UnetOptions& net, const std::string& init) {
   const auto path = find_weights(init);
-  const weights::TensorFile file = shapes_of(path);
+  const weights::TensorFile file = weights::read_shapes(path);
   if (!file.metadata.contains("model_options") || model_name_of(file) != "transunet") return;  // shapes say too little
   const nn::UnetOptions theirs = unet_options_of(file, path, /*is_imagenet=*/false);
   const double dropout = net.transunet.dropout;

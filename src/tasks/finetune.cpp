@@ -15,7 +15,6 @@
 #include "vmae/sources/source.h"
 #include "vmae/weights/transfer.h"
 #include "vmae/weights/transunet.h"
-#include "vmae/weights/unwrap.h"
 
 namespace vmae::run {
 

@@ -33,7 +33,7 @@
 #include "vmae/runs/split.h"
 #include "vmae/sources/case_names.h"
 #include "vmae/sources/dataset_json.h"
-#include "vmae/weights/unwrap.h"
+#include "vmae/weights/weights.h"
 
 namespace vmae::run {
 
@@ -294,7 +294,7 @@ nnunet::Plans given_plan(const std::string& file) {
 std::optional<nnunet::Plans> plan_of_weights(const std::string& init) {
   if (init.empty()) return std::nullopt;
   const fs::path path = find_weights(init);
-  const weights::TensorFile file = weights::read_wrapped_weights(path, /*shapes_only=*/true);
+  const weights::StoredWeights file = weights::read_stored(path);
   const auto found = file.metadata.find("nnunet_plans");
   if (found == file.metadata.end()) return std::nullopt;
   log::info(concat("nnU-Net's plan is that of model.init = ", init, "; nnunet.plan would give another"));
@@ -363,8 +363,7 @@ void check_nnunet(const SegmentConfig& config, const Session& session) {
   if (!config.nnunet.plan.empty()) given = given_plan(config.nnunet.plan);
   if (config.model.init.empty()) return;
   const fs::path path = find_weights(config.model.init);
-  weights::TensorFile file = weights::read_wrapped_weights(path, /*shapes_only=*/true);
-  weights::unwrap(file, path);
+  const weights::TensorFile file = weights::read_shapes(path);
   require_model(file, path, config.model.name,
                 "give a run of model.name=nnunet, or nnU-Net's own checkpoint_final.pth");
   const auto theirs = file.metadata.find("nnunet_plans");

@@ -38,7 +38,7 @@ void require_own_model(const Session& session, const std::string& model_name) {
   if (!session.folder || !session.resumes()) return;
   weights::Metadata metadata;
   try {
-    metadata = weights::read_safetensors_header(session.folder->last_checkpoint()).metadata;
+    metadata = weights::read_stored(session.folder->last_checkpoint()).metadata;
   } catch (const Error&) {  // said, with what to do, when all of it is read
     return;
   }

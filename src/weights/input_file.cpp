@@ -48,4 +48,10 @@ std::string InputFile::head(uint64_t size) const {
   return bytes;
 }
 
+std::string first_part(const std::string& message) {
+  const size_t end =
+      std::min(message.find("\nException raised from"), message.find("  (Could this error message be improved"));
+  return message.substr(0, end);
+}
+
 }  // namespace vmae::weights

@@ -1,8 +1,6 @@
 #pragma once
 // An open weight file: its size, and bytes at any offset. Every
 // failure in this folder leaves through fail() or guarded().
-#include <c10/util/Exception.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -32,6 +30,9 @@ class InputFile {
   int descriptor_ = -1;
 };
 
+// Of a message of LibTorch, without where in its sources it comes from, and what it asks of its developers.
+std::string first_part(const std::string& message);
+
 // Whatever goes wrong in `work` (disk full, out of memory, a name
 // that is no UTF-8) is an Error(checkpoint) that names the file.
 template <class Work>
@@ -41,11 +42,8 @@ auto guarded(const std::filesystem::path& path, const Work& work) {
   } catch (const Error& error) {
     // usage: a folder that is not there
     throw Error(error.code() == ExitCode::usage ? ExitCode::usage : ExitCode::checkpoint, error.what(), error.hint());
-  } catch (const c10::Error& error) {
-    const std::string message = error.what_without_backtrace();
-    fail(path, message.substr(0, message.find("  (Could this error message be improved")));
   } catch (const std::exception& error) {
-    fail(path, error.what());
+    fail(path, first_part(error.what()));
   }
 }
 

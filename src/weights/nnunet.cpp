@@ -2,52 +2,22 @@
 
 #include <ATen/ops/isclose.h>
 
-#include <array>
-#include <string_view>
 #include <unordered_map>
-#include <utility>
 
 #include "input_file.h"
+#include "nnunet_names.h"
 
 namespace vmae::weights {
 namespace {
-
-constexpr std::string_view kEncoder = "encoder.", kDecoder = "decoder.", kCopiedEncoder = "decoder.encoder.";
-// The parts of a block of convolutions by their first name and by their second.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kBlockParts{
-    {{".conv.", ".all_modules.0."}, {".norm.", ".all_modules.1."}}};
-
-std::string first_name(std::string key) {
-  if (key.starts_with(kCopiedEncoder)) key.erase(0, kDecoder.size());
-  for (const auto& [first, second] : kBlockParts) {
-    if (const size_t place = key.find(second); place != std::string::npos) key.replace(place, second.size(), first);
-  }
-  return key;
-}
-
-std::string second_name(std::string key) {
-  for (const auto& [first, second] : kBlockParts) {
-    if (const size_t place = key.find(first); place != std::string::npos) key.replace(place, first.size(), second);
-  }
-  return key;
-}
-
-// What stands before the part, of a key in a block; "" of another.
-std::string_view conv_block_of(std::string_view key) {
-  for (const auto& [first, second] : kBlockParts) {
-    if (const size_t place = key.find(first); place != std::string_view::npos) return key.substr(0, place);
-  }
-  return "";
-}
 
 // Behind the tensors of each block the same by their second names.
 NamedTensors with_second_names(const NamedTensors& state) {
   NamedTensors all;
   for (size_t begin = 0, end = 0; begin < state.size(); begin = end) {
-    const std::string_view block = conv_block_of(state[begin].first);
-    while (end < state.size() && conv_block_of(state[end].first) == block) all.push_back(state[end++]);
+    const std::string_view block = nnunet_conv_block(state[begin].first);
+    while (end < state.size() && nnunet_conv_block(state[end].first) == block) all.push_back(state[end++]);
     if (block.empty()) continue;
-    for (size_t i = begin; i < end; ++i) all.emplace_back(second_name(state[i].first), state[i].second);
+    for (size_t i = begin; i < end; ++i) all.emplace_back(nnunet_second_name(state[i].first), state[i].second);
   }
   return all;
 }
@@ -63,7 +33,7 @@ NamedTensors without_copies(const NamedTensors& tensors, const std::filesystem::
   NamedTensors once;
   std::unordered_map<std::string, size_t> places;  // in `once`
   for (const auto& [key, tensor] : tensors) {
-    const std::string first = first_name(key);
+    const std::string first = nnunet_first_name(key);
     const auto [found, is_new] = places.try_emplace(first, once.size());
     if (is_new) {
       once.emplace_back(first, tensor);

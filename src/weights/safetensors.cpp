@@ -11,8 +11,8 @@
 #include <optional>
 #include <unordered_set>
 
-#include "input_file.h"
 #include "safetensors_header.h"
+#include "scalar_type.h"
 #include "vmae/core/atomic_file.h"
 #include "vmae/core/crc32c.h"
 #include "vmae/core/json_text.h"
@@ -22,16 +22,8 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "numbers are copied as they lie in memory");
 
-constexpr uint64_t kPrefixBytes = 8;
-constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the reference implementation
 constexpr std::string_view kChecksumField = R"("checksum":"crc32c:)";
 constexpr std::string_view kNoDigits = "00000000";
-
-std::string with_commas(uint64_t number) {
-  std::string digits = std::to_string(number);
-  for (size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, 1, ',');
-  return digits;
-}
 
 // Where the checksum's digits are in the JSON text, if it has any. An
 // unescaped quote after { or , can only open a key, so nothing else matches.
@@ -52,40 +44,16 @@ std::string hex(uint32_t sum) {
   return digits;
 }
 
-std::string read_header_text(const InputFile& file, const std::filesystem::path& path) {
-  if (file.size() < kPrefixBytes)
-    fail(path, concat("truncated: ", file.size(), " bytes are too few for a safetensors file"));
-  uint64_t length = 0;
-  file.read(0, &length, sizeof length);
-  if (length > kMaxHeaderBytes)
-    fail(path, concat("is not safetensors (its header would be ", with_commas(length), " bytes long)"));
-  if (length > file.size() - kPrefixBytes) {
-    fail(path, concat("truncated: ", with_commas(file.size()), " bytes, but the header alone needs ",
-                      with_commas(kPrefixBytes + length)));
-  }
-  std::string json(length, '\0');
-  file.read(kPrefixBytes, json.data(), length);
-  return json;
-}
-
-void check_file_size(const Header& header, uint64_t header_length, uint64_t size, const std::filesystem::path& path) {
-  const uint64_t expected = kPrefixBytes + header_length + header.buffer_size;
-  if (size < expected) fail(path, concat("truncated: ", with_commas(size), " of ", with_commas(expected), " bytes"));
-  if (size > expected)
-    fail(path, concat("has ", with_commas(size - expected), " bytes after its last tensor: the file is damaged"));
-}
-
-void verify_checksum(const std::string& json, size_t digits, const Header& header, const TensorFile& file,
-                     const std::filesystem::path& path) {
-  std::string blank = json;
+void verify_checksum(size_t digits, const Header& header, const TensorFile& file, const std::filesystem::path& path) {
+  std::string blank = header.text;
   blank.replace(digits, kNoDigits.size(), kNoDigits);
-  const uint64_t length = json.size();
+  const uint64_t length = blank.size();
   uint32_t sum = crc32c(blank.data(), blank.size(), crc32c(&length, sizeof length));
   for (const size_t index : header.by_offset) {
     const at::Tensor& tensor = file.tensors[index].second;
     if (tensor.nbytes() > 0) sum = crc32c(tensor.const_data_ptr(), tensor.nbytes(), sum);
   }
-  const std::string stored = json.substr(digits, kNoDigits.size());
+  const std::string stored = header.text.substr(digits, kNoDigits.size());
   if (hex(sum) != stored) {
     fail(path, concat("damaged: its checksum is ", hex(sum), ", it should be ", stored),
          "use another checkpoint of the run; if another program wrote this file, it must not copy the metadata entry "
@@ -95,16 +63,14 @@ void verify_checksum(const std::string& json, size_t digits, const Header& heade
 
 TensorFile read_tensors(const std::filesystem::path& path) {
   const InputFile input(path);
-  const std::string json = read_header_text(input, path);
-  Header header = parse_header(json, path);
-  check_file_size(header, json.size(), input.size(), path);
+  Header header = read_header(input, path);
   TensorFile file;
   for (const HeaderEntry& entry : header.entries) {
-    at::Tensor tensor = at::empty(entry.shape, at::TensorOptions(entry.dtype));
-    input.read(kPrefixBytes + json.size() + entry.begin, tensor.data_ptr(), entry.end - entry.begin);
+    at::Tensor tensor = at::empty(entry.tensor.shape, at::TensorOptions(scalar_type(*entry.tensor.dtype)));
+    input.read(kPrefixBytes + header.text.size() + entry.begin, tensor.data_ptr(), entry.end - entry.begin);
     file.tensors.emplace_back(entry.name, std::move(tensor));
   }
-  if (const auto digits = find_digits(json)) verify_checksum(json, *digits, header, file, path);
+  if (const auto digits = find_digits(header.text)) verify_checksum(*digits, header, file, path);
   file.metadata = std::move(header.metadata);
   return file;
 }
@@ -117,12 +83,13 @@ std::string header_text(const NamedTensors& tensors, Metadata metadata, const st
   uint64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
     if (!names.insert(name).second) fail(path, concat("cannot be written: two tensors are called \"", name, "\""));
-    const auto dtype =
-        tensor.defined() && tensor.layout() == at::kStrided ? dtype_name(tensor.scalar_type()) : std::nullopt;
-    if (!dtype)
+    const Dtype* dtype =
+        tensor.defined() && tensor.layout() == at::kStrided ? find_dtype(tensor.scalar_type()) : nullptr;
+    if (dtype == nullptr || dtype->safetensors.empty())
       fail(path, concat("cannot be written: safetensors cannot hold tensor \"", name, "\" (", tensor.toString(), ")"));
     const uint64_t end = offset + tensor.nbytes();
-    const nlohmann::json entry{{"dtype", *dtype}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
+    const nlohmann::json entry{
+        {"dtype", dtype->safetensors}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
     json += "," + nlohmann::json(name).dump() + ":" + entry.dump();
     offset = end;
   }
@@ -165,21 +132,6 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
 
 TensorFile read_safetensors(const std::filesystem::path& path) {
   return guarded(path, [&] { return read_tensors(path); });
-}
-
-TensorFile read_safetensors_header(const std::filesystem::path& path) {
-  return guarded(path, [&] {
-    const InputFile input(path);
-    const std::string json = read_header_text(input, path);
-    Header header = parse_header(json, path);
-    check_file_size(header, json.size(), input.size(), path);
-    TensorFile file;
-    for (const HeaderEntry& entry : header.entries) {
-      file.tensors.emplace_back(entry.name, at::empty(entry.shape, at::TensorOptions(entry.dtype).device(at::kMeta)));
-    }
-    file.metadata = std::move(header.metadata);
-    return file;
-  });
 }
 
 }  // namespace vmae::weights

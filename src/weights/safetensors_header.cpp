@@ -3,7 +3,6 @@
 #include "safetensors_header.h"
 
 #include <algorithm>
-#include <array>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -15,28 +14,9 @@
 namespace vmae::weights {
 namespace {
 
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the reference implementation
 constexpr size_t kMaxDimensions = 64;
 constexpr const char* kMetadataKey = "__metadata__";
-
-struct DtypeName {
-  const char* name;
-  at::ScalarType type;
-};
-constexpr std::array<DtypeName, 15> kDtypes{{{"F64", at::kDouble},
-                                             {"F32", at::kFloat},
-                                             {"F16", at::kHalf},
-                                             {"BF16", at::kBFloat16},
-                                             {"F8_E4M3", at::kFloat8_e4m3fn},
-                                             {"F8_E5M2", at::kFloat8_e5m2},
-                                             {"I64", at::kLong},
-                                             {"I32", at::kInt},
-                                             {"I16", at::kShort},
-                                             {"I8", at::kChar},
-                                             {"U64", at::kUInt64},
-                                             {"U32", at::kUInt32},
-                                             {"U16", at::kUInt16},
-                                             {"U8", at::kByte},
-                                             {"BOOL", at::kBool}}};
 
 class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
  public:
@@ -46,7 +26,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (in_array_ || depth_ >= 2) unexpected("an object");
     ++depth_;
     if (depth_ == 2 && name_ != kMetadataKey) {
-      header_.entries.push_back({name_, at::kFloat, {}, 0, 0});
+      header_.entries.push_back({.name = name_});
       has_dtype_ = has_shape_ = has_offsets_ = false;
     }
     return true;
@@ -76,11 +56,9 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
       return true;
     }
     if (depth_ != 2 || in_array_ || key_ != "dtype" || has_dtype_) unexpected("a string");
-    const auto* known =
-        std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeName& dtype) { return text == dtype.name; });
-    if (known == kDtypes.end())
-      broken(concat("tensor \"", name_, "\" has dtype \"", text, "\", which vmae cannot read"));
-    header_.entries.back().dtype = known->type;
+    const Dtype* dtype = find_dtype(&Dtype::safetensors, text);
+    if (dtype == nullptr) broken(concat("tensor \"", name_, "\" has dtype \"", text, "\", which vmae cannot read"));
+    header_.entries.back().tensor.dtype = dtype;
     has_dtype_ = true;
     return true;
   }
@@ -98,7 +76,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (!in_array_) unexpected("a number");
     if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) unexpected(concat("the number ", value));
     if (key_ == "shape") {
-      auto& shape = header_.entries.back().shape;
+      auto& shape = header_.entries.back().tensor.shape;
       if (shape.size() == kMaxDimensions)
         broken(concat("tensor \"", name_, "\" has more than ", kMaxDimensions, " dimensions"));
       shape.push_back(static_cast<int64_t>(value));
@@ -150,8 +128,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 
 void check_size(const HeaderEntry& entry, const std::filesystem::path& path) {
   // torch also multiplies max(1, size) for strides
-  int64_t with_ones = static_cast<int64_t>(c10::elementSize(entry.dtype)), bytes = with_ones;
-  for (const int64_t size : entry.shape) {
+  int64_t with_ones = entry.tensor.dtype->bytes, bytes = with_ones;
+  for (const int64_t size : entry.tensor.shape) {
     if (__builtin_mul_overflow(with_ones, std::max<int64_t>(size, 1), &with_ones))
       fail(path, concat("tensor \"", entry.name, "\" has an impossible shape"));
     bytes *= size;
@@ -162,12 +140,32 @@ void check_size(const HeaderEntry& entry, const std::filesystem::path& path) {
   }
 }
 
-}  // namespace
+std::string with_commas(uint64_t number) {
+  std::string digits = std::to_string(number);
+  for (size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, 1, ',');
+  return digits;
+}
 
-Header parse_header(std::string_view json, const std::filesystem::path& path) {
-  Header header;
+std::string read_header_text(const InputFile& file, const std::filesystem::path& path) {
+  if (file.size() < kPrefixBytes)
+    fail(path, concat("truncated: ", file.size(), " bytes are too few for a safetensors file"));
+  uint64_t length = 0;
+  file.read(0, &length, sizeof length);
+  if (length > kMaxHeaderBytes)
+    fail(path, concat("is not safetensors (its header would be ", with_commas(length), " bytes long)"));
+  if (length > file.size() - kPrefixBytes) {
+    fail(path, concat("truncated: ", with_commas(file.size()), " bytes, but the header alone needs ",
+                      with_commas(kPrefixBytes + length)));
+  }
+  std::string json(length, '\0');
+  file.read(kPrefixBytes, json.data(), length);
+  return json;
+}
+
+Header parse_header(const std::string& json, const std::filesystem::path& path) {
+  Header header{.text = json};
   HeaderReader reader(header, path);
-  nlohmann::json::sax_parse(json.begin(), json.end(), &reader);
+  nlohmann::json::sax_parse(header.text, &reader);
   for (const HeaderEntry& entry : header.entries) check_size(entry, path);
 
   header.by_offset.resize(header.entries.size());
@@ -187,11 +185,19 @@ Header parse_header(std::string_view json, const std::filesystem::path& path) {
   return header;
 }
 
-std::optional<std::string> dtype_name(at::ScalarType type) {
-  for (const DtypeName& dtype : kDtypes) {
-    if (dtype.type == type) return dtype.name;
-  }
-  return std::nullopt;
+void check_file_size(const Header& header, uint64_t size, const std::filesystem::path& path) {
+  const uint64_t expected = kPrefixBytes + header.text.size() + header.buffer_size;
+  if (size < expected) fail(path, concat("truncated: ", with_commas(size), " of ", with_commas(expected), " bytes"));
+  if (size > expected)
+    fail(path, concat("has ", with_commas(size - expected), " bytes after its last tensor: the file is damaged"));
+}
+
+}  // namespace
+
+Header read_header(const InputFile& file, const std::filesystem::path& path) {
+  Header header = parse_header(read_header_text(file, path), path);
+  check_file_size(header, file.size(), path);
+  return header;
 }
 
 }  // namespace vmae::weights

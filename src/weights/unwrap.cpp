@@ -95,32 +95,32 @@ std::string removed_part(const std::string& before, const std::string& after) {
 
 }  // namespace
 
-std::string unwrap(TensorFile& file, const std::filesystem::path& path) {
-  std::vector<std::string> names;
-  for (const auto& [name, tensor] : file.tensors) names.push_back(without_wrappers(name));
-  const std::string prefix = prefix_of_network(names, path);
+std::string unwrap_names(std::vector<std::string>& names, const std::filesystem::path& path) {
+  std::vector<std::string> own;
+  for (const std::string& name : names) own.push_back(without_wrappers(name));
+  const std::string prefix = prefix_of_network(own, path);
   std::map<std::string, size_t> removed;  // with the number of tensors
   std::vector<std::string> others;
   std::unordered_map<std::string, const std::string*> seen;
   for (size_t i = 0; i < names.size(); ++i) {
-    const std::string& before = file.tensors[i].first;
-    if (names[i].starts_with(prefix)) names[i].erase(0, prefix.size());
-    const auto [first, is_new] = seen.emplace(names[i], &before);
+    const std::string& before = names[i];
+    if (own[i].starts_with(prefix)) own[i].erase(0, prefix.size());
+    const auto [first, is_new] = seen.emplace(own[i], &before);
     if (!is_new)
-      fail(path, concat("two tensors are called \"", names[i],
-                        "\" without what wrappers put before it: ", *first->second, ", ", before));
-    if (names[i] == before)
+      fail(path, concat("two tensors are called \"", own[i], "\" without what wrappers put before it: ", *first->second,
+                        ", ", before));
+    if (own[i] == before)
       others.push_back(before);
     else
-      ++removed[removed_part(before, names[i])];
+      ++removed[removed_part(before, own[i])];
   }
   if (removed.empty()) return "";
-  for (size_t i = 0; i < names.size(); ++i) file.tensors[i].first = std::move(names[i]);
   std::vector<std::string> parts;
   for (const auto& [part, count] : removed) parts.push_back(concat("\"", part, "\" from ", count));
-  std::string text = concat("weights ", path.string(), ": removed ", join(parts, ", "), " of ", file.tensors.size(),
+  std::string text = concat("weights ", path.string(), ": removed ", join(parts, ", "), " of ", names.size(),
                             " names, which a wrapper put there");
   if (!others.empty()) text += concat("; without it, and kept as they are: ", first_few(others));
+  names = std::move(own);
   return text;
 }
 

@@ -8,7 +8,9 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "formats.h"
 #include "input_file.h"
+#include "scalar_type.h"
 #include "vmae/core/log.h"
 #include "vmae/weights/npz.h"
 #include "vmae/weights/pth.h"
@@ -37,6 +39,11 @@ void append_state(const torch::nn::Module& module, const std::string& prefix, Na
   for (const auto& child : module.named_children()) append_state(*child.value(), prefix + child.key() + ".", state);
 }
 
+// What a checkpoint of ours holds besides the model.
+bool is_of_training(const std::pair<std::string, at::Tensor>& entry) {
+  return entry.first.starts_with("optimizer.") || entry.first.starts_with("state.");
+}
+
 // ", 12 missing (a.weight, b.weight, c.weight, d.weight, e.weight,
 // ...)", and nothing if there are none. Derived entries do not matter.
 std::string list_some(const std::vector<std::string>& keys, const std::string& label) {
@@ -53,29 +60,24 @@ std::string list_some(const std::vector<std::string>& keys, const std::string& l
 }  // namespace
 
 TensorFile read_weights(const std::filesystem::path& path) {
-  TensorFile file = read_wrapped_weights(path);
+  const Format format = format_of(path);
+  TensorFile file = format == Format::safetensors ? read_safetensors(path)
+                    : format == Format::pth       ? read_pth(path)
+                                                  : read_npz(path);
+  if (format == Format::safetensors) std::erase_if(file.tensors, is_of_training);
   if (const std::string removed = unwrap(file, path); !removed.empty()) log::info(removed);
   return file;
 }
 
-TensorFile read_wrapped_weights(const std::filesystem::path& path, bool shapes_only) {
-  const std::string head = InputFile(path).head(512);
-  if (is_npz(head)) return read_npz(path);
-  if (head.starts_with("PK")) return read_pth(path);
-  // a header of less than 4 GB
-  const bool is_safetensors = head.size() > 8 && head[8] == '{' && head.compare(4, 4, std::string(4, '\0')) == 0;
-  if (is_safetensors) {
-    TensorFile file = shapes_only ? read_safetensors_header(path) : read_safetensors(path);
-    std::erase_if(file.tensors, [](const auto& entry) {
-      return entry.first.starts_with("optimizer.") || entry.first.starts_with("state.");
-    });
-    return file;
-  }
-  if (head.starts_with('\x80') || (head.size() > 262 && head.compare(257, 5, "ustar") == 0)) {
-    fail(path, "was written by torch < 1.6, whose format vmae does not read",
-         "re-save it in Python with torch >= 1.6: torch.save(torch.load(old), new)");
-  }
-  fail(path, head.empty() ? "is empty" : "is neither safetensors nor a .pth or .npz file");
+TensorFile read_shapes(const std::filesystem::path& path) {
+  StoredWeights stored = read_stored(path);
+  TensorFile file{{}, std::move(stored.metadata)};
+  for (const auto& [name, tensor] : stored.tensors)
+    file.tensors.emplace_back(name,
+                              at::empty(tensor.shape, at::TensorOptions(scalar_type(*tensor.dtype)).device(at::kMeta)));
+  if (format_of(path) == Format::safetensors) std::erase_if(file.tensors, is_of_training);
+  unwrap(file, path);
+  return file;
 }
 
 NamedTensors state_dict(const torch::nn::Module& module) {

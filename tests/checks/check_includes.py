@@ -55,7 +55,7 @@ LIBRARIES = {
     r"itk": r"src/volume/\w+\.cpp$",
     r"zlib\.h": r"src/(image|volume|dicom|cases)/\w+\.cpp$",
     r"zstd\.h": r"src/prepared/codec\.cpp$",
-    r"zip\.h$": r"src/weights/npz\.cpp$",
+    r"zip\.h$": r"src/weights/zip_file\.cpp$",
     r"lmdb\.h$": r"src/prepared/lmdb_file\.h$",
     r"openssl/": r"src/core/hash\.cpp$",
     r"dcmtk/|openjpeg|charls/": r"src/dicom/((series|write)/)?\w+\.cpp$",

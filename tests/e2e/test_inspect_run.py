@@ -7,14 +7,14 @@ import unittest
 import numpy as np
 
 from finetuning import FinetuneTest, last, make_class_manifest, make_segmentation, metadata, trained
-from harness import SIGKILL, SIGTERM, at_point, make_pictures, metrics, point_library
+from harness import SIGKILL, SIGTERM, at_point, environment, make_pictures, metrics, point_library
 
 LEVELS = "▁▂▃▄▅▆▇█"
 
 
 class InspectRunTest(FinetuneTest):
     def inspect(self, path, *more, **kw):
-        return self.vmae("inspect", path, *more, **kw).stdout
+        return self.vmae("inspect", path, *more, env=environment(VMAE_TORCH="/nowhere"), **kw).stdout
 
     def run_of(self, path):
         return json.loads(self.inspect(path, "--json"))["run"]

@@ -223,20 +223,21 @@ class Evil:
 
 class InspectTest(ToolsTest):
     def test_run_checkpoint_and_weights(self):
-        run = self.make_run()
+        run, without_torch = self.make_run(), environment(VMAE_TORCH="/nowhere")
         for path, kind, file in [(run, "weights", "best.safetensors"), (run / "checkpoints/last.safetensors", "training checkpoint", "last.safetensors"),
                                  (PTH / "reference_style.pth", "weights", "reference_style.pth"), (PTH / "expected.safetensors", "weights", "expected.safetensors")]:
             with self.subTest(file):
-                text = self.vmae("inspect", path).stdout
+                text = self.vmae("inspect", path, env=without_torch).stdout
                 for words in (file, kind, "224 tensors", "52196 parameters", "--keys"):
                     self.assertIn(words, text)
-                keys = self.vmae("inspect", "--keys", path).stdout
+                keys = self.vmae("inspect", "--keys", path, env=without_torch).stdout
                 self.assertIn("decoder_pred.bias", keys)
                 self.assertIn("patch_embed.proj.weight", keys)
-                described = json.loads(self.vmae("inspect", "--json", path).stdout)
+                described = json.loads(self.vmae("inspect", "--json", path, env=without_torch).stdout)
                 self.assertEqual((described["kind"], described["parameters"]), (kind, 52196))
                 names = [t["key"] for t in described["tensors"]]
                 self.assertIn("mask_token", names)
+                self.assertEqual({tensor["dtype"] for tensor in described["tensors"]} - {"int64"}, {"float32"})
                 self.assertEqual(next(t["shape"] for t in described["tensors"] if t["key"] == "patch_embed.proj.weight"), [4, 1, 4, 4])
                 if file != "expected.safetensors" and file != "reference_style.pth":
                     self.assertEqual(described["model_options"]["embed_dim"], 4)

@@ -163,6 +163,7 @@ class Packages(unittest.TestCase):
                 Image.fromarray(mask).save(self.tmp / name / f"{i}.png")
         run(vmae, "eval", "--pred", self.tmp / "pred", "--truth", self.tmp / "truth", "--output", self.tmp / "report", "--resamples", "50", path=path)
         self.assertTrue((self.tmp / "report/report.html").exists())
+        run(vmae, "inspect", SOURCE / "tests/golden/pth/reference_style.pth", path=path)
         missing = run(vmae, "pretrain", *TINY, f"data.train={self.tmp}/images", f"run.dir={self.tmp}/none", path=path, expect=1)
         self.assertIn(f"this needs PyTorch {self.torch}: no libtorch_cpu.so in LD_LIBRARY_PATH or where this program was installed or built; python3 has no torch", missing.stderr)
         self.assertIn(f"install PyTorch {self.torch}, or say where it is: VMAE_TORCH=/path/to/torch", missing.stderr)

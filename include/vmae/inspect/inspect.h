@@ -24,14 +24,11 @@ struct InspectArguments {
   NameArguments names;
 };
 
-// Weights, runs, and data cards of what is sampled as in training. Throws Error where
-// the path can't be looked at, or where it holds no images for what is asked of them.
-bool needs_torch(const InspectArguments& arguments);
-
-// What is in a prepared dataset, or in anything that `vmae prepare` reads; not what needs_torch().
+// What is in a prepared dataset, a checkpoint, a weights file, a run folder, or anything that `vmae prepare` reads.
+// Throws Error where the path can't be looked at, or where it holds no images for what is asked of them.
 void inspect(const InspectArguments& arguments, std::ostream& out);
 
-// What is in a checkpoint, a weights file or a run folder, and what inspect() can't do alone.
-void inspect_with_torch(const InspectArguments& arguments, std::ostream& out);
+// --card: writes the data card of a source, prepared or not, which is sampled as in training: with LibTorch.
+void inspect_card(const InspectArguments& arguments);
 
 }  // namespace vmae::run

@@ -3,7 +3,7 @@
 // small machine that knows dict, list, tuple, set, str, bytes, numbers, OrderedDict, torch tensors and parameters,
 // torch.Size, dtype and device, argparse.Namespace, and numpy scalars (weights/unpickle.h); any other global is
 // carried as an opaque value, and an error if the weights themselves need it. Failures are Error(checkpoint). The
-// zip's own checksums are not verified (LibTorch's reader does not): only safetensors notices a flipped bit.
+// zip's checksums are compared, where it has them.
 #include <filesystem>
 
 #include "vmae/weights/safetensors.h"

@@ -5,15 +5,15 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "vmae/weights/stored.h"
+
 namespace vmae::weights {
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;  // in the file's order
-using Metadata = std::map<std::string, std::string>;
 
 struct TensorFile {
   NamedTensors tensors;
@@ -29,8 +29,5 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
 // Checks everything before it trusts it: header length, JSON, dtypes, overlaps
 // and holes, file size, checksum if present ("truncated: 1,024 of 5,000 bytes").
 TensorFile read_safetensors(const std::filesystem::path& path);
-
-// Header only (names, dtypes, shapes, metadata), for `vmae inspect` on large files; tensors are on the meta device.
-TensorFile read_safetensors_header(const std::filesystem::path& path);
 
 }  // namespace vmae::weights

@@ -4,8 +4,7 @@
 // one within another ("module._orig_mod."). The only place that removes them, for every file format.
 #include <filesystem>
 #include <string>
-
-#include "vmae/weights/safetensors.h"
+#include <vector>
 
 namespace vmae::weights {
 
@@ -21,10 +20,16 @@ namespace vmae::weights {
 //    backbone, encoder and state_dict, if all names begin with it.
 // Returns what was removed, as a sentence for the log; "" for nothing. Throws Error(checkpoint) where two names become
 // one, or where the file holds several networks (a student and its teacher), naming them; the file is then unchanged.
-std::string unwrap(TensorFile& file, const std::filesystem::path& path);
+std::string unwrap_names(std::vector<std::string>& names, const std::filesystem::path& path);
 
-// read_weights() without unwrap(), but of nnU-Net's checkpoints with it. shapes_only: of safetensors
-// the header alone is read, and tensors are on the meta device.
-TensorFile read_wrapped_weights(const std::filesystem::path& path, bool shapes_only = false);
+// Those of a TensorFile, or of StoredWeights.
+template <class File>
+std::string unwrap(File& file, const std::filesystem::path& path) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : file.tensors) names.push_back(name);
+  std::string removed = unwrap_names(names, path);
+  for (size_t i = 0; i < names.size(); ++i) file.tensors[i].first = std::move(names[i]);
+  return removed;
+}
 
 }  // namespace vmae::weights

@@ -15,6 +15,9 @@ namespace vmae::weights {
 // Of our checkpoints the entries "optimizer.*" and "state.*" are left out.
 TensorFile read_weights(const std::filesystem::path& path);
 
+// Likewise without the numbers: tensors are on the meta device. What unwrap() removed is said where they are loaded.
+TensorFile read_shapes(const std::filesystem::path& path);
+
 // The module's state dict in Python's order: for each module its own parameters, then its buffers, then its children.
 NamedTensors state_dict(const torch::nn::Module& module);
 

@@ -9,11 +9,6 @@
 #include "vmae/weights/pth.h"
 #include "vmae/weights/weights.h"
 
-// LibTorch's zip reader leaks its directory when its constructor throws; LeakSanitizer must not blame us.
-extern "C" const char* __lsan_default_suppressions() {
-  return "leak:mz_zip_reader_init\nleak:mz_zip_reader_read_central_dir\n";
-}
-
 namespace vmae::weights {
 namespace {
 

@@ -139,6 +139,26 @@ TEST_F(Pth, SaysWhatAFileIsInstead) {
   EXPECT_TRUE(contains(error_of([&] { read_pth(path_); }), "truncated"));
 }
 
+// Of records whose checksum is that of their bytes; torch.save can be told to write none, as 0.
+TEST_F(Pth, ChecksumsOfTheZip) {
+  write_pth(path_, {{"a", torch::arange(1000.0)}});
+  const std::string good = test::slurp(path_);
+  const float number = 500;
+  const size_t place = good.find(std::string(reinterpret_cast<const char*>(&number), sizeof number));
+  ASSERT_NE(place, std::string::npos);
+  std::string bad = good;
+  bad[place] = static_cast<char>(bad[place] ^ 1);
+  write_bytes(path_, bad);
+  EXPECT_TRUE(contains(error_of([&] { read_pth(path_); }), "data/0: is damaged: its checksum is another"));
+  std::string without = bad;
+  for (const auto& [signature, checksum] : {std::pair{"PK\1\2"s, 16}, {"PK\3\4"s, 14}}) {
+    for (size_t at = without.find(signature); at != std::string::npos; at = without.find(signature, at + 4))
+      without.replace(at + static_cast<size_t>(checksum), 4, 4, '\0');
+  }
+  write_bytes(path_, without);
+  EXPECT_EQ(read_pth(path_).find("a")->size(0), 1000);
+}
+
 TEST_F(Pth, RefusesToWriteWhatPythonCannotRead) {
   EXPECT_TRUE(contains(error_of([&] {
                          write_pth(path_, {{"a", torch::ones({1})}, {"a", torch::ones({1})}});

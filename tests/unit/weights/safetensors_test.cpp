@@ -20,7 +20,9 @@ class Safetensors : public ::testing::Test {
   std::string error_for(const std::string& bytes) {
     write_bytes(path_, bytes);
     const std::string whole = error_of([&] { read_safetensors(path_); });
-    EXPECT_EQ(whole, error_of([&] { read_safetensors_header(path_); }));
+    const std::string stored = error_of([&] { read_stored(path_); });
+    EXPECT_TRUE(stored == whole || contains(stored, "is empty") || contains(stored, "is neither safetensors"))
+        << stored;
     return whole;
   }
 
@@ -59,7 +61,7 @@ TEST_F(Safetensors, RoundTripOfEveryDtype) {
 
 TEST_F(Safetensors, HeaderOnly) {
   write_safetensors(path_, {{"a", torch::ones({2, 3}, at::kHalf)}, {"b", torch::ones({4})}}, {{"k", "v"}});
-  const TensorFile file = read_safetensors_header(path_);
+  const TensorFile file = read_shapes(path_);
   ASSERT_EQ(file.tensors.size(), 2u);
   EXPECT_EQ(file.tensors[0].first, "a");
   EXPECT_EQ(file.tensors[0].second.sizes(), (at::IntArrayRef{2, 3}));
