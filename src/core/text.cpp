@@ -154,6 +154,14 @@ bool is_deep_json(std::string_view text) {
   return false;
 }
 
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? std::string(R"('\'')") : std::string(1, c);
+  return word + "'";
+}
+
 std::string count_text(int64_t count, std::string_view thing) {
   return concat(count, " ", thing, count == 1 ? "" : "s");
 }

@@ -71,7 +71,7 @@ void check(const InspectArguments& arguments) {
     throw Error(ExitCode::data, concat(path.string(), " ", problem));
   if (is_nnunet_plan(path))
     throw Error(ExitCode::usage, path.string() + " is a plan of nnU-Net",
-                "print it: vmae plan --from " + path.string());
+                "print it: vmae plan --from " + shell_word(path.string()));
   const bool asks_for_images = !(arguments.png.empty() && arguments.npy.empty() && arguments.card.empty());
   if (asks_for_images && holds_weights(path))
     throw Error(ExitCode::usage, concat("--png, --npy and --card show images, but ", path.string(), " holds weights"));

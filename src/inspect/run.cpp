@@ -371,7 +371,7 @@ std::string run_json(const fs::path& folder) {
   const Json env = read_json(folder / "env.json");
   if (known && json["state"] != "finished" && json["state"] != "stopped early" && json["state"] != "running")
     json["continue"] = concat("vmae ", known->json["command"].get<std::string>(), " --config ",
-                              (folder / "config.yaml").string(), state.is_object() ? " --resume" : "");
+                              shell_word((folder / "config.yaml").string()), state.is_object() ? " --resume" : "");
   if (env.contains("command_line")) json["command_line"] = env["command_line"];
 
   const Json card = read_json(folder / "data_card" / "card.json");

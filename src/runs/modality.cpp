@@ -8,12 +8,14 @@ namespace vmae::run {
 
 namespace {
 
+// advice: where all of them are taken so.
 void warn_of_guess(const data::ModalityGuess& guess, const std::string& advice) {
   if (guess.num_ct == 0) return;
-  const std::string some =
-      guess.num_ct < guess.num_unknown ? concat(guess.num_ct, " of ", guess.num_unknown) : std::to_string(guess.num_ct);
+  const bool are_all = guess.num_ct == guess.num_unknown;
+  const std::string some = are_all ? std::to_string(guess.num_ct) : concat(guess.num_ct, " of ", guess.num_unknown);
   log::warning(concat("nothing says what ", some, guess.num_unknown == 1 ? " image is" : " images are",
-                      ", but their values look like Hounsfield units: taken as CT. ", advice));
+                      ", but their values look like Hounsfield units: taken as CT. ",
+                      are_all ? advice : "A manifest's column modality says what each of them is"));
 }
 
 }  // namespace

@@ -41,17 +41,36 @@ void reset_unused(train::OptimOptions& optim, const train::OptimOptions& standar
   if (!optim.schedule.starts_with("poly")) optim.poly_power = standard.poly_power;
 }
 
+void reset_unused(nn::SegmentationLossOptions& loss, const nn::SegmentationLossOptions& standard) {
+  const bool has_dice = loss.name.starts_with("dice"), is_sum = has_dice && loss.name != "dice";
+  if (!has_dice) {
+    loss.dice = standard.dice;
+    loss.include_background = standard.include_background;
+    loss.batch_dice = standard.batch_dice;
+    loss.smooth = standard.smooth;
+  }
+  if (!is_sum) {
+    loss.dice_weight = standard.dice_weight;
+    loss.ce_weight = standard.ce_weight;
+  }
+  if (!loss.class_weights.empty()) loss.balance = standard.balance;
+  if (!loss.name.ends_with("focal")) loss.focal_gamma = standard.focal_gamma;
+}
+
 template <class Config>
 void warn_of(const std::vector<std::string>& keys, const Config& config) {
-  if (!keys.empty())
-    log::warning(concat("means nothing with model.name = ", config.model.name, ", optim.name = ", config.optim.name,
-                        ", optim.schedule = ", config.optim.schedule, ": ", join(keys, ", ")));
+  if (keys.empty()) return;
+  std::string loss;
+  if constexpr (std::is_same_v<Config, SegmentConfig>) loss = concat(", loss.name = ", config.loss.name);
+  log::warning(concat("means nothing with model.name = ", config.model.name, ", optim.name = ", config.optim.name,
+                      ", optim.schedule = ", config.optim.schedule, loss, ": ", join(keys, ", ")));
 }
 
 }  // namespace
 
 void reset_unused(SegmentConfig& config, const SegmentConfig& standard) {
   reset_unused(config.optim, standard.optim);
+  reset_unused(config.loss, standard.loss);
   const nn::SegmenterKind& kind = *nn::find_segmenter(config.model.name);
   nn::UnetOptions net = standard.model.net;
   net.num_classes = config.model.net.num_classes;

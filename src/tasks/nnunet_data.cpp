@@ -104,8 +104,9 @@ void warn_of_plan(const std::vector<std::string>& schemes, const std::vector<std
   }
   const UnexpectedNormalization found = unexpected_normalization(schemes, channels);
   if (!found.text.empty())
-    log::warning(concat(found.text, ", which is followed; another is made by `vmae plan --input '", data,
-                        "' 'plan.channel_names=[", join(found.names, ","), "]'` and given by nnunet.plan"));
+    log::warning(concat(found.text, ", which is followed; another is made by `vmae plan --input ", shell_word(data),
+                        " ", shell_word(concat("plan.channel_names=[", join(found.names, ","), "]")),
+                        "` and given by nnunet.plan"));
 }
 
 // For dataset.json, where they say how nnU-Net would normalise.

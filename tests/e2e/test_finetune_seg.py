@@ -39,6 +39,11 @@ class LearningTest(FinetuneTest):
                 self.seg("--overwrite", "train.epochs=14", "optim.lr=5e-3", *loss)
                 losses = [line["loss"] for line in metrics(self.tmp / "run", "train")]
                 self.assertLess(np.mean(losses[-3:]), 0.9 * losses[0])
+        unused = ["loss.focal_gamma=3", "loss.smooth=1e-3", "loss.dice_weight=2"]
+        self.assertRegex(self.seg("--overwrite", "loss.name=ce", *unused).stderr,
+                         r"warning means nothing with .*, loss.name = ce: loss.dice_weight = 2, loss.smooth = 0.001, loss.focal_gamma = 3\n")
+        self.assertIn("loss.name = dice: loss.dice_weight = 2, loss.focal_gamma = 3\n", self.seg("--overwrite", "loss.name=dice", *unused).stderr)
+        self.assertNotIn("means nothing", self.seg("--overwrite", "loss.name=dice_focal", *unused).stderr)
         self.assert_says(self.seg("--overwrite", "loss.class_weights=[1,2]", expect=2), "loss.class_weights", "3")
 
 

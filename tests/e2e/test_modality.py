@@ -134,7 +134,7 @@ class ModalityTest(FinetuneTest):
             save(self.tmp / f"in/p{i}_mr.nii.gz", mr(i))
             Image.fromarray(ct(i)[:, :, 0].clip(0, 255).astype(np.uint8)).save(self.tmp / f"in/p{i}.png")
         log = self.prepare("in")
-        self.assertIn("nothing says what 3 of 6 images are, but their values look like", log)
+        self.assertIn("nothing says what 3 of 6 images are, but their values look like Hounsfield units: taken as CT. A manifest's column modality says what each of them is", log)
         self.assertEqual({name: case["modality"] for name, case in self.cases().items()},
                          {f"p{i}{end}": what for i in range(3) for end, what in ((".png", ""), ("_ct.nii.gz", "CT"), ("_mr.nii.gz", ""))})
         # Where all that is looked at is CT (8 of many), the one without air is taken as the others.

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How nnU-Net normalises channels: as what they are taken for, in training and in `vmae plan` alike; what is unexpected is said, with what to do."""
 import json
+import re
+import shlex
 import unittest
 
 import numpy as np
@@ -71,15 +73,19 @@ class NormalizationTest(FinetuneTest):
             for kind, values in (("a", ct(i)), ("v", ct(i + 50)), ("m", (ct(i) > 500).astype(np.float32))):
                 write_nifti(self.tmp / f"{kind}/{i}.nii.gz", values.astype(np.float32))
             rows.append(f"a/{i}.nii.gz,v/{i}.nii.gz,m/{i}.nii.gz")
-        (self.tmp / "two.csv").write_text("\n".join(rows) + "\n")
+        two = "it's two.csv"
+        (self.tmp / two).write_text("\n".join(rows) + "\n")
         (self.tmp / "one.csv").write_text("\n".join(row.replace(",image:venous", "").replace(f",v/{i - 1}.nii.gz", "") for i, row in enumerate(rows)) + "\n")
         few, planned = ["train.max_steps=1", "train.batch_size=2"], "nnunet.plan=planned/nnUNetPlans.json"
-        self.assert_says(self.nnunet(*few, data="two.csv"), "channel 0 (arterial) is CT, which stands for", "channel 1 (venous) is CT", "`vmae plan --input 'two.csv' 'plan.channel_names=[CT,CT]'`")
-        self.vmae("plan", "--input", "two.csv", "plan.channel_names=[CT,CT]", "plan.foreground_voxels=20000", "--output", "planned")
-        self.assertNotIn("but the plan has", self.nnunet(*few, planned, data="two.csv", run="other").stderr)
+        said = self.nnunet(*few, data=two)
+        self.assert_says(said, "channel 0 (arterial) is CT, which stands for", "channel 1 (venous) is CT")
+        advised = shlex.split(re.search(r"another is made by `vmae (plan .*)` and", said.stderr)[1])
+        self.assertEqual(advised, ["plan", "--input", two, "plan.channel_names=[CT,CT]"])
+        self.vmae(*advised, "plan.foreground_voxels=20000", "--output", "planned")
+        self.assertNotIn("but the plan has", self.nnunet(*few, planned, data=two, run="other").stderr)
         self.assert_says(self.nnunet(*few, data="one.csv", run="one"), "arterial is no modality: the name is not used", "normalised by CTNormalization")
-        self.assert_says(self.nnunet(*few, "model.init=one", data="two.csv", run="third", expect=2), "the plan of model.init = one has 1 channel, but a case has 2", "begin without model.init")
-        self.assert_says(self.nnunet(*few, "model.init=one", planned, data="two.csv", run="third", expect=4), "is of cases with 2 channels, the weights of model.init = one are for 1")
+        self.assert_says(self.nnunet(*few, "model.init=one", data=two, run="third", expect=2), "the plan of model.init = one has 1 channel, but a case has 2", "begin without model.init")
+        self.assert_says(self.nnunet(*few, "model.init=one", planned, data=two, run="third", expect=4), "is of cases with 2 channels, the weights of model.init = one are for 1")
         (self.tmp / "mr.csv").write_text("image:MR,mask\n" + "\n".join((self.tmp / "one.csv").read_text().splitlines()[1:]) + "\n")
         said = self.nnunet(*few, data="mr.csv", run="mr")
         self.assert_says(said, "normalised by ZScoreNormalization")

@@ -144,7 +144,7 @@ class PretrainTest(SlurmTest):
         self.assertEqual(checkpoint_step(self.tmp / "run"), 100)
 
     def pid_of_rank(self, rank):
-        return next(pid for pid in marked(self.mark) if variable(pid, "SLURM_PROCID") == str(rank) and os.readlink(f"/proc/{pid}/exe") == str(VMAE))
+        return next(pid for pid in marked(self.mark) if variable(pid, "SLURM_PROCID") == str(rank) and Path(os.readlink(f"/proc/{pid}/exe")).name == "vmae")
 
 
 class OtherScriptsTest(SlurmTest):

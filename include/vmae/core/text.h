@@ -35,6 +35,9 @@ std::string number_text(double value);
 // The candidate nearest to `word` by edit distance, or "" if none is near enough to be a typing error.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
+// One word of a command that is to be copied into a shell: in quotes where it needs them.
+std::string shell_word(const std::string& text);
+
 // "1 case", "2 cases"
 std::string count_text(int64_t count, std::string_view thing);
 

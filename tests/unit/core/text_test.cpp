@@ -117,5 +117,20 @@ TEST(Text, HumanUnits) {
   EXPECT_EQ(human_seconds(std::numeric_limits<double>::infinity()), "?");
 }
 
+// As a shell reads it.
+TEST(Text, ShellWord) {
+  EXPECT_EQ(shell_word("data/mr"), "data/mr");
+  EXPECT_EQ(shell_word("plan.x=[a]"), "'plan.x=[a]'");
+  for (const std::string text :
+       {"", "a b", "it's", "''", "$HOME", "`ls`", "a\\b", "\"q\"", "*", "[CT]", "~", "a;b", "Bäume", "-x", "!1"}) {
+    FILE* shell = popen(("printf %s " + shell_word(text)).c_str(), "r");
+    ASSERT_NE(shell, nullptr);
+    std::string said(100, '\0');
+    said.resize(fread(said.data(), 1, said.size(), shell));
+    pclose(shell);
+    EXPECT_EQ(said, text);
+  }
+}
+
 }  // namespace
 }  // namespace vmae
