@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "number_checks.h"
 
 namespace vmae::app {
 
@@ -88,7 +89,7 @@ void add_statistics(CLI::App& command, metrics::StatisticsOptions& statistics) {
   command
       .add_option("--threads", statistics.threads,
                   "0: as many as affinity and cgroup allow; results do not depend on it")
-      ->check(CLI::NonNegativeNumber)
+      ->check(non_negative())
       ->capture_default_str();
 }
 
@@ -102,7 +103,7 @@ void add_segmentation(CLI::App& command, run::EvalArguments& arguments) {
   command.add_flag("--per-slice", arguments.per_slice, "segmentation: slices instead of volumes, drawn by patient")
       ->group("Segmentation");
   command.add_option("--tolerance-mm", segmentation.tolerance_mm, "of the surface Dice")
-      ->check(CLI::NonNegativeNumber)
+      ->check(non_negative())
       ->capture_default_str()
       ->group("Segmentation");
   command

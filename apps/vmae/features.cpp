@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "number_checks.h"
 #include "torch_part.h"
 
 namespace vmae::app {
@@ -30,7 +31,7 @@ void add_features(CLI::App& app, Context& context) {
       ->check(CLI::IsMember({"auto", "prepared", "manifest", "nnunet", "decathlon", "image_mask_folders", "dicom",
                              "class_folders", "files"}))
       ->capture_default_str();
-  command->add_option("--batch", arguments->batch, "slices at once")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--batch", arguments->batch, "slices at once")->check(positive())->capture_default_str();
   command->add_option("--device", arguments->device, "where to compute")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
@@ -38,7 +39,7 @@ void add_features(CLI::App& app, Context& context) {
       ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))
       ->capture_default_str();
   command->add_option("--threads", arguments->threads, "0: as many as affinity and cgroup allow")
-      ->check(CLI::NonNegativeNumber)
+      ->check(non_negative())
       ->capture_default_str();
   command->footer(
       "Examples:\n  vmae features --weights runs/mr --input scans --output features.csv\n"

@@ -1,12 +1,13 @@
 #include <dlfcn.h>
 #include <link.h>
+#include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -40,24 +41,47 @@ fs::path folder_of_parts() {
   return self.parent_path().parent_path() / "lib";
 }
 
-// What a program prints: its first line. "": it can't be run, or failed.
-std::string first_line_of(const char* command) {
+// What the Python that is active, the one that `python3` starts, prints first: its folder `torch`, not one where the
+// user happens to be. Or the problem.
+struct OfPython {
+  std::string torch, problem;
+};
+OfPython torch_of_python() {
+  const char* const command =
+      "timeout 60 python3 -c 'import sys; sys.path = [p for p in sys.path if p]; import importlib.util as u; "
+      "s = u.find_spec(\"torch\"); print(s.submodule_search_locations[0] if s else \"\")' 2>/dev/null";
   // NOLINTNEXTLINE(bugprone-command-processor): no part of the command is of the user's
-  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command, "r"), pclose);
+  FILE* const pipe = popen(command, "r");
+  if (pipe == nullptr) return {"", "python3 can't be started"};
   std::array<char, 4096> line{};
-  if (!pipe || std::fgets(line.data(), line.size(), pipe.get()) == nullptr) return "";
-  return std::string(trim(line.data()));
+  const bool has_line = std::fgets(line.data(), line.size(), pipe) != nullptr;
+  const int status = pclose(pipe), code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  if (code == 127) return {"", "there is no python3"};
+  if (code == 124) return {"", "python3 was asked where its torch is and says nothing for 60 s"};
+  if (code != 0) return {"", "python3 was asked where its torch is and fails"};
+  const std::string torch(has_line ? trim(line.data()) : "");
+  std::error_code ignored;
+  if (torch.empty()) return {"", "python3 has no torch"};
+  if (!fs::path(torch).is_absolute() || !fs::is_directory(torch, ignored))
+    return {"", concat("python3 was asked where its torch is and says '", torch, "', which is no folder")};
+  return {torch, ""};
 }
 
-// Of the Python that is active: the one that `python3` starts. Not a folder `torch` where the user happens to be.
-std::string torch_of_python() {
-  return first_line_of(
-      "python3 -c 'import sys; sys.path = [p for p in sys.path if p]; import importlib.util as u; "
-      "s = u.find_spec(\"torch\"); print(s.submodule_search_locations[0] if s else \"\")' 2>/dev/null");
+// Of LD_LIBRARY_PATH. Absolute ones alone, here as below: nothing of the current folder is taken.
+std::vector<fs::path> folders_of_environment() {
+  const char* const path = std::getenv("LD_LIBRARY_PATH");
+  std::vector<fs::path> folders;
+  std::string_view rest = path == nullptr ? "" : path;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find_first_of(":;"), rest.size());
+    const fs::path folder = rest.substr(0, end);
+    if (folder.is_absolute()) folders.push_back(folder.lexically_normal());
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return folders;
 }
 
-// Where the loader looks for a library of the program, in its order: LD_LIBRARY_PATH, the run path, the system's
-// folders. Absolute ones alone: nothing of the current folder is taken.
+// Where the loader looks for a library of the program: LD_LIBRARY_PATH, its run path, the system's folders.
 std::vector<fs::path> searched_folders() {
   void* const self = dlopen(nullptr, RTLD_LAZY);
   Dl_serinfo size{};
@@ -90,11 +114,17 @@ std::string version_of(const fs::path& torch) {
 
 constexpr const char* kLibrary = "libtorch_cpu.so";
 
-// -> why not; "": it is loaded. Nothing of another version is opened: it would stay.
-std::string open_torch(const fs::path& libraries) {
+// What to do with a LibTorch: load it, or only say whether there is one of the right version.
+enum class Use { load, look };
+
+// -> why not; "": it is loaded, or there. Nothing of another version is opened: it would stay.
+std::string open_torch(const fs::path& libraries, Use use) {
   const fs::path torch = libraries.parent_path();
   const std::string found = version_of(torch);
+  std::error_code ignored;
   if (!found.empty() && found != torch_version()) return concat(torch.string(), " is PyTorch ", found);
+  if (!fs::exists(libraries / kLibrary, ignored)) return concat("no ", (libraries / kLibrary).string());
+  if (use == Use::look) return "";
   // First what it needs of its own folder, for which the loader may look in LD_LIBRARY_PATH before.
   for (const char* name : {"libgomp.so.1", "libc10.so"}) dlopen((libraries / name).c_str(), RTLD_LAZY | RTLD_LOCAL);
   return dlopen((libraries / kLibrary).c_str(), RTLD_LAZY | RTLD_LOCAL) == nullptr ? dlerror() : "";
@@ -106,39 +136,47 @@ std::string open_torch(const fs::path& libraries) {
                      ", or say where it is: VMAE_TORCH=/path/to/torch, the folder ", "`torch` as pip installs it"));
 }
 
-// LibTorch, before the part that needs it: that of VMAE_TORCH and no other; else the first that fits where the loader
-// looks; else Python's. -> its folder, and what led there.
-std::string load_torch() {
+// Of VMAE_TORCH: what is near to what was said, where that is a usual mistake.
+std::string meant_instead(const fs::path& said) {
+  std::error_code ignored;
+  for (const fs::path& folder : {said / "torch", said.parent_path()}) {
+    if (fs::exists(folder / "lib" / kLibrary, ignored)) return concat("; did you mean ", folder.string(), "?");
+  }
+  return "";
+}
+
+// LibTorch, before the part that needs it: that of VMAE_TORCH and no other; else the first that fits of
+// LD_LIBRARY_PATH, then of the run path, whatever the loader's own order is (a package has an RPATH); else Python's. ->
+// its folder, and what led there.
+std::string find_torch(Use use) {
   const char* const said = std::getenv("VMAE_TORCH");
   if (said != nullptr && *said != '\0') {
-    const fs::path torch = fs::absolute(said);
-    const std::string problem = open_torch(torch / "lib");
-    if (!problem.empty()) fail_without_torch(concat("VMAE_TORCH = ", said, ": ", problem));
+    const fs::path torch = fs::absolute(said).lexically_normal();
+    const std::string problem = open_torch(torch / "lib", use);
+    if (!problem.empty()) fail_without_torch(concat("VMAE_TORCH = ", said, ": ", problem, meant_instead(torch)));
     return torch.string() + " (VMAE_TORCH)";
   }
   std::vector<std::string> problems;
-  const auto fits = [&problems](const fs::path& libraries) {
-    const std::string problem = open_torch(libraries);
-    if (!problem.empty()) problems.push_back(problem);
+  const auto fits = [&](const fs::path& libraries) {
+    const std::string problem = open_torch(libraries, use);
+    const bool is_new = std::find(problems.begin(), problems.end(), problem) == problems.end();
+    if (!problem.empty() && is_new) problems.push_back(problem);
     return problem.empty();
   };
-  for (const fs::path& folder : searched_folders()) {
-    std::error_code ignored;
-    if (!fs::exists(folder / kLibrary, ignored) || !fits(folder)) continue;
-    const char* const path = std::getenv("LD_LIBRARY_PATH");
-    const bool is_of_path = path != nullptr && std::string_view(path).find(folder.string()) != std::string_view::npos;
-    return folder.parent_path().string() + (is_of_path ? " (LD_LIBRARY_PATH)" : " (where vmae was installed or built)");
+  std::error_code ignored;
+  for (const auto& [folders, origin] : {std::pair(folders_of_environment(), " (LD_LIBRARY_PATH)"),
+                                        {searched_folders(), " (where vmae was installed or built)"}}) {
+    for (const fs::path& folder : folders) {
+      if (fs::exists(folder / kLibrary, ignored) && fits(folder)) return folder.parent_path().string() + origin;
+    }
   }
   if (problems.empty())
     problems.push_back(concat("no ", kLibrary, " in LD_LIBRARY_PATH or where this program was installed or built"));
-  const std::string of_python = torch_of_python();
-  std::error_code ignored;
-  if (of_python.empty())
-    problems.emplace_back("python3 has no torch");
-  else if (!fs::path(of_python).is_absolute() || !fs::is_directory(of_python, ignored))
-    problems.push_back(concat("python3 was asked where its torch is and says '", of_python, "', which is no folder"));
-  else if (fits(fs::path(of_python) / "lib"))
-    return of_python + " (of python3)";
+  const OfPython python = torch_of_python();
+  if (!python.problem.empty())
+    problems.push_back(python.problem);
+  else if (fits(fs::path(python.torch) / "lib"))
+    return python.torch + " (of python3)";
   fail_without_torch(join(problems, "; ") + "; VMAE_TORCH is not set");
 }
 
@@ -152,7 +190,7 @@ const TorchPart& open_part() {
     fail(file.string() + " is not there",
          "it belongs to this program: install or copy the folders bin and lib together");
   set_wait_policy();
-  origin_of_torch = load_torch();
+  origin_of_torch = find_torch(Use::load);
   void* const handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr)
     fail(concat(dlerror(), "; LibTorch is that of ", origin_of_torch),
@@ -175,6 +213,8 @@ const TorchPart& torch_part() {
   is_loaded = true;
   return part;
 }
+
+void require_torch() { find_torch(Use::look); }
 
 bool is_torch_part_loaded() { return is_loaded; }
 

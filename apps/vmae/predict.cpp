@@ -2,6 +2,7 @@
 
 #include "commands.h"
 #include "name_arguments.h"
+#include "number_checks.h"
 #include "torch_part.h"
 
 namespace vmae::app {
@@ -61,9 +62,7 @@ void add_method(CLI::App& command, run::PredictOptions& options) {
 }
 
 void add_computation(CLI::App& command, run::PredictOptions& options) {
-  command.add_option("--batch", options.batch, "slices or tiles at once")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  command.add_option("--batch", options.batch, "slices or tiles at once")->check(positive())->capture_default_str();
   command.add_option("--device", options.device, "where to compute")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
@@ -71,7 +70,7 @@ void add_computation(CLI::App& command, run::PredictOptions& options) {
       ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))
       ->capture_default_str();
   command.add_option("--threads", options.threads, "0: as many as affinity and cgroup allow")
-      ->check(CLI::NonNegativeNumber)
+      ->check(non_negative())
       ->capture_default_str();
 }
 

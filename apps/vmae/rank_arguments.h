@@ -35,7 +35,10 @@ struct RankArguments {
                   "leave --nproc-per-node out");
     const bool is_alone = launch.size == 1;
     if (is_alone && !read()) return ExitCode::ok;
-    if (starts) return static_cast<ExitCode>(run_local_ranks(per_node, context.arguments));
+    if (starts) {
+      require_torch();  // said once, not by every rank
+      return static_cast<ExitCode>(run_local_ranks(per_node, context.arguments));
+    }
     return torch_part().run_on_ranks(
         [&](train::World& world) { return is_alone || read() ? command(world) : ExitCode::ok; });
   }

@@ -1,6 +1,10 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <iostream>
 
 #include "commands.h"
@@ -16,6 +20,19 @@ int report(const Error& error) {
   log::error(error.what());
   if (!error.hint().empty()) log::error("  " + error.hint());
   return static_cast<int>(error.code());
+}
+
+// What was printed but is lost, as on a full disk, must not pass for done. A reader that leaves a pipe has what it
+// wants.
+int with_output(int code) {
+  std::cout.flush();
+  struct stat status {};
+  const bool is_lost = std::fflush(nullptr) != 0 || !std::cout;
+  if (code != 0 || !is_lost || fstat(STDOUT_FILENO, &status) != 0 || S_ISFIFO(status.st_mode) ||
+      S_ISSOCK(status.st_mode))
+    return code;
+  return report({ExitCode::internal, "standard output can't be written to: what this command printed is lost",
+                 "make room where it goes"});
 }
 
 // CLI11 says only that a subcommand is required.
@@ -77,9 +94,9 @@ int run_command(int argc, char** argv, const AddCommands& add_commands) {
     check_subcommand(app, argv[1]);
     check_flags(app, context.arguments);
     app.parse(argc, argv);
-    return static_cast<int>(context.exit_code);
+    return with_output(static_cast<int>(context.exit_code));
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
+    return with_output(app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage));
   } catch (const std::exception& error) {
     return report(error_of(error));
   }

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "number_checks.h"
 #include "rank_arguments.h"
 #include "torch_part.h"
 #include "vmae/runs/model_names.h"
@@ -78,18 +79,22 @@ void add_doctor(CLI::App& app, Context& context) {
       "--distributed", arguments->distributed,
       "check several ranks instead: start it as training will be started (srun, torchrun, mpirun, --nproc-per-node)");
   arguments->ranks.add_to(*command)->needs(distributed);
-  command->add_option("--device", arguments->device, "of the ranks: auto, cpu or cuda")
+  command->add_option("--device", arguments->device, "of the ranks")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str()
       ->needs(distributed);
   command->add_option("--timeout", arguments->timeout_s, "seconds that a rank waits for the others")
+      ->check(positive())
       ->capture_default_str()
       ->needs(distributed);
   command->footer("Example:\n  srun --nodes 2 --ntasks-per-node 8 --gpus-per-node 8 vmae doctor --distributed");
   command->callback([arguments, &context] {
     const auto code = [](bool is_good) { return is_good ? ExitCode::ok : ExitCode::internal; };
     if (!arguments->distributed) {
+      run::Findings found = run::doctor_machine(std::cout);
+      std::cout.flush();  // before an error that says why LibTorch is not there
       const TorchPart& part = torch_part();
-      context.exit_code = code(part.doctor(torch_origin(), std::cout));
+      context.exit_code = code(part.doctor(torch_origin(), std::move(found), std::cout));
       return;
     }
     context.exit_code = arguments->ranks.run(context, [&](train::World& world) {
@@ -122,14 +127,13 @@ struct BenchCommand {
         ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16"}))
         ->capture_default_str();
     batch = command.add_option("--batch", training.batch, "images per step, of all ranks; with --loader 64")
-                ->check(CLI::PositiveNumber)
+                ->check(positive())
                 ->capture_default_str();
-    command.add_option("--steps", training.steps, "timed steps")->check(CLI::PositiveNumber)->capture_default_str();
-    command.add_option("--warmup", training.warmup, "steps before them")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    image_size =
-        command.add_option("--image-size", training.image_size, "side of the images in pixels")->capture_default_str();
+    command.add_option("--steps", training.steps, "timed steps")->check(positive())->capture_default_str();
+    command.add_option("--warmup", training.warmup, "steps before them")->check(non_negative())->capture_default_str();
+    image_size = command.add_option("--image-size", training.image_size, "side of the images in pixels")
+                     ->check(positive())
+                     ->capture_default_str();
     command.add_option("--threads", training.threads, "0: as many as affinity and cgroup allow")->capture_default_str();
     command.add_flag("--cuda-graph", training.cuda_graph, "as train.cuda_graph: record a step once and replay it");
     command
@@ -162,10 +166,10 @@ struct BenchCommand {
                   ->check(CLI::IsMember({"pretrain", "segment", "classify"}))
                   ->excludes(plan));
     of_loader(command.add_option("--workers", loader.workers, "threads; 0: as many as affinity and cgroup allow")
-                  ->check(CLI::NonNegativeNumber));
-    of_loader(command.add_option("--seconds", loader.seconds, "how long, after a warm-up")->check(CLI::PositiveNumber));
+                  ->check(non_negative()));
+    of_loader(command.add_option("--seconds", loader.seconds, "how long, after a warm-up")->check(positive()));
     of_loader(command.add_option("--items", loader.items, "repeat the dataset to so many images; 0: as it is")
-                  ->check(CLI::NonNegativeNumber)
+                  ->check(non_negative())
                   ->excludes(plan));
   }
 
@@ -176,7 +180,7 @@ struct BenchCommand {
             ->excludes(dataset)
             ->excludes(plan);
     const auto of_statistics = [this](CLI::Option* option) {
-      option->needs(calculation)->check(CLI::PositiveNumber)->capture_default_str();
+      option->needs(calculation)->check(positive())->capture_default_str();
     };
     of_statistics(command.add_option("--cases", statistics.cases, "how many"));
     of_statistics(command.add_option("--findings", statistics.findings, "how many"));

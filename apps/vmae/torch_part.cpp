@@ -58,8 +58,8 @@ class Part final : public TorchPart {
     run::export_nnunet(weights, output, overwrite);
   }
   void inspect_card(const run::InspectArguments& arguments) const override { run::inspect_card(arguments); }
-  bool doctor(const std::string& torch_origin, std::ostream& out) const override {
-    return run::doctor(torch_origin, out);
+  bool doctor(const std::string& torch_origin, run::Findings found, std::ostream& out) const override {
+    return run::doctor(torch_origin, std::move(found), out);
   }
   bool doctor_distributed(train::World& world, const std::string& device, double timeout_s,
                           std::ostream& out) const override {

@@ -15,6 +15,7 @@
 #include "vmae/tasks/train_arguments.h"
 #include "vmae/tools/bench.h"
 #include "vmae/tools/bench_loader.h"
+#include "vmae/tools/doctor.h"
 #include "vmae/tools/forward.h"
 
 namespace vmae::train {
@@ -44,7 +45,7 @@ class TorchPart {
   virtual void export_weights(const std::string& weights, const std::string& output, bool overwrite) const = 0;
   virtual void export_nnunet(const std::string& weights, const std::string& output, bool overwrite) const = 0;
   virtual void inspect_card(const run::InspectArguments& arguments) const = 0;
-  virtual bool doctor(const std::string& torch_origin, std::ostream& out) const = 0;
+  virtual bool doctor(const std::string& torch_origin, run::Findings found, std::ostream& out) const = 0;
   virtual bool doctor_distributed(train::World& world, const std::string& device, double timeout_s,
                                   std::ostream& out) const = 0;
   virtual void bench(const run::BenchArguments& arguments, train::World& world, std::ostream& out) const = 0;
@@ -53,6 +54,8 @@ class TorchPart {
 
 // Loads it once. Throws Error(internal) naming what was looked for, and where.
 const TorchPart& torch_part();
+// As it throws where there is no LibTorch of the right version, without loading any.
+void require_torch();
 bool is_torch_part_loaded();
 const std::string& torch_origin();  // "/opt/torch (VMAE_TORCH)": the LibTorch that was loaded for it
 

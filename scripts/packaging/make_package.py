@@ -139,7 +139,7 @@ def gather(build, torch, root, with_tests):
     for file in (*(package / "bin").iterdir(), *(package / "lib").iterdir()):
         run("strip", "--strip-unneeded", file)
         paths = run(patchelf, "--print-rpath", file, stdout=subprocess.PIPE).stdout.strip().split(":")
-        run(patchelf, "--set-rpath", ":".join(path for path in paths if path.startswith("$ORIGIN")), file)  # without where PyTorch was here
+        run(patchelf, "--force-rpath", "--set-rpath", ":".join(path for path in paths if path.startswith("$ORIGIN")), file)  # without where PyTorch was here
     for file in (HERE / "vmae").glob("*.py"):
         shutil.copy(file, package)
     for module in MODULES:

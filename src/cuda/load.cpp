@@ -52,11 +52,14 @@ Loaded& loaded() {
 
 }  // namespace
 
-bool has_driver() { return dlopen("libcuda.so.1", RTLD_LAZY) != nullptr; }
+bool has_driver() {
+  static const bool has_it = dlopen("libcuda.so.1", RTLD_LAZY) != nullptr;
+  return has_it;
+}
 
 const Library* load(Driver driver) {
-  if (loaded().library != nullptr) return loaded().library;
-  if (driver == Driver::not_needed || has_driver()) loaded() = open_library();
+  const bool was_tried = loaded().library != nullptr || !loaded().why_not.empty();
+  if (!was_tried && (driver == Driver::not_needed || has_driver())) loaded() = open_library();
   return loaded().library;
 }
 

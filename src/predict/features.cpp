@@ -171,8 +171,9 @@ Rows encode(const Encoding& encoding, bool per_case, Cases& cases) {
       if (error.code() != ExitCode::data) throw;
       cases.left_out.add(name, io::without(error.what(), cases.identifying));
     } catch (const std::exception& problem) {  // another may fit
-      if (!train::out_of_memory(problem)) throw;
-      cases.left_out.add(name, "does not fit in memory; lower --batch");
+      const std::optional<Error> memory = train::out_of_memory(problem);
+      if (!memory) throw;
+      cases.left_out.add(name, concat(memory->what(), "; lower --batch"));
     }
     bar.update({"features", static_cast<int64_t>(i) + 1, std::ssize(cases.files), {{"case", name}}});
   }

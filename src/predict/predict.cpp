@@ -270,8 +270,9 @@ class Prediction {
         } catch (const Error& own) {
           leave_out(group_.numbers[i], own);
         } catch (const std::exception& problem) {
-          if (!train::out_of_memory(problem)) throw;
-          leave_out(group_.numbers[i], does_not_fit());
+          const std::optional<Error> memory = train::out_of_memory(problem);
+          if (!memory) throw;
+          leave_out(group_.numbers[i], does_not_fit(*memory));
         }
       }
     }
@@ -314,8 +315,9 @@ class Prediction {
       } catch (const Error& error) {
         one.problem = error;
       } catch (const std::exception& problem) {
-        if (!train::out_of_memory(problem)) throw;
-        one.problem = does_not_fit();
+        const std::optional<Error> memory = train::out_of_memory(problem);
+        if (!memory) throw;
+        one.problem = does_not_fit(*memory);
       }
       all.push_back(std::move(one));
     }
@@ -334,7 +336,7 @@ class Prediction {
     }
   }
 
-  static Error does_not_fit() { return {ExitCode::data, "does not fit in memory", "lower --batch"}; }
+  static Error does_not_fit(const Error& memory) { return {ExitCode::data, memory.what(), "lower --batch"}; }
 
   void leave_out(size_t number, const Error& error) {
     if (error.code() != ExitCode::data) throw error;  // a full disk would hit all that follow

@@ -51,7 +51,8 @@ void make_salt(const fs::path& file) {
 fs::path require_own_salt_file(bool may_make) {
   const fs::path file = own_salt_file();
   if (file.empty())
-    throw Error(ExitCode::usage, "there is no home folder to keep the salt in", "give a file: prepare.salt_file=FILE");
+    throw Error(ExitCode::usage, "HOME is not set: there is no folder to keep the salt in",
+                "make a file, openssl rand -hex 32 > FILE, and give it: prepare.salt_file=FILE");
   if (!fs::exists(file) && !may_make) {
     throw Error(ExitCode::usage,
                 concat("there is no salt in ", file.string(), ", which names of prepared datasets are hashed with"),

@@ -87,8 +87,10 @@ std::optional<Error> out_of_memory(const std::exception& problem) {
   if (of_tensors == nullptr) return {};
   // The allocator has a type for it; cuBLAS, cuDNN and CUDA itself only say so.
   std::string text = of_tensors->what_without_backtrace();
-  const bool is_said =
-      text.find("out of memory") != std::string::npos || text.find("ALLOC_FAILED") != std::string::npos;
+  // Without room for its workspace cuDNN says that it finds no engine.
+  const bool is_said = text.find("out of memory") != std::string::npos ||
+                       text.find("ALLOC_FAILED") != std::string::npos ||
+                       text.find("unable to find an engine") != std::string::npos;
   if (dynamic_cast<const c10::OutOfMemoryError*>(&problem) == nullptr && !is_said) return {};
   text = text.substr(0, text.find('\n'));
   text =

@@ -37,9 +37,9 @@ class TorchPartTest(VmaeTest):
 
     def test_what_each_is_linked_with(self):
         program, part = (subprocess.run(["ldd", file], capture_output=True, text=True, check=True).stdout for file in (VMAE, TORCH_PART))
-        self.assertNotRegex(program, "torch|libc10|libgomp|libzip")
+        self.assertNotRegex(program, "torch|libc10|libgomp")
         self.assertIn("libtorch_cpu", part)
-        for once in ("opencv", "dcm", "ITK", "yaml", "spdlog", "libtiff", "libcrypto"):  # the program has them: no second copy
+        for once in ("opencv", "dcm", "ITK", "yaml", "spdlog", "libtiff", "libcrypto", "libzip"):  # the program has them: no second copy
             self.assertNotIn(once, needed(TORCH_PART))
 
     def test_the_program_shows_its_own_names_and_not_what_is_inside(self):
@@ -77,13 +77,20 @@ class TorchPartTest(VmaeTest):
         (self.tmp / "some.csv").write_text("image\n")
         self.assertEqual(call(program, "inspect", self.tmp / "some.csv").returncode, 3)  # no images
 
+    def test_what_could_not_be_printed_is_no_success(self):
+        for arguments in ("--version",), ("docs", "man"), ("doctor",):
+            with self.subTest(arguments=arguments), open("/dev/full", "w") as full:
+                lost = subprocess.run([VMAE, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+                self.assertEqual((lost.returncode, lost.stderr.count("standard output can't be written to")), (1, 1), lost.stderr)
+        enough = subprocess.run(f"{VMAE} docs man | head -n 1; echo ${{PIPESTATUS[0]}}", shell=True, executable="/bin/bash", capture_output=True, text=True)
+        self.assertEqual((enough.stdout.splitlines()[-1], enough.stderr), ("0", ""))
+
     def test_the_others_say_what_is_missing(self):
         program = self.copy()
-        (self.tmp / "w.safetensors").write_bytes(b"")
-        for arguments in ("doctor",), ("pretrain", "data.train=x", "run.dir=y"), ("predict", "--weights", "w", "--input", "x", "--output", "y"), ("inspect", self.tmp / "w.safetensors"):
+        for arguments in ("doctor",), ("pretrain", "data.train=x", "run.dir=y"), ("predict", "--weights", "w", "--input", "x", "--output", "y"), ("export", "--weights", "w", "--output", "x.pth"):
             with self.subTest(arguments=arguments):
                 done = call(program, *arguments)
-                self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+                self.assertEqual((done.returncode, done.stdout if arguments != ("doctor",) else ""), (1, ""), done.stderr)
                 self.assertIn("what needs LibTorch can't be loaded: " + os.fspath(self.tmp / "moved to/lib/libvmae_torch.so") + " is not there", done.stderr)
                 self.assertIn("copy the folders bin and lib together", done.stderr)
 
@@ -114,7 +121,8 @@ class TorchPartTest(VmaeTest):
             with self.subTest(complaint=complaint):
                 self.put_part(code)
                 done = call(program, "doctor")
-                self.assertEqual((done.returncode, done.stdout), (1, ""))
+                self.assertEqual(done.returncode, 1)
+                self.assertRegex(done.stdout, r"^vmae .*\nCPU .*\ninstruction sets .*\nthreads .*\nmemory .*\n$")  # what needs no LibTorch
                 self.assertIn(complaint, done.stderr)
 
     def put_torch(self, version, code="", name=None):
@@ -128,11 +136,16 @@ class TorchPartTest(VmaeTest):
     def test_torch_of_the_environment(self):
         missing = call(VMAE, "doctor", VMAE_TORCH="/nowhere")
         self.assertEqual(missing.returncode, 1)
-        self.assertIn("VMAE_TORCH = /nowhere: /nowhere/lib/libtorch_cpu.so: cannot open shared object file", missing.stderr)
+        self.assertIn("VMAE_TORCH = /nowhere: no /nowhere/lib/libtorch_cpu.so\n", missing.stderr)
+        (self.tmp / "torch").symlink_to(self.folder())
+        for near in (self.tmp, self.tmp / "torch/lib"):
+            self.assertIn(f"; did you mean {self.tmp}/torch?\n", call(VMAE, "doctor", VMAE_TORCH=near).stderr)
+        ranks = call(VMAE, "doctor", "--distributed", "--nproc-per-node", "3", VMAE_TORCH="/nowhere")
+        self.assertEqual((ranks.returncode, ranks.stderr.count("this needs PyTorch")), (1, 1), ranks.stderr)
         self.assertIn(f"install PyTorch {WANTED}, or say where it is", missing.stderr)
         other = self.put_torch("2.3.4")
         refused = call(VMAE, "doctor", VMAE_TORCH=other)
-        self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+        self.assertEqual(refused.returncode, 1)
         self.assertIn(f"this needs PyTorch {WANTED}: VMAE_TORCH = {other}: {other} is PyTorch 2.3.4\n", refused.stderr)
         (other / "version.py").unlink()
         (other / "build-version").write_text("2.3.4+cpu\n")  # as in the archive of pytorch.org
@@ -201,7 +214,7 @@ class TorchPartTest(VmaeTest):
         nothing = f"this needs PyTorch {WANTED}: no libtorch_cpu.so in LD_LIBRARY_PATH or where this program was installed or built; python3 has no torch; VMAE_TORCH is not set"
         of_path = f"this needs PyTorch {WANTED}: {path} is PyTorch 2.3.4; "
         for line, libraries, code, texts in (
-                (f"echo {folder}", "", 4, ["no such file"]), (f"echo {folder}", path, 4, ["no such file"]), ("exit 1", "", 1, [nothing]), ("echo", path, 1, [of_path + "python3 has no torch"]),
+                (f"echo {folder}", "", 4, ["no such file"]), (f"echo {folder}", path, 4, ["no such file"]), ("exit 0", "", 1, [nothing]), ("exit 3", "", 1, ["python3 was asked where its torch is and fails"]), ("exit 127", "", 1, ["there is no python3"]), ("echo", path, 1, [of_path + "python3 has no torch"]),
                 ("echo torch", "", 1, ["says 'torch', which is no folder"]), ("echo /no/torch", "", 1, ["says '/no/torch', which is no folder"]), (f"echo {other}", path, 1, [of_path + f"{other} is PyTorch 2.3.5; VMAE_TORCH is not set"])):
             python.write_text(f"#!/bin/sh\n{line}\n")
             python.chmod(0o755)
@@ -258,7 +271,7 @@ class TorchPartTest(VmaeTest):
         """Not what happens to lie in the current folder."""
         without_proc = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$0" doctor', os.fspath(VMAE)]
         done = subprocess.run(without_proc, cwd=self.tmp, capture_output=True, text=True, timeout=60)
-        self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+        self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("/proc/self/exe can't be read: No such file or directory", done.stderr)
 
 

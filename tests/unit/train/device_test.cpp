@@ -35,6 +35,7 @@ TEST(Device, MemoryThatRanOutIsNamedWhoeverSaysSo) {
   EXPECT_TRUE(test::contains(error->hint(), "train.micro_batch"));
   EXPECT_TRUE(
       meaning([] { TORCH_CHECK(false, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"); }));
+  EXPECT_TRUE(meaning([] { TORCH_CHECK(false, "FIND was unable to find an engine to execute this computation"); }));
   EXPECT_TRUE(meaning([] { TORCH_CHECK(false, "CUDA error: out of memory\nCUDA kernel errors might be"); }));
 }
 
