@@ -1,9 +1,11 @@
 #include "shell_pages.h"
 
 #include <algorithm>
+#include <map>
 #include <vector>
 
 #include "commands.h"
+#include "vmae/core/config.h"
 #include "vmae/core/text.h"
 #include "vmae/core/version.h"
 #include "vmae/tools/config_owner.h"
@@ -22,7 +24,7 @@ struct Command {
   std::string name, help, footer;
   std::vector<Flag> flags;
   std::vector<Flag> positionals;  // without names
-  std::vector<std::string> keys;  // of configs: "optim.lr"
+  std::vector<run::ConfigKey> keys;
 };
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -103,9 +105,25 @@ std::vector<std::string> words_of(const Command& command) {
 
 std::string keys_with_equals(const Command& command) {
   std::vector<std::string> keys;
-  for (const std::string& key : command.keys) keys.push_back(key + "=");
+  for (const run::ConfigKey& key : command.keys) keys.push_back(key.name + "=");
   return join(keys, " ");
 }
+
+// The values of options and keys of all commands that are to choose from -> "predict:--tiles", as cases of a shell.
+std::map<std::string, std::vector<std::string>> cases_of_values(const std::vector<Command>& commands) {
+  std::map<std::string, std::vector<std::string>> cases;
+  for (const Command& command : commands) {
+    for (const Flag& flag : command.flags) {
+      for (const std::string& name : flag.names) cases[join(flag.choices, " ")].push_back(command.name + ":" + name);
+    }
+    for (const run::ConfigKey& key : command.keys)
+      cases[join(key.choices, " ")].push_back(command.name + ":" + key.name);
+  }
+  cases.erase("");
+  return cases;
+}
+
+std::string names_of_configs() { return join(names_of_shipped_configs(), " "); }
 
 // In single quotes of a shell.
 std::string quoted(const std::string& text) { return "'" + replaced(text, "'", "'\\''") + "'"; }
@@ -120,14 +138,10 @@ std::string bash_completion(const CLI::App& app) {
     cases += concat("    ", command.name, ") words=", quoted(join(words_of(command), " ")),
                     "; keys=", quoted(keys_with_equals(command)),
                     "; choices=", quoted(join(positional_choices(command), " ")), " ;;\n");
-    for (const Flag& flag : command.flags) {
-      for (const std::string& name : flag.names) {
-        if (!flag.choices.empty())
-          values += concat("    ", command.name, ":", name, ") COMPREPLY=($(compgen -W ",
-                           quoted(join(flag.choices, " ")), " -- \"$word\")) ;;\n");
-      }
-    }
   }
+  for (const auto& [choices, cases_of] : cases_of_values(commands_of(app)))
+    values +=
+        concat("    ", join(cases_of, "|"), ") COMPREPLY=($(compgen -W ", quoted(choices), " -- \"$word\")) ;;\n");
   return concat(
       "# bash completion of vmae: made by `vmae docs bash`\n"
       "_vmae() {\n"
@@ -145,7 +159,9 @@ std::string bash_completion(const CLI::App& app) {
       " -- \"$word\"))\n"
       "    return\n"
       "  fi\n"
-      "  case $command:$before in\n",
+      "  case $command:$before in\n"
+      "    *:--config) COMPREPLY=($(compgen -W ",
+      quoted(names_of_configs()), " -- \"$word\") $(compgen -f -- \"$word\")); compopt -o filenames 2>/dev/null ;;\n",
       values,
       "  esac\n"
       "  [ ${#COMPREPLY[@]} -eq 0 ] || return\n"
@@ -178,13 +194,13 @@ std::string zsh_completion(const CLI::App& app) {
     for (const Flag& flag : command.flags) {
       for (const std::string& name : flag.names) {
         cases += concat("        ", described(name, flag.help), "\n");
-        if (!flag.choices.empty())
-          values += concat("    ", command.name, ":", name, ") compadd -- ", join(flag.choices, " "), "; return ;;\n");
       }
     }
     cases += concat("      )\n      keys=(", keys_with_equals(command), ")\n      choices=(",
                     join(positional_choices(command), " "), ")\n      ;;\n");
   }
+  for (const auto& [choices, cases_of] : cases_of_values(commands_of(app)))
+    values += concat("    ", join(cases_of, "|"), ") compadd -- ", choices, "; return ;;\n");
   return concat(
       "#compdef vmae\n"
       "# zsh completion of vmae: made by `vmae docs zsh`\n"
@@ -201,13 +217,15 @@ std::string zsh_completion(const CLI::App& app) {
       "    if [[ $words[CURRENT] == -* ]]; then _describe option options; else _describe command commands; fi\n"
       "    return\n"
       "  fi\n"
-      "  if [[ $words[CURRENT] == --*=* ]]; then  # --option=VALUE\n"
+      "  if [[ $words[CURRENT] == *=* ]]; then  # --option=VALUE, key=VALUE\n"
       "    before=${words[CURRENT]%%=*}\n"
       "    compset -P '*='\n"
       "  fi\n"
-      "  case $words[2]:$before in\n",
-      values,
+      "  case $words[2]:$before in\n"
+      "    *:--config) compadd -- ",
+      names_of_configs(), "; _files; return ;;\n", values,
       "  esac\n"
+      "  if [[ $words[CURRENT] == *=* ]]; then _files; return; fi\n"
       "  case $words[2] in\n",
       cases,
       "  esac\n"
@@ -222,7 +240,12 @@ std::string zsh_completion(const CLI::App& app) {
 }
 
 std::string fish_completion(const CLI::App& app) {
-  std::string text = "# fish completion of vmae: made by `vmae docs fish`\n";
+  std::string text =
+      "# fish completion of vmae: made by `vmae docs fish`\n"
+      "function __vmae_runs\n"
+      "  set -l words (commandline -opc)\n"
+      "  test (count $words) -gt 1; and test $words[2] = $argv[1]\n"
+      "end\n";
   const auto add_flags = [&text](const std::string& condition, const Command& command) {
     for (const Flag& flag : command.flags) {
       std::string names;
@@ -230,6 +253,7 @@ std::string fish_completion(const CLI::App& app) {
         names += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
       std::string value = flag.value.empty() ? "" : " -r";
       if (!flag.choices.empty()) value = " -x -a " + quoted(join(flag.choices, " "));
+      if (flag.names.back() == "--config") value += " -a " + quoted(names_of_configs());
       text += concat("complete -c vmae -n ", condition, names, value, " -d ", quoted(first_line(flag.help)), "\n");
     }
   };
@@ -237,7 +261,7 @@ std::string fish_completion(const CLI::App& app) {
   for (const Command& command : commands_of(app)) {
     text += concat("complete -c vmae -f -n __fish_use_subcommand -a ", command.name, " -d ",
                    quoted(first_line(command.help)), "\n");
-    const std::string condition = quoted("__fish_seen_subcommand_from " + command.name);
+    const std::string condition = quoted("__vmae_runs " + command.name);
     const std::string here = "complete -c vmae -n " + condition;
     add_flags(condition, command);
     if (!command.keys.empty()) text += concat(here, " -a ", quoted(keys_with_equals(command)), "\n");
@@ -261,18 +285,24 @@ std::string man_page(const CLI::App& app) {
   for (const Command& command : commands)
     text += concat(".TP\n.B ", roff(command.name), "\n", roff(command.help), "\n");
   text += ".SH OPTIONS\n";
+  const auto add_flags = [&](const Command& command) {
+    for (const Flag& flag : command.flags)
+      text += concat(".TP\n.B ", roff(join(flag.names, ", ")), flag.value.empty() ? "" : " " + roff(flag.value), "\n",
+                     roff(flag.help), "\n");
+  };
+  add_flags(command_of(app));
   for (const Command& command : commands) {
     text += concat(".SS vmae ", roff(command.name), "\n", roff(command.help), "\n");
     for (const Flag& positional : command.positionals)
       text += concat(".TP\n.I ", roff(positional.value), "\n", roff(positional.help), "\n");
-    for (const Flag& flag : command.flags)
-      text += concat(".TP\n.B ", roff(join(flag.names, ", ")), flag.value.empty() ? "" : " " + roff(flag.value), "\n",
-                     roff(flag.help), "\n");
+    add_flags(command);
     if (!command.keys.empty())
       text += concat(".PP\nKeys, as key=value or in the file of \\-\\-config, with their defaults and meaning: vmae ",
                      roff(command.name), " \\-\\-print\\-config\n");
     if (!command.footer.empty()) text += concat(".PP\n.nf\n", roff(command.footer), "\n.fi\n");
   }
+  text += ".SH ENVIRONMENT\n";
+  for (const auto& [name, meaning] : kEnvironment) text += concat(".TP\n.B ", name, "\n", roff(meaning), "\n");
   return text + concat(".SH EXIT STATUS\n", roff(kExitCodes), "\n");
 }
 

@@ -80,7 +80,11 @@ int run_command(int argc, char** argv, const AddCommands& add_commands) {
   Context context;
   context.arguments = {argv, argv + argc};
   context.command_line = join(context.arguments, " ");
-  CLI::App app{concat("vmae: ", kPurpose, "\n\nTry `vmae doctor` first. Exit codes: ", kExitCodes), "vmae"};
+  CLI::App app{concat("vmae: ", kPurpose,
+                      "\n\nTry `vmae doctor` first. VMAE_TORCH=FOLDER says which PyTorch is used (vmae docs man has "
+                      "more of these). Exit codes: ",
+                      kExitCodes),
+               "vmae"};
   app.set_version_flag("--version", concat("vmae ", version(), " (", git_revision(), "), for PyTorch ", torch_version(),
                                            ", ", build_summary()));
   app.require_subcommand(1);

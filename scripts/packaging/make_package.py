@@ -46,6 +46,7 @@ Classifier: Topic :: Scientific/Engineering :: Artificial Intelligence
 Classifier: Topic :: Scientific/Engineering :: Medical Science Apps.
 Requires-Python: >=3.9
 Requires-Dist: torch=={torch}
+Requires-Dist: numpy
 Requires-Dist: safetensors
 Provides-Extra: onnx
 Requires-Dist: onnx; extra == "onnx"
@@ -61,6 +62,8 @@ Maintainer: The vmae developers
 Section: science
 Priority: optional
 Depends: libc6 (>= 2.35), libgcc-s1, libstdc++6 (>= 12), zlib1g
+Recommends: python3
+Homepage: {paper}
 Description: pretraining, fine-tuning and evaluation of medical image models
  It uses PyTorch {torch}, which is not in it: that of $VMAE_TORCH, or of python3.
 """
@@ -123,7 +126,7 @@ def import_relatively(text):
 
 
 def gather(build, torch, root, with_tests):
-    """What the wheel holds, without libraries of Debian."""
+    """What the wheel holds, without libraries of Debian. -> what the program says of its version"""
     name = f"vmae-{version()}+torch{torch}"
     package, info = root / "vmae", root / f"{name}.dist-info"
     said = run(Path(build) / "bin/vmae", "--version", stdout=subprocess.PIPE).stdout
@@ -140,6 +143,7 @@ def gather(build, torch, root, with_tests):
         run("strip", "--strip-unneeded", file)
         paths = run(patchelf, "--print-rpath", file, stdout=subprocess.PIPE).stdout.strip().split(":")
         run(patchelf, "--force-rpath", "--set-rpath", ":".join(path for path in paths if path.startswith("$ORIGIN")), file)  # without where PyTorch was here
+    shutil.copytree(ROOT / "docs", package / "share/vmae/docs")  # to which --help and configs send people
     for file in (HERE / "vmae").glob("*.py"):
         shutil.copy(file, package)
     for module in MODULES:
@@ -150,10 +154,10 @@ def gather(build, torch, root, with_tests):
     (scripts / "vmae").chmod(0o755)
     add_shell_pages(Path(build) / "bin/vmae", root / f"{name}.data/data/share")
     (info / "licenses").mkdir(parents=True)
-    paper = re.search(r"^ *url: (\S+)", (ROOT / "CITATION.cff").read_text(), re.MULTILINE).group(1)
-    (info / "METADATA").write_text(METADATA.format(version=f"{version()}+torch{torch}", torch=torch, paper=paper) + (ROOT / "README.md").read_text())
+    (info / "METADATA").write_text(METADATA.format(version=f"{version()}+torch{torch}", torch=torch, paper=paper()) + (ROOT / "README.md").read_text())
     (info / "WHEEL").write_text("Wheel-Version: 1.0\nGenerator: scripts/package\nRoot-Is-Purelib: false\nTag: py3-none-linux_x86_64\n")
     shutil.copy(ROOT / "LICENSE", info / "licenses")
+    return said.strip()
 
 
 def compiled_in(build):
@@ -206,6 +210,10 @@ def add_licences(root, build):
         (folder / name).write_text(text)
         for named in re.findall(rf"{common}/([\w.-]*\w)", text):  # which Debian's own refer to
             shutil.copyfile(common / named, folder / common.name / named)
+
+
+def paper():
+    return re.search(r"^ *url: (\S+)", (ROOT / "CITATION.cff").read_text(), re.MULTILINE).group(1)
 
 
 def git(*arguments):
@@ -271,6 +279,7 @@ def lay_out(root, folder):
     shutil.copytree(root, folder, ignore=shutil.ignore_patterns("*.dist-info", "*.data"))
     (folder / "bin").mkdir()
     (folder / "bin/vmae").symlink_to("../vmae/bin/vmae")
+    (folder / "docs").symlink_to("vmae/share/vmae/docs")
     shutil.copytree(*root.glob("*.data/data/share"), folder / "share")
     shutil.copy(ROOT / "LICENSE", folder)
     shutil.copy(ROOT / "README.md", folder)
@@ -300,8 +309,12 @@ def write_deb(tree, torch, file):
     for folder in ("usr/bin", "usr/share/doc/vmae", "DEBIAN"):
         (top / folder).mkdir(parents=True)
     (top / "usr/bin/vmae").symlink_to("../lib/vmae/vmae/bin/vmae")
+    (top / "usr/share/doc/vmae/docs").symlink_to("../../../lib/vmae/vmae/share/vmae/docs")
+    page = top / "usr/share/man/man1/vmae.1"
+    page.with_suffix(".1.gz").write_bytes(gzip.compress(page.read_bytes(), 9, mtime=0))
+    page.unlink()
     shutil.copy(ROOT / "LICENSE", top / "usr/share/doc/vmae/copyright")
-    (top / "DEBIAN/control").write_text(CONTROL.format(version=f"{version()}+torch{torch}", torch=torch))
+    (top / "DEBIAN/control").write_text(CONTROL.format(version=f"{version()}+torch{torch}", torch=torch, paper=paper()))
     for path in (top, *top.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() else mode_of(path) & 0o777)
@@ -314,16 +327,14 @@ def main():
     for name in ("build", "torch", "output"):
         parser.add_argument(f"--{name}", required=True)
     arguments = parser.parse_args()
-    is_proof = "proof" in arguments.kinds
-    if is_proof and len(arguments.kinds) > 1:
-        parser.error("proof is made by itself: it has tests in it")
+    is_proof = "proof" in arguments.kinds  # then by itself: scripts/package says so
     output = Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     if git("status", "--porcelain"):
         print("package: the tree has changes that are not committed: the package has them, and is dated as the last commit", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        gather(arguments.build, arguments.torch, work / "root", with_tests=is_proof)
+        said = gather(arguments.build, arguments.torch, work / "root", with_tests=is_proof)
         root = take_inside(work / "root", work)
         add_licences(root, arguments.build)
         refuse_paths_of_this_machine(root)
@@ -344,7 +355,7 @@ def main():
             else:
                 write_deb(tree, arguments.torch, temporary)
             temporary.replace(file)
-            print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
+            print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB, {said}")
 
 
 if __name__ == "__main__":

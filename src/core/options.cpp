@@ -92,6 +92,7 @@ Option scalar_option(T& field, const Check& check) {
   Option option;
   option.type = ValueType<T>::name;
   option.allowed = allowed_text(check);
+  if constexpr (std::is_same_v<Check, ChoiceCheck>) option.choices = check.choices;
   const bool is_choice = std::is_same_v<Check, ChoiceCheck> && !option.allowed.empty();
   const std::string rule =
       is_choice ? "must be " + option.allowed : std::string(trim(concat(ValueType<T>::rule, " ", option.allowed)));
@@ -112,6 +113,7 @@ Option list_option(std::vector<T>& field, const Check& check) {
   option.type = concat("list of ", ValueType<T>::plural);
   const std::string allowed = allowed_text(check);
   option.allowed = allowed.empty() ? "" : "each " + allowed;
+  if constexpr (std::is_same_v<Check, ChoiceCheck>) option.choices = check.choices;
   const std::string rule = concat("must be a ", option.type, allowed.empty() ? "" : ", ", option.allowed);
   option.set = [&field, check, rule](const OptionValue& value) {
     std::vector<T> values;

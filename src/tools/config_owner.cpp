@@ -42,11 +42,13 @@ void for_each_config(const std::function<void(const std::string& command, Option
 
 }  // namespace
 
-std::vector<std::string> keys_of_command(const std::string& command) {
-  std::vector<std::string> keys;
+std::vector<ConfigKey> keys_of_command(const std::string& command) {
+  std::vector<ConfigKey> keys;
   for_each_config([&](const std::string& name, const Options& options) {
     if (name != command) return;
-    for (const Option& option : options.all()) keys.push_back(option.key);
+    for (const Option& option : options.all())
+      keys.push_back(
+          {option.key, option.type == "true/false" ? std::vector<std::string>{"true", "false"} : option.choices});
   });
   return keys;
 }

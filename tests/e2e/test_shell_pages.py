@@ -17,7 +17,7 @@ class ShellPagesTest(VmaeTest):
 
     def bash(self, *words):
         script = f'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _vmae 2>/dev/null; printf "%s\\n" "${{COMPREPLY[@]}}"'
-        done = subprocess.run(["bash", "-c", script, "bash", self.tmp / "bash", "vmae", *words], capture_output=True, text=True, check=True)
+        done = subprocess.run(["bash", "-c", script, "bash", self.tmp / "bash", "vmae", *words], capture_output=True, text=True, check=True, cwd=self.tmp)
         self.assertEqual(done.stderr, "")
         return done.stdout.split()
 
@@ -33,6 +33,11 @@ class ShellPagesTest(VmaeTest):
         self.assertEqual(self.bash("eval", "optim"), [])
         self.assertEqual(self.bash("predict", "--tiles", "=", "a"), ["auto", "always"])  # as bash takes --tiles=a apart
         self.assertEqual(self.bash("predict", "--tiles", "="), ["auto", "always", "never"])
+        self.assertEqual(self.bash("pretrain", "train.precision", "=", "f"), ["fp32", "fp16"])
+        self.assertEqual(self.bash("finetune-seg", "loss.batch_dice", "=", ""), ["true", "false"])
+        (self.tmp / "pretrain_mine.yaml").write_text("")
+        for begin, offered in (("pretrain/m", "pretrain/mr"), ("pretrain_", "pretrain_mine.yaml")):
+            self.assertEqual(self.bash("pretrain", "--config", begin), [offered])
         self.assertEqual(self.bash("docs", ""), self.PAGES)
         self.assertEqual(self.bash("docs", "z"), ["zsh"])
         self.assertEqual(self.bash("inspect", ""), [])
@@ -52,6 +57,8 @@ class ShellPagesTest(VmaeTest):
         self.assertEqual(sorted(complete("vmae predict --tiles=a")), ["--tiles=always", "--tiles=auto"])
         self.assertEqual(sorted(complete("vmae docs ")), self.PAGES)
         self.assertEqual(complete("vmae --vers"), ["--version"])
+        self.assertNotIn("--tiles", complete("vmae eval --pred predict --"))
+        self.assertIn("pretrain/mr", complete("vmae pretrain --config pretrain/"))
 
     @unittest.skipUnless(shutil.which("zsh"), "no zsh")
     def test_zsh(self):
@@ -77,6 +84,9 @@ class ShellPagesTest(VmaeTest):
         self.assertEqual(complete("predict", "--tiles", "").strip(), "never")
         self.assertIn("=", complete("pretrain", "opt"))
         self.assertEqual(complete("predict", "--tiles=a").split(), ["-P", "*=", "never"])
+        self.assertEqual(complete("pretrain", "train.precision=").split(), ["-P", "*=", "fp16"])
+        self.assertEqual(complete("pretrain", "data.train=").split(), ["-P", "*=", "files"])
+        self.assertEqual(complete("pretrain", "--config", "").split()[-1], "files")
         self.assertEqual(complete("docs", "").split(), ["zsh"])
         self.assertIn("--version:", complete("--v"))
         self.assertEqual(complete("inspect", ""), "files\n")
@@ -87,7 +97,8 @@ class ShellPagesTest(VmaeTest):
         done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-P-cbou", self.tmp / "man"], capture_output=True, text=True, check=True)
         self.assertEqual(done.stderr, "")
         for words in ("vmae predict", "--postprocessing", "auto|none", "75 stopped by a signal", "vmae pretrain --config configs/pretrain/mr.yaml", "PATH   anything that vmae reads or writes", "--fold K|all", "--device auto|cpu|cuda",
-                      "|".join(self.PAGES), "vmae - self-supervised pretraining"):
+                      "|".join(self.PAGES), "vmae - self-supervised pretraining",
+                      "ENVIRONMENT", "VMAE_TORCH", "Display program version information and exit"):
             self.assertIn(words, done.stdout)
 
     def test_every_command_and_option_is_there(self):

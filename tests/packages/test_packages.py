@@ -229,7 +229,7 @@ class Packages(unittest.TestCase):
         vmae = self.tmp / "deb/usr/bin/vmae"
         self.assertIn("for PyTorch", run(vmae, "--version").stdout)
         self.assertIn(self.torch, run(vmae, "doctor", VMAE_TORCH=self.their_torch).stdout)
-        wanted = ("share/man/man1/vmae.1", "share/zsh/vendor-completions/_vmae", "share/doc/vmae/copyright", "lib/vmae/vmae/licences/opencv", *(f"lib/vmae/vmae/share/vmae/{job}" for job in JOBS))
+        wanted = ("share/man/man1/vmae.1.gz", "lib/vmae/vmae/share/vmae/docs/eval.md", "share/zsh/vendor-completions/_vmae", "share/doc/vmae/copyright", "lib/vmae/vmae/licences/opencv", *(f"lib/vmae/vmae/share/vmae/{job}" for job in JOBS))
         self.assertEqual([name for name in wanted if not (self.tmp / "deb/usr" / name).exists()], [])
 
 

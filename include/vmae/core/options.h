@@ -46,12 +46,13 @@ struct ChoiceCheck {
 inline ChoiceCheck one_of(std::vector<std::string> choices) { return {std::move(choices)}; }
 
 struct Option {
-  std::string key;           // "optim.lr"
-  std::string type;          // "number", "integer", "true/false", "text", "list of numbers", ...
-  std::string allowed;       // "in [0, 10]", "one of auto, cpu, cuda", or ""
-  std::string doc;           // one or two sentences, with the unit
-  std::string default_text;  // as YAML, taken when the option was added
-  bool takes_map = false;    // set() knows what to do with a map
+  std::string key;                     // "optim.lr"
+  std::string type;                    // "number", "integer", "true/false", "text", "list of numbers", ...
+  std::string allowed;                 // "in [0, 10]", "one of auto, cpu, cuda", or ""
+  std::vector<std::string> choices{};  // as allowed says; empty: not one of a few
+  std::string doc;                     // one or two sentences, with the unit
+  std::string default_text;            // as YAML, taken when the option was added
+  bool takes_map = false;              // set() knows what to do with a map
   // throws std::invalid_argument("must be ..., allowed: ...") without naming key or place
   std::function<void(const OptionValue&)> set;
   // the present value as YAML; reading it back gives the same value bit for bit

@@ -13,7 +13,11 @@ std::string command_of_config(const std::filesystem::path& config);
 // "plan", "finetune-seg and finetune-cls": the commands that have a key; "" where none does.
 std::string commands_of_key(const std::string& key);
 
-// "run.dir", "optim.lr", ...; empty: the command has no config.
-std::vector<std::string> keys_of_command(const std::string& command);
+struct ConfigKey {
+  std::string name;                  // "optim.lr"
+  std::vector<std::string> choices;  // of its value; empty: it is not one of a few
+};
+// Empty: the command has no config.
+std::vector<ConfigKey> keys_of_command(const std::string& command);
 
 }  // namespace vmae::run
