@@ -82,7 +82,7 @@ int run_command(int argc, char** argv, const AddCommands& add_commands) {
   context.command_line = join(context.arguments, " ");
   CLI::App app{concat("vmae: ", kPurpose,
                       "\n\nTry `vmae doctor` first. VMAE_TORCH=FOLDER says which PyTorch is used (vmae docs man has "
-                      "more of these). Exit codes: ",
+                      "more of these).\nExit codes: ",
                       kExitCodes),
                "vmae"};
   app.set_version_flag("--version", concat("vmae ", version(), " (", git_revision(), "), for PyTorch ", torch_version(),

@@ -91,7 +91,7 @@ class Packages(unittest.TestCase):
                 if name != record:
                     self.assertEqual(digest, "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(wheel.read(name)).digest()).rstrip(b"=").decode(), name)
             metadata = Metadata.from_email(wheel.read(record.replace("RECORD", "METADATA")))  # checks it
-            self.assertEqual(set(map(str, metadata.requires_dist)), {f"torch=={self.torch}", "safetensors", 'onnx; extra == "onnx"', 'onnxscript; extra == "onnx"'})
+            self.assertEqual(set(map(str, metadata.requires_dist)), {f"torch=={self.torch}", "numpy", "safetensors", 'onnx; extra == "onnx"', 'onnxscript; extra == "onnx"'})
             self.assertEqual((metadata.license_expression, metadata.license_files, metadata.project_urls), ("Apache-2.0", ["LICENSE"], {"Paper": "https://arxiv.org/abs/2402.01034"}))
             self.assertIn(record.replace("RECORD", "licenses/LICENSE"), names)
             self.assertIn("Tag: py3-none-manylinux_2_35_x86_64\n", wheel.read(record.replace("RECORD", "WHEEL")).decode())
