@@ -58,13 +58,19 @@ def kernel_table(trace):
 
 
 def as_markdown(table, rows):
-    lines = ["| time, ms | share | count | operator | kernel |", "| --- | --- | --- | --- | --- |"]
+    has_operators = any(row["operator"] for row in table)
+    heads = ["time, ms", "share", "count", *(["operator", "kernel"] if has_operators else ["kernel or operator"])]
+    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+
+    def add(rows_of_line, operator, name):
+        us, share, count = (sum(row[key] for row in rows_of_line) for key in ("us", "share", "count"))
+        lines.append(f"| {us / 1000:.3f} | {share:.1%} | {count} | {f'{operator} | ' if has_operators else ''}{name} |")
+
     for row in table[:rows]:
         name = row["name"].replace("|", "\\|").replace("void ", "")
-        lines.append(f"| {row['us'] / 1000:.3f} | {row['share']:.1%} | {row['count']} | {row['operator']} | `{name[:90]}` |")
-    rest = table[rows:]
-    if rest:
-        lines.append(f"| {sum(row['us'] for row in rest) / 1000:.3f} | {sum(row['share'] for row in rest):.1%} | {sum(row['count'] for row in rest)} | | {len(rest)} others |")
+        add([row], row["operator"], f"`{name[:90]}`")
+    if table[rows:]:
+        add(table[rows:], "", f"{len(table[rows:])} others")
     return "\n".join(lines)
 
 

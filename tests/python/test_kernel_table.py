@@ -22,12 +22,13 @@ class KernelTable(unittest.TestCase):
         table = kernel_table(trace)
         self.assertEqual([(row["name"], row["operator"], row["count"], row["us"]) for row in table], [("gemm", "aten::mm", 2, 50), ("Memcpy HtoD", "", 1, 40), ("add<float>", "aten::add", 1, 10)])
         self.assertAlmostEqual(table[0]["share"], 0.5)
-        self.assertIn("| 0.050 | 50.0% | 2 | | 2 others |", as_markdown(table, 1))
+        self.assertIn("| 0.050 | 50.0% | 2 |  | 2 others |", as_markdown(table, 1))
 
     def test_operators_without_those_that_they_call(self):
         trace = {"traceEvents": [event("cpu_op", "outer", 0, 100), event("cpu_op", "inner", 10, 30), event("cpu_op", "inner", 50, 20), event("cpu_op", "innermost", 52, 5),
                                  event("cpu_op", "outer", 200, 10), event("cpu_op", "inner", 20, 60, tid=2)]}
         self.assertEqual({row["name"]: (row["count"], row["us"]) for row in kernel_table(trace)}, {"outer": (2, 60), "inner": (3, 105), "innermost": (1, 5)})
+        self.assertEqual(as_markdown(kernel_table(trace), 1).splitlines(), ["| time, ms | share | count | kernel or operator |", "| --- | --- | --- | --- |", "| 0.105 | 61.8% | 3 | `inner` |", "| 0.065 | 38.2% | 3 | 2 others |"])
 
     def test_nothing(self):
         self.assertEqual(kernel_table({"traceEvents": []}), [])
