@@ -88,7 +88,10 @@ class GpuProof(unittest.TestCase):
         return str(file)
 
     def proof(self, peer=None, device="cuda"):
-        """In this process."""
+        """In this process, with what it prints kept."""
+        printing = mock.patch.object(gpu_proof, "print", create=True)
+        self.printed = printing.start()
+        self.addCleanup(printing.stop)
         (self.tmp / "report").mkdir()
         options = argparse.Namespace(device=device, minutes=8, output=self.tmp / "report", vmae=self.tmp / "bin/vmae", peer=peer, tried=["python3: no torch"], is_python_given=False)
         proof = gpu_proof.Proof(options)
@@ -105,7 +108,7 @@ class GpuProof(unittest.TestCase):
         return done
 
     def test_all_is_well(self):
-        self.prove("--minutes", "5")
+        self.assertNotIn("failed (", self.prove("--minutes", "5").stdout)
         self.assertEqual({name for name, state in self.states.items() if state != "done"}, set())
         self.assertEqual(self.report["verdict"], "nothing failed")
         self.assertTrue(self.text.startswith("# vmae on NVIDIA H200: nothing failed\n\nvmae 0.1.0"))
@@ -149,11 +152,13 @@ class GpuProof(unittest.TestCase):
         ended = types.SimpleNamespace(code=None, text="2 passed", seconds=216, problem=lambda: "it was ended after 216 s")
         with mock.patch.object(gpu_proof, "Done", lambda *_: ended):
             proof.tests()
+        with mock.patch.object(gpu_proof, "Done", lambda *_: types.SimpleNamespace(code=0, text="0 passed, 0 failed, 9 skipped", seconds=1, problem=lambda: "")):
+            proof.tests()
         proof.end = time.monotonic()
         proof.run("late", "true")
         self.assertEqual([(step["name"], step["state"], step["why"]) for step in proof.report["steps"]],
                          [("hangs", "failed", "it was ended after 0 s"), ("takes long", "left out", "no time was left after 0 s of it"), ("unit tests", "failed", "it was ended after 216 s"),
-                          ("tests", "left out", "no time was left after 216 s of it"), ("late", "left out", "no time was left")])
+                          ("tests", "left out", "no time was left after 216 s of it"), ("unit tests", "failed", gpu_proof.SKIPPED), ("tests", "failed", gpu_proof.SKIPPED), ("late", "left out", "no time was left")])
         self.assertIn("unfinished", proof.verdict())
 
     def test_the_python_of_the_pytorch_in_use(self):
@@ -177,6 +182,7 @@ class GpuProof(unittest.TestCase):
         text = (self.tmp / "report/gpu-proof.md").read_text()
         self.assertEqual(text.splitlines()[0], f"# vmae on {proof.card() or 'cuda'}: {verdict}")
         self.assertIn("-DVMAE_TESTS=ON", text.splitlines()[2])
+        self.assertTrue(any(call.args[0].startswith("LEFT OUT: unit tests: vmae_tests is not beside") for call in self.printed.call_args_list))
         self.assertIn("no Python with PyTorch was found (--python): python3: no torch", text.splitlines()[3])
 
     def test_what_torch_compile_needs(self):
