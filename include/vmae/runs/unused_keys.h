@@ -1,6 +1,6 @@
 #pragma once
-// Keys of the network, the optimizer and the loss that a config sets and that mean nothing to what it names elsewhere, as
-// model.mask_ratio to simclr.
+// Keys of the network, the optimizer and the loss that a config sets and that mean nothing to what it names elsewhere,
+// as model.mask_ratio to simclr.
 #include "vmae/runs/finetune_options.h"
 #include "vmae/runs/pretrain_options.h"
 
