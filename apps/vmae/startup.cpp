@@ -27,7 +27,8 @@ int report(const Error& error) {
 int with_output(int code) {
   std::cout.flush();
   struct stat status {};
-  const bool is_lost = std::fflush(nullptr) != 0 || !std::cout;
+  const bool is_silent = std::cout.rdbuf() == nullptr;  // a rank that is not the first
+  const bool is_lost = !is_silent && (std::fflush(nullptr) != 0 || !std::cout);
   if (code != 0 || !is_lost || fstat(STDOUT_FILENO, &status) != 0 || S_ISFIFO(status.st_mode) ||
       S_ISSOCK(status.st_mode))
     return code;
