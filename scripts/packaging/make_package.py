@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The second half of scripts/package: gathers what was built, takes the libraries of Debian inside under names of their own (auditwheel), and writes the wheel, the archive or Debian's package, or several.
 
-usage: make_package.py wheel|tar|deb... --build DIR --torch VERSION --output DIR
+usage: make_package.py wheel|tar|deb... or proof --build DIR --torch VERSION --output DIR
 """
 import argparse
 import base64
